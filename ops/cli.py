@@ -1,0 +1,31 @@
+"""The `tandem` command: a table of contents. Each command is a file in ops/commands/."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from infra.errors import UserError
+
+app = typer.Typer(
+    name="tandem",
+    help="vLLM on AWS GPUs: rehearse it, size it, run it, stop paying for it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Keeps sub-commands sub-commands while there is only one of them."""
+
+
+def main() -> None:
+    """Entry point: a user's mistake is a message and exit status 2, never a traceback."""
+    try:
+        app()
+    except UserError as error:
+        print(f"tandem: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
