@@ -1,0 +1,21 @@
+"""What the parts of a stack cost beside its GPU hosts: list prices, us-east-1, read on PRICES_READ_ON.
+
+Source: AWS public price pages. They feed the cost that a stack exports and the arithmetic of its spend cap; a bill
+also carries traffic and taxes, which nobody knows in advance.
+"""
+
+from __future__ import annotations
+
+NAT_GATEWAY_PER_HOUR = 0.045
+NAT_GATEWAY_PER_GB = 0.045
+"""Each GB through a NAT gateway, either way: the 60 GB of a first start cost $2.70."""
+INTERFACE_ENDPOINT_PER_HOUR_AND_ZONE = 0.01
+LOAD_BALANCER_PER_HOUR = 0.0225
+"""An Application Load Balancer before capacity units ($0.008 each)."""
+PUBLIC_IPV4_PER_HOUR = 0.005
+WEB_ACL_PER_HOUR = 6.0 / 730
+"""$5 a month for the web ACL and $1 for its one rule."""
+EBS_GP3_PER_GIB_HOUR = 0.08 / 730
+EFS_STANDARD_PER_GB_MONTH = 0.30
+EFS_PROVISIONED_PER_MIBPS_HOUR = 6.0 / 730
+HOURS_PER_MONTH = 730
