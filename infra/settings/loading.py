@@ -1,0 +1,253 @@
+"""Turns Pulumi's configuration, or a stack file, into Settings; every mistake is a Problem, all reported at once."""
+
+from __future__ import annotations
+
+import json
+import types
+import typing
+from collections.abc import Collection, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+
+from infra.errors import Problem, UserError
+from infra.settings import rules
+from infra.settings.schema import Section, Settings
+from infra.settings.types import Allowed
+
+NAMESPACE = "tandem"
+SECRET_KEYS = ("huggingFaceToken", "apiKeys")
+HIDDEN = "[secret]"
+_STRUCTURED = {
+    field.alias
+    for field in Settings.model_fields.values()
+    if typing.get_origin(field.annotation) is dict
+    or (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel))
+}
+
+
+def load(config: Mapping[str, str], secret_keys: Collection[str] = ()) -> Settings:
+    """Settings from Pulumi's configuration.
+
+    Args:
+        config: what the engine passes: full keys (`tandem:fleet`) to text, JSON for structured values.
+        secret_keys: the full keys whose values are secret.
+
+    Raises:
+        UserError: with every problem found, before anything is created.
+    """
+    values: dict[str, Any] = {}
+    found: list[Problem] = []
+    for full_key, text in config.items():
+        namespace, _, key = full_key.partition(":")
+        if namespace == "aws":
+            found.append(
+                Problem(
+                    key=full_key,
+                    wrong="tandem makes its own AWS provider and does not read this",
+                    allowed="keys that begin with tandem:",
+                    fix=f"`pulumi config rm {full_key}`; the region is tandem:region, credentials come from the shell",
+                )
+            )
+        elif namespace == NAMESPACE:
+            secret = full_key in secret_keys
+            if key in SECRET_KEYS and not secret:
+                found.append(_plain_text_secret(key))
+                continue
+            value, problem = _decode(key, text, hidden=secret)
+            found.extend([problem] if problem else [])
+            if problem is None:
+                values[key] = value
+    if found:
+        raise UserError(*found)
+    return _validate(values, secret_keys)
+
+
+def load_stack_file(path: Path) -> Settings:
+    """Settings from a Pulumi.STACK.yaml, without an engine; encrypted values stay out of reach and count as set.
+
+    Raises:
+        UserError: when the file is missing, is not YAML, or its settings are wrong.
+    """
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        entries = document.get("config", {}).items()
+    except FileNotFoundError:
+        known = sorted(p.name for p in path.parent.glob("Pulumi.*.yaml"))
+        raise UserError(
+            Problem(
+                key=path.name,
+                wrong="there is no such stack file",
+                allowed=", ".join(known) or "Pulumi.STACK.yaml",
+                fix="name a stack that has a file, or make one with `pulumi stack init`",
+            )
+        ) from None
+    except (yaml.YAMLError, AttributeError) as error:
+        raise UserError(
+            Problem(
+                key=path.name,
+                wrong=f"is not a stack file: {' '.join(str(error).split())}",
+                allowed="YAML with a `config:` mapping",
+                fix="compare with Pulumi.dev.yaml",
+            )
+        ) from None
+    config, secret_keys = {}, set()
+    for key, value in entries:
+        if _holds_secret(value):
+            secret_keys.add(key)
+        config[key] = value if isinstance(value, str) else json.dumps(_reveal(value), default=str)
+    return load(config, secret_keys)
+
+
+def _holds_secret(value: Any) -> bool:
+    if isinstance(value, dict):
+        return "secure" in value or any(_holds_secret(item) for item in value.values())
+    return isinstance(value, list) and any(_holds_secret(item) for item in value)
+
+
+def _reveal(value: Any) -> Any:
+    """Stands in for what only the engine can decrypt; long enough to pass as a key."""
+    if isinstance(value, dict):
+        return HIDDEN * 3 if "secure" in value else {key: _reveal(item) for key, item in value.items()}
+    return [_reveal(item) for item in value] if isinstance(value, list) else value
+
+
+def _plain_text_secret(key: str) -> Problem:
+    path = f"--path '{NAMESPACE}:{key}.NAME'" if key == "apiKeys" else f"{NAMESPACE}:{key}"
+    return Problem(
+        key=key,
+        wrong="is in plain text in the stack file",
+        value=HIDDEN,
+        allowed="an encrypted value",
+        fix=f"`pulumi config set --secret {path}`, then give it a new value where it came from",
+    )
+
+
+def _decode(key: str, text: Any, *, hidden: bool) -> tuple[Any, Problem | None]:
+    if key not in _STRUCTURED or not isinstance(text, str):
+        return text, None
+    try:
+        return json.loads(text), None
+    except json.JSONDecodeError:
+        return None, Problem(
+            key=key,
+            wrong="is one value where a group of settings belongs",
+            value=HIDDEN if hidden else text,
+            allowed="a mapping",
+            fix=f"set one key of it: `pulumi config set --path '{NAMESPACE}:{key}.NAME' VALUE`",
+        )
+
+
+def _validate(values: dict[str, Any], secret_keys: Collection[str]) -> Settings:
+    try:
+        settings = Settings.model_validate(values)
+    except ValidationError as error:
+        hidden = {key.partition(":")[2] for key in secret_keys}
+        found = [_problem(entry, hidden) for entry in error.errors(include_url=False)]
+        raise UserError(*_innermost(found)) from None
+    if found := rules.problems(settings):
+        raise UserError(*found)
+    return settings
+
+
+def _problem(entry: Any, hidden: Collection[str]) -> Problem:
+    location = [str(part) for part in entry["loc"] if part != "[key]"]
+    path, parents, field = _resolve(location)
+    key = ".".join(path)
+    value = HIDDEN if path[0] in hidden or path[0] in SECRET_KEYS else entry["input"]
+    setting = f"`pulumi config set --path '{NAMESPACE}:{key}' VALUE`"
+    if entry["type"] == "missing":
+        return Problem(key=key, wrong="must be set", allowed=_allowed(field), fix=setting)
+    if entry["type"] == "extra_forbidden":
+        names = [known.alias or name for name, known in parents.model_fields.items()]
+        nearest = get_close_matches(path[-1], names, n=1, cutoff=0.5)
+        fix = f"did you mean {nearest[0]}?" if nearest else f"`pulumi config rm --path '{NAMESPACE}:{key}'`"
+        return Problem(key=key, wrong="there is no such setting", value=value, allowed=", ".join(names), fix=fix)
+    if path[0] in SECRET_KEYS:
+        setting = setting.replace("config set", "config set --secret")
+    return Problem(key=key, wrong="is not a valid value", value=value, allowed=_allowed(field), fix=setting)
+
+
+def _innermost(found: list[Problem]) -> list[Problem]:
+    """Drops what only repeats that one of its entries is wrong."""
+    keys = [problem.key for problem in found]
+    return [problem for problem in found if not any(key.startswith(f"{problem.key}.") for key in keys)]
+
+
+def _resolve(location: list[str]) -> tuple[list[str], type[BaseModel], FieldInfo | None]:
+    """The path in the user's words, the section that holds its last key, and that key's field if there is one."""
+    section: type[BaseModel] = Settings
+    path: list[str] = []
+    field: FieldInfo | None = None
+    for part in location:
+        known = {info.alias or name: info for name, info in section.model_fields.items()}
+        if field is not None and (inner := _section_of(field)) is None:
+            # An entry of a list or a mapping, or a branch of a union: only the former is the user's word.
+            if part.isdigit() or part not in ("function-before", "none"):
+                path.append(part)
+            continue
+        if field is not None and inner is not None:
+            section, known = inner, {info.alias or name: info for name, info in inner.model_fields.items()}
+        path.append(part)
+        field = known.get(part)
+    return path, section, field
+
+
+def _section_of(field: FieldInfo) -> type[BaseModel] | None:
+    for candidate in (field.annotation, *typing.get_args(field.annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, Section):
+            return candidate
+    return None
+
+
+def _allowed(field: FieldInfo | None) -> str:
+    if field is None:
+        return "see the table of settings in README.md"
+    return describe(field.annotation, tuple(field.metadata))
+
+
+def describe(annotation: Any, metadata: tuple[Any, ...] = ()) -> str:
+    """What a field allows, in words: from its annotation and its bounds."""
+    for mark in metadata:
+        if isinstance(mark, Allowed):
+            return str(mark)
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return describe(arguments[0], arguments[1:])
+    if origin is typing.Literal:
+        return ", ".join(str(value) for value in arguments)
+    if origin in (typing.Union, types.UnionType):
+        words = [describe(item, metadata) for item in arguments if item is not type(None)]
+        return " or ".join([*words, "unset"])
+    if origin is tuple:
+        bounds = _bounds(metadata, ("min_length", "max_length"))
+        return f"a list{f' of {bounds}' if bounds else ''}, each: {describe(arguments[0])}"
+    if origin is dict:
+        return f"a mapping; names: {describe(arguments[0])}; values: {describe(arguments[1])}"
+    return _describe_scalar(annotation, metadata)
+
+
+def _describe_scalar(annotation: Any, metadata: tuple[Any, ...]) -> str:
+    if annotation is bool:
+        return "true or false"
+    if annotation in (int, float):
+        number = "a whole number" if annotation is int else "a number"
+        bounds = _bounds(metadata, ("ge", "le"))
+        above = next((mark.gt for mark in metadata if hasattr(mark, "gt")), None)
+        if above is not None:
+            bounds = f"above {above} and up to {_bounds(metadata, ('ge', 'le')).removeprefix('up to ')}"
+        return f"{number} {bounds}".strip()
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return "a mapping with " + ", ".join(info.alias or name for name, info in annotation.model_fields.items())
+    return "a secret" if annotation is SecretStr else "text"
+
+
+def _bounds(metadata: tuple[Any, ...], names: tuple[str, str]) -> str:
+    low, high = (next((getattr(mark, name) for mark in metadata if hasattr(mark, name)), None) for name in names)
+    if low is not None and high is not None:
+        return f"{low} to {high}"
+    return f"from {low}" if low is not None else f"up to {high}" if high is not None else ""

@@ -1,0 +1,343 @@
+"""What must hold between settings. Each rule is a pure function: settings in, problems out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from itertools import pairwise
+
+from infra.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES, unknown_type_problem
+from infra.errors import Problem
+from infra.settings.schema import Settings
+
+Rule = Callable[[Settings], Iterator[Problem]]
+
+TERMINATE_HOOK_MARGIN_SECONDS = 60
+SPOT_NOTICE_SECONDS = 120
+
+
+def timeouts_grow_along_the_chain(settings: Settings) -> Iterator[Problem]:
+    """Client < load balancer < edge keep-alive < server keep-alive, or clients see 502 for a request that ran."""
+    timeouts = settings.timeouts
+    chain = [
+        ("clientSeconds", timeouts.client_seconds),
+        ("loadBalancerIdleSeconds", timeouts.load_balancer_idle_seconds),
+        ("edgeKeepaliveSeconds", timeouts.edge_keepalive_seconds),
+        ("serverKeepaliveSeconds", timeouts.server_keepalive_seconds),
+    ]
+    for (before, shorter), (after, longer) in pairwise(chain):
+        if not shorter < longer:
+            yield Problem(
+                key=f"timeouts.{after}",
+                wrong=f"must be longer than timeouts.{before}, which is {shorter} s",
+                value=longer,
+                allowed=f"more than {shorter} s; the chain is {' < '.join(f'{name} {value}' for name, value in chain)}",
+                fix=f"set timeouts.{after} to {shorter + 10} or more",
+            )
+
+
+def leaving_outlasts_the_longest_answer(settings: Settings) -> Iterator[Problem]:
+    """A host that leaves must not cut off an answer."""
+    timeouts = settings.timeouts
+    longest = timeouts.longest_generation_seconds
+    if timeouts.deregistration_delay_seconds < longest:
+        yield Problem(
+            key="timeouts.deregistrationDelaySeconds",
+            wrong=f"is shorter than timeouts.longestGenerationSeconds ({longest} s), so answers would be cut off",
+            value=timeouts.deregistration_delay_seconds,
+            allowed=f"{longest} to 3600 s",
+            fix=f"set it to {longest}, or lower timeouts.longestGenerationSeconds",
+        )
+    needed = max(longest, timeouts.deregistration_delay_seconds)
+    if timeouts.termination_grace_seconds < needed:
+        yield Problem(
+            key="timeouts.terminationGraceSeconds",
+            wrong=f"is shorter than what a leaving host waits for ({needed} s)",
+            value=timeouts.termination_grace_seconds,
+            allowed=f"{needed} to {7200 - TERMINATE_HOOK_MARGIN_SECONDS} s",
+            fix=f"set it to {needed + 60} or more",
+        )
+    if timeouts.termination_grace_seconds + TERMINATE_HOOK_MARGIN_SECONDS > 7200:
+        yield Problem(
+            key="timeouts.terminationGraceSeconds",
+            wrong="is longer than an Auto Scaling lifecycle hook can wait, with a minute's margin",
+            value=timeouts.termination_grace_seconds,
+            allowed=f"{needed} to {7200 - TERMINATE_HOOK_MARGIN_SECONDS} s",
+            fix=f"set it to {7200 - TERMINATE_HOOK_MARGIN_SECONDS} or less",
+        )
+
+
+def client_can_wait_for_the_longest_answer(settings: Settings) -> Iterator[Problem]:
+    """An answer without streaming is silent until it is whole."""
+    timeouts = settings.timeouts
+    if timeouts.client_seconds < timeouts.longest_generation_seconds:
+        yield Problem(
+            key="timeouts.clientSeconds",
+            wrong=f"is shorter than the longest answer ({timeouts.longest_generation_seconds} s), which would be lost",
+            value=timeouts.client_seconds,
+            allowed=f"{timeouts.longest_generation_seconds} to 3600 s",
+            fix=f"set it to {timeouts.longest_generation_seconds}, or lower timeouts.longestGenerationSeconds",
+        )
+
+
+def zones_are_in_the_region(settings: Settings) -> Iterator[Problem]:
+    """Two zones or more, each once, each of the region."""
+    zones = settings.network.zones
+    if len(zones) == 1:
+        yield Problem(
+            key="network.zones",
+            wrong="the load balancer needs two zones",
+            value=list(zones),
+            allowed="two to four zones of the region, or none for its a and b",
+            fix=f"add a second zone, such as {settings.region}b",
+        )
+    if len(set(zones)) < len(zones):
+        yield Problem(
+            key="network.zones",
+            wrong="names a zone twice",
+            value=list(zones),
+            allowed="different zones",
+            fix="remove the repeated zone",
+        )
+    for zone in zones:
+        if zone[:-1] != settings.region:
+            yield Problem(
+                key="network.zones",
+                wrong=f"this zone is not in {settings.region}",
+                value=zone,
+                allowed=f"zones such as {settings.region}a",
+                fix=f"use zones of {settings.region}, or change tandem:region",
+            )
+
+
+def domain_can_be_proven(settings: Settings) -> Iterator[Problem]:
+    """A domain needs a certificate: validated in Route 53, or brought along."""
+    balancer = settings.load_balancer
+    if balancer.domain_name and not (balancer.hosted_zone_id or balancer.certificate_arn):
+        yield Problem(
+            key="loadBalancer.domainName",
+            wrong="nothing can prove that this domain is yours",
+            value=balancer.domain_name,
+            allowed="a domain with loadBalancer.hostedZoneId or loadBalancer.certificateArn",
+            fix="set loadBalancer.hostedZoneId (`aws route53 list-hosted-zones` shows it)",
+        )
+    for key, value in (("hostedZoneId", balancer.hosted_zone_id), ("certificateArn", balancer.certificate_arn)):
+        if value and not balancer.domain_name:
+            yield Problem(
+                key=f"loadBalancer.{key}",
+                wrong="is of no use without a domain",
+                value=value,
+                allowed="with loadBalancer.domainName only",
+                fix="set loadBalancer.domainName, or remove it",
+            )
+    if balancer.certificate_arn and f":acm:{settings.region}:" not in balancer.certificate_arn:
+        yield Problem(
+            key="loadBalancer.certificateArn",
+            wrong="the certificate is in another region than the stack",
+            value=balancer.certificate_arn,
+            allowed=f"a certificate in {settings.region}",
+            fix=f"request or import the certificate in {settings.region}",
+        )
+
+
+def listed_once(settings: Settings) -> Iterator[Problem]:
+    """A repeated entry is a mistake of which one does not see which half was meant."""
+    for key, entries in (
+        ("fleet.instanceTypes", settings.fleet.instance_types),
+        ("loadBalancer.paths", settings.load_balancer.paths),
+        ("loadBalancer.clientCidrs", settings.load_balancer.client_cidrs),
+        ("costGuard.alertEmails", settings.cost_guard.alert_emails),
+        ("network.interfaceEndpoints", settings.network.interface_endpoints),
+    ):
+        for entry in {entry for entry in entries if entries.count(entry) > 1}:
+            yield Problem(
+                key=key, wrong="is listed twice", value=str(entry), allowed="each once", fix="remove one of them"
+            )
+
+
+def instance_types_can_serve(settings: Settings) -> Iterator[Problem]:
+    """Known types, with whole pairs of GPUs."""
+    for name in settings.fleet.instance_types:
+        known = INSTANCE_TYPES.get(name)
+        if known is None:
+            yield unknown_type_problem("fleet.instanceTypes", name)
+        elif known.gpus % GPUS_PER_REPLICA:
+            yield Problem(
+                key="fleet.instanceTypes",
+                wrong=f"has {known.gpus} GPUs, and a replica takes {GPUS_PER_REPLICA}",
+                value=name,
+                allowed="types with an even number of GPUs",
+                fix="choose a larger size of the family",
+            )
+
+
+def group_sizes_fit(settings: Settings) -> Iterator[Problem]:
+    """Something to run, room for it, and a base that is not larger than the group."""
+    fleet = settings.fleet
+    if fleet.max_hosts is not None and fleet.max_hosts < settings.group_size:
+        yield Problem(
+            key="fleet.maxHosts",
+            wrong=f"is smaller than hosts + spareHosts ({fleet.hosts} + {fleet.spare_hosts})",
+            value=fleet.max_hosts,
+            allowed=f"{settings.group_size} to 120",
+            fix=f"set it to {settings.group_size} or more, or remove it",
+        )
+    if fleet.spare_hosts and not fleet.hosts:
+        yield Problem(
+            key="fleet.spareHosts",
+            wrong="a fleet of no hosts has nothing to spare",
+            value=fleet.spare_hosts,
+            allowed="0 while fleet.hosts is 0",
+            fix="set fleet.hosts to 1 or more",
+        )
+    if fleet.on_demand_base > settings.max_group_size:
+        yield Problem(
+            key="fleet.onDemandBase",
+            wrong=f"is larger than the whole group ({settings.max_group_size})",
+            value=fleet.on_demand_base,
+            allowed=f"0 to {settings.max_group_size}",
+            fix="lower it, or raise fleet.maxHosts",
+        )
+
+
+def capacity_block_stands_alone(settings: Settings) -> Iterator[Problem]:
+    """A Capacity Block holds one type in one zone for a time, and nothing else."""
+    fleet, block = settings.fleet, settings.fleet.capacity_block
+    if block is None:
+        return
+    if fleet.on_demand_base or fleet.on_demand_percentage != 100:
+        yield Problem(
+            key="fleet.capacityBlock",
+            wrong="cannot be mixed with spot or an on-demand base",
+            value=block.reservation_id,
+            allowed="onDemandBase 0 and onDemandPercentage 100 with a Capacity Block",
+            fix="remove fleet.onDemandBase and fleet.onDemandPercentage, or the Capacity Block",
+        )
+    if len(fleet.instance_types) != 1:
+        yield Problem(
+            key="fleet.instanceTypes",
+            wrong="a Capacity Block holds one instance type",
+            value=list(fleet.instance_types),
+            allowed="the one type of the reservation",
+            fix="keep only the reserved type",
+        )
+    if block.zone not in settings.zones:
+        yield Problem(
+            key="fleet.capacityBlock.zone",
+            wrong="the stack has no subnet in this zone",
+            value=block.zone,
+            allowed=", ".join(settings.zones),
+            fix=f"add {block.zone} to network.zones",
+        )
+
+
+def weights_have_a_source(settings: Settings) -> Iterator[Problem]:
+    """`weights: s3` and its URI come together."""
+    inference = settings.inference
+    if (inference.weights == "s3") != (inference.weights_s3_uri is not None):
+        yield Problem(
+            key="inference.weightsS3Uri",
+            wrong="is needed for weights: s3" if inference.weights == "s3" else "is of use with weights: s3 only",
+            value=inference.weights_s3_uri,
+            allowed="s3://bucket/path together with inference.weights: s3",
+            fix="set both, or neither",
+        )
+
+
+def one_expiry(settings: Settings) -> Iterator[Problem]:
+    """A life or a moment, not both; a Capacity Block's end is a moment, too."""
+    guard = settings.cost_guard
+    if guard.expires_after and guard.expires_at:
+        yield Problem(
+            key="costGuard.expiresAt",
+            wrong="expiry is set twice, as a life (expiresAfter) and as a moment",
+            value=f"{guard.expires_at:%Y-%m-%dT%H:%M:%SZ}",
+            allowed="one of costGuard.expiresAfter and costGuard.expiresAt",
+            fix="remove one of them",
+        )
+    if guard.expires_at and guard.expires_at < datetime(2026, 1, 1, tzinfo=UTC):
+        yield Problem(
+            key="costGuard.expiresAt",
+            wrong="lies before tandem was written",
+            value=f"{guard.expires_at:%Y-%m-%dT%H:%M:%SZ}",
+            allowed="a moment to come",
+            fix="correct the year",
+        )
+
+
+def alerts_reach_someone(settings: Settings) -> Iterator[Problem]:
+    """A budget that tells nobody is no budget."""
+    guard = settings.cost_guard
+    if guard.monthly_budget_usd and not guard.alert_emails:
+        yield Problem(
+            key="costGuard.monthlyBudgetUsd",
+            wrong="nobody would hear of it",
+            value=guard.monthly_budget_usd,
+            allowed="together with costGuard.alertEmails",
+            fix="set costGuard.alertEmails",
+        )
+
+
+def business_hours_are_a_span(settings: Settings) -> Iterator[Problem]:
+    """Start before stop, on the same day, and hosts to start."""
+    hours = settings.cost_guard.business_hours
+    if hours is not None and not hours.start < hours.stop:
+        yield Problem(
+            key="costGuard.businessHours.stop",
+            wrong=f"is not after start ({hours.start})",
+            value=hours.stop,
+            allowed=f"a time of the same day after {hours.start}",
+            fix="swap them, or leave business hours out for a stack that runs over night",
+        )
+
+
+def lengths_fit_together(settings: Settings) -> Iterator[Problem]:
+    """vLLM refuses a step that is smaller than its batch."""
+    inference = settings.inference
+    sequences, tokens = inference.max_num_seqs, inference.max_num_batched_tokens
+    if sequences and tokens and tokens < sequences:
+        yield Problem(
+            key="inference.maxNumBatchedTokens",
+            wrong=f"is smaller than inference.maxNumSeqs ({sequences}); each request takes a token a step",
+            value=tokens,
+            allowed=f"{sequences} to 131072",
+            fix=f"set it to {max(2048, sequences)}, or lower inference.maxNumSeqs",
+        )
+
+
+RULES: tuple[Rule, ...] = (
+    timeouts_grow_along_the_chain,
+    leaving_outlasts_the_longest_answer,
+    client_can_wait_for_the_longest_answer,
+    zones_are_in_the_region,
+    domain_can_be_proven,
+    listed_once,
+    instance_types_can_serve,
+    group_sizes_fit,
+    capacity_block_stands_alone,
+    weights_have_a_source,
+    one_expiry,
+    alerts_reach_someone,
+    business_hours_are_a_span,
+    lengths_fit_together,
+)
+
+
+def problems(settings: Settings) -> list[Problem]:
+    """All that does not hold, in the order of RULES."""
+    return [problem for rule in RULES for problem in rule(settings)]
+
+
+def warnings(settings: Settings) -> list[str]:
+    """What is allowed and may surprise."""
+    found = []
+    timeouts = settings.timeouts
+    spot = settings.fleet.on_demand_percentage < 100 or settings.fleet.capacity_block is not None
+    if spot and timeouts.deregistration_delay_seconds > SPOT_NOTICE_SECONDS:
+        found.append(
+            f"timeouts.deregistrationDelaySeconds is {timeouts.deregistration_delay_seconds} and spot gives "
+            f"{SPOT_NOTICE_SECONDS} s of notice: answers longer than that are cut off when a spot host is reclaimed"
+        )
+    if settings.ephemeral and not (settings.cost_guard.expires_after or settings.cost_guard.expires_at):
+        found.append("ephemeral is on without costGuard.expiresAfter: nothing stops this stack by itself")
+    return found

@@ -1,0 +1,358 @@
+"""The settings. Each field: its type, its default, what it is for and why the default is what it is.
+
+Names carry their units. In stack files they are written in camelCase under the project's namespace, one key a section:
+
+    config:
+      tandem:region: us-east-1
+      tandem:fleet: {instanceTypes: [g6.12xlarge], hosts: 2}
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic.alias_generators import to_camel
+
+from infra.settings.types import (
+    Allowed,
+    ApiPath,
+    CertificateArn,
+    ClientNetwork,
+    DomainName,
+    Duration,
+    Email,
+    HostedZoneId,
+    Instant,
+    KeyName,
+    MachineImageId,
+    ModelId,
+    ParserName,
+    PrivateNetwork,
+    Region,
+    ReservationId,
+    S3Uri,
+    ServedName,
+    TagKey,
+    TagValue,
+    TimeOfDay,
+    TimeZone,
+    Zone,
+)
+
+LogRetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827]
+"""The periods that CloudWatch Logs knows, up to five years."""
+
+ApiKey = Annotated[
+    SecretStr,
+    Field(min_length=20, max_length=256),
+    Allowed("20 to 256 characters, set with `pulumi config set --secret --path`"),
+]
+
+
+class Section(BaseModel):
+    """Base of every section: frozen, camelCase outside, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+
+
+class NetworkSettings(Section):
+    """Where the stack lives and how its hosts reach the outside."""
+
+    cidr_block: PrivateNetwork = Field(
+        default=IPv4Network("10.20.0.0/16"),
+        description="Address range of the VPC. Give each stack its own if they may ever be peered.",
+    )
+    zones: tuple[Zone, ...] = Field(
+        default=(),
+        max_length=4,
+        description="Availability zones, two to four. Empty: the region's a and b. The load balancer needs two; "
+        "choose zones that offer the instance types.",
+    )
+    egress: Literal["natPerZone", "singleNat", "publicHosts"] = Field(
+        default="natPerZone",
+        description="The hosts' way out. natPerZone survives the loss of a zone ($0.045 an hour each, and $0.045 for "
+        "each GB); singleNat saves the others; publicHosts gives hosts a public address and no inbound rule at all, "
+        "and costs $0.005 an hour and host.",
+    )
+    interface_endpoints: tuple[
+        Literal["ec2", "ssm", "ssmmessages", "ec2messages", "secretsmanager", "logs", "autoscaling", "sts"], ...
+    ] = Field(
+        default=(),
+        description="AWS services reached without leaving the VPC, $0.01 an hour each and zone. None by default: "
+        "traffic to them is TLS either way. The S3 gateway endpoint is always there and free.",
+    )
+    flow_log_retention_days: LogRetentionDays | None = Field(
+        default=None, description="Keeps VPC flow logs this long; unset keeps none. Costs $0.50 for each GB written."
+    )
+
+
+class ModelCacheSettings(Section):
+    """The EFS file system that keeps weights and compile caches between hosts."""
+
+    provisioned_mibps: int | None = Field(
+        default=None,
+        ge=1,
+        le=3414,
+        description="Provisioned throughput in MiB/s, $6 a month each. Unset: Elastic, which costs nothing at rest "
+        "and $0.03 for each GB read; right for a cache that is read when hosts start.",
+    )
+    infrequent_access_after_days: Literal[1, 7, 14, 30, 60, 90, 180, 270, 365] | None = Field(
+        default=30,
+        description="Moves files unread for so long to the cheaper class ($0.016 instead of $0.30 a GB and month).",
+    )
+
+
+class LoadBalancerSettings(Section):
+    """The only way in: HTTPS, the listed API paths, a limit on each client address."""
+
+    domain_name: DomainName | None = Field(
+        default=None,
+        description="Host name of the API. Unset: the load balancer's own name with a self-signed certificate, "
+        "which is good enough for a test stack only.",
+    )
+    hosted_zone_id: HostedZoneId | None = Field(
+        default=None, description="Route 53 zone of domainName: the certificate is validated and the name set there."
+    )
+    certificate_arn: CertificateArn | None = Field(
+        default=None, description="An existing ACM certificate for domainName, where DNS is not in Route 53."
+    )
+    client_cidrs: tuple[ClientNetwork, ...] = Field(
+        default=(IPv4Network("0.0.0.0/0"),),
+        min_length=1,
+        max_length=20,
+        description="Who may connect to ports 443 and 80. Everyone by default; the API key guards the rest.",
+    )
+    paths: tuple[ApiPath, ...] = Field(
+        default=("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/models"),
+        min_length=1,
+        max_length=50,
+        description="Paths that are forwarded, here and at the host's edge; all else is a fixed 404. vLLM's API key "
+        "guards /v1 only: /invocations would serve completions to anyone.",
+    )
+    requests_per_minute_per_ip: int = Field(
+        default=100, ge=10, le=1_000_000, description="Above this a client address gets 403 from the firewall (WAF)."
+    )
+    access_log_retention_days: int | None = Field(
+        default=90, ge=1, le=3650, description="Keeps the load balancer's access logs in S3 so long; null for none."
+    )
+    deletion_protection: bool = Field(
+        default=False, description="Refuses to delete the load balancer until this is turned off again."
+    )
+
+
+class CapacityBlockSettings(Section):
+    """GPUs reserved for a span of days (Capacity Blocks for ML)."""
+
+    reservation_id: ReservationId = Field(description="The reservation that was bought.")
+    zone: Zone = Field(description="The zone that it is in; hosts start only there.")
+    ends_at: Instant = Field(description="When it ends: the fleet is at 0 half an hour before, when AWS reclaims it.")
+
+
+class FleetSettings(Section):
+    """The GPU hosts: an Auto Scaling group."""
+
+    instance_types: tuple[str, ...] = Field(
+        default=("g6.12xlarge",),
+        min_length=1,
+        max_length=10,
+        description="Types that may serve, in order of preference. More types, fewer failed starts.",
+    )
+    hosts: int = Field(default=1, ge=0, le=100, description="Hosts that the expected load needs.")
+    spare_hosts: int = Field(
+        default=0, ge=0, le=20, description="Hosts beyond that (N+1): one lost host then takes no capacity away."
+    )
+    max_hosts: int | None = Field(
+        default=None,
+        ge=1,
+        le=120,
+        description="Upper bound of the group and of what it can cost. Unset: hosts + spareHosts.",
+    )
+    on_demand_base: int = Field(
+        default=0, ge=0, le=100, description="The first so many hosts are on demand, whatever the percentage says."
+    )
+    on_demand_percentage: int = Field(
+        default=100,
+        ge=0,
+        le=100,
+        description="Share of on-demand hosts above the base; the rest is spot, up to 70 % cheaper and gone with two "
+        "minutes' notice.",
+    )
+    capacity_block: CapacityBlockSettings | None = Field(
+        default=None, description="Starts hosts in a Capacity Block instead; excludes spot."
+    )
+    rollout: Literal["launchFirst", "terminateFirst"] = Field(
+        default="launchFirst",
+        description="How a change of the hosts is rolled out. launchFirst needs quota and capacity for one host more; "
+        "terminateFirst is for accounts that have no spare GPU.",
+    )
+    launch_timeout_seconds: int = Field(
+        default=3600,
+        ge=600,
+        le=7200,
+        description="A host that has made no token by then is replaced. A cold download of 60 GB takes 10 to 40 "
+        "minutes.",
+    )
+    root_volume_gib: int = Field(
+        default=200, ge=100, le=16384, description="Encrypted gp3 root volume; room for the image where NVMe lacks."
+    )
+    machine_image_id: MachineImageId | None = Field(
+        default=None, description="Another machine image than images/pins.toml pins for the region."
+    )
+    log_retention_days: LogRetentionDays = Field(default=30, description="Keeps the hosts' and servers' logs so long.")
+
+
+class InferenceSettings(Section):
+    """What vLLM serves."""
+
+    model: ModelId = Field(default="Qwen/Qwen3-8B", description="The model. The default is ungated and fits 2 x 24 GB.")
+    served_model_name: ServedName | None = Field(
+        default=None, description="Name that clients send as `model`. Unset: the model's id."
+    )
+    weights: Literal["efs", "nvme", "s3"] = Field(
+        default="nvme",
+        description="Where weights are loaded from. nvme: downloaded once to EFS, copied to each host's NVMe, so "
+        "restarts are fast; efs: read in place; s3: streamed from weightsS3Uri.",
+    )
+    weights_s3_uri: S3Uri | None = Field(default=None, description="Where the weights are for `weights: s3`.")
+    quantization: Literal["fp8", "awq", "awq_marlin", "gptq", "gptq_marlin", "compressed-tensors", "mxfp4"] | None = (
+        Field(default=None, description="Unset: what the checkpoint says. fp8 quantizes a bf16 checkpoint at load.")
+    )
+    kv_cache_dtype: Literal["auto", "fp8"] = Field(
+        default="auto", description="fp8 doubles the tokens that fit, at a small loss of accuracy."
+    )
+    max_model_len: int | None = Field(
+        default=None, ge=128, le=10_485_760, description="Longest prompt and answer in tokens. Unset: the model's own."
+    )
+    gpu_memory_utilization: float | None = Field(
+        default=None,
+        ge=0.1,
+        le=0.98,
+        description="Share of GPU memory that vLLM budgets. Unset: chosen by sizing for the smallest GPU of the "
+        "fleet, since a running server takes 2 to 4 GiB more than its budget.",
+    )
+    max_num_seqs: int | None = Field(
+        default=None, ge=1, le=4096, description="Requests in one batch. Unset: vLLM's own, by GPU size."
+    )
+    max_num_batched_tokens: int | None = Field(
+        default=None, ge=128, le=131_072, description="Tokens in one step. Unset: vLLM's own, by GPU size."
+    )
+    max_queued_requests: int = Field(
+        default=256, ge=1, le=100_000, description="Waiting requests of a replica; more get 503 at once, not a timeout."
+    )
+    tool_call_parser: ParserName | None = Field(default=None, description="Turns on tool calls with this parser.")
+    reasoning_parser: ParserName | None = Field(default=None, description="Separates reasoning from the answer.")
+
+
+class EdgeSettings(Section):
+    """Limits of nginx on each host, by client address."""
+
+    requests_per_second_per_client: int = Field(default=20, ge=1, le=10_000, description="Above this: 429.")
+    connections_per_client: int = Field(default=64, ge=1, le=10_000, description="Requests at once; above this: 429.")
+    max_body_mib: int = Field(default=16, ge=1, le=512, description="Largest request body; images are sent inline.")
+
+
+class TimeoutSettings(Section):
+    """One chain: each link waits longer than the one before it, so that the client always hears an answer."""
+
+    client_seconds: int = Field(
+        default=300, ge=10, le=3600, description="What clients are told to wait for the next byte."
+    )
+    load_balancer_idle_seconds: int = Field(
+        default=310, ge=1, le=4000, description="The load balancer drops a connection that is silent for so long."
+    )
+    edge_keepalive_seconds: int = Field(
+        default=320, ge=1, le=4200, description="nginx keeps idle connections from the load balancer open so long."
+    )
+    server_keepalive_seconds: int = Field(
+        default=330, ge=1, le=4400, description="vLLM keeps idle connections from nginx open so long; its own is 5 s."
+    )
+    longest_generation_seconds: int = Field(
+        default=300, ge=10, le=3600, description="The longest answer; a server that stops waits so long for it."
+    )
+    deregistration_delay_seconds: int = Field(
+        default=300, ge=0, le=3600, description="The load balancer lets running requests end for so long."
+    )
+    termination_grace_seconds: int = Field(
+        default=420, ge=30, le=7200, description="All a leaving host gets, before it is gone. Spot gives only 120 s."
+    )
+
+
+class BusinessHoursSettings(Section):
+    """When a stack runs; outside these hours its fleet is at 0."""
+
+    start: TimeOfDay = Field(default="08:00", description="Hosts start.")
+    stop: TimeOfDay = Field(default="20:00", description="Hosts stop.")
+    days: Literal["MON-FRI", "MON-SAT", "SUN-THU", "*"] = Field(default="MON-FRI", description="On these days.")
+    time_zone: TimeZone = Field(default="Etc/UTC", description="Whose clock; daylight saving is followed.")
+
+
+class CostGuardSettings(Section):
+    """Money stops by itself: a one-time schedule in the account sets the fleet to 0."""
+
+    expires_after: Duration | None = Field(default=None, description="Life of the stack from its first `up`.")
+    expires_at: Instant | None = Field(default=None, description="The same as a moment.")
+    max_usd: float | None = Field(
+        default=None,
+        gt=0,
+        le=1_000_000,
+        description="Spend cap. Billing data is hours late, so it is turned into time at the price of maxHosts of the "
+        "dearest type on demand; the sooner of cap and expiry wins.",
+    )
+    monthly_budget_usd: float | None = Field(
+        default=None, gt=0, le=10_000_000, description="AWS Budget of the stack: mail at 80 % and 100 %, and forecast."
+    )
+    alert_emails: tuple[Email, ...] = Field(
+        default=(), max_length=10, description="Who hears of budget and expiry. Each must confirm the subscription."
+    )
+    business_hours: BusinessHoursSettings | None = Field(default=None, description="Runs only at these hours.")
+
+
+class Settings(Section):
+    """All settings of one stack."""
+
+    region: Region = Field(description="AWS region. No default: this is where the money goes.")
+    platform: Literal["ec2"] = Field(default="ec2", description="GPU hosts in an Auto Scaling group.")
+    ephemeral: bool = Field(
+        default=False,
+        description="true: destroy removes everything at once. false: the model cache and the access logs are "
+        "protected and kept, and secrets can be restored for 30 days.",
+    )
+    require_pins: bool = Field(
+        default=False, description="Refuses an empty pin in images/pins.toml (image digest, revision, machine image)."
+    )
+    tags: dict[TagKey, TagValue] = Field(
+        default_factory=dict, max_length=40, description="Tags on everything, such as a cost centre."
+    )
+    hugging_face_token: ApiKey | None = Field(
+        default=None, description="For gated models. Set with `pulumi config set --secret`."
+    )
+    api_keys: dict[KeyName, ApiKey] = Field(
+        default_factory=dict,
+        description="API keys by client name, set with `pulumi config set --secret --path`. Empty: one named "
+        "`default` is generated.",
+    )
+    network: NetworkSettings = Field(default_factory=NetworkSettings)
+    model_cache: ModelCacheSettings = Field(default_factory=ModelCacheSettings)
+    load_balancer: LoadBalancerSettings = Field(default_factory=LoadBalancerSettings)
+    fleet: FleetSettings = Field(default_factory=FleetSettings)
+    inference: InferenceSettings = Field(default_factory=InferenceSettings)
+    edge: EdgeSettings = Field(default_factory=EdgeSettings)
+    timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
+    cost_guard: CostGuardSettings = Field(default_factory=CostGuardSettings)
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """The stack's availability zones."""
+        return self.network.zones or (f"{self.region}a", f"{self.region}b")
+
+    @property
+    def group_size(self) -> int:
+        """Hosts that the group runs: the load's and the spare ones."""
+        return self.fleet.hosts + self.fleet.spare_hosts
+
+    @property
+    def max_group_size(self) -> int:
+        """Hosts that the group may ever run."""
+        return self.group_size if self.fleet.max_hosts is None else self.fleet.max_hosts

@@ -1,0 +1,134 @@
+"""Field types of the settings, each with the words that an error uses for what is allowed."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Network
+from typing import Annotated, Any
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer
+
+
+class Allowed(str):
+    """Marks an annotated type with what it allows, in words."""
+
+    __slots__ = ()
+
+
+_DURATION_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+def _duration(value: Any) -> timedelta:
+    if isinstance(value, timedelta):
+        return value
+    match = re.fullmatch(r"(\d+)([mhd])", str(value))
+    if (
+        not match
+        or not 10
+        <= (duration := timedelta(**{_DURATION_UNITS[match[2]]: int(match[1])})) / timedelta(minutes=1)
+        <= 90 * 24 * 60
+    ):
+        raise ValueError("not a duration")
+    return duration
+
+
+def _instant(value: Any) -> datetime:
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value))
+    if moment.tzinfo is None:
+        raise ValueError("no time zone")
+    return moment.astimezone(UTC)
+
+
+def _network(value: Any) -> IPv4Network:
+    network = IPv4Network(value)
+    if not network.is_private or not 16 <= network.prefixlen <= 22:
+        raise ValueError("not a private range of a usable size")
+    return network
+
+
+def _matches(pattern: str) -> AfterValidator:
+    compiled = re.compile(pattern)
+
+    def check(value: str) -> str:
+        if not compiled.fullmatch(value):
+            raise ValueError(f"does not match {pattern}")
+        return value
+
+    return AfterValidator(check)
+
+
+def _time_zone(value: str) -> str:
+    if value not in available_timezones():
+        raise ValueError("unknown time zone")
+    return value
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_duration),
+    PlainSerializer(lambda value: f"{value // timedelta(minutes=1)}m"),
+    Allowed("a duration from 10m to 90d, such as 90m, 4h or 3d"),
+]
+Instant = Annotated[
+    datetime,
+    BeforeValidator(_instant),
+    Allowed("a moment with its time zone, such as 2026-12-24T18:00:00Z"),
+]
+PrivateNetwork = Annotated[
+    IPv4Network,
+    BeforeValidator(_network),
+    Allowed("a private IPv4 range from /16 to /22, such as 10.20.0.0/16, with no host bits set"),
+]
+ClientNetwork = Annotated[IPv4Network, Allowed("an IPv4 range such as 203.0.113.0/24, or 0.0.0.0/0 for everyone")]
+Region = Annotated[str, _matches(r"[a-z]{2}(-[a-z]+)+-\d"), Allowed("the name of an AWS region, such as us-east-1")]
+Zone = Annotated[str, _matches(r"[a-z]{2}(-[a-z]+)+-\d[a-z]"), Allowed("the name of a zone, such as us-east-1a")]
+DomainName = Annotated[
+    str,
+    _matches(r"(?=.{4,253}$)([a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,63}"),
+    Allowed("a host name in lower case, such as llm.example.com"),
+]
+HostedZoneId = Annotated[
+    str, _matches(r"Z[A-Z0-9]{5,31}"), Allowed("a Route 53 hosted zone id, such as Z0123456789ABC")
+]
+CertificateArn = Annotated[
+    str,
+    _matches(r"arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate/[0-9a-f-]+"),
+    Allowed("the ARN of an ACM certificate in the stack's region"),
+]
+ApiPath = Annotated[
+    str,
+    _matches(r"/v1(/[a-z0-9_-]+)+(/\*)?"),
+    Allowed("a path under /v1/ in lower case, a last /* for everything below; only /v1 is guarded by the API key"),
+]
+ModelId = Annotated[
+    str,
+    _matches(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"),
+    Allowed("a Hugging Face model id, organisation/name"),
+]
+ServedName = Annotated[
+    str, _matches(r"[A-Za-z0-9][\w./-]{0,127}"), Allowed("letters, digits and . _ - /, 128 characters at most")
+]
+ParserName = Annotated[
+    str, _matches(r"[a-z0-9][a-z0-9_-]*"), Allowed("the name of a parser that vLLM ships, such as hermes or qwen3")
+]
+S3Uri = Annotated[
+    str, _matches(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[\w./-]+"), Allowed("s3://bucket/path of the weights")
+]
+MachineImageId = Annotated[
+    str, _matches(r"ami-([0-9a-f]{8}|[0-9a-f]{17})"), Allowed("the id of a machine image, ami- and 17 hex digits")
+]
+ReservationId = Annotated[
+    str, _matches(r"cr-[0-9a-f]{17}"), Allowed("the id of a capacity reservation, cr- and 17 hex digits")
+]
+Email = Annotated[str, _matches(r"[^@\s]+@[^@\s]+\.[^@\s]+"), Allowed("an e-mail address")]
+TimeOfDay = Annotated[str, _matches(r"([01]\d|2[0-3]):[0-5]\d"), Allowed("a time of day, HH:MM from 00:00 to 23:59")]
+TimeZone = Annotated[str, AfterValidator(_time_zone), Allowed("an IANA time zone, such as Europe/Berlin")]
+TagKey = Annotated[
+    str,
+    _matches(r"(?!aws:|tandem:)[\w .:/=+@-]{1,128}"),
+    Allowed("1 to 128 characters that do not begin with aws: or tandem:"),
+]
+TagValue = Annotated[str, _matches(r"[\w .:/=+@-]{0,256}"), Allowed("up to 256 letters, digits, spaces and .:/=+@-_")]
+KeyName = Annotated[str, _matches(r"[a-z][a-z0-9-]{0,31}"), Allowed("the name of a client: lower case, digits and -")]
