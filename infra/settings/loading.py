@@ -184,16 +184,15 @@ def _resolve(location: list[str]) -> tuple[list[str], type[BaseModel], FieldInfo
     path: list[str] = []
     field: FieldInfo | None = None
     for part in location:
-        known = {info.alias or name: info for name, info in section.model_fields.items()}
-        if field is not None and (inner := _section_of(field)) is None:
-            # An entry of a list or a mapping, or a branch of a union: only the former is the user's word.
-            if part.isdigit() or part not in ("function-before", "none"):
+        inner = _section_of(field) if field is not None else Settings
+        if inner is None:
+            # Below a leaf: an entry of a list or a mapping is the user's word, a branch of a union is pydantic's.
+            if part not in ("function-before", "none"):
                 path.append(part)
             continue
-        if field is not None and inner is not None:
-            section, known = inner, {info.alias or name: info for name, info in inner.model_fields.items()}
+        section = inner
         path.append(part)
-        field = known.get(part)
+        field = {info.alias or name: info for name, info in section.model_fields.items()}.get(part)
     return path, section, field
 
 

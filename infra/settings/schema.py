@@ -132,7 +132,7 @@ class LoadBalancerSettings(Section):
         "guards /v1 only: /invocations would serve completions to anyone.",
     )
     requests_per_minute_per_ip: int = Field(
-        default=100, ge=10, le=1_000_000, description="Above this a client address gets 403 from the firewall (WAF)."
+        default=100, ge=10, le=1_000_000, description="Above this a client address gets 429 from the firewall (WAF)."
     )
     access_log_retention_days: int | None = Field(
         default=90, ge=1, le=3650, description="Keeps the load balancer's access logs in S3 so long; null for none."

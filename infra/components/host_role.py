@@ -1,0 +1,38 @@
+"""The identity of the GPU hosts. It starts with Session Manager only; each component grants it exactly its own part."""
+
+from __future__ import annotations
+
+import pulumi
+from pulumi_aws import iam
+
+from infra import policies
+
+SESSION_MANAGER_POLICY = "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
+
+
+class HostRole(pulumi.ComponentResource):
+    """IAM role and instance profile of the GPU hosts.
+
+    Attributes:
+        role_name: for policies that other components attach.
+        role_arn: for resource policies that name the hosts.
+        instance_profile_arn: for the launch template.
+    """
+
+    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("tandem:index:HostRole", name, None, opts)
+        child = pulumi.ResourceOptions(parent=self)
+        role = iam.Role(
+            f"{name}-host",
+            description="GPU hosts of tandem",
+            assume_role_policy=policies.assumed_by("ec2"),
+            opts=child,
+        )
+        iam.RolePolicyAttachment(
+            f"{name}-session-manager", role=role.name, policy_arn=SESSION_MANAGER_POLICY, opts=child
+        )
+        profile = iam.InstanceProfile(f"{name}-host", role=role.name, opts=child)
+        self.role_name = role.name
+        self.role_arn = role.arn
+        self.instance_profile_arn = profile.arn
+        self.register_outputs({"role_arn": self.role_arn, "instance_profile_arn": self.instance_profile_arn})

@@ -1,0 +1,235 @@
+"""The load balancer: HTTPS in, the listed API paths through, everything else a 404; a limit on each client address."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_aws import lb, route53, wafv2
+
+from infra.components.access_logs import PREFIX, AccessLogs, AccessLogsArgs
+from infra.components.certificate import Certificate, CertificateArgs
+
+TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
+PATHS_PER_RULE = 5
+"""A listener rule takes five condition values."""
+RATE_WINDOW_SECONDS = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadBalancerArgs:
+    """What a load balancer needs.
+
+    Attributes:
+        vpc_id: the VPC of the targets.
+        subnet_ids: public subnets in two zones or more.
+        security_group_id: in from clients on 443 and 80, out to the targets' edge.
+        paths: what is forwarded; a trailing /* takes everything below.
+        target_port: port of the hosts' edge.
+        health_check_path: answers 200 only when a replica makes tokens.
+        idle_timeout_seconds: silence after which a connection is dropped, 1 to 4000.
+        deregistration_delay_seconds: how long a leaving target may finish its requests, 0 to 3600.
+        requests_per_minute_per_ip: above this a client address gets 429 from the firewall.
+        domain_name, hosted_zone_id, certificate_arn: see CertificateArgs.
+        access_log_retention_days: keeps access logs; None writes none.
+        deletion_protection: refuses deletion until turned off.
+        keep_on_destroy: leaves the access logs when the stack goes.
+    """
+
+    vpc_id: pulumi.Input[str]
+    subnet_ids: Sequence[pulumi.Input[str]]
+    security_group_id: pulumi.Input[str]
+    paths: Sequence[str]
+    target_port: int
+    health_check_path: str
+    idle_timeout_seconds: int
+    deregistration_delay_seconds: int
+    requests_per_minute_per_ip: int = 100
+    domain_name: str | None = None
+    hosted_zone_id: str | None = None
+    certificate_arn: str | None = None
+    access_log_retention_days: int | None = 90
+    deletion_protection: bool = False
+    keep_on_destroy: bool = True
+
+
+class LoadBalancer(pulumi.ComponentResource):
+    """Application Load Balancer with one target group.
+
+    Attributes:
+        url: https URL of the API, without a path.
+        target_group_arn: where hosts register.
+        authority_pem: what clients must trust when the certificate is self-signed, else None.
+    """
+
+    def __init__(self, name: str, args: LoadBalancerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("tandem:index:LoadBalancer", name, None, opts)
+        self._name = name
+        self._child = pulumi.ResourceOptions(parent=self)
+        balancer = lb.LoadBalancer(
+            name,
+            load_balancer_type="application",
+            security_groups=[args.security_group_id],
+            subnets=args.subnet_ids,
+            idle_timeout=args.idle_timeout_seconds,
+            drop_invalid_header_fields=True,
+            enable_deletion_protection=args.deletion_protection,
+            access_logs=self._access_logs(args),
+            tags={"Name": name},
+            opts=self._child,
+        )
+        targets = lb.TargetGroup(
+            name,
+            vpc_id=args.vpc_id,
+            port=args.target_port,
+            protocol="HTTP",
+            target_type="instance",
+            deregistration_delay=args.deregistration_delay_seconds,
+            # Answers differ in length by a factor of a thousand: counting open requests spreads them, turns do not.
+            load_balancing_algorithm_type="least_outstanding_requests",
+            health_check={
+                "path": args.health_check_path,
+                "matcher": "200",
+                "interval": 10,
+                "timeout": 5,
+                "healthy_threshold": 2,
+                "unhealthy_threshold": 3,
+            },
+            tags={"Name": name},
+            opts=self._child,
+        )
+        certificate = Certificate(
+            name,
+            CertificateArgs(
+                domain_name=args.domain_name,
+                hosted_zone_id=args.hosted_zone_id,
+                certificate_arn=args.certificate_arn,
+                fallback_name=balancer.dns_name,
+            ),
+            opts=self._child,
+        )
+        self._listeners(balancer, targets, certificate, args.paths)
+        self._firewall(balancer, args.requests_per_minute_per_ip)
+        if args.domain_name and args.hosted_zone_id:
+            self._alias(args.domain_name, args.hosted_zone_id, balancer)
+        host = pulumi.Output.from_input(args.domain_name) if args.domain_name else balancer.dns_name
+        self.url = pulumi.Output.concat("https://", host)
+        self.target_group_arn = targets.arn
+        self.authority_pem = certificate.authority_pem
+        self.register_outputs({"url": self.url, "target_group_arn": self.target_group_arn})
+
+    def _access_logs(self, args: LoadBalancerArgs) -> lb.LoadBalancerAccessLogsArgs | None:
+        if args.access_log_retention_days is None:
+            return None
+        logs = AccessLogs(
+            f"{self._name}-access-logs",
+            AccessLogsArgs(retention_days=args.access_log_retention_days, keep_on_destroy=args.keep_on_destroy),
+            opts=self._child,
+        )
+        return lb.LoadBalancerAccessLogsArgs(bucket=logs.bucket_name, prefix=PREFIX, enabled=True)
+
+    def _listeners(
+        self, balancer: lb.LoadBalancer, targets: lb.TargetGroup, certificate: Certificate, paths: Sequence[str]
+    ) -> None:
+        https = lb.Listener(
+            f"{self._name}-https",
+            load_balancer_arn=balancer.arn,
+            port=443,
+            protocol="HTTPS",
+            ssl_policy=TLS_POLICY,
+            certificate_arn=certificate.arn,
+            default_actions=[
+                {
+                    "type": "fixed-response",
+                    "fixed_response": {
+                        "status_code": "404",
+                        "content_type": "application/json",
+                        "message_body": _error(404, "Not found"),
+                    },
+                }
+            ],
+            opts=self._child,
+        )
+        lb.Listener(
+            f"{self._name}-http",
+            load_balancer_arn=balancer.arn,
+            port=80,
+            protocol="HTTP",
+            default_actions=[
+                {"type": "redirect", "redirect": {"port": "443", "protocol": "HTTPS", "status_code": "HTTP_301"}}
+            ],
+            opts=self._child,
+        )
+        for number, some in enumerate(paths_by_rule(paths), start=1):
+            lb.ListenerRule(
+                f"{self._name}-api-{number}",
+                listener_arn=https.arn,
+                priority=number,
+                conditions=[{"path_pattern": {"values": some}}],
+                actions=[{"type": "forward", "target_group_arn": targets.arn}],
+                opts=self._child,
+            )
+
+    def _firewall(self, balancer: lb.LoadBalancer, requests_per_minute: int) -> None:
+        metrics = {"cloudwatch_metrics_enabled": True, "sampled_requests_enabled": False}
+        web_acl = wafv2.WebAcl(
+            self._name,
+            scope="REGIONAL",
+            description="Limits the requests of one client address",
+            default_action={"allow": {}},
+            custom_response_bodies=[
+                {
+                    "key": "rate-limited",
+                    "content_type": "APPLICATION_JSON",
+                    "content": _error(429, "Too many requests"),
+                }
+            ],
+            rules=[
+                {
+                    "name": "requests-per-address",
+                    "priority": 1,
+                    "action": {
+                        "block": {
+                            "custom_response": {
+                                "response_code": 429,
+                                "custom_response_body_key": "rate-limited",
+                                "response_headers": [{"name": "Retry-After", "value": str(RATE_WINDOW_SECONDS)}],
+                            }
+                        }
+                    },
+                    "statement": {
+                        "rate_based_statement": {
+                            "limit": requests_per_minute,
+                            "evaluation_window_sec": RATE_WINDOW_SECONDS,
+                            "aggregate_key_type": "IP",
+                        }
+                    },
+                    "visibility_config": {**metrics, "metric_name": f"{self._name}-requests-per-address"},
+                }
+            ],
+            visibility_config={**metrics, "metric_name": self._name},
+            opts=self._child,
+        )
+        wafv2.WebAclAssociation(self._name, resource_arn=balancer.arn, web_acl_arn=web_acl.arn, opts=self._child)
+
+    def _alias(self, domain_name: str, hosted_zone_id: str, balancer: lb.LoadBalancer) -> None:
+        route53.Record(
+            self._name,
+            zone_id=hosted_zone_id,
+            name=domain_name,
+            type="A",
+            aliases=[{"name": balancer.dns_name, "zone_id": balancer.zone_id, "evaluate_target_health": True}],
+            opts=self._child,
+        )
+
+
+def paths_by_rule(paths: Sequence[str]) -> list[list[str]]:
+    """The paths in groups that one listener rule can hold."""
+    return [list(paths[start : start + PATHS_PER_RULE]) for start in range(0, len(paths), PATHS_PER_RULE)]
+
+
+def _error(code: int, message: str) -> str:
+    """An error body in the shape that OpenAI clients read."""
+    return json.dumps({"error": {"message": message, "type": "invalid_request_error", "code": code}})
