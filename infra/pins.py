@@ -1,0 +1,318 @@
+"""The pinned versions of images/pins.toml: read, checked, and refused where a stack demands what is still empty.
+
+Nothing here looks anything up; `tandem pin` does. An empty string means "not looked up yet".
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from datetime import date
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from infra.errors import Problem, UserError
+
+PINS_FILE = Path(__file__).resolve().parents[1] / "images" / "pins.toml"
+PINS_FILE_VARIABLE = "TANDEM_PINS_FILE"
+"""Names another pins file, as the rehearsal does for its scratch copy."""
+
+
+def _empty_or(pattern: str, allowed: str) -> AfterValidator:
+    """A pin that is either not looked up yet ("") or matches in full."""
+
+    def check(value: str) -> str:
+        if value and not re.fullmatch(pattern, value):
+            raise PydanticCustomError("malformed_pin", "malformed pin", {"allowed": allowed})
+        return value
+
+    return AfterValidator(check)
+
+
+Digest = Annotated[str, _empty_or(r"sha256:[0-9a-f]{64}", "sha256: and 64 hex digits, or empty")]
+Commit = Annotated[str, _empty_or(r"[0-9a-f]{40}", "a commit hash of 40 hex digits, or empty")]
+MachineImageId = Annotated[str, _empty_or(r"ami-([0-9a-f]{8}|[0-9a-f]{17})", "ami- and 17 hex digits, or empty")]
+Version = Annotated[str, _empty_or(r"\d+(\.\d+)*", "numbers and dots, such as 1.20.1, or empty")]
+Cuda = Annotated[str, _empty_or(r"\d+\.\d+", "major.minor, such as 13.0")]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class _Pinned(_Table):
+    """Attributes:
+    resolved: the day of the look-up; None while the pin is empty.
+    source: where it was looked up.
+    """
+
+    resolved: date | None = None
+    source: str = ""
+
+
+class VllmImage(_Pinned):
+    """The container image of the server.
+
+    Attributes:
+        image: repository with its registry, without tag.
+        digest: of what the tag names in the registry: an index of platforms, or one manifest.
+        cuda: CUDA major.minor inside the image.
+        minimum_driver_branch: oldest NVIDIA driver branch that runs this CUDA.
+    """
+
+    image: str = Field(min_length=1)
+    tag: str = Field(min_length=1)
+    digest: Digest
+    cuda: Cuda
+    minimum_driver_branch: int
+
+
+class Package(_Pinned):
+    """A package of an apt repository, at one upstream version.
+
+    Attributes:
+        version: upstream version; the package adds a revision to it (`1.20.1` is `1.20.1-1` in apt).
+        package: the one whose version is looked up.
+        packages: all that are held at this version; empty when it is the one above.
+        index: address of the repository's Packages file.
+    """
+
+    version: Version
+    package: str = Field(min_length=1)
+    packages: tuple[str, ...] = ()
+    index: str = Field(pattern=r"^https?://")
+
+
+class NvidiaDriver(Package):
+    """The driver, kernel modules and Fabric Manager: one branch, one version."""
+
+    branch: int
+
+
+class MachineImage(_Pinned):
+    id: MachineImageId
+
+
+class MachineImageKind(_Table):
+    """One kind of machine image.
+
+    Attributes:
+        parameter: AWS's public SSM parameter that holds the newest id; empty for images of one's own.
+        regions: the pinned id by region.
+    """
+
+    parameter: str = ""
+    regions: dict[str, MachineImage] = {}
+
+
+class MachineImages(_Table):
+    """Machine images by kind.
+
+    Attributes:
+        default: the kind that hosts start from.
+        ubuntu: plain Ubuntu 24.04; the host installs driver, toolkit and Docker at the pinned versions.
+        dlami: AWS Deep Learning image, which carries a driver of AWS's choice.
+    """
+
+    default: str
+    ubuntu: MachineImageKind
+    dlami: MachineImageKind
+
+    def kind(self, name: str | None = None) -> MachineImageKind:
+        """The named kind, or the default one; a UserError when there is no such kind."""
+        name = name or self.default
+        kinds = {"ubuntu": self.ubuntu, "dlami": self.dlami}
+        if name not in kinds:
+            raise UserError(
+                Problem(
+                    key="images/pins.toml: machine_image.default",
+                    wrong="there is no machine image of this kind",
+                    value=name,
+                    allowed=" or ".join(kinds),
+                    fix="name one of them",
+                )
+            )
+        return kinds[name]
+
+
+class ModelRevision(_Pinned):
+    revision: Commit
+
+
+class PulumiVersions(_Table):
+    """Engine and provider plugins; they follow pyproject.toml, which installs them."""
+
+    engine: Version
+    aws: Version
+    random: Version
+    tls: Version
+    time: Version
+
+
+class Pins(_Table):
+    """Everything in images/pins.toml."""
+
+    vllm: VllmImage
+    nvidia_driver: NvidiaDriver
+    container_toolkit: Package
+    docker: Package
+    machine_image: MachineImages
+    models: dict[str, ModelRevision]
+    pulumi: PulumiVersions
+
+    def vllm_image_reference(self) -> str:
+        """What `docker pull` takes: by digest, or by tag while the digest is empty."""
+        separator, version = ("@", self.vllm.digest) if self.vllm.digest else (":", self.vllm.tag)
+        return f"{self.vllm.image}{separator}{version}"
+
+    def machine_image_id(self, region: str, kind: str | None = None) -> str:
+        """The pinned id in `region`, or the reference by which EC2 itself takes the newest while the pin is empty."""
+        images = self.machine_image.kind(kind)
+        pinned = images.regions.get(region)
+        return pinned.id if pinned and pinned.id else f"resolve:ssm:{images.parameter}"
+
+    def model_revision(self, model: str) -> str:
+        """The pinned commit of a Hub model; empty when it is not looked up yet or not listed."""
+        pinned = self.models.get(model)
+        return pinned.revision if pinned else ""
+
+    def missing(self, region: str, model: str, machine_image: str | None = None) -> list[Problem]:
+        """What a stack in `region` that serves `model` still lacks, each with the command that looks it up.
+
+        Args:
+            machine_image: the id that the stack's settings name; its pin is then not needed.
+        """
+        image = self.machine_image.kind().regions.get(region)
+        kind = self.machine_image.default
+        pins = [
+            ("vllm.digest", self.vllm.digest, "tandem pin --image"),
+            ("nvidia_driver.version", self.nvidia_driver.version, "tandem pin --packages"),
+            ("container_toolkit.version", self.container_toolkit.version, "tandem pin --packages"),
+            ("docker.version", self.docker.version, "tandem pin --packages"),
+            (
+                f"machine_image.{kind}.regions.{region}.id",
+                machine_image or (image.id if image else ""),
+                f"tandem pin --region {region}",
+            ),
+            (f'models."{model}".revision', self.model_revision(model), f"tandem pin --model {model}"),
+        ]
+        return [
+            Problem(
+                key=f"images/pins.toml: {key}",
+                wrong="this pin is empty, and the stack requires pins",
+                value="",
+                allowed="a pin that was looked up",
+                fix=f"`{command}`, or set tandem:requirePins to false",
+            )
+            for key, value, command in pins
+            if not value
+        ]
+
+    def driver_problems(self) -> list[Problem]:
+        """The gate of driver, CUDA and vLLM image: a server whose driver is too old only fails on the host."""
+        problems = []
+        driver, image = self.nvidia_driver, self.vllm
+        if driver.branch < image.minimum_driver_branch:
+            problems.append(
+                Problem(
+                    key="images/pins.toml: nvidia_driver.branch",
+                    wrong=f"the driver is too old for CUDA {image.cuda} of {image.image}:{image.tag}",
+                    value=driver.branch,
+                    allowed=f"{image.minimum_driver_branch} or later",
+                    fix="pin a later branch and a version of it, or an older vLLM image",
+                )
+            )
+        if driver.version and driver.version.split(".")[0] != str(driver.branch):
+            problems.append(
+                Problem(
+                    key="images/pins.toml: nvidia_driver.version",
+                    wrong=f"the version is not of branch {driver.branch}",
+                    value=driver.version,
+                    allowed=f"{driver.branch}.x.y",
+                    fix='set version = "" and run `tandem pin --packages`, or change the branch',
+                )
+            )
+        return problems
+
+
+def load(path: Path | None = None) -> Pins:
+    """Reads the pins: `path`, else the file that TANDEM_PINS_FILE names, else images/pins.toml.
+
+    Raises:
+        UserError: the file cannot be read, is not TOML, or holds unknown keys or malformed pins (all named at once).
+    """
+    path = path or Path(os.environ.get(PINS_FILE_VARIABLE) or PINS_FILE)
+    try:
+        return parse(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(
+            Problem(
+                key=str(path),
+                wrong=f"the pins cannot be read ({error})",
+                allowed="a readable TOML file in UTF-8",
+                fix=f"restore images/pins.toml from version control, or unset {PINS_FILE_VARIABLE}",
+            )
+        ) from None
+
+
+def parse(text: str, name: str = "images/pins.toml") -> Pins:
+    """Reads pins from TOML text; `name` is what messages call the file. Raises UserError as `load` does."""
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(
+            Problem(
+                key=name,
+                wrong=f"this is not TOML: {error}",
+                allowed="TOML 1.0",
+                fix="mend the line that the message names",
+            )
+        ) from None
+    try:
+        return Pins.model_validate(values)
+    except ValidationError as error:
+        raise UserError(*(_problem(name, details) for details in error.errors())) from None
+
+
+def _problem(name: str, details: ErrorDetails) -> Problem:
+    location = [str(part) for part in details["loc"]]
+    key = f"{name}: {'.'.join(location)}"
+    match details["type"]:
+        case "extra_forbidden":
+            known = _known_keys(Pins, location[:-1])
+            return Problem(
+                key=key,
+                wrong="unknown key",
+                value=location[-1],
+                allowed=", ".join(known),
+                fix="remove it, or mend its name",
+            )
+        case "missing":
+            return Problem(
+                key=key, wrong="this key is missing", allowed='a value, "" where it is not looked up yet', fix="add it"
+            )
+        case "malformed_pin":
+            return Problem(
+                key=key,
+                wrong="malformed pin",
+                value=details["input"],
+                allowed=details.get("ctx", {})["allowed"],
+                fix='set it to "" and run `tandem pin`',
+            )
+    return Problem(key=key, wrong="wrong value", value=details["input"], allowed=details["msg"], fix="mend the value")
+
+
+def _known_keys(table: type[BaseModel], location: list[str]) -> list[str]:
+    """Keys that the table at `location` may have; a mapping's own keys (regions, models) are the user's."""
+    for part in location:
+        field = table.model_fields.get(part)
+        if field is None:
+            continue
+        for candidate in (field.annotation, *getattr(field.annotation, "__args__", ())):
+            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                table = candidate
+    return list(table.model_fields)
