@@ -173,7 +173,6 @@ class LoadBalancer(pulumi.ComponentResource):
             )
 
     def _firewall(self, balancer: lb.LoadBalancer, requests_per_minute: int) -> None:
-        metrics = {"cloudwatch_metrics_enabled": True, "sampled_requests_enabled": False}
         web_acl = wafv2.WebAcl(
             self._name,
             scope="REGIONAL",
@@ -206,10 +205,18 @@ class LoadBalancer(pulumi.ComponentResource):
                             "aggregate_key_type": "IP",
                         }
                     },
-                    "visibility_config": {**metrics, "metric_name": f"{self._name}-requests-per-address"},
+                    "visibility_config": {
+                        "metric_name": f"{self._name}-requests-per-address",
+                        "cloudwatch_metrics_enabled": True,
+                        "sampled_requests_enabled": False,
+                    },
                 }
             ],
-            visibility_config={**metrics, "metric_name": self._name},
+            visibility_config={
+                "metric_name": self._name,
+                "cloudwatch_metrics_enabled": True,
+                "sampled_requests_enabled": False,
+            },
             opts=self._child,
         )
         wafv2.WebAclAssociation(self._name, resource_arn=balancer.arn, web_acl_arn=web_acl.arn, opts=self._child)

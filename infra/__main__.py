@@ -1,0 +1,19 @@
+"""Entry point of the Pulumi program: load the settings, build the stack, export."""
+
+from __future__ import annotations
+
+import pulumi
+from pulumi.runtime.config import get_config_env, get_config_secret_keys_env
+
+from infra import pins, settings, stack
+from infra.errors import UserError
+
+try:
+    loaded = settings.load(get_config_env(), get_config_secret_keys_env())
+    outputs = stack.build(loaded, pins.load(), pulumi.get_stack())
+except UserError as error:
+    # The engine prints a RunError as it is, without a traceback.
+    raise pulumi.RunError(str(error)) from None
+for name, value in outputs.items():
+    if value is not None:
+        pulumi.export(name, value)

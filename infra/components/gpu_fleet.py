@@ -1,0 +1,269 @@
+"""The GPU fleet: an Auto Scaling group of hosts, each held back until it has made a token and until it has drained."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import pulumi
+from pulumi_aws import autoscaling, ec2, iam
+
+from infra import policies
+from infra.settings.schema import CapacityBlockSettings, FleetSettings
+
+LAUNCH_HOOK = "first-token"
+TERMINATE_HOOK = "drain"
+HEARTBEAT_SECONDS = 600
+"""A host reports to its hook while it works; one that falls silent is given up after this long."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GpuFleetArgs:
+    """What a fleet needs.
+
+    Attributes:
+        subnet_ids: zone to subnet of the hosts.
+        security_group_id: group of the hosts.
+        public_address: hosts get a public address; only for hosts in public subnets.
+        role_name, instance_profile_arn: identity of the hosts; the fleet grants it what its life cycle needs.
+        target_group_arn: where hosts register.
+        log_group_arn: where the hosts' logs go.
+        machine_image_id: AMI id, or resolve:ssm:PARAMETER while it is not pinned.
+        user_data: what the hosts run, gzip'd.
+        weights_s3_uri: s3://bucket/path that the servers stream from; None for none.
+        settings: sizes, types, purchase and rollout.
+        min_hosts, max_hosts: size of the group.
+        tags: on instances and volumes, where the provider's default tags do not reach.
+        force_delete: destroy ends hosts at once instead of draining them.
+    """
+
+    subnet_ids: Mapping[str, pulumi.Input[str]]
+    security_group_id: pulumi.Input[str]
+    public_address: bool
+    role_name: pulumi.Input[str]
+    instance_profile_arn: pulumi.Input[str]
+    target_group_arn: pulumi.Input[str]
+    log_group_arn: pulumi.Input[str]
+    machine_image_id: str
+    user_data: pulumi.Input[bytes]
+    settings: FleetSettings
+    min_hosts: int
+    max_hosts: int
+    weights_s3_uri: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    force_delete: bool = False
+
+
+class GpuFleet(pulumi.ComponentResource):
+    """Launch template and Auto Scaling group.
+
+    Health is EC2's and the host's own watchdog's, not the load balancer's: an engine that restarts leaves the load
+    balancer for two minutes, and a GPU host that is replaced for that may be gone for hours.
+
+    Attributes:
+        group_name, group_arn: the Auto Scaling group.
+    """
+
+    def __init__(self, name: str, args: GpuFleetArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("tandem:index:GpuFleet", name, None, opts)
+        self._name = name
+        self._child = pulumi.ResourceOptions(parent=self)
+        self._grant(args)
+        template = self._launch_template(args)
+        group = self._group(args, template)
+        for hook in _lifecycle_hooks():
+            autoscaling.LifecycleHook(
+                f"{name}-{hook.name}",
+                name=hook.name,
+                autoscaling_group_name=group.name,
+                lifecycle_transition=hook.lifecycle_transition,
+                heartbeat_timeout=hook.heartbeat_timeout,
+                default_result=hook.default_result,
+                opts=self._child,
+            )
+        self.group_name = group.name
+        self.group_arn = group.arn
+        self.register_outputs({"group_name": group.name, "group_arn": group.arn})
+
+    def _grant(self, args: GpuFleetArgs) -> None:
+        """What a host does to itself, and only in groups and targets of its own stack."""
+        own = {"StringEquals": {"aws:ResourceTag/tandem:stack": args.tags.get("tandem:stack", "")}}
+        statements = [
+            policies.allow(
+                [
+                    "autoscaling:CompleteLifecycleAction",
+                    "autoscaling:RecordLifecycleActionHeartbeat",
+                    "autoscaling:SetInstanceHealth",
+                ],
+                ["*"],
+                own,
+            ),
+            # Describe calls know no resources.
+            policies.allow(
+                ["autoscaling:DescribeAutoScalingInstances", "elasticloadbalancing:DescribeTargetHealth"], ["*"]
+            ),
+            policies.allow(["elasticloadbalancing:DeregisterTargets"], [args.target_group_arn]),
+            policies.allow(
+                ["logs:CreateLogStream", "logs:PutLogEvents"], [pulumi.Output.concat(args.log_group_arn, ":*")]
+            ),
+        ]
+        if args.weights_s3_uri:
+            bucket, _, path = args.weights_s3_uri.removeprefix("s3://").partition("/")
+            statements += [
+                policies.allow(["s3:ListBucket"], [f"arn:aws:s3:::{bucket}"]),
+                policies.allow(["s3:GetObject"], [f"arn:aws:s3:::{bucket}/{path.rstrip('/')}/*"]),
+            ]
+        iam.RolePolicy(
+            f"{self._name}-host-life-cycle",
+            role=args.role_name,
+            policy=policies.document(*statements),
+            opts=self._child,
+        )
+
+    def _launch_template(self, args: GpuFleetArgs) -> ec2.LaunchTemplate:
+        block = args.settings.capacity_block
+        tags = {"Name": f"{self._name}-host", **args.tags}
+        return ec2.LaunchTemplate(
+            self._name,
+            image_id=args.machine_image_id,
+            instance_type=args.settings.instance_types[0],
+            user_data=pulumi.Output.from_input(args.user_data).apply(lambda data: base64.b64encode(data).decode()),
+            iam_instance_profile={"arn": args.instance_profile_arn},
+            metadata_options={
+                "http_endpoint": "enabled",
+                "http_tokens": "required",
+                # One hop keeps the role out of containers' reach; streaming from S3 is done by the container itself.
+                "http_put_response_hop_limit": 2 if args.weights_s3_uri else 1,
+            },
+            network_interfaces=[
+                {
+                    "device_index": 0,
+                    "security_groups": [args.security_group_id],
+                    "associate_public_ip_address": str(args.public_address).lower(),
+                    "delete_on_termination": "true",
+                }
+            ],
+            block_device_mappings=[
+                {
+                    "device_name": "/dev/sda1",
+                    "ebs": {
+                        "volume_size": args.settings.root_volume_gib,
+                        "volume_type": "gp3",
+                        "encrypted": "true",
+                        "delete_on_termination": "true",
+                    },
+                }
+            ],
+            instance_market_options={"market_type": "capacity-block"} if block else None,
+            capacity_reservation_specification=_reservation(block),
+            tag_specifications=[{"resource_type": kind, "tags": tags} for kind in ("instance", "volume")],
+            update_default_version=True,
+            tags={"Name": self._name},
+            opts=self._child,
+        )
+
+    def _group(self, args: GpuFleetArgs, template: ec2.LaunchTemplate) -> autoscaling.Group:
+        settings, block = args.settings, args.settings.capacity_block
+        # A number, not $Latest: only a number that changes starts an instance refresh.
+        version = template.latest_version.apply(str)
+        spot = settings.on_demand_percentage < 100
+        return autoscaling.Group(
+            self._name,
+            vpc_zone_identifiers=[args.subnet_ids[block.zone]] if block else list(args.subnet_ids.values()),
+            min_size=args.min_hosts,
+            max_size=args.max_hosts,
+            launch_template={"id": template.id, "version": version} if block else None,
+            mixed_instances_policy=None if block else _mixed_instances(settings, template.id, version),
+            capacity_rebalance=spot,
+            target_group_arns=[args.target_group_arn],
+            health_check_type="EC2",
+            health_check_grace_period=0,
+            initial_lifecycle_hooks=_lifecycle_hooks(),
+            instance_refresh=autoscaling.GroupInstanceRefreshArgs(
+                strategy="Rolling", preferences=_refresh(settings, args.min_hosts)
+            ),
+            # `up` returns when the group stands; hosts take 10 to 40 minutes to their first token.
+            wait_for_capacity_timeout="0",
+            force_delete=args.force_delete,
+            tags=[
+                {"key": key, "value": value, "propagate_at_launch": True}
+                for key, value in {"Name": f"{self._name}-host", **args.tags}.items()
+            ],
+            # Draining hosts hold their hook for up to two hours; destroy waits for them.
+            opts=pulumi.ResourceOptions(parent=self, custom_timeouts=pulumi.CustomTimeouts(delete="130m")),
+        )
+
+
+def _lifecycle_hooks() -> list[autoscaling.GroupInitialLifecycleHookArgs]:
+    """The hooks, given to the group twice: with it, so that its very first host is held, and as resources of their
+    own, since the former are ignored once the group exists."""
+    return [
+        autoscaling.GroupInitialLifecycleHookArgs(
+            name=LAUNCH_HOOK,
+            lifecycle_transition="autoscaling:EC2_INSTANCE_LAUNCHING",
+            heartbeat_timeout=HEARTBEAT_SECONDS,
+            default_result="ABANDON",
+        ),
+        autoscaling.GroupInitialLifecycleHookArgs(
+            name=TERMINATE_HOOK,
+            lifecycle_transition="autoscaling:EC2_INSTANCE_TERMINATING",
+            heartbeat_timeout=HEARTBEAT_SECONDS,
+            default_result="CONTINUE",
+        ),
+    ]
+
+
+def _mixed_instances(
+    settings: FleetSettings, template_id: pulumi.Output[str], version: pulumi.Output[str]
+) -> autoscaling.GroupMixedInstancesPolicyArgs:
+    return autoscaling.GroupMixedInstancesPolicyArgs(
+        instances_distribution=autoscaling.GroupMixedInstancesPolicyInstancesDistributionArgs(
+            on_demand_base_capacity=settings.on_demand_base,
+            on_demand_percentage_above_base_capacity=settings.on_demand_percentage,
+            on_demand_allocation_strategy="prioritized",
+            spot_allocation_strategy="price-capacity-optimized",
+        ),
+        launch_template=autoscaling.GroupMixedInstancesPolicyLaunchTemplateArgs(
+            launch_template_specification=autoscaling.GroupMixedInstancesPolicyLaunchTemplateLaunchTemplateSpecificationArgs(
+                launch_template_id=template_id, version=version
+            ),
+            overrides=[
+                autoscaling.GroupMixedInstancesPolicyLaunchTemplateOverrideArgs(instance_type=name)
+                for name in settings.instance_types
+            ],
+        ),
+    )
+
+
+def _reservation(block: CapacityBlockSettings | None) -> ec2.LaunchTemplateCapacityReservationSpecificationArgs | None:
+    if block is None:
+        return None
+    return ec2.LaunchTemplateCapacityReservationSpecificationArgs(
+        capacity_reservation_target=ec2.LaunchTemplateCapacityReservationSpecificationCapacityReservationTargetArgs(
+            capacity_reservation_id=block.reservation_id
+        )
+    )
+
+
+def _refresh(settings: FleetSettings, hosts: int) -> autoscaling.GroupInstanceRefreshPreferencesArgs:
+    """How a new launch template reaches the hosts; a refresh that fails goes back to the old one by itself."""
+    low, high = refresh_percentages(settings.rollout == "launchFirst", hosts)
+    return autoscaling.GroupInstanceRefreshPreferencesArgs(
+        min_healthy_percentage=low,
+        max_healthy_percentage=high,
+        # The launch hook already waits for a token.
+        instance_warmup="0",
+        auto_rollback=True,
+        skip_matching=True,
+    )
+
+
+def refresh_percentages(launch_first: bool, hosts: int) -> tuple[int, int]:
+    """(min, max) healthy percentage that replaces one host at a time.
+
+    launch_first needs room for a host more than the group has; otherwise one host goes before its successor comes,
+    and a group of one is without a host meanwhile.
+    """
+    one = max(1, -(-100 // max(hosts, 1)))
+    return (100, min(200, 100 + one)) if launch_first else (max(0, 100 - one), 100)

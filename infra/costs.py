@@ -1,0 +1,99 @@
+"""What a stack costs by the hour and when it must stop: pure arithmetic on settings and the catalog's prices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from infra.catalog import prices
+from infra.catalog.instances import INSTANCE_TYPES
+from infra.settings.schema import Settings
+
+CAPACITY_BLOCK_RECLAIM = timedelta(minutes=30)
+"""AWS takes the hosts of a Capacity Block back half an hour before its end."""
+
+
+@dataclass(frozen=True)
+class CostItem:
+    """One part of the hourly cost: what it is, how many of it, US dollars an hour for all of them."""
+
+    name: str
+    count: float
+    usd_per_hour: float
+
+
+def fixed_costs(settings: Settings) -> list[CostItem]:
+    """What runs whether or not there are hosts. Traffic and storage are not in it: nobody knows them in advance."""
+    zones, network = len(settings.zones), settings.network
+    nats = {"natPerZone": zones, "singleNat": 1, "publicHosts": 0}[network.egress]
+    endpoints = len(network.interface_endpoints) * zones
+    items = [
+        CostItem("load balancer", 1, prices.LOAD_BALANCER_PER_HOUR),
+        CostItem("load balancer addresses", zones, zones * prices.PUBLIC_IPV4_PER_HOUR),
+        CostItem("web ACL", 1, prices.WEB_ACL_PER_HOUR),
+        CostItem("NAT gateways with address", nats, nats * (prices.NAT_GATEWAY_PER_HOUR + prices.PUBLIC_IPV4_PER_HOUR)),
+        CostItem("interface endpoints", endpoints, endpoints * prices.INTERFACE_ENDPOINT_PER_HOUR_AND_ZONE),
+    ]
+    if mibps := settings.model_cache.provisioned_mibps:
+        items.append(CostItem("model cache throughput", mibps, mibps * prices.EFS_PROVISIONED_PER_MIBPS_HOUR))
+    return [item for item in items if item.count]
+
+
+def host_costs(settings: Settings, hosts: int, instance_type: str) -> list[CostItem]:
+    """So many hosts of one type, on demand, with their root volumes and addresses."""
+    addresses = hosts if settings.network.egress == "publicHosts" else 0
+    volume = settings.fleet.root_volume_gib * prices.EBS_GP3_PER_GIB_HOUR
+    items = [
+        CostItem(f"{instance_type} on demand", hosts, hosts * INSTANCE_TYPES[instance_type].usd_per_hour),
+        CostItem("root volumes", hosts, hosts * volume),
+        CostItem("host addresses", addresses, addresses * prices.PUBLIC_IPV4_PER_HOUR),
+    ]
+    return [item for item in items if item.count]
+
+
+def total(items: Iterable[CostItem]) -> float:
+    """US dollars an hour."""
+    return sum(item.usd_per_hour for item in items)
+
+
+def usd_per_hour(settings: Settings) -> float:
+    """Cost of the stack as it comes up: its hosts, all of the first instance type, on demand."""
+    return total(fixed_costs(settings) + host_costs(settings, settings.group_size, settings.fleet.instance_types[0]))
+
+
+def max_usd_per_hour(settings: Settings) -> float:
+    """The most that the stack can cost: maxHosts of its dearest type, on demand. The spend cap counts with this."""
+    dearest = max(settings.fleet.instance_types, key=lambda name: INSTANCE_TYPES[name].usd_per_hour)
+    return total(fixed_costs(settings) + host_costs(settings, settings.max_group_size, dearest))
+
+
+def life_within_cap(settings: Settings) -> timedelta | None:
+    """How long the stack may run before it could have spent costGuard.maxUsd, to the minute below; None uncapped."""
+    cap = settings.cost_guard.max_usd
+    if cap is None:
+        return None
+    return timedelta(minutes=int(cap / max_usd_per_hour(settings) * 60))
+
+
+def expires_at(settings: Settings, created: datetime) -> datetime | None:
+    """When the fleet goes to 0: the soonest of expiry, spend cap and the end of a Capacity Block; None for never.
+
+    Args:
+        created: when the stack was first made (UTC); it does not move with later `up`s.
+    """
+    guard, block = settings.cost_guard, settings.fleet.capacity_block
+    cap = life_within_cap(settings)
+    limits = [
+        guard.expires_at,
+        created + guard.expires_after if guard.expires_after is not None else None,
+        created + cap if cap is not None else None,
+        block.ends_at - CAPACITY_BLOCK_RECLAIM if block is not None else None,
+    ]
+    soonest = min((limit for limit in limits if limit is not None), default=None)
+    return None if soonest is None else soonest.astimezone(UTC).replace(second=0, microsecond=0)
+
+
+def expires(settings: Settings) -> bool:
+    """Whether anything stops this stack for good."""
+    return expires_at(settings, datetime(2026, 1, 1, tzinfo=UTC)) is not None

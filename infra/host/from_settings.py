@@ -1,0 +1,111 @@
+"""From a stack's settings and pins to what its hosts must know."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from infra.catalog.instances import INSTANCE_TYPES
+from infra.components.gpu_fleet import HEARTBEAT_SECONDS, LAUNCH_HOOK, TERMINATE_HOOK
+from infra.host.config import Edge, Engine, HostConfig, Packages, Timeouts
+from infra.pins import Pins
+from infra.settings import Settings
+from infra.sizing import Plan
+
+EDGE_PORT = 8080
+HEALTH_PATH = "/healthz"
+"""True only while a replica makes tokens; vLLM's own /health can be 200 while the engine hangs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HostResources:
+    """Names and ids that are known once the stack's other resources are. None of them is secret."""
+
+    target_group_arn: str
+    log_group_name: str
+    api_keys_secret_arn: str
+    hugging_face_token_secret_arn: str | None
+    efs_file_system_id: str
+    efs_access_point_id: str
+
+
+def host_config(
+    settings: Settings,
+    pins: Pins,
+    plan: Plan,
+    *,
+    stack: str,
+    load_balancer_networks: Sequence[str],
+    resources: HostResources,
+) -> HostConfig:
+    """The configuration of one stack's hosts.
+
+    Args:
+        plan: what sizing found; gives the share of GPU memory where the settings leave it open.
+        load_balancer_networks: ranges of the load balancer's subnets, whose X-Forwarded-For is believed.
+    """
+    return HostConfig(
+        stack=stack,
+        region=settings.region,
+        instance_types=[INSTANCE_TYPES[name] for name in settings.fleet.instance_types],
+        launch_hook_name=LAUNCH_HOOK,
+        terminate_hook_name=TERMINATE_HOOK,
+        target_group_arn=resources.target_group_arn,
+        log_group_name=resources.log_group_name,
+        api_keys_secret_arn=resources.api_keys_secret_arn,
+        hugging_face_token_secret_arn=resources.hugging_face_token_secret_arn,
+        efs_file_system_id=resources.efs_file_system_id,
+        efs_access_point_id=resources.efs_access_point_id,
+        engine=_engine(settings, pins, plan),
+        edge=Edge(
+            paths=settings.load_balancer.paths,
+            trusted_proxies=load_balancer_networks,
+            port=EDGE_PORT,
+            requests_per_second=settings.edge.requests_per_second_per_client,
+            connections=settings.edge.connections_per_client,
+            max_body_mib=settings.edge.max_body_mib,
+        ),
+        timeouts=_timeouts(settings),
+        packages=Packages(
+            driver_branch=pins.nvidia_driver.branch,
+            driver_version=pins.nvidia_driver.version,
+            toolkit_version=pins.container_toolkit.version,
+            docker_package=pins.docker.package,
+            docker_version=pins.docker.version,
+        ),
+    )
+
+
+def _engine(settings: Settings, pins: Pins, plan: Plan) -> Engine:
+    inference = settings.inference
+    return Engine(
+        image=pins.vllm_image_reference(),
+        minimum_driver_branch=pins.vllm.minimum_driver_branch,
+        model=inference.model,
+        revision=pins.model_revision(inference.model) or None,
+        served_model_name=inference.served_model_name or inference.model,
+        weights=inference.weights,
+        weights_s3_uri=inference.weights_s3_uri,
+        quantization=inference.quantization,
+        kv_cache_dtype=inference.kv_cache_dtype,
+        max_model_len=inference.max_model_len,
+        gpu_memory_utilization=plan.gpu_memory_utilization,
+        max_num_seqs=inference.max_num_seqs,
+        max_num_batched_tokens=inference.max_num_batched_tokens,
+        max_queued_requests=inference.max_queued_requests,
+        tool_call_parser=inference.tool_call_parser,
+        reasoning_parser=inference.reasoning_parser,
+    )
+
+
+def _timeouts(settings: Settings) -> Timeouts:
+    timeouts = settings.timeouts
+    return Timeouts(
+        edge_keepalive=timeouts.edge_keepalive_seconds,
+        server_keepalive=timeouts.server_keepalive_seconds,
+        longest_generation=timeouts.longest_generation_seconds,
+        deregistration_delay=timeouts.deregistration_delay_seconds,
+        termination_grace=timeouts.termination_grace_seconds,
+        launch=settings.fleet.launch_timeout_seconds,
+        heartbeat=HEARTBEAT_SECONDS,
+    )
