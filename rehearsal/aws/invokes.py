@@ -1,0 +1,3 @@
+"""Data sources: one row a function."""
+
+INVOKES = {}

@@ -1,0 +1,263 @@
+"""Carries out what the rows say: create, read, update and delete one resource by boto3."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from typing import Any
+
+from rehearsal.aws.account import AwsError, Region, Register
+from rehearsal.aws.expressions import evaluate, inputs_in
+from rehearsal.aws.row import Call, ResourceType, Step
+from rehearsal.aws.schema import Schema, schema
+from rehearsal.aws.shapes import agrees, from_found, member, to_params
+from rehearsal.wire import Properties
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """Which inputs of a type go where.
+
+    Attributes:
+        by_create: taken by the create call.
+        by_update: changed in place.
+        filled: passed on by name (`fill`), a part of the other two.
+    """
+
+    by_create: frozenset[str]
+    by_update: frozenset[str]
+    filled: frozenset[str]
+
+    @property
+    def known(self) -> frozenset[str]:
+        """All inputs that reach AWS."""
+        return self.by_create | self.by_update
+
+
+@cache
+def mapped(row: ResourceType, region: Region) -> Mapped:
+    """Works out where each input of the row's type goes, from the row and from botocore's model."""
+    after_create = {name for change in row.changes if change.on_create for name in change.inputs}
+    own = after_create | {name for change in row.changes for name in change.inputs}
+
+    def by(call: Call | None, elsewhere: set[str]) -> tuple[frozenset[str], frozenset[str]]:
+        if call is None:
+            return frozenset(), frozenset()
+        named = inputs_in(call.params)
+        if not call.fill:
+            return named, frozenset()
+        rest = _schema(row).inputs - named - elsewhere - set(row.recorded) - provided(row)
+        return named, frozenset(name for name in rest if _fits(row, name, _filled_shape(row, call, region)))
+
+    created, create_filled = by(row.create, after_create)
+    updated, update_filled = by(row.update, own)
+    return Mapped(
+        by_create=created | create_filled,
+        by_update=(frozenset(own) | updated | update_filled) - frozenset(row.replaces),
+        filled=create_filled | update_filled,
+    )
+
+
+def provided(row: ResourceType) -> frozenset[str]:
+    """Inputs that the provider itself takes care of."""
+    return frozenset({"region", "tags", "tagsAll"} if row.tags else {"region"})
+
+
+def _filled_shape(row: ResourceType, call: Call, region: Region) -> Any:
+    shape = region.shape(row.service, call.operation)
+    return shape.members[call.within] if call.within else shape
+
+
+def _fits(row: ResourceType, name: str, shape: Any) -> bool:
+    return row.names.get(name, member(name, shape.members)) in shape.members
+
+
+def _schema(row: ResourceType) -> Schema:
+    found = schema(row.type)
+    if found is None:
+        raise LookupError(f"pulumi_aws has no type {row.type}")
+    return found
+
+
+@dataclass
+class Resource:
+    """One resource of a row's type while it is worked on; the steps of the rows get this."""
+
+    row: ResourceType
+    name: str
+    region: Region
+    register: Register
+    inputs: Properties
+    old: Properties = field(default_factory=dict)
+    state: Properties = field(default_factory=dict)
+    id: str = ""
+    result: Any = None
+    found: Properties = field(default_factory=dict)
+
+    # -- the four operations
+
+    def create(self) -> None:
+        """Creates it and sets what takes further calls. `id` is set as soon as there is something to delete."""
+        if self.row.create:
+            self.result = self.call(self.row.create)
+        id = evaluate(self.row.id, self.scope)
+        if id is None:  # some batch operations answer 200 and put the refusal in the response
+            raise AwsError(self.row.type, "Unsuccessful", str(self.result))
+        self.id = str(id)
+        self.run(self.row.after_create)
+        for change in self.row.changes:
+            if change.on_create and any(self.inputs.get(name) is not None for name in change.inputs):
+                self.run(change.steps)
+        if self.row.tags and self.wanted_tags:
+            self.call(self.row.tags.add, tags=self.wanted_tags)
+
+    def update(self) -> None:
+        """Changes what differs between `old` and `inputs`."""
+        changed = {key for key in {*self.old, *self.inputs} if self.old.get(key) != self.inputs.get(key)}
+        if self.row.update and changed & (mapped(self.row, self.region).by_update - self._own):
+            self.call(self.row.update)
+        for change in self.row.changes:
+            if changed & set(change.inputs):
+                self.run(change.steps)
+        if self.row.tags:
+            before = self.old.get("tagsAll") or {}
+            if removed := [key for key in before if key not in self.wanted_tags]:
+                self.call(self.row.tags.remove, removed=removed, tags={key: before[key] for key in removed})
+            if self.wanted_tags != before and self.wanted_tags:
+                self.call(self.row.tags.add, tags=self.wanted_tags)
+
+    def read(self) -> bool:
+        """Fills `found`; False when the resource is not there."""
+        self.found = {}
+        for index, call in enumerate(self.row.read):
+            try:
+                part = self.call(call)
+            except AwsError as error:
+                if not error.not_found:
+                    raise
+                part = None
+            if part is None and index == 0:
+                return False
+            self.found |= {call.into: part} if call.into else part or {}
+        return True
+
+    def delete(self) -> None:
+        """Deletes it; what is gone already is no error."""
+        try:
+            self.run(self.row.delete)
+        except AwsError as error:
+            if not error.not_found:
+                raise
+
+    # -- the outputs
+
+    def outputs(self) -> Properties:
+        """All outputs: from the row's expressions, else from `found` by name, else as given."""
+        scope = self.scope
+        state: Properties = {}
+        for name, kind in _schema(self.row).outputs.items():
+            given = self.inputs.get(name)
+            actual = self._actual(name, kind, scope)
+            state[name] = given if actual is None or (given is not None and agrees(given, actual)) else actual
+        state["region"] = self.region.name if "region" in state else None
+        return self._with_tags(state)
+
+    def _actual(self, name: str, kind: Any, scope: Mapping[str, Any]) -> Any:
+        if name in {*provided(self.row), *self.row.unread, *self.row.recorded}:
+            return None
+        if name in self.row.outputs:
+            return from_found(kind, evaluate(self.row.outputs[name], scope), self.row.names, name)
+        key = self.row.names.get(name) or member(name, self.found)
+        return from_found(kind, self.found.get(key), self.row.names, name) if key else None
+
+    def _with_tags(self, state: Properties) -> Properties:
+        if not self.row.tags:
+            return state
+        found = self.call(self.row.tags.read) or {}
+        if isinstance(found, list):
+            found = {tag.get("Key", tag.get("TagKey")): tag.get("Value", tag.get("TagValue")) for tag in found}
+        everything = {key: value for key, value in found.items() if not key.startswith("aws:")}
+        own = self.inputs.get("tags") or {}
+        inherited = {key: value for key, value in self.wanted_tags.items() if key not in own}
+        mine = {key: value for key, value in everything.items() if inherited.get(key) != value}
+        return state | {"tagsAll": everything, "tags": mine or self.inputs.get("tags")}
+
+    def inputs_as_found(self, state: Properties) -> Properties:
+        """The inputs, with what has changed in AWS put in; for an import, all that can be told from the outputs."""
+        names = _schema(self.row).inputs | {"tagsAll"}
+        if not self.inputs:
+            return {key: value for key, value in state.items() if key in names and value not in (None, [], {})}
+        return {key: state.get(key, value) if key in names else value for key, value in self.inputs.items()}
+
+    # -- expressions and calls
+
+    @property
+    def scope(self) -> dict[str, Any]:
+        """What the row's expressions can name."""
+        return {
+            "id": self.id,
+            "inputs": self.inputs,
+            "old": self.old,
+            "state": self.state,
+            "result": self.result,
+            "found": self.found,
+            "region": self.region.name,
+            "account": self.region.account_id,
+            "partition": self.region.partition,
+        }
+
+    @property
+    def wanted_tags(self) -> dict[str, str]:
+        """The tags of the resource together with the provider's default tags."""
+        return self.inputs.get("tagsAll") or self.inputs.get("tags") or {}
+
+    @cached_property
+    def _own(self) -> frozenset[str]:
+        return frozenset(name for change in self.row.changes for name in change.inputs)
+
+    def run(self, steps: Iterable[Step]) -> None:
+        """Takes the steps in order."""
+        for step in steps:
+            if isinstance(step, Call):
+                self.call(step)
+            else:
+                step(self)
+
+    def call(self, call: Call, **more: Any) -> Any:
+        """Makes the call once, or once for each item; gives the part of the (last) response that counts."""
+        scope = {**self.scope, **more}
+        if call.when and not evaluate(call.when, scope):
+            return None
+        items = evaluate(call.each, scope) or [] if call.each else [None]
+        response: Any = None
+        for item in items:
+            response = self._call_once(call, {**scope, "item": item})
+        return evaluate(call.at, scope | response) if response is not None else None
+
+    def _call_once(self, call: Call, scope: Mapping[str, Any]) -> Any:
+        params = without_nulls(evaluate(call.params, scope))
+        if call.fill:
+            filled = self.filled(call)
+            params = params | {call.within: filled | params.get(call.within, {})} if call.within else filled | params
+        return self.region.call(call.service or self.row.service, call.operation, **params)
+
+    def filled(self, call: Call) -> Properties:
+        """The parameters that `fill` takes from the inputs by name.
+
+        Raises:
+            UnmappedError: part of an input has no place in the request.
+        """
+        shape = _filled_shape(self.row, call, self.region)
+        names = mapped(self.row, self.region).filled
+        fitting = {name: value for name, value in self.inputs.items() if name in names and _fits(self.row, name, shape)}
+        return to_params(shape, fitting, self.row.names)
+
+
+def without_nulls(value: Any) -> Any:
+    """The value without the nulls in its maps and lists, at any depth."""
+    if isinstance(value, dict):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [without_nulls(item) for item in value if item is not None]
+    return value

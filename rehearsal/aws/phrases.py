@@ -1,0 +1,50 @@
+"""Expressions and tag styles that many rows share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rehearsal.aws.row import Call, Tags
+
+
+def filters(names: Mapping[str, str]) -> str:
+    """The `Filters` parameter of EC2: `filters({"vpc-id": "id"})` asks for what belongs to the VPC."""
+    pairs = ", ".join(f"{{Name: '{name}', Values: [{value}]}}" for name, value in names.items())
+    return f"{{Filters: [{pairs}]}}"
+
+
+def attributes(keys: Mapping[str, str]) -> str:
+    """A list of Key and Value from inputs, by attribute key, without those that are not set."""
+    pairs = ", ".join(f"{{Key: '{key}', Value: text({value})}}" for key, value in keys.items())
+    return f"[{pairs}][?Value != null]"
+
+
+EC2_TAGS = Tags(
+    add=Call("create_tags", "{Resources: [id], Tags: pairs(tags)}", service="ec2"),
+    remove=Call("delete_tags", "{Resources: [id], Tags: removed[*].{Key: @}}", service="ec2"),
+    read=Call("describe_tags", filters({"resource-id": "id"}), at="Tags", service="ec2"),
+)
+
+ELB_TAGS = Tags(
+    add=Call("add_tags", "{ResourceArns: [id], Tags: pairs(tags)}"),
+    remove=Call("remove_tags", "{ResourceArns: [id], TagKeys: removed}"),
+    read=Call("describe_tags", "{ResourceArns: [id]}", at="TagDescriptions[0].Tags"),
+)
+
+
+def tagged_by_arn(parameter: str, identifier: str, *, as_map: bool = False, at: str = "Tags") -> Tags:
+    """The style of most services: `tag_resource`, `untag_resource` and `list_tags_for_resource`.
+
+    Args:
+        parameter: name of the parameter that says which resource.
+        identifier: expression for its value.
+        as_map: tags are a map and not a list of Key and Value.
+        at: where the response has the tags.
+    """
+    which = f"{parameter}: {identifier}"
+    key = "tags" if at == "tags" else "Tags"
+    return Tags(
+        add=Call("tag_resource", f"{{{which}, {key}: {'tags' if as_map else 'pairs(tags)'}}}"),
+        remove=Call("untag_resource", f"{{{which}, {'tagKeys' if at == 'tags' else 'TagKeys'}: removed}}"),
+        read=Call("list_tags_for_resource", f"{{{which}}}", at=at),
+    )

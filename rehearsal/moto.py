@@ -1,0 +1,124 @@
+"""A moto server: one simulated AWS account, every service on one local port, all of it in memory."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from boto3.session import Session
+from botocore.config import Config
+
+ACCOUNT_ID = "123456789012"
+"""The account that moto plays."""
+
+CREDENTIALS = "rehearsal"
+"""Key and secret key. moto checks neither, but requests must be signed; it is no secret."""
+
+START_DEADLINE_SECONDS = 60
+
+
+@dataclass(eq=False)
+class SimulatedAccount:
+    """The simulated account, for boto3.
+
+    Attributes:
+        url: endpoint of every service (`AWS_ENDPOINT_URL`).
+    """
+
+    url: str
+    _clients: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def client(self, service: str, region: str) -> Any:
+        """A boto3 client, made once per service and region; safe to use from several threads."""
+        with self._lock:
+            if (service, region) not in self._clients:
+                self._clients[service, region] = Session().client(
+                    service,
+                    region_name=region,
+                    endpoint_url=self.url,
+                    config=Config(
+                        max_pool_connections=32,
+                        s3={"addressing_style": "path"},
+                        retries={"mode": "standard", "max_attempts": 3},
+                    ),
+                    aws_access_key_id=CREDENTIALS,
+                    aws_secret_access_key=CREDENTIALS,
+                )
+            return self._clients[service, region]
+
+    def environment(self, region: str) -> dict[str, str]:
+        """Environment variables that lead any AWS SDK and the `aws` command to this account."""
+        return {
+            "AWS_ENDPOINT_URL": self.url,
+            "AWS_REGION": region,
+            "AWS_DEFAULT_REGION": region,
+            "AWS_ACCESS_KEY_ID": CREDENTIALS,
+            "AWS_SECRET_ACCESS_KEY": CREDENTIALS,
+            # a profile or a metadata service of the machine must not lead anywhere else
+            "AWS_CONFIG_FILE": "/dev/null",
+            "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        }
+
+    def reset(self) -> None:
+        """Empties the account, in all regions."""
+        request = urllib.request.Request(f"{self.url}/moto-api/reset", method="POST")  # noqa: S310
+        with urllib.request.urlopen(request, timeout=30):  # noqa: S310
+            pass
+
+
+@contextmanager
+def simulated_account() -> Iterator[SimulatedAccount]:
+    """Starts a moto server of our own, and ends it with the block.
+
+    Raises:
+        RuntimeError: when it does not answer within a minute; the message ends with what the server printed.
+    """
+    port = _free_port()
+    with tempfile.TemporaryFile("w+") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            account = SimulatedAccount(f"http://127.0.0.1:{port}")
+            _wait_until_ready(account.url, process, log)
+            yield account
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Any) -> None:
+    deadline = time.monotonic() + START_DEADLINE_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            with urllib.request.urlopen(f"{url}/moto-api/", timeout=5):  # noqa: S310
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    log.seek(0)
+    raise RuntimeError(f"the moto server did not start: {log.read()[-2000:]}")
