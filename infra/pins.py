@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -38,6 +39,10 @@ Commit = Annotated[str, _empty_or(r"[0-9a-f]{40}", "a commit hash of 40 hex digi
 MachineImageId = Annotated[str, _empty_or(r"ami-([0-9a-f]{8}|[0-9a-f]{17})", "ami- and 17 hex digits, or empty")]
 Version = Annotated[str, _empty_or(r"\d+(\.\d+)*", "numbers and dots, such as 1.20.1, or empty")]
 Cuda = Annotated[str, _empty_or(r"\d+\.\d+", "major.minor, such as 13.0")]
+
+
+MachineImageKindName = Literal["ubuntu", "dlami"]
+MACHINE_IMAGE_KINDS: tuple[MachineImageKindName, ...] = ("ubuntu", "dlami")
 
 
 class _Table(BaseModel):
@@ -72,19 +77,22 @@ class VllmImage(_Pinned):
 
 
 class Package(_Pinned):
-    """A package of an apt repository, at one upstream version.
+    """Packages of an apt repository, all at one upstream version.
 
     Attributes:
-        version: upstream version; the package adds a revision to it (`1.20.1` is `1.20.1-1` in apt).
-        package: the one whose version is looked up.
-        packages: all that are held at this version; empty when it is the one above.
+        version: upstream version; apt adds a revision to it (`1.20.1` is `1.20.1-1`).
+        packages: those that the repository must have at this version, and that hosts hold.
         index: address of the repository's Packages file.
     """
 
     version: Version
-    package: str = Field(min_length=1)
-    packages: tuple[str, ...] = ()
+    packages: tuple[str, ...] = Field(min_length=1)
     index: str = Field(pattern=r"^https?://")
+
+    @property
+    def package(self) -> str:
+        """The one to install: it brings what it needs of the others."""
+        return self.packages[0]
 
 
 class NvidiaDriver(Package):
@@ -118,25 +126,13 @@ class MachineImages(_Table):
         dlami: AWS Deep Learning image, which carries a driver of AWS's choice.
     """
 
-    default: str
+    default: MachineImageKindName
     ubuntu: MachineImageKind
     dlami: MachineImageKind
 
-    def kind(self, name: str | None = None) -> MachineImageKind:
-        """The named kind, or the default one; a UserError when there is no such kind."""
-        name = name or self.default
-        kinds = {"ubuntu": self.ubuntu, "dlami": self.dlami}
-        if name not in kinds:
-            raise UserError(
-                Problem(
-                    key="images/pins.toml: machine_image.default",
-                    wrong="there is no machine image of this kind",
-                    value=name,
-                    allowed=" or ".join(kinds),
-                    fix="name one of them",
-                )
-            )
-        return kinds[name]
+    def kind(self, name: MachineImageKindName | None = None) -> MachineImageKind:
+        """The named kind, or the default one."""
+        return {"ubuntu": self.ubuntu, "dlami": self.dlami}[name or self.default]
 
 
 class ModelRevision(_Pinned):
@@ -169,7 +165,7 @@ class Pins(_Table):
         separator, version = ("@", self.vllm.digest) if self.vllm.digest else (":", self.vllm.tag)
         return f"{self.vllm.image}{separator}{version}"
 
-    def machine_image_id(self, region: str, kind: str | None = None) -> str:
+    def machine_image_id(self, region: str, kind: MachineImageKindName | None = None) -> str:
         """The pinned id in `region`, or the reference by which EC2 itself takes the newest while the pin is empty."""
         images = self.machine_image.kind(kind)
         pinned = images.regions.get(region)
@@ -200,7 +196,7 @@ class Pins(_Table):
             ),
             (f'models."{model}".revision', self.model_revision(model), f"tandem pin --model {model}"),
         ]
-        return [
+        return [*self._stale_digest()] + [
             Problem(
                 key=f"images/pins.toml: {key}",
                 wrong="this pin is empty, and the stack requires pins",
@@ -211,6 +207,17 @@ class Pins(_Table):
             for key, value, command in pins
             if not value
         ]
+
+    def _stale_digest(self) -> Iterator[Problem]:
+        """A tag changed by hand leaves the old image's digest behind, and the digest is what runs."""
+        if self.vllm.digest and self.vllm.source and not self.vllm.source.endswith(f"/{self.vllm.tag}"):
+            yield Problem(
+                key="images/pins.toml: vllm.digest",
+                wrong=f"the digest was looked up for another tag than {self.vllm.tag}",
+                value=self.vllm.source,
+                allowed=f"a digest of {self.vllm.image}:{self.vllm.tag}",
+                fix="`tandem pin --image --update`",
+            )
 
     def driver_problems(self) -> list[Problem]:
         """The gate of driver, CUDA and vLLM image: a server whose driver is too old only fails on the host."""
@@ -239,13 +246,18 @@ class Pins(_Table):
         return problems
 
 
+def pins_path() -> Path:
+    """The pins file in use: the one that TANDEM_PINS_FILE names, else images/pins.toml of this project."""
+    return Path(os.environ.get(PINS_FILE_VARIABLE) or PINS_FILE)
+
+
 def load(path: Path | None = None) -> Pins:
-    """Reads the pins: `path`, else the file that TANDEM_PINS_FILE names, else images/pins.toml.
+    """Reads the pins from `path`, by default from the file in use.
 
     Raises:
         UserError: the file cannot be read, is not TOML, or holds unknown keys or malformed pins (all named at once).
     """
-    path = path or Path(os.environ.get(PINS_FILE_VARIABLE) or PINS_FILE)
+    path = path or pins_path()
     try:
         return parse(path.read_text(encoding="utf-8"), str(path))
     except (OSError, UnicodeDecodeError) as error:

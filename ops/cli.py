@@ -7,6 +7,7 @@ import sys
 import typer
 
 from infra.errors import UserError
+from ops.commands.pin import pin
 
 app = typer.Typer(
     name="tandem",
@@ -20,6 +21,9 @@ app = typer.Typer(
 @app.callback()
 def _root() -> None:
     """Keeps sub-commands sub-commands while there is only one of them."""
+
+
+app.command()(pin)
 
 
 def main() -> None:

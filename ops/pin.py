@@ -2,68 +2,115 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any
+import os
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
 
 import tomlkit
-from tomlkit.items import InlineTable, Table
 
-PLACEHOLDER_DIGEST = f"sha256:{'0' * 64}"
-PLACEHOLDER_REVISION = "0" * 40
-PLACEHOLDER_MACHINE_IMAGE = f"ami-{'0' * 17}"
-PLACEHOLDER_VERSION = "0.0.0"
+from infra import pins as pin_file
+from infra.errors import Problem, UserError
+from infra.pins import Package, Pins
+from ops import lookups
+from ops.http import Http
+from ops.lookups import Found
+
+Group = Literal["image", "packages", "region", "model"]
 
 
 @dataclass(frozen=True)
-class Slot:
-    """One pin in the file.
+class Pin:
+    """One pin of the file.
 
     Attributes:
         key: as a person would name it, `models."Qwen/Qwen3-8B".revision`.
-        table: the part of the document that holds it; `resolved` and `source` stand beside the pin.
-        field: the pin's key in that table.
-        placeholder: what stands for it where nothing is looked up.
+        path: the tables that lead to it, and its own key last.
+        group: which option of `tandem pin` selects it.
+        name: the region or the model; empty for the others.
+        value: what the file holds; empty when it was not looked up yet.
+        source: where the value was looked up.
+        placeholder: what stands for it in a rehearsal.
     """
 
     key: str
-    table: Table | InlineTable | Any
-    field: str
+    path: tuple[str, ...]
+    group: Group
+    name: str
+    value: str
+    source: str
     placeholder: str
 
-    @property
-    def value(self) -> str:
-        return str(self.table[self.field])
 
-
-def slots(document: tomlkit.TOMLDocument | Any) -> Iterator[Slot]:
+def all_pins(pins: Pins) -> Iterator[Pin]:
     """Every pin that can be looked up, in the order of the file."""
-    yield Slot("vllm.digest", document["vllm"], "digest", PLACEHOLDER_DIGEST)
-    for name in ("nvidia_driver", "container_toolkit", "docker"):
-        yield Slot(f"{name}.version", document[name], "version", PLACEHOLDER_VERSION)
-    for kind, images in document["machine_image"].items():
-        if kind == "default":
-            continue
-        for region, image in images.get("regions", {}).items():
-            yield Slot(f"machine_image.{kind}.regions.{region}.id", image, "id", PLACEHOLDER_MACHINE_IMAGE)
-    for model, revision in document["models"].items():
-        yield Slot(f'models."{model}".revision', revision, "revision", PLACEHOLDER_REVISION)
+    yield Pin(
+        "vllm.digest",
+        ("vllm", "digest"),
+        "image",
+        "",
+        pins.vllm.digest,
+        pins.vllm.source,
+        f"sha256:{'0' * 64}",
+    )
+    for table in ("nvidia_driver", "container_toolkit", "docker"):
+        package: Package = getattr(pins, table)
+        placeholder = f"{pins.nvidia_driver.branch}.0.0" if table == "nvidia_driver" else "0.0.0"
+        path = (table, "version")
+        yield Pin(".".join(path), path, "packages", "", package.version, package.source, placeholder)
+    for kind in pin_file.MACHINE_IMAGE_KINDS:
+        for region, image in pins.machine_image.kind(kind).regions.items():
+            path = ("machine_image", kind, "regions", region, "id")
+            yield Pin(".".join(path), path, "region", region, image.id, image.source, f"ami-{'0' * 17}")
+    for model, pinned in pins.models.items():
+        path = ("models", model, "revision")
+        yield Pin(f'models."{model}".revision', path, "model", model, pinned.revision, pinned.source, "0" * 40)
 
 
-def add_rows(document: tomlkit.TOMLDocument | Any, *, regions: Iterable[str] = (), models: Iterable[str] = ()) -> None:
+# -- the file ----------------------------------------------------------------------------------------------------------
+
+
+def add_rows(text: str, *, regions: Iterable[str] = (), models: Iterable[str] = ()) -> str:
     """Adds an empty pin for each region and model that the file does not list yet."""
-    for kind, images in document["machine_image"].items():
-        if kind != "default":
-            _add(images["regions"], regions, "id")
-    _add(document["models"], models, "revision")
+    document: Any = tomlkit.parse(text)
+    for kind in pin_file.MACHINE_IMAGE_KINDS:
+        for region in regions:
+            document["machine_image"][kind]["regions"].setdefault(region, tomlkit.value('{ id = "" }'))
+    for model in models:
+        document["models"].setdefault(model, tomlkit.value('{ revision = "" }'))
+    return tomlkit.dumps(document)
 
 
-def _add(table: Any, keys: Iterable[str], field: str) -> None:
-    for key in keys:
-        if key not in table:
-            row = tomlkit.inline_table()
-            row[field] = ""
-            table[key] = row
+def set_pin(text: str, pin: Pin, value: str, *, source: str = "", resolved: date | None = None) -> str:
+    """The file with one pin set, and beside it the day and the place of the look-up where given."""
+    table: Any = tomlkit.parse(text)
+    document = table
+    for part in pin.path[:-1]:
+        table = table[part]
+    table[pin.path[-1]] = value
+    if resolved:
+        table["resolved"] = resolved
+        table["source"] = source
+    return tomlkit.dumps(document)
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Writes the whole file or nothing: an interrupted run leaves the old content."""
+    pin_file.parse(text, str(path))
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).chmod(path.stat().st_mode)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
 
 
 def fill_placeholders(text: str, *, regions: Iterable[str] = (), models: Iterable[str] = ()) -> tuple[str, list[str]]:
@@ -71,14 +118,157 @@ def fill_placeholders(text: str, *, regions: Iterable[str] = (), models: Iterabl
 
     Args:
         text: content of a pins file.
-        regions, models: rows to add where the file does not list them.
+        regions: rows to add where the file does not list them; models likewise.
 
     Returns:
         The new text, and the key of each pin that is now a placeholder.
     """
-    document = tomlkit.parse(text)
-    add_rows(document, regions=regions, models=models)
-    empty = [slot for slot in slots(document) if not slot.value]
-    for slot in empty:
-        slot.table[slot.field] = slot.placeholder
-    return tomlkit.dumps(document), [slot.key for slot in empty]
+    text = add_rows(text, regions=regions, models=models)
+    empty = [pin for pin in all_pins(pin_file.parse(text)) if not pin.value]
+    for pin in empty:
+        text = set_pin(text, pin, pin.placeholder)
+    return text, [pin.key for pin in empty]
+
+
+# -- looking up --------------------------------------------------------------------------------------------------------
+
+Outcome = Literal["kept", "current", "written", "empty", "outdated", "failed"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one pin.
+
+    Attributes:
+        outcome: kept (not looked up), current (looked up, the same), written, empty or outdated (`--check` writes
+            nothing), failed.
+        new: what was found; empty when nothing was looked up.
+        problem: why it failed.
+    """
+
+    pin: Pin
+    outcome: Outcome
+    new: str = ""
+    source: str = ""
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The pins that a run is about; empty means all."""
+
+    image: bool = False
+    packages: bool = False
+    regions: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+
+    def holds(self, pin: Pin) -> bool:
+        if not (self.image or self.packages or self.regions or self.models):
+            return True
+        chosen: dict[Group, bool] = {
+            "image": self.image,
+            "packages": self.packages,
+            "region": pin.name in self.regions,
+            "model": pin.name in self.models,
+        }
+        return chosen[pin.group]
+
+
+def look_up(pin: Pin, pins: Pins, http: Http) -> Found:
+    """Asks the place that a pin comes from; a UserError when it does not answer with a pin."""
+    match pin.group:
+        case "image":
+            return lookups.image_digest(pins.vllm.image, pins.vllm.tag, http)
+        case "packages":
+            return _package(pin, pins, http)
+        case "region":
+            return lookups.machine_image_id(getattr(pins.machine_image, pin.path[1]).parameter, pin.name)
+        case "model":
+            return lookups.model_revision(pin.name, http)
+
+
+def _package(pin: Pin, pins: Pins, http: Http) -> Found:
+    """The newest version, of the pinned branch where there is one."""
+    package: Package = getattr(pins, pin.path[0])
+    versions = lookups.package_versions(package.index, package.packages, http)
+    if pin.path[0] == "nvidia_driver":
+        branch = str(pins.nvidia_driver.branch)
+        versions = [version for version in versions if version.split(".")[0] == branch]
+    if not versions:
+        raise UserError(
+            Problem(
+                key=pin.key,
+                wrong="the package index has no version of the pinned branch",
+                value=pins.nvidia_driver.branch,
+                allowed="a branch that NVIDIA still publishes",
+                fix="pin another nvidia_driver.branch",
+            )
+        )
+    return Found(versions[0], package.index)
+
+
+def check(pin: Pin, pins: Pins, http: Http) -> Row:
+    """Compares a pin with the place that it comes from and writes nothing."""
+    if not pin.value:
+        return Row(pin, "empty")
+    try:
+        found = look_up(pin, pins, http)
+    except UserError as error:
+        return Row(pin, "failed", problem=error.problems[0])
+    return Row(pin, "current" if found.value == pin.value else "outdated", found.value, found.source)
+
+
+def resolve(path: Path, pin: Pin, pins: Pins, http: Http, today: date) -> Row:
+    """Looks a pin up and writes it at once, so that an interruption loses nothing. A pin that is the same stays as is.
+
+    The file is read again before it is written: another run may have filled other pins meanwhile.
+    """
+    try:
+        found = look_up(pin, pins, http)
+        if found == Found(pin.value, pin.source):
+            return Row(pin, "current", found.value, found.source)
+        text = path.read_text(encoding="utf-8")
+        replace_file(path, set_pin(text, pin, found.value, source=found.source, resolved=today))
+    except UserError as error:
+        return Row(pin, "failed", problem=replace(error.problems[0], key=pin.key))
+    return Row(pin, "written", found.value, found.source)
+
+
+def run(
+    path: Path,
+    selection: Selection,
+    mode: Literal["fill", "update", "check", "list"],
+    http: Http,
+    today: date,
+    report: Callable[[Row], None] = lambda _row: None,
+) -> list[Row]:
+    """Goes through the selected pins one by one; a failed one does not stop the others.
+
+    Args:
+        mode: fill looks up what is empty; update everything selected; check compares and writes nothing; list does not
+            even look up.
+        report: told each row as soon as it is known.
+
+    Raises:
+        UserError: the file itself is unreadable or wrong.
+    """
+    pin_file.load(path)  # says what is wrong with the file before anything is looked up
+    text = path.read_text(encoding="utf-8")
+    extended = add_rows(text, regions=selection.regions, models=selection.models)
+    if mode in ("fill", "update") and extended != text:
+        replace_file(path, extended)
+    pins = pin_file.parse(extended, str(path))
+    rows = []
+    for pin in filter(selection.holds, all_pins(pins)):
+        match mode:
+            case "list":
+                row = Row(pin, "kept" if pin.value else "empty")
+            case "check":
+                row = check(pin, pins, http)
+            case _ if pin.value and mode == "fill":
+                row = Row(pin, "kept")
+            case _:
+                row = resolve(path, pin, pins, http, today)
+        report(row)
+        rows.append(row)
+    return rows

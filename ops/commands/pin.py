@@ -1,0 +1,93 @@
+"""`tandem pin`: looks up image digests, model revisions, machine images and package versions for images/pins.toml."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from infra import pins
+from infra.errors import UserError
+from ops.http import Http
+from ops.pin import Row, Selection, run
+
+_STYLES = {"written": "green", "empty": "yellow", "outdated": "yellow", "failed": "red"}
+
+
+def pin(
+    image: Annotated[bool, typer.Option("--image", help="The vLLM image's digest.")] = False,
+    packages: Annotated[bool, typer.Option("--packages", help="Driver, container toolkit and Docker.")] = False,
+    region: Annotated[list[str] | None, typer.Option(help="Machine images of this region. Repeatable.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="Revision of this Hub model. Repeatable.")] = None,
+    update: Annotated[bool, typer.Option("--update", help="Look up again what is already pinned.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit 1 when a pin is empty or out of date.")
+    ] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Look nothing up; exit 1 when a pin is empty.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Look up the pins that images/pins.toml still lacks, and write them with day and source.
+
+    Without options, every empty pin. Asks the image registry, the model hub (HF_TOKEN for gated models), the package
+    repositories, and AWS with the credentials of the shell. Each pin is written as soon as it is known.
+
+    Examples: `tandem pin`, `tandem pin --region eu-west-1 --model Qwen/Qwen3-8B`, `tandem pin --image --update`,
+    `tandem pin --check`.
+    """
+    selection = Selection(image=image, packages=packages, regions=tuple(region or ()), models=tuple(model or ()))
+    mode = "list" if offline else "check" if check else "update" if update else "fill"
+    progress = Console(stderr=True)
+    with progress.status("looking up pins") as status:
+        rows = run(
+            pins.pins_path(),
+            selection,
+            mode,
+            Http(),
+            datetime.now(UTC).date(),
+            lambda row: status.update(f"{row.pin.key}: {row.outcome}"),
+        )
+    if as_json:
+        typer.echo(json.dumps([_as_json(row) for row in rows], indent=2))
+    else:
+        Console().print(_table(rows))
+    problems = [row.problem for row in rows if row.problem]
+    if problems:
+        raise UserError(*problems)
+    if any(row.outcome in ("empty", "outdated") for row in rows):
+        raise typer.Exit(1)
+
+
+def _as_json(row: Row) -> dict[str, str]:
+    return {
+        "pin": row.pin.key,
+        "outcome": row.outcome,
+        "old": row.pin.value,
+        "new": row.new,
+        "source": row.source or row.pin.source,
+        "problem": row.problem.wrong if row.problem else "",
+    }
+
+
+def _table(rows: list[Row]) -> Table:
+    table = Table()
+    for column in ("pin", "outcome", "old", "new", "source"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(
+            row.pin.key,
+            row.outcome,
+            _short(row.pin.value) or "-",
+            _short(row.new) if row.new != row.pin.value else "",
+            row.source or row.pin.source,
+            style=_STYLES.get(row.outcome),
+        )
+    return table
+
+
+def _short(value: str) -> str:
+    """A digest or commit as people tell it apart; `--json` has it whole."""
+    return value if len(value) <= 21 else f"{value[:19]}…"

@@ -1,0 +1,262 @@
+"""Where pins come from: an image registry, the model hub, an apt package index, AWS's public parameters."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import boto3
+import requests
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from infra.errors import Problem, UserError
+from ops.http import Http
+
+REGISTRY_VARIABLE = "TANDEM_REGISTRY_URL"
+"""A mirror to ask instead of the registry that the image's name holds, such as https://mirror.example.com."""
+
+_MANIFEST_TYPES = ", ".join(
+    (
+        "application/vnd.oci.image.index.v1+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+        "application/vnd.oci.image.manifest.v1+json",
+        "application/vnd.docker.distribution.manifest.v2+json",
+    )
+)
+
+
+@dataclass(frozen=True)
+class Found:
+    """A looked-up value and the place that it came from."""
+
+    value: str
+    source: str
+
+
+def _refused(key: str, wrong: str, value: object, allowed: str, fix: str) -> UserError:
+    return UserError(Problem(key=key, wrong=wrong, value=value, allowed=allowed, fix=fix))
+
+
+def _json(response: requests.Response, key: str) -> dict[str, Any]:
+    try:
+        return response.json()
+    except requests.JSONDecodeError:
+        raise _refused(
+            key,
+            "the answer is not JSON: a proxy or a login page stands in between",
+            response.headers.get("Content-Type", ""),
+            "the answer of the registry or the hub itself",
+            "log in to the network, or run this elsewhere",
+        ) from None
+
+
+# -- image registry ----------------------------------------------------------------------------------------------------
+
+
+def image_digest(image: str, tag: str, http: Http) -> Found:
+    """The digest of what a tag names.
+
+    An index of platforms is pinned as a whole, not its linux/amd64 entry: it is what `docker pull` by tag resolves to,
+    what registries show and bots compare, and it still serves an arm64 host. The index must hold linux/amd64.
+    The digest is computed from the manifest's bytes, so a registry or mirror cannot claim another.
+
+    Raises:
+        UserError: not reachable, no such tag, access denied, no linux/amd64, or bytes that do not match the claim.
+    """
+    registry, _, repository = image.partition("/")
+    base = os.environ.get(REGISTRY_VARIABLE) or (
+        "https://registry-1.docker.io" if registry == "docker.io" else f"https://{registry}"
+    )
+    url = f"{base.rstrip('/')}/v2/{repository}/manifests/{quote(tag)}"
+    key, headers = f"{image}:{tag}", {"Accept": _MANIFEST_TYPES}
+    response = http.get(url, key=key, headers=headers)
+    if response.status_code == 401:
+        token = _registry_token(response.headers.get("WWW-Authenticate", ""), key, http)
+        response = http.get(url, key=key, headers=headers | {"Authorization": f"Bearer {token}"})
+    if response.status_code != 200:
+        raise _refused(
+            key,
+            _REGISTRY_REFUSALS.get(response.status_code, "the registry did not give the manifest"),
+            f"HTTP {response.status_code}",
+            "a public image and a tag that exists",
+            f"see https://{registry}/{repository}, then mend vllm.image or vllm.tag in images/pins.toml",
+        )
+    return Found(_verified_digest(response, key), url)
+
+
+_REGISTRY_REFUSALS = {
+    401: "the registry denies access: the image is private or does not exist",
+    403: "the registry denies access: the image is private or does not exist",
+    404: "the registry has no such tag",
+}
+
+
+def _registry_token(challenge: str, key: str, http: Http) -> str:
+    """An anonymous pull token, as the registry's challenge describes it (Docker's token authentication)."""
+    scheme, _, parameters = challenge.partition(" ")
+    values = requests.utils.parse_dict_header(parameters)
+    realm = values.pop("realm", "")
+    if scheme.lower() != "bearer" or not realm:
+        raise _refused(
+            key,
+            "the registry asks for a login that `tandem pin` does not know",
+            challenge,
+            "a registry that gives anonymous pull tokens",
+            "set TANDEM_REGISTRY_URL to a mirror, or write the digest by hand: `docker buildx imagetools inspect`",
+        )
+    response = http.get(f"{realm}?{urlencode(values)}", key=key)
+    answer = _json(response, key) if response.status_code == 200 else {}
+    token = answer.get("token") or answer.get("access_token")
+    if not token:
+        raise _refused(
+            key,
+            "the registry's token service gives no anonymous token",
+            f"HTTP {response.status_code}",
+            "a public image",
+            "check the image's name in images/pins.toml",
+        )
+    return token
+
+
+def _verified_digest(response: requests.Response, key: str) -> str:
+    digest = f"sha256:{hashlib.sha256(response.content).hexdigest()}"
+    claimed = response.headers.get("Docker-Content-Digest", digest)
+    if claimed != digest:
+        raise _refused(
+            key,
+            "the manifest does not match the digest that the registry claims",
+            f"{claimed}, but the bytes have {digest}",
+            "bytes and digest that agree",
+            "ask the registry itself, not a mirror or a proxy that changes answers",
+        )
+    platforms = [
+        f"{entry['platform']['os']}/{entry['platform']['architecture']}"
+        for entry in _json(response, key).get("manifests", ())
+        if "platform" in entry
+    ]
+    if platforms and "linux/amd64" not in platforms:
+        raise _refused(key, "the image has no linux/amd64", ", ".join(platforms), "linux/amd64", "pin another tag")
+    return digest
+
+
+# -- model hub ---------------------------------------------------------------------------------------------------------
+
+
+def model_revision(model: str, http: Http) -> Found:
+    """The commit that `main` of a Hub model names. HF_TOKEN is sent where it is set; HF_ENDPOINT names a mirror.
+
+    Raises:
+        UserError: not reachable, no such model, or a gated one without a token that may read it.
+    """
+    endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+    url = f"{endpoint}/api/models/{quote(model, safe='/')}/revision/main"
+    token = os.environ.get("HF_TOKEN")
+    response = http.get(url, key=model, headers={"Authorization": f"Bearer {token}"} if token else {})
+    if response.status_code == 200:
+        return Found(str(_json(response, model).get("sha", "")), url)
+    gated = response.headers.get("X-Error-Code") == "GatedRepo" or response.status_code == 403
+    if gated:
+        raise _refused(
+            model,
+            "the model is gated, and this token may not read it" if token else "the model is gated",
+            f"HTTP {response.status_code}",
+            "a token of an account that accepted the model's terms",
+            f"accept the terms at https://huggingface.co/{model}, then `export HF_TOKEN=...` and run this again",
+        )
+    raise _refused(
+        model,
+        "the hub has no such model, or hides it from this token",
+        f"HTTP {response.status_code}",
+        "organisation/name of a model, as in its address",
+        "check the name; for a private model `export HF_TOKEN=...`",
+    )
+
+
+# -- apt package index -------------------------------------------------------------------------------------------------
+
+
+def package_versions(index: str, packages: Sequence[str], http: Http) -> list[str]:
+    """Upstream versions at which an apt repository has all of `packages`, newest first.
+
+    A package's version `5:28.1.0-1~ubuntu` is upstream 28.1.0: without epoch and revision.
+
+    Raises:
+        UserError: not reachable, or the index does not hold the packages.
+    """
+    key = f"{packages[0]} in {index}"
+    response = http.get(index, key=key)
+    if response.status_code != 200:
+        raise _refused(
+            key,
+            "the package index is not there",
+            f"HTTP {response.status_code}",
+            "a repository's Packages file",
+            "mend `index` in images/pins.toml",
+        )
+    content = response.content
+    text = (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode("utf-8")
+    common = set.intersection(*(_upstream_versions(text, package) for package in packages))
+    if not common:
+        raise _refused(
+            key,
+            "the index has no version of all the packages",
+            ", ".join(packages),
+            "packages of this repository",
+            "mend `packages` or `index` in images/pins.toml",
+        )
+    return sorted(common, key=lambda version: [int(part) for part in version.split(".")], reverse=True)
+
+
+def _upstream_versions(index: str, package: str) -> set[str]:
+    paragraphs = re.findall(rf"^Package: {re.escape(package)}\n(?:.+\n)*", index, re.MULTILINE)
+    versions = (re.search(r"^Version: (?:\d+:)?(\d+(?:\.\d+)*)(?:-|$)", text, re.MULTILINE) for text in paragraphs)
+    return {version.group(1) for version in versions if version}
+
+
+# -- AWS public parameters ---------------------------------------------------------------------------------------------
+
+
+def machine_image_id(parameter: str, region: str) -> Found:
+    """The machine image that an SSM parameter names in a region, read with the credentials of the shell.
+
+    Raises:
+        UserError: no credentials, access denied, region not enabled, no such parameter.
+    """
+    key = f"{parameter} in {region}"
+    patience = Config(connect_timeout=10, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
+    try:
+        answer = boto3.client("ssm", region_name=region, config=patience).get_parameter(Name=parameter)["Parameter"]
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        wrong, fix = _SSM_REFUSALS.get(code, ("AWS refused the look-up", "see the code above"))
+        raise _refused(key, wrong, code, "ssm:GetParameter on a public parameter", fix.format(region=region)) from None
+    except BotoCoreError as error:
+        raise _refused(
+            key,
+            "AWS cannot be asked",
+            str(error),
+            "credentials in the shell, and a way to AWS",
+            "`aws sts get-caller-identity` shows what is wrong; then run the same command again",
+        ) from None
+    return Found(answer["Value"], answer.get("ARN") or key)
+
+
+_SSM_REFUSALS = {
+    "ParameterNotFound": (
+        "AWS has no such parameter in this region",
+        "mend machine_image.*.parameter in images/pins.toml, or name an image of your own: tandem:fleet",
+    ),
+    "AccessDeniedException": ("these credentials may not read it", "allow ssm:GetParameter"),
+    "ExpiredTokenException": ("the credentials have expired", "log in again, such as `aws sso login`"),
+    "UnrecognizedClientException": (
+        "the credentials are not valid in this region",
+        "enable the region: `aws account enable-region --region-name {region}`, or log in again",
+    ),
+}
