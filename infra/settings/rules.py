@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
+from infra import costs
 from infra.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES, unknown_type_problem
 from infra.errors import Problem
 from infra.settings.schema import Settings
@@ -14,6 +15,7 @@ Rule = Callable[[Settings], Iterator[Problem]]
 
 TERMINATE_HOOK_MARGIN_SECONDS = 60
 SPOT_NOTICE_SECONDS = 120
+SHORTEST_LIFE = timedelta(minutes=30)
 
 
 def timeouts_grow_along_the_chain(settings: Settings) -> Iterator[Problem]:
@@ -278,6 +280,24 @@ def alerts_reach_someone(settings: Settings) -> Iterator[Problem]:
         )
 
 
+def cap_buys_a_first_token(settings: Settings) -> Iterator[Problem]:
+    """A cap that is spent before the first host serves buys nothing."""
+    cap = settings.cost_guard.max_usd
+    if cap is None or any(name not in INSTANCE_TYPES for name in settings.fleet.instance_types):
+        return
+    per_hour = costs.max_usd_per_hour(settings)
+    least = per_hour * SHORTEST_LIFE / timedelta(hours=1)
+    if cap < least:
+        yield Problem(
+            key="costGuard.maxUsd",
+            wrong=f"is spent in less than {SHORTEST_LIFE / timedelta(minutes=1):.0f} minutes at "
+            f"${per_hour:.2f} an hour, before a first token",
+            value=cap,
+            allowed=f"from ${least:.2f}",
+            fix="raise it, or lower fleet.maxHosts or choose cheaper types",
+        )
+
+
 def business_hours_are_a_span(settings: Settings) -> Iterator[Problem]:
     """Start before stop, on the same day, and hosts to start."""
     hours = settings.cost_guard.business_hours
@@ -318,6 +338,7 @@ RULES: tuple[Rule, ...] = (
     weights_have_a_source,
     one_expiry,
     alerts_reach_someone,
+    cap_buys_a_first_token,
     business_hours_are_a_span,
     lengths_fit_together,
 )

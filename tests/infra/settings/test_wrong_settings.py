@@ -1,0 +1,215 @@
+"""Each wrong setting is refused with its key, its value, what is allowed and what to do."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+import pytest
+
+from infra.errors import UserError
+from infra.settings import load
+
+TOKEN = "hf_" + "x" * 30
+KEY = "cr-" + "0" * 17
+
+
+class Wrong(NamedTuple):
+    """A mistake, and what must be said about it."""
+
+    settings: dict[str, Any]
+    key: str
+    value: Any
+    allowed: str
+    fix: str
+
+
+def block(**changes: Any) -> dict[str, Any]:
+    return {"reservationId": KEY, "zone": "us-east-1a", "endsAt": "2026-12-24T18:00:00Z"} | changes
+
+
+SET = "pulumi config set --path 'tandem:"
+WRONG = [
+    # One value that is not what it should be
+    Wrong({"region": "Frankfurt"}, "region", "Frankfurt", "us-east-1", SET + "region'"),
+    Wrong({"region": "us-east-1a"}, "region", "us-east-1a", "name of an AWS region", SET + "region'"),
+    Wrong({"platform": "ecs"}, "platform", "ecs", "ec2", SET + "platform'"),
+    Wrong({"ephemeral": "perhaps"}, "ephemeral", "perhaps", "true or false", SET + "ephemeral'"),
+    Wrong({"requirePins": 3}, "requirePins", 3, "true or false", SET + "requirePins'"),
+    Wrong({"tags": {"aws:team": "a"}}, "tags.aws:team", "aws:team", "do not begin with aws:", SET + "tags"),
+    Wrong({"tags": {"tandem:stack": "a"}}, "tags.tandem:stack", "tandem:stack", "or tandem:", SET + "tags"),
+    Wrong({"tags": {"team": "a\nb"}}, "tags.team", "a\nb", "up to 256 letters", SET + "tags.team'"),
+    Wrong({"network": {"cidrBlock": "8.8.0.0/16"}}, "network.cidrBlock", "8.8.0.0/16", "private IPv4", SET + "network"),
+    Wrong({"network": {"cidrBlock": "10.0.0.0/28"}}, "network.cidrBlock", "10.0.0.0/28", "/16 to /22", SET + "network"),
+    Wrong({"network": {"cidrBlock": "10.0.0.1/16"}}, "network.cidrBlock", "10.0.0.1/16", "no host bits", SET),
+    Wrong({"network": {"egress": "nat"}}, "network.egress", "nat", "natPerZone, singleNat, publicHosts", SET),
+    Wrong({"network": {"zones": ["a", "us-east-1b"]}}, "network.zones.0", "a", "us-east-1a", SET + "network.zones.0'"),
+    Wrong({"network": {"interfaceEndpoints": ["s3"]}}, "network.interfaceEndpoints.0", "s3", "secretsmanager", SET),
+    Wrong({"network": {"flowLogRetentionDays": 91}}, "network.flowLogRetentionDays", 91, "60, 90, 120", SET),
+    Wrong({"modelCache": {"provisionedMibps": 0}}, "modelCache.provisionedMibps", 0, "1 to 3414", SET),
+    Wrong(
+        {"modelCache": {"infrequentAccessAfterDays": 2}}, "modelCache.infrequentAccessAfterDays", 2, "1, 7, 14", SET
+    ),
+    Wrong({"loadBalancer": {"domainName": "LLM.example.com"}}, "loadBalancer.domainName", "LLM.example.com", "lower", SET),
+    Wrong({"loadBalancer": {"domainName": "localhost"}}, "loadBalancer.domainName", "localhost", "llm.example.com", SET),
+    Wrong({"loadBalancer": {"hostedZoneId": "example.com"}}, "loadBalancer.hostedZoneId", "example.com", "Z012", SET),
+    Wrong({"loadBalancer": {"certificateArn": "mine"}}, "loadBalancer.certificateArn", "mine", "ARN of an ACM", SET),
+    Wrong({"loadBalancer": {"clientCidrs": ["everyone"]}}, "loadBalancer.clientCidrs.0", "everyone", "0.0.0.0/0", SET),
+    Wrong({"loadBalancer": {"clientCidrs": []}}, "loadBalancer.clientCidrs", [], "1 to 20", SET),
+    Wrong({"loadBalancer": {"paths": ["/invocations"]}}, "loadBalancer.paths.0", "/invocations", "under /v1/", SET),
+    Wrong({"loadBalancer": {"paths": ["/v1/../metrics"]}}, "loadBalancer.paths.0", "/v1/../metrics", "/v1", SET),
+    Wrong({"loadBalancer": {"requestsPerMinutePerIp": 5}}, "loadBalancer.requestsPerMinutePerIp", 5, "10 to", SET),
+    Wrong({"loadBalancer": {"accessLogRetentionDays": 0}}, "loadBalancer.accessLogRetentionDays", 0, "1 to 3650", SET),
+    Wrong({"fleet": {"instanceTypes": []}}, "fleet.instanceTypes", [], "1 to 10", SET),
+    Wrong({"fleet": {"hosts": -1}}, "fleet.hosts", -1, "0 to 100", SET + "fleet.hosts'"),
+    Wrong({"fleet": {"hosts": "two"}}, "fleet.hosts", "two", "a whole number 0 to 100", SET),
+    Wrong({"fleet": {"onDemandPercentage": 101}}, "fleet.onDemandPercentage", 101, "0 to 100", SET),
+    Wrong({"fleet": {"rollout": "blueGreen"}}, "fleet.rollout", "blueGreen", "launchFirst, terminateFirst", SET),
+    Wrong({"fleet": {"launchTimeoutSeconds": 60}}, "fleet.launchTimeoutSeconds", 60, "600 to 7200", SET),
+    Wrong({"fleet": {"rootVolumeGib": 8}}, "fleet.rootVolumeGib", 8, "100 to 16384", SET),
+    Wrong({"fleet": {"machineImageId": "ubuntu"}}, "fleet.machineImageId", "ubuntu", "17 hex digits", SET),
+    Wrong({"fleet": {"capacityBlock": {"zone": "us-east-1a", "reservationId": KEY}}}, "fleet.capacityBlock.endsAt",
+          None, "moment with its time zone", SET + "fleet.capacityBlock.endsAt'"),  # fmt: skip
+    Wrong({"fleet": {"capacityBlock": block(reservationId="cr-1")}}, "fleet.capacityBlock.reservationId", "cr-1",
+          "capacity reservation", SET),  # fmt: skip
+    Wrong({"inference": {"model": "llama"}}, "inference.model", "llama", "organisation/name", SET),
+    Wrong({"inference": {"servedModelName": "a b"}}, "inference.servedModelName", "a b", "letters, digits", SET),
+    Wrong({"inference": {"quantization": "bitsandbytes"}}, "inference.quantization", "bitsandbytes", "fp8, awq", SET),
+    Wrong({"inference": {"kvCacheDtype": "int8"}}, "inference.kvCacheDtype", "int8", "auto, fp8", SET),
+    Wrong({"inference": {"maxModelLen": "32k"}}, "inference.maxModelLen", "32k", "128 to 10485760", SET),
+    Wrong({"inference": {"gpuMemoryUtilization": 1.0}}, "inference.gpuMemoryUtilization", 1.0, "0.1 to 0.98", SET),
+    Wrong({"inference": {"weights": "disk"}}, "inference.weights", "disk", "efs, nvme, s3", SET),
+    Wrong({"inference": {"toolCallParser": "--x"}}, "inference.toolCallParser", "--x", "hermes", SET),
+    Wrong({"edge": {"maxBodyMib": 0}}, "edge.maxBodyMib", 0, "1 to 512", SET),
+    Wrong({"edge": {"requestsPerSecondPerClient": 0}}, "edge.requestsPerSecondPerClient", 0, "1 to 10000", SET),
+    Wrong({"timeouts": {"loadBalancerIdleSeconds": 4001}}, "timeouts.loadBalancerIdleSeconds", 4001, "1 to 4000", SET),
+    Wrong({"timeouts": {"deregistrationDelaySeconds": 3601}}, "timeouts.deregistrationDelaySeconds", 3601, "3600", SET),
+    Wrong({"costGuard": {"expiresAfter": "4 hours"}}, "costGuard.expiresAfter", "4 hours", "90m, 4h or 3d", SET),
+    Wrong({"costGuard": {"expiresAfter": "1m"}}, "costGuard.expiresAfter", "1m", "from 10m to 90d", SET),
+    Wrong({"costGuard": {"expiresAt": "2026-12-24T18:00:00"}}, "costGuard.expiresAt", "2026-12-24T18:00:00",
+          "with its time zone", SET),  # fmt: skip
+    Wrong({"costGuard": {"maxUsd": 0}}, "costGuard.maxUsd", 0, "above 0", SET),
+    Wrong({"costGuard": {"alertEmails": ["oncall"]}}, "costGuard.alertEmails.0", "oncall", "an e-mail address", SET),
+    Wrong({"costGuard": {"businessHours": {"start": "8am"}}}, "costGuard.businessHours.start", "8am", "HH:MM", SET),
+    Wrong({"costGuard": {"businessHours": {"timeZone": "Berlin"}}}, "costGuard.businessHours.timeZone", "Berlin",
+          "Europe/Berlin", SET),  # fmt: skip
+    Wrong({"costGuard": {"businessHours": {"days": "weekdays"}}}, "costGuard.businessHours.days", "weekdays",
+          "MON-FRI", SET),  # fmt: skip
+    # A key that does not exist, or a group that is not one
+    Wrong({"flet": {}}, "flet", "{}", "fleet, inference", "did you mean fleet?"),
+    Wrong({"fleet": {"instanceType": "g6"}}, "fleet.instanceType", "g6", "instanceTypes, hosts", "instanceTypes?"),
+    Wrong({"inference": {"tensorParallelSize": 4}}, "inference.tensorParallelSize", 4, "model, servedModelName",
+          "pulumi config rm --path 'tandem:inference.tensorParallelSize'"),  # fmt: skip
+    Wrong({"fleet": "g6.12xlarge"}, "fleet", "g6.12xlarge", "a mapping", SET + "fleet.NAME'"),
+    # Settings that do not go together
+    Wrong({"timeouts": {"clientSeconds": 310}}, "timeouts.loadBalancerIdleSeconds", 310, "more than 310", "to 320"),
+    Wrong({"timeouts": {"edgeKeepaliveSeconds": 300}}, "timeouts.edgeKeepaliveSeconds", 300, "more than 310", "320"),
+    Wrong({"timeouts": {"serverKeepaliveSeconds": 5}}, "timeouts.serverKeepaliveSeconds", 5, "more than 320", "330"),
+    Wrong({"timeouts": {"clientSeconds": 200}}, "timeouts.clientSeconds", 200, "300 to 3600", "set it to 300"),
+    Wrong({"timeouts": {"deregistrationDelaySeconds": 120}}, "timeouts.deregistrationDelaySeconds", 120,
+          "300 to 3600 s", "set it to 300"),  # fmt: skip
+    Wrong({"timeouts": {"terminationGraceSeconds": 200}}, "timeouts.terminationGraceSeconds", 200, "300 to 7140 s",
+          "set it to 360"),  # fmt: skip
+    Wrong({"timeouts": {"terminationGraceSeconds": 7200}}, "timeouts.terminationGraceSeconds", 7200, "to 7140 s",
+          "7140 or less"),  # fmt: skip
+    Wrong({"network": {"zones": ["us-east-1a"]}}, "network.zones", ["us-east-1a"], "two to four", "second zone"),
+    Wrong({"network": {"zones": ["us-east-1a", "us-east-1a"]}}, "network.zones", ["us-east-1a", "us-east-1a"],
+          "different zones", "remove the repeated"),  # fmt: skip
+    Wrong({"network": {"zones": ["us-east-1a", "eu-west-1a"]}}, "network.zones", "eu-west-1a", "us-east-1a",
+          "change tandem:region"),  # fmt: skip
+    Wrong({"loadBalancer": {"domainName": "llm.example.com"}}, "loadBalancer.domainName", "llm.example.com",
+          "hostedZoneId", "list-hosted-zones"),  # fmt: skip
+    Wrong({"loadBalancer": {"hostedZoneId": "Z0123456789"}}, "loadBalancer.hostedZoneId", "Z0123456789",
+          "with loadBalancer.domainName", "set loadBalancer.domainName"),  # fmt: skip
+    Wrong(
+        {
+            "loadBalancer": {
+                "domainName": "llm.example.com",
+                "certificateArn": "arn:aws:acm:eu-west-1:123456789012:certificate/0a",
+            }
+        },
+        "loadBalancer.certificateArn",
+        "arn:aws:acm:eu-west-1:123456789012:certificate/0a",
+        "a certificate in us-east-1",
+        "import the certificate in us-east-1",
+    ),
+    Wrong({"loadBalancer": {"paths": ["/v1/models", "/v1/models"]}}, "loadBalancer.paths", "/v1/models", "each once",
+          "remove one"),  # fmt: skip
+    Wrong({"fleet": {"instanceTypes": ["g6.12xlage"]}}, "fleet.instanceTypes", "g6.12xlage", "p5en.48xlarge",
+          "use g6.12xlarge"),  # fmt: skip
+    Wrong({"fleet": {"hosts": 3, "maxHosts": 2}}, "fleet.maxHosts", 2, "3 to 120", "set it to 3"),
+    Wrong({"fleet": {"hosts": 0, "spareHosts": 1}}, "fleet.spareHosts", 1, "0 while fleet.hosts is 0", "fleet.hosts"),
+    Wrong({"fleet": {"onDemandBase": 2}}, "fleet.onDemandBase", 2, "0 to 1", "raise fleet.maxHosts"),
+    Wrong({"fleet": {"capacityBlock": block(), "onDemandPercentage": 50}}, "fleet.capacityBlock", KEY,
+          "onDemandPercentage 100", "or the Capacity Block"),  # fmt: skip
+    Wrong({"fleet": {"capacityBlock": block(), "instanceTypes": ["p5.48xlarge", "p5en.48xlarge"]}},
+          "fleet.instanceTypes", ["p5.48xlarge", "p5en.48xlarge"], "one type", "keep only"),  # fmt: skip
+    Wrong({"fleet": {"capacityBlock": block(zone="us-east-1f")}}, "fleet.capacityBlock.zone", "us-east-1f",
+          "us-east-1a, us-east-1b", "add us-east-1f"),  # fmt: skip
+    Wrong({"inference": {"weights": "s3"}}, "inference.weightsS3Uri", None, "s3://", "set both"),
+    Wrong({"inference": {"weightsS3Uri": "s3://weights/qwen"}}, "inference.weightsS3Uri", "s3://weights/qwen",
+          "together with inference.weights: s3", "set both"),  # fmt: skip
+    Wrong({"inference": {"maxNumSeqs": 1024, "maxNumBatchedTokens": 512}}, "inference.maxNumBatchedTokens", 512,
+          "1024 to 131072", "set it to 2048"),  # fmt: skip
+    Wrong({"costGuard": {"expiresAfter": "4h", "expiresAt": "2026-12-24T18:00:00Z"}}, "costGuard.expiresAt",
+          "2026-12-24T18:00:00Z", "one of", "remove one"),  # fmt: skip
+    Wrong({"costGuard": {"expiresAt": "2025-12-24T18:00:00Z"}}, "costGuard.expiresAt", "2025-12-24T18:00:00Z",
+          "a moment to come", "correct the year"),  # fmt: skip
+    Wrong({"costGuard": {"maxUsd": 1}}, "costGuard.maxUsd", 1.0, "from $2.38", "raise it"),
+    Wrong({"costGuard": {"monthlyBudgetUsd": 100}}, "costGuard.monthlyBudgetUsd", 100.0, "alertEmails", "alertEmails"),
+    Wrong({"costGuard": {"businessHours": {"start": "20:00", "stop": "08:00"}}}, "costGuard.businessHours.stop",
+          "08:00", "after 20:00", "swap them"),  # fmt: skip
+]  # fmt: skip
+
+
+def refused(settings: dict[str, Any], secret_keys: tuple[str, ...] = ()) -> UserError:
+    config = {"region": "us-east-1"} | settings
+    texts = {f"tandem:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
+    with pytest.raises(UserError) as caught:
+        load(texts, secret_keys)
+    return caught.value
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: f"{wrong.key}={wrong.value}")
+def test_a_wrong_setting_is_named_with_its_remedy(wrong: Wrong) -> None:
+    problems = {problem.key: problem for problem in refused(wrong.settings).problems}
+    assert list(problems) == [wrong.key]
+    problem = problems[wrong.key]
+    # A top-level value arrives as the text that Pulumi's configuration holds.
+    assert problem.value in (wrong.value, str(wrong.value))
+    assert wrong.allowed in problem.allowed
+    assert wrong.fix in problem.fix
+
+
+def test_there_are_sixty_or_more() -> None:
+    assert len({(wrong.key, str(wrong.value)) for wrong in WRONG}) >= 60
+
+
+def test_all_mistakes_are_reported_at_once() -> None:
+    error = refused({"region": "moon", "fleet": {"hosts": -1, "host": 2}, "edge": {"maxBodyMib": 0}})
+    assert [problem.key for problem in error.problems] == ["region", "fleet.hosts", "fleet.host", "edge.maxBodyMib"]
+
+
+def test_the_region_has_no_default() -> None:
+    with pytest.raises(UserError, match="region: must be set"):
+        load({})
+
+
+@pytest.mark.parametrize("key", ["huggingFaceToken", "apiKeys"])
+def test_a_secret_in_plain_text_is_refused_and_not_repeated(key: str) -> None:
+    value = TOKEN if key == "huggingFaceToken" else json.dumps({"alice": TOKEN})
+    error = refused({key: value})
+    assert [problem.key for problem in error.problems] == [key]
+    assert "pulumi config set --secret" in error.problems[0].fix
+    assert TOKEN not in str(error)
+
+
+def test_a_malformed_secret_is_not_repeated() -> None:
+    error = refused({"apiKeys": json.dumps({"alice": "short-key"})}, ("tandem:apiKeys",))
+    assert [problem.key for problem in error.problems] == ["apiKeys.alice"]
+    assert "short-key" not in str(error)
+
+
+def test_the_providers_own_configuration_is_refused() -> None:
+    with pytest.raises(UserError, match="aws:region: tandem makes its own AWS provider"):
+        load({"tandem:region": "us-east-1", "aws:region": "eu-west-1"})
