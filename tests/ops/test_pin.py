@@ -1,0 +1,611 @@
+"""`tandem pin` against stand-ins on 127.0.0.1 for the image registry, the model hub and a package repository, and
+against moto's SSM, whose parameter is made here because moto does not hold AWS's public ones."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator
+from datetime import date
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+from typer.testing import CliRunner
+
+from infra import pins as pin_file
+from infra.errors import UserError
+from ops import lookups, pin
+from ops.cli import app
+from ops.http import Http
+from ops.pin import Selection
+
+SHIPPED = Path(pin_file.PINS_FILE).read_text(encoding="utf-8")
+TODAY = date(2026, 11, 21)
+COMMIT = "b968826d9c46dd6066d109eabc6255188de91218"
+IMAGE_ID = "ami-0fedcba9876543210"
+MANIFEST_PATH = "/v2/vllm/vllm-openai/manifests/v0.32.0"
+HUB_PATH = "/api/models/Qwen/Qwen3-8B/revision/main"
+INDEX = json.dumps(
+    {
+        "mediaType": "application/vnd.oci.image.index.v1+json",
+        "manifests": [
+            {"digest": "sha256:aa", "platform": {"os": "linux", "architecture": "amd64"}},
+            {"digest": "sha256:bb", "platform": {"os": "linux", "architecture": "arm64"}},
+        ],
+    }
+).encode()
+INDEX_DIGEST = f"sha256:{hashlib.sha256(INDEX).hexdigest()}"
+
+Answer = tuple[int, dict[str, str], bytes]
+Request = tuple[str, dict[str, str]]
+
+
+class StandIn:
+    """A small HTTP server that answers from a table and remembers what it was asked."""
+
+    def __init__(self) -> None:
+        self.answers: dict[str, Callable[[dict[str, str]], Answer]] = {}
+        self.requests: list[Request] = []
+        stand_in = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                stand_in.requests.append((self.path, dict(self.headers)))
+                answer = stand_in.answers.get(self.path.partition("?")[0], lambda _headers: (404, {}, b"{}"))
+                status, headers, body = answer(dict(self.headers))
+                self.send_response(status)
+                for name, value in headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def always(self, path: str, status: int = 200, body: bytes = b"{}", **headers: str) -> None:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.answers[path] = lambda _headers: (status, named, body)
+
+    def in_turn(self, path: str, *answers: Answer) -> None:
+        remaining = list(answers)
+        self.answers[path] = lambda _headers: remaining.pop(0) if len(remaining) > 1 else remaining[0]
+
+    def stop(self) -> None:
+        self.server.shutdown()
+        self.server.server_close()
+
+
+@pytest.fixture
+def stand_in() -> Iterator[StandIn]:
+    server = StandIn()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def moto_url() -> Iterator[str]:
+    server = ThreadedMotoServer("127.0.0.1", 0)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def aws(moto_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The parameter of us-east-1 exists; eu-west-1 has none."""
+    for name, value in (
+        ("AWS_ENDPOINT_URL", moto_url),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+        ("AWS_EC2_METADATA_DISABLED", "true"),
+    ):
+        monkeypatch.setenv(name, value)
+    boto3.client("ssm", region_name="us-east-1").put_parameter(
+        Name="/tandem-test/image-id", Value=IMAGE_ID, Type="String", Overwrite=True
+    )
+
+
+def packages_file(*versions: tuple[str, str]) -> bytes:
+    return "\n".join(
+        f"Package: {name}\nVersion: {version}\nArchitecture: amd64\n" for name, version in versions
+    ).encode()
+
+
+NVIDIA_PACKAGES = packages_file(
+    ("nvidia-open", "580.82.07-1ubuntu1"),
+    ("nvidia-open", "580.159.04-1ubuntu1"),
+    ("nvidia-open", "580.95.05-1ubuntu1"),
+    ("nvidia-open", "610.57.04-1ubuntu1"),
+)
+TOOLKIT = (
+    "nvidia-container-toolkit",
+    "nvidia-container-toolkit-base",
+    "libnvidia-container-tools",
+    "libnvidia-container1",
+)
+TOOLKIT_PACKAGES = packages_file(
+    *((name, "1.20.1-1") for name in TOOLKIT),
+    *((name, "1.20.2~rc.1-1") for name in TOOLKIT),
+    ("nvidia-container-toolkit", "1.21.0-1"),
+)
+DOCKER_PACKAGES = packages_file(
+    *(
+        (name, version)
+        for name in ("docker-ce", "docker-ce-cli")
+        for version in (
+            "5:29.9.3-1~ubuntu.24.04~noble",
+            "5:29.10.0-1~ubuntu.24.04~noble",
+            "5:28.5.2-1~ubuntu.24.04~noble",
+        )
+    )
+)
+
+
+@pytest.fixture
+def online(stand_in: StandIn, aws: None, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    """Every place answers: Docker's token authentication in front of the registry, the hub, three package indexes."""
+    challenge = f'Bearer realm="{stand_in.url}/token",service="registry",scope="repository:vllm/vllm-openai:pull"'
+
+    def manifest(headers: dict[str, str]) -> Answer:
+        if headers.get("Authorization") != "Bearer anonymous-pull":
+            return 401, {"WWW-Authenticate": challenge}, b"{}"
+        return 200, {"Docker-Content-Digest": INDEX_DIGEST}, INDEX
+
+    stand_in.answers[MANIFEST_PATH] = manifest
+    stand_in.always("/token", body=b'{"token": "anonymous-pull"}')
+    stand_in.always(HUB_PATH, body=json.dumps({"sha": COMMIT}).encode())
+    stand_in.always("/api/models/Qwen/Qwen3-32B/revision/main", body=json.dumps({"sha": COMMIT}).encode())
+    stand_in.always("/nvidia/Packages.gz", body=gzip.compress(NVIDIA_PACKAGES))
+    stand_in.always("/toolkit/Packages", body=TOOLKIT_PACKAGES)
+    stand_in.always("/docker/Packages.gz", body=gzip.compress(DOCKER_PACKAGES))
+    monkeypatch.setenv("TANDEM_REGISTRY_URL", stand_in.url)
+    monkeypatch.setenv("HF_ENDPOINT", stand_in.url)
+    monkeypatch.delenv("HF_TOKEN", raising=False)
+    return stand_in
+
+
+@pytest.fixture
+def file(tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A scratch copy of the shipped pins: package indexes and parameter of the stand-ins, us-east-1 only."""
+    path = tmp_path / "pins.toml"
+    text = re.sub(r'parameter = ".*"', 'parameter = "/tandem-test/image-id"', SHIPPED)
+    text = re.sub(r"(?m)^(eu-west-1|us-west-2) = .*\n", "", text)
+    indexes = iter(("/nvidia/Packages.gz", "/toolkit/Packages", "/docker/Packages.gz"))
+    text = re.sub(r'index = ".*"', lambda _match: f'index = "{stand_in.url}{next(indexes)}"', text)
+    path.write_text(text, encoding="utf-8")
+    monkeypatch.setenv("TANDEM_PINS_FILE", str(path))
+    return path
+
+
+def outcomes(rows: list[pin.Row]) -> dict[str, str]:
+    return {row.pin.key: row.outcome for row in rows}
+
+
+def run(file: Path, mode: Any = "fill", **selection: Any) -> list[pin.Row]:
+    return pin.run(file, Selection(**selection), mode, Http(), TODAY)
+
+
+# -- what is written ---------------------------------------------------------------------------------------------------
+
+
+def test_every_empty_pin_is_looked_up_and_written_with_day_and_source(file: Path, online: StandIn) -> None:
+    assert outcomes(run(file)) == {
+        "vllm.digest": "written",
+        "nvidia_driver.version": "kept",
+        "container_toolkit.version": "kept",
+        "docker.version": "written",
+        "machine_image.ubuntu.regions.us-east-1.id": "written",
+        "machine_image.dlami.regions.us-east-1.id": "written",
+        'models."Qwen/Qwen3-32B".revision': "written",
+        'models."Qwen/Qwen3-8B".revision': "written",
+    }
+    written = pin_file.load(file)
+    assert (written.vllm.digest, written.vllm.source, written.vllm.resolved) == (
+        INDEX_DIGEST,
+        online.url + MANIFEST_PATH,
+        TODAY,
+    )
+    assert (written.docker.version, written.docker.source) == ("29.10.0", f"{online.url}/docker/Packages.gz")
+    image = written.machine_image.ubuntu.regions["us-east-1"]
+    assert (image.id, image.resolved) == (IMAGE_ID, TODAY)
+    assert image.source == "arn:aws:ssm:us-east-1:123456789012:parameter/tandem-test/image-id"
+    model = written.models["Qwen/Qwen3-8B"]
+    assert (model.revision, model.source, model.resolved) == (COMMIT, online.url + HUB_PATH, TODAY)
+    assert written.missing("us-east-1", "Qwen/Qwen3-8B") == []
+
+
+def test_comments_and_order_survive(file: Path, online: StandIn) -> None:
+    def comments(text: str) -> list[str]:
+        return re.findall("#.*", text)
+
+    def keys(text: str) -> list[str]:
+        return re.findall(r'(?m)^(\[.*?\]|[\w"/.-]+ =)', re.sub(r"(?m)^(resolved|source) = .*\n", "", text))
+
+    before = file.read_text()
+    run(file)
+    after = file.read_text()
+    assert comments(after) == comments(before)
+    assert keys(after) == keys(before)
+
+
+def test_a_second_run_changes_nothing_and_asks_nobody(file: Path, online: StandIn) -> None:
+    run(file)
+    once = file.read_bytes()
+    online.requests.clear()
+    assert set(outcomes(run(file)).values()) == {"kept"}
+    assert online.requests == []
+    assert file.read_bytes() == once
+
+
+def test_update_asks_again_and_writes_only_what_changed(file: Path, online: StandIn) -> None:
+    run(file, "update")
+    once = file.read_bytes()
+    assert set(outcomes(run(file, "update")).values()) == {"current"}
+    assert file.read_bytes() == once
+    online.always(HUB_PATH, body=json.dumps({"sha": "d" * 40}).encode())
+    changed = [key for key, outcome in outcomes(run(file, "update")).items() if outcome == "written"]
+    assert changed == ['models."Qwen/Qwen3-8B".revision']
+    assert pin_file.load(file).models["Qwen/Qwen3-8B"].revision == "d" * 40
+
+
+def test_packages_are_the_newest_that_the_repository_has_of_all_and_of_the_driver_branch(
+    file: Path, online: StandIn
+) -> None:
+    run(file, "update", packages=True)
+    written = pin_file.load(file)
+    assert written.nvidia_driver.version == "580.159.04"
+    assert written.nvidia_driver.source == f"{online.url}/nvidia/Packages.gz"
+    assert written.container_toolkit.version == "1.20.1"
+    assert written.docker.version == "29.10.0"
+
+
+def test_a_selection_touches_nothing_else(file: Path, online: StandIn) -> None:
+    rows = run(file, models=("Qwen/Qwen3-8B",))
+    assert outcomes(rows) == {'models."Qwen/Qwen3-8B".revision': "written"}
+    assert [path for path, _headers in online.requests] == [HUB_PATH]
+
+
+def test_a_region_and_a_model_that_the_file_lacks_get_rows(file: Path, online: StandIn) -> None:
+    boto3.client("ssm", region_name="ap-south-1").put_parameter(
+        Name="/tandem-test/image-id", Value=IMAGE_ID, Type="String", Overwrite=True
+    )
+    online.always("/api/models/acme/new-model/revision/main", body=json.dumps({"sha": COMMIT}).encode())
+    run(file, regions=("ap-south-1",), models=("acme/new-model",))
+    written = pin_file.load(file)
+    assert written.machine_image.ubuntu.regions["ap-south-1"].id == IMAGE_ID
+    assert written.machine_image.dlami.regions["ap-south-1"].id == IMAGE_ID
+    assert written.models["acme/new-model"].revision == COMMIT
+
+
+def test_what_was_written_before_an_interruption_stays(file: Path, online: StandIn) -> None:
+    def interrupted(row: pin.Row) -> None:
+        if row.pin.key == "docker.version":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        pin.run(file, Selection(), "fill", Http(), TODAY, interrupted)
+    written = pin_file.load(file)
+    assert written.vllm.digest == INDEX_DIGEST
+    assert written.docker.version == "29.10.0"
+    assert written.model_revision("Qwen/Qwen3-8B") == ""
+    assert [path.name for path in file.parent.iterdir()] == ["pins.toml"]
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_rubbish(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = file.read_bytes()
+    monkeypatch.setattr("os.fsync", lambda _descriptor: (_ for _ in ()).throw(OSError("disk full")))
+    with pytest.raises(OSError, match="disk full"):
+        pin.replace_file(file, SHIPPED)
+    assert file.read_bytes() == before
+    assert [path.name for path in file.parent.iterdir()] == ["pins.toml"]
+
+
+def test_another_run_meanwhile_keeps_its_pins(file: Path, online: StandIn) -> None:
+    """Two people pin at once: each write starts from the file as it then is."""
+
+    def hub_while_someone_else_pins(_headers: dict[str, str]) -> Answer:
+        file.write_text(file.read_text().replace('version = ""', 'version = "28.5.2"'))
+        return 200, {}, json.dumps({"sha": COMMIT}).encode()
+
+    online.answers[HUB_PATH] = hub_while_someone_else_pins
+    run(file, models=("Qwen/Qwen3-8B",))
+    written = pin_file.load(file)
+    assert (written.docker.version, written.model_revision("Qwen/Qwen3-8B")) == ("28.5.2", COMMIT)
+
+
+# -- checking ----------------------------------------------------------------------------------------------------------
+
+
+def test_check_names_empty_and_outdated_pins_and_writes_nothing(file: Path, online: StandIn) -> None:
+    run(file, models=("Qwen/Qwen3-8B",))
+    online.always(HUB_PATH, body=json.dumps({"sha": "d" * 40}).encode())
+    before = file.read_bytes()
+    found = outcomes(run(file, "check", image=True, models=("Qwen/Qwen3-8B",), regions=("ap-south-1",)))
+    assert found == {
+        "vllm.digest": "empty",
+        "machine_image.ubuntu.regions.ap-south-1.id": "empty",
+        "machine_image.dlami.regions.ap-south-1.id": "empty",
+        'models."Qwen/Qwen3-8B".revision': "outdated",
+    }
+    assert file.read_bytes() == before
+
+
+def test_check_is_content_when_all_is_current(file: Path, online: StandIn) -> None:
+    run(file, "update")
+    assert set(outcomes(run(file, "check")).values()) == {"current"}
+
+
+# -- the registry ------------------------------------------------------------------------------------------------------
+
+
+def test_the_registry_is_asked_for_an_index_with_an_anonymous_token(online: StandIn) -> None:
+    found = lookups.image_digest("docker.io/vllm/vllm-openai", "v0.32.0", Http())
+    assert found == lookups.Found(INDEX_DIGEST, online.url + MANIFEST_PATH)
+    assert [path for path, _headers in online.requests] == [
+        MANIFEST_PATH,
+        "/token?service=registry&scope=repository%3Avllm%2Fvllm-openai%3Apull",
+        MANIFEST_PATH,
+    ]
+    assert online.requests[0][1]["Accept"].startswith("application/vnd.oci.image.index.v1+json, ")
+
+
+def image_problem(online: StandIn) -> str:
+    with pytest.raises(UserError) as caught:
+        lookups.image_digest("docker.io/vllm/vllm-openai", "v0.32.0", Http())
+    [problem] = caught.value.problems
+    assert problem.key == "docker.io/vllm/vllm-openai:v0.32.0"
+    assert problem.fix
+    return problem.wrong
+
+
+def test_a_manifest_that_does_not_match_its_digest_is_refused(online: StandIn) -> None:
+    online.always(MANIFEST_PATH, body=INDEX, Docker_Content_Digest=f"sha256:{'0' * 64}")
+    assert image_problem(online) == "the manifest does not match the digest that the registry claims"
+
+
+def test_a_single_manifest_is_pinned_as_it_is(online: StandIn) -> None:
+    body = b'{"mediaType": "application/vnd.oci.image.manifest.v1+json", "layers": []}'
+    online.always(MANIFEST_PATH, body=body)
+    found = lookups.image_digest("docker.io/vllm/vllm-openai", "v0.32.0", Http())
+    assert found.value == f"sha256:{hashlib.sha256(body).hexdigest()}"
+
+
+def test_an_index_without_amd64_is_refused(online: StandIn) -> None:
+    online.always(MANIFEST_PATH, body=INDEX.replace(b"amd64", b"s390x"))
+    assert image_problem(online) == "the image has no linux/amd64"
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "wrong"),
+    [
+        (404, {}, "the registry has no such tag"),
+        (403, {}, "the registry denies access: the image is private or does not exist"),
+        (500, {}, "the registry did not give the manifest"),
+        (401, {"WWW_Authenticate": 'Basic realm="x"'}, "the registry asks for a login that `tandem pin` does not know"),
+    ],
+)
+def test_what_the_registry_refuses_is_said(online: StandIn, status: int, headers: dict[str, str], wrong: str) -> None:
+    online.always(MANIFEST_PATH, status, b"{}", **headers)
+    assert image_problem(online) == wrong
+
+
+def test_no_token_is_said(online: StandIn) -> None:
+    online.always("/token", 403)
+    assert image_problem(online) == "the registry's token service gives no anonymous token"
+
+
+def test_a_login_page_instead_of_an_answer_is_said(online: StandIn) -> None:
+    online.always(MANIFEST_PATH, body=b"<html>Welcome to the hotel", Content_Type="text/html")
+    assert image_problem(online) == "the answer is not JSON: a proxy or a login page stands in between"
+
+
+# -- the hub -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "token", "wrong"),
+    [
+        (401, "GatedRepo", None, "the model is gated"),
+        (403, "GatedRepo", "hf_secret", "the model is gated, and this token may not read it"),
+        (401, "RepoNotFound", None, "the hub has no such model, or hides it from this token"),
+        (404, "RepoNotFound", "hf_secret", "the hub has no such model, or hides it from this token"),
+    ],
+)
+def test_what_the_hub_refuses_is_said_and_the_token_is_not(
+    online: StandIn, monkeypatch: pytest.MonkeyPatch, status: int, code: str, token: str | None, wrong: str
+) -> None:
+    if token:
+        monkeypatch.setenv("HF_TOKEN", token)
+    online.always(HUB_PATH, status, X_Error_Code=code)
+    with pytest.raises(UserError) as caught:
+        lookups.model_revision("Qwen/Qwen3-8B", Http())
+    assert [problem.wrong for problem in caught.value.problems] == [wrong]
+    assert "hf_secret" not in str(caught.value)
+
+
+def test_the_token_goes_to_the_hub_and_to_nobody_else(
+    file: Path, online: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    run(file)
+    told = {path for path, headers in online.requests if "hf_secret" in str(headers)}
+    assert told == {HUB_PATH, "/api/models/Qwen/Qwen3-32B/revision/main"}
+    assert "hf_secret" not in file.read_text()
+
+
+def test_a_revision_that_is_no_commit_is_not_written(file: Path, online: StandIn) -> None:
+    online.always(HUB_PATH, body=b'{"sha": "main"}')
+    before = file.read_bytes()
+    [row] = run(file, models=("Qwen/Qwen3-8B",))
+    assert row.outcome == "failed"
+    assert row.problem
+    assert row.problem.wrong == "malformed pin"
+    assert file.read_bytes() == before
+
+
+# -- busy and absent servers -------------------------------------------------------------------------------------------
+
+
+def test_a_busy_server_is_asked_again_as_it_wishes(stand_in: StandIn) -> None:
+    busy: Answer = (429, {"Retry-After": "7"}, b"{}")
+    stand_in.in_turn("/x", busy, (503, {}, b"{}"), (200, {}, b"done"))
+    waits: list[float] = []
+    response = Http(sleep=waits.append).get(f"{stand_in.url}/x", key="x")
+    assert response.content == b"done"
+    assert waits == [7, 2]
+
+
+def test_a_server_that_asks_for_more_than_the_deadline_is_not_waited_for(stand_in: StandIn) -> None:
+    stand_in.always("/x", 429, Retry_After="3600")
+    waits: list[float] = []
+    with pytest.raises(UserError, match="is busy or limits requests, and asks to wait 3600 s"):
+        Http(deadline_seconds=60, sleep=waits.append).get(f"{stand_in.url}/x", key="x")
+    assert waits == []
+    assert len(stand_in.requests) == 1
+
+
+def test_a_server_that_stays_busy_is_given_up_at_the_deadline(stand_in: StandIn) -> None:
+    stand_in.always("/x", 503)
+    with pytest.raises(UserError, match=r"an answer within 0\.5 s"):
+        Http(deadline_seconds=0.5).get(f"{stand_in.url}/x", key="x")
+
+
+def test_a_name_that_does_not_resolve_is_said() -> None:
+    with pytest.raises(UserError, match=r"registry\.invalid cannot be reached \(its name does not resolve\)"):
+        Http().get("http://registry.invalid/x", key="x")
+
+
+def test_a_refused_connection_is_said(stand_in: StandIn) -> None:
+    stand_in.stop()
+    with pytest.raises(UserError, match=r"cannot be reached \(connection refused\)"):
+        Http().get(f"{stand_in.url}/x", key="x")
+
+
+def test_a_server_that_never_answers_is_given_up() -> None:
+    silent = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)  # listens, and nobody serves
+    try:
+        with pytest.raises(UserError, match=r"cannot be reached \(no answer in time\)"):
+            Http(timeout_seconds=0.2).get(f"http://127.0.0.1:{silent.server_address[1]}/x", key="x")
+    finally:
+        silent.server_close()
+
+
+# -- packages and parameters -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "wrong"),
+    [
+        (404, b"", "the package index is not there"),
+        (200, packages_file(("other", "1.0-1")), "the index has no version of all the packages"),
+    ],
+)
+def test_what_a_package_index_lacks_is_said(online: StandIn, status: int, body: bytes, wrong: str) -> None:
+    online.always("/docker/Packages.gz", status, body)
+    with pytest.raises(UserError, match=wrong):
+        lookups.package_versions(f"{online.url}/docker/Packages.gz", ("docker-ce",), Http())
+
+
+def test_a_branch_that_nvidia_no_longer_publishes_is_said(file: Path, online: StandIn) -> None:
+    online.always("/nvidia/Packages.gz", body=packages_file(("nvidia-open", "610.57.04-1ubuntu1")))
+    row = run(file, "update", packages=True)[0]
+    assert row.problem
+    assert (row.problem.wrong, row.problem.value) == ("the package index has no version of the pinned branch", 580)
+
+
+def test_a_parameter_that_the_region_lacks_is_said(aws: None) -> None:
+    with pytest.raises(UserError, match="AWS has no such parameter in this region"):
+        lookups.machine_image_id("/tandem-test/image-id", "eu-west-1")
+
+
+def test_missing_credentials_are_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
+    boto3.DEFAULT_SESSION = None
+    with pytest.raises(UserError, match="Unable to locate credentials"):
+        lookups.machine_image_id("/tandem-test/image-id", "us-east-1")
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+
+def test_one_place_down_does_not_stop_the_others(file: Path, online: StandIn) -> None:
+    online.always("/docker/Packages.gz", 404)
+    result = CliRunner().invoke(app, ["pin", "--json"])
+    assert isinstance(result.exception, UserError)
+    assert [problem.key for problem in result.exception.problems] == ["docker.version"]
+    rows = {row["pin"]: row for row in json.loads(result.stdout)}
+    assert rows["docker.version"]["outcome"] == "failed"
+    assert rows["docker.version"]["problem"] == "the package index is not there"
+    assert rows["vllm.digest"] == {
+        "pin": "vllm.digest",
+        "outcome": "written",
+        "old": "",
+        "new": INDEX_DIGEST,
+        "source": online.url + MANIFEST_PATH,
+        "problem": "",
+    }
+    written = pin_file.load(file)
+    assert (written.docker.version, written.model_revision("Qwen/Qwen3-8B")) == ("", COMMIT)
+
+
+def test_the_exit_status_of_check_and_offline(file: Path, online: StandIn) -> None:
+    runner = CliRunner()
+    assert runner.invoke(app, ["pin", "--offline"]).exit_code == 1
+    assert runner.invoke(app, ["pin", "--check"]).exit_code == 1
+    assert runner.invoke(app, ["pin", "--update"]).exit_code == 0
+    assert runner.invoke(app, ["pin", "--check"]).exit_code == 0
+    online.requests.clear()
+    assert runner.invoke(app, ["pin", "--offline"]).exit_code == 0
+    assert online.requests == []
+
+
+def test_the_table_names_each_pin_with_its_outcome(file: Path, online: StandIn) -> None:
+    table = CliRunner().invoke(app, ["pin", "--image"], env={"COLUMNS": "200"}).stdout
+    assert re.search(rf"vllm\.digest .* written .* {INDEX_DIGEST[:19]}… .*manifests/v0\.32\.0", table)
+
+
+# -- placeholders for a rehearsal --------------------------------------------------------------------------------------
+
+
+def test_placeholders_fill_only_what_is_empty_and_are_recognisable() -> None:
+    text, filled = pin.fill_placeholders(SHIPPED, regions=["ap-south-1"], models=["acme/model"])
+    placed = pin_file.parse(text)
+    assert placed.missing("ap-south-1", "acme/model") == []
+    assert placed.driver_problems() == []
+    assert placed.nvidia_driver.version == "580.159.04"
+    assert placed.vllm.digest == f"sha256:{'0' * 64}"
+    assert placed.docker.version == "0.0.0"
+    assert placed.machine_image.ubuntu.regions["ap-south-1"].id == f"ami-{'0' * 17}"
+    assert placed.models["acme/model"].revision == "0" * 40
+    assert len(filled) == 2 + 2 * 4 + 3
+    assert "nvidia_driver.version" not in filled
+    assert 'models."acme/model".revision' in filled
+
+
+def test_a_driver_placeholder_is_of_the_pinned_branch() -> None:
+    text, filled = pin.fill_placeholders(SHIPPED.replace('"580.159.04"', '""'))
+    assert pin_file.parse(text).nvidia_driver.version == "580.0.0"
+    assert pin_file.parse(text).driver_problems() == []
+    assert "nvidia_driver.version" in filled
+
+
+def test_nothing_is_filled_twice() -> None:
+    once, _ = pin.fill_placeholders(SHIPPED)
+    assert pin.fill_placeholders(once) == (once, [])
