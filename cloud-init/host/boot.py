@@ -1,0 +1,55 @@
+"""Runs the stages in order: from user data at first, by systemd on each later boot."""
+
+import threading
+
+import aws
+import driver
+import ready
+import serve
+import storage
+import toolkit
+import weights
+from host import TIMEOUTS, attempt, deadline, say
+
+# Seconds at most for each stage; none outlives the host's own deadline.
+STAGES = (
+    ("driver", driver.run, 1200),
+    ("toolkit", toolkit.run, 900),
+    ("storage", storage.run, 600),
+    ("weights", weights.run, TIMEOUTS["launch"]),
+    ("serve", serve.run, 600),
+    ("ready", ready.run, TIMEOUTS["launch"]),
+)
+
+
+def keep_hook_alive():
+    """Sends heartbeats until the program ends."""
+
+    def beat():
+        while not threading.Event().wait(TIMEOUTS["heartbeat"] / 3):
+            try:
+                aws.heartbeat()
+            except (OSError, RuntimeError) as error:
+                print(f"tandem: heartbeat: {error}", flush=True)
+
+    threading.Thread(target=beat, daemon=True).start()
+
+
+def abandon():
+    """Has the group replace this host: by its launch hook, or as unhealthy when the hook is over."""
+    try:
+        aws.complete("ABANDON") or aws.report_unhealthy()
+    except (OSError, RuntimeError) as error:
+        say(f"the group was not told: {error}")
+
+
+if __name__ == "__main__":
+    keep_hook_alive()
+    try:
+        with deadline(TIMEOUTS["launch"]):
+            for name, action, seconds in STAGES:
+                attempt(name, action, seconds)
+    except SystemExit:
+        abandon()
+        raise
+    say("ready")

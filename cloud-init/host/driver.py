@@ -1,0 +1,57 @@
+"""Stage driver: the pinned NVIDIA driver, checked against what the image's CUDA needs."""
+
+import os
+import shutil
+
+import aws
+from host import CONFIG, ROOT, GiveUp, apt, install, say, sh
+
+BRANCH = CONFIG["driver_branch"]
+
+
+def profile():
+    """What this instance type needs; the launch template lists the types that it was written for."""
+    known, name = CONFIG["instance_types"], aws.identity()["instanceType"]
+    if name not in known:
+        raise GiveUp(f"instance type {name} is not one of {', '.join(known)}")
+    return known[name]
+
+
+def present():
+    """Version of the kernel module, loaded or on disk; an empty string without a driver."""
+    loaded = ROOT / "sys/module/nvidia/version"
+    return (loaded.read_text() if loaded.exists() else sh("modinfo", "-F", "version", "nvidia", check=False)).strip()
+
+
+def remove():
+    """Takes out a driver of another branch, however it came, and its modules out of the kernel."""
+    sh("systemctl", "stop", "nvidia-persistenced", "nvidia-fabricmanager", check=False)
+    if shutil.which("nvidia-uninstall"):
+        sh("nvidia-uninstall", "--silent")
+    apt("purge", "?and(?installed,?or(?name(nvidia),?name(cuda-drivers)),?not(?name(container)))")
+    for module in ("nvidia_uvm", "nvidia_drm", "nvidia_modeset", "nvidia"):
+        if (ROOT / "sys/module" / module).exists():
+            sh("modprobe", "-r", module)
+
+
+def run():
+    needs = profile()
+    least = CONFIG["minimum_driver_branch"]
+    if least > BRANCH:
+        raise GiveUp(f"driver branch {BRANCH} is older than {least}, which the vLLM image needs")
+    version = present()
+    detail = f"{version} was there"
+    if not version.startswith(f"{BRANCH}."):
+        if version:
+            say(f"driver: {version} was there, branch {BRANCH} is pinned: replacing it")
+            remove()
+        install([f"linux-headers-{os.uname().release}", *needs["driver_packages"]])
+        sh("modprobe", "nvidia")
+        detail = f"{present()} installed instead of {version or 'none'}"
+    if needs["fabric_manager"]:
+        sh("systemctl", "enable", "--now", "nvidia-fabricmanager")
+    sh("nvidia-smi", "-pm", "1")
+    gpus = len(sh("nvidia-smi", "-L").splitlines())
+    if gpus != needs["gpus"]:
+        raise RuntimeError(f"{gpus} GPUs answer, {needs['gpus']} expected")
+    return f"{detail}, {gpus} GPUs"

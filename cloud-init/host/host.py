@@ -1,0 +1,140 @@
+"""What the stages share: the configuration, commands under a deadline, retries, the ledger, the console."""
+
+import contextlib
+import json
+import os
+import subprocess
+import time
+from pathlib import Path
+
+ROOT = Path(os.environ.get("TANDEM_ROOT", "/"))  # tests work in a scratch tree
+STATE, RUN = ROOT / "var/lib/tandem", ROOT / "run/tandem"
+CONFIG = json.loads((ROOT / "etc/tandem/host.json").read_text())
+TIMEOUTS = CONFIG["timeouts"]
+
+_end = [float("inf")]
+
+
+class GiveUp(Exception):
+    """Trying again cannot help."""
+
+
+def left():
+    """Seconds until the innermost deadline; a day without one."""
+    return min(max(0.0, _end[-1] - time.monotonic()), 86400)
+
+
+def wait(seconds):
+    """Sleeps, but not past the deadline; False once that is reached."""
+    time.sleep(min(seconds, left()))
+    return left() > 0
+
+
+@contextlib.contextmanager
+def deadline(seconds):
+    """Within this block no command runs and no wait lasts longer than so many seconds."""
+    _end.append(min(_end[-1], time.monotonic() + seconds))
+    try:
+        yield
+    finally:
+        _end.pop()
+
+
+def say(text):
+    """One line for the journal and the instance's console, which can be read without a login."""
+    print(f"tandem: {text}", flush=True)
+    with contextlib.suppress(OSError):  # no console is no reason to fail
+        (ROOT / "dev/console").write_text(f"tandem: {text}\n")
+
+
+def sh(*command, check=True, **options):
+    """Runs a command until the deadline and returns its output; the last lines of what it said are the error."""
+    name = " ".join(command[:3])
+    try:
+        done = subprocess.run(command, text=True, capture_output=True, timeout=left(), **options)
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"{name}: no end before the deadline") from None
+    if check and done.returncode:
+        said = " | ".join((done.stderr + done.stdout).strip().splitlines()[-3:])
+        raise RuntimeError(f"{name}: exit {done.returncode}: {said[-400:]}")
+    return done.stdout
+
+
+def fetch(url):
+    return sh("curl", "-fsSL", "--max-time", "30", url)
+
+
+def write(path, text, mode=0o644):
+    """Replaces a file whole; readers see the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(path.name + ".new")
+    new.touch(mode)
+    new.write_text(text)
+    new.replace(path)
+
+
+def record(stage, started, outcome, detail, attempts=1):
+    """Appends a line to the ledger; `seconds` is time on the clock, attempts and waits included."""
+    entry = {
+        "stage": stage,
+        "start": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(started)),
+        "seconds": round(time.time() - started, 2),
+        "outcome": outcome,
+        "attempts": attempts,
+        "boot": Path("/proc/sys/kernel/random/boot_id").read_text()[:8],
+        "detail": detail,
+    }
+    STATE.mkdir(parents=True, exist_ok=True)
+    with (STATE / "ledger.jsonl").open("a") as ledger:
+        print(json.dumps(entry), file=ledger)
+    print(f"tandem: {stage}: {outcome}: {detail}", flush=True)
+
+
+def attempt(stage, action, seconds):
+    """Runs a stage until it is done, with pauses of 2, 4, 8 ... 30 s; ends the program when it will not be."""
+    started, attempts = time.time(), 0
+    with deadline(seconds):
+        while True:
+            attempts += 1
+            try:
+                return record(stage, started, "done", action(), attempts)
+            except Exception as error:  # whatever a stage meets, the host must end in a clear line
+                reason = f"{type(error).__name__}: {error}"
+                print(f"tandem: {stage}: attempt {attempts}: {reason}", flush=True)
+                if isinstance(error, GiveUp) or not wait(min(2**attempts, 30)):
+                    break
+    record(stage, started, "gave up", reason, attempts)
+    say(f"{stage}: gave up after {attempts} attempts in {time.time() - started:.0f} s: {reason}")
+    raise SystemExit(1)
+
+
+def apt(*arguments):
+    """apt-get without questions; versions come from the pins in /etc/apt/preferences.d/tandem."""
+    options = ("-yq", "-o", "DPkg::Lock::Timeout=300", "--no-install-recommends", "--allow-change-held-packages")
+    return sh("apt-get", *options, *arguments, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+
+
+def missing(packages):
+    said = sh("dpkg-query", "-W", "-f", "${Package} ${db:Status-Status}\n", *packages, check=False).splitlines()
+    return [name for name in packages if f"{name} installed" not in said]
+
+
+def install(packages):
+    """Installs packages at their pinned versions and holds them."""
+    add_repositories()
+    apt("install", *packages)
+    sh("apt-mark", "hold", *packages)
+
+
+def add_repositories():
+    """Adds the pinned repositories and reads their lists. A key with another fingerprint is refused."""
+    for entry in CONFIG["repositories"]:
+        key = ROOT / f"etc/apt/keyrings/{entry['name']}.asc"
+        if not key.exists():
+            text = fetch(entry["key_url"])
+            said = sh("gpg", "--show-keys", "--with-colons", input=text)
+            if f":{entry['fingerprint']}:" not in said:
+                raise GiveUp(f"the key of repository {entry['name']} is not {entry['fingerprint']}")
+            write(key, text)
+        write(ROOT / f"etc/apt/sources.list.d/{entry['name']}.list", f"deb [signed-by={key}] {entry['source']}\n")
+    apt("update", "-o", "APT::Update::Error-Mode=any")

@@ -1,0 +1,75 @@
+"""The way out, whatever the reason: off the load balancer, wait, SIGTERM with a drain, tell the group.
+
+vLLM answers new requests with 500 once it has SIGTERM, so the load balancer must have stopped sending before.
+`leave.py watch` waits for a spot notice or the group's word, and then goes that way.
+"""
+
+import datetime
+import json
+import sys
+import time
+
+import aws
+import boot
+import serve
+import watchdog
+from host import TIMEOUTS, deadline, record, say, sh, wait, write
+
+PROPAGATION = 15  # seconds until no node of the load balancer sends new requests to a draining target
+
+
+def spot_end():
+    """When a spot instance is taken back, in seconds since the epoch; None without a notice."""
+    notice = aws.metadata("meta-data/spot/instance-action")
+    return notice and datetime.datetime.fromisoformat(json.loads(notice)["time"].replace("Z", "+00:00")).timestamp()
+
+
+def watch():
+    """Waits until this host must go. A rebalance recommendation is the group's to act on: it starts another first."""
+    while True:
+        try:
+            if spot_end() or aws.metadata("meta-data/autoscaling/target-lifecycle-state") == "Terminated":
+                break
+        except OSError as error:
+            print(f"tandem: metadata: {error}", flush=True)
+        time.sleep(5)
+    say("leaving: a spot notice or the group's word came")
+    sh("systemctl", "stop", "tandem-member")
+
+
+def busy(rows):
+    """True while a replica has a request, running or waiting."""
+    try:
+        return any(watchdog.metric(row["port"], "num_requests_running", "num_requests_waiting") for row in rows)
+    except OSError:
+        return True
+
+
+def leave():
+    rows = json.loads(serve.REPLICAS.read_text())
+    write(watchdog.LEAVING, "")
+    watchdog.HEALTHY.unlink(missing_ok=True)
+    try:
+        aws.target("DeregisterTargets")
+        with deadline(TIMEOUTS["deregistration_delay"]):
+            wait(PROPAGATION)
+            while busy(rows) and aws.target("DescribeTargetHealth") == "draining" and wait(1):
+                pass
+    except (OSError, RuntimeError) as error:
+        say(f"leaving without the load balancer: {error}")
+    try:
+        sh("systemctl", "stop", "tandem-watchdog", *(f"vllm@{row['replica']}" for row in rows))
+    except RuntimeError as error:
+        say(f"the servers did not stop: {error}")
+    return "lifecycle hook completed" if aws.complete("CONTINUE") else "no lifecycle hook was waiting"
+
+
+if __name__ == "__main__":
+    if sys.argv[1:] == ["watch"]:
+        watch()
+    else:
+        boot.keep_hook_alive()
+        started, end = time.time(), spot_end()
+        grace = TIMEOUTS["termination_grace"]
+        with deadline(min(grace, end - started - 10) if end else grace):
+            record("leave", started, "done", leave())

@@ -1,0 +1,115 @@
+"""Stage serve: one vLLM server per pair of GPUs, as systemd units, and nginx before them."""
+
+import json
+import os
+import re
+import shutil
+import sys
+
+import aws
+import driver
+import weights
+from host import CONFIG, RUN, sh, write
+from storage import LOCAL, SHARED
+
+REPLICAS, KEYS = RUN / "replicas.json", RUN / "secrets/vllm.yaml"
+LINKS = ("SYS", "NODE", "PHB", "PXB", "PIX")  # slowest first; NVLink (NV1 ...) is above them all
+
+
+def topology(text):
+    """Speed of each pair of GPUs, from the matrix that `nvidia-smi topo -m` prints."""
+    speed = {}
+    for line in text.splitlines():
+        first, *links = re.sub(r"\x1b\[\d*m", "", line).split() or [""]
+        if re.fullmatch(r"GPU\d+", first) and "X" in links:
+            for other, link in enumerate(links):
+                fast = re.fullmatch(r"NV(\d+)", link)
+                speed[int(first[3:]), other] = 100 + int(fast[1]) if fast else LINKS.index(link) if link in LINKS else 0
+    return speed
+
+
+def pairs(gpus, speed):
+    """Splits GPUs into pairs: the slowest pair as fast as can be, then the sum, then the lowest numbers."""
+
+    def splits(free):
+        if not free:
+            yield []
+        for other in free[1:]:
+            for tail in splits([gpu for gpu in free[1:] if gpu != other]):
+                yield [(free[0], other), *tail]
+
+    def worth(split):
+        speeds = [speed.get(pair, 0) for pair in split]
+        return min(speeds), sum(speeds)
+
+    return max(splits(list(range(gpus))), key=worth)
+
+
+def compile_cache(number):
+    """Each replica has its own compile cache, kept apart by GPU type, image and model."""
+    engine, family = weights.ENGINE, aws.identity()["instanceType"].split(".")[0]
+    name = f"{family}-{engine['image'][-12:]}-{engine['model']}-{engine['revision']}"
+    return LOCAL / "compile" / re.sub(r"[^\w.-]+", "-", name) / str(number)
+
+
+def saved_cache():
+    return SHARED / "compile" / compile_cache(0).parent.name
+
+
+def restore_cache(number):
+    """Gives a replica what an earlier host of its kind compiled: half a minute less to wait."""
+    target = compile_cache(number)
+    if not target.exists():
+        if saved_cache().exists():
+            shutil.copytree(saved_cache(), target)
+        target.mkdir(parents=True, exist_ok=True)
+        sh("chown", "-R", weights.USER, str(target))
+
+
+def save_cache():
+    """Keeps the first replica's compile cache on EFS, once for the fleet."""
+    if os.path.ismount(SHARED) and not saved_cache().exists() and os.listdir(compile_cache(0)):
+        part = saved_cache().with_suffix(f".{aws.identity()['instanceId']}")
+        shutil.copytree(compile_cache(0), part, dirs_exist_ok=True)
+        part.rename(saved_cache())
+
+
+def command(replica, gpus, port):
+    """The container of one replica. Host network: no address translation, and a refused connection is refused."""
+    engine, needs, logs = weights.ENGINE, driver.profile(), CONFIG["log_options"]
+    # The slice has no way to the role's credentials; only streaming from S3 needs them.
+    group = [] if engine["weights"] == "s3" else ["--cgroup-parent", "vllm.slice"]
+    values = {**CONFIG["environment"], **needs["environment"]}
+    return [
+        *("docker", "run", "--rm", "--init", "--name", f"vllm-{replica}", "--network", "host", *group),
+        *("--user", weights.USER, "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
+        *("--shm-size", "8g", "--ulimit", "memlock=-1"),
+        *(f"--device=nvidia.com/gpu={gpu}" for gpu in gpus),
+        *("-v", f"{weights.served_from()}:/hub:ro", "-v", f"{compile_cache(replica)}:/cache"),
+        *("-v", f"{KEYS}:/run/secrets/vllm.yaml:ro"),
+        *(f"--env={name}={value}" for name, value in values.items()),
+        *("--log-driver", "awslogs", "--log-opt", f"awslogs-stream={aws.identity()['instanceId']}/vllm-{replica}"),
+        *(f"--log-opt={name}={value}" for name, value in logs.items()),
+        *("--entrypoint", "vllm", engine["image"], "serve", *CONFIG["arguments"], *needs["arguments"]),
+        *("--host", "127.0.0.1", "--port", str(port), "--config", "/run/secrets/vllm.yaml"),
+    ]
+
+
+def run():
+    split = pairs(driver.profile()["gpus"], topology(sh("nvidia-smi", "topo", "-m")))
+    rows = [{"replica": n, "gpus": pair, "port": CONFIG["first_port"] + n} for n, pair in enumerate(split)]
+    # A file that only the servers read: neither their arguments nor their environment show a key.
+    keys = json.loads(aws.secret(CONFIG["keys_arn"])).values()
+    write(KEYS, json.dumps({"api-key": list(keys)}), 0o440)
+    write(REPLICAS, json.dumps(rows))
+    write(RUN / "upstream.conf", "".join(f"server 127.0.0.1:{row['port']};\n" for row in rows))
+    for row in rows:
+        restore_cache(row["replica"])
+    units = [f"vllm@{row['replica']}" for row in rows]
+    sh("systemctl", "start", *units, "tandem-edge", "tandem-watchdog", "tandem-notices")
+    return f"replicas on GPUs {split}"
+
+
+if __name__ == "__main__":  # ExecStart of vllm@N.service
+    line = command(**json.loads(REPLICAS.read_text())[int(sys.argv[1])])
+    os.execvp(line[0], line)

@@ -1,0 +1,69 @@
+"""Stage storage: instance-store NVMe as one file system under Docker and the weights, EFS as the fleet's cache."""
+
+import os
+import shutil
+import socket
+
+from host import CONFIG, ROOT, deadline, left, say, sh, wait
+
+LOCAL, SHARED = ROOT / "mnt/local", ROOT / "mnt/efs"
+EFS_SECONDS = 180
+
+
+def instance_store():
+    """Drives of the instance store. They outlive a reboot, not a stop."""
+    return sorted(
+        f"/dev/{drive.name}"
+        for drive in (ROOT / "sys/block").glob("nvme*")
+        if "Instance Storage" in (drive / "device/model").read_text()
+    )
+
+
+def mount_local():
+    """Mounts the NVMe, striped, at LOCAL and puts Docker on it; without NVMe both stay on the root volume."""
+    LOCAL.mkdir(parents=True, exist_ok=True)
+    if os.path.ismount(LOCAL):
+        return "NVMe"
+    drives = instance_store()
+    if os.path.ismount("/opt/dlami/nvme"):  # AWS's deep-learning images stripe the drives themselves
+        sh("mount", "--bind", "/opt/dlami/nvme", str(LOCAL))
+    elif drives:
+        if not sh("blkid", "-L", "tandem", check=False):
+            target = drives[0]
+            if len(drives) > 1:
+                target = "/dev/md/tandem"
+                sh("mdadm", "--create", target, "--run", "--level=0", f"--raid-devices={len(drives)}", *drives)
+            sh("mkfs.ext4", "-q", "-F", "-L", "tandem", "-m", "0", "-E", "nodiscard", target)
+        sh("mount", "-o", "noatime", "LABEL=tandem", str(LOCAL))
+    else:
+        return "no NVMe, root volume"
+    (LOCAL / "docker").mkdir(exist_ok=True)
+    sh("systemctl", "stop", "docker.socket", "docker")
+    sh("mount", "--bind", str(LOCAL / "docker"), "/var/lib/docker")
+    sh("systemctl", "start", "docker")
+    return f"{len(drives)} NVMe drives"
+
+
+def mount_shared():
+    """Mounts EFS with TLS and the role. Its name may take minutes to resolve; a host can serve without it."""
+    efs = CONFIG["efs"]
+    if not efs:
+        return "no EFS"
+    if os.path.ismount(SHARED):
+        return "EFS"
+    SHARED.mkdir(parents=True, exist_ok=True)
+    options = f"tls,iam,accesspoint={efs['access_point_id']},_netdev,noresvport"
+    with deadline(min(EFS_SECONDS, left() - 30)):
+        while True:
+            try:
+                socket.getaddrinfo(f"{efs['id']}.efs.{CONFIG['region']}.{CONFIG['domain']}", 2049)
+                sh("mount", "-t", "efs", "-o", options, f"{efs['id']}:/", str(SHARED))
+                return "EFS"
+            except (OSError, RuntimeError) as error:
+                if not wait(5):
+                    say(f"storage: no EFS after {EFS_SECONDS} s ({error}): serving from local storage alone")
+                    return "EFS never came"
+
+
+def run():
+    return f"{mount_local()}, {mount_shared()}, {shutil.disk_usage(LOCAL).free >> 30} GiB free"

@@ -1,0 +1,93 @@
+"""Watches each replica for tokens, not for answers to /health; restarts what makes none, and gives the host up.
+
+A busy server is not a hung one: as long as its count of generated tokens moves, a late or refused probe is forgiven.
+The file HEALTHY is the load balancer's health check; nginx serves it.
+"""
+
+import concurrent.futures
+import json
+import re
+import time
+import urllib.request
+
+import aws
+import serve
+from host import CONFIG, RUN, TIMEOUTS, say, sh, write
+
+HEALTHY, LEAVING = RUN / "www/healthz", RUN / "leaving"
+EVERY, PATIENCE = 10, 30  # seconds between checks, and for one token of an idle server
+STRIKES, RESTARTS = 3, 3  # checks without a token before a restart, restarts before the host is given up
+
+
+def token(port, timeout):
+    """One completion of one token; OSError when none comes. /health stays 200 while an engine hangs."""
+    key = json.loads(serve.KEYS.read_text())["api-key"][0]
+    request = urllib.request.Request(
+        f"http://127.0.0.1:{port}{CONFIG['probe']['path']}",
+        json.dumps(CONFIG["probe"]["body"]).encode(),
+        {"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=timeout) as answer:
+        if not json.load(answer).get("choices"):
+            raise OSError("an answer without a choice")
+
+
+def metric(port, *names):
+    """Sum of metrics over all engines of a server."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
+        return sum(map(float, re.findall(rf"(?m)^vllm:(?:{'|'.join(names)})(?:{{.*}})? (\S+)", answer.read().decode())))
+
+
+class Replica:
+    def __init__(self, row):
+        self.name, self.port = f"vllm@{row['replica']}", row["port"]
+        self.restarts = 0
+        self.reset()
+
+    def reset(self):
+        """A server that starts has the time that a host has for its launch."""
+        self.tokens, self.strikes, self.ready_by = None, 0, time.monotonic() + TIMEOUTS["launch"]
+
+    def makes_tokens(self):
+        """True when a token came, or when others' tokens came meanwhile."""
+        try:
+            before = metric(self.port, "generation_tokens_total")
+            try:
+                token(self.port, PATIENCE)
+                return True
+            except (OSError, ValueError):
+                return metric(self.port, "generation_tokens_total") > before
+        except (OSError, ValueError):
+            return False
+
+    def check(self):
+        """One look; True while this replica may be counted on."""
+        if self.makes_tokens():
+            self.strikes, self.restarts, self.ready_by = 0, 0, 0
+            return True
+        if time.monotonic() > self.ready_by:
+            self.strikes += 1
+        if self.strikes >= STRIKES:
+            self.restarts += 1
+            say(f"{self.name}: no token in {STRIKES} checks: restart {self.restarts}")
+            sh("docker", "kill", self.name.replace("@", "-"), check=False)  # hung, so it would not drain
+            self.reset()
+        return False
+
+
+def main():
+    replicas = [Replica(row) for row in json.loads(serve.REPLICAS.read_text())]
+    with concurrent.futures.ThreadPoolExecutor(len(replicas)) as pool:
+        while True:
+            if any(list(pool.map(Replica.check, replicas))) and not LEAVING.exists():
+                write(HEALTHY, "ok\n")
+            else:
+                HEALTHY.unlink(missing_ok=True)
+            if any(replica.restarts > RESTARTS for replica in replicas):
+                say(f"no token after {RESTARTS} restarts: reporting this host unhealthy")
+                aws.report_unhealthy()
+            time.sleep(EVERY)
+
+
+if __name__ == "__main__":
+    main()

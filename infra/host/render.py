@@ -1,0 +1,271 @@
+"""Renders cloud-init/ for one launch template. Pure: configuration in, text or bytes out, the same bytes each time."""
+
+from __future__ import annotations
+
+import ast
+import gzip
+import io
+import json
+import re
+import tokenize
+from dataclasses import asdict
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+import infra
+from infra.errors import Problem, UserError
+from infra.host.config import HostConfig
+from infra.host.vllm import profile, server_environment, vllm_arguments
+
+EC2_LIMIT_BYTES = 16_384
+"""EC2's limit on user data before base64 (EC2 user guide); cloud-init unpacks gzip."""
+
+REFUSED_ABOVE_BYTES = 13_312
+"""Refused here, 3 KiB before EC2 does: growth must be noticed while there is room to mend a host in a hurry."""
+
+FIRST_PORT = 8001
+"""The first replica listens here on the loopback interface, the next one port higher."""
+
+SEGMENT = "/[A-Za-z0-9_-]+"
+"""What `/*` at the end of an API path stands for: one plain segment, so no encoded, dotted or empty one slips by."""
+
+EDGE_ERRORS = {
+    404: "no such path",
+    413: "request body too large",
+    429: "too many requests",
+    502: "no replica answered",
+    503: "no replica is ready",
+    504: "the answer took too long",
+}
+TOOLKIT_PACKAGES = (
+    "nvidia-container-toolkit",
+    "nvidia-container-toolkit-base",
+    "libnvidia-container-tools",
+    "libnvidia-container1",
+)
+
+
+def _directory() -> Path:
+    return Path(infra.__file__).parents[1] / "cloud-init"
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_directory()),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,  # noqa: S701  plain text files, not HTML
+    )
+
+
+def _template(name: str, **values: Any) -> str:
+    return _environment().get_template(name).render(**values)
+
+
+def without_remarks(source: str) -> str:
+    """Python source without docstrings, comments and blank lines: user data has no room for what no host reads.
+
+    Works on lines rather than on a syntax tree written out again, whose text would differ between Python versions and
+    so replace hosts for nothing.
+    """
+    lines = source.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column].rstrip()
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) or ast.get_docstring(node) is None:
+            continue
+        docstring, *rest = node.body
+        lines[docstring.lineno - 1 : docstring.end_lineno] = [""] * (docstring.end_lineno - docstring.lineno + 1)
+        if not rest:
+            lines[docstring.lineno - 1] = " " * docstring.col_offset + "pass"
+    return "\n".join(line for line in lines if line.strip()) + "\n"
+
+
+@cache
+def _scripts() -> dict[str, str]:
+    directory = _directory() / "host"
+    return {
+        f"/opt/tandem/{path.name}": without_remarks(path.read_text(encoding="utf-8"))
+        for path in sorted(directory.glob("*.py"))
+    }
+
+
+def _path_pattern(path: str) -> str:
+    prefix = path.removesuffix("/*")
+    return re.escape(prefix).replace(r"\-", "-") + (SEGMENT if path.endswith("/*") else "")
+
+
+def render_nginx(config: HostConfig, *, compose_replicas: int = 0) -> str:
+    """nginx.conf of a host, or of a compose project with so many replicas."""
+    return _template(
+        "nginx.conf.j2",
+        edge=config.edge,
+        timeouts=config.timeouts,
+        patterns=[_path_pattern(path) for path in config.edge.paths],
+        errors=EDGE_ERRORS,
+        compose=compose_replicas > 0,
+        replicas=compose_replicas,
+    )
+
+
+def render_pins(config: HostConfig) -> str:
+    """apt preferences that pin what must not move; a priority above 1000 also goes back to an older version."""
+    packages = config.packages
+    driver = f"{packages.driver_version}-*" if packages.driver_version else f"{packages.driver_branch}.*"
+    pins = {"*nvidia* cuda-drivers*": driver}
+    if packages.toolkit_version:
+        pins[" ".join(TOOLKIT_PACKAGES)] = f"{packages.toolkit_version}-*"
+    if packages.docker_version:
+        pins[f"{packages.docker_package} {packages.docker_package}-cli"] = f"*{packages.docker_version}-*"  # an epoch
+    return "\n".join(f"Package: {names}\nPin: version {version}\nPin-Priority: 1001\n" for names, version in pins.items())
+
+
+def _profiles(config: HostConfig) -> dict[str, dict[str, Any]]:
+    branch = config.packages.driver_branch
+    return {item.name: asdict(profile(item, branch)) for item in config.instance_types}
+
+
+def _probe(config: HostConfig) -> dict[str, Any]:
+    """The request that asks for a token, on a path that the edge lets in."""
+    name = config.engine.served_model_name
+    if "/v1/completions" in config.edge.paths:
+        return {"path": "/v1/completions", "body": {"model": name, "prompt": "1", "max_tokens": 1}}
+    if "/v1/chat/completions" in config.edge.paths:
+        messages = [{"role": "user", "content": "1"}]
+        return {"path": "/v1/chat/completions", "body": {"model": name, "messages": messages, "max_tokens": 1}}
+    raise UserError(
+        Problem(
+            key="loadBalancer.paths",
+            wrong="a host proves that it is ready by a completion through its own edge, and no such path is listed",
+            value=list(config.edge.paths),
+            allowed="with /v1/completions or /v1/chat/completions",
+            fix="add /v1/chat/completions",
+        )
+    )
+
+
+def _host_json(config: HostConfig) -> str:
+    engine, packages = config.engine, config.packages
+    values = {
+        "region": config.region,
+        "domain": "amazonaws.com.cn" if config.region.startswith("cn-") else "amazonaws.com",
+        "endpoint_url": config.endpoint_url,
+        "hub_url": config.hub_url,
+        "hooks": {"Pending:Wait": config.launch_hook_name, "Terminating:Wait": config.terminate_hook_name},
+        "target_group_arn": config.target_group_arn,
+        "keys_arn": config.api_keys_secret_arn,
+        "token_arn": config.hugging_face_token_secret_arn,
+        "efs": config.efs_file_system_id
+        and {
+            "id": config.efs_file_system_id,
+            "access_point_id": config.efs_access_point_id,
+            "installer_url": packages.efs_installer_url,
+        },
+        "driver_branch": packages.driver_branch,
+        "minimum_driver_branch": engine.minimum_driver_branch,
+        "repositories": [asdict(repository) for repository in packages.repositories],
+        "host_packages": [*TOOLKIT_PACKAGES, packages.docker_package, "nginx-light", "nfs-common", "mdadm"],
+        "instance_types": _profiles(config),
+        "engine": {
+            "image": engine.image,
+            "model": engine.model,
+            "revision": engine.revision,
+            "weights": engine.weights,
+        },
+        "arguments": vllm_arguments(engine, config.timeouts),
+        "environment": {
+            **server_environment(config.timeouts),
+            "HF_HUB_CACHE": "/hub",
+            "HF_HUB_OFFLINE": "1",  # everything was fetched and checked before
+            "VLLM_CACHE_ROOT": "/cache",
+        },
+        "first_port": FIRST_PORT,
+        "port": config.edge.port,
+        "probe": _probe(config),
+        "timeouts": {
+            "launch": config.timeouts.launch,
+            "heartbeat": config.timeouts.heartbeat,
+            "deregistration_delay": config.timeouts.deregistration_delay,
+            "termination_grace": config.timeouts.termination_grace,
+        },
+        "log_options": {
+            "awslogs-group": config.log_group_name,
+            "awslogs-region": config.region,
+            "mode": "non-blocking",
+            **({"awslogs-endpoint": config.endpoint_url} if config.endpoint_url else {}),
+        },
+    }
+    lines = (f"{json.dumps(key)}: {json.dumps(value)}" for key, value in values.items())
+    return "{" + ",\n".join(lines) + "}\n"
+
+
+def render_files(config: HostConfig) -> dict[str, str]:
+    """Every file that user data writes on a host: path to content. For golden files and `tandem render`."""
+    replicas = max(item.replicas for item in config.instance_types)
+    units = sorted((_directory() / "units").iterdir())
+    return {
+        "/etc/tandem/host.json": _host_json(config),
+        "/etc/tandem/nginx.conf": render_nginx(config),
+        "/etc/apt/preferences.d/tandem": render_pins(config),
+        **{
+            f"/etc/{path}": (_directory() / "etc" / path).read_text(encoding="utf-8")
+            for path in ("docker/daemon.json", "logrotate.d/tandem")
+        },
+        **{
+            f"/etc/systemd/system/{unit.name}": _template(
+                f"units/{unit.name}", timeouts=config.timeouts, replicas=replicas
+            )
+            for unit in units
+        },
+        **_scripts(),
+    }
+
+
+def render_cloud_config(config: HostConfig) -> str:
+    """The cloud-config document, before it is compressed."""
+    return _template("cloud-config.yaml.j2", files=render_files(config))
+
+
+def render_user_data(config: HostConfig) -> bytes:
+    """User data for a launch template: the gzip bytes, still to be base64-encoded.
+
+    Raises:
+        UserError: when they exceed REFUSED_ABOVE_BYTES, with the figure.
+    """
+    data = gzip.compress(render_cloud_config(config).encode(), compresslevel=9, mtime=0)
+    if len(data) > REFUSED_ABOVE_BYTES:
+        raise UserError(
+            Problem(
+                key="user data",
+                wrong=f"is too large: EC2 takes {EC2_LIMIT_BYTES:,} bytes and room must be left to mend a host",
+                value=f"{len(data):,} bytes",
+                allowed=f"up to {REFUSED_ABOVE_BYTES:,} bytes of gzip",
+                fix="list fewer loadBalancer.paths and fleet.instanceTypes, or shorten cloud-init/",
+            )
+        )
+    return data
+
+
+def render_compose(config: HostConfig, *, nginx_image: str = "nginx:stable") -> str:
+    """compose.yaml for a plain GPU box like the first instance type; nginx.conf goes beside it."""
+    box = config.instance_types[0]
+    needs = profile(box, config.packages.driver_branch)
+    return _template(
+        "compose.yaml.j2",
+        edge=config.edge,
+        timeouts=config.timeouts,
+        replicas=box.replicas,
+        image=config.engine.image,
+        nginx_image=nginx_image,
+        arguments=[*vllm_arguments(config.engine, config.timeouts), *needs.arguments],
+        environment={**server_environment(config.timeouts), **needs.environment},
+        minimum_driver_branch=config.engine.minimum_driver_branch,
+    )

@@ -1,0 +1,82 @@
+"""vLLM's command line from the settings, and what differs by instance type. Flags as of vLLM 0.32.0."""
+
+from __future__ import annotations
+
+from infra.catalog.instances import GPUS_PER_REPLICA, InstanceType
+from infra.host.config import Engine, Profile, Timeouts
+
+
+def vllm_arguments(engine: Engine, timeouts: Timeouts) -> list[str]:
+    """Arguments of `vllm serve` that hold on every instance type; the model comes first.
+
+    Host, port and API keys are not among them: where a server listens is the platform's business, and keys come from
+    a file that only the server can read.
+    """
+    streamed = engine.weights == "s3"
+    arguments = [
+        engine.weights_s3_uri if streamed and engine.weights_s3_uri else engine.model,
+        *(["--revision", engine.revision] if engine.revision and not streamed else []),
+        *("--served-model-name", engine.served_model_name),
+        *("--tensor-parallel-size", str(GPUS_PER_REPLICA)),
+        # SIGTERM lets running requests end; the default of 0 would cut them off as if they were whole.
+        *("--shutdown-timeout", str(timeouts.longest_generation)),
+        *("--max-num-queued-reqs", str(engine.max_queued_requests)),
+        *("--disable-access-log-for-endpoints", "/health,/metrics"),
+    ]
+    optional: dict[str, object] = {
+        "--load-format": "runai_streamer" if streamed else None,
+        "--quantization": engine.quantization,
+        "--kv-cache-dtype": None if engine.kv_cache_dtype == "auto" else engine.kv_cache_dtype,
+        "--max-model-len": engine.max_model_len,
+        "--gpu-memory-utilization": engine.gpu_memory_utilization,
+        "--max-num-seqs": engine.max_num_seqs,
+        "--max-num-batched-tokens": engine.max_num_batched_tokens,
+        "--reasoning-parser": engine.reasoning_parser,
+        "--tool-call-parser": engine.tool_call_parser,
+    }
+    for flag, value in optional.items():
+        if value is not None:
+            arguments += [flag, str(value)]
+    if engine.tool_call_parser:
+        arguments.append("--enable-auto-tool-choice")
+    return arguments
+
+
+def server_environment(timeouts: Timeouts) -> dict[str, str]:
+    """Environment of every server, beside where its caches are. No secret is in it."""
+    return {
+        # Outlasts nginx's, so that vLLM never closes a connection that nginx is sending on; the default is 5 s.
+        "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(timeouts.server_keepalive),
+        # Storage may be slow on the first start; the host has its own deadline.
+        "VLLM_ENGINE_READY_TIMEOUT_S": str(timeouts.launch),
+        "VLLM_NO_USAGE_STATS": "1",
+    }
+
+
+def profile(instance_type: InstanceType, driver_branch: int) -> Profile:
+    """What one instance type needs of the host and of vLLM.
+
+    Sources: NVIDIA's driver guide (Turing to Hopper: open modules recommended, Blackwell: required), vLLM's dtype check
+    (bfloat16 from compute capability 8.0), vLLM issue 51513 (tensor parallelism over PCIe peer to peer hangs on
+    Blackwell workstation GPUs).
+    """
+    arguments: list[str] = []
+    environment: dict[str, str] = {}
+    if instance_type.compute_capability < 8:
+        arguments += ["--dtype", "half"]
+    if instance_type.compute_capability >= 12:
+        arguments.append("--disable-custom-all-reduce")
+        environment["NCCL_P2P_DISABLE"] = "1"
+    # The GPU system processor, which open modules need, is trouble on T4 and A10G: AWS's EKS images keep to the
+    # proprietary modules there. Branch 620 has none.
+    proprietary = instance_type.name.startswith(("g4dn.", "g5.")) and driver_branch < 620
+    return Profile(
+        gpus=instance_type.gpus,
+        driver_packages=[
+            "cuda-drivers" if proprietary else "nvidia-open",
+            *(["nvidia-fabricmanager"] if instance_type.nvswitch else []),
+        ],
+        fabric_manager=instance_type.nvswitch,
+        arguments=arguments,
+        environment=environment,
+    )
