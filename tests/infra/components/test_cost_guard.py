@@ -1,0 +1,117 @@
+"""The cost guard: what its schedules call, when, and what they may do."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pulumi
+import pytest
+
+from infra.components.cost_guard import BusinessHours, CostGuard, CostGuardArgs, schedule_expression
+from infra.settings.schema import BusinessHoursSettings
+from tests.infra.declared import Declared, declared
+
+EXPIRY = "2026-12-24T18:00:00Z"
+
+
+def guard(expires: bool = True, **changes: Any) -> Declared:
+    args: dict[str, Any] = {
+        "stack": "dev",
+        "group_name": "group",
+        "group_arn": "arn:group",
+        "min_hosts": 1,
+        "max_hosts": 2,
+    }
+
+    def program() -> CostGuard:
+        at = pulumi.Output.from_input(EXPIRY) if expires else None
+        return CostGuard("g", CostGuardArgs(expires_at=at, **args | changes))
+
+    return declared(program)
+
+
+def test_exact_resources_of_an_expiring_stack() -> None:
+    assert guard().counts() == {
+        "tandem:index:CostGuard": 1,
+        "aws:sns/topic:Topic": 1,
+        "aws:iam/role:Role": 1,
+        "aws:iam/rolePolicy:RolePolicy": 1,
+        "aws:scheduler/scheduleGroup:ScheduleGroup": 1,
+        "aws:scheduler/schedule:Schedule": 2,
+    }
+
+
+def test_exact_resources_of_a_budget() -> None:
+    found = guard(expires=False, monthly_budget_usd=100, alert_emails=["a@example.com"])
+    assert found.counts() == {
+        "tandem:index:CostGuard": 1,
+        "aws:sns/topic:Topic": 1,
+        "aws:sns/topicPolicy:TopicPolicy": 1,
+        "aws:sns/topicSubscription:TopicSubscription": 1,
+        "aws:budgets/budget:Budget": 1,
+    }
+    budget = found.one("Budget")
+    assert (budget["limitAmount"], budget["timeUnit"]) == ("100.00", "MONTHLY")
+    assert budget["costFilters"] == [{"name": "TagKeyValue", "values": ["user:tandem:stack$dev"]}]
+    assert [(n["notificationType"], n["threshold"]) for n in budget["notifications"]] == [
+        ("ACTUAL", 80),
+        ("ACTUAL", 100),
+        ("FORECASTED", 100),
+    ]
+
+
+def test_at_expiry_the_group_is_set_to_nothing_for_good() -> None:
+    stop = guard().of("Schedule")["g-stop"]
+    assert stop["scheduleExpression"] == "at(2026-12-24T18:00:00)"
+    assert stop["scheduleExpressionTimezone"] == "UTC"
+    assert stop["target"]["arn"] == "arn:aws:scheduler:::aws-sdk:autoscaling:updateAutoScalingGroup"
+    assert json.loads(stop["target"]["input"]) == {
+        "AutoScalingGroupName": "group",
+        "MinSize": 0,
+        "MaxSize": 0,
+        "DesiredCapacity": 0,
+    }
+    assert stop["target"]["retryPolicy"]["maximumEventAgeInSeconds"] == 86400
+
+
+def test_people_are_warned_half_an_hour_before() -> None:
+    warn = guard().of("Schedule")["g-warn"]
+    assert warn["scheduleExpression"] == "at(2026-12-24T17:30:00)"
+    assert json.loads(warn["target"]["input"])["TopicArn"].endswith("Topic/g-alerts")
+
+
+def test_the_schedules_may_stop_this_group_and_speak_and_no_more() -> None:
+    statements = json.loads(guard().one("RolePolicy")["policy"])["Statement"]
+    assert [(s["Action"], s["Resource"]) for s in statements] == [
+        (["autoscaling:UpdateAutoScalingGroup"], ["arn:group"]),
+        (["sns:Publish"], ["arn:aws:mock:us-east-1:123456789012:Topic/g-alerts"]),
+    ]
+
+
+def test_business_hours_end_with_the_stack() -> None:
+    hours = BusinessHours.between(BusinessHoursSettings(start="08:30", stop="20:00", time_zone="Europe/Berlin"))
+    schedules = guard(business_hours=hours).of("autoscaling/schedule:Schedule")
+    start, stop = schedules["g-start"], schedules["g-stop"]
+    assert (start["recurrence"], start["timeZone"]) == ("30 8 * * MON-FRI", "Europe/Berlin")
+    assert (start["minSize"], start["desiredCapacity"], start["maxSize"]) == (1, 1, 2)
+    assert (stop["recurrence"], stop["minSize"], stop["desiredCapacity"], stop["maxSize"]) == (
+        "0 20 * * MON-FRI",
+        0,
+        0,
+        0,
+    )
+    assert start["endTime"] == stop["endTime"] == EXPIRY
+
+
+@pytest.mark.parametrize(
+    ("moment", "before", "expected"),
+    [
+        ("2026-12-24T18:00:00Z", timedelta(), "at(2026-12-24T18:00:00)"),
+        ("2026-12-24T18:00:00+01:00", timedelta(), "at(2026-12-24T17:00:00)"),
+        ("2026-12-24T00:10:00Z", timedelta(minutes=30), "at(2026-12-23T23:40:00)"),
+    ],
+)
+def test_schedule_expressions_are_in_utc(moment: str, before: timedelta, expected: str) -> None:
+    assert schedule_expression(moment, before) == expected

@@ -1,0 +1,189 @@
+"""The GPU fleet: what it buys, how it is held back, rolled out and granted."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+from typing import Any
+
+import pytest
+
+from infra.components.gpu_fleet import GpuFleet, GpuFleetArgs, refresh_percentages
+from infra.settings.schema import FleetSettings
+from tests.infra.declared import Declared, declared
+
+TAGS = {"tandem:project": "tandem", "tandem:stack": "dev"}
+BLOCK = {"reservationId": "cr-" + "0" * 17, "zone": "us-east-1b", "endsAt": "2026-12-24T18:00:00Z"}
+
+
+@functools.cache
+def fleet(settings: str = "{}", **changes: Any) -> Declared:
+    args: dict[str, Any] = {
+        "subnet_ids": {"us-east-1a": "subnet-a", "us-east-1b": "subnet-b"},
+        "security_group_id": "sg-hosts",
+        "public_address": False,
+        "role_name": "hosts",
+        "instance_profile_arn": "arn:profile",
+        "target_group_arn": "arn:targets",
+        "log_group_arn": "arn:logs",
+        "machine_image_id": "ami-0123456789abcdef0",
+        "user_data": b"\x1f\x8bdata",
+        "min_hosts": 3,
+        "max_hosts": 4,
+        "tags": TAGS,
+    }
+    return declared(
+        lambda: GpuFleet("f", GpuFleetArgs(settings=FleetSettings(**json.loads(settings)), **args | changes))
+    )
+
+
+def group(**settings: Any) -> dict[str, Any]:
+    return fleet(json.dumps(settings)).one("Group")
+
+
+def template(**changes: Any) -> dict[str, Any]:
+    return fleet(**changes).one("LaunchTemplate")
+
+
+def test_exact_resources() -> None:
+    assert fleet().counts() == {
+        "tandem:index:GpuFleet": 1,
+        "aws:iam/rolePolicy:RolePolicy": 1,
+        "aws:ec2/launchTemplate:LaunchTemplate": 1,
+        "aws:autoscaling/group:Group": 1,
+        "aws:autoscaling/lifecycleHook:LifecycleHook": 2,
+    }
+
+
+def test_the_group_takes_the_templates_number() -> None:
+    specification = group()["mixedInstancesPolicy"]["launchTemplate"]["launchTemplateSpecification"]
+    assert specification == {"launchTemplateId": "f-LaunchTemplate-id", "version": "7"}
+
+
+def test_metadata_needs_a_session_and_stays_out_of_containers() -> None:
+    assert template()["metadataOptions"] == {
+        "httpEndpoint": "enabled",
+        "httpTokens": "required",
+        "httpPutResponseHopLimit": 1,
+    }
+    assert template(weights_s3_uri="s3://weights/qwen")["metadataOptions"]["httpPutResponseHopLimit"] == 2
+
+
+def test_the_root_volume_is_encrypted_gp3() -> None:
+    (device,) = template()["blockDeviceMappings"]
+    assert device == {
+        "deviceName": "/dev/sda1",
+        "ebs": {"volumeSize": 200, "volumeType": "gp3", "encrypted": "true", "deleteOnTermination": "true"},
+    }
+
+
+@pytest.mark.parametrize(("public", "expected"), [(False, "false"), (True, "true")])
+def test_a_public_address_only_where_the_way_out_demands_one(public: bool, expected: str) -> None:
+    (interface,) = template(public_address=public)["networkInterfaces"]
+    assert interface["associatePublicIpAddress"] == expected
+    assert interface["securityGroups"] == ["sg-hosts"]
+
+
+def test_there_is_no_ssh_key() -> None:
+    assert "keyName" not in template()
+
+
+def test_user_data_is_passed_on_byte_by_byte() -> None:
+    assert base64.b64decode(template()["userData"]) == b"\x1f\x8bdata"
+
+
+def test_instances_and_volumes_carry_the_stacks_tags() -> None:
+    expected = {"Name": "f-host", **TAGS}
+    specifications = template()["tagSpecifications"]
+    assert {s["resourceType"]: s["tags"] for s in specifications} == {"instance": expected, "volume": expected}
+    tags = group()["tags"]
+    assert {tag["key"]: tag["value"] for tag in tags} == expected
+    assert all(tag["propagateAtLaunch"] for tag in tags)
+
+
+def test_on_demand_base_and_spot_above_it() -> None:
+    found = group(instanceTypes=["g6e.12xlarge", "g6.12xlarge"], onDemandBase=2, onDemandPercentage=25)
+    assert found["mixedInstancesPolicy"]["instancesDistribution"] == {
+        "onDemandBaseCapacity": 2,
+        "onDemandPercentageAboveBaseCapacity": 25,
+        "onDemandAllocationStrategy": "prioritized",
+        "spotAllocationStrategy": "price-capacity-optimized",
+    }
+    overrides = found["mixedInstancesPolicy"]["launchTemplate"]["overrides"]
+    assert [override["instanceType"] for override in overrides] == ["g6e.12xlarge", "g6.12xlarge"]
+    assert found["capacityRebalance"] is True
+
+
+def test_nothing_is_rebalanced_where_nothing_is_spot() -> None:
+    assert group()["capacityRebalance"] is False
+
+
+def test_a_capacity_block_is_targeted_in_its_zone() -> None:
+    found = fleet(json.dumps({"capacityBlock": BLOCK, "instanceTypes": ["p5.48xlarge"]}))
+    assert found.one("LaunchTemplate")["instanceMarketOptions"] == {"marketType": "capacity-block"}
+    assert found.one("LaunchTemplate")["capacityReservationSpecification"] == {
+        "capacityReservationTarget": {"capacityReservationId": BLOCK["reservationId"]}
+    }
+    assert found.one("Group")["vpcZoneIdentifiers"] == ["subnet-b"]
+    assert found.one("Group")["launchTemplate"] == {"id": "f-LaunchTemplate-id", "version": "7"}
+    assert "mixedInstancesPolicy" not in found.one("Group")
+
+
+def test_hosts_are_held_until_the_first_token_and_until_drained() -> None:
+    initial = {hook["name"]: hook for hook in group()["initialLifecycleHooks"]}
+    assert {name: (h["lifecycleTransition"], h["defaultResult"]) for name, h in initial.items()} == {
+        "first-token": ("autoscaling:EC2_INSTANCE_LAUNCHING", "ABANDON"),
+        "drain": ("autoscaling:EC2_INSTANCE_TERMINATING", "CONTINUE"),
+    }
+    hooks = fleet().of("LifecycleHook").values()
+    assert [{k: v for k, v in hook.items() if k != "autoscalingGroupName"} for hook in hooks] == list(initial.values())
+
+
+def test_sizes_are_bounds_and_leave_the_wanted_number_to_aws() -> None:
+    found = group()
+    assert (found["minSize"], found["maxSize"]) == (3, 4)
+    assert "desiredCapacity" not in found
+    assert found["waitForCapacityTimeout"] == "0"
+    assert "warmPool" not in found
+
+
+def test_health_is_the_watchdogs_business() -> None:
+    assert group()["healthCheckType"] == "EC2"
+
+
+@pytest.mark.parametrize(("rollout", "expected"), [("launchFirst", (100, 134)), ("terminateFirst", (66, 100))])
+def test_rollout_with_and_without_a_spare_gpu(rollout: str, expected: tuple[int, int]) -> None:
+    preferences = group(rollout=rollout)["instanceRefresh"]["preferences"]
+    assert (preferences["minHealthyPercentage"], preferences["maxHealthyPercentage"]) == expected
+    assert preferences["autoRollback"] is True
+
+
+@pytest.mark.parametrize("hosts", [0, 1, 2, 3, 7, 100])
+def test_a_refresh_replaces_one_host_at_a_time(hosts: int) -> None:
+    low, high = refresh_percentages(True, hosts)
+    assert low == 100
+    assert max(hosts, 1) * (high - 100) // 100 == 1
+    low, high = refresh_percentages(False, hosts)
+    assert high == 100
+    assert max(hosts, 1) * (100 - low) // 100 == 1
+
+
+def test_hosts_may_act_on_their_own_stack_only() -> None:
+    statements = json.loads(fleet().one("RolePolicy")["policy"])["Statement"]
+    by_action = {action: statement for statement in statements for action in statement["Action"]}
+    assert by_action["autoscaling:SetInstanceHealth"]["Condition"] == {
+        "StringEquals": {"aws:ResourceTag/tandem:stack": "dev"}
+    }
+    assert by_action["elasticloadbalancing:DeregisterTargets"]["Resource"] == ["arn:targets"]
+    assert by_action["logs:PutLogEvents"]["Resource"] == ["arn:logs:*"]
+    unconditional = [s["Action"] for s in statements if s["Resource"] == ["*"] and "Condition" not in s]
+    assert [action for actions in unconditional for action in actions if ":Describe" not in action] == []
+    assert "s3:GetObject" not in by_action
+
+
+def test_streamed_weights_are_readable_below_their_path() -> None:
+    statements = json.loads(fleet(weights_s3_uri="s3://weights/qwen/").one("RolePolicy")["policy"])["Statement"]
+    by_action = {action: statement["Resource"] for statement in statements for action in statement["Action"]}
+    assert by_action["s3:GetObject"] == ["arn:aws:s3:::weights/qwen/*"]
+    assert by_action["s3:ListBucket"] == ["arn:aws:s3:::weights"]

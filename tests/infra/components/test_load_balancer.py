@@ -1,0 +1,149 @@
+"""The load balancer: TLS, listed paths, a limit on each address; three kinds of certificate; private access logs."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import Any
+
+import pytest
+
+from infra.components.load_balancer import LoadBalancer, LoadBalancerArgs, paths_by_rule
+from tests.infra.declared import Declared, declared
+
+PATHS = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/models", "/v1/models/*"]
+
+
+@functools.cache
+def balancer(**changes: Any) -> Declared:
+    args: dict[str, Any] = {
+        "vpc_id": "vpc-1",
+        "subnet_ids": ["subnet-a", "subnet-b"],
+        "security_group_id": "sg-lb",
+        "paths": PATHS,
+        "target_port": 8080,
+        "health_check_path": "/healthz",
+        "idle_timeout_seconds": 310,
+        "deregistration_delay_seconds": 290,
+    }
+    return declared(lambda: LoadBalancer("b", LoadBalancerArgs(**args | changes)))
+
+
+SELF_SIGNED = {"tls:index/privateKey:PrivateKey": 1, "tls:index/selfSignedCert:SelfSignedCert": 1}
+ACCESS_LOGS = {
+    "tandem:index:AccessLogs": 1,
+    "aws:s3/bucket:Bucket": 1,
+    "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": 1,
+    "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": 1,
+    "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": 1,
+    "aws:s3/bucketPolicy:BucketPolicy": 1,
+}
+ALWAYS = {
+    "tandem:index:LoadBalancer": 1,
+    "tandem:index:Certificate": 1,
+    "aws:lb/loadBalancer:LoadBalancer": 1,
+    "aws:lb/targetGroup:TargetGroup": 1,
+    "aws:lb/listener:Listener": 2,
+    "aws:lb/listenerRule:ListenerRule": 2,
+    "aws:wafv2/webAcl:WebAcl": 1,
+    "aws:wafv2/webAclAssociation:WebAclAssociation": 1,
+}
+
+
+def test_exact_resources_without_a_domain() -> None:
+    assert balancer().counts() == ALWAYS | ACCESS_LOGS | SELF_SIGNED | {"aws:acm/certificate:Certificate": 1}
+
+
+def test_exact_resources_with_a_domain() -> None:
+    assert balancer(domain_name="llm.example.com", hosted_zone_id="Z0123456789").counts() == ALWAYS | ACCESS_LOGS | {
+        "aws:acm/certificate:Certificate": 1,
+        "aws:acm/certificateValidation:CertificateValidation": 1,
+        "aws:route53/record:Record": 2,
+    }
+
+
+def test_exact_resources_with_a_certificate_of_ones_own_and_no_logs() -> None:
+    arn = "arn:aws:acm:us-east-1:123456789012:certificate/0a"
+    found = balancer(domain_name="llm.example.com", certificate_arn=arn, access_log_retention_days=None)
+    assert found.counts() == ALWAYS
+    assert found.of("Listener")["b-https"]["certificateArn"] == arn
+    assert "accessLogs" not in found.one("LoadBalancer")
+
+
+def test_https_forwards_nothing_by_itself_and_http_only_redirects() -> None:
+    listeners = balancer().of("Listener")
+    https, http = listeners["b-https"], listeners["b-http"]
+    assert (https["port"], https["protocol"]) == (443, "HTTPS")
+    assert https["sslPolicy"] == "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
+    (action,) = https["defaultActions"]
+    assert (action["type"], action["fixedResponse"]["statusCode"]) == ("fixed-response", "404")
+    assert json.loads(action["fixedResponse"]["messageBody"])["error"]["code"] == 404
+    (redirect,) = http["defaultActions"]
+    assert (redirect["type"], redirect["redirect"]["statusCode"]) == ("redirect", "HTTP_301")
+
+
+def test_only_the_listed_paths_are_forwarded() -> None:
+    rules = balancer().of("ListenerRule")
+    assert [path for rule in rules.values() for path in rule["conditions"][0]["pathPattern"]["values"]] == PATHS
+    assert sorted(rule["priority"] for rule in rules.values()) == [1, 2]
+    assert {action["type"] for rule in rules.values() for action in rule["actions"]} == {"forward"}
+
+
+@pytest.mark.parametrize(("number", "rules"), [(1, 1), (5, 1), (6, 2), (50, 10)])
+def test_a_rule_holds_five_paths(number: int, rules: int) -> None:
+    groups = paths_by_rule([f"/v1/{i}" for i in range(number)])
+    assert len(groups) == rules
+    assert max(map(len, groups)) <= 5
+    assert sum(map(len, groups)) == number
+
+
+def test_timeouts_and_the_health_check_come_from_the_arguments() -> None:
+    found = balancer()
+    assert found.one("LoadBalancer")["idleTimeout"] == 310
+    group = found.one("TargetGroup")
+    assert (group["deregistrationDelay"], group["port"], group["healthCheck"]["path"]) == (290, 8080, "/healthz")
+    assert group["loadBalancingAlgorithmType"] == "least_outstanding_requests"
+
+
+def test_headers_that_could_smuggle_a_request_are_dropped() -> None:
+    assert balancer().one("LoadBalancer")["dropInvalidHeaderFields"] is True
+
+
+def test_the_firewall_limits_each_address() -> None:
+    found = balancer(requests_per_minute_per_ip=100)
+    (rule,) = found.one("WebAcl")["rules"]
+    assert rule["statement"]["rateBasedStatement"] == {
+        "limit": 100,
+        "evaluationWindowSec": 60,
+        "aggregateKeyType": "IP",
+    }
+    response = rule["action"]["block"]["customResponse"]
+    assert response["responseCode"] == 429
+    assert response["responseHeaders"] == [{"name": "Retry-After", "value": "60"}]
+    assert found.one("WebAclAssociation")["resourceArn"].endswith("LoadBalancer/b")
+
+
+def test_the_self_signed_certificate_is_made_out_to_the_balancer() -> None:
+    found = balancer()
+    assert found.one("SelfSignedCert")["dnsNames"] == ["dev-1.us-east-1.elb.amazonaws.com"]
+
+
+def test_a_domain_is_proven_and_named_in_its_zone() -> None:
+    records = balancer(domain_name="llm.example.com", hosted_zone_id="Z0123456789").of("Record")
+    assert {record["zoneId"] for record in records.values()} == {"Z0123456789"}
+    assert records["b"]["name"] == "llm.example.com"
+    assert records["b"]["aliases"][0]["evaluateTargetHealth"] is True
+    assert (records["b-validation"]["type"], records["b-validation"]["records"]) == ("CNAME", ["_b.aws."])
+
+
+def test_access_logs_are_private_encrypted_and_expire() -> None:
+    found = balancer(access_log_retention_days=30, keep_on_destroy=False)
+    block = found.one("BucketPublicAccessBlock")
+    assert [v for k, v in block.items() if k != "bucket"] == [True] * 4
+    (rule,) = found.one("BucketLifecycleConfiguration")["rules"]
+    assert (rule["status"], rule["expiration"]) == ("Enabled", {"days": 30})
+    allow, deny = json.loads(found.one("BucketPolicy")["policy"])["Statement"]
+    assert allow["Principal"] == {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"}
+    assert allow["Action"] == ["s3:PutObject"]
+    assert (deny["Effect"], deny["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+    assert found.one("Bucket")["forceDestroy"] is True

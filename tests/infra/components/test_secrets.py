@@ -1,0 +1,66 @@
+"""Secrets: generated where not given, read by the hosts' role only."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pulumi
+
+from infra.components.host_role import HostRole
+from infra.components.secrets import Secrets, SecretsArgs
+from tests.infra.declared import Declared, declared, secret
+
+
+def secrets(**changes: Any) -> Declared:
+    return declared(lambda: Secrets("s", SecretsArgs(reader_role_name="hosts", **changes)))
+
+
+def test_a_key_is_generated_where_none_is_given() -> None:
+    found = secrets()
+    assert found.counts() == {
+        "tandem:index:Secrets": 1,
+        "random:index/randomPassword:RandomPassword": 1,
+        "aws:secretsmanager/secret:Secret": 1,
+        "aws:secretsmanager/secretVersion:SecretVersion": 1,
+        "aws:iam/rolePolicy:RolePolicy": 1,
+    }
+    assert found.one("RandomPassword") == {"length": 40, "special": False}
+    assert json.loads(secret(found.one("SecretVersion")["secretString"])) == {"default": "generated-" + "k" * 30}
+
+
+def test_given_keys_and_token_are_kept_as_they_are() -> None:
+    found = secrets(
+        api_keys={"alice": pulumi.Output.secret("a" * 20), "bob": pulumi.Output.secret("b" * 20)},
+        hugging_face_token=pulumi.Output.secret("hf_token"),
+    )
+    assert "random:index/randomPassword:RandomPassword" not in found.counts()
+    values = {name: secret(version["secretString"]) for name, version in found.of("SecretVersion").items()}
+    assert json.loads(values["s-api-keys"]) == {"alice": "a" * 20, "bob": "b" * 20}
+    assert values["s-hugging-face-token"] == "hf_token"
+
+
+def test_the_role_reads_these_secrets_and_no_other() -> None:
+    policy = secrets(hugging_face_token=pulumi.Output.secret("t")).one("RolePolicy")
+    assert policy["role"] == "hosts"
+    (statement,) = json.loads(policy["policy"])["Statement"]
+    assert statement["Action"] == ["secretsmanager:GetSecretValue"]
+    assert [arn.split("/")[-1] for arn in statement["Resource"]] == ["s-api-keys", "s-hugging-face-token"]
+
+
+def test_recovery_by_setting() -> None:
+    assert secrets().one("Secret")["recoveryWindowInDays"] == 30
+    assert secrets(recovery_window_days=0).one("Secret")["recoveryWindowInDays"] == 0
+
+
+def test_the_host_role_starts_with_session_manager_only() -> None:
+    found = declared(lambda: HostRole("h"))
+    assert found.counts() == {
+        "tandem:index:HostRole": 1,
+        "aws:iam/role:Role": 1,
+        "aws:iam/rolePolicyAttachment:RolePolicyAttachment": 1,
+        "aws:iam/instanceProfile:InstanceProfile": 1,
+    }
+    assert found.one("RolePolicyAttachment")["policyArn"] == "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
+    (trust,) = json.loads(found.one("Role")["assumeRolePolicy"])["Statement"]
+    assert trust["Principal"] == {"Service": "ec2.amazonaws.com"}

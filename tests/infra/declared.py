@@ -1,0 +1,110 @@
+"""Runs a part of the program under Pulumi's mocks and tells what it declared."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+from pulumi.runtime import mocks
+from pulumi.runtime.rpc import _special_secret_sig, _special_sig_key
+
+ACCOUNT = "123456789012"
+ENGINE_TYPES = ("pulumi:pulumi:Stack", "pulumi:providers:")
+
+
+@dataclass(frozen=True)
+class Resource:
+    """One declared resource: its type token, logical name and inputs."""
+
+    type: str
+    name: str
+    inputs: dict[str, Any]
+
+
+class Recorder(mocks.Mocks):
+    """Answers like a provider that succeeds: an id, an ARN and a name for everything."""
+
+    def __init__(self) -> None:
+        self.resources: list[Resource] = []
+
+    def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
+        self.resources.append(Resource(args.typ, args.name, dict(args.inputs)))
+        state = dict(args.inputs)
+        kind = args.typ.split(":")[-1]
+        state.setdefault("name", args.name)
+        state.setdefault("arn", f"arn:aws:mock:us-east-1:{ACCOUNT}:{kind}/{args.name}")
+        state.update(ANSWERS.get(args.typ, {}))
+        return f"{args.name}-{kind}-id", state
+
+    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
+        raise AssertionError(f"the program calls nothing while it is planned, but called {args.token}")
+
+
+ANSWERS = {
+    "aws:lb/loadBalancer:LoadBalancer": {"dnsName": "dev-1.us-east-1.elb.amazonaws.com", "zoneId": "Z35SXDOTRQ7X7K"},
+    "aws:ec2/launchTemplate:LaunchTemplate": {"latestVersion": 7},
+    "aws:acm/certificate:Certificate": {
+        "domainValidationOptions": [
+            {"resourceRecordName": "_a.x.", "resourceRecordType": "CNAME", "resourceRecordValue": "_b.aws."}
+        ]
+    },
+    "random:index/randomPassword:RandomPassword": {"result": "generated-" + "k" * 30},
+    "tls:index/privateKey:PrivateKey": {"privateKeyPem": "-----BEGIN PRIVATE KEY----- test"},
+    "tls:index/selfSignedCert:SelfSignedCert": {"certPem": "-----BEGIN CERTIFICATE----- test"},
+    "time:index/static:Static": {"rfc3339": "2026-11-20T12:00:00Z"},
+}
+
+
+def secret(value: Any) -> Any:
+    """What is inside an input that must be marked as secret."""
+    assert isinstance(value, dict), "not marked as secret"
+    assert value[_special_sig_key] == _special_secret_sig
+    return value["value"]
+
+
+class Declared:
+    """What was declared, for exact assertions."""
+
+    def __init__(self, resources: list[Resource], urns: Iterable[str], returned: Any) -> None:
+        self.resources = [r for r in resources if not r.type.startswith(ENGINE_TYPES)]
+        self.returned = returned
+        self._types = [urn.split("::")[2].split("$") for urn in urns]
+
+    def parents(self) -> set[tuple[str, str]]:
+        """(parent's type, own type) of every resource that has a parent other than the stack."""
+        return {(types[-2], types[-1]) for types in self._types if types[:-1] not in ([], ["pulumi:pulumi:Stack"])}
+
+    def counts(self) -> dict[str, int]:
+        """Type token to number of resources, components too."""
+        return dict(Counter(resource.type for resource in self.resources))
+
+    def of(self, type_name: str) -> dict[str, dict[str, Any]]:
+        """Logical name to inputs, for the type whose token ends in type_name."""
+        return {
+            r.name: r.inputs
+            for r in self.resources
+            if r.type.endswith((f":{type_name}", f"/{type_name}")) and not r.type.startswith("tandem:")
+        }
+
+    def one(self, type_name: str) -> dict[str, Any]:
+        """Inputs of the only resource of a type."""
+        found = self.of(type_name)
+        assert len(found) == 1, f"{len(found)} of {type_name}: {sorted(found)}"
+        return next(iter(found.values()))
+
+
+def declared(program: Callable[[], Any], stack: str = "dev") -> Declared:
+    """Runs a program to its end, outputs resolved, and returns what it declared."""
+    recorder = Recorder()
+    monitor = mocks.MockMonitor(recorder)
+    pulumi.runtime.set_mocks(recorder, project="tandem", stack=stack, preview=False, monitor=monitor)
+    returned: list[Any] = []
+
+    def run() -> None:
+        returned.append(program())
+
+    pulumi.runtime.test(run)()
+    return Declared(recorder.resources, monitor.resources, returned[0])
