@@ -184,7 +184,7 @@ def _resolve(location: list[str]) -> tuple[list[str], type[BaseModel], FieldInfo
     path: list[str] = []
     field: FieldInfo | None = None
     for part in location:
-        inner = _section_of(field) if field is not None else Settings
+        inner = section_of(field) if field is not None else Settings
         if inner is None:
             # Below a leaf: an entry of a list or a mapping is the user's word, a branch of a union is pydantic's.
             if part not in ("function-before", "none"):
@@ -196,7 +196,8 @@ def _resolve(location: list[str]) -> tuple[list[str], type[BaseModel], FieldInfo
     return path, section, field
 
 
-def _section_of(field: FieldInfo) -> type[BaseModel] | None:
+def section_of(field: FieldInfo) -> type[Section] | None:
+    """The section that a field holds, None for a plain value."""
     for candidate in (field.annotation, *typing.get_args(field.annotation)):
         if isinstance(candidate, type) and issubclass(candidate, Section):
             return candidate

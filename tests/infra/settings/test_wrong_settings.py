@@ -47,11 +47,13 @@ WRONG = [
     Wrong({"network": {"interfaceEndpoints": ["s3"]}}, "network.interfaceEndpoints.0", "s3", "secretsmanager", SET),
     Wrong({"network": {"flowLogRetentionDays": 91}}, "network.flowLogRetentionDays", 91, "60, 90, 120", SET),
     Wrong({"modelCache": {"provisionedMibps": 0}}, "modelCache.provisionedMibps", 0, "1 to 3414", SET),
+    Wrong({"modelCache": {"infrequentAccessAfterDays": 2}}, "modelCache.infrequentAccessAfterDays", 2, "1, 7, 14", SET),
     Wrong(
-        {"modelCache": {"infrequentAccessAfterDays": 2}}, "modelCache.infrequentAccessAfterDays", 2, "1, 7, 14", SET
+        {"loadBalancer": {"domainName": "LLM.example.com"}}, "loadBalancer.domainName", "LLM.example.com", "lower", SET
     ),
-    Wrong({"loadBalancer": {"domainName": "LLM.example.com"}}, "loadBalancer.domainName", "LLM.example.com", "lower", SET),
-    Wrong({"loadBalancer": {"domainName": "localhost"}}, "loadBalancer.domainName", "localhost", "llm.example.com", SET),
+    Wrong(
+        {"loadBalancer": {"domainName": "localhost"}}, "loadBalancer.domainName", "localhost", "llm.example.com", SET
+    ),
     Wrong({"loadBalancer": {"hostedZoneId": "example.com"}}, "loadBalancer.hostedZoneId", "example.com", "Z012", SET),
     Wrong({"loadBalancer": {"certificateArn": "mine"}}, "loadBalancer.certificateArn", "mine", "ARN of an ACM", SET),
     Wrong({"loadBalancer": {"clientCidrs": ["everyone"]}}, "loadBalancer.clientCidrs.0", "everyone", "0.0.0.0/0", SET),
@@ -68,10 +70,20 @@ WRONG = [
     Wrong({"fleet": {"launchTimeoutSeconds": 60}}, "fleet.launchTimeoutSeconds", 60, "600 to 7200", SET),
     Wrong({"fleet": {"rootVolumeGib": 8}}, "fleet.rootVolumeGib", 8, "100 to 16384", SET),
     Wrong({"fleet": {"machineImageId": "ubuntu"}}, "fleet.machineImageId", "ubuntu", "17 hex digits", SET),
-    Wrong({"fleet": {"capacityBlock": {"zone": "us-east-1a", "reservationId": KEY}}}, "fleet.capacityBlock.endsAt",
-          None, "moment with its time zone", SET + "fleet.capacityBlock.endsAt'"),  # fmt: skip
-    Wrong({"fleet": {"capacityBlock": block(reservationId="cr-1")}}, "fleet.capacityBlock.reservationId", "cr-1",
-          "capacity reservation", SET),  # fmt: skip
+    Wrong(
+        {"fleet": {"capacityBlock": {"zone": "us-east-1a", "reservationId": KEY}}},
+        "fleet.capacityBlock.endsAt",
+        None,
+        "moment with its time zone",
+        SET + "fleet.capacityBlock.endsAt'",
+    ),
+    Wrong(
+        {"fleet": {"capacityBlock": block(reservationId="cr-1")}},
+        "fleet.capacityBlock.reservationId",
+        "cr-1",
+        "capacity reservation",
+        SET,
+    ),
     Wrong({"inference": {"model": "llama"}}, "inference.model", "llama", "organisation/name", SET),
     Wrong({"inference": {"servedModelName": "a b"}}, "inference.servedModelName", "a b", "letters, digits", SET),
     Wrong({"inference": {"quantization": "bitsandbytes"}}, "inference.quantization", "bitsandbytes", "fp8, awq", SET),
@@ -86,41 +98,96 @@ WRONG = [
     Wrong({"timeouts": {"deregistrationDelaySeconds": 3601}}, "timeouts.deregistrationDelaySeconds", 3601, "3600", SET),
     Wrong({"costGuard": {"expiresAfter": "4 hours"}}, "costGuard.expiresAfter", "4 hours", "90m, 4h or 3d", SET),
     Wrong({"costGuard": {"expiresAfter": "1m"}}, "costGuard.expiresAfter", "1m", "from 10m to 90d", SET),
-    Wrong({"costGuard": {"expiresAt": "2026-12-24T18:00:00"}}, "costGuard.expiresAt", "2026-12-24T18:00:00",
-          "with its time zone", SET),  # fmt: skip
+    Wrong(
+        {"costGuard": {"expiresAt": "2026-12-24T18:00:00"}},
+        "costGuard.expiresAt",
+        "2026-12-24T18:00:00",
+        "with its time zone",
+        SET,
+    ),
     Wrong({"costGuard": {"maxUsd": 0}}, "costGuard.maxUsd", 0, "above 0", SET),
     Wrong({"costGuard": {"alertEmails": ["oncall"]}}, "costGuard.alertEmails.0", "oncall", "an e-mail address", SET),
     Wrong({"costGuard": {"businessHours": {"start": "8am"}}}, "costGuard.businessHours.start", "8am", "HH:MM", SET),
-    Wrong({"costGuard": {"businessHours": {"timeZone": "Berlin"}}}, "costGuard.businessHours.timeZone", "Berlin",
-          "Europe/Berlin", SET),  # fmt: skip
-    Wrong({"costGuard": {"businessHours": {"days": "weekdays"}}}, "costGuard.businessHours.days", "weekdays",
-          "MON-FRI", SET),  # fmt: skip
+    Wrong(
+        {"costGuard": {"businessHours": {"timeZone": "Berlin"}}},
+        "costGuard.businessHours.timeZone",
+        "Berlin",
+        "Europe/Berlin",
+        SET,
+    ),
+    Wrong(
+        {"costGuard": {"businessHours": {"days": "weekdays"}}},
+        "costGuard.businessHours.days",
+        "weekdays",
+        "MON-FRI",
+        SET,
+    ),
     # A key that does not exist, or a group that is not one
     Wrong({"flet": {}}, "flet", "{}", "fleet, inference", "did you mean fleet?"),
     Wrong({"fleet": {"instanceType": "g6"}}, "fleet.instanceType", "g6", "instanceTypes, hosts", "instanceTypes?"),
-    Wrong({"inference": {"tensorParallelSize": 4}}, "inference.tensorParallelSize", 4, "model, servedModelName",
-          "pulumi config rm --path 'tandem:inference.tensorParallelSize'"),  # fmt: skip
+    Wrong(
+        {"inference": {"tensorParallelSize": 4}},
+        "inference.tensorParallelSize",
+        4,
+        "model, servedModelName",
+        "pulumi config rm --path 'tandem:inference.tensorParallelSize'",
+    ),
     Wrong({"fleet": "g6.12xlarge"}, "fleet", "g6.12xlarge", "a mapping", SET + "fleet.NAME'"),
     # Settings that do not go together
     Wrong({"timeouts": {"clientSeconds": 310}}, "timeouts.loadBalancerIdleSeconds", 310, "more than 310", "to 320"),
     Wrong({"timeouts": {"edgeKeepaliveSeconds": 300}}, "timeouts.edgeKeepaliveSeconds", 300, "more than 310", "320"),
     Wrong({"timeouts": {"serverKeepaliveSeconds": 5}}, "timeouts.serverKeepaliveSeconds", 5, "more than 320", "330"),
     Wrong({"timeouts": {"clientSeconds": 200}}, "timeouts.clientSeconds", 200, "300 to 3600", "set it to 300"),
-    Wrong({"timeouts": {"deregistrationDelaySeconds": 120}}, "timeouts.deregistrationDelaySeconds", 120,
-          "300 to 3600 s", "set it to 300"),  # fmt: skip
-    Wrong({"timeouts": {"terminationGraceSeconds": 200}}, "timeouts.terminationGraceSeconds", 200, "300 to 7140 s",
-          "set it to 360"),  # fmt: skip
-    Wrong({"timeouts": {"terminationGraceSeconds": 7200}}, "timeouts.terminationGraceSeconds", 7200, "to 7140 s",
-          "7140 or less"),  # fmt: skip
+    Wrong(
+        {"timeouts": {"deregistrationDelaySeconds": 120}},
+        "timeouts.deregistrationDelaySeconds",
+        120,
+        "300 to 3600 s",
+        "set it to 300",
+    ),
+    Wrong(
+        {"timeouts": {"terminationGraceSeconds": 200}},
+        "timeouts.terminationGraceSeconds",
+        200,
+        "300 to 7140 s",
+        "set it to 360",
+    ),
+    Wrong(
+        {"timeouts": {"terminationGraceSeconds": 7200}},
+        "timeouts.terminationGraceSeconds",
+        7200,
+        "to 7140 s",
+        "7140 or less",
+    ),
     Wrong({"network": {"zones": ["us-east-1a"]}}, "network.zones", ["us-east-1a"], "two to four", "second zone"),
-    Wrong({"network": {"zones": ["us-east-1a", "us-east-1a"]}}, "network.zones", ["us-east-1a", "us-east-1a"],
-          "different zones", "remove the repeated"),  # fmt: skip
-    Wrong({"network": {"zones": ["us-east-1a", "eu-west-1a"]}}, "network.zones", "eu-west-1a", "us-east-1a",
-          "change tandem:region"),  # fmt: skip
-    Wrong({"loadBalancer": {"domainName": "llm.example.com"}}, "loadBalancer.domainName", "llm.example.com",
-          "hostedZoneId", "list-hosted-zones"),  # fmt: skip
-    Wrong({"loadBalancer": {"hostedZoneId": "Z0123456789"}}, "loadBalancer.hostedZoneId", "Z0123456789",
-          "with loadBalancer.domainName", "set loadBalancer.domainName"),  # fmt: skip
+    Wrong(
+        {"network": {"zones": ["us-east-1a", "us-east-1a"]}},
+        "network.zones",
+        ["us-east-1a", "us-east-1a"],
+        "different zones",
+        "remove the repeated",
+    ),
+    Wrong(
+        {"network": {"zones": ["us-east-1a", "eu-west-1a"]}},
+        "network.zones",
+        "eu-west-1a",
+        "us-east-1a",
+        "change tandem:region",
+    ),
+    Wrong(
+        {"loadBalancer": {"domainName": "llm.example.com"}},
+        "loadBalancer.domainName",
+        "llm.example.com",
+        "hostedZoneId",
+        "list-hosted-zones",
+    ),
+    Wrong(
+        {"loadBalancer": {"hostedZoneId": "Z0123456789"}},
+        "loadBalancer.hostedZoneId",
+        "Z0123456789",
+        "with loadBalancer.domainName",
+        "set loadBalancer.domainName",
+    ),
     Wrong(
         {
             "loadBalancer": {
@@ -133,33 +200,83 @@ WRONG = [
         "a certificate in us-east-1",
         "import the certificate in us-east-1",
     ),
-    Wrong({"loadBalancer": {"paths": ["/v1/models", "/v1/models"]}}, "loadBalancer.paths", "/v1/models", "each once",
-          "remove one"),  # fmt: skip
-    Wrong({"fleet": {"instanceTypes": ["g6.12xlage"]}}, "fleet.instanceTypes", "g6.12xlage", "p5en.48xlarge",
-          "use g6.12xlarge"),  # fmt: skip
+    Wrong(
+        {"loadBalancer": {"paths": ["/v1/models", "/v1/models"]}},
+        "loadBalancer.paths",
+        "/v1/models",
+        "each once",
+        "remove one",
+    ),
+    Wrong(
+        {"fleet": {"instanceTypes": ["g6.12xlage"]}},
+        "fleet.instanceTypes",
+        "g6.12xlage",
+        "p5en.48xlarge",
+        "use g6.12xlarge",
+    ),
     Wrong({"fleet": {"hosts": 3, "maxHosts": 2}}, "fleet.maxHosts", 2, "3 to 120", "set it to 3"),
     Wrong({"fleet": {"hosts": 0, "spareHosts": 1}}, "fleet.spareHosts", 1, "0 while fleet.hosts is 0", "fleet.hosts"),
     Wrong({"fleet": {"onDemandBase": 2}}, "fleet.onDemandBase", 2, "0 to 1", "raise fleet.maxHosts"),
-    Wrong({"fleet": {"capacityBlock": block(), "onDemandPercentage": 50}}, "fleet.capacityBlock", KEY,
-          "onDemandPercentage 100", "or the Capacity Block"),  # fmt: skip
-    Wrong({"fleet": {"capacityBlock": block(), "instanceTypes": ["p5.48xlarge", "p5en.48xlarge"]}},
-          "fleet.instanceTypes", ["p5.48xlarge", "p5en.48xlarge"], "one type", "keep only"),  # fmt: skip
-    Wrong({"fleet": {"capacityBlock": block(zone="us-east-1f")}}, "fleet.capacityBlock.zone", "us-east-1f",
-          "us-east-1a, us-east-1b", "add us-east-1f"),  # fmt: skip
+    Wrong(
+        {"fleet": {"capacityBlock": block(), "onDemandPercentage": 50}},
+        "fleet.capacityBlock",
+        KEY,
+        "onDemandPercentage 100",
+        "or the Capacity Block",
+    ),
+    Wrong(
+        {"fleet": {"capacityBlock": block(), "instanceTypes": ["p5.48xlarge", "p5en.48xlarge"]}},
+        "fleet.instanceTypes",
+        ["p5.48xlarge", "p5en.48xlarge"],
+        "one type",
+        "keep only",
+    ),
+    Wrong(
+        {"fleet": {"capacityBlock": block(zone="us-east-1f")}},
+        "fleet.capacityBlock.zone",
+        "us-east-1f",
+        "us-east-1a, us-east-1b",
+        "add us-east-1f",
+    ),
     Wrong({"inference": {"weights": "s3"}}, "inference.weightsS3Uri", None, "s3://", "set both"),
-    Wrong({"inference": {"weightsS3Uri": "s3://weights/qwen"}}, "inference.weightsS3Uri", "s3://weights/qwen",
-          "together with inference.weights: s3", "set both"),  # fmt: skip
-    Wrong({"inference": {"maxNumSeqs": 1024, "maxNumBatchedTokens": 512}}, "inference.maxNumBatchedTokens", 512,
-          "1024 to 131072", "set it to 2048"),  # fmt: skip
-    Wrong({"costGuard": {"expiresAfter": "4h", "expiresAt": "2026-12-24T18:00:00Z"}}, "costGuard.expiresAt",
-          "2026-12-24T18:00:00Z", "one of", "remove one"),  # fmt: skip
-    Wrong({"costGuard": {"expiresAt": "2025-12-24T18:00:00Z"}}, "costGuard.expiresAt", "2025-12-24T18:00:00Z",
-          "a moment to come", "correct the year"),  # fmt: skip
+    Wrong(
+        {"inference": {"weightsS3Uri": "s3://weights/qwen"}},
+        "inference.weightsS3Uri",
+        "s3://weights/qwen",
+        "together with inference.weights: s3",
+        "set both",
+    ),
+    Wrong(
+        {"inference": {"maxNumSeqs": 1024, "maxNumBatchedTokens": 512}},
+        "inference.maxNumBatchedTokens",
+        512,
+        "1024 to 131072",
+        "set it to 2048",
+    ),
+    Wrong(
+        {"costGuard": {"expiresAfter": "4h", "expiresAt": "2026-12-24T18:00:00Z"}},
+        "costGuard.expiresAt",
+        "2026-12-24T18:00:00Z",
+        "one of",
+        "remove one",
+    ),
+    Wrong(
+        {"costGuard": {"expiresAt": "2025-12-24T18:00:00Z"}},
+        "costGuard.expiresAt",
+        "2025-12-24T18:00:00Z",
+        "a moment to come",
+        "correct the year",
+    ),
     Wrong({"costGuard": {"maxUsd": 1}}, "costGuard.maxUsd", 1.0, "from $2.38", "raise it"),
     Wrong({"costGuard": {"monthlyBudgetUsd": 100}}, "costGuard.monthlyBudgetUsd", 100.0, "alertEmails", "alertEmails"),
-    Wrong({"costGuard": {"businessHours": {"start": "20:00", "stop": "08:00"}}}, "costGuard.businessHours.stop",
-          "08:00", "after 20:00", "swap them"),  # fmt: skip
-]  # fmt: skip
+    Wrong(
+        {"costGuard": {"businessHours": {"start": "20:00", "stop": "08:00"}}},
+        "costGuard.businessHours.stop",
+        "08:00",
+        "after 20:00",
+        "swap them",
+    ),
+]
 
 
 def refused(settings: dict[str, Any], secret_keys: tuple[str, ...] = ()) -> UserError:

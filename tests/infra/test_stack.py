@@ -1,0 +1,144 @@
+"""The composition: the two shipped stacks, type by type, and what no stack may hold."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra import pins, stack
+from infra.errors import UserError
+from infra.settings import Settings, load_stack_file
+from tests.infra.declared import Declared, declared
+
+ROOT = Path(__file__).parents[2]
+TOKEN = "hf_" + "t" * 30
+KEY = "alice-" + "k" * 30
+
+
+def settings_of(name: str, **changes: Any) -> Settings:
+    return load_stack_file(ROOT / f"Pulumi.{name}.yaml").model_copy(update=changes)
+
+
+COMMON = {
+    "AccessPoint": 1,
+    "Bucket": 1,
+    "BucketLifecycleConfiguration": 1,
+    "BucketPolicy": 1,
+    "BucketPublicAccessBlock": 1,
+    "BucketServerSideEncryptionConfiguration": 1,
+    "Certificate": 1,
+    "DefaultSecurityGroup": 1,
+    "FileSystem": 1,
+    "FileSystemPolicy": 1,
+    "Group": 1,
+    "InstanceProfile": 1,
+    "InternetGateway": 1,
+    "LaunchTemplate": 1,
+    "LifecycleHook": 2,
+    "Listener": 2,
+    "ListenerRule": 1,
+    "LoadBalancer": 1,
+    "Role": 2,
+    "RolePolicy": 3,
+    "RolePolicyAttachment": 1,
+    "Secret": 1,
+    "SecretVersion": 1,
+    "SecurityGroup": 3,
+    "SecurityGroupEgressRule": 4,
+    "SecurityGroupIngressRule": 4,
+    "TargetGroup": 1,
+    "Topic": 1,
+    "Vpc": 1,
+    "VpcEndpoint": 1,
+    "WebAcl": 1,
+    "WebAclAssociation": 1,
+}
+DEV = COMMON | {
+    "LogGroup": 1,
+    "MountTarget": 2,
+    "Route": 1,
+    "RouteTable": 1,
+    "RouteTableAssociation": 2,
+    "Schedule": 2,
+    "ScheduleGroup": 1,
+    "Subnet": 2,
+}
+PROD = COMMON | {
+    "Budget": 1,
+    "Eip": 3,
+    "FlowLog": 1,
+    "LogGroup": 2,
+    "MountTarget": 3,
+    "NatGateway": 3,
+    "Route": 4,
+    "RouteTable": 4,
+    "RouteTableAssociation": 6,
+    "Subnet": 6,
+    "TopicPolicy": 1,
+    "TopicSubscription": 1,
+}
+
+
+@functools.cache
+def built(name: str) -> Declared:
+    settings = settings_of(name, require_pins=False)
+    return declared(lambda: stack.build(settings, pins.load(), name), stack=name)
+
+
+def counts(name: str) -> dict[str, int]:
+    return {token.split(":")[-1]: number for token, number in built(name).counts().items() if token.startswith("aws:")}
+
+
+def test_the_dev_stack_resource_by_resource() -> None:
+    assert counts("dev") == DEV
+
+
+def test_the_prod_stack_resource_by_resource() -> None:
+    assert counts("prod") == PROD
+
+
+@pytest.mark.parametrize("name", ["dev", "prod"])
+def test_user_data_has_room_to_spare(name: str) -> None:
+    user_data = base64.b64decode(built(name).one("LaunchTemplate")["userData"])
+    assert gzip.decompress(user_data).startswith(b"#cloud-config")
+    assert len(user_data) < 12 * 1024
+
+
+def test_access_logs_outlive_the_stack_unless_it_is_ephemeral() -> None:
+    assert built("dev").one("Bucket")["forceDestroy"] is True
+    assert built("prod").one("Bucket")["forceDestroy"] is False
+
+
+def test_no_secret_reaches_a_host_or_an_output() -> None:
+    settings = Settings.model_validate(
+        {"region": "us-east-1", "hugging_face_token": TOKEN, "api_keys": {"alice": KEY}}
+    )
+    found = declared(lambda: stack.build(settings, pins.load(), "dev"))
+    user_data = gzip.decompress(base64.b64decode(found.one("LaunchTemplate")["userData"])).decode()
+    elsewhere = [resource for resource in found.resources if not resource.type.endswith(":SecretVersion")]
+    for value in (TOKEN, KEY):
+        assert value not in user_data
+        assert value not in json.dumps([resource.inputs for resource in elsewhere], default=str)
+    assert TOKEN in json.dumps(list(found.of("SecretVersion").values()))
+
+
+def test_an_empty_pin_stops_a_stack_that_demands_pins() -> None:
+    with pytest.raises(UserError, match=r"vllm\.digest: this pin is empty"):
+        stack.check(settings_of("prod"), pins.load(), "prod")
+
+
+@pytest.mark.parametrize("name", ["x", "Prod", "a" * 25, "9lives", "a_b", "dev-"])
+def test_a_stack_name_that_aws_would_cut_is_refused(name: str) -> None:
+    with pytest.raises(UserError, match="stack: this name does not fit"):
+        stack.check(settings_of("dev"), pins.load(), name)
+
+
+def test_the_users_tags_cannot_hide_the_stacks() -> None:
+    settings = settings_of("dev", tags={"team": "ml"})
+    assert stack.stack_tags(settings, "dev") == {"team": "ml", "tandem:project": "tandem", "tandem:stack": "dev"}
