@@ -161,8 +161,7 @@ def model_revision(model: str, http: Http) -> Found:
     response = http.get(url, key=model, headers={"Authorization": f"Bearer {token}"} if token else {})
     if response.status_code == 200:
         return Found(str(_json(response, model).get("sha", "")), url)
-    gated = response.headers.get("X-Error-Code") == "GatedRepo" or response.status_code == 403
-    if gated:
+    if response.headers.get("X-Error-Code") == "GatedRepo":
         raise _refused(
             model,
             "the model is gated, and this token may not read it" if token else "the model is gated",
