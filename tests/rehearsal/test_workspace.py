@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from infra.errors import UserError
+from rehearsal.engine import Engine
+from rehearsal.operations import Step
+from rehearsal.plugin import attach
+from rehearsal.workspace import Workspace, open_workspace
+from tests.rehearsal.toy import ToyProvider, write_project
+
+pytestmark = pytest.mark.engine
+
+Opener = Callable[[str], tuple[Workspace, ToyProvider]]
+
+
+@pytest.fixture
+def opened(pulumi_engine: Engine, tmp_path: Path) -> Iterator[Opener]:
+    """Opens a workspace on a program, with a toy provider attached."""
+    with ExitStack() as stack:
+
+        def start(program: str) -> tuple[Workspace, ToyProvider]:
+            provider = ToyProvider()
+            providers = stack.enter_context(attach(provider))
+            project = write_project(tmp_path / "project", program)
+            workspace = stack.enter_context(open_workspace("dev", pulumi_engine, providers, {}, project))
+            return workspace, provider
+
+        yield start
+
+
+def test_a_stack_comes_up_stays_and_goes(opened: Opener) -> None:
+    workspace, provider = opened("""
+        first = Thing("first", size=1)
+        Thing("second", opts=pulumi.ResourceOptions(depends_on=[first]))
+        pulumi.export("id", first.id)
+        print("from the program")
+    """)
+
+    preview = workspace.preview()
+    assert preview.changes() == Counter(create=3)
+    assert provider.things == {}
+
+    up = workspace.up()
+    assert up.succeeded
+    assert up.changes() == Counter(create=3)
+    assert [step.name for step in up.steps] == ["first", "second", "toy-dev"]
+    assert up.messages == ["from the program"]
+    assert workspace.outputs() == {"id": "first-1"}
+    assert provider.things == {"first-1": {"size": 1.0}, "second-2": {}}
+
+    again = workspace.up()
+    assert again.changes() == Counter(same=3)
+    assert again.changing() == []
+
+    destroy = workspace.destroy()
+    assert destroy.changes() == Counter(delete=3)
+    assert provider.things == {}
+
+
+def test_a_change_names_the_properties(opened: Opener) -> None:
+    workspace, _ = opened('Thing("thing", size=config.get_int("size"))')
+    workspace.pulumi("config", "set", "size", "1")
+    workspace.up()
+    workspace.pulumi("config", "set", "size", "2")
+    assert workspace.up().changing() == [
+        Step("update", "toy:index:Thing", "urn:pulumi:dev::toy::toy:index:Thing::thing", ("size",))
+    ]
+
+
+def test_a_program_that_has_said_what_is_wrong_is_not_explained_again(opened: Opener) -> None:
+    workspace, _ = opened("""
+        import sys
+        pulumi.log.error("size: too large")
+        sys.exit(32)
+    """)
+    up = workspace.up()
+    assert not up.succeeded
+    assert up.messages == ["error: size: too large"]
+
+
+def test_a_program_that_breaks_shows_its_traceback(opened: Opener) -> None:
+    workspace, _ = opened("1 / 0")
+    up = workspace.up()
+    assert not up.succeeded
+    assert "ZeroDivisionError: division by zero" in up.messages[0]
+
+
+def test_a_refused_resource_fails_the_operation(opened: Opener) -> None:
+    workspace, _ = opened('Thing("thing", fails=True)')
+    up = workspace.up()
+    assert not up.succeeded
+    assert [step.name for step in up.failed] == ["thing"]
+    assert any("ValueError: thing is meant to fail" in message for message in up.messages)
+
+
+def test_secrets_are_masked_and_encrypted(opened: Opener) -> None:
+    workspace, provider = opened("""
+        thing = Thing("thing", token=config.require_secret("token"))
+        pulumi.export("token", config.require_secret("token"))
+    """)
+    workspace.set_secrets({"token": "hf_made_up"})
+    workspace.up()
+    assert provider.things == {"thing-1": {"token": "hf_made_up"}}
+    assert workspace.outputs() == {"token": "[secret]"}
+    assert "hf_made_up" not in "".join(workspace.state_files().values())
+    assert "hf_made_up" not in workspace.stack_file.read_text()
+
+
+def test_an_exception_kills_the_engine_in_the_middle(opened: Opener) -> None:
+    workspace, provider = opened("""
+        last = None
+        for index in range(20):
+            last = Thing(f"thing-{index}", opts=pulumi.ResourceOptions(depends_on=[last] if last else []))
+    """)
+
+    def stop(step: Step) -> None:
+        if step.name == "thing-3":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        workspace.up(stop)
+    assert 4 <= len(provider.things) < 20
+    locks = [name for name in workspace.state_files() if "/locks/" in name and name.endswith(".json")]
+    assert len(locks) == 1, "a killed engine leaves its lock"
+
+
+def test_the_users_project_is_not_written_to(opened: Opener, tmp_path: Path) -> None:
+    workspace, _ = opened('Thing("thing")')
+    workspace.set_secrets({"token": "x"})
+    workspace.up()
+    project = tmp_path / "project"
+    files = sorted(str(path.relative_to(project)) for path in project.rglob("*") if path.is_file())
+    assert files == ["Pulumi.dev.yaml", "Pulumi.yaml", "infra/__main__.py"]
+    assert (project / "Pulumi.dev.yaml").read_text() == "config: {}\n"
+
+
+def test_an_unknown_stack_is_refused_with_those_that_exist(pulumi_engine: Engine, tmp_path: Path) -> None:
+    project = write_project(tmp_path, "")
+    with pytest.raises(UserError) as caught, open_workspace("staging", pulumi_engine, "", {}, project):
+        pass
+    problem = caught.value.problems[0]
+    assert (problem.key, problem.value, problem.allowed) == ("Pulumi.staging.yaml", "staging", "dev")
