@@ -1,0 +1,67 @@
+"""What the documents say is what is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from infra import costs
+from infra.catalog import prices
+from infra.catalog.instances import INSTANCE_TYPES
+from infra.settings.schema import Settings
+from infra.settings.table import replaced, rows
+
+ROOT = Path(__file__).parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def test_the_table_of_settings_is_current() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert replaced(text) == text, "run `make docs`"
+
+
+def test_every_setting_is_documented() -> None:
+    undocumented = [key for key, _, _, what in rows() if len(what) < 10]
+    assert undocumented == []
+
+
+def test_a_document_without_marks_is_not_rewritten() -> None:
+    with pytest.raises(ValueError, match="no <!-- settings"):
+        replaced("# nothing here")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_links_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\((?!https?://|#)([^)#]+)", document.read_text())
+    assert [link for link in links if not (document.parent / link).exists()] == []
+
+
+def test_the_chain_of_timeouts_in_the_architecture_is_the_default() -> None:
+    timeouts = Settings(region="us-east-1").timeouts
+    text = (ROOT / "docs/architecture.md").read_text()
+    assert (
+        f"client {timeouts.client_seconds} < load balancer idle {timeouts.load_balancer_idle_seconds} < "
+        f"edge keep-alive {timeouts.edge_keepalive_seconds} < server keep-alive {timeouts.server_keepalive_seconds}"
+    ) in text
+    assert (
+        f"longest answer {timeouts.longest_generation_seconds} <= deregistration delay "
+        f"{timeouts.deregistration_delay_seconds} <= termination grace {timeouts.termination_grace_seconds}"
+    ) in text
+
+
+@pytest.mark.parametrize("egress", ["natPerZone", "singleNat"])
+def test_the_price_of_the_way_out_is_the_catalogs(egress: str) -> None:
+    settings = Settings.model_validate({"region": "us-east-1", "network": {"egress": egress}})
+    (nat,) = [item for item in costs.fixed_costs(settings) if item.name.startswith("NAT")]
+    first_start = 60 * prices.NAT_GATEWAY_PER_GB
+    month = nat.usd_per_hour * prices.HOURS_PER_MONTH
+    row = f"| `{egress}` | ${nat.usd_per_hour:.3f} | ${first_start:.2f} | ${month:.2f} |"
+    assert row in (ROOT / "docs/decisions/way-out.md").read_text()
+
+
+def test_the_quota_in_the_readme_is_that_of_the_test_stack() -> None:
+    assert f"{INSTANCE_TYPES['g6.12xlarge'].vcpus} vCPUs of spot" in re.sub(
+        r"\s+", " ", (ROOT / "README.md").read_text()
+    )
