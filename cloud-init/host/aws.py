@@ -5,7 +5,6 @@ No SDK: the host must reach Auto Scaling while the package mirror is down, and c
 
 import functools
 import json
-import os
 import re
 import urllib.error
 import urllib.parse
@@ -13,20 +12,20 @@ import urllib.request
 
 from host import CONFIG, sh
 
-METADATA = os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", "http://169.254.169.254") + "/latest/"
+METADATA = "http://169.254.169.254/latest/"
 
 
-def _get(path, method="GET", **headers):
-    request = urllib.request.Request(METADATA + path, headers=headers, method=method)
-    with urllib.request.urlopen(request, timeout=5) as answer:
+def _metadata(method, path, header, value):
+    headers = {f"X-aws-ec2-metadata-token{header}": value}
+    request = urllib.request.Request(METADATA + path, None, headers, method=method)  # noqa: S310  always http
+    with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
         return answer.read().decode()
 
 
 def metadata(path):
     """An item of instance metadata; None when there is none (no spot notice)."""
-    token = _get("api/token", "PUT", **{"X-aws-ec2-metadata-token-ttl-seconds": "60"})
     try:
-        return _get(path, **{"X-aws-ec2-metadata-token": token})
+        return _metadata("GET", path, "", _metadata("PUT", "api/token", "-ttl-seconds", "60"))
     except urllib.error.HTTPError as error:
         if error.code != 404:
             raise
@@ -82,8 +81,8 @@ def _hook():
 
 def complete(result):
     """Ends the hook that holds this host, with CONTINUE or ABANDON; None where none does."""
-    if hook := _hook():
-        return autoscaling("CompleteLifecycleAction", LifecycleActionResult=result, **hook)
+    hook = _hook()
+    return hook and autoscaling("CompleteLifecycleAction", LifecycleActionResult=result, **hook)
 
 
 def heartbeat():
@@ -98,6 +97,6 @@ def report_unhealthy():
 
 
 def target(action):
-    """RegisterTargets, DeregisterTargets or DescribeTargetHealth of this host; the last tells `draining` or `unused`."""
+    """RegisterTargets, DeregisterTargets or DescribeTargetHealth of this host; the last tells its state."""
     parameters = {"TargetGroupArn": CONFIG["target_group_arn"], "Targets.member.1.Id": identity()["instanceId"]}
     return _tag("State", query("elasticloadbalancing", "2015-12-01", action, **parameters))

@@ -11,15 +11,8 @@ import toolkit
 import weights
 from host import TIMEOUTS, attempt, deadline, say
 
-# Seconds at most for each stage; none outlives the host's own deadline.
-STAGES = (
-    ("driver", driver.run, 1200),
-    ("toolkit", toolkit.run, 900),
-    ("storage", storage.run, 600),
-    ("weights", weights.run, TIMEOUTS["launch"]),
-    ("serve", serve.run, 600),
-    ("ready", ready.run, TIMEOUTS["launch"]),
-)
+# Seconds at most for each stage; none outlives the host's own deadline, which alone holds for the longest.
+STAGES = {driver: 1200, toolkit: 900, storage: 600, weights: 7200, serve: 600, ready: 7200}
 
 
 def keep_hook_alive():
@@ -30,7 +23,7 @@ def keep_hook_alive():
             try:
                 aws.heartbeat()
             except (OSError, RuntimeError) as error:
-                print(f"tandem: heartbeat: {error}", flush=True)
+                print(error, flush=True)
 
     threading.Thread(target=beat, daemon=True).start()
 
@@ -47,8 +40,8 @@ if __name__ == "__main__":
     keep_hook_alive()
     try:
         with deadline(TIMEOUTS["launch"]):
-            for name, action, seconds in STAGES:
-                attempt(name, action, seconds)
+            for stage, seconds in STAGES.items():
+                attempt(stage.__name__, stage.run, seconds)
     except SystemExit:
         abandon()
         raise

@@ -47,7 +47,7 @@ def run():
             remove()
         install([f"linux-headers-{os.uname().release}", *needs["driver_packages"]])
         sh("modprobe", "nvidia")
-        detail = f"{present()} installed instead of {version or 'none'}"
+        detail = f"{present()} installed"
     if needs["fabric_manager"]:
         sh("systemctl", "enable", "--now", "nvidia-fabricmanager")
     sh("nvidia-smi", "-pm", "1")

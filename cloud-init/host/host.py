@@ -81,7 +81,6 @@ def record(stage, started, outcome, detail, attempts=1):
         "seconds": round(time.time() - started, 2),
         "outcome": outcome,
         "attempts": attempts,
-        "boot": Path("/proc/sys/kernel/random/boot_id").read_text()[:8],
         "detail": detail,
     }
     STATE.mkdir(parents=True, exist_ok=True)

@@ -21,7 +21,7 @@ PROPAGATION = 15  # seconds until no node of the load balancer sends new request
 def spot_end():
     """When a spot instance is taken back, in seconds since the epoch; None without a notice."""
     notice = aws.metadata("meta-data/spot/instance-action")
-    return notice and datetime.datetime.fromisoformat(json.loads(notice)["time"].replace("Z", "+00:00")).timestamp()
+    return notice and datetime.datetime.fromisoformat(json.loads(notice)["time"]).timestamp()
 
 
 def watch():
@@ -31,9 +31,9 @@ def watch():
             if spot_end() or aws.metadata("meta-data/autoscaling/target-lifecycle-state") == "Terminated":
                 break
         except OSError as error:
-            print(f"tandem: metadata: {error}", flush=True)
+            print(error, flush=True)
         time.sleep(5)
-    say("leaving: a spot notice or the group's word came")
+    say("leaving")
     sh("systemctl", "stop", "tandem-member")
 
 
@@ -47,7 +47,7 @@ def busy(rows):
 
 def leave():
     rows = json.loads(serve.REPLICAS.read_text())
-    write(watchdog.LEAVING, "")
+    write(serve.LEAVING, "")
     watchdog.HEALTHY.unlink(missing_ok=True)
     try:
         aws.target("DeregisterTargets")

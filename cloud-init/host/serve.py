@@ -12,8 +12,8 @@ import weights
 from host import CONFIG, RUN, sh, write
 from storage import LOCAL, SHARED
 
-REPLICAS, KEYS = RUN / "replicas.json", RUN / "secrets/vllm.yaml"
-LINKS = ("SYS", "NODE", "PHB", "PXB", "PIX")  # slowest first; NVLink (NV1 ...) is above them all
+REPLICAS, KEYS, LEAVING = RUN / "replicas.json", RUN / "secrets/vllm.yaml", RUN / "leaving"
+LINKS = "SYS NODE PHB PXB PIX"  # slowest first; NVLink (NV1 ...) is above them all
 
 
 def topology(text):
@@ -23,8 +23,7 @@ def topology(text):
         first, *links = re.sub(r"\x1b\[\d*m", "", line).split() or [""]
         if re.fullmatch(r"GPU\d+", first) and "X" in links:
             for other, link in enumerate(links):
-                fast = re.fullmatch(r"NV(\d+)", link)
-                speed[int(first[3:]), other] = 100 + int(fast[1]) if fast else LINKS.index(link) if link in LINKS else 0
+                speed[int(first[3:]), other] = 100 + int(link[2:]) if link.startswith("NV") else LINKS.find(link)
     return speed
 
 
@@ -47,9 +46,9 @@ def pairs(gpus, speed):
 
 def compile_cache(number):
     """Each replica has its own compile cache, kept apart by GPU type, image and model."""
-    engine, family = weights.ENGINE, aws.identity()["instanceType"].split(".")[0]
-    name = f"{family}-{engine['image'][-12:]}-{engine['model']}-{engine['revision']}"
-    return LOCAL / "compile" / re.sub(r"[^\w.-]+", "-", name) / str(number)
+    family, image = aws.identity()["instanceType"].split(".")[0], weights.ENGINE["image"].split("/")[-1]
+    name = f"{family}-{image}-{weights.repository(LOCAL).name}".replace(":", "-")
+    return LOCAL / "compile" / name / str(number)
 
 
 def saved_cache():
@@ -68,7 +67,7 @@ def restore_cache(number):
 
 def save_cache():
     """Keeps the first replica's compile cache on EFS, once for the fleet."""
-    if os.path.ismount(SHARED) and not saved_cache().exists() and os.listdir(compile_cache(0)):
+    if os.path.ismount(SHARED) and not saved_cache().exists() and any(compile_cache(0).iterdir()):
         part = saved_cache().with_suffix(f".{aws.identity()['instanceId']}")
         shutil.copytree(compile_cache(0), part, dirs_exist_ok=True)
         part.rename(saved_cache())
@@ -102,6 +101,7 @@ def run():
     keys = json.loads(aws.secret(CONFIG["keys_arn"])).values()
     write(KEYS, json.dumps({"api-key": list(keys)}), 0o440)
     write(REPLICAS, json.dumps(rows))
+    LEAVING.unlink(missing_ok=True)
     write(RUN / "upstream.conf", "".join(f"server 127.0.0.1:{row['port']};\n" for row in rows))
     for row in rows:
         restore_cache(row["replica"])
@@ -112,4 +112,4 @@ def run():
 
 if __name__ == "__main__":  # ExecStart of vllm@N.service
     line = command(**json.loads(REPLICAS.read_text())[int(sys.argv[1])])
-    os.execvp(line[0], line)
+    os.execvp(line[0], line)  # noqa: S606  systemd watches docker itself, without a process between

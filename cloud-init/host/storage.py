@@ -61,7 +61,7 @@ def mount_shared():
                 return "EFS"
             except (OSError, RuntimeError) as error:
                 if not wait(5):
-                    say(f"storage: no EFS after {EFS_SECONDS} s ({error}): serving from local storage alone")
+                    say(f"storage: no EFS after {EFS_SECONDS} s, serving from local storage: {error}")
                     return "EFS never came"
 
 

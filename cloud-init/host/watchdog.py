@@ -5,6 +5,7 @@ The file HEALTHY is the load balancer's health check; nginx serves it.
 """
 
 import concurrent.futures
+import contextlib
 import json
 import re
 import time
@@ -14,7 +15,7 @@ import aws
 import serve
 from host import CONFIG, RUN, TIMEOUTS, say, sh, write
 
-HEALTHY, LEAVING = RUN / "www/healthz", RUN / "leaving"
+HEALTHY = RUN / "www/healthz"
 EVERY, PATIENCE = 10, 30  # seconds between checks, and for one token of an idle server
 STRIKES, RESTARTS = 3, 3  # checks without a token before a restart, restarts before the host is given up
 
@@ -27,7 +28,7 @@ def token(port, timeout):
         json.dumps(CONFIG["probe"]["body"]).encode(),
         {"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=timeout) as answer:
+    with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
         if not json.load(answer).get("choices"):
             raise OSError("an answer without a choice")
 
@@ -40,13 +41,13 @@ def metric(port, *names):
 
 class Replica:
     def __init__(self, row):
-        self.name, self.port = f"vllm@{row['replica']}", row["port"]
+        self.name, self.port = f"vllm-{row['replica']}", row["port"]
         self.restarts = 0
         self.reset()
 
     def reset(self):
         """A server that starts has the time that a host has for its launch."""
-        self.tokens, self.strikes, self.ready_by = None, 0, time.monotonic() + TIMEOUTS["launch"]
+        self.strikes, self.ready_by = 0, time.monotonic() + TIMEOUTS["launch"]
 
     def makes_tokens(self):
         """True when a token came, or when others' tokens came meanwhile."""
@@ -63,14 +64,14 @@ class Replica:
     def check(self):
         """One look; True while this replica may be counted on."""
         if self.makes_tokens():
-            self.strikes, self.restarts, self.ready_by = 0, 0, 0
+            self.strikes = self.restarts = self.ready_by = 0
             return True
         if time.monotonic() > self.ready_by:
             self.strikes += 1
         if self.strikes >= STRIKES:
             self.restarts += 1
             say(f"{self.name}: no token in {STRIKES} checks: restart {self.restarts}")
-            sh("docker", "kill", self.name.replace("@", "-"), check=False)  # hung, so it would not drain
+            sh("docker", "kill", self.name, check=False)  # hung, so it would not drain
             self.reset()
         return False
 
@@ -79,13 +80,14 @@ def main():
     replicas = [Replica(row) for row in json.loads(serve.REPLICAS.read_text())]
     with concurrent.futures.ThreadPoolExecutor(len(replicas)) as pool:
         while True:
-            if any(list(pool.map(Replica.check, replicas))) and not LEAVING.exists():
+            if any(list(pool.map(Replica.check, replicas))) and not serve.LEAVING.exists():
                 write(HEALTHY, "ok\n")
             else:
                 HEALTHY.unlink(missing_ok=True)
             if any(replica.restarts > RESTARTS for replica in replicas):
                 say(f"no token after {RESTARTS} restarts: reporting this host unhealthy")
-                aws.report_unhealthy()
+                with contextlib.suppress(OSError, RuntimeError):  # asked again at the next look
+                    aws.report_unhealthy()
             time.sleep(EVERY)
 
 

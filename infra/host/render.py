@@ -68,8 +68,14 @@ def _template(name: str, **values: Any) -> str:
     return _environment().get_template(name).render(**values)
 
 
+def packed(text: str) -> str:
+    """Text without blank lines, indented by one space a level instead of four: user data has no room for more."""
+    lines = ((line.strip(), len(line) - len(line.lstrip(" "))) for line in text.splitlines())
+    return "".join(f"{' ' * (indent // 4)}{line}\n" for line, indent in lines if line)
+
+
 def without_remarks(source: str) -> str:
-    """Python source without docstrings, comments and blank lines: user data has no room for what no host reads.
+    """Python source without docstrings and comments, which no host reads.
 
     Works on lines rather than on a syntax tree written out again, whose text would differ between Python versions and
     so replace hosts for nothing.
@@ -83,17 +89,16 @@ def without_remarks(source: str) -> str:
         if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) or ast.get_docstring(node) is None:
             continue
         docstring, *rest = node.body
-        lines[docstring.lineno - 1 : docstring.end_lineno] = [""] * (docstring.end_lineno - docstring.lineno + 1)
-        if not rest:
-            lines[docstring.lineno - 1] = " " * docstring.col_offset + "pass"
-    return "\n".join(line for line in lines if line.strip()) + "\n"
+        first, last = docstring.lineno - 1, docstring.end_lineno or docstring.lineno
+        lines[first:last] = ["" if rest else " " * docstring.col_offset + "pass"] + [""] * (last - first - 1)
+    return "\n".join(lines)
 
 
 @cache
 def _scripts() -> dict[str, str]:
     directory = _directory() / "host"
     return {
-        f"/opt/tandem/{path.name}": without_remarks(path.read_text(encoding="utf-8"))
+        f"/opt/tandem/{path.name}": packed(without_remarks(path.read_text(encoding="utf-8")))
         for path in sorted(directory.glob("*.py"))
     }
 
@@ -125,7 +130,9 @@ def render_pins(config: HostConfig) -> str:
         pins[" ".join(TOOLKIT_PACKAGES)] = f"{packages.toolkit_version}-*"
     if packages.docker_version:
         pins[f"{packages.docker_package} {packages.docker_package}-cli"] = f"*{packages.docker_version}-*"  # an epoch
-    return "\n".join(f"Package: {names}\nPin: version {version}\nPin-Priority: 1001\n" for names, version in pins.items())
+    return "\n".join(
+        f"Package: {names}\nPin: version {version}\nPin-Priority: 1001\n" for names, version in pins.items()
+    )
 
 
 def _profiles(config: HostConfig) -> dict[str, dict[str, Any]]:
@@ -203,7 +210,8 @@ def _host_json(config: HostConfig) -> str:
             **({"awslogs-endpoint": config.endpoint_url} if config.endpoint_url else {}),
         },
     }
-    lines = (f"{json.dumps(key)}: {json.dumps(value)}" for key, value in values.items())
+    compact = json.JSONEncoder(separators=(",", ":")).encode
+    lines = (f"{compact(key)}:{compact(value)}" for key, value in values.items())
     return "{" + ",\n".join(lines) + "}\n"
 
 
@@ -213,15 +221,15 @@ def render_files(config: HostConfig) -> dict[str, str]:
     units = sorted((_directory() / "units").iterdir())
     return {
         "/etc/tandem/host.json": _host_json(config),
-        "/etc/tandem/nginx.conf": render_nginx(config),
+        "/etc/tandem/nginx.conf": packed(render_nginx(config)),
         "/etc/apt/preferences.d/tandem": render_pins(config),
         **{
-            f"/etc/{path}": (_directory() / "etc" / path).read_text(encoding="utf-8")
+            f"/etc/{path}": packed((_directory() / "etc" / path).read_text(encoding="utf-8"))
             for path in ("docker/daemon.json", "logrotate.d/tandem")
         },
         **{
-            f"/etc/systemd/system/{unit.name}": _template(
-                f"units/{unit.name}", timeouts=config.timeouts, replicas=replicas
+            f"/etc/systemd/system/{unit.name}": packed(
+                _template(f"units/{unit.name}", timeouts=config.timeouts, replicas=replicas)
             )
             for unit in units
         },
