@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
@@ -42,6 +43,16 @@ class _Functions(jmespath.functions.Functions):
         if isinstance(value, bool):
             return str(value).lower()
         return None if value is None else str(value)
+
+    @jmespath.functions.signature()
+    def _func_now(self) -> float:
+        """Seconds since 1970, where AWS wants something that was never used before."""
+        return time.time()
+
+    @jmespath.functions.signature({"types": ["string", "null"]})
+    def _func_without_dot(self, name: str | None) -> str | None:
+        """A domain name without the dot that Route 53 ends it with."""
+        return name.rstrip(".") if name else None
 
     @jmespath.functions.signature({"types": ["string", "null"]})
     def _func_from_json(self, text: str | None) -> Any:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache
 from typing import Any
 
 from rehearsal.aws.account import AwsError, Region, Register
 from rehearsal.aws.expressions import evaluate, inputs_in
-from rehearsal.aws.row import Call, ResourceType, Step
+from rehearsal.aws.row import Call, ResourceType, Steps, as_tuple
 from rehearsal.aws.schema import Schema, schema
 from rehearsal.aws.shapes import agrees, from_found, member, to_params
 from rehearsal.wire import Properties
@@ -41,19 +41,19 @@ def mapped(row: ResourceType, region: Region) -> Mapped:
     after_create = {name for change in row.changes if change.on_create for name in change.inputs}
     own = after_create | {name for change in row.changes for name in change.inputs}
 
-    def by(call: Call | None, elsewhere: set[str]) -> tuple[frozenset[str], frozenset[str]]:
-        if call is None:
-            return frozenset(), frozenset()
-        named = inputs_in(call.params)
-        if not call.fill:
-            return named, frozenset()
-        rest = _schema(row).inputs - named - elsewhere - set(row.recorded) - provided(row)
-        return named, frozenset(name for name in rest if _fits(row, name, _filled_shape(row, call, region)))
+    elsewhere = frozenset(row.recorded + row.provider_only) | provided(row)
+
+    def by(steps: Steps, taken: set[str]) -> tuple[frozenset[str], frozenset[str]]:
+        calls = [step for step in as_tuple(steps) if isinstance(step, Call)]
+        named = frozenset(name for call in calls for name in inputs_in(call.params))
+        rest = _schema(row).inputs - named - taken - elsewhere
+        fills = [_filled_shape(row, call, region) for call in calls if call.fill]
+        return named, frozenset(name for name in rest if any(_fits(row, name, shape) for shape in fills))
 
     created, create_filled = by(row.create, after_create)
     updated, update_filled = by(row.update, own)
     return Mapped(
-        by_create=created | create_filled,
+        by_create=created | create_filled | frozenset(row.takes),
         by_update=(frozenset(own) | updated | update_filled) - frozenset(row.replaces),
         filled=create_filled | update_filled,
     )
@@ -99,8 +99,7 @@ class Resource:
 
     def create(self) -> None:
         """Creates it and sets what takes further calls. `id` is set as soon as there is something to delete."""
-        if self.row.create:
-            self.result = self.call(self.row.create)
+        self.result = self.run(self.row.create)
         id = evaluate(self.row.id, self.scope)
         if id is None:  # some batch operations answer 200 and put the refusal in the response
             raise AwsError(self.row.type, "Unsuccessful", str(self.result))
@@ -115,8 +114,10 @@ class Resource:
     def update(self) -> None:
         """Changes what differs between `old` and `inputs`."""
         changed = {key for key in {*self.old, *self.inputs} if self.old.get(key) != self.inputs.get(key)}
-        if self.row.update and changed & (mapped(self.row, self.region).by_update - self._own):
-            self.call(self.row.update)
+        own = {name for change in self.row.changes for name in change.inputs}
+        if changed & (mapped(self.row, self.region).by_update - own):
+            self.result = self.run(self.row.update)
+            self.run(self.row.after_update)
         for change in self.row.changes:
             if changed & set(change.inputs):
                 self.run(change.steps)
@@ -124,22 +125,23 @@ class Resource:
             before = self.old.get("tagsAll") or {}
             if removed := [key for key in before if key not in self.wanted_tags]:
                 self.call(self.row.tags.remove, removed=removed, tags={key: before[key] for key in removed})
-            if self.wanted_tags != before and self.wanted_tags:
+            if self.wanted_tags and self.wanted_tags != before:
                 self.call(self.row.tags.add, tags=self.wanted_tags)
 
     def read(self) -> bool:
         """Fills `found`; False when the resource is not there."""
         self.found = {}
-        for index, call in enumerate(self.row.read):
+        for index, step in enumerate(as_tuple(self.row.read)):
             try:
-                part = self.call(call)
+                part = self.run(step)
             except AwsError as error:
                 if not error.not_found:
                     raise
                 part = None
             if part is None and index == 0:
                 return False
-            self.found |= {call.into: part} if call.into else part or {}
+            if isinstance(step, Call) and not step.into:
+                self.found |= part or {}
         return True
 
     def delete(self) -> None:
@@ -174,7 +176,7 @@ class Resource:
     def _with_tags(self, state: Properties) -> Properties:
         if not self.row.tags:
             return state
-        found = self.call(self.row.tags.read) or {}
+        found = self._tags_found()
         if isinstance(found, list):
             found = {tag.get("Key", tag.get("TagKey")): tag.get("Value", tag.get("TagValue")) for tag in found}
         everything = {key: value for key, value in found.items() if not key.startswith("aws:")}
@@ -182,6 +184,15 @@ class Resource:
         inherited = {key: value for key, value in self.wanted_tags.items() if key not in own}
         mine = {key: value for key, value in everything.items() if inherited.get(key) != value}
         return state | {"tagsAll": everything, "tags": mine or self.inputs.get("tags")}
+
+    def _tags_found(self) -> Any:
+        assert self.row.tags
+        try:
+            return self.call(self.row.tags.read) or {}
+        except AwsError as error:
+            if error.not_found:  # S3: no tags are an error
+                return {}
+            raise
 
     def inputs_as_found(self, state: Properties) -> Properties:
         """The inputs, with what has changed in AWS put in; for an import, all that can be told from the outputs."""
@@ -212,17 +223,13 @@ class Resource:
         """The tags of the resource together with the provider's default tags."""
         return self.inputs.get("tagsAll") or self.inputs.get("tags") or {}
 
-    @cached_property
-    def _own(self) -> frozenset[str]:
-        return frozenset(name for change in self.row.changes for name in change.inputs)
-
-    def run(self, steps: Iterable[Step]) -> None:
-        """Takes the steps in order."""
-        for step in steps:
-            if isinstance(step, Call):
-                self.call(step)
-            else:
-                step(self)
+    def run(self, steps: Steps) -> Any:
+        """Takes the steps in order; gives what the last one that had an answer gave."""
+        answer = None
+        for step in as_tuple(steps):
+            found = self.call(step) if isinstance(step, Call) else step(self)
+            answer = found if found is not None else answer
+        return answer
 
     def call(self, call: Call, **more: Any) -> Any:
         """Makes the call once, or once for each item; gives the part of the (last) response that counts."""
@@ -233,7 +240,12 @@ class Resource:
         response: Any = None
         for item in items:
             response = self._call_once(call, {**scope, "item": item})
-        return evaluate(call.at, scope | response) if response is not None else None
+        if response is None:
+            return None
+        part = evaluate(call.at, {**scope, **response, "response": response})
+        if call.into:
+            self.found[call.into] = part
+        return part
 
     def _call_once(self, call: Call, scope: Mapping[str, Any]) -> Any:
         params = without_nulls(evaluate(call.params, scope))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from rehearsal.aws.row import Call, Tags
+from rehearsal.aws.lifecycle import Resource
+from rehearsal.aws.row import Call, Step, Tags
 
 
 def filters(names: Mapping[str, str]) -> str:
@@ -48,3 +49,12 @@ def tagged_by_arn(parameter: str, identifier: str, *, as_map: bool = False, at: 
         remove=Call("untag_resource", f"{{{which}, {'tagKeys' if at == 'tags' else 'TagKeys'}: removed}}"),
         read=Call("list_tags_for_resource", f"{{{which}}}", at=at),
     )
+
+
+def recorded(operation: str) -> Step:
+    """A step that moto has no operation for: the register keeps that it would have been taken."""
+
+    def step(resource: Resource) -> None:
+        resource.register.event(operation, resource.id)
+
+    return step

@@ -14,7 +14,7 @@ from rehearsal.aws.account import AwsError, Event, Region, Register, TypeReport
 from rehearsal.aws.expressions import evaluate
 from rehearsal.aws.invokes import INVOKES
 from rehearsal.aws.lifecycle import Resource, mapped, provided
-from rehearsal.aws.row import AutoName, ResourceType
+from rehearsal.aws.row import AutoName, Call, ResourceType, as_tuple
 from rehearsal.aws.schema import schema
 from rehearsal.aws.shapes import UnmappedError, agrees
 from rehearsal.aws.tables import TABLE
@@ -90,7 +90,8 @@ class AwsProvider(Provider):
     def diff(self, subject: Subject, id: str, old: Properties, new: Properties, state: Properties) -> Difference:
         row, region = self._row(subject.type), self._region(new, subject)
         changes = changed_paths(old, new, same=lambda left, right: left == right or _same_json(left, right))
-        in_place = {*mapped(row, region).by_update, *row.recorded, "tags", "tagsAll"} - {"region", *row.replaces}
+        in_place = {*mapped(row, region).by_update, *row.recorded, *row.provider_only, *provided(row)}
+        in_place -= {"region", *row.replaces}
         replaces = frozenset(path for path in changes if path.partition(".")[0].partition("[")[0] not in in_place)
         return Difference(
             changes, replaces, row.delete_before_replace or (bool(replaces) and _keeps_name(row, old, new))
@@ -200,7 +201,7 @@ def _no_row(token: str, exists: bool) -> str:
 def _unsupported(resource: Resource) -> list[tuple[str, str]]:
     """Inputs that would be dropped in silence."""
     row, known = resource.row, schema(resource.row.type)
-    handled = mapped(row, resource.region).known | set(row.recorded) | provided(row)
+    handled = mapped(row, resource.region).known | provided(row) | {*row.recorded, *row.provider_only}
     found = []
     for name in sorted(resource.inputs):
         if name.startswith("__") or name in handled:
@@ -208,9 +209,9 @@ def _unsupported(resource: Resource) -> list[tuple[str, str]]:
         exists = known is not None and name in known.inputs
         found.append((name, _unmapped(row, name) if exists else f"{row.type} has no input {name!r}"))
     try:
-        for call in (row.create, row.update):
-            if call and call.fill:
-                resource.filled(call)
+        for step in (*as_tuple(row.create), *as_tuple(row.update)):
+            if isinstance(step, Call) and step.fill:
+                resource.filled(step)
     except UnmappedError as error:
         found.append((str(error), _unmapped(row, str(error))))
     return found

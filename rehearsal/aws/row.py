@@ -27,8 +27,9 @@ class Call:
         within: parameter that `fill` fills (`LaunchTemplateData`); the whole request by default.
         when: make the call only if this expression comes out true.
         each: expression for a list; one call per element, which is called `item`.
-        at: expression for the part of the response that counts; the response's members are names too.
-        into: name below `found` for what a read gives; merged into `found` by default.
+        at: expression for the part of the response that counts, all of it by default. The members of the response are
+            names too, and `response` is the whole.
+        into: name below `found` for that part; a read merges it into `found` by default.
         service: boto3 service, when it is not the row's.
     """
 
@@ -38,13 +39,15 @@ class Call:
     within: str = ""
     when: str = ""
     each: str = ""
-    at: str = "@"
+    at: str = "response"
     into: str = ""
     service: str = ""
 
 
-Step = Call | Callable[["Resource"], None]
-"""A call, or a function where AWS is so odd that no expression says it."""
+Step = Call | Callable[["Resource"], Any]
+"""A call, or a function where AWS is so odd that no expression says it; it returns what a call would."""
+
+Steps = Step | tuple[Step, ...]
 
 
 @dataclass(frozen=True)
@@ -62,9 +65,14 @@ class Change:
     on_create: bool = True
 
 
-def change(*inputs: str, by: Step | tuple[Step, ...], on_create: bool = True) -> Change:
+def change(*inputs: str, by: Steps, on_create: bool = True) -> Change:
     """`Change`, in the form that reads well in a table."""
-    return Change(inputs, by if isinstance(by, tuple) else (by,), on_create)
+    return Change(inputs, as_tuple(by), on_create)
+
+
+def as_tuple(steps: Steps) -> tuple[Step, ...]:
+    """One step, or several, as several."""
+    return steps if isinstance(steps, tuple) else (steps,)
 
 
 @dataclass(frozen=True)
@@ -110,10 +118,11 @@ class ResourceType:
         type: Pulumi's type token.
         service: boto3 service.
         id: expression for the resource's id, after the create.
-        create: the call that creates it; None for types that only adopt or set something.
-        read: calls that find it; when the first comes back empty or with a not-found error, the resource is gone.
-        update: the call that takes all changeable inputs at once, if there is one.
+        create: what creates it; nothing for types that are only recorded.
         after_create: what the provider always does next.
+        read: calls that find it; when the first comes back empty or with a not-found error, the resource is gone.
+        update: what takes all changeable inputs at once, if there is such a call.
+        after_update: what follows it.
         changes: inputs with calls of their own.
         delete: what deletes it.
         tags: how it is tagged; None when it has no tags of its own.
@@ -122,6 +131,8 @@ class ResourceType:
         names: AWS names of properties that are called differently, by dotted path (`networkInterfaces.securityGroups`).
         defaults: inputs that the provider fills in.
         recorded: inputs that moto does not store; accepted, kept in the state, and named in the report.
+        takes: inputs that a function among the steps takes; expressions are read for theirs.
+        provider_only: inputs that tell the provider how to work, and never reach AWS (`forceDestroy`).
         unread: properties that moto describes wrongly; taken from the inputs.
         replaces: inputs that replace although `update` or `changes` would take them.
         computed_on_update: outputs that any update may change (`latestVersion`).
@@ -134,18 +145,21 @@ class ResourceType:
     type: str
     service: str
     id: str = "result.id"
-    create: Call | None = None
-    read: tuple[Call, ...] = ()
-    update: Call | None = None
-    after_create: tuple[Step, ...] = ()
+    create: Steps = ()
+    after_create: Steps = ()
+    read: Steps = ()
+    update: Steps = ()
+    after_update: Steps = ()
     changes: tuple[Change, ...] = ()
-    delete: tuple[Step, ...] = ()
+    delete: Steps = ()
     tags: Tags | None = None
     autoname: AutoName | None = None
     outputs: Mapping[str, str | Text] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     recorded: tuple[str, ...] = ()
+    takes: tuple[str, ...] = ()
+    provider_only: tuple[str, ...] = ()
     unread: tuple[str, ...] = ()
     replaces: tuple[str, ...] = ()
     computed_on_update: tuple[str, ...] = ()

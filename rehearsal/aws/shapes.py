@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from botocore.model import ListShape, MapShape, StructureShape
@@ -47,6 +48,8 @@ def to_params(shape: Any, value: Any, names: Names, path: str = "") -> Any:
             value = value[0] if value else {}
         return _structure(shape, value, names, path)
     if isinstance(shape, ListShape):
+        if isinstance(value, dict) and (pair := _pair(shape)):
+            return [{pair: key, "Value": item} for key, item in value.items()]
         values = value if isinstance(value, list) else [value]
         return [to_params(shape.member, item, names, path) for item in values if item is not None]
     if isinstance(shape, MapShape):
@@ -66,6 +69,12 @@ def _structure(shape: StructureShape, value: Mapping[str, Any], names: Names, pa
             raise UnmappedError(at)
         params[name] = to_params(members[name], item, names, at)
     return params
+
+
+def _pair(shape: Any) -> str | None:
+    """AWS writes maps as lists of Key (or Name) and Value."""
+    members = set(getattr(shape.member, "members", ()))
+    return next((key for key in ("Key", "Name") if members == {key, "Value"}), None)
 
 
 def _scalar(kind: str, value: Any) -> Any:
@@ -95,6 +104,8 @@ def from_found(kind: Any, value: Any, names: Names, path: str = "") -> Any:
         values = value if isinstance(value, list) else [value]
         return [from_found(inner, item, names, path) for item in values]
     if shape == "map":
+        if isinstance(value, list):
+            value = {item.get("Key", item.get("Name")): item.get("Value") for item in value}
         return {key: from_found(inner, item, names, path) for key, item in value.items()} if _is_map(value) else None
     if shape == "object":
         if isinstance(value, list):
@@ -130,7 +141,9 @@ def _read_scalar(kind: Any, value: Any) -> Any:
     if value is None or isinstance(value, dict):
         return None
     try:
-        return value.isoformat() if hasattr(value, "isoformat") else kind(value)
+        if isinstance(value, datetime):
+            return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+        return kind(value)
     except (TypeError, ValueError):
         return None
 

@@ -5,9 +5,35 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from rehearsal.aws.row import ResourceType
-from rehearsal.aws.tables import network
+from rehearsal.aws.tables import (
+    compute,
+    edge,
+    endpoints,
+    file_storage,
+    identity,
+    load_balancing,
+    messaging,
+    network,
+    object_storage,
+    operations,
+    secrets,
+    security_groups,
+)
 
-_ROWS = (*network.ROWS,)
+_FAMILIES = (
+    network,
+    security_groups,
+    endpoints,
+    compute,
+    load_balancing,
+    edge,
+    file_storage,
+    object_storage,
+    identity,
+    secrets,
+    messaging,
+    operations,
+)
 
-TABLE: Mapping[str, ResourceType] = {row.type: row for row in _ROWS}
+TABLE: Mapping[str, ResourceType] = {row.type: row for family in _FAMILIES for row in family.ROWS}
 """All rows, by Pulumi's type token."""

@@ -1,0 +1,239 @@
+"""Launch templates, Auto Scaling groups and what belongs to them."""
+
+from __future__ import annotations
+
+from rehearsal.aws.lifecycle import Resource
+from rehearsal.aws.phrases import EC2_TAGS
+from rehearsal.aws.row import AutoName, Call, ResourceType, Text, change
+
+LAUNCH_TEMPLATE = ResourceType(
+    type="aws:ec2/launchTemplate:LaunchTemplate",
+    service="ec2",
+    create=Call(
+        "create_launch_template",
+        "{LaunchTemplateName: inputs.name, VersionDescription: inputs.description}",
+        fill=True,
+        within="LaunchTemplateData",
+    ),
+    id="result.LaunchTemplate.LaunchTemplateId",
+    read=(
+        Call("describe_launch_templates", "{LaunchTemplateIds: [id]}", at="LaunchTemplates[0]"),
+        Call(
+            "describe_launch_template_versions",
+            "{LaunchTemplateId: id, Versions: ['$Latest']}",
+            at="LaunchTemplateVersions[0].LaunchTemplateData",
+        ),
+    ),
+    # a change is a new version
+    update=Call(
+        "create_launch_template_version",
+        "{LaunchTemplateId: id, VersionDescription: inputs.description}",
+        fill=True,
+        within="LaunchTemplateData",
+    ),
+    after_update=Call(
+        "modify_launch_template",
+        "{LaunchTemplateId: id, DefaultVersion: text(result.LaunchTemplateVersion.VersionNumber)}",
+        when="inputs.updateDefaultVersion",
+    ),
+    changes=(
+        change(
+            "defaultVersion",
+            by=Call("modify_launch_template", "{LaunchTemplateId: id, DefaultVersion: text(inputs.defaultVersion)}"),
+        ),
+    ),
+    delete=Call("delete_launch_template", "{LaunchTemplateId: id}"),
+    tags=EC2_TAGS,
+    autoname=AutoName(),
+    outputs={
+        "arn": Text("arn:{partition}:ec2:{region}:{account}:launch-template/{id}"),
+        "latestVersion": "found.LatestVersionNumber",
+        "defaultVersion": "found.DefaultVersionNumber",
+        "name": "found.LaunchTemplateName",
+    },
+    names={
+        "vpcSecurityGroupIds": "SecurityGroupIds",
+        "securityGroupNames": "SecurityGroups",
+        "networkInterfaces.securityGroups": "Groups",
+    },
+    provider_only=("namePrefix", "updateDefaultVersion"),
+    computed_on_update=("latestVersion", "defaultVersion"),
+)
+
+_REFRESH_TRIGGERS = ("launchTemplate", "launchConfiguration", "mixedInstancesPolicy")
+
+
+def _start_instance_refresh(group: Resource) -> None:
+    """The provider starts an instance refresh when what the group launches changes; moto has none."""
+    refresh = group.inputs.get("instanceRefresh")
+    triggers = {*_REFRESH_TRIGGERS, *((refresh or {}).get("triggers") or [])}
+    if refresh and any(group.old.get(name) != group.inputs.get(name) for name in triggers):
+        group.register.event("autoscaling:StartInstanceRefresh", group.id, refresh.get("strategy", ""))
+
+
+AUTO_SCALING_GROUP = ResourceType(
+    type="aws:autoscaling/group:Group",
+    service="autoscaling",
+    create=Call("create_auto_scaling_group", fill=True),
+    id="inputs.name",
+    read=Call(
+        "describe_auto_scaling_groups",
+        "{AutoScalingGroupNames: [id]}",
+        at="AutoScalingGroups[?Status == null] | [0]",
+    ),
+    update=Call("update_auto_scaling_group", "{AutoScalingGroupName: id}", fill=True),
+    after_update=_start_instance_refresh,
+    changes=(
+        change(
+            "targetGroupArns",
+            by=(
+                Call(
+                    "attach_load_balancer_target_groups",
+                    "{AutoScalingGroupName: id, TargetGroupARNs: minus(inputs.targetGroupArns, old.targetGroupArns)}",
+                    when="minus(inputs.targetGroupArns, old.targetGroupArns)",
+                ),
+                Call(
+                    "detach_load_balancer_target_groups",
+                    "{AutoScalingGroupName: id, TargetGroupARNs: minus(old.targetGroupArns, inputs.targetGroupArns)}",
+                    when="minus(old.targetGroupArns, inputs.targetGroupArns)",
+                ),
+            ),
+            on_create=False,
+        ),
+        change(
+            "tags",
+            by=(
+                Call(
+                    "delete_tags",
+                    "{Tags: [{ResourceId: id, ResourceType: 'auto-scaling-group', Key: item.key}]}",
+                    each="minus(old.tags, inputs.tags)",
+                ),
+                Call(
+                    "create_or_update_tags",
+                    "{Tags: [{ResourceId: id, ResourceType: 'auto-scaling-group', Key: item.key, "
+                    "Value: item.value, PropagateAtLaunch: item.propagateAtLaunch}]}",
+                    each="minus(inputs.tags, old.tags)",
+                ),
+            ),
+            on_create=False,
+        ),
+        change(
+            "suspendedProcesses",
+            by=(
+                Call(
+                    "resume_processes",
+                    "{AutoScalingGroupName: id, ScalingProcesses: "
+                    "minus(old.suspendedProcesses, inputs.suspendedProcesses)}",
+                    when="minus(old.suspendedProcesses, inputs.suspendedProcesses)",
+                ),
+                Call(
+                    "suspend_processes",
+                    "{AutoScalingGroupName: id, ScalingProcesses: inputs.suspendedProcesses}",
+                    when="inputs.suspendedProcesses",
+                ),
+            ),
+        ),
+        change(
+            "enabledMetrics",
+            by=Call(
+                "enable_metrics_collection",
+                "{AutoScalingGroupName: id, Metrics: inputs.enabledMetrics, "
+                "Granularity: inputs.metricsGranularity || '1Minute'}",
+                when="inputs.enabledMetrics",
+            ),
+        ),
+    ),
+    delete=(
+        # without forceDelete the provider first lets the group shrink to nothing
+        Call(
+            "update_auto_scaling_group",
+            "{AutoScalingGroupName: id, MinSize: `0`, MaxSize: `0`, DesiredCapacity: `0`}",
+            when="!inputs.forceDelete",
+        ),
+        Call("delete_auto_scaling_group", "{AutoScalingGroupName: id, ForceDelete: `true`}"),
+    ),
+    autoname=AutoName(),
+    outputs={"arn": "found.AutoScalingGroupARN", "enabledMetrics": "found.EnabledMetrics[*].Metric"},
+    names={
+        "name": "AutoScalingGroupName",
+        "launchTemplate.id": "LaunchTemplateId",
+        "launchTemplate.name": "LaunchTemplateName",
+        "protectFromScaleIn": "NewInstancesProtectedFromScaleIn",
+        "initialLifecycleHooks": "LifecycleHookSpecificationList",
+        "initialLifecycleHooks.name": "LifecycleHookName",
+    },
+    provider_only=(
+        "namePrefix",
+        "forceDelete",
+        "forceDeleteWarmPool",
+        "ignoreFailedScalingActivities",
+        "metricsGranularity",
+        "minElbCapacity",
+        "waitForCapacityTimeout",
+        "waitForElbCapacity",
+    ),
+    recorded=("instanceRefresh",),
+    replaces=("name",),
+    import_id="{name: id}",
+)
+
+LIFECYCLE_HOOK = ResourceType(
+    type="aws:autoscaling/lifecycleHook:LifecycleHook",
+    service="autoscaling",
+    create=Call("put_lifecycle_hook", fill=True),
+    update=Call("put_lifecycle_hook", fill=True),
+    id="inputs.name",
+    read=Call(
+        "describe_lifecycle_hooks",
+        "{AutoScalingGroupName: inputs.autoscalingGroupName, LifecycleHookNames: [inputs.name]}",
+        at="LifecycleHooks[0]",
+    ),
+    delete=Call(
+        "delete_lifecycle_hook", "{AutoScalingGroupName: inputs.autoscalingGroupName, LifecycleHookName: inputs.name}"
+    ),
+    autoname=AutoName(),
+    names={"name": "LifecycleHookName"},
+    replaces=("name", "autoscalingGroupName"),
+    import_id="{autoscalingGroupName: part(id, '/', `0`), name: part(id, '/', `1`)}",
+)
+
+SCHEDULE = ResourceType(
+    type="aws:autoscaling/schedule:Schedule",
+    service="autoscaling",
+    create=Call("put_scheduled_update_group_action", fill=True),
+    update=Call("put_scheduled_update_group_action", fill=True),
+    id="inputs.scheduledActionName",
+    read=Call(
+        "describe_scheduled_actions",
+        "{AutoScalingGroupName: inputs.autoscalingGroupName, ScheduledActionNames: [inputs.scheduledActionName]}",
+        at="ScheduledUpdateGroupActions[0]",
+    ),
+    delete=Call(
+        "delete_scheduled_action",
+        "{AutoScalingGroupName: inputs.autoscalingGroupName, ScheduledActionName: inputs.scheduledActionName}",
+    ),
+    outputs={"arn": "found.ScheduledActionARN"},
+    replaces=("scheduledActionName", "autoscalingGroupName"),
+    import_id="{autoscalingGroupName: part(id, '/', `0`), scheduledActionName: part(id, '/', `1`)}",
+)
+
+POLICY = ResourceType(
+    type="aws:autoscaling/policy:Policy",
+    service="autoscaling",
+    create=Call("put_scaling_policy", fill=True),
+    update=Call("put_scaling_policy", fill=True),
+    id="inputs.name",
+    read=Call(
+        "describe_policies",
+        "{AutoScalingGroupName: inputs.autoscalingGroupName, PolicyNames: [inputs.name]}",
+        at="ScalingPolicies[0]",
+    ),
+    delete=Call("delete_policy", "{AutoScalingGroupName: inputs.autoscalingGroupName, PolicyName: inputs.name}"),
+    autoname=AutoName(),
+    outputs={"arn": "found.PolicyARN"},
+    names={"name": "PolicyName"},
+    replaces=("name", "autoscalingGroupName"),
+    import_id="{autoscalingGroupName: part(id, '/', `0`), name: part(id, '/', `1`)}",
+)
+
+ROWS = (LAUNCH_TEMPLATE, AUTO_SCALING_GROUP, LIFECYCLE_HOOK, SCHEDULE, POLICY)

@@ -1,0 +1,70 @@
+"""VPC endpoints and flow logs."""
+
+from __future__ import annotations
+
+from rehearsal.aws.phrases import EC2_TAGS
+from rehearsal.aws.row import Call, Change, ResourceType, Text, change
+
+
+def _set_change(name: str, member: str) -> Change:
+    """Members of a set are added and removed."""
+    return change(
+        name,
+        by=Call(
+            "modify_vpc_endpoint",
+            f"{{VpcEndpointId: id, Add{member}: minus(inputs.{name}, old.{name}), "
+            f"Remove{member}: minus(old.{name}, inputs.{name})}}",
+        ),
+        on_create=False,
+    )
+
+
+VPC_ENDPOINT = ResourceType(
+    type="aws:ec2/vpcEndpoint:VpcEndpoint",
+    service="ec2",
+    create=Call("create_vpc_endpoint", fill=True),
+    id="result.VpcEndpoint.VpcEndpointId",
+    read=Call("describe_vpc_endpoints", "{VpcEndpointIds: [id]}", at="VpcEndpoints[?State != 'deleted'] | [0]"),
+    changes=(
+        _set_change("subnetIds", "SubnetIds"),
+        _set_change("routeTableIds", "RouteTableIds"),
+        _set_change("securityGroupIds", "SecurityGroupIds"),
+        change(
+            "policy",
+            by=Call("modify_vpc_endpoint", "{VpcEndpointId: id, PolicyDocument: inputs.policy}"),
+            on_create=False,
+        ),
+    ),
+    delete=Call("delete_vpc_endpoints", "{VpcEndpointIds: [id]}"),
+    tags=EC2_TAGS,
+    outputs={
+        "arn": Text("arn:{partition}:ec2:{region}:{account}:vpc-endpoint/{id}"),
+        "ownerId": "account",
+        "securityGroupIds": "found.Groups[*].GroupId",
+        "state": "'available'",
+    },
+    names={"policy": "PolicyDocument"},
+    provider_only=("autoAccept",),
+)
+
+FLOW_LOG = ResourceType(
+    type="aws:ec2/flowLog:FlowLog",
+    service="ec2",
+    create=Call(
+        "create_flow_logs",
+        "{ResourceIds: [inputs.vpcId || inputs.subnetId || inputs.eniId], "
+        "ResourceType: inputs.vpcId && 'VPC' || inputs.subnetId && 'Subnet' || 'NetworkInterface', "
+        "DeliverLogsPermissionArn: inputs.iamRoleArn}",
+        fill=True,
+    ),
+    id="result.FlowLogIds[0]",
+    read=Call("describe_flow_logs", "{FlowLogIds: [id]}", at="FlowLogs[0]"),
+    delete=Call("delete_flow_logs", "{FlowLogIds: [id]}"),
+    tags=EC2_TAGS,
+    outputs={
+        "arn": Text("arn:{partition}:ec2:{region}:{account}:vpc-flow-log/{id}"),
+        "iamRoleArn": "found.DeliverLogsPermissionArn",
+    },
+)
+
+ROWS = (VPC_ENDPOINT, FLOW_LOG)

@@ -1,0 +1,116 @@
+"""S3 buckets and their settings."""
+
+from __future__ import annotations
+
+from rehearsal.aws.lifecycle import Resource
+from rehearsal.aws.row import AutoName, Call, ResourceType, Tags, Text
+
+
+def _empty_if_forced(bucket: Resource) -> None:
+    """`forceDestroy` deletes all objects, with all their versions, before the bucket."""
+    if not bucket.inputs.get("forceDestroy"):
+        return
+    client = bucket.region.client("s3")
+    for page in client.get_paginator("list_object_versions").paginate(Bucket=bucket.id):
+        versions = [*page.get("Versions", []), *page.get("DeleteMarkers", [])]
+        objects = [{"Key": version["Key"], "VersionId": version["VersionId"]} for version in versions]
+        if objects:
+            bucket.region.call("s3", "delete_objects", Bucket=bucket.id, Delete={"Objects": objects, "Quiet": True})
+
+
+BUCKET = ResourceType(
+    type="aws:s3/bucket:Bucket",
+    service="s3",
+    create=Call(
+        "create_bucket",
+        "{Bucket: inputs.bucket, CreateBucketConfiguration: "
+        "region != 'us-east-1' && {LocationConstraint: region} || `null`}",
+    ),
+    id="inputs.bucket",
+    read=Call("head_bucket", "{Bucket: id}", at="{Bucket: id}"),
+    delete=(_empty_if_forced, Call("delete_bucket", "{Bucket: id}")),
+    tags=Tags(
+        add=Call("put_bucket_tagging", "{Bucket: id, Tagging: {TagSet: pairs(tags)}}"),
+        # there is no call for single tags; those that stay are put again
+        remove=Call("delete_bucket_tagging", "{Bucket: id}"),
+        read=Call("get_bucket_tagging", "{Bucket: id}", at="TagSet"),
+    ),
+    autoname=AutoName("bucket", limit=63, lower=True),
+    outputs={
+        "arn": Text("arn:{partition}:s3:::{id}"),
+        "bucketDomainName": Text("{id}.s3.amazonaws.com"),
+        "bucketRegion": "region",
+        "bucketRegionalDomainName": Text("{id}.s3.{region}.amazonaws.com"),
+    },
+    provider_only=("bucketPrefix", "forceDestroy"),
+    import_id="{bucket: id}",
+)
+
+
+def _setting(
+    name: str, put: Call, get: Call, delete: Call | tuple[Call, ...], names: dict[str, str] | None = None
+) -> ResourceType:
+    """A setting of a bucket: put, put again, and taken away."""
+    return ResourceType(
+        type=f"aws:s3/{name[0].lower()}{name[1:]}:{name}",
+        service="s3",
+        create=put,
+        update=put,
+        id="inputs.bucket",
+        read=get,
+        delete=delete,
+        names=names or {},
+        replaces=("bucket",),
+        import_id="{bucket: id}",
+    )
+
+
+BUCKET_POLICY = _setting(
+    "BucketPolicy",
+    put=Call("put_bucket_policy", fill=True),
+    get=Call("get_bucket_policy", "{Bucket: id}"),
+    delete=Call("delete_bucket_policy", "{Bucket: id}"),
+)
+
+PUBLIC_ACCESS_BLOCK = _setting(
+    "BucketPublicAccessBlock",
+    put=Call("put_public_access_block", "{Bucket: inputs.bucket}", fill=True, within="PublicAccessBlockConfiguration"),
+    get=Call("get_public_access_block", "{Bucket: id}", at="PublicAccessBlockConfiguration"),
+    delete=Call("delete_public_access_block", "{Bucket: id}"),
+)
+
+ENCRYPTION = _setting(
+    "BucketServerSideEncryptionConfiguration",
+    put=Call("put_bucket_encryption", "{Bucket: inputs.bucket}", fill=True, within="ServerSideEncryptionConfiguration"),
+    get=Call("get_bucket_encryption", "{Bucket: id}", at="ServerSideEncryptionConfiguration"),
+    delete=Call("delete_bucket_encryption", "{Bucket: id}"),
+)
+
+LIFECYCLE = _setting(
+    "BucketLifecycleConfiguration",
+    put=Call(
+        "put_bucket_lifecycle_configuration", "{Bucket: inputs.bucket}", fill=True, within="LifecycleConfiguration"
+    ),
+    get=Call("get_bucket_lifecycle_configuration", "{Bucket: id}"),
+    delete=Call("delete_bucket_lifecycle", "{Bucket: id}"),
+)
+
+OWNERSHIP = _setting(
+    "BucketOwnershipControls",
+    put=Call(
+        "put_bucket_ownership_controls",
+        "{Bucket: inputs.bucket, OwnershipControls: {Rules: [{ObjectOwnership: inputs.rule.objectOwnership}]}}",
+    ),
+    get=Call("get_bucket_ownership_controls", "{Bucket: id}", at="{rule: OwnershipControls.Rules[0]}"),
+    delete=Call("delete_bucket_ownership_controls", "{Bucket: id}"),
+)
+
+VERSIONING = _setting(
+    "BucketVersioning",
+    put=Call("put_bucket_versioning", fill=True),
+    get=Call("get_bucket_versioning", "{Bucket: id}", at="{VersioningConfiguration: {Status: Status}}"),
+    # versioning can be suspended, not removed
+    delete=Call("put_bucket_versioning", "{Bucket: id, VersioningConfiguration: {Status: 'Suspended'}}"),
+)
+
+ROWS = (BUCKET, BUCKET_POLICY, PUBLIC_ACCESS_BLOCK, ENCRYPTION, LIFECYCLE, OWNERSHIP, VERSIONING)
