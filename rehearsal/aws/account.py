@@ -15,7 +15,7 @@ from rehearsal.plugin import ProviderError
 
 PARTITION = "aws"
 
-_NOT_FOUND = re.compile(r"NotFound|NoSuch|NonExistent|DoesNotExist|NotExist|UnknownResource|^404$")
+_NOT_FOUND = re.compile(r"NotFound|NoSuch|NonExistent|DoesNotExist|NotExist|UnknownResource|^404$", re.IGNORECASE)
 
 
 class AwsError(ProviderError):

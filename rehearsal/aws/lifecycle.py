@@ -11,7 +11,7 @@ from rehearsal.aws.account import AwsError, Region, Register
 from rehearsal.aws.expressions import evaluate, inputs_in
 from rehearsal.aws.row import Call, ResourceType, Steps, as_tuple
 from rehearsal.aws.schema import Schema, schema
-from rehearsal.aws.shapes import agrees, from_found, member, to_params
+from rehearsal.aws.shapes import agrees, from_found, place, to_params
 from rehearsal.wire import Properties
 
 
@@ -70,7 +70,7 @@ def _filled_shape(row: ResourceType, call: Call, region: Region) -> Any:
 
 
 def _fits(row: ResourceType, name: str, shape: Any) -> bool:
-    return row.names.get(name, member(name, shape.members)) in shape.members
+    return place(name, shape.members, row.names, name) is not None
 
 
 def _schema(row: ResourceType) -> Schema:
@@ -170,7 +170,7 @@ class Resource:
             return None
         if name in self.row.outputs:
             return from_found(kind, evaluate(self.row.outputs[name], scope), self.row.names, name)
-        key = self.row.names.get(name) or member(name, self.found)
+        key = place(name, self.found, self.row.names, name)
         return from_found(kind, self.found.get(key), self.row.names, name) if key else None
 
     def _with_tags(self, state: Properties) -> Properties:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -34,9 +35,12 @@ def schema(token: str) -> Schema | None:
     module_name = module_name.partition("/")[0]
     try:
         module = importlib.import_module(f"pulumi_aws.{'lambda_' if module_name == 'lambda' else module_name}")
-        resource, args = getattr(module, class_name), getattr(module, f"{class_name}Args")
+        resource = getattr(module, class_name)
     except (ImportError, AttributeError):
         return None
+    # where a nested type has the name already, the resource's arguments are called InitArgs
+    own = sys.modules[resource.__module__]
+    args = getattr(own, f"{class_name}InitArgs", None) or getattr(own, f"{class_name}Args")
     names = _types.input_type_py_to_pulumi_names(args)
     required = {
         names[name]

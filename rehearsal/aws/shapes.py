@@ -8,7 +8,7 @@ What does not match is named in the row, or it is an error.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,8 +24,10 @@ class UnmappedError(Exception):
     """A property has no place in the AWS request."""
 
 
-def member(key: str, members: Iterable[str]) -> str | None:
-    """The AWS name for a property's name, or None."""
+def place(key: str, members: Collection[str], names: Names, path: str) -> str | None:
+    """Which of AWS's members a property is: the one that the row names, else the one of the same name, else None."""
+    if names.get(path) in members:
+        return names[path]
     by_name = {_plain(name): name for name in members}
     plain = _plain(key)
     return by_name.get(plain) or by_name.get(plain + "s") or by_name.get(plain.removesuffix("s"))
@@ -64,8 +66,8 @@ def _structure(shape: StructureShape, value: Mapping[str, Any], names: Names, pa
         at = f"{path}.{key}" if path else key
         if item is None:
             continue
-        name = names.get(at) or member(key, members)
-        if name is None or name not in members:
+        name = place(key, members, names, at)
+        if name is None:
             raise UnmappedError(at)
         params[name] = to_params(members[name], item, names, at)
     return params
@@ -118,7 +120,7 @@ def _object(kind: Any, value: Mapping[str, Any], names: Names, path: str) -> dic
     found = {}
     for key, inner in (fields(kind) or {}).items():
         at = f"{path}.{key}" if path else key
-        name = names.get(at) or member(key, value)
+        name = place(key, value, names, at)
         item = from_found(inner, value.get(name), names, at) if name else None
         if item is not None:
             found[key] = item

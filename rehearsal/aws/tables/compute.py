@@ -148,7 +148,7 @@ AUTO_SCALING_GROUP = ResourceType(
         Call(
             "update_auto_scaling_group",
             "{AutoScalingGroupName: id, MinSize: `0`, MaxSize: `0`, DesiredCapacity: `0`}",
-            when="!inputs.forceDelete",
+            when="!(inputs.forceDelete)",
         ),
         Call("delete_auto_scaling_group", "{AutoScalingGroupName: id, ForceDelete: `true`}"),
     ),

@@ -13,7 +13,7 @@ CERTIFICATE = ResourceType(
     type="aws:acm/certificate:Certificate",
     service="acm",
     create=(
-        Call("request_certificate", fill=True, when="!inputs.privateKey"),
+        Call("request_certificate", fill=True, when="!(inputs.privateKey)"),
         Call(
             "import_certificate",
             "{Certificate: inputs.certificateBody, PrivateKey: inputs.privateKey, "

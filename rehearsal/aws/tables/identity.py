@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from rehearsal.aws.lifecycle import Resource
 from rehearsal.aws.row import AutoName, Call, ResourceType, Tags, change
 
@@ -46,7 +48,7 @@ ROLE = ResourceType(
                     "{RoleName: id, PermissionsBoundary: inputs.permissionsBoundary}",
                     when="inputs.permissionsBoundary",
                 ),
-                Call("delete_role_permissions_boundary", "{RoleName: id}", when="!inputs.permissionsBoundary"),
+                Call("delete_role_permissions_boundary", "{RoleName: id}", when="!(inputs.permissionsBoundary)"),
             ),
             on_create=False,
         ),
@@ -167,7 +169,10 @@ INSTANCE_PROFILE = ResourceType(
         ),
         Call("delete_instance_profile", "{InstanceProfileName: id}"),
     ),
-    tags=_tags("instance_profile", "InstanceProfileName"),
+    tags=replace(
+        _tags("instance_profile", "InstanceProfileName"),
+        read=Call("get_instance_profile", "{InstanceProfileName: id}", at="InstanceProfile.Tags"),
+    ),
     autoname=AutoName(),
     outputs={"role": "found.Roles[0].RoleName", "uniqueId": "found.InstanceProfileId"},
     names={"name": "InstanceProfileName"},

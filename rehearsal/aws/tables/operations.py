@@ -86,12 +86,12 @@ LOG_GROUP = ResourceType(
                 Call(
                     "delete_retention_policy",
                     "{logGroupName: id}",
-                    when="!inputs.retentionInDays || inputs.retentionInDays == `0`",
+                    when="!(inputs.retentionInDays) || inputs.retentionInDays == `0`",
                 ),
             ),
         ),
     ),
-    delete=Call("delete_log_group", "{logGroupName: id}", when="!inputs.skipDestroy"),
+    delete=Call("delete_log_group", "{logGroupName: id}", when="!(inputs.skipDestroy)"),
     tags=tagged_by_arn(
         "resourceArn",
         "join('', ['arn:', partition, ':logs:', region, ':', account, ':log-group:', id])",

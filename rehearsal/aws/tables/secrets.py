@@ -25,7 +25,7 @@ SECRET = ResourceType(
             "policy",
             by=(
                 Call("put_resource_policy", "{SecretId: id, ResourcePolicy: inputs.policy}", when="inputs.policy"),
-                Call("delete_resource_policy", "{SecretId: id}", when="!inputs.policy"),
+                Call("delete_resource_policy", "{SecretId: id}", when="!(inputs.policy)"),
             ),
         ),
     ),
@@ -101,14 +101,14 @@ KEY = ResourceType(
             "enableKeyRotation",
             by=(
                 Call("enable_key_rotation", "{KeyId: id}", when="inputs.enableKeyRotation"),
-                Call("disable_key_rotation", "{KeyId: id}", when="!inputs.enableKeyRotation"),
+                Call("disable_key_rotation", "{KeyId: id}", when="!(inputs.enableKeyRotation)"),
             ),
         ),
         change(
             "isEnabled",
             by=(
                 Call("enable_key", "{KeyId: id}", when="inputs.isEnabled"),
-                Call("disable_key", "{KeyId: id}", when="!inputs.isEnabled"),
+                Call("disable_key", "{KeyId: id}", when="!(inputs.isEnabled)"),
             ),
         ),
     ),
