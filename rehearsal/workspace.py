@@ -30,8 +30,9 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 PASSPHRASE = "rehearsal"  # noqa: S105 (it guards a state that lives for minutes and holds secrets made up for it)
 
-FOREIGN = ("AWS_", "PULUMI_")
-"""Variables of the user's shell that could lead the engine or a provider to a real account."""
+FOREIGN = ("AWS_", "PULUMI_", "PYTHONDONTWRITEBYTECODE")
+"""Variables of the user's shell that could lead the engine or a provider to a real account; and the one that would make
+every run of the program compile the five megabytes of pulumi_aws that it uses anew, which takes longer than the rest."""
 
 OnStep = Callable[[Step], None]
 

@@ -1,0 +1,133 @@
+"""What a rehearsal expects. Each is a small function: evidence in, what is wrong with it out; nothing wrong means met.
+
+tests/rehearsal/test_expectations.py breaks each of them with a program that does what it forbids.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ParamSpec
+
+from rehearsal.operations import Operation
+
+LAUNCH_TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
+GROUP = "aws:autoscaling/group:Group"
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether an expectation was met.
+
+    Attributes:
+        expectation: in words.
+        violations: what was found instead, one line each; empty when met.
+    """
+
+    expectation: str
+    violations: tuple[str, ...]
+
+    @property
+    def met(self) -> bool:
+        return not self.violations
+
+
+def expectation(words: str) -> Callable[[Callable[P, Iterable[str]]], Callable[P, Verdict]]:
+    """Makes an expectation of a function that yields its violations."""
+
+    def decorate(function: Callable[P, Iterable[str]]) -> Callable[P, Verdict]:
+        @functools.wraps(function)
+        def judge(*args: P.args, **kwargs: P.kwargs) -> Verdict:
+            return Verdict(words, tuple(function(*args, **kwargs)))
+
+        return judge
+
+    return decorate
+
+
+@expectation("the operation succeeds")
+def succeeds(operation: Operation) -> Iterable[str]:
+    if not operation.succeeded:
+        yield f"`pulumi {operation.name}` ended with status {operation.status}"
+        yield from (message for message in operation.messages if message.startswith("error"))
+
+
+@expectation("up creates what the preview announced")
+def keeps_the_previews_word(preview: Operation, up: Operation) -> Iterable[str]:
+    announced, done = ({(step.operation, step.urn) for step in operation.steps} for operation in (preview, up))
+    yield from (f"announced, not done: {operation} {urn}" for operation, urn in sorted(announced - done))
+    yield from (f"done, not announced: {operation} {urn}" for operation, urn in sorted(done - announced))
+
+
+@expectation("a second up changes nothing")
+def changes_nothing(operation: Operation) -> Iterable[str]:
+    for step in operation.changing():
+        yield f"{step.operation} {step.type} {step.name} ({', '.join(step.changed)})"
+
+
+@expectation("a new image changes the launch template and the group, in place, and nothing else")
+def changes_launch_template_and_group(operation: Operation) -> Iterable[str]:
+    found = sorted((step.operation, step.type) for step in operation.changing())
+    wanted = sorted([("update", LAUNCH_TEMPLATE), ("update", GROUP)])
+    if found != wanted:
+        yield f"changed: {', '.join(f'{operation} {type}' for operation, type in found) or 'nothing'}"
+
+
+@expectation("an expiry schedule names the fleet")
+def stops_the_fleet(fleet: str, targets: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+    if not any(target.get("AutoScalingGroupName") == fleet for target in targets):
+        yield f"no schedule of the stack acts on {fleet}"
+
+
+@expectation("the schedule's role may do what the schedule asks")
+def role_allows(action: str, role: str, documents: Iterable[str]) -> Iterable[str]:
+    for document in documents:
+        for statement in _listed(json.loads(document)["Statement"]):
+            granted = [granted.lower() for granted in _listed(statement.get("Action", []))]
+            if statement["Effect"] == "Allow" and action.lower() in granted:
+                return
+    yield f"{role} has no policy that allows {action}"
+
+
+@expectation("after expiry the fleet is at 0")
+def is_at_zero(group: Mapping[str, Any]) -> Iterable[str]:
+    for key in ("MinSize", "MaxSize", "DesiredCapacity"):
+        if group[key] != 0:
+            yield f"{key} of {group['AutoScalingGroupName']} is {group[key]}"
+    running = [instance["InstanceId"] for instance in group["Instances"]]
+    if running:
+        yield f"still in the group: {', '.join(running)}"
+
+
+@expectation("a protected stack refuses to go")
+def refuses_to_go(operation: Operation) -> Iterable[str]:
+    if operation.succeeded:
+        yield "`pulumi destroy` went through, although the state holds protected resources"
+    yield from (f"deleted all the same: {step.type} {step.name}" for step in operation.steps)
+
+
+@expectation("destroy leaves nothing but what is kept on purpose")
+def leaves_nothing_but(kept: Iterable[str], left: Iterable[str]) -> Iterable[str]:
+    wanted, found = set(kept), set(left)
+    yield from (f"left behind: {resource}" for resource in sorted(found - wanted))
+    yield from (f"not kept: {resource}" for resource in sorted(wanted - found))
+
+
+@expectation("no secret in plain text")
+def shows_no_secret(secrets: Mapping[str, str], places: Mapping[str, str]) -> Iterable[str]:
+    """Args:
+    secrets: values by name.
+    places: text by where it was found.
+    """
+    for place, text in places.items():
+        yield from (f"{name} is in {place}" for name, value in secrets.items() if value in text)
+        if "PRIVATE KEY-----" in text:
+            yield f"a private key is in {place}"
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]

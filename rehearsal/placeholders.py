@@ -1,0 +1,50 @@
+"""Fills the empty pins of a scratch copy, so that a project whose pins are not looked up yet can be rehearsed.
+
+A placeholder is well formed and cannot be mistaken for a real value: it is all zeros. None leaves the scratch copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+
+PLACEHOLDERS = {
+    "digest": f"sha256:{'0' * 64}",
+    "revision": "0" * 40,
+    "id": f"ami-{'0' * 17}",
+    "version": "0.0.0",
+}
+"""By the last part of a pin's key."""
+
+OTHER_DIGEST = f"sha256:{'1' * 64}"
+"""Stands for the next release of an image."""
+
+
+def fill(pins: Path) -> list[str]:
+    """Writes a placeholder into each empty pin of a pins file; returns their keys (`vllm.digest`), in file order."""
+    document = tomlkit.parse(pins.read_text())
+    filled = []
+    for table, key, path in list(_empty(document)):
+        table[key] = PLACEHOLDERS[key]
+        filled.append(path)
+    pins.write_text(tomlkit.dumps(document))
+    return filled
+
+
+def change_image(pins: Path) -> None:
+    """Puts another digest of the server image into a pins file, as a new release would."""
+    document: Any = tomlkit.parse(pins.read_text())
+    document["vllm"]["digest"] = OTHER_DIGEST
+    pins.write_text(tomlkit.dumps(document))
+
+
+def _empty(table: MutableMapping[str, Any], path: str = "") -> Iterator[tuple[MutableMapping[str, Any], str, str]]:
+    for key, value in table.items():
+        name = f'"{key}"' if "." in key or "/" in key else key
+        if isinstance(value, MutableMapping):
+            yield from _empty(value, f"{path}{name}.")
+        elif value == "" and key in PLACEHOLDERS:
+            yield table, key, f"{path}{name}"

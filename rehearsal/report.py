@@ -1,0 +1,157 @@
+"""What a rehearsal found: for people on the screen, for machines as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from rehearsal.expectations import Verdict
+
+KIB = 1024
+
+
+@dataclass(frozen=True)
+class ResourceCount:
+    """How many resources of one type a stack has, and where they exist.
+
+    Attributes:
+        simulated: in the simulated account, where boto3 sees them.
+        recorded: nowhere but in the rehearsal's notes, because the simulation cannot hold them.
+        recorded_inputs: properties that the simulation does not store.
+    """
+
+    type: str
+    simulated: int
+    recorded: int
+    recorded_inputs: tuple[str, ...] = ()
+
+
+@dataclass
+class Phase:
+    """One step of the rehearsal.
+
+    Attributes:
+        changes: resources by what the engine did with them.
+        messages: warnings and errors, as the engine shows them.
+    """
+
+    name: str
+    seconds: float = 0.0
+    changes: dict[str, int] = field(default_factory=dict)
+    verdicts: list[Verdict] = field(default_factory=list)
+    messages: list[str] = field(default_factory=list)
+
+    @property
+    def met(self) -> bool:
+        return all(verdict.met for verdict in self.verdicts)
+
+
+@dataclass
+class StackReport:
+    """One stack's rehearsal.
+
+    Attributes:
+        resources: as they were after `up`, by type.
+        placeholders: pins that are empty in the project and were filled for the rehearsal.
+        usd_per_hour: as the stack comes up.
+        max_usd_per_hour: the most it can become.
+        expires_at: RFC 3339; None when it does not expire.
+        usd_until_expiry: at the higher price, from now on; None when it does not expire.
+        user_data_bytes: as EC2 gets it, of the 16384 that it takes.
+        kept: what stays after destroy, on purpose.
+    """
+
+    stack: str
+    phases: list[Phase] = field(default_factory=list)
+    resources: list[ResourceCount] = field(default_factory=list)
+    placeholders: list[str] = field(default_factory=list)
+    usd_per_hour: float | None = None
+    max_usd_per_hour: float | None = None
+    expires_at: str | None = None
+    usd_until_expiry: float | None = None
+    user_data_bytes: int | None = None
+    kept: list[str] = field(default_factory=list)
+
+    @property
+    def met(self) -> bool:
+        return all(phase.met for phase in self.phases)
+
+    @property
+    def seconds(self) -> float:
+        return sum(phase.seconds for phase in self.phases)
+
+
+def as_json(engine: str, origin: str, seconds: float, stacks: Iterable[StackReport]) -> dict[str, Any]:
+    """The whole report as plain data; `met` says whether all went as expected."""
+    reports = list(stacks)
+    return {
+        "met": all(report.met for report in reports),
+        "engine": {"version": engine, "origin": origin},
+        "seconds": round(seconds, 1),
+        "stacks": [dataclasses.asdict(report) | {"met": report.met} for report in reports],
+    }
+
+
+def as_text(report: StackReport) -> RenderableType:
+    """The report of one stack, for the screen."""
+    parts: list[RenderableType] = [_phases(report), _resources(report), *_facts(report)]
+    return Group(*parts, *_violations(report))
+
+
+def _phases(report: StackReport) -> Table:
+    table = Table(title=f"{report.stack}: {'as expected' if report.met else 'NOT as expected'}", title_justify="left")
+    for name, justify in (("phase", "left"), ("seconds", "right"), ("resources", "left"), ("expectations", "left")):
+        table.add_column(name, justify="right" if justify == "right" else "left")
+    for phase in report.phases:
+        changes = ", ".join(f"{count} {operation}" for operation, count in sorted(phase.changes.items()))
+        met = sum(verdict.met for verdict in phase.verdicts)
+        style = None if phase.met else "bold red"
+        table.add_row(phase.name, f"{phase.seconds:.1f}", changes, f"{met} of {len(phase.verdicts)} met", style=style)
+    return table
+
+
+def _resources(report: StackReport) -> Table:
+    table = Table(title="where the resources exist", title_justify="left")
+    table.add_column("type")
+    table.add_column("simulated account", justify="right")
+    table.add_column("only recorded", justify="right")
+    table.add_column("recorded properties", overflow="fold")
+    for row in report.resources:
+        table.add_row(row.type, _count(row.simulated), _count(row.recorded), ", ".join(row.recorded_inputs))
+    simulated, recorded = (sum(getattr(row, name) for row in report.resources) for name in ("simulated", "recorded"))
+    table.add_section()
+    table.add_row("all", str(simulated), str(recorded))
+    return table
+
+
+def _count(number: int) -> str:
+    return str(number) if number else ""
+
+
+def _facts(report: StackReport) -> Iterable[Text]:
+    if report.usd_per_hour is not None:
+        yield Text(f"cost: ${report.usd_per_hour:.2f} an hour as it comes up, at most ${report.max_usd_per_hour:.2f}")
+    if report.expires_at:
+        yield Text(f"expires: {report.expires_at}; until then at most ${report.usd_until_expiry:.2f}")
+    if report.user_data_bytes is not None:
+        yield Text(f"user data: {report.user_data_bytes} bytes of {16 * KIB}")
+    if report.placeholders:
+        yield Text(f"pins still empty, filled with zeros here: {', '.join(report.placeholders)}")
+    if report.kept:
+        yield Text(f"kept on purpose after destroy: {', '.join(report.kept)}")
+
+
+def _violations(report: StackReport) -> Iterable[Text]:
+    for phase in report.phases:
+        for verdict in phase.verdicts:
+            if not verdict.met:
+                yield Text(f"{report.stack}, {phase.name}: expected that {verdict.expectation}", style="bold red")
+                yield from (Text(f"    {violation}") for violation in verdict.violations)
+        if not phase.met:
+            yield from (Text(f"    {message}", style="dim") for message in phase.messages)
