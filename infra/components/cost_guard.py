@@ -109,14 +109,10 @@ class CostGuard(pulumi.ComponentResource):
         )
         # Schedules carry no tags; their group does, which is how they are found again without the state.
         group = scheduler.ScheduleGroup(self._name, opts=self._child)
-        self._schedule(
-            "stop",
-            group,
-            role,
-            expires_at.apply(schedule_expression),
-            STOP_TARGET,
-            {"AutoScalingGroupName": args.group_name, "MinSize": 0, "MaxSize": 0, "DesiredCapacity": 0},
-        )
+        nothing = {"AutoScalingGroupName": args.group_name, "MinSize": 0, "MaxSize": 0, "DesiredCapacity": 0}
+        self._schedule("stop", group, role, expires_at.apply(schedule_expression), STOP_TARGET, nothing)
+        # Someone may bring an expired fleet back, by hand or with `pulumi up --refresh`: not for longer than this.
+        self._schedule("keep-stopped", group, role, "rate(1 hour)", STOP_TARGET, nothing, start=expires_at)
         self._schedule(
             "warn",
             group,
@@ -139,16 +135,18 @@ class CostGuard(pulumi.ComponentResource):
         label: str,
         group: scheduler.ScheduleGroup,
         role: iam.Role,
-        expression: pulumi.Output[str],
+        expression: pulumi.Input[str],
         target_arn: str,
         target_input: Mapping[str, pulumi.Input[str] | int],
+        start: pulumi.Output[str] | None = None,
     ) -> None:
-        """A one-time call of an AWS API: EventBridge Scheduler's universal target, no function of ours between."""
+        """A call of an AWS API at its time: EventBridge Scheduler's universal target, no function of ours between."""
         scheduler.Schedule(
             f"{self._name}-{label}",
             group_name=group.name,
             schedule_expression=expression,
             schedule_expression_timezone="UTC",
+            start_date=start,
             flexible_time_window={"mode": "OFF"},
             target=scheduler.ScheduleTargetArgs(
                 arn=target_arn,

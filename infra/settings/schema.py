@@ -289,7 +289,7 @@ class BusinessHoursSettings(Section):
 
 
 class CostGuardSettings(Section):
-    """Money stops by itself: a one-time schedule in the account sets the fleet to 0."""
+    """Money stops by itself: schedules in the account set the fleet to 0."""
 
     expires_after: Duration | None = Field(default=None, description="Life of the stack from its first `up`.")
     expires_at: Instant | None = Field(default=None, description="The same as a moment.")

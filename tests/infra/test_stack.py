@@ -65,7 +65,7 @@ DEV = COMMON | {
     "Route": 1,
     "RouteTable": 1,
     "RouteTableAssociation": 2,
-    "Schedule": 2,
+    "Schedule": 3,
     "ScheduleGroup": 1,
     "Subnet": 2,
 }
@@ -116,9 +116,7 @@ def test_access_logs_outlive_the_stack_unless_it_is_ephemeral() -> None:
 
 
 def test_no_secret_reaches_a_host_or_an_output() -> None:
-    settings = Settings.model_validate(
-        {"region": "us-east-1", "hugging_face_token": TOKEN, "api_keys": {"alice": KEY}}
-    )
+    settings = Settings.model_validate({"region": "us-east-1", "hugging_face_token": TOKEN, "api_keys": {"alice": KEY}})
     found = declared(lambda: stack.build(settings, pins.load(), "dev"))
     user_data = gzip.decompress(base64.b64decode(found.one("LaunchTemplate")["userData"])).decode()
     elsewhere = [resource for resource in found.resources if not resource.type.endswith(":SecretVersion")]

@@ -39,7 +39,7 @@ def test_exact_resources_of_an_expiring_stack() -> None:
         "aws:iam/role:Role": 1,
         "aws:iam/rolePolicy:RolePolicy": 1,
         "aws:scheduler/scheduleGroup:ScheduleGroup": 1,
-        "aws:scheduler/schedule:Schedule": 2,
+        "aws:scheduler/schedule:Schedule": 3,
     }
 
 
@@ -74,6 +74,13 @@ def test_at_expiry_the_group_is_set_to_nothing_for_good() -> None:
         "DesiredCapacity": 0,
     }
     assert stop["target"]["retryPolicy"]["maximumEventAgeInSeconds"] == 86400
+
+
+def test_a_fleet_brought_back_after_its_expiry_is_stopped_again_within_the_hour() -> None:
+    schedules = guard().of("Schedule")
+    again = schedules["g-keep-stopped"]
+    assert (again["scheduleExpression"], again["startDate"]) == ("rate(1 hour)", EXPIRY)
+    assert again["target"] == schedules["g-stop"]["target"]
 
 
 def test_people_are_warned_half_an_hour_before() -> None:
