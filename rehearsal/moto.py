@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 import sys
@@ -23,6 +24,9 @@ ACCOUNT_ID = "123456789012"
 
 CREDENTIALS = "rehearsal"
 """Key and secret key. moto checks neither, but requests must be signed; it is no secret."""
+
+SETTINGS = {"MOTO_IAM_LOAD_MANAGED_POLICIES": "true"}
+"""AWS's own policies (`AmazonSSMManagedInstanceCore`) exist, as in every account."""
 
 START_DEADLINE_SECONDS = 60
 
@@ -89,6 +93,7 @@ def simulated_account() -> Iterator[SimulatedAccount]:
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+            env=os.environ | SETTINGS,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,

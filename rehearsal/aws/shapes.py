@@ -15,7 +15,7 @@ from typing import Any
 from botocore.model import ListShape, MapShape, StructureShape
 
 from rehearsal.aws.schema import element, fields
-from rehearsal.wire import unknown
+from rehearsal.wire import contains_unknown, unknown
 
 Names = Mapping[str, str]
 
@@ -80,10 +80,12 @@ def _pair(shape: Any) -> str | None:
 
 
 def _scalar(kind: str, value: Any) -> Any:
+    if contains_unknown(value):
+        return unknown
     if kind == "string":
-        return (
-            ",".join(value) if isinstance(value, list) else str(value).lower() if value in (True, False) else str(value)
-        )
+        if isinstance(value, list):
+            return ",".join(value)
+        return str(value).lower() if isinstance(value, bool) else str(value)
     if kind == "boolean":
         return value.lower() == "true" if isinstance(value, str) else bool(value)
     if kind in ("integer", "long"):
