@@ -1,0 +1,189 @@
+"""What a row of the table of resource types says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+import jmespath
+
+PROJECT_TAG = "tandem:project"
+PROJECT = "tandem"
+STACK_TAG = "tandem:stack"
+
+Clients = Callable[[str], Any]
+"""A service's name to its boto3 client, of one account and region."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """A resource in the account that carries our tags, or hangs on one that does.
+
+    Attributes:
+        type: Pulumi's type token; for a type without a row, AWS's own words (`ec2:vpn-gateway`).
+        id: the id by which Pulumi knows it.
+        arn: empty where the type has none.
+        name: what people call it.
+        tags: its own; empty for types that have none.
+        created: where AWS says so.
+        parent: the resource through which it was found; None for most.
+        facts: the description that AWS gives, for what a deletion needs beside the id.
+    """
+
+    type: str
+    id: str
+    arn: str = ""
+    name: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    created: datetime | None = None
+    parent: Found | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from every other."""
+        return self.type, self.id
+
+    @property
+    def parent_id(self) -> str:
+        return self.parent.id if self.parent else ""
+
+    @property
+    def stack(self) -> str:
+        """The stack that it says it belongs to, itself or through its parent."""
+        return self.tags.get(STACK_TAG) or (self.parent.stack if self.parent else "")
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Where a listing looks.
+
+    Attributes:
+        stack: only this stack; None for all stacks of the project.
+        parent: what the listed resources belong to, for types that are found through another.
+    """
+
+    clients: Clients
+    stack: str | None
+    parent: Found | None = None
+
+    def holds(self, tags: Mapping[str, str]) -> bool:
+        """Both tags with our values: a look-alike has another name, another tag or another value."""
+        return tags.get(PROJECT_TAG) == PROJECT and (
+            STACK_TAG in tags if self.stack is None else tags.get(STACK_TAG) == self.stack
+        )
+
+    @property
+    def parent_id(self) -> str:
+        return self.parent.id if self.parent else ""
+
+    @cached_property
+    def account(self) -> str:
+        return self.clients("sts").get_caller_identity()["Account"]
+
+    @property
+    def tag_filters(self) -> list[dict[str, Any]]:
+        """The same as EC2 filters, so that a large account answers with our few resources."""
+        filters = [{"Name": f"tag:{PROJECT_TAG}", "Values": [PROJECT]}]
+        if self.stack is not None:
+            filters.append({"Name": f"tag:{STACK_TAG}", "Values": [self.stack]})
+        return filters
+
+
+Item = Mapping[str, Any]
+Listing = Callable[[Any, Scope], Iterable[Item]]
+"""A client and a scope to the descriptions that AWS gives of one type's resources."""
+
+
+def listed(operation: str, items: str, arguments: Callable[[Scope], Mapping[str, Any]] = lambda _scope: {}) -> Listing:
+    """The listing by one operation, paginated where boto3 can.
+
+    Args:
+        items: JMESPath to the items in an answer.
+        arguments: of the call.
+    """
+    expression = jmespath.compile(items)
+
+    def listing(client: Any, scope: Scope) -> Iterator[Item]:
+        call = arguments(scope)
+        pages = (
+            client.get_paginator(operation).paginate(**call)
+            if client.can_paginate(operation)
+            else [getattr(client, operation)(**call)]
+        )
+        for page in pages:
+            yield from expression.search(page) or ()
+
+    return listing
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """One resource type: how it is listed, told apart and deleted.
+
+    Attributes:
+        type: Pulumi's type token.
+        service: boto3's name of the service.
+        listing: lists those of the account, or of `scope.parent`; what is gone, though still shown, is left out.
+        id, arn, name, created: JMESPath in an item.
+        tags: how an item's tags are read; None for a type that is found through its parent.
+        parent: type through which it is found.
+        after: types that must be gone before one of this type can be deleted.
+        delete: deletes one; called again until the listing no longer has it.
+        state_id: JMESPath in a resource of the state's deployment to the same id.
+        program: the program declares this type. Others are made by AWS on behalf of one that it declares, such as the
+            instances of a group, or by other commands, such as machine images.
+        holds_data: deleting one loses data that `up` does not bring back.
+        tagging_type: the tagging API's name of the type, `service:type` of the ARN; empty where it does not know it.
+        partial: the listing has only resources with our names; the others come from the tagging API.
+    """
+
+    type: str
+    service: str
+    listing: Listing
+    id: str
+    delete: Callable[[Any, Found], object]
+    arn: str = "Arn"
+    name: str = "Tags[?Key=='Name'].Value | [0]"
+    created: str = "CreatedTime"
+    tags: Callable[[Any, Item], Mapping[str, str]] | None = lambda _client, item: tag_map(item.get("Tags"))
+    parent: str | None = None
+    after: Sequence[str] = ()
+    state_id: str = "id"
+    program: bool = True
+    holds_data: bool = False
+    tagging_type: str = ""
+    partial: bool = False
+
+    def find(self, scope: Scope) -> list[Found]:
+        """Those of this type that are ours, or that belong to `scope.parent`."""
+        client = scope.clients(self.service)
+        found = []
+        for item in self.listing(client, scope):
+            tags = self.tags(client, item) if self.tags else {}
+            if self.parent or scope.holds(tags):
+                found.append(self._found(item, tags, scope))
+        return found
+
+    def _found(self, item: Item, tags: Mapping[str, str], scope: Scope) -> Found:
+        where = {**item, "parent": scope.parent_id}
+        created = jmespath.search(self.created, where)
+        resource_id = jmespath.search(self.id, where)
+        return Found(
+            type=self.type,
+            id=resource_id,
+            arn=jmespath.search(self.arn, where) or "",
+            name=jmespath.search(self.name, where) or resource_id,
+            tags=tags,
+            created=created if isinstance(created, datetime) else None,
+            parent=scope.parent,
+            facts=item,
+        )
+
+
+def tag_map(tags: Sequence[Mapping[str, str]] | None) -> dict[str, str]:
+    """AWS's list of tags as a mapping."""
+    return {tag["Key"]: tag["Value"] for tag in tags or ()}

@@ -1,0 +1,259 @@
+"""Rows: storage, secrets, messages, schedules, budgets and identities."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from ops.kinds import types
+from ops.kinds.kind import STACK_TAG, Found, Item, Kind, Scope, listed, tag_map
+
+SECRET_RECOVERY_DAYS = 7
+"""The shortest that Secrets Manager allows: a deleted secret costs nothing meanwhile and can be restored."""
+
+
+def _of_file_system(scope: Scope) -> dict[str, str]:
+    return {"FileSystemId": scope.parent_id}
+
+
+def _bucket_tags(s3: Any, item: Item) -> dict[str, str]:
+    try:
+        return tag_map(s3.get_bucket_tagging(Bucket=item["Name"])["TagSet"])
+    except ClientError as error:
+        # Untagged, gone meanwhile, or somebody's with a policy of its own: not ours in any case.
+        if error.response["Error"]["Code"] in ("NoSuchTagSet", "NoSuchBucket", "AccessDenied"):
+            return {}
+        raise
+
+
+def _delete_bucket(s3: Any, bucket: Found) -> None:
+    versions = s3.get_paginator("list_object_versions").paginate(Bucket=bucket.id)
+    for page in versions:
+        objects = [
+            {"Key": item["Key"], "VersionId": item["VersionId"]}
+            for item in (*page.get("Versions", ()), *page.get("DeleteMarkers", ()))
+        ]
+        if objects:
+            s3.delete_objects(Bucket=bucket.id, Delete={"Objects": objects, "Quiet": True})
+    s3.delete_bucket(Bucket=bucket.id)
+
+
+def _log_groups(logs: Any, scope: Scope) -> Iterator[Item]:
+    """Of the thousands that an account may have, those with our names; others come from the tagging API."""
+    for prefix in ("/tandem/", "tandem-"):
+        yield from listed("describe_log_groups", "logGroups", lambda _scope, p=prefix: {"logGroupNamePrefix": p})(
+            logs, scope
+        )
+
+
+def _log_tags(logs: Any, item: Item) -> dict[str, str]:
+    return logs.list_tags_for_resource(resourceArn=item["arn"].removesuffix(":*"))["tags"]
+
+
+def _roles(iam: Any, scope: Scope) -> Iterator[Item]:
+    """By name first: an account's roles are many, and each answers with its tags to a call of its own."""
+    return (item for item in listed("list_roles", "Roles")(iam, scope) if item["RoleName"].startswith("tandem-"))
+
+
+def _profiles(iam: Any, scope: Scope) -> Iterator[Item]:
+    profiles = listed("list_instance_profiles", "InstanceProfiles")(iam, scope)
+    return (item for item in profiles if item["InstanceProfileName"].startswith("tandem-"))
+
+
+def _delete_role(iam: Any, role: Found) -> None:
+    for policy in (
+        iam.get_paginator("list_attached_role_policies").paginate(RoleName=role.id).search("AttachedPolicies")
+    ):
+        iam.detach_role_policy(RoleName=role.id, PolicyArn=policy["PolicyArn"])
+    for name in iam.get_paginator("list_role_policies").paginate(RoleName=role.id).search("PolicyNames"):
+        iam.delete_role_policy(RoleName=role.id, PolicyName=name)
+    iam.delete_role(RoleName=role.id)
+
+
+def _delete_profile(iam: Any, profile: Found) -> None:
+    for role in profile.facts["Roles"]:
+        iam.remove_role_from_instance_profile(InstanceProfileName=profile.id, RoleName=role["RoleName"])
+    iam.delete_instance_profile(InstanceProfileName=profile.id)
+
+
+def _budgets(budgets: Any, scope: Scope) -> Iterator[Item]:
+    account = {"AccountId": scope.account}
+    return (
+        {**item, **account} for item in listed("describe_budgets", "Budgets", lambda _scope: account)(budgets, scope)
+    )
+
+
+def _budget_tags(_budgets: Any, item: Item) -> dict[str, str]:
+    """What a budget counts says whose it is: `user:tandem:stack$NAME`."""
+    marker = f"user:{STACK_TAG}$"
+    counted = item.get("CostFilters", {}).get("TagKeyValue", [])
+    stacks = [value.removeprefix(marker) for value in counted if value.startswith(marker)]
+    return (
+        {"tandem:project": "tandem", STACK_TAG: stacks[0]}
+        if len(stacks) == 1 and item["BudgetName"].startswith("tandem-")
+        else {}
+    )
+
+
+ROWS = (
+    Kind(
+        type=types.FILE_SYSTEM,
+        service="efs",
+        tagging_type="elasticfilesystem:file-system",
+        listing=listed("describe_file_systems", "FileSystems[?LifeCycleState!='deleted']"),
+        id="FileSystemId",
+        arn="FileSystemArn",
+        name="Name",
+        created="CreationTime",
+        after=(types.ACCESS_POINT, types.MOUNT_TARGET),
+        delete=lambda efs, file_system: efs.delete_file_system(FileSystemId=file_system.id),
+        holds_data=True,
+    ),
+    Kind(
+        type=types.ACCESS_POINT,
+        service="efs",
+        tagging_type="elasticfilesystem:access-point",
+        listing=listed("describe_access_points", "AccessPoints[?LifeCycleState!='deleted']"),
+        id="AccessPointId",
+        arn="AccessPointArn",
+        name="Name",
+        delete=lambda efs, point: efs.delete_access_point(AccessPointId=point.id),
+    ),
+    Kind(
+        type=types.MOUNT_TARGET,
+        service="efs",
+        listing=listed("describe_mount_targets", "MountTargets[?LifeCycleState!='deleted']", _of_file_system),
+        id="MountTargetId",
+        name="AvailabilityZoneName",
+        tags=None,
+        parent=types.FILE_SYSTEM,
+        delete=lambda efs, target: efs.delete_mount_target(MountTargetId=target.id),
+    ),
+    Kind(
+        type=types.BUCKET,
+        service="s3",
+        tagging_type="s3",
+        listing=listed("list_buckets", "Buckets"),
+        id="Name",
+        name="Name",
+        created="CreationDate",
+        tags=_bucket_tags,
+        after=(types.LOAD_BALANCER,),
+        delete=_delete_bucket,
+        holds_data=True,
+    ),
+    Kind(
+        type=types.SECRET,
+        service="secretsmanager",
+        tagging_type="secretsmanager:secret",
+        listing=listed("list_secrets", "SecretList[?!DeletedDate]"),
+        id="ARN",
+        arn="ARN",
+        name="Name",
+        created="CreatedDate",
+        delete=lambda secrets, secret: secrets.delete_secret(
+            SecretId=secret.id, RecoveryWindowInDays=SECRET_RECOVERY_DAYS
+        ),
+    ),
+    Kind(
+        type=types.TOPIC,
+        service="sns",
+        tagging_type="sns",
+        listing=listed("list_topics", "Topics"),
+        id="TopicArn",
+        arn="TopicArn",
+        name="TopicArn",
+        tags=lambda sns, item: tag_map(sns.list_tags_for_resource(ResourceArn=item["TopicArn"])["Tags"]),
+        after=(types.BUDGET, types.SCHEDULE_GROUP),
+        delete=lambda sns, topic: sns.delete_topic(TopicArn=topic.id),
+    ),
+    Kind(
+        type=types.LOG_GROUP,
+        service="logs",
+        tagging_type="logs:log-group",
+        partial=True,
+        listing=_log_groups,
+        id="logGroupName",
+        arn="logGroupArn || arn",
+        name="logGroupName",
+        tags=_log_tags,
+        # What still writes would make it anew, without tags and retention.
+        after=(types.FLOW_LOG, types.INSTANCE),
+        delete=lambda logs, group: logs.delete_log_group(logGroupName=group.id),
+    ),
+    Kind(
+        type=types.SCHEDULE_GROUP,
+        service="scheduler",
+        tagging_type="scheduler:schedule-group",
+        listing=listed("list_schedule_groups", "ScheduleGroups[?Name!='default']"),
+        id="Name",
+        name="Name",
+        created="CreationDate",
+        tags=lambda scheduler, item: tag_map(scheduler.list_tags_for_resource(ResourceArn=item["Arn"])["Tags"]),
+        after=(types.SCHEDULE,),
+        delete=lambda scheduler, group: scheduler.delete_schedule_group(Name=group.id),
+    ),
+    Kind(
+        type=types.SCHEDULE,
+        service="scheduler",
+        listing=listed("list_schedules", "Schedules", lambda scope: {"GroupName": scope.parent_id}),
+        id="join('/', [GroupName, Name])",
+        name="Name",
+        created="CreationDate",
+        tags=None,
+        parent=types.SCHEDULE_GROUP,
+        # Last of all: until then they are what stops the fleet if this is interrupted.
+        after=(types.GROUP,),
+        delete=lambda scheduler, schedule: scheduler.delete_schedule(GroupName=schedule.parent_id, Name=schedule.name),
+    ),
+    Kind(
+        type=types.BUDGET,
+        service="budgets",
+        tagging_type="budgets:budget",
+        listing=_budgets,
+        id="join(':', [AccountId, BudgetName])",
+        name="BudgetName",
+        tags=_budget_tags,
+        delete=lambda budgets, budget: budgets.delete_budget(
+            AccountId=budget.facts["AccountId"], BudgetName=budget.name
+        ),
+    ),
+    Kind(
+        type=types.INSTANCE_PROFILE,
+        service="iam",
+        tagging_type="iam:instance-profile",
+        partial=True,
+        listing=_profiles,
+        id="InstanceProfileName",
+        name="InstanceProfileName",
+        created="CreateDate",
+        tags=lambda iam, item: tag_map(
+            iam.list_instance_profile_tags(InstanceProfileName=item["InstanceProfileName"])["Tags"]
+        ),
+        after=(types.INSTANCE, types.LAUNCH_TEMPLATE),
+        delete=_delete_profile,
+    ),
+    Kind(
+        type=types.ROLE,
+        service="iam",
+        listing=_roles,
+        id="RoleName",
+        name="RoleName",
+        created="CreateDate",
+        tags=lambda iam, item: tag_map(iam.list_role_tags(RoleName=item["RoleName"])["Tags"]),
+        after=(types.INSTANCE_PROFILE, types.SCHEDULE_GROUP, types.FLOW_LOG),
+        delete=_delete_role,
+    ),
+    Kind(
+        type=types.ROLE_POLICY,
+        service="iam",
+        listing=listed("list_role_policies", "PolicyNames[].{Name: @}", lambda scope: {"RoleName": scope.parent_id}),
+        id="join(':', [parent, Name])",
+        name="Name",
+        tags=None,
+        parent=types.ROLE,
+        delete=lambda iam, policy: iam.delete_role_policy(RoleName=policy.parent_id, PolicyName=policy.name),
+    ),
+)

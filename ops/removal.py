@@ -1,0 +1,172 @@
+"""Removes resources in an order in which AWS lets them go: safe to interrupt, to run again and to run twice at once."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+
+from ops.aws import AwsError, code_of, is_gone
+from ops.inventory import find_kind
+from ops.kinds import KINDS
+from ops.kinds.kind import Clients, Found
+
+Report = Callable[[Found, str], None]
+
+
+@dataclass(frozen=True)
+class Left:
+    """A resource that is still there, and why."""
+
+    resource: Found
+    reason: str
+
+
+def plan(resources: Iterable[Found]) -> list[list[Found]]:
+    """The resources in waves: each can go once the waves before it are gone. Types without a row are left out."""
+    by_type: dict[str, list[Found]] = defaultdict(list)
+    for resource in resources:
+        by_type[resource.type].append(resource)
+    waves = ([resource for type_ in types for resource in by_type[type_]] for types in _type_waves())
+    return [wave for wave in waves if wave]
+
+
+def _type_waves() -> Iterator[list[str]]:
+    sorter = TopologicalSorter({kind.type: kind.after for kind in KINDS.values()})
+    sorter.prepare()
+    while sorter.is_active():
+        ready = sorted(sorter.get_ready())
+        yield ready
+        sorter.done(*ready)
+
+
+def remove(
+    clients: Clients,
+    resources: Iterable[Found],
+    *,
+    deadline_seconds: float = 3600,
+    poll_seconds: float = 5,
+    report: Report = lambda _resource, _outcome: None,
+    sleep: Callable[[float], None] = time.sleep,
+) -> list[Left]:
+    """Deletes exactly these resources, and waits until AWS no longer lists them.
+
+    What depends on something that goes slowly is tried again until the deadline; after it each wave gets one try more.
+    Nothing is remembered between runs: a second run starts from what the account then holds.
+
+    Args:
+        deadline_seconds: for all of it. A load balancer's or a file system's interfaces take minutes to go.
+        report: told of each resource when it is gone or given up.
+
+    Returns:
+        What is still there; empty when all is gone.
+    """
+    resources = list(resources)
+    patience = _Patience(time.monotonic() + deadline_seconds, poll_seconds, sleep)
+    left = [
+        Left(resource, "tandem does not know how to remove this type")
+        for resource in resources
+        if resource.type not in KINDS
+    ]
+    for wave in plan(resources):
+        left += _remove_wave(clients, wave, _dependents({item.resource.type for item in left}), patience, report)
+    for item in left:
+        report(item.resource, item.reason)
+    return left
+
+
+@dataclass(frozen=True)
+class _Patience:
+    deadline: float
+    poll_seconds: float
+    sleep: Callable[[float], None]
+
+    def wait(self) -> bool:
+        """Waits for the next try; false at the deadline."""
+        if time.monotonic() >= self.deadline:
+            return False
+        self.sleep(self.poll_seconds)
+        return True
+
+
+def _dependents(types: set[str]) -> set[str]:
+    """Types that may have to wait for one of these, directly or not: while these stay, waiting may be in vain."""
+    found: set[str] = set()
+    while more := {kind.type for kind in KINDS.values() if {*types, *found} & {*kind.after}} - found:
+        found |= more
+    return found
+
+
+def _remove_wave(
+    clients: Clients, wave: Iterable[Found], hopeless: set[str], patience: _Patience, report: Report
+) -> list[Left]:
+    pending = {resource.key: resource for resource in wave}
+    left: list[Left] = []
+    while True:
+        busy: dict[tuple[str, str], str] = {}
+        for key, resource in list(pending.items()):
+            kind = KINDS[resource.type]
+            try:
+                kind.delete(clients(kind.service), resource)
+            except AwsError as error:
+                if is_busy(error):
+                    busy[key] = f"{code_of(error)}: {error}"
+                elif not is_gone(error):
+                    left.append(Left(pending.pop(key), f"{code_of(error)}: {error}"))
+        listed = _listed(clients, pending.values())
+        for key in pending.keys() - listed:
+            report(pending.pop(key), "removed")
+        for key in [key for key in busy if key in pending and pending[key].type in hopeless]:
+            left.append(Left(pending.pop(key), busy[key]))
+        if not pending:
+            return left
+        if not patience.wait():
+            waited = "still being removed at the deadline"
+            return left + [Left(resource, busy.get(key, waited)) for key, resource in pending.items()]
+
+
+def _listed(clients: Clients, resources: Iterable[Found]) -> set[tuple[str, str]]:
+    """Which of these AWS still lists."""
+    by_type: dict[str, list[Found]] = defaultdict(list)
+    for resource in resources:
+        by_type[resource.type].append(resource)
+    keys: set[tuple[str, str]] = set()
+    for type_, some in by_type.items():
+        parents = {resource.parent_id: resource.parent for resource in some if resource.parent}
+        stacks = {resource.stack for resource in some}
+        stack = stacks.pop() if len(stacks) == 1 else None
+        keys |= {found.key for found in find_kind(clients, stack, KINDS[type_], parents.values())}
+    return keys
+
+
+_BUSY = frozenset(
+    {
+        "Conflict",
+        "ConflictException",
+        "DeleteConflict",
+        "DependencyTimeout",
+        "DependencyViolation",
+        "FileSystemLimitExceeded",
+        "IncorrectFileSystemLifeCycleState",
+        "IncorrectMountTargetState",
+        "IncorrectState",
+        "OperationAborted",
+        "BucketNotEmpty",
+        "ScalingActivityInProgress",
+        "ServiceUnavailable",
+        "WAFAssociatedItemException",
+        "WAFOptimisticLockException",
+    }
+)
+
+
+def is_busy(error: Exception) -> bool:
+    """Not now: something still depends on it, or AWS is still at work on it."""
+    code = code_of(error)
+    return (
+        code in _BUSY
+        or any(word in code for word in ("InUse", "Throttl", "RequestLimit", "TooManyRequests"))
+        or "in use" in str(error).lower()
+    )
