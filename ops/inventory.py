@@ -52,7 +52,7 @@ def find(clients: Clients, stack: str | None) -> Inventory:
                     found[kind.type] = result
     resources = [resource for kind in KINDS.values() for resource in found[kind.type]]
     try:
-        resources += _others(clients, stack, {resource.arn for resource in resources})
+        resources += _others(clients, stack, {name for resource in resources for name in (resource.arn, resource.id)})
     except AwsError as error:
         unreadable.append(problem_of(error, "tag:GetResources"))
     return Inventory(resources, unreadable)
@@ -102,7 +102,7 @@ def _others(clients: Clients, stack: str | None, known: set[str]) -> Iterator[Fo
     for item in pages.search("ResourceTagMappingList[]"):
         arn = item["ResourceARN"]
         tagging_type, name = _split(arn)
-        if arn in known or tagging_type in in_full:
+        if known & {arn, name} or tagging_type in in_full:
             continue
         kind = partial.get(tagging_type)
         yield Found(

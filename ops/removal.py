@@ -116,7 +116,7 @@ def _remove_wave(
                 elif not is_gone(error):
                     left.append(Left(pending.pop(key), f"{code_of(error)}: {error}"))
         listed = _listed(clients, pending.values())
-        for key in pending.keys() - listed:
+        for key in [key for key in pending if key not in listed]:
             report(pending.pop(key), "removed")
         for key in [key for key in busy if key in pending and pending[key].type in hopeless]:
             left.append(Left(pending.pop(key), busy[key]))

@@ -30,12 +30,12 @@ def _delete_web_acl(waf: Any, acl: Found) -> None:
 def _records(route53: Any, scope: Scope) -> Iterator[Item]:
     """Names that lead to one of our load balancers, in any zone of the account: the zones themselves are not ours."""
     assert scope.parent is not None
-    address = f"{scope.parent.facts['DNSName']}.".lower()
+    address = scope.parent.facts["DNSName"].lower()
     zones = route53.get_paginator("list_hosted_zones").paginate()
     for zone in zones.search("HostedZones[].Id"):
         sets = route53.get_paginator("list_resource_record_sets").paginate(HostedZoneId=zone)
         for record in sets.search("ResourceRecordSets[?AliasTarget]"):
-            if record["AliasTarget"]["DNSName"].lower().removeprefix("dualstack.") == address:
+            if record["AliasTarget"]["DNSName"].lower().removeprefix("dualstack.").rstrip(".") == address:
                 zone_id = zone.removeprefix("/hostedzone/")
                 yield {"ZoneId": zone_id, "Name": record["Name"].rstrip("."), "Type": record["Type"], "Set": record}
 

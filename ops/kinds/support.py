@@ -62,6 +62,11 @@ def _profiles(iam: Any, scope: Scope) -> Iterator[Item]:
     return (item for item in profiles if item["InstanceProfileName"].startswith("tandem-"))
 
 
+def _profile_tags(iam: Any, item: Item) -> dict[str, str]:
+    answer = iam.get_instance_profile(InstanceProfileName=item["InstanceProfileName"])
+    return tag_map(answer["InstanceProfile"].get("Tags"))
+
+
 def _delete_role(iam: Any, role: Found) -> None:
     for policy in (
         iam.get_paginator("list_attached_role_policies").paginate(RoleName=role.id).search("AttachedPolicies")
@@ -229,9 +234,7 @@ ROWS = (
         id="InstanceProfileName",
         name="InstanceProfileName",
         created="CreateDate",
-        tags=lambda iam, item: tag_map(
-            iam.list_instance_profile_tags(InstanceProfileName=item["InstanceProfileName"])["Tags"]
-        ),
+        tags=_profile_tags,
         after=(types.INSTANCE, types.LAUNCH_TEMPLATE),
         delete=_delete_profile,
     ),

@@ -1,0 +1,368 @@
+"""A simulated account with one resource of each type that a stack has, made by hand with boto3."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import boto3
+from moto import mock_aws
+
+from ops.kinds import types
+from ops.kinds.kind import Clients
+
+REGION = "us-east-1"
+ACCOUNT = "123456789012"
+IMAGE = "ami-12c6146b"
+"""One of those that moto knows."""
+
+
+@contextmanager
+def simulated_account() -> Iterator[Clients]:
+    """An empty account; clients are those of boto3, answered by moto in this process."""
+    with mock_aws():
+        session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
+        clients: dict[str, Any] = {}
+        yield lambda service: clients.setdefault(service, session.client(service))
+
+
+def tags_of(stack: str, project: str = "tandem") -> dict[str, str]:
+    return {"tandem:project": project, "tandem:stack": stack}
+
+
+class Builder:
+    """Makes resources and remembers type and id of those that are meant to be found.
+
+    Attributes:
+        made: in the order of making.
+    """
+
+    def __init__(self, clients: Clients, stack: str, name: str, tags: dict[str, str] | None = None) -> None:
+        self.clients = clients
+        self.stack = stack
+        self.name = name
+        self.tag_map = tags_of(stack) if tags is None else tags
+        self.made: list[tuple[str, str]] = []
+
+    @property
+    def tags(self) -> list[dict[str, str]]:
+        return [{"Key": key, "Value": value} for key, value in self.tag_map.items()]
+
+    def specification(self, kind: str) -> list[dict[str, Any]]:
+        return [{"ResourceType": kind, "Tags": self.tags}]
+
+    def add(self, type_: str, resource_id: str) -> str:
+        self.made.append((type_, resource_id))
+        return resource_id
+
+    def everything(self) -> Builder:
+        self.network()
+        self.support()
+        self.serving()
+        return self
+
+    def network(self) -> None:
+        ec2, spec, add = self.clients("ec2"), self.specification, self.add
+        self.vpc = add(
+            types.VPC, ec2.create_vpc(CidrBlock="10.9.0.0/16", TagSpecifications=spec("vpc"))["Vpc"]["VpcId"]
+        )
+        self.subnets = [
+            add(
+                types.SUBNET,
+                ec2.create_subnet(
+                    VpcId=self.vpc,
+                    CidrBlock=f"10.9.{number}.0/24",
+                    AvailabilityZone=f"{REGION}{zone}",
+                    TagSpecifications=spec("subnet"),
+                )["Subnet"]["SubnetId"],
+            )
+            for number, zone in enumerate("ab")
+        ]
+        gateway = add(
+            types.INTERNET_GATEWAY,
+            ec2.create_internet_gateway(TagSpecifications=spec("internet-gateway"))["InternetGateway"][
+                "InternetGatewayId"
+            ],
+        )
+        ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=self.vpc)
+        table = add(
+            types.ROUTE_TABLE,
+            ec2.create_route_table(VpcId=self.vpc, TagSpecifications=spec("route-table"))["RouteTable"]["RouteTableId"],
+        )
+        ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
+        add(types.ROUTE, f"{table}_0.0.0.0/0")
+        add(
+            types.ROUTE_TABLE_ASSOCIATION,
+            ec2.associate_route_table(RouteTableId=table, SubnetId=self.subnets[0])["AssociationId"],
+        )
+        address = add(
+            types.ADDRESS,
+            ec2.allocate_address(Domain="vpc", TagSpecifications=spec("elastic-ip"))["AllocationId"],
+        )
+        add(
+            types.NAT_GATEWAY,
+            ec2.create_nat_gateway(
+                SubnetId=self.subnets[0], AllocationId=address, TagSpecifications=spec("natgateway")
+            )["NatGateway"]["NatGatewayId"],
+        )
+        add(
+            types.ENDPOINT,
+            ec2.create_vpc_endpoint(
+                VpcId=self.vpc,
+                VpcEndpointType="Gateway",
+                ServiceName=f"com.amazonaws.{REGION}.s3",
+                RouteTableIds=[table],
+                TagSpecifications=spec("vpc-endpoint"),
+            )["VpcEndpoint"]["VpcEndpointId"],
+        )
+        self.groups = [
+            add(
+                types.SECURITY_GROUP,
+                ec2.create_security_group(
+                    GroupName=f"{self.name}-{role}",
+                    Description=role,
+                    VpcId=self.vpc,
+                    TagSpecifications=spec("security-group"),
+                )["GroupId"],
+            )
+            for role in ("balancer", "hosts")
+        ]
+        balancer, hosts = self.groups
+        for group in self.groups:
+            ec2.revoke_security_group_egress(
+                GroupId=group, IpPermissions=[{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}]
+            )
+        for operation, type_, group, other in (
+            (ec2.authorize_security_group_egress, types.EGRESS_RULE, balancer, hosts),
+            (ec2.authorize_security_group_ingress, types.INGRESS_RULE, hosts, balancer),
+        ):
+            rules = operation(
+                GroupId=group,
+                IpPermissions=[
+                    {"IpProtocol": "tcp", "FromPort": 8080, "ToPort": 8080, "UserIdGroupPairs": [{"GroupId": other}]}
+                ],
+            )["SecurityGroupRules"]
+            add(type_, rules[0]["SecurityGroupRuleId"])
+        add(
+            types.NETWORK_INTERFACE,
+            ec2.create_network_interface(SubnetId=self.subnets[1], TagSpecifications=spec("network-interface"))[
+                "NetworkInterface"
+            ]["NetworkInterfaceId"],
+        )
+
+    def support(self) -> None:
+        self._storage()
+        self._identity()
+        self._messages()
+
+    def _storage(self) -> None:
+        efs, s3 = self.clients("efs"), self.clients("s3")
+        file_system = self.add(
+            types.FILE_SYSTEM, efs.create_file_system(CreationToken=self.name, Tags=self.tags)["FileSystemId"]
+        )
+        self.add(
+            types.ACCESS_POINT,
+            efs.create_access_point(ClientToken=self.name, FileSystemId=file_system, Tags=self.tags)["AccessPointId"],
+        )
+        self.add(
+            types.MOUNT_TARGET,
+            efs.create_mount_target(FileSystemId=file_system, SubnetId=self.subnets[0])["MountTargetId"],
+        )
+        bucket = self.add(types.BUCKET, f"{self.name}-access-logs")
+        s3.create_bucket(Bucket=bucket)
+        s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": self.tags})
+        s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+        for body in (b"1", b"2"):
+            s3.put_object(Bucket=bucket, Key="log", Body=body)
+
+    def _identity(self) -> None:
+        iam = self.clients("iam")
+        self.role = self.add(types.ROLE, f"{self.name}-host")
+        role = iam.create_role(RoleName=self.role, AssumeRolePolicyDocument=_policy("sts:AssumeRole"), Tags=self.tags)
+        self.role_arn = role["Role"]["Arn"]
+        iam.put_role_policy(RoleName=self.role, PolicyName="own", PolicyDocument=_policy("s3:GetObject"))
+        self.add(types.ROLE_POLICY, f"{self.role}:own")
+        policy = iam.create_policy(PolicyName=f"{self.name}-theirs", PolicyDocument=_policy("s3:GetObject"))
+        iam.attach_role_policy(RoleName=self.role, PolicyArn=policy["Policy"]["Arn"])
+        self.profile = self.add(types.INSTANCE_PROFILE, f"{self.name}-host")
+        iam.create_instance_profile(InstanceProfileName=self.profile, Tags=self.tags)
+        iam.add_role_to_instance_profile(InstanceProfileName=self.profile, RoleName=self.role)
+
+    def _messages(self) -> None:
+        logs, scheduler = self.clients("logs"), self.clients("scheduler")
+        self.add(types.LOG_GROUP, f"/tandem/{self.name}/hosts")
+        logs.create_log_group(logGroupName=f"/tandem/{self.name}/hosts", tags=self.tag_map)
+        self.add(
+            types.FLOW_LOG,
+            self.clients("ec2").create_flow_logs(
+                ResourceIds=[self.vpc],
+                ResourceType="VPC",
+                TrafficType="ALL",
+                LogGroupName=f"/tandem/{self.name}/hosts",
+                DeliverLogsPermissionArn=self.role_arn,
+                TagSpecifications=self.specification("vpc-flow-log"),
+            )["FlowLogIds"][0],
+        )
+        self.add(
+            types.SECRET,
+            self.clients("secretsmanager").create_secret(
+                Name=f"{self.name}-api-keys", SecretString="{}", Tags=self.tags
+            )["ARN"],
+        )
+        topic = self.add(
+            types.TOPIC, self.clients("sns").create_topic(Name=f"{self.name}-alerts", Tags=self.tags)["TopicArn"]
+        )
+        group = self.add(types.SCHEDULE_GROUP, self.name)
+        scheduler.create_schedule_group(Name=group, Tags=self.tags)
+        scheduler.create_schedule(
+            Name="stop",
+            GroupName=group,
+            ScheduleExpression="at(2030-01-01T00:00:00)",
+            FlexibleTimeWindow={"Mode": "OFF"},
+            Target={"Arn": topic, "RoleArn": self.role_arn},
+        )
+        self.add(types.SCHEDULE, f"{group}/stop")
+        self.clients("budgets").create_budget(
+            AccountId=ACCOUNT,
+            Budget={
+                "BudgetName": self.name,
+                "BudgetLimit": {"Amount": "30", "Unit": "USD"},
+                "CostFilters": {"TagKeyValue": [f"user:{key}${value}" for key, value in self.tag_map.items()]},
+                "TimeUnit": "MONTHLY",
+                "BudgetType": "COST",
+            },
+        )
+        self.add(types.BUDGET, f"{ACCOUNT}:{self.name}")
+
+    def serving(self) -> None:
+        self._load_balancer()
+        self._fleet()
+
+    def _load_balancer(self) -> None:
+        elb, waf, route53 = self.clients("elbv2"), self.clients("wafv2"), self.clients("route53")
+        balancer = elb.create_load_balancer(Name=self.name, Subnets=self.subnets, Tags=self.tags)["LoadBalancers"][0]
+        arn = self.add(types.LOAD_BALANCER, balancer["LoadBalancerArn"])
+        targets = self.add(
+            types.TARGET_GROUP,
+            elb.create_target_group(Name=self.name, Protocol="HTTP", Port=8080, VpcId=self.vpc, Tags=self.tags)[
+                "TargetGroups"
+            ][0]["TargetGroupArn"],
+        )
+        self.targets = targets
+        certificate = self.add(
+            types.CERTIFICATE,
+            self.clients("acm").request_certificate(
+                DomainName=f"{self.name}.example.com", ValidationMethod="DNS", Tags=self.tags
+            )["CertificateArn"],
+        )
+        forward = [{"Type": "forward", "TargetGroupArn": targets}]
+        listener = self.add(
+            types.LISTENER,
+            elb.create_listener(
+                LoadBalancerArn=arn,
+                Protocol="HTTPS",
+                Port=443,
+                Certificates=[{"CertificateArn": certificate}],
+                DefaultActions=forward,
+            )["Listeners"][0]["ListenerArn"],
+        )
+        self.add(
+            types.LISTENER_RULE,
+            elb.create_rule(
+                ListenerArn=listener,
+                Priority=1,
+                Conditions=[{"Field": "path-pattern", "Values": ["/v1/*"]}],
+                Actions=forward,
+            )["Rules"][0]["RuleArn"],
+        )
+        acl = waf.create_web_acl(
+            Name=self.name,
+            Scope="REGIONAL",
+            DefaultAction={"Allow": {}},
+            VisibilityConfig={"SampledRequestsEnabled": False, "CloudWatchMetricsEnabled": False, "MetricName": "m"},
+            Tags=self.tags,
+        )["Summary"]
+        waf.associate_web_acl(WebACLArn=acl["ARN"], ResourceArn=arn)
+        self.add(types.WEB_ACL, acl["Id"])
+        zone = route53.create_hosted_zone(Name=f"{self.name}.example.com", CallerReference=self.name)["HostedZone"][
+            "Id"
+        ].removeprefix("/hostedzone/")
+        alias = {
+            "HostedZoneId": balancer["CanonicalHostedZoneId"],
+            "DNSName": balancer["DNSName"],
+            "EvaluateTargetHealth": True,
+        }
+        record = {"Name": f"{self.name}.example.com", "Type": "A", "AliasTarget": alias}
+        route53.change_resource_record_sets(
+            HostedZoneId=zone, ChangeBatch={"Changes": [{"Action": "CREATE", "ResourceRecordSet": record}]}
+        )
+        self.zone = zone
+        self.add(types.RECORD, f"{zone}_{self.name}.example.com_A")
+
+    def _fleet(self) -> None:
+        ec2, scaling = self.clients("ec2"), self.clients("autoscaling")
+        tags = [{"ResourceType": kind, "Tags": self.tags} for kind in ("instance", "volume")]
+        template = self.add(
+            types.LAUNCH_TEMPLATE,
+            ec2.create_launch_template(
+                LaunchTemplateName=self.name,
+                LaunchTemplateData={"ImageId": IMAGE, "InstanceType": "g6.12xlarge", "TagSpecifications": tags},
+                TagSpecifications=self.specification("launch-template"),
+            )["LaunchTemplate"]["LaunchTemplateId"],
+        )
+        scaling.create_auto_scaling_group(
+            AutoScalingGroupName=self.name,
+            MinSize=1,
+            MaxSize=1,
+            LaunchTemplate={"LaunchTemplateId": template, "Version": "1"},
+            VPCZoneIdentifier=self.subnets[0],
+            TargetGroupARNs=[self.targets],
+            Tags=[
+                {
+                    "Key": key,
+                    "Value": value,
+                    "PropagateAtLaunch": True,
+                    "ResourceId": self.name,
+                    "ResourceType": "auto-scaling-group",
+                }
+                for key, value in self.tag_map.items()
+            ],
+        )
+        self.add(types.GROUP, self.name)
+        instances = ec2.describe_instances(Filters=[{"Name": "tag:aws:autoscaling:groupName", "Values": [self.name]}])
+        for reservation in instances["Reservations"]:
+            for instance in reservation["Instances"]:
+                self.add(types.INSTANCE, instance["InstanceId"])
+
+
+def _policy(action: str) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": action, "Resource": "*"}]})
+
+
+Calls = Callable[[str, str], None]
+"""Told of each call before it is made: service and operation."""
+
+
+def watched(clients: Clients, before: Calls) -> Clients:
+    """The same clients, which tell of each call; `before` may raise instead, as a kill would."""
+
+    def client(service: str) -> Any:
+        real = clients(service)
+
+        class Watched:
+            def __getattr__(self, name: str) -> Any:
+                attribute = getattr(real, name)
+                if name not in real.meta.method_to_api_mapping:
+                    return attribute
+
+                def call(**arguments: Any) -> Any:
+                    before(service, name)
+                    return attribute(**arguments)
+
+                return call
+
+        return Watched()
+
+    return client
