@@ -8,6 +8,7 @@ import typer
 
 from infra.errors import UserError
 from ops.commands.pin import pin
+from ops.commands.rehearse import rehearse
 
 app = typer.Typer(
     name="tandem",
@@ -24,6 +25,7 @@ def _root() -> None:
 
 
 app.command()(pin)
+app.command()(rehearse)
 
 
 def main() -> None:

@@ -63,6 +63,12 @@ def keeps_the_previews_word(preview: Operation, up: Operation) -> Iterable[str]:
     yield from (f"done, not announced: {operation} {urn}" for operation, urn in sorted(done - announced))
 
 
+@expectation("boto3 finds each resource of the state by its tags")
+def is_seen_by_boto3(recorded: Iterable[str], found: Iterable[str]) -> Iterable[str]:
+    """What a look by tags misses here, it would miss after destroy, too."""
+    yield from (f"not found: {resource}" for resource in sorted(set(recorded) - set(found)))
+
+
 @expectation("a second up changes nothing")
 def changes_nothing(operation: Operation) -> Iterable[str]:
     for step in operation.changing():
@@ -115,6 +121,12 @@ def leaves_nothing_but(kept: Iterable[str], left: Iterable[str]) -> Iterable[str
     wanted, found = set(kept), set(left)
     yield from (f"left behind: {resource}" for resource in sorted(found - wanted))
     yield from (f"not kept: {resource}" for resource in sorted(wanted - found))
+
+
+@expectation("the secrets that were set are in the secret store")
+def reach_the_secret_store(secrets: Mapping[str, str], stored: Mapping[str, str]) -> Iterable[str]:
+    """A search for a value proves nothing when the program never used the value."""
+    yield from (f"{name} is not stored" for name, value in secrets.items() if value not in stored.values())
 
 
 @expectation("no secret in plain text")

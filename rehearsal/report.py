@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from rehearsal.engine import Engine
 from rehearsal.expectations import Verdict
 
 KIB = 1024
@@ -87,15 +88,24 @@ class StackReport:
         return sum(phase.seconds for phase in self.phases)
 
 
-def as_json(engine: str, origin: str, seconds: float, stacks: Iterable[StackReport]) -> dict[str, Any]:
+def as_json(engine: Engine, seconds: float, reports: Sequence[StackReport]) -> dict[str, Any]:
     """The whole report as plain data; `met` says whether all went as expected."""
-    reports = list(stacks)
     return {
         "met": all(report.met for report in reports),
-        "engine": {"version": engine, "origin": origin},
+        "engine": {"version": engine.version, "origin": engine.origin},
         "seconds": round(seconds, 1),
         "stacks": [dataclasses.asdict(report) | {"met": report.met} for report in reports],
     }
+
+
+def summary(seconds: float, reports: Sequence[StackReport]) -> Text:
+    """One line on all stacks."""
+    failed = [report.stack for report in reports if not report.met]
+    if failed:
+        return Text(f"NOT as expected: {', '.join(failed)} ({seconds:.0f} s)", style="bold red")
+    return Text(
+        f"All as expected: {', '.join(report.stack for report in reports)} ({seconds:.0f} s)", style="bold green"
+    )
 
 
 def as_text(report: StackReport) -> RenderableType:

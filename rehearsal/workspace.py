@@ -32,7 +32,7 @@ PASSPHRASE = "rehearsal"  # noqa: S105 (it guards a state that lives for minutes
 
 FOREIGN = ("AWS_", "PULUMI_", "PYTHONDONTWRITEBYTECODE")
 """Variables of the user's shell that could lead the engine or a provider to a real account; and the one that would make
-every run of the program compile the five megabytes of pulumi_aws that it uses anew, which takes longer than the rest."""
+every run of the program compile pulumi_aws anew, which takes longer than all the rest."""
 
 OnStep = Callable[[Step], None]
 
@@ -81,6 +81,10 @@ class Workspace:
     def outputs(self) -> dict[str, Any]:
         """What `pulumi stack output` shows: secrets masked."""
         return json.loads(self.pulumi("stack", "output", "--json"))
+
+    def resources(self) -> list[dict[str, Any]]:
+        """The resources of the state, as `pulumi stack export` shows them: secrets encrypted."""
+        return json.loads(self.pulumi("stack", "export"))["deployment"].get("resources") or []
 
     def state_files(self) -> dict[str, str]:
         """What the engine keeps on disk: the state, its backups and the history, as text by file name."""
@@ -137,21 +141,31 @@ def open_workspace(
         yield workspace
 
 
-def _copy_project(project: Path, directory: Path, stack: str) -> None:
-    stack_file = project / f"Pulumi.{stack}.yaml"
-    if not stack_file.is_file():
+def stack_config(project: Path, stack: str) -> dict[str, Any]:
+    """The configuration in a stack file.
+
+    Raises:
+        UserError: there is no such file; it names those that there are.
+    """
+    path = project / f"Pulumi.{stack}.yaml"
+    if not path.is_file():
         known = sorted(path.name.split(".")[1] for path in project.glob("Pulumi.*.yaml"))
         raise UserError(
             Problem(
-                key=stack_file.name,
+                key=path.name,
                 wrong="there is no such stack file",
                 value=stack,
                 allowed=", ".join(known),
-                fix=f"name one of these, or write {stack_file.name} (Pulumi.dev.yaml is an example)",
+                fix=f"name one of these, or write {path.name} (Pulumi.dev.yaml is an example)",
             )
         )
+    return (yaml.safe_load(path.read_text()) or {}).get("config") or {}
+
+
+def _copy_project(project: Path, directory: Path, stack: str) -> None:
+    stack_config(project, stack)
     shutil.copy(project / "Pulumi.yaml", directory)
-    shutil.copy(stack_file, directory)
+    shutil.copy(project / f"Pulumi.{stack}.yaml", directory)
     program = yaml.safe_load((project / "Pulumi.yaml").read_text())["main"]
     (directory / program).symlink_to(project / program)
     if (project / "images").is_dir():

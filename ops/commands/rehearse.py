@@ -1,0 +1,51 @@
+"""`tandem rehearse`: the whole life of a stack on the real engine, against a simulated account."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+DEFAULT_STACKS = ("dev", "prod")
+
+
+def rehearse(
+    stacks: Annotated[list[str] | None, typer.Argument(help="Stacks to rehearse; dev and prod by default.")] = None,
+    shell: Annotated[
+        str | None, typer.Option(metavar="STACK", help="Open a shell with STACK in a simulated account instead.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Brings stacks up, changes them and takes them down, on the real Pulumi engine and a simulated AWS account.
+
+    Needs neither an account nor a GPU. Exit status 1 when anything is not as expected.
+    """
+    # Imported here: boto3, grpc and the tables take a second, which `tandem --help` need not wait for.
+    from rehearsal import engine, report
+    from rehearsal.run import rehearse_all
+    from rehearsal.screen import Interrupted, screen, status_line
+    from rehearsal.shell import open_shell
+
+    progress, started = Console(stderr=True), time.monotonic()
+    with status_line(progress) as status:
+        found = engine.ensure(status)
+    progress.print(f"Pulumi {found.version} ({found.origin})", highlight=False)
+    if shell:
+        raise typer.Exit(open_shell(shell, found, progress))
+    names = list(dict.fromkeys(stacks or DEFAULT_STACKS))
+    try:
+        with screen(progress, names) as watcher:
+            reports = rehearse_all(names, found, watcher)
+    except Interrupted:
+        raise typer.Exit(130) from None
+    seconds = time.monotonic() - started
+    if as_json:
+        typer.echo(json.dumps(report.as_json(found, seconds, reports), indent=2))
+    else:
+        for stack in reports:
+            Console().print(report.as_text(stack), "")
+        Console().print(report.summary(seconds, reports))
+    raise typer.Exit(0 if all(stack.met for stack in reports) else 1)

@@ -1,0 +1,87 @@
+"""Makes a stack expire: does what EventBridge Scheduler would do when the time of the stack's schedules has come."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ops.kinds.kind import Clients, Found
+
+SCHEDULE = "aws:scheduler/schedule:Schedule"
+UNIVERSAL_TARGET = re.compile(r"arn:aws:scheduler:::aws-sdk:(?P<service>\w+):(?P<operation>\w+)")
+"""https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-universal.html"""
+
+
+@dataclass(frozen=True)
+class Call:
+    """A schedule's call of an AWS API.
+
+    Attributes:
+        when: the schedule's expression, such as `at(2026-12-24T18:00:00)`.
+        service: boto3's name of the service.
+        operation: in lower camel case, as the target's ARN has it.
+        arguments: of the operation.
+        role: name of the role that the scheduler assumes for it.
+    """
+
+    when: str
+    service: str
+    operation: str
+    arguments: Mapping[str, Any]
+    role: str
+
+    @property
+    def action(self) -> str:
+        """As IAM policies name it."""
+        return f"{self.service}:{self.operation[0].upper()}{self.operation[1:]}"
+
+    def invoke(self, clients: Clients) -> None:
+        """Calls the API with boto3.
+
+        Raises:
+            LookupError: the service has no such operation.
+        """
+        client = clients(self.service)
+        for method, operation in client.meta.method_to_api_mapping.items():
+            if operation.lower() == self.operation.lower():
+                getattr(client, method)(**self.arguments)
+                return
+        raise LookupError(f"{self.service} has no operation {self.operation}")
+
+
+def calls(clients: Clients, found: list[Found]) -> list[Call]:
+    """What the found schedules will call, the earliest first."""
+    schedules = [resource for resource in found if resource.type == SCHEDULE]
+    return sorted((_call(clients, schedule) for schedule in schedules), key=lambda call: call.when)
+
+
+def _call(clients: Clients, schedule: Found) -> Call:
+    group, _, name = schedule.id.partition("/")
+    description = clients("scheduler").get_schedule(GroupName=group, Name=name)
+    target = description["Target"]
+    universal = UNIVERSAL_TARGET.fullmatch(target["Arn"])
+    if universal is None:
+        raise LookupError(f"schedule {schedule.id} has a target that is no AWS API: {target['Arn']}")
+    return Call(
+        when=description["ScheduleExpression"],
+        service=universal["service"],
+        operation=universal["operation"],
+        arguments=json.loads(target["Input"]),
+        role=target["RoleArn"].rpartition("/")[2],
+    )
+
+
+def policies(clients: Clients, role: str) -> Iterator[str]:
+    """The role's inline policies, as JSON text."""
+    iam = clients("iam")
+    for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
+        # boto3 has decoded the document already
+        yield json.dumps(iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"])
+
+
+def group(clients: Clients, name: str) -> Mapping[str, Any]:
+    """An Auto Scaling group, as AWS describes it."""
+    return clients("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"][0]

@@ -1,0 +1,234 @@
+"""The rehearsal of a stack: up, unchanged, a new image, expired, gone, each step judged by what must hold after it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import jmespath
+
+from ops import inventory
+from ops.kinds import KINDS
+from ops.kinds.kind import Found
+from rehearsal import expectations, expiry, placeholders, plain_text
+from rehearsal.engine import Engine
+from rehearsal.expectations import Verdict
+from rehearsal.moto import simulated_account
+from rehearsal.operations import Operation, Step
+from rehearsal.report import Phase, ResourceCount, StackReport
+from rehearsal.scene import Scene, region_of, set_the_scene
+from rehearsal.workspace import PROJECT, OnStep
+
+TOLD = ("warning", "error")
+"""Messages with these prefixes go into the report."""
+
+LOAD_BALANCER = "aws:lb/loadBalancer:LoadBalancer"
+
+
+class Watcher(Protocol):
+    """Is told how the rehearsal of a stack goes, from the thread that does it."""
+
+    def phase_started(self, stack: str, phase: str) -> None: ...
+
+    def step_done(self, stack: str, step: Step) -> None: ...
+
+    def phase_ended(self, stack: str, phase: Phase) -> None: ...
+
+
+def rehearse(scene: Scene, watcher: Watcher) -> StackReport:
+    """Goes through all phases; a phase that breaks the stack is the last one."""
+    return _Rehearsal(scene, watcher).run()
+
+
+def rehearse_all(stacks: Sequence[str], engine: Engine, watcher: Watcher, project: Path = PROJECT) -> list[StackReport]:
+    """Rehearses stacks side by side in one simulated account, where their names could clash as in a real one.
+
+    Raises:
+        UserError: a stack has no file, or names no region; nothing has been started then.
+    """
+    for stack in stacks:
+        region_of(project, stack)
+
+    def one(stack: str) -> StackReport:
+        with set_the_scene(stack, engine, account, project) as scene:
+            return rehearse(scene, watcher)
+
+    with simulated_account() as account, ThreadPoolExecutor(len(stacks)) as pool:
+        return list(pool.map(one, stacks))
+
+
+class _Rehearsal:
+    def __init__(self, scene: Scene, watcher: Watcher) -> None:
+        self.workspace = scene.workspace
+        self.scene = scene
+        self.watcher = watcher
+        self.stack = scene.workspace.stack
+        self.report = StackReport(self.stack, placeholders=scene.placeholders)
+        # A token and a key that exist nowhere else, so that finding one of them proves a leak.
+        self.secrets = {
+            "tandem:huggingFaceToken": f"hf_{secrets.token_hex(17)}",
+            "tandem:apiKeys.rehearsal": f"sk-{secrets.token_hex(24)}",
+        }
+        self.shown: dict[str, str] = {}
+
+    def run(self) -> StackReport:
+        for name, phase in (
+            ("preview", self._preview),
+            ("up", self._up),
+            ("second up", self._second_up),
+            ("new image", self._new_image),
+            ("secrets", self._look_for_secrets),
+            ("expiry", self._expire),
+            ("destroy", self._destroy),
+        ):
+            self._phase(name, phase)
+            if not self.report.met:
+                break
+        return self.report
+
+    def _phase(self, name: str, body: Callable[[Phase], None]) -> None:
+        phase, started = Phase(name), time.monotonic()
+        self.watcher.phase_started(self.stack, name)
+        body(phase)
+        phase.seconds = time.monotonic() - started
+        if phase.verdicts:  # some stacks do not expire, some projects have no image
+            self.report.phases.append(phase)
+        self.watcher.phase_ended(self.stack, phase)
+
+    def _operate(self, phase: Phase, operation: Callable[[OnStep], Operation]) -> Operation:
+        done = operation(lambda step: self.watcher.step_done(self.stack, step))
+        phase.changes = dict(done.changes())
+        phase.messages += [message for message in done.messages if message.startswith(TOLD)]
+        self.shown[f"what `pulumi {done.name}` shows ({phase.name})"] = "\n".join(done.messages)
+        return done
+
+    # -- phases
+
+    def _preview(self, phase: Phase) -> None:
+        self.workspace.set_secrets(self.secrets)
+        self.announced = self._operate(phase, self.workspace.preview)
+        phase.verdicts = [expectations.succeeds(self.announced)]
+
+    def _up(self, phase: Phase) -> None:
+        up = self._operate(phase, self.workspace.up)
+        phase.verdicts = [expectations.succeeds(up)]
+        if up.succeeded:
+            phase.verdicts += [
+                expectations.keeps_the_previews_word(self.announced, up),
+                expectations.is_seen_by_boto3(self._in_state(), self._in_account()),
+            ]
+            self._note_facts()
+
+    def _second_up(self, phase: Phase) -> None:
+        again = self._operate(phase, self.workspace.up)
+        phase.verdicts = [expectations.succeeds(again), expectations.changes_nothing(again)]
+
+    def _new_image(self, phase: Phase) -> None:
+        if not self.workspace.pins.exists():
+            return
+        placeholders.change_image(self.workspace.pins)
+        up = self._operate(phase, self.workspace.up)
+        phase.verdicts = [expectations.succeeds(up), expectations.changes_launch_template_and_group(up)]
+
+    def _look_for_secrets(self, phase: Phase) -> None:
+        found, clients = self._found(), self.scene.clients
+        places = {
+            **self.shown,
+            **{f"state file {name}": text for name, text in self.workspace.state_files().items()},
+            **dict(plain_text.launch_templates(clients, found)),
+            "the stack's outputs": json.dumps(self.workspace.outputs()),
+            "the report": json.dumps(dataclasses.asdict(self.report)),
+        }
+        stored = dict(plain_text.stored_secrets(clients, found))
+        phase.verdicts = [
+            expectations.reach_the_secret_store(self.secrets, stored),
+            expectations.shows_no_secret(self.secrets | stored, places),
+        ]
+
+    def _expire(self, phase: Phase) -> None:
+        if self.report.expires_at is None:
+            return
+        clients, fleet = self.scene.clients, self.workspace.outputs()["fleetName"]
+        calls = expiry.calls(clients, self._found())
+        phase.verdicts = [expectations.stops_the_fleet(fleet, [call.arguments for call in calls])]
+        for call in calls:
+            documents = expiry.policies(clients, call.role)
+            phase.verdicts.append(expectations.role_allows(call.action, call.role, documents))
+            call.invoke(clients)
+        phase.verdicts.append(expectations.is_at_zero(expiry.group(clients, fleet)))
+
+    def _destroy(self, phase: Phase) -> None:
+        state = self.workspace.resources()
+        if any(resource.get("protect") for resource in state):
+            phase.verdicts.append(expectations.refuses_to_go(self._operate(phase, self.workspace.destroy)))
+        phase.verdicts += self._lift_protection(phase, state)
+        destroy = self._operate(phase, self.workspace.destroy)
+        phase.verdicts.append(expectations.succeeds(destroy))
+        if not destroy.succeeded:
+            return
+        self.report.kept = [_name(resource) for resource in state if resource.get("retainOnDelete")]
+        left = self._found()
+        phase.verdicts.append(expectations.leaves_nothing_but(self.report.kept, map(_found_name, left)))
+        for resource in left:  # what is kept outlives the stack; it goes the way that the runbook shows
+            KINDS[resource.type].delete(self.scene.clients(KINDS[resource.type].service), resource)
+        phase.verdicts.append(expectations.leaves_nothing_but([], self._in_account()))
+
+    # -- evidence
+
+    def _lift_protection(self, phase: Phase, state: Sequence[Mapping[str, Any]]) -> list[Verdict]:
+        """As docs/runbook.md does, under "Remove a production stack for good"."""
+        verdicts = []
+        if any(_inputs(resource, LOAD_BALANCER).get("enableDeletionProtection") for resource in state):
+            self.workspace.pulumi("config", "set", "--path", "tandem:loadBalancer.deletionProtection", "false")
+            verdicts.append(expectations.succeeds(self._operate(phase, self.workspace.up)))
+        if any(resource.get("protect") for resource in state):
+            self.workspace.pulumi("state", "unprotect", "--all", "--yes")
+        return verdicts
+
+    def _note_facts(self) -> None:
+        outputs, report = self.workspace.outputs(), self.report
+        report.resources = [
+            ResourceCount(type, count.in_moto, count.recorded, count.recorded_inputs)
+            for type, count in self.scene.provider.report().items()
+        ]
+        report.usd_per_hour, report.max_usd_per_hour = outputs.get("usdPerHour"), outputs.get("maxUsdPerHour")
+        report.user_data_bytes = outputs.get("userDataBytes")
+        report.expires_at = outputs.get("expiresAt")
+        if report.expires_at and report.max_usd_per_hour:
+            left = datetime.fromisoformat(report.expires_at) - datetime.now(UTC)
+            report.usd_until_expiry = round(report.max_usd_per_hour * left.total_seconds() / 3600, 2)
+
+    def _found(self) -> list[Found]:
+        """What boto3 finds of the stack. A listing that fails would make everything after it look clean."""
+        found = inventory.find(self.scene.clients, self.stack)
+        if found.unreadable:
+            raise RuntimeError("\n".join(map(str, found.unreadable)))
+        return found.resources
+
+    def _in_account(self) -> list[str]:
+        return [_found_name(resource) for resource in self._found()]
+
+    def _in_state(self) -> list[str]:
+        """The resources of the state that boto3 can list."""
+        return [_name(resource) for resource in self.workspace.resources() if resource["type"] in KINDS]
+
+
+def _name(resource: Mapping[str, Any]) -> str:
+    """A resource of the state, as `_found_name` calls it."""
+    kind = KINDS.get(resource["type"])
+    return f"{resource['type']} {jmespath.search(kind.state_id if kind else 'id', resource)}"
+
+
+def _found_name(resource: Found) -> str:
+    return f"{resource.type} {resource.id}"
+
+
+def _inputs(resource: Mapping[str, Any], type: str) -> Mapping[str, Any]:
+    return resource.get("inputs", {}) if resource["type"] == type else {}

@@ -1,0 +1,66 @@
+"""What a rehearsal plays on: a stack's workspace with the simulated account and the other providers attached."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from infra.errors import Problem, UserError
+from ops.kinds.kind import Clients
+from rehearsal import placeholders
+from rehearsal.aws.provider import AwsProvider
+from rehearsal.engine import Engine
+from rehearsal.moto import SimulatedAccount
+from rehearsal.plugin import attach
+from rehearsal.providers import random_provider, time_provider, tls_provider
+from rehearsal.workspace import PROJECT, Workspace, open_workspace, stack_config
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A stack's workspace with everything attached that it needs.
+
+    Attributes:
+        provider: the simulated AWS, this stack's own view of the account.
+        clients: boto3 clients of the simulated account in the stack's region.
+        placeholders: empty pins that were filled.
+    """
+
+    workspace: Workspace
+    provider: AwsProvider
+    clients: Clients
+    placeholders: list[str]
+
+
+@contextmanager
+def set_the_scene(stack: str, engine: Engine, account: SimulatedAccount, project: Path = PROJECT) -> Iterator[Scene]:
+    """A fresh workspace for the stack, with the simulated providers attached.
+
+    Raises:
+        UserError: there is no such stack file, or it names no region.
+    """
+    region = region_of(project, stack)
+    provider = AwsProvider(account)
+    with (
+        attach(provider, random_provider(), tls_provider(), time_provider()) as providers,
+        open_workspace(stack, engine, providers, account.environment(region), project) as workspace,
+    ):
+        filled = placeholders.fill(workspace.pins) if workspace.pins.exists() else []
+        yield Scene(workspace, provider, lambda service: account.client(service, region), filled)
+
+
+def region_of(project: Path, stack: str) -> str:
+    """The region that the stack file sets."""
+    region = stack_config(project, stack).get("tandem:region")
+    if not region:
+        raise UserError(
+            Problem(
+                key=f"Pulumi.{stack}.yaml: tandem:region",
+                wrong="the region is not set",
+                allowed="the name of an AWS region, such as us-east-1",
+                fix=f"pulumi config set --stack {stack} tandem:region us-east-1",
+            )
+        )
+    return region
