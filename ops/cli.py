@@ -8,6 +8,7 @@ import typer
 
 from infra.errors import UserError
 from ops.commands.pin import pin
+from ops.commands.recover import recover
 from ops.commands.rehearse import rehearse
 
 app = typer.Typer(
@@ -25,6 +26,7 @@ def _root() -> None:
 
 
 app.command()(pin)
+app.command()(recover)
 app.command()(rehearse)
 
 

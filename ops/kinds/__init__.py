@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
+
+import jmespath
 
 from ops.kinds import network, serving, support
 from ops.kinds.kind import Kind
 
 KINDS: Mapping[str, Kind] = {row.type: row for row in (*network.ROWS, *serving.ROWS, *support.ROWS)}
 """All rows, by Pulumi's type token."""
+
+
+def state_key(resource: Mapping[str, Any]) -> tuple[str, str]:
+    """Type and id of a resource of an exported state, as `Found.key` has them."""
+    kind = KINDS.get(resource["type"])
+    return resource["type"], jmespath.search(kind.state_id if kind else "id", resource) or ""

@@ -1,0 +1,85 @@
+"""`tandem recover`: puts state and account in step again after a `pulumi up` that was killed."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from infra.errors import Problem, UserError
+from ops import inventory, removal
+from ops.aws import aws_clients
+from ops.kinds.kind import Clients, Found
+from ops.recovery import Plan, Stack, amended, decide
+
+
+def recover(
+    stack: Annotated[str, typer.Argument(help="The stack whose `up` was killed.")],
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without this the plan is only shown.")] = False,
+    region: Annotated[str | None, typer.Option(help="Another region than the stack's configuration names.")] = None,
+    profile: Annotated[str | None, typer.Option(help="Profile of the AWS configuration.")] = None,
+) -> None:
+    """Remove or adopt what a killed `pulumi up` created and did not record, and release its lock.
+
+    Run it in the directory of Pulumi.yaml, with the same environment as `pulumi up`, and only when no `pulumi` works on
+    the stack any more. Nothing is changed without --yes. Safe to run again, also after an interruption.
+
+    Examples: `tandem recover dev`, `tandem recover dev --yes && pulumi up --stack dev`.
+    """
+    console = Console()
+    engine = Stack(stack)
+    clients = aws_clients(region or engine.region(), profile)
+    if yes:
+        engine.release_lock()
+    deployment = engine.export()
+    with console.status("looking for what the state does not know"):
+        plan = decide(deployment, inventory.find(clients, stack))
+    _show(console, plan)
+    if plan.is_empty:
+        console.print(f"State and account agree. Go on with `pulumi up --stack {stack}`.")
+        return
+    if not yes:
+        console.print(f"Nothing was changed. To do this: `tandem recover {stack} --yes`.")
+        return
+    _remove(console, clients, plan)
+    engine.replace(amended(deployment, plan.adopt))
+    if plan.adopt:
+        engine.refresh([adoption.urn for adoption in plan.adopt])
+    console.print(f"Done. Go on with `pulumi up --stack {stack}`.")
+
+
+def _remove(console: Console, clients: Clients, plan: Plan) -> None:
+    """Before the state is written: an interrupted removal finds its way again, from the account alone."""
+
+    def report(resource: Found, outcome: str) -> None:
+        console.print(f"{outcome}: {resource.type} {resource.id}", markup=False, highlight=False)
+
+    left = removal.remove(clients, plan.remove, report=report)
+    if left:
+        raise UserError(
+            *(
+                Problem(
+                    key=f"{item.resource.type} {item.resource.id}",
+                    wrong="this resource could not be removed, and the next `up` would fail on it or make it twice",
+                    value=item.reason,
+                    fix="mend what AWS says, then run `tandem recover` again",
+                )
+                for item in left
+            )
+        )
+
+
+def _show(console: Console, plan: Plan) -> None:
+    table = Table("what", "type", "id", "why")
+    for resource in plan.remove:
+        table.add_row("remove", resource.type, resource.id, "created and not recorded; `up` makes it anew")
+    for adoption in plan.adopt:
+        table.add_row("adopt", adoption.resource.type, adoption.resource.id, "created and not recorded; it holds data")
+    for kept in plan.keep:
+        table.add_row("keep", kept.resource.type, kept.resource.id, kept.reason)
+    for urn, kind in plan.pending:
+        table.add_row("clear", kind, urn.rpartition("::")[2], "was under way when `up` was killed")
+    if table.row_count:
+        console.print(table)

@@ -1,0 +1,179 @@
+"""After a `pulumi up` that was killed: what it created and could not write down is removed, or taken into the state.
+
+The engine writes down that it is about to create a resource, then creates it, then writes down that it did. Killed in
+between, it leaves a resource in the account that the state does not know, and the next `up` makes it a second time or
+fails on its name. The state's own list of pending operations says what was under way, not what came of it: that only
+the account knows.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.errors import Problem, UserError
+from ops.inventory import Inventory
+from ops.kinds import KINDS, state_key
+from ops.kinds.kind import Found
+
+Deployment = dict[str, Any]
+"""What `pulumi stack export` prints."""
+
+PULUMI_DEADLINE_SECONDS = 600
+
+
+@dataclass(frozen=True)
+class Adoption:
+    """A resource that goes into the state as the outcome of the operation that was under way."""
+
+    resource: Found
+    operation: Mapping[str, Any]
+
+    @property
+    def urn(self) -> str:
+        return self.operation["resource"]["urn"]
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A resource that the state does not know and that is left alone, and why."""
+
+    resource: Found
+    reason: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a recovery does.
+
+    Attributes:
+        remove: what the next `up` makes anew.
+        adopt: what holds data.
+        keep: what is not touched.
+        pending: URN and kind of each operation that was under way; they are cleared from the state.
+    """
+
+    remove: Sequence[Found] = ()
+    adopt: Sequence[Adoption] = ()
+    keep: Sequence[Kept] = ()
+    pending: Sequence[tuple[str, str]] = ()
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.remove or self.adopt or self.pending)
+
+
+def decide(deployment: Deployment, inventory: Inventory) -> Plan:
+    """Compares the account with the state.
+
+    Of the types that the program declares, what the state does not know is removed. What holds data is taken into the
+    state instead when an operation that would have created it was under way; without one it is older than this `up`,
+    such as the model cache that a destroyed stack left on purpose, and stays.
+
+    Raises:
+        UserError: the inventory is not complete, so that nothing can be said to be unknown.
+    """
+    if inventory.unreadable:
+        raise UserError(*inventory.unreadable)
+    state = deployment["deployment"]
+    operations = state.get("pending_operations") or []
+    recorded = {state_key(resource) for resource in state.get("resources") or []}
+    unknown = [resource for resource in inventory.resources if resource.key not in recorded]
+    remove, keep = [], []
+    data: dict[str, list[Found]] = {}
+    for resource in unknown:
+        kind = KINDS.get(resource.type)
+        if kind is None:
+            keep.append(Kept(resource, "tandem does not know this type; remove it by hand if nobody needs it"))
+        elif not kind.program:
+            continue  # made by AWS for something that the state does know, or by another command
+        elif kind.holds_data:
+            data.setdefault(resource.type, []).append(resource)
+        else:
+            remove.append(resource)
+    adopt = []
+    for type_, resources in data.items():
+        under_way = [operation for operation in operations if _creates(operation, type_)]
+        by_age = sorted(resources, key=lambda resource: resource.created.timestamp() if resource.created else 0)
+        newest = [by_age.pop()] if len(under_way) == 1 else []
+        adopt += [Adoption(resource, under_way[0]) for resource in newest]
+        keep += [Kept(resource, "it may hold data, and this `up` did not create it") for resource in by_age]
+    pending = [(operation["resource"]["urn"], operation["type"]) for operation in operations]
+    return Plan(remove, adopt, keep, pending)
+
+
+def _creates(operation: Mapping[str, Any], type_: str) -> bool:
+    return operation["type"] == "creating" and operation["resource"]["type"] == type_
+
+
+def amended(deployment: Deployment, adopt: Sequence[Adoption]) -> Deployment:
+    """The deployment with nothing pending, and with each adopted resource as its operation would have recorded it."""
+    state = dict(deployment["deployment"])
+    state.pop("pending_operations", None)
+    state["resources"] = [
+        *(state.get("resources") or []),
+        *({**adoption.operation["resource"], "id": adoption.resource.id} for adoption in adopt),
+    ]
+    return {**deployment, "deployment": state}
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A stack as the `pulumi` command on PATH sees it from the current directory."""
+
+    name: str
+
+    def region(self) -> str:
+        """The region that the stack's configuration names."""
+        return self._pulumi("config", "get", "tandem:region").strip()
+
+    def release_lock(self) -> None:
+        """Ends the update that the backend believes to be running; not an error when there is none."""
+        self._pulumi("cancel", "--yes", positional=True)
+
+    def export(self) -> Deployment:
+        """The state with its secrets encrypted."""
+        return json.loads(self._pulumi("stack", "export"))
+
+    def replace(self, deployment: Deployment) -> None:
+        """Writes the state, from a file that only this user can read and that goes away."""
+        with tempfile.TemporaryDirectory(prefix="tandem-recover-") as directory:
+            file = Path(directory) / "deployment.json"
+            file.write_text(json.dumps(deployment), encoding="utf-8")
+            self._pulumi("stack", "import", "--file", str(file))
+
+    def refresh(self, urns: Sequence[str]) -> None:
+        """Reads these resources from AWS into the state."""
+        targets = [argument for urn in urns for argument in ("--target", urn)]
+        self._pulumi("refresh", "--yes", "--skip-preview", *targets)
+
+    def _pulumi(self, *arguments: str, positional: bool = False) -> str:
+        command = ["pulumi", *arguments, "--non-interactive", *([] if positional else ["--stack"]), self.name]
+        shown = f"pulumi {' '.join(arguments[:2])}"
+        try:
+            done = subprocess.run(
+                command,
+                capture_output=True,
+                text=True,
+                stdin=subprocess.DEVNULL,
+                timeout=PULUMI_DEADLINE_SECONDS,
+                check=False,
+            )
+        except FileNotFoundError:
+            raise _failed(shown, "there is no `pulumi` on PATH", "", "https://www.pulumi.com/docs/install/") from None
+        except subprocess.TimeoutExpired:
+            wrong = f"`{shown}` did not end within {PULUMI_DEADLINE_SECONDS} s"
+            raise _failed(shown, wrong, "", "run the same command by hand to see what it waits for") from None
+        if done.returncode != 0:
+            said = (done.stderr.strip() or done.stdout.strip())[-2000:]
+            raise _failed(shown, f"`{shown}` failed", said, "mend what it says, then run `tandem recover` again")
+        return done.stdout
+
+
+def _failed(key: str, wrong: str, value: str, fix: str) -> UserError:
+    return UserError(Problem(key=key, wrong=wrong, value=value or None, fix=fix))
