@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+import re
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, ProfileNotFound
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    CredentialRetrievalError,
+    EndpointConnectionError,
+    InvalidRegionError,
+    NoCredentialsError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    SSOTokenLoadError,
+    UnauthorizedSSOTokenError,
+)
 
 from infra.errors import Problem, UserError
 from ops.kinds.kind import Clients
 
 AwsError = (BotoCoreError, ClientError)
 
+NOT_ACCEPTED = ("UnrecognizedClientException", "InvalidClientTokenId", "AuthFailure", "OptInRequired")
+"""Codes for credentials that AWS does not know, or not in a region that the account has not enabled."""
+
+_NO_CREDENTIALS = (NoCredentialsError, PartialCredentialsError, CredentialRetrievalError)
+_THROTTLED = ("Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException")
+
 _CONFIG = Config(
     connect_timeout=10,
     read_timeout=60,
     max_pool_connections=32,
-    # Throttled calls are repeated, with growing pauses, about half a minute in all.
-    retries={"mode": "standard", "total_max_attempts": 6},
+    # Throttled calls are repeated, with growing pauses, about half a minute in all; the client slows itself down.
+    retries={"mode": "adaptive", "total_max_attempts": 6},
 )
 
 
@@ -63,25 +83,54 @@ def is_gone(error: Exception) -> bool:
     )
 
 
+def denied_action(error: Exception) -> str:
+    """The IAM action that AWS names in a refusal (`ec2:DescribeVpcs`), else the operation's name."""
+    named = re.search(r"perform:? ([\w-]+:\w+)", str(error))
+    return named[1] if named else getattr(error, "operation_name", "")
+
+
 def problem_of(error: Exception, key: str) -> Problem:
     """What a failed call means for the user, and what to do about it."""
+    wrong, fix = _meaning(error)
+    return Problem(key=key, wrong=wrong, value=f"{code_of(error)}: {error}", fix=fix)
+
+
+def _meaning(error: Exception) -> tuple[str, str]:
+    """What is wrong, and what mends it."""
     code = code_of(error)
-    if isinstance(error, NoCredentialsError):
-        wrong, fix = (
-            "there are no AWS credentials in this shell",
-            "`aws configure sso`, `aws sso login` or `AWS_PROFILE`",
+    if isinstance(error, _NO_CREDENTIALS):
+        return "there are no AWS credentials in this shell", "`aws configure sso`, `aws sso login` or `AWS_PROFILE`"
+    if isinstance(error, ProfileNotFound):
+        return "there is no such profile", "`aws configure list-profiles` names them"
+    if "Expired" in code or isinstance(error, SSOTokenLoadError | UnauthorizedSSOTokenError):
+        return "the AWS credentials have expired", "log in again, such as `aws sso login`"
+    if code in NOT_ACCEPTED:
+        return (
+            "AWS does not accept the credentials in this region",
+            "log in again, or enable the region: `aws account enable-region --region-name REGION`",
         )
-    elif isinstance(error, ProfileNotFound):
-        wrong, fix = "there is no such profile", "`aws configure list-profiles` names them"
-    elif "Expired" in code:
-        wrong, fix = "the AWS credentials have expired", "log in again, such as `aws sso login`"
-    elif code in ("UnrecognizedClientException", "InvalidClientTokenId", "AuthFailure", "OptInRequired"):
-        wrong = "AWS does not accept the credentials in this region"
-        fix = "log in again, or enable the region: `aws account enable-region --region-name REGION`"
-    elif "AccessDenied" in code or "Unauthorized" in code:
-        wrong, fix = "these credentials may not do this", "allow the action that the message names"
-    elif isinstance(error, ClientError):
-        wrong, fix = "AWS refused the call", "see AWS's own words above"
-    else:
-        wrong, fix = "AWS cannot be reached", "check the network, AWS_ENDPOINT_URL and HTTPS_PROXY"
-    return Problem(key=key, wrong=wrong, value=f"{code}: {error}", fix=fix)
+    if "AccessDenied" in code or "Unauthorized" in code:
+        return f"these credentials may not do {denied_action(error)}", f"allow {denied_action(error)} for them"
+    if code in _THROTTLED:
+        return "AWS throttles the calls, after repeated tries", "wait a minute, then run the same command again"
+    if isinstance(error, ClientError):
+        return "AWS refused the call", "see AWS's own words above"
+    if isinstance(error, EndpointConnectionError | InvalidRegionError):
+        return (
+            "AWS has no endpoint there that answers",
+            "check the region's name (`aws account list-regions`), the network, AWS_ENDPOINT_URL and HTTPS_PROXY",
+        )
+    return "AWS cannot be reached", "check the network, AWS_ENDPOINT_URL and HTTPS_PROXY"
+
+
+@contextmanager
+def user_errors(key: str) -> Iterator[None]:
+    """Turns what AWS refuses inside the block into a message for the user.
+
+    Raises:
+        UserError: for every error of boto3.
+    """
+    try:
+        yield
+    except AwsError as error:
+        raise UserError(problem_of(error, key)) from None

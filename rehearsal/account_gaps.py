@@ -1,0 +1,360 @@
+"""A stand-in for what moto's AWS lacks: quotas, prices, offerings, spot scores, permissions, public parameters.
+
+It is **not AWS and not moto**: a small server in front of a moto server. It answers the calls in ANSWERS from plain
+fields that a test or a rehearsal sets, refuses what it is told to refuse, and passes all else on to moto. What it
+answers by default is an account in which everything is right. boto3 talks to it over the wire like to any endpoint;
+moto's own parsers and serializers, fed with botocore's models, do the protocols.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+import urllib.error
+import urllib.request
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from moto.core.exceptions import ServiceException
+from moto.core.parse import PROTOCOL_PARSERS
+from moto.core.serialize import get_serializer_class
+from moto.core.utils import get_service_model
+from werkzeug.datastructures import Headers, MultiDict
+
+from infra.catalog.instances import INSTANCE_TYPES
+
+PUBLIC_IMAGE = "ami-00000000000002404"
+"""What public parameters of machine images name. moto's own images are ten years old."""
+
+
+def _public_image() -> dict[str, Any]:
+    return {
+        "ImageId": PUBLIC_IMAGE,
+        "Name": "ubuntu/images/hvm-ssd-gp3/ubuntu-noble-24.04-amd64-server-stand-in",
+        "OwnerId": "099720109477",
+        "State": "available",
+        "Architecture": "x86_64",
+        "RootDeviceName": "/dev/sda1",
+        "BlockDeviceMappings": [{"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 8, "VolumeType": "gp3"}}],
+    }
+
+
+# moto warns of codes that a service's model lacks; AWS sends some of them, such as ExpiredToken, from every service.
+warnings.filterwarnings("ignore", message=r"Exception\(Refused\)")
+
+_SIGNING_NAMES = {"servicequotas": "service-quotas", "elasticloadbalancing": "elbv2"}
+"""Where the name in a signature is not boto3's name of the service."""
+
+
+class Refused(ServiceException):
+    """AWS says no, with one of its codes."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of an AWS operation: `ec2`, `DescribeVpcs`, its region and its parameters as boto3 takes them."""
+
+    service: str
+    operation: str
+    region: str
+    params: Mapping[str, Any]
+
+    @property
+    def action(self) -> str:
+        return f"{self.service}:{self.operation}"
+
+
+@dataclass
+class AccountGaps:
+    """The facts from which the stand-in answers. Everything is right until a field says otherwise.
+
+    Attributes:
+        url: its endpoint (`AWS_ENDPOINT_URL`).
+        quotas: quota code to value; default_quota for all others.
+        not_offered: (instance type, zone) pairs that EC2 does not offer.
+        prices: instance type to US dollars an hour on demand; the catalog's where nothing is set.
+        spot_share: spot price as a share of the on-demand one; None for no price history at all.
+        placement_score: of every zone, 1 to 10.
+        denied: IAM actions that the simulation denies, to `implicitDeny` or `explicitDeny`.
+        parameters: names of public parameters to values; None for one that does not exist.
+        images: machine images beside moto's, by id.
+        reservations: what DescribeCapacityReservations knows.
+        disabled_regions: AWS accepts no credentials there.
+        refused: `service:Operation`, or `*`, to the code and message of a refusal.
+        monthly_usd: group key to US dollars that Cost Explorer reports, by SERVICE.
+        asked: calls that were answered here, in order.
+    """
+
+    url: str = ""
+    quotas: dict[str, float] = field(default_factory=dict)
+    default_quota: float = 1000.0
+    not_offered: set[tuple[str, str]] = field(default_factory=set)
+    prices: dict[str, float] = field(default_factory=dict)
+    spot_share: float | None = 0.4
+    placement_score: int = 8
+    denied: dict[str, str] = field(default_factory=dict)
+    parameters: dict[str, str | None] = field(default_factory=dict)
+    images: dict[str, dict[str, Any]] = field(default_factory=lambda: {PUBLIC_IMAGE: _public_image()})
+    reservations: list[dict[str, Any]] = field(default_factory=list)
+    disabled_regions: set[str] = field(default_factory=set)
+    refused: dict[str, tuple[str, str]] = field(default_factory=dict)
+    monthly_usd: dict[str, float] = field(default_factory=dict)
+    asked: list[Call] = field(default_factory=list)
+
+    def price(self, instance_type: str) -> float | None:
+        known = INSTANCE_TYPES.get(instance_type)
+        return self.prices.get(instance_type, known.usd_per_hour if known else None)
+
+    def answer(self, call: Call) -> dict[str, Any] | None:
+        """What AWS would say; None for what moto says.
+
+        Raises:
+            Refused: what AWS would refuse.
+        """
+        if call.region in self.disabled_regions:
+            raise Refused("AuthFailure", "AWS was not able to validate the provided access credentials")
+        for name in (call.action, "*"):
+            if name in self.refused:
+                raise Refused(*self.refused[name])
+        found = ANSWERS.get(call.action)
+        return found(self, call) if found else None
+
+
+def _offerings(gaps: AccountGaps, call: Call) -> dict[str, Any]:
+    wanted = {item["Name"]: item["Values"] for item in call.params.get("Filters", ())}
+    types = wanted.get("instance-type", list(INSTANCE_TYPES))
+    zones = wanted.get("location", [f"{call.region}{letter}" for letter in "abcd"])
+    return {
+        "InstanceTypeOfferings": [
+            {"InstanceType": name, "LocationType": "availability-zone", "Location": zone}
+            for name in types
+            for zone in zones
+            if name in INSTANCE_TYPES and (name, zone) not in gaps.not_offered and zone[-1] in "abcd"
+        ]
+    }
+
+
+def _spot_prices(gaps: AccountGaps, call: Call) -> dict[str, Any]:
+    types = call.params.get("InstanceTypes", ())
+    return {
+        "SpotPriceHistory": [
+            {
+                "InstanceType": name,
+                "AvailabilityZone": f"{call.region}{letter}",
+                "ProductDescription": "Linux/UNIX",
+                "SpotPrice": f"{price * gaps.spot_share:.6f}",
+                "Timestamp": datetime.now(UTC) - timedelta(hours=1),
+            }
+            for name in types
+            for letter in "abcd"
+            if gaps.spot_share is not None and (price := gaps.price(name)) is not None
+        ]
+    }
+
+
+def _placement_scores(gaps: AccountGaps, call: Call) -> dict[str, Any]:
+    zones = [f"{call.region}-az{number}" for number in (1, 2, 3)]
+    return {
+        "SpotPlacementScores": [
+            {"Region": call.region, "AvailabilityZoneId": zone, "Score": gaps.placement_score} for zone in zones
+        ]
+    }
+
+
+def _images(gaps: AccountGaps, call: Call) -> dict[str, Any] | None:
+    wanted = call.params.get("ImageIds", ())
+    known = [gaps.images[image] for image in wanted if image in gaps.images]
+    return {"Images": known} if known else None
+
+
+def _reservations(gaps: AccountGaps, call: Call) -> dict[str, Any]:
+    wanted = call.params.get("CapacityReservationIds", ())
+    found = [item for item in gaps.reservations if item["CapacityReservationId"] in wanted]
+    if len(found) < len(wanted):
+        raise Refused("InvalidCapacityReservationId.NotFound", f"The capacity reservations {wanted} do not exist")
+    return {"CapacityReservations": found}
+
+
+def _quota(gaps: AccountGaps, call: Call) -> dict[str, Any]:
+    code = call.params["QuotaCode"]
+    return {
+        "Quota": {
+            "ServiceCode": call.params["ServiceCode"],
+            "QuotaCode": code,
+            "Value": gaps.quotas.get(code, gaps.default_quota),
+            "Adjustable": True,
+        }
+    }
+
+
+def _products(gaps: AccountGaps, call: Call) -> dict[str, Any]:
+    wanted = {item["Field"]: item["Value"] for item in call.params.get("Filters", ())}
+    price = gaps.price(wanted.get("instanceType", ""))
+    if price is None:
+        return {"PriceList": []}
+    dimension = {"unit": "Hrs", "pricePerUnit": {"USD": f"{price:.10f}"}}
+    terms = {"OnDemand": {"term": {"priceDimensions": {"dimension": dimension}}}}
+    return {"PriceList": [json.dumps({"product": {"attributes": wanted}, "terms": terms})]}
+
+
+def _parameter(gaps: AccountGaps, call: Call) -> dict[str, Any] | None:
+    name = call.params["Name"]
+    if not name.startswith("/aws/service/"):
+        return None
+    value = gaps.parameters.get(name, PUBLIC_IMAGE)
+    if value is None:
+        raise Refused("ParameterNotFound", "")
+    return {"Parameter": {"Name": name, "Type": "String", "Value": value, "Version": 1}}
+
+
+def _simulation(gaps: AccountGaps, call: Call) -> dict[str, Any]:
+    return {
+        "IsTruncated": False,
+        "EvaluationResults": [
+            {
+                "EvalActionName": action,
+                "EvalResourceName": "*",
+                "EvalDecision": gaps.denied.get(action, "allowed"),
+            }
+            for action in call.params["ActionNames"]
+        ],
+    }
+
+
+def _cost_and_usage(gaps: AccountGaps, call: Call) -> dict[str, Any]:
+    period = call.params["TimePeriod"]
+    groups = [
+        {"Keys": [name], "Metrics": {"UnblendedCost": {"Amount": f"{usd:.4f}", "Unit": "USD"}}}
+        for name, usd in gaps.monthly_usd.items()
+    ]
+    return {"ResultsByTime": [{"TimePeriod": period, "Total": {}, "Groups": groups, "Estimated": True}]}
+
+
+ANSWERS: dict[str, Callable[[AccountGaps, Call], dict[str, Any] | None]] = {
+    "ec2:DescribeInstanceTypeOfferings": _offerings,
+    "ec2:DescribeSpotPriceHistory": _spot_prices,
+    "ec2:GetSpotPlacementScores": _placement_scores,
+    "ec2:DescribeCapacityReservations": _reservations,
+    "ec2:DescribeImages": _images,
+    "service-quotas:GetServiceQuota": _quota,
+    "service-quotas:ListRequestedServiceQuotaChangeHistoryByQuota": lambda _gaps, _call: {"RequestedQuotas": []},
+    "pricing:GetProducts": _products,
+    "ssm:GetParameter": _parameter,
+    "iam:SimulatePrincipalPolicy": _simulation,
+    "ce:GetCostAndUsage": _cost_and_usage,
+}
+"""The calls that are answered here; moto has none of them, or only made-up values."""
+
+
+@contextmanager
+def account_gaps(moto_url: str) -> Iterator[AccountGaps]:
+    """Starts the stand-in in front of a moto server, and ends it with the block."""
+    gaps = AccountGaps()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def _serve(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            status, headers, content = _own_answer(gaps, self, body) or _forward(moto_url, self, body)
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(content)
+
+        do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = do_PATCH = _serve
+
+        def log_message(self, format: str, *args: Any) -> None:
+            """Silent."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    gaps.url = f"http://127.0.0.1:{server.server_address[1]}"
+    try:
+        yield gaps
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+Answer = tuple[int, dict[str, str], bytes]
+
+
+def _own_answer(gaps: AccountGaps, request: BaseHTTPRequestHandler, body: bytes) -> Answer | None:
+    scope = re.search(r"Credential=[^/]+/\d+/([^/]+)/([^/]+)/", request.headers.get("Authorization", ""))
+    if not scope:
+        return None
+    region, service = scope[1], _SIGNING_NAMES.get(scope[2], scope[2])
+    target = request.headers.get("X-Amz-Target", "")
+    form = {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
+    operation = target.rpartition(".")[2] or form.get("Action", "")
+    if not operation:
+        return None
+    model = _model(service).operation_model(operation)
+    protocol = _model(service).protocol
+    try:
+        if protocol not in PROTOCOL_PARSERS:
+            return None
+        params = PROTOCOL_PARSERS[protocol](model).parse(
+            {
+                "method": request.command,
+                "values": MultiDict(form),
+                "headers": Headers(list(request.headers.items())),
+                "body": body,
+                "url_path": urlsplit(request.path).path,
+                "url_params": {},
+            }
+        )
+        call = Call(service, operation, region, params)
+        result: Any = gaps.answer(call)
+        if result is None:
+            return None
+        gaps.asked.append(call)
+    except Refused as refusal:
+        result = refusal
+    serialized = get_serializer_class(service, protocol)(operation_model=model).serialize(result)
+    content = serialized["body"]
+    headers = {name: str(value) for name, value in serialized["headers"].items()}
+    return serialized["status_code"], headers, content.encode() if isinstance(content, str) else bytes(content)
+
+
+@cache
+def _model(service: str) -> Any:
+    return get_service_model(service)
+
+
+_HOP_BY_HOP = {"connection", "content-length", "transfer-encoding", "date", "server", "keep-alive"}
+
+
+def _forward(moto_url: str, request: BaseHTTPRequestHandler, body: bytes) -> Answer:
+    passed = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP}
+    onward = urllib.request.Request(  # noqa: S310 - a moto server on this machine
+        f"{moto_url}{request.path}", data=body or None, headers=passed, method=request.command
+    )
+    try:
+        with urllib.request.urlopen(onward, timeout=60) as response:  # noqa: S310
+            return response.status, _kept(response.headers), response.read()
+    except urllib.error.HTTPError as error:
+        return error.code, _kept(error.headers), error.read()
+
+
+def _kept(headers: Any) -> dict[str, str]:
+    return {name: value for name, value in headers.items() if name.lower() not in _HOP_BY_HOP}
