@@ -110,10 +110,13 @@ def is_at_zero(group: Mapping[str, Any]) -> Iterable[str]:
 
 
 @expectation("a protected stack refuses to go")
-def refuses_to_go(operation: Operation) -> Iterable[str]:
+def refuses_to_go(operation: Operation, before: set[str], after: set[str]) -> Iterable[str]:
+    """Args:
+    before, after: the state's resources, before and after the attempt to destroy.
+    """
     if operation.succeeded:
         yield "`pulumi destroy` went through, although the state holds protected resources"
-    yield from (f"deleted all the same: {step.type} {step.name}" for step in operation.steps)
+    yield from (f"gone all the same: {urn}" for urn in sorted(before - after))
 
 
 @expectation("destroy leaves nothing but what is kept on purpose")

@@ -14,7 +14,10 @@ from rich.text import Text
 from rehearsal.engine import Engine
 from rehearsal.expectations import Verdict
 
-KIB = 1024
+EC2_LIMIT_BYTES = 16_384
+"""User data before base64, by the EC2 user guide."""
+
+SHOWN_VIOLATIONS = 10
 
 
 @dataclass(frozen=True)
@@ -39,14 +42,14 @@ class Phase:
 
     Attributes:
         changes: resources by what the engine did with them.
-        messages: warnings and errors, as the engine shows them.
+        warnings: as the engine shows them.
     """
 
     name: str
     seconds: float = 0.0
     changes: dict[str, int] = field(default_factory=dict)
     verdicts: list[Verdict] = field(default_factory=list)
-    messages: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
     @property
     def met(self) -> bool:
@@ -128,16 +131,23 @@ def _phases(report: StackReport) -> Table:
 
 def _resources(report: StackReport) -> Table:
     table = Table(title="where the resources exist", title_justify="left")
-    table.add_column("type")
+    table.add_column("type", no_wrap=True)
     table.add_column("simulated account", justify="right")
     table.add_column("only recorded", justify="right")
-    table.add_column("recorded properties", overflow="fold")
+    table.add_column("properties only recorded", overflow="fold")
     for row in report.resources:
-        table.add_row(row.type, _count(row.simulated), _count(row.recorded), ", ".join(row.recorded_inputs))
+        recorded = ", ".join(row.recorded_inputs)
+        table.add_row(_short(row.type), _count(row.simulated), _count(row.recorded), recorded)
     simulated, recorded = (sum(getattr(row, name) for row in report.resources) for name in ("simulated", "recorded"))
     table.add_section()
     table.add_row("all", str(simulated), str(recorded))
     return table
+
+
+def _short(type: str) -> str:
+    """`aws:ec2/vpc:Vpc` as people write it: `ec2.Vpc`."""
+    _, module, name = type.split(":")
+    return f"{module.partition('/')[0]}.{name}"
 
 
 def _count(number: int) -> str:
@@ -150,9 +160,11 @@ def _facts(report: StackReport) -> Iterable[Text]:
     if report.expires_at:
         yield Text(f"expires: {report.expires_at}; until then at most ${report.usd_until_expiry:.2f}")
     if report.user_data_bytes is not None:
-        yield Text(f"user data: {report.user_data_bytes} bytes of {16 * KIB}")
+        yield Text(f"user data: {report.user_data_bytes} bytes of {EC2_LIMIT_BYTES}")
     if report.placeholders:
         yield Text(f"pins still empty, filled with zeros here: {', '.join(report.placeholders)}")
+    for warning in dict.fromkeys(warning for phase in report.phases for warning in phase.warnings):
+        yield Text(warning, style="yellow")
     if report.kept:
         yield Text(f"kept on purpose after destroy: {', '.join(report.kept)}")
 
@@ -162,6 +174,6 @@ def _violations(report: StackReport) -> Iterable[Text]:
         for verdict in phase.verdicts:
             if not verdict.met:
                 yield Text(f"{report.stack}, {phase.name}: expected that {verdict.expectation}", style="bold red")
-                yield from (Text(f"    {violation}") for violation in verdict.violations)
-        if not phase.met:
-            yield from (Text(f"    {message}", style="dim") for message in phase.messages)
+                yield from (Text(f"    {violation}") for violation in verdict.violations[:SHOWN_VIOLATIONS])
+                if more := len(verdict.violations) - SHOWN_VIOLATIONS:
+                    yield from [Text(f"    and {more} more (--json has all)")] * (more > 0)

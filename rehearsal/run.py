@@ -19,15 +19,11 @@ from ops.kinds import KINDS
 from ops.kinds.kind import Found
 from rehearsal import expectations, expiry, placeholders, plain_text
 from rehearsal.engine import Engine
-from rehearsal.expectations import Verdict
 from rehearsal.moto import simulated_account
 from rehearsal.operations import Operation, Step
 from rehearsal.report import Phase, ResourceCount, StackReport
 from rehearsal.scene import Scene, region_of, set_the_scene
 from rehearsal.workspace import PROJECT, OnStep
-
-TOLD = ("warning", "error")
-"""Messages with these prefixes go into the report."""
 
 LOAD_BALANCER = "aws:lb/loadBalancer:LoadBalancer"
 
@@ -77,6 +73,7 @@ class _Rehearsal:
             "tandem:apiKeys.rehearsal": f"sk-{secrets.token_hex(24)}",
         }
         self.shown: dict[str, str] = {}
+        self.broken = False
 
     def run(self) -> StackReport:
         for name, phase in (
@@ -89,7 +86,7 @@ class _Rehearsal:
             ("destroy", self._destroy),
         ):
             self._phase(name, phase)
-            if not self.report.met:
+            if self.broken:
                 break
         return self.report
 
@@ -105,37 +102,39 @@ class _Rehearsal:
     def _operate(self, phase: Phase, operation: Callable[[OnStep], Operation]) -> Operation:
         done = operation(lambda step: self.watcher.step_done(self.stack, step))
         phase.changes = dict(done.changes())
-        phase.messages += [message for message in done.messages if message.startswith(TOLD)]
+        phase.warnings += [message for message in done.messages if message.startswith("warning")]
         self.shown[f"what `pulumi {done.name}` shows ({phase.name})"] = "\n".join(done.messages)
+        return done
+
+    def _must_succeed(self, phase: Phase, operation: Callable[[OnStep], Operation]) -> Operation:
+        """An operation without which the phases after it mean nothing."""
+        done = self._operate(phase, operation)
+        phase.verdicts.append(expectations.succeeds(done))
+        self.broken |= not done.succeeded
         return done
 
     # -- phases
 
     def _preview(self, phase: Phase) -> None:
         self.workspace.set_secrets(self.secrets)
-        self.announced = self._operate(phase, self.workspace.preview)
-        phase.verdicts = [expectations.succeeds(self.announced)]
+        self.announced = self._must_succeed(phase, self.workspace.preview)
 
     def _up(self, phase: Phase) -> None:
-        up = self._operate(phase, self.workspace.up)
-        phase.verdicts = [expectations.succeeds(up)]
+        up = self._must_succeed(phase, self.workspace.up)
         if up.succeeded:
-            phase.verdicts += [
-                expectations.keeps_the_previews_word(self.announced, up),
-                expectations.is_seen_by_boto3(self._in_state(), self._in_account()),
-            ]
+            phase.verdicts.append(expectations.keeps_the_previews_word(self.announced, up))
+            phase.verdicts.append(expectations.is_seen_by_boto3(self._in_state(), self._in_account()))
             self._note_facts()
 
     def _second_up(self, phase: Phase) -> None:
-        again = self._operate(phase, self.workspace.up)
-        phase.verdicts = [expectations.succeeds(again), expectations.changes_nothing(again)]
+        phase.verdicts.append(expectations.changes_nothing(self._must_succeed(phase, self.workspace.up)))
 
     def _new_image(self, phase: Phase) -> None:
         if not self.workspace.pins.exists():
             return
         placeholders.change_image(self.workspace.pins)
-        up = self._operate(phase, self.workspace.up)
-        phase.verdicts = [expectations.succeeds(up), expectations.changes_launch_template_and_group(up)]
+        up = self._must_succeed(phase, self.workspace.up)
+        phase.verdicts.append(expectations.changes_launch_template_and_group(up))
 
     def _look_for_secrets(self, phase: Phase) -> None:
         found, clients = self._found(), self.scene.clients
@@ -167,11 +166,10 @@ class _Rehearsal:
     def _destroy(self, phase: Phase) -> None:
         state = self.workspace.resources()
         if any(resource.get("protect") for resource in state):
-            phase.verdicts.append(expectations.refuses_to_go(self._operate(phase, self.workspace.destroy)))
-        phase.verdicts += self._lift_protection(phase, state)
-        destroy = self._operate(phase, self.workspace.destroy)
-        phase.verdicts.append(expectations.succeeds(destroy))
-        if not destroy.succeeded:
+            refused = self._operate(phase, self.workspace.destroy_with_preview)
+            phase.verdicts.append(expectations.refuses_to_go(refused, _urns(state), _urns(self.workspace.resources())))
+        self._lift_protection(phase, state)
+        if not self._must_succeed(phase, self.workspace.destroy).succeeded:
             return
         self.report.kept = [_name(resource) for resource in state if resource.get("retainOnDelete")]
         left = self._found()
@@ -182,15 +180,13 @@ class _Rehearsal:
 
     # -- evidence
 
-    def _lift_protection(self, phase: Phase, state: Sequence[Mapping[str, Any]]) -> list[Verdict]:
+    def _lift_protection(self, phase: Phase, state: Sequence[Mapping[str, Any]]) -> None:
         """As docs/runbook.md does, under "Remove a production stack for good"."""
-        verdicts = []
         if any(_inputs(resource, LOAD_BALANCER).get("enableDeletionProtection") for resource in state):
             self.workspace.pulumi("config", "set", "--path", "tandem:loadBalancer.deletionProtection", "false")
-            verdicts.append(expectations.succeeds(self._operate(phase, self.workspace.up)))
+            self._must_succeed(phase, self.workspace.up)
         if any(resource.get("protect") for resource in state):
             self.workspace.pulumi("state", "unprotect", "--all", "--yes")
-        return verdicts
 
     def _note_facts(self) -> None:
         outputs, report = self.workspace.outputs(), self.report
@@ -218,6 +214,10 @@ class _Rehearsal:
     def _in_state(self) -> list[str]:
         """The resources of the state that boto3 can list."""
         return [_name(resource) for resource in self.workspace.resources() if resource["type"] in KINDS]
+
+
+def _urns(state: Sequence[Mapping[str, Any]]) -> set[str]:
+    return {resource["urn"] for resource in state}
 
 
 def _name(resource: Mapping[str, Any]) -> str:

@@ -78,6 +78,13 @@ class Workspace:
     def destroy(self, on_step: OnStep = _ignore) -> Operation:
         return self._operation("destroy", on_step, "--yes", "--skip-preview")
 
+    def destroy_with_preview(self, on_step: OnStep = _ignore) -> Operation:
+        """`pulumi destroy` as people run it: its preview stops at the first protected resource, before anything goes.
+
+        Without the preview the engine would delete everything that is not protected.
+        """
+        return self._operation("destroy", on_step, "--yes")
+
     def outputs(self) -> dict[str, Any]:
         """What `pulumi stack output` shows: secrets masked."""
         return json.loads(self.pulumi("stack", "output", "--json"))

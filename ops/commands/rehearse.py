@@ -45,7 +45,8 @@ def rehearse(
     if as_json:
         typer.echo(json.dumps(report.as_json(found, seconds, reports), indent=2))
     else:
+        console = Console()
         for stack in reports:
-            Console().print(report.as_text(stack), "")
-        Console().print(report.summary(seconds, reports))
+            console.print(report.as_text(stack), "")
+        console.print(report.summary(seconds, reports))
     raise typer.Exit(0 if all(stack.met for stack in reports) else 1)

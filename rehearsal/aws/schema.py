@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -28,14 +29,19 @@ class Schema:
     outputs: Mapping[str, Any]
 
 
+_importing = threading.Lock()
+"""pulumi_aws loads its modules when they are first used, and shows a second thread a half-loaded one."""
+
+
 @cache
 def schema(token: str) -> Schema | None:
     """The schema of `aws:ec2/vpc:Vpc`, or None when pulumi_aws has no such type."""
     module_name, _, class_name = token.removeprefix("aws:").rpartition(":")
     module_name = module_name.partition("/")[0]
     try:
-        module = importlib.import_module(f"pulumi_aws.{'lambda_' if module_name == 'lambda' else module_name}")
-        resource = getattr(module, class_name)
+        with _importing:
+            module = importlib.import_module(f"pulumi_aws.{'lambda_' if module_name == 'lambda' else module_name}")
+            resource = getattr(module, class_name)
     except (ImportError, AttributeError):
         return None
     # where a nested type has the name already, the resource's arguments are called InitArgs
