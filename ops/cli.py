@@ -10,6 +10,7 @@ from infra.errors import UserError
 from ops.commands.pin import pin
 from ops.commands.recover import recover
 from ops.commands.rehearse import rehearse
+from ops.commands.render import render
 
 app = typer.Typer(
     name="tandem",
@@ -28,6 +29,7 @@ def _root() -> None:
 app.command()(pin)
 app.command()(recover)
 app.command()(rehearse)
+app.command()(render)
 
 
 def main() -> None:

@@ -1,0 +1,96 @@
+"""`tandem render`: what a stack's hosts run, as files to read, without AWS and without an engine."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from infra import pins
+from infra.checks import size
+from infra.errors import Problem, UserError
+from infra.host import HostConfig, render_compose, render_files, render_nginx, render_user_data
+from infra.host.from_settings import HostResources, host_config
+from infra.host.render import render_cloud_config
+from infra.settings import load_stack_file
+
+PROJECT = Path(__file__).resolve().parents[2]
+# What only `pulumi up` knows. The lengths are those of real ones, so that the size of the user data is right.
+PLACEHOLDERS = HostResources(
+    target_group_arn=f"arn:aws:elasticloadbalancing:REGION:{'0' * 12}:targetgroup/KNOWN-AFTER-UP/{'0' * 16}",
+    log_group_name="/tandem/KNOWN-AFTER-UP/hosts",
+    api_keys_secret_arn=f"arn:aws:secretsmanager:REGION:{'0' * 12}:secret:KNOWN-AFTER-UP-api-keys-000000",
+    hugging_face_token_secret_arn=None,
+    efs_file_system_id=f"fs-{'0' * 17}",
+    efs_access_point_id=f"fsap-{'0' * 17}",
+)
+
+
+def stack_config(stack: str, project: Path = PROJECT) -> HostConfig:
+    """The host configuration of a stack file, with placeholders for what only `pulumi up` knows.
+
+    Raises:
+        UserError: when there is no such stack file, or its settings are wrong.
+    """
+    settings = load_stack_file(project / f"Pulumi.{stack}.yaml")
+    return host_config(
+        settings,
+        pins.load(),
+        size(settings),
+        stack=stack,
+        load_balancer_networks=[str(settings.network.cidr_block)],
+        resources=PLACEHOLDERS,
+    )
+
+
+def documents(config: HostConfig) -> dict[str, str | bytes]:
+    """Everything that can be rendered: relative path to content."""
+    replicas = config.instance_types[0].replicas
+    return {
+        "user-data.gz": render_user_data(config),
+        "user-data.yaml": render_cloud_config(config),
+        "nginx.conf": render_nginx(config),
+        "compose/compose.yaml": render_compose(config),
+        "compose/nginx.conf": render_nginx(config, compose_replicas=replicas),
+        **{f"host{path}": text for path, text in render_files(config).items()},
+    }
+
+
+def render(
+    stack: Annotated[str, typer.Argument(help="Stack whose file (Pulumi.STACK.yaml) to render.")],
+    document: Annotated[
+        str | None, typer.Argument(help="Print this one, such as nginx.conf or compose/compose.yaml.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Write all documents below this directory.")] = None,
+) -> None:
+    """Render user data, systemd units, nginx.conf, and a compose project for a plain GPU box.
+
+    Without a document or --output it lists what there is, with sizes. Ids that only `pulumi up` knows are placeholders.
+
+    Examples: `tandem render dev`, `tandem render prod nginx.conf`, `tandem render dev --output /srv/vllm`.
+    """
+    rendered = documents(stack_config(stack))
+    if output:
+        for path, content in rendered.items():
+            target = output / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(content if isinstance(content, bytes) else content.encode())
+        typer.echo(f"{len(rendered)} files in {output}")
+    elif document is None:
+        for path, content in rendered.items():
+            typer.echo(f"{len(content):>7,}  {path}")
+    elif document in rendered:
+        content = rendered[document]
+        sys.stdout.buffer.write(content if isinstance(content, bytes) else content.encode())
+    else:
+        raise UserError(
+            Problem(
+                key="document",
+                wrong="there is no such document",
+                value=document,
+                allowed=", ".join(path for path in rendered if not path.startswith("host/")) + ", host/...",
+                fix=f"`tandem render {stack}` lists them",
+            )
+        )

@@ -1,0 +1,63 @@
+"""Host configurations for the tests: the two shipped stacks and one type with eight GPUs behind NVSwitch.
+
+Pins and ids are placeholders (zeros), so that a new pin or another sizing does not change the golden files.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import infra
+from infra import pins
+from infra.checks import size
+from infra.host import HostConfig
+from infra.host.from_settings import HostResources, host_config
+from infra.settings import Settings, load, load_stack_file
+
+ROOT = Path(infra.__file__).parents[1]
+RESOURCES = HostResources(
+    target_group_arn="arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/tandem/0000000000000000",
+    log_group_name="/tandem/golden/hosts",
+    api_keys_secret_arn="arn:aws:secretsmanager:us-east-1:000000000000:secret:tandem-api-keys-000000",
+    hugging_face_token_secret_arn=None,
+    efs_file_system_id="fs-00000000000000000",
+    efs_access_point_id="fsap-00000000000000000",
+)
+
+
+def _settings(name: str) -> Settings:
+    if name != "eight-gpus":
+        return load_stack_file(ROOT / f"Pulumi.{name}.yaml")
+    return load(
+        {
+            "tandem:region": "us-east-1",
+            "tandem:fleet": '{"instanceTypes": ["p5en.48xlarge"]}',
+            "tandem:inference": '{"model": "openai/gpt-oss-120b", "servedModelName": "gpt-oss", "kvCacheDtype": "fp8"}',
+            "tandem:loadBalancer": '{"paths": ["/v1/chat/completions", "/v1/responses", "/v1/responses/*"]}',
+        }
+    )
+
+
+@cache
+def config(name: str) -> HostConfig:
+    """`dev`, `prod` or `eight-gpus`."""
+    settings = _settings(name)
+    pinned = pins.load()
+    found = host_config(
+        settings,
+        pinned,
+        replace(size(settings), gpu_memory_utilization=0.85),
+        stack=name,
+        load_balancer_networks=["10.20.0.0/24", "10.20.1.0/24"],
+        resources=RESOURCES,
+    )
+    return replace(
+        found,
+        engine=replace(found.engine, image=f"{pinned.vllm.image}@sha256:{'0' * 64}", revision="0" * 40),
+        packages=replace(found.packages, driver_version="580.0.0", toolkit_version="1.20.0", docker_version="28.0.0"),
+    )
+
+
+NAMES = ("dev", "prod", "eight-gpus")

@@ -1,0 +1,161 @@
+"""Rendering: deterministic, small, complete, and free of secrets."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+from dataclasses import replace
+
+import pytest
+import stacks
+import yaml
+
+from infra.errors import UserError
+from infra.host import render_compose, render_files, render_nginx, render_user_data
+from infra.host.render import packed, render_cloud_config, render_pins, without_remarks
+
+GOLDEN = stacks.ROOT / "tests/host/golden"
+BAR_BYTES = 12 * 1024
+
+
+def rendered(name: str) -> dict[str, str]:
+    """All that a reviewer reads of a stack. The scripts are the same in each and stand in dev's user data."""
+    config = stacks.config(name)
+    files = render_files(config)
+    golden = {
+        "host.json": json.dumps(json.loads(files["/etc/tandem/host.json"]), indent=2) + "\n",
+        "nginx.conf": render_nginx(config),
+        "preferences": files["/etc/apt/preferences.d/tandem"],
+        "compose.yaml": render_compose(config),
+        **{path.rsplit("/", 1)[1]: text for path, text in files.items() if "/systemd/system/" in path},
+    }
+    return golden | ({"user-data.yaml": render_cloud_config(config)} if name == "dev" else {})
+
+
+@pytest.mark.parametrize("name", stacks.NAMES)
+def test_what_is_rendered_is_what_was_reviewed(name: str) -> None:
+    directory = GOLDEN / name
+    if os.environ.get("GOLDEN_UPDATE"):
+        directory.mkdir(parents=True, exist_ok=True)
+        for stale in directory.iterdir():
+            stale.unlink()
+        for file, text in rendered(name).items():
+            (directory / file).write_text(text, encoding="utf-8")
+    golden = {path.name: path.read_text(encoding="utf-8") for path in directory.iterdir()}
+    assert rendered(name) == golden, "if this is meant: `make golden`, then review the difference"
+
+
+@pytest.mark.parametrize("name", stacks.NAMES)
+def test_user_data_unpacks_to_the_document_and_stays_under_the_bar(name: str) -> None:
+    data = render_user_data(stacks.config(name))
+    assert gzip.decompress(data).decode() == render_cloud_config(stacks.config(name))
+    assert len(data) < BAR_BYTES
+
+
+def test_the_same_settings_give_the_same_bytes() -> None:
+    assert render_user_data(stacks.config("prod")) == render_user_data(stacks.config("prod"))
+    assert render_user_data(stacks.config("prod"))[4:8] == b"\0\0\0\0", "gzip's time stamp is zero"
+
+
+def test_cloud_config_writes_every_file_as_rendered() -> None:
+    document = yaml.safe_load(render_cloud_config(stacks.config("prod")))
+    written = {entry["path"]: entry["content"] for entry in document["write_files"]}
+    assert written == render_files(stacks.config("prod"))
+    assert document["runcmd"] == ["systemctl daemon-reload", "systemctl enable --now --no-block tandem-boot"]
+
+
+def test_too_large_is_refused_with_the_figure() -> None:
+    config = stacks.config("dev")
+    many = [f"/v1/{os.urandom(12).hex()}" for _ in range(200)]
+    with pytest.raises(UserError) as refused:
+        render_user_data(replace(config, edge=replace(config.edge, paths=[*config.edge.paths, *many])))
+    (problem,) = refused.value.problems
+    size = int(str(problem.value).removesuffix(" bytes").replace(",", ""))
+    assert size > 13_312
+    assert problem.allowed == "up to 13,312 bytes of gzip"
+
+
+def test_without_a_completions_path_a_host_could_never_be_ready() -> None:
+    config = stacks.config("dev")
+    with pytest.raises(UserError, match=r"loadBalancer\.paths"):
+        render_user_data(replace(config, edge=replace(config.edge, paths=["/v1/embeddings"])))
+
+
+def test_probe_takes_a_path_that_the_edge_lets_in() -> None:
+    probes = {}
+    for name in stacks.NAMES:
+        probes[name] = json.loads(render_files(stacks.config(name))["/etc/tandem/host.json"])["probe"]
+    assert probes["dev"]["path"] == "/v1/completions"
+    assert probes["eight-gpus"] == {
+        "path": "/v1/chat/completions",
+        "body": {"model": "gpt-oss", "messages": [{"role": "user", "content": "1"}], "max_tokens": 1},
+    }
+
+
+def test_fabric_manager_and_modules_follow_the_instance_type() -> None:
+    def types(name: str) -> dict[str, dict[str, object]]:
+        return json.loads(render_files(stacks.config(name))["/etc/tandem/host.json"])["instance_types"]
+
+    assert types("eight-gpus")["p5en.48xlarge"]["driver_packages"] == ["nvidia-open", "nvidia-fabricmanager"]
+    assert types("eight-gpus")["p5en.48xlarge"]["fabric_manager"] is True
+    assert types("dev")["g6.12xlarge"]["driver_packages"] == ["nvidia-open"]
+    assert types("dev")["g5.12xlarge"]["driver_packages"] == ["cuda-drivers"]
+
+
+def test_every_apt_pin_outranks_whatever_a_repository_says() -> None:
+    assert render_pins(stacks.config("dev")) == (
+        "Package: *nvidia* cuda-drivers*\nPin: version 580.0.0-*\nPin-Priority: 1001\n"
+        "\n"
+        "Package: nvidia-container-toolkit nvidia-container-toolkit-base libnvidia-container-tools "
+        "libnvidia-container1\nPin: version 1.20.0-*\nPin-Priority: 1001\n"
+        "\n"
+        "Package: docker-ce docker-ce-cli\nPin: version *28.0.0-*\nPin-Priority: 1001\n"
+    )
+
+
+def test_an_unpinned_driver_stays_on_its_branch() -> None:
+    config = stacks.config("dev")
+    unpinned = replace(
+        config, packages=replace(config.packages, driver_version="", toolkit_version="", docker_version="")
+    )
+    assert render_pins(unpinned) == "Package: *nvidia* cuda-drivers*\nPin: version 580.*\nPin-Priority: 1001\n"
+
+
+def test_compose_splits_the_gpus_of_the_first_type_into_pairs() -> None:
+    services = yaml.safe_load(render_compose(stacks.config("eight-gpus")))["services"]
+    assert {name: service["devices"] for name, service in services.items() if name != "edge"} == {
+        f"vllm-{n}": [f"nvidia.com/gpu={2 * n}", f"nvidia.com/gpu={2 * n + 1}"] for n in range(4)
+    }
+    assert services["vllm-0"]["command"][:2] == ["openai/gpt-oss-120b", "--revision"]
+
+
+def test_no_document_uses_the_legacy_gpu_hook() -> None:
+    for name in stacks.NAMES:
+        assert "--gpus" not in "".join(rendered(name).values())
+
+
+@pytest.mark.parametrize("name", stacks.NAMES)
+def test_shipped_scripts_are_the_sources_without_remarks(name: str) -> None:
+    import ast
+
+    def bare(source: str) -> str:
+        tree = ast.parse(source)
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) and ast.get_docstring(node) is not None:
+                node.body = node.body[1:] or [ast.Pass()]
+        return ast.dump(tree)
+
+    files = render_files(stacks.config(name))
+    sources = sorted((stacks.ROOT / "cloud-init/host").glob("*.py"))
+    assert [path for path in files if path.startswith("/opt/")] == [f"/opt/tandem/{path.name}" for path in sources]
+    for path in sources:
+        shipped = files[f"/opt/tandem/{path.name}"]
+        assert bare(shipped) == bare(path.read_text(encoding="utf-8")), path.name
+        assert "#" not in shipped.replace('"#', ""), path.name
+
+
+def test_remarks_go_and_strings_stay() -> None:
+    source = '"""Doc."""\n\n\ndef f():\n    """Doc."""\n\n\n'
+    source += 'class E(Exception):\n    """Doc\n\n    more."""\n\n\nX = "# no"  # yes\n'
+    assert packed(without_remarks(source)) == 'def f():\n pass\nclass E(Exception):\n pass\nX = "# no"\n'
