@@ -93,6 +93,7 @@ class AccountGaps:
         reservations: what DescribeCapacityReservations knows.
         disabled_regions: AWS accepts no credentials there.
         refused: `service:Operation`, or `*`, to the code and message of a refusal.
+        throttled: `service:Operation` to how many of its next calls are throttled.
         monthly_usd: group key to US dollars that Cost Explorer reports, by SERVICE.
         asked: calls that were answered here, in order.
     """
@@ -110,6 +111,7 @@ class AccountGaps:
     reservations: list[dict[str, Any]] = field(default_factory=list)
     disabled_regions: set[str] = field(default_factory=set)
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)
+    throttled: dict[str, int] = field(default_factory=dict)
     monthly_usd: dict[str, float] = field(default_factory=dict)
     asked: list[Call] = field(default_factory=list)
 
@@ -125,6 +127,9 @@ class AccountGaps:
         """
         if call.region in self.disabled_regions:
             raise Refused("AuthFailure", "AWS was not able to validate the provided access credentials")
+        if self.throttled.get(call.action, 0) > 0:
+            self.throttled[call.action] -= 1
+            raise Refused("ThrottlingException", "Rate exceeded")
         for name in (call.action, "*"):
             if name in self.refused:
                 raise Refused(*self.refused[name])

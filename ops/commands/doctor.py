@@ -1,0 +1,90 @@
+"""`tandem doctor`: what stands between a stack and its first token."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from infra.errors import UserError
+from ops.options import DEFAULT_STACK, AsJson, ProfileName, RegionName, StackName, print_json, stack_settings
+
+if TYPE_CHECKING:
+    from ops.doctor import Finding
+
+_MARKS = {
+    "ok": "[green]ok     [/]",
+    "unknown": "[cyan]unknown[/]",
+    "warning": "[yellow]warning[/]",
+    "error": "[red]ERROR  [/]",
+}
+
+
+def doctor(
+    stack: StackName = DEFAULT_STACK,
+    region: RegionName = None,
+    profile: ProfileName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check account, region and settings before `pulumi up`, and say what mends each thing.
+
+    Looks only: credentials and permissions, region and zones, instance types, quotas with what is in use, machine
+    image and driver, model, secrets, name and certificate, Capacity Block, price and spot. The checks that need no
+    AWS are those of `pulumi preview`.
+
+    Exit status: 0 nothing stands in the way, 1 warnings or something that could not be looked at, 2 `up` would fail.
+
+    Examples: `tandem doctor`, `tandem doctor prod --region eu-west-1`, `tandem doctor --json --profile staging`.
+    """
+    from ops.doctor import exit_status
+
+    with Console(stderr=True).status(f"examining {stack}"):
+        findings = _examine(stack, region, profile)
+    if as_json:
+        print_json({"stack": stack, "findings": [finding.as_json() for finding in findings]})
+    else:
+        _print(findings)
+    raise typer.Exit(exit_status(findings))
+
+
+def _examine(stack: str, region: str | None, profile: str | None) -> list[Finding]:
+    from datetime import UTC, datetime
+
+    from infra import pins
+    from ops.aws import aws_clients
+    from ops.doctor import examine
+    from ops.doctor.examination import Examination
+    from ops.doctor.finding import from_problem
+
+    try:
+        settings = stack_settings(stack, region)
+    except UserError as error:
+        return [from_problem(problem).of("settings") for problem in error.problems]
+    return examine(
+        Examination(
+            stack=stack,
+            settings=settings,
+            pins=pins.load(),
+            clients=aws_clients(settings.region, profile),
+            home=aws_clients("us-east-1", profile),
+            now=datetime.now(UTC),
+        )
+    )
+
+
+def _print(findings: list[Finding]) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    for finding in findings:
+        value = f": {finding.value}" if finding.value and finding.severity == "ok" else ""
+        mark = f"[{_COLOURS[finding.severity]}]{finding.severity:<8}[/]"
+        console.print(f"{mark} {finding.check}: {escape(finding.what + value)}")
+        if finding.severity == "ok":
+            continue
+        for label, text in (("value", finding.value), ("needed", finding.needed), ("fix", finding.fix)):
+            if text:
+                console.print(f"         {label + ':':<8}{escape(text)}")
+    counts = Counter(finding.severity for finding in findings)
+    console.print(f"\n{counts['error']} errors, {counts['warning']} warnings, {counts['unknown']} not looked at")

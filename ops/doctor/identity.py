@@ -1,0 +1,120 @@
+"""Who is asking, in which region, and what they may do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from botocore.exceptions import ClientError
+
+from ops.aws import NOT_ACCEPTED, AwsError, code_of, is_gone, problem_of
+from ops.doctor.examination import Examination
+from ops.doctor.finding import Finding, from_problem
+from ops.doctor.permissions import ACTIONS
+
+_CHUNK = 50
+
+
+def credentials_work(examination: Examination) -> Iterator[Finding]:
+    """Somebody, and not the root user. AWS never denies this question."""
+    try:
+        identity = examination.home("sts").get_caller_identity()
+    except AwsError as error:
+        if code_of(error) in NOT_ACCEPTED:
+            yield Finding(
+                severity="error",
+                what="AWS does not know these credentials",
+                value=code_of(error),
+                needed="credentials of an account that exists",
+                fix="`aws configure list` shows where they come from; `aws sso login`, or set AWS_PROFILE",
+            )
+        else:
+            yield from_problem(problem_of(error, "credentials"))
+        return
+    arn = identity["Arn"]
+    if arn.endswith(":root"):
+        yield Finding(
+            severity="warning",
+            what="these are the root user's credentials, which nothing can limit",
+            value=arn,
+            needed="a role or a user of its own",
+            fix="https://docs.aws.amazon.com/singlesignon/latest/userguide/getting-started.html",
+        )
+    else:
+        yield Finding(severity="ok", what="credentials work", value=arn)
+
+
+def region_is_enabled(examination: Examination) -> Iterator[Finding]:
+    """Newer regions are off until an account turns them on; then even good credentials are not accepted there."""
+    region = examination.region
+    try:
+        (found,) = examination.clients("ec2").describe_regions(RegionNames=[region], AllRegions=True)["Regions"]
+    except ClientError as error:
+        if code_of(error) in NOT_ACCEPTED or code_of(error) == "InvalidParameterValue":
+            yield _region_is_off(region, code_of(error))
+        else:
+            yield from_problem(problem_of(error, region), "unknown")
+        return
+    if found["OptInStatus"] == "not-opted-in":
+        yield _region_is_off(region, found["OptInStatus"])
+    else:
+        yield Finding(severity="ok", what="the region is enabled", value=region)
+
+
+def _region_is_off(region: str, value: str) -> Finding:
+    return Finding(
+        severity="error",
+        what=f"the account has not enabled {region}",
+        value=value,
+        needed="an enabled region",
+        fix=f"`aws account enable-region --region-name {region}` (takes minutes to hours), or another tandem:region",
+    )
+
+
+def may_do_what_up_does(examination: Examination) -> Iterator[Finding]:
+    """IAM's own simulation of the actions that `up` and `destroy` take, on any resource.
+
+    It knows the policies of the user or role and its permission boundary, not those of the organization.
+    """
+    arn = _principal(examination)
+    if arn is None:
+        yield Finding(severity="ok", what="the root user may do everything")
+        return
+    iam, denied = examination.home("iam"), {}
+    for start in range(0, len(ACTIONS), _CHUNK):
+        pages = iam.get_paginator("simulate_principal_policy").paginate(
+            PolicySourceArn=arn, ActionNames=list(ACTIONS[start : start + _CHUNK])
+        )
+        for result in pages.search("EvaluationResults[]"):
+            if result["EvalDecision"] != "allowed":
+                denied[result["EvalActionName"]] = result["EvalDecision"]
+    if denied:
+        explicit = [name for name, decision in denied.items() if decision == "explicitDeny"]
+        yield Finding(
+            severity="error",
+            what=f"{arn} may not do all that `pulumi up` does"
+            + (f"; explicitly denied: {', '.join(explicit)}" if explicit else ""),
+            value=", ".join(sorted(denied)),
+            needed="these actions, on any resource or at least on tandem's",
+            fix="attach a policy that allows them: "
+            "https://console.aws.amazon.com/iam/home#/" + ("roles" if ":role/" in arn else "users"),
+        )
+    else:
+        yield Finding(severity="ok", what=f"IAM allows the {len(ACTIONS)} actions of `up` and `destroy`", value=arn)
+
+
+def _principal(examination: Examination) -> str | None:
+    """The user or role behind the credentials, as the simulation wants it; None for the root user."""
+    arn = examination.home("sts").get_caller_identity()["Arn"]
+    session = re.fullmatch(r"arn:([\w-]+):sts::(\d+):assumed-role/([^/]+)/.+", arn)
+    if arn.endswith(":root"):
+        return None
+    if not session:
+        return arn
+    try:
+        # A role may have a path, which a session's name does not tell.
+        return examination.home("iam").get_role(RoleName=session[3])["Role"]["Arn"]
+    except ClientError as error:
+        if not is_gone(error) and "AccessDenied" not in code_of(error):
+            raise
+        return f"arn:{session[1]}:iam::{session[2]}:role/{session[3]}"

@@ -1,0 +1,146 @@
+"""Whether the account has the right to the hosts: service quotas, with what is already in use."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import partial
+from typing import Any
+
+from infra.catalog import quotas
+from infra.catalog.instances import INSTANCE_TYPES
+from infra.catalog.quotas import Purchase, Quota, vcpu_quota
+from ops.doctor.examination import Examination, hosts_by_purchase
+from ops.doctor.finding import Finding, Severity
+from ops.kinds.kind import PROJECT, PROJECT_TAG, STACK_TAG, tag_map
+
+
+def quota_is_enough(examination: Examination) -> Iterator[Finding]:
+    """vCPUs by family and purchase: for the start, for the maximum, and for one host more while hosts are replaced."""
+    settings = examination.settings
+    if settings.fleet.capacity_block:
+        return  # its hosts do not count against these quotas
+    if not settings.max_group_size:
+        return
+    in_use = _vcpus_in_use(examination)
+    purchases: tuple[Purchase, ...] = ("on demand", "spot")
+    for purchase in purchases:
+        sizes: dict[Quota, list[int]] = defaultdict(list)
+        for name in settings.fleet.instance_types:
+            if quota := vcpu_quota(name, purchase):
+                sizes[quota].append(INSTANCE_TYPES[name].vcpus)
+        for quota, vcpus in sizes.items():
+            yield from _quota(examination, quota, purchase, vcpus, in_use[quota])
+
+
+def _quota(
+    examination: Examination, quota: Quota, purchase: Purchase, vcpus: list[int], used: int
+) -> Iterator[Finding]:
+    """One quota. The start counts with the smallest type, everything later with the largest."""
+    settings = examination.settings
+    hosts = partial(hosts_by_purchase, settings)
+    rolling = settings.max_group_size + (settings.fleet.rollout == "launchFirst")
+    needs: list[tuple[Severity, str, int]] = [
+        ("error", "the hosts that `up` starts", hosts(settings.group_size)[purchase] * min(vcpus)),
+        ("warning", "the group at its maximum", hosts(settings.max_group_size)[purchase] * max(vcpus)),
+        ("warning", "one host more while hosts are replaced", hosts(rolling)[purchase] * max(vcpus)),
+    ]
+    most = max(need for _, _, need in needs)
+    if not most:
+        return
+    value = _quota_value(examination, quota)
+    free = value - used
+    what = f"{quota.name} ({quota.code})"
+    for severity, reason, need in needs:
+        if need > free:
+            yield Finding(
+                severity=severity,
+                what=f"{what} is too small for {reason}",
+                value=f"{value:g} vCPUs, {used} in use by others",
+                needed=f"{used + need} vCPUs",
+                fix=_raise_quota(examination, quota, used + most),
+            )
+            return
+    yield Finding(severity="ok", what=f"{what} is enough", value=f"{value:g} vCPUs, {used} in use by others")
+
+
+def network_quotas_are_enough(examination: Examination) -> Iterator[Finding]:
+    """A VPC, and an address for each NAT gateway; both quotas are 5 by default."""
+    settings, ec2 = examination.settings, examination.clients("ec2")
+    nats = {"natPerZone": len(settings.zones), "singleNat": 1, "publicHosts": 0}[settings.network.egress]
+    vpcs = ec2.get_paginator("describe_vpcs").paginate().search("Vpcs[]")
+    counts = [
+        (quotas.VPCS, 1, sum(not _is_ours(examination, vpc) for vpc in vpcs)),
+        (
+            quotas.ELASTIC_IPS,
+            nats,
+            sum(not _is_ours(examination, address) for address in ec2.describe_addresses()["Addresses"]),
+        ),
+    ]
+    for quota, need, used in counts:
+        if not need:
+            continue
+        value = _quota_value(examination, quota)
+        if used + need > value:
+            yield Finding(
+                severity="error",
+                what=f"{quota.name} ({quota.code}) is too small",
+                value=f"{value:g}, {used} in use by others",
+                needed=f"{used + need}",
+                fix=_raise_quota(examination, quota, used + need),
+            )
+        else:
+            yield Finding(severity="ok", what=f"{quota.name} is enough", value=f"{value:g}, {used} in use by others")
+
+
+def _is_ours(examination: Examination, item: dict[str, Any]) -> bool:
+    tags = tag_map(item.get("Tags"))
+    return tags.get(PROJECT_TAG) == PROJECT and tags.get(STACK_TAG) == examination.stack
+
+
+def _quota_value(examination: Examination, quota: Quota) -> float:
+    client = examination.clients("service-quotas")
+    return client.get_service_quota(ServiceCode=quota.service, QuotaCode=quota.code)["Quota"]["Value"]
+
+
+def _raise_quota(examination: Examination, quota: Quota, value: int) -> str:
+    """The command that asks for more, unless a request is open already."""
+    region = examination.region
+    asked = (
+        examination.clients("service-quotas")
+        .list_requested_service_quota_change_history_by_quota(ServiceCode=quota.service, QuotaCode=quota.code)
+        .get("RequestedQuotas", [])
+    )
+    for request in asked:
+        if request["Status"] in ("PENDING", "CASE_OPENED") and request["DesiredValue"] >= value:
+            return (
+                f"wait: a request for {request['DesiredValue']:g} is {request['Status'].lower().replace('_', ' ')}, "
+                f"https://{region}.console.aws.amazon.com/servicequotas/home/requests"
+            )
+    return (
+        f"`aws service-quotas request-service-quota-increase --region {region} --service-code {quota.service} "
+        f"--quota-code {quota.code} --desired-value {value}`"
+    )
+
+
+def _vcpus_in_use(examination: Examination) -> dict[Quota, int]:
+    """vCPUs of running GPU hosts that are not this stack's, by the quota against which they count."""
+    pages = (
+        examination.clients("ec2")
+        .get_paginator("describe_instances")
+        .paginate(Filters=[{"Name": "instance-state-name", "Values": ["pending", "running"]}])
+    )
+    used: dict[Quota, int] = defaultdict(int)
+    for instance in pages.search("Reservations[].Instances[]"):
+        lifecycle = instance.get("InstanceLifecycle")
+        quota = vcpu_quota(instance["InstanceType"], "spot" if lifecycle == "spot" else "on demand")
+        if quota is None or lifecycle == "capacity-block" or _is_ours(examination, instance):
+            continue
+        used[quota] += _vcpus(instance)
+    return used
+
+
+def _vcpus(instance: dict[str, Any]) -> int:
+    known = INSTANCE_TYPES.get(instance["InstanceType"])
+    options = instance.get("CpuOptions") or {}
+    return known.vcpus if known else options.get("CoreCount", 0) * options.get("ThreadsPerCore", 2)

@@ -1,0 +1,73 @@
+"""The list of all checks, and the examination of one stack by them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
+
+from ops.aws import AwsError, problem_of
+from ops.doctor import address, capacity, identity, machine, price, quota, reservation, settings
+from ops.doctor.examination import Check, Examination
+from ops.doctor.finding import Finding, from_problem, worst
+
+CHECKS: Mapping[str, Check] = MappingProxyType(
+    {
+        "settings": settings.settings_hold,
+        "pins": settings.versions_are_pinned,
+        "expiry": settings.has_time_left,
+        "credentials": identity.credentials_work,
+        "region": identity.region_is_enabled,
+        "permissions": identity.may_do_what_up_does,
+        "zones": capacity.zones_exist,
+        "instance types": capacity.types_are_offered,
+        "GPU quota": quota.quota_is_enough,
+        "network quota": quota.network_quotas_are_enough,
+        "Capacity Block": reservation.capacity_block_is_ours,
+        "machine image": machine.machine_image_is_there,
+        "model": machine.model_can_be_read,
+        "secrets": machine.secrets_are_there,
+        "name": address.name_has_an_owner,
+        "hosted zone": address.zone_is_delegated,
+        "certificate": address.certificate_is_valid,
+        "price": price.price_is_known,
+        "spot price": price.spot_is_to_be_had,
+        "spot placement": price.spot_score_is_fair,
+    }
+)
+"""All checks by name, in the order in which they are reported."""
+
+OFFLINE = ("settings", "pins", "expiry", "name")
+"""Those that need neither AWS nor any other network."""
+
+FIRST = ("credentials", "region")
+"""What all other calls to AWS depend on: while these fail, nothing else is asked, and one cause is named once."""
+
+_WORKERS = 8
+
+
+def examine(examination: Examination) -> list[Finding]:
+    """Runs all checks, those of AWS side by side, and returns their findings in the order of CHECKS."""
+    found: dict[str, list[Finding]] = {name: run_check(name, examination) for name in OFFLINE}
+    for name in FIRST:
+        found[name] = run_check(name, examination)
+        if worst(found[name]) == "error":
+            break
+    else:
+        rest = [name for name in CHECKS if name not in found]
+        with ThreadPoolExecutor(_WORKERS) as pool:
+            found.update(zip(rest, pool.map(lambda name: run_check(name, examination), rest), strict=True))
+    return [finding for name in CHECKS for finding in found.get(name, ())]
+
+
+def run_check(name: str, examination: Examination) -> list[Finding]:
+    """What one check of CHECKS finds."""
+    return [finding.of(name) for finding in _findings(CHECKS[name], examination)]
+
+
+def _findings(check: Check, examination: Examination) -> Iterator[Finding]:
+    """A check that AWS refuses an answer has not found anything wrong; it could not look."""
+    try:
+        yield from check(examination)
+    except AwsError as error:
+        yield from_problem(problem_of(error, "not checked"), "unknown")
