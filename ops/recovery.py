@@ -72,8 +72,8 @@ def decide(deployment: Deployment, inventory: Inventory) -> Plan:
     """Compares the account with the state.
 
     Of the types that the program declares, what the state does not know is removed. What holds data is taken into the
-    state instead when an operation that would have created it was under way; without one it is older than this `up`,
-    such as the model cache that a destroyed stack left on purpose, and stays.
+    state instead when the operation that creates it was under way; without one it is older than this `up`, such as the
+    model cache that a destroyed stack left on purpose, and stays.
 
     Raises:
         UserError: the inventory is not complete, so that nothing can be said to be unknown.
@@ -82,7 +82,9 @@ def decide(deployment: Deployment, inventory: Inventory) -> Plan:
         raise UserError(*inventory.unreadable)
     state = deployment["deployment"]
     operations = state.get("pending_operations") or []
-    recorded = {state_key(resource) for resource in state.get("resources") or []}
+    resources = state.get("resources") or []
+    recorded = {state_key(resource) for resource in resources}
+    names = {resource["urn"] for resource in resources}
     unknown = [resource for resource in inventory.resources if resource.key not in recorded]
     remove, keep = [], []
     data: dict[str, list[Found]] = {}
@@ -97,12 +99,13 @@ def decide(deployment: Deployment, inventory: Inventory) -> Plan:
         else:
             remove.append(resource)
     adopt = []
-    for type_, resources in data.items():
-        under_way = [operation for operation in operations if _creates(operation, type_)]
-        by_age = sorted(resources, key=lambda resource: resource.created.timestamp() if resource.created else 0)
-        newest = [by_age.pop()] if len(under_way) == 1 else []
-        adopt += [Adoption(resource, under_way[0]) for resource in newest]
-        keep += [Kept(resource, "it may hold data, and this `up` did not create it") for resource in by_age]
+    for type_, found in data.items():
+        # A name that the state has already is being replaced: the resource that it has holds the data.
+        creating = [one for one in operations if _creates(one, type_) and one["resource"]["urn"] not in names]
+        by_age = sorted(found, key=lambda resource: resource.created.timestamp() if resource.created else 0)
+        if len(creating) == 1:
+            adopt.append(Adoption(by_age.pop(), creating[0]))
+        keep += [Kept(resource, "it may hold data, and the state has no place for it") for resource in by_age]
     pending = [(operation["resource"]["urn"], operation["type"]) for operation in operations]
     return Plan(remove, adopt, keep, pending)
 
@@ -133,8 +136,11 @@ class Stack:
         return self._pulumi("config", "get", "tandem:region").strip()
 
     def release_lock(self) -> None:
-        """Ends the update that the backend believes to be running; not an error when there is none."""
-        self._pulumi("cancel", "--yes", positional=True)
+        """Ends the update that the backend believes to be running.
+
+        Some backends refuse when there is none. A lock that really stays is named by the next command that needs it.
+        """
+        self._run("cancel", "--yes", self.name)
 
     def export(self) -> Deployment:
         """The state with its secrets encrypted."""
@@ -152,12 +158,20 @@ class Stack:
         targets = [argument for urn in urns for argument in ("--target", urn)]
         self._pulumi("refresh", "--yes", "--skip-preview", *targets)
 
-    def _pulumi(self, *arguments: str, positional: bool = False) -> str:
-        command = ["pulumi", *arguments, "--non-interactive", *([] if positional else ["--stack"]), self.name]
-        shown = f"pulumi {' '.join(arguments[:2])}"
+    def _pulumi(self, *arguments: str) -> str:
+        """Runs a command on this stack; returns what it prints, or a UserError with what it said."""
+        done = self._run(*arguments, "--stack", self.name)
+        if done.returncode != 0:
+            shown = f"pulumi {' '.join(arguments[:2])}"
+            said = (done.stderr.strip() or done.stdout.strip())[-2000:]
+            raise _failed(shown, f"`{shown}` failed", said, "mend what it says, then run `tandem recover` again")
+        return done.stdout
+
+    @staticmethod
+    def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
         try:
-            done = subprocess.run(
-                command,
+            return subprocess.run(
+                ["pulumi", *arguments, "--non-interactive"],
                 capture_output=True,
                 text=True,
                 stdin=subprocess.DEVNULL,
@@ -165,15 +179,14 @@ class Stack:
                 check=False,
             )
         except FileNotFoundError:
-            raise _failed(shown, "there is no `pulumi` on PATH", "", "https://www.pulumi.com/docs/install/") from None
+            raise _failed(
+                "pulumi", "there is no `pulumi` on PATH", None, "https://www.pulumi.com/docs/install/"
+            ) from None
         except subprocess.TimeoutExpired:
+            shown = f"pulumi {' '.join(arguments[:2])}"
             wrong = f"`{shown}` did not end within {PULUMI_DEADLINE_SECONDS} s"
-            raise _failed(shown, wrong, "", "run the same command by hand to see what it waits for") from None
-        if done.returncode != 0:
-            said = (done.stderr.strip() or done.stdout.strip())[-2000:]
-            raise _failed(shown, f"`{shown}` failed", said, "mend what it says, then run `tandem recover` again")
-        return done.stdout
+            raise _failed(shown, wrong, None, "run the same command by hand to see what it waits for") from None
 
 
-def _failed(key: str, wrong: str, value: str, fix: str) -> UserError:
-    return UserError(Problem(key=key, wrong=wrong, value=value or None, fix=fix))
+def _failed(key: str, wrong: str, value: str | None, fix: str) -> UserError:
+    return UserError(Problem(key=key, wrong=wrong, value=value, fix=fix))

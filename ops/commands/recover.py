@@ -39,6 +39,8 @@ def recover(
     _show(console, plan)
     if plan.is_empty:
         console.print(f"State and account agree. Go on with `pulumi up --stack {stack}`.")
+        if not yes:
+            console.print(f"Should it say that the stack is locked: `tandem recover {stack} --yes` releases the lock.")
         return
     if not yes:
         console.print(f"Nothing was changed. To do this: `tandem recover {stack} --yes`.")

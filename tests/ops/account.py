@@ -61,6 +61,7 @@ class Builder:
         self.network()
         self.support()
         self.serving()
+        self.beside()
         return self
 
     def network(self) -> None:
@@ -332,9 +333,28 @@ class Builder:
         )
         self.add(types.GROUP, self.name)
         instances = ec2.describe_instances(Filters=[{"Name": "tag:aws:autoscaling:groupName", "Values": [self.name]}])
-        for reservation in instances["Reservations"]:
-            for instance in reservation["Instances"]:
-                self.add(types.INSTANCE, instance["InstanceId"])
+        [instance] = (instance for reservation in instances["Reservations"] for instance in reservation["Instances"])
+        self.instance = self.add(types.INSTANCE, instance["InstanceId"])
+        # moto's instances do not pass their template's tags on to their volumes
+        root = instance["BlockDeviceMappings"][0]["Ebs"]["VolumeId"]
+        ec2.create_tags(Resources=[root], Tags=self.tags)
+        self.add(types.VOLUME, root)
+
+    def beside(self) -> None:
+        """What other commands or people make: a volume, a machine image and its snapshot."""
+        ec2 = self.clients("ec2")
+        volume = ec2.create_volume(
+            AvailabilityZone=f"{REGION}a", Size=1, TagSpecifications=self.specification("volume")
+        )["VolumeId"]
+        self.add(types.VOLUME, volume)
+        self.add(
+            types.SNAPSHOT,
+            ec2.create_snapshot(VolumeId=volume, TagSpecifications=self.specification("snapshot"))["SnapshotId"],
+        )
+        image = ec2.create_image(
+            InstanceId=self.instance, Name=self.name, TagSpecifications=self.specification("image")
+        )
+        self.add(types.IMAGE, image["ImageId"])
 
 
 def _policy(action: str) -> str:
