@@ -15,12 +15,7 @@ from ops.options import DEFAULT_STACK, AsJson, ProfileName, RegionName, StackNam
 if TYPE_CHECKING:
     from ops.doctor import Finding
 
-_MARKS = {
-    "ok": "[green]ok     [/]",
-    "unknown": "[cyan]unknown[/]",
-    "warning": "[yellow]warning[/]",
-    "error": "[red]ERROR  [/]",
-}
+_COLOURS = {"ok": "green", "unknown": "cyan", "warning": "yellow", "error": "red"}
 
 
 def doctor(

@@ -56,8 +56,8 @@ def from_problem(problem: Problem, severity: Severity = "error") -> Finding:
 
 def worst(findings: Iterable[Finding]) -> Severity:
     """The severity of the worst one; "ok" for none."""
-    seen = {finding.severity for finding in findings}
-    return next((severity for severity in reversed(SEVERITIES) if severity in seen), "ok")
+    rank = max((SEVERITIES.index(finding.severity) for finding in findings), default=0)
+    return SEVERITIES[rank]
 
 
 def exit_status(findings: Iterable[Finding]) -> int:
