@@ -1,11 +1,11 @@
 """Service quotas that a stack runs into. GPU hosts are counted in vCPUs; on demand and spot are apart.
 
-Source: the Service Quotas console, "Running On-Demand ... instances" and "All ... Spot Instance Requests".
+Source: "On-Demand Instance quotas" and "Spot Instance quotas" in the EC2 User Guide, read 2026-11-21. A new account can
+have 0 of all of them.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,19 +26,20 @@ class Quota:
     name: str
 
 
-VCPUS: dict[tuple[str, Purchase], Quota] = {
-    ("G and VT", "on demand"): Quota(
-        service="ec2", code="L-DB2E81BA", name="Running On-Demand G and VT instances (vCPUs)"
-    ),
-    ("G and VT", "spot"): Quota(service="ec2", code="L-3819A6DF", name="All G and VT Spot Instance Requests (vCPUs)"),
-    ("P", "on demand"): Quota(service="ec2", code="L-417A185B", name="Running On-Demand P instances (vCPUs)"),
-    ("P", "spot"): Quota(service="ec2", code="L-7212CCBC", name="All P Spot Instance Requests (vCPUs)"),
-}
+G_ON_DEMAND = Quota(service="ec2", code="L-DB2E81BA", name="Running On-Demand G and VT instances")
+G_SPOT = Quota(service="ec2", code="L-3819A6DF", name="All G and VT Spot Instance Requests")
+P_ON_DEMAND = Quota(service="ec2", code="L-417A185B", name="Running On-Demand P instances")
+P_SPOT = Quota(service="ec2", code="L-7212CCBC", name="All P4, P3 and P2 Spot Instance Requests")
+P5_SPOT = Quota(service="ec2", code="L-C4BD4855", name="All P5 Spot Instance Requests")
 VPCS = Quota(service="vpc", code="L-F678F1CE", name="VPCs per Region")
 ELASTIC_IPS = Quota(service="ec2", code="L-0263D0A3", name="EC2-VPC Elastic IPs")
 
 
-def family(instance_type: str) -> str | None:
-    """The family by which quotas count a type (`g6e.12xlarge` is G and VT); None for types without GPUs."""
-    letters = re.match(r"[a-z]+", instance_type)
-    return {"g": "G and VT", "gr": "G and VT", "vt": "G and VT", "p": "P"}.get(letters[0] if letters else "")
+def vcpu_quota(instance_type: str, purchase: Purchase) -> Quota | None:
+    """The quota against which a host's vCPUs count; None for types without GPUs."""
+    if instance_type.startswith(("g", "vt")):
+        return G_ON_DEMAND if purchase == "on demand" else G_SPOT
+    if instance_type.startswith("p"):
+        spot = P5_SPOT if instance_type.startswith("p5") else P_SPOT
+        return P_ON_DEMAND if purchase == "on demand" else spot
+    return None
