@@ -1,0 +1,43 @@
+# One command surface; `make help` lists it. Each target sets up what it needs.
+.DEFAULT_GOAL := help
+.PHONY: help rehearse test check bench docs clean
+
+CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tandem
+UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
+RUN := $(UV) run --no-sync
+STACKS ?= dev prod
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+
+rehearse: .venv ## the stacks (STACKS="dev prod") up, unchanged, new image, expired, gone, in a simulated account
+	$(RUN) tandem rehearse $(STACKS)
+
+test: .venv ## all tests, the real engine included
+	$(RUN) pytest -n auto -m "not real"
+
+check: .venv ## lint, types, unit tests: the inner loop, under a minute
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) basedpyright
+	$(RUN) pytest -n auto -m "not engine and not real"
+
+bench: .venv ## preview of production beside a preview of as many trivial resources; size of the user data
+	$(RUN) python -m bench
+
+docs: .venv ## generated tables and golden files, made anew
+	$(RUN) python -m infra.settings.table README.md
+	$(RUN) pytest tests/host --golden-update
+
+clean: ## the environment and what tools left behind; the cache of built tools stays
+	rm -rf .venv .pytest_cache .ruff_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+.venv: pyproject.toml uv.lock | $(UV)
+	$(UV) sync --locked --compile-bytecode
+	@touch .venv
+
+$(CACHE)/uv/bin/uv:
+	@echo "uv is not on PATH: taking it from PyPI into $(CACHE)/uv"
+	@{ python3 -m venv --clear $(CACHE)/uv && $(CACHE)/uv/bin/pip install --quiet -r tools/uv/requirements.txt; } \
+		> /dev/null 2>&1 || python3 tools/uv/fetch.py $(CACHE)/uv
