@@ -100,13 +100,17 @@ def role_allows(action: str, role: str, documents: Iterable[str]) -> Iterable[st
 
 
 @expectation("after expiry the fleet is at 0")
-def is_at_zero(group: Mapping[str, Any]) -> Iterable[str]:
-    for key in ("MinSize", "MaxSize", "DesiredCapacity"):
-        if group[key] != 0:
-            yield f"{key} of {group['AutoScalingGroupName']} is {group[key]}"
-    running = [instance["InstanceId"] for instance in group["Instances"]]
-    if running:
-        yield f"still in the group: {', '.join(running)}"
+def is_at_zero(groups: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+    """Args:
+    groups: Auto Scaling groups, as AWS describes them.
+    """
+    for group in groups:
+        for key in ("MinSize", "MaxSize", "DesiredCapacity"):
+            if group[key] != 0:
+                yield f"{key} of {group['AutoScalingGroupName']} is {group[key]}"
+        if group["Instances"]:
+            hosts = ", ".join(instance["InstanceId"] for instance in group["Instances"])
+            yield f"still in {group['AutoScalingGroupName']}: {hosts}"
 
 
 @expectation("a protected stack refuses to go")

@@ -80,8 +80,3 @@ def policies(clients: Clients, role: str) -> Iterator[str]:
     for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
         # boto3 has decoded the document already
         yield json.dumps(iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"])
-
-
-def group(clients: Clients, name: str) -> Mapping[str, Any]:
-    """An Auto Scaling group, as AWS describes it."""
-    return clients("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"][0]

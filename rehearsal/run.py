@@ -140,7 +140,7 @@ class _Rehearsal:
         found, clients = self._found(), self.scene.clients
         places = {
             **self.shown,
-            **{f"state file {name}": text for name, text in self.workspace.state_files().items()},
+            "the state on disk": "\n".join(self.workspace.state_files().values()),
             **dict(plain_text.launch_templates(clients, found)),
             "the stack's outputs": json.dumps(self.workspace.outputs()),
             "the report": json.dumps(dataclasses.asdict(self.report)),
@@ -161,7 +161,8 @@ class _Rehearsal:
             documents = expiry.policies(clients, call.role)
             phase.verdicts.append(expectations.role_allows(call.action, call.role, documents))
             call.invoke(clients)
-        phase.verdicts.append(expectations.is_at_zero(expiry.group(clients, fleet)))
+        groups = [resource.facts for resource in self._found() if resource.type == expectations.GROUP]
+        phase.verdicts.append(expectations.is_at_zero(groups))
 
     def _destroy(self, phase: Phase) -> None:
         state = self.workspace.resources()
