@@ -23,7 +23,7 @@ import types
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 # `import pulumi` takes two thirds of a second and none of it is needed to serve the protocol. Packages that hold only
 # their path let the generated modules below them be imported alone.
@@ -57,6 +57,7 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
     def __init__(self, start_script: Path, engine: str) -> None:
         self.start_script = start_script
         self.engine = engine
+        self.programs: list[subprocess.Popen[bytes]] = []
 
     def Handshake(self, request: Any, context: grpc.ServicerContext) -> Any:
         return language_pb2.LanguageHandshakeResponse()
@@ -89,12 +90,21 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
             "PULUMI_CONFIG_SECRET_KEYS": json.dumps(list(request.configSecretKeys)),
         }
         directory = request.info.program_directory
-        finished = subprocess.run(self._command(request), cwd=directory, env=environment, check=False)
-        if finished.returncode == 0:
+        program = subprocess.Popen(self._command(request), cwd=directory, env=environment)
+        self.programs.append(program)
+        status = program.wait()
+        if status == 0:
             return language_pb2.RunResponse()
-        if finished.returncode == MESSAGE_SHOWN:
+        if status == MESSAGE_SHOWN:
             return language_pb2.RunResponse(bail=True)
-        return language_pb2.RunResponse(error=f"Program exited with non-zero exit code: {finished.returncode}")
+        return language_pb2.RunResponse(error=f"Program exited with non-zero exit code: {status}")
+
+    def end(self) -> NoReturn:
+        """Ends the programs, then this process: a program whose engine is gone would wait for its answers for ever."""
+        for program in self.programs:
+            program.kill()
+        # Not sys.exit: it would wait for the thread that waits for the program.
+        os._exit(0)
 
     def _command(self, request: Any) -> list[str]:
         """The official host's command line for the start script."""
@@ -116,17 +126,16 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
 def main() -> None:
     """Serves until the engine stops us, or is gone: an engine that was killed stops nobody."""
     engine_pid = os.getppid()
-    # The engine ends its plugins with SIGINT. Not sys.exit, here and below: it would wait for the thread that waits for
-    # the program, and the program ends by itself, because its connection to the engine is gone.
-    signal.signal(signal.SIGINT, lambda *_: os._exit(0))
+    host = LanguageHost(Path(sys.argv[1]), sys.argv[-1])
+    signal.signal(signal.SIGINT, lambda *_: host.end())  # with which the engine ends its plugins
     server = grpc.server(ThreadPoolExecutor(4), options=[("grpc.max_receive_message_length", 400 << 20)])
-    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(LanguageHost(Path(sys.argv[1]), sys.argv[-1]), server)
+    language_pb2_grpc.add_LanguageRuntimeServicer_to_server(host, server)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     print(port, flush=True)
     while os.getppid() == engine_pid:
         server.wait_for_termination(PARENT_CHECK_SECONDS)
-    os._exit(1)
+    host.end()
 
 
 if __name__ == "__main__":

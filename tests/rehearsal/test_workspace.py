@@ -1,8 +1,9 @@
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -128,6 +129,23 @@ def test_an_exception_kills_the_engine_in_the_middle(opened: Opener) -> None:
     assert 4 <= len(provider.things) < 20
     locks = [name for name in workspace.state_files() if "/locks/" in name and name.endswith(".json")]
     assert len(locks) == 1, "a killed engine leaves its lock"
+    wait_until(lambda: not processes_in(workspace.directory), "the program and its host end with the engine")
+
+
+def processes_in(directory: Path) -> list[str]:
+    """Command lines of the processes that were started for a workspace."""
+    lines = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # gone meanwhile
+            lines.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return [line for line in lines if str(directory) in line]
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
 
 
 def test_the_users_project_is_not_written_to(opened: Opener, tmp_path: Path) -> None:
