@@ -8,11 +8,10 @@ moto's own parsers and serializers, fed with botocore's models, do the protocols
 
 from __future__ import annotations
 
+import http.client
 import json
 import re
 import threading
-import urllib.error
-import urllib.request
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -351,14 +350,13 @@ _HOP_BY_HOP = {"connection", "content-length", "transfer-encoding", "date", "ser
 
 def _forward(moto_url: str, request: BaseHTTPRequestHandler, body: bytes) -> Answer:
     passed = {name: value for name, value in request.headers.items() if name.lower() not in _HOP_BY_HOP}
-    onward = urllib.request.Request(  # noqa: S310 - a moto server on this machine
-        f"{moto_url}{request.path}", data=body or None, headers=passed, method=request.command
-    )
+    connection = http.client.HTTPConnection(urlsplit(moto_url).netloc, timeout=60)
     try:
-        with urllib.request.urlopen(onward, timeout=60) as response:  # noqa: S310
-            return response.status, _kept(response.headers), response.read()
-    except urllib.error.HTTPError as error:
-        return error.code, _kept(error.headers), error.read()
+        connection.request(request.command, request.path, body, passed)
+        response = connection.getresponse()
+        return response.status, _kept(response.headers), response.read()
+    finally:
+        connection.close()
 
 
 def _kept(headers: Any) -> dict[str, str]:

@@ -1,0 +1,743 @@
+"""`tandem doctor` against broken accounts: a moto server behind rehearsal/account_gaps.py, which fills moto's gaps.
+
+Each case breaks one thing in an account in which all is right, and the finding must name it and the remedy.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from infra import pins
+from infra.catalog.instances import INSTANCE_TYPES
+from infra.catalog.quotas import vcpu_quota
+from infra.settings import Settings
+from ops.aws import aws_clients
+from ops.cli import app
+from ops.doctor import CHECKS, Finding, examine, exit_status
+from ops.doctor.address import DNS_VARIABLE, covers
+from ops.doctor.examination import Examination, hosts_by_purchase
+from ops.doctor.permissions import ACTIONS
+from ops.doctor.run import run_check
+from ops.kinds.kind import Clients
+from rehearsal.account_gaps import ANSWERS, PUBLIC_IMAGE, AccountGaps
+
+# moto warns of error codes that a service's model lacks; AWS sends ExpiredToken from every service.
+pytestmark = pytest.mark.filterwarnings("ignore:Exception.Refused")
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+BLOCK = "cr-0123456789abcdef0"
+DELEGATED = ["ns-1.example.net", "ns-2.example.net"]
+ARN = "arn:aws:acm:us-east-1:123456789012:certificate/12345678-1234-1234-1234-123456789012"
+
+
+class World:
+    """What is neither AWS nor ours: the public DNS and the model hub, as one small server that stands in for them."""
+
+    def __init__(self) -> None:
+        self.name_servers = list(DELEGATED)
+        self.hub: tuple[int, str] = (200, "")
+        world = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                if self.path.startswith("/resolve"):
+                    status, code = 200, ""
+                    body: Any = {"Answer": [{"type": 2, "data": f"{server}."} for server in world.name_servers]}
+                else:
+                    (status, code), body = world.hub, {"sha": "0" * 40}
+                content = json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("X-Error-Code", code)
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        self.server = HTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    world = World()
+    monkeypatch.setenv("HF_ENDPOINT", world.url)
+    monkeypatch.setenv(DNS_VARIABLE, f"{world.url}/resolve")
+    yield world
+    world.server.shutdown()
+    world.server.server_close()
+
+
+@dataclass
+class Account:
+    """What a case breaks: the stand-in's fields, what moto holds, the world, and the stack's settings.
+
+    Attributes:
+        zone_id: a hosted zone's id in moto's form, which settings would refuse.
+    """
+
+    gaps: AccountGaps
+    world: World
+    clients: Clients
+    monkeypatch: pytest.MonkeyPatch
+    sections: dict[str, Any] = field(default_factory=dict)
+    pins: dict[str, Any] = field(default_factory=dict)
+    zone_id: str = ""
+
+    def fleet(self, **values: Any) -> None:
+        self.sections["fleet"] = values
+
+    def examination(self) -> Examination:
+        values: dict[str, Any] = {"region": "us-east-1", "ephemeral": True, **self.sections}
+        settings = Settings.model_validate(values)
+        if self.zone_id:
+            balancer = settings.load_balancer.model_copy(update={"hosted_zone_id": self.zone_id})
+            settings = settings.model_copy(update={"load_balancer": balancer})
+        return Examination(
+            stack="dev",
+            settings=settings,
+            pins=pins.load().model_copy(update=self.pins),
+            clients=self.clients if values["region"] == "us-east-1" else aws_clients(values["region"]),
+            home=self.clients,
+            now=NOW,
+        )
+
+
+@pytest.fixture
+def account(aws_account: AccountGaps, world: World, monkeypatch: pytest.MonkeyPatch) -> Account:
+    return Account(aws_account, world, aws_clients("us-east-1"), monkeypatch)
+
+
+def no_credentials(account: Account) -> None:
+    account.monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    account.monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+
+
+def refused(action: str, code: str, message: str = "no") -> Callable[[Account], None]:
+    return lambda account: account.gaps.refused.__setitem__(action, (code, message))
+
+
+def unreachable(account: Account) -> None:
+    account.monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+
+
+def root_user(account: Account) -> None:
+    answer = {"Arn": "arn:aws:iam::123456789012:root", "Account": "123456789012", "UserId": "1"}
+    account.monkeypatch.setitem(ANSWERS, "sts:GetCallerIdentity", lambda _gaps, _call: answer)
+
+
+def region_off(account: Account) -> None:
+    account.sections["region"] = "ap-east-1"
+    account.gaps.disabled_regions.add("ap-east-1")
+
+
+def action_denied(account: Account) -> None:
+    account.gaps.denied["autoscaling:CreateAutoScalingGroup"] = "implicitDeny"
+
+
+def pass_role_denied(account: Account) -> None:
+    account.gaps.denied["iam:PassRole"] = "explicitDeny"
+
+
+def zone_missing(account: Account) -> None:
+    account.sections["network"] = {"zones": ["us-east-1a", "us-east-1z"]}
+
+
+def type_in_one_zone_only(account: Account) -> None:
+    account.gaps.not_offered.add(("g6.12xlarge", "us-east-1b"))
+
+
+def type_nowhere(account: Account) -> None:
+    account.gaps.not_offered |= {("g6.12xlarge", f"us-east-1{letter}") for letter in "abcd"}
+
+
+def no_quota_on_demand(account: Account) -> None:
+    account.gaps.quotas["L-DB2E81BA"] = 0
+
+
+def spot_quota_forgotten(account: Account) -> None:
+    account.fleet(onDemandPercentage=0)
+    account.gaps.quotas |= {"L-DB2E81BA": 480, "L-3819A6DF": 0}
+
+
+def quota_below_maximum(account: Account) -> None:
+    account.fleet(hosts=2, maxHosts=4)
+    account.gaps.quotas["L-DB2E81BA"] = 3 * 48
+
+
+def quota_without_a_spare(account: Account) -> None:
+    account.fleet(hosts=2)
+    account.gaps.quotas["L-DB2E81BA"] = 2 * 48
+
+
+def quota_in_use(account: Account) -> None:
+    account.gaps.quotas["L-DB2E81BA"] = 96
+    for _ in range(2):
+        account.clients("ec2").run_instances(ImageId="ami-785db401", InstanceType="g5.12xlarge", MinCount=1, MaxCount=1)
+
+
+def p_family_quota(account: Account) -> None:
+    account.fleet(instanceTypes=["p5.48xlarge"])
+    account.gaps.quotas["L-417A185B"] = 100
+
+
+def vpcs_used_up(account: Account) -> None:
+    account.gaps.quotas["L-F678F1CE"] = 5
+    for number in range(4):  # and the default one
+        account.clients("ec2").create_vpc(CidrBlock=f"10.{number}.0.0/16")
+
+
+def addresses_used_up(account: Account) -> None:
+    account.gaps.quotas["L-0263D0A3"] = 5
+    for _ in range(4):
+        account.clients("ec2").allocate_address(Domain="vpc")
+
+
+def image_gone(account: Account) -> None:
+    account.fleet(machineImageId="ami-0123456789abcdef0")
+
+
+def image_parameter_gone(account: Account) -> None:
+    account.gaps.parameters[pins.load().machine_image.ubuntu.parameter] = None
+
+
+def image_for_arm(account: Account) -> None:
+    account.gaps.images[PUBLIC_IMAGE]["Architecture"] = "arm64"
+
+
+def image_of_another_ubuntu(account: Account) -> None:
+    account.gaps.images[PUBLIC_IMAGE]["Name"] = "ubuntu/images/hvm-ssd/ubuntu-jammy-22.04-amd64-server"
+
+
+def image_with_an_old_driver(account: Account) -> None:
+    account.gaps.images[PUBLIC_IMAGE] |= {
+        "OwnerId": "898082745236",
+        "Name": "Deep Learning Base OSS Nvidia Driver GPU AMI",
+        "Description": "NVIDIA driver version: 570.133.20",
+    }
+
+
+def zone_unknown(account: Account) -> None:
+    account.sections["loadBalancer"] = {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"}
+
+
+def hosted_zone(account: Account, name: str) -> None:
+    zone_unknown(account)
+    zone = account.clients("route53").create_hosted_zone(Name=name, CallerReference=name)
+    account.zone_id = zone["HostedZone"]["Id"].removeprefix("/hostedzone/")
+
+
+def zone_of_another_domain(account: Account) -> None:
+    hosted_zone(account, "example.org")
+
+
+def zone_not_delegated(account: Account) -> None:
+    hosted_zone(account, "example.com")
+
+
+def certificate_unknown(account: Account) -> None:
+    account.sections["loadBalancer"] = {"domainName": "llm.example.com", "certificateArn": ARN}
+
+
+def certificate(account: Account, **fields: Any) -> None:
+    """moto's own certificates are issued at once and never end."""
+    certificate_unknown(account)
+    found = {
+        "CertificateArn": ARN,
+        "DomainName": "llm.example.com",
+        "Status": "ISSUED",
+        "Type": "AMAZON_ISSUED",
+        "NotAfter": NOW + timedelta(days=200),
+        **fields,
+    }
+    account.monkeypatch.setitem(ANSWERS, "acm:DescribeCertificate", lambda _gaps, _call: {"Certificate": found})
+
+
+def certificate_pending(account: Account) -> None:
+    certificate(account, Status="PENDING_VALIDATION")
+
+
+def certificate_of_another_name(account: Account) -> None:
+    certificate(account, DomainName="www.example.com")
+
+
+def certificate_ends(account: Account) -> None:
+    certificate(account, Type="IMPORTED", NotAfter=NOW + timedelta(days=9))
+
+
+def secrets_gone(account: Account) -> None:
+    tags = [{"Key": "tandem:project", "Value": "tandem"}, {"Key": "tandem:stack", "Value": "dev"}]
+    secrets, scaling, ec2 = (account.clients(name) for name in ("secretsmanager", "autoscaling", "ec2"))
+    secrets.create_secret(Name="tandem-dev-api-keys", SecretString="{}", Tags=tags)
+    secrets.delete_secret(SecretId="tandem-dev-api-keys")
+    subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
+    template = ec2.create_launch_template(
+        LaunchTemplateName="t", LaunchTemplateData={"ImageId": "ami-785db401", "InstanceType": "t3.micro"}
+    )["LaunchTemplate"]["LaunchTemplateId"]
+    scaling.create_auto_scaling_group(
+        AutoScalingGroupName="fleet",
+        MinSize=0,
+        MaxSize=1,
+        VPCZoneIdentifier=subnet,
+        LaunchTemplate={"LaunchTemplateId": template, "Version": "1"},
+        Tags=tags,
+    )
+
+
+def model_is_gated(account: Account) -> None:
+    account.world.hub = (403, "GatedRepo")
+
+
+def reservation(account: Account, **fields: Any) -> None:
+    ends = NOW + timedelta(days=2)
+    block = {"reservationId": BLOCK, "zone": "us-east-1a", "endsAt": ends.isoformat()}
+    account.fleet(instanceTypes=["p5.48xlarge"], capacityBlock=block)
+    account.gaps.reservations = [
+        {
+            "CapacityReservationId": BLOCK,
+            "InstanceType": "p5.48xlarge",
+            "AvailabilityZone": "us-east-1a",
+            "TotalInstanceCount": 1,
+            "StartDate": NOW - timedelta(hours=1),
+            "EndDate": ends,
+            "State": "active",
+            **fields,
+        }
+    ]
+
+
+def reservation_unknown(account: Account) -> None:
+    reservation(account)
+    account.gaps.reservations = []
+
+
+def reservation_ended(account: Account) -> None:
+    reservation(account, EndDate=NOW - timedelta(minutes=1))
+
+
+def reservation_to_come(account: Account) -> None:
+    reservation(account, StartDate=NOW + timedelta(hours=5))
+
+
+def reservation_ends_sooner(account: Account) -> None:
+    reservation(account, EndDate=NOW + timedelta(days=1))
+
+
+def reservation_of_another_type(account: Account) -> None:
+    reservation(account, InstanceType="p5en.48xlarge")
+
+
+def reservation_in_another_zone(account: Account) -> None:
+    reservation(account, AvailabilityZone="us-east-1b")
+
+
+def price_higher(account: Account) -> None:
+    account.sections["region"] = "eu-west-1"
+    account.gaps.prices["g6.12xlarge"] = 5.5224
+
+
+def no_spot_price(account: Account) -> None:
+    account.fleet(onDemandPercentage=0)
+    account.gaps.spot_share = None
+
+
+def spot_dearer(account: Account) -> None:
+    account.fleet(onDemandPercentage=0)
+    account.gaps.spot_share = 1.01
+
+
+def spot_score_low(account: Account) -> None:
+    account.fleet(onDemandPercentage=0)
+    account.gaps.placement_score = 2
+
+
+def expired_already(account: Account) -> None:
+    account.sections["costGuard"] = {"expiresAt": (NOW - timedelta(hours=1)).isoformat()}
+
+
+def not_pinned(account: Account) -> None:
+    account.pins["vllm"] = pins.load().vllm.model_copy(update={"digest": ""})
+
+
+def driver_too_old(account: Account) -> None:
+    account.pins["nvidia_driver"] = pins.load().nvidia_driver.model_copy(
+        update={"branch": 570, "version": "570.133.20"}
+    )
+
+
+RAISE = "aws service-quotas request-service-quota-increase --region us-east-1 --service-code"
+BROKEN: dict[str, tuple[Callable[[Account], None], str, str, str, str]] = {
+    # what is broken: check that finds it, severity, words of the finding, words of the remedy
+    "no credentials": (no_credentials, "credentials", "error", "no AWS credentials", "aws configure sso"),
+    "expired token": (
+        refused("sts:GetCallerIdentity", "ExpiredToken"),
+        "credentials",
+        "error",
+        "credentials have expired",
+        "aws sso login",
+    ),
+    "unknown key": (
+        refused("sts:GetCallerIdentity", "InvalidClientTokenId"),
+        "credentials",
+        "error",
+        "does not know these credentials",
+        "aws configure list",
+    ),
+    "no network": (unreachable, "credentials", "error", "no endpoint there that answers", "AWS_ENDPOINT_URL"),
+    "root user": (root_user, "credentials", "warning", "root user", "https://docs.aws.amazon.com/singlesignon"),
+    "region off": (region_off, "region", "error", "not enabled ap-east-1", "enable-region --region-name ap-east-1"),
+    "action not allowed": (action_denied, "permissions", "error", "may not do all", "attach a policy"),
+    "PassRole denied": (pass_role_denied, "permissions", "error", "explicitly denied: iam:PassRole", "attach a policy"),
+    "zone missing": (zone_missing, "zones", "error", "no zone us-east-1z", "network.zones[0]' us-east-1a`"),
+    "type not in a zone": (
+        type_in_one_zone_only,
+        "instance types",
+        "warning",
+        "no instance type of the fleet is offered in us-east-1b",
+        "network.zones[1]' us-east-1c`",
+    ),
+    "type nowhere": (
+        type_nowhere,
+        "instance types",
+        "error",
+        "g6.12xlarge is not offered in us-east-1",
+        "tandem:fleet.instanceTypes[0]",
+    ),
+    "no GPU quota": (
+        no_quota_on_demand,
+        "GPU quota",
+        "error",
+        "(L-DB2E81BA) is too small for the hosts that `up` starts",
+        f"{RAISE} ec2 --quota-code L-DB2E81BA --desired-value 96",
+    ),
+    "spot quota forgotten": (
+        spot_quota_forgotten,
+        "GPU quota",
+        "error",
+        "All G and VT Spot Instance Requests (L-3819A6DF)",
+        f"{RAISE} ec2 --quota-code L-3819A6DF --desired-value 96",
+    ),
+    "quota below the maximum": (
+        quota_below_maximum,
+        "GPU quota",
+        "warning",
+        "too small for the group at its maximum",
+        "--desired-value 240",
+    ),
+    "quota without a spare": (
+        quota_without_a_spare,
+        "GPU quota",
+        "warning",
+        "too small for one host more while hosts are replaced",
+        "--desired-value 144",
+    ),
+    "quota in use": (
+        quota_in_use,
+        "GPU quota",
+        "error",
+        "too small for the hosts that `up` starts",
+        "--desired-value 192",
+    ),
+    "P quota": (p_family_quota, "GPU quota", "error", "Running On-Demand P instances (L-417A185B)", "L-417A185B"),
+    "VPCs used up": (
+        vpcs_used_up,
+        "network quota",
+        "error",
+        "VPCs per Region (L-F678F1CE) is too small",
+        f"{RAISE} vpc --quota-code L-F678F1CE --desired-value 6",
+    ),
+    "addresses used up": (
+        addresses_used_up,
+        "network quota",
+        "error",
+        "EC2-VPC Elastic IPs (L-0263D0A3) is too small",
+        "--quota-code L-0263D0A3 --desired-value 6",
+    ),
+    "machine image gone": (
+        image_gone,
+        "machine image",
+        "error",
+        "not available in us-east-1",
+        "tandem pin --region us-east-1 --update",
+    ),
+    "no public parameter": (
+        image_parameter_gone,
+        "machine image",
+        "error",
+        "no public parameter",
+        "fleet.machineImageId",
+    ),
+    "image for Arm": (image_for_arm, "machine image", "error", "does not run on these hosts", "tandem pin --region"),
+    "another Ubuntu": (image_of_another_ubuntu, "machine image", "error", "another release", "tandem pin --region"),
+    "old driver": (image_with_an_old_driver, "machine image", "error", "too old", "machine_image.default to ubuntu"),
+    "hosted zone unknown": (
+        zone_unknown,
+        "hosted zone",
+        "error",
+        "no such hosted zone",
+        "aws route53 list-hosted-zones",
+    ),
+    "another domain's zone": (
+        zone_of_another_domain,
+        "hosted zone",
+        "error",
+        "does not hold the domain",
+        "hostedZoneId",
+    ),
+    "not delegated": (
+        zone_not_delegated,
+        "hosted zone",
+        "error",
+        "example.com is not delegated",
+        "where example.com is registered",
+    ),
+    "certificate unknown": (
+        certificate_unknown,
+        "certificate",
+        "error",
+        "no such certificate",
+        "aws acm list-certificates",
+    ),
+    "certificate pending": (
+        certificate_pending,
+        "certificate",
+        "error",
+        "not issued",
+        f"aws acm describe-certificate --region us-east-1 --certificate-arn {ARN}",
+    ),
+    "another name's certificate": (
+        certificate_of_another_name,
+        "certificate",
+        "error",
+        "not for llm.example.com",
+        "request-certificate --region us-east-1 --domain-name llm.example.com",
+    ),
+    "certificate ends": (certificate_ends, "certificate", "warning", "ends soon", "aws acm import-certificate"),
+    "secrets gone": (
+        secrets_gone,
+        "secrets",
+        "error",
+        "its secrets are gone",
+        "restore-secret --region us-east-1 --secret-id tandem-dev-api-keys",
+    ),
+    "gated model": (model_is_gated, "model", "error", "the model is gated", "tandem:huggingFaceToken"),
+    "no such Capacity Block": (
+        reservation_unknown,
+        "Capacity Block",
+        "error",
+        "no such Capacity Block",
+        "describe-capacity-reservations",
+    ),
+    "Capacity Block ended": (
+        reservation_ended,
+        "Capacity Block",
+        "error",
+        "has ended",
+        "aws ec2 purchase-capacity-block",
+    ),
+    "Capacity Block to come": (
+        reservation_to_come,
+        "Capacity Block",
+        "warning",
+        "has not begun",
+        "tandem:fleet.hosts 0",
+    ),
+    "Capacity Block ends sooner": (
+        reservation_ends_sooner,
+        "Capacity Block",
+        "error",
+        "ends at another time",
+        f"capacityBlock.endsAt {NOW + timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}",
+    ),
+    "another type's Capacity Block": (
+        reservation_of_another_type,
+        "Capacity Block",
+        "error",
+        "another instance type",
+        "tandem:fleet.instanceTypes[0] p5en.48xlarge",
+    ),
+    "another zone's Capacity Block": (
+        reservation_in_another_zone,
+        "Capacity Block",
+        "error",
+        "in another zone",
+        "capacityBlock.zone us-east-1b",
+    ),
+    "dearer region": (price_higher, "price", "warning", "would be passed by 20%", "lower costGuard.maxUsd"),
+    "not sold as spot": (no_spot_price, "spot price", "warning", "no spot price", "onDemandPercentage 100"),
+    "spot dearer": (spot_dearer, "spot price", "warning", "costs no less than on demand", "onDemandPercentage 100"),
+    "low spot score": (spot_score_low, "spot placement", "warning", "little chance", "fleet.instanceTypes"),
+    "expired already": (expired_already, "expiry", "error", "expired before it comes up", "costGuard.expiresAt"),
+    "digest not pinned": (not_pinned, "pins", "warning", "vllm.digest is not pinned", "`tandem pin --image`"),
+    "driver branch too old": (driver_too_old, "settings", "error", "driver is too old for CUDA", "pin a later branch"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_a_broken_account_is_found_with_its_remedy(name: str, account: Account) -> None:
+    break_it, check, severity, what, fix = BROKEN[name]
+    break_it(account)
+    found = [finding for finding in run_check(check, account.examination()) if what in finding.what]
+    assert [finding.severity for finding in found] == [severity]
+    assert fix in found[0].fix
+    assert found[0].value
+
+
+def test_a_sound_account_has_no_complaints(account: Account) -> None:
+    hosted_zone(account, "example.com")
+    zone = account.clients("route53").get_hosted_zone(Id=account.zone_id)
+    account.world.name_servers = zone["DelegationSet"]["NameServers"]
+    account.fleet(hosts=1, maxHosts=2, onDemandBase=1, onDemandPercentage=0)
+    started = time.monotonic()
+    found = examine(account.examination())
+    assert time.monotonic() - started < 15
+    assert {finding.severity for finding in found if finding.check not in ("settings", "pins")} == {"ok"}
+    assert {finding.check for finding in found} == set(CHECKS) - {"Capacity Block", "certificate"}
+
+
+def test_without_credentials_nothing_else_is_asked(account: Account) -> None:
+    no_credentials(account)
+    found = examine(account.examination())
+    assert {finding.check for finding in found} == {"settings", "pins", "expiry", "name", "credentials"}
+    assert account.gaps.asked == []
+    assert exit_status(found) == 2
+
+
+def test_a_denied_look_is_not_a_fault(account: Account) -> None:
+    message = "User: arn:aws:iam::123456789012:user/x is not authorized to perform: servicequotas:GetServiceQuota"
+    refused("service-quotas:GetServiceQuota", "AccessDeniedException", message)(account)
+    (found,) = run_check("GPU quota", account.examination())
+    assert found.severity == "unknown"
+    assert found.fix == "allow servicequotas:GetServiceQuota for them"
+    assert exit_status([found]) == 1
+
+
+def test_throttled_calls_are_repeated(account: Account) -> None:
+    account.gaps.throttled["service-quotas:GetServiceQuota"] = 2
+    (found,) = run_check("GPU quota", account.examination())
+    assert found.severity == "ok"
+    assert account.gaps.throttled["service-quotas:GetServiceQuota"] == 0
+
+
+def test_an_open_request_is_waited_for(account: Account) -> None:
+    no_quota_on_demand(account)
+    asked = [{"Status": "CASE_OPENED", "DesiredValue": 96.0}]
+    answer = {"RequestedQuotas": asked}
+    name = "service-quotas:ListRequestedServiceQuotaChangeHistoryByQuota"
+    account.monkeypatch.setitem(ANSWERS, name, lambda _gaps, _call: answer)
+    (found,) = run_check("GPU quota", account.examination())
+    assert found.fix.startswith("wait: a request for 96 is case opened")
+
+
+def test_the_stacks_own_hosts_are_not_counted_twice(account: Account) -> None:
+    account.gaps.quotas["L-DB2E81BA"] = 96
+    tags = [{"Key": "tandem:project", "Value": "tandem"}, {"Key": "tandem:stack", "Value": "dev"}]
+    account.clients("ec2").run_instances(
+        ImageId="ami-785db401",
+        InstanceType="g6.12xlarge",
+        MinCount=1,
+        MaxCount=1,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+    )
+    (found,) = run_check("GPU quota", account.examination())
+    assert (found.severity, found.value) == ("ok", "96 vCPUs, 0 in use by others")
+
+
+def test_terminate_first_needs_no_spare_quota(account: Account) -> None:
+    quota_without_a_spare(account)
+    account.sections["fleet"]["rollout"] = "terminateFirst"
+    (found,) = run_check("GPU quota", account.examination())
+    assert found.severity == "ok"
+
+
+def test_a_gated_model_with_a_token_is_fine(account: Account) -> None:
+    model_is_gated(account)
+    account.sections["huggingFaceToken"] = "hf_" + "x" * 30
+    (found,) = run_check("model", account.examination())
+    assert found.severity == "ok"
+
+
+def test_an_unreachable_hub_is_unknown_not_wrong(account: Account) -> None:
+    account.monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    (found,) = run_check("model", account.examination())
+    assert (found.severity, found.value) == ("unknown", "http://127.0.0.1:9/api/models/Qwen/Qwen3-8B/revision/main")
+
+
+@pytest.mark.parametrize(
+    ("fleet", "hosts", "expected"),
+    [
+        ({}, 3, (3, 0)),
+        ({"onDemandPercentage": 0}, 3, (0, 3)),
+        ({"onDemandBase": 2, "onDemandPercentage": 0, "hosts": 2}, 5, (2, 3)),
+        ({"onDemandPercentage": 50}, 3, (2, 1)),
+        ({"onDemandBase": 1, "onDemandPercentage": 25}, 4, (2, 2)),
+    ],
+)
+def test_hosts_are_split_as_auto_scaling_does(fleet: dict[str, Any], hosts: int, expected: tuple[int, int]) -> None:
+    settings = Settings.model_validate({"region": "us-east-1", "fleet": fleet})
+    assert tuple(hosts_by_purchase(settings, hosts).values()) == expected
+
+
+def test_every_known_type_has_a_quota() -> None:
+    codes = {name: [vcpu_quota(name, purchase).code for purchase in ("on demand", "spot")] for name in INSTANCE_TYPES}  # pyright: ignore[reportOptionalMemberAccess]
+    assert codes["g7e.24xlarge"] == ["L-DB2E81BA", "L-3819A6DF"]
+    assert codes["p4d.24xlarge"] == ["L-417A185B", "L-7212CCBC"]
+    assert codes["p5.48xlarge"] == ["L-417A185B", "L-C4BD4855"]
+    assert vcpu_quota("m5.large", "spot") is None
+
+
+@pytest.mark.parametrize(
+    ("certified", "domain", "expected"),
+    [
+        ("llm.example.com", "llm.example.com", True),
+        ("*.example.com", "llm.example.com", True),
+        ("*.example.com", "a.llm.example.com", False),
+        ("*.example.com", "example.com", False),
+        ("example.com", "llm.example.com", False),
+    ],
+)
+def test_a_wildcard_stands_for_one_label(certified: str, domain: str, expected: bool) -> None:
+    assert covers(certified, domain) is expected
+
+
+def test_no_action_is_asked_for_twice() -> None:
+    assert len(ACTIONS) == len(set(ACTIONS))
+
+
+@pytest.mark.parametrize(
+    ("severities", "status"),
+    [([], 0), (["ok"], 0), (["ok", "unknown"], 1), (["warning", "ok"], 1), (["warning", "error"], 2)],
+)
+def test_the_exit_status_is_that_of_the_worst(severities: list[Any], status: int) -> None:
+    assert exit_status(Finding(severity=severity, what="") for severity in severities) == status
+
+
+def test_the_command_prints_json(account: Account) -> None:
+    no_quota_on_demand(account)
+    account.gaps.quotas["L-3819A6DF"] = 0
+    result = CliRunner().invoke(app, ["doctor", "dev", "--json"])
+    assert result.exit_code == 2
+    report = json.loads(result.stdout)
+    errors = [finding for finding in report["findings"] if finding["severity"] == "error"]
+    assert [(error["check"], error["value"], error["needed"]) for error in errors] == [
+        ("GPU quota", "0 vCPUs, 0 in use by others", "48 vCPUs")
+    ]
+
+
+def test_the_command_names_an_unknown_stack(account: Account) -> None:
+    result = CliRunner().invoke(app, ["doctor", "nosuch"])
+    assert result.exit_code == 2
+    assert "there is no such stack file" in result.stdout
+    assert "Pulumi.dev.yaml" in result.stdout
