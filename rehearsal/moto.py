@@ -40,6 +40,7 @@ class SimulatedAccount:
     """
 
     url: str
+    _session: Session = field(default_factory=Session, repr=False)
     _clients: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -47,7 +48,7 @@ class SimulatedAccount:
         """A boto3 client, made once per service and region; safe to use from several threads."""
         with self._lock:
             if (service, region) not in self._clients:
-                self._clients[service, region] = Session().client(
+                self._clients[service, region] = self._session.client(
                     service,
                     region_name=region,
                     endpoint_url=self.url,

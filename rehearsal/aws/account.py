@@ -52,15 +52,19 @@ class Region:
         Raises:
             AwsError: AWS refused, or the parameters do not fit the operation.
         """
-        client = self.client(service)
-        label = f"{client.meta.service_model.service_id}: {client.meta.method_to_api_mapping[operation]}"
+        label = self.label(service, operation)
         try:
-            return getattr(client, operation)(**params)
+            return getattr(self.client(service), operation)(**params)
         except ClientError as error:
             detail = error.response["Error"]
             raise AwsError(label, detail.get("Code", ""), detail.get("Message", "")) from error
         except ParamValidationError as error:
             raise AwsError(label, "ValidationError", str(error)) from error
+
+    def label(self, service: str, operation: str) -> str:
+        """How errors name an operation: `EC2: CreateSubnet`."""
+        meta = self.client(service).meta
+        return f"{meta.service_model.service_id}: {meta.method_to_api_mapping[operation]}"
 
     def shape(self, service: str, operation: str) -> Any:
         """botocore's model of the operation's parameters."""

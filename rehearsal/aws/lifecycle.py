@@ -219,6 +219,17 @@ class Resource:
         }
 
     @property
+    def is_new(self) -> bool:
+        """Whether it is about to be created."""
+        return not self.id
+
+    def operation(self, stage: str) -> str:
+        """How an error names the operation that was refused: `EC2: CreateSubnet`."""
+        steps = as_tuple(self.row.delete if stage == "delete" else self.row.create if self.is_new else self.row.update)
+        call = next((step for step in reversed(steps) if isinstance(step, Call)), None)
+        return self.region.label(call.service or self.row.service, call.operation) if call else self.row.type
+
+    @property
     def wanted_tags(self) -> dict[str, str]:
         """The tags of the resource together with the provider's default tags."""
         return self.inputs.get("tagsAll") or self.inputs.get("tags") or {}

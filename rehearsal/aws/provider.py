@@ -12,7 +12,7 @@ from typing import Any
 from rehearsal.aws import checks
 from rehearsal.aws.account import AwsError, Event, Region, Register, TypeReport
 from rehearsal.aws.expressions import evaluate
-from rehearsal.aws.invokes import INVOKES
+from rehearsal.aws.invokes import invoke
 from rehearsal.aws.lifecycle import Resource, mapped, provided
 from rehearsal.aws.row import AutoName, Call, ResourceType, as_tuple
 from rehearsal.aws.schema import schema
@@ -74,7 +74,7 @@ class AwsProvider(Provider):
         checked.failures += [(name, f"Missing required argument {name!r}") for name in known.required - {*inputs}]
         checked.failures += _unsupported(resource)
         if not checked.failures:
-            checked.failures += checks.failures("plan", resource)
+            checked.failures += checks.failures(resource)
         return checked
 
     def _fill_in(self, checked: Checked, row: ResourceType, subject: Subject, old: Properties, seed: bytes) -> None:
@@ -109,7 +109,7 @@ class AwsProvider(Provider):
 
     def create(self, subject: Subject, inputs: Properties) -> tuple[str, Properties]:
         resource = self._resource(self._row(subject.type), subject, inputs)
-        checks.enforce("create", resource)
+        checks.enforce("apply", resource)
         try:
             resource.create()
             state = self._state(resource)
@@ -141,7 +141,7 @@ class AwsProvider(Provider):
     def update(self, subject: Subject, id: str, old: Properties, new: Properties, state: Properties) -> Properties:
         resource = self._resource(self._row(subject.type), subject, new)
         resource.id, resource.old, resource.state = id, old, state
-        checks.enforce("update", resource)
+        checks.enforce("apply", resource)
         resource.update()
         found = self._state(resource)
         self._register(resource)
@@ -156,11 +156,9 @@ class AwsProvider(Provider):
         self.register.remove(row.type, id)
 
     def invoke(self, token: str, args: Properties, config: Mapping[str, Any]) -> Properties:
-        if token not in INVOKES:
-            raise ProviderError(f"{token} is not simulated: add a row to rehearsal/aws/invokes.py")
         if contains_unknown(args):
             raise ProviderError(f"{token} was called with a value that is not known yet")
-        return INVOKES[token](Region(self.account, _region_name(args, config)), args)
+        return invoke(token, Region(self.account, _region_name(args, config)), args)
 
     # -- helpers
 

@@ -11,7 +11,9 @@ LAUNCH_TEMPLATE = ResourceType(
     service="ec2",
     create=Call(
         "create_launch_template",
-        "{LaunchTemplateName: inputs.name, VersionDescription: inputs.description}",
+        # moto shows only the tags that a template is born with
+        "{LaunchTemplateName: inputs.name, VersionDescription: inputs.description, TagSpecifications: "
+        "inputs.tagsAll && [{ResourceType: 'launch-template', Tags: pairs(inputs.tagsAll)}] || null}",
         fill=True,
         within="LaunchTemplateData",
     ),
@@ -56,6 +58,7 @@ LAUNCH_TEMPLATE = ResourceType(
         "securityGroupNames": "SecurityGroups",
         "networkInterfaces.securityGroups": "Groups",
     },
+    unread=("tagSpecifications",),  # moto adds the template's own tags to them
     provider_only=("namePrefix", "updateDefaultVersion"),
     computed_on_update=("latestVersion", "defaultVersion"),
 )
@@ -173,6 +176,7 @@ AUTO_SCALING_GROUP = ResourceType(
         "waitForElbCapacity",
     ),
     recorded=("instanceRefresh",),
+    unread=("healthCheckGracePeriod",),  # moto says 300 where 0 was asked for
     replaces=("name",),
     import_id="{name: id}",
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,12 +14,11 @@ from rehearsal.plugin import Subject
 from rehearsal.providers import tls_provider
 
 REGION = "us-east-1"
+_NUMBERS = itertools.count(1)
 TRUST = json.dumps(
     {
         "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}
-        ],
+        "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
     }
 )
 
@@ -45,21 +45,26 @@ class Made:
 
 @dataclass
 class World:
-    """Drives the provider as the engine does: check, then create; dependencies are made once, on demand."""
+    """Drives the provider as the engine does: check, then create; dependencies are made once, on demand.
+
+    Names are unique to the world, so that worlds can share an account.
+    """
 
     provider: AwsProvider
     region: str = REGION
     default_tags: dict[str, str] = field(default_factory=dict)
     made: dict[str, Made] = field(default_factory=dict)
+    name: str = field(default_factory=lambda: f"sample{next(_NUMBERS)}")
 
-    def subject(self, type: str, name: str = "sample") -> Subject:
+    def subject(self, type: str, name: str = "") -> Subject:
+        name = name or self.name
         config = {"region": self.region, "defaultTags": json.dumps({"tags": self.default_tags})}
         return Subject(type, name, f"urn:pulumi:dev::test::{type}::{name}", config)
 
-    def check(self, type: str, inputs: dict[str, Any], name: str = "sample", old: dict[str, Any] | None = None) -> Any:
-        return self.provider.check(self.subject(type, name), inputs, old or {}, name.encode())
+    def check(self, type: str, inputs: dict[str, Any], name: str = "", old: dict[str, Any] | None = None) -> Any:
+        return self.provider.check(self.subject(type, name), inputs, old or {}, (name or self.name).encode())
 
-    def create(self, type: str, inputs: dict[str, Any] | None = None, name: str = "sample") -> Made:
+    def create(self, type: str, inputs: dict[str, Any] | None = None, name: str = "") -> Made:
         """Creates a resource, by default the sample of its type."""
         checked = self.check(type, SAMPLES[type](self) if inputs is None else inputs, name)
         assert checked.failures == [], checked.failures
@@ -139,6 +144,7 @@ ACCESS_POINT = "aws:efs/accessPoint:AccessPoint"
 FILES_POLICY = "aws:efs/fileSystemPolicy:FileSystemPolicy"
 BACKUP = "aws:efs/backupPolicy:BackupPolicy"
 BUCKET = "aws:s3/bucket:Bucket"
+BUCKET_POLICY = "aws:s3/bucketPolicy:BucketPolicy"
 ROLE = "aws:iam/role:Role"
 ROLE_POLICY = "aws:iam/rolePolicy:RolePolicy"
 ATTACHMENT = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
@@ -334,7 +340,7 @@ SAMPLES.update(
             "idleTimeout": 900,
             "dropInvalidHeaderFields": True,
             "enableDeletionProtection": False,
-            "accessLogs": {"bucket": w.get(BUCKET).id, "prefix": "alb", "enabled": True},
+            "accessLogs": {"bucket": w.get(BUCKET_POLICY)["bucket"], "prefix": "alb", "enabled": True},
             "tags": {"Name": "sample"},
         },
         TARGETS: lambda w: {
@@ -374,7 +380,7 @@ SAMPLES.update(
         },
         CERTIFICATE: lambda w: dict(zip(("certificateBody", "privateKey"), self_signed(), strict=True)),
         VALIDATION: lambda w: {"certificateArn": w.get(CERTIFICATE)["arn"]},
-        ZONE: lambda w: {"name": "example.com"},
+        ZONE: lambda w: {"name": f"{w.name}.example.com"},
         RECORD: lambda w: {
             "zoneId": w.get(ZONE).id,
             "name": "api",
@@ -439,9 +445,13 @@ SAMPLES.update(
         },
         BACKUP: lambda w: {"fileSystemId": w.get(FILES).id, "backupPolicy": {"status": "ENABLED"}},
         BUCKET: lambda w: {"forceDestroy": True, "tags": {"Name": "sample"}},
-        "aws:s3/bucketPolicy:BucketPolicy": lambda w: {
+        BUCKET_POLICY: lambda w: {
             "bucket": w.get(BUCKET).id,
-            "policy": policy("s3:PutObject", f"{w.get(BUCKET)['arn']}/*", Principal={"AWS": "*"}),
+            "policy": policy(
+                "s3:PutObject",
+                f"{w.get(BUCKET)['arn']}/*",
+                Principal={"Service": "logdelivery.elasticloadbalancing.amazonaws.com"},
+            ),
         },
         "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": lambda w: {
             "bucket": w.get(BUCKET).id,
@@ -542,6 +552,6 @@ SAMPLES.update(
             "alarmActions": [w.get(TOPIC)["arn"]],
             "treatMissingData": "notBreaching",
         },
-        DASHBOARD: lambda w: {"dashboardName": "sample", "dashboardBody": json.dumps({"widgets": []})},
+        DASHBOARD: lambda w: {"dashboardName": w.name, "dashboardBody": json.dumps({"widgets": []})},
     }
 )

@@ -1,9 +1,0 @@
-"""stub"""
-
-
-def failures(stage, resource):
-    return []
-
-
-def enforce(stage, resource):
-    return None

@@ -1,0 +1,68 @@
+"""What a check is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rehearsal.aws.lifecycle import Resource
+from rehearsal.wire import contains_unknown
+
+Stage = Literal["plan", "apply", "delete"]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why AWS (or the real provider, at `plan`) refuses.
+
+    Attributes:
+        message: in its words where they are documented.
+        code: of the API error.
+        property: the input that is wrong, for checks at `plan`.
+        operation: `EC2: DeleteSubnet`, where it is not the row's own.
+    """
+
+    message: str
+    code: str = ""
+    property: str = ""
+    operation: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One rule that AWS enforces and moto does not.
+
+    Attributes:
+        name: short and unique.
+        types: the resource types that it looks at; all when empty.
+        says: what AWS says about it, in a sentence.
+        at: when it is refused.
+        find: yields the refusals.
+    """
+
+    name: str
+    types: tuple[str, ...]
+    says: str
+    at: Stage
+    find: Callable[[Resource], Iterable[Refusal]]
+
+
+def at_path(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """The known values at a path like `rules[].statement.rateBasedStatement.limit`, with the path of each."""
+    head, _, rest = path.partition(".")
+    name = head.removesuffix("[]")
+    inner = value.get(name) if isinstance(value, dict) else None
+    if inner is None or contains_unknown(inner):
+        return
+    items = [(f"{name}[{index}]", item) for index, item in enumerate(inner)] if head.endswith("[]") else [(name, inner)]
+    for where, item in items:
+        if rest:
+            yield from ((f"{where}.{below}", found) for below, found in at_path(item, rest))
+        else:
+            yield where, item
+
+
+def snake(name: str) -> str:
+    """`heartbeatTimeout` as the real provider's messages write it: `heartbeat_timeout`."""
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
