@@ -1,6 +1,6 @@
 # One command surface; `make help` lists it. Each target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test check bench docs clean
+.PHONY: help rehearse test check bench docs golden clean
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tandem
 UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
@@ -25,9 +25,11 @@ check: .venv ## lint, types, unit tests: the inner loop, under a minute
 bench: .venv ## preview of production beside a preview of as many trivial resources; size of the user data
 	$(RUN) python -m bench
 
-docs: .venv ## generated tables and golden files, made anew
+docs: .venv ## the README's table of settings, made anew
 	$(RUN) python -m infra.settings.table README.md
-	$(RUN) pytest tests/host --golden-update
+
+golden: .venv ## what is rendered for hosts, made anew; review the difference
+	GOLDEN_UPDATE=1 $(RUN) pytest tests/host/test_render.py
 
 clean: ## the environment and what tools left behind; the cache of built tools stays
 	rm -rf .venv .pytest_cache .ruff_cache

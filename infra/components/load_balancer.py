@@ -7,15 +7,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_aws import lb, route53, wafv2
+from pulumi_aws import lb, route53
 
 from infra.components.access_logs import PREFIX, AccessLogs, AccessLogsArgs
 from infra.components.certificate import Certificate, CertificateArgs
+from infra.components.firewall import Firewall, FirewallArgs
 
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
+NOT_FOUND = json.dumps({"error": {"message": "Not found", "type": "invalid_request_error", "code": 404}})
+"""In the shape that OpenAI clients read."""
 PATHS_PER_RULE = 5
 """A listener rule takes five condition values."""
-RATE_WINDOW_SECONDS = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +113,11 @@ class LoadBalancer(pulumi.ComponentResource):
             opts=self._child,
         )
         self._listeners(balancer, targets, certificate, args.paths)
-        self._firewall(balancer, args.requests_per_minute_per_ip)
+        Firewall(
+            name,
+            FirewallArgs(load_balancer_arn=balancer.arn, requests_per_minute_per_ip=args.requests_per_minute_per_ip),
+            self._child,
+        )
         if args.domain_name and args.hosted_zone_id:
             self._alias(args.domain_name, args.hosted_zone_id, balancer)
         host = pulumi.Output.from_input(args.domain_name) if args.domain_name else balancer.dns_name
@@ -146,7 +152,7 @@ class LoadBalancer(pulumi.ComponentResource):
                     "fixed_response": {
                         "status_code": "404",
                         "content_type": "application/json",
-                        "message_body": _error(404, "Not found"),
+                        "message_body": NOT_FOUND,
                     },
                 }
             ],
@@ -172,55 +178,6 @@ class LoadBalancer(pulumi.ComponentResource):
                 opts=self._child,
             )
 
-    def _firewall(self, balancer: lb.LoadBalancer, requests_per_minute: int) -> None:
-        web_acl = wafv2.WebAcl(
-            self._name,
-            scope="REGIONAL",
-            description="Limits the requests of one client address",
-            default_action={"allow": {}},
-            custom_response_bodies=[
-                {
-                    "key": "rate-limited",
-                    "content_type": "APPLICATION_JSON",
-                    "content": _error(429, "Too many requests"),
-                }
-            ],
-            rules=[
-                {
-                    "name": "requests-per-address",
-                    "priority": 1,
-                    "action": {
-                        "block": {
-                            "custom_response": {
-                                "response_code": 429,
-                                "custom_response_body_key": "rate-limited",
-                                "response_headers": [{"name": "Retry-After", "value": str(RATE_WINDOW_SECONDS)}],
-                            }
-                        }
-                    },
-                    "statement": {
-                        "rate_based_statement": {
-                            "limit": requests_per_minute,
-                            "evaluation_window_sec": RATE_WINDOW_SECONDS,
-                            "aggregate_key_type": "IP",
-                        }
-                    },
-                    "visibility_config": {
-                        "metric_name": f"{self._name}-requests-per-address",
-                        "cloudwatch_metrics_enabled": True,
-                        "sampled_requests_enabled": False,
-                    },
-                }
-            ],
-            visibility_config={
-                "metric_name": self._name,
-                "cloudwatch_metrics_enabled": True,
-                "sampled_requests_enabled": False,
-            },
-            opts=self._child,
-        )
-        wafv2.WebAclAssociation(self._name, resource_arn=balancer.arn, web_acl_arn=web_acl.arn, opts=self._child)
-
     def _alias(self, domain_name: str, hosted_zone_id: str, balancer: lb.LoadBalancer) -> None:
         route53.Record(
             self._name,
@@ -235,8 +192,3 @@ class LoadBalancer(pulumi.ComponentResource):
 def paths_by_rule(paths: Sequence[str]) -> list[list[str]]:
     """The paths in groups that one listener rule can hold."""
     return [list(paths[start : start + PATHS_PER_RULE]) for start in range(0, len(paths), PATHS_PER_RULE)]
-
-
-def _error(code: int, message: str) -> str:
-    """An error body in the shape that OpenAI clients read."""
-    return json.dumps({"error": {"message": message, "type": "invalid_request_error", "code": code}})

@@ -41,6 +41,7 @@ ACCESS_LOGS = {
 ALWAYS = {
     "tandem:index:LoadBalancer": 1,
     "tandem:index:Certificate": 1,
+    "tandem:index:Firewall": 1,
     "aws:lb/loadBalancer:LoadBalancer": 1,
     "aws:lb/targetGroup:TargetGroup": 1,
     "aws:lb/listener:Listener": 2,
