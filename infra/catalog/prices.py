@@ -19,3 +19,8 @@ EBS_GP3_PER_GIB_HOUR = 0.08 / 730
 EFS_STANDARD_PER_GB_MONTH = 0.30
 EFS_PROVISIONED_PER_MIBPS_HOUR = 6.0 / 730
 HOURS_PER_MONTH = 730
+LOGS_PER_GB = 0.50
+"""Each GB that CloudWatch Logs takes in: the hosts' logs and the flow logs."""
+EFS_READ_PER_GB = 0.03
+"""Each GB read from a file system with Elastic throughput; writing one costs twice as much."""
+EFS_WRITE_PER_GB = 0.06

@@ -25,7 +25,7 @@ def price_is_known(examination: Examination) -> Iterator[Finding]:
     settings = examination.settings
     types = settings.fleet.instance_types
     with ThreadPoolExecutor(len(types)) as pool:
-        listed = dict(zip(types, pool.map(lambda name: _on_demand(examination, name), types), strict=True))
+        listed = dict(zip(types, pool.map(lambda name: on_demand_price(examination, name), types), strict=True))
     for name, price in listed.items():
         catalog = INSTANCE_TYPES[name].usd_per_hour
         if price is None:
@@ -53,7 +53,8 @@ def price_is_known(examination: Examination) -> Iterator[Finding]:
     )
 
 
-def _on_demand(examination: Examination, instance_type: str) -> float | None:
+def on_demand_price(examination: Examination, instance_type: str) -> float | None:
+    """US dollars an hour in the stack's region by AWS's price list; None where it lists none."""
     wanted = {
         "instanceType": instance_type,
         "regionCode": examination.region,
@@ -81,7 +82,7 @@ def spot_is_to_be_had(examination: Examination) -> Iterator[Finding]:
     settings = examination.settings
     if not uses_spot(settings):
         return
-    latest = _spot_prices(examination)
+    latest = spot_prices(examination)
     for name in settings.fleet.instance_types:
         prices = {zone: price for zone, price in latest[name].items() if zone in settings.zones}
         on_demand = INSTANCE_TYPES[name].usd_per_hour
@@ -110,7 +111,7 @@ def spot_is_to_be_had(examination: Examination) -> Iterator[Finding]:
             )
 
 
-def _spot_prices(examination: Examination) -> dict[str, dict[str, float]]:
+def spot_prices(examination: Examination) -> dict[str, dict[str, float]]:
     """Latest spot price, US dollars an hour, by instance type and zone."""
     pages = (
         examination.clients("ec2")

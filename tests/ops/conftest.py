@@ -1,26 +1,43 @@
+"""Simulated accounts for the commands that speak to AWS."""
+
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import pytest
 
+from ops.kinds.kind import Clients
 from rehearsal.account_gaps import AccountGaps, account_gaps
 from rehearsal.moto import SimulatedAccount, simulated_account
+from tests.ops.account import REGION
 
 
 @pytest.fixture(scope="session")
-def moto_account() -> Iterator[SimulatedAccount]:
-    """One moto server for all tests; `aws_account` empties it."""
+def moto_server() -> Iterator[SimulatedAccount]:
+    """One moto server for all tests of a worker."""
     with simulated_account() as account:
         yield account
 
 
 @pytest.fixture
-def aws_account(moto_account: SimulatedAccount, monkeypatch: pytest.MonkeyPatch) -> Iterator[AccountGaps]:
-    """An empty account in which everything is right, and the shell's credentials for it."""
-    moto_account.reset()
-    with account_gaps(moto_account.url) as gaps:
-        for name, value in {**moto_account.environment("us-east-1"), "AWS_ENDPOINT_URL": gaps.url}.items():
+def account(moto_server: SimulatedAccount) -> SimulatedAccount:
+    """An empty account."""
+    moto_server.reset()
+    return moto_server
+
+
+@pytest.fixture
+def clients(account: SimulatedAccount) -> Clients:
+    """boto3 clients of an empty account, in the region of these tests."""
+    return lambda service: account.client(service, REGION)
+
+
+@pytest.fixture
+def aws_account(moto_server: SimulatedAccount, monkeypatch: pytest.MonkeyPatch) -> Iterator[AccountGaps]:
+    """An empty account in which everything is right, moto's gaps filled, and the shell's credentials for it."""
+    moto_server.reset()
+    with account_gaps(moto_server.url) as gaps:
+        for name, value in {**moto_server.environment("us-east-1"), "AWS_ENDPOINT_URL": gaps.url}.items():
             monkeypatch.setenv(name, value)
         monkeypatch.delenv("AWS_PROFILE", raising=False)
         monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)

@@ -1,0 +1,197 @@
+"""`tandem cost`: parts, savings and differences in exact figures; live prices and the bill against the stand-in."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from typer.testing import CliRunner
+
+from infra import costs
+from infra.settings import Settings
+from infra.settings.schema import BusinessHoursSettings
+from ops import cost
+from ops.aws import aws_clients
+from ops.cli import app
+from ops.cost import CATALOG, Prices, Use, plan
+from ops.plot import bars
+from rehearsal.account_gaps import AccountGaps
+
+# moto warns of error codes that a service's model lacks.
+pytestmark = pytest.mark.filterwarnings("ignore:Exception.Refused")
+
+NOTHING_USED = Use(stored_gb=0, starts=0, internet_gb=0, logs_gb=0)
+HALF_PRICE_SPOT = Prices(
+    on_demand=CATALOG.on_demand, spot={name: usd / 2 for name, usd in CATALOG.on_demand.items()}, source="a test"
+)
+
+
+def stack(**sections: Any) -> Settings:
+    return Settings.model_validate({"region": "us-east-1", **sections})
+
+
+def months(settings: Settings, known: Prices = CATALOG, use: Use = NOTHING_USED) -> dict[str, float]:
+    return {part.name: round(part.usd_per_month, 2) for part in plan(settings, known, use).parts}
+
+
+def savings(settings: Settings, known: Prices = CATALOG) -> dict[str, float]:
+    return {item.change.partition(" (")[0]: round(item.usd_per_month, 2) for item in plan(settings, known).savings}
+
+
+def test_each_part_by_the_month() -> None:
+    assert months(stack(), use=Use()) == {
+        "g6.12xlarge on demand": 3359.46,
+        "model cache reads": 90.0,
+        "NAT gateways with address": 73.0,
+        "model cache storage": 30.0,
+        "load balancer": 16.43,
+        "root volumes": 16.0,
+        "logs": 10.0,
+        "load balancer addresses": 7.3,
+        "web ACL": 6.0,
+        "NAT traffic": 4.5,
+    }
+
+
+def test_the_dearest_part_comes_first_and_shares_add_up() -> None:
+    planned = plan(stack())
+    assert planned.parts[0].name == "g6.12xlarge on demand"
+    assert sum(planned.share(part) for part in planned.parts) == pytest.approx(1)
+
+
+def test_the_hour_is_the_one_that_the_stack_exports() -> None:
+    settings = stack(fleet={"hosts": 2, "spareHosts": 1}, network={"interfaceEndpoints": ["ssm"]})
+    assert plan(settings, use=NOTHING_USED).usd_per_hour == pytest.approx(costs.usd_per_hour(settings))
+
+
+def test_spot_and_on_demand_are_split_and_priced_apart() -> None:
+    settings = stack(fleet={"hosts": 3, "onDemandBase": 1, "onDemandPercentage": 0})
+    found = months(settings, HALF_PRICE_SPOT)
+    assert (found["g6.12xlarge on demand"], found["g6.12xlarge spot"]) == (3359.46, 3359.46)
+
+
+def test_business_hours_count_for_hosts_only() -> None:
+    always, by_day = stack(), stack(costGuard={"businessHours": {}})
+    assert cost.share_of_week(BusinessHoursSettings()) == pytest.approx(60 / 168)
+    assert months(by_day)["g6.12xlarge on demand"] == round(3359.46 * 60 / 168, 2)
+    assert months(by_day)["load balancer"] == months(always)["load balancer"]
+
+
+def test_a_stack_that_ends_can_spend_so_much() -> None:
+    settings = stack(costGuard={"expiresAfter": "4h"})
+    assert plan(settings).ends == pytest.approx(4 * costs.max_usd_per_hour(settings))
+    assert plan(stack()).ends is None
+    capped = plan(stack(costGuard={"expiresAfter": "4h", "maxUsd": 10})).ends
+    assert capped is not None
+    assert 9.9 < capped <= 10
+
+
+def test_what_would_save_most_is_computed() -> None:
+    settings = stack(
+        network={"zones": ["us-east-1a", "us-east-1b", "us-east-1c"], "interfaceEndpoints": ["ssm"]},
+        modelCache={"provisionedMibps": 100},
+        fleet={"hosts": 2, "spareHosts": 1, "instanceTypes": ["g5.12xlarge", "g6.12xlarge"]},
+    )
+    assert savings(settings, HALF_PRICE_SPOT) == {
+        "costGuard.businessHours": round(3 * (5.672 * 730 + 16) * (1 - 60 / 168), 2),
+        "fleet.onDemandBase: 1, onDemandPercentage: 0": round(2 * 5.672 / 2 * 730, 2),
+        "fleet.spareHosts: 0": round(5.672 * 730 + 16, 2),
+        "fleet.instanceTypes: g6.12xlarge first": round(3 * (5.672 - 4.602) * 730, 2),
+        "modelCache.provisionedMibps: null": 510.0,  # Elastic reads cost 90 instead
+        "network.egress: publicHosts": round(3 * 0.05 * 730 - 3 * 0.005 * 730 + 4.5, 2),
+        "network.egress: singleNat": 73.0,
+        "network.interfaceEndpoints: []": 21.9,
+    }
+
+
+def test_spot_at_the_same_price_saves_nothing() -> None:
+    assert not any("onDemandBase" in change for change in savings(stack(fleet={"hosts": 3})))
+
+
+def test_a_comparison_fits_a_pull_request() -> None:
+    before = plan(stack(), use=NOTHING_USED)
+    after = plan(stack(network={"egress": "singleNat"}, fleet={"hosts": 2}), use=NOTHING_USED)
+    assert cost.comparison(("main", "this"), before, after).splitlines() == [
+        "**Cost: +$3,338.96 a month (+96.0%)**",
+        "",
+        "| $ a month | main | this | difference |",
+        "|---|---:|---:|---:|",
+        "| g6.12xlarge on demand | 3,359.46 | 6,718.92 | +3,359.46 |",
+        "| NAT gateways with address | 73.00 | 36.50 | -36.50 |",
+        "| root volumes | 16.00 | 32.00 | +16.00 |",
+        "| **all parts** | **3,478.19** | **6,817.15** | **+3,338.96** |",
+        "| $ an hour | 4.76 | 9.34 | +4.57 |",
+        "",
+        f"<sub>{CATALOG.source}. Assumed: {NOTHING_USED}.</sub>",
+    ]
+
+
+def test_equal_settings_compare_equal() -> None:
+    same = plan(stack())
+    assert cost.compare(same, same) == []
+    assert cost.comparison(("a", "b"), same, same).startswith("**Cost: a and b cost the same**")
+
+
+def test_bars_are_one_scale_and_well_formed() -> None:
+    root = ElementTree.fromstring(bars("a & b", [("NAT", 50), ("hosts <1>", 100)]))
+    space = "{http://www.w3.org/2000/svg}"
+    assert [float(bar.get("width", "0")) for bar in root.findall(f"{space}rect")[1:]] == [210.0, 420.0]
+    assert [text.text for text in root.findall(f"{space}text")] == ["a & b", "NAT", "$50.00", "hosts <1>", "$100.00"]
+
+
+def test_live_prices_are_those_of_the_region(aws_account: AccountGaps) -> None:
+    aws_account.prices["g6.12xlarge"] = 5.0
+    aws_account.spot_share = 0.3
+    result = CliRunner().invoke(app, ["cost", "dev", "--live", "--json"])
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)
+    assert report["parts"][0]["name"] == "g6.12xlarge spot"
+    assert report["parts"][0]["usd_per_hour"] == pytest.approx(1.5)
+    assert report["prices"].startswith("AWS's prices in us-east-1")
+
+
+def test_the_bill_is_asked_for_by_tag(aws_account: AccountGaps) -> None:
+    aws_account.monthly_usd = {"Amazon Elastic File System": 3.5, "Amazon Elastic Compute Cloud - Compute": 120.25}
+    bill = cost.spent(aws_clients("us-east-1"), "dev", date(2026, 11, 21))
+    assert bill.usd == pytest.approx(123.75)
+    assert list(bill.by_service) == ["Amazon Elastic Compute Cloud - Compute", "Amazon Elastic File System"]
+    (call,) = aws_account.asked
+    assert call.params["Filter"] == {"Tags": {"Key": "tandem:stack", "Values": ["dev"]}}
+    assert call.params["TimePeriod"] == {"Start": "2026-11-01", "End": "2026-11-22"}
+
+
+def test_a_denied_bill_leaves_the_plan(aws_account: AccountGaps) -> None:
+    aws_account.refused["ce:GetCostAndUsage"] = (
+        "AccessDeniedException",
+        "User: arn:aws:iam::123456789012:user/x is not authorized to perform: ce:GetCostAndUsage",
+    )
+    result = CliRunner().invoke(app, ["cost", "dev", "--actual", "--json"])
+    report = json.loads(result.stdout)
+    assert result.exit_code == 0
+    assert report["parts"][0]["name"] == "g6.12xlarge spot"
+    assert report["actual"]["problem"] == "these credentials may not do ce:GetCostAndUsage"
+
+
+def test_an_empty_bill_says_how_to_activate_the_tag(aws_account: AccountGaps) -> None:
+    result = CliRunner().invoke(app, ["cost", "dev", "--actual"], env={"COLUMNS": "400"})
+    assert "Nothing is booked under dev" in result.stdout
+    assert "TagKey=tandem:stack,Status=Active" in result.stdout
+
+
+def test_the_command_compares_files_and_draws(tmp_path: Path) -> None:
+    other = tmp_path / "Pulumi.dev.yaml"
+    other.write_text("config: {'tandem:region': us-east-1}\n", encoding="utf-8")
+    compared = CliRunner().invoke(app, ["cost", "dev", "--compare", str(other)])
+    assert compared.exit_code == 0
+    assert "| g6.12xlarge on demand | 0.00 | 3,359.46 | +3,359.46 |" in compared.stdout
+    drawn = CliRunner().invoke(app, ["cost", "dev", "--plot", str(tmp_path / "cost.svg")])
+    assert drawn.exit_code == 0
+    assert (tmp_path / "cost.svg").read_text().startswith("<svg")
+
+
+def test_prices_of_today_name_their_day() -> None:
+    assert f"{datetime(2026, 7, 20, tzinfo=UTC):%Y-%m-%d}" in CATALOG.source
