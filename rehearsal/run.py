@@ -12,10 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-import jmespath
-
 from ops import inventory
-from ops.kinds import KINDS
+from ops.kinds import KINDS, state_key
 from ops.kinds.kind import Found
 from rehearsal import expectations, expiry, placeholders, plain_text
 from rehearsal.engine import Engine
@@ -172,9 +170,11 @@ class _Rehearsal:
         self._lift_protection(phase, state)
         if not self._must_succeed(phase, self.workspace.destroy).succeeded:
             return
-        self.report.kept = [_name(resource) for resource in state if resource.get("retainOnDelete")]
+        self.report.kept = [_name(state_key(resource)) for resource in state if resource.get("retainOnDelete")]
         left = self._found()
-        phase.verdicts.append(expectations.leaves_nothing_but(self.report.kept, map(_found_name, left)))
+        phase.verdicts.append(
+            expectations.leaves_nothing_but(self.report.kept, (_name(resource.key) for resource in left))
+        )
         for resource in left:  # what is kept outlives the stack; it goes the way that the runbook shows
             KINDS[resource.type].delete(self.scene.clients(KINDS[resource.type].service), resource)
         phase.verdicts.append(expectations.leaves_nothing_but([], self._in_account()))
@@ -210,25 +210,20 @@ class _Rehearsal:
         return found.resources
 
     def _in_account(self) -> list[str]:
-        return [_found_name(resource) for resource in self._found()]
+        return [_name(resource.key) for resource in self._found()]
 
     def _in_state(self) -> list[str]:
         """The resources of the state that boto3 can list."""
-        return [_name(resource) for resource in self.workspace.resources() if resource["type"] in KINDS]
+        return [_name(state_key(resource)) for resource in self.workspace.resources() if resource["type"] in KINDS]
 
 
 def _urns(state: Sequence[Mapping[str, Any]]) -> set[str]:
     return {resource["urn"] for resource in state}
 
 
-def _name(resource: Mapping[str, Any]) -> str:
-    """A resource of the state, as `_found_name` calls it."""
-    kind = KINDS.get(resource["type"])
-    return f"{resource['type']} {jmespath.search(kind.state_id if kind else 'id', resource)}"
-
-
-def _found_name(resource: Found) -> str:
-    return f"{resource.type} {resource.id}"
+def _name(key: tuple[str, str]) -> str:
+    """A resource of the state or of the account, in a line: type and id."""
+    return " ".join(key)
 
 
 def _inputs(resource: Mapping[str, Any], type: str) -> Mapping[str, Any]:

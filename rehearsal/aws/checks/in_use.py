@@ -17,6 +17,17 @@ def _having(resource: Resource, operation: str, member: str, filter: str, value:
     return resource.region.call("ec2", operation, Filters=filters)[member]
 
 
+def _interfaces(resource: Resource, filter: str, value: str) -> list[dict[str, Any]]:
+    """Network interfaces; moto keeps those of terminated instances, AWS deletes them with the instance."""
+    found = _having(resource, "describe_network_interfaces", "NetworkInterfaces", filter, value)
+    terminated = {
+        instance["InstanceId"]
+        for reservation in _having(resource, "describe_instances", "Reservations", "instance-state-name", "terminated")
+        for instance in reservation["Instances"]
+    }
+    return [one for one in found if one.get("Attachment", {}).get("InstanceId") not in terminated]
+
+
 def _load_balancers(resource: Resource) -> list[dict[str, Any]]:
     return resource.region.call("elbv2", "describe_load_balancers")["LoadBalancers"]
 
@@ -24,7 +35,7 @@ def _load_balancers(resource: Resource) -> list[dict[str, Any]]:
 def _security_group(group: Resource) -> Iterator[Refusal]:
     id = group.id
     used = (
-        _having(group, "describe_network_interfaces", "NetworkInterfaces", "group-id", id)
+        _interfaces(group, "group-id", id)
         or any(id in balancer.get("SecurityGroups", []) for balancer in _load_balancers(group))
         or any(
             id == member["GroupId"]
@@ -72,7 +83,7 @@ def _groups_of(resource: Resource, template: dict[str, Any]) -> list[str]:
 def _subnet(subnet: Resource) -> Iterator[Refusal]:
     id = subnet.id
     if (
-        _having(subnet, "describe_network_interfaces", "NetworkInterfaces", "subnet-id", id)
+        _interfaces(subnet, "subnet-id", id)
         or _open(_having(subnet, "describe_nat_gateways", "NatGateways", "subnet-id", id))
         or any(id == zone["SubnetId"] for lb in _load_balancers(subnet) for zone in lb["AvailabilityZones"])
     ):
