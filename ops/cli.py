@@ -13,6 +13,7 @@ from ops.commands.pin import pin
 from ops.commands.recover import recover
 from ops.commands.rehearse import rehearse
 from ops.commands.render import render
+from ops.commands.smoke import smoke
 
 app = typer.Typer(
     name="tandem",
@@ -34,6 +35,7 @@ app.command()(pin)
 app.command()(recover)
 app.command()(rehearse)
 app.command()(render)
+app.command()(smoke)
 
 
 def main() -> None:

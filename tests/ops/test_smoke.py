@@ -1,0 +1,181 @@
+"""`tandem smoke` against a stand-in for the API: each planted surprise is found, and nothing where nothing is wrong."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ops import endpoint
+from ops.cli import app
+from ops.kinds.kind import Clients
+from ops.smoke import CHECKS, Smoke, Target, run
+from ops.smoke.checks import HANG_UPS
+from tests.ops import api_stand_in
+from tests.ops.api_stand_in import KEY, MODEL, running
+
+pytestmark = pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1")
+
+
+def smoked(directory: Path, flaws: set[str], days: float = 200, **target: object) -> dict[str, tuple[str, str]]:
+    """Each check's outcome and detail."""
+    with running(directory, flaws, days) as api:
+        values: dict = {"url": api.url, "api_key": KEY, "ca_pem": api.ca_pem, "timeout_seconds": 2, **target}
+        return {result.check: (result.outcome, result.detail) for result in run(Smoke(Target(**values)))}
+
+
+def test_nothing_is_found_where_nothing_is_wrong(tmp_path: Path) -> None:
+    found = smoked(tmp_path, set())
+    assert {name: outcome for name, (outcome, _) in found.items()} == dict.fromkeys(CHECKS, "ok") | {
+        "plain http": "skipped"
+    }
+    assert found["models"][1] == f"{MODEL}, 2048 tokens"
+    assert found["forbidden paths"][1] == "17 paths and 15 ways around refused"
+    assert found["long prompt"][1].startswith("512 tokens read")
+    assert found["certificate"][1].startswith("TLSv1.3, valid until ")
+
+
+def test_hang_ups_are_hang_ups(tmp_path: Path) -> None:
+    with running(tmp_path) as api:
+        outcomes = [result.outcome for result in run(Smoke(Target(api.url, KEY, api.ca_pem, 5)))]
+        deadline = time.monotonic() + 10
+        while api.hung_up < HANG_UPS and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert "surprise" not in outcomes
+    assert api.hung_up == HANG_UPS
+
+
+PLANTED = {
+    "every path": ("forbidden paths", "GET /invocations gives 200; POST /invocations gives 200"),
+    "/metrics": ("forbidden paths", "404 expected; GET /metrics gives 200; POST /metrics gives 200"),
+    "resolves paths": ("forbidden paths", "GET /v1/../metrics gives 200"),
+    "any key": ("wrong key", "GET /v1/models with a wrong key: HTTP 401 expected, 200 came"),
+    "no key": ("wrong key", "GET /v1/models with no key: HTTP 401 expected, 200 came"),
+    "prefix of the key": ("wrong key", "GET /v1/models with the key with a tail: HTTP 401 expected, 200 came"),
+    "tells the key": ("wrong key", "the answer holds the right key"),
+    "no model": ("models", "/v1/models lists no model"),
+    "silent": ("chat", "the answer has no text"),
+    "counts nothing": ("chat", "the answer counts no tokens"),
+    "no choices": ("chat", "no choices in the answer"),
+    "stream of the wrong type": ("streamed chat", "text/event-stream expected, application/json came"),
+    "puts the stream together": ("streamed chat", "several events expected, 3 came"),
+    "holds the stream back": ("streamed chat", "something holds the stream back"),
+    "no end of stream": ("streamed chat", "does not end with [DONE] (64 events)"),
+    "ignores the schema": ("structured output", "JSON expected, 'no JSON' came"),
+    "breaks the schema": ("structured output", "an object with city and rating expected"),
+    "fails on long prompts": ("long prompt", "HTTP 400 expected, 500 came"),
+    "cuts prompts": ("long prompt", "512 words were sent, and 10 tokens were read"),
+    "no request id": ("headers", "an answer without X-Request-Id"),
+    "drops the request id": ("headers", "expected back, 0123abcd came"),
+    "tells its version": ("headers", "server: nginx/1.27.1 tells a version"),
+    "dead after a hang-up": ("client hangs up", "no answer within 2 s"),
+    "plain": ("certificate", "plain http"),
+}
+
+
+@pytest.mark.parametrize("flaw", PLANTED)
+def test_each_planted_surprise_is_found(flaw: str, tmp_path: Path) -> None:
+    check, words = PLANTED[flaw]
+    found = smoked(tmp_path, {flaw})
+    assert found[check][0] == "surprise"
+    assert words in found[check][1]
+    assert KEY not in str(found)
+
+
+def test_a_certificate_that_ends_soon_is_a_surprise(tmp_path: Path) -> None:
+    outcome, detail = smoked(tmp_path, set(), days=3.5)["certificate"]
+    assert outcome == "surprise"
+    assert detail.endswith("in 3 days")
+
+
+def test_a_certificate_of_nobody_we_know_is_a_surprise(tmp_path: Path) -> None:
+    found = smoked(tmp_path, set(), ca_pem=None)
+    assert found["certificate"] == ("surprise", "the certificate is not trusted: self-signed certificate")
+    assert found["chat"][0] == "surprise"
+
+
+def test_an_ended_certificate_is_a_surprise(tmp_path: Path) -> None:
+    assert smoked(tmp_path, set(), days=-1)["certificate"] == (
+        "surprise",
+        "the certificate is not trusted: certificate has expired",
+    )
+
+
+def test_an_old_version_of_tls_is_a_surprise(tmp_path: Path) -> None:
+    outcome, detail = smoked(tmp_path, {"old tls"})["certificate"]
+    assert (outcome, detail) == ("surprise", "TLS 1.1 is accepted; TLS 1.2 or later expected")
+
+
+def test_nobody_there_is_a_surprise_in_every_check() -> None:
+    results = list(run(Smoke(Target("https://127.0.0.1:9", KEY, timeout_seconds=2))))
+    assert {result.outcome for result in results if result.check != "plain http"} == {"surprise"}
+
+
+def test_the_command_passes_and_never_prints_the_key(tmp_path: Path) -> None:
+    key, authority = tmp_path / "key", tmp_path / "ca.pem"
+    key.write_text(json.dumps({"other": "no", "default": KEY}))
+    with running(tmp_path, {"tells the key"}) as api:
+        authority.write_text(api.ca_pem)
+        arguments = ["smoke", "--url", api.url, "--api-key-file", str(key), "--ca", str(authority), "--json"]
+        result = CliRunner().invoke(app, arguments)
+        api.flaws.clear()
+        passed = CliRunner().invoke(app, [*arguments[:-1]])
+    assert result.exit_code == 1
+    found = {item["check"]: item["outcome"] for item in json.loads(result.stdout)["results"]}
+    assert found["wrong key"] == "surprise"
+    assert found["chat"] == "ok"
+    assert passed.exit_code == 0
+    assert KEY not in result.output + passed.output
+
+
+def test_an_unknown_model_is_named(tmp_path: Path) -> None:
+    with running(tmp_path) as api:
+        results = list(run(Smoke(Target(api.url, KEY, api.ca_pem, 2), model="other")))
+    (found,) = [result for result in results if result.check == "chat"]
+    assert found.detail == f"other is not among the models: {MODEL}"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--url", "llm.example.com"], "is not a URL"),
+        (["--url", "https://127.0.0.1:9"], "there is no API key"),
+        (["--url", "https://127.0.0.1:9", "--api-key-file", "/nonexistent"], "cannot be read"),
+    ],
+)
+def test_mistakes_are_named(arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TANDEM_API_KEY", raising=False)
+    result = CliRunner().invoke(app, ["smoke", *arguments])
+    assert words in str(result.exception)
+
+
+def test_the_key_of_a_secret_is_its_default() -> None:
+    assert endpoint.key_of('{"a": "1", "default": "2"}') == "2"
+    assert endpoint.key_of('{"b": "1", "a": "2"}') == "1"
+    assert endpoint.key_of(" plain\n") == "plain"
+    assert endpoint.key_of("12345") == "12345"
+
+
+def test_a_stacks_endpoint_is_found_by_tags(clients: Clients) -> None:
+    tags = [{"Key": "tandem:project", "Value": "tandem"}, {"Key": "tandem:stack", "Value": "dev"}]
+    key, signed = api_stand_in.certificate()
+    ec2, elb = clients("ec2"), clients("elbv2")
+    subnets = [subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"][:2]]
+    of_another = [tags[0], {"Key": "tandem:stack", "Value": "other"}]
+    elb.create_load_balancer(Name="dev-7654321", Subnets=subnets, Tags=of_another)
+    assert endpoint.find(clients, "dev") is None
+    balancer = elb.create_load_balancer(Name="dev-1234567", Subnets=subnets, Tags=tags)["LoadBalancers"][0]
+    clients("acm").import_certificate(Certificate=signed, PrivateKey=key, Tags=tags)
+    clients("secretsmanager").create_secret(Name="tandem-dev-api-keys-1", SecretString='{"default": "k"}', Tags=tags)
+    found = endpoint.find(clients, "dev")
+    assert found is not None
+    assert found.url == f"https://{balancer['DNSName']}"
+    assert found.ca_pem is not None
+    assert found.ca_pem.strip() == signed.decode().strip()
+    assert endpoint.api_key(clients, "dev") == "k"
+    named = endpoint.find(clients, "dev", "llm.example.com")
+    assert named is not None
+    assert named.url == "https://llm.example.com"
