@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from typing import Any
 
 from boto3.session import Session
 from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
 
 ACCOUNT_ID = "123456789012"
 """The account that moto plays."""
@@ -27,6 +29,9 @@ CREDENTIALS = "rehearsal"
 
 SETTINGS = {"MOTO_IAM_LOAD_MANAGED_POLICIES": "true"}
 """AWS's own policies (`AmazonSSMManagedInstanceCore`) exist, as in every account."""
+
+WARM_UP = (("ec2", "describe_vpcs"), ("iam", "list_roles"), ("autoscaling", "describe_auto_scaling_groups"))
+"""The services that take longest to load."""
 
 START_DEADLINE_SECONDS = 60
 
@@ -102,6 +107,7 @@ def simulated_account() -> Iterator[SimulatedAccount]:
         try:
             account = SimulatedAccount(f"http://127.0.0.1:{port}")
             _wait_until_ready(account.url, process, log)
+            threading.Thread(target=_warm_up, args=(account,), daemon=True).start()
             yield account
         finally:
             process.terminate()
@@ -110,6 +116,13 @@ def simulated_account() -> Iterator[SimulatedAccount]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def _warm_up(account: SimulatedAccount) -> None:
+    """moto loads a service when it is first asked for, EC2 for seconds: that can happen while the engine starts."""
+    with contextlib.suppress(BotoCoreError, ClientError):  # the account went away; whoever uses it will hear
+        for service, operation in WARM_UP:
+            getattr(account.client(service, "us-east-1"), operation)()
 
 
 def _free_port() -> int:

@@ -45,7 +45,7 @@ def mapped(row: ResourceType, region: Region) -> Mapped:
 
     def by(steps: Steps, taken: set[str]) -> tuple[frozenset[str], frozenset[str]]:
         calls = [step for step in as_tuple(steps) if isinstance(step, Call)]
-        named = frozenset(name for call in calls for name in inputs_in(call.params))
+        named = frozenset(name for call in calls for name in inputs_in(call.params)) - provided(row)
         rest = _schema(row).inputs - named - taken - elsewhere
         fills = [_filled_shape(row, call, region) for call in calls if call.fill]
         return named, frozenset(name for name in rest if any(_fits(row, name, shape) for shape in fills))
@@ -112,8 +112,14 @@ class Resource:
             self.call(self.row.tags.add, tags=self.wanted_tags)
 
     def update(self) -> None:
-        """Changes what differs between `old` and `inputs`."""
+        """Changes what differs between `old` and `inputs`.
+
+        The engine asks for an update without a difference to mend a resource whose creation was cut short; then
+        everything is set again.
+        """
         changed = {key for key in {*self.old, *self.inputs} if self.old.get(key) != self.inputs.get(key)}
+        if not changed:
+            self.old, changed = {}, set(self.inputs)
         own = {name for change in self.row.changes for name in change.inputs}
         if changed & (mapped(self.row, self.region).by_update - own):
             self.result = self.run(self.row.update)
@@ -195,11 +201,16 @@ class Resource:
             raise
 
     def inputs_as_found(self, state: Properties) -> Properties:
-        """The inputs, with what has changed in AWS put in; for an import, all that can be told from the outputs."""
+        """The inputs, with what has changed in AWS put in."""
         names = _schema(self.row).inputs | {"tagsAll"}
-        if not self.inputs:
-            return {key: value for key, value in state.items() if key in names and value not in (None, [], {})}
         return {key: state.get(key, value) if key in names else value for key, value in self.inputs.items()}
+
+    def inputs_of_import(self, state: Properties) -> Properties:
+        """All inputs that can be told from the outputs. `__imported` names them: a program need not repeat what AWS
+        filled in by itself."""
+        names = mapped(self.row, self.region).known | provided(self.row)
+        found = {key: value for key, value in state.items() if key in names and value not in (None, [], {})}
+        return found | {"__imported": sorted(found)}
 
     # -- expressions and calls
 

@@ -90,6 +90,7 @@ class AwsProvider(Provider):
     def diff(self, subject: Subject, id: str, old: Properties, new: Properties, state: Properties) -> Difference:
         row, region = self._row(subject.type), self._region(new, subject)
         changes = changed_paths(old, new, same=lambda left, right: left == right or _same_json(left, right))
+        changes = {path: kind for path, kind in changes.items() if (path, kind) not in _left_out(old, new)}
         in_place = {*mapped(row, region).by_update, *row.recorded, *row.provider_only, *provided(row)}
         in_place -= {"region", *row.replaces}
         replaces = frozenset(path for path in changes if path.partition(".")[0].partition("[")[0] not in in_place)
@@ -128,6 +129,8 @@ class AwsProvider(Provider):
         resource = self._resource(row, subject, inputs or {"region": state.get("region")})
         resource.id, resource.state = id, state
         if not row.read:
+            if not inputs:
+                raise ProviderError(f"{row.type} cannot be imported in the rehearsal: it exists only in its register")
             return inputs, state
         if row.import_id and not inputs:
             resource.inputs |= evaluate(row.import_id, resource.scope)
@@ -136,7 +139,8 @@ class AwsProvider(Provider):
             return None
         outputs = resource.outputs()
         self._register(resource)
-        return resource.inputs_as_found(outputs), _with_secrets(row, outputs)
+        found = resource.inputs_as_found(outputs) if inputs else resource.inputs_of_import(outputs)
+        return found, _with_secrets(row, outputs)
 
     def update(self, subject: Subject, id: str, old: Properties, new: Properties, state: Properties) -> Properties:
         resource = self._resource(self._row(subject.type), subject, new)
@@ -274,6 +278,11 @@ def _keeps_name(row: ResourceType, old: Properties, new: Properties) -> bool:
         and rule.input not in new.get("__defaults", [])
         and old.get(rule.input) == new[rule.input]
     )
+
+
+def _left_out(old: Properties, new: Properties) -> set[tuple[str, str]]:
+    """What an import found and the program does not mention: AWS filled it in, so it is no change."""
+    return {(name, "delete") for name in old.get("__imported", []) if name not in new}
 
 
 def _same_json(left: Any, right: Any) -> bool:

@@ -18,14 +18,18 @@ def _having(resource: Resource, operation: str, member: str, filter: str, value:
 
 
 def _interfaces(resource: Resource, filter: str, value: str) -> list[dict[str, Any]]:
-    """Network interfaces; moto keeps those of terminated instances, AWS deletes them with the instance."""
+    """Network interfaces; moto keeps those of terminated instances and deleted NAT gateways, AWS does not."""
     found = _having(resource, "describe_network_interfaces", "NetworkInterfaces", filter, value)
-    terminated = {
+    gone = {
         instance["InstanceId"]
         for reservation in _having(resource, "describe_instances", "Reservations", "instance-state-name", "terminated")
         for instance in reservation["Instances"]
+    } | {
+        address["NetworkInterfaceId"]
+        for gateway in _having(resource, "describe_nat_gateways", "NatGateways", "state", "deleted")
+        for address in gateway["NatGatewayAddresses"]
     }
-    return [one for one in found if one.get("Attachment", {}).get("InstanceId") not in terminated]
+    return [one for one in found if not gone & {one["NetworkInterfaceId"], one.get("Attachment", {}).get("InstanceId")}]
 
 
 def _load_balancers(resource: Resource) -> list[dict[str, Any]]:

@@ -87,6 +87,8 @@ AUTO_SCALING_GROUP = ResourceType(
     update=Call("update_auto_scaling_group", "{AutoScalingGroupName: id}", fill=True),
     after_update=_start_instance_refresh,
     changes=(
+        # they only ever work for a new group
+        change("initialLifecycleHooks", by=(), on_create=False),
         change(
             "targetGroupArns",
             by=(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rehearsal.aws.phrases import EC2_TAGS
+from rehearsal.aws.phrases import EC2_TAGS, recorded
 from rehearsal.aws.row import Call, Change, ResourceType, Text, change
 
 
@@ -34,6 +34,9 @@ VPC_ENDPOINT = ResourceType(
             by=Call("modify_vpc_endpoint", "{VpcEndpointId: id, PolicyDocument: inputs.policy}"),
             on_create=False,
         ),
+        change(
+            "dnsOptions", "ipAddressType", "privateDnsEnabled", by=recorded("ec2:ModifyVpcEndpoint"), on_create=False
+        ),
     ),
     delete=Call("delete_vpc_endpoints", "{VpcEndpointIds: [id]}"),
     tags=EC2_TAGS,
@@ -44,6 +47,8 @@ VPC_ENDPOINT = ResourceType(
         "state": "'available'",
     },
     names={"policy": "PolicyDocument"},
+    # moto's ModifyVpcEndpoint leaves these as they are
+    unread=("dnsOptions", "ipAddressType", "privateDnsEnabled"),
     provider_only=("autoAccept",),
 )
 

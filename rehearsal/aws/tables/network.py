@@ -146,6 +146,7 @@ NAT_GATEWAY = ResourceType(
         "publicIp": "found.NatGatewayAddresses[0].PublicIp",
         "allocationId": "found.NatGatewayAddresses[0].AllocationId",
     },
+    names={"privateIp": "PrivateIpAddress"},
 )
 
 ROUTE_TABLE = ResourceType(

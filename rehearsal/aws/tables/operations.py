@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rehearsal.aws.phrases import tagged_by_arn
+from rehearsal.aws.phrases import recorded, tagged_by_arn
 from rehearsal.aws.row import AutoName, Call, ResourceType, Text, change
 
 _BUDGET = (
@@ -75,6 +75,7 @@ LOG_GROUP = ResourceType(
     id="inputs.name",
     read=Call("describe_log_groups", "{logGroupNamePrefix: id}", at="find(logGroups, {logGroupName: id})"),
     changes=(
+        change("kmsKeyId", by=recorded("logs:AssociateKmsKey"), on_create=False),
         change(
             "retentionInDays",
             by=(
@@ -103,6 +104,7 @@ LOG_GROUP = ResourceType(
     outputs={"arn": Text("arn:{partition}:logs:{region}:{account}:log-group:{id}")},
     names={"name": "logGroupName"},
     provider_only=("namePrefix", "skipDestroy"),
+    unread=("kmsKeyId",),  # moto has no AssociateKmsKey
     import_id="{name: id}",
 )
 

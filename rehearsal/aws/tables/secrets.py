@@ -85,6 +85,7 @@ KEY = ResourceType(
         Call("get_key_policy", "{KeyId: id, PolicyName: 'default'}", at="Policy", into="policy"),
     ),
     changes=(
+        change("bypassPolicyLockoutSafetyCheck", by=(), on_create=False),
         change(
             "description",
             by=Call("update_key_description", "{KeyId: id, Description: inputs.description || ''}"),
@@ -99,8 +100,13 @@ KEY = ResourceType(
         ),
         change(
             "enableKeyRotation",
+            "rotationPeriodInDays",
             by=(
-                Call("enable_key_rotation", "{KeyId: id}", when="inputs.enableKeyRotation"),
+                Call(
+                    "enable_key_rotation",
+                    "{KeyId: id, RotationPeriodInDays: inputs.rotationPeriodInDays}",
+                    when="inputs.enableKeyRotation",
+                ),
                 Call("disable_key_rotation", "{KeyId: id}", when="!(inputs.enableKeyRotation)"),
             ),
         ),
