@@ -87,7 +87,7 @@ def _forward(shape: ModelShape, serving: Serving, gpu: Gpu, batch: Batch, stream
         return attention + _mlp_width(layer.mlp, shape.hidden, tp, free_experts=free)
 
     streams = (3 if serving.enforce_eager else 2) * stream
-    return streams + batch.tokens * width * max(map(numbers, set(shape.layers)))
+    return streams + batch.tokens * width * max(map(numbers, shape.distinct))
 
 
 def _allocates_as_it_goes(shape: ModelShape, gpu: Gpu) -> bool:
@@ -124,7 +124,7 @@ def _expert_workspace(shape: ModelShape, serving: Serving, gpu: Gpu, batch: Batc
         return 0
     width, tp = DTYPE_BYTES[shape.dtype], serving.tensor_parallel_size
     largest = 0
-    for mlp in {layer.mlp for layer in shape.layers}:
+    for mlp in (layer.mlp for layer in shape.distinct):
         if isinstance(mlp, ExpertMlp):
             inner, wide = mlp.intermediate // tp, mlp.expert_hidden or shape.hidden
             first, second = max(inner, wide), max((2 if mlp.gated else 1) * inner, wide)
@@ -140,7 +140,7 @@ def latent_context_tokens(batch: Batch) -> int:
 def _latent_context(shape: ModelShape, serving: Serving, batch: Batch, stream: int) -> int:
     """Latent attention expands keys and values of a long context; queries and the stream are there as well."""
     width, tp = DTYPE_BYTES[shape.dtype], serving.tensor_parallel_size
-    mixer = next((layer.mixer for layer in shape.layers if isinstance(layer.mixer, LatentAttention)), None)
+    mixer = next((layer.mixer for layer in shape.distinct if isinstance(layer.mixer, LatentAttention)), None)
     if mixer is None:
         return 0
     context = latent_context_tokens(batch) * mixer.heads // tp * (mixer.nope_dim + mixer.value_dim) * width

@@ -8,12 +8,12 @@ equally large blocks, and all groups draw from one pool. Rules: `vllm/v1/core/kv
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from infra.sizing.releases import Release
-from infra.sizing.serving import Serving
+from infra.sizing.serving import Serving, Speculation
 from infra.sizing.shapes import Attention, GatedDeltaNet, LatentAttention, Mamba2, Mixer, ModelShape
 from infra.sizing.units import DTYPE_BYTES, divide_up
 from infra.sizing.weights import kv_heads_per_gpu, pipeline_layers
@@ -92,14 +92,47 @@ def kv_dtype_bytes(shape: ModelShape, kv_cache_dtype: str) -> int:
     return 1 if kv_cache_dtype.startswith("fp8") else DTYPE_BYTES[shape.dtype]
 
 
-@lru_cache(maxsize=1024)
 def kv_layout(shape: ModelShape, serving: Serving, release: Release, stage: int = 0) -> KvLayout | None:
     """The layout on a GPU of this pipeline stage; None for a model that keeps nothing."""
-    mixers = [shape.layers[index].mixer for index in _layers(shape, serving, stage)]
-    if serving.speculation and serving.speculation.draft:
-        mixers += [layer.mixer for layer in serving.speculation.draft.layers]
-    caches = [cache for mixer in mixers if (cache := _layer_cache(mixer, shape, serving, release))]
-    return _group(_fit_states(caches)) if caches else None
+    return _layout(
+        shape,
+        stage,
+        serving.pipeline_parallel_size,
+        serving.tensor_parallel_size,
+        kv_dtype_bytes(shape, serving.kv_cache_dtype),
+        serving.prefix_caching,
+        serving.speculation,
+        release,
+    )
+
+
+@lru_cache(maxsize=4096)
+def _layout(
+    shape: ModelShape,
+    stage: int,
+    stages: int,
+    tp: int,
+    width: int,
+    prefix_caching: bool,
+    speculation: Speculation | None,
+    release: Release,
+) -> KvLayout | None:
+    mixers = Counter(shape.layers[index].mixer for index in pipeline_layers(len(shape.layers), stages)[stage])
+    if speculation and speculation.draft:
+        mixers += Counter(layer.mixer for layer in speculation.draft.layers)
+    states = release.hybrid_states if prefix_caching else 1
+    tokens = speculation.tokens if speculation else 0
+    counts: dict[LayerCache, int] = {}
+    for mixer, layers in mixers.items():
+        if isinstance(mixer, GatedDeltaNet | Mamba2):
+            checkpoints = release.mamba_checkpoints if isinstance(mixer, Mamba2) and states > 1 else 0
+            page = _state_bytes(mixer, shape, tp, tokens)
+            cache = LayerCache(page=page, tokens=0, states=states + checkpoints + tokens)
+        else:
+            cache = _token_cache(mixer, tp, width)
+        if cache:
+            counts[cache] = counts.get(cache, 0) + layers
+    return _group(_fit_states(counts)) if counts else None
 
 
 def in_flight_tokens(batched_tokens: int, serving: Serving, release: Release) -> int:
@@ -107,12 +140,8 @@ def in_flight_tokens(batched_tokens: int, serving: Serving, release: Release) ->
     return (release.batches_in_flight + serving.pipeline_parallel_size - 1) * batched_tokens
 
 
-def _layers(shape: ModelShape, serving: Serving, stage: int) -> range:
-    return pipeline_layers(len(shape.layers), serving.pipeline_parallel_size)[stage]
-
-
-def _layer_cache(mixer: Mixer | None, shape: ModelShape, serving: Serving, release: Release) -> LayerCache | None:
-    tp, width = serving.tensor_parallel_size, kv_dtype_bytes(shape, serving.kv_cache_dtype)
+def _token_cache(mixer: Mixer | None, tp: int, width: int) -> LayerCache | None:
+    """What a layer with keys and values keeps; None for one without."""
     match mixer:
         case Attention() if not mixer.reuses_cache:
             numbers = 2 * kv_heads_per_gpu(mixer.kv_heads, tp) * mixer.head_dim
@@ -124,12 +153,6 @@ def _layer_cache(mixer: Mixer | None, shape: ModelShape, serving: Serving, relea
             # the indexer's key is kept in FP8, with a float32 scale for each 128 numbers
             token += mixer.index_dim + divide_up(mixer.index_dim, 128) * 4
             return LayerCache(page=SPARSE_BLOCK_TOKENS * token, tokens=SPARSE_BLOCK_TOKENS)
-        case GatedDeltaNet() | Mamba2():
-            states = release.hybrid_states if serving.prefix_caching else 1
-            if isinstance(mixer, Mamba2) and states > 1:
-                states += release.mamba_checkpoints
-            extra = serving.speculation.tokens if serving.speculation else 0
-            return LayerCache(page=_state_bytes(mixer, shape, tp, extra), tokens=0, states=states + extra)
         case _:
             return None
 
@@ -148,28 +171,28 @@ def _state_bytes(mixer: GatedDeltaNet | Mamba2, shape: ModelShape, tp: int, spec
     return convolved // tp * (mixer.convolution - 1 + speculative) * plain + state * width
 
 
-def _fit_states(caches: Sequence[LayerCache]) -> list[LayerCache]:
+def _fit_states(caches: dict[LayerCache, int]) -> dict[LayerCache, int]:
     """Hybrid models: attention blocks grow until they hold a state, then states are padded to the same size."""
     attention = [cache for cache in caches if not cache.states]
     largest_state = max((cache.page for cache in caches if cache.states), default=0)
     if not largest_state or not attention:
-        return list(caches)
+        return caches
     token = attention[0].page // attention[0].tokens
     tokens = max(BLOCK_TOKENS, BLOCK_TOKENS * divide_up(largest_state, BLOCK_TOKENS * token))
     page = tokens * token
-    return [replace(cache, page=page, tokens=0 if cache.states else tokens) for cache in caches]
+    return {replace(cache, page=page, tokens=0 if cache.states else tokens): n for cache, n in caches.items()}
 
 
-def _group(caches: Sequence[LayerCache]) -> KvLayout:
-    """Groups of layers as vLLM makes them."""
-    windows = {(cache.window, bool(cache.states)) for cache in caches}
-    if len(windows) == 1:
-        return KvLayout((caches[0],), sum(cache.page for cache in caches))
+def _group(caches: dict[LayerCache, int]) -> KvLayout:
+    """Groups of layers as vLLM makes them. Of each kind of cache: how many layers have it."""
+    kinds = {(cache.window, cache.states) for cache in caches}
+    if len(kinds) == 1:
+        return KvLayout((next(iter(caches)),), sum(cache.page * layers for cache, layers in caches.items()))
     largest = max(cache.page for cache in caches)
     counts: dict[LayerCache, int] = {}
-    for cache in caches:
+    for cache, layers in caches.items():
         unified = _at_page(cache, largest)
-        counts[unified] = counts.get(unified, 0) + 1
+        counts[unified] = counts.get(unified, 0) + layers
     fewest, most = min(counts.values()), max(counts.values())
     size = most if most < 1.5 * fewest else fewest
     groups = tuple(cache for cache, layers in counts.items() for _ in range(divide_up(layers, size)))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from infra.sizing.activation import Batch, activation
-from infra.sizing.kv_cache import in_flight_tokens, kv_layout
+from infra.sizing.kv_cache import KvLayout, in_flight_tokens, kv_layout
 from infra.sizing.overhead import context, driver_in_budget, graphs_in_budget, graphs_outside_budget, runner_buffers
 from infra.sizing.releases import PINNED, Release
 from infra.sizing.serving import Gpu, Serving, default_batch
@@ -17,6 +18,8 @@ from infra.sizing.weights import padded_vocabulary, weight_bytes
 RESERVE = 256 * MIB
 """Left free on the card when a utilization is chosen. A server that was ready took up to 167 MiB more than its parts
 explain, and grew by 2 to 6 MiB under load, in one run by 450 MiB that the allocator could have given back."""
+HIGHEST_UTILIZATION = 0.97
+"""Chosen at most: exporters and other processes take a little of each card too."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,15 +60,14 @@ class Parts:
         return self.context + self.outside + self.sampling
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Sizing:
     """One model on one kind of GPU, with figures of the GPU that holds most.
 
     Attributes:
-        kv_cache_tokens: vLLM's `GPU KV cache size`; 0 when nothing is left.
-        max_concurrency: requests of max_model_len tokens at once.
-        longest_request: `--max-model-len` that fits, up to the model's own.
-        safe_utilization: the highest `--gpu-memory-utilization` with which a running server stays on the card.
+        layout: of the KV cache; None for a model that keeps nothing.
+        utilization: `--gpu-memory-utilization` that the figures are for.
+        safe_utilization: the highest one with which a running server stays on the card.
     """
 
     shape: ModelShape
@@ -74,27 +76,53 @@ class Sizing:
     release: Release
     batch: Batch
     parts: Parts
-    kv_cache_tokens: int
-    max_concurrency: float
-    longest_request: int
+    layout: KvLayout | None
+    utilization: float
     safe_utilization: float
 
     @property
+    def in_flight(self) -> int:
+        """Tokens that are scheduled while a sliding window has not moved on yet."""
+        return in_flight_tokens(self.batch.tokens, self.serving, self.release)
+
+    @cached_property
+    def max_concurrency(self) -> float:
+        """Requests of the longest length at once."""
+        if self.layout is None:
+            return math.inf
+        return self.layout.concurrency(max(0, self.parts.kv_cache), self.batch.length, self.in_flight)
+
+    @property
+    def kv_cache_tokens(self) -> int:
+        """vLLM's `GPU KV cache size`; 0 when nothing is left."""
+        return int(self.max_concurrency * self.batch.length) if self.layout else 0
+
+    @cached_property
+    def longest_request(self) -> int:
+        """`--max-model-len` that fits, up to the model's own."""
+        limit = max(self.shape.max_positions, self.batch.length)
+        if self.layout is None:
+            return limit
+        return self.layout.longest_request(max(0, self.parts.kv_cache), limit, self.in_flight)
+
+    @property
     def leaves_room(self) -> bool:
-        """One request of max_model_len fits into the KV cache."""
-        return self.longest_request >= self.batch.length
+        """One request of the longest length fits; vLLM keeps one block for itself."""
+        if self.layout is None:
+            return True
+        needed = self.layout.blocks_per_request(self.batch.length, self.in_flight)
+        return self.layout.blocks(max(0, self.parts.kv_cache)) > needed
 
     @property
     def stays_on_card(self) -> bool:
         """Budget and what comes beyond it are no more than the card has."""
-        return self.serving.gpu_memory_utilization <= self.safe_utilization
+        return self.utilization <= self.safe_utilization
 
 
 def size(shape: ModelShape, serving: Serving, gpu: Gpu, release: Release = PINNED) -> Sizing:
     """Sizes one replica. Does not ask whether vLLM serves this model on this GPU: see `infra.sizing.support`.
 
     Args:
-        serving: with its utilization; `highest_utilization` chooses one.
         release: whose way of counting.
     """
     requests, tokens = default_batch(gpu)
@@ -103,33 +131,26 @@ def size(shape: ModelShape, serving: Serving, gpu: Gpu, release: Release = PINNE
         tokens=serving.max_num_batched_tokens or tokens,
         length=serving.max_model_len or shape.max_positions,
     )
-    in_flight = in_flight_tokens(batch.tokens, serving, release)
-    sizings = []
-    for stage in range(serving.pipeline_parallel_size):
-        parts = _parts(shape, serving, gpu, release, batch, stage)
-        layout = kv_layout(shape, serving, release, stage)
-        memory = max(0, parts.kv_cache)
-        limit = max(shape.max_positions, batch.length)
-        sizings.append(
-            Sizing(
-                shape=shape,
-                serving=serving,
-                gpu=gpu,
-                release=release,
-                batch=batch,
-                parts=parts,
-                kv_cache_tokens=layout.tokens(memory, batch.length, in_flight) if layout else 0,
-                max_concurrency=layout.concurrency(memory, batch.length, in_flight) if layout else math.inf,
-                longest_request=layout.longest_request(memory, limit, in_flight) if layout else limit,
-                safe_utilization=_safe_utilization(gpu, parts),
-            )
-        )
+    stages = range(serving.pipeline_parallel_size)
+    sizings = [_size_stage(shape, serving, gpu, release, batch, stage) for stage in stages]
     return min(sizings, key=lambda sizing: sizing.max_concurrency)
 
 
-def highest_utilization(shape: ModelShape, serving: Serving, gpu: Gpu, release: Release = PINNED) -> Serving:
-    """The same settings with the highest utilization that stays on the card."""
-    return replace(serving, gpu_memory_utilization=size(shape, serving, gpu, release).safe_utilization)
+def _size_stage(shape: ModelShape, serving: Serving, gpu: Gpu, release: Release, batch: Batch, stage: int) -> Sizing:
+    parts = _parts(shape, serving, gpu, release, batch, stage)
+    safe = _safe_utilization(gpu, parts)
+    utilization = safe if serving.gpu_memory_utilization is None else serving.gpu_memory_utilization
+    return Sizing(
+        shape=shape,
+        serving=serving,
+        gpu=gpu,
+        release=release,
+        batch=batch,
+        parts=replace(parts, budget=math.ceil(gpu.total_bytes * utilization)),
+        layout=kv_layout(shape, serving, release, stage),
+        utilization=utilization,
+        safe_utilization=safe,
+    )
 
 
 def _parts(shape: ModelShape, serving: Serving, gpu: Gpu, release: Release, batch: Batch, stage: int) -> Parts:
@@ -141,7 +162,7 @@ def _parts(shape: ModelShape, serving: Serving, gpu: Gpu, release: Release, batc
     buffers = runner_buffers(shape, release, batch)
     full_logits = min(batch.requests, batch.tokens) * padded_vocabulary(shape.vocabulary) * 4
     return Parts(
-        budget=math.ceil(gpu.total_bytes * serving.gpu_memory_utilization),
+        budget=0,
         weights=weights,
         activation=profiled.peak,
         graphs=graphs_in_budget(shape, serving, gpu, release, batch),
@@ -160,9 +181,9 @@ def _unfilled_segments(shape: ModelShape) -> int:
 
 
 def _safe_utilization(gpu: Gpu, parts: Parts) -> float:
-    """Rounded down to three digits; vLLM takes no more than 1."""
+    """Rounded down to three digits."""
     free = gpu.total_bytes - parts.beyond_budget - RESERVE
-    return max(0.0, math.floor(free / gpu.total_bytes * 1000) / 1000)
+    return min(HIGHEST_UTILIZATION, max(0.0, math.floor(free / gpu.total_bytes * 1000) / 1000))
 
 
 def gib(amount: int) -> float:

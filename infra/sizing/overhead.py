@@ -7,6 +7,8 @@ on links and was largest here, since NVLink has the most channels.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from infra.sizing.activation import Batch, latent_context_tokens
 from infra.sizing.releases import Release
 from infra.sizing.serving import Gpu, Serving
@@ -21,7 +23,11 @@ _ATTENTION_SPLITS = 32
 
 def capture_sizes(gpu: Gpu, batch: Batch) -> tuple[int, int, int]:
     """Batch sizes that get a CUDA graph: mixed ones, decode ones, and the largest (`vllm/config/vllm.py`)."""
-    ceiling = 1024 if int(gpu.compute_capability) == 10 else 512
+    return _capture_sizes(1024 if int(gpu.compute_capability) == 10 else 512, batch)
+
+
+@lru_cache(maxsize=256)
+def _capture_sizes(ceiling: int, batch: Batch) -> tuple[int, int, int]:
     largest = min(2 * batch.requests, ceiling, batch.tokens)
     sizes = {size for size in (1, 2, 4, *range(8, 256, 8), *range(256, largest + 1, 16)) if size <= largest}
     if batch.requests <= largest:
@@ -32,7 +38,7 @@ def capture_sizes(gpu: Gpu, batch: Batch) -> tuple[int, int, int]:
 def _attention_buffer(shape: ModelShape, serving: Serving, batch: Batch, largest: int) -> int:
     """Bytes of the split results of decode attention, and of the context that latent attention gathers."""
     wide, context_bytes = 0, 0
-    for mixer in {layer.mixer for layer in shape.layers}:
+    for mixer in (layer.mixer for layer in shape.distinct):
         if isinstance(mixer, Attention):
             wide = max(wide, mixer.heads * mixer.head_dim)
         elif isinstance(mixer, LatentAttention):

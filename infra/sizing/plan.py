@@ -3,10 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from infra.errors import Problem
+from infra.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES, InstanceType
+from infra.catalog.models import MODELS
+from infra.errors import Problem, UserError
+from infra.sizing.choice import candidate, cheapest, gpu_of
+from infra.sizing.config_file import load_shape
+from infra.sizing.fits import verdict
+from infra.sizing.memory import Sizing, size
+from infra.sizing.reading import with_quantization
+from infra.sizing.serving import Serving
+from infra.sizing.shapes import ModelShape
+
+UNSIZED_UTILIZATION = 0.88
+"""For a model whose shape is not known: vLLM's 0.92 less what a server took beside its budget on 24 GB cards."""
+
+SETTINGS = {
+    "--max-model-len": "inference.maxModelLen",
+    "--max-num-seqs": "inference.maxNumSeqs",
+    "--max-num-batched-tokens": "inference.maxNumBatchedTokens",
+    "--gpu-memory-utilization": "inference.gpuMemoryUtilization",
+    "--kv-cache-dtype": "inference.kvCacheDtype",
+    "--quantization": "inference.quantization",
+    "--tensor-parallel-size": "inference.model",
+    "--pipeline-parallel-size": "inference.model",
+    "model": "inference.model",
+    "dtype": "fleet.instanceTypes",
+    "compute capability": "fleet.instanceTypes",
+}
+"""The setting that stands for each of vLLM's flags."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +69,7 @@ def plan(
     *,
     model: str,
     instance_types: Sequence[str],
-    tensor_parallel_size: int = 2,
+    tensor_parallel_size: int = GPUS_PER_REPLICA,
     pipeline_parallel_size: int = 1,
     quantization: str | None = None,
     kv_cache_dtype: str = "auto",
@@ -57,18 +84,102 @@ def plan(
 
     Args:
         model: id in the catalog of models, such as `Qwen/Qwen3-8B`; another one is not sized, with a warning.
-        instance_types: names in the catalog of instance types; every one of them must fit.
+        instance_types: names in the catalog of instance types; every one of them must fit. Names that the catalog lacks
+            are left to the settings' own check.
         config_path: the model's `config.json`, for a model that the catalog lacks.
-        others: as vLLM's flags of the same name; None means vLLM's own default on that GPU.
+        others: as vLLM's flags of the same name; None means vLLM's own default on that GPU, and for the utilization the
+            highest that stays on the card.
     """
-    del instance_types, tensor_parallel_size, pipeline_parallel_size, quantization, kv_cache_dtype, max_num_seqs
-    del max_num_batched_tokens, enforce_eager, config_path
+    types = [INSTANCE_TYPES[name] for name in instance_types if name in INSTANCE_TYPES]
+    serving = Serving(
+        tensor_parallel_size=tensor_parallel_size,
+        pipeline_parallel_size=pipeline_parallel_size,
+        gpu_memory_utilization=gpu_memory_utilization,
+        max_model_len=max_model_len,
+        max_num_seqs=max_num_seqs,
+        max_num_batched_tokens=max_num_batched_tokens,
+        kv_cache_dtype=kv_cache_dtype,
+        enforce_eager=enforce_eager,
+    )
+    try:
+        shape = load_shape(config_path) if config_path else MODELS[model].shape if model in MODELS else None
+        if shape is None or not types:
+            return _not_sized(model, serving)
+        return _plan(with_quantization(shape, quantization), serving, types)
+    except UserError as error:
+        return replace(_not_sized(model, serving), problems=tuple(map(_as_setting, error.problems)), warnings=())
+
+
+def _plan(shape: ModelShape, serving: Serving, types: Sequence[InstanceType]) -> Plan:
+    if serving.gpu_memory_utilization is None:
+        safe = min(size(shape, serving, gpu_of(one)[0]).safe_utilization for one in types)
+        serving = replace(serving, gpu_memory_utilization=safe)
+    sizings = {one.name: size(shape, serving, gpu_of(one)[0]) for one in types}
+    verdicts = {name: verdict(sizing) for name, sizing in sizings.items()}
+    problems = [
+        _as_setting(_with_choice(problem, name, sizings[name]))
+        for name, found in verdicts.items()
+        for problem in found.problems
+    ]
+    warnings = [f"{name}: {_renamed(text)}" for name, found in verdicts.items() for text in found.warnings]
+    least = min(sizings.values(), key=lambda sizing: sizing.kv_cache_tokens)
+    return Plan(
+        sized=True,
+        problems=tuple(dict.fromkeys(problems)),
+        warnings=tuple(dict.fromkeys(warnings)),
+        gpu_memory_utilization=least.utilization,
+        max_model_len=least.batch.length,
+        kv_cache_tokens=least.kv_cache_tokens,
+        max_concurrency=round(least.max_concurrency, 2),
+    )
+
+
+def _with_choice(problem: Problem, name: str, sizing: Sizing) -> Problem:
+    """Adds which instance type it is, and the cheapest one that works with the same settings."""
+    wrong = f"{name}: {problem.wrong}"
+    if problem.key not in ("model", "--max-model-len", "dtype", "compute capability"):
+        return replace(problem, wrong=wrong)
+    serving = replace(sizing.serving, gpu_memory_utilization=None)
+    rows = (candidate(sizing.shape, serving, one) for one in INSTANCE_TYPES.values() if one.gpus >= _gpus(serving))
+    if (row := cheapest(rows)) is None:
+        return replace(problem, wrong=wrong)
+    price = f"${row.instance_type.usd_per_hour:.2f} an hour, {row.sizing.kv_cache_tokens:,} KV-cache tokens"
+    works = f"the cheapest type that works is {row.instance_type.name} ({price})"
+    return replace(problem, wrong=wrong, fix=f"{problem.fix}; {works}")
+
+
+def _gpus(serving: Serving) -> int:
+    return serving.tensor_parallel_size * serving.pipeline_parallel_size
+
+
+def _not_sized(model: str, serving: Serving) -> Plan:
     return Plan(
         sized=False,
         problems=(),
-        warnings=(f"{model} was not sized",),
-        gpu_memory_utilization=gpu_memory_utilization or 0.88,
-        max_model_len=max_model_len,
+        warnings=(
+            f"{model} is not in the catalog of models, so it was not sized: only a start tells whether it fits. "
+            "`tandem size --config PATH` sizes it from its config.json",
+        ),
+        gpu_memory_utilization=serving.gpu_memory_utilization or UNSIZED_UTILIZATION,
+        max_model_len=serving.max_model_len,
         kv_cache_tokens=None,
         max_concurrency=None,
     )
+
+
+def _as_setting(problem: Problem) -> Problem:
+    """The problem in the words of the settings."""
+    return replace(
+        problem,
+        key=SETTINGS.get(problem.key, problem.key),
+        wrong=_renamed(problem.wrong),
+        allowed=_renamed(problem.allowed),
+        fix=_renamed(problem.fix),
+    )
+
+
+def _renamed(text: str) -> str:
+    for flag, setting in SETTINGS.items():
+        if flag.startswith("--"):
+            text = text.replace(flag, setting)
+    return text

@@ -70,7 +70,7 @@ MXFP4 = Scheme(kind="fp4", bits=4, group=32, scale_bytes=1)
 NVFP4 = Scheme(kind="fp4", bits=4, group=16, scale_bytes=1, activations_quantized=True)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Quantization:
     """A checkpoint's quantization, or the one asked for at load.
 
@@ -104,6 +104,12 @@ class Quantization:
             if matches(module):
                 return scheme
         return None
+
+    @cached_property
+    def names_layers(self) -> bool:
+        """Some layers are quantized otherwise than others like them."""
+        names = [*self.ignored, *(target for targets, _ in self.rules for target in targets)]
+        return any(re.search(r"\d", name) for name in names)
 
     @property
     def main_scheme(self) -> Scheme:
@@ -171,7 +177,17 @@ def read_quantization(config: Mapping[str, object]) -> Quantization:
         "mxfp4": _read_mxfp4,
         "modelopt": _read_modelopt,
     }[method]
-    return reader(config)
+    quantization = reader(config)
+    if not quantization.rules:
+        raise UserError(
+            Problem(
+                key="config.json: quantization_config",
+                wrong="names no module that is quantized in a way that is known",
+                allowed=", ".join(_ALGORITHMS),
+                fix="compare with the config.json that the model's repository holds",
+            )
+        )
+    return quantization
 
 
 def _method(config: Mapping[str, object]) -> str:

@@ -6,13 +6,14 @@ What a field means and what it defaults to follows the model's file in vLLM 0.32
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from infra.errors import Problem, UserError
 from infra.sizing.architectures import FAMILIES, Family, refuse_unknown
 from infra.sizing.fields import Fields
 from infra.sizing.mixers import mixers
 from infra.sizing.mlps import mlps
-from infra.sizing.quantization import Quantization, read_quantization
+from infra.sizing.quantization import ONLINE_METHODS, READERS_OF, Quantization, online_fp8, read_quantization
 from infra.sizing.shapes import Layer, ModelShape, VisionTower
 from infra.sizing.units import DTYPE_BYTES
 
@@ -53,6 +54,35 @@ def read_shape(config: object) -> ModelShape:
         dtype=_dtype(outer, text),
         quantization=_quantization(outer, text),
         vision=_vision(outer),
+    )
+
+
+def with_quantization(shape: ModelShape, flag: str | None) -> ModelShape:
+    """The shape with vLLM's `--quantization`.
+
+    Raises:
+        UserError: when the checkpoint is quantized otherwise, or is not and cannot be while it is loaded.
+    """
+    if flag is None:
+        return shape
+    if shape.quantization is not None:
+        accepted = READERS_OF[shape.quantization.method]
+        if flag in accepted:
+            return shape
+        wrong = f"the checkpoint is quantized with {shape.quantization.method} already"
+    elif flag in ONLINE_METHODS:
+        return replace(shape, quantization=online_fp8())
+    else:
+        accepted = ONLINE_METHODS
+        wrong = "the checkpoint is not quantized, and this is no method that vLLM applies while it loads"
+    raise UserError(
+        Problem(
+            key="--quantization",
+            wrong=wrong,
+            value=flag,
+            allowed=f"{' or '.join(accepted)}, or leave it out",
+            fix="leave it out, or choose a checkpoint that is quantized this way",
+        )
     )
 
 

@@ -57,18 +57,18 @@ class Serving:
     """vLLM's settings that change memory. Names are vLLM's flags.
 
     Attributes:
+        gpu_memory_utilization: None for the highest that stays on the card.
         max_model_len: None for the model's own.
         max_num_seqs: None for vLLM's own, which depends on the GPU.
         max_num_batched_tokens: the same.
         kv_cache_dtype: auto, or fp8 (also fp8_e4m3, fp8_e5m2).
         prefix_caching: costs nothing, but for a second state in hybrid models.
         hosts: that one replica spans; more than one for pipeline parallelism only.
-        warm_compile_cache: kernels were compiled and timed before, so that the profiling pass does not time them.
     """
 
     tensor_parallel_size: int = 2
     pipeline_parallel_size: int = 1
-    gpu_memory_utilization: float = DEFAULT_UTILIZATION
+    gpu_memory_utilization: float | None = DEFAULT_UTILIZATION
     max_model_len: int | None = None
     max_num_seqs: int | None = None
     max_num_batched_tokens: int | None = None

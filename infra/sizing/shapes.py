@@ -144,9 +144,9 @@ class VisionTower:
         return self.depth * block + self.patch_elements * self.hidden + projection
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class ModelShape:
-    """A decoder-only language model.
+    """A decoder-only language model. Compared by identity, so that results can be kept for it cheaply.
 
     Attributes:
         architecture: the first of `architectures` in config.json, which is what vLLM looks up.
@@ -187,6 +187,20 @@ class ModelShape:
         return any(isinstance(layer.mixer, LatentAttention) for layer in self.layers)
 
     @cached_property
+    def alike(self) -> tuple[tuple[int, ...], ...]:
+        """Numbers of the layers, those together that are alike and quantized alike."""
+        by_number = self.quantization is not None and self.quantization.names_layers
+        groups: dict[object, list[int]] = {}
+        for index, layer in enumerate(self.layers):
+            groups.setdefault(index if by_number else layer, []).append(index)
+        return tuple(map(tuple, groups.values()))
+
+    @cached_property
+    def distinct(self) -> tuple[Layer, ...]:
+        """The layers without repetition."""
+        return tuple(dict.fromkeys(self.layers))
+
+    @cached_property
     def attentions(self) -> tuple[Attention, ...]:
-        """The attention layers that keep keys and values of heads."""
-        return tuple(layer.mixer for layer in self.layers if isinstance(layer.mixer, Attention))
+        """The kinds of attention layers that keep keys and values of heads."""
+        return tuple(layer.mixer for layer in self.distinct if isinstance(layer.mixer, Attention))

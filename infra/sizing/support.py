@@ -28,7 +28,12 @@ FP8_CAPABILITY = 8.9
 FP4_CAPABILITY = 10.0
 """Compute capabilities from which the units exist; below, quantized weights are widened before each product."""
 
-_NEEDS_BFLOAT16 = ("Gemma2", "Gemma3", "Glm4")
+_NEEDS_BFLOAT16 = (
+    "Gemma2ForCausalLM",
+    "Gemma3ForCausalLM",
+    "Gemma3ForConditionalGeneration",
+    "Glm4ForCausalLM",
+)
 """Model classes that vLLM refuses to serve in float16 (`_FLOAT16_NOT_SUPPORTED_MODELS` in `vllm/config/model.py`)."""
 
 
@@ -58,7 +63,7 @@ def _gpu_name(gpu: Gpu) -> str:
 
 def _divided(shape: ModelShape) -> Iterator[tuple[str, int]]:
     """What tensor parallelism must divide, with the name that config.json gives it."""
-    for layer in dict.fromkeys(shape.layers):
+    for layer in shape.distinct:
         match layer.mixer:
             case Attention() | LatentAttention():
                 yield "num_attention_heads", layer.mixer.heads
@@ -114,7 +119,7 @@ def _parallel(shape: ModelShape, serving: Serving) -> Iterator[Problem]:
 
 def _undivided(shape: ModelShape, tp: int) -> list[tuple[str, int]]:
     found = [(name, count) for name, count in dict.fromkeys(_divided(shape)) if count % tp]
-    for mixer in dict.fromkeys(shape.attentions):
+    for mixer in shape.attentions:
         if mixer.kv_heads % tp and tp % mixer.kv_heads:
             found.append(("num_key_value_heads", mixer.kv_heads))
     return found
@@ -125,12 +130,13 @@ def _broken_groups(shape: ModelShape, tp: int) -> Iterator[str]:
     quantization = shape.quantization
     if quantization is None or tp == 1:
         return
-    for index, layer in enumerate(shape.layers):
+    for index in (alike[0] for alike in shape.alike):
+        layer = shape.layers[index]
         width, module = _down_projection(layer.mlp)
         scheme = quantization.scheme(f"layers.{index}.{module}") if width else None
         unit = _unit(scheme)
         if unit and width % tp == 0 and (width // tp) % unit:
-            yield f"cuts through groups of {unit} weights: each GPU would hold {width // tp} of the down projection's inputs"
+            yield f"cuts through groups of {unit} weights: a GPU would hold {width // tp} inputs of the down projection"
 
 
 def _down_projection(mlp: DenseMlp | ExpertMlp | None) -> tuple[int, str]:
@@ -155,7 +161,7 @@ def _hosts(serving: Serving) -> Iterator[Problem]:
         yield Problem(
             key="--pipeline-parallel-size",
             wrong="a replica over several hosts is not served by this platform: an Auto Scaling group starts and "
-            "replaces hosts one by one, while Ray and vLLM's own --nnodes need all of them under fixed addresses at once",
+            "replaces hosts one by one, while Ray and vLLM's own --nnodes need all of them at fixed addresses at once",
             value=f"{serving.pipeline_parallel_size} stages on {serving.hosts} hosts",
             allowed="all GPUs of a replica on one host",
             fix="use an instance type with more or larger GPUs, or a quantized checkpoint",
@@ -172,7 +178,7 @@ def _arithmetic(shape: ModelShape, serving: Serving, gpu: Gpu) -> Iterator[Probl
             allowed=f"{OLDEST_CAPABILITY} or more",
             fix="use a GPU of the Turing generation or later",
         )
-    elif capability < BFLOAT16_CAPABILITY and shape.architecture.startswith(_NEEDS_BFLOAT16):
+    elif capability < BFLOAT16_CAPABILITY and shape.architecture in _NEEDS_BFLOAT16:
         yield Problem(
             key="dtype",
             wrong=f"{_gpu_name(gpu)} has no bfloat16, and this model is not numerically sound in float16",

@@ -222,19 +222,28 @@ def pipeline_layers(layers: int, stages: int) -> list[range]:
     return [range(start, start + count) for start, count in zip(starts, counts, strict=True)]
 
 
-@lru_cache(maxsize=512)
+@lru_cache(maxsize=64)
+def _all_layer_tensors(shape: ModelShape, tp: int, capability: float) -> dict[int, tuple[list[int], list[int]]]:
+    found = {}
+    for alike in shape.alike:
+        found |= dict.fromkeys(alike, layer_tensors(shape, alike[0], tp, capability))
+    return found
+
+
+@lru_cache(maxsize=4096)
 def weight_bytes(
     shape: ModelShape, tensor_parallel: int, capability: float = HOPPER, stages: int = 1, stage: int = 0
 ) -> int:
     """Bytes that vLLM reports as `Model loading took` on a GPU of this pipeline stage."""
     allocator = CachingAllocator()
+    tensors = _all_layer_tensors(shape, tensor_parallel, capability)
     layers = pipeline_layers(len(shape.layers), stages)[stage]
     first, last = stage == 0, stage == stages - 1
     if first or (last and shape.tied_embeddings):
         allocator.allocate(embedding_bytes(shape, tensor_parallel))
     tables: set[tuple[int, bool]] = set()
     for index in layers:
-        mixer, rest = layer_tensors(shape, index, tensor_parallel, capability)
+        mixer, rest = tensors[index]
         allocator.allocate_all(mixer)
         table = _rotary_table(shape, shape.layers[index].mixer)
         if table and table not in tables:

@@ -1,0 +1,140 @@
+"""A model on every instance type of the catalog: what fits, with how many tokens, at which price."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from infra.catalog.gpus import GPU_MODELS, GpuModel
+from infra.catalog.instances import INSTANCE_TYPES, InstanceType
+from infra.sizing.fits import Verdict, verdict
+from infra.sizing.memory import Sizing, size
+from infra.sizing.serving import Gpu, Serving
+from infra.sizing.shapes import ModelShape
+from infra.sizing.support import TENSOR_PARALLEL_SIZES
+from infra.sizing.throughput import Throughput, throughput
+
+DEFAULT_CONTEXT_TOKENS = 2048
+"""Prompt and answer so far of a running request, on average: what chat services see."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """One instance type with one tensor parallel size.
+
+    Attributes:
+        replicas: servers that one host runs.
+        usd_per_million_tokens: list price of the host over the upper limit of its tokens per second; so a lower limit
+            of the real price.
+    """
+
+    instance_type: InstanceType
+    sizing: Sizing
+    verdict: Verdict
+    replicas: int
+    throughput: Throughput
+    usd_per_million_tokens: float
+
+    @property
+    def tensor_parallel_size(self) -> int:
+        """GPUs of one replica."""
+        return self.sizing.serving.tensor_parallel_size
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Upper limit of the host."""
+        return self.replicas * self.throughput.tokens_per_second
+
+    @property
+    def name(self) -> str:
+        """`g6.12xlarge TP=2`."""
+        return f"{self.instance_type.name} TP={self.tensor_parallel_size}"
+
+
+def gpu_of(instance_type: InstanceType) -> tuple[Gpu, GpuModel]:
+    """The GPU of an instance type as torch sees it, and its rates."""
+    model = GPU_MODELS[instance_type.gpu, instance_type.gpu_mib]
+    gpu = Gpu(
+        mib=model.torch_gib * 1024,
+        compute_capability=instance_type.compute_capability,
+        name=instance_type.gpu,
+        l2_mib=model.l2_mib,
+        multiprocessors=model.multiprocessors,
+    )
+    return gpu, model
+
+
+def candidate(
+    shape: ModelShape,
+    serving: Serving,
+    instance_type: InstanceType,
+    *,
+    context_tokens: int = DEFAULT_CONTEXT_TOKENS,
+    requests: int | None = None,
+) -> Candidate:
+    """One row of the table; its verdict says whether it works."""
+    gpu, model = gpu_of(instance_type)
+    sizing = size(shape, serving, gpu)
+    replicas = instance_type.gpus // (serving.tensor_parallel_size * serving.pipeline_parallel_size)
+    rate = throughput(sizing, model, context_tokens=min(context_tokens, sizing.batch.length), requests=requests)
+    return Candidate(
+        instance_type=instance_type,
+        sizing=sizing,
+        verdict=verdict(sizing),
+        replicas=replicas,
+        throughput=rate,
+        usd_per_million_tokens=instance_type.usd_per_hour / (max(replicas, 1) * rate.tokens_per_second * 3600) * 1e6,
+    )
+
+
+def candidates(
+    shape: ModelShape,
+    serving: Serving,
+    *,
+    types: Iterable[InstanceType] = tuple(INSTANCE_TYPES.values()),
+    context_tokens: int = DEFAULT_CONTEXT_TOKENS,
+    requests: int | None = None,
+) -> list[Candidate]:
+    """Every type with every tensor parallel size that it has GPUs for, the cheapest per token first."""
+    found = [
+        candidate(
+            shape,
+            replace(serving, tensor_parallel_size=tp),
+            instance_type,
+            context_tokens=context_tokens,
+            requests=requests,
+        )
+        for instance_type in types
+        for tp in TENSOR_PARALLEL_SIZES
+        if tp <= instance_type.gpus
+    ]
+    return sorted(found, key=lambda row: row.usd_per_million_tokens)
+
+
+def fitting(rows: Iterable[Candidate], concurrency: float = 1.0) -> list[Candidate]:
+    """Rows that work and hold so many requests of the longest length at once, on all replicas of a host."""
+    return [row for row in rows if row.verdict.fits and row.sizing.max_concurrency * row.replicas >= concurrency]
+
+
+def cheapest(rows: Iterable[Candidate]) -> Candidate | None:
+    """The row that works with the lowest price of an hour; among equals the one with most KV-cache tokens."""
+    working = fitting(rows)
+    return min(working, key=lambda row: (row.instance_type.usd_per_hour, -row.sizing.kv_cache_tokens), default=None)
+
+
+def advice(rows: Iterable[Candidate]) -> list[str]:
+    """Where tensor parallelism 2 is the wrong choice: the model fits one GPU, and throughput is wanted."""
+    by_type: dict[str, dict[int, Candidate]] = {}
+    for row in rows:
+        by_type.setdefault(row.instance_type.name, {})[row.tensor_parallel_size] = row
+    pairs = ((name, sizes[1], sizes[2]) for name, sizes in by_type.items() if 1 in sizes and 2 in sizes)
+    return [_against_two(name, one, two) for name, one, two in pairs if one.tokens_per_second >= two.tokens_per_second]
+
+
+def _against_two(name: str, one: Candidate, two: Candidate) -> str:
+    faster = two.throughput.tokens_per_second_each / one.throughput.tokens_per_second_each - 1
+    return (
+        f"{name}: servers with TP=1 make up to {one.tokens_per_second:,.0f} tokens/s on a host, with TP=2 up to "
+        f"{two.tokens_per_second:,.0f}; TP=2 answers each request up to {faster:.0%} faster, and a pair of GPUs holds "
+        f"{two.sizing.kv_cache_tokens:,} KV-cache tokens together against 2 x {one.sizing.kv_cache_tokens:,}"
+    )
