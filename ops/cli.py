@@ -13,7 +13,9 @@ from ops.commands.pin import pin
 from ops.commands.recover import recover
 from ops.commands.rehearse import rehearse
 from ops.commands.render import render
+from ops.commands.size import size
 from ops.commands.smoke import smoke
+from ops.commands.status import status
 
 app = typer.Typer(
     name="tandem",
@@ -35,7 +37,9 @@ app.command()(pin)
 app.command()(recover)
 app.command()(rehearse)
 app.command()(render)
+app.command()(size)
 app.command()(smoke)
+app.command()(status)
 
 
 def main() -> None:

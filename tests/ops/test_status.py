@@ -1,0 +1,205 @@
+"""`tandem status`: unknown where nothing can be known, and the dev stack that the real program built, read by boto3."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from infra import costs, pins
+from infra.settings import Settings, load_stack_file
+from ops import endpoint
+from ops.aws import aws_clients
+from ops.cli import app
+from ops.doctor.examination import Examination
+from ops.doctor.run import run_check
+from ops.kinds.kind import Clients
+from ops.options import stack_file
+from ops.status import Fleet, Host, Status, Unknown, look
+from ops.status.look import cost_so_far, host_file
+from rehearsal import engine
+from rehearsal.account_gaps import AccountGaps, account_gaps
+from rehearsal.moto import SimulatedAccount
+from rehearsal.scene import set_the_scene
+
+NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
+HOST = Host(
+    id="i-1",
+    type="g6.12xlarge",
+    zone="us-east-1a",
+    purchase="spot",
+    state="InService",
+    target="healthy",
+    version="3",
+    current=True,
+    since=NOW - timedelta(hours=2),
+    replicas=2,
+)
+FLEET = Fleet(name="fleet", minimum=1, desired=2, maximum=3, hosts=(HOST, replace(HOST, id="i-2")))
+STATUS = Status(
+    stack="dev",
+    region="us-east-1",
+    url="https://llm.example.com",
+    fleet=FLEET,
+    running={"image": "vllm"},
+    last_token="now, after 0.20 s",
+    requests="12 in the last hour, 0 failed",
+    queue=Unknown("no metrics"),
+    cost_so_far=1.5,
+    expires_at="never",
+)
+
+
+def user_data(content: str) -> str:
+    return base64.b64encode(gzip.compress(content.encode())).decode()
+
+
+def test_an_empty_account_is_unknown_and_not_well(clients: Clients) -> None:
+    found = look(clients, "dev", Settings(region="us-east-1"), NOW)
+    assert not found.well
+    assert found.url == Unknown("the stack has no load balancer in this account and region")
+    assert found.fleet == Unknown("the stack has no Auto Scaling group in this account and region")
+    assert found.running == Unknown("there is no launch template")
+    assert found.last_token == found.url
+    assert found.cost_so_far == found.fleet
+    assert found.expires_at == "never"
+    assert found.as_json()["queue"] == {"unknown": "servers tell it on /metrics, which is served to nobody outside"}
+
+
+def test_a_denied_look_is_unknown_with_the_action(aws_account: AccountGaps) -> None:
+    message = "User: arn:aws:iam::1:user/x is not authorized to perform: autoscaling:DescribeAutoScalingGroups"
+    aws_account.refused["autoscaling:DescribeAutoScalingGroups"] = ("AccessDenied", message)
+    found = look(aws_clients("us-east-1"), "dev", Settings(region="us-east-1"), NOW, probe=False)
+    assert "may not do autoscaling:DescribeAutoScalingGroups" in str(found.fleet)
+
+
+def test_as_many_hosts_as_wanted_make_it_well() -> None:
+    assert STATUS.well
+    assert FLEET.replicas_serving == 4
+    assert STATUS.as_json()["fleet"]["replicasServing"] == 4
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        replace(STATUS, fleet=replace(FLEET, hosts=(HOST, replace(HOST, target="draining")))),
+        replace(STATUS, fleet=replace(FLEET, hosts=(HOST, replace(HOST, state="Pending:Wait")))),
+        replace(STATUS, fleet=replace(FLEET, hosts=(HOST,))),
+        replace(STATUS, last_token=Unknown("the API makes none")),
+        replace(STATUS, fleet=Unknown("no group")),
+    ],
+)
+def test_anything_less_does_not(broken: Status) -> None:
+    assert not broken.well
+
+
+def test_cost_so_far_is_hosts_and_what_always_runs() -> None:
+    settings = Settings.model_validate({"region": "us-east-1", "fleet": {"rootVolumeGib": 730}})
+    fixed = costs.total(costs.fixed_costs(settings))
+    fleet = replace(FLEET, hosts=(HOST, replace(HOST, since=NOW - timedelta(hours=1))))
+    assert cost_so_far(settings, fleet, NOW) == pytest.approx(3 * (4.602 + 0.08) + 2 * fixed)
+    assert isinstance(cost_so_far(settings, replace(fleet, hosts=()), NOW), Unknown)
+    strange = replace(fleet, hosts=(replace(HOST, type="m5.large"),))
+    assert cost_so_far(settings, strange, NOW) == Unknown("the catalog has no price of m5.large")
+
+
+@pytest.mark.parametrize("text", ["", "bm90IGd6aXA=", user_data("#!/bin/sh"), user_data("[1, 2]"), user_data("{:")])
+def test_strange_user_data_tells_nothing(text: str) -> None:
+    assert host_file(text) == {}
+
+
+def test_the_host_file_is_found_in_user_data() -> None:
+    files = [{"path": "/etc/other", "content": "x"}, {"path": "/etc/tandem/host.json", "content": '{"engine": 1}'}]
+    assert host_file(user_data(f"#cloud-config\n{json.dumps({'write_files': files})}")) == {"engine": 1}
+
+
+# -- on what the real program built ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def dev_stack(moto_server: SimulatedAccount) -> Iterator[AccountGaps]:
+    """The dev stack, brought up by the real engine in the simulated account."""
+    moto_server.reset()
+    with (
+        set_the_scene("dev", engine.ensure(print), moto_server) as scene,
+        account_gaps(moto_server.url) as gaps,
+    ):
+        scene.workspace.up()
+        yield gaps
+
+
+@pytest.fixture
+def shell(dev_stack: AccountGaps, moto_server: SimulatedAccount, monkeypatch: pytest.MonkeyPatch) -> Clients:
+    for name, value in {**moto_server.environment("us-east-1"), "AWS_ENDPOINT_URL": dev_stack.url}.items():
+        monkeypatch.setenv(name, value)
+    return aws_clients("us-east-1")
+
+
+@pytest.mark.engine
+def test_the_dev_stack_as_it_stands(shell: Clients) -> None:
+    found = look(shell, "dev", load_stack_file(stack_file("dev")), datetime.now(UTC), probe=False)
+    assert isinstance(found.fleet, Fleet)
+    (host,) = found.fleet.hosts
+    assert (found.fleet.minimum, found.fleet.desired, found.fleet.maximum) == (1, 1, 1)
+    assert (host.type, host.state, host.target, host.current, host.replicas) == (
+        "g6.12xlarge",
+        "InService",
+        "healthy",
+        True,
+        2,
+    )
+    assert isinstance(found.running, dict)
+    assert found.running["model"] == "Qwen/Qwen3-8B"
+    assert found.running["image"].startswith("docker.io/vllm/vllm-openai")
+    assert found.running["launchTemplateVersion"] == host.version == "1"
+    assert isinstance(found.url, str)
+    assert found.url.startswith("https://")
+    assert isinstance(found.cost_so_far, float)
+    assert 0 < found.cost_so_far < 1
+    expires = datetime.fromisoformat(str(found.expires_at))
+    assert timedelta(hours=3, minutes=50) < expires - datetime.now(UTC) < timedelta(hours=4)
+
+
+@pytest.mark.engine
+def test_the_command_on_the_dev_stack(shell: Clients) -> None:
+    result = CliRunner().invoke(app, ["status", "dev", "--json"])
+    assert result.exit_code == 1  # the simulated load balancer leads nowhere
+    report: dict[str, Any] = json.loads(result.stdout)
+    assert report["well"] is False
+    assert report["fleet"]["replicasServing"] == 2
+    assert report["last_token"]["unknown"].startswith("the API makes none: the connection failed")
+    text = CliRunner().invoke(app, ["status", "dev", "--no-probe"], env={"COLUMNS": "200"}).stdout
+    assert "1 wanted, 1 to 1" in text
+    assert "unknown: not asked for (--no-probe)" in text
+
+
+@pytest.mark.engine
+def test_smoke_finds_its_way_into_the_dev_stack(shell: Clients) -> None:
+    found = endpoint.find(shell, "dev")
+    assert found is not None
+    assert found.ca_pem is not None
+    assert "BEGIN CERTIFICATE" in found.ca_pem
+    assert len(endpoint.api_key(shell, "dev")) == 40
+
+
+@pytest.mark.engine
+def test_doctor_on_a_stack_that_is_up(shell: Clients, dev_stack: AccountGaps) -> None:
+    dev_stack.quotas |= {"L-3819A6DF": 96, "L-F678F1CE": 2}
+    examination = Examination(
+        stack="dev",
+        settings=load_stack_file(stack_file("dev")),
+        pins=pins.load(),
+        clients=shell,
+        home=shell,
+        now=datetime.now(UTC),
+    )
+    found = {name: run_check(name, examination) for name in ("GPU quota", "network quota", "secrets")}
+    assert {finding.severity for findings in found.values() for finding in findings} == {"ok"}
+    assert found["secrets"][0].value.startswith("tandem-dev-api-keys")
