@@ -36,12 +36,16 @@ class Screen:
         self._interrupted.set()
 
     def phase_started(self, stack: str, phase: str) -> None:
+        self._go_on()
         self._progress.reset(self._tasks[stack], description=f"{stack}: {phase}")
 
     def step_done(self, stack: str, step: Step) -> None:
+        self._go_on()
+        self._progress.update(self._tasks[stack], advance=1, resource=step.name)
+
+    def _go_on(self) -> None:
         if self._interrupted.is_set():
             raise Interrupted
-        self._progress.update(self._tasks[stack], advance=1, resource=step.name)
 
     def phase_ended(self, stack: str, phase: Phase) -> None:
         if not phase.verdicts:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
 
+from rehearsal.account_gaps import account_gaps
 from rehearsal.engine import Engine
 from rehearsal.moto import simulated_account
 from rehearsal.scene import set_the_scene
@@ -19,7 +23,7 @@ GREETING = """\
   pulumi preview                  what would be made
   pulumi up                       make it, here and nowhere else
   pulumi stack output             what a client needs
-  tandem --help                   the other commands look into this account, too
+  tandem doctor {stack}               this and the other tandem commands look into this account, too
   python -c 'import boto3; print(boto3.client("autoscaling").describe_auto_scaling_groups())'
   pulumi destroy
 
@@ -30,16 +34,30 @@ Pulumi.{stack}.yaml here is a copy, change it at will. `exit` ends the account a
 
 def open_shell(stack: str, engine: Engine, console: Console) -> int:
     """Opens $SHELL, or bash, in a workspace of the stack; returns its exit status when the user leaves it."""
-    with simulated_account() as account, set_the_scene(stack, engine, account) as scene:
+    with (
+        simulated_account() as account,
+        account_gaps(account.url) as gaps,
+        set_the_scene(stack, engine, account) as scene,
+    ):
+        inherited = scene.workspace.environment
         environment = {
-            **scene.workspace.environment,
+            **inherited,
+            "AWS_ENDPOINT_URL": gaps.url,
             # beside the program's Python lie `tandem` and `python` with boto3
-            "PATH": os.pathsep.join([str(Path(sys.executable).parent), scene.workspace.environment["PATH"]]),
+            "PATH": os.pathsep.join([str(Path(sys.executable).parent), inherited["PATH"]]),
             "PS1": f"({stack}, simulated) $ ",
         }
         console.print(GREETING.format(stack=stack, url=account.url), highlight=False)
-        return subprocess.run([_shell()], cwd=scene.workspace.directory, env=environment, check=False).returncode
+        with _left_to_the_shell(signal.SIGINT):
+            shell = os.environ.get("SHELL") or "bash"
+            return subprocess.run([shell], cwd=scene.workspace.directory, env=environment, check=False).returncode
 
 
-def _shell() -> str:
-    return os.environ.get("SHELL") or "bash"
+@contextmanager
+def _left_to_the_shell(number: signal.Signals) -> Iterator[None]:
+    """Ctrl-C is for the command that runs in the shell. Not ignored: the shell would inherit that."""
+    before = signal.signal(number, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
