@@ -13,6 +13,7 @@ from infra.sizing.serving import Gpu, Serving
 from infra.sizing.shapes import ModelShape
 from infra.sizing.support import TENSOR_PARALLEL_SIZES
 from infra.sizing.throughput import Throughput, throughput
+from infra.sizing.units import divide_up
 
 DEFAULT_CONTEXT_TOKENS = 2048
 """Prompt and answer so far of a running request, on average: what chat services see."""
@@ -72,18 +73,23 @@ def candidate(
     context_tokens: int = DEFAULT_CONTEXT_TOKENS,
     requests: int | None = None,
 ) -> Candidate:
-    """One row of the table; its verdict says whether it works."""
+    """One row of the table; its verdict says whether it works.
+
+    Args:
+        requests: that run on a host at once, shared out to its replicas; None for as many as fit.
+    """
     gpu, model = gpu_of(instance_type)
     sizing = size(shape, serving, gpu)
-    replicas = instance_type.gpus // (serving.tensor_parallel_size * serving.pipeline_parallel_size)
-    rate = throughput(sizing, model, context_tokens=min(context_tokens, sizing.batch.length), requests=requests)
+    replicas = max(1, instance_type.gpus // (serving.tensor_parallel_size * serving.pipeline_parallel_size))
+    each = divide_up(requests, replicas) if requests else None
+    rate = throughput(sizing, model, context_tokens=min(context_tokens, sizing.batch.length), requests=each)
     return Candidate(
         instance_type=instance_type,
         sizing=sizing,
         verdict=verdict(sizing),
         replicas=replicas,
         throughput=rate,
-        usd_per_million_tokens=instance_type.usd_per_hour / (max(replicas, 1) * rate.tokens_per_second * 3600) * 1e6,
+        usd_per_million_tokens=instance_type.usd_per_hour / (replicas * rate.tokens_per_second * 3600) * 1e6,
     )
 
 
@@ -123,12 +129,16 @@ def cheapest(rows: Iterable[Candidate]) -> Candidate | None:
 
 
 def advice(rows: Iterable[Candidate]) -> list[str]:
-    """Where tensor parallelism 2 is the wrong choice: the model fits one GPU, and throughput is wanted."""
+    """Where tensor parallelism 2 is the wrong choice: the model fits one GPU, and throughput is wanted.
+
+    Measured on two H200 with an 8B model: 300 requests at once took 15 % longer with TP=2 than on two servers with TP=1,
+    one request alone was 28 % faster.
+    """
     by_type: dict[str, dict[int, Candidate]] = {}
     for row in rows:
         by_type.setdefault(row.instance_type.name, {})[row.tensor_parallel_size] = row
     pairs = ((name, sizes[1], sizes[2]) for name, sizes in by_type.items() if 1 in sizes and 2 in sizes)
-    return [_against_two(name, one, two) for name, one, two in pairs if one.tokens_per_second >= two.tokens_per_second]
+    return [_against_two(name, one, two) for name, one, two in pairs if one.tokens_per_second > two.tokens_per_second]
 
 
 def _against_two(name: str, one: Candidate, two: Candidate) -> str:
