@@ -14,7 +14,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 """Stack files are found here, whatever the working directory."""
 
 StackName = Annotated[
-    str, typer.Argument(metavar="[STACK]", envvar="PULUMI_STACK", help="Name of the stack.", show_default=True)
+    str, typer.Argument(metavar="STACK", envvar="PULUMI_STACK", help="Name of the stack.", show_default=True)
 ]
 RegionName = Annotated[
     str | None, typer.Option("--region", metavar="REGION", help="Another region than the stack file's.")
