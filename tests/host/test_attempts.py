@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from conftest import Load
+from scripts import Load
 
 
 def ledger(root) -> list[dict]:

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
-from conftest import Load
+from scripts import Load
 
 # `nvidia-smi topo -m` on four GPUs behind two PCIe switches; the columns after the GPUs are to be ignored.
 PCIE = """\t\x1b[4mGPU0\tGPU1\tGPU2\tGPU3\tCPU Affinity\tNUMA Affinity\tGPU NUMA ID\x1b[0m

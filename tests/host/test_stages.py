@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 
 import pytest
-from conftest import Load
+from scripts import Load
 
 
 class Machine:

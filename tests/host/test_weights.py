@@ -13,7 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from conftest import Load
+from scripts import Load
 
 REVISION = "0" * 40
 
@@ -156,7 +156,7 @@ def test_a_host_waits_for_the_one_that_downloads_and_takes_over_when_it_dies(
     host: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two real processes and a real lock; on EFS the file server takes the place of the kernel."""
-    from conftest import SCRIPTS
+    from scripts import SCRIPTS
 
     holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(SCRIPTS), str(tmp_path)], stdout=subprocess.PIPE)
     try:
@@ -194,7 +194,7 @@ def test_a_host_that_waited_does_not_download_again(host: SimpleNamespace, monke
 def test_waiting_for_another_host_ends_at_the_deadline(
     host: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from conftest import SCRIPTS
+    from scripts import SCRIPTS
 
     holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(SCRIPTS), str(tmp_path)], stdout=subprocess.PIPE)
     try:

@@ -6,3 +6,5 @@ import sys
 from pathlib import Path
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "host")]
+
+from scripts import load  # noqa: E402, F401  a fixture

@@ -73,12 +73,12 @@ def nginx(config: HostConfig, ports: Sequence[int], directory: Path) -> Iterator
     (directory / "upstream.conf").write_text("".join(f"server 127.0.0.1:{number};\n" for number in ports))
     (directory / "www").mkdir(exist_ok=True)
     directory.chmod(0o755)
-    process = subprocess.Popen(
-        ["nginx", "-c", str(file), "-g", "daemon off;"], stderr=(directory / "errors").open("wb")
-    )
+    errors = (directory / "errors").open("wb")
+    process = subprocess.Popen(["nginx", "-c", str(file), "-g", "daemon off;"], stderr=errors)
     try:
         wait_for(port, process, 10)
         yield Nginx(port, directory)
     finally:
         process.terminate()
         process.wait(20)
+        errors.close()

@@ -1,0 +1,44 @@
+"""Loads the scripts of a host, fresh, against a scratch tree."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+import stacks
+
+from infra.host import render_files
+
+SCRIPTS = stacks.ROOT / "cloud-init/host"
+MODULES = [path.stem for path in sorted(SCRIPTS.glob("*.py"))]
+Load = Callable[..., SimpleNamespace]
+
+
+@pytest.fixture
+def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
+    """Loads the scripts as a host does, with `tmp_path` for its root and changed values in host.json."""
+
+    def modules(name: str = "dev", **changes: Any) -> SimpleNamespace:
+        values = json.loads(render_files(stacks.config(name))["/etc/tandem/host.json"]) | changes
+        (tmp_path / "etc/tandem").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "dev").mkdir(exist_ok=True)
+        (tmp_path / "etc/tandem/host.json").write_text(json.dumps(values))
+        monkeypatch.setenv("TANDEM_ROOT", str(tmp_path))
+        monkeypatch.syspath_prepend(str(SCRIPTS))
+        forget()
+        found: dict[str, ModuleType] = {module: importlib.import_module(module) for module in MODULES}
+        found["aws"].identity = lambda: {"instanceId": "i-0", "instanceType": "g6.12xlarge", "region": "us-east-1"}
+        return SimpleNamespace(root=tmp_path, config=values, **found)
+
+    def forget() -> None:
+        for module in MODULES:
+            sys.modules.pop(module, None)
+
+    yield modules
+    forget()

