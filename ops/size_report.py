@@ -18,8 +18,8 @@ from ops.size_plot import candidates_svg
 from ops.sizing import CLOSE_ENOUGH, PRICES_SOURCE, Live, candidate_json, reasons, sizing_json
 
 FORMULA = (
-    "Estimates are upper limits: requests / max(bytes read / memory bandwidth, 2 x active weights x requests / tensor "
-    "rate, all-reduced bytes / link bandwidth); price per token is the price of an hour over them, so a lower limit."
+    "Estimates are upper limits: requests / (max(bytes read / memory bandwidth, 2 x active weights x requests / tensor "
+    "rate) + all-reduces); price per token is the price of an hour over them, so a lower limit."
 )
 
 
