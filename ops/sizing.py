@@ -15,6 +15,7 @@ from infra.errors import Problem, UserError
 from infra.sizing.choice import Candidate
 from infra.sizing.config_file import LARGEST_CONFIG, parse_config
 from infra.sizing.fits import Verdict
+from infra.sizing.known import catalog_shape
 from infra.sizing.memory import Sizing
 from infra.sizing.reading import read_shape
 from infra.sizing.shapes import ModelShape
@@ -37,7 +38,7 @@ def find_shape(model: str, http: Http) -> ModelShape:
         UserError: not in the catalog, and the hub is not reachable, has no such model, or hides it.
     """
     if model in MODELS:
-        return MODELS[model].shape
+        return catalog_shape(model)
     endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
     token = os.environ.get("HF_TOKEN")
     url = f"{endpoint}/{quote(model, safe='/')}/resolve/main/config.json"

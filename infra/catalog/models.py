@@ -10,12 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
-from functools import cached_property
 from pathlib import Path
 
 from infra.errors import Problem
-from infra.sizing.reading import read_shape
-from infra.sizing.shapes import ModelShape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +35,6 @@ class CatalogModel:
     read_on: date
     config: Mapping[str, object]
     note: str = ""
-
-    @cached_property
-    def shape(self) -> ModelShape:
-        """What decides its memory."""
-        return read_shape(self.config)
 
 
 def _load() -> dict[str, CatalogModel]:

@@ -12,6 +12,7 @@ from infra.errors import Problem, UserError
 from infra.sizing.choice import candidate, cheapest, gpu_of
 from infra.sizing.config_file import load_shape
 from infra.sizing.fits import verdict
+from infra.sizing.known import catalog_shape
 from infra.sizing.memory import Sizing, size
 from infra.sizing.reading import with_quantization
 from infra.sizing.serving import Serving
@@ -102,7 +103,7 @@ def plan(
         enforce_eager=enforce_eager,
     )
     try:
-        shape = load_shape(config_path) if config_path else MODELS[model].shape if model in MODELS else None
+        shape = load_shape(config_path) if config_path else catalog_shape(model) if model in MODELS else None
         if shape is None or not types:
             return _not_sized(model, serving)
         return _plan(with_quantization(shape, quantization), serving, types)
