@@ -32,11 +32,13 @@ class CachingAllocator:
 
     def allocate(self, size: int) -> int:
         """Counts one tensor and returns the size of the block that it was given."""
-        size = round_up(size, 512)
+        size = -(-size // 512) * 512
         if size <= _SMALL:
             self.allocated += size
             return size
-        block = self._take(size) or (_LARGE_BUFFER if size < _LARGE_FROM else round_up(size, 2 * MIB))
+        block = (self._take(size) if self._free else None) or (
+            _LARGE_BUFFER if size < _LARGE_FROM else round_up(size, 2 * MIB)
+        )
         if size < self._max_split and block - size > _SMALL:
             insort(self._free, block - size)
             block = size

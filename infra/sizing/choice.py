@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 
 from infra.catalog.gpus import GPU_MODELS, GpuModel
 from infra.catalog.instances import INSTANCE_TYPES, InstanceType
@@ -56,6 +57,7 @@ class Candidate:
         return f"{self.instance_type.name} TP={self.tensor_parallel_size}"
 
 
+@cache
 def gpu_of(instance_type: InstanceType) -> tuple[Gpu, GpuModel]:
     """The GPU of an instance type as torch sees it, and its rates."""
     model = GPU_MODELS[instance_type.gpu, instance_type.gpu_mib]
@@ -149,6 +151,6 @@ def _against_two(name: str, one: Candidate, two: Candidate) -> str:
     return (
         f"{name}: one GPU is enough. For throughput take TP=1: at most {one.tokens_per_second:,.0f} tokens/s on a host "
         f"against {two.tokens_per_second:,.0f} with TP=2, and where it was measured (8B on H200) TP=2 stayed "
-        f"{1 - MEASURED_SHARE:.0%} below TP=1. For the time of a single request take TP=2: it was 28 % faster. A pair of "
+        f"{1 - MEASURED_SHARE:.0%} below TP=1. For a single request's time take TP=2: it was 28 % faster. A pair of "
         f"GPUs holds {two.sizing.kv_cache_tokens:,} KV-cache tokens together against 2 x {one.sizing.kv_cache_tokens:,}"
     )

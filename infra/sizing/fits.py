@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from infra.errors import Problem
 from infra.sizing.memory import RESERVE, Sizing
@@ -27,6 +28,7 @@ class Verdict:
         return not self.problems
 
 
+@lru_cache(maxsize=4096)
 def verdict(sizing: Sizing) -> Verdict:
     """Memory and everything else together. Figures are left out where the model could not start anyway."""
     supported = support(sizing)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 from infra.sizing.activation import Batch, activation
 from infra.sizing.kv_cache import KvLayout, in_flight_tokens, kv_layout
@@ -13,7 +13,7 @@ from infra.sizing.releases import PINNED, Release
 from infra.sizing.serving import Gpu, Serving, default_batch
 from infra.sizing.shapes import ModelShape
 from infra.sizing.units import GIB, MIB
-from infra.sizing.weights import padded_vocabulary, weight_bytes
+from infra.sizing.weights import HOPPER, padded_vocabulary, weight_bytes
 
 RESERVE = 256 * MIB
 """Left free on the card when a utilization is chosen. A server that was ready took up to 167 MiB more than its parts
@@ -119,6 +119,7 @@ class Sizing:
         return self.utilization <= self.safe_utilization
 
 
+@lru_cache(maxsize=4096)
 def size(shape: ModelShape, serving: Serving, gpu: Gpu, release: Release = PINNED) -> Sizing:
     """Sizes one replica. Does not ask whether vLLM serves this model on this GPU: see `infra.sizing.support`.
 
@@ -155,9 +156,10 @@ def _size_stage(shape: ModelShape, serving: Serving, gpu: Gpu, release: Release,
 
 def _parts(shape: ModelShape, serving: Serving, gpu: Gpu, release: Release, batch: Batch, stage: int) -> Parts:
     tp, stages = serving.tensor_parallel_size, serving.pipeline_parallel_size
-    weights = weight_bytes(shape, tp, gpu.compute_capability, stages, stage)
+    hopper = gpu.compute_capability == HOPPER
+    weights = weight_bytes(shape, tp, hopper, stages, stage)
     if serving.speculation and serving.speculation.draft:
-        weights += weight_bytes(serving.speculation.draft, tp, gpu.compute_capability)
+        weights += weight_bytes(serving.speculation.draft, tp, hopper)
     profiled = activation(shape, serving, gpu, release, batch)
     buffers = runner_buffers(shape, release, batch)
     full_logits = min(batch.requests, batch.tokens) * padded_vocabulary(shape.vocabulary) * 4

@@ -22,6 +22,7 @@ from infra.sizing.shapes import ExpertMlp, ModelShape
 from infra.sizing.support import FP4_CAPABILITY, FP8_CAPABILITY
 from infra.sizing.units import DTYPE_BYTES
 from infra.sizing.weights import (
+    HOPPER,
     embedding_bytes,
     matrix_tensors,
     mixer_matrices,
@@ -61,7 +62,7 @@ class _Traffic:
 
 
 @lru_cache(maxsize=1024)
-def _traffic(shape: ModelShape, tp: int, capability: float) -> _Traffic:
+def _traffic(shape: ModelShape, tp: int, hopper: bool) -> _Traffic:
     head = embedding_bytes(shape, tp)
     shared, experts, active = head, 0, float(padded_vocabulary(shape.vocabulary) // tp * shape.hidden)
     for alike in shape.alike:
@@ -69,7 +70,7 @@ def _traffic(shape: ModelShape, tp: int, capability: float) -> _Traffic:
         for matrix in (*mixer_matrices(layer.mixer, shape.hidden, tp), *mlp_matrices(layer.mlp, shape.hidden, tp)):
             module = f"layers.{index}.{matrix.module}"
             scheme = shape.quantization.scheme(module) if shape.quantization and matrix.module else None
-            size = layers * sum(matrix_tensors(matrix, scheme, shape.dtype, capability))
+            size = layers * sum(matrix_tensors(matrix, scheme, shape.dtype, hopper=hopper))
             elements = layers * matrix.copies * matrix.outputs * matrix.inputs
             if ".experts." in matrix.module and isinstance(layer.mlp, ExpertMlp):
                 experts += size
@@ -96,7 +97,7 @@ def throughput(sizing: Sizing, gpu: GpuModel, *, context_tokens: int, requests: 
         context_bytes = blocks * layout.bytes_per_block
         running = min(running, max(1, layout.blocks(max(0, sizing.parts.kv_cache)) // blocks))
     running = min(running, requests) if requests else running
-    traffic = _traffic(shape, tp, sizing.gpu.compute_capability)
+    traffic = _traffic(shape, tp, sizing.gpu.compute_capability == HOPPER)
     memory = traffic.shared_bytes + traffic.expert_bytes * _touched(shape, running) + running * context_bytes
     parts = {
         "memory": memory / (gpu.bandwidth_gbps * 1e9),

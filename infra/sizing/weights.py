@@ -27,7 +27,8 @@ from infra.sizing.units import DTYPE_BYTES, round_up
 
 VOCABULARY_PADDING = 64
 HOPPER = 9.0
-"""Compute capability whose kernels lay out 4-bit weights in their own way: Triton for MXFP4, Machete for AWQ."""
+"""Compute capability whose kernels lay out 4-bit weights in their own way: Triton for MXFP4, Machete for AWQ. Functions
+here take it as `hopper`, so that all other GPUs share a result."""
 
 
 @dataclass(frozen=True)
@@ -158,17 +159,17 @@ def _dense_matrices(
     ]
 
 
-def matrix_tensors(matrix: Matrix, scheme: Scheme | None, dtype: str, capability: float = HOPPER) -> list[int]:
+def matrix_tensors(matrix: Matrix, scheme: Scheme | None, dtype: str, *, hopper: bool = True) -> list[int]:
     """Bytes of each tensor that stands for a matrix."""
     width = DTYPE_BYTES[dtype]
     plain = matrix.copies * matrix.outputs * matrix.inputs * width
     if scheme is None:
         sizes = [plain]
     elif scheme is MXFP4:
-        sizes = scheme.tensors(*_mxfp4_padded(matrix, capability), matrix.copies)
+        sizes = scheme.tensors(*_mxfp4_padded(matrix, hopper=hopper), matrix.copies)
     else:
         sizes = scheme.tensors(matrix.outputs, matrix.inputs, matrix.copies)
-        if scheme.zero_points and capability == HOPPER:
+        if scheme.zero_points and hopper:
             sizes[-1] = sizes[-2]  # Machete keeps zero points multiplied by their scales
         if matrix.module == "self_attn.kv_b_proj":
             sizes.append(plain)  # decoding multiplies by its two halves, kept in the model's dtype as well
@@ -177,23 +178,23 @@ def matrix_tensors(matrix: Matrix, scheme: Scheme | None, dtype: str, capability
     return sizes
 
 
-def _mxfp4_padded(matrix: Matrix, capability: float) -> tuple[int, int]:
+def _mxfp4_padded(matrix: Matrix, *, hopper: bool) -> tuple[int, int]:
     """Outputs and inputs after padding (`vllm/model_executor/layers/fused_moe/oracle/mxfp4.py`)."""
-    if capability == HOPPER:
+    if hopper:
         return matrix.outputs, round_up(matrix.inputs, 128)
     if matrix.module.endswith("down_proj"):
         return round_up(matrix.outputs, 256), round_up(matrix.inputs, 128)
     return round_up(matrix.outputs, 256), round_up(matrix.inputs, 256)
 
 
-def layer_tensors(shape: ModelShape, index: int, tp: int, capability: float) -> tuple[list[int], list[int]]:
+def layer_tensors(shape: ModelShape, index: int, tp: int, hopper: bool) -> tuple[list[int], list[int]]:
     """Bytes of the tensors of one layer: of its mixer, and of the rest."""
     layer = shape.layers[index]
     mixer, mlp = _layer_matrices(layer, shape.hidden, tp)
     norms = [2 * shape.hidden * DTYPE_BYTES[shape.dtype]]
     return (
-        list(_tensors(mixer, shape, index, capability)),
-        [*_tensors(mlp, shape, index, capability), *norms],
+        list(_tensors(mixer, shape, index, hopper)),
+        [*_tensors(mlp, shape, index, hopper), *norms],
     )
 
 
@@ -202,9 +203,9 @@ def _layer_matrices(layer: Layer, hidden: int, tp: int) -> tuple[tuple[Matrix, .
     return tuple(mixer_matrices(layer.mixer, hidden, tp)), tuple(mlp_matrices(layer.mlp, hidden, tp))
 
 
-def _tensors(matrices: tuple[Matrix, ...], shape: ModelShape, index: int, capability: float) -> Iterator[int]:
+def _tensors(matrices: tuple[Matrix, ...], shape: ModelShape, index: int, hopper: bool) -> Iterator[int]:
     for matrix in matrices:
-        yield from matrix_tensors(matrix, _scheme(shape.quantization, index, matrix.module), shape.dtype, capability)
+        yield from matrix_tensors(matrix, _scheme(shape.quantization, index, matrix.module), shape.dtype, hopper=hopper)
 
 
 def _scheme(quantization: Quantization | None, index: int, module: str) -> Scheme | None:
@@ -223,20 +224,18 @@ def pipeline_layers(layers: int, stages: int) -> list[range]:
 
 
 @lru_cache(maxsize=64)
-def _all_layer_tensors(shape: ModelShape, tp: int, capability: float) -> dict[int, tuple[list[int], list[int]]]:
+def _all_layer_tensors(shape: ModelShape, tp: int, hopper: bool) -> dict[int, tuple[list[int], list[int]]]:
     found = {}
     for alike in shape.alike:
-        found |= dict.fromkeys(alike, layer_tensors(shape, alike[0], tp, capability))
+        found |= dict.fromkeys(alike, layer_tensors(shape, alike[0], tp, hopper))
     return found
 
 
 @lru_cache(maxsize=4096)
-def weight_bytes(
-    shape: ModelShape, tensor_parallel: int, capability: float = HOPPER, stages: int = 1, stage: int = 0
-) -> int:
+def weight_bytes(shape: ModelShape, tensor_parallel: int, hopper: bool = True, stages: int = 1, stage: int = 0) -> int:
     """Bytes that vLLM reports as `Model loading took` on a GPU of this pipeline stage."""
     allocator = CachingAllocator()
-    tensors = _all_layer_tensors(shape, tensor_parallel, capability)
+    tensors = _all_layer_tensors(shape, tensor_parallel, hopper)
     layers = pipeline_layers(len(shape.layers), stages)[stage]
     first, last = stage == 0, stage == stages - 1
     if first or (last and shape.tied_embeddings):
@@ -253,7 +252,7 @@ def weight_bytes(
     if last and not shape.tied_embeddings:
         scheme = shape.quantization.scheme("lm_head") if shape.quantization else None
         head = Matrix("lm_head", padded_vocabulary(shape.vocabulary) // tensor_parallel, shape.hidden)
-        allocator.allocate_all(matrix_tensors(head, scheme, shape.dtype))
+        allocator.allocate_all(matrix_tensors(head, scheme, shape.dtype, hopper=hopper))
     if first and shape.vision:
         allocator.allocate(shape.vision.parameters * DTYPE_BYTES[shape.dtype] // tensor_parallel)
     return allocator.allocated
