@@ -111,15 +111,6 @@ def _group_size(group: Resource) -> Iterator[Refusal]:
         )
 
 
-def _health_check_timeout(targets: Resource) -> Iterator[Refusal]:
-    check = targets.inputs.get("healthCheck") or {}
-    timeout, interval = check.get("timeout"), check.get("interval")
-    if timeout is not None and interval is not None and timeout >= interval:
-        yield Refusal(
-            f"Health check timeout '{timeout}' must be smaller than the interval '{interval}'", "ValidationError"
-        )
-
-
 def _role_policy_size(policy: Resource) -> Iterator[Refusal]:
     size = len(re.sub(r"\s", "", policy.inputs["policy"]))
     if size > ROLE_POLICY_BYTES:
@@ -157,13 +148,6 @@ CHECKS = (
         _TARGET_GROUP,
         "The deregistration delay is 0 to 3600 seconds.",
         _in_range("deregistrationDelay", 0, 3600),
-    ),
-    _check(
-        "health check timeout",
-        _TARGET_GROUP,
-        "A health check ends before the next one starts.",
-        _health_check_timeout,
-        at="apply",
     ),
     _check(
         "idle timeout",

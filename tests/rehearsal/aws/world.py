@@ -97,17 +97,6 @@ class World:
 # -- the samples
 
 Sample = Callable[[World], dict[str, Any]]
-SAMPLES: dict[str, Sample] = {}
-
-
-def sample(type: str) -> Callable[[Sample], Sample]:
-    def keep(function: Sample) -> Sample:
-        SAMPLES[type] = function
-        return function
-
-    return keep
-
-
 VPC = "aws:ec2/vpc:Vpc"
 SUBNET = "aws:ec2/subnet:Subnet"
 GATEWAY = "aws:ec2/internetGateway:InternetGateway"
@@ -145,6 +134,11 @@ FILES_POLICY = "aws:efs/fileSystemPolicy:FileSystemPolicy"
 BACKUP = "aws:efs/backupPolicy:BackupPolicy"
 BUCKET = "aws:s3/bucket:Bucket"
 BUCKET_POLICY = "aws:s3/bucketPolicy:BucketPolicy"
+PUBLIC_ACCESS = "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock"
+ENCRYPTION = "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration"
+EXPIRY = "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration"
+OWNERSHIP = "aws:s3/bucketOwnershipControls:BucketOwnershipControls"
+VERSIONING = "aws:s3/bucketVersioning:BucketVersioning"
 ROLE = "aws:iam/role:Role"
 ROLE_POLICY = "aws:iam/rolePolicy:RolePolicy"
 ATTACHMENT = "aws:iam/rolePolicyAttachment:RolePolicyAttachment"
@@ -196,362 +190,360 @@ def self_signed(name: str = "example.com") -> tuple[str, str]:
     return tls.create(subject, inputs)[1]["certPem"], key
 
 
-SAMPLES.update(
-    {
-        VPC: lambda w: {"cidrBlock": "10.0.0.0/16", "enableDnsHostnames": True, "tags": {"Name": "sample"}},
-        SUBNET: lambda w: {
-            "vpcId": w.get(VPC).id,
-            "cidrBlock": "10.0.1.0/24",
-            "availabilityZone": f"{w.region}a",
-            "mapPublicIpOnLaunch": True,
-            "tags": {"Name": "sample"},
-        },
-        GATEWAY: lambda w: {"vpcId": w.get(VPC).id},
-        EIP: lambda w: {"domain": "vpc"},
-        NAT: lambda w: {"subnetId": w.get(SUBNET).id, "allocationId": w.get(EIP).id},
-        ROUTE_TABLE: lambda w: {"vpcId": w.get(VPC).id},
-        ROUTE: lambda w: {
-            "routeTableId": w.get(ROUTE_TABLE).id,
-            "destinationCidrBlock": "0.0.0.0/0",
-            "gatewayId": w.get(GATEWAY).id,
-        },
-        ASSOCIATION: lambda w: {"routeTableId": w.get(ROUTE_TABLE).id, "subnetId": w.get(SUBNET).id},
-        GROUP: lambda w: {
-            "vpcId": w.get(VPC).id,
-            "ingress": [
-                {"protocol": "tcp", "fromPort": 2049, "toPort": 2049, "self": True, "description": "NFS"},
-                {"protocol": "tcp", "fromPort": 443, "toPort": 443, "cidrBlocks": ["10.0.0.0/8"]},
-            ],
-        },
-        DEFAULT_GROUP: lambda w: {"vpcId": w.get(VPC).id},
-        INGRESS: lambda w: {
-            "securityGroupId": w.get(GROUP).id,
-            "ipProtocol": "tcp",
-            "fromPort": 80,
-            "toPort": 80,
-            "referencedSecurityGroupId": w.get(GROUP).id,
-            "description": "the redirect",
-        },
-        EGRESS: lambda w: {"securityGroupId": w.get(GROUP).id, "ipProtocol": "-1", "cidrIpv4": "0.0.0.0/0"},
-        ENDPOINT: lambda w: {
-            "vpcId": w.get(VPC).id,
-            "serviceName": f"com.amazonaws.{w.region}.ssm",
-            "vpcEndpointType": "Interface",
-            "privateDnsEnabled": True,
-            "subnetIds": [w.get(SUBNET).id],
-            "securityGroupIds": [w.get(GROUP).id],
-        },
-        FLOW_LOG: lambda w: {
-            "vpcId": w.get(VPC).id,
-            "trafficType": "ALL",
-            "logDestination": w.get(LOGS)["arn"],
-            "iamRoleArn": w.get(ROLE)["arn"],
-        },
-        TEMPLATE: lambda w: {
-            "imageId": w.client("ec2").describe_images()["Images"][0]["ImageId"],
-            "instanceType": "g6.12xlarge",
-            "userData": user_data(),
-            "updateDefaultVersion": True,
-            "iamInstanceProfile": {"arn": w.get(PROFILE)["arn"]},
-            "metadataOptions": {"httpEndpoint": "enabled", "httpTokens": "required", "httpPutResponseHopLimit": 1},
-            "monitoring": {"enabled": True},
-            "networkInterfaces": [
-                {
-                    "deviceIndex": 0,
-                    "securityGroups": [w.get(GROUP).id],
-                    "associatePublicIpAddress": "false",
-                    "deleteOnTermination": "true",
-                }
-            ],
-            "blockDeviceMappings": [
-                {
-                    "deviceName": "/dev/sda1",
-                    "ebs": {"volumeSize": 200, "volumeType": "gp3", "encrypted": "true", "deleteOnTermination": "true"},
-                }
-            ],
-            "tagSpecifications": [{"resourceType": "instance", "tags": {"Name": "host"}}],
-        },
-        FLEET: lambda w: {
-            "minSize": 1,
-            "maxSize": 2,
-            "vpcZoneIdentifiers": [w.get(SUBNET).id, _second_subnet(w).id],
-            "targetGroupArns": [w.get(TARGETS)["arn"]],
-            "healthCheckType": "EC2",
-            "capacityRebalance": True,
-            "waitForCapacityTimeout": "0",
-            "forceDelete": True,
-            "mixedInstancesPolicy": {
-                "instancesDistribution": {
-                    "onDemandBaseCapacity": 1,
-                    "onDemandPercentageAboveBaseCapacity": 0,
-                    "spotAllocationStrategy": "price-capacity-optimized",
+SAMPLES: dict[str, Sample] = {
+    VPC: lambda w: {"cidrBlock": "10.0.0.0/16", "enableDnsHostnames": True, "tags": {"Name": "sample"}},
+    SUBNET: lambda w: {
+        "vpcId": w.get(VPC).id,
+        "cidrBlock": "10.0.1.0/24",
+        "availabilityZone": f"{w.region}a",
+        "mapPublicIpOnLaunch": True,
+        "tags": {"Name": "sample"},
+    },
+    GATEWAY: lambda w: {"vpcId": w.get(VPC).id},
+    EIP: lambda w: {"domain": "vpc"},
+    NAT: lambda w: {"subnetId": w.get(SUBNET).id, "allocationId": w.get(EIP).id},
+    ROUTE_TABLE: lambda w: {"vpcId": w.get(VPC).id},
+    ROUTE: lambda w: {
+        "routeTableId": w.get(ROUTE_TABLE).id,
+        "destinationCidrBlock": "0.0.0.0/0",
+        "gatewayId": w.get(GATEWAY).id,
+    },
+    ASSOCIATION: lambda w: {"routeTableId": w.get(ROUTE_TABLE).id, "subnetId": w.get(SUBNET).id},
+    GROUP: lambda w: {
+        "vpcId": w.get(VPC).id,
+        "ingress": [
+            {"protocol": "tcp", "fromPort": 2049, "toPort": 2049, "self": True, "description": "NFS"},
+            {"protocol": "tcp", "fromPort": 443, "toPort": 443, "cidrBlocks": ["10.0.0.0/8"]},
+        ],
+    },
+    DEFAULT_GROUP: lambda w: {"vpcId": w.get(VPC).id},
+    INGRESS: lambda w: {
+        "securityGroupId": w.get(GROUP).id,
+        "ipProtocol": "tcp",
+        "fromPort": 80,
+        "toPort": 80,
+        "referencedSecurityGroupId": w.get(GROUP).id,
+        "description": "the redirect",
+    },
+    EGRESS: lambda w: {"securityGroupId": w.get(GROUP).id, "ipProtocol": "-1", "cidrIpv4": "0.0.0.0/0"},
+    ENDPOINT: lambda w: {
+        "vpcId": w.get(VPC).id,
+        "serviceName": f"com.amazonaws.{w.region}.ssm",
+        "vpcEndpointType": "Interface",
+        "privateDnsEnabled": True,
+        "subnetIds": [w.get(SUBNET).id],
+        "securityGroupIds": [w.get(GROUP).id],
+    },
+    FLOW_LOG: lambda w: {
+        "vpcId": w.get(VPC).id,
+        "trafficType": "ALL",
+        "logDestination": w.get(LOGS)["arn"],
+        "iamRoleArn": w.get(ROLE)["arn"],
+    },
+    TEMPLATE: lambda w: {
+        "imageId": w.client("ec2").describe_images()["Images"][0]["ImageId"],
+        "instanceType": "g6.12xlarge",
+        "userData": user_data(),
+        "updateDefaultVersion": True,
+        "iamInstanceProfile": {"arn": w.get(PROFILE)["arn"]},
+        "metadataOptions": {"httpEndpoint": "enabled", "httpTokens": "required", "httpPutResponseHopLimit": 1},
+        "monitoring": {"enabled": True},
+        "networkInterfaces": [
+            {
+                "deviceIndex": 0,
+                "securityGroups": [w.get(GROUP).id],
+                "associatePublicIpAddress": "false",
+                "deleteOnTermination": "true",
+            }
+        ],
+        "blockDeviceMappings": [
+            {
+                "deviceName": "/dev/sda1",
+                "ebs": {"volumeSize": 200, "volumeType": "gp3", "encrypted": "true", "deleteOnTermination": "true"},
+            }
+        ],
+        "tagSpecifications": [{"resourceType": "instance", "tags": {"Name": "host"}}],
+    },
+    FLEET: lambda w: {
+        "minSize": 1,
+        "maxSize": 2,
+        "vpcZoneIdentifiers": [w.get(SUBNET).id, _second_subnet(w).id],
+        "targetGroupArns": [w.get(TARGETS)["arn"]],
+        "healthCheckType": "EC2",
+        "capacityRebalance": True,
+        "waitForCapacityTimeout": "0",
+        "forceDelete": True,
+        "mixedInstancesPolicy": {
+            "instancesDistribution": {
+                "onDemandBaseCapacity": 1,
+                "onDemandPercentageAboveBaseCapacity": 0,
+                "spotAllocationStrategy": "price-capacity-optimized",
+            },
+            "launchTemplate": {
+                "launchTemplateSpecification": {
+                    "launchTemplateId": w.get(TEMPLATE).id,
+                    "version": str(w.get(TEMPLATE)["latestVersion"]),
                 },
-                "launchTemplate": {
-                    "launchTemplateSpecification": {
-                        "launchTemplateId": w.get(TEMPLATE).id,
-                        "version": str(w.get(TEMPLATE)["latestVersion"]),
-                    },
-                    "overrides": [{"instanceType": "g6.12xlarge"}, {"instanceType": "g5.12xlarge"}],
+                "overrides": [{"instanceType": "g6.12xlarge"}, {"instanceType": "g5.12xlarge"}],
+            },
+        },
+        "initialLifecycleHooks": [
+            {
+                "name": "first-token",
+                "lifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING",
+                "heartbeatTimeout": 600,
+                "defaultResult": "ABANDON",
+            }
+        ],
+        "instanceRefresh": {"strategy": "Rolling", "preferences": {"minHealthyPercentage": 50}},
+        "tags": [{"key": "Name", "value": "host", "propagateAtLaunch": True}],
+    },
+    HOOK: lambda w: {
+        "autoscalingGroupName": w.get(FLEET).id,
+        "lifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
+        "heartbeatTimeout": 600,
+        "defaultResult": "CONTINUE",
+    },
+    SCHEDULED: lambda w: {
+        "scheduledActionName": "stop",
+        "autoscalingGroupName": w.get(FLEET).id,
+        "recurrence": "0 18 * * MON-FRI",
+        "timeZone": "Europe/Berlin",
+        "minSize": 0,
+        "maxSize": 0,
+        "desiredCapacity": 0,
+        "endTime": "2036-01-01T00:00:00Z",
+    },
+    SCALING: lambda w: {
+        "autoscalingGroupName": w.get(FLEET).id,
+        "policyType": "TargetTrackingScaling",
+        "targetTrackingConfiguration": {
+            "targetValue": 4,
+            "customizedMetricSpecification": {
+                "metricName": "waiting",
+                "namespace": "tandem",
+                "statistic": "Average",
+            },
+        },
+    },
+    BALANCER: lambda w: {
+        "loadBalancerType": "application",
+        "subnets": [w.get(SUBNET).id, _second_subnet(w).id],
+        "securityGroups": [w.get(GROUP).id],
+        "idleTimeout": 900,
+        "dropInvalidHeaderFields": True,
+        "enableDeletionProtection": False,
+        "accessLogs": {"bucket": w.get(BUCKET_POLICY)["bucket"], "prefix": "alb", "enabled": True},
+        "tags": {"Name": "sample"},
+    },
+    TARGETS: lambda w: {
+        "vpcId": w.get(VPC).id,
+        "port": 80,
+        "protocol": "HTTP",
+        "targetType": "instance",
+        "deregistrationDelay": 900,
+        "loadBalancingAlgorithmType": "least_outstanding_requests",
+        "healthCheck": {
+            "path": "/ready",
+            "matcher": "200",
+            "interval": 10,
+            "timeout": 5,
+            "healthyThreshold": 2,
+            "unhealthyThreshold": 3,
+        },
+    },
+    LISTENER: lambda w: {
+        "loadBalancerArn": w.get(BALANCER)["arn"],
+        "port": 443,
+        "protocol": "HTTPS",
+        "sslPolicy": "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09",
+        "certificateArn": w.get(CERTIFICATE)["arn"],
+        "defaultActions": [
+            {
+                "type": "fixed-response",
+                "fixedResponse": {"statusCode": "404", "contentType": "text/plain", "messageBody": "none"},
+            }
+        ],
+    },
+    RULE: lambda w: {
+        "listenerArn": w.get(LISTENER)["arn"],
+        "priority": 1,
+        "conditions": [{"pathPattern": {"values": ["/v1/chat/completions", "/v1/models"]}}],
+        "actions": [{"type": "forward", "targetGroupArn": w.get(TARGETS)["arn"]}],
+    },
+    CERTIFICATE: lambda w: dict(zip(("certificateBody", "privateKey"), self_signed(), strict=True)),
+    VALIDATION: lambda w: {"certificateArn": w.get(CERTIFICATE)["arn"]},
+    ZONE: lambda w: {"name": f"{w.name}.example.com"},
+    RECORD: lambda w: {
+        "zoneId": w.get(ZONE).id,
+        "name": "api",
+        "type": "CNAME",
+        "ttl": 60,
+        "records": ["target.example.net"],
+    },
+    ACL: lambda w: {
+        "scope": "REGIONAL",
+        "description": "limits",
+        "defaultAction": {"allow": {}},
+        "customResponseBodies": [{"key": "slow-down", "contentType": "APPLICATION_JSON", "content": "{}"}],
+        "rules": [
+            {
+                "name": "per-address",
+                "priority": 1,
+                "action": {"block": {"customResponse": {"responseCode": 429}}},
+                "statement": {"rateBasedStatement": {"limit": 100, "aggregateKeyType": "IP"}},
+                "visibilityConfig": {
+                    "metricName": "per-address",
+                    "cloudwatchMetricsEnabled": True,
+                    "sampledRequestsEnabled": False,
                 },
-            },
-            "initialLifecycleHooks": [
-                {
-                    "name": "first-token",
-                    "lifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING",
-                    "heartbeatTimeout": 600,
-                    "defaultResult": "ABANDON",
-                }
-            ],
-            "instanceRefresh": {"strategy": "Rolling", "preferences": {"minHealthyPercentage": 50}},
-            "tags": [{"key": "Name", "value": "host", "propagateAtLaunch": True}],
+            }
+        ],
+        "visibilityConfig": {
+            "metricName": "acl",
+            "cloudwatchMetricsEnabled": True,
+            "sampledRequestsEnabled": False,
         },
-        HOOK: lambda w: {
-            "autoscalingGroupName": w.get(FLEET).id,
-            "lifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
-            "heartbeatTimeout": 600,
-            "defaultResult": "CONTINUE",
+    },
+    ACL_ASSOCIATION: lambda w: {"webAclArn": w.get(ACL)["arn"], "resourceArn": w.get(BALANCER)["arn"]},
+    ACL_LOGGING: lambda w: {
+        "resourceArn": w.get(ACL)["arn"],
+        "logDestinationConfigs": [w.get(LOGS)["arn"]],
+    },
+    FILES: lambda w: {
+        "encrypted": True,
+        "performanceMode": "generalPurpose",
+        "throughputMode": "elastic",
+        "lifecyclePolicies": [
+            {"transitionToIa": "AFTER_30_DAYS"},
+            {"transitionToPrimaryStorageClass": "AFTER_1_ACCESS"},
+        ],
+    },
+    MOUNT: lambda w: {
+        "fileSystemId": w.get(FILES).id,
+        "subnetId": w.get(SUBNET).id,
+        "securityGroups": [w.get(GROUP).id],
+    },
+    ACCESS_POINT: lambda w: {
+        "fileSystemId": w.get(FILES).id,
+        "posixUser": {"uid": 2000, "gid": 2000},
+        "rootDirectory": {
+            "path": "/models",
+            "creationInfo": {"ownerUid": 2000, "ownerGid": 2000, "permissions": "0750"},
         },
-        SCHEDULED: lambda w: {
-            "scheduledActionName": "stop",
-            "autoscalingGroupName": w.get(FLEET).id,
-            "recurrence": "0 18 * * MON-FRI",
-            "timeZone": "Europe/Berlin",
-            "minSize": 0,
-            "maxSize": 0,
-            "desiredCapacity": 0,
-            "endTime": "2036-01-01T00:00:00Z",
+    },
+    FILES_POLICY: lambda w: {
+        "fileSystemId": w.get(FILES).id,
+        "policy": policy("elasticfilesystem:ClientMount", Principal={"AWS": "*"}),
+    },
+    BACKUP: lambda w: {"fileSystemId": w.get(FILES).id, "backupPolicy": {"status": "ENABLED"}},
+    BUCKET: lambda w: {"forceDestroy": True, "tags": {"Name": "sample"}},
+    BUCKET_POLICY: lambda w: {
+        "bucket": w.get(BUCKET).id,
+        "policy": policy(
+            "s3:PutObject",
+            f"{w.get(BUCKET)['arn']}/*",
+            Principal={"Service": "logdelivery.elasticloadbalancing.amazonaws.com"},
+        ),
+    },
+    PUBLIC_ACCESS: lambda w: {
+        "bucket": w.get(BUCKET).id,
+        "blockPublicAcls": True,
+        "blockPublicPolicy": True,
+        "ignorePublicAcls": True,
+        "restrictPublicBuckets": True,
+    },
+    ENCRYPTION: lambda w: {
+        "bucket": w.get(BUCKET).id,
+        "rules": [{"applyServerSideEncryptionByDefault": {"sseAlgorithm": "AES256"}}],
+    },
+    EXPIRY: lambda w: {
+        "bucket": w.get(BUCKET).id,
+        "rules": [
+            {
+                "id": "expire",
+                "status": "Enabled",
+                "filter": {"prefix": ""},
+                "expiration": {"days": 90},
+                "abortIncompleteMultipartUpload": {"daysAfterInitiation": 1},
+            }
+        ],
+    },
+    OWNERSHIP: lambda w: {
+        "bucket": w.get(BUCKET).id,
+        "rule": {"objectOwnership": "BucketOwnerEnforced"},
+    },
+    VERSIONING: lambda w: {
+        "bucket": w.get(BUCKET).id,
+        "versioningConfiguration": {"status": "Enabled"},
+    },
+    ROLE: lambda w: {"assumeRolePolicy": TRUST, "description": "hosts"},
+    ROLE_POLICY: lambda w: {"role": w.get(ROLE).id, "policy": policy()},
+    ATTACHMENT: lambda w: {"role": w.get(ROLE).id, "policyArn": w.get(MANAGED_POLICY)["arn"]},
+    MANAGED_POLICY: lambda w: {"policy": policy()},
+    PROFILE: lambda w: {"role": w.get(ROLE).id},
+    SECRET: lambda w: {"description": "keys", "recoveryWindowInDays": 0},
+    SECRET_VERSION: lambda w: {"secretId": w.get(SECRET).id, "secretString": "hush"},
+    SECRET_POLICY: lambda w: {
+        "secretArn": w.get(SECRET)["arn"],
+        "policy": policy("secretsmanager:GetSecretValue", Principal={"AWS": "*"}),
+    },
+    KEY: lambda w: {"description": "volumes", "enableKeyRotation": True, "deletionWindowInDays": 7},
+    ALIAS: lambda w: {"targetKeyId": w.get(KEY).id},
+    PARAMETER: lambda w: {"type": "SecureString", "value": "hush"},
+    TOPIC: lambda w: {"displayName": "alerts"},
+    TOPIC_POLICY: lambda w: {
+        "arn": w.get(TOPIC)["arn"],
+        "policy": policy("sns:Publish", w.get(TOPIC)["arn"], Principal={"Service": "budgets.amazonaws.com"}),
+    },
+    SUBSCRIPTION: lambda w: {
+        "topic": w.get(TOPIC)["arn"],
+        "protocol": "sqs",
+        "endpoint": w.get(QUEUE)["arn"],
+        "rawMessageDelivery": True,
+    },
+    QUEUE: lambda w: {"visibilityTimeoutSeconds": 60, "sqsManagedSseEnabled": True},
+    BUDGET: lambda w: {
+        "budgetType": "COST",
+        "limitAmount": "100.0",
+        "limitUnit": "USD",
+        "timeUnit": "MONTHLY",
+        "costFilters": [{"name": "TagKeyValue", "values": ["user:stack$dev"]}],
+        "notifications": [
+            {
+                "comparisonOperator": "GREATER_THAN",
+                "notificationType": "ACTUAL",
+                "threshold": 80,
+                "thresholdType": "PERCENTAGE",
+                "subscriberSnsTopicArns": [w.get(TOPIC)["arn"]],
+            }
+        ],
+    },
+    SCHEDULE_GROUP: lambda w: {},
+    SCHEDULE: lambda w: {
+        "groupName": w.get(SCHEDULE_GROUP).id,
+        "scheduleExpression": "at(2036-01-01T00:00:00)",
+        "scheduleExpressionTimezone": "UTC",
+        "flexibleTimeWindow": {"mode": "OFF"},
+        "target": {
+            "arn": "arn:aws:scheduler:::aws-sdk:autoscaling:updateAutoScalingGroup",
+            "roleArn": w.get(ROLE)["arn"],
+            "input": json.dumps({"AutoScalingGroupName": "fleet", "MinSize": 0}),
+            "retryPolicy": {"maximumEventAgeInSeconds": 3600, "maximumRetryAttempts": 3},
         },
-        SCALING: lambda w: {
-            "autoscalingGroupName": w.get(FLEET).id,
-            "policyType": "TargetTrackingScaling",
-            "targetTrackingConfiguration": {
-                "targetValue": 4,
-                "customizedMetricSpecification": {
-                    "metricName": "waiting",
-                    "namespace": "tandem",
-                    "statistic": "Average",
-                },
-            },
-        },
-        BALANCER: lambda w: {
-            "loadBalancerType": "application",
-            "subnets": [w.get(SUBNET).id, _second_subnet(w).id],
-            "securityGroups": [w.get(GROUP).id],
-            "idleTimeout": 900,
-            "dropInvalidHeaderFields": True,
-            "enableDeletionProtection": False,
-            "accessLogs": {"bucket": w.get(BUCKET_POLICY)["bucket"], "prefix": "alb", "enabled": True},
-            "tags": {"Name": "sample"},
-        },
-        TARGETS: lambda w: {
-            "vpcId": w.get(VPC).id,
-            "port": 80,
-            "protocol": "HTTP",
-            "targetType": "instance",
-            "deregistrationDelay": 900,
-            "loadBalancingAlgorithmType": "least_outstanding_requests",
-            "healthCheck": {
-                "path": "/ready",
-                "matcher": "200",
-                "interval": 10,
-                "timeout": 5,
-                "healthyThreshold": 2,
-                "unhealthyThreshold": 3,
-            },
-        },
-        LISTENER: lambda w: {
-            "loadBalancerArn": w.get(BALANCER)["arn"],
-            "port": 443,
-            "protocol": "HTTPS",
-            "sslPolicy": "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09",
-            "certificateArn": w.get(CERTIFICATE)["arn"],
-            "defaultActions": [
-                {
-                    "type": "fixed-response",
-                    "fixedResponse": {"statusCode": "404", "contentType": "text/plain", "messageBody": "none"},
-                }
-            ],
-        },
-        RULE: lambda w: {
-            "listenerArn": w.get(LISTENER)["arn"],
-            "priority": 1,
-            "conditions": [{"pathPattern": {"values": ["/v1/chat/completions", "/v1/models"]}}],
-            "actions": [{"type": "forward", "targetGroupArn": w.get(TARGETS)["arn"]}],
-        },
-        CERTIFICATE: lambda w: dict(zip(("certificateBody", "privateKey"), self_signed(), strict=True)),
-        VALIDATION: lambda w: {"certificateArn": w.get(CERTIFICATE)["arn"]},
-        ZONE: lambda w: {"name": f"{w.name}.example.com"},
-        RECORD: lambda w: {
-            "zoneId": w.get(ZONE).id,
-            "name": "api",
-            "type": "CNAME",
-            "ttl": 60,
-            "records": ["target.example.net"],
-        },
-        ACL: lambda w: {
-            "scope": "REGIONAL",
-            "description": "limits",
-            "defaultAction": {"allow": {}},
-            "customResponseBodies": [{"key": "slow-down", "contentType": "APPLICATION_JSON", "content": "{}"}],
-            "rules": [
-                {
-                    "name": "per-address",
-                    "priority": 1,
-                    "action": {"block": {"customResponse": {"responseCode": 429}}},
-                    "statement": {"rateBasedStatement": {"limit": 100, "aggregateKeyType": "IP"}},
-                    "visibilityConfig": {
-                        "metricName": "per-address",
-                        "cloudwatchMetricsEnabled": True,
-                        "sampledRequestsEnabled": False,
-                    },
-                }
-            ],
-            "visibilityConfig": {
-                "metricName": "acl",
-                "cloudwatchMetricsEnabled": True,
-                "sampledRequestsEnabled": False,
-            },
-        },
-        ACL_ASSOCIATION: lambda w: {"webAclArn": w.get(ACL)["arn"], "resourceArn": w.get(BALANCER)["arn"]},
-        ACL_LOGGING: lambda w: {
-            "resourceArn": w.get(ACL)["arn"],
-            "logDestinationConfigs": [w.get(LOGS)["arn"]],
-        },
-        FILES: lambda w: {
-            "encrypted": True,
-            "performanceMode": "generalPurpose",
-            "throughputMode": "elastic",
-            "lifecyclePolicies": [
-                {"transitionToIa": "AFTER_30_DAYS"},
-                {"transitionToPrimaryStorageClass": "AFTER_1_ACCESS"},
-            ],
-        },
-        MOUNT: lambda w: {
-            "fileSystemId": w.get(FILES).id,
-            "subnetId": w.get(SUBNET).id,
-            "securityGroups": [w.get(GROUP).id],
-        },
-        ACCESS_POINT: lambda w: {
-            "fileSystemId": w.get(FILES).id,
-            "posixUser": {"uid": 2000, "gid": 2000},
-            "rootDirectory": {
-                "path": "/models",
-                "creationInfo": {"ownerUid": 2000, "ownerGid": 2000, "permissions": "0750"},
-            },
-        },
-        FILES_POLICY: lambda w: {
-            "fileSystemId": w.get(FILES).id,
-            "policy": policy("elasticfilesystem:ClientMount", Principal={"AWS": "*"}),
-        },
-        BACKUP: lambda w: {"fileSystemId": w.get(FILES).id, "backupPolicy": {"status": "ENABLED"}},
-        BUCKET: lambda w: {"forceDestroy": True, "tags": {"Name": "sample"}},
-        BUCKET_POLICY: lambda w: {
-            "bucket": w.get(BUCKET).id,
-            "policy": policy(
-                "s3:PutObject",
-                f"{w.get(BUCKET)['arn']}/*",
-                Principal={"Service": "logdelivery.elasticloadbalancing.amazonaws.com"},
-            ),
-        },
-        "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": lambda w: {
-            "bucket": w.get(BUCKET).id,
-            "blockPublicAcls": True,
-            "blockPublicPolicy": True,
-            "ignorePublicAcls": True,
-            "restrictPublicBuckets": True,
-        },
-        "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": lambda w: {
-            "bucket": w.get(BUCKET).id,
-            "rules": [{"applyServerSideEncryptionByDefault": {"sseAlgorithm": "AES256"}}],
-        },
-        "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": lambda w: {
-            "bucket": w.get(BUCKET).id,
-            "rules": [
-                {
-                    "id": "expire",
-                    "status": "Enabled",
-                    "filter": {"prefix": ""},
-                    "expiration": {"days": 90},
-                    "abortIncompleteMultipartUpload": {"daysAfterInitiation": 1},
-                }
-            ],
-        },
-        "aws:s3/bucketOwnershipControls:BucketOwnershipControls": lambda w: {
-            "bucket": w.get(BUCKET).id,
-            "rule": {"objectOwnership": "BucketOwnerEnforced"},
-        },
-        "aws:s3/bucketVersioning:BucketVersioning": lambda w: {
-            "bucket": w.get(BUCKET).id,
-            "versioningConfiguration": {"status": "Enabled"},
-        },
-        ROLE: lambda w: {"assumeRolePolicy": TRUST, "description": "hosts"},
-        ROLE_POLICY: lambda w: {"role": w.get(ROLE).id, "policy": policy()},
-        ATTACHMENT: lambda w: {"role": w.get(ROLE).id, "policyArn": w.get(MANAGED_POLICY)["arn"]},
-        MANAGED_POLICY: lambda w: {"policy": policy()},
-        PROFILE: lambda w: {"role": w.get(ROLE).id},
-        SECRET: lambda w: {"description": "keys", "recoveryWindowInDays": 0},
-        SECRET_VERSION: lambda w: {"secretId": w.get(SECRET).id, "secretString": "hush"},
-        SECRET_POLICY: lambda w: {
-            "secretArn": w.get(SECRET)["arn"],
-            "policy": policy("secretsmanager:GetSecretValue", Principal={"AWS": "*"}),
-        },
-        KEY: lambda w: {"description": "volumes", "enableKeyRotation": True, "deletionWindowInDays": 7},
-        ALIAS: lambda w: {"targetKeyId": w.get(KEY).id},
-        PARAMETER: lambda w: {"type": "SecureString", "value": "hush"},
-        TOPIC: lambda w: {"displayName": "alerts"},
-        TOPIC_POLICY: lambda w: {
-            "arn": w.get(TOPIC)["arn"],
-            "policy": policy("sns:Publish", w.get(TOPIC)["arn"], Principal={"Service": "budgets.amazonaws.com"}),
-        },
-        SUBSCRIPTION: lambda w: {
-            "topic": w.get(TOPIC)["arn"],
-            "protocol": "sqs",
-            "endpoint": w.get(QUEUE)["arn"],
-            "rawMessageDelivery": True,
-        },
-        QUEUE: lambda w: {"visibilityTimeoutSeconds": 60, "sqsManagedSseEnabled": True},
-        BUDGET: lambda w: {
-            "budgetType": "COST",
-            "limitAmount": "100.0",
-            "limitUnit": "USD",
-            "timeUnit": "MONTHLY",
-            "costFilters": [{"name": "TagKeyValue", "values": ["user:stack$dev"]}],
-            "notifications": [
-                {
-                    "comparisonOperator": "GREATER_THAN",
-                    "notificationType": "ACTUAL",
-                    "threshold": 80,
-                    "thresholdType": "PERCENTAGE",
-                    "subscriberSnsTopicArns": [w.get(TOPIC)["arn"]],
-                }
-            ],
-        },
-        SCHEDULE_GROUP: lambda w: {},
-        SCHEDULE: lambda w: {
-            "groupName": w.get(SCHEDULE_GROUP).id,
-            "scheduleExpression": "at(2036-01-01T00:00:00)",
-            "scheduleExpressionTimezone": "UTC",
-            "flexibleTimeWindow": {"mode": "OFF"},
-            "target": {
-                "arn": "arn:aws:scheduler:::aws-sdk:autoscaling:updateAutoScalingGroup",
-                "roleArn": w.get(ROLE)["arn"],
-                "input": json.dumps({"AutoScalingGroupName": "fleet", "MinSize": 0}),
-                "retryPolicy": {"maximumEventAgeInSeconds": 3600, "maximumRetryAttempts": 3},
-            },
-        },
-        LOGS: lambda w: {"retentionInDays": 30},
-        ALARM: lambda w: {
-            "comparisonOperator": "GreaterThanThreshold",
-            "evaluationPeriods": 2,
-            "metricName": "UnHealthyHostCount",
-            "namespace": "AWS/ApplicationELB",
-            "period": 60,
-            "statistic": "Maximum",
-            "threshold": 0,
-            "dimensions": {"TargetGroup": w.get(TARGETS)["arnSuffix"]},
-            "alarmActions": [w.get(TOPIC)["arn"]],
-            "treatMissingData": "notBreaching",
-        },
-        DASHBOARD: lambda w: {"dashboardName": w.name, "dashboardBody": json.dumps({"widgets": []})},
-    }
-)
+    },
+    LOGS: lambda w: {"retentionInDays": 30},
+    ALARM: lambda w: {
+        "comparisonOperator": "GreaterThanThreshold",
+        "evaluationPeriods": 2,
+        "metricName": "UnHealthyHostCount",
+        "namespace": "AWS/ApplicationELB",
+        "period": 60,
+        "statistic": "Maximum",
+        "threshold": 0,
+        "dimensions": {"TargetGroup": w.get(TARGETS)["arnSuffix"]},
+        "alarmActions": [w.get(TOPIC)["arn"]],
+        "treatMissingData": "notBreaching",
+    },
+    DASHBOARD: lambda w: {"dashboardName": w.name, "dashboardBody": json.dumps({"widgets": []})},
+}

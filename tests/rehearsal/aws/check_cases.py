@@ -1,0 +1,417 @@
+"""What each check refuses, with the words of the refusal, and the nearest thing that it lets pass."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from tests.rehearsal.aws import world as w
+from tests.rehearsal.aws.world import SAMPLES, Made, World, user_data
+
+NUMBERS = itertools.count(1)
+UNIVERSAL = "arn:aws:scheduler:::aws-sdk:"
+
+Act = Callable[[World], Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A check in action.
+
+    Attributes:
+        name: of the check.
+        refused: what it refuses.
+        words: what the refusal says, all of it in parts that do not depend on ids.
+        allowed: the nearest thing that it lets pass.
+    """
+
+    name: str
+    refused: Act
+    words: tuple[str, ...]
+    allowed: Act
+
+
+def fresh() -> str:
+    return f"fresh{next(NUMBERS)}"
+
+
+def make(type: str, **changed: Any) -> Act:
+    """Creates another sample of the type with other inputs; None leaves an input out, a function gets the world."""
+
+    def act(world: World) -> Made:
+        given = {key: value(world) if callable(value) else value for key, value in changed.items()}
+        return world.create(type, SAMPLES[type](world) | given, fresh())
+
+    return act
+
+
+def check(type: str, **changed: Any) -> Act:
+    """Only checks the inputs, as a preview does."""
+
+    def act(world: World) -> None:
+        found = world.check(type, SAMPLES[type](world) | changed, fresh())
+        if found.failures:
+            raise AssertionError("; ".join(f"{where}: {why}" for where, why in found.failures))
+
+    return act
+
+
+def delete(used: str, by: Act) -> Act:
+    """Deletes a fresh resource after another one has taken hold of it (`by` finds its id in `world.made[used]`)."""
+
+    def act(world: World) -> None:
+        inner = World(world.provider)
+        inner.get(used)
+        by(inner)
+        inner.delete(inner.made[used])
+
+    return act
+
+
+def nothing(world: World) -> None:
+    del world
+
+
+def twice(type: str) -> Act:
+    def act(world: World) -> None:
+        world.get(type)
+        world.create(type)
+
+    return act
+
+
+def policy_of(characters: int) -> str:
+    return w.policy(Sid="x" * (characters - len(json.dumps(json.loads(w.policy(Sid="")), separators=(",", ":")))))
+
+
+def rule(limit: int, window: int) -> list[dict[str, Any]]:
+    statement = {"limit": limit, "evaluationWindowSec": window, "aggregateKeyType": "IP"}
+    metrics = {"metricName": "m", "cloudwatchMetricsEnabled": True, "sampledRequestsEnabled": False}
+    return [
+        {
+            "name": "r",
+            "priority": 1,
+            "action": {"block": {}},
+            "statement": {"rateBasedStatement": statement},
+            "visibilityConfig": metrics,
+        }
+    ]
+
+
+def hook(seconds: int) -> list[dict[str, Any]]:
+    return [{"name": "h", "lifecycleTransition": "autoscaling:EC2_INSTANCE_LAUNCHING", "heartbeatTimeout": seconds}]
+
+
+def paths(count: int) -> list[dict[str, Any]]:
+    return [{"pathPattern": {"values": [f"/{number}" for number in range(count)]}}]
+
+
+def target(arn: str, **request: Any) -> Callable[[World], dict[str, Any]]:
+    return lambda world: {"arn": UNIVERSAL + arn, "roleArn": world.get(w.ROLE)["arn"], "input": json.dumps(request)}
+
+
+def other_subnet(zone: str) -> Callable[[World], str]:
+    def act(world: World) -> str:
+        block = f"10.0.{100 + next(NUMBERS)}.0/24"
+        inputs = {"vpcId": world.get(w.VPC).id, "cidrBlock": block, "availabilityZone": zone}
+        return world.create(w.SUBNET, inputs, fresh()).id
+
+    return act
+
+
+def subnets(*zones: str) -> Callable[[World], list[str]]:
+    return lambda world: [other_subnet(zone)(world) for zone in zones]
+
+
+def validation(with_records: bool) -> Act:
+    def act(world: World) -> None:
+        domain = f"{fresh()}.{world.get(w.ZONE).inputs['name']}"
+        certificate = world.create(w.CERTIFICATE, {"domainName": domain, "validationMethod": "DNS"}, fresh())
+        option = certificate["domainValidationOptions"][0]
+        if with_records:
+            record = {
+                "zoneId": world.get(w.ZONE).id,
+                "name": option["resourceRecordName"],
+                "type": option["resourceRecordType"],
+                "records": [option["resourceRecordValue"]],
+                "ttl": 60,
+            }
+            world.create(w.RECORD, record, fresh())
+        world.create(w.VALIDATION, {"certificateArn": certificate["arn"]}, fresh())
+
+    return act
+
+
+def secret_again(days: int) -> Act:
+    def act(world: World) -> None:
+        name = fresh()
+        world.delete(world.create(w.SECRET, {"name": name, "recoveryWindowInDays": days}))
+        world.create(w.SECRET, {"name": name})
+
+    return act
+
+
+def rule_of_another_group(world: World) -> None:
+    inputs = {"vpcId": world.get(w.VPC).id}
+    other = world.create(w.GROUP, inputs, fresh())
+    rule = {"securityGroupId": other.id, "ipProtocol": "-1", "referencedSecurityGroupId": world.made[w.GROUP].id}
+    world.create(w.INGRESS, rule, fresh())
+
+
+def unprotected(world: World) -> None:
+    world.made[w.BALANCER] = world.update(world.made[w.BALANCER], enableDeletionProtection=False)
+
+
+def protected(world: World) -> None:
+    world.made[w.BALANCER] = world.update(world.made[w.BALANCER], enableDeletionProtection=True)
+
+
+def get(type: str) -> Act:
+    return lambda world: world.get(type)
+
+
+CASES = (
+    Case(
+        "user data size",
+        make(w.TEMPLATE, userData=user_data("#" * 16385)),
+        ("EC2: CreateLaunchTemplate", "InvalidUserData.Malformed: User data is limited to 16384 bytes (it has 16385)"),
+        make(w.TEMPLATE, userData=user_data("#" * 16384)),
+    ),
+    Case(
+        "load balancer name",
+        check(w.BALANCER, name="x" * 33),
+        ("name: ", '"name" cannot be longer than 32 characters'),
+        check(w.BALANCER, name="x" * 32),
+    ),
+    Case(
+        "deregistration delay",
+        check(w.TARGETS, deregistrationDelay=3601),
+        ("expected deregistration_delay to be in the range (0 - 3600), got 3601",),
+        check(w.TARGETS, deregistrationDelay=3600),
+    ),
+    Case(
+        "idle timeout",
+        make(w.BALANCER, idleTimeout=4001),
+        ("ModifyLoadBalancerAttributes", "expected idle_timeout to be in the range (1 - 4000), got 4001"),
+        make(w.BALANCER, idleTimeout=4000),
+    ),
+    Case(
+        "heartbeat timeout",
+        check(w.HOOK, heartbeatTimeout=29),
+        ("heartbeatTimeout: expected heartbeat_timeout to be in the range (30 - 7200), got 29",),
+        check(w.HOOK, heartbeatTimeout=30),
+    ),
+    Case(
+        "heartbeat timeout of initial hooks",
+        make(w.FLEET, initialLifecycleHooks=hook(7201)),
+        ("CreateAutoScalingGroup", "ValidationError: expected heartbeat_timeout to be in the range (30 - 7200)"),
+        make(w.FLEET, initialLifecycleHooks=hook(7200)),
+    ),
+    Case(
+        "group size",
+        make(w.FLEET, minSize=2, maxSize=1),
+        ("CreateAutoScalingGroup", "Max bound, 1, must be greater than or equal to min bound, 2"),
+        make(w.FLEET, minSize=0, maxSize=1, desiredCapacity=0),
+    ),
+    Case(
+        "condition values",
+        make(w.RULE, priority=2, conditions=paths(6)),
+        ("CreateRule", "Rules can have at most 5 condition values, this one has 6"),
+        make(w.RULE, priority=3, conditions=paths(5)),
+    ),
+    Case(
+        "rate limit",
+        check(w.ACL, rules=rule(9, 60)),
+        ("rules[0].statement.rateBasedStatement.limit: expected limit to be in the range (10 - 2000000000), got 9",),
+        check(w.ACL, rules=rule(10, 60)),
+    ),
+    Case(
+        "rate window",
+        check(w.ACL, rules=rule(100, 61)),
+        ("expected evaluation_window_sec to be one of [60 120 300 600], got 61",),
+        check(w.ACL, rules=rule(100, 120)),
+    ),
+    Case(
+        "recovery window",
+        check(w.SECRET, recoveryWindowInDays=6),
+        ("expected recovery_window_in_days to be in the range (7 - 30), got 6",),
+        check(w.SECRET, recoveryWindowInDays=0),
+    ),
+    Case(
+        "log retention",
+        check(w.LOGS, retentionInDays=31),
+        ("expected retention_in_days to be one of [0 1 3 5 7 14 30", "got 31"),
+        check(w.LOGS, retentionInDays=30),
+    ),
+    Case(
+        "role policy size",
+        make(w.ROLE_POLICY, policy=policy_of(10241)),
+        ("IAM: PutRolePolicy", "LimitExceeded: Maximum policy size of 10240 bytes exceeded for role"),
+        make(w.ROLE_POLICY, policy=policy_of(10240)),
+    ),
+    Case(
+        "managed policy size",
+        make(w.MANAGED_POLICY, policy=policy_of(6145)),
+        ("IAM: CreatePolicy", "LimitExceeded: Cannot exceed quota for PolicySize: 6144"),
+        make(w.MANAGED_POLICY, policy=policy_of(6144)),
+    ),
+    Case(
+        "schedule expression",
+        make(w.SCHEDULE, scheduleExpression="at(2036-13-01T00:00:00)"),
+        ("Scheduler: CreateSchedule", "ValidationException: Invalid Schedule Expression at(2036-13-01T00:00:00)."),
+        make(w.SCHEDULE, scheduleExpression="rate(5 minutes)"),
+    ),
+    Case(
+        "schedule time zone",
+        make(w.SCHEDULE, scheduleExpressionTimezone="Europe/Atlantis"),
+        ("ValidationException: Invalid Schedule Expression Timezone Europe/Atlantis.",),
+        make(w.SCHEDULE, scheduleExpressionTimezone="Europe/Berlin"),
+    ),
+    Case(
+        "universal target",
+        make(w.SCHEDULE, target=target("autoscaling:updateAutoScalingGroup", autoScalingGroupName="x")),
+        ("Invalid RequestJson provided for autoscaling:updateAutoScalingGroup", "autoScalingGroupName"),
+        make(w.SCHEDULE, target=target("autoscaling:updateAutoScalingGroup", AutoScalingGroupName="x", MaxSize=0)),
+    ),
+    Case(
+        "references",
+        make(w.BALANCER, securityGroups=["sg-0123456789abcdef0"]),
+        ("CreateLoadBalancer", "InvalidGroup.NotFound: The security group 'sg-0123456789abcdef0' does not exist"),
+        make(w.BALANCER),
+    ),
+    Case(
+        "schedule group",
+        make(w.SCHEDULE, groupName="nowhere"),
+        ("Scheduler: CreateSchedule", "ResourceNotFoundException: Schedule group nowhere does not exist."),
+        make(w.SCHEDULE, groupName="default"),
+    ),
+    Case(
+        "endpoint service",
+        make(w.ENDPOINT, serviceName="com.amazonaws.us-east-1.nothing"),
+        ("EC2: CreateVpcEndpoint", "The Vpc Endpoint Service 'com.amazonaws.us-east-1.nothing' does not exist"),
+        make(w.ENDPOINT, serviceName="com.amazonaws.us-east-1.logs"),
+    ),
+    Case(
+        "TLS policy",
+        make(w.LISTENER, port=8443, sslPolicy="ELBSecurityPolicy-2015"),
+        ("CreateListener", "SSLPolicyNotFound: SSL policy 'ELBSecurityPolicy-2015' not found"),
+        make(w.LISTENER, port=8444),
+    ),
+    Case(
+        "listener certificate",
+        make(w.LISTENER, port=8445, certificateArn=None),
+        ("CreateListener", "ValidationError: A certificate must be specified for HTTPS listeners"),
+        make(w.LISTENER, port=8446, protocol="HTTP", sslPolicy=None, certificateArn=None),
+    ),
+    Case(
+        "access log bucket",
+        make(w.BALANCER, accessLogs=lambda world: {"bucket": make(w.BUCKET)(world).id, "enabled": True}),
+        ("ModifyLoadBalancerAttributes", "Access Denied for bucket: ", "Please check S3bucket permission"),
+        make(w.BALANCER, accessLogs={"bucket": "not-used", "enabled": False}),
+    ),
+    Case(
+        "certificate validation",
+        validation(with_records=False),
+        ("waiting for ACM Certificate", "timeout while waiting for state to become 'ISSUED'"),
+        validation(with_records=True),
+    ),
+    Case(
+        "zone",
+        make(w.SUBNET, cidrBlock="10.0.90.0/24", availabilityZone="eu-west-1a"),
+        ("EC2: CreateSubnet", "InvalidParameterValue: Value (eu-west-1a) for parameter availabilityZone is invalid."),
+        make(w.SUBNET, cidrBlock="10.0.90.0/24", availabilityZone="us-east-1f"),
+    ),
+    Case(
+        "load balancer zones",
+        make(w.BALANCER, subnets=subnets("us-east-1a")),
+        ("CreateLoadBalancer", "At least two subnets in two different Availability Zones must be specified"),
+        make(w.BALANCER, subnets=subnets("us-east-1a", "us-east-1c")),
+    ),
+    Case(
+        "load balancer name taken",
+        twice(w.BALANCER),
+        ("CreateLoadBalancer", "DuplicateLoadBalancerName: A load balancer with the same name", "exists"),
+        make(w.BALANCER),
+    ),
+    Case(
+        "group name taken",
+        twice(w.FLEET),
+        ("CreateAutoScalingGroup", "AlreadyExists: AutoScalingGroup by this name already exists"),
+        make(w.FLEET),
+    ),
+    Case(
+        "schedule group name taken",
+        twice(w.SCHEDULE_GROUP),
+        ("CreateScheduleGroup", "ConflictException: Schedule group", "already exists."),
+        make(w.SCHEDULE_GROUP),
+    ),
+    Case(
+        "listener port taken",
+        twice(w.LISTENER),
+        ("CreateListener", "DuplicateListener: A listener already exists on this port for this load balancer"),
+        make(w.LISTENER, port=8447),
+    ),
+    Case(
+        "secret being deleted",
+        secret_again(days=7),
+        ("CreateSecret", "InvalidRequestException: You can't create this secret because a secret with this name is"),
+        secret_again(days=0),
+    ),
+    Case(
+        "security group in use",
+        delete(w.GROUP, by=rule_of_another_group),
+        ("EC2: DeleteSecurityGroup", "DependencyViolation: resource sg-", "has a dependent object"),
+        delete(w.GROUP, by=get(w.INGRESS)),  # its own rule names it, which holds nothing
+    ),
+    Case(
+        "subnet in use",
+        delete(w.SUBNET, by=get(w.MOUNT)),
+        ("EC2: DeleteSubnet", "DependencyViolation: The subnet 'subnet-", "has dependencies and cannot be deleted."),
+        delete(w.SUBNET, by=nothing),
+    ),
+    Case(
+        "VPC in use",
+        delete(w.VPC, by=get(w.GATEWAY)),
+        ("EC2: DeleteVpc", "DependencyViolation: The vpc 'vpc-", "has dependencies and cannot be deleted."),
+        delete(w.VPC, by=get(w.DEFAULT_GROUP)),
+    ),
+    Case(
+        "internet gateway in use",
+        delete(w.GATEWAY, by=get(w.NAT)),
+        ("EC2: DetachInternetGateway", "DependencyViolation: Network vpc-", "has some mapped public address(es)."),
+        delete(w.GATEWAY, by=get(w.ROUTE_TABLE)),
+    ),
+    Case(
+        "address in use",
+        delete(w.EIP, by=get(w.NAT)),
+        ("EC2: ReleaseAddress", "InvalidIPAddress.InUse: Address ", " is in use."),
+        delete(w.EIP, by=nothing),
+    ),
+    Case(
+        "deletion protection",
+        delete(w.BALANCER, by=protected),
+        ("DeleteLoadBalancer", "OperationNotPermitted", "cannot be deleted because deletion protection is enabled"),
+        delete(w.BALANCER, by=unprotected),
+    ),
+    Case(
+        "certificate in use",
+        delete(w.CERTIFICATE, by=get(w.LISTENER)),
+        ("ACM: DeleteCertificate", "ResourceInUseException: Certificate arn:aws:acm", " is in use."),
+        delete(w.CERTIFICATE, by=get(w.VALIDATION)),
+    ),
+    Case(
+        "managed policy in use",
+        delete(w.MANAGED_POLICY, by=get(w.ATTACHMENT)),
+        ("IAM: DeletePolicy", "DeleteConflict: Cannot delete a policy attached to entities."),
+        delete(w.MANAGED_POLICY, by=nothing),
+    ),
+    Case(
+        "web ACL in use",
+        delete(w.ACL, by=get(w.ACL_ASSOCIATION)),
+        ("WAFV2: DeleteWebACL", "WAFAssociatedItemException: AWS WAF couldn't perform the operation because"),
+        delete(w.ACL, by=nothing),
+    ),
+)
