@@ -105,26 +105,32 @@ def _remove_wave(
     pending = {resource.key: resource for resource in wave}
     left: list[Left] = []
     while True:
-        busy: dict[tuple[str, str], str] = {}
-        for key, resource in list(pending.items()):
+        errors: dict[tuple[str, str], Exception] = {}
+        for key, resource in pending.items():
             kind = KINDS[resource.type]
             try:
                 kind.delete(clients(kind.service), resource)
             except AwsError as error:
-                if is_busy(error):
-                    busy[key] = f"{code_of(error)}: {error}"
-                elif not is_gone(error):
-                    left.append(Left(pending.pop(key), f"{code_of(error)}: {error}"))
+                errors[key] = error
+        # What AWS says to a deletion is told from what it lists: services refuse what is gone in many words.
         listed = _listed(clients, pending.values())
         for key in [key for key in pending if key not in listed]:
             report(pending.pop(key), "removed")
-        for key in [key for key in busy if key in pending and pending[key].type in hopeless]:
-            left.append(Left(pending.pop(key), busy[key]))
+        for key in [key for key, error in errors.items() if key in pending and _in_vain(key[0], error, hopeless)]:
+            left.append(Left(pending.pop(key), _reason(errors[key])))
         if not pending:
             return left
         if not patience.wait():
-            waited = "still being removed at the deadline"
-            return left + [Left(resource, busy.get(key, waited)) for key, resource in pending.items()]
+            return left + [Left(resource, _reason(errors.get(key))) for key, resource in pending.items()]
+
+
+def _in_vain(type_: str, error: Exception, hopeless: set[str]) -> bool:
+    """Another try would end the same."""
+    return type_ in hopeless or not (is_busy(error) or is_gone(error))
+
+
+def _reason(error: Exception | None) -> str:
+    return f"{code_of(error)}: {error}" if error else "still being removed at the deadline"
 
 
 def _listed(clients: Clients, resources: Iterable[Found]) -> set[tuple[str, str]]:
@@ -163,10 +169,12 @@ _BUSY = frozenset(
 
 
 def is_busy(error: Exception) -> bool:
-    """Not now: something still depends on it, or AWS is still at work on it."""
+    """Not now: something still depends on it, AWS is still at work on it, or AWS itself has failed."""
     code = code_of(error)
+    status = getattr(error, "response", {}).get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     return (
         code in _BUSY
+        or status >= 500
         or any(word in code for word in ("InUse", "Throttl", "RequestLimit", "TooManyRequests"))
         or "in use" in str(error).lower()
     )

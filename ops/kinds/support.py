@@ -8,7 +8,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from ops.kinds import types
-from ops.kinds.kind import STACK_TAG, Found, Item, Kind, Scope, listed, tag_map
+from ops.kinds.kind import PROJECT, PROJECT_TAG, STACK_TAG, Found, Item, Kind, Scope, listed, tag_map
 
 SECRET_RECOVERY_DAYS = 7
 """The shortest that Secrets Manager allows: a deleted secret costs nothing meanwhile and can be restored."""
@@ -91,15 +91,14 @@ def _budgets(budgets: Any, scope: Scope) -> Iterator[Item]:
 
 
 def _budget_tags(_budgets: Any, item: Item) -> dict[str, str]:
-    """What a budget counts says whose it is: `user:tandem:stack$NAME`."""
+    """Our budgets count the cost of one stack's tag and nothing else, which says whose they are."""
     marker = f"user:{STACK_TAG}$"
-    counted = item.get("CostFilters", {}).get("TagKeyValue", [])
-    stacks = [value.removeprefix(marker) for value in counted if value.startswith(marker)]
-    return (
-        {"tandem:project": "tandem", STACK_TAG: stacks[0]}
-        if len(stacks) == 1 and item["BudgetName"].startswith("tandem-")
-        else {}
-    )
+    match item.get("CostFilters", {}).get("TagKeyValue"):
+        case [str(counted)] if counted.startswith(marker) and item["BudgetName"].startswith(
+            f"{PROJECT}-{counted.removeprefix(marker)}"
+        ):
+            return {PROJECT_TAG: PROJECT, STACK_TAG: counted.removeprefix(marker)}
+    return {}
 
 
 ROWS = (

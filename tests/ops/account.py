@@ -1,31 +1,18 @@
-"""A simulated account with one resource of each type that a stack has, made by hand with boto3."""
+"""One resource of each type that a stack has, made by hand with boto3 in a simulated account."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
-
-import boto3
-from moto import mock_aws
 
 from ops.kinds import types
 from ops.kinds.kind import Clients
+from rehearsal.moto import ACCOUNT_ID
 
 REGION = "us-east-1"
-ACCOUNT = "123456789012"
 IMAGE = "ami-12c6146b"
 """One of those that moto knows."""
-
-
-@contextmanager
-def simulated_account() -> Iterator[Clients]:
-    """An empty account; clients are those of boto3, answered by moto in this process."""
-    with mock_aws():
-        session = boto3.Session(aws_access_key_id="test", aws_secret_access_key="test", region_name=REGION)
-        clients: dict[str, Any] = {}
-        yield lambda service: clients.setdefault(service, session.client(service))
 
 
 def tags_of(stack: str, project: str = "tandem") -> dict[str, str]:
@@ -226,16 +213,23 @@ class Builder:
         )
         self.add(types.SCHEDULE, f"{group}/stop")
         self.clients("budgets").create_budget(
-            AccountId=ACCOUNT,
+            AccountId=ACCOUNT_ID,
             Budget={
                 "BudgetName": self.name,
                 "BudgetLimit": {"Amount": "30", "Unit": "USD"},
-                "CostFilters": {"TagKeyValue": [f"user:{key}${value}" for key, value in self.tag_map.items()]},
+                "CostFilters": {"TagKeyValue": self._counted()},
                 "TimeUnit": "MONTHLY",
                 "BudgetType": "COST",
             },
         )
-        self.add(types.BUDGET, f"{ACCOUNT}:{self.name}")
+        self.add(types.BUDGET, f"{ACCOUNT_ID}:{self.name}")
+
+    def _counted(self) -> list[str]:
+        """The stack's tag alone, as the program's budget; somebody else's budget counts their project's, too."""
+        tags = dict(self.tag_map)
+        if tags.get("tandem:project") == "tandem":
+            del tags["tandem:project"]
+        return [f"user:{key}${value}" for key, value in tags.items()]
 
     def serving(self) -> None:
         self._load_balancer()
@@ -371,9 +365,15 @@ def watched(clients: Clients, before: Calls) -> Clients:
     def client(service: str) -> Any:
         real = clients(service)
 
+        def paginator(operation: str) -> Any:
+            before(service, operation)
+            return real.get_paginator(operation)
+
         class Watched:
             def __getattr__(self, name: str) -> Any:
                 attribute = getattr(real, name)
+                if name == "get_paginator":
+                    return paginator
                 if name not in real.meta.method_to_api_mapping:
                     return attribute
 
