@@ -6,7 +6,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -24,7 +24,9 @@ from botocore.exceptions import (
 )
 
 from infra.errors import Problem, UserError
-from ops.kinds.kind import Clients
+
+if TYPE_CHECKING:
+    from ops.kinds.kind import Clients
 
 AwsError = (BotoCoreError, ClientError)
 

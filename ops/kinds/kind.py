@@ -10,6 +10,8 @@ from typing import Any
 
 import jmespath
 
+from ops.aws import AwsError, is_gone
+
 PROJECT_TAG = "tandem:project"
 PROJECT = "tandem"
 STACK_TAG = "tandem:stack"
@@ -163,7 +165,12 @@ class Kind:
         client = scope.clients(self.service)
         found = []
         for item in self.listing(client, scope):
-            tags = self.tags(client, item) if self.tags else {}
+            try:
+                tags = self.tags(client, item) if self.tags else {}
+            except AwsError as error:
+                if is_gone(error):  # since it was listed
+                    continue
+                raise
             if self.parent or scope.holds(tags):
                 found.append(self._found(item, tags, scope))
         return found
