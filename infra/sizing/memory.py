@@ -8,7 +8,7 @@ from functools import cached_property, lru_cache
 
 from infra.sizing.activation import Batch, activation
 from infra.sizing.kv_cache import KvLayout, in_flight_tokens, kv_layout
-from infra.sizing.overhead import context, driver_in_budget, graphs_in_budget, graphs_outside_budget, runner_buffers
+from infra.sizing.overhead import context, driver_in_budget, graphs_in_budget, outside_budget, runner_buffers
 from infra.sizing.releases import PINNED, Release
 from infra.sizing.serving import Gpu, Serving, default_batch
 from infra.sizing.shapes import ModelShape
@@ -16,8 +16,8 @@ from infra.sizing.units import GIB, MIB
 from infra.sizing.weights import HOPPER, padded_vocabulary, weight_bytes
 
 RESERVE = 256 * MIB
-"""Left free on the card when a utilization is chosen. A server that was ready took up to 167 MiB more than its parts
-explain, and grew by 2 to 6 MiB under load, in one run by 450 MiB that the allocator could have given back."""
+"""Left free on the card when a utilization is chosen. Under load servers grew by 2 to 6 MiB, in one run by 450 MiB that
+the allocator could have given back."""
 HIGHEST_UTILIZATION = 0.97
 """Chosen at most: exporters and other processes take a little of each card too."""
 
@@ -171,8 +171,7 @@ def _parts(shape: ModelShape, serving: Serving, gpu: Gpu, release: Release, batc
         buffers=buffers + _unfilled_segments(shape) if release.counts_everything else 0,
         driver=driver_in_budget(shape, serving, release),
         context=context(shape, serving, release),
-        outside=graphs_outside_budget(shape, serving, gpu, release, batch)
-        + (0 if release.counts_everything else buffers),
+        outside=outside_budget(shape, serving, gpu, release, batch),
         sampling=max(0, 2 * full_logits - (profiled.peak - profiled.kept)),
     )
 

@@ -108,7 +108,12 @@ def _full_heads(text: Fields, family: Family) -> Attention:
 
 
 def _rotary_dim(text: Fields, head_dim: int, kind: str) -> int:
-    """`partial_rotary_factor` stands beside the other fields, in `rope_parameters`, or there for each kind of layer."""
+    """`partial_rotary_factor` stands beside the other fields, in `rope_parameters`, or there for each kind of layer.
+
+    Nemotron-H and Granite 4 know positions from their states and do not rotate.
+    """
+    if text.has("hybrid_override_pattern") or text.text("position_embedding_type") == "nope":
+        return 0
     if text.has("rotary_dim"):
         return text.count("rotary_dim")
     rope = text.part("rope_parameters") or Fields({})

@@ -180,11 +180,11 @@ def matrix_tensors(matrix: Matrix, scheme: Scheme | None, dtype: str, *, hopper:
 
 def _mxfp4_padded(matrix: Matrix, *, hopper: bool) -> tuple[int, int]:
     """Outputs and inputs after padding (`vllm/model_executor/layers/fused_moe/oracle/mxfp4.py`)."""
+    is_down = matrix.module.endswith("down_proj")
     if hopper:
-        return matrix.outputs, round_up(matrix.inputs, 128)
-    if matrix.module.endswith("down_proj"):
-        return round_up(matrix.outputs, 256), round_up(matrix.inputs, 128)
-    return round_up(matrix.outputs, 256), round_up(matrix.inputs, 256)
+        outputs = matrix.outputs if is_down else 2 * round_up(matrix.outputs // 2, 64)
+        return outputs, round_up(matrix.inputs, 128)
+    return round_up(matrix.outputs, 256), round_up(matrix.inputs, 128 if is_down else 256)
 
 
 def layer_tensors(shape: ModelShape, index: int, tp: int, hopper: bool) -> tuple[list[int], list[int]]:
