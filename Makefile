@@ -1,6 +1,6 @@
 # One command surface; `make help` lists it. Each target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test check bench docs golden clean
+.PHONY: help rehearse test test-long check bench docs golden clean
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tandem
 UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
@@ -13,14 +13,17 @@ help: ## this list
 rehearse: .venv ## the stacks (STACKS="dev prod") up, unchanged, new image, expired, gone, in a simulated account
 	$(RUN) tandem rehearse $(STACKS)
 
-test: .venv ## all tests, the real engine included
-	$(RUN) pytest -n auto -m "not real"
+test: .venv ## tests, those on the real engine included
+	$(RUN) pytest -n auto --dist loadfile -m "not long and not real"
+
+test-long: .venv ## proofs of minutes: up killed at several points and recovered, removal killed after each call
+	$(RUN) pytest -n auto --dist loadfile -m "long"
 
 check: .venv ## lint, types, unit tests: the inner loop, under a minute
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 	$(RUN) basedpyright
-	$(RUN) pytest -n auto -m "not engine and not real"
+	$(RUN) pytest -n auto --dist loadfile -m "not account and not engine and not long and not real"
 
 bench: .venv ## preview of production beside a preview of as many trivial resources; size of the user data
 	$(RUN) python -m bench

@@ -22,7 +22,7 @@ from rehearsal.providers import random_provider, time_provider, tls_provider
 from rehearsal.wire import Properties
 from rehearsal.workspace import Workspace, open_workspace
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.long]
 
 STACK = "dev"
 REGION = "us-east-1"

@@ -12,7 +12,7 @@ import pytest
 
 from rehearsal.engine import Engine
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.long]
 
 TANDEM = Path(sys.executable).with_name("tandem")
 
