@@ -58,7 +58,7 @@ STATUS = Status(
 
 
 def user_data(content: str) -> str:
-    return base64.b64encode(gzip.compress(content.encode())).decode()
+    return base64.b64encode(gzip.compress(content.encode(), mtime=0)).decode()
 
 
 def test_an_empty_account_is_unknown_and_not_well(clients: Clients) -> None:
