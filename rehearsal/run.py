@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from ops import inventory
+from ops import inventory, removal
 from ops.kinds import KINDS, state_key
 from ops.kinds.kind import Found
 from rehearsal import expectations, expiry, placeholders, plain_text
@@ -70,6 +70,7 @@ class _Rehearsal:
             "tandem:huggingFaceToken": f"hf_{secrets.token_hex(17)}",
             "tandem:apiKeys.rehearsal": f"sk-{secrets.token_hex(24)}",
         }
+        self.announced = Operation("preview")
         self.shown: dict[str, str] = {}
         self.broken = False
 
@@ -175,8 +176,7 @@ class _Rehearsal:
         phase.verdicts.append(
             expectations.leaves_nothing_but(self.report.kept, (_name(resource.key) for resource in left))
         )
-        for resource in left:  # what is kept outlives the stack; it goes the way that the runbook shows
-            KINDS[resource.type].delete(self.scene.clients(KINDS[resource.type].service), resource)
+        removal.remove(self.scene.clients, left, deadline_seconds=60, poll_seconds=0.2)
         phase.verdicts.append(expectations.leaves_nothing_but([], self._in_account()))
 
     # -- evidence
