@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
 import subprocess
@@ -19,7 +18,6 @@ from typing import Any
 
 from boto3.session import Session
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
 ACCOUNT_ID = "123456789012"
 """The account that moto plays."""
@@ -29,9 +27,6 @@ CREDENTIALS = "rehearsal"
 
 SETTINGS = {"MOTO_IAM_LOAD_MANAGED_POLICIES": "true"}
 """AWS's own policies (`AmazonSSMManagedInstanceCore`) exist, as in every account."""
-
-WARM_UP = (("ec2", "describe_vpcs"), ("iam", "list_roles"), ("autoscaling", "describe_auto_scaling_groups"))
-"""The services that take longest to load."""
 
 START_DEADLINE_SECONDS = 60
 
@@ -98,7 +93,7 @@ def simulated_account() -> Iterator[SimulatedAccount]:
     port = _free_port()
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
+            [sys.executable, "-m", "rehearsal.moto_server", "-H", "127.0.0.1", "-p", str(port)],
             env=os.environ | SETTINGS,
             stdin=subprocess.DEVNULL,
             stdout=log,
@@ -107,7 +102,6 @@ def simulated_account() -> Iterator[SimulatedAccount]:
         try:
             account = SimulatedAccount(f"http://127.0.0.1:{port}")
             _wait_until_ready(account.url, process, log)
-            threading.Thread(target=_warm_up, args=(account,), daemon=True).start()
             yield account
         finally:
             process.terminate()
@@ -116,13 +110,6 @@ def simulated_account() -> Iterator[SimulatedAccount]:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
-
-
-def _warm_up(account: SimulatedAccount) -> None:
-    """moto loads a service when it is first asked for, EC2 for seconds: that can happen while the engine starts."""
-    with contextlib.suppress(BotoCoreError, ClientError):  # the account went away; whoever uses it will hear
-        for service, operation in WARM_UP:
-            getattr(account.client(service, "us-east-1"), operation)()
 
 
 def _free_port() -> int:
