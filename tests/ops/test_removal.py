@@ -124,7 +124,7 @@ def test_the_plan_puts_nothing_before_what_has_to_go_first() -> None:
     assert wave_of[types.VPC] == len(waves) - 1
 
 
-@pytest.mark.engine  # too long for the inner loop
+@pytest.mark.long
 def test_killed_after_each_call_in_turn_a_run_again_leaves_nothing(clients: Clients, stack: str) -> None:
     """Each run may make one changing call more than was to no avail, so every call is once the last one."""
     Builder(clients, stack, f"tandem-{stack}").everything()
