@@ -210,7 +210,8 @@ class Resource:
         filled in by itself."""
         names = mapped(self.row, self.region).known | provided(self.row)
         found = {key: value for key, value in state.items() if key in names and value not in (None, [], {})}
-        return found | {"__imported": sorted(found)}
+        tags = {"tagsAll": state.get("tagsAll") or {}} if self.row.tags else {}
+        return found | tags | {"__imported": sorted(found)}
 
     # -- expressions and calls
 

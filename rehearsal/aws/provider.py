@@ -90,10 +90,12 @@ class AwsProvider(Provider):
     def diff(self, subject: Subject, id: str, old: Properties, new: Properties, state: Properties) -> Difference:
         row, region = self._row(subject.type), self._region(new, subject)
         changes = changed_paths(old, new, same=lambda left, right: left == right or _same_json(left, right))
-        changes = {path: kind for path, kind in changes.items() if (path, kind) not in _left_out(old, new)}
+        imported = old.get("__imported", [])
+        # what an import found and the program does not mention is what AWS filled in, and no change
+        changes = {path: kind for path, kind in changes.items() if kind != "delete" or _root(path) not in imported}
         in_place = {*mapped(row, region).by_update, *row.recorded, *row.provider_only, *provided(row)}
         in_place -= {"region", *row.replaces}
-        replaces = frozenset(path for path in changes if path.partition(".")[0].partition("[")[0] not in in_place)
+        replaces = frozenset(path for path in changes if _root(path) not in in_place)
         return Difference(
             changes, replaces, row.delete_before_replace or (bool(replaces) and _keeps_name(row, old, new))
         )
@@ -280,9 +282,9 @@ def _keeps_name(row: ResourceType, old: Properties, new: Properties) -> bool:
     )
 
 
-def _left_out(old: Properties, new: Properties) -> set[tuple[str, str]]:
-    """What an import found and the program does not mention: AWS filled it in, so it is no change."""
-    return {(name, "delete") for name in old.get("__imported", []) if name not in new}
+def _root(path: str) -> str:
+    """The property that a path like `rules[0].name` begins with."""
+    return path.partition(".")[0].partition("[")[0]
 
 
 def _same_json(left: Any, right: Any) -> bool:
