@@ -50,7 +50,7 @@ def lives(account: SimulatedAccount) -> dict[str, Life]:
     lives = {
         resource.type: Life(resource, look(world, resource), world.read(resource), None, None)
         for resource in made
-        if resource.type in SEEN
+        if resource.type in SEEN and world.made[resource.type] is resource  # another may have been made to refer to
     }
     for resource in reversed(made):
         world.delete(resource)
