@@ -22,6 +22,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from botocore.session import Session
 from moto.core.exceptions import ServiceException
 from moto.core.parse import PROTOCOL_PARSERS
 from moto.core.serialize import get_serializer_class
@@ -49,7 +50,7 @@ def _public_image() -> dict[str, Any]:
 # moto warns of codes that a service's model lacks; AWS sends some of them, such as ExpiredToken, from every service.
 warnings.filterwarnings("ignore", message=r"Exception\(Refused\)")
 
-_SIGNING_NAMES = {"servicequotas": "service-quotas", "elasticloadbalancing": "elbv2"}
+_SIGNING_NAMES = {"servicequotas": "service-quotas", "elasticloadbalancing": "elbv2", "monitoring": "cloudwatch"}
 """Where the name in a signature is not boto3's name of the service."""
 
 
@@ -310,7 +311,7 @@ def _own_answer(gaps: AccountGaps, request: BaseHTTPRequestHandler, body: bytes)
     target = request.headers.get("X-Amz-Target", "")
     form = {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
     operation = target.rpartition(".")[2] or form.get("Action", "")
-    if not operation:
+    if not operation or service not in _services():
         return None
     model = _model(service).operation_model(operation)
     protocol = _model(service).protocol
@@ -338,6 +339,11 @@ def _own_answer(gaps: AccountGaps, request: BaseHTTPRequestHandler, body: bytes)
     content = serialized["body"]
     headers = {name: str(value) for name, value in serialized["headers"].items()}
     return serialized["status_code"], headers, content.encode() if isinstance(content, str) else bytes(content)
+
+
+@cache
+def _services() -> frozenset[str]:
+    return frozenset(Session().get_available_services())
 
 
 @cache

@@ -161,6 +161,7 @@ def test_the_dev_stack_as_it_stands(shell: Clients) -> None:
     assert found.running["launchTemplateVersion"] == host.version == "1"
     assert isinstance(found.url, str)
     assert found.url.startswith("https://")
+    assert found.requests == "none in the last hour"
     assert isinstance(found.cost_so_far, float)
     assert 0 < found.cost_so_far < 1
     expires = datetime.fromisoformat(str(found.expires_at))
