@@ -34,7 +34,8 @@ def parse_config(text: bytes, name: str) -> object:
         raise _problem(name, "is not text, so it is no config.json", "a JSON file in UTF-8") from None
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        cut = "; it ends too early, as after a broken download" if error.pos >= len(error.doc.rstrip()) - 1 else ""
+        is_cut = error.doc.lstrip().startswith("{") and not error.doc.rstrip().endswith("}")
+        cut = "; it ends too early, as after a broken download" if is_cut else ""
         raise _problem(name, f"is not JSON at {where}{cut}", "the config.json of a model") from None
     except RecursionError:
         raise _problem(name, "is nested deeper than any config.json", "the config.json of a model") from None

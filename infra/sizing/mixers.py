@@ -157,6 +157,7 @@ def _gated_delta_net(text: Fields) -> GatedDeltaNet:
 
 def _mamba_hybrid(text: Fields, family: Family) -> list[Mixer | None]:
     if text.has("hybrid_override_pattern"):
+        pattern = layer_pattern(text)
         state = Mamba2(
             heads=text.count("mamba_num_heads", largest="heads"),
             head_dim=text.count("mamba_head_dim"),
@@ -166,7 +167,7 @@ def _mamba_hybrid(text: Fields, family: Family) -> list[Mixer | None]:
             state_dtype=_state_dtype(text, "mamba_ssm_cache_dtype"),
         )
         attention = _heads(text, family)
-        return [{"M": state, "*": attention}.get(letter) for letter in layer_pattern(text)]
+        return [{"M": state, "*": attention}.get(letter) for letter in pattern]
     kinds = text.names("layer_types", layer_count(text)) or []
     attention = _heads(text, family)
     if all(kind in ("attention", "full_attention") for kind in kinds):

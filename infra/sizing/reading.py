@@ -34,6 +34,7 @@ def read_shape(config: object) -> ModelShape:
                 wrong="is not a JSON object",
                 value=type(config).__name__,
                 allowed="the config.json of a model in Hugging Face format",
+                fix="download it again from the model's repository on the hub",
             )
         )
     outer = Fields(config)
