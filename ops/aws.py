@@ -22,13 +22,14 @@ from botocore.exceptions import (
     SSOTokenLoadError,
     UnauthorizedSSOTokenError,
 )
+from botocore.parsers import ResponseParserError
 
 from infra.errors import Problem, UserError
 
 if TYPE_CHECKING:
     from ops.kinds.kind import Clients
 
-AwsError = (BotoCoreError, ClientError)
+AwsError = (BotoCoreError, ClientError, ResponseParserError)
 
 NOT_ACCEPTED = ("UnrecognizedClientException", "InvalidClientTokenId", "AuthFailure", "OptInRequired")
 """Codes for credentials that AWS does not know, or not in a region that the account has not enabled."""

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 
+from botocore.parsers import ResponseParserError
+
 from ops.aws import AwsError, code_of, is_gone
 from ops.inventory import find_kind
 from ops.kinds import KINDS
@@ -175,6 +177,7 @@ def is_busy(error: Exception) -> bool:
     return (
         code in _BUSY
         or status >= 500
+        or isinstance(error, ResponseParserError)
         or any(word in code for word in ("InUse", "Throttl", "RequestLimit", "TooManyRequests"))
         or "in use" in str(error).lower()
     )

@@ -1,4 +1,4 @@
-"""The moto server (`python -m rehearsal.moto_server`), answering one request at a time.
+"""The moto server (`python -m rehearsal.moto_server`): one request at a time, and one fault of moto 5.2.5 mended.
 
 moto changes shared dictionaries from many threads and answers 500 when two meet, or when one meets a service that is
 half loaded. Python runs one thread at a time anyhow, so nothing is lost.
@@ -26,6 +26,23 @@ def one_request_at_a_time() -> None:
     DomainDispatcherApplication.__call__ = locked
 
 
+def launchable_versions() -> None:
+    """moto keeps the user data of every launch template version but the first as the text that was sent, from which no
+    instance can be launched."""
+    from moto.ec2.models.launch_templates import LaunchTemplate, LaunchTemplateVersion
+    from moto.ec2.utils import parse_user_data
+
+    create_version = LaunchTemplate.create_version
+
+    def with_user_data(self: LaunchTemplate, data: dict[str, Any], description: str) -> LaunchTemplateVersion:
+        if self.versions and data.get("UserData"):
+            data = data | {"UserData": parse_user_data(data["UserData"])}
+        return create_version(self, data, description)
+
+    LaunchTemplate.create_version = with_user_data
+
+
 if __name__ == "__main__":
     one_request_at_a_time()
+    launchable_versions()
     main()

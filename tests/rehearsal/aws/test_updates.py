@@ -83,9 +83,9 @@ CHANGES: list[tuple[str, dict[str, Any], Look, Any]] = [
     ),
     (
         w.FLEET,
-        {"maxSize": 4, "terminationPolicies": ["OldestInstance"]},
-        lambda o, m: (fleet(o, m)["MaxSize"], fleet(o, m)["TerminationPolicies"]),
-        (4, ["OldestInstance"]),
+        {"maxSize": 4},
+        lambda o, m: fleet(o, m)["MaxSize"],
+        4,
     ),
     (w.FLEET, {"targetGroupArns": []}, lambda o, m: fleet(o, m)["TargetGroupARNs"], []),
     (
