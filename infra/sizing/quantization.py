@@ -136,7 +136,7 @@ class _Names:
         self._globs = re.compile("|".join(f"{translate(name)}|{translate(name + '.*')}" for name in globs) or r"(?!)")
 
     def __call__(self, module: str) -> bool:
-        if self._everything:
+        if self._everything and module != "lm_head":  # a head is quantized only where it is named
             return True
         parts = module.split(".")
         cuts = range(1, len(parts) + 1)
@@ -159,7 +159,7 @@ def _strip(name: str) -> str:
 
 def online_fp8() -> Quantization:
     """`--quantization fp8` on a checkpoint that is not quantized: one scale a matrix, embeddings and head untouched."""
-    return Quantization(method="fp8", rules=((("Linear",), FP8_TENSOR),), ignored=("lm_head",), online=True)
+    return Quantization(method="fp8", rules=((("Linear",), FP8_TENSOR),), online=True)
 
 
 def read_quantization(config: Mapping[str, object]) -> Quantization:
@@ -247,7 +247,7 @@ def _read_fp8(config: Mapping[str, object]) -> Quantization:
             )
         scheme = Scheme(kind="fp8", bits=8, block=(block[0], block[1]), activations_quantized=True)
     ignored = _strings(config, "modules_to_not_convert", "ignored_layers")
-    return Quantization(method="fp8", rules=((("Linear",), scheme),), ignored=(*ignored, "lm_head"))
+    return Quantization(method="fp8", rules=((("Linear",), scheme),), ignored=ignored)
 
 
 def _read_integer(config: Mapping[str, object]) -> Quantization:
@@ -255,10 +255,9 @@ def _read_integer(config: Mapping[str, object]) -> Quantization:
     group = _number(config, "group_size", (-1, 16, 32, 64, 128, 256), 128)
     zero_points = bool(config.get("zero_point", not config.get("sym", True)))
     scheme = Scheme(kind=f"int{bits}", bits=bits, group=group, scale_bytes=2, zero_points=zero_points)
+    targets = ("Linear", "lm_head") if config.get("lm_head") else ("Linear",)
     ignored = _strings(config, "modules_to_not_convert")
-    if not config.get("lm_head"):
-        ignored = (*ignored, "lm_head")
-    return Quantization(method=_method(config), rules=((("Linear",), scheme),), ignored=ignored)
+    return Quantization(method=_method(config), rules=((targets, scheme),), ignored=ignored)
 
 
 def _read_mxfp4(config: Mapping[str, object]) -> Quantization:
