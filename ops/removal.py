@@ -156,7 +156,6 @@ _BUSY = frozenset(
         "DeleteConflict",
         "DependencyTimeout",
         "DependencyViolation",
-        "FileSystemLimitExceeded",
         "IncorrectFileSystemLifeCycleState",
         "IncorrectMountTargetState",
         "IncorrectState",

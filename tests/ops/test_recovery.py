@@ -1,0 +1,274 @@
+"""What a killed `up` left is compared with its state. The real engine is killed in tests/rehearsal/test_interrupted.py;
+here the `pulumi` on PATH is a double that keeps its state in a file."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from textwrap import dedent
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from infra.errors import Problem, UserError
+from ops import removal
+from ops.cli import app
+from ops.inventory import Inventory, find
+from ops.kinds import types
+from ops.kinds.kind import Clients, Found
+from ops.recovery import Adoption, Deployment, amended, decide
+from rehearsal.moto import SimulatedAccount
+from tests.ops.account import REGION, Builder, tags_of
+
+FILE_SYSTEM_URN = "urn:pulumi:dev::tandem::tandem:index:ModelCache$aws:efs/fileSystem:FileSystem::tandem-dev"
+
+
+def recorded(type_: str, id_: str, **outputs: str) -> dict[str, Any]:
+    return {"urn": f"urn:pulumi:dev::tandem::{type_}::{id_}", "type": type_, "id": id_, "outputs": outputs}
+
+
+def creating(type_: str, urn: str, kind: str = "creating") -> dict[str, Any]:
+    return {"type": kind, "resource": {"urn": urn, "type": type_, "custom": True, "inputs": {"encrypted": True}}}
+
+
+def deployment(*resources: dict[str, Any], pending: list[dict[str, Any]] | None = None) -> Deployment:
+    state: dict[str, Any] = {"manifest": {"magic": "m"}, "resources": list(resources)}
+    if pending is not None:
+        state["pending_operations"] = pending
+    return {"version": 3, "deployment": state}
+
+
+def file_system(id_: str, day: int) -> Found:
+    return Found(type=types.FILE_SYSTEM, id=id_, created=datetime(2026, 11, day, tzinfo=UTC))
+
+
+VPC = Found(type=types.VPC, id="vpc-1")
+
+
+# -- deciding ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_the_state_knows_stays() -> None:
+    route = Found(type=types.ROUTE, id="rtb-1_0.0.0.0/0", parent=Found(type=types.ROUTE_TABLE, id="rtb-1"))
+    state = deployment(
+        recorded(types.VPC, "vpc-1"),
+        recorded(types.ROUTE, "r-rtb-11080289494", routeTableId="rtb-1", destinationCidrBlock="0.0.0.0/0"),
+    )
+    assert decide(state, Inventory([VPC, route])).is_empty
+
+
+def test_what_the_state_does_not_know_is_removed() -> None:
+    plan = decide(deployment(recorded(types.VPC, "vpc-2")), Inventory([VPC]))
+    assert plan.remove == [VPC]
+    assert not plan.is_empty
+
+
+def test_an_empty_state_knows_nothing() -> None:
+    assert decide({"version": 3, "deployment": {"resources": None}}, Inventory([VPC])).remove == [VPC]
+
+
+def test_what_waits_to_be_deleted_is_known() -> None:
+    assert decide(deployment({**recorded(types.VPC, "vpc-1"), "delete": True}), Inventory([VPC])).is_empty
+
+
+@pytest.mark.parametrize("type_", [types.INSTANCE, types.VOLUME, types.NETWORK_INTERFACE, types.IMAGE, types.SNAPSHOT])
+def test_what_the_program_does_not_declare_is_left_alone(type_: str) -> None:
+    plan = decide(deployment(), Inventory([Found(type=type_, id="x")]))
+    assert plan.is_empty
+    assert plan.keep == []
+
+
+def test_a_type_without_a_row_is_kept_and_named() -> None:
+    plan = decide(deployment(), Inventory([Found(type="sqs", id="arn:aws:sqs:us-east-1:1:q")]))
+    assert [kept.resource.type for kept in plan.keep] == ["sqs"]
+    assert plan.remove == []
+
+
+def test_a_file_system_that_was_being_created_is_adopted() -> None:
+    operation = creating(types.FILE_SYSTEM, FILE_SYSTEM_URN)
+    made = file_system("fs-1", 21)
+    plan = decide(deployment(pending=[operation]), Inventory([made]))
+    assert plan.adopt == [Adoption(made, operation)]
+    assert plan.adopt[0].urn == FILE_SYSTEM_URN
+    assert (plan.remove, plan.keep) == ([], [])
+    assert plan.pending == [(FILE_SYSTEM_URN, "creating")]
+
+
+def test_of_several_file_systems_the_newest_is_the_one_just_made() -> None:
+    old, new = file_system("fs-old", 1), file_system("fs-new", 21)
+    plan = decide(deployment(pending=[creating(types.FILE_SYSTEM, FILE_SYSTEM_URN)]), Inventory([new, old]))
+    assert [adoption.resource for adoption in plan.adopt] == [new]
+    assert [kept.resource for kept in plan.keep] == [old]
+
+
+@pytest.mark.parametrize("type_", [types.FILE_SYSTEM, types.BUCKET])
+def test_data_that_this_up_did_not_make_is_kept(type_: str) -> None:
+    left = Found(type=type_, id="from-an-earlier-stack")
+    plan = decide(deployment(pending=[creating(types.VPC, "urn:vpc")]), Inventory([left]))
+    assert [kept.resource for kept in plan.keep] == [left]
+    assert (plan.remove, plan.adopt) == ([], [])
+
+
+def test_a_file_system_that_was_being_updated_or_deleted_is_not_adopted() -> None:
+    for kind in ("updating", "deleting"):
+        operation = creating(types.FILE_SYSTEM, FILE_SYSTEM_URN, kind)
+        assert decide(deployment(pending=[operation]), Inventory([file_system("fs-1", 1)])).adopt == []
+
+
+def test_a_replacement_is_not_adopted_over_the_one_that_the_state_has() -> None:
+    has = {**recorded(types.FILE_SYSTEM, "fs-1"), "urn": FILE_SYSTEM_URN}
+    state = deployment(has, pending=[creating(types.FILE_SYSTEM, FILE_SYSTEM_URN)])
+    plan = decide(state, Inventory([file_system("fs-1", 1), file_system("fs-2", 21)]))
+    assert plan.adopt == []
+    assert [kept.resource.id for kept in plan.keep] == ["fs-2"]
+
+
+def test_an_operation_that_came_to_nothing_is_cleared() -> None:
+    plan = decide(deployment(pending=[creating(types.VPC, "urn:vpc")]), Inventory())
+    assert plan.pending == [("urn:vpc", "creating")]
+    assert not plan.is_empty
+
+
+def test_an_incomplete_inventory_decides_nothing() -> None:
+    problem = Problem(key=types.ROLE, wrong="these credentials may not do iam:ListRoles")
+    with pytest.raises(UserError, match="iam:ListRoles"):
+        decide(deployment(), Inventory([VPC], [problem]))
+
+
+# -- the state ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_amended_state_has_nothing_pending_and_what_was_adopted() -> None:
+    operation = creating(types.FILE_SYSTEM, FILE_SYSTEM_URN)
+    before = deployment(recorded(types.VPC, "vpc-1"), pending=[operation, creating(types.VPC, "urn:x")])
+    after = amended(before, [Adoption(file_system("fs-1", 1), operation)])
+    assert after == deployment(recorded(types.VPC, "vpc-1"), {**operation["resource"], "id": "fs-1"})
+    assert len(before["deployment"]["pending_operations"]) == 2, "what was read stays as it was"
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def stack(tmp_path: Path, account: SimulatedAccount, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A stack whose `pulumi` is a double: the state is a file, each call is a line of a log."""
+    double = tmp_path / "pulumi"
+    double.write_text(
+        dedent(
+            f"""\
+            #!{sys.executable}
+            import os, pathlib, shutil, sys
+            here = pathlib.Path(__file__).parent
+            with (here / "log").open("a") as log:
+                print(*sys.argv[1:], file=log)
+            if (here / "refuses").exists() and (here / "refuses").read_text() == sys.argv[1]:
+                sys.exit("error: the stack is currently locked by 1 lock(s)")
+            match sys.argv[1:]:
+                case ["config", "get", "tandem:region", *_]:
+                    print("{REGION}")
+                case ["stack", "export", *_]:
+                    print((here / "state.json").read_text())
+                case ["stack", "import", "--file", file, *_]:
+                    assert os.stat(os.path.dirname(file)).st_mode & 0o077 == 0
+                    shutil.copy(file, here / "state.json")
+            """
+        )
+    )
+    double.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    for name, value in account.environment(REGION).items():
+        monkeypatch.setenv(name, value)
+    return tmp_path
+
+
+def recover(stack: Path, state: Deployment, *options: str) -> Result:
+    (stack / "state.json").write_text(json.dumps(state))
+    return CliRunner().invoke(app, ["recover", "dev", *options], env={"COLUMNS": "250"})
+
+
+def log(stack: Path) -> list[str]:
+    return (stack / "log").read_text().splitlines()
+
+
+def state_of(stack: Path) -> Deployment:
+    return json.loads((stack / "state.json").read_text())
+
+
+def test_without_yes_the_plan_is_shown_and_nothing_is_changed(stack: Path, clients: Clients) -> None:
+    vpc = clients("ec2").create_vpc(
+        CidrBlock="10.0.0.0/16", TagSpecifications=Builder(clients, "dev", "x").specification("vpc")
+    )["Vpc"]["VpcId"]
+    result = recover(stack, deployment(pending=[creating(types.VPC, "urn:pulumi:dev::t::v::tandem-dev")]))
+    assert result.exit_code == 0
+    assert f"remove │ {types.VPC} │ {vpc}" in result.stdout
+    assert "tandem-dev" in result.stdout
+    assert "`tandem recover dev --yes`" in result.stdout
+    assert log(stack) == [
+        "config get tandem:region --stack dev --non-interactive",
+        "stack export --stack dev --non-interactive",
+    ]
+    assert [resource.id for resource in find(clients, "dev").resources] == [vpc]
+
+
+def test_with_yes_account_and_state_agree_again(stack: Path, clients: Clients) -> None:
+    builder = Builder(clients, "dev", "x")
+    clients("ec2").create_vpc(CidrBlock="10.0.0.0/16", TagSpecifications=builder.specification("vpc"))
+    other = clients("ec2").create_vpc(
+        CidrBlock="10.0.0.0/16",
+        TagSpecifications=Builder(clients, "dev", "x", tags_of("dev", project="other")).specification("vpc"),
+    )["Vpc"]["VpcId"]
+    made = clients("efs").create_file_system(CreationToken="x", Tags=builder.tags)["FileSystemId"]
+    pending = [creating(types.VPC, "urn:vpc"), creating(types.FILE_SYSTEM, FILE_SYSTEM_URN)]
+    result = recover(stack, deployment(pending=pending), "--yes")
+    assert result.exit_code == 0, result.stdout
+    assert log(stack)[1] == "cancel --yes dev --non-interactive"
+    assert log(stack)[-1] == (f"refresh --yes --skip-preview --target {FILE_SYSTEM_URN} --stack dev --non-interactive")
+    assert [resource.id for resource in find(clients, "dev").resources] == [made]
+    assert clients("ec2").describe_vpcs(VpcIds=[other])["Vpcs"], "a look-alike stays"
+    assert state_of(stack) == deployment({**pending[1]["resource"], "id": made})
+
+    again = recover(stack, state_of(stack), "--yes")
+    assert "State and account agree" in again.stdout
+
+
+def test_what_cannot_be_removed_leaves_the_state_for_another_run(
+    stack: Path, clients: Clients, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients("ec2").create_vpc(
+        CidrBlock="10.0.0.0/16", TagSpecifications=Builder(clients, "dev", "x").specification("vpc")
+    )
+    clients("ec2").create_subnet(VpcId=find(clients, "dev").resources[0].id, CidrBlock="10.0.0.0/24")  # somebody's
+    at_once = functools.partial(removal.remove, deadline_seconds=0)
+    monkeypatch.setattr(removal, "remove", at_once)
+    state = deployment(pending=[creating(types.VPC, "urn:vpc")])
+    result = recover(stack, state, "--yes")
+    assert isinstance(result.exception, UserError)
+    assert "DependencyViolation" in str(result.exception)
+    assert "run `tandem recover` again" in str(result.exception)
+    assert state_of(stack) == state
+
+
+def test_a_lock_that_stays_is_named_by_pulumi_itself(stack: Path, clients: Clients) -> None:
+    (stack / "refuses").write_text("stack")
+    result = recover(stack, deployment(), "--yes")
+    assert isinstance(result.exception, UserError)
+    assert "the stack is currently locked by 1 lock(s)" in str(result.exception)
+
+
+def test_a_backend_with_nothing_to_cancel_is_no_error(stack: Path, clients: Clients) -> None:
+    (stack / "refuses").write_text("cancel")
+    result = recover(stack, deployment(), "--yes")
+    assert result.exit_code == 0
+    assert "State and account agree" in result.stdout
+
+
+def test_a_missing_pulumi_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    result = CliRunner().invoke(app, ["recover", "dev"])
+    assert isinstance(result.exception, UserError)
+    assert "there is no `pulumi` on PATH" in str(result.exception)
