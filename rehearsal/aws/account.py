@@ -79,7 +79,7 @@ class TypeReport:
     Attributes:
         in_moto: how many exist in moto.
         recorded: how many exist only in this register.
-        recorded_inputs: inputs in use that moto does not store.
+        recorded_inputs: inputs in use, by path (`rules[].name`), that moto does not show again.
     """
 
     in_moto: int = 0

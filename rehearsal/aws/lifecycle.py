@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, cached_property
 from typing import Any
 
 from rehearsal.aws.account import AwsError, Region, Register
 from rehearsal.aws.expressions import evaluate, inputs_in
 from rehearsal.aws.row import Call, ResourceType, Steps, as_tuple
 from rehearsal.aws.schema import Schema, schema
-from rehearsal.aws.shapes import agrees, from_found, place, to_params
+from rehearsal.aws.shapes import agrees, from_found, place, to_params, unseen
 from rehearsal.wire import Properties
 
 
@@ -41,7 +41,7 @@ def mapped(row: ResourceType, region: Region) -> Mapped:
     after_create = {name for change in row.changes if change.on_create for name in change.inputs}
     own = after_create | {name for change in row.changes for name in change.inputs}
 
-    elsewhere = frozenset(row.recorded + row.provider_only) | provided(row)
+    elsewhere = frozenset(row.provider_only) | provided(row)
 
     def by(steps: Steps, taken: set[str]) -> tuple[frozenset[str], frozenset[str]]:
         calls = [step for step in as_tuple(steps) if isinstance(step, Call)]
@@ -94,6 +94,7 @@ class Resource:
     id: str = ""
     result: Any = None
     found: Properties = field(default_factory=dict)
+    unseen: list[str] = field(default_factory=list)
 
     # -- the four operations
 
@@ -160,14 +161,22 @@ class Resource:
 
     # -- the outputs
 
-    def outputs(self) -> Properties:
-        """All outputs: from the row's expressions, else from `found` by name, else as given."""
+    def outputs(self, *, just_set: bool) -> Properties:
+        """All outputs: from the row's expressions, else from `found` by name, else as given.
+
+        Args:
+            just_set: the inputs were just given to AWS. What is described otherwise then is moto's fault, and goes to
+                `unseen`; at any other time it is drift, and is believed.
+        """
         scope = self.scope
         state: Properties = {}
         for name, kind in _schema(self.row).outputs.items():
             given = self.inputs.get(name)
             actual = self._actual(name, kind, scope)
-            state[name] = given if actual is None or (given is not None and agrees(given, actual)) else actual
+            keep = given is not None and (just_set or agrees(given, actual))
+            state[name] = given if keep or actual is None else actual
+            if just_set and name not in self._told_otherwise:
+                self.unseen += unseen(given, actual, name)
         state["region"] = self.region.name if "region" in state else None
         return self._with_tags(state)
 
@@ -178,6 +187,14 @@ class Resource:
             return from_found(kind, evaluate(self.row.outputs[name], scope), self.row.names, name)
         key = place(name, self.found, self.row.names, name)
         return from_found(kind, self.found.get(key), self.row.names, name) if key else None
+
+    @cached_property
+    def _told_otherwise(self) -> frozenset[str]:
+        """Inputs that need not be described: the resource is found by them, or the row knows about them."""
+        calls = [step for step in as_tuple(self.row.read) if isinstance(step, Call)]
+        found_by = {name for call in calls for name in inputs_in(call.params)} | inputs_in(self.row.id)
+        row = self.row
+        return frozenset(found_by) | provided(row) | {*row.unread, *row.recorded, *row.provider_only, *row.takes}
 
     def _with_tags(self, state: Properties) -> Properties:
         if not self.row.tags:

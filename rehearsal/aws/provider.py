@@ -139,7 +139,7 @@ class AwsProvider(Provider):
         if not resource.read():
             self.register.remove(row.type, id)
             return None
-        outputs = resource.outputs()
+        outputs = resource.outputs(just_set=False)
         self._register(resource)
         found = resource.inputs_as_found(outputs) if inputs else resource.inputs_of_import(outputs)
         return found, _with_secrets(row, outputs)
@@ -183,13 +183,13 @@ class AwsProvider(Provider):
     def _register(self, resource: Resource) -> None:
         row = resource.row
         used = [name for name in row.recorded if resource.inputs.get(name) is not None]
-        self.register.add(row.type, resource.id, row.in_moto, used)
+        self.register.add(row.type, resource.id, row.in_moto, used + resource.unseen)
 
     @staticmethod
     def _state(resource: Resource) -> Properties:
         if resource.row.read and not resource.read():
             raise ProviderError(f"{resource.row.type} {resource.id} is not there after it was created or changed")
-        return _with_secrets(resource.row, resource.outputs())
+        return _with_secrets(resource.row, resource.outputs(just_set=True))
 
 
 def _with_secrets(row: ResourceType, outputs: Properties) -> Properties:

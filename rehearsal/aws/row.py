@@ -130,10 +130,11 @@ class ResourceType:
         outputs: expressions (or `Text`) for outputs that the description does not give under the same name.
         names: AWS names of properties that are called differently, by dotted path (`networkInterfaces.securityGroups`).
         defaults: inputs that the provider fills in.
-        recorded: inputs that moto does not store; accepted, kept in the state, and named in the report.
+        recorded: inputs that moto does not store; accepted, kept in the state, and named in the report. What else moto
+            does not show again is found out, and named there too.
         takes: inputs that a function among the steps takes; expressions are read for theirs.
         provider_only: inputs that tell the provider how to work, and never reach AWS (`forceDestroy`).
-        unread: properties that moto describes wrongly; taken from the inputs.
+        unread: properties that moto describes wrongly, or AWS not at all; taken from the inputs.
         replaces: inputs that replace although `update` or `changes` would take them.
         computed_on_update: outputs that any update may change (`latestVersion`).
         secrets: outputs that are secret whatever the inputs are.

@@ -169,7 +169,31 @@ def agrees(given: Any, found: Any) -> bool:
         return not rest
     if given in (None, "", [], {}) and found in (None, "", [], {}, False):
         return True
-    return _text(given) == _text(found)
+    return _text(given) == _text(found) or _number(given) == _number(found) is not None
+
+
+def unseen(given: Any, found: Any, path: str) -> list[str]:
+    """The paths at which something was given and nothing like it is found."""
+    if given in (None, [], {}, ""):
+        return []
+    if isinstance(given, dict) and isinstance(found, dict):
+        return [miss for key, value in given.items() for miss in unseen(value, found.get(key), f"{path}.{key}")]
+    if isinstance(given, list) and isinstance(found, list) and len(given) == len(found):
+        rest = list(found)
+        missing = []
+        for item in given:
+            match = next((other for other in rest if agrees(item, other)), rest[0])
+            rest.remove(match)
+            missing += unseen(item, match, f"{path}[]")
+        return missing
+    return [] if agrees(given, found) else [path]
+
+
+def _number(value: Any) -> float | None:
+    try:
+        return None if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        return None
 
 
 def _text(value: Any) -> Any:

@@ -79,6 +79,15 @@ AUTO_SCALING_GROUP = ResourceType(
     service="autoscaling",
     create=Call("create_auto_scaling_group", fill=True),
     id="inputs.name",
+    # moto leaves these out of a new group
+    after_create=Call(
+        "put_lifecycle_hook",
+        "{AutoScalingGroupName: id, LifecycleHookName: item.name, LifecycleTransition: item.lifecycleTransition, "
+        "HeartbeatTimeout: item.heartbeatTimeout, DefaultResult: item.defaultResult, "
+        "NotificationMetadata: item.notificationMetadata, NotificationTargetARN: item.notificationTargetArn, "
+        "RoleARN: item.roleArn}",
+        each="inputs.initialLifecycleHooks",
+    ),
     read=Call(
         "describe_auto_scaling_groups",
         "{AutoScalingGroupNames: [id]}",
@@ -178,7 +187,15 @@ AUTO_SCALING_GROUP = ResourceType(
         "waitForElbCapacity",
     ),
     recorded=("instanceRefresh",),
-    unread=("healthCheckGracePeriod",),  # moto says 300 where 0 was asked for
+    unread=(
+        "initialLifecycleHooks",  # they are not the group's when it is described
+        "healthCheckGracePeriod",  # moto says 300 where 0 was asked for
+        # moto's UpdateAutoScalingGroup leaves these as they were
+        "capacityRebalance",
+        "defaultCooldown",
+        "placementGroup",
+        "terminationPolicies",
+    ),
     replaces=("name",),
     import_id="{name: id}",
 )

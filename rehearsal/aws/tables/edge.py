@@ -60,7 +60,7 @@ CERTIFICATE = ResourceType(
     },
     secrets=("privateKey",),
     # AWS lists the domain itself among the alternative names, and writes the algorithm in another way
-    unread=("keyAlgorithm", "options"),
+    unread=("keyAlgorithm", "options", "certificateBody", "certificateChain", "privateKey"),
 )
 
 CERTIFICATE_VALIDATION = ResourceType(

@@ -69,6 +69,9 @@ FLOW_LOG = ResourceType(
     outputs={
         "arn": Text("arn:{partition}:ec2:{region}:{account}:vpc-flow-log/{id}"),
         "iamRoleArn": "found.DeliverLogsPermissionArn",
+        "vpcId": "starts_with(found.ResourceId, 'vpc-') && found.ResourceId || `null`",
+        "subnetId": "starts_with(found.ResourceId, 'subnet-') && found.ResourceId || `null`",
+        "eniId": "starts_with(found.ResourceId, 'eni-') && found.ResourceId || `null`",
     },
 )
 

@@ -53,6 +53,11 @@ def _attribute_outputs(keys: Mapping[str, str]) -> dict[str, str]:
     return {name: f'found.attributes."{key}"' for name, key in keys.items() if "." not in name}
 
 
+def _logs(kind: str) -> str:
+    values = ", ".join(f'{name}: found.attributes."{kind}.s3.{name}"' for name in ("bucket", "enabled", "prefix"))
+    return f'found.attributes."{kind}.s3.bucket" && {{{values}}}'
+
+
 LOAD_BALANCER = ResourceType(
     type="aws:lb/loadBalancer:LoadBalancer",
     service="elbv2",
@@ -88,6 +93,8 @@ LOAD_BALANCER = ResourceType(
         **_attribute_outputs(_BALANCER_ATTRIBUTES),
         "arn": "id",
         "arnSuffix": "part(id, ':loadbalancer/', `1`)",
+        "accessLogs": _logs("access_logs"),
+        "connectionLogs": _logs("connection_logs"),
         "internal": "found.Scheme == 'internal'",
         "subnets": "found.AvailabilityZones[*].SubnetId",
         "zoneId": "found.CanonicalHostedZoneId",
@@ -216,6 +223,7 @@ LISTENER_RULE = ResourceType(
         "queryStrings: QueryStringConfig.Values[*].{key: Key, value: Value}}",
     },
     names=_action_names("actions"),
+    unread=("listenerArn",),
 )
 
 ROWS = (LOAD_BALANCER, TARGET_GROUP, LISTENER, LISTENER_RULE)

@@ -21,7 +21,15 @@ BUDGET = ResourceType(
     service="budgets",
     create=Call("create_budget", _BUDGET),
     id="join(':', [account, inputs.name])",
-    read=Call("describe_budget", "{AccountId: account, BudgetName: part(id, ':', `1`)}", at="Budget"),
+    read=(
+        Call("describe_budget", "{AccountId: account, BudgetName: part(id, ':', `1`)}", at="Budget"),
+        Call(
+            "describe_notifications_for_budget",
+            "{AccountId: account, BudgetName: part(id, ':', `1`)}",
+            at="Notifications",
+            into="notifications",
+        ),
+    ),
     # moto has no UpdateBudget: the old one makes room for the new one
     update=(Call("delete_budget", "{AccountId: account, BudgetName: inputs.name}"), Call("create_budget", _BUDGET)),
     delete=Call("delete_budget", "{AccountId: account, BudgetName: inputs.name}"),
@@ -32,9 +40,12 @@ BUDGET = ResourceType(
         "accountId": "account",
         "limitAmount": "found.BudgetLimit.Amount",
         "limitUnit": "found.BudgetLimit.Unit",
+        "costFilters": "pairs(found.CostFilters)[*].{name: Key, values: Value}",
+        "notifications": "found.notifications[*].{comparisonOperator: ComparisonOperator, "
+        "notificationType: NotificationType, threshold: Threshold, thresholdType: ThresholdType}",
     },
     names={"name": "BudgetName"},
-    unread=("costFilters", "limitAmount", "timePeriodStart", "timePeriodEnd"),
+    unread=("timePeriodStart", "timePeriodEnd"),
     provider_only=("namePrefix",),
     replaces=("name", "budgetType"),
     import_id="{name: part(id, ':', `1`)}",

@@ -74,6 +74,7 @@ SECURITY_GROUP = ResourceType(
     outputs={"arn": _GROUP_ARN},
     names={"name": "GroupName"},
     defaults={"description": "Managed by Pulumi"},
+    unread=("ingress", "egress"),  # what is described holds the rules that are resources of their own, too
     provider_only=("namePrefix", "revokeRulesOnDelete"),
 )
 
@@ -88,6 +89,7 @@ DEFAULT_SECURITY_GROUP = ResourceType(
     changes=(change("ingress", by=_set_rules("ingress")), change("egress", by=_set_rules("egress"))),
     tags=EC2_TAGS,
     outputs={"arn": _GROUP_ARN, "name": "found.GroupName"},
+    unread=("ingress", "egress"),
     provider_only=("revokeRulesOnDelete",),
 )
 
