@@ -97,7 +97,8 @@ def build(settings: Settings, pins: Pins, stack: str) -> dict[str, Any]:
 
 def stack_tags(settings: Settings, stack: str) -> dict[str, str]:
     """Tags by which a stack's resources are found without its state; the user's own come on top."""
-    return {**settings.tags, "tandem:project": "tandem", "tandem:stack": stack}
+    own = {"tandem:project": "tandem", "tandem:stack": stack, "tandem:region": settings.region}
+    return {**settings.tags, **own}
 
 
 def _network(name: str, settings: Settings, opts: pulumi.ResourceOptions) -> Network:
@@ -240,6 +241,7 @@ def _cost_guard(
             group_arn=fleet.group_arn,
             min_hosts=settings.group_size,
             max_hosts=settings.max_group_size,
+            ephemeral=settings.ephemeral,
             expires_at=expires_at,
             monthly_budget_usd=guard.monthly_budget_usd,
             alert_emails=guard.alert_emails,

@@ -24,3 +24,24 @@ LOGS_PER_GB = 0.50
 EFS_READ_PER_GB = 0.03
 """Each GB read from a file system with Elastic throughput; writing one costs twice as much."""
 EFS_WRITE_PER_GB = 0.06
+EFS_INFREQUENT_PER_GB_MONTH = 0.016
+EBS_PER_GIB_MONTH = {
+    "gp3": 0.08,
+    "gp2": 0.10,
+    "io1": 0.125,
+    "io2": 0.125,
+    "st1": 0.045,
+    "sc1": 0.015,
+    "standard": 0.05,
+}
+"""By volume type, without the IOPS and throughput that some types sell apart."""
+EBS_PROVISIONED_IOPS_MONTH = 0.065
+"""Each IOPS of an io1 or io2 volume, up to 32,000."""
+SNAPSHOT_PER_GIB_MONTH = 0.05
+"""Of the blocks that a snapshot holds, which AWS does not tell: the volume's size is an upper bound."""
+LOGS_STORED_PER_GB_MONTH = 0.03
+S3_STANDARD_PER_GB_MONTH = 0.023
+SECRET_PER_MONTH = 0.40
+CUSTOMER_KEY_PER_MONTH = 1.00
+HEALTH_CHECK_PER_MONTH = 1.50
+"""A Route 53 health check of an address in AWS ($0.50) over HTTPS ($1.00)."""

@@ -47,6 +47,7 @@ class CostGuardArgs:
         stack: name of the stack, by whose tag the budget counts.
         group_name, group_arn: the Auto Scaling group to stop.
         min_hosts, max_hosts: its size during business hours.
+        ephemeral: `tandem reap` may remove the stack once it has expired; the schedules' group says so.
         expires_at: when it goes to 0, RFC 3339 in UTC; None for never.
         monthly_budget_usd: AWS Budget, the second and later line; None for none.
         alert_emails: who hears of either.
@@ -58,6 +59,7 @@ class CostGuardArgs:
     group_arn: pulumi.Input[str]
     min_hosts: int
     max_hosts: int
+    ephemeral: bool = False
     expires_at: pulumi.Output[str] | None = None
     monthly_budget_usd: float | None = None
     alert_emails: Sequence[str] = ()
@@ -108,7 +110,9 @@ class CostGuard(pulumi.ComponentResource):
             opts=self._child,
         )
         # Schedules carry no tags; their group does, which is how they are found again without the state.
-        group = scheduler.ScheduleGroup(self._name, opts=self._child)
+        group = scheduler.ScheduleGroup(
+            self._name, tags={"tandem:ephemeral": str(args.ephemeral).lower()}, opts=self._child
+        )
         nothing = {"AutoScalingGroupName": args.group_name, "MinSize": 0, "MaxSize": 0, "DesiredCapacity": 0}
         self._schedule("stop", group, role, expires_at.apply(schedule_expression), STOP_TARGET, nothing)
         # Someone may bring an expired fleet back, by hand or with `pulumi up --refresh`: not for longer than this.

@@ -15,6 +15,10 @@ from ops.aws import AwsError, is_gone
 PROJECT_TAG = "tandem:project"
 PROJECT = "tandem"
 STACK_TAG = "tandem:stack"
+REGION_TAG = "tandem:region"
+"""Tells apart what is the account's and not a region's, such as roles, where two regions have a stack of one name."""
+EPHEMERAL_TAG = "tandem:ephemeral"
+"""On the schedule group of a stack that may be removed with everything in it once it has expired."""
 
 Clients = Callable[[str], Any]
 """A service's name to its boto3 client, of one account and region."""
@@ -74,9 +78,15 @@ class Scope:
 
     def holds(self, tags: Mapping[str, str]) -> bool:
         """Both tags with our values: a look-alike has another name, another tag or another value."""
-        return tags.get(PROJECT_TAG) == PROJECT and (
-            STACK_TAG in tags if self.stack is None else tags.get(STACK_TAG) == self.stack
+        return (
+            tags.get(PROJECT_TAG) == PROJECT
+            and (STACK_TAG in tags if self.stack is None else tags.get(STACK_TAG) == self.stack)
+            and tags.get(REGION_TAG, self.region) == self.region
         )
+
+    @property
+    def region(self) -> str:
+        return self.clients("sts").meta.region_name
 
     @property
     def parent_id(self) -> str:

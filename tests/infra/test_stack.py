@@ -139,4 +139,9 @@ def test_a_stack_name_that_aws_would_cut_is_refused(name: str) -> None:
 
 def test_the_users_tags_cannot_hide_the_stacks() -> None:
     settings = settings_of("dev", tags={"team": "ml"})
-    assert stack.stack_tags(settings, "dev") == {"team": "ml", "tandem:project": "tandem", "tandem:stack": "dev"}
+    assert stack.stack_tags(settings, "dev") == {
+        "team": "ml",
+        "tandem:project": "tandem",
+        "tandem:stack": "dev",
+        "tandem:region": settings.region,
+    }
