@@ -7,6 +7,7 @@ import sys
 import typer
 
 from infra.errors import UserError
+from ops.commands.audit import audit
 from ops.commands.cost import cost
 from ops.commands.doctor import doctor
 from ops.commands.pin import pin
@@ -31,6 +32,7 @@ def _root() -> None:
     """Keeps sub-commands sub-commands while there is only one of them."""
 
 
+app.command()(audit)
 app.command()(cost)
 app.command()(doctor)
 app.command()(pin)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from infra.errors import Problem, UserError
 from infra.settings import Settings, load_stack_file
 
 PROJECT = Path(__file__).resolve().parents[1]
@@ -23,6 +25,11 @@ ProfileName = Annotated[
     str | None,
     typer.Option("--profile", metavar="NAME", help="Profile of the AWS configuration; the shell's own by default."),
 ]
+RegionNames = Annotated[
+    list[str] | None,
+    typer.Option("--region", metavar="REGION", help="Look here; repeatable. The stack files' regions by default."),
+]
+Yes = Annotated[bool, typer.Option("--yes", help="Do it; without this the plan is only shown.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
 
 DEFAULT_STACK = "dev"
@@ -46,6 +53,32 @@ def stack_settings(stack: str, region: str | None = None) -> Settings:
         return settings
     network = settings.network.model_copy(update={"zones": ()})
     return settings.model_copy(update={"region": region, "network": network})
+
+
+def stack_names() -> list[str]:
+    """Stacks that have a file in this project."""
+    return sorted(path.name.removeprefix("Pulumi.").removesuffix(".yaml") for path in PROJECT.glob("Pulumi.*.yaml"))
+
+
+def regions_of(stack: str | None, regions: Sequence[str] | None) -> list[str]:
+    """The regions to look in: those named, else the stack's own, else those of all stack files.
+
+    Raises:
+        UserError: no region is named, and the stack has no file (any more).
+    """
+    if regions:
+        return list(dict.fromkeys(regions))
+    names = [stack] if stack else stack_names()
+    if stack and not stack_file(stack).exists():
+        raise UserError(
+            Problem(
+                key="--region",
+                wrong=f"stack {stack} has no file that would name its region",
+                allowed="one or more --region",
+                fix="name each region that the stack may have been in",
+            )
+        )
+    return list(dict.fromkeys(load_stack_file(stack_file(name)).region for name in names))
 
 
 def print_json(value: Any) -> None:

@@ -123,6 +123,7 @@ class Beside(Scope):
     filters: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def holds(self, tags: Mapping[str, str]) -> bool:
+        del tags
         return True
 
     @property

@@ -53,7 +53,7 @@ def _interface(facts: Facts) -> float:
 
 
 def _load_balancer(facts: Facts) -> float:
-    addresses = len(facts.get("AvailabilityZones", ())) if facts.get("Scheme") == "internet-facing" else 0
+    addresses = len(facts.get("AvailabilityZones", ())) if facts.get("Scheme") != "internal" else 0
     return prices.LOAD_BALANCER_PER_HOUR * HOURS_PER_MONTH + addresses * ADDRESS_PER_MONTH
 
 

@@ -1,0 +1,108 @@
+"""`tandem audit`: what a stack left behind in the account, and what that costs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ops.options import AsJson, ProfileName, RegionNames, print_json, regions_of
+
+if TYPE_CHECKING:
+    from ops.audit import Audit, Leftover
+
+
+def audit(
+    stack: Annotated[str | None, typer.Argument(help="Only this stack; all of the project by default.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="List what costs nothing, too.")] = False,
+    regions: RegionNames = None,
+    profile: ProfileName = None,
+    as_json: AsJson = False,
+) -> None:
+    """List what is left of stacks in the account and what it costs a month. Looks only.
+
+    Found by tags through each service and the tagging API, never by Pulumi's state: what carries our tags, what hangs
+    on that without them (volumes, addresses, interfaces, snapshots, whatever stands in our networks), and log groups
+    that only bear our name. Prices are list prices of us-east-1, at rest.
+
+    Exit status: 0 nothing is left that costs, 1 something is or could not be looked at.
+
+    Examples: `tandem audit dev`, `tandem audit`, `tandem audit eph-3f9a --region us-east-1 --region eu-west-1 --json`.
+    """
+    from datetime import UTC, datetime
+
+    from ops.audit import audit as look
+    from ops.aws import aws_clients
+
+    found: dict[str, Audit] = {}
+    for region in regions_of(stack, regions):
+        with Console(stderr=True).status(f"looking at {region}"):
+            found[region] = _without(look(aws_clients(region, profile), stack, datetime.now(UTC)), found)
+    if as_json:
+        print_json({"stack": stack, "regions": {region: _as_json(one) for region, one in found.items()}})
+    else:
+        for region, one in found.items():
+            _print(region, one, everything)
+    left = any(one.unreadable or any(item.costs for item in one.leftovers) for one in found.values())
+    raise typer.Exit(1 if left else 0)
+
+
+def _without(audit: Audit, seen: dict[str, Audit]) -> Audit:
+    """Roles and buckets are the account's: they are told once, not in every region."""
+    from ops.audit import Audit
+
+    known = {item.resource.key for one in seen.values() for item in one.leftovers}
+    return Audit([item for item in audit.leftovers if item.resource.key not in known], audit.unreadable)
+
+
+def _as_json(audit: Audit) -> dict[str, Any]:
+    return {
+        "usdPerMonth": round(audit.usd_per_month, 2),
+        "stillRuns": audit.still_runs,
+        "leftovers": [
+            {
+                "type": item.resource.type,
+                "id": item.resource.id,
+                "name": item.resource.name,
+                "stack": item.resource.stack,
+                "why": item.why,
+                "ours": item.ours,
+                "costs": item.costs,
+                "usdPerMonth": None if item.usd_per_month is None else round(item.usd_per_month, 2),
+                "note": item.note,
+            }
+            for item in audit.leftovers
+        ],
+        "notLookedAt": [str(problem) for problem in audit.unreadable],
+    }
+
+
+def _print(region: str, audit: Audit, everything: bool) -> None:
+    console = Console(highlight=False)
+    shown = [item for item in audit.leftovers if everything or item.costs]
+    if audit.still_runs:
+        console.print(f"{region}: there is a fleet, so this is (also) a stack that was not destroyed.")
+    if shown:
+        console.print(_table(region, shown))
+    free = Counter(item.resource.type.rpartition(":")[2] for item in audit.leftovers if item not in shown)
+    if free:
+        console.print(f"{region}: costs nothing: " + ", ".join(f"{count} {name}" for name, count in free.items()))
+    unknown = sum(item.usd_per_month is None for item in shown)
+    also = f", and {unknown} whose price nobody can say" if unknown else ""
+    console.print(f"{region}: {len(shown)} left that cost ${audit.usd_per_month:,.2f} a month{also}.")
+    for problem in audit.unreadable:
+        console.print(f"not looked at: {problem}", markup=False)
+
+
+def _table(region: str, shown: list[Leftover]) -> Table:
+    table = Table(title=region)
+    for column in ("type", "id", "why", "note"):
+        table.add_column(column, overflow="fold")
+    table.add_column("$/month", justify="right")
+    for item in shown:
+        usd = "unknown" if item.usd_per_month is None else f"{item.usd_per_month:,.2f}"
+        table.add_row(item.resource.type, item.resource.id, item.why, item.note, usd, style="" if item.ours else "cyan")
+    return table
