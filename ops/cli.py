@@ -11,6 +11,7 @@ from ops.commands.audit import audit
 from ops.commands.cost import cost
 from ops.commands.doctor import doctor
 from ops.commands.pin import pin
+from ops.commands.reap import reap
 from ops.commands.recover import recover
 from ops.commands.rehearse import rehearse
 from ops.commands.render import render
@@ -36,6 +37,7 @@ app.command()(audit)
 app.command()(cost)
 app.command()(doctor)
 app.command()(pin)
+app.command()(reap)
 app.command()(recover)
 app.command()(rehearse)
 app.command()(render)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-import re
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
@@ -18,7 +17,7 @@ from infra.catalog import prices
 from infra.catalog.instances import INSTANCE_TYPES
 from infra.errors import UserError
 from infra.settings import Settings
-from ops import endpoint
+from ops import endpoint, expiry
 from ops.aws import AwsError, problem_of
 from ops.endpoint import Endpoint
 from ops.kinds import KINDS, types
@@ -170,16 +169,10 @@ def host_file(user_data: str) -> dict[str, Any]:
         return {}
 
 
-def _expires_at(clients: Clients, stack: str) -> str | Unknown:
-    """The moment of the one-time schedule that stops the fleet."""
-    scope = Scope(clients, stack)
-    for group in KINDS[types.SCHEDULE_GROUP].find(scope):
-        for schedule in KINDS[types.SCHEDULE].find(Scope(clients, stack, group)):
-            found = clients("scheduler").get_schedule(GroupName=group.id, Name=schedule.name)
-            moment = re.fullmatch(r"at\((.+)\)", found["ScheduleExpression"])
-            if moment and found["Target"]["Arn"].endswith(":updateAutoScalingGroup"):
-                return f"{moment[1]}Z"
-    return "never"
+def _expires_at(clients: Clients, stack: str) -> str:
+    """The moment of the schedule that stops the fleet."""
+    moment = expiry.expires_at(clients, stack)
+    return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else "never"
 
 
 def _requests(clients: Clients, stack: str, now: datetime) -> str | Unknown:

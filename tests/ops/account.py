@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from infra.components.cost_guard import STOP_TARGET
 from ops.kinds import types
 from ops.kinds.kind import Clients
 from rehearsal.moto import ACCOUNT_ID
@@ -26,7 +27,18 @@ class Builder:
         made: in the order of making.
     """
 
-    def __init__(self, clients: Clients, stack: str, name: str, tags: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        clients: Clients,
+        stack: str,
+        name: str,
+        tags: dict[str, str] | None = None,
+        *,
+        expires: str = "2030-01-01T00:00:00",
+        ephemeral: bool = False,
+    ) -> None:
+        self.expires = expires
+        self.ephemeral = ephemeral
         self.clients = clients
         self.stack = stack
         self.name = name
@@ -179,7 +191,7 @@ class Builder:
         iam.add_role_to_instance_profile(InstanceProfileName=self.profile, RoleName=self.role)
 
     def _messages(self) -> None:
-        logs, scheduler = self.clients("logs"), self.clients("scheduler")
+        logs = self.clients("logs")
         self.add(types.LOG_GROUP, f"/tandem/{self.name}/hosts")
         logs.create_log_group(logGroupName=f"/tandem/{self.name}/hosts", tags=self.tag_map)
         self.add(
@@ -199,19 +211,8 @@ class Builder:
                 Name=f"{self.name}-api-keys", SecretString="{}", Tags=self.tags
             )["ARN"],
         )
-        topic = self.add(
-            types.TOPIC, self.clients("sns").create_topic(Name=f"{self.name}-alerts", Tags=self.tags)["TopicArn"]
-        )
-        group = self.add(types.SCHEDULE_GROUP, self.name)
-        scheduler.create_schedule_group(Name=group, Tags=self.tags)
-        scheduler.create_schedule(
-            Name="stop",
-            GroupName=group,
-            ScheduleExpression="at(2030-01-01T00:00:00)",
-            FlexibleTimeWindow={"Mode": "OFF"},
-            Target={"Arn": topic, "RoleArn": self.role_arn},
-        )
-        self.add(types.SCHEDULE, f"{group}/stop")
+        self.add(types.TOPIC, self.clients("sns").create_topic(Name=f"{self.name}-alerts", Tags=self.tags)["TopicArn"])
+        self.schedules()
         self.clients("budgets").create_budget(
             AccountId=ACCOUNT_ID,
             Budget={
@@ -223,6 +224,20 @@ class Builder:
             },
         )
         self.add(types.BUDGET, f"{ACCOUNT_ID}:{self.name}")
+
+    def schedules(self) -> None:
+        scheduler = self.clients("scheduler")
+        group = self.add(types.SCHEDULE_GROUP, self.name)
+        ephemeral = {"Key": "tandem:ephemeral", "Value": str(self.ephemeral).lower()}
+        scheduler.create_schedule_group(Name=group, Tags=[*self.tags, ephemeral])
+        scheduler.create_schedule(
+            Name="stop",
+            GroupName=group,
+            ScheduleExpression=f"at({self.expires})",
+            FlexibleTimeWindow={"Mode": "OFF"},
+            Target={"Arn": STOP_TARGET, "RoleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/expiry", "Input": "{}"},
+        )
+        self.add(types.SCHEDULE, f"{group}/stop")
 
     def _counted(self) -> list[str]:
         """The stack's tag alone, as the program's budget; somebody else's budget counts their project's, too."""
@@ -355,6 +370,28 @@ def _policy(action: str) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": action, "Resource": "*"}]})
 
 
+CHANGING = (
+    "delete_",
+    "revoke_",
+    "detach_",
+    "disassociate_",
+    "release_",
+    "terminate_",
+    "deregister_",
+    "remove_",
+    "change_",
+    "modify_",
+)
+
+
+class Killed(BaseException):
+    """What a SIGKILL would be: nothing of ours runs after it."""
+
+
+def at_once(_seconds: float) -> None:
+    """Waits that take no time."""
+
+
 Calls = Callable[[str, str], None]
 """Told of each call before it is made: service and operation."""
 
@@ -386,3 +423,16 @@ def watched(clients: Clients, before: Calls) -> Clients:
         return Watched()
 
     return client
+
+
+def killing(clients: Clients, after: int) -> Clients:
+    """The process dies after so many changing calls."""
+    left = [after]
+
+    def before(_service: str, operation: str) -> None:
+        if operation.startswith(CHANGING):
+            if not left[0]:
+                raise Killed
+            left[0] -= 1
+
+    return watched(clients, before)

@@ -14,24 +14,7 @@ from ops.kinds import KINDS, types
 from ops.kinds.kind import Clients, Found
 from ops.removal import Left, plan, remove
 from rehearsal.moto import SimulatedAccount
-from tests.ops.account import REGION, Builder, tags_of, watched
-
-CHANGING = (
-    "delete_",
-    "revoke_",
-    "detach_",
-    "disassociate_",
-    "release_",
-    "terminate_",
-    "deregister_",
-    "remove_",
-    "change_",
-    "modify_",
-)
-
-
-class Killed(BaseException):
-    """What a SIGKILL would be: nothing of ours runs after it."""
+from tests.ops.account import REGION, Builder, Killed, at_once, killing, tags_of, watched
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +27,6 @@ def clients(moto_server: SimulatedAccount) -> Clients:
 @pytest.fixture
 def stack() -> str:
     return f"t{uuid.uuid4().hex[:6]}"
-
-
-def at_once(_seconds: float) -> None:
-    """Waits that take no time."""
 
 
 def remove_all(clients: Clients, stack: str, **options: Any) -> list[Left]:
@@ -66,19 +45,6 @@ def refusing(clients: Clients, operation: str, code: str, times: int = 1_000_000
         if name == operation and left[0]:
             left[0] -= 1
             raise refusal(code)
-
-    return watched(clients, before)
-
-
-def killing(clients: Clients, after: int) -> Clients:
-    """The process dies after so many changing calls."""
-    left = [after]
-
-    def before(_service: str, operation: str) -> None:
-        if operation.startswith(CHANGING):
-            if not left[0]:
-                raise Killed
-            left[0] -= 1
 
     return watched(clients, before)
 
