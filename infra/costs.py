@@ -10,6 +10,9 @@ from infra.catalog import prices
 from infra.catalog.instances import INSTANCE_TYPES
 from infra.settings.schema import Settings
 
+MINUTE = timedelta(minutes=1)
+SCHEDULE_PRECISION = MINUTE
+"""EventBridge Scheduler calls within the minute: https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html"""
 CAPACITY_BLOCK_RECLAIM = timedelta(minutes=30)
 """AWS takes the hosts of a Capacity Block back half an hour before its end."""
 
@@ -68,12 +71,22 @@ def max_usd_per_hour(settings: Settings) -> float:
     return total(fixed_costs(settings) + host_costs(settings, settings.max_group_size, dearest))
 
 
+def leaving_time(settings: Settings) -> timedelta:
+    """What hosts still cost after the schedule's minute: its precision, and the time that they get to drain."""
+    return SCHEDULE_PRECISION + timedelta(seconds=settings.timeouts.termination_grace_seconds)
+
+
 def life_within_cap(settings: Settings) -> timedelta | None:
-    """How long the stack may run before it could have spent costGuard.maxUsd, to the minute below; None uncapped."""
+    """How long the stack may run before it could have spent costGuard.maxUsd, to the minute below; None uncapped.
+
+    Counted as if maxHosts of the dearest type had run on demand from the first minute, and would take all of their
+    time to leave: however the group is scaled within its bounds, it spends less.
+    """
     cap = settings.cost_guard.max_usd
     if cap is None:
         return None
-    return timedelta(minutes=int(cap / max_usd_per_hour(settings) * 60))
+    all_of_it = timedelta(hours=cap / max_usd_per_hour(settings))
+    return max(timedelta(), (all_of_it - leaving_time(settings)) // MINUTE * MINUTE)
 
 
 def expires_at(settings: Settings, created: datetime) -> datetime | None:

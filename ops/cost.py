@@ -180,10 +180,12 @@ def share_of_week(hours: BusinessHoursSettings | None) -> float:
 
 
 def _ends(settings: Settings) -> float | None:
-    """Life to its end at the dearest price, for a stack whose life is known before it begins."""
+    """Life to the last host's leaving at the dearest price, for a stack whose life is known before it begins."""
     guard = settings.cost_guard
     lives = [life for life in (guard.expires_after, costs.life_within_cap(settings)) if life is not None]
-    return min(lives) / timedelta(hours=1) * costs.max_usd_per_hour(settings) if lives else None
+    if not lives:
+        return None
+    return (min(lives) + costs.leaving_time(settings)) / timedelta(hours=1) * costs.max_usd_per_hour(settings)
 
 
 def _alternatives(settings: Settings) -> Iterator[tuple[str, str, Settings]]:

@@ -116,7 +116,7 @@ class CostGuard(pulumi.ComponentResource):
         nothing = {"AutoScalingGroupName": args.group_name, "MinSize": 0, "MaxSize": 0, "DesiredCapacity": 0}
         self._schedule("stop", group, role, expires_at.apply(schedule_expression), STOP_TARGET, nothing)
         # Someone may bring an expired fleet back, by hand or with `pulumi up --refresh`: not for longer than this.
-        self._schedule("keep-stopped", group, role, "rate(1 hour)", STOP_TARGET, nothing, start=expires_at)
+        self._schedule("keep-stopped", group, role, "rate(5 minutes)", STOP_TARGET, nothing, start=expires_at)
         self._schedule(
             "warn",
             group,

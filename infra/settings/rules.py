@@ -286,7 +286,7 @@ def cap_buys_a_first_token(settings: Settings) -> Iterator[Problem]:
     if cap is None or any(name not in INSTANCE_TYPES for name in settings.fleet.instance_types):
         return
     per_hour = costs.max_usd_per_hour(settings)
-    least = per_hour * SHORTEST_LIFE / timedelta(hours=1)
+    least = per_hour * (SHORTEST_LIFE + costs.leaving_time(settings)) / timedelta(hours=1)
     if cap < least:
         yield Problem(
             key="costGuard.maxUsd",

@@ -83,7 +83,7 @@ def test_business_hours_count_for_hosts_only() -> None:
 
 def test_a_stack_that_ends_can_spend_so_much() -> None:
     settings = stack(costGuard={"expiresAfter": "4h"})
-    assert plan(settings).ends == pytest.approx(4 * costs.max_usd_per_hour(settings))
+    assert plan(settings).ends == pytest.approx((4 + 8 / 60) * costs.max_usd_per_hour(settings))
     assert plan(stack()).ends is None
     capped = plan(stack(costGuard={"expiresAfter": "4h", "maxUsd": 10})).ends
     assert capped is not None

@@ -144,7 +144,7 @@ def test_killed_after_each_call_in_turn_and_run_again_it_leaves_nothing(clients:
         except Killed:
             kills += 1
             assert kills < 100, found
-    assert kills >= 40
+    assert kills >= 35
 
 
 def test_two_at_once_leave_nothing_and_see_no_error(clients: Clients, stack: str) -> None:
@@ -199,7 +199,7 @@ def test_the_schedule_that_keeps_a_fleet_stopped_tells_the_end_too(clients: Clie
     scheduler.create_schedule(
         **{key: old[key] for key in ("GroupName", "FlexibleTimeWindow", "Target")},
         Name="keep-stopped",
-        ScheduleExpression="rate(1 hour)",
+        ScheduleExpression="rate(5 minutes)",
         StartDate=moment,
     )
     scheduler.delete_schedule(GroupName=dev.name, Name="stop")

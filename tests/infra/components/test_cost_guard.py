@@ -76,10 +76,10 @@ def test_at_expiry_the_group_is_set_to_nothing_for_good() -> None:
     assert stop["target"]["retryPolicy"]["maximumEventAgeInSeconds"] == 86400
 
 
-def test_a_fleet_brought_back_after_its_expiry_is_stopped_again_within_the_hour() -> None:
+def test_a_fleet_brought_back_after_its_expiry_is_stopped_again_within_minutes() -> None:
     schedules = guard().of("Schedule")
     again = schedules["g-keep-stopped"]
-    assert (again["scheduleExpression"], again["startDate"]) == ("rate(1 hour)", EXPIRY)
+    assert (again["scheduleExpression"], again["startDate"]) == ("rate(5 minutes)", EXPIRY)
     assert again["target"] == schedules["g-stop"]["target"]
 
 
