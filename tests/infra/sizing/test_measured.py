@@ -25,9 +25,13 @@ def test_kv_tokens_of_an_api_server_within_the_bars(name: str) -> None:
 
 @pytest.mark.parametrize("name", OLD)
 def test_kv_tokens_of_0_25_are_near_exact(name: str) -> None:
-    """o-t4-L4, o-moe8-e-2k, o-gemma12 and o-q3t-L8-t2-8k were predicted before they were measured."""
+    """All with p-, and o-t4-L4, o-moe8-e-2k, o-gemma12, o-q3t-L8-t2-8k, were predicted before they were measured.
+
+    Where the old model runner guesses its CUDA graphs, the guess itself moves by 80 MiB.
+    """
     row = ROWS[name]
-    assert abs(error(sized(row).kv_cache_tokens, row["kv_cache_tokens"])) <= 0.0002
+    bar = 0.0006 if row.get("graphs_in_budget_gib") else 0.0002
+    assert abs(error(sized(row).kv_cache_tokens, row["kv_cache_tokens"])) <= bar
 
 
 @pytest.mark.parametrize("name", NEW)
