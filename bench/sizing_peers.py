@@ -73,6 +73,7 @@ def peers(row: dict, gpu_bytes: int) -> dict[str, int]:
     }
     hub = parse_safetensors_metadata({"Transformer": {"__metadata__": {}, **head}})
     cache_bytes = 1 if row["kv_cache_dtype"] == "fp8" else 2
+    config.setdefault("head_dim", config["hidden_size"] // config["num_attention_heads"])
     plain = 2 * config["num_hidden_layers"] * config["num_key_value_heads"] * config["head_dim"] * cache_bytes
     own = compute_safetensors_kv_cache_size(config, "F8_E4M3" if cache_bytes == 1 else "BF16", 1)
     budget = int(gpu_bytes * row["gpu_memory_utilization"])

@@ -50,7 +50,7 @@ class Http:
                         wrong=f"{_host(url)} cannot be reached ({_reason(error)})",
                         value=url,
                         allowed="a machine with a way out, directly or by HTTPS_PROXY",
-                        fix="run the same command again where the network allows it; pins already written are kept",
+                        fix="run the same command again where the network allows it",
                     )
                 ) from None
             if response.status_code not in _BUSY:
@@ -63,7 +63,7 @@ class Http:
                         wrong=f"{_host(url)} is busy or limits requests, and asks to wait {wait:g} s",
                         value=f"HTTP {response.status_code}",
                         allowed=f"an answer within {self.deadline_seconds:g} s",
-                        fix="wait, then run the same command again; pins already written are kept",
+                        fix="wait, then run the same command again",
                     )
                 )
             self.sleep(wait)

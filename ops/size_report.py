@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,16 @@ from rich.console import Console
 from rich.table import Table
 
 from infra.catalog.models import MODELS
+from infra.errors import Problem, UserError
 from infra.sizing.choice import Candidate, advice, fitting
+from infra.sizing.cpu import CpuCache
+from infra.sizing.effects import effects
 from infra.sizing.fits import Verdict
 from infra.sizing.memory import Sizing, size
 from infra.sizing.releases import PINNED
 from ops.options import print_json
 from ops.size_plot import candidates_svg
-from ops.sizing import CLOSE_ENOUGH, PRICES_SOURCE, Live, candidate_json, reasons, sizing_json
+from ops.sizing import CLOSE_ENOUGH, Live, candidate_json, prices_source, reasons, sizing_json
 
 FORMULA = (
     "Estimates are upper limits: requests / (max(bytes read / memory bandwidth, 2 x active weights x requests / tensor "
@@ -24,8 +28,8 @@ FORMULA = (
 
 
 def one_json(sizing: Sizing, verdict: Verdict) -> dict[str, Any]:
-    """The sizing, and the tokens that the pinned release would report where the call is for another one."""
-    answer = sizing_json(sizing, verdict)
+    """The sizing, what each setting costs, and the pinned release's tokens where the call is for another one."""
+    answer = {**sizing_json(sizing, verdict), "kv_cache_tokens_by_setting": effects(sizing)}
     if sizing.release is not PINNED:
         pinned = size(sizing.shape, sizing.serving, sizing.gpu, PINNED)
         answer["pinned"] = {"vllm": PINNED.version, "kv_cache_tokens": pinned.kv_cache_tokens}
@@ -51,7 +55,21 @@ def print_one(name: str, sizing: Sizing, verdict: Verdict) -> None:
         f"{answer['highest_gpu_memory_utilization']:g}",
         highlight=False,
     )
+    for setting, tokens in effects(sizing).items():
+        console.print(f"{setting.replace('_', ' ')}: {tokens:+,} KV-cache tokens", highlight=False)
     _print_verdict(console, verdict)
+
+
+def print_cpu(cache: CpuCache, *, as_json: bool) -> None:
+    """The KV cache of a CPU server."""
+    if as_json:
+        print_json(asdict(cache))
+        return
+    Console().print(
+        f"{cache.kv_cache_tokens:,} KV-cache tokens on a CPU server: {cache.max_concurrency:g} requests of "
+        f"{cache.max_model_len:,} tokens at once",
+        highlight=False,
+    )
 
 
 def _print_verdict(console: Console, verdict: Verdict) -> None:
@@ -62,9 +80,9 @@ def _print_verdict(console: Console, verdict: Verdict) -> None:
         console.print(f"[yellow]tight:[/] {warning}", highlight=False)
 
 
-def print_comparison(sizing: Sizing, live: Live, *, as_json: bool) -> None:
-    """The plan against a live server."""
-    planned, difference = sizing.kv_cache_tokens, live.difference(sizing.kv_cache_tokens)
+def print_comparison(planned: int, live: Live, *, as_json: bool) -> None:
+    """Planned KV-cache tokens against a live server's."""
+    difference = live.difference(planned)
     as_planned = abs(difference) <= CLOSE_ENOUGH
     if as_json:
         print_json(
@@ -90,6 +108,7 @@ def print_rows(
     rows: list[Candidate],
     concurrency: int,
     *,
+    region: str | None,
     every: bool,
     as_json: bool,
     plot: Path | None,
@@ -98,6 +117,7 @@ def print_rows(
 
     Args:
         concurrency: requests of the longest length that a host must hold at once.
+        region: whose prices the rows carry; None for the catalog's.
         every: show what does not fit too, with the reason.
         plot: where to draw the candidates.
     """
@@ -105,19 +125,21 @@ def print_rows(
     hints = advice(good)
     if plot:
         bars = [(row.name, row.sizing.kv_cache_tokens, row.usd_per_million_tokens) for row in good]
-        plot.write_text(candidates_svg(f"{name}: KV cache and price", bars))
+        _write(plot, candidates_svg(f"{name}: KV cache and price", bars))
     known = MODELS.get(model or "")
     if as_json:
         about = {"licence": known.licence, "gated": known.gated, "source": known.source} if known else {}
         shown = rows if every else good
         answer = {"model": name, **about, "candidates": [candidate_json(row) for row in shown], "advice": hints}
-        print_json({**answer, "estimates": FORMULA, "prices": PRICES_SOURCE})
+        print_json({**answer, "estimates": FORMULA, "prices": prices_source(region)})
         return
     console = Console()
     if known:
         gate = ", gated" if known.gated else ""
         console.print(f"{name}: {known.licence}{gate}{'; ' + known.note if known.note else ''}", highlight=False)
     console.print(_table(good) if good else "nothing in the catalog fits; --all says why")
+    if good:
+        console.print("[dim]x: replicas on a host; KV tokens and requests at once are one replica's[/]")
     if every:
         for row in (row for row in rows if row not in good):
             why = reasons(row.verdict) or [
@@ -128,22 +150,41 @@ def print_rows(
         console.print(hint, highlight=False)
     for warning in dict.fromkeys(text for row in good for text in row.verdict.warnings if "image encoder" in text):
         console.print(f"[yellow]note:[/] {warning}", highlight=False)
-    console.print(f"[dim]{FORMULA} Prices: {PRICES_SOURCE}.[/]", highlight=False)
+    console.print(f"[dim]{FORMULA} Prices: {prices_source(region)}.[/]", highlight=False)
+
+
+def _write(path: Path, svg: str) -> None:
+    try:
+        path.write_text(svg)
+    except OSError as error:
+        raise UserError(
+            Problem(
+                key="--plot",
+                wrong=f"cannot be written: {error.strerror}",
+                value=str(path),
+                allowed="a file in a directory that exists",
+                fix="name another file",
+            )
+        ) from None
 
 
 def _table(rows: list[Candidate]) -> Table:
-    table = Table("type", "GPU", "TP", "replicas", "KV tokens", "at once", "util", "$/h", "tokens/s", "$/M tokens")
+    """Narrow enough for 80 columns, so that nothing is cut."""
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    table.add_column("type", no_wrap=True)
+    table.add_column("GPU", no_wrap=True)
+    for heading in ("TP", "x", "KV tokens", "at once", "$/h", "tokens/s", "$/M tok"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
         table.add_row(
             row.instance_type.name,
             row.instance_type.gpu,
             str(row.tensor_parallel_size),
             str(row.replicas),
-            f"{row.sizing.kv_cache_tokens:,}",
+            f"{row.sizing.kv_cache_tokens / 1000:,.0f}k",
             f"{row.sizing.max_concurrency:,.1f}",
-            f"{row.sizing.utilization:g}",
             f"{row.instance_type.usd_per_hour:.2f}",
-            f"< {row.tokens_per_second:,.0f}",
-            f"> {row.usd_per_million_tokens:.3f}",
+            f"<{row.tokens_per_second:,.0f}",
+            f">{row.usd_per_million_tokens:.2f}",
         )
     return table

@@ -25,6 +25,7 @@ from ops.http import Http
 if TYPE_CHECKING:
     from ops.doctor.examination import Examination
 
+_MODEL_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 CLOSE_ENOUGH = 0.05
 """A live server within this share of the plan is as planned."""
 
@@ -39,6 +40,8 @@ def find_shape(model: str, http: Http) -> ModelShape:
     """
     if model in MODELS:
         return catalog_shape(model)
+    if not _MODEL_ID.fullmatch(model):
+        raise UserError(unknown_model_problem("model", model))
     endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
     token = os.environ.get("HF_TOKEN")
     url = f"{endpoint}/{quote(model, safe='/')}/resolve/main/config.json"
@@ -151,7 +154,18 @@ def regional(types: Iterable[InstanceType], region: str, profile: str | None) ->
         prices = {one.name: on_demand_price(place, one.name) for one in types}
     except AwsError as error:
         raise UserError(problem_of(error, "--region")) from None
-    return [replace(one, usd_per_hour=price) for one in types if (price := prices[one.name]) is not None]
+    found = [replace(one, usd_per_hour=price) for one in types if (price := prices[one.name]) is not None]
+    if not found:
+        raise UserError(
+            Problem(
+                key="--region",
+                wrong="AWS lists none of the catalog's instance types there",
+                value=region,
+                allowed="a region with GPU instances, such as us-east-1, us-west-2, eu-central-1",
+                fix="check the name, or leave it out for the prices of us-east-1",
+            )
+        )
+    return found
 
 
 # -- JSON --------------------------------------------------------------------------------------------------------------
@@ -182,7 +196,7 @@ def sizing_json(sizing: Sizing, verdict: Verdict) -> dict[str, Any]:
         "weights_gib_per_gpu": _gib(parts.weights),
         "kv_cache_gib_per_gpu": _gib(max(0, parts.kv_cache)),
         "kv_cache_tokens": sizing.kv_cache_tokens,
-        "max_concurrency": round(sizing.max_concurrency, 2),
+        "max_concurrency": round(sizing.max_concurrency, 2) if sizing.layout else None,
         "overhead_gib_per_gpu": _gib(parts.overhead),
         "overhead_parts_gib": {
             "activation": _gib(parts.activation),
@@ -217,4 +231,8 @@ def candidate_json(row: Candidate) -> dict[str, Any]:
     }
 
 
-PRICES_SOURCE = f"list prices of us-east-1, on demand, read on {PRICES_READ_ON}"
+def prices_source(region: str | None) -> str:
+    """Where the prices come from, and for which region they hold."""
+    if region:
+        return f"AWS's price list for {region}, on demand, asked now"
+    return f"list prices of us-east-1, on demand, read on {PRICES_READ_ON}; --region asks AWS for another region's"

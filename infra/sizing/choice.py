@@ -71,6 +71,12 @@ def gpu_of(instance_type: InstanceType) -> tuple[Gpu, GpuModel]:
     return gpu, model
 
 
+def on_hosts(serving: Serving, instance_type: InstanceType) -> Serving:
+    """The same on as many hosts as one replica needs GPUs of, at least."""
+    hosts = divide_up(serving.tensor_parallel_size * serving.pipeline_parallel_size, instance_type.gpus)
+    return replace(serving, hosts=hosts) if hosts > serving.hosts else serving
+
+
 def candidate(
     shape: ModelShape,
     serving: Serving,
@@ -85,7 +91,7 @@ def candidate(
         requests: that run on a host at once, shared out to its replicas; None for as many as fit.
     """
     gpu, model = gpu_of(instance_type)
-    sizing = size(shape, serving, gpu)
+    sizing = size(shape, on_hosts(serving, instance_type), gpu)
     replicas = max(1, instance_type.gpus // (serving.tensor_parallel_size * serving.pipeline_parallel_size))
     each = divide_up(requests, replicas) if requests else None
     rate = throughput(sizing, model, context_tokens=min(context_tokens, sizing.batch.length), requests=each)

@@ -43,15 +43,15 @@ def parse_config(text: bytes, name: str) -> object:
 
 def _read(path: Path) -> bytes:
     try:
-        if path.stat().st_size > LARGEST_CONFIG:
-            raise _problem(
-                str(path), f"has {path.stat().st_size} bytes, so it is no config.json", f"up to {LARGEST_CONFIG} bytes"
-            )
-        return path.read_bytes()
+        with path.open("rb") as file:
+            content = file.read(LARGEST_CONFIG + 1)  # a device has no size that could be asked for before
     except FileNotFoundError:
         raise _problem(str(path), "there is no such file", "the path of a model's config.json") from None
     except OSError as error:
         raise _problem(str(path), f"cannot be read: {error.strerror}", "a readable file") from None
+    if len(content) > LARGEST_CONFIG:
+        raise _problem(str(path), "is too large, so it is no config.json", f"up to {LARGEST_CONFIG} bytes")
+    return content
 
 
 def _problem(name: str, wrong: str, allowed: str) -> UserError:

@@ -92,7 +92,9 @@ def kv_dtype_bytes(shape: ModelShape, kv_cache_dtype: str) -> int:
     return 1 if kv_cache_dtype.startswith("fp8") else DTYPE_BYTES[shape.dtype]
 
 
-def kv_layout(shape: ModelShape, serving: Serving, release: Release, stage: int = 0) -> KvLayout | None:
+def kv_layout(
+    shape: ModelShape, serving: Serving, release: Release, stage: int = 0, block_tokens: int = BLOCK_TOKENS
+) -> KvLayout | None:
     """The layout on a GPU of this pipeline stage; None for a model that keeps nothing."""
     return _layout(
         shape,
@@ -103,6 +105,7 @@ def kv_layout(shape: ModelShape, serving: Serving, release: Release, stage: int 
         serving.prefix_caching,
         serving.speculation,
         release,
+        block_tokens,
     )
 
 
@@ -116,6 +119,7 @@ def _layout(
     prefix_caching: bool,
     speculation: Speculation | None,
     release: Release,
+    block_tokens: int,
 ) -> KvLayout | None:
     mixers = Counter(shape.layers[index].mixer for index in pipeline_layers(len(shape.layers), stages)[stage])
     if speculation and speculation.draft:
@@ -129,7 +133,7 @@ def _layout(
             page = _state_bytes(mixer, shape, tp, tokens)
             cache = LayerCache(page=page, tokens=0, states=states + checkpoints + tokens)
         else:
-            cache = _token_cache(mixer, tp, width)
+            cache = _token_cache(mixer, tp, width, block_tokens)
         if cache:
             counts[cache] = counts.get(cache, 0) + layers
     return _group(_fit_states(counts)) if counts else None
@@ -140,16 +144,16 @@ def in_flight_tokens(batched_tokens: int, serving: Serving, release: Release) ->
     return (release.batches_in_flight + serving.pipeline_parallel_size - 1) * batched_tokens
 
 
-def _token_cache(mixer: Mixer | None, tp: int, width: int) -> LayerCache | None:
+def _token_cache(mixer: Mixer | None, tp: int, width: int, block: int) -> LayerCache | None:
     """What a layer with keys and values keeps; None for one without."""
     match mixer:
         case Attention() if not mixer.reuses_cache:
             numbers = 2 * kv_heads_per_gpu(mixer.kv_heads, tp) * mixer.head_dim
-            return LayerCache(page=BLOCK_TOKENS * numbers * width, tokens=BLOCK_TOKENS, window=mixer.window)
+            return LayerCache(page=block * numbers * width, tokens=block, window=mixer.window)
         case LatentAttention():
             token = (mixer.kv_rank + mixer.rope_dim) * width
             if not mixer.index_heads:
-                return LayerCache(page=BLOCK_TOKENS * token, tokens=BLOCK_TOKENS)
+                return LayerCache(page=block * token, tokens=block)
             # the indexer's key is kept in FP8, with a float32 scale for each 128 numbers
             token += mixer.index_dim + divide_up(mixer.index_dim, 128) * 4
             return LayerCache(page=SPARSE_BLOCK_TOKENS * token, tokens=SPARSE_BLOCK_TOKENS)

@@ -9,7 +9,7 @@ from pathlib import Path
 from infra.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES, InstanceType
 from infra.catalog.models import MODELS
 from infra.errors import Problem, UserError
-from infra.sizing.choice import candidate, cheapest, gpu_of
+from infra.sizing.choice import candidate, cheapest, gpu_of, on_hosts
 from infra.sizing.config_file import load_shape
 from infra.sizing.fits import verdict
 from infra.sizing.known import catalog_shape
@@ -115,7 +115,7 @@ def _plan(shape: ModelShape, serving: Serving, types: Sequence[InstanceType]) ->
     if serving.gpu_memory_utilization is None:
         safe = min(size(shape, serving, gpu_of(one)[0]).safe_utilization for one in types)
         serving = replace(serving, gpu_memory_utilization=safe)
-    sizings = {one.name: size(shape, serving, gpu_of(one)[0]) for one in types}
+    sizings = {one.name: size(shape, on_hosts(serving, one), gpu_of(one)[0]) for one in types}
     verdicts = {name: verdict(sizing) for name, sizing in sizings.items()}
     problems = [
         _as_setting(_with_choice(problem, name, sizings[name]))
@@ -140,7 +140,7 @@ def _with_choice(problem: Problem, name: str, sizing: Sizing) -> Problem:
     wrong = f"{name}: {problem.wrong}"
     if problem.key not in ("model", "--max-model-len", "dtype", "compute capability"):
         return replace(problem, wrong=wrong)
-    serving = replace(sizing.serving, gpu_memory_utilization=None)
+    serving = replace(sizing.serving, gpu_memory_utilization=None, hosts=1)
     rows = (candidate(sizing.shape, serving, one) for one in INSTANCE_TYPES.values() if one.gpus >= _gpus(serving))
     if (row := cheapest(rows)) is None:
         return replace(problem, wrong=wrong)

@@ -132,7 +132,10 @@ class _Names:
         self._everything = "Linear" in names
         self._literals = {_strip(name) for name in names if not name.startswith("re:") and "*" not in name}
         self._patterns = [re.compile(name[3:]) for name in names if name.startswith("re:")]
-        globs = [_strip(name) for name in names if "*" in name and not name.startswith("re:")]
+        patterns = [_strip(name) for name in names if "*" in name and not name.startswith("re:")]
+        # Most end in their only star; a regular expression of a hundred of them takes 5 ms to compile.
+        self._starts = tuple(name[:-1] for name in patterns if name.find("*") == len(name) - 1)
+        globs = [name for name in patterns if name.find("*") != len(name) - 1]
         self._globs = re.compile("|".join(f"{translate(name)}|{translate(name + '.*')}" for name in globs) or r"(?!)")
 
     def __call__(self, module: str) -> bool:
@@ -142,7 +145,7 @@ class _Names:
         cuts = range(1, len(parts) + 1)
         if any(".".join(parts[:cut]) in self._literals or ".".join(parts[-cut:]) in self._literals for cut in cuts):
             return True
-        if self._globs.match(module):
+        if module.startswith(self._starts) or self._globs.match(module):
             return True
         return any(
             pattern.match(prefix + module)

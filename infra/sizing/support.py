@@ -157,15 +157,17 @@ def _unit(scheme: Scheme | None) -> int:
 
 
 def _hosts(serving: Serving) -> Iterator[Problem]:
-    if serving.hosts > 1:
-        yield Problem(
-            key="--pipeline-parallel-size",
-            wrong="a replica over several hosts is not served by this platform: an Auto Scaling group starts and "
-            "replaces hosts one by one, while Ray and vLLM's own --nnodes need all of them at fixed addresses at once",
-            value=f"{serving.pipeline_parallel_size} stages on {serving.hosts} hosts",
-            allowed="all GPUs of a replica on one host",
-            fix="use an instance type with more or larger GPUs, or a quantized checkpoint",
-        )
+    if serving.hosts == 1:
+        return
+    tp, pp = serving.tensor_parallel_size, serving.pipeline_parallel_size
+    yield Problem(
+        key="--pipeline-parallel-size" if pp > 1 else "--tensor-parallel-size",
+        wrong="a replica over several hosts is not served by this platform: an Auto Scaling group starts and "
+        "replaces hosts one by one, while Ray and vLLM's own --nnodes need all of them at fixed addresses at once",
+        value=f"{tp * pp} GPUs on {serving.hosts} hosts",
+        allowed="all GPUs of a replica on one host",
+        fix="use an instance type with more or larger GPUs, or a quantized checkpoint",
+    )
 
 
 def _arithmetic(shape: ModelShape, serving: Serving, gpu: Gpu) -> Iterator[Problem]:

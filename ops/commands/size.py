@@ -31,14 +31,20 @@ def _of_gpu(help_text: str, **limits: Any) -> Any:
 def size(
     model: Annotated[str | None, typer.Argument(metavar="[MODEL]", help="Id in the catalog or on the hub.")] = None,
     config: Annotated[Path | None, typer.Option(metavar="PATH", help="The model's config.json.")] = None,
-    tp: Annotated[int | None, _of_serving("Tensor parallel size. Unset: all that fit.", "--tp", min=1)] = None,
-    pp: Annotated[int, _of_serving("Pipeline parallel size.", "--pp", min=1)] = 1,
-    hosts: Annotated[int, _of_serving("Hosts of one replica.", min=1)] = 1,
+    tp: Annotated[
+        int | None, _of_serving("Tensor parallel size. Unset: all that fit.", "--tp", min=1, max=1024)
+    ] = None,
+    pp: Annotated[int, _of_serving("Pipeline parallel size.", "--pp", min=1, max=1024)] = 1,
+    hosts: Annotated[int, _of_serving("Hosts of one replica.", min=1, max=1024)] = 1,
     quantization: Annotated[str | None, _of_serving("As vLLM's flag: fp8 quantizes while it loads.")] = None,
     kv_cache_dtype: Annotated[str, _of_serving("auto or fp8.")] = "auto",
-    max_model_len: Annotated[int | None, _of_serving("Longest request in tokens. Unset: the model's.", min=1)] = None,
-    max_num_seqs: Annotated[int | None, _of_serving("Requests in a batch. Unset: vLLM's.", min=1)] = None,
-    max_num_batched_tokens: Annotated[int | None, _of_serving("Tokens in a step. Unset: vLLM's.", min=1)] = None,
+    max_model_len: Annotated[
+        int | None, _of_serving("Longest request in tokens. Unset: the model's.", min=1, max=2**30)
+    ] = None,
+    max_num_seqs: Annotated[int | None, _of_serving("Requests in a batch. Unset: vLLM's.", min=1, max=2**20)] = None,
+    max_num_batched_tokens: Annotated[
+        int | None, _of_serving("Tokens in a step. Unset: vLLM's.", min=1, max=2**24)
+    ] = None,
     gpu_memory_utilization: Annotated[
         float | None, _of_serving("Unset: the highest that stays on the card.", min=0.01, max=1.0)
     ] = None,
@@ -61,8 +67,11 @@ def size(
     check: Annotated[
         str | None, typer.Option(metavar="URL", help="Compare one GPU's figures with this running server's metrics.")
     ] = None,
-    gpu_mib: Annotated[float | None, _of_gpu("Memory of a GPU as torch sees it.", min=1)] = None,
+    gpu_mib: Annotated[float | None, _of_gpu("Memory of a GPU as torch sees it.", min=1, max=2**24)] = None,
     compute_capability: Annotated[float | None, _of_gpu("8.9 is Ada, 9.0 Hopper.", min=1, max=20)] = None,
+    cpu_kvcache_space: Annotated[
+        int | None, _of_gpu("A CPU server with this VLLM_CPU_KVCACHE_SPACE, in GiB.", metavar="GIB", min=1, max=2**20)
+    ] = None,
     instance_type: Annotated[str | None, _of_gpu("This instance type's GPUs.", metavar="TYPE")] = None,
     vllm_version: Annotated[
         str | None,
@@ -86,10 +95,11 @@ def size(
     `tandem size --config config.json --plot size.svg`, `tandem size Qwen/Qwen3-8B --instance-type g6.12xlarge`,
     `tandem size --config config.json --tp 2 --gpu-mib 143156 --compute-capability 9.0 --json`.
     """
+    from infra.sizing.cpu import cpu_cache
     from infra.sizing.fits import verdict
     from infra.sizing.serving import Serving
     from ops.http import Http
-    from ops.size_report import one_json, print_comparison, print_one, print_rows
+    from ops.size_report import one_json, print_comparison, print_cpu, print_one, print_rows
     from ops.sizing import live_cache
 
     shape, name = _shape(model, config, quantization)
@@ -106,17 +116,25 @@ def size(
         speculation=_speculation(speculative_tokens, draft),
         hosts=hosts,
     )
+    http = Http(deadline_seconds=15, timeout_seconds=5)
+    if cpu_kvcache_space is not None:
+        cache = cpu_cache(shape, serving, cpu_kvcache_space)
+        if check:
+            print_comparison(cache.kv_cache_tokens, live_cache(check, http), as_json=as_json)
+        else:
+            print_cpu(cache, as_json=as_json)
+        return
     if gpu_mib is not None or instance_type is not None or compute_capability is not None or check:
         sizing = _one(shape, serving, gpu_mib, compute_capability, instance_type, vllm_version)
         if check:
-            print_comparison(sizing, live_cache(check, Http(deadline_seconds=15, timeout_seconds=5)), as_json=as_json)
+            print_comparison(sizing.kv_cache_tokens, live_cache(check, http), as_json=as_json)
         elif as_json:
             print_json(one_json(sizing, verdict(sizing)))
         else:
             print_one(name, sizing, verdict(sizing))
         return
     rows = _rows(shape, serving, tp, region, profile, context_tokens, concurrency)
-    print_rows(name, model, rows, concurrency or 1, every=every, as_json=as_json, plot=plot)
+    print_rows(name, model, rows, concurrency or 1, region=region, every=every, as_json=as_json, plot=plot)
 
 
 def _shape(model: str | None, config: Path | None, quantization: str | None) -> tuple[ModelShape, str]:
@@ -171,7 +189,7 @@ def _one(
     from dataclasses import replace
 
     from infra.catalog.instances import INSTANCE_TYPES, unknown_type_problem
-    from infra.sizing.choice import gpu_of
+    from infra.sizing.choice import gpu_of, on_hosts
     from infra.sizing.memory import size as size_model
     from infra.sizing.releases import MEASURED, PINNED, release_of
     from infra.sizing.serving import DEFAULT_UTILIZATION, Gpu
@@ -179,6 +197,7 @@ def _one(
     if instance_type is not None:
         if instance_type not in INSTANCE_TYPES:
             raise UserError(unknown_type_problem("--instance-type", instance_type))
+        serving = on_hosts(serving, INSTANCE_TYPES[instance_type])
         gpu, _ = gpu_of(INSTANCE_TYPES[instance_type])
         release = release_of(version) if version else PINNED
     elif gpu_mib is not None and compute_capability is not None:

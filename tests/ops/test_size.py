@@ -1,0 +1,344 @@
+"""`tandem size` as it is called: the object that scripts read, mistakes in words, a live server, the plot."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import product
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from infra.catalog.instances import INSTANCE_TYPES
+from ops import cli, sizing
+from tests.infra.sizing.configs import experts, hybrid, latent, llama, windows
+from tests.infra.sizing.rows import ROWS
+from tests.infra.sizing.test_bad_inputs import CONTENTS, FILES
+
+H200 = ["--gpu-mib", "143156", "--compute-capability", "9.0"]
+SETTINGS = ["--max-model-len", "8192", "--max-num-seqs", "256", "--max-num-batched-tokens", "2048"]
+
+
+class Call:
+    """Runs the command as the entry point does, in this process.
+
+    Attributes:
+        status: exit status; a traceback would be an exception of the test.
+    """
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self._capsys, self._monkeypatch = capsys, monkeypatch
+        self.status = 0
+        monkeypatch.setenv("COLUMNS", "80")
+
+    def __call__(self, *arguments: object) -> str:
+        self._monkeypatch.setattr(sys, "argv", ["tandem", "size", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        code = ended.value.code
+        assert code is None or isinstance(code, int)
+        self.status = code or 0
+        captured = self._capsys.readouterr()
+        return captured.err if self.status else captured.out
+
+    def json(self, *arguments: object) -> dict[str, Any]:
+        answer = self(*arguments, "--json")
+        assert self.status == 0, answer
+        return json.loads(answer)
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
+    return Call(capsys, monkeypatch)
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Callable[[object], Path]:
+    def write(content: object) -> Path:
+        path = tmp_path / "config.json"
+        path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+        return path
+
+    return write
+
+
+# -- one GPU, for scripts ----------------------------------------------------------------------------------------------
+
+
+def test_one_object_with_what_scripts_read(call: Call, config: Callable[[object], Path]) -> None:
+    row = ROWS["C1"]
+    answer = call.json(
+        *("--config", config(row["config"]), "--tp", 2, *H200, "--gpu-memory-utilization", 0.147091, *SETTINGS)
+    )
+    assert answer["weights_gib_per_gpu"] == pytest.approx(row["weights_gib"], rel=0.01)
+    assert answer["kv_cache_tokens"] == pytest.approx(row["kv_cache_tokens"], rel=0.0002)
+    assert answer["max_concurrency"] == pytest.approx(23.84, abs=0.01)
+    parts = (answer[f"{name}_gib_per_gpu"] for name in ("weights", "kv_cache", "overhead"))
+    assert sum(parts) == pytest.approx(answer["budget_gib_per_gpu"], abs=0.001)
+    assert (answer["fits"], answer["reasons"], answer["vllm"]) == (True, [], "0.25.1")
+    assert answer["pinned"]["kv_cache_tokens"] < answer["kv_cache_tokens"]
+
+
+FLAGS = [
+    ("--quantization", "fp8"),
+    ("--kv-cache-dtype", "fp8"),
+    ("--enforce-eager",),
+    ("--gpu-memory-utilization", "0.5"),
+    tuple(SETTINGS),
+    ("--tp", "2"),
+]
+
+
+@pytest.mark.parametrize("make", [llama, experts, latent, hybrid, windows])
+def test_every_flag_may_be_left_out(call: Call, config: Callable[[object], Path], make: Callable[[], Any]) -> None:
+    path = config(make())
+    for chosen in product((False, True), repeat=len(FLAGS)):
+        flags = [word for flag, taken in zip(FLAGS, chosen, strict=True) if taken for word in flag]
+        answer = call.json("--config", path, *H200, *flags)
+        assert {"fits", "weights_gib_per_gpu", "kv_cache_gib_per_gpu", "overhead_gib_per_gpu", "reasons"} <= set(answer)
+        # These small models were made for 4096 tokens, so 8192 are refused and nothing else is.
+        assert answer["fits"] is ("--max-model-len" not in flags), answer["reasons"]
+        assert answer["kv_cache_tokens"] > 0
+
+
+def test_what_does_not_fit_says_why_and_the_status_is_still_zero(call: Call, config: Callable[[object], Path]) -> None:
+    path = config(ROWS["C2"]["config"])
+    answer = call.json("--config", path, "--tp", 2, "--gpu-mib", 22888, "--compute-capability", 8.9)
+    assert answer["fits"] is False
+    assert answer["kv_cache_tokens"] == 0
+    assert answer["reasons"][0].startswith("model: does not fit on 2 x 22888 MiB GPU: 30.7 GiB of weights and ")
+
+
+def test_a_size_that_does_not_divide(call: Call, config: Callable[[object], Path]) -> None:
+    answer = call.json("--config", config(llama()), "--tp", 3, *H200)
+    assert answer["fits"] is False
+    assert "does not divide num_attention_heads, which is 16; is 3; allowed: 1, 2, 4, 8" in answer["reasons"][0]
+
+
+def test_settings_are_told_with_their_cost(call: Call, config: Callable[[object], Path], tmp_path: Path) -> None:
+    draft = tmp_path / "draft.json"
+    draft.write_text(json.dumps(llama()))
+    path = config(llama(num_hidden_layers=32))
+    costs = call.json(
+        *("--config", path, "--tp", 2, *H200, "--quantization", "fp8", "--kv-cache-dtype", "fp8"),
+        *("--enforce-eager", "--speculative-tokens", 3, "--draft", draft),
+    )["kv_cache_tokens_by_setting"]
+    assert set(costs) == {"speculative_decoding", "prefix_caching", "kv_cache_dtype", "enforce_eager", "quantization"}
+    assert costs["speculative_decoding"] < 0 == costs["prefix_caching"] < costs["quantization"]
+    assert costs["kv_cache_dtype"] > 1_000_000
+    screen = call("--config", path, "--tp", 2, *H200, "--kv-cache-dtype", "fp8")
+    assert re.search(r"kv cache dtype: \+[\d,]+ KV-cache tokens", screen)
+
+
+def test_prefix_caching_costs_hybrid_models_a_second_state(call: Call, config: Callable[[object], Path]) -> None:
+    answer = call.json("--config", config(hybrid()), *H200, "--vllm-version", "0.32.0")
+    assert answer["kv_cache_tokens_by_setting"]["prefix_caching"] < 0
+
+
+def test_a_replica_over_several_hosts_is_sized_and_refused_with_the_reason(call: Call) -> None:
+    model = ["Qwen/Qwen3-32B", "--max-model-len", 8192]
+    on_one = call.json(*model, "--tp", 2, "--pp", 2, "--instance-type", "g6.12xlarge")
+    assert (on_one["fits"], on_one["reasons"]) == (True, [])
+    on_two = call.json(*model, "--tp", 4, "--pp", 2, "--instance-type", "g6.12xlarge")
+    assert on_two["fits"] is False
+    assert on_two["kv_cache_tokens"] > on_one["kv_cache_tokens"]
+    assert "an Auto Scaling group starts and replaces hosts one by one" in on_two["reasons"][0]
+    assert "is 8 GPUs on 2 hosts" in on_two["reasons"][0]
+    rows = call.json(*model, "--pp", 2, "--all")["candidates"]
+    for row in rows:
+        gpus = INSTANCE_TYPES[row["instance_type"]].gpus
+        assert any("several hosts" in reason for reason in row["reasons"]) is (2 * row["tensor_parallel_size"] > gpus)
+
+
+# -- mistakes ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("content", "wrong"),
+    [(case[1], case[3]) for case in CONTENTS] + [(case[1], case[2]) for case in FILES],
+    ids=[case[0] for case in (*CONTENTS, *FILES)],
+)
+def test_a_config_that_cannot_be_sized(
+    call: Call, config: Callable[[object], Path], content: object, wrong: str
+) -> None:
+    message = call("--config", config(content), "--tp", 2, *H200, "--json")
+    assert call.status == 2
+    assert message.startswith("tandem: ")
+    assert wrong in message
+    assert "fix: " in message
+
+
+MISTAKES: list[tuple[list[str], str]] = [
+    ([], "name a model, or give a config.json"),
+    (["Qwen/Qwen3-8B", "--config", "x"], "and not both"),
+    (["--config", "/nonexistent"], "there is no such file"),
+    (["--config", "/dev/zero"], "so it is no config.json"),
+    (["--config", "/"], "there is no such file"),
+    (["../../etc/passwd"], "is not in the catalog"),
+    (["Qwen/Qwen3-8B", "--gpu-mib", "22888"], "a GPU is described by both"),
+    (["Qwen/Qwen3-8B", *H200, "--gpu-mib", "inf"], "--gpu-mib"),
+    (["Qwen/Qwen3-8B", *H200, "--gpu-mib", "nan"], "--gpu-mib"),
+    (["Qwen/Qwen3-8B", *H200, "--gpu-memory-utilization", "1.5"], "--gpu-memory-utilization"),
+    (["Qwen/Qwen3-8B", *H200, "--tp", "0"], "--tp"),
+    (["Qwen/Qwen3-8B", *H200, "--tp", "two"], "--tp"),
+    (["Qwen/Qwen3-8B", *H200, "--pp", "100000"], "--pp"),
+    (["Qwen/Qwen3-8B", *H200, "--max-model-len", "-1"], "--max-model-len"),
+    (["Qwen/Qwen3-8B", *H200, "--max-num-seqs", "1" + 20 * "0"], "--max-num-seqs"),
+    (["Qwen/Qwen3-8B", *H200, "--quantization", "nonsense"], "the checkpoint is not quantized"),
+    (["Qwen/Qwen3-8B", *H200, "--vllm-version", "9.9"], "how this release counts memory is not known"),
+    (["Qwen/Qwen3-8B", *H200, "--draft", "x"], "but not how many tokens it proposes"),
+    (["Qwen/Qwen3-8B", "--instance-type", "z9.huge"], "z9.huge"),
+    (["Qwen/Qwen3-8B", "--plot", "/nonexistent/x.svg"], "cannot be written"),
+    (["Qwen/Qwen3-8B", *H200, "--check", "nonsense"], "cannot be reached"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "wrong"), MISTAKES, ids=[" ".join(case[0][-2:]) for case in MISTAKES])
+def test_a_mistake_in_the_call_is_said_in_words(call: Call, arguments: list[str], wrong: str) -> None:
+    message = call(*arguments)
+    assert call.status == 2
+    assert wrong in re.sub(r"\s*│\s*│?\s*", " ", message)
+
+
+# -- a live server -----------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def metrics(text: str, status: int = 200) -> Iterator[str]:
+    """A server that answers `/metrics` with this text; it stands in for vLLM."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = text.encode() if self.path == "/metrics" else b""
+            self.send_response(status if self.path == "/metrics" else 404)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            del format, args
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def cache_info(tokens: int) -> str:
+    """As vLLM 0.32.0 writes it, with a few of its 30 labels."""
+    return (
+        "# TYPE vllm:cache_config_info gauge\n"
+        f'vllm:cache_config_info{{block_size="16",engine="0",gpu_memory_utilization="0.9",kv_cache_size_tokens='
+        f'"{tokens}",num_gpu_blocks="{tokens // 16}"}} 1.0\n'
+    )
+
+
+ON_L4 = ["Qwen/Qwen3-8B", "--instance-type", "g6.12xlarge", "--max-model-len", "8192"]
+
+
+@pytest.mark.parametrize(("share", "as_planned"), [(1.0, True), (0.96, True), (0.9, False), (1.2, False)])
+def test_the_plan_against_a_live_server(call: Call, share: float, as_planned: bool) -> None:
+    planned = call.json(*ON_L4)["kv_cache_tokens"]
+    with metrics(cache_info(int(planned * share))) as url:
+        answer = call.json(*ON_L4, "--check", url)
+        assert (", as planned" in call(*ON_L4, "--check", url)) is as_planned
+    assert answer["planned_kv_cache_tokens"] == planned
+    assert answer["kv_cache_tokens"] == int(planned * share)
+    assert answer["difference"] == pytest.approx(1 / share - 1, abs=0.001)
+    assert (answer["as_planned"], answer["gpu_memory_utilization"]) == (as_planned, 0.9)
+
+
+def test_an_older_server_tells_blocks_only(call: Call) -> None:
+    with metrics('vllm:cache_config_info{block_size="16",num_gpu_blocks="1000"} 1.0\n') as url:
+        assert call.json(*ON_L4, "--check", url)["kv_cache_tokens"] == 16000
+
+
+@pytest.mark.parametrize(
+    ("text", "status"), [("up 1\n", 200), ("", 404), ('vllm:cache_config_info{block_size="x"} 1\n', 200)]
+)
+def test_what_is_no_vllm_server_is_said(call: Call, text: str, status: int) -> None:
+    with metrics(text, status) as url:
+        message = call(*ON_L4, "--check", url)
+    assert call.status == 2
+    assert "does not tell the size of its KV cache" in message
+    assert "through a tunnel to the host" in message
+
+
+def test_a_cpu_server(call: Call, config: Callable[[object], Path]) -> None:
+    """Two layers with two of four key-value heads of 64 on each worker, in bf16: 1 KiB a token."""
+    path = config(llama())
+    answer = call.json("--config", path, "--tp", 2, "--cpu-kvcache-space", 3, "--max-model-len", 4096)
+    assert answer["kv_cache_tokens"] == 3 * 2**20
+    assert answer["max_concurrency"] == 768
+    with metrics(cache_info(3 * 2**20)) as url:
+        checked = call("--config", path, "--tp", 2, "--cpu-kvcache-space", 3, "--check", url)
+    assert "+0.0%, as planned" in checked
+    assert "blocks of a CPU server are known for plain attention only" in call(
+        "--config", config(hybrid()), "--cpu-kvcache-space", 3
+    )
+
+
+# -- choice ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_fits_eighty_columns_and_says_what_is_estimated(call: Call) -> None:
+    screen = call("Qwen/Qwen3-32B", "--max-model-len", 16384, "--concurrency", 20)
+    lines = screen.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert "…" not in screen
+    text = " ".join(screen.split())
+    row = next(line for line in lines if line.startswith("g7e.12xlarge"))
+    assert row.split()[-4:-2] == ["29.0", "8.29"]
+    assert "Estimates are upper limits: requests / (max(bytes read / memory bandwidth" in text
+    assert "list prices of us-east-1, on demand, read on 2026-07-20" in text
+
+
+def test_rows_hold_the_requests_that_are_asked_for(call: Call) -> None:
+    for row in call.json("Qwen/Qwen3-32B", "--max-model-len", 16384, "--concurrency", 20)["candidates"]:
+        assert row["max_concurrency"] * row["replicas_per_host"] >= 20
+        assert row["estimates"]["usd_per_million_tokens"] > 0
+
+
+def test_two_gpus_are_advised_against_with_figures(call: Call) -> None:
+    hint = call.json("Qwen/Qwen3-8B", "--max-model-len", 8192)["advice"][0]
+    assert "one GPU is enough. For throughput take TP=1" in hint
+    assert re.search(r"holds [\d,]+ KV-cache tokens together against 2 x [\d,]+", hint)
+
+
+def test_what_does_not_fit_is_shown_with_its_reason_when_asked(call: Call) -> None:
+    screen = call("Qwen/Qwen3-32B", "--max-model-len", 8192, "--all")
+    assert "g6.12xlarge TP=2: model: does not fit on 2 x L4" in screen
+
+
+def test_the_plot_has_two_bars_for_each_candidate(call: Call, tmp_path: Path) -> None:
+    plot = tmp_path / "c.svg"
+    rows = call.json("Qwen/Qwen3-32B", "--max-model-len", 8192, "--plot", plot)["candidates"]
+    svg = ElementTree.fromstring(plot.read_text())
+    bars = [one for one in svg.iter("{http://www.w3.org/2000/svg}rect") if one.get("fill") != "white"]
+    assert len(bars) == 2 * len(rows)
+    texts = " ".join(text for text in svg.itertext())
+    assert f"{rows[0]['instance_type']} TP={rows[0]['tensor_parallel_size']}" in texts
+    assert "estimate, lower limit" in texts
+
+
+def test_a_region_has_its_own_prices_and_says_so(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    def in_ireland(types: Any, region: str, profile: str | None) -> Any:
+        assert (region, profile) == ("eu-west-1", None)
+        return [one for one in types if one.name == "g6.12xlarge"]
+
+    monkeypatch.setattr(sizing, "regional", in_ireland)
+    answer = call.json("Qwen/Qwen3-8B", "--max-model-len", 8192, "--region", "eu-west-1")
+    assert {row["instance_type"] for row in answer["candidates"]} == {"g6.12xlarge"}
+    assert answer["prices"] == "AWS's price list for eu-west-1, on demand, asked now"

@@ -1,0 +1,52 @@
+"""Sizing against the real vLLM 0.32.0: KV-cache tokens of a CPU server with tensor parallelism 2, to the token."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from vllm_cpu import Server, model, server
+
+pytestmark = pytest.mark.real
+
+SPACE_GIB = 1
+"""What `vllm_cpu.server` gives each worker."""
+
+
+# 1000 is no multiple of a block's 128 tokens: requests leave a part of their last block unused.
+@pytest.fixture(scope="module", params=[1024, 1000])
+def vllm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Server, int]]:
+    arguments = ["--tensor-parallel-size", "2", "--max-model-len", str(request.param)]
+    with server(arguments, {}, tmp_path_factory.mktemp("vllm") / "log") as running:
+        yield running, request.param
+
+
+def test_the_plan_is_what_the_server_reports(vllm: tuple[Server, int]) -> None:
+    running, length = vllm
+    check = _size(length, "--check", f"http://127.0.0.1:{running.port}")
+    assert check["difference"] == 0
+    assert check["as_planned"] is True
+    plan = _size(length)
+    assert check["kv_cache_tokens"] == plan["kv_cache_tokens"] > 2_000_000
+    assert f"{plan['kv_cache_tokens']:,} tokens" in running.log.read_text()
+    assert f"{plan['max_concurrency']:.2f}x" in running.log.read_text()
+
+
+def test_a_wrong_plan_is_found(vllm: tuple[Server, int]) -> None:
+    running, length = vllm
+    check = _size(length, "--check", f"http://127.0.0.1:{running.port}", space=SPACE_GIB + 1)
+    assert check["difference"] == 1
+    assert check["as_planned"] is False
+
+
+def _size(length: int, *more: str, space: int = SPACE_GIB) -> dict[str, Any]:
+    command = [
+        *(Path(sys.executable).with_name("tandem"), "size", "--config", model(), "--tp", "2", "--json"),
+        *("--cpu-kvcache-space", str(space), "--max-model-len", str(length), *more),
+    ]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
