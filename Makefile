@@ -1,6 +1,6 @@
 # One command surface; `make help` lists it. Each target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test test-long check bench docs golden clean
+.PHONY: help rehearse test test-long check bench bench-sizing bench-peers docs golden clean
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tandem
 UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
@@ -28,8 +28,16 @@ check: .venv ## lint, types, unit tests: the inner loop, under a minute
 bench: .venv ## preview of production beside a preview of as many trivial resources; size of the user data
 	$(RUN) python -m bench
 
-docs: .venv ## the README's table of settings, made anew
+bench-sizing: .venv ## what one sizing call costs, and the whole catalog on all instance types
+	$(RUN) python -m bench.sizing
+
+bench-peers: .venv ## other estimators on the measured starts, into tests/ and docs/ (torch, transformers: 6 GB, once)
+	$(UV) run bench/sizing_peers.py
+	$(RUN) python -m bench.sizing_tables docs/sizing.md
+
+docs: .venv ## the README's table of settings and the tables of docs/sizing.md, made anew
 	$(RUN) python -m infra.settings.table README.md
+	$(RUN) python -m bench.sizing_tables docs/sizing.md
 
 golden: .venv ## what is rendered for hosts, made anew; review the difference
 	GOLDEN_UPDATE=1 $(RUN) pytest tests/host/test_render.py
