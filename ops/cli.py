@@ -7,6 +7,7 @@ import sys
 import typer
 
 from infra.errors import UserError
+from ops.commands import ephemeral
 from ops.commands.audit import audit
 from ops.commands.cost import cost
 from ops.commands.doctor import doctor
@@ -36,6 +37,7 @@ def _root() -> None:
 app.command()(audit)
 app.command()(cost)
 app.command()(doctor)
+app.add_typer(ephemeral.app, name="ephemeral")
 app.command()(pin)
 app.command()(reap)
 app.command()(recover)

@@ -20,7 +20,6 @@ from ops.kinds import KINDS, types
 from ops.kinds.kind import Clients, Found
 from ops.removal import Left
 
-_MARKS = (types.SCHEDULE_GROUP, types.SCHEDULE)
 _OF_THE_ACCOUNT = (types.BUDGET,)
 """Found in every region, whichever the stack is in."""
 
@@ -120,8 +119,4 @@ def reap(clients: Clients, expired: Expired, now: datetime, **options: Any) -> l
     current = lives(clients, expired.life.stack)
     if not all(life.is_over(now) and life.ephemeral for life in current):
         return [Left(life.group, "the stack was extended meanwhile") for life in current]
-    marks = [resource for resource in expired.resources if resource.type == types.SCHEDULE_GROUP]
-    rest = [resource for resource in (*expired.resources, *expired.strange) if resource.type not in _MARKS]
-    left = removal.remove(clients, rest, **options)
-    # Its schedules go with the group, in the same call.
-    return left or removal.remove(clients, marks, **options)
+    return removal.remove_stack(clients, (*expired.resources, *expired.strange), **options)

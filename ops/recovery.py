@@ -8,23 +8,15 @@ the account knows.
 
 from __future__ import annotations
 
-import json
-import subprocess
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from infra.errors import Problem, UserError
+from infra.errors import UserError
 from ops.inventory import Inventory
 from ops.kinds import KINDS, state_key
 from ops.kinds.kind import Found
-
-Deployment = dict[str, Any]
-"""What `pulumi stack export` prints."""
-
-PULUMI_DEADLINE_SECONDS = 600
+from ops.pulumi import Deployment
 
 
 @dataclass(frozen=True)
@@ -123,70 +115,3 @@ def amended(deployment: Deployment, adopt: Sequence[Adoption]) -> Deployment:
         *({**adoption.operation["resource"], "id": adoption.resource.id} for adoption in adopt),
     ]
     return {**deployment, "deployment": state}
-
-
-@dataclass(frozen=True)
-class Stack:
-    """A stack as the `pulumi` command on PATH sees it from the current directory."""
-
-    name: str
-
-    def region(self) -> str:
-        """The region that the stack's configuration names."""
-        return self._pulumi("config", "get", "tandem:region").strip()
-
-    def release_lock(self) -> None:
-        """Ends the update that the backend believes to be running.
-
-        Some backends refuse when there is none. A lock that really stays is named by the next command that needs it.
-        """
-        self._run("cancel", "--yes", self.name)
-
-    def export(self) -> Deployment:
-        """The state with its secrets encrypted."""
-        return json.loads(self._pulumi("stack", "export"))
-
-    def replace(self, deployment: Deployment) -> None:
-        """Writes the state, from a file that only this user can read and that goes away."""
-        with tempfile.TemporaryDirectory(prefix="tandem-recover-") as directory:
-            file = Path(directory) / "deployment.json"
-            file.write_text(json.dumps(deployment), encoding="utf-8")
-            self._pulumi("stack", "import", "--file", str(file))
-
-    def refresh(self, urns: Sequence[str]) -> None:
-        """Reads these resources from AWS into the state."""
-        targets = [argument for urn in urns for argument in ("--target", urn)]
-        self._pulumi("refresh", "--yes", "--skip-preview", *targets)
-
-    def _pulumi(self, *arguments: str) -> str:
-        """Runs a command on this stack; returns what it prints, or a UserError with what it said."""
-        done = self._run(*arguments, "--stack", self.name)
-        if done.returncode != 0:
-            shown = f"pulumi {' '.join(arguments[:2])}"
-            said = (done.stderr.strip() or done.stdout.strip())[-2000:]
-            raise _failed(shown, f"`{shown}` failed", said, "mend what it says, then run `tandem recover` again")
-        return done.stdout
-
-    @staticmethod
-    def _run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        try:
-            return subprocess.run(
-                ["pulumi", *arguments, "--non-interactive"],
-                capture_output=True,
-                text=True,
-                stdin=subprocess.DEVNULL,
-                timeout=PULUMI_DEADLINE_SECONDS,
-                check=False,
-            )
-        except FileNotFoundError:
-            raise _failed(
-                "pulumi", "there is no `pulumi` on PATH", None, "https://www.pulumi.com/docs/install/"
-            ) from None
-        except subprocess.TimeoutExpired:
-            shown = f"pulumi {' '.join(arguments[:2])}"
-            wrong = f"`{shown}` did not end within {PULUMI_DEADLINE_SECONDS} s"
-            raise _failed(shown, wrong, None, "run the same command by hand to see what it waits for") from None
-
-
-def _failed(key: str, wrong: str, value: str | None, fix: str) -> UserError:
-    return UserError(Problem(key=key, wrong=wrong, value=value, fix=fix))

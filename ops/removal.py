@@ -7,12 +7,13 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
+from typing import Any
 
 from botocore.parsers import ResponseParserError
 
 from ops.aws import AwsError, code_of, is_gone
 from ops.inventory import find_kind
-from ops.kinds import KINDS
+from ops.kinds import KINDS, types
 from ops.kinds.kind import Clients, Found
 
 Report = Callable[[Found, str], None]
@@ -31,7 +32,7 @@ def plan(resources: Iterable[Found]) -> list[list[Found]]:
     by_type: dict[str, list[Found]] = defaultdict(list)
     for resource in resources:
         by_type[resource.type].append(resource)
-    waves = ([resource for type_ in types for resource in by_type[type_]] for types in _type_waves())
+    waves = ([resource for type_ in ready for resource in by_type[type_]] for ready in _type_waves())
     return [wave for wave in waves if wave]
 
 
@@ -79,6 +80,20 @@ def remove(
     return left
 
 
+def remove_stack(clients: Clients, resources: Iterable[Found], **options: Any) -> list[Left]:
+    """Deletes all of a stack, its group of schedules last and in one call: it is what says that the stack has expired,
+    so an interrupted removal is found again by it.
+
+    Args:
+        options: of `remove`.
+    """
+    resources = list(resources)
+    marks = [resource for resource in resources if resource.type == types.SCHEDULE_GROUP]
+    rest = [resource for resource in resources if resource.type not in (types.SCHEDULE_GROUP, types.SCHEDULE)]
+    # The schedules go with their group.
+    return remove(clients, rest, **options) or remove(clients, marks, **options)
+
+
 @dataclass(frozen=True)
 class _Patience:
     deadline: float
@@ -93,10 +108,10 @@ class _Patience:
         return True
 
 
-def _dependents(types: set[str]) -> set[str]:
+def _dependents(stuck: set[str]) -> set[str]:
     """Types that may have to wait for one of these, directly or not: while these stay, waiting may be in vain."""
     found: set[str] = set()
-    while more := {kind.type for kind in KINDS.values() if {*types, *found} & {*kind.after}} - found:
+    while more := {kind.type for kind in KINDS.values() if {*stuck, *found} & {*kind.after}} - found:
         found |= more
     return found
 

@@ -12,7 +12,8 @@ from infra.errors import Problem, UserError
 from ops import inventory, removal
 from ops.aws import aws_clients
 from ops.kinds.kind import Clients, Found
-from ops.recovery import Plan, Stack, amended, decide
+from ops.pulumi import Stack
+from ops.recovery import Plan, amended, decide
 
 
 def recover(

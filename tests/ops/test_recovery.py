@@ -21,7 +21,8 @@ from ops.cli import app
 from ops.inventory import Inventory, find
 from ops.kinds import types
 from ops.kinds.kind import Clients, Found
-from ops.recovery import Adoption, Deployment, amended, decide
+from ops.pulumi import Deployment
+from ops.recovery import Adoption, amended, decide
 from rehearsal.moto import SimulatedAccount
 from tests.ops.account import REGION, Builder, tags_of
 

@@ -1,0 +1,327 @@
+"""`tandem ephemeral`: stacks that end by themselves, with the laptop that made them switched off."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from infra.errors import Problem, UserError
+from infra.settings import Settings, load_stack_file
+from ops import options
+from ops.options import AsJson, ProfileName, RegionName, RegionNames, Yes, print_json, regions_of, stack_file
+
+if TYPE_CHECKING:
+    from ops.pulumi import Stack
+    from ops.removal import Left
+    from ops.status import Status
+
+app = typer.Typer(no_args_is_help=True, help="Stacks for an hour or an afternoon, which end by themselves.")
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="As `tandem ephemeral list` shows it.")]
+Ttl = typer.Option("--ttl", metavar="4h", help="Life from the first `up`: minutes, hours or days (90m, 4h, 2d).")
+MaxUsd = typer.Option("--max-usd", metavar="30", min=0.01, help="Spend cap in US dollars; the sooner of the two wins.")
+
+
+@app.command()
+def up(
+    ttl: Annotated[str, Ttl] = "4h",
+    max_usd: Annotated[float, MaxUsd] = 30,
+    model: Annotated[str | None, typer.Option(help="Another model than the source's, organisation/name.")] = None,
+    name: Annotated[str | None, typer.Option(help="Go on with a stack whose `up` was interrupted.")] = None,
+    source: Annotated[str, typer.Option("--from", metavar="STACK", help="Whose settings are taken.")] = "dev",
+    wait: Annotated[bool, typer.Option(help="Wait for the first token.")] = True,
+    wait_minutes: Annotated[float, typer.Option(min=1, help="Give up waiting after so long; the stack stays.")] = 60,
+    region: RegionName = None,
+    profile: ProfileName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a stack with a random name from dev's settings, and wait for its first token.
+
+    Schedules in the account set its fleet to 0 at the sooner of TTL and cap, whatever happens to this machine, and
+    warn by SNS half an hour before (costGuard.alertEmails of the source). What still stands then goes with
+    `tandem ephemeral down` or `tandem reap`. Interrupted, it is continued with --name.
+
+    Exit status: 0 it made a token (or --no-wait), 1 none came in time, 130 interrupted.
+
+    Examples: `tandem ephemeral up --ttl 4h --max-usd 30`, `tandem ephemeral up --model Qwen/Qwen3-14B --ttl 90m`.
+    """
+    from ops import ephemeral, stackfile
+
+    screen, known = Console(stderr=True, highlight=False, soft_wrap=True), name is not None
+    name = name or ephemeral.random_name()
+    path, engine = stack_file(name), _engine(name, profile)
+    if known and not path.exists():
+        raise _unknown(name)
+    with _continued(screen, f"tandem ephemeral up --name {name}"):
+        if not known:
+            made = ephemeral.draft(stack_file(source), ttl, max_usd, model, region)
+            for line in made.dropped:
+                screen.print(f"left behind, it is {source}'s own: {line}", markup=False)
+            # The file first: whatever happens from here on, this stack has a name and can be taken down by it.
+            stackfile.write(path, made.text(f"Made by `tandem ephemeral up` from {source}; it ends by itself."))
+        settings = load_stack_file(path)
+        _announce(screen, name, settings)
+        engine.init()
+        for key in stackfile.secret_keys(stackfile.read(stack_file(source))):
+            if key not in stackfile.read(path):
+                engine.copy_secret(key, source)
+        engine.up(lambda line: screen.print(line, markup=False))
+        found = _wait(screen, name, settings, profile, wait, wait_minutes * 60)
+    _tell(name, settings, profile, found, as_json)
+    if wait and found is None:
+        raise typer.Exit(1)
+
+
+@app.command()
+def extend(
+    name: Name,
+    ttl: Annotated[str | None, Ttl] = None,
+    max_usd: Annotated[float | None, MaxUsd] = None,
+    profile: ProfileName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Let a stack live longer; also after its expiry, as long as nobody has removed it.
+
+    TTL and cap count from the first `up`, not from now, so the same command twice is the same as once.
+
+    Examples: `tandem ephemeral extend eph-3f9a2c --ttl 8h --max-usd 50`.
+    """
+    from ops import ephemeral, stackfile
+
+    screen, path = Console(stderr=True, highlight=False, soft_wrap=True), stack_file(name)
+    if not path.exists():
+        raise _unknown(name)
+    if ttl is None and max_usd is None:
+        raise UserError(Problem(key="extend", wrong="says neither how long nor how much", allowed="--ttl, --max-usd"))
+    made = ephemeral.extended(path, ttl, max_usd)
+    with _continued(screen, f"tandem ephemeral extend {name} with the same options"):
+        stackfile.write(path, made.text("Made by `tandem ephemeral up`, extended since; it ends by itself."))
+        settings = load_stack_file(path)
+        _announce(screen, name, settings)
+        # The schedule may have stopped the fleet, which the state does not know.
+        _engine(name, profile).up(lambda line: screen.print(line, markup=False), refresh=True)
+    _tell(name, settings, profile, None, as_json)
+
+
+@app.command("list")
+def list_(regions: RegionNames = None, profile: ProfileName = None, as_json: AsJson = False) -> None:
+    """Show the account's ephemeral stacks, whoever made them, and files of stacks that are not up.
+
+    Examples: `tandem ephemeral list`, `tandem ephemeral list --region us-east-1 --region eu-west-1 --json`.
+    """
+    from ops import ephemeral
+    from ops.aws import aws_clients, user_errors
+
+    rows: list[dict[str, Any]] = []
+    for region in regions_of(None, regions):
+        with user_errors(region):
+            for row in ephemeral.rows(aws_clients(region, profile)):
+                usd = _cost_so_far(row.stack, profile)
+                rows.append({"stack": row.stack, "region": region, "expiresAt": row.expires_at, "hosts": row.hosts})
+                rows[-1]["costSoFar"] = usd
+    up = {row["stack"] for row in rows}
+    files = [stack for stack in options.stack_names() if stack.startswith(ephemeral.PREFIX) and stack not in up]
+    if as_json:
+        print_json({"stacks": rows, "notUp": files})
+        return
+    table = Table("stack", "region", "expires", "hosts", "cost so far")
+    for row in rows:
+        table.add_row(row["stack"], row["region"], _when(row["expiresAt"]), str(row["hosts"]), _usd(row["costSoFar"]))
+    console = Console(highlight=False)
+    console.print(table if rows else "No ephemeral stack in the regions looked at.")
+    for stack in files:
+        console.print(f"{stack} has a file and is not up: `tandem ephemeral down {stack} --yes` forgets it.")
+
+
+@app.command()
+def down(
+    name: Name,
+    yes: Yes = False,
+    by_tags: Annotated[
+        bool, typer.Option("--by-tags", help="Without Pulumi: where the state is lost or elsewhere.")
+    ] = False,
+    region: RegionName = None,
+    profile: ProfileName = None,
+) -> None:
+    """Remove an ephemeral stack with all it has, then its state and its file.
+
+    Shows what would go; with --yes destroys it, removes what only its tags tell of, and forgets it. Can be run again.
+
+    Exit status: 0 nothing is left (or nothing was to be done yet), 1 something could not be removed.
+
+    Examples: `tandem ephemeral down eph-3f9a2c`, `tandem ephemeral down eph-3f9a2c --yes --by-tags --region us-east-1`.
+    """
+    from ops import inventory
+    from ops.aws import aws_clients, user_errors
+    from ops.expiry import lives
+
+    console, path = Console(highlight=False, soft_wrap=True), stack_file(name)
+    if path.exists():
+        _ephemeral(name, load_stack_file(path).ephemeral)
+    (where,) = regions_of(name, [region] if region else None)
+    clients = aws_clients(where, profile)
+    with user_errors(name):
+        found = inventory.find(clients, name)
+        if found.unreadable:
+            raise UserError(*found.unreadable)
+        for life in lives(clients, name):
+            _ephemeral(name, life.ephemeral)
+    kinds = Counter(item.type.rpartition(":")[2] for item in found.resources)
+    listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing in the account"
+    console.print(f"{name} in {where}: {listed}")
+    if not yes:
+        console.print(f"Nothing was changed. To remove it: `tandem ephemeral down {name} --yes`.")
+        return
+    engine = _engine(name, profile)
+    with _continued(console, f"tandem ephemeral down {name} --yes"):
+        if not by_tags and engine.exists():
+            engine.destroy(lambda line: console.print(line, markup=False))
+        with user_errors(name):
+            left = _remove_rest(console, clients, name)
+        if left:
+            raise UserError(*(_left(item) for item in left))
+        if not by_tags and engine.exists():
+            engine.remove()
+        path.unlink(missing_ok=True)
+    console.print(f"{name} is gone.")
+
+
+def _remove_rest(console: Console, clients: Any, name: str) -> list[Left]:
+    """What destroy did not know of, in the order in which an interrupted removal is found again."""
+    from ops import inventory, removal
+
+    def report(resource: Any, outcome: str) -> None:
+        console.print(f"{outcome}: {resource.type} {resource.id}", markup=False)
+
+    return removal.remove_stack(clients, inventory.find(clients, name).resources, report=report)
+
+
+def _left(item: Left) -> Problem:
+    return Problem(
+        key=f"{item.resource.type} {item.resource.id}",
+        wrong="could not be removed",
+        value=item.reason,
+        fix="mend what AWS says, then run the same command again",
+    )
+
+
+def _engine(name: str, profile: str | None) -> Stack:
+    from ops.pulumi import Stack
+
+    return Stack(name, options.PROJECT, {"AWS_PROFILE": profile} if profile else {})
+
+
+def _ephemeral(name: str, ephemeral: bool) -> None:
+    from ops.ephemeral import refuse_others
+
+    refuse_others(name, ephemeral)
+
+
+def _unknown(name: str) -> UserError:
+    known = [stack for stack in options.stack_names() if stack.startswith("eph-")]
+    return UserError(
+        Problem(
+            key=name,
+            wrong="there is no file of this stack here",
+            allowed=", ".join(known) or "a stack made on this machine",
+            fix="`tandem ephemeral list`; what was made elsewhere is changed there, and removed with `down --by-tags`",
+        )
+    )
+
+
+@contextmanager
+def _continued(console: Console, command: str) -> Iterator[None]:
+    """Ctrl-C leaves what there is, and says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.print(f"\nInterrupted. To go on: {command}")
+        raise typer.Exit(130) from None
+
+
+def _announce(console: Console, name: str, settings: Settings) -> None:
+    from infra import costs
+    from ops.ephemeral import life
+
+    most = costs.max_usd_per_hour(settings)
+    hours = (life(settings) + costs.leaving_time(settings)) / timedelta(hours=1)
+    console.print(
+        f"{name} in {settings.region}: {settings.inference.model} on {', '.join(settings.fleet.instance_types)}, "
+        f"${most:.2f} an hour at most, stops {life(settings)} after its first `up`: ${most * hours:.2f} at most."
+    )
+
+
+def _wait(
+    console: Console, name: str, settings: Settings, profile: str | None, wait: bool, deadline_seconds: float
+) -> Status | None:
+    from ops.aws import aws_clients
+    from ops.ephemeral import wait_for_token
+    from ops.status import Unknown, look
+
+    if not wait:
+        return None
+    clients = aws_clients(settings.region, profile)
+    started = time.monotonic()
+
+    def told(status: Status) -> None:
+        fleet = status.fleet
+        hosts = str(fleet) if isinstance(fleet, Unknown) else ", ".join(host.state for host in fleet.hosts) or "no host"
+        console.print(f"{time.monotonic() - started:6.0f} s  hosts: {hosts}; {status.last_token}", markup=False)
+
+    console.print("Waiting for the first token: driver, 12 GB of image and the model take 15 to 40 minutes.")
+    return wait_for_token(
+        lambda: look(clients, name, settings, datetime.now(UTC)),
+        told,
+        deadline_seconds=deadline_seconds,
+        clock=time.monotonic,
+        sleep=time.sleep,
+    )
+
+
+def _tell(name: str, settings: Settings, profile: str | None, found: Status | None, as_json: bool) -> None:
+    """What one needs of a stack: where it is, what it has cost, when it ends."""
+    from ops.aws import aws_clients
+    from ops.status import Unknown, look
+
+    status = found or look(aws_clients(settings.region, profile), name, settings, datetime.now(UTC), probe=False)
+    usd = None if isinstance(status.cost_so_far, Unknown) else round(status.cost_so_far, 2)
+    if as_json:
+        report = {"stack": name, "region": settings.region, "url": str(status.url), "costSoFar": usd}
+        print_json({**report, "expiresAt": str(status.expires_at), "firstToken": found is not None})
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"url          {status.url}")
+    console.print(f"cost so far  {_usd(usd)}")
+    console.print(f"stops        {status.expires_at}")
+    console.print(f"key          pulumi stack output apiKeyCommand --stack {name}")
+    console.print(f"next         tandem status {name}; tandem smoke {name}; tandem ephemeral down {name}")
+
+
+def _cost_so_far(name: str, profile: str | None) -> float | None:
+    """Of a stack whose settings are here; others' settings are not known."""
+    from ops.aws import aws_clients
+    from ops.status import Unknown, look
+
+    path: Path = stack_file(name)
+    if not path.exists():
+        return None
+    settings = load_stack_file(path)
+    usd = look(aws_clients(settings.region, profile), name, settings, datetime.now(UTC), probe=False).cost_so_far
+    return None if isinstance(usd, Unknown) else round(usd, 2)
+
+
+def _usd(usd: float | None) -> str:
+    return "unknown" if usd is None else f"${usd:,.2f} or more"
+
+
+def _when(moment: datetime | None) -> str:
+    return "unknown" if moment is None else f"{moment:%Y-%m-%d %H:%MZ}"
