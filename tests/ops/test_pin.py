@@ -167,7 +167,7 @@ def online(stand_in: StandIn, aws: None, monkeypatch: pytest.MonkeyPatch) -> Sta
     stand_in.answers[MANIFEST_PATH] = manifest
     stand_in.always("/token", body=b'{"token": "anonymous-pull"}')
     stand_in.always(HUB_PATH, body=json.dumps({"sha": COMMIT}).encode())
-    stand_in.always("/api/models/Qwen/Qwen3-32B/revision/main", body=json.dumps({"sha": COMMIT}).encode())
+    stand_in.always("/api/models/Qwen/Qwen3-32B-FP8/revision/main", body=json.dumps({"sha": COMMIT}).encode())
     stand_in.always("/nvidia/Packages.gz", body=gzip.compress(NVIDIA_PACKAGES))
     stand_in.always("/toolkit/Packages", body=TOOLKIT_PACKAGES)
     stand_in.always("/docker/Packages.gz", body=gzip.compress(DOCKER_PACKAGES))
@@ -209,7 +209,7 @@ def test_every_empty_pin_is_looked_up_and_written_with_day_and_source(file: Path
         "docker.version": "written",
         "machine_image.ubuntu.regions.us-east-1.id": "written",
         "machine_image.dlami.regions.us-east-1.id": "written",
-        'models."Qwen/Qwen3-32B".revision': "written",
+        'models."Qwen/Qwen3-32B-FP8".revision': "written",
         'models."Qwen/Qwen3-8B".revision': "written",
     }
     written = pin_file.load(file)
@@ -442,7 +442,7 @@ def test_the_token_goes_to_the_hub_and_to_nobody_else(
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     run(file)
     told = {path for path, headers in online.requests if "hf_secret" in str(headers)}
-    assert told == {HUB_PATH, "/api/models/Qwen/Qwen3-32B/revision/main"}
+    assert told == {HUB_PATH, "/api/models/Qwen/Qwen3-32B-FP8/revision/main"}
     assert "hf_secret" not in file.read_text()
 
 

@@ -342,3 +342,24 @@ def test_a_region_has_its_own_prices_and_says_so(call: Call, monkeypatch: pytest
     answer = call.json("Qwen/Qwen3-8B", "--max-model-len", 8192, "--region", "eu-west-1")
     assert {row["instance_type"] for row in answer["candidates"]} == {"g6.12xlarge"}
     assert answer["prices"] == "AWS's price list for eu-west-1, on demand, asked now"
+
+
+def test_a_region_without_any_of_the_types_is_said(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ops.aws.aws_clients", lambda region, profile: None)
+    monkeypatch.setattr("ops.doctor.price.on_demand_price", lambda place, name: None)
+    message = call("Qwen/Qwen3-8B", "--region", "eu-nowhere-1")
+    assert call.status == 2
+    assert "AWS lists none of the catalog's instance types there" in message
+
+
+def test_prices_are_those_that_aws_lists(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def listed(place: Any, name: str) -> float | None:
+        asked.append(place.region)
+        return 5.5 if name == "g6.12xlarge" else None
+
+    monkeypatch.setattr("ops.aws.aws_clients", lambda region, profile: (region, profile))
+    monkeypatch.setattr("ops.doctor.price.on_demand_price", listed)
+    [found] = sizing.regional(INSTANCE_TYPES.values(), "eu-west-1", None)
+    assert (found.name, found.usd_per_hour, set(asked)) == ("g6.12xlarge", 5.5, {"eu-west-1"})

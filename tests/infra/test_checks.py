@@ -1,0 +1,70 @@
+"""What stops a stack before a resource is declared, and what it is warned of: sizing in the program."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+import pytest
+
+from infra import checks, pins
+from infra.catalog.instances import INSTANCE_TYPES
+from infra.errors import UserError
+from infra.settings import Settings
+from infra.sizing.choice import gpu_of
+from infra.sizing.fits import verdict
+from infra.sizing.known import catalog_shape
+from infra.sizing.memory import size
+from infra.sizing.serving import Serving
+from ops.sizing import reasons
+
+
+@pytest.fixture
+def warned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the program warns of."""
+    found: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", found.append)
+    return found
+
+
+def settings(*types: str, **inference: Any) -> Settings:
+    return Settings.model_validate(
+        {"region": "us-east-1", "fleet": {"instanceTypes": list(types)}, "inference": inference}
+    )
+
+
+def test_what_does_not_fit_is_refused_in_the_words_of_tandem_size() -> None:
+    with pytest.raises(UserError) as refused:
+        checks.check(settings("g6.12xlarge", model="Qwen/Qwen3-32B"), pins.load(), "dev")
+    [problem] = refused.value.problems
+    l4 = INSTANCE_TYPES["g6.12xlarge"]
+    serving = Serving(gpu_memory_utilization=None)
+    [words] = reasons(verdict(size(catalog_shape("Qwen/Qwen3-32B"), serving, gpu_of(l4)[0])))
+    assert problem.key == "inference.model"
+    assert problem.wrong.removeprefix("g6.12xlarge: ") in words
+    assert "the cheapest type that works is g7e.12xlarge ($8.29 an hour" in problem.fix
+
+
+def test_every_problem_is_said_at_once() -> None:
+    stack = settings("g6.12xlarge", model="Qwen/Qwen3-8B", maxModelLen=100_000, maxNumSeqs=512, maxNumBatchedTokens=256)
+    with pytest.raises(UserError) as refused:
+        checks.check(stack, pins.load(), "dev")
+    keys = {problem.key for problem in refused.value.problems}
+    assert keys == {"inference.maxModelLen", "inference.maxNumBatchedTokens"}
+
+
+def test_what_is_tight_is_warned_about(warned: list[str]) -> None:
+    plan = checks.check(settings("g6e.12xlarge", model="Qwen/Qwen3-32B", maxModelLen=32768), pins.load(), "dev")
+    assert plan.max_concurrency == 2.53
+    assert any(text.startswith("g6e.12xlarge: only 2.5 requests of 32768 tokens fit at once") for text in warned)
+
+
+def test_a_model_that_nobody_listed_is_warned_about(warned: list[str]) -> None:
+    assert checks.check(settings("g6.12xlarge", model="someone/something"), pins.load(), "dev").sized is False
+    assert any("`tandem size --config PATH` sizes it" in text for text in warned)
+
+
+def test_what_fits_with_room_is_silent_about_memory(warned: list[str]) -> None:
+    plan = checks.check(settings("g6.12xlarge", model="Qwen/Qwen3-8B"), pins.load(), "dev")
+    assert plan.kv_cache_tokens == 168704
+    assert [text for text in warned if "tokens" in text] == []
