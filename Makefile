@@ -23,7 +23,7 @@ check: .venv ## lint, types, unit tests: the inner loop, under a minute
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 	$(RUN) basedpyright
-	$(RUN) pytest -n auto --dist loadfile -m "not account and not engine and not long and not real"
+	$(RUN) pytest -n auto --dist loadfile -m "not (account or engine or kubernetes or long or real)"
 
 bench: .venv ## preview of production beside a preview of as many trivial resources; size of the user data
 	$(RUN) python -m bench

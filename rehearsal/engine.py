@@ -7,31 +7,25 @@ protocol.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
 from rehearsal import engine_build
+from rehearsal.cache import Progress, cache_directory, make_once
 
 START_SCRIPT = "pulumi-language-python-exec"
 """Official start script of Python programs; every distribution of the command keeps it beside the command."""
 
 INSTALLER_PROBE = "https://get.pulumi.com/install.sh"
 INSTALLER_PROBE_SECONDS = 5
-
-Progress = Callable[[str], None]
-"""Receives a line on what is being done, many times a second at most; shows it in place of the last one."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +52,6 @@ def wanted_version() -> str:
     return metadata.version("pulumi")
 
 
-def cache_directory() -> Path:
-    """`$XDG_CACHE_HOME/tandem`, by default `~/.cache/tandem`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "tandem"
-
-
 def find() -> Engine | None:
     """The engine that this machine has already: a compatible one on PATH, else the one in the cache."""
     return _on_path() or _at(_home(), "cache")
@@ -74,24 +63,16 @@ def ensure(progress: Progress) -> Engine:
     Raises:
         UserError: when it can neither be installed nor built.
     """
-    if found := find():
-        return found
-    home = _home()
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with _only_one(home.with_suffix(".lock"), progress):
-        if found := find():  # another process was faster
-            return found
-        # Built beside its place and renamed: a cache with an engine in it holds a whole one.
-        unfinished = Path(tempfile.mkdtemp(prefix=f".{home.name}-", dir=home.parent))
-        try:
-            origin = _install(unfinished, progress)
-            shutil.rmtree(home, ignore_errors=True)
-            unfinished.rename(home)
-        finally:
-            shutil.rmtree(unfinished, ignore_errors=True)
-    engine = _at(home, origin)
+    origin = "cache"
+
+    def install(directory: Path) -> None:
+        nonlocal origin
+        origin = _install(directory, progress)
+
+    make_once(_home(), lambda: find() is not None, install, "the engine", progress)
+    engine = find() if origin == "cache" else _at(_home(), origin)
     if engine is None:
-        raise RuntimeError(f"{home} was just installed but does not answer `pulumi version`")
+        raise RuntimeError(f"{_home()} was just installed but does not answer `pulumi version`")
     return engine
 
 
@@ -154,15 +135,3 @@ def _install_official(directory: Path, progress: Progress) -> bool:
     script = f"from pulumi.automation import PulumiCommand; PulumiCommand.install(root={str(directory)!r})"
     installed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     return installed.returncode == 0 and (directory / "bin" / START_SCRIPT).is_file()
-
-
-@contextmanager
-def _only_one(lock: Path, progress: Progress) -> Iterator[None]:
-    """Lets one process at a time install; the operating system frees the lock of a process that dies."""
-    with lock.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            progress("waiting for another process that is installing the engine")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield

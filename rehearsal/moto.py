@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,8 @@ from typing import Any
 
 from boto3.session import Session
 from botocore.config import Config
+
+from rehearsal.servers import free_ports, stop
 
 ACCOUNT_ID = "123456789012"
 """The account that moto plays."""
@@ -90,7 +91,7 @@ def simulated_account() -> Iterator[SimulatedAccount]:
     Raises:
         RuntimeError: when it does not answer within a minute; the message ends with what the server printed.
     """
-    port = _free_port()
+    [port] = free_ports(1)
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "rehearsal.moto_server", "-H", "127.0.0.1", "-p", str(port)],
@@ -104,18 +105,7 @@ def simulated_account() -> Iterator[SimulatedAccount]:
             _wait_until_ready(account.url, process, log)
             yield account
         finally:
-            process.terminate()
-            try:
-                process.wait(timeout=10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+            stop(process)
 
 
 def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Any) -> None:

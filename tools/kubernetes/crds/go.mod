@@ -1,0 +1,12 @@
+module tandem.example/tools/kubernetes/crds
+
+go 1.26
+
+// Nothing is built from these: the rehearsal reads their CustomResourceDefinitions, which the Helm charts would bring.
+require (
+	github.com/aws/karpenter-provider-aws v1.14.1
+	github.com/kedacore/keda/v2 v2.20.2
+	sigs.k8s.io/aws-load-balancer-controller v0.0.0-20260423195125-93ff3b5fdaad
+	sigs.k8s.io/lws v0.8.0
+	sigs.k8s.io/secrets-store-csi-driver v1.5.3
+)
