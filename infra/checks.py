@@ -3,27 +3,33 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 
 import pulumi
 
 from infra.errors import Problem, UserError
 from infra.pins import Pins
 from infra.settings import Settings, rules
+from infra.settings.schema import InferenceSettings
 from infra.sizing import Plan, plan
 
 
 def problems(settings: Settings, pins: Pins, stack: str, sized: Plan) -> list[Problem]:
     """All that stops this stack, besides what the settings alone already told."""
     found = [*_stack_name(stack), *pins.driver_problems(), *sized.problems]
+    for name, model in settings.models.items():
+        further = size_of(model.inference, settings.fleet.instance_types)
+        found += [replace(problem, key=f"models.{name}.{problem.key}") for problem in further.problems]
     if settings.require_pins:
-        found += pins.missing(settings.region, settings.inference.model, settings.fleet.machine_image_id)
+        found += _missing_pins(settings, pins)
     return found
 
 
 def warnings(settings: Settings, pins: Pins, sized: Plan) -> list[str]:
     """What works and may surprise."""
     found = [*rules.warnings(settings), *sized.warnings]
-    empty = pins.missing(settings.region, settings.inference.model, settings.fleet.machine_image_id)
+    empty = _missing_pins(settings, pins)
     if empty and not settings.require_pins:
         names = ", ".join(problem.key.removeprefix("images/pins.toml: ") for problem in empty)
         found.append(f"not pinned, so hosts take the newest of the day: {names}; `tandem pin` looks them up")
@@ -31,11 +37,16 @@ def warnings(settings: Settings, pins: Pins, sized: Plan) -> list[str]:
 
 
 def size(settings: Settings) -> Plan:
-    """The settings' model on the smallest GPU of the fleet."""
-    inference = settings.inference
+    """The settings' main model on the smallest GPU of the fleet."""
+    return size_of(settings.inference, settings.fleet.instance_types)
+
+
+def size_of(inference: InferenceSettings, instance_types: Sequence[str]) -> Plan:
+    """One model on the smallest GPU of these types."""
     return plan(
         model=inference.model,
-        instance_types=settings.fleet.instance_types,
+        instance_types=instance_types,
+        pipeline_parallel_size=inference.pipeline_parallel_size,
         quantization=inference.quantization,
         kv_cache_dtype=inference.kv_cache_dtype,
         max_model_len=inference.max_model_len,
@@ -57,6 +68,13 @@ def check(settings: Settings, pins: Pins, stack: str) -> Plan:
     for warning in warnings(settings, pins, sized):
         pulumi.log.warn(warning)
     return sized
+
+
+def _missing_pins(settings: Settings, pins: Pins) -> list[Problem]:
+    model = settings.inference.model
+    if settings.platform == "eks":
+        return pins.missing_kubernetes(settings.region, model, settings.node_pool.image)
+    return pins.missing(settings.region, model, settings.fleet.machine_image_id)
 
 
 def _stack_name(stack: str) -> list[Problem]:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from infra.catalog import prices
 from infra.catalog.instances import INSTANCE_TYPES
+from infra.kubernetes import capacity
 from infra.settings.schema import Settings
 
 MINUTE = timedelta(minutes=1)
@@ -40,7 +41,20 @@ def fixed_costs(settings: Settings) -> list[CostItem]:
     ]
     if mibps := settings.model_cache.provisioned_mibps:
         items.append(CostItem("model cache throughput", mibps, mibps * prices.EFS_PROVISIONED_PER_MIBPS_HOUR))
+    if settings.platform == "eks":
+        nodes, price = settings.cluster.system_nodes, prices.SYSTEM_NODE_PER_HOUR[settings.cluster.system_instance_type]
+        items += [
+            CostItem("EKS cluster with key", 1, prices.EKS_CLUSTER_PER_HOUR + prices.KMS_KEY_PER_HOUR),
+            CostItem("controllers' nodes", nodes, nodes * price),
+        ]
     return [item for item in items if item.count]
+
+
+def hosts_at_first(settings: Settings) -> int:
+    """GPU hosts as the stack comes up: of the group, or as many nodes as the pods at their minimum need."""
+    if settings.platform == "ec2" or settings.node_pool.provisioner == "managed":
+        return settings.group_size
+    return capacity.nodes_for(settings, capacity.replicas(settings, most=False))
 
 
 def host_costs(settings: Settings, hosts: int, instance_type: str) -> list[CostItem]:
@@ -62,7 +76,7 @@ def total(items: Iterable[CostItem]) -> float:
 
 def usd_per_hour(settings: Settings) -> float:
     """Cost of the stack as it comes up: its hosts, all of the first instance type, on demand."""
-    return total(fixed_costs(settings) + host_costs(settings, settings.group_size, settings.fleet.instance_types[0]))
+    return total(fixed_costs(settings) + host_costs(settings, hosts_at_first(settings), settings.fleet.instance_types[0]))
 
 
 def max_usd_per_hour(settings: Settings) -> float:

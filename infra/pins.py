@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
@@ -38,6 +38,10 @@ Digest = Annotated[str, _empty_or(r"sha256:[0-9a-f]{64}", "sha256: and 64 hex di
 Commit = Annotated[str, _empty_or(r"[0-9a-f]{40}", "a commit hash of 40 hex digits, or empty")]
 MachineImageId = Annotated[str, _empty_or(r"ami-([0-9a-f]{8}|[0-9a-f]{17})", "ami- and 17 hex digits, or empty")]
 Version = Annotated[str, _empty_or(r"\d+(\.\d+)*", "numbers and dots, such as 1.20.1, or empty")]
+AddonVersion = Annotated[
+    str, _empty_or(r"v?\d+(\.\d+)*(-eksbuild\.\d+)?", "a version such as v1.2.3-eksbuild.1, or empty")
+]
+KubernetesVersion = Annotated[str, Field(pattern=r"^1\.\d+$")]
 Cuda = Annotated[str, _empty_or(r"\d+\.\d+", "major.minor, such as 13.0")]
 
 
@@ -139,6 +143,52 @@ class ModelRevision(_Pinned):
     revision: Commit
 
 
+class Chart(_Pinned):
+    """A Helm chart.
+
+    Attributes:
+        repository: http(s) address of the index, or oci:// and the directory.
+        name: of the chart in it.
+    """
+
+    repository: str = Field(pattern=r"^(https|oci)://")
+    name: str = Field(min_length=1)
+    version: Version
+
+
+class Addon(_Pinned):
+    version: AddonVersion
+
+
+class NodeImages(_Table):
+    """EKS's own images with NVIDIA's driver."""
+
+    al2023: MachineImageKind
+    bottlerocket: MachineImageKind
+
+
+class Kubernetes(_Table):
+    """What runs on platform eks besides the server image.
+
+    Attributes:
+        version: of Kubernetes, major.minor.
+        nodes: images of the GPU nodes.
+        addons: EKS add-ons by name.
+        charts: Helm charts by the name of their controller.
+    """
+
+    version: KubernetesVersion
+    nodes: NodeImages
+    addons: dict[str, Addon]
+    charts: dict[str, Chart]
+
+    def node_image_id(self, family: Literal["al2023", "bottlerocket"], region: str) -> str | None:
+        """The pinned image in `region`; None while the pin is empty."""
+        images = {"al2023": self.nodes.al2023, "bottlerocket": self.nodes.bottlerocket}[family]
+        pinned = images.regions.get(region)
+        return pinned.id if pinned and pinned.id else None
+
+
 class PulumiVersions(_Table):
     """Engine and provider plugins; they follow pyproject.toml, which installs them."""
 
@@ -147,6 +197,7 @@ class PulumiVersions(_Table):
     random: Version
     tls: Version
     time: Version
+    kubernetes: Version
 
 
 class Pins(_Table):
@@ -158,6 +209,7 @@ class Pins(_Table):
     docker: Package
     machine_image: MachineImages
     models: dict[str, ModelRevision]
+    kubernetes: Kubernetes
     pulumi: PulumiVersions
 
     def vllm_image_reference(self) -> str:
@@ -196,17 +248,23 @@ class Pins(_Table):
             ),
             (f'models."{model}".revision', self.model_revision(model), f"tandem pin --model {model}"),
         ]
-        return [*self._stale_digest()] + [
-            Problem(
-                key=f"images/pins.toml: {key}",
-                wrong="this pin is empty, and the stack requires pins",
-                value="",
-                allowed="a pin that was looked up",
-                fix=f"`{command}`, or set tandem:requirePins to false",
-            )
-            for key, value, command in pins
-            if not value
+        return [*self._stale_digest(), *_empty(pins)]
+
+    def missing_kubernetes(self, region: str, model: str, family: Literal["al2023", "bottlerocket"]) -> list[Problem]:
+        """The same for a stack on platform eks, whose nodes bring their driver."""
+        found, command = self.kubernetes, "tandem pin --kubernetes"
+        pins = [
+            ("vllm.digest", self.vllm.digest, "tandem pin --image"),
+            (f'models."{model}".revision', self.model_revision(model), f"tandem pin --model {model}"),
+            (
+                f"kubernetes.nodes.{family}.regions.{region}.id",
+                found.node_image_id(family, region),
+                f"tandem pin --region {region}",
+            ),
+            *((f"kubernetes.addons.{name}.version", addon.version, command) for name, addon in found.addons.items()),
+            *((f"kubernetes.charts.{name}.version", chart.version, command) for name, chart in found.charts.items()),
         ]
+        return [*self._stale_digest(), *_empty(pins)]
 
     def _stale_digest(self) -> Iterator[Problem]:
         """A tag changed by hand leaves the old image's digest behind, and the digest is what runs."""
@@ -244,6 +302,19 @@ class Pins(_Table):
                 )
             )
         return problems
+
+
+def _empty(pins: Iterable[tuple[str, str | None, str]]) -> Iterator[Problem]:
+    """A problem for each (key, value, command) without a value."""
+    for key, value, command in pins:
+        if not value:
+            yield Problem(
+                key=f"images/pins.toml: {key}",
+                wrong="this pin is empty, and the stack requires pins",
+                value="",
+                allowed="a pin that was looked up",
+                fix=f"`{command}`, or set tandem:requirePins to false",
+            )
 
 
 def pins_path() -> Path:

@@ -33,3 +33,12 @@ def assumed_by(service: str, condition: dict[str, Any] | None = None) -> pulumi.
         "Action": "sts:AssumeRole",
     }
     return document(statement | ({"Condition": condition} if condition else {}))
+
+
+def read_weights(s3_uri: str) -> list[dict[str, Any]]:
+    """Statements that let a server stream its weights from s3://bucket/path, and read nothing else."""
+    bucket, _, path = s3_uri.removeprefix("s3://").partition("/")
+    return [
+        allow(["s3:ListBucket"], [f"arn:aws:s3:::{bucket}"]),
+        allow(["s3:GetObject"], [f"arn:aws:s3:::{bucket}/{path.rstrip('/')}/*"]),
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -20,12 +21,14 @@ class CertificateArgs:
         hosted_zone_id: Route 53 zone in which the domain is proven; None with certificate_arn.
         certificate_arn: an existing certificate for domain_name, used as it is.
         fallback_name: host name that a self-signed certificate is made out to.
+        further_names: more host names in the same zone, proven in the same way.
     """
 
     domain_name: str | None
     hosted_zone_id: str | None
     certificate_arn: str | None
     fallback_name: pulumi.Input[str]
+    further_names: Sequence[str] = ()
 
 
 class Certificate(pulumi.ComponentResource):
@@ -44,18 +47,37 @@ class Certificate(pulumi.ComponentResource):
         if args.certificate_arn:
             self.arn = pulumi.Output.from_input(args.certificate_arn)
         elif args.domain_name and args.hosted_zone_id:
-            self.arn = self._validated(name, args.domain_name, args.hosted_zone_id)
+            self.arn = self._validated(name, [args.domain_name, *args.further_names], args.hosted_zone_id)
         else:
             self.arn = self._self_signed(name, args.fallback_name)
         self.register_outputs({"arn": self.arn})
 
-    def _validated(self, name: str, domain_name: str, hosted_zone_id: str) -> pulumi.Output[str]:
+    def _validated(self, name: str, host_names: Sequence[str], hosted_zone_id: str) -> pulumi.Output[str]:
         certificate = acm.Certificate(
-            name, domain_name=domain_name, validation_method="DNS", tags={"Name": name}, opts=self._child
+            name,
+            domain_name=host_names[0],
+            subject_alternative_names=list(host_names[1:]) or None,
+            validation_method="DNS",
+            tags={"Name": name},
+            opts=self._child,
         )
-        proof = certificate.domain_validation_options[0]
-        record = route53.Record(
-            f"{name}-validation",
+        records = [
+            self._proof(
+                f"{name}-validation-{host}" if number else f"{name}-validation", certificate, number, hosted_zone_id
+            )
+            for number, host in enumerate(host_names)
+        ]
+        return acm.CertificateValidation(
+            name,
+            certificate_arn=certificate.arn,
+            validation_record_fqdns=[record.fqdn for record in records],
+            opts=self._child,
+        ).certificate_arn
+
+    def _proof(self, label: str, certificate: acm.Certificate, number: int, hosted_zone_id: str) -> route53.Record:
+        proof = certificate.domain_validation_options[number]
+        return route53.Record(
+            label,
             zone_id=hosted_zone_id,
             name=proof.resource_record_name.apply(str),
             type=proof.resource_record_type.apply(str),
@@ -65,9 +87,6 @@ class Certificate(pulumi.ComponentResource):
             allow_overwrite=True,
             opts=self._child,
         )
-        return acm.CertificateValidation(
-            name, certificate_arn=certificate.arn, validation_record_fqdns=[record.fqdn], opts=self._child
-        ).certificate_arn
 
     def _self_signed(self, name: str, host_name: pulumi.Input[str]) -> pulumi.Output[str]:
         key = tls.PrivateKey(name, algorithm="ECDSA", ecdsa_curve="P256", opts=self._child)

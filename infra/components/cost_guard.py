@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pulumi
 from pulumi_aws import autoscaling, budgets, iam, scheduler, sns
@@ -13,7 +14,6 @@ from infra import policies
 from infra.settings.schema import BusinessHoursSettings
 
 WARNING_BEFORE = timedelta(minutes=30)
-STOP_TARGET = "arn:aws:scheduler:::aws-sdk:autoscaling:updateAutoScalingGroup"
 PUBLISH_TARGET = "arn:aws:scheduler:::aws-sdk:sns:publish"
 RETRY = scheduler.ScheduleTargetRetryPolicyArgs(maximum_event_age_in_seconds=24 * 3600, maximum_retry_attempts=185)
 """What EventBridge Scheduler allows at most: a fleet that could not be stopped at once is tried for a day."""
@@ -40,13 +40,54 @@ class BusinessHours:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stop:
+    """The call of an AWS API that sets the servers to 0.
+
+    Attributes:
+        target: EventBridge Scheduler's name for the call.
+        action, resource_arn: what the schedule must be allowed.
+        values: the call's parameters.
+    """
+
+    target: str
+    action: str
+    resource_arn: pulumi.Input[str]
+    values: Mapping[str, Any]
+
+    @classmethod
+    def of_group(cls, name: pulumi.Input[str], arn: pulumi.Input[str]) -> Stop:
+        """Of an Auto Scaling group."""
+        return cls(
+            target="arn:aws:scheduler:::aws-sdk:autoscaling:updateAutoScalingGroup",
+            action="autoscaling:UpdateAutoScalingGroup",
+            resource_arn=arn,
+            values={"AutoScalingGroupName": name, "MinSize": 0, "MaxSize": 0, "DesiredCapacity": 0},
+        )
+
+    @classmethod
+    def of_node_group(cls, cluster_name: pulumi.Input[str], name: pulumi.Input[str], arn: pulumi.Input[str]) -> Stop:
+        """Of an EKS node group, whose upper bound is 1 at least."""
+        return cls(
+            target="arn:aws:scheduler:::aws-sdk:eks:updateNodegroupConfig",
+            action="eks:UpdateNodegroupConfig",
+            resource_arn=arn,
+            values={
+                "ClusterName": cluster_name,
+                "NodegroupName": name,
+                "ScalingConfig": {"MinSize": 0, "MaxSize": 1, "DesiredSize": 0},
+            },
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class CostGuardArgs:
     """What a cost guard needs.
 
     Attributes:
         stack: name of the stack, by whose tag the budget counts.
-        group_name, group_arn: the Auto Scaling group to stop.
-        min_hosts, max_hosts: its size during business hours.
+        stop: how the servers are stopped; None where expiry is not set.
+        group_name: the Auto Scaling group that follows business hours.
+        min_hosts, max_hosts: its size during them.
         ephemeral: `tandem reap` may remove the stack once it has expired; the schedules' group says so.
         expires_at: when it goes to 0, RFC 3339 in UTC; None for never.
         monthly_budget_usd: AWS Budget, the second and later line; None for none.
@@ -55,8 +96,8 @@ class CostGuardArgs:
     """
 
     stack: str
-    group_name: pulumi.Input[str]
-    group_arn: pulumi.Input[str]
+    stop: Stop | None
+    group_name: pulumi.Input[str] | None
     min_hosts: int
     max_hosts: int
     ephemeral: bool = False
@@ -84,15 +125,15 @@ class CostGuard(pulumi.ComponentResource):
             sns.TopicSubscription(
                 f"{name}-{email}", topic=topic.arn, protocol="email", endpoint=email, opts=self._child
             )
-        if args.expires_at is not None:
-            self._expiry(args.expires_at)
+        if args.expires_at is not None and args.stop is not None:
+            self._expiry(args.expires_at, args.stop)
         if args.monthly_budget_usd is not None:
             self._budget(args.monthly_budget_usd)
-        if args.business_hours is not None:
-            self._business_hours(args.business_hours)
+        if args.business_hours is not None and args.group_name is not None:
+            self._business_hours(args.business_hours, args.group_name)
         self.register_outputs({"topic_arn": self.topic_arn})
 
-    def _expiry(self, expires_at: pulumi.Output[str]) -> None:
+    def _expiry(self, expires_at: pulumi.Output[str], stop: Stop) -> None:
         args = self._args
         role = iam.Role(
             f"{self._name}-expiry",
@@ -104,7 +145,7 @@ class CostGuard(pulumi.ComponentResource):
             f"{self._name}-expiry",
             role=role.name,
             policy=policies.document(
-                policies.allow(["autoscaling:UpdateAutoScalingGroup"], [args.group_arn]),
+                policies.allow([stop.action], [stop.resource_arn]),
                 policies.allow(["sns:Publish"], [self.topic_arn]),
             ),
             opts=self._child,
@@ -113,10 +154,9 @@ class CostGuard(pulumi.ComponentResource):
         group = scheduler.ScheduleGroup(
             self._name, tags={"tandem:ephemeral": str(args.ephemeral).lower()}, opts=self._child
         )
-        nothing = {"AutoScalingGroupName": args.group_name, "MinSize": 0, "MaxSize": 0, "DesiredCapacity": 0}
-        self._schedule("stop", group, role, expires_at.apply(schedule_expression), STOP_TARGET, nothing)
+        self._schedule("stop", group, role, expires_at.apply(schedule_expression), stop.target, stop.values)
         # Someone may bring an expired fleet back, by hand or with `pulumi up --refresh`: not for longer than this.
-        self._schedule("keep-stopped", group, role, "rate(5 minutes)", STOP_TARGET, nothing, start=expires_at)
+        self._schedule("keep-stopped", group, role, "rate(5 minutes)", stop.target, stop.values, start=expires_at)
         self._schedule(
             "warn",
             group,
@@ -141,7 +181,7 @@ class CostGuard(pulumi.ComponentResource):
         role: iam.Role,
         expression: pulumi.Input[str],
         target_arn: str,
-        target_input: Mapping[str, pulumi.Input[str] | int],
+        target_input: Mapping[str, Any],
         start: pulumi.Output[str] | None = None,
     ) -> None:
         """A call of an AWS API at its time: EventBridge Scheduler's universal target, no function of ours between."""
@@ -190,7 +230,7 @@ class CostGuard(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _business_hours(self, hours: BusinessHours) -> None:
+    def _business_hours(self, hours: BusinessHours, group_name: pulumi.Input[str]) -> None:
         args = self._args
         for label, cron, low, high in (
             ("start", hours.start_cron, args.min_hosts, args.max_hosts),
@@ -199,7 +239,7 @@ class CostGuard(pulumi.ComponentResource):
             autoscaling.Schedule(
                 f"{self._name}-{label}",
                 scheduled_action_name=f"business-hours-{label}",
-                autoscaling_group_name=args.group_name,
+                autoscaling_group_name=group_name,
                 recurrence=cron,
                 time_zone=hours.time_zone,
                 min_size=low,

@@ -109,11 +109,7 @@ class GpuFleet(pulumi.ComponentResource):
             ),
         ]
         if args.weights_s3_uri:
-            bucket, _, path = args.weights_s3_uri.removeprefix("s3://").partition("/")
-            statements += [
-                policies.allow(["s3:ListBucket"], [f"arn:aws:s3:::{bucket}"]),
-                policies.allow(["s3:GetObject"], [f"arn:aws:s3:::{bucket}/{path.rstrip('/')}/*"]),
-            ]
+            statements += policies.read_weights(args.weights_s3_uri)
         iam.RolePolicy(
             f"{self._name}-host-life-cycle",
             role=args.role_name,

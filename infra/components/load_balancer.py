@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import pulumi
 from pulumi_aws import lb, route53
@@ -16,7 +17,7 @@ from infra.components.firewall import Firewall, FirewallArgs
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
 NOT_FOUND = json.dumps({"error": {"message": "Not found", "type": "invalid_request_error", "code": 404}})
 """In the shape that OpenAI clients read."""
-PATHS_PER_RULE = 5
+VALUES_PER_RULE = 5
 """A listener rule takes five condition values."""
 
 
@@ -31,6 +32,8 @@ class LoadBalancerArgs:
         paths: what is forwarded; a trailing /* takes everything below.
         target_port: port of the hosts' edge.
         health_check_path: answers 200 only when a replica makes tokens.
+        target_type: what registers: hosts (instance), or pods (ip).
+        further: models beside the main one, each under a host name of its own: name to host name.
         idle_timeout_seconds: silence after which a connection is dropped, 1 to 4000.
         deregistration_delay_seconds: how long a leaving target may finish its requests, 0 to 3600.
         requests_per_minute_per_ip: above this a client address gets 429 from the firewall.
@@ -48,6 +51,8 @@ class LoadBalancerArgs:
     health_check_path: str
     idle_timeout_seconds: int
     deregistration_delay_seconds: int
+    target_type: Literal["instance", "ip"] = "instance"
+    further: Mapping[str, str] = field(default_factory=dict)
     requests_per_minute_per_ip: int = 100
     domain_name: str | None = None
     hosted_zone_id: str | None = None
@@ -58,11 +63,13 @@ class LoadBalancerArgs:
 
 
 class LoadBalancer(pulumi.ComponentResource):
-    """Application Load Balancer with one target group.
+    """Application Load Balancer with a target group for each model.
 
     Attributes:
         url: https URL of the API, without a path.
-        target_group_arn: where hosts register.
+        target_group_arn: where the servers of the main model register.
+        further_target_group_arns: the same for further models, by name.
+        arn_suffix: what metrics call the load balancer.
         authority_pem: what clients must trust when the certificate is self-signed, else None.
     """
 
@@ -82,26 +89,8 @@ class LoadBalancer(pulumi.ComponentResource):
             tags={"Name": name},
             opts=self._child,
         )
-        targets = lb.TargetGroup(
-            name,
-            vpc_id=args.vpc_id,
-            port=args.target_port,
-            protocol="HTTP",
-            target_type="instance",
-            deregistration_delay=args.deregistration_delay_seconds,
-            # Answers differ in length by a factor of a thousand: counting open requests spreads them, turns do not.
-            load_balancing_algorithm_type="least_outstanding_requests",
-            health_check={
-                "path": args.health_check_path,
-                "matcher": "200",
-                "interval": 10,
-                "timeout": 5,
-                "healthy_threshold": 2,
-                "unhealthy_threshold": 3,
-            },
-            tags={"Name": name},
-            opts=self._child,
-        )
+        targets = self._targets(name, args)
+        further = {model: self._targets(f"{name}-{model}", args) for model in args.further}
         certificate = Certificate(
             name,
             CertificateArgs(
@@ -109,20 +98,26 @@ class LoadBalancer(pulumi.ComponentResource):
                 hosted_zone_id=args.hosted_zone_id,
                 certificate_arn=args.certificate_arn,
                 fallback_name=balancer.dns_name,
+                further_names=list(args.further.values()),
             ),
             opts=self._child,
         )
-        self._listeners(balancer, targets, certificate, args.paths)
+        https = self._listeners(balancer, certificate)
+        routes = [(host, further[model]) for model, host in args.further.items()]
+        self._rules(https, [*routes, (None, targets)], args.paths)
         Firewall(
             name,
             FirewallArgs(load_balancer_arn=balancer.arn, requests_per_minute_per_ip=args.requests_per_minute_per_ip),
             self._child,
         )
         if args.domain_name and args.hosted_zone_id:
-            self._alias(args.domain_name, args.hosted_zone_id, balancer)
+            for label, host in {name: args.domain_name, **args.further}.items():
+                self._alias(label, host, args.hosted_zone_id, balancer)
         host = pulumi.Output.from_input(args.domain_name) if args.domain_name else balancer.dns_name
         self.url = pulumi.Output.concat("https://", host)
         self.target_group_arn = targets.arn
+        self.further_target_group_arns = {model: group.arn for model, group in further.items()}
+        self.arn_suffix = balancer.arn_suffix
         self.authority_pem = certificate.authority_pem
         self.register_outputs({"url": self.url, "target_group_arn": self.target_group_arn})
 
@@ -136,9 +131,29 @@ class LoadBalancer(pulumi.ComponentResource):
         )
         return lb.LoadBalancerAccessLogsArgs(bucket=logs.bucket_name, prefix=PREFIX, enabled=True)
 
-    def _listeners(
-        self, balancer: lb.LoadBalancer, targets: lb.TargetGroup, certificate: Certificate, paths: Sequence[str]
-    ) -> None:
+    def _targets(self, label: str, args: LoadBalancerArgs) -> lb.TargetGroup:
+        return lb.TargetGroup(
+            label,
+            vpc_id=args.vpc_id,
+            port=args.target_port,
+            protocol="HTTP",
+            target_type=args.target_type,
+            deregistration_delay=args.deregistration_delay_seconds,
+            # Answers differ in length by a factor of a thousand: counting open requests spreads them, turns do not.
+            load_balancing_algorithm_type="least_outstanding_requests",
+            health_check={
+                "path": args.health_check_path,
+                "matcher": "200",
+                "interval": 10,
+                "timeout": 5,
+                "healthy_threshold": 2,
+                "unhealthy_threshold": 3,
+            },
+            tags={"Name": label},
+            opts=self._child,
+        )
+
+    def _listeners(self, balancer: lb.LoadBalancer, certificate: Certificate) -> lb.Listener:
         https = lb.Listener(
             f"{self._name}-https",
             load_balancer_arn=balancer.arn,
@@ -168,27 +183,37 @@ class LoadBalancer(pulumi.ComponentResource):
             ],
             opts=self._child,
         )
-        for number, some in enumerate(paths_by_rule(paths), start=1):
+        return https
+
+    def _rules(
+        self, https: lb.Listener, routes: Sequence[tuple[str | None, lb.TargetGroup]], paths: Sequence[str]
+    ) -> None:
+        """Host names come first: the main model takes what names no other."""
+        rules = [(group, conditions) for host, group in routes for conditions in rule_conditions(host, paths)]
+        for number, (group, conditions) in enumerate(rules, start=1):
             lb.ListenerRule(
                 f"{self._name}-api-{number}",
                 listener_arn=https.arn,
                 priority=number,
-                conditions=[{"path_pattern": {"values": some}}],
-                actions=[{"type": "forward", "target_group_arn": targets.arn}],
+                conditions=conditions,
+                actions=[{"type": "forward", "target_group_arn": group.arn}],
                 opts=self._child,
             )
 
-    def _alias(self, domain_name: str, hosted_zone_id: str, balancer: lb.LoadBalancer) -> None:
+    def _alias(self, label: str, host_name: str, hosted_zone_id: str, balancer: lb.LoadBalancer) -> None:
         route53.Record(
-            self._name,
+            label,
             zone_id=hosted_zone_id,
-            name=domain_name,
+            name=host_name,
             type="A",
             aliases=[{"name": balancer.dns_name, "zone_id": balancer.zone_id, "evaluate_target_health": True}],
             opts=self._child,
         )
 
 
-def paths_by_rule(paths: Sequence[str]) -> list[list[str]]:
-    """The paths in groups that one listener rule can hold."""
-    return [list(paths[start : start + PATHS_PER_RULE]) for start in range(0, len(paths), PATHS_PER_RULE)]
+def rule_conditions(host_name: str | None, paths: Sequence[str]) -> Iterator[list[Any]]:
+    """The conditions of as many rules as the paths take, with a host name or for any."""
+    host = [{"host_header": {"values": [host_name]}}] if host_name else []
+    size = VALUES_PER_RULE - len(host)
+    for start in range(0, len(paths), size):
+        yield [*host, {"path_pattern": {"values": list(paths[start : start + size])}}]

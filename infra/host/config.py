@@ -21,6 +21,7 @@ class Engine:
         weights: nvme: downloaded once to EFS, copied to each host's NVMe; efs: read in place; s3: streamed.
         weights_s3_uri: where the weights are for `s3`.
         served_model_name: what clients send as `model`.
+        pipeline_parallel_size: hosts that one replica spans.
         gpu_memory_utilization: share of GPU memory that vLLM budgets, 0 to 1.
         max_queued_requests: waiting requests of a replica; more get 503.
     """
@@ -33,6 +34,7 @@ class Engine:
     weights: Literal["efs", "nvme", "s3"] = "nvme"
     weights_s3_uri: str | None = None
     quantization: str | None = None
+    pipeline_parallel_size: int = 1
     kv_cache_dtype: str = "auto"
     max_model_len: int | None = None
     gpu_memory_utilization: float | None = None

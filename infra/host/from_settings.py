@@ -10,6 +10,7 @@ from infra.components.gpu_fleet import HEARTBEAT_SECONDS, LAUNCH_HOOK, TERMINATE
 from infra.host.config import Edge, Engine, HostConfig, Packages, Timeouts
 from infra.pins import Pins
 from infra.settings import Settings
+from infra.settings.schema import InferenceSettings
 from infra.sizing import Plan
 
 EDGE_PORT = 8080
@@ -56,7 +57,7 @@ def host_config(
         hugging_face_token_secret_arn=resources.hugging_face_token_secret_arn,
         efs_file_system_id=resources.efs_file_system_id,
         efs_access_point_id=resources.efs_access_point_id,
-        engine=_engine(settings, pins, plan),
+        engine=engine(settings.inference, pins, plan.gpu_memory_utilization),
         edge=Edge(
             paths=settings.load_balancer.paths,
             trusted_proxies=load_balancer_networks,
@@ -65,7 +66,7 @@ def host_config(
             connections=settings.edge.connections_per_client,
             max_body_mib=settings.edge.max_body_mib,
         ),
-        timeouts=_timeouts(settings),
+        timeouts=timeouts(settings),
         packages=Packages(
             driver_branch=pins.nvidia_driver.branch,
             driver_version=pins.nvidia_driver.version,
@@ -76,8 +77,12 @@ def host_config(
     )
 
 
-def _engine(settings: Settings, pins: Pins, plan: Plan) -> Engine:
-    inference = settings.inference
+def engine(inference: InferenceSettings, pins: Pins, gpu_memory_utilization: float | None) -> Engine:
+    """What vLLM serves, with the pinned image and revision.
+
+    Args:
+        gpu_memory_utilization: share of GPU memory that sizing chose; None leaves it to vLLM.
+    """
     return Engine(
         image=pins.vllm_image_reference(),
         minimum_driver_branch=pins.vllm.minimum_driver_branch,
@@ -87,9 +92,10 @@ def _engine(settings: Settings, pins: Pins, plan: Plan) -> Engine:
         weights=inference.weights,
         weights_s3_uri=inference.weights_s3_uri,
         quantization=inference.quantization,
+        pipeline_parallel_size=inference.pipeline_parallel_size,
         kv_cache_dtype=inference.kv_cache_dtype,
         max_model_len=inference.max_model_len,
-        gpu_memory_utilization=plan.gpu_memory_utilization,
+        gpu_memory_utilization=gpu_memory_utilization,
         max_num_seqs=inference.max_num_seqs,
         max_num_batched_tokens=inference.max_num_batched_tokens,
         max_queued_requests=inference.max_queued_requests,
@@ -98,14 +104,15 @@ def _engine(settings: Settings, pins: Pins, plan: Plan) -> Engine:
     )
 
 
-def _timeouts(settings: Settings) -> Timeouts:
-    timeouts = settings.timeouts
+def timeouts(settings: Settings) -> Timeouts:
+    """The chain of waits, in seconds."""
+    chain = settings.timeouts
     return Timeouts(
-        edge_keepalive=timeouts.edge_keepalive_seconds,
-        server_keepalive=timeouts.server_keepalive_seconds,
-        longest_generation=timeouts.longest_generation_seconds,
-        deregistration_delay=timeouts.deregistration_delay_seconds,
-        termination_grace=timeouts.termination_grace_seconds,
+        edge_keepalive=chain.edge_keepalive_seconds,
+        server_keepalive=chain.server_keepalive_seconds,
+        longest_generation=chain.longest_generation_seconds,
+        deregistration_delay=chain.deregistration_delay_seconds,
+        termination_grace=chain.termination_grace_seconds,
         launch=settings.fleet.launch_timeout_seconds,
         heartbeat=HEARTBEAT_SECONDS,
     )

@@ -24,6 +24,7 @@ def vllm_arguments(engine: Engine, timeouts: Timeouts) -> list[str]:
         *("--disable-access-log-for-endpoints", "/health,/metrics"),
     ]
     optional: dict[str, object] = {
+        "--pipeline-parallel-size": engine.pipeline_parallel_size if engine.pipeline_parallel_size > 1 else None,
         "--load-format": "runai_streamer" if streamed else None,
         "--quantization": engine.quantization,
         "--kv-cache-dtype": None if engine.kv_cache_dtype == "auto" else engine.kv_cache_dtype,

@@ -16,7 +16,8 @@ from pydantic.fields import FieldInfo
 
 from infra.errors import Problem, UserError
 from infra.settings import rules
-from infra.settings.schema import Section, Settings
+from infra.settings.schema import Settings
+from infra.settings.section import Section
 from infra.settings.types import Allowed
 
 NAMESPACE = "tandem"

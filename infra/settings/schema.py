@@ -12,9 +12,10 @@ from __future__ import annotations
 from ipaddress import IPv4Network
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
-from pydantic.alias_generators import to_camel
+from pydantic import Field, SecretStr
 
+from infra.settings.cluster import ClusterSettings, NodePoolSettings, ScalingSettings
+from infra.settings.section import Section
 from infra.settings.types import (
     Allowed,
     ApiPath,
@@ -34,6 +35,7 @@ from infra.settings.types import (
     ReservationId,
     S3Uri,
     ServedName,
+    ServiceName,
     TagKey,
     TagValue,
     TimeOfDay,
@@ -49,12 +51,6 @@ ApiKey = Annotated[
     Field(min_length=20, max_length=256),
     Allowed("20 to 256 characters, set with `pulumi config set --secret --path`"),
 ]
-
-
-class Section(BaseModel):
-    """Base of every section: frozen, camelCase outside, unknown keys refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
 
 
 class NetworkSettings(Section):
@@ -219,6 +215,9 @@ class InferenceSettings(Section):
     quantization: Literal["fp8", "awq", "awq_marlin", "gptq", "gptq_marlin", "compressed-tensors", "mxfp4"] | None = (
         Field(default=None, description="Unset: what the checkpoint says. fp8 quantizes a bf16 checkpoint at load.")
     )
+    pipeline_parallel_size: Literal[1, 2] = Field(
+        default=1, description="Hosts that one replica spans, for a model that no host holds; 2 needs platform eks."
+    )
     kv_cache_dtype: Literal["auto", "fp8"] = Field(
         default="auto", description="fp8 doubles the tokens that fit, at a small loss of accuracy."
     )
@@ -279,6 +278,14 @@ class TimeoutSettings(Section):
     )
 
 
+class ModelSettings(Section):
+    """A further model of one stack, under a host name of its own; for platform eks only."""
+
+    host_name: DomainName = Field(description="Where it is served; a name in loadBalancer.hostedZoneId.")
+    inference: InferenceSettings = Field(description="What is served.")
+    scaling: ScalingSettings = Field(default_factory=ScalingSettings, description="How many replicas.")
+
+
 class BusinessHoursSettings(Section):
     """When a stack runs; outside these hours its fleet is at 0."""
 
@@ -313,7 +320,9 @@ class Settings(Section):
     """All settings of one stack."""
 
     region: Region = Field(description="AWS region. No default: this is where the money goes.")
-    platform: Literal["ec2"] = Field(default="ec2", description="GPU hosts in an Auto Scaling group.")
+    platform: Literal["ec2", "eks"] = Field(
+        default="ec2", description="ec2: GPU hosts in an Auto Scaling group. eks: pods on Kubernetes."
+    )
     ephemeral: bool = Field(
         default=False,
         description="true: destroy removes everything at once. false: the model cache and the access logs are "
@@ -338,6 +347,14 @@ class Settings(Section):
     load_balancer: LoadBalancerSettings = Field(default_factory=LoadBalancerSettings)
     fleet: FleetSettings = Field(default_factory=FleetSettings)
     inference: InferenceSettings = Field(default_factory=InferenceSettings)
+    scaling: ScalingSettings = Field(default_factory=ScalingSettings)
+    models: dict[ServiceName, ModelSettings] = Field(
+        default_factory=dict,
+        max_length=20,
+        description="Further models by name, each with a host name of its own (eks).",
+    )
+    cluster: ClusterSettings = Field(default_factory=ClusterSettings)
+    node_pool: NodePoolSettings = Field(default_factory=NodePoolSettings)
     edge: EdgeSettings = Field(default_factory=EdgeSettings)
     timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
     cost_guard: CostGuardSettings = Field(default_factory=CostGuardSettings)

@@ -122,6 +122,19 @@ MachineImageId = Annotated[
 ReservationId = Annotated[
     str, _matches(r"cr-[0-9a-f]{17}"), Allowed("the id of a capacity reservation, cr- and 17 hex digits")
 ]
+RoleArn = Annotated[
+    str,
+    _matches(r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/[\w+=,.@/-]+"),
+    Allowed("the ARN of an IAM role or user, without a session"),
+]
+ServiceName = Annotated[
+    str,
+    _matches(r"[a-z]([a-z0-9-]{0,18}[a-z0-9])?"),
+    Allowed("1 to 20 lower-case letters, digits and -, a letter first"),
+]
+HttpUrl = Annotated[
+    str, _matches(r"https?://[a-z0-9.-]+(:\d+)?(/[\w./-]*)?"), Allowed("http://host:port, the address in the cluster")
+]
 Email = Annotated[str, _matches(r"[^@\s]+@[^@\s]+\.[^@\s]+"), Allowed("an e-mail address")]
 TimeOfDay = Annotated[str, _matches(r"([01]\d|2[0-3]):[0-5]\d"), Allowed("a time of day, HH:MM from 00:00 to 23:59")]
 TimeZone = Annotated[str, AfterValidator(_time_zone), Allowed("an IANA time zone, such as Europe/Berlin")]

@@ -9,7 +9,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from infra.components.cost_guard import BusinessHours, CostGuard, CostGuardArgs, schedule_expression
+from infra.components.cost_guard import BusinessHours, CostGuard, CostGuardArgs, Stop, schedule_expression
 from infra.settings.schema import BusinessHoursSettings
 from tests.infra.declared import Declared, declared
 
@@ -19,8 +19,8 @@ EXPIRY = "2026-12-24T18:00:00Z"
 def guard(expires: bool = True, **changes: Any) -> Declared:
     args: dict[str, Any] = {
         "stack": "dev",
+        "stop": Stop.of_group("group", "arn:group"),
         "group_name": "group",
-        "group_arn": "arn:group",
         "min_hosts": 1,
         "max_hosts": 2,
     }

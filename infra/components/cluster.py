@@ -1,0 +1,267 @@
+"""The EKS cluster: control plane, add-ons, and the nodes of its own controllers. GPUs are the node pool's."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+from pulumi_aws import cloudwatch, ec2, eks, iam, kms
+
+from infra import policies
+from infra.components.pod_role import PodRole
+from infra.settings.cluster import ClusterSettings
+
+LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
+ADMIN_POLICY = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
+CLUSTER_POLICY = "arn:aws:iam::aws:policy/AmazonEKSClusterPolicy"
+NODE_POLICIES = (
+    "AmazonEKSWorkerNodePolicy",
+    "AmazonEC2ContainerRegistryPullOnly",
+    # The network plugin runs before Pod Identity does, so the node itself must be allowed to give pods addresses.
+    "AmazonEKS_CNI_Policy",
+    "AmazonSSMManagedInstanceCore",
+)
+FIRST_ADDONS: Mapping[str, dict[str, Any]] = {
+    "vpc-cni": {"enableNetworkPolicy": "true"},
+    "kube-proxy": {},
+    "eks-pod-identity-agent": {},
+}
+"""Without these no node becomes ready."""
+FILE_SYSTEM_DRIVER = "aws-efs-csi-driver"
+LATER_ADDONS: Mapping[str, dict[str, Any]] = {"coredns": {}, "metrics-server": {}, FILE_SYSTEM_DRIVER: {}}
+"""These are pods, and need a node."""
+FILE_SYSTEM_ACCOUNTS = ("efs-csi-controller-sa", "efs-csi-node-sa")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterArgs:
+    """What a cluster needs.
+
+    Attributes:
+        region: for the credentials command in the kubeconfig.
+        subnet_ids: of the control plane's interfaces and of the controllers' nodes.
+        version: of Kubernetes, major.minor.
+        settings: endpoint, administrators, nodes of the controllers.
+        addon_versions: add-on to pinned version; one that is missing takes EKS's default.
+        mount_role_arn: with which the file system driver mounts the model cache.
+        log_retention_days: of the control plane's log.
+        node_tags: on the controllers' instances and volumes.
+        keep_key_days: how long a deleted encryption key can be restored, 7 to 30.
+    """
+
+    region: str
+    subnet_ids: Sequence[pulumi.Input[str]]
+    version: str
+    settings: ClusterSettings
+    addon_versions: Mapping[str, str]
+    mount_role_arn: pulumi.Input[str]
+    log_retention_days: int = 30
+    node_tags: Mapping[str, str] = field(default_factory=dict)
+    keep_key_days: int = 30
+
+
+class Cluster(pulumi.ComponentResource):
+    """EKS cluster with encrypted secrets, its log kept, access by IAM only.
+
+    Attributes:
+        cluster_name, endpoint: what controllers are told.
+        security_group_id: joins control plane and nodes.
+        kubeconfig: for `kubectl` and the Kubernetes provider; it holds a command, no credential.
+        ready: the add-ons and nodes that everything in the cluster depends on.
+    """
+
+    def __init__(self, name: str, args: ClusterArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("tandem:index:Cluster", name, None, opts)
+        self._name = name
+        self._child = pulumi.ResourceOptions(parent=self)
+        self._cluster = self._control_plane(args)
+        self.cluster_name = self._cluster.name
+        self.endpoint = self._cluster.endpoint
+        self.security_group_id = self._cluster.vpc_config.apply(lambda config: str(config.cluster_security_group_id))
+        self._access(args.settings.admins)
+        first = [self._addon(addon, values, args, []) for addon, values in FIRST_ADDONS.items()]
+        nodes = self._system_nodes(args, first)
+        later = [self._addon(addon, values, args, [nodes]) for addon, values in LATER_ADDONS.items()]
+        self.ready: list[pulumi.Resource] = [*first, nodes, *later]
+        self.kubeconfig = pulumi.Output.all(
+            name=self._cluster.name,
+            endpoint=self._cluster.endpoint,
+            authority=self._cluster.certificate_authority.apply(lambda authority: authority.data),
+        ).apply(lambda known: kubeconfig(args.region, **known))
+        self.register_outputs({"cluster_name": self.cluster_name, "endpoint": self.endpoint})
+
+    def _control_plane(self, args: ClusterArgs) -> eks.Cluster:
+        settings = args.settings
+        role = iam.Role(
+            f"{self._name}-cluster",
+            description="Control plane of the EKS cluster",
+            assume_role_policy=policies.assumed_by("eks"),
+            opts=self._child,
+        )
+        attached = iam.RolePolicyAttachment(
+            f"{self._name}-cluster", role=role.name, policy_arn=CLUSTER_POLICY, opts=self._child
+        )
+        key = kms.Key(
+            f"{self._name}-cluster",
+            description=f"Secrets in etcd of {self._name}",
+            enable_key_rotation=True,
+            deletion_window_in_days=args.keep_key_days,
+            opts=self._child,
+        )
+        # Before the cluster, which would make it itself, to be kept for ever.
+        log = cloudwatch.LogGroup(
+            f"{self._name}-cluster",
+            name=f"/aws/eks/{self._name}/cluster",
+            retention_in_days=args.log_retention_days,
+            opts=self._child,
+        )
+        return eks.Cluster(
+            self._name,
+            name=self._name,
+            role_arn=role.arn,
+            version=args.version,
+            vpc_config={
+                "subnet_ids": args.subnet_ids,
+                "endpoint_private_access": True,
+                "endpoint_public_access": settings.endpoint == "public",
+                "public_access_cidrs": [str(cidr) for cidr in settings.endpoint_cidrs]
+                if settings.endpoint == "public"
+                else None,
+            },
+            encryption_config={"provider": {"key_arn": key.arn}, "resources": ["secrets"]},
+            access_config={"authentication_mode": "API", "bootstrap_cluster_creator_admin_permissions": True},
+            # Add-ons with a version of ours come right after; unmanaged copies of them would be in the way.
+            bootstrap_self_managed_addons=False,
+            enabled_cluster_log_types=list(LOG_TYPES),
+            upgrade_policy={"support_type": "STANDARD"},
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[attached, log]),
+        )
+
+    def _access(self, admins: Sequence[str]) -> None:
+        for admin in admins:
+            label = f"{self._name}-{admin.rpartition('/')[2]}"
+            entry = eks.AccessEntry(label, cluster_name=self.cluster_name, principal_arn=admin, opts=self._child)
+            eks.AccessPolicyAssociation(
+                label,
+                cluster_name=self.cluster_name,
+                principal_arn=entry.principal_arn,
+                policy_arn=ADMIN_POLICY,
+                access_scope={"type": "cluster"},
+                opts=self._child,
+            )
+
+    def _addon(
+        self, addon: str, values: dict[str, Any], args: ClusterArgs, depends_on: Sequence[pulumi.Resource]
+    ) -> eks.Addon:
+        lent = addon == FILE_SYSTEM_DRIVER
+        return eks.Addon(
+            f"{self._name}-{addon}",
+            cluster_name=self.cluster_name,
+            addon_name=addon,
+            addon_version=args.addon_versions.get(addon) or None,
+            configuration_values=json.dumps(values) if values else None,
+            pod_identity_associations=[
+                eks.AddonPodIdentityAssociationArgs(role_arn=args.mount_role_arn, service_account=account)
+                for account in FILE_SYSTEM_ACCOUNTS
+            ]
+            if lent
+            else None,
+            resolve_conflicts_on_create="OVERWRITE",
+            resolve_conflicts_on_update="OVERWRITE",
+            opts=pulumi.ResourceOptions(parent=self, depends_on=list(depends_on)),
+        )
+
+    def _system_nodes(self, args: ClusterArgs, depends_on: Sequence[pulumi.Resource]) -> eks.NodeGroup:
+        settings = args.settings
+        role, attached = node_role(f"{self._name}-system-node", "Nodes of the cluster's controllers", self._child)
+        template = launch_template(f"{self._name}-system", 50, args.node_tags, self._child)
+        return eks.NodeGroup(
+            f"{self._name}-system",
+            cluster_name=self.cluster_name,
+            node_role_arn=role.arn,
+            subnet_ids=args.subnet_ids,
+            ami_type="AL2023_x86_64_STANDARD",
+            instance_types=[settings.system_instance_type],
+            launch_template={"id": template.id, "version": template.latest_version.apply(str)},
+            scaling_config={
+                "min_size": settings.system_nodes,
+                "desired_size": settings.system_nodes,
+                "max_size": settings.system_nodes + 1,
+            },
+            update_config={"max_unavailable": 1},
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[*attached, *depends_on]),
+        )
+
+
+def file_system_role(name: str, opts: pulumi.ResourceOptions) -> PodRole:
+    """The identity with which the file system driver mounts the model cache; made before the cache, which names it."""
+    role = PodRole(name, "EFS driver: mounts the model cache", opts)
+    role.grant(
+        "file-system",
+        policies.allow(
+            [
+                "ec2:DescribeAvailabilityZones",
+                *(f"elasticfilesystem:Describe{what}" for what in ("AccessPoints", "FileSystems", "MountTargets")),
+            ],
+            ["*"],
+        ),
+    )
+    return role
+
+
+def node_role(
+    name: str, description: str, opts: pulumi.ResourceOptions
+) -> tuple[iam.Role, list[iam.RolePolicyAttachment]]:
+    """The role of nodes, and the attachments that a node must have before it starts."""
+    role = iam.Role(name, description=description, assume_role_policy=policies.assumed_by("ec2"), opts=opts)
+    attached = [
+        iam.RolePolicyAttachment(
+            f"{name}-{policy}", role=role.name, policy_arn=f"arn:aws:iam::aws:policy/{policy}", opts=opts
+        )
+        for policy in NODE_POLICIES
+    ]
+    return role, attached
+
+
+def launch_template(
+    name: str, volume_gib: int, tags: Mapping[str, str], opts: pulumi.ResourceOptions
+) -> ec2.LaunchTemplate:
+    """What EKS's own node groups leave open: IMDSv2 out of pods' reach, an encrypted volume, tags on both."""
+    return ec2.LaunchTemplate(
+        name,
+        metadata_options={"http_endpoint": "enabled", "http_tokens": "required", "http_put_response_hop_limit": 1},
+        block_device_mappings=[
+            {
+                "device_name": "/dev/xvda",
+                "ebs": {
+                    "volume_size": volume_gib,
+                    "volume_type": "gp3",
+                    "encrypted": "true",
+                    "delete_on_termination": "true",
+                },
+            }
+        ],
+        tag_specifications=[{"resource_type": kind, "tags": {"Name": name, **tags}} for kind in ("instance", "volume")],
+        update_default_version=True,
+        tags={"Name": name},
+        opts=opts,
+    )
+
+
+def kubeconfig(region: str, name: str, endpoint: str, authority: str) -> str:
+    """A kubeconfig that asks the AWS command line for a token; JSON is YAML."""
+    arguments = ["--region", region, "eks", "get-token", "--cluster-name", name, "--output", "json"]
+    entry = {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "aws", "args": arguments}
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": name, "cluster": {"server": endpoint, "certificate-authority-data": authority}}],
+            "users": [{"name": name, "user": {"exec": entry}}],
+            "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
+            "current-context": name,
+        }
+    )

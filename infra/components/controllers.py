@@ -1,0 +1,144 @@
+"""The controllers that every cluster needs, as Helm charts; Karpenter is a component of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+
+from infra import policies
+from infra.components.helm_chart import HelmChart, HelmChartArgs
+from infra.components.pod_role import PodRole
+from infra.pins import Chart
+
+MONITORING = "monitoring"
+PROMETHEUS_URL = "http://prometheus-server.monitoring.svc"
+EVERYWHERE = [{"operator": "Exists"}]
+LOAD_BALANCER_ACCOUNT = "aws-load-balancer-controller"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControllersArgs:
+    """What the controllers need.
+
+    Attributes:
+        region, vpc_id, cluster_name: what the load balancer controller is told.
+        charts: name to pinned chart.
+        target_group_arns: the only ones in which pods may be registered.
+        device_plugin: GPUs are told to Kubernetes by NVIDIA's plugin; Bottlerocket brings its own.
+        pipelines: replicas over several nodes, which LeaderWorkerSet holds together.
+        prometheus: installs a small one.
+        wakes_up: KEDA reads CloudWatch, to notice requests while no replica runs.
+    """
+
+    region: str
+    vpc_id: pulumi.Input[str]
+    cluster_name: pulumi.Input[str]
+    charts: Mapping[str, Chart]
+    target_group_arns: list[pulumi.Input[str]]
+    device_plugin: bool
+    pipelines: bool
+    prometheus: bool
+    wakes_up: bool
+
+
+class Controllers(pulumi.ComponentResource):
+    """Helm releases.
+
+    Attributes:
+        releases: what the objects of these controllers depend on, so that finalizers find their controller when a
+            stack goes.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        args: ControllersArgs,
+        kubernetes: pulumi.ProviderResource,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("tandem:index:Controllers", name, None, opts)
+        self._name = name
+        self._args = args
+        self._kubernetes = kubernetes
+        self._child = pulumi.ResourceOptions(parent=self)
+        self.releases: list[pulumi.Resource] = [
+            self._load_balancer(),
+            self._autoscaler(),
+            # Daemons of every GPU node, whose taint keeps other pods away.
+            self._chart(
+                "secrets-store-csi-driver-provider-aws",
+                "kube-system",
+                {"tolerations": EVERYWHERE, "secrets-store-csi-driver": {"linux": {"tolerations": EVERYWHERE}}},
+            ),
+        ]
+        if args.device_plugin:
+            self.releases.append(self._chart("nvidia-device-plugin", "kube-system", {"tolerations": EVERYWHERE}))
+        if args.pipelines:
+            self.releases.append(self._chart("lws", "lws-system", {}))
+        if args.prometheus:
+            self.releases.append(self._chart("prometheus", MONITORING, PROMETHEUS_VALUES))
+        self.register_outputs({})
+
+    def _chart(self, chart: str, namespace: str, values: Mapping[str, Any], role: PodRole | None = None) -> HelmChart:
+        return HelmChart(
+            f"{self._name}-{chart}",
+            HelmChartArgs(chart=self._args.charts[chart], namespace=namespace, values=values),
+            self._kubernetes,
+            pulumi.ResourceOptions(parent=self, depends_on=[role] if role else []),
+        )
+
+    def _load_balancer(self) -> HelmChart:
+        """Registers pods with the stack's own target groups; it makes no load balancer, and may not."""
+        args = self._args
+        role = PodRole(f"{self._name}-load-balancer", "Load balancer controller: registers pods", self._child)
+        role.grant(
+            "targets",
+            policies.allow(
+                [
+                    "elasticloadbalancing:DescribeTargetGroups",
+                    "elasticloadbalancing:DescribeTargetHealth",
+                    "ec2:DescribeAvailabilityZones",
+                    "ec2:DescribeInstances",
+                    "ec2:DescribeNetworkInterfaces",
+                    "ec2:DescribeSecurityGroups",
+                    "ec2:DescribeSubnets",
+                    "ec2:DescribeVpcs",
+                ],
+                ["*"],
+            ),
+            policies.allow(
+                ["elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets"],
+                args.target_group_arns,
+            ),
+        )
+        role.lend(args.cluster_name, "kube-system", [LOAD_BALANCER_ACCOUNT])
+        values = {
+            "clusterName": args.cluster_name,
+            "region": args.region,
+            "vpcId": args.vpc_id,
+            "serviceAccount": {"name": LOAD_BALANCER_ACCOUNT},
+            # Services of type LoadBalancer are nobody's business here.
+            "enableServiceMutatorWebhook": False,
+        }
+        return self._chart("aws-load-balancer-controller", "kube-system", values, role)
+
+    def _autoscaler(self) -> HelmChart:
+        if not self._args.wakes_up:
+            return self._chart("keda", "keda", {})
+        role = PodRole(f"{self._name}-keda", "KEDA: sees requests that found no server", self._child)
+        role.grant("metrics", policies.allow(["cloudwatch:GetMetricData"], ["*"]))
+        role.lend(self._args.cluster_name, "keda", ["keda-operator"])
+        return self._chart("keda", "keda", {}, role)
+
+
+PROMETHEUS_VALUES = {
+    # What the autoscaler asks, and no more; a Prometheus that is there already is named in scaling.prometheusUrl.
+    "alertmanager": {"enabled": False},
+    "kube-state-metrics": {"enabled": False},
+    "prometheus-node-exporter": {"enabled": False},
+    "prometheus-pushgateway": {"enabled": False},
+    "server": {"retention": "2d", "persistentVolume": {"enabled": False}, "global": {"scrape_interval": "15s"}},
+}

@@ -1,0 +1,61 @@
+"""A controller that comes as a Helm chart, at a pinned version."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+from pulumi_kubernetes import helm
+
+from infra.pins import Chart
+
+TIMEOUT_SECONDS = 600
+
+
+@dataclass(frozen=True, kw_only=True)
+class HelmChartArgs:
+    """What a chart needs.
+
+    Attributes:
+        chart: repository, name and version; an empty version takes the newest.
+        namespace: made if it is not there.
+        values: few; what is left out is the chart's default.
+    """
+
+    chart: Chart
+    namespace: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+
+class HelmChart(pulumi.ComponentResource):
+    """One Helm release. `up` waits until its pods are ready, and takes back a release that never becomes so."""
+
+    def __init__(
+        self,
+        name: str,
+        args: HelmChartArgs,
+        kubernetes: pulumi.ProviderResource,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("tandem:index:HelmChart", name, None, opts)
+        chart = args.chart
+        oci = chart.repository.startswith("oci://")
+        helm.v3.Release(
+            name,
+            helm.v3.ReleaseArgs(
+                # A fixed name: a generated one would make two of a controller when it is replaced.
+                name=chart.name,
+                chart=f"{chart.repository}/{chart.name}" if oci else chart.name,
+                repository_opts=None if oci else helm.v3.RepositoryOptsArgs(repo=chart.repository),
+                version=chart.version or None,
+                namespace=args.namespace,
+                create_namespace=args.namespace != "kube-system",
+                values=dict(args.values),
+                atomic=True,
+                timeout=TIMEOUT_SECONDS,
+            ),
+            opts=pulumi.ResourceOptions(parent=self, provider=kubernetes),
+        )
+        self.register_outputs({})

@@ -1,0 +1,72 @@
+"""Models on Kubernetes: each with its servers, its way in from the load balancer, and replicas that follow its load."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+
+from infra.kubernetes.objects import KubernetesObject, Manifest, declare
+from infra.kubernetes.scaling import Scaling, scaling_objects
+from infra.kubernetes.shared import namespace, shared_objects
+from infra.kubernetes.workload import InferenceService, service_objects
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceArgs:
+    """What the models of a stack need.
+
+    Attributes:
+        services: each model, and how its replicas follow the load.
+        file_system_id, access_point_id: of the model cache.
+        load_balancer_networks: the only addresses from which requests may come.
+        after: controllers and nodes, which must be there before the models and still be there when they go.
+    """
+
+    services: Sequence[tuple[InferenceService, Scaling]]
+    file_system_id: pulumi.Input[str]
+    access_point_id: pulumi.Input[str]
+    load_balancer_networks: Sequence[str]
+    after: Sequence[pulumi.Resource] = ()
+
+
+class Inference(pulumi.ComponentResource):
+    """All models of a stack, in one namespace."""
+
+    def __init__(
+        self,
+        name: str,
+        args: InferenceArgs,
+        kubernetes: pulumi.ProviderResource,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("tandem:index:Inference", name, None, opts)
+        self._name = name
+        self._kubernetes = kubernetes
+        place = self._declare([namespace()], args.after)
+        shared = self._declare(
+            shared_objects(
+                file_system_id=args.file_system_id,
+                access_point_id=args.access_point_id,
+                load_balancer_networks=args.load_balancer_networks,
+            ),
+            place,
+        )
+        for service, scaling in args.services:
+            served = self._declare(service_objects(service), shared)
+            self._declare(scaling_objects(scaling), served)
+        self.register_outputs({})
+
+    def _declare(self, manifests: Sequence[Manifest], after: Sequence[pulumi.Resource]) -> list[KubernetesObject]:
+        """Each group after the one before it, and so gone before it; the autoscaler moves the replicas later."""
+        return declare(
+            self._name,
+            manifests,
+            pulumi.ResourceOptions(
+                parent=self,
+                provider=self._kubernetes,
+                depends_on=list(after),
+                ignore_changes=["spec.replicas"],
+            ),
+        )

@@ -1,0 +1,154 @@
+"""GPU nodes of the cluster: Karpenter's, which come as pods need them, or an EKS node group of a fixed size."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pulumi
+from pulumi_aws import eks
+
+from infra.components.cluster import launch_template, node_role
+from infra.components.karpenter import Karpenter, KarpenterArgs
+from infra.kubernetes.nodes import Nodes, node_objects
+from infra.kubernetes.objects import declare
+from infra.kubernetes.workload import GPU
+from infra.pins import Chart
+from infra.settings.cluster import NodePoolSettings
+from infra.settings.schema import FleetSettings
+
+MANAGED_IMAGES = {"al2023": "AL2023_x86_64_NVIDIA", "bottlerocket": "BOTTLEROCKET_x86_64_NVIDIA"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodePoolArgs:
+    """What a node pool needs.
+
+    Attributes:
+        region: of the stack.
+        cluster_name: that the nodes join.
+        subnet_ids: of the nodes, one a zone.
+        security_group_ids: of the nodes: the cluster's, and the hosts', which the load balancer reaches.
+        public_address: nodes get a public address; only in public subnets.
+        pool: who provides nodes, and how long they live.
+        fleet: types, purchase, root volume.
+        gpus_on_demand, gpus: of the base, and at most.
+        nodes: of a managed node group.
+        image_id: pinned; None takes the newest of the day.
+        karpenter_chart: pinned.
+        tags: on instances and volumes.
+    """
+
+    region: str
+    cluster_name: pulumi.Input[str]
+    subnet_ids: Sequence[pulumi.Input[str]]
+    security_group_ids: Sequence[pulumi.Input[str]]
+    public_address: bool
+    pool: NodePoolSettings
+    fleet: FleetSettings
+    gpus_on_demand: int
+    gpus: int
+    nodes: int
+    image_id: str | None
+    karpenter_chart: Chart
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+class NodePool(pulumi.ComponentResource):
+    """GPU nodes.
+
+    Attributes:
+        ready: what pods depend on, so that when a stack goes its nodes go after them.
+        node_group: the managed one, which a schedule can stop; None with Karpenter.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        args: NodePoolArgs,
+        kubernetes: pulumi.ProviderResource,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
+        super().__init__("tandem:index:NodePool", name, None, opts)
+        self._name = name
+        self._child = pulumi.ResourceOptions(parent=self)
+        self._role, self._attached = node_role(f"{name}-gpu-node", "GPU nodes", self._child)
+        self.node_group: eks.NodeGroup | None = None
+        self.ready: list[pulumi.Resource]
+        if args.pool.provisioner == "karpenter":
+            self.ready = self._karpenter(args, kubernetes)
+        else:
+            self.node_group = self._managed(args)
+            self.ready = [self.node_group]
+        self.register_outputs({})
+
+    def _karpenter(self, args: NodePoolArgs, kubernetes: pulumi.ProviderResource) -> list[pulumi.Resource]:
+        entry = eks.AccessEntry(
+            f"{self._name}-gpu-nodes",
+            cluster_name=args.cluster_name,
+            principal_arn=self._role.arn,
+            type="EC2_LINUX",
+            opts=self._child,
+        )
+        karpenter = Karpenter(
+            self._name,
+            KarpenterArgs(
+                region=args.region,
+                cluster_name=args.cluster_name,
+                node_role_arn=self._role.arn,
+                chart=args.karpenter_chart,
+            ),
+            kubernetes,
+            self._child,
+        )
+        fleet, pool = args.fleet, args.pool
+        manifests = node_objects(
+            Nodes(
+                instance_types=fleet.instance_types,
+                gpus_on_demand=args.gpus_on_demand,
+                gpus=args.gpus,
+                spot=fleet.on_demand_percentage < 100,
+                image=pool.image,
+                image_id=args.image_id,
+                capacity_reservation_id=fleet.capacity_block.reservation_id if fleet.capacity_block else None,
+                role_name=self._role.name,
+                subnet_ids=args.subnet_ids,
+                security_group_ids=args.security_group_ids,
+                public_address=args.public_address,
+                root_volume_gib=fleet.root_volume_gib,
+                expire_after_days=pool.expire_after_days,
+                empty_minutes=pool.empty_minutes,
+                tags=args.tags,
+            )
+        )
+        here = pulumi.ResourceOptions(
+            parent=self, provider=kubernetes, depends_on=[karpenter.release, entry, *self._attached]
+        )
+        node_class, pools = manifests[0], manifests[1:]
+        declared = declare(self._name, [node_class], here)
+        after = pulumi.ResourceOptions(parent=self, provider=kubernetes, depends_on=declared)
+        return [*declared, *declare(self._name, pools, after)]
+
+    def _managed(self, args: NodePoolArgs) -> eks.NodeGroup:
+        template = launch_template(f"{self._name}-gpu", args.fleet.root_volume_gib, args.tags, self._child)
+        spot = args.fleet.on_demand_percentage < 100
+        return eks.NodeGroup(
+            f"{self._name}-gpu",
+            cluster_name=args.cluster_name,
+            node_role_arn=self._role.arn,
+            subnet_ids=args.subnet_ids,
+            ami_type=MANAGED_IMAGES[args.pool.image],
+            capacity_type="SPOT" if spot else "ON_DEMAND",
+            instance_types=list(args.fleet.instance_types),
+            launch_template={"id": template.id, "version": template.latest_version.apply(str)},
+            scaling_config={"min_size": args.nodes, "desired_size": args.nodes, "max_size": max(1, args.nodes)},
+            update_config={"max_unavailable": 1},
+            labels={"nvidia.com/gpu.present": "true"},
+            taints=[{"key": GPU, "value": "true", "effect": "NO_SCHEDULE"}],
+            opts=pulumi.ResourceOptions(
+                parent=self,
+                depends_on=self._attached,
+                # A schedule may have stopped it.
+                ignore_changes=["scalingConfig.desiredSize"],
+            ),
+        )

@@ -1,0 +1,83 @@
+"""What a pod gets of a node, and how many nodes pods need, on every instance type that the fleet lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from infra.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES, InstanceType
+from infra.host.vllm import profile
+from infra.pins import Pins
+from infra.settings.schema import Settings
+
+SHARE = 0.85
+"""Of a node's processors and memory; the rest is the kubelet's, the daemons' and the file cache's."""
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one pod asks for: whole processors, GiB of memory."""
+
+    cpu: int
+    memory_gib: int
+
+
+def node_types(settings: Settings) -> list[InstanceType]:
+    """The fleet's instance types."""
+    return [INSTANCE_TYPES[name] for name in settings.fleet.instance_types]
+
+
+def gpus_per_node(settings: Settings) -> int:
+    """Of the largest type: limits count GPUs, and must let so many nodes of any type come."""
+    return max(one.gpus for one in node_types(settings))
+
+
+def share_of_node(settings: Settings) -> Share:
+    """As much as fits on every type when all its GPUs are taken."""
+    types = node_types(settings)
+    return Share(
+        cpu=min(int(one.vcpus * SHARE) // one.replicas for one in types),
+        memory_gib=min(int(one.memory_gib * SHARE) // one.replicas for one in types),
+    )
+
+
+def nodes_for(settings: Settings, replicas: int) -> int:
+    """Nodes that so many pods of a pair of GPUs fill, on the smallest type."""
+    gpus = min(one.gpus for one in node_types(settings))
+    return -(-replicas * GPUS_PER_REPLICA // gpus)
+
+
+def replicas(settings: Settings, *, most: bool) -> int:
+    """Pods of all models together, at least or at most; a pipeline's stages count each."""
+    models = [(settings.inference, settings.scaling)]
+    models += [(model.inference, model.scaling) for model in settings.models.values()]
+    return sum(
+        (scaling.max_replicas if most else scaling.min_replicas) * inference.pipeline_parallel_size
+        for inference, scaling in models
+    )
+
+
+def node_subnets(settings: Settings, subnet_ids: Mapping[str, Any]) -> list[Any]:
+    """Where nodes stand: everywhere, or in the zone of the Capacity Block."""
+    block = settings.fleet.capacity_block
+    return [subnet_ids[block.zone]] if block else list(subnet_ids.values())
+
+
+def profile_arguments(settings: Settings, pins: Pins) -> list[str]:
+    """vLLM's arguments that any of the types needs: a pod does not know where it will run."""
+    needed: list[list[str]] = []
+    for one in node_types(settings):
+        arguments = list(profile(one, pins.nvidia_driver.branch).arguments)
+        if arguments not in needed:
+            needed.append(arguments)
+    return [argument for arguments in needed for argument in arguments]
+
+
+def profile_environment(settings: Settings, pins: Pins) -> dict[str, str]:
+    """The same for the environment."""
+    return {
+        key: value
+        for one in node_types(settings)
+        for key, value in profile(one, pins.nvidia_driver.branch).environment.items()
+    }

@@ -1,0 +1,129 @@
+"""Replicas that follow the load: a KEDA ScaledObject on the requests that wait, and on those that run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+
+from infra.kubernetes.objects import Manifest, named
+from infra.kubernetes.shared import NAMESPACE
+
+POLLING_SECONDS = 15
+STEP_SECONDS = 60
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaling:
+    """How many replicas a model has, and when.
+
+    Attributes:
+        service: name of the Deployment, or of the LeaderWorkerSet when `pipelined`.
+        min_replicas: 0 stops the model without requests; see `wake_up`.
+        waiting_requests, running_requests: a replica for so many; the larger of the two counts.
+        cooldown_seconds: the load must have been lower so long before a replica goes.
+        fallback_replicas: while no metrics can be read.
+        prometheus_url: in the cluster.
+        launch_seconds: what a first replica may take to its first token.
+        load_balancer_suffix, region: by which CloudWatch knows the load balancer; with min_replicas 0 only.
+    """
+
+    service: str
+    pipelined: bool = False
+    min_replicas: int
+    max_replicas: int
+    waiting_requests: int
+    running_requests: int
+    cooldown_seconds: int
+    fallback_replicas: int
+    prometheus_url: str
+    launch_seconds: int
+    load_balancer_suffix: pulumi.Input[str] = ""
+    region: str = ""
+
+
+def scaling_objects(scaling: Scaling) -> list[Manifest]:
+    """The ScaledObject; with scale to zero, what it needs to notice the first request."""
+    kind, version = (
+        ("LeaderWorkerSet", "leaderworkerset.x-k8s.io/v1") if scaling.pipelined else ("Deployment", "apps/v1")
+    )
+    sleeps = scaling.min_replicas == 0
+    scaled = named("ScaledObject", "keda.sh/v1alpha1", scaling.service, NAMESPACE) | {
+        "spec": {
+            "scaleTargetRef": {"apiVersion": version, "kind": kind, "name": scaling.service},
+            "minReplicaCount": scaling.min_replicas,
+            "maxReplicaCount": scaling.max_replicas,
+            "pollingInterval": POLLING_SECONDS,
+            # From the last replica to none, which may not yet have made a token; above that `behavior` decides.
+            "cooldownPeriod": scaling.cooldown_seconds + (scaling.launch_seconds if sleeps else 0),
+            "fallback": {"failureThreshold": 3, "replicas": scaling.fallback_replicas},
+            "advanced": {"horizontalPodAutoscalerConfig": {"behavior": _behavior(scaling)}},
+            "triggers": [
+                _prometheus(scaling, "waiting", scaling.waiting_requests),
+                _prometheus(scaling, "running", scaling.running_requests),
+                *([wake_up(scaling)] if sleeps else []),
+            ],
+        }
+    }
+    identity = named("TriggerAuthentication", "keda.sh/v1alpha1", "aws", NAMESPACE) | {
+        "spec": {"podIdentity": {"provider": "aws"}}
+    }
+    return [identity, scaled] if sleeps else [scaled]
+
+
+def _behavior(scaling: Scaling) -> Manifest:
+    """Up at once, by as many again; down one by one, and only when the highest need of the cooldown allows it."""
+    return {
+        "scaleUp": {
+            "stabilizationWindowSeconds": 0,
+            "policies": [{"type": "Percent", "value": 100, "periodSeconds": STEP_SECONDS}],
+        },
+        "scaleDown": {
+            "stabilizationWindowSeconds": scaling.cooldown_seconds,
+            "policies": [{"type": "Pods", "value": 1, "periodSeconds": STEP_SECONDS}],
+        },
+    }
+
+
+def _prometheus(scaling: Scaling, requests: str, each: int) -> Manifest:
+    selector = f'namespace="{NAMESPACE}",app_kubernetes_io_instance="{scaling.service}"'
+    return {
+        "type": "prometheus",
+        "name": requests,
+        "metricType": "AverageValue",
+        "metadata": {
+            "serverAddress": scaling.prometheus_url,
+            "query": f"sum(vllm:num_requests_{requests}{{{selector}}})",
+            "threshold": str(each),
+            # No server runs, so nothing is measured: that is a load of 0, not an error. An unreachable Prometheus is.
+            "ignoreNullValues": "true" if scaling.min_replicas == 0 else "false",
+        },
+    }
+
+
+def wake_up(scaling: Scaling) -> Manifest:
+    """Notices a request that found no server: the load balancer answered it with 503, and counted it.
+
+    Clients try again; the first replica takes as long as any start. The count is the load balancer's, so that a
+    refused request wakes every model that sleeps.
+    """
+    return {
+        "type": "aws-cloudwatch",
+        "name": "refused",
+        "metricType": "AverageValue",
+        "authenticationRef": {"name": "aws"},
+        "metadata": {
+            "namespace": "AWS/ApplicationELB",
+            "dimensionName": "LoadBalancer",
+            "dimensionValue": scaling.load_balancer_suffix,
+            "metricName": "HTTPCode_ELB_503_Count",
+            "metricStat": "Sum",
+            "metricStatPeriod": "60",
+            "metricCollectionTime": "300",
+            # It only wakes: the number of replicas follows the queue.
+            "targetMetricValue": "1000000",
+            "activationTargetMetricValue": "0",
+            "minMetricValue": "0",
+            "awsRegion": scaling.region,
+        },
+    }

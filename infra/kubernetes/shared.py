@@ -1,0 +1,110 @@
+"""What all models of a stack share on Kubernetes: namespace, priority, policies, model cache, the pods' script."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pulumi
+
+from infra.kubernetes.objects import Manifest, named
+
+NAMESPACE = "inference"
+SERVICE_ACCOUNT = "inference"
+PRIORITY_CLASS = "tandem-inference"
+MODEL_CACHE = "model-cache"
+SCRIPT = "in-pod"
+PORT = 8080
+"""The load balancer's security group already lets this port through to hosts; pods listen on the same."""
+SERVER_HEALTH_PATH = "/health"
+"""For the load balancer; that a server makes tokens, its own probes see."""
+GIB = "Gi"
+
+
+def shared_objects(
+    *,
+    file_system_id: pulumi.Input[str],
+    access_point_id: pulumi.Input[str],
+    load_balancer_networks: Sequence[str],
+) -> list[Manifest]:
+    """Priority, default deny, model cache, and the script that pods run; the namespace itself comes before them."""
+    return [
+        named("PriorityClass", "scheduling.k8s.io/v1", PRIORITY_CLASS)
+        | {"value": 1_000_000, "description": "Servers of tandem; batch work yields to them."},
+        named("ServiceAccount", "v1", SERVICE_ACCOUNT, NAMESPACE) | {"automountServiceAccountToken": False},
+        named("ConfigMap", "v1", SCRIPT, NAMESPACE)
+        | {"data": {"in_pod.py": Path(__file__).with_name("in_pod.py").read_text(encoding="utf-8")}},
+        *_model_cache(file_system_id, access_point_id),
+        *_network_policies(load_balancer_networks),
+    ]
+
+
+def namespace() -> Manifest:
+    """The namespace, with the strictest admission, and pods that count as ready only once the load balancer agrees."""
+    manifest = named("Namespace", "v1", NAMESPACE)
+    manifest["metadata"]["labels"] = {
+        "pod-security.kubernetes.io/enforce": "restricted",
+        "elbv2.k8s.aws/pod-readiness-gate-inject": "enabled",
+    }
+    return manifest
+
+
+def _model_cache(file_system_id: pulumi.Input[str], access_point_id: pulumi.Input[str]) -> list[Manifest]:
+    """A volume that is there already, so that no provisioner makes, or deletes, a file system."""
+    handle = pulumi.Output.concat(file_system_id, "::", access_point_id)
+    size = {"storage": f"1024{GIB}"}  # EFS has no size; Kubernetes wants one
+    volume = named("PersistentVolume", "v1", MODEL_CACHE) | {
+        "spec": {
+            "capacity": size,
+            "accessModes": ["ReadWriteMany"],
+            "persistentVolumeReclaimPolicy": "Retain",
+            "storageClassName": "",
+            "mountOptions": ["tls", "iam"],
+            "csi": {"driver": "efs.csi.aws.com", "volumeHandle": handle},
+            "claimRef": {"namespace": NAMESPACE, "name": MODEL_CACHE},
+        }
+    }
+    claim = named("PersistentVolumeClaim", "v1", MODEL_CACHE, NAMESPACE) | {
+        "spec": {
+            "accessModes": ["ReadWriteMany"],
+            "storageClassName": "",
+            "volumeName": MODEL_CACHE,
+            "resources": {"requests": size},
+        }
+    }
+    return [volume, claim]
+
+
+def _network_policies(load_balancer_networks: Sequence[str]) -> list[Manifest]:
+    """Nothing in or out but what is listed. EFS is mounted by the node, not by the pod."""
+    https = [{"port": 443, "protocol": "TCP"}]
+    dns = [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
+    system = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}
+    monitoring = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    balancer = [{"ipBlock": {"cidr": network}} for network in load_balancer_networks]
+    deny = named("NetworkPolicy", "networking.k8s.io/v1", "default-deny", NAMESPACE) | {
+        "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    }
+    allow = named("NetworkPolicy", "networking.k8s.io/v1", "servers", NAMESPACE) | {
+        "spec": {
+            "podSelector": {"matchLabels": {"app.kubernetes.io/name": "vllm"}},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [{"from": [*balancer, monitoring], "ports": [{"port": PORT, "protocol": "TCP"}]}],
+            "egress": [
+                {"to": [system], "ports": dns},
+                # The hub and S3 have no fixed addresses; the metadata service is on port 80 and stays out of reach.
+                {"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": https},
+                # The pod's own role, for weights that are streamed from S3.
+                {"to": [{"ipBlock": {"cidr": "169.254.170.23/32"}}], "ports": [{"port": 80, "protocol": "TCP"}]},
+            ],
+        }
+    }
+    peers = named("NetworkPolicy", "networking.k8s.io/v1", "pipeline-peers", NAMESPACE) | {
+        "spec": {
+            "podSelector": {"matchLabels": {"tandem/pipeline": "true"}},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [{"from": [{"podSelector": {"matchLabels": {"tandem/pipeline": "true"}}}]}],
+            "egress": [{"to": [{"podSelector": {"matchLabels": {"tandem/pipeline": "true"}}}]}],
+        }
+    }
+    return [deny, allow, peers]

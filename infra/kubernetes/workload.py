@@ -1,0 +1,306 @@
+"""One model on Kubernetes: servers of two GPUs each, what may reach them, and what may disturb them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import pulumi
+
+from infra.kubernetes.objects import Manifest, named
+from infra.kubernetes.shared import GIB, MODEL_CACHE, NAMESPACE, PORT, PRIORITY_CLASS, SCRIPT, SERVICE_ACCOUNT
+
+GPU = "nvidia.com/gpu"
+USER = 2000
+"""The image's own unprivileged user; the model cache's access point has the same."""
+DEREGISTRATION_SECONDS = 30
+"""From the end of a pod to the moment the load balancer sends it nothing more, with room."""
+STOP_MARGIN_SECONDS = 30
+PROBE_SECONDS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceService:
+    """What one model's servers need. Nothing in it is secret: secrets are files that their own driver mounts.
+
+    Attributes:
+        name: of the Deployment, and of all that belongs to it.
+        image: by digest, or by tag while that is not pinned.
+        arguments, environment: of `vllm serve`.
+        model, revision, served_model_name, weights: as the settings have them; revision None is `main`.
+        minimum_driver_branch: refuses nodes whose driver is older.
+        gpus: of one pod, its tensor parallel size.
+        nodes: pods of one replica, its pipeline parallel size.
+        replicas: at first; the autoscaler moves it later.
+        cpu, memory_gib: of one pod.
+        target_group_arn: where the load balancer looks for it.
+        api_keys_secret_arn, hugging_face_token_secret_arn: in Secrets Manager.
+        launch_seconds: from start to first token, for download and start each.
+        longest_generation_seconds, termination_grace_seconds: how a server leaves.
+        launch_first: a change starts a new pod before an old one goes, which takes spare GPUs.
+        min_available: replicas that drains leave alone; None lets them take one at a time.
+        spread: whether replicas wait when zones cannot be kept even.
+    """
+
+    name: str
+    image: str
+    arguments: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    model: str
+    revision: str | None
+    served_model_name: str
+    weights: Literal["efs", "nvme", "s3"]
+    minimum_driver_branch: int
+    gpus: int = 2
+    nodes: int = 1
+    replicas: int
+    cpu: int
+    memory_gib: int
+    target_group_arn: pulumi.Input[str]
+    api_keys_secret_arn: pulumi.Input[str]
+    hugging_face_token_secret_arn: pulumi.Input[str] | None = None
+    launch_seconds: int = 3600
+    longest_generation_seconds: int = 300
+    termination_grace_seconds: int = 420
+    launch_first: bool = True
+    min_available: int | None = None
+    spread: Literal["prefer", "require"] = "prefer"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """By which its pods are found."""
+        return {"app.kubernetes.io/name": "vllm", "app.kubernetes.io/instance": self.name}
+
+
+def service_objects(service: InferenceService) -> list[Manifest]:
+    """The servers of one model and what belongs to them."""
+    labels = {"matchLabels": service.labels}
+    return [
+        _secrets(service),
+        named("Service", "v1", service.name, NAMESPACE)
+        | {"spec": {"selector": _entry(service), "ports": [{"name": "http", "port": PORT, "targetPort": "http"}]}},
+        named("PodDisruptionBudget", "policy/v1", service.name, NAMESPACE)
+        | {
+            "spec": {
+                "selector": labels,
+                # A pod that is not ready serves nobody: it must not hold up a drain.
+                "unhealthyPodEvictionPolicy": "AlwaysAllow",
+                **({"minAvailable": service.min_available} if service.min_available else {"maxUnavailable": 1}),
+            }
+        },
+        _pipeline(service) if service.nodes > 1 else _deployment(service),
+        named("TargetGroupBinding", "elbv2.k8s.aws/v1beta1", service.name, NAMESPACE)
+        | {
+            "spec": {
+                "targetGroupARN": service.target_group_arn,
+                "targetType": "ip",
+                "serviceRef": {"name": service.name, "port": PORT},
+            }
+        },
+    ]
+
+
+def _entry(service: InferenceService) -> dict[str, str]:
+    """The pods that answer requests: all of them, or the leaders of pipelines."""
+    leader = {"leaderworkerset.sigs.k8s.io/worker-index": "0"} if service.nodes > 1 else {}
+    return {**service.labels, **leader}
+
+
+def _secrets(service: InferenceService) -> Manifest:
+    """Files that only the server reads: neither its arguments nor its environment, nor etcd, holds a secret."""
+    objects: list[Manifest] = [
+        {
+            "objectName": service.api_keys_secret_arn,
+            "objectType": "secretsmanager",
+            # {"alice": "key"} becomes {"api-key": ["key"]}, which `vllm serve --config` reads.
+            "jmesPath": [{"path": 'to_string({"api-key": values(@)})', "objectAlias": "vllm.yaml"}],
+        }
+    ]
+    if service.hugging_face_token_secret_arn is not None:
+        objects.append(
+            {
+                "objectName": service.hugging_face_token_secret_arn,
+                "objectType": "secretsmanager",
+                "objectAlias": "hub-token",
+            }
+        )
+    return named("SecretProviderClass", "secrets-store.csi.x-k8s.io/v1", service.name, NAMESPACE) | {
+        "spec": {
+            "provider": "aws",
+            "parameters": {"usePodIdentity": "true", "objects": pulumi.Output.json_dumps(objects)},
+        }
+    }
+
+
+def _deployment(service: InferenceService) -> Manifest:
+    surge, unavailable = (1, 0) if service.launch_first else (0, 1)
+    return named("Deployment", "apps/v1", service.name, NAMESPACE) | {
+        "spec": {
+            "replicas": service.replicas,
+            "revisionHistoryLimit": 3,
+            "selector": {"matchLabels": service.labels},
+            "strategy": {"rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}},
+            # Download and start each have their time; a rollout that makes no token by then is reported as failed.
+            "progressDeadlineSeconds": 2 * service.launch_seconds + 600,
+            "template": _pod(service, service.arguments),
+        }
+    }
+
+
+def _pipeline(service: InferenceService) -> Manifest:
+    """A replica over several nodes: a leader that answers, workers that hold the other layers; all start and end
+    together."""
+
+    def arguments(rank: str, *more: str) -> list[str]:
+        leader = "$(LWS_LEADER_ADDRESS)"
+        return [*service.arguments, "--nnodes", str(service.nodes), "--node-rank", rank, "--master-addr", leader, *more]
+
+    worker = _pod(service, arguments("$(LWS_WORKER_INDEX)", "--headless"), answers=False)
+    return named("LeaderWorkerSet", "leaderworkerset.x-k8s.io/v1", service.name, NAMESPACE) | {
+        "spec": {
+            "replicas": service.replicas,
+            "rolloutStrategy": {
+                "type": "RollingUpdate",
+                "rollingUpdateConfiguration": {
+                    "maxSurge": 1 if service.launch_first else 0,
+                    "maxUnavailable": 0 if service.launch_first else 1,
+                },
+            },
+            "leaderWorkerTemplate": {
+                "size": service.nodes,
+                "restartPolicy": "RecreateGroupOnPodRestart",
+                "leaderTemplate": _pod(service, arguments("0")),
+                "workerTemplate": worker,
+            },
+        }
+    }
+
+
+def _pod(service: InferenceService, arguments: Sequence[str], *, answers: bool = True) -> Manifest:
+    labels = {**service.labels, **({"tandem/pipeline": "true"} if service.nodes > 1 else {})}
+    scrape = {"prometheus.io/scrape": "true", "prometheus.io/port": str(PORT), "prometheus.io/path": "/metrics"}
+    return {
+        "metadata": {"labels": labels, **({"annotations": scrape} if answers else {})},
+        "spec": {
+            "serviceAccountName": SERVICE_ACCOUNT,
+            "automountServiceAccountToken": False,
+            # A Service called vllm would set VLLM_PORT in every pod, and break the server.
+            "enableServiceLinks": False,
+            "priorityClassName": PRIORITY_CLASS,
+            "terminationGracePeriodSeconds": service.termination_grace_seconds,
+            "tolerations": [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}],
+            "topologySpreadConstraints": _spread(service),
+            "securityContext": {
+                "runAsNonRoot": True,
+                "runAsUser": USER,
+                "runAsGroup": 0,
+                "fsGroup": USER,
+                "seccompProfile": {"type": "RuntimeDefault"},
+            },
+            "initContainers": [_container(service, "prepare", ["python3", "/tandem/in_pod.py", "prepare"])],
+            "containers": [_server(service, arguments, answers=answers)],
+            "volumes": _volumes(service),
+        },
+    }
+
+
+def _spread(service: InferenceService) -> list[Manifest]:
+    """Over zones, then over nodes: two replicas share a node only when there is no other."""
+    unsatisfiable = "DoNotSchedule" if service.spread == "require" else "ScheduleAnyway"
+    return [
+        {
+            "maxSkew": 1,
+            "topologyKey": key,
+            "whenUnsatisfiable": unsatisfiable if key == "topology.kubernetes.io/zone" else "ScheduleAnyway",
+            "labelSelector": {"matchLabels": service.labels},
+            # Old and new pods of a rollout are counted apart, or the new ones crowd into what the old ones leave.
+            **({"matchLabelKeys": ["pod-template-hash"]} if service.nodes == 1 else {}),
+        }
+        for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+    ]
+
+
+def _container(service: InferenceService, name: str, command: Sequence[str]) -> Manifest:
+    """What every container of a pod has: the image, the files, no rights."""
+    hub = "/local/hub" if service.weights == "nvme" else "/models/hub"
+    pod = {
+        "model": service.model,
+        "revision": service.revision,
+        "served_model_name": service.served_model_name,
+        "weights": service.weights,
+        "minimum_driver_branch": service.minimum_driver_branch,
+        "launch_seconds": service.launch_seconds,
+        "port": PORT,
+    }
+    values = {
+        "TANDEM_POD": json.dumps(pod),
+        "HOME": "/tmp",  # noqa: S108  a volume of the pod's own
+        "HF_HUB_CACHE": hub,
+        "HF_TOKEN_PATH": "/run/secrets/tandem/hub-token",
+    }
+    return {
+        "name": name,
+        "image": service.image,
+        "command": list(command),
+        "env": [{"name": key, "value": value} for key, value in values.items()],
+        "resources": {
+            "requests": {"cpu": str(service.cpu), "memory": f"{service.memory_gib}{GIB}", GPU: str(service.gpus)},
+            "limits": {"memory": f"{service.memory_gib}{GIB}", GPU: str(service.gpus)},
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+        "volumeMounts": [
+            {"name": "script", "mountPath": "/tandem", "readOnly": True},
+            {"name": "secrets", "mountPath": "/run/secrets/tandem", "readOnly": True},
+            {"name": "models", "mountPath": "/models", "readOnly": name != "prepare"},
+            {"name": "local", "mountPath": "/local"},
+            # vLLM keys what it compiles by model, GPU and version; a restart, or a sibling, saves half a minute.
+            {"name": "models", "mountPath": "/cache", "subPath": f"compile/{service.name}"},
+            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
+            {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108
+        ],
+    }
+
+
+def _server(service: InferenceService, arguments: Sequence[str], *, answers: bool) -> Manifest:
+    listen = ["--host", "0.0.0.0", "--port", str(PORT), "--config", "/run/secrets/tandem/vllm.yaml"]  # noqa: S104
+    container = _container(service, "vllm", ["vllm", "serve", *arguments, *(listen if answers else [])])
+    values = {
+        **service.environment,
+        "VLLM_CACHE_ROOT": "/cache",
+        # Everything was fetched before; streaming from S3 needs no hub either.
+        "HF_HUB_OFFLINE": "1",
+    }
+    container["env"] += [{"name": key, "value": value} for key, value in values.items()]
+    if not answers:
+        return container
+    token = {"exec": {"command": ["python3", "/tandem/in_pod.py", "ready"]}, "timeoutSeconds": 30}
+    return container | {
+        "ports": [{"name": "http", "containerPort": PORT}],
+        # A token, not an answer to /health: that stays 200 while an engine hangs.
+        "startupProbe": token
+        | {"periodSeconds": PROBE_SECONDS, "failureThreshold": -(-service.launch_seconds // PROBE_SECONDS)},
+        "readinessProbe": token | {"periodSeconds": PROBE_SECONDS, "failureThreshold": 3},
+        "livenessProbe": token | {"periodSeconds": 3 * PROBE_SECONDS, "failureThreshold": 6},
+        # The load balancer lets go of the pod, then SIGTERM comes, and running requests end within --shutdown-timeout.
+        "lifecycle": {"preStop": {"sleep": {"seconds": DEREGISTRATION_SECONDS}}},
+    }
+
+
+def _volumes(service: InferenceService) -> list[Manifest]:
+    """`local` is on the node's NVMe, which the node joins and gives to pods as ephemeral storage."""
+    driver = {"driver": "secrets-store.csi.k8s.io", "readOnly": True}
+    return [
+        {"name": "script", "configMap": {"name": SCRIPT}},
+        {"name": "secrets", "csi": driver | {"volumeAttributes": {"secretProviderClass": service.name}}},
+        {"name": "models", "persistentVolumeClaim": {"claimName": MODEL_CACHE}},
+        {"name": "local", "emptyDir": {}},
+        {"name": "tmp", "emptyDir": {}},
+        # NCCL and vLLM's workers talk through it; the default of 64 MiB stops TP=2.
+        {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": f"8{GIB}"}},
+    ]

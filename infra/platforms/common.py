@@ -1,0 +1,135 @@
+"""What both platforms build on, and build alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+import pulumi
+import pulumiverse_time as time
+
+from infra import costs
+from infra.components.cost_guard import BusinessHours, CostGuard, CostGuardArgs, Stop
+from infra.components.load_balancer import LoadBalancer
+from infra.components.model_cache import ModelCache, ModelCacheArgs
+from infra.components.network import Network, plan_subnets
+from infra.components.secrets import Secrets, SecretsArgs
+from infra.pins import Pins
+from infra.settings import Settings
+from infra.sizing import Plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """What is there before the servers.
+
+    Attributes:
+        name: prefix of resources. stack: its name.
+        tags: by which the stack's resources are found without its state.
+        here: options that place a resource in the stack's region.
+    """
+
+    name: str
+    stack: str
+    settings: Settings
+    pins: Pins
+    plan: Plan
+    tags: Mapping[str, str]
+    network: Network
+    balancer: LoadBalancer
+    here: pulumi.ResourceOptions
+
+    @property
+    def load_balancer_networks(self) -> list[str]:
+        """Ranges of the load balancer's subnets."""
+        network = self.settings.network
+        subnets = plan_subnets(network.cidr_block, self.settings.zones, network.egress)
+        return [subnet.cidr_block for subnet in subnets if subnet.public]
+
+
+def model_cache(common: Common, role_arn: pulumi.Input[str]) -> ModelCache:
+    """The cache, open to one role."""
+    settings, network = common.settings, common.network
+    return ModelCache(
+        common.name,
+        ModelCacheArgs(
+            subnet_ids=network.host_subnet_ids,
+            security_group_id=network.cache_security_group_id,
+            host_role_arn=role_arn,
+            provisioned_mibps=settings.model_cache.provisioned_mibps,
+            infrequent_access_after_days=settings.model_cache.infrequent_access_after_days,
+            keep_on_destroy=not settings.ephemeral,
+        ),
+        common.here,
+    )
+
+
+def secrets(common: Common, reader_role_name: pulumi.Input[str]) -> Secrets:
+    """API keys and token, readable by one role."""
+    settings = common.settings
+    token = settings.hugging_face_token
+    return Secrets(
+        common.name,
+        SecretsArgs(
+            reader_role_name=reader_role_name,
+            hugging_face_token=pulumi.Output.secret(token.get_secret_value()) if token else None,
+            api_keys={
+                client: pulumi.Output.secret(key.get_secret_value()) for client, key in settings.api_keys.items()
+            },
+            recovery_window_days=0 if settings.ephemeral else 30,
+        ),
+        common.here,
+    )
+
+
+def api_key_command(settings: Settings, stored: Secrets) -> pulumi.Output[str]:
+    """The command that shows the keys to whoever may see them."""
+    return pulumi.Output.format(
+        "aws secretsmanager get-secret-value --region {0} --secret-id {1} --query SecretString --output text",
+        settings.region,
+        stored.api_keys_secret_name,
+    )
+
+
+def cost_guard(
+    common: Common, stop: Stop | None, group_name: pulumi.Input[str] | None = None
+) -> pulumi.Output[str] | None:
+    """Expiry, budget and business hours; returns when the stack ends, RFC 3339 in UTC.
+
+    Args:
+        stop: the call that ends the servers; None where no call from outside can, and no setting asks for it.
+        group_name: the Auto Scaling group that follows business hours.
+    """
+    settings, guard = common.settings, common.settings.cost_guard
+    expires_at = _expires_at(settings)
+    CostGuard(
+        common.name,
+        CostGuardArgs(
+            stack=common.stack,
+            stop=stop,
+            group_name=group_name,
+            min_hosts=settings.group_size,
+            max_hosts=settings.max_group_size,
+            ephemeral=settings.ephemeral,
+            expires_at=expires_at,
+            monthly_budget_usd=guard.monthly_budget_usd,
+            alert_emails=guard.alert_emails,
+            business_hours=BusinessHours.between(guard.business_hours) if guard.business_hours else None,
+        ),
+        common.here,
+    )
+    return expires_at
+
+
+def _expires_at(settings: Settings) -> pulumi.Output[str] | None:
+    """The moment of creation is a resource: it must not move with each `up`."""
+    if not costs.expires(settings):
+        return None
+    created = time.Static("created").rfc3339
+
+    def moment(text: str) -> str:
+        found = costs.expires_at(settings, datetime.fromisoformat(text))
+        return f"{found:%Y-%m-%dT%H:%M:%SZ}"
+
+    return created.apply(moment)

@@ -1,0 +1,88 @@
+"""Platform `ec2`: GPU hosts in an Auto Scaling group."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+from pulumi_aws import cloudwatch
+
+from infra.components.cost_guard import Stop
+from infra.components.gpu_fleet import GpuFleet, GpuFleetArgs
+from infra.components.host_role import HostRole
+from infra.components.model_cache import ModelCache
+from infra.components.secrets import Secrets
+from infra.host import render_user_data
+from infra.host.from_settings import HostResources, host_config
+from infra.platforms.common import Common, api_key_command, cost_guard, model_cache, secrets
+
+
+def build(common: Common) -> dict[str, Any]:
+    """Hosts that register with the load balancer by themselves; returns the outputs that only this platform has."""
+    settings, network = common.settings, common.network
+    role = HostRole(common.name, common.here)
+    cache = model_cache(common, role.role_arn)
+    stored = secrets(common, role.role_name)
+    logs = cloudwatch.LogGroup(
+        f"{common.name}-hosts",
+        name=f"/tandem/{common.stack}/hosts",
+        retention_in_days=settings.fleet.log_retention_days,
+        opts=common.here,
+    )
+    user_data = _user_data(common, cache, stored, logs)
+    fleet = GpuFleet(
+        common.name,
+        GpuFleetArgs(
+            subnet_ids=network.host_subnet_ids,
+            security_group_id=network.host_security_group_id,
+            public_address=settings.network.egress == "publicHosts",
+            role_name=role.role_name,
+            instance_profile_arn=role.instance_profile_arn,
+            target_group_arn=common.balancer.target_group_arn,
+            log_group_arn=logs.arn,
+            machine_image_id=settings.fleet.machine_image_id or common.pins.machine_image_id(settings.region),
+            user_data=user_data,
+            settings=settings.fleet,
+            min_hosts=settings.group_size,
+            max_hosts=settings.max_group_size,
+            weights_s3_uri=settings.inference.weights_s3_uri,
+            tags=common.tags,
+            force_delete=settings.ephemeral,
+        ),
+        common.here,
+    )
+    expires_at = cost_guard(common, Stop.of_group(fleet.group_name, fleet.group_arn), fleet.group_name)
+    return {
+        "apiKeyCommand": api_key_command(settings, stored),
+        "fleetName": fleet.group_name,
+        "expiresAt": expires_at,
+        "userDataBytes": user_data.apply(len),
+        "logs": pulumi.Output.format(
+            "https://{0}.console.aws.amazon.com/cloudwatch/home?region={0}#logsV2:log-groups/log-group/{1}",
+            settings.region,
+            logs.name.apply(lambda text: text.replace("/", "$252F")),
+        ),
+    }
+
+
+def _user_data(common: Common, cache: ModelCache, stored: Secrets, logs: cloudwatch.LogGroup) -> pulumi.Output[bytes]:
+    def render(resources: dict[str, Any]) -> bytes:
+        return render_user_data(
+            host_config(
+                common.settings,
+                common.pins,
+                common.plan,
+                stack=common.stack,
+                load_balancer_networks=common.load_balancer_networks,
+                resources=HostResources(**resources),
+            )
+        )
+
+    return pulumi.Output.all(
+        target_group_arn=common.balancer.target_group_arn,
+        log_group_name=logs.name,
+        api_keys_secret_arn=stored.api_keys_secret_arn,
+        hugging_face_token_secret_arn=stored.hugging_face_token_secret_arn,
+        efs_file_system_id=cache.file_system_id,
+        efs_access_point_id=cache.access_point_id,
+    ).apply(render)

@@ -1,0 +1,209 @@
+"""Platform `eks`: pods on Kubernetes, on GPU nodes that come as they are needed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as kubernetes
+
+from infra import policies
+from infra.checks import size_of
+from infra.components.cluster import Cluster, ClusterArgs, file_system_role
+from infra.components.controllers import PROMETHEUS_URL, Controllers, ControllersArgs
+from infra.components.cost_guard import Stop
+from infra.components.inference_service import Inference, InferenceArgs
+from infra.components.node_pool import NodePool, NodePoolArgs
+from infra.components.pod_role import PodRole
+from infra.components.secrets import Secrets
+from infra.host.from_settings import engine, timeouts
+from infra.host.vllm import server_environment, vllm_arguments
+from infra.kubernetes import capacity
+from infra.kubernetes.scaling import Scaling
+from infra.kubernetes.shared import NAMESPACE, SERVICE_ACCOUNT
+from infra.kubernetes.workload import InferenceService
+from infra.platforms.common import Common, api_key_command, cost_guard, model_cache, secrets
+from infra.settings.cluster import ScalingSettings
+from infra.settings.schema import InferenceSettings
+
+
+def build(common: Common) -> dict[str, Any]:
+    """A cluster, its nodes and the models on them; returns the outputs that only this platform has."""
+    settings, network = common.settings, common.network
+    mount_role = file_system_role(f"{common.name}-file-system", common.here)
+    pod_role = PodRole(f"{common.name}-inference", "Servers: their secrets and their weights", common.here)
+    cache = model_cache(common, mount_role.role_arn)
+    stored = secrets(common, pod_role.role_name)
+
+    cluster = Cluster(
+        common.name,
+        ClusterArgs(
+            region=settings.region,
+            subnet_ids=list(network.host_subnet_ids.values()),
+            version=common.pins.kubernetes.version,
+            settings=settings.cluster,
+            addon_versions={name: addon.version for name, addon in common.pins.kubernetes.addons.items()},
+            mount_role_arn=mount_role.role_arn,
+            log_retention_days=settings.fleet.log_retention_days,
+            node_tags=common.tags,
+            keep_key_days=7 if settings.ephemeral else 30,
+        ),
+        common.here,
+    )
+    provider = kubernetes.Provider(
+        common.name,
+        kubeconfig=cluster.kubeconfig,
+        enable_server_side_apply=True,
+        opts=pulumi.ResourceOptions(depends_on=cluster.ready),
+    )
+    pod_role.lend(cluster.cluster_name, NAMESPACE, [SERVICE_ACCOUNT])
+    _grant_weights(common, pod_role)
+    nodes = _node_pool(common, cluster, provider)
+    controllers = _controllers(common, cluster, provider)
+    Inference(
+        common.name,
+        InferenceArgs(
+            services=_services(common, stored),
+            file_system_id=cache.file_system_id,
+            access_point_id=cache.access_point_id,
+            load_balancer_networks=common.load_balancer_networks,
+            after=[*nodes.ready, *controllers.releases, pod_role],
+        ),
+        provider,
+        common.here,
+    )
+    group = nodes.node_group
+    stop = Stop.of_node_group(cluster.cluster_name, group.node_group_name, group.arn) if group else None
+    return {
+        "apiKeyCommand": api_key_command(settings, stored),
+        "clusterName": cluster.cluster_name,
+        "kubeconfigCommand": pulumi.Output.format(
+            "aws eks update-kubeconfig --region {0} --name {1}", settings.region, cluster.cluster_name
+        ),
+        "expiresAt": cost_guard(common, stop),
+    }
+
+
+def _node_pool(common: Common, cluster: Cluster, provider: kubernetes.Provider) -> NodePool:
+    settings, network = common.settings, common.network
+    gpus = capacity.gpus_per_node(settings)
+    return NodePool(
+        common.name,
+        NodePoolArgs(
+            region=settings.region,
+            cluster_name=cluster.cluster_name,
+            subnet_ids=capacity.node_subnets(settings, network.host_subnet_ids),
+            security_group_ids=[network.host_security_group_id, cluster.security_group_id],
+            public_address=settings.network.egress == "publicHosts",
+            pool=settings.node_pool,
+            fleet=settings.fleet,
+            gpus_on_demand=settings.fleet.on_demand_base * gpus,
+            gpus=settings.max_group_size * gpus,
+            nodes=settings.group_size,
+            image_id=settings.fleet.machine_image_id
+            or common.pins.kubernetes.node_image_id(settings.node_pool.image, settings.region),
+            karpenter_chart=common.pins.kubernetes.charts["karpenter"],
+            tags=common.tags,
+        ),
+        provider,
+        common.here,
+    )
+
+
+def _controllers(common: Common, cluster: Cluster, provider: kubernetes.Provider) -> Controllers:
+    settings, balancer = common.settings, common.balancer
+    models = [settings.inference, *(model.inference for model in settings.models.values())]
+    scalings = [settings.scaling, *(model.scaling for model in settings.models.values())]
+    return Controllers(
+        common.name,
+        ControllersArgs(
+            region=settings.region,
+            vpc_id=common.network.vpc_id,
+            cluster_name=cluster.cluster_name,
+            charts=common.pins.kubernetes.charts,
+            target_group_arns=[balancer.target_group_arn, *balancer.further_target_group_arns.values()],
+            device_plugin=settings.node_pool.image == "al2023",
+            pipelines=any(model.pipeline_parallel_size > 1 for model in models),
+            prometheus=any(scaling.prometheus_url is None for scaling in scalings),
+            wakes_up=any(scaling.min_replicas == 0 for scaling in scalings),
+        ),
+        provider,
+        common.here,
+    )
+
+
+def _services(common: Common, stored: Secrets) -> list[tuple[InferenceService, Scaling]]:
+    """The main model, then the further ones."""
+    settings, balancer = common.settings, common.balancer
+    main = ("vllm-main", settings.inference, settings.scaling, balancer.target_group_arn)
+    further = [
+        (f"vllm-{name}", model.inference, model.scaling, balancer.further_target_group_arns[name])
+        for name, model in settings.models.items()
+    ]
+    return [_service(common, stored, *model) for model in (main, *further)]
+
+
+def _service(
+    common: Common,
+    stored: Secrets,
+    name: str,
+    inference: InferenceSettings,
+    scaling: ScalingSettings,
+    target_group_arn: pulumi.Output[str],
+) -> tuple[InferenceService, Scaling]:
+    settings, pins = common.settings, common.pins
+    served = engine(inference, pins, _utilization(common, inference))
+    waits = timeouts(settings)
+    share = capacity.share_of_node(settings)
+    service = InferenceService(
+        name=name,
+        image=served.image,
+        arguments=[*vllm_arguments(served, waits), *capacity.profile_arguments(settings, pins)],
+        environment={**server_environment(waits), **capacity.profile_environment(settings, pins)},
+        model=served.model,
+        revision=served.revision,
+        served_model_name=served.served_model_name,
+        weights=inference.weights,
+        minimum_driver_branch=pins.vllm.minimum_driver_branch,
+        nodes=inference.pipeline_parallel_size,
+        replicas=scaling.min_replicas,
+        cpu=share.cpu,
+        memory_gib=share.memory_gib,
+        target_group_arn=target_group_arn,
+        api_keys_secret_arn=stored.api_keys_secret_arn,
+        hugging_face_token_secret_arn=stored.hugging_face_token_secret_arn,
+        launch_seconds=settings.fleet.launch_timeout_seconds,
+        longest_generation_seconds=settings.timeouts.longest_generation_seconds,
+        termination_grace_seconds=settings.timeouts.termination_grace_seconds,
+        launch_first=settings.fleet.rollout == "launchFirst",
+        min_available=scaling.min_available,
+        spread=scaling.spread,
+    )
+    return service, Scaling(
+        service=name,
+        pipelined=service.nodes > 1,
+        min_replicas=scaling.min_replicas,
+        max_replicas=scaling.max_replicas,
+        waiting_requests=scaling.waiting_requests_per_replica,
+        running_requests=scaling.running_requests_per_replica,
+        cooldown_seconds=scaling.cooldown_seconds,
+        fallback_replicas=scaling.fallback,
+        prometheus_url=scaling.prometheus_url or PROMETHEUS_URL,
+        launch_seconds=settings.fleet.launch_timeout_seconds,
+        load_balancer_suffix=common.balancer.arn_suffix,
+        region=settings.region,
+    )
+
+
+def _grant_weights(common: Common, role: PodRole) -> None:
+    """Streaming reads the bucket with the pods' own role."""
+    models = [common.settings.inference, *(model.inference for model in common.settings.models.values())]
+    for uri in sorted({model.weights_s3_uri for model in models if model.weights_s3_uri}):
+        role.grant(f"weights-{uri.removeprefix('s3://').replace('/', '-')}", *policies.read_weights(uri))
+
+
+def _utilization(common: Common, inference: InferenceSettings) -> float | None:
+    """The share of GPU memory that sizing chose; each further model is sized for itself."""
+    settings = common.settings
+    sized = common.plan if inference is settings.inference else size_of(inference, settings.fleet.instance_types)
+    return sized.gpu_memory_utilization

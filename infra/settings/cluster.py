@@ -1,0 +1,81 @@
+"""Sections of platform `eks`: the cluster, its GPU nodes, and how a model's replicas follow the load."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from typing import Literal
+
+from pydantic import Field
+
+from infra.settings.section import Section
+from infra.settings.types import ClientNetwork, HttpUrl, RoleArn
+
+
+class ClusterSettings(Section):
+    """The EKS cluster; for platform eks only."""
+
+    endpoint: Literal["public", "private"] = Field(
+        default="public",
+        description="Who reaches the Kubernetes API: everyone with credentials, or only the VPC; `pulumi up` then has "
+        "to run in there.",
+    )
+    endpoint_cidrs: tuple[ClientNetwork, ...] = Field(
+        default=(IPv4Network("0.0.0.0/0"),), min_length=1, max_length=40, description="Who may use a public endpoint."
+    )
+    admins: tuple[RoleArn, ...] = Field(
+        default=(), max_length=20, description="Roles that administer the cluster, besides the one that made it."
+    )
+    system_instance_type: Literal["m6i.large", "m7i.large", "m7i.xlarge"] = Field(
+        default="m7i.large", description="Nodes of the controllers; no GPU."
+    )
+    system_nodes: int = Field(default=2, ge=2, le=10, description="Number of those; two, so that one may be drained.")
+
+
+class NodePoolSettings(Section):
+    """GPU nodes; for platform eks only. Types, sizes and purchase are the fleet's."""
+
+    provisioner: Literal["karpenter", "managed"] = Field(
+        default="karpenter",
+        description="karpenter adds and removes nodes as pods need them; managed is an EKS node group of "
+        "fleet.hosts + spareHosts nodes, which a schedule can stop.",
+    )
+    image: Literal["al2023", "bottlerocket"] = Field(default="al2023", description="Family of the NVIDIA node image.")
+    expire_after_days: int | None = Field(
+        default=14, ge=1, le=365, description="Karpenter replaces a node of this age, one by one; unset keeps it."
+    )
+    empty_minutes: int = Field(default=10, ge=1, le=1440, description="Karpenter removes a node without pods after it.")
+
+
+class ScalingSettings(Section):
+    """Replicas of a model on platform eks, by the requests that wait."""
+
+    min_replicas: int = Field(
+        default=2, ge=0, le=400, description="Never fewer; N+1 of what the quiet hours need. 0: none without requests."
+    )
+    max_replicas: int = Field(default=4, ge=1, le=400, description="Never more.")
+    waiting_requests_per_replica: int = Field(
+        default=5, ge=1, le=1000, description="A replica more for so many requests that wait."
+    )
+    running_requests_per_replica: int = Field(
+        default=32, ge=1, le=4096, description="Keeps a replica for so many requests that run, so that none is cut off."
+    )
+    cooldown_seconds: int = Field(
+        default=300, ge=30, le=3600, description="The queue must have been shorter so long before a replica goes."
+    )
+    fallback_replicas: int | None = Field(
+        default=None, ge=1, le=400, description="Replicas while no metrics can be read. Unset: minReplicas, at least 1."
+    )
+    min_available: int | None = Field(
+        default=None, ge=1, le=400, description="Replicas that drains leave alone. Unset: drains take one at a time."
+    )
+    spread: Literal["prefer", "require"] = Field(
+        default="prefer", description="Replicas over the zones: as far as GPUs allow, or else they wait."
+    )
+    prometheus_url: HttpUrl | None = Field(
+        default=None, description="A Prometheus that is there already. Unset: a small one is installed."
+    )
+
+    @property
+    def fallback(self) -> int:
+        """Replicas while no metrics can be read."""
+        return self.fallback_replicas or max(1, self.min_replicas)
