@@ -76,7 +76,9 @@ def total(items: Iterable[CostItem]) -> float:
 
 def usd_per_hour(settings: Settings) -> float:
     """Cost of the stack as it comes up: its hosts, all of the first instance type, on demand."""
-    return total(fixed_costs(settings) + host_costs(settings, hosts_at_first(settings), settings.fleet.instance_types[0]))
+    return total(
+        fixed_costs(settings) + host_costs(settings, hosts_at_first(settings), settings.fleet.instance_types[0])
+    )
 
 
 def max_usd_per_hour(settings: Settings) -> float:

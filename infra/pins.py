@@ -147,12 +147,10 @@ class Chart(_Pinned):
     """A Helm chart.
 
     Attributes:
-        repository: http(s) address of the index, or oci:// and the directory.
-        name: of the chart in it.
+        repository: address of the index, or oci:// and the directory.
     """
 
-    repository: str = Field(pattern=r"^(https|oci)://")
-    name: str = Field(min_length=1)
+    repository: str = Field(pattern=r"^(https?|oci)://")
     version: Version
 
 
@@ -174,7 +172,7 @@ class Kubernetes(_Table):
         version: of Kubernetes, major.minor.
         nodes: images of the GPU nodes.
         addons: EKS add-ons by name.
-        charts: Helm charts by the name of their controller.
+        charts: Helm charts by name.
     """
 
     version: KubernetesVersion

@@ -61,11 +61,10 @@ class Certificate(pulumi.ComponentResource):
             tags={"Name": name},
             opts=self._child,
         )
+        labels = [f"{name}-validation", *(f"{name}-validation-{host}" for host in host_names[1:])]
         records = [
-            self._proof(
-                f"{name}-validation-{host}" if number else f"{name}-validation", certificate, number, hosted_zone_id
-            )
-            for number, host in enumerate(host_names)
+            self._proof(label, certificate, host, hosted_zone_id)
+            for label, host in zip(labels, host_names, strict=True)
         ]
         return acm.CertificateValidation(
             name,
@@ -74,8 +73,11 @@ class Certificate(pulumi.ComponentResource):
             opts=self._child,
         ).certificate_arn
 
-    def _proof(self, label: str, certificate: acm.Certificate, number: int, hosted_zone_id: str) -> route53.Record:
-        proof = certificate.domain_validation_options[number]
+    def _proof(self, label: str, certificate: acm.Certificate, host_name: str, hosted_zone_id: str) -> route53.Record:
+        # They come in no order.
+        proof = certificate.domain_validation_options.apply(
+            lambda options: next(option for option in options if option.domain_name == host_name)
+        )
         return route53.Record(
             label,
             zone_id=hosted_zone_id,

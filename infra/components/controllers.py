@@ -85,7 +85,7 @@ class Controllers(pulumi.ComponentResource):
     def _chart(self, chart: str, namespace: str, values: Mapping[str, Any], role: PodRole | None = None) -> HelmChart:
         return HelmChart(
             f"{self._name}-{chart}",
-            HelmChartArgs(chart=self._args.charts[chart], namespace=namespace, values=values),
+            HelmChartArgs(name=chart, chart=self._args.charts[chart], namespace=namespace, values=values),
             self._kubernetes,
             pulumi.ResourceOptions(parent=self, depends_on=[role] if role else []),
         )

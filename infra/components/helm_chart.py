@@ -19,11 +19,13 @@ class HelmChartArgs:
     """What a chart needs.
 
     Attributes:
-        chart: repository, name and version; an empty version takes the newest.
+        name: of the chart in its repository, and of the release.
+        chart: repository and version; an empty version takes the newest.
         namespace: made if it is not there.
         values: few; what is left out is the chart's default.
     """
 
+    name: str
     chart: Chart
     namespace: str
     values: Mapping[str, Any] = field(default_factory=dict)
@@ -46,8 +48,8 @@ class HelmChart(pulumi.ComponentResource):
             name,
             helm.v3.ReleaseArgs(
                 # A fixed name: a generated one would make two of a controller when it is replaced.
-                name=chart.name,
-                chart=f"{chart.repository}/{chart.name}" if oci else chart.name,
+                name=args.name,
+                chart=f"{chart.repository}/{args.name}" if oci else args.name,
                 repository_opts=None if oci else helm.v3.RepositoryOptsArgs(repo=chart.repository),
                 version=chart.version or None,
                 namespace=args.namespace,

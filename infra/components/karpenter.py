@@ -66,6 +66,7 @@ class Karpenter(pulumi.ComponentResource):
         self.release = HelmChart(
             f"{name}-karpenter",
             HelmChartArgs(
+                name="karpenter",
                 chart=args.chart,
                 namespace=NAMESPACE,
                 values={

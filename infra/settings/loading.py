@@ -165,7 +165,7 @@ def _problem(entry: Any, hidden: Collection[str]) -> Problem:
         return Problem(key=key, wrong="must be set", allowed=_allowed(field), fix=setting)
     if entry["type"] == "extra_forbidden":
         names = [known.alias or name for name, known in parents.model_fields.items()]
-        nearest = get_close_matches(path[-1], names, n=1, cutoff=0.5)
+        nearest = get_close_matches(path[-1], names, n=1, cutoff=0.75)
         fix = f"did you mean {nearest[0]}?" if nearest else f"`pulumi config rm --path '{NAMESPACE}:{key}'`"
         return Problem(key=key, wrong="there is no such setting", value=value, allowed=", ".join(names), fix=fix)
     if path[0] in SECRET_KEYS:

@@ -44,11 +44,26 @@ class Recorder(mocks.Mocks):
 
 
 ANSWERS = {
-    "aws:lb/loadBalancer:LoadBalancer": {"dnsName": "dev-1.us-east-1.elb.amazonaws.com", "zoneId": "Z35SXDOTRQ7X7K"},
+    "aws:lb/loadBalancer:LoadBalancer": {
+        "dnsName": "dev-1.us-east-1.elb.amazonaws.com",
+        "zoneId": "Z35SXDOTRQ7X7K",
+        "arnSuffix": "app/dev-1/50dc6c495c0c9188",
+    },
+    "aws:eks/cluster:Cluster": {
+        "endpoint": "https://0123.gr7.us-east-1.eks.amazonaws.com",
+        "certificateAuthority": {"data": "Y2E="},
+        "vpcConfig": {"clusterSecurityGroupId": "sg-cluster"},
+    },
     "aws:ec2/launchTemplate:LaunchTemplate": {"latestVersion": 7},
     "aws:acm/certificate:Certificate": {
         "domainValidationOptions": [
-            {"resourceRecordName": "_a.x.", "resourceRecordType": "CNAME", "resourceRecordValue": "_b.aws."}
+            {
+                "domainName": domain,
+                "resourceRecordName": f"_{number}.x.",
+                "resourceRecordType": "CNAME",
+                "resourceRecordValue": f"_{number}.aws.",
+            }
+            for number, domain in enumerate(["small.example.com", "llm.example.com"])
         ]
     },
     "random:index/randomPassword:RandomPassword": {"result": "generated-" + "k" * 30},

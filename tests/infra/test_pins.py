@@ -30,7 +30,7 @@ def edited(*replacements: tuple[str, str]) -> str:
 
 FILLED = edited(
     ('digest = ""', f'digest = "{DIGEST}"'),
-    ('version = ""', 'version = "29.9.3"'),
+    ('version = ""  # job: tandem pin --packages', 'version = "29.9.3"  # job: tandem pin --packages'),
     ('"Qwen/Qwen3-8B" = { revision = "" }', f'"Qwen/Qwen3-8B" = {{ revision = "{COMMIT}" }}'),
 )
 # us-east-1 stands once for each kind of machine image; Ubuntu comes first.
@@ -54,6 +54,12 @@ def test_nothing_that_needs_the_network_ships_invented() -> None:
     assert {model.revision for model in shipped.models.values()} == {""}
     for kind in pins.MACHINE_IMAGE_KINDS:
         assert {image.id for image in shipped.machine_image.kind(kind).regions.values()} == {""}
+    kubernetes = shipped.kubernetes
+    for images in (kubernetes.nodes.al2023, kubernetes.nodes.bottlerocket):
+        assert {image.id for image in images.regions.values()} == {""}
+        assert f"{kubernetes.version}" in images.parameter
+    assert {addon.version for addon in kubernetes.addons.values()} == {""}
+    assert {chart.version for chart in kubernetes.charts.values()} == {""}
 
 
 @pytest.mark.parametrize("table", ["nvidia_driver", "container_toolkit"])
@@ -65,10 +71,12 @@ def test_each_version_that_ships_says_when_and_where_it_was_seen(table: str) -> 
 
 
 def test_every_pin_names_who_keeps_it_current() -> None:
-    pin_line = re.compile(r'^(?!source|image|parameter|default|index|cuda)[\w"/.-]+ = (\{ (id|revision) = )?"')
+    pin_line = re.compile(
+        r'^(?!source|image|parameter|default|index|cuda)[\w"/.-]+ = (\{ (id|revision|version|repository) = )?"'
+    )
     followed = re.compile(r"# (renovate: datasource=\S+ depName=\S+|job: tandem pin --\S+.*)$")
     lines = [line for line in SHIPPED.splitlines() if pin_line.match(line)]
-    assert len(lines) == 18
+    assert len(lines) == 39
     assert [line for line in lines if not followed.search(line)] == []
 
 
@@ -77,11 +85,13 @@ def test_the_renovate_pattern_of_the_header_finds_each_line_meant_for_it() -> No
     assert pattern.replace("?P<", "?<").replace('"', '\\"').replace(r"\S", r"\\S") in SHIPPED
     assert [match.group("currentValue", "depName") for match in re.finditer(pattern, SHIPPED)] == [
         ("v0.32.0", "vllm/vllm-openai"),
+        ("1.35", "amazon-eks"),
         ("3.255.0", "pulumi"),
         ("7.51.1", "pulumi-aws"),
         ("4.21.4", "pulumi-random"),
         ("5.6.2", "pulumi-tls"),
         ("0.1.1", "pulumiverse-time"),
+        ("4.34.2", "pulumi-kubernetes"),
     ]
 
 
@@ -94,6 +104,7 @@ def test_pulumi_versions_are_those_that_are_installed_and_built() -> None:
         f"pulumi-random=={pulumi.random}",
         f"pulumi-tls=={pulumi.tls}",
         f"pulumiverse-time=={pulumi.time}",
+        f"pulumi-kubernetes=={pulumi.kubernetes}",
     } <= set(project)
     assert f"github.com/pulumi/pulumi/pkg/v3 v{pulumi.engine}" in (ROOT / "tools/pulumi/go.mod").read_text()
 

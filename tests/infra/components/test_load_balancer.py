@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from infra.components.load_balancer import LoadBalancer, LoadBalancerArgs, paths_by_rule
+from infra.components.load_balancer import LoadBalancer, LoadBalancerArgs, rule_conditions
 from tests.infra.declared import Declared, declared
 
 PATHS = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/models", "/v1/models/*"]
@@ -92,10 +92,33 @@ def test_only_the_listed_paths_are_forwarded() -> None:
 
 @pytest.mark.parametrize(("number", "rules"), [(1, 1), (5, 1), (6, 2), (50, 10)])
 def test_a_rule_holds_five_paths(number: int, rules: int) -> None:
-    groups = paths_by_rule([f"/v1/{i}" for i in range(number)])
+    groups = [one["path_pattern"]["values"] for (one,) in rule_conditions(None, [f"/v1/{i}" for i in range(number)])]
     assert len(groups) == rules
     assert max(map(len, groups)) <= 5
     assert sum(map(len, groups)) == number
+
+
+def test_further_models_have_host_names_of_their_own_which_come_first() -> None:
+    found = balancer.__wrapped__(
+        domain_name="llm.example.com",
+        hosted_zone_id="Z0123456789",
+        further={"small": "small.example.com"},
+        paths=[f"/v1/{i}" for i in range(5)],
+        target_type="ip",
+    )
+    groups = found.of("TargetGroup")
+    assert {name: group["targetType"] for name, group in groups.items()} == {"b": "ip", "b-small": "ip"}
+    rules = sorted(found.of("ListenerRule").values(), key=lambda rule: rule["priority"])
+    host = {"hostHeader": {"values": ["small.example.com"]}}
+    assert [rule["conditions"] for rule in rules] == [
+        [host, {"pathPattern": {"values": ["/v1/0", "/v1/1", "/v1/2", "/v1/3"]}}],
+        [host, {"pathPattern": {"values": ["/v1/4"]}}],
+        [{"pathPattern": {"values": [f"/v1/{i}" for i in range(5)]}}],
+    ]
+    assert [rule["actions"][0]["targetGroupArn"].rpartition("/")[2] for rule in rules] == ["b-small", "b-small", "b"]
+    assert found.of("Record")["small"]["name"] == "small.example.com"
+    assert found.of("Record")["b-validation-small.example.com"]["zoneId"] == "Z0123456789"
+    assert found.one("Certificate")["subjectAlternativeNames"] == ["small.example.com"]
 
 
 def test_timeouts_and_the_health_check_come_from_the_arguments() -> None:
@@ -134,7 +157,7 @@ def test_a_domain_is_proven_and_named_in_its_zone() -> None:
     assert {record["zoneId"] for record in records.values()} == {"Z0123456789"}
     assert records["b"]["name"] == "llm.example.com"
     assert records["b"]["aliases"][0]["evaluateTargetHealth"] is True
-    assert (records["b-validation"]["type"], records["b-validation"]["records"]) == ("CNAME", ["_b.aws."])
+    assert (records["b-validation"]["type"], records["b-validation"]["records"]) == ("CNAME", ["_1.aws."])
 
 
 def test_access_logs_are_private_encrypted_and_expire() -> None:
