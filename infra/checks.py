@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pulumi
 
@@ -13,6 +14,8 @@ from infra.pins import Pins
 from infra.settings import Settings, rules
 from infra.settings.schema import InferenceSettings
 from infra.sizing import Plan, plan
+
+PROJECT = Path(__file__).resolve().parents[1]
 
 
 def problems(settings: Settings, pins: Pins, stack: str, sized: Plan) -> list[Problem]:
@@ -53,6 +56,7 @@ def size_of(inference: InferenceSettings, instance_types: Sequence[str]) -> Plan
         max_num_seqs=inference.max_num_seqs,
         max_num_batched_tokens=inference.max_num_batched_tokens,
         gpu_memory_utilization=inference.gpu_memory_utilization,
+        config_path=PROJECT / inference.model_config_file if inference.model_config_file else None,
     )
 
 

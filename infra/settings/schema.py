@@ -31,6 +31,7 @@ from infra.settings.types import (
     ModelId,
     ParserName,
     PrivateNetwork,
+    ProjectPath,
     Region,
     ReservationId,
     S3Uri,
@@ -212,6 +213,11 @@ class InferenceSettings(Section):
         "restarts are fast; efs: read in place; s3: streamed from weightsS3Uri.",
     )
     weights_s3_uri: S3Uri | None = Field(default=None, description="Where the weights are for `weights: s3`.")
+    model_config_file: ProjectPath | None = Field(
+        default=None,
+        description="The model's own config.json, for sizing a model that tandem's catalog lacks. Unset: such a model "
+        "is not sized, and only a start tells whether it fits.",
+    )
     quantization: Literal["fp8", "awq", "awq_marlin", "gptq", "gptq_marlin", "compressed-tensors", "mxfp4"] | None = (
         Field(default=None, description="Unset: what the checkpoint says. fp8 quantizes a bf16 checkpoint at load.")
     )
@@ -229,7 +235,7 @@ class InferenceSettings(Section):
         ge=0.1,
         le=0.98,
         description="Share of GPU memory that vLLM budgets. Unset: chosen by sizing for the smallest GPU of the "
-        "fleet, since a running server takes 2 to 4 GiB more than its budget.",
+        "fleet, since a running server takes more than its budget.",
     )
     max_num_seqs: int | None = Field(
         default=None, ge=1, le=4096, description="Requests in one batch. Unset: vLLM's own, by GPU size."

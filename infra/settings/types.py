@@ -107,6 +107,11 @@ ModelId = Annotated[
     _matches(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"),
     Allowed("a Hugging Face model id, organisation/name"),
 ]
+ProjectPath = Annotated[
+    str,
+    _matches(r"(?!.*\.\.)[\w-][\w./-]*\.json"),
+    Allowed("a JSON file of the project, relative to its directory, such as models/config.json"),
+]
 ServedName = Annotated[
     str, _matches(r"[A-Za-z0-9][\w./-]{0,127}"), Allowed("letters, digits and . _ - /, 128 characters at most")
 ]

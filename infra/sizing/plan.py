@@ -159,7 +159,7 @@ def _not_sized(model: str, serving: Serving) -> Plan:
         problems=(),
         warnings=(
             f"{model} is not in the catalog of models, so it was not sized: only a start tells whether it fits. "
-            "`tandem size --config PATH` sizes it from its config.json",
+            "inference.modelConfigFile names its config.json, or `tandem size --config PATH` sizes it",
         ),
         gpu_memory_utilization=serving.gpu_memory_utilization or UNSIZED_UTILIZATION,
         max_model_len=serving.max_model_len,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pulumi
@@ -17,6 +19,7 @@ from infra.sizing.known import catalog_shape
 from infra.sizing.memory import size
 from infra.sizing.serving import Serving
 from ops.sizing import reasons
+from tests.infra.sizing.configs import llama
 
 
 @pytest.fixture
@@ -61,7 +64,25 @@ def test_what_is_tight_is_warned_about(warned: list[str]) -> None:
 
 def test_a_model_that_nobody_listed_is_warned_about(warned: list[str]) -> None:
     assert checks.check(settings("g6.12xlarge", model="someone/something"), pins.load(), "dev").sized is False
-    assert any("`tandem size --config PATH` sizes it" in text for text in warned)
+    assert any("inference.modelConfigFile names its config.json" in text for text in warned)
+
+
+def test_its_config_in_the_project_sizes_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, warned: list[str]) -> None:
+    monkeypatch.setattr(checks, "PROJECT", tmp_path)
+    stack = settings("g6.12xlarge", model="someone/something", modelConfigFile="models/config.json")
+    with pytest.raises(UserError, match="there is no such file"):
+        checks.check(stack, pins.load(), "dev")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/config.json").write_text(json.dumps(llama()))
+    plan = checks.check(stack, pins.load(), "dev")
+    assert (plan.sized, plan.max_model_len) == (True, 4096)
+    assert not [text for text in warned if "was not sized" in text]
+
+
+@pytest.mark.parametrize("path", ["../config.json", "/etc/config.json", "models/x.yaml", "a/../../b.json"])
+def test_a_config_outside_the_project_is_refused(path: str) -> None:
+    with pytest.raises(ValueError, match="modelConfigFile"):
+        settings("g6.12xlarge", modelConfigFile=path)
 
 
 def test_what_fits_with_room_is_silent_about_memory(warned: list[str]) -> None:

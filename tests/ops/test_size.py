@@ -282,6 +282,9 @@ def test_a_cpu_server(call: Call, config: Callable[[object], Path]) -> None:
     answer = call.json("--config", path, "--tp", 2, "--cpu-kvcache-space", 3, "--max-model-len", 4096)
     assert answer["kv_cache_tokens"] == 3 * 2**20
     assert answer["max_concurrency"] == 768
+    # Eight blocks of 128 for a request of 900.
+    short = call.json("--config", path, "--tp", 2, "--cpu-kvcache-space", 3, "--max-model-len", 900)
+    assert (short["max_concurrency"], short["kv_cache_tokens"]) == (3072, 3072 * 900)
     with metrics(cache_info(3 * 2**20)) as url:
         checked = call("--config", path, "--tp", 2, "--cpu-kvcache-space", 3, "--check", url)
     assert "+0.0%, as planned" in checked
