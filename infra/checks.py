@@ -22,7 +22,7 @@ def problems(settings: Settings, pins: Pins, stack: str, sized: Plan) -> list[Pr
     """All that stops this stack, besides what the settings alone already told."""
     found = [*_stack_name(stack), *pins.driver_problems(), *sized.problems]
     for name, model in settings.models.items():
-        further = size_of(model.inference, settings.fleet.instance_types)
+        further = size_of(model.inference, settings.fleet.instance_types, settings.platform)
         found += [replace(problem, key=f"models.{name}.{problem.key}") for problem in further.problems]
     if settings.require_pins:
         found += _missing_pins(settings, pins)
@@ -41,11 +41,11 @@ def warnings(settings: Settings, pins: Pins, sized: Plan) -> list[str]:
 
 def size(settings: Settings) -> Plan:
     """The settings' main model on the smallest GPU of the fleet."""
-    return size_of(settings.inference, settings.fleet.instance_types)
+    return size_of(settings.inference, settings.fleet.instance_types, settings.platform)
 
 
-def size_of(inference: InferenceSettings, instance_types: Sequence[str]) -> Plan:
-    """One model on the smallest GPU of these types."""
+def size_of(inference: InferenceSettings, instance_types: Sequence[str], platform: str) -> Plan:
+    """One model on the smallest GPU of these types. Stages of a pipeline are hosts; only eks keeps them together."""
     return plan(
         model=inference.model,
         instance_types=instance_types,
@@ -56,6 +56,7 @@ def size_of(inference: InferenceSettings, instance_types: Sequence[str]) -> Plan
         max_num_seqs=inference.max_num_seqs,
         max_num_batched_tokens=inference.max_num_batched_tokens,
         gpu_memory_utilization=inference.gpu_memory_utilization,
+        hosts=1 if platform == "eks" else inference.pipeline_parallel_size,
         config_path=PROJECT / inference.model_config_file if inference.model_config_file else None,
     )
 

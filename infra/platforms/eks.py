@@ -205,5 +205,9 @@ def _grant_weights(common: Common, role: PodRole) -> None:
 def _utilization(common: Common, inference: InferenceSettings) -> float | None:
     """The share of GPU memory that sizing chose; each further model is sized for itself."""
     settings = common.settings
-    sized = common.plan if inference is settings.inference else size_of(inference, settings.fleet.instance_types)
+    sized = (
+        common.plan
+        if inference is settings.inference
+        else size_of(inference, settings.fleet.instance_types, settings.platform)
+    )
     return sized.gpu_memory_utilization

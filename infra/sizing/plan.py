@@ -9,7 +9,7 @@ from pathlib import Path
 from infra.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES, InstanceType
 from infra.catalog.models import MODELS
 from infra.errors import Problem, UserError
-from infra.sizing.choice import candidate, cheapest, gpu_of, on_hosts
+from infra.sizing.choice import candidate, cheapest, gpu_of
 from infra.sizing.config_file import load_shape
 from infra.sizing.fits import verdict
 from infra.sizing.known import catalog_shape
@@ -79,6 +79,7 @@ def plan(
     max_num_batched_tokens: int | None = None,
     gpu_memory_utilization: float | None = None,
     enforce_eager: bool = False,
+    hosts: int = 1,
     config_path: Path | None = None,
 ) -> Plan:
     """Sizes one replica on the smallest GPU of the fleet. Pure but for reading config_path; needs no network.
@@ -87,6 +88,7 @@ def plan(
         model: id in the catalog of models, such as `Qwen/Qwen3-8B`; another one is not sized, with a warning.
         instance_types: names in the catalog of instance types; every one of them must fit. Names that the catalog lacks
             are left to the settings' own check.
+        hosts: of one replica; more than one is refused, so a platform that keeps them together says one.
         config_path: the model's `config.json`, for a model that the catalog lacks.
         others: as vLLM's flags of the same name; None means vLLM's own default on that GPU, and for the utilization the
             highest that stays on the card.
@@ -101,6 +103,7 @@ def plan(
         max_num_batched_tokens=max_num_batched_tokens,
         kv_cache_dtype=kv_cache_dtype,
         enforce_eager=enforce_eager,
+        hosts=hosts,
     )
     try:
         shape = load_shape(config_path) if config_path else catalog_shape(model) if model in MODELS else None
@@ -115,7 +118,7 @@ def _plan(shape: ModelShape, serving: Serving, types: Sequence[InstanceType]) ->
     if serving.gpu_memory_utilization is None:
         safe = min(size(shape, serving, gpu_of(one)[0]).safe_utilization for one in types)
         serving = replace(serving, gpu_memory_utilization=safe)
-    sizings = {one.name: size(shape, on_hosts(serving, one), gpu_of(one)[0]) for one in types}
+    sizings = {one.name: size(shape, serving, gpu_of(one)[0]) for one in types}
     verdicts = {name: verdict(sizing) for name, sizing in sizings.items()}
     problems = [
         _as_setting(_with_choice(problem, name, sizings[name]))

@@ -162,11 +162,12 @@ def _hosts(serving: Serving) -> Iterator[Problem]:
     tp, pp = serving.tensor_parallel_size, serving.pipeline_parallel_size
     yield Problem(
         key="--pipeline-parallel-size" if pp > 1 else "--tensor-parallel-size",
-        wrong="a replica over several hosts is not served by this platform: an Auto Scaling group starts and "
+        wrong="a replica over several hosts is not served by platform ec2: an Auto Scaling group starts and "
         "replaces hosts one by one, while Ray and vLLM's own --nnodes need all of them at fixed addresses at once",
         value=f"{tp * pp} GPUs on {serving.hosts} hosts",
         allowed="all GPUs of a replica on one host",
-        fix="use an instance type with more or larger GPUs, or a quantized checkpoint",
+        fix="use an instance type with more or larger GPUs, a quantized checkpoint, or platform eks, which keeps the "
+        "pods of one replica together",
     )
 
 

@@ -89,3 +89,14 @@ def test_what_fits_with_room_is_silent_about_memory(warned: list[str]) -> None:
     plan = checks.check(settings("g6.12xlarge", model="Qwen/Qwen3-8B"), pins.load(), "dev")
     assert plan.kv_cache_tokens == 168704
     assert [text for text in warned if "tokens" in text] == []
+
+
+def test_a_replica_over_two_hosts_is_sized_and_refused_where_nothing_keeps_them_together(warned: list[str]) -> None:
+    stack = settings("g6e.12xlarge", model="Qwen/Qwen3-32B", maxModelLen=32768, pipelineParallelSize=2)
+    with pytest.raises(UserError, match="an Auto Scaling group starts and replaces hosts one by one") as refused:
+        checks.check(stack, pins.load(), "dev")
+    assert "platform eks, which keeps the pods of one replica together" in refused.value.problems[0].fix
+    on_eks = checks.size_of(stack.inference, stack.fleet.instance_types, "eks")
+    assert on_eks.fits
+    assert on_eks.kv_cache_tokens == 422112  # a stage has half the weights: five times the 83,008 of one host
+    assert warned == []
