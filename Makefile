@@ -40,7 +40,7 @@ docs: .venv ## the README's table of settings and the tables of docs/sizing.md, 
 	$(RUN) python -m bench.sizing_tables docs/sizing.md
 
 golden: .venv ## what is rendered for hosts, made anew; review the difference
-	GOLDEN_UPDATE=1 $(RUN) pytest tests/host/test_render.py
+	GOLDEN_UPDATE=1 $(RUN) pytest tests/host/test_render.py tests/infra/kubernetes/test_manifests.py
 
 clean: ## the environment and what tools left behind; the cache of built tools stays
 	rm -rf .venv .pytest_cache .ruff_cache

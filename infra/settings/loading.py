@@ -184,7 +184,13 @@ def _resolve(location: list[str]) -> tuple[list[str], type[BaseModel], FieldInfo
     section: type[BaseModel] = Settings
     path: list[str] = []
     field: FieldInfo | None = None
+    names_an_entry = False
     for part in location:
+        if names_an_entry:
+            # Of a mapping of sections: the next part is in the section again.
+            path.append(part)
+            names_an_entry = False
+            continue
         inner = section_of(field) if field is not None else Settings
         if inner is None:
             # Below a leaf: an entry of a list or a mapping is the user's word, a branch of a union is pydantic's.
@@ -194,7 +200,13 @@ def _resolve(location: list[str]) -> tuple[list[str], type[BaseModel], FieldInfo
         section = inner
         path.append(part)
         field = {info.alias or name: info for name, info in section.model_fields.items()}.get(part)
+        names_an_entry = field is not None and is_mapping(field)
     return path, section, field
+
+
+def is_mapping(field: FieldInfo) -> bool:
+    """Whether its keys are the user's own."""
+    return typing.get_origin(field.annotation) is dict
 
 
 def section_of(field: FieldInfo) -> type[Section] | None:

@@ -9,6 +9,7 @@ from itertools import pairwise
 from infra import costs
 from infra.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES, unknown_type_problem
 from infra.errors import Problem
+from infra.settings import cluster_rules
 from infra.settings.schema import Settings
 
 Rule = Callable[[Settings], Iterator[Problem]]
@@ -346,7 +347,7 @@ RULES: tuple[Rule, ...] = (
 
 def problems(settings: Settings) -> list[Problem]:
     """All that does not hold, in the order of RULES."""
-    return [problem for rule in RULES for problem in rule(settings)]
+    return [problem for rule in RULES for problem in rule(settings)] + list(cluster_rules.problems(settings))
 
 
 def warnings(settings: Settings) -> list[str]:
@@ -361,4 +362,4 @@ def warnings(settings: Settings) -> list[str]:
         )
     if settings.ephemeral and not (settings.cost_guard.expires_after or settings.cost_guard.expires_at):
         found.append("ephemeral is on without costGuard.expiresAfter: nothing stops this stack by itself")
-    return found
+    return [*found, *cluster_rules.warnings(settings)]

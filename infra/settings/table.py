@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic_core import PydanticUndefined
 
-from infra.settings.loading import describe, section_of
+from infra.settings.loading import describe, is_mapping, section_of
 from infra.settings.schema import Settings
 from infra.settings.section import Section
 
@@ -23,7 +23,7 @@ def rows(section: type[Section] = Settings, prefix: str = "") -> Iterator[tuple[
     inner: list[tuple[type[Section], str]] = []
     for name, field in section.model_fields.items():
         key = f"{prefix}{field.alias or name}"
-        below = section_of(field)
+        below = None if is_mapping(field) else section_of(field)
         default = field.get_default(call_default_factory=True, validated_data={})
         if below is None:
             yield key, _shown(default), describe(field.annotation, tuple(field.metadata)), field.description or ""

@@ -1,0 +1,295 @@
+"""What must hold between the settings of platform `eks`, and which settings belong to it alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from infra.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES
+from infra.errors import Problem
+from infra.kubernetes import capacity
+from infra.kubernetes.workload import DEREGISTRATION_SECONDS, STOP_MARGIN_SECONDS
+from infra.settings.cluster import ScalingSettings
+from infra.settings.schema import InferenceSettings, Settings
+
+Rule = Callable[[Settings], Iterator[Problem]]
+
+
+def models(settings: Settings) -> Iterator[tuple[str, InferenceSettings, ScalingSettings]]:
+    """(prefix of its keys, what it serves, how it scales) of each model, the main one first."""
+    yield "", settings.inference, settings.scaling
+    for name, model in settings.models.items():
+        yield f"models.{name}.", model.inference, model.scaling
+
+
+def only_on_kubernetes(settings: Settings) -> Iterator[Problem]:
+    """A setting that has no effect is a mistake of which one does not see what was meant."""
+    if settings.platform == "eks":
+        return
+    defaults = Settings(region=settings.region)
+    for key, value, default in (
+        ("scaling", settings.scaling, defaults.scaling),
+        ("models", settings.models, defaults.models),
+        ("cluster", settings.cluster, defaults.cluster),
+        ("nodePool", settings.node_pool, defaults.node_pool),
+    ):
+        if value != default:
+            yield Problem(
+                key=key,
+                wrong="has no effect on platform ec2",
+                value=sorted(value) if isinstance(value, dict) else sorted(value.model_dump(exclude_defaults=True)),
+                allowed="with platform: eks",
+                fix=f"set tandem:platform to eks, or remove tandem:{key}",
+            )
+    if settings.inference.pipeline_parallel_size > 1:
+        yield Problem(
+            key="inference.pipelineParallelSize",
+            wrong="an Auto Scaling group starts and replaces hosts one by one; a replica over two needs both at once",
+            value=settings.inference.pipeline_parallel_size,
+            allowed="1 on platform ec2",
+            fix="set tandem:platform to eks, or use an instance type with larger GPUs",
+        )
+
+
+def replicas_have_bounds(settings: Settings) -> Iterator[Problem]:
+    """From the least to the most, with what metrics fall back to between them."""
+    for prefix, _, scaling in models(settings):
+        if scaling.max_replicas < scaling.min_replicas:
+            yield Problem(
+                key=f"{prefix}scaling.maxReplicas",
+                wrong=f"is smaller than minReplicas ({scaling.min_replicas})",
+                value=scaling.max_replicas,
+                allowed=f"{scaling.min_replicas} or more",
+                fix=f"set it to {scaling.min_replicas} or more, or lower minReplicas",
+            )
+        chosen = scaling.fallback_replicas
+        if chosen is not None and not scaling.min_replicas <= chosen <= scaling.max_replicas:
+            yield Problem(
+                key=f"{prefix}scaling.fallbackReplicas",
+                wrong="lies outside minReplicas and maxReplicas",
+                value=chosen,
+                allowed=f"{scaling.min_replicas} to {scaling.max_replicas}",
+                fix="remove it, to fall back to minReplicas",
+            )
+
+
+def drains_can_go_on(settings: Settings) -> Iterator[Problem]:
+    """A disruption budget that is never met stops every node upgrade."""
+    for prefix, _, scaling in models(settings):
+        keep = scaling.min_available
+        if keep is not None and keep >= max(1, scaling.min_replicas):
+            yield Problem(
+                key=f"{prefix}scaling.minAvailable",
+                wrong=f"no node could ever be drained: there may be no more than {scaling.min_replicas} replicas",
+                value=keep,
+                allowed=f"below minReplicas ({scaling.min_replicas})",
+                fix="lower it, raise minReplicas, or remove it: drains then take one replica at a time",
+            )
+
+
+def pods_find_gpus(settings: Settings) -> Iterator[Problem]:
+    """What may be started fits into what may be bought."""
+    if any(name not in INSTANCE_TYPES for name in settings.fleet.instance_types):
+        return
+    fewest = min(one.gpus for one in capacity.node_types(settings))
+    managed = settings.node_pool.provisioner == "managed"
+    nodes = settings.group_size if managed else settings.max_group_size
+    most = capacity.replicas(settings, most=True)
+    needed = capacity.nodes_for(settings, most)
+    if needed > nodes:
+        yield Problem(
+            key="scaling.maxReplicas",
+            wrong=f"{most} pods of {GPUS_PER_REPLICA} GPUs need {needed} nodes of {fewest} GPUs, "
+            f"and the fleet has {nodes} at most: the last pods would wait for ever",
+            value=most,
+            allowed=f"up to {nodes * (fewest // GPUS_PER_REPLICA)} over all models",
+            fix=f"set fleet.{'hosts' if managed else 'maxHosts'} to {needed}, or lower maxReplicas",
+        )
+
+
+def spread_can_be_met(settings: Settings) -> Iterator[Problem]:
+    """`require` leaves a pod waiting when its zone has no node."""
+    block, zones = settings.fleet.capacity_block, len(settings.zones)
+    for prefix, _, scaling in models(settings):
+        if scaling.spread != "require":
+            continue
+        if block is not None and scaling.max_replicas > 1:
+            yield Problem(
+                key=f"{prefix}scaling.spread",
+                wrong=f"a Capacity Block is in one zone ({block.zone}), so replicas cannot be spread",
+                value="require",
+                allowed="prefer, with a Capacity Block",
+                fix="set it to prefer",
+            )
+        elif settings.max_group_size < min(zones, scaling.max_replicas):
+            yield Problem(
+                key=f"{prefix}scaling.spread",
+                wrong=f"{scaling.max_replicas} replicas over {zones} zones need a node in each, and the fleet has "
+                f"{settings.max_group_size} at most",
+                value="require",
+                allowed="prefer, or as many fleet.maxHosts as zones",
+                fix=f"set it to prefer, or fleet.maxHosts to {min(zones, scaling.max_replicas)}",
+            )
+
+
+def pods_leave_in_order(settings: Settings) -> Iterator[Problem]:
+    """The load balancer lets go, then the longest answer ends, then the pod; all within its grace."""
+    timeouts = settings.timeouts
+    needed = DEREGISTRATION_SECONDS + timeouts.longest_generation_seconds + STOP_MARGIN_SECONDS
+    if timeouts.termination_grace_seconds < needed:
+        yield Problem(
+            key="timeouts.terminationGraceSeconds",
+            wrong=f"is shorter than a pod's way out: {DEREGISTRATION_SECONDS} s until the load balancer lets go, "
+            f"{timeouts.longest_generation_seconds} s for the longest answer, {STOP_MARGIN_SECONDS} s to end",
+            value=timeouts.termination_grace_seconds,
+            allowed=f"{needed} s or more",
+            fix=f"set it to {needed}, or lower timeouts.longestGenerationSeconds",
+        )
+
+
+def something_outside_can_stop_it(settings: Settings) -> Iterator[Problem]:
+    """Expiry is a call of AWS's API; Karpenter's nodes come back as long as there are pods."""
+    guard = settings.cost_guard
+    if settings.node_pool.provisioner == "karpenter":
+        for key, value in (
+            ("expiresAfter", guard.expires_after),
+            ("expiresAt", guard.expires_at),
+            ("maxUsd", guard.max_usd),
+        ):
+            if value is not None:
+                yield Problem(
+                    key=f"costGuard.{key}",
+                    wrong="nothing outside the cluster can stop nodes that Karpenter starts again",
+                    value=str(value),
+                    allowed="with nodePool.provisioner: managed, or on platform ec2",
+                    fix="set nodePool.provisioner to managed; costGuard.monthlyBudgetUsd works with both",
+                )
+    if guard.business_hours is not None:
+        yield Problem(
+            key="costGuard.businessHours",
+            wrong="a cluster follows its load, not the clock",
+            value=f"{guard.business_hours.start} to {guard.business_hours.stop}",
+            allowed="on platform ec2",
+            fix="set scaling.minReplicas to 0: then nothing runs while nobody asks",
+        )
+
+
+def managed_groups_have_one_purchase(settings: Settings) -> Iterator[Problem]:
+    """An EKS node group is all spot or all on demand, and not in a Capacity Block of ours."""
+    fleet = settings.fleet
+    if settings.node_pool.provisioner != "managed":
+        return
+    if fleet.capacity_block is not None:
+        yield Problem(
+            key="fleet.capacityBlock",
+            wrong="is for Karpenter's nodes",
+            value=fleet.capacity_block.reservation_id,
+            allowed="with nodePool.provisioner: karpenter",
+            fix="set nodePool.provisioner to karpenter",
+        )
+    if fleet.on_demand_base or fleet.on_demand_percentage not in (0, 100):
+        yield Problem(
+            key="fleet.onDemandBase" if fleet.on_demand_base else "fleet.onDemandPercentage",
+            wrong="a managed node group is all on demand or all spot",
+            value=fleet.on_demand_base or fleet.on_demand_percentage,
+            allowed="onDemandBase 0 with onDemandPercentage 0 or 100",
+            fix="set nodePool.provisioner to karpenter, or use one purchase",
+        )
+
+
+def models_have_names(settings: Settings) -> Iterator[Problem]:
+    """Each further model has a host name of its own, under a certificate that covers it."""
+    balancer = settings.load_balancer
+    taken = {balancer.domain_name: "loadBalancer.domainName"}
+    for name, model in settings.models.items():
+        key = f"models.{name}.hostName"
+        if balancer.domain_name is None:
+            yield Problem(
+                key=key,
+                wrong="needs a domain: a self-signed certificate has one name",
+                value=model.host_name,
+                allowed="with loadBalancer.domainName",
+                fix="set loadBalancer.domainName and loadBalancer.hostedZoneId",
+            )
+        elif model.host_name in taken:
+            yield Problem(
+                key=key,
+                wrong=f"is {taken[model.host_name]} already",
+                value=model.host_name,
+                allowed="a host name of its own",
+                fix="choose another one",
+            )
+        taken[model.host_name] = key
+
+
+def endpoint_is_one_thing(settings: Settings) -> Iterator[Problem]:
+    """A private endpoint has no clients outside."""
+    cluster = settings.cluster
+    if cluster.endpoint == "private" and cluster.endpoint_cidrs != type(cluster)().endpoint_cidrs:
+        yield Problem(
+            key="cluster.endpointCidrs",
+            wrong="is of no use with a private endpoint",
+            value=[str(cidr) for cidr in cluster.endpoint_cidrs],
+            allowed="with cluster.endpoint: public",
+            fix="remove it, or set cluster.endpoint to public",
+        )
+
+
+def weights_of_each_model_have_a_source(settings: Settings) -> Iterator[Problem]:
+    """As for the main model."""
+    for name, model in settings.models.items():
+        inference = model.inference
+        if (inference.weights == "s3") != (inference.weights_s3_uri is not None):
+            yield Problem(
+                key=f"models.{name}.inference.weightsS3Uri",
+                wrong="is needed for weights: s3" if inference.weights == "s3" else "is of use with weights: s3 only",
+                value=inference.weights_s3_uri,
+                allowed="s3://bucket/path together with inference.weights: s3",
+                fix="set both, or neither",
+            )
+
+
+KUBERNETES_RULES: tuple[Rule, ...] = (
+    replicas_have_bounds,
+    drains_can_go_on,
+    pods_find_gpus,
+    spread_can_be_met,
+    pods_leave_in_order,
+    something_outside_can_stop_it,
+    managed_groups_have_one_purchase,
+    models_have_names,
+    endpoint_is_one_thing,
+    weights_of_each_model_have_a_source,
+)
+
+
+def problems(settings: Settings) -> Iterator[Problem]:
+    """All that does not hold on this platform."""
+    yield from only_on_kubernetes(settings)
+    if settings.platform == "eks":
+        for rule in KUBERNETES_RULES:
+            yield from rule(settings)
+
+
+def warnings(settings: Settings) -> Iterator[str]:
+    """What is allowed and may surprise."""
+    if settings.platform != "eks":
+        return
+    for prefix, _, scaling in models(settings):
+        if scaling.min_replicas == 0:
+            yield (
+                f"{prefix}scaling.minReplicas is 0: while no replica runs, clients get 503 until one has started, "
+                f"which takes up to {settings.fleet.launch_timeout_seconds // 60} minutes"
+            )
+        elif scaling.min_replicas == 1:
+            yield f"{prefix}scaling.minReplicas is 1: a node that goes takes the model away until another has started"
+    if settings.cluster.endpoint == "private":
+        yield "cluster.endpoint is private: `pulumi up` must run inside the VPC"
+    if settings.fleet.rollout == "launchFirst" and any(
+        name in INSTANCE_TYPES for name in settings.fleet.instance_types
+    ):
+        most = capacity.replicas(settings, most=True) + len(list(models(settings)))
+        if capacity.nodes_for(settings, most) > settings.max_group_size:
+            yield (
+                "fleet.rollout is launchFirst and at maxReplicas no GPU is left for one more pod: a rollout then waits "
+                "until the load is lower; raise fleet.maxHosts, or set terminateFirst"
+            )

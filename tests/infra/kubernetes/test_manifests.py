@@ -1,0 +1,177 @@
+"""What reaches the API server: golden files, and what must hold in all of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jmespath
+import pytest
+
+from tests.infra.kubernetes.samples import SAMPLES, manifests, rendered
+
+GOLDEN = Path(__file__).with_name("golden")
+ALL = pytest.mark.parametrize("sample", SAMPLES)
+
+
+@ALL
+def test_manifests_are_the_golden_ones(sample: str) -> None:
+    """`make golden` writes them anew; the difference is then reviewed."""
+    path = GOLDEN / f"{sample}.yaml"
+    if os.environ.get("GOLDEN_UPDATE"):
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(rendered(sample), encoding="utf-8")
+    assert rendered(sample) == path.read_text(encoding="utf-8")
+
+
+def one(sample: str, kind: str, name: str | None = None) -> dict[str, Any]:
+    (found,) = [item for item in manifests(sample) if item["kind"] == kind and name in (None, item["metadata"]["name"])]
+    return found
+
+
+def pods(sample: str) -> Iterator[dict[str, Any]]:
+    for item in manifests(sample):
+        if item["kind"] == "Deployment":
+            yield item["spec"]["template"]["spec"]
+        if item["kind"] == "LeaderWorkerSet":
+            template = item["spec"]["leaderWorkerTemplate"]
+            yield template["leaderTemplate"]["spec"]
+            yield template["workerTemplate"]["spec"]
+
+
+def containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*pod["initContainers"], *pod["containers"]]
+
+
+@ALL
+def test_pods_hold_no_right_that_they_do_not_need(sample: str) -> None:
+    for pod in pods(sample):
+        assert pod["automountServiceAccountToken"] is False
+        assert pod["enableServiceLinks"] is False
+        assert (pod["securityContext"]["runAsNonRoot"], pod["securityContext"]["runAsUser"]) == (True, 2000)
+        assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in containers(pod):
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+                "readOnlyRootFilesystem": True,
+            }
+
+
+@ALL
+def test_each_pod_has_a_pair_of_gpus_and_shared_memory_for_them(sample: str) -> None:
+    for pod in pods(sample):
+        for container in containers(pod):
+            assert container["resources"]["limits"]["nvidia.com/gpu"] == "2"
+        assert {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "8Gi"}} in pod["volumes"]
+        server = pod["containers"][0]["command"]
+        assert server[server.index("--tensor-parallel-size") + 1] == "2"
+
+
+@ALL
+def test_a_pod_leaves_within_its_grace(sample: str) -> None:
+    for pod in pods(sample):
+        server = pod["containers"][0]
+        if "lifecycle" not in server:
+            continue
+        command = server["command"]
+        drain = int(command[command.index("--shutdown-timeout") + 1])
+        assert server["lifecycle"]["preStop"]["sleep"]["seconds"] + drain < pod["terminationGracePeriodSeconds"]
+
+
+@ALL
+def test_the_startup_probe_covers_the_whole_launch(sample: str) -> None:
+    for pod in pods(sample):
+        for probe in filter(None, [pod["containers"][0].get("startupProbe")]):
+            assert probe["periodSeconds"] * probe["failureThreshold"] >= 3600
+            assert probe["exec"]["command"][-1] == "ready"
+
+
+def test_the_secrets_file_is_what_the_server_reads() -> None:
+    """The expression is the one that the secrets driver evaluates, on a secret as it is stored."""
+    parameters = one("karpenter", "SecretProviderClass")["spec"]["parameters"]
+    (keys,) = json.loads(parameters["objects"])
+    (part,) = keys["jmesPath"]
+    found = jmespath.search(part["path"], {"alice": "key-a", "bob": "key-b"})
+    assert json.loads(found) == {"api-key": ["key-a", "key-b"]}
+    assert parameters["usePodIdentity"] == "true"
+    (_, token) = json.loads(one("sleeping", "SecretProviderClass")["spec"]["parameters"]["objects"])
+    assert token["objectAlias"] == "hub-token"
+
+
+def test_only_the_load_balancer_and_the_monitoring_come_in() -> None:
+    deny, allow = one("karpenter", "NetworkPolicy", "default-deny"), one("karpenter", "NetworkPolicy", "servers")
+    assert deny["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
+    (rule,) = allow["spec"]["ingress"]
+    assert rule["ports"] == [{"port": 8080, "protocol": "TCP"}]
+    assert [source.get("ipBlock", {}).get("cidr") for source in rule["from"]] == ["10.20.0.0/19", "10.20.32.0/19", None]
+    assert {port["port"] for out in allow["spec"]["egress"] for port in out["ports"]} == {53, 443, 80}
+
+
+def test_a_drain_takes_one_pod_and_a_broken_pod_is_in_nobodys_way() -> None:
+    assert one("karpenter", "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+    kept = one("pipeline", "PodDisruptionBudget")["spec"]
+    assert (kept["minAvailable"], kept["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
+    assert "maxUnavailable" not in kept
+
+
+def test_base_on_demand_then_spot_with_gpus_limited() -> None:
+    pools = {item["metadata"]["name"]: item["spec"] for item in manifests("karpenter") if item["kind"] == "NodePool"}
+    wanted = {
+        name: (pool["weight"], pool["limits"]["nvidia.com/gpu"], pool["template"]["spec"]["requirements"][1]["values"])
+        for name, pool in pools.items()
+    }
+    assert wanted == {"gpu-base": (100, "4", ["on-demand"]), "gpu": (50, "12", ["spot", "on-demand"])}
+
+
+def test_a_capacity_block_is_one_pool_in_its_zone() -> None:
+    node_class, pool = one("sleeping", "EC2NodeClass")["spec"], one("sleeping", "NodePool")["spec"]
+    assert node_class["capacityReservationSelectorTerms"] == [{"id": "cr-" + "0" * 17}]
+    assert len(node_class["subnetSelectorTerms"]) == 1
+    assert pool["template"]["spec"]["requirements"][1]["values"] == ["reserved"]
+
+
+def test_bottlerocket_has_its_data_on_a_second_disk() -> None:
+    spec = one("pipeline", "EC2NodeClass")["spec"]
+    assert (spec["amiFamily"], spec["blockDeviceMappings"][0]["deviceName"]) == ("Bottlerocket", "/dev/xvdb")
+    assert one("pipeline", "NodePool")["spec"]["template"]["spec"]["expireAfter"] == "Never"
+
+
+def test_stages_of_a_pipeline_find_each_other() -> None:
+    template = one("pipeline", "LeaderWorkerSet")["spec"]["leaderWorkerTemplate"]
+    leader = template["leaderTemplate"]["spec"]["containers"][0]["command"]
+    worker = template["workerTemplate"]["spec"]["containers"][0]["command"]
+    for command, rank in ((leader, "0"), (worker, "$(LWS_WORKER_INDEX)")):
+        assert command[command.index("--pipeline-parallel-size") + 1] == "2"
+        assert command[command.index("--node-rank") + 1] == rank
+        assert command[command.index("--master-addr") + 1] == "$(LWS_LEADER_ADDRESS)"
+    assert worker[-1] == "--headless"
+    assert "--headless" not in leader
+    assert one("pipeline", "Service")["spec"]["selector"]["leaderworkerset.sigs.k8s.io/worker-index"] == "0"
+
+
+def test_replicas_follow_the_queue_and_leave_slowly() -> None:
+    spec = one("karpenter", "ScaledObject")["spec"]
+    assert (spec["minReplicaCount"], spec["maxReplicaCount"], spec["cooldownPeriod"]) == (2, 4, 300)
+    assert spec["fallback"] == {"failureThreshold": 3, "replicas": 2}
+    behavior = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
+    assert behavior["scaleDown"]["stabilizationWindowSeconds"] == 300
+    waiting, running = spec["triggers"]
+    assert (waiting["metadata"]["threshold"], running["metadata"]["threshold"]) == ("5", "32")
+    assert waiting["metadata"]["query"] == (
+        'sum(vllm:num_requests_waiting{namespace="inference",app_kubernetes_io_instance="vllm-main"})'
+    )
+
+
+def test_a_sleeping_model_is_woken_by_what_the_load_balancer_refused() -> None:
+    spec = one("sleeping", "ScaledObject")["spec"]
+    assert (spec["minReplicaCount"], spec["fallback"]["replicas"]) == (0, 1)
+    # A first replica that has not made a token yet must not be taken for an idle one.
+    assert spec["cooldownPeriod"] == 300 + 3600
+    refused = spec["triggers"][2]
+    assert refused["type"] == "aws-cloudwatch"
+    assert refused["metadata"]["metricName"] == "HTTPCode_ELB_503_Count"
+    assert refused["metadata"]["dimensionValue"] == "app/dev-1/50dc6c495c0c9188"

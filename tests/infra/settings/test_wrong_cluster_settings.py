@@ -1,0 +1,210 @@
+"""Each wrong combination on platform `eks` is refused when the stack is planned, with its key and what to do."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+import pytest
+
+from infra.errors import Problem, UserError
+from infra.settings import Settings, load, rules
+
+SERVED = {"model": "Qwen/Qwen3-8B"}
+DOMAIN = {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"}
+BLOCK = {"reservationId": "cr-" + "0" * 17, "zone": "us-east-1a", "endsAt": "2026-12-24T18:00:00Z"}
+BLOCKED = {"instanceTypes": ["p5.48xlarge"], "capacityBlock": BLOCK, "hosts": 4}
+
+
+class Wrong(NamedTuple):
+    """A mistake on top of sound settings, and what must be said about it."""
+
+    settings: dict[str, Any]
+    key: str
+    allowed: str
+    fix: str
+
+
+SOUND: dict[str, Any] = {"region": "us-east-1", "platform": "eks", "fleet": {"hosts": 2, "maxHosts": 4}}
+
+
+def model(**changes: Any) -> dict[str, Any]:
+    return {"hostName": "small.example.com", "inference": SERVED, "scaling": {"maxReplicas": 2}} | changes
+
+
+WRONG = [
+    # Bounds
+    Wrong({"scaling": {"minReplicas": 3, "maxReplicas": 2}}, "scaling.maxReplicas", "3 or more", "lower minReplicas"),
+    Wrong({"scaling": {"fallbackReplicas": 9}}, "scaling.fallbackReplicas", "2 to 4", "remove it"),
+    Wrong({"scaling": {"fallbackReplicas": 1}}, "scaling.fallbackReplicas", "2 to 4", "fall back to minReplicas"),
+    Wrong({"scaling": {"minReplicas": -1}}, "scaling.minReplicas", "0 to 400", "pulumi config set"),
+    Wrong({"scaling": {"waitingRequestsPerReplica": 0}}, "scaling.waitingRequestsPerReplica", "1 to 1000", "set"),
+    Wrong({"scaling": {"runningRequestsPerReplica": 0}}, "scaling.runningRequestsPerReplica", "1 to 4096", "set"),
+    Wrong({"scaling": {"cooldownSeconds": 5}}, "scaling.cooldownSeconds", "30 to 3600", "set"),
+    Wrong({"scaling": {"prometheusUrl": "prometheus:9090"}}, "scaling.prometheusUrl", "http://host:port", "set"),
+    Wrong({"scaling": {"spread": "evenly"}}, "scaling.spread", "prefer, require", "set"),
+    # Drains
+    Wrong({"scaling": {"minAvailable": 2}}, "scaling.minAvailable", "below minReplicas (2)", "raise minReplicas"),
+    Wrong({"scaling": {"minReplicas": 0, "minAvailable": 1}}, "scaling.minAvailable", "below", "remove it"),
+    # GPUs that nobody has
+    Wrong({"scaling": {"maxReplicas": 9}}, "scaling.maxReplicas", "up to 8", "fleet.maxHosts to 5"),
+    Wrong(
+        {"fleet": {"hosts": 1, "instanceTypes": ["g6.12xlarge", "g7e.12xlarge"]}},
+        "scaling.maxReplicas",
+        "up to 1",
+        "fleet.maxHosts to 4",
+    ),
+    Wrong(
+        {"nodePool": {"provisioner": "managed"}, "fleet": {"hosts": 1}}, "scaling.maxReplicas", "up to 2", "fleet.hosts"
+    ),
+    Wrong(
+        {"inference": SERVED | {"pipelineParallelSize": 2}, "fleet": {"hosts": 2}},
+        "scaling.maxReplicas",
+        "up to 4",
+        "fleet.maxHosts to 4",
+    ),
+    Wrong({"inference": SERVED | {"pipelineParallelSize": 3}}, "inference.pipelineParallelSize", "1, 2", "set"),
+    # Spread
+    Wrong(
+        {"scaling": {"spread": "require"}, "fleet": BLOCKED},
+        "scaling.spread",
+        "prefer, with a Capacity Block",
+        "prefer",
+    ),
+    Wrong(
+        {"scaling": {"spread": "require"}, "fleet": {"instanceTypes": ["g6.48xlarge"], "hosts": 1}},
+        "scaling.spread",
+        "as many fleet.maxHosts as zones",
+        "fleet.maxHosts to 2",
+    ),
+    # Leaving
+    Wrong(
+        {"timeouts": {"terminationGraceSeconds": 330}},
+        "timeouts.terminationGraceSeconds",
+        "360 s or more",
+        "set it to 360",
+    ),
+    # What stops it
+    Wrong({"costGuard": {"expiresAfter": "4h"}}, "costGuard.expiresAfter", "managed", "monthlyBudgetUsd works"),
+    Wrong({"costGuard": {"expiresAt": "2026-12-24T18:00:00Z"}}, "costGuard.expiresAt", "managed", "managed"),
+    Wrong({"costGuard": {"maxUsd": 100}}, "costGuard.maxUsd", "or on platform ec2", "managed"),
+    Wrong({"costGuard": {"businessHours": {}}}, "costGuard.businessHours", "ec2", "scaling.minReplicas to 0"),
+    # One purchase
+    Wrong(
+        {"nodePool": {"provisioner": "managed"}, "fleet": {"hosts": 2, "onDemandBase": 1, "onDemandPercentage": 0}},
+        "fleet.onDemandBase",
+        "onDemandBase 0",
+        "karpenter",
+    ),
+    Wrong(
+        {"nodePool": {"provisioner": "managed"}, "fleet": {"hosts": 2, "onDemandPercentage": 50}},
+        "fleet.onDemandPercentage",
+        "0 or 100",
+        "one purchase",
+    ),
+    Wrong({"nodePool": {"provisioner": "managed"}, "fleet": BLOCKED}, "fleet.capacityBlock", "karpenter", "karpenter"),
+    # Names
+    Wrong({"models": {"small": model()}}, "models.small.hostName", "with loadBalancer.domainName", "hostedZoneId"),
+    Wrong(
+        {"loadBalancer": DOMAIN, "models": {"small": model(hostName="llm.example.com")}},
+        "models.small.hostName",
+        "a host name of its own",
+        "another",
+    ),
+    Wrong(
+        {"loadBalancer": DOMAIN, "models": {"a": model(), "b": model()}, "fleet": {"hosts": 4}},
+        "models.b.hostName",
+        "a host name of its own",
+        "another",
+    ),
+    Wrong({"loadBalancer": DOMAIN, "models": {"Small": model()}}, "models.Small", "lower-case letters", "config"),
+    Wrong(
+        {"loadBalancer": DOMAIN, "models": {"small": model(inference=SERVED | {"weights": "s3"})}},
+        "models.small.inference.weightsS3Uri",
+        "s3://bucket/path",
+        "set both",
+    ),
+    Wrong(
+        {"loadBalancer": DOMAIN, "models": {"small": model(scaling={"minReplicas": 3, "maxReplicas": 1})}},
+        "models.small.scaling.maxReplicas",
+        "3 or more",
+        "lower minReplicas",
+    ),
+    Wrong({"models": {"small": {"inference": SERVED}}}, "models.small.hostName", "a host name", "set"),
+    # The cluster
+    Wrong(
+        {"cluster": {"endpoint": "private", "endpointCidrs": ["203.0.113.0/24"]}},
+        "cluster.endpointCidrs",
+        "endpoint: public",
+        "remove it",
+    ),
+    Wrong({"cluster": {"admins": ["alice"]}}, "cluster.admins.0", "ARN of an IAM role", "set"),
+    Wrong({"cluster": {"systemNodes": 1}}, "cluster.systemNodes", "2 to 10", "set"),
+    Wrong({"nodePool": {"expireAfterDays": 0}}, "nodePool.expireAfterDays", "1 to 365", "set"),
+    # On the other platform
+    Wrong({"platform": "ec2", "scaling": {"minReplicas": 1}}, "scaling", "platform: eks", "remove tandem:scaling"),
+    Wrong({"platform": "ec2", "cluster": {"systemNodes": 3}}, "cluster", "platform: eks", "tandem:platform to eks"),
+    Wrong({"platform": "ec2", "nodePool": {"image": "bottlerocket"}}, "nodePool", "platform: eks", "remove"),
+    Wrong({"platform": "ec2", "models": {"small": model()}}, "models", "platform: eks", "remove"),
+    Wrong(
+        {"platform": "ec2", "inference": SERVED | {"pipelineParallelSize": 2}},
+        "inference.pipelineParallelSize",
+        "1 on platform ec2",
+        "larger GPUs",
+    ),
+]
+
+
+def settings(**changes: Any) -> Settings:
+    texts = {
+        f"tandem:{key}": value if isinstance(value, str) else json.dumps(value)
+        for key, value in (SOUND | changes).items()
+    }
+    return load(texts)
+
+
+def refused(changes: dict[str, Any]) -> list[Problem]:
+    with pytest.raises(UserError) as caught:
+        settings(**changes)
+    return list(caught.value.problems)
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: f"{wrong.key}-{list(wrong.settings)[-1]}")
+def test_a_wrong_combination_is_named_with_its_remedy(wrong: Wrong) -> None:
+    (problem,) = refused(wrong.settings)
+    assert problem.key == wrong.key
+    assert wrong.allowed in problem.allowed
+    assert wrong.fix in problem.fix
+
+
+def test_there_are_thirty_or_more() -> None:
+    assert len({json.dumps(wrong.settings) for wrong in WRONG}) >= 30
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"nodePool": {"provisioner": "managed"}, "costGuard": {"expiresAfter": "4h", "maxUsd": 100}},
+        {"loadBalancer": DOMAIN, "models": {"small": model()}},
+        {"inference": SERVED | {"pipelineParallelSize": 2}, "scaling": {"maxReplicas": 4}},
+        {"scaling": {"minReplicas": 0, "maxReplicas": 8}},
+        {"fleet": BLOCKED},
+    ],
+    ids=["as it is", "managed, expiring", "two models", "pipeline", "to zero", "capacity block"],
+)
+def test_sound_combinations_pass(changes: dict[str, Any]) -> None:
+    assert settings(**changes).platform == "eks"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"scaling": {"minReplicas": 0}}, "clients get 503 until one has started"),
+        ({"scaling": {"minReplicas": 1}}, "takes the model away"),
+        ({"cluster": {"endpoint": "private"}}, "inside the VPC"),
+        ({"scaling": {"maxReplicas": 8}}, "no GPU is left for one more pod"),
+    ],
+)
+def test_what_may_surprise_is_said(changes: dict[str, Any], words: str) -> None:
+    assert [words in warning for warning in rules.warnings(settings(**changes))] == [True]

@@ -1,0 +1,184 @@
+"""Platform `eks`, type by type, and who may do what."""
+
+from __future__ import annotations
+
+import functools
+import json
+from typing import Any
+
+from infra import pins, stack
+from infra.settings import Settings
+from tests.infra.declared import Declared, declared
+
+TOKEN = "hf_" + "t" * 30
+KEY = "alice-" + "k" * 30
+SOUND: dict[str, Any] = {
+    "region": "us-east-1",
+    "platform": "eks",
+    "fleet": {"instanceTypes": ["g6e.12xlarge"], "hosts": 2, "maxHosts": 4},
+    "inference": {"model": "Qwen/Qwen3-32B", "quantization": "fp8", "maxModelLen": 32768},
+}
+KUBERNETES = {
+    "apps/v1:Deployment": 1,
+    "core/v1:ConfigMap": 1,
+    "core/v1:Namespace": 1,
+    "core/v1:PersistentVolume": 1,
+    "core/v1:PersistentVolumeClaim": 1,
+    "core/v1:Service": 1,
+    "core/v1:ServiceAccount": 1,
+    "elbv2.k8s.aws/v1beta1:TargetGroupBinding": 1,
+    "helm.sh/v3:Release": 6,
+    "karpenter.k8s.aws/v1:EC2NodeClass": 1,
+    "karpenter.sh/v1:NodePool": 1,
+    "keda.sh/v1alpha1:ScaledObject": 1,
+    "networking.k8s.io/v1:NetworkPolicy": 3,
+    "policy/v1:PodDisruptionBudget": 1,
+    "scheduling.k8s.io/v1:PriorityClass": 1,
+    "secrets-store.csi.x-k8s.io/v1:SecretProviderClass": 1,
+}
+CLUSTER = {
+    "AccessEntry": 1,
+    "Addon": 6,
+    "Cluster": 1,
+    "EventRule": 4,
+    "EventTarget": 4,
+    "Key": 1,
+    "LaunchTemplate": 1,
+    "LogGroup": 1,
+    "NodeGroup": 1,
+    "PodIdentityAssociation": 3,
+    "Queue": 1,
+    "QueuePolicy": 1,
+    "Role": 7,
+    "RolePolicy": 4,
+    "RolePolicyAttachment": 9,
+}
+
+
+@functools.cache
+def built(text: str = "{}") -> Declared:
+    settings = Settings.model_validate(SOUND | json.loads(text))
+    return declared(lambda: stack.build(settings, pins.load(), "prod"), stack="prod")
+
+
+def with_settings(**changes: Any) -> Declared:
+    return built(json.dumps(changes))
+
+
+def kubernetes(found: Declared) -> dict[str, int]:
+    counted = found.counts().items()
+    return {token.removeprefix("kubernetes:"): number for token, number in counted if token.startswith("kubernetes:")}
+
+
+def amazon(found: Declared) -> dict[str, int]:
+    return {token.split(":")[-1]: number for token, number in found.counts().items() if token.startswith("aws:")}
+
+
+def test_exact_objects_of_kubernetes() -> None:
+    assert kubernetes(built()) == KUBERNETES
+
+
+def test_exact_resources_of_the_cluster() -> None:
+    found = amazon(built())
+    assert {kind: found[kind] for kind in CLUSTER} == CLUSTER
+    assert "Group" not in found
+    assert "InstanceProfile" not in found
+
+
+def test_each_part_that_is_added_brings_exactly_its_own() -> None:
+    domain = {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789"}
+    small = {
+        "host_name": "small.example.com",
+        "inference": {"model": "Qwen/Qwen3-8B", "maxModelLen": 8192},
+        "scaling": {"maxReplicas": 2},
+    }
+    two = kubernetes(with_settings(load_balancer=domain, models={"small": small}))
+    more = {kind: number - KUBERNETES.get(kind, 0) for kind, number in two.items()}
+    assert {kind: number for kind, number in more.items() if number} == {
+        "apps/v1:Deployment": 1,
+        "core/v1:Service": 1,
+        "elbv2.k8s.aws/v1beta1:TargetGroupBinding": 1,
+        "keda.sh/v1alpha1:ScaledObject": 1,
+        "policy/v1:PodDisruptionBudget": 1,
+        "secrets-store.csi.x-k8s.io/v1:SecretProviderClass": 1,
+    }
+    pipeline = kubernetes(
+        with_settings(inference=SOUND["inference"] | {"pipelineParallelSize": 2}, scaling={"maxReplicas": 2})
+    )
+    assert (pipeline["leaderworkerset.x-k8s.io/v1:LeaderWorkerSet"], pipeline["helm.sh/v3:Release"]) == (1, 7)
+    assert "apps/v1:Deployment" not in pipeline
+    zero = kubernetes(with_settings(scaling={"min_replicas": 0}))
+    assert zero["keda.sh/v1alpha1:TriggerAuthentication"] == 1
+
+
+def test_a_managed_node_group_in_place_of_karpenter() -> None:
+    found = with_settings(node_pool={"provisioner": "managed"}, cost_guard={"expiresAfter": "4h"})
+    assert "karpenter.sh/v1:NodePool" not in kubernetes(found)
+    gpu = found.of("NodeGroup")["tandem-prod-gpu"]
+    assert gpu["scalingConfig"] == {"minSize": 2, "desiredSize": 2, "maxSize": 2}
+    assert gpu["taints"] == [{"key": "nvidia.com/gpu", "value": "true", "effect": "NO_SCHEDULE"}]
+    stop = found.of("Schedule")["tandem-prod-stop"]["target"]
+    assert stop["arn"] == "arn:aws:scheduler:::aws-sdk:eks:updateNodegroupConfig"
+    assert json.loads(stop["input"])["ScalingConfig"] == {"MinSize": 0, "MaxSize": 1, "DesiredSize": 0}
+
+
+def test_the_cluster_is_private_encrypted_and_logged() -> None:
+    cluster = built().one("Cluster")
+    assert cluster["vpcConfig"]["endpointPrivateAccess"] is True
+    assert cluster["encryptionConfig"]["resources"] == ["secrets"]
+    assert cluster["accessConfig"]["authenticationMode"] == "API"
+    assert len(cluster["enabledClusterLogTypes"]) == 5
+    assert built().one("LogGroup")["retentionInDays"] == 30
+    assert built().one("Key")["enableKeyRotation"] is True
+    private = with_settings(cluster={"endpoint": "private"}).one("Cluster")["vpcConfig"]
+    assert private["endpointPublicAccess"] is False
+    assert "publicAccessCidrs" not in private
+
+
+def test_nodes_keep_their_credentials_from_pods() -> None:
+    (template,) = built().of("LaunchTemplate").values()
+    (node_class,) = built().of("EC2NodeClass").values()
+    assert template["metadataOptions"]["httpPutResponseHopLimit"] == 1
+    assert template["blockDeviceMappings"][0]["ebs"]["encrypted"] == "true"
+    assert node_class["spec"]["metadataOptions"] == {
+        "httpEndpoint": "enabled",
+        "httpTokens": "required",
+        "httpPutResponseHopLimit": 1,
+    }
+
+
+def policies_of(found: Declared, name: str) -> list[dict[str, Any]]:
+    return json.loads(found.of("RolePolicy")[name]["policy"])["Statement"]
+
+
+def test_each_identity_may_do_its_own_part_and_no_more() -> None:
+    found = with_settings(hugging_face_token=TOKEN)
+    (secrets,) = policies_of(found, "tandem-prod-read-secrets")
+    assert (secrets["Action"], len(secrets["Resource"])) == (["secretsmanager:GetSecretValue"], 2)
+    (_, targets) = policies_of(found, "tandem-prod-load-balancer-targets")
+    assert targets["Resource"] == ["arn:aws:mock:us-east-1:123456789012:TargetGroup/prod"]
+    (mounts,) = policies_of(found, "tandem-prod-file-system-file-system")
+    assert not [action for action in mounts["Action"] if "Describe" not in action]
+    everything = [one for one in policies_of(found, "tandem-prod-karpenter-nodes") if one["Resource"] == ["*"]]
+    wild = {action for one in everything for action in one["Action"]}
+    assert not {action for action in wild if ":Describe" not in action} - {
+        "pricing:GetProducts",
+        "iam:ListInstanceProfiles",
+    }
+
+
+def test_karpenter_ends_only_what_it_made_for_this_cluster() -> None:
+    ends = [
+        one for one in policies_of(built(), "tandem-prod-karpenter-nodes") if "ec2:TerminateInstances" in one["Action"]
+    ]
+    assert [one["Condition"] for one in ends] == [
+        {"StringEquals": {"aws:ResourceTag/kubernetes.io/cluster/tandem-prod": "owned"}}
+    ]
+
+
+def test_no_secret_reaches_a_manifest_or_an_output() -> None:
+    found = with_settings(hugging_face_token=TOKEN, api_keys={"alice": KEY})
+    outside = [one.inputs for one in found.resources if not one.type.endswith(":SecretVersion")]
+    for value in (TOKEN, KEY):
+        assert value not in json.dumps(outside, default=str)
+        assert value not in str(found.returned)
