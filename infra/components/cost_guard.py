@@ -14,6 +14,7 @@ from infra import policies
 from infra.settings.schema import BusinessHoursSettings
 
 WARNING_BEFORE = timedelta(minutes=30)
+GROUP_TARGET = "arn:aws:scheduler:::aws-sdk:autoscaling:updateAutoScalingGroup"
 PUBLISH_TARGET = "arn:aws:scheduler:::aws-sdk:sns:publish"
 RETRY = scheduler.ScheduleTargetRetryPolicyArgs(maximum_event_age_in_seconds=24 * 3600, maximum_retry_attempts=185)
 """What EventBridge Scheduler allows at most: a fleet that could not be stopped at once is tried for a day."""
@@ -58,7 +59,7 @@ class Stop:
     def of_group(cls, name: pulumi.Input[str], arn: pulumi.Input[str]) -> Stop:
         """Of an Auto Scaling group."""
         return cls(
-            target="arn:aws:scheduler:::aws-sdk:autoscaling:updateAutoScalingGroup",
+            target=GROUP_TARGET,
             action="autoscaling:UpdateAutoScalingGroup",
             resource_arn=arn,
             values={"AutoScalingGroupName": name, "MinSize": 0, "MaxSize": 0, "DesiredCapacity": 0},

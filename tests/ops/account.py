@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from infra.components.cost_guard import STOP_TARGET
+from infra.components.cost_guard import GROUP_TARGET
 from ops.kinds import types
 from ops.kinds.kind import Clients
 from rehearsal.moto import ACCOUNT_ID
@@ -235,7 +235,7 @@ class Builder:
             GroupName=group,
             ScheduleExpression=f"at({self.expires})",
             FlexibleTimeWindow={"Mode": "OFF"},
-            Target={"Arn": STOP_TARGET, "RoleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/expiry", "Input": "{}"},
+            Target={"Arn": GROUP_TARGET, "RoleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/expiry", "Input": "{}"},
         )
         self.add(types.SCHEDULE, f"{group}/stop")
 
