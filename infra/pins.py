@@ -257,7 +257,7 @@ class Pins(_Table):
             (
                 f"kubernetes.nodes.{family}.regions.{region}.id",
                 found.node_image_id(family, region),
-                f"tandem pin --region {region}",
+                command,
             ),
             *((f"kubernetes.addons.{name}.version", addon.version, command) for name, addon in found.addons.items()),
             *((f"kubernetes.charts.{name}.version", chart.version, command) for name, chart in found.charts.items()),

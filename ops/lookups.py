@@ -1,4 +1,4 @@
-"""Where pins come from: an image registry, the model hub, an apt package index, AWS's public parameters."""
+"""Where pins come from: image registry, model hub, apt index, chart repositories, AWS's public data."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import gzip
 import hashlib
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlencode
 
 import boto3
 import requests
+import yaml
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -76,10 +78,7 @@ def image_digest(image: str, tag: str, http: Http) -> Found:
     )
     url = f"{base.rstrip('/')}/v2/{repository}/manifests/{quote(tag)}"
     key, headers = f"{image}:{tag}", {"Accept": _MANIFEST_TYPES}
-    response = http.get(url, key=key, headers=headers)
-    if response.status_code == 401:
-        token = _registry_token(response.headers.get("WWW-Authenticate", ""), key, http)
-        response = http.get(url, key=key, headers=headers | {"Authorization": f"Bearer {token}"})
+    response = _from_registry(url, key, headers, http)
     if response.status_code != 200:
         raise _refused(
             key,
@@ -96,6 +95,15 @@ _REGISTRY_REFUSALS = {
     403: "the registry denies access: the image is private or does not exist",
     404: "the registry has no such tag",
 }
+
+
+def _from_registry(url: str, key: str, headers: dict[str, str], http: Http) -> requests.Response:
+    """An answer of the registry, with an anonymous token where it asks for one."""
+    response = http.get(url, key=key, headers=headers)
+    if response.status_code != 401:
+        return response
+    token = _registry_token(response.headers.get("WWW-Authenticate", ""), key, http)
+    return http.get(url, key=key, headers=headers | {"Authorization": f"Bearer {token}"})
 
 
 def _registry_token(challenge: str, key: str, http: Http) -> str:
@@ -219,6 +227,71 @@ def _upstream_versions(index: str, package: str) -> set[str]:
     return {version.group(1) for version in versions if version}
 
 
+# -- Helm charts -------------------------------------------------------------------------------------------------------
+
+_RELEASE = re.compile(r"v?(\d+)\.(\d+)\.(\d+)")
+"""A version that is not a pre-release."""
+
+
+def chart_version(repository: str, chart: str, http: Http) -> Found:
+    """The newest release of a Helm chart: from the repository's index, or from the tags of an OCI registry.
+
+    Raises:
+        UserError: not reachable, or no such chart.
+    """
+    if repository.startswith("oci://"):
+        registry, _, path = repository.removeprefix("oci://").partition("/")
+        base = (os.environ.get(REGISTRY_VARIABLE) or f"https://{registry}").rstrip("/")
+        url = f"{base}/v2/{f'{path}/' if path else ''}{chart}/tags/list?n=1000"
+        found = _json(_from_registry(url, chart, {}, http), chart).get("tags") or []
+    else:
+        url = f"{repository.rstrip('/')}/index.yaml"
+        response = http.get(url, key=chart)
+        index = yaml.load(response.content, yaml.CSafeLoader) if response.status_code == 200 else None
+        entries = index.get("entries", {}) if isinstance(index, dict) else {}
+        found = [str(entry.get("version", "")) for entry in entries.get(chart, ())]
+    releases = sorted((match for match in map(_RELEASE.fullmatch, found) if match), key=_numbers)
+    if not releases:
+        raise _refused(
+            chart,
+            "the chart repository has no release of this chart",
+            repository,
+            "a chart with a version that is not a pre-release",
+            "mend kubernetes.charts in images/pins.toml",
+        )
+    return Found(releases[-1][0].removeprefix("v"), url)
+
+
+def _numbers(version: re.Match[str]) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.groups())
+
+
+# -- EKS add-ons -------------------------------------------------------------------------------------------------------
+
+
+def addon_version(addon: str, kubernetes_version: str) -> Found:
+    """The version of an add-on that EKS gives to a new cluster, the same in all regions.
+
+    Raises:
+        UserError: no credentials, access denied, or no version for this Kubernetes.
+    """
+    key = f"add-on {addon}"
+    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    with _aws_answers(key, region, "eks:DescribeAddonVersions"):
+        client = boto3.client("eks", region_name=region, config=_PATIENCE)
+        answer = client.describe_addon_versions(addonName=addon, kubernetesVersion=kubernetes_version)["addons"]
+    for version in answer[0]["addonVersions"] if answer else ():
+        if any(one.get("defaultVersion") for one in version.get("compatibilities", ())):
+            return Found(version["addonVersion"], f"eks:DescribeAddonVersions for Kubernetes {kubernetes_version}")
+    raise _refused(
+        key,
+        "EKS has no default version of it for this Kubernetes",
+        kubernetes_version,
+        "an add-on that EKS offers",
+        "mend kubernetes.addons or kubernetes.version in images/pins.toml",
+    )
+
+
 # -- AWS public parameters ---------------------------------------------------------------------------------------------
 
 
@@ -229,13 +302,25 @@ def machine_image_id(parameter: str, region: str) -> Found:
         UserError: no credentials, access denied, region not enabled, no such parameter.
     """
     key = f"{parameter} in {region}"
-    patience = Config(connect_timeout=10, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
+    with _aws_answers(key, region, "ssm:GetParameter"):
+        answer = boto3.client("ssm", region_name=region, config=_PATIENCE).get_parameter(Name=parameter)["Parameter"]
+    return Found(answer["Value"], answer.get("ARN") or key)
+
+
+_PATIENCE = Config(connect_timeout=10, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
+
+
+@contextmanager
+def _aws_answers(key: str, region: str, action: str) -> Iterator[None]:
+    """Turns AWS's refusals into words."""
     try:
-        answer = boto3.client("ssm", region_name=region, config=patience).get_parameter(Name=parameter)["Parameter"]
+        yield
     except ClientError as error:
         code = error.response.get("Error", {}).get("Code", "")
-        wrong, fix = _SSM_REFUSALS.get(code, ("AWS refused the look-up", "see the code above"))
-        raise _refused(key, wrong, code, "ssm:GetParameter on a public parameter", fix.format(region=region)) from None
+        wrong, fix = _AWS_REFUSALS.get(code, ("AWS refused the look-up", "see the code above"))
+        raise _refused(
+            key, wrong, code, f"{action}, which reads public data", fix.format(region=region, action=action)
+        ) from None
     except BotoCoreError as error:
         raise _refused(
             key,
@@ -244,15 +329,14 @@ def machine_image_id(parameter: str, region: str) -> Found:
             "credentials in the shell, and a way to AWS",
             "`aws sts get-caller-identity` shows what is wrong; then run the same command again",
         ) from None
-    return Found(answer["Value"], answer.get("ARN") or key)
 
 
-_SSM_REFUSALS = {
+_AWS_REFUSALS = {
     "ParameterNotFound": (
         "AWS has no such parameter in this region",
         "mend machine_image.*.parameter in images/pins.toml, or name an image of your own: tandem:fleet",
     ),
-    "AccessDeniedException": ("these credentials may not read it", "allow ssm:GetParameter"),
+    "AccessDeniedException": ("these credentials may not read it", "allow {action}"),
     "ExpiredTokenException": ("the credentials have expired", "log in again, such as `aws sso login`"),
     "UnrecognizedClientException": (
         "the credentials are not valid in this region",

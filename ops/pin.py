@@ -14,12 +14,12 @@ import tomlkit
 
 from infra import pins as pin_file
 from infra.errors import Problem, UserError
-from infra.pins import Package, Pins
+from infra.pins import Kubernetes, Package, Pins
 from ops import lookups
 from ops.http import Http
 from ops.lookups import Found
 
-Group = Literal["image", "packages", "region", "model"]
+Group = Literal["image", "packages", "region", "model", "kubernetes"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,18 @@ def all_pins(pins: Pins) -> Iterator[Pin]:
     for model, pinned in pins.models.items():
         path = ("models", model, "revision")
         yield Pin(f'models."{model}".revision', path, "model", model, pinned.revision, pinned.source, "0" * 40)
+    yield from _kubernetes_pins(pins.kubernetes)
+
+
+def _kubernetes_pins(kubernetes: Kubernetes) -> Iterator[Pin]:
+    for family, images in (("al2023", kubernetes.nodes.al2023), ("bottlerocket", kubernetes.nodes.bottlerocket)):
+        for region, image in images.regions.items():
+            path = ("kubernetes", "nodes", family, "regions", region, "id")
+            yield Pin(".".join(path), path, "kubernetes", region, image.id, image.source, f"ami-{'0' * 17}")
+    for table, pinned in (("addons", kubernetes.addons), ("charts", kubernetes.charts)):
+        for name, pin in pinned.items():
+            path = ("kubernetes", table, name, "version")
+            yield Pin(".".join(path), path, "kubernetes", name, pin.version, pin.source, "0.0.0")
 
 
 # -- the file ----------------------------------------------------------------------------------------------------------
@@ -155,21 +167,23 @@ class Row:
 
 @dataclass(frozen=True)
 class Selection:
-    """The pins that a run is about; empty means all."""
+    """The pins that a run is about; empty means all but those that only platform eks needs."""
 
     image: bool = False
     packages: bool = False
     regions: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    kubernetes: bool = False
 
     def holds(self, pin: Pin) -> bool:
-        if not (self.image or self.packages or self.regions or self.models):
-            return True
+        if not (self.image or self.packages or self.regions or self.models or self.kubernetes):
+            return pin.group != "kubernetes"
         chosen: dict[Group, bool] = {
             "image": self.image,
             "packages": self.packages,
             "region": pin.name in self.regions,
             "model": pin.name in self.models,
+            "kubernetes": self.kubernetes,
         }
         return chosen[pin.group]
 
@@ -185,6 +199,18 @@ def look_up(pin: Pin, pins: Pins, http: Http) -> Found:
             return lookups.machine_image_id(getattr(pins.machine_image, pin.path[1]).parameter, pin.name)
         case "model":
             return lookups.model_revision(pin.name, http)
+        case "kubernetes":
+            return _kubernetes(pin, pins, http)
+
+
+def _kubernetes(pin: Pin, pins: Pins, http: Http) -> Found:
+    match pin.path[1]:
+        case "nodes":
+            return lookups.machine_image_id(getattr(pins.kubernetes.nodes, pin.path[2]).parameter, pin.name)
+        case "addons":
+            return lookups.addon_version(pin.name, pins.kubernetes.version)
+        case _:
+            return lookups.chart_version(pins.kubernetes.charts[pin.name].repository, pin.name, http)
 
 
 def _package(pin: Pin, pins: Pins, http: Http) -> Found:

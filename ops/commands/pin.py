@@ -23,6 +23,9 @@ def pin(
     packages: Annotated[bool, typer.Option("--packages", help="Driver, container toolkit and Docker.")] = False,
     region: Annotated[list[str] | None, typer.Option(help="Machine images of this region. Repeatable.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="Revision of this Hub model. Repeatable.")] = None,
+    kubernetes: Annotated[
+        bool, typer.Option("--kubernetes", help="What platform eks needs: charts, add-ons, node images.")
+    ] = False,
     update: Annotated[bool, typer.Option("--update", help="Look up again what is already pinned.")] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; exit 1 when a pin is empty or out of date.")
@@ -32,13 +35,20 @@ def pin(
 ) -> None:
     """Look up the pins that images/pins.toml still lacks, and write them with day and source.
 
-    Without options, every empty pin. Asks the image registry, the model hub (HF_TOKEN for gated models), the package
-    repositories, and AWS with the credentials of the shell. Each pin is written as soon as it is known.
+    Without options, every empty pin that platform ec2 needs; `--kubernetes` those of platform eks. Asks the image
+    registry, the model hub (HF_TOKEN for gated models), the package and chart repositories, and AWS with the
+    credentials of the shell. Each pin is written as soon as it is known.
 
     Examples: `tandem pin`, `tandem pin --region eu-west-1 --model Qwen/Qwen3-8B`, `tandem pin --image --update`,
     `tandem pin --check`.
     """
-    selection = Selection(image=image, packages=packages, regions=tuple(region or ()), models=tuple(model or ()))
+    selection = Selection(
+        image=image,
+        packages=packages,
+        regions=tuple(region or ()),
+        models=tuple(model or ()),
+        kubernetes=kubernetes,
+    )
     mode = "list" if offline else "check" if check else "update" if update else "fill"
     progress = Console(stderr=True)
     with progress.status("looking up pins") as status:

@@ -594,7 +594,7 @@ def test_placeholders_fill_only_what_is_empty_and_are_recognisable() -> None:
     assert placed.docker.version == "0.0.0"
     assert placed.machine_image.ubuntu.regions["ap-south-1"].id == f"ami-{'0' * 17}"
     assert placed.models["acme/model"].revision == "0" * 40
-    assert len(filled) == 2 + 2 * 4 + 3
+    assert len(filled) == 2 + 2 * 4 + 3 + 2 * 3 + 6 + 7
     assert "nvidia_driver.version" not in filled
     assert 'models."acme/model".revision' in filled
 

@@ -1,0 +1,122 @@
+"""`tandem pin --kubernetes` against stand-ins on 127.0.0.1 for chart repositories and for EKS, on the wire."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from infra import pins as pin_file
+from infra.errors import UserError
+from ops import lookups, pin
+from ops.http import Http
+from ops.pin import Selection
+from tests.ops.test_pin import IMAGE_ID, SHIPPED, TODAY, StandIn, aws, moto_url, stand_in
+
+__all__ = ["aws", "moto_url", "stand_in"]
+
+VERSIONS = ["1.9.0", "1.10.2", "1.10.10", "1.11.0-rc.1", "not a version"]
+
+
+def index(chart: str, *versions: str) -> bytes:
+    entries = {chart: [{"name": chart, "version": version} for version in versions], "other": [{"version": "9.9.9"}]}
+    return yaml.safe_dump({"apiVersion": "v1", "entries": entries}).encode()
+
+
+def addon(name: str, version: str) -> bytes:
+    """As EKS answers: newest first, the default one marked."""
+    versions = [
+        {
+            "addonVersion": "v99.0.0-eksbuild.1",
+            "compatibilities": [{"clusterVersion": "1.35", "defaultVersion": False}],
+        },
+        {"addonVersion": version, "compatibilities": [{"clusterVersion": "1.35", "defaultVersion": True}]},
+    ]
+    return json.dumps({"addons": [{"addonName": name, "addonVersions": versions}]}).encode()
+
+
+@pytest.fixture
+def online(stand_in: StandIn, aws: None, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    monkeypatch.setenv("AWS_ENDPOINT_URL_EKS", stand_in.url)
+    monkeypatch.setenv("TANDEM_REGISTRY_URL", stand_in.url)
+    stand_in.always("/addons/supported-versions", body=addon("any", "v1.20.4-eksbuild.2"))
+    return stand_in
+
+
+@pytest.fixture
+def file(tmp_path: Path, online: StandIn) -> Path:
+    """The shipped pins, us-east-1 only, each chart from the stand-in."""
+    path = tmp_path / "pins.toml"
+    text = re.sub(r'parameter = ".*"', 'parameter = "/tandem-test/image-id"', SHIPPED)
+    text = re.sub(r"(?m)^(eu-west-1|us-west-2) = .*\n", "", text)
+    path.write_text(re.sub(r'repository = "https://.*?"', f'repository = "{online.url}/charts"', text))
+    charts = yaml.safe_dump(
+        {"entries": {name: [{"version": "2.20.2"}] for name in pin_file.load(path).kubernetes.charts}}
+    )
+    online.always("/charts/index.yaml", body=charts.encode())
+    for path_of_tags in ("/v2/karpenter/karpenter/tags/list", "/v2/lws/charts/lws/tags/list"):
+        online.always(path_of_tags, body=json.dumps({"tags": ["1.14.1"]}).encode())
+    return path
+
+
+def test_all_of_platform_eks_is_looked_up_and_nothing_else(file: Path) -> None:
+    rows = pin.run(file, Selection(kubernetes=True), "fill", Http(), TODAY)
+    assert {row.outcome for row in rows if row.pin.group == "kubernetes"} == {"written"}
+    assert {row.outcome for row in rows if row.pin.group != "kubernetes"} <= {"kept"}
+    written = pin_file.load(file).kubernetes
+    assert written.charts["karpenter"].version == "1.14.1"
+    assert {chart.version for name, chart in written.charts.items() if name not in ("karpenter", "lws")} == {"2.20.2"}
+    assert {pinned.version for pinned in written.addons.values()} == {"v1.20.4-eksbuild.2"}
+    assert written.node_image_id("al2023", "us-east-1") == IMAGE_ID
+    assert pin_file.load(file).vllm.digest == ""
+
+
+def test_without_options_only_what_platform_ec2_needs(file: Path) -> None:
+    rows = pin.run(file, Selection(), "list", Http(), TODAY)
+    assert {row.pin.group for row in rows if row.outcome != "kept"} == {"image", "packages", "region", "model"}
+
+
+def test_the_newest_release_is_taken_by_its_numbers(online: StandIn) -> None:
+    online.always("/charts/index.yaml", body=index("keda", *VERSIONS))
+    found = lookups.chart_version(f"{online.url}/charts/", "keda", Http())
+    assert found == lookups.Found("1.10.10", f"{online.url}/charts/index.yaml")
+
+
+def test_a_registry_that_asks_for_a_token_gets_one(online: StandIn) -> None:
+    def tags(headers: dict[str, str]) -> tuple[int, dict[str, str], bytes]:
+        if headers.get("Authorization") != "Bearer anonymous-pull":
+            return 401, {"WWW-Authenticate": f'Bearer realm="{online.url}/token",service="registry"'}, b"{}"
+        return 200, {}, json.dumps({"tags": VERSIONS}).encode()
+
+    online.answers["/v2/karpenter/karpenter/tags/list"] = tags
+    online.always("/token", body=b'{"token": "anonymous-pull"}')
+    assert lookups.chart_version("oci://public.ecr.aws/karpenter", "karpenter", Http()).value == "1.10.10"
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(404, b""), (200, b"<html>log in</html>"), (200, index("keda")), (200, index("karpenter", "1.0.0"))],
+)
+def test_a_chart_that_is_not_there_is_named(online: StandIn, status: int, body: bytes) -> None:
+    online.always("/charts/index.yaml", status=status, body=body)
+    with pytest.raises(UserError) as caught:
+        lookups.chart_version(f"{online.url}/charts", "keda", Http())
+    (problem,) = caught.value.problems
+    assert (problem.key, problem.value) == ("keda", f"{online.url}/charts")
+    assert "kubernetes.charts in images/pins.toml" in problem.fix
+
+
+def test_an_addon_that_eks_does_not_offer_is_named(online: StandIn) -> None:
+    online.always("/addons/supported-versions", body=b'{"addons": []}')
+    with pytest.raises(UserError, match="no default version of it for this Kubernetes"):
+        lookups.addon_version("vpc-cni", "1.35")
+
+
+def test_a_refused_addon_says_which_action_is_missing(online: StandIn) -> None:
+    body = json.dumps({"__type": "AccessDeniedException", "message": "no"}).encode()
+    online.always("/addons/supported-versions", status=403, body=body, x_amzn_errortype="AccessDeniedException")
+    with pytest.raises(UserError, match="allow eks:DescribeAddonVersions"):
+        lookups.addon_version("vpc-cni", "1.35")
