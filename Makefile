@@ -1,6 +1,6 @@
 # One command surface; `make help` lists it. Each target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test test-long check bench bench-sizing bench-peers docs golden clean
+.PHONY: help rehearse test test-kubernetes test-long check bench bench-sizing bench-peers docs golden clean
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tandem
 UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
@@ -14,7 +14,10 @@ rehearse: .venv ## the stacks (STACKS="dev prod") up, unchanged, new image, expi
 	$(RUN) tandem rehearse $(STACKS)
 
 test: .venv ## tests, those on the real engine included
-	$(RUN) pytest -n auto --dist loadfile -m "not long and not real"
+	$(RUN) pytest -n auto --dist loadfile -m "not (kubernetes or long or real)"
+
+test-kubernetes: .venv ## tests on a real Kubernetes control plane, which is built once, in about 10 minutes
+	$(RUN) pytest -n auto --dist loadfile -m "kubernetes and not long"
 
 test-long: .venv ## proofs of minutes: up killed at several points and recovered, removal killed after each call
 	$(RUN) pytest -n auto --dist loadfile -m "long"

@@ -18,6 +18,10 @@ from infra.sizing import Plan, plan
 PROJECT = Path(__file__).resolve().parents[1]
 
 
+PINS_NAMED = 5
+"""Empty pins that a warning names; `tandem pin --offline` lists all."""
+
+
 def problems(settings: Settings, pins: Pins, stack: str, sized: Plan) -> list[Problem]:
     """All that stops this stack, besides what the settings alone already told."""
     found = [*_stack_name(stack), *pins.driver_problems(), *sized.problems]
@@ -34,8 +38,13 @@ def warnings(settings: Settings, pins: Pins, sized: Plan) -> list[str]:
     found = [*rules.warnings(settings), *sized.warnings]
     empty = _missing_pins(settings, pins)
     if empty and not settings.require_pins:
-        names = ", ".join(problem.key.removeprefix("images/pins.toml: ") for problem in empty)
-        found.append(f"not pinned, so hosts take the newest of the day: {names}; `tandem pin` looks them up")
+        names = [problem.key.removeprefix("images/pins.toml: ") for problem in empty]
+        more = f" and {len(names) - PINS_NAMED} more" if len(names) > PINS_NAMED else ""
+        command = "tandem pin --kubernetes" if settings.platform == "eks" else "tandem pin"
+        found.append(
+            f"not pinned, so the newest of the day is taken: {', '.join(names[:PINS_NAMED])}{more}; "
+            f"`{command}` looks them up"
+        )
     return found
 
 
