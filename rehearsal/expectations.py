@@ -84,7 +84,7 @@ def changes_launch_template_and_group(operation: Operation) -> Iterable[str]:
 
 
 @expectation("an expiry schedule names the fleet")
-def stops_the_fleet(fleet: str, targets: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+def stops_the_fleet(fleet: str | None, targets: Iterable[Mapping[str, Any]]) -> Iterable[str]:
     if not any(target.get("AutoScalingGroupName") == fleet for target in targets):
         yield f"no schedule of the stack acts on {fleet}"
 

@@ -17,6 +17,10 @@ from ops.kinds import KINDS, state_key
 from ops.kinds.kind import Found
 from rehearsal import expectations, expiry, placeholders, plain_text
 from rehearsal.engine import Engine
+from rehearsal.expectations import Verdict
+from rehearsal.kubernetes import expectations as kubernetes
+from rehearsal.kubernetes.cluster import Cluster, title
+from rehearsal.kubernetes.watch import lowest_available
 from rehearsal.moto import simulated_account
 from rehearsal.operations import Operation, Step
 from rehearsal.report import Phase, ResourceCount, StackReport
@@ -62,6 +66,7 @@ class _Rehearsal:
     def __init__(self, scene: Scene, watcher: Watcher) -> None:
         self.workspace = scene.workspace
         self.scene = scene
+        self.cluster = scene.cluster
         self.watcher = watcher
         self.stack = scene.workspace.stack
         self.report = StackReport(self.stack, placeholders=scene.placeholders)
@@ -123,6 +128,8 @@ class _Rehearsal:
         if up.succeeded:
             phase.verdicts.append(expectations.keeps_the_previews_word(self.announced, up))
             phase.verdicts.append(expectations.is_seen_by_boto3(self._in_state(), self._in_account()))
+            if self.cluster:
+                phase.verdicts += self._state_of(self.cluster)
             self._note_facts()
 
     def _second_up(self, phase: Phase) -> None:
@@ -132,8 +139,21 @@ class _Rehearsal:
         if not self.workspace.pins.exists():
             return
         placeholders.change_image(self.workspace.pins)
+        if self.cluster:
+            self._roll_out(phase, self.cluster)
+            return
         up = self._must_succeed(phase, self.workspace.up)
         phase.verdicts.append(expectations.changes_launch_template_and_group(up))
+
+    def _roll_out(self, phase: Phase, cluster: Cluster) -> None:
+        with lowest_available(cluster.api) as lowest:
+            up = self._must_succeed(phase, self.workspace.up)
+        deployments = cluster.api.list("apps/v1", "Deployment")
+        phase.verdicts += [
+            kubernetes.changes_servers(up),
+            kubernetes.keep_serving(lowest, deployments),
+            kubernetes.have_their_replicas(deployments),
+        ]
 
     def _look_for_secrets(self, phase: Phase) -> None:
         found, clients = self._found(), self.scene.clients
@@ -143,6 +163,7 @@ class _Rehearsal:
             **dict(plain_text.launch_templates(clients, found)),
             "the stack's outputs": json.dumps(self.workspace.outputs()),
             "the report": json.dumps(dataclasses.asdict(self.report)),
+            **{title(object): json.dumps(object) for object in (self.cluster.objects() if self.cluster else [])},
         }
         stored = dict(plain_text.stored_secrets(clients, found))
         phase.verdicts = [
@@ -153,15 +174,19 @@ class _Rehearsal:
     def _expire(self, phase: Phase) -> None:
         if self.report.expires_at is None:
             return
-        clients, fleet = self.scene.clients, self.workspace.outputs()["fleetName"]
+        clients, fleet = self.scene.clients, self.workspace.outputs().get("fleetName")
         calls = expiry.calls(clients, self._found())
-        phase.verdicts = [expectations.stops_the_fleet(fleet, [call.arguments for call in calls])]
+        if not self.cluster:
+            phase.verdicts = [expectations.stops_the_fleet(fleet, [call.arguments for call in calls])]
         for call in calls:
             documents = expiry.policies(clients, call.role)
             phase.verdicts.append(expectations.role_allows(call.action, call.role, documents))
             call.invoke(clients)
         groups = [resource.facts for resource in self._found() if resource.type == expectations.GROUP]
         phase.verdicts.append(expectations.is_at_zero(groups))
+        if self.cluster:
+            nodes = [object for object in self.cluster.objects() if object["kind"] == "Node"]
+            phase.verdicts.append(kubernetes.have_no_gpu(nodes))
 
     def _destroy(self, phase: Phase) -> None:
         state = self.workspace.resources()
@@ -176,6 +201,8 @@ class _Rehearsal:
         phase.verdicts.append(
             expectations.leaves_nothing_but(self.report.kept, (_name(resource.key) for resource in left))
         )
+        if self.cluster:
+            phase.verdicts.append(kubernetes.is_empty(map(title, self.cluster.objects())))
         removal.remove(self.scene.clients, left, deadline_seconds=60, poll_seconds=0.2)
         phase.verdicts.append(expectations.leaves_nothing_but([], self._in_account()))
 
@@ -189,12 +216,25 @@ class _Rehearsal:
         if any(resource.get("protect") for resource in state):
             self.workspace.pulumi("state", "unprotect", "--all", "--yes")
 
+    def _state_of(self, cluster: Cluster) -> list[Verdict]:
+        """What must hold of a cluster when all is up."""
+        api = cluster.api
+        recorded = (object for object in map(kubernetes.recorded_object, self.workspace.resources()) if object)
+        return [
+            kubernetes.are_held(recorded, map(title, cluster.objects())),
+            kubernetes.have_their_replicas(api.list("apps/v1", "Deployment")),
+            kubernetes.share_no_gpu(api.list("v1", "Pod"), api.list("v1", "Node")),
+        ]
+
     def _note_facts(self) -> None:
         outputs, report = self.workspace.outputs(), self.report
         report.resources = [
             ResourceCount(type, count.in_moto, count.recorded, count.recorded_inputs)
             for type, count in self.scene.provider.report().items()
         ]
+        if self.cluster:
+            counts = self.cluster.provider.report().items()
+            report.resources += [ResourceCount(type, held, recorded) for type, (held, recorded) in counts]
         report.usd_per_hour, report.max_usd_per_hour = outputs.get("usdPerHour"), outputs.get("maxUsdPerHour")
         report.user_data_bytes = outputs.get("userDataBytes")
         report.expires_at = outputs.get("expiresAt")

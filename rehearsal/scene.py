@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from infra.errors import Problem, UserError
 from ops.kinds.kind import Clients
 from rehearsal import placeholders
 from rehearsal.aws.provider import AwsProvider
 from rehearsal.engine import Engine
+from rehearsal.kubernetes.cluster import Cluster
+from rehearsal.kubernetes.cluster import cluster as start_cluster
 from rehearsal.moto import SimulatedAccount
 from rehearsal.plugin import attach
 from rehearsal.providers import random_provider, time_provider, tls_provider
@@ -26,12 +29,14 @@ class Scene:
         provider: the simulated AWS, this stack's own view of the account.
         clients: boto3 clients of the simulated account in the stack's region.
         placeholders: empty pins that were filled.
+        cluster: stands for the stack's EKS cluster, on platform eks.
     """
 
     workspace: Workspace
     provider: AwsProvider
     clients: Clients
     placeholders: list[str]
+    cluster: Cluster | None = None
 
 
 @contextmanager
@@ -43,12 +48,23 @@ def set_the_scene(stack: str, engine: Engine, account: SimulatedAccount, project
     """
     region = region_of(project, stack)
     provider = AwsProvider(account)
-    with (
-        attach(provider, random_provider(), tls_provider(), time_provider()) as providers,
-        open_workspace(stack, engine, providers, account.environment(region), project) as workspace,
-    ):
+    with ExitStack() as up:
+
+        def clients(service: str) -> Any:
+            return account.client(service, region)
+
+        cluster = up.enter_context(start_cluster(stack, clients)) if on_kubernetes(project, stack) else None
+        own = [provider, random_provider(), tls_provider(), time_provider()]
+        providers = up.enter_context(attach(*own, *([cluster.provider] if cluster else [])))
+        variables = account.environment(region)
+        workspace = up.enter_context(open_workspace(stack, engine, providers, variables, project))
         filled = placeholders.fill(workspace.pins) if workspace.pins.exists() else []
-        yield Scene(workspace, provider, lambda service: account.client(service, region), filled)
+        yield Scene(workspace, provider, clients, filled, cluster)
+
+
+def on_kubernetes(project: Path, stack: str) -> bool:
+    """Whether the stack file sets the platform that takes a control plane."""
+    return stack_config(project, stack).get("tandem:platform") == "eks"
 
 
 def region_of(project: Path, stack: str) -> str:

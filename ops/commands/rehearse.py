@@ -25,17 +25,26 @@ def rehearse(
     """
     # Imported here: boto3, grpc and the tables take a second, which `tandem --help` need not wait for.
     from rehearsal import engine, report
+    from rehearsal.kubernetes import cluster
+    from rehearsal.kubernetes.build import CONTROL_PLANE
     from rehearsal.run import rehearse_all
+    from rehearsal.scene import on_kubernetes
     from rehearsal.screen import Interrupted, screen, status_line
     from rehearsal.shell import open_shell
+    from rehearsal.workspace import PROJECT
 
     progress, started = Console(stderr=True), time.monotonic()
+    names = [shell] if shell else list(dict.fromkeys(stacks or DEFAULT_STACKS))
+    on_clusters = any(on_kubernetes(PROJECT, name) for name in names)
     with status_line(progress) as status:
         found = engine.ensure(status)
+        if on_clusters:
+            cluster.ensure(status)
     progress.print(f"Pulumi {found.version} ({found.origin})", highlight=False)
+    if on_clusters:
+        progress.print(f"Kubernetes {CONTROL_PLANE.version}, built from Go modules", highlight=False)
     if shell:
         raise typer.Exit(open_shell(shell, found, progress))
-    names = list(dict.fromkeys(stacks or DEFAULT_STACKS))
     try:
         with screen(progress, names) as watcher:
             reports = rehearse_all(names, found, watcher)

@@ -175,6 +175,8 @@ class Resource:
             actual = self._actual(name, kind, scope)
             keep = given is not None and (just_set or agrees(given, actual))
             state[name] = given if keep or actual is None else actual
+            if name in self.row.adds and isinstance(actual, dict) and isinstance(given, dict):
+                state[name] = {**actual, **given} if keep else actual
             if just_set and name not in self._told_otherwise:
                 self.unseen += unseen(given, actual, name)
         state["region"] = self.region.name if "region" in state else None
@@ -220,7 +222,8 @@ class Resource:
     def inputs_as_found(self, state: Properties) -> Properties:
         """The inputs, with what has changed in AWS put in."""
         names = _schema(self.row).inputs | {"tagsAll"}
-        return {key: state.get(key, value) if key in names else value for key, value in self.inputs.items()}
+        added = {key for key in self.row.adds if agrees(self.inputs.get(key), state.get(key))}
+        return {key: state.get(key, value) if key in names - added else value for key, value in self.inputs.items()}
 
     def inputs_of_import(self, state: Properties) -> Properties:
         """All inputs that can be told from the outputs. `__imported` names them: a program need not repeat what AWS

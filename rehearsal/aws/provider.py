@@ -105,7 +105,7 @@ class AwsProvider(Provider):
         outputs = {}
         for name in known.outputs if known else ():
             before = unknown if state is None or name in row.computed_on_update else state.get(name)
-            outputs[name] = inputs.get(name, before)
+            outputs[name] = before if name in row.adds else inputs.get(name, before)
         return outputs
 
     # -- the life of a resource

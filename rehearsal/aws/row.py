@@ -128,6 +128,7 @@ class ResourceType:
         tags: how it is tagged; None when it has no tags of its own.
         autoname: the provider's automatic name, if the type has one.
         outputs: expressions (or `Text`) for outputs that the description does not give under the same name.
+        adds: inputs into which AWS puts more than it was given (`vpcConfig` of a cluster: its security group).
         names: AWS names of properties that are called differently, by dotted path (`networkInterfaces.securityGroups`).
         defaults: inputs that the provider fills in.
         recorded: inputs that moto does not store; accepted, kept in the state, and named in the report. What else moto
@@ -156,6 +157,7 @@ class ResourceType:
     tags: Tags | None = None
     autoname: AutoName | None = None
     outputs: Mapping[str, str | Text] = field(default_factory=dict)
+    adds: tuple[str, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     recorded: tuple[str, ...] = ()

@@ -118,12 +118,13 @@ CRDS = Tool("crds", "sigs.k8s.io/lws", "custom resource definitions", {})
 
 CRD_DIRECTORIES = {
     "karpenter": ("github.com/aws/karpenter-provider-aws", "pkg/apis/crds"),
+    "karpenter-kwok": ("sigs.k8s.io/karpenter", "kwok/apis/crds"),
     "keda": ("github.com/kedacore/keda/v2", "config/crd/bases"),
     "aws-load-balancer-controller": ("sigs.k8s.io/aws-load-balancer-controller", "config/crd/bases"),
     "lws": ("sigs.k8s.io/lws", "config/crd/bases"),
     "secrets-store-csi-driver": ("sigs.k8s.io/secrets-store-csi-driver", "config/crd/bases"),
 }
-"""Module and directory, by the name of the chart."""
+"""Module and directory, by the name of the chart; `karpenter-kwok` is what its provider for kwok needs beside."""
 
 TOOLS_OF_THE_CONTROL_PLANE = (CONTROL_PLANE, KWOK, CRDS)
 

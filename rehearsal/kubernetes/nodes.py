@@ -72,22 +72,6 @@ def node_resources(instance_type: InstanceType) -> dict[str, str]:
     }
 
 
-def system_node(name: str, zone: str) -> Object:
-    """A node for the controllers, without a GPU: two vCPUs and 8 GiB."""
-    host = InstanceType(
-        name="m7i.large",
-        gpu="",
-        gpus=0,
-        gpu_mib=0,
-        compute_capability=0,
-        vcpus=2,
-        memory_gib=8,
-        nvme_gb=0,
-        usd_per_hour=0,
-    )
-    return gpu_node(name, host, zone)
-
-
 def add_nodes(
     api: Api, zones: Iterable[str], instance_type: str, per_zone: int = 1, taints: Sequence[Object] = ()
 ) -> list[str]:

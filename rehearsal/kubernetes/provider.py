@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from importlib.metadata import version
 from threading import Lock
 from typing import Any
@@ -29,14 +30,18 @@ from rehearsal.plugin import (
 )
 from rehearsal.wire import Properties, Secret, contains_unknown, unknown
 
+Controller = Callable[[], AbstractContextManager[None]]
+
 RELEASE = "kubernetes:helm.sh/v3:Release"
 AUTONAMED = "pulumi.com/autonamed"
+PROPAGATION = "pulumi.com/deletionPropagationPolicy"
 
 MISORDERED_SECONDS = 5
 """A namespace or a CRD may come a little later than what needs it; the real provider tries for half a minute."""
 
-GONE_SECONDS = 30
-"""Seconds that an object may take to go; the real provider waits ten minutes."""
+GONE_SECONDS = 60
+"""Seconds that an object may take to go; the real provider waits ten minutes. The garbage collector, which has a say in
+it, hears of a new kind after up to 30."""
 
 
 class KubernetesProvider(Provider):
@@ -45,6 +50,7 @@ class KubernetesProvider(Provider):
     Args:
         before_objects: called before an object is made; the place where nodes join.
         translate: gives the manifest that is sent for the one that the program declares.
+        controllers: that run for real while a release of their chart is installed, by the chart's name.
 
     Attributes:
         releases: charts that are installed, by the release's id.
@@ -58,13 +64,21 @@ class KubernetesProvider(Provider):
         api: Api,
         before_objects: Callable[[], None] = lambda: None,
         translate: Callable[[Object], Object] = lambda object: object,
+        controllers: Mapping[str, Controller] | None = None,
     ) -> None:
         self.api = api
         self.before_objects = before_objects
         self.translate = translate
+        self.controllers = controllers or {}
         self.releases: dict[str, str] = {}
+        self._running: dict[str, ExitStack] = {}
         self._objects: dict[str, str] = {}
         self._installing = Lock()
+
+    def close(self) -> None:
+        """Ends the controllers that still run."""
+        for id in list(self._running):
+            self._running.pop(id).close()
 
     def report(self) -> dict[str, tuple[int, int]]:
         """By type: how many objects the API server holds, and how many are only recorded."""
@@ -191,14 +205,14 @@ class KubernetesProvider(Provider):
     def delete(self, subject: Subject, id: str, inputs: Properties, state: Properties) -> None:
         if subject.type == RELEASE:
             self.releases.pop(id, None)
+            if id in self._running:
+                self._running.pop(id).close()
             return
         object = _manifest(state or inputs)
         live = self._live(object)
         if live is not None:
-            # What owns pods goes after them. Of a kind that came by a CRD the garbage collector hears after up to half
-            # a minute, and it owns nothing here.
-            own = "." not in object["apiVersion"] or ".k8s.io/" in object["apiVersion"]
-            self.api.delete(live, propagation="Foreground" if own else "Background")
+            annotations = inputs["metadata"].get("annotations") or {}
+            self.api.delete(live, annotations.get(PROPAGATION, "Foreground").capitalize())
             self._wait_until_gone(live)
         self._objects.pop(f"{object['kind']} {id}", None)
 
@@ -225,9 +239,12 @@ class KubernetesProvider(Provider):
     def _install(self, inputs: Properties) -> tuple[str, Properties]:
         """A Helm release: the CRDs of its chart become real, the rest is a note."""
         chart = charts.chart_name(inputs["chart"])
+        id = f"{inputs.get('namespace') or 'default'}/{inputs['name']}"
         with self._installing:
             charts.install_definitions(self.api, chart)
-        id = f"{inputs.get('namespace') or 'default'}/{inputs['name']}"
+            if start := self.controllers.get(chart):
+                self._running[id] = ExitStack()
+                self._running[id].enter_context(start())
         self.releases[id] = chart
         status = {"name": inputs["name"], "namespace": inputs.get("namespace") or "default", "status": "deployed"}
         return id, {**inputs, "status": status, "resourceNames": {}}

@@ -8,6 +8,7 @@ from rehearsal.aws.row import ResourceType
 from rehearsal.aws.tables import (
     compute,
     edge,
+    eks,
     endpoints,
     file_storage,
     identity,
@@ -33,6 +34,7 @@ _FAMILIES = (
     secrets,
     messaging,
     operations,
+    eks,
 )
 
 TABLE: Mapping[str, ResourceType] = {row.type: row for family in _FAMILIES for row in family.ROWS}

@@ -153,9 +153,18 @@ SEEN: dict[str, Look] = {
     w.DASHBOARD: lambda o, m: _matching(
         o.client("cloudwatch").list_dashboards()["DashboardEntries"], DashboardName=m.id
     ),
+    w.CLUSTER: lambda o, m: o.client("eks").describe_cluster(name=m.id)["cluster"],
+    w.NODE_GROUP: lambda o, m: (
+        m.inputs["nodeGroupName"] in o.client("eks").list_nodegroups(clusterName=m.inputs["clusterName"])["nodegroups"]
+    ),
+    w.EVENT_RULE: lambda o, m: _matching(o.client("events").list_rules()["Rules"], Name=m.id),
+    w.EVENT_TARGET: lambda o, m: o.client("events").list_targets_by_rule(Rule=m.inputs["rule"])["Targets"],
+    w.QUEUE_POLICY: lambda o, m: (
+        o.client("sqs").get_queue_attributes(QueueUrl=m.id, AttributeNames=["Policy"]).get("Attributes")
+    ),
 }
 
-ONLY_RECORDED = {w.VALIDATION, w.BACKUP}
+ONLY_RECORDED = {w.VALIDATION, w.BACKUP, w.ADDON, w.ACCESS_ENTRY, w.ACCESS_POLICY, w.POD_IDENTITY}
 """Types of which moto has nothing, so that boto3 cannot see them."""
 
 STAYS = {

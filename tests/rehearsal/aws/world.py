@@ -160,6 +160,15 @@ SCHEDULE_GROUP = "aws:scheduler/scheduleGroup:ScheduleGroup"
 LOGS = "aws:cloudwatch/logGroup:LogGroup"
 ALARM = "aws:cloudwatch/metricAlarm:MetricAlarm"
 DASHBOARD = "aws:cloudwatch/dashboard:Dashboard"
+CLUSTER = "aws:eks/cluster:Cluster"
+NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
+ADDON = "aws:eks/addon:Addon"
+ACCESS_ENTRY = "aws:eks/accessEntry:AccessEntry"
+ACCESS_POLICY = "aws:eks/accessPolicyAssociation:AccessPolicyAssociation"
+POD_IDENTITY = "aws:eks/podIdentityAssociation:PodIdentityAssociation"
+EVENT_RULE = "aws:cloudwatch/eventRule:EventRule"
+EVENT_TARGET = "aws:cloudwatch/eventTarget:EventTarget"
+QUEUE_POLICY = "aws:sqs/queuePolicy:QueuePolicy"
 
 
 def _second_subnet(world: World) -> Made:
@@ -546,4 +555,56 @@ SAMPLES: dict[str, Sample] = {
         "treatMissingData": "notBreaching",
     },
     DASHBOARD: lambda w: {"dashboardName": w.name, "dashboardBody": json.dumps({"widgets": []})},
+    CLUSTER: lambda w: {
+        "name": w.name,
+        "roleArn": w.get(ROLE)["arn"],
+        "version": "1.35",
+        "vpcConfig": {
+            "subnetIds": [w.get(SUBNET).id, _second_subnet(w).id],
+            "endpointPublicAccess": True,
+            "endpointPrivateAccess": True,
+            "publicAccessCidrs": ["0.0.0.0/0"],
+        },
+        "encryptionConfig": {"provider": {"keyArn": w.get(KEY)["arn"]}, "resources": ["secrets"]},
+        "accessConfig": {"authenticationMode": "API", "bootstrapClusterCreatorAdminPermissions": True},
+        "bootstrapSelfManagedAddons": False,
+        "enabledClusterLogTypes": ["api", "audit"],
+        "upgradePolicy": {"supportType": "STANDARD"},
+    },
+    NODE_GROUP: lambda w: {
+        "clusterName": w.get(CLUSTER).id,
+        "nodeRoleArn": w.get(ROLE)["arn"],
+        "subnetIds": [w.get(SUBNET).id],
+        "amiType": "AL2023_x86_64_NVIDIA",
+        "instanceTypes": ["g6.12xlarge"],
+        "scalingConfig": {"minSize": 1, "desiredSize": 1, "maxSize": 2},
+        "updateConfig": {"maxUnavailable": 1},
+        "labels": {"nvidia.com/gpu.present": "true"},
+        "taints": [{"key": "nvidia.com/gpu", "value": "true", "effect": "NO_SCHEDULE"}],
+    },
+    ADDON: lambda w: {
+        "clusterName": w.get(CLUSTER).id,
+        "addonName": "vpc-cni",
+        "addonVersion": "v1.20.0-eksbuild.1",
+        "resolveConflictsOnCreate": "OVERWRITE",
+    },
+    ACCESS_ENTRY: lambda w: {"clusterName": w.get(CLUSTER).id, "principalArn": w.get(ROLE)["arn"]},
+    ACCESS_POLICY: lambda w: {
+        "clusterName": w.get(CLUSTER).id,
+        "principalArn": w.get(ACCESS_ENTRY)["principalArn"],
+        "policyArn": "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy",
+        "accessScope": {"type": "cluster"},
+    },
+    POD_IDENTITY: lambda w: {
+        "clusterName": w.get(CLUSTER).id,
+        "namespace": "kube-system",
+        "serviceAccount": "karpenter",
+        "roleArn": w.get(ROLE)["arn"],
+    },
+    EVENT_RULE: lambda w: {"eventPattern": json.dumps({"source": ["aws.ec2"]})},
+    EVENT_TARGET: lambda w: {"rule": w.get(EVENT_RULE)["name"], "arn": w.get(QUEUE)["arn"]},
+    QUEUE_POLICY: lambda w: {
+        "queueUrl": w.get(QUEUE).id,
+        "policy": policy("sqs:SendMessage", w.get(QUEUE)["arn"], Principal={"Service": "events.amazonaws.com"}),
+    },
 }

@@ -229,6 +229,12 @@ BINDING = {
 }
 
 
+def binding(namespace: str) -> Object:
+    """Deleted in the background: the garbage collector hears of a new kind only after half a minute."""
+    annotations = {"pulumi.com/deletionPropagationPolicy": "background"}
+    return {**BINDING, "metadata": {"name": "server", "namespace": namespace, "annotations": annotations}}
+
+
 def install(provider: KubernetesProvider, chart: str, name: str) -> str:
     inputs = {"chart": chart, "name": name, "namespace": "kube-system"}
     id, _ = provider.create(Subject(RELEASE, name, "urn", {}), inputs)
@@ -237,7 +243,7 @@ def install(provider: KubernetesProvider, chart: str, name: str) -> str:
 
 def test_a_chart_brings_its_kinds_and_is_only_recorded(provider: KubernetesProvider, namespace: str) -> None:
     release = install(provider, "oci://example.com/charts/aws-load-balancer-controller", "lbc")
-    wanted = {**BINDING, "metadata": {"name": "server", "namespace": namespace}}
+    wanted = binding(namespace)
     id, state = provider.create(subject(wanted), wanted)
     assert provider.report() == {"kubernetes:elbv2.k8s.aws/v1beta1:TargetGroupBinding": (1, 0), RELEASE: (0, 1)}
     provider.delete(subject(wanted), id, wanted, state)
@@ -250,7 +256,7 @@ def test_what_a_controller_holds_cannot_go_after_it(
 ) -> None:
     monkeypatch.setattr(module, "GONE_SECONDS", 0.5)
     release = install(provider, "aws-load-balancer-controller", "lbc")
-    wanted = {**BINDING, "metadata": {"name": "server", "namespace": namespace}}
+    wanted = binding(namespace)
     id, state = provider.create(subject(wanted), wanted)
     provider.delete(Subject(RELEASE, "lbc", "urn", {}), release, {}, {})
     with pytest.raises(ProviderError, match=r"it is held by elbv2\.k8s\.aws/resources"):

@@ -1,0 +1,73 @@
+"""Nodes of EKS node groups: as many join the control plane as the simulated account says that a group has."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from infra.catalog.instances import INSTANCE_TYPES, InstanceType
+from ops.kinds.kind import STACK_TAG, Clients
+from rehearsal.kubernetes.api import Api, Object
+from rehearsal.kubernetes.nodes import gpu_node, wait_for_nodes
+
+GROUP_LABEL = "eks.amazonaws.com/nodegroup"
+
+EFFECTS = {"NO_SCHEDULE": "NoSchedule", "NO_EXECUTE": "NoExecute", "PREFER_NO_SCHEDULE": "PreferNoSchedule"}
+"""Effects of taints, in the words of EKS and of Kubernetes."""
+
+
+def let_nodes_join(api: Api, clients: Clients, stack: str) -> None:
+    """Makes the nodes of the stack's node groups, and removes those of groups that are smaller now, or gone."""
+    wanted = {node["metadata"]["name"]: node for group in _groups(clients, stack) for node in _nodes(group, clients)}
+    found = {node["metadata"]["name"]: node for node in api.list("v1", "Node", labelSelector=GROUP_LABEL)}
+    for name in found.keys() - wanted.keys():
+        api.delete(found[name])
+    missing = wanted.keys() - found.keys()
+    for name in missing:
+        api.create(wanted[name])
+    if missing:
+        wait_for_nodes(api, missing)
+
+
+def _groups(clients: Clients, stack: str) -> Iterator[Any]:
+    eks = clients("eks")
+    for cluster in eks.list_clusters()["clusters"]:
+        for name in eks.list_nodegroups(clusterName=cluster)["nodegroups"]:
+            group = eks.describe_nodegroup(clusterName=cluster, nodegroupName=name)["nodegroup"]
+            if group["tags"].get(STACK_TAG) == stack:
+                yield group
+
+
+def _nodes(group: Any, clients: Clients) -> Iterator[Object]:
+    """Spread over the group's zones, as EKS does with them."""
+    subnets = clients("ec2").describe_subnets(SubnetIds=group["subnets"])["Subnets"]
+    zones = sorted({subnet["AvailabilityZone"] for subnet in subnets})
+    [first, *_] = group["instanceTypes"]
+    taints = [
+        {"key": taint["key"], "value": taint.get("value", ""), "effect": EFFECTS[taint["effect"]]}
+        for taint in group.get("taints") or []
+    ]
+    for index in range(group["scalingConfig"]["desiredSize"]):
+        yield gpu_node(
+            f"{group['nodegroupName']}-{index}".lower(),
+            INSTANCE_TYPES.get(first) or _without_gpu(first),
+            zones[index % len(zones)],
+            capacity_type=group["capacityType"].lower().replace("_", "-"),
+            labels={**(group.get("labels") or {}), GROUP_LABEL: group["nodegroupName"]},
+            taints=taints,
+        )
+
+
+def _without_gpu(name: str) -> InstanceType:
+    """A type for controllers: two vCPUs and 8 GiB, the size of the `large` ones; the catalog has GPU types only."""
+    return InstanceType(
+        name=name,
+        gpu="",
+        gpus=0,
+        gpu_mib=0,
+        compute_capability=0,
+        vcpus=2,
+        memory_gib=8,
+        nvme_gb=0,
+        usd_per_hour=0,
+    )

@@ -1,0 +1,40 @@
+"""Looks at Deployments again and again while something goes on."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rehearsal.kubernetes.api import Api
+
+EVERY_SECONDS = 0.2
+
+
+@contextmanager
+def lowest_available(api: Api) -> Iterator[dict[str, int]]:
+    """The fewest available replicas of each Deployment that is there from the start, by name; whole after the block."""
+    lowest = _available(api)
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(EVERY_SECONDS):
+            for name, available in _available(api).items():
+                if name in lowest:
+                    lowest[name] = min(lowest[name], available)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield lowest
+    finally:
+        over.set()
+        watcher.join()
+
+
+def _available(api: Api) -> dict[str, int]:
+    deployments = api.list("apps/v1", "Deployment")
+    return {
+        deployment["metadata"]["name"]: deployment.get("status", {}).get("availableReplicas", 0)
+        for deployment in deployments
+    }

@@ -1,0 +1,178 @@
+"""A cluster in miniature: what a rehearsal looks at, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from pathlib import Path
+
+import pulumi
+import pulumi_aws as aws
+import pulumi_kubernetes as kubernetes
+from pulumi_kubernetes import apiextensions
+
+config = pulumi.Config("tandem")
+region = config.require("region")
+pins = tomllib.loads(Path(os.environ["TANDEM_PINS_FILE"]).read_text())
+stack = pulumi.get_stack()
+provider = aws.Provider(
+    "aws", region=region, default_tags={"tags": {"tandem:project": "tandem", "tandem:stack": stack}}
+)
+here = pulumi.ResourceOptions(provider=provider)
+
+token = config.require_secret("huggingFaceToken")
+secret = aws.secretsmanager.Secret("secret", recovery_window_in_days=0, opts=here)
+stored = pulumi.Output.json_dumps({"token": token, "keys": config.require_secret_object("apiKeys")})
+aws.secretsmanager.SecretVersion("secret", secret_id=secret.id, secret_string=stored, opts=here)
+
+vpc = aws.ec2.Vpc("vpc", cidr_block="10.0.0.0/16", opts=here)
+subnets = [
+    aws.ec2.Subnet(
+        zone, vpc_id=vpc.id, availability_zone=f"{region}{zone}", cidr_block=f"10.0.{number}.0/24", opts=here
+    )
+    for number, zone in enumerate("ab")
+]
+subnet_ids = [subnet.id for subnet in subnets]
+trust = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [{"Effect": "Allow", "Principal": {"Service": "eks.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+    }
+)
+role = aws.iam.Role(f"tandem-{stack}-cluster", assume_role_policy=trust, opts=here)
+cluster = aws.eks.Cluster("cluster", role_arn=role.arn, vpc_config={"subnet_ids": subnet_ids}, opts=here)
+system = aws.eks.NodeGroup(
+    "system",
+    cluster_name=cluster.name,
+    node_role_arn=role.arn,
+    subnet_ids=subnet_ids,
+    instance_types=["m7i.large"],
+    scaling_config={"min_size": 2, "desired_size": 2, "max_size": 3},
+    opts=here,
+)
+kubeconfig = pulumi.Output.json_dumps({"clusters": [{"cluster": {"server": cluster.endpoint}, "name": "cluster"}]})
+server = kubernetes.Provider("kubernetes", kubeconfig=kubeconfig)
+
+
+def in_cluster(*after: pulumi.Resource) -> pulumi.ResourceOptions:
+    return pulumi.ResourceOptions(provider=server, depends_on=[system, *after])
+
+
+charts = [
+    kubernetes.helm.v3.Release(
+        name, name=name, chart=f"oci://example.com/charts/{name}", namespace="kube-system", opts=in_cluster()
+    )
+    for name in ("karpenter", "aws-load-balancer-controller")
+]
+
+
+def custom(
+    api_version: str, kind: str, namespace: str | None, spec: object, *after: pulumi.Resource
+) -> pulumi.Resource:
+    metadata = {"name": "gpu"} | ({"namespace": namespace} if namespace else {})
+    return apiextensions.CustomResource(
+        kind.lower(), api_version=api_version, kind=kind, metadata=metadata, spec=spec, opts=in_cluster(*charts, *after)
+    )
+
+
+node_class = custom(
+    "karpenter.k8s.aws/v1",
+    "EC2NodeClass",
+    None,
+    {
+        "amiSelectorTerms": [{"alias": "al2023@latest"}],
+        "role": role.name,
+        "subnetSelectorTerms": [{"id": subnet_id} for subnet_id in subnet_ids],
+        "securityGroupSelectorTerms": [{"id": cluster.vpc_config.cluster_security_group_id}],
+    },
+)
+pool = custom(
+    "karpenter.sh/v1",
+    "NodePool",
+    None,
+    {
+        "limits": {"nvidia.com/gpu": "16"},
+        "template": {
+            "spec": {
+                "nodeClassRef": {"group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "gpu"},
+                "taints": [{"key": "nvidia.com/gpu", "value": "true", "effect": "NoSchedule"}],
+                "requirements": [
+                    {"key": "node.kubernetes.io/instance-type", "operator": "In", "values": ["g6.12xlarge"]},
+                    {"key": "karpenter.sh/capacity-type", "operator": "In", "values": ["spot", "on-demand"]},
+                ],
+            }
+        },
+    },
+    node_class,
+)
+
+place = kubernetes.core.v1.Namespace(
+    "place",
+    metadata={"name": "inference", "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
+    opts=in_cluster(pool),
+)
+here_and_now = in_cluster(place, pool)
+labels = {"app": "model"}
+metadata = {"name": "model", "namespace": "inference"}
+kubernetes.core.v1.ConfigMap(
+    "settings",
+    metadata={"namespace": "inference"},
+    data={"port": "8080"},
+    opts=here_and_now,
+)
+deployment = kubernetes.apps.v1.Deployment(
+    "model",
+    metadata=metadata,
+    spec={
+        "replicas": 2,
+        "selector": {"match_labels": labels},
+        "strategy": {"rolling_update": {"max_surge": 0, "max_unavailable": 1}},
+        "template": {
+            "metadata": {"labels": labels},
+            "spec": {
+                "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
+                "termination_grace_period_seconds": 5,
+                "automount_service_account_token": False,
+                "security_context": {"run_as_non_root": True, "seccomp_profile": {"type": "RuntimeDefault"}},
+                "topology_spread_constraints": [
+                    {
+                        "max_skew": 1,
+                        "topology_key": "topology.kubernetes.io/zone",
+                        "when_unsatisfiable": "DoNotSchedule",
+                        "label_selector": {"match_labels": labels},
+                    }
+                ],
+                "containers": [
+                    {
+                        "name": "server",
+                        "image": f"server@{pins['vllm']['digest']}",
+                        "resources": {"limits": {"nvidia.com/gpu": "2"}},
+                        "security_context": {
+                            "allow_privilege_escalation": False,
+                            "capabilities": {"drop": ["ALL"]},
+                        },
+                    }
+                ],
+            },
+        },
+    },
+    opts=here_and_now,
+)
+service = kubernetes.core.v1.Service(
+    "model", metadata=metadata, spec={"selector": labels, "ports": [{"port": 8080}]}, opts=here_and_now
+)
+kubernetes.policy.v1.PodDisruptionBudget(
+    "model",
+    metadata=metadata,
+    spec={"selector": {"match_labels": labels}, "max_unavailable": 1},
+    opts=here_and_now,
+)
+custom(
+    "elbv2.k8s.aws/v1beta1",
+    "TargetGroupBinding",
+    "inference",
+    {"serviceRef": {"name": "model", "port": 8080}, "targetGroupARN": "arn:aws:elasticloadbalancing:targets"},
+    service,
+    deployment,
+)

@@ -1,0 +1,122 @@
+"""Each expectation of a cluster is met by what it asks for, and names what breaks it."""
+
+from __future__ import annotations
+
+import pytest
+
+from infra.catalog.instances import INSTANCE_TYPES
+from rehearsal.kubernetes import expectations
+from rehearsal.kubernetes.api import Object
+from rehearsal.kubernetes.nodes import gpu_node
+from rehearsal.operations import Operation, Step
+from tests.rehearsal.kubernetes.conftest import deployment
+
+L4 = INSTANCE_TYPES["g6.12xlarge"]
+NODES = [gpu_node("a", L4, "us-east-1a"), gpu_node("b", L4, "us-east-1b")]
+
+
+def pod(name: str, node: str | None, gpus: int = 2) -> Object:
+    resources = {"limits": {"nvidia.com/gpu": str(gpus)}} if gpus else {}
+    spec = {"containers": [{"resources": resources}]} | ({"nodeName": node} if node else {})
+    return {"metadata": {"name": name, "ownerReferences": [{"kind": "ReplicaSet", "name": "server"}]}, "spec": spec}
+
+
+def state_of(ready: int, replicas: int = 2, **strategy: object) -> Object:
+    more = {"strategy": {"rollingUpdate": strategy}} if strategy else {}
+    return deployment("x", replicas=replicas, **more) | {"status": {"readyReplicas": ready}}
+
+
+def step(operation: str, type: str) -> Step:
+    return Step(operation, type, f"urn:pulumi:dev::tandem::{type}::x")
+
+
+def test_the_api_server_must_hold_what_the_state_records() -> None:
+    assert expectations.are_held(["Pod a"], ["Pod a", "Pod b"]).met
+    assert expectations.are_held(["Pod a", "Pod b"], ["Pod a"]).violations == ("not found: Pod b",)
+
+
+def test_replicas_must_be_ready() -> None:
+    assert expectations.have_their_replicas([state_of(2)]).met
+    assert expectations.have_their_replicas([state_of(1)]).violations == ("server: 1 of 2 replicas are ready",)
+
+
+@pytest.mark.parametrize(
+    ("pods", "violations"),
+    [
+        pytest.param([pod("0", "a"), pod("1", "b")], (), id="one a zone"),
+        pytest.param([pod("0", "a"), pod("1", "b"), pod("2", "a")], (), id="one more in a zone"),
+        pytest.param([pod("0", "a"), pod("1", "b"), pod("2", None, gpus=0)], (), id="others may wait"),
+        pytest.param([pod("0", None), pod("1", "b")], ("0 is on no node",), id="waits"),
+        pytest.param(
+            [pod("0", "a"), pod("1", "a")],
+            ("ReplicaSet server is not spread: us-east-1a 2, us-east-1b 0",),
+            id="both in one zone",
+        ),
+        pytest.param(
+            [pod("0", "a", gpus=4), pod("1", "b"), pod("2", "a")],
+            ("a has 4 GPUs, its pods ask for 6",),
+            id="more than there are",
+        ),
+    ],
+)
+def test_servers_must_not_share(pods: list[Object], violations: tuple[str, ...]) -> None:
+    assert expectations.share_no_gpu(pods, NODES).violations == violations
+
+
+@pytest.mark.parametrize(
+    ("steps", "violations"),
+    [
+        pytest.param([step("update", expectations.SERVERS[0]), step("same", "aws:x:X")], (), id="as wanted"),
+        pytest.param([step("same", "aws:x:X")], ("changed: nothing",), id="nothing"),
+        pytest.param(
+            [step("replace", expectations.SERVERS[0])],
+            (f"changed: replace {expectations.SERVERS[0]}",),
+            id="replaced",
+        ),
+        pytest.param(
+            [step("update", expectations.SERVERS[0]), step("update", "aws:x:X")],
+            (f"changed: update aws:x:X, update {expectations.SERVERS[0]}",),
+            id="one too many",
+        ),
+    ],
+)
+def test_a_new_image_changes_the_servers(steps: list[Step], violations: tuple[str, ...]) -> None:
+    assert expectations.changes_servers(Operation("up", steps)).violations == violations
+
+
+@pytest.mark.parametrize(
+    ("strategy", "promised"),
+    [({}, 3), ({"maxUnavailable": 0}, 4), ({"maxUnavailable": 1}, 3), ({"maxUnavailable": "50%"}, 2)],
+)
+def test_a_rollout_must_keep_its_promise(strategy: dict[str, object], promised: int) -> None:
+    found = [state_of(4, replicas=4, **strategy)]
+    assert expectations.keep_serving({"server": promised}, found).met
+    assert expectations.keep_serving({"server": promised - 1}, found).violations == (
+        f"server: {promised - 1} available for a while, {promised} promised",
+    )
+
+
+def test_nothing_may_be_left() -> None:
+    assert expectations.is_empty([]).met
+    assert expectations.is_empty(["Node b", "Node a"]).violations == ("left behind: Node a", "left behind: Node b")
+
+
+def test_an_expired_stack_has_no_gpu() -> None:
+    bare = gpu_node("c", L4, "us-east-1a")
+    del bare["status"]["allocatable"]["nvidia.com/gpu"]
+    assert expectations.have_no_gpu([bare]).met
+    assert expectations.have_no_gpu([NODES[0], bare]).violations == ("still there: a",)
+
+
+@pytest.mark.parametrize(
+    ("resource", "title"),
+    [
+        ({"type": "kubernetes:apps/v1:Deployment", "id": "inference/model"}, "Deployment inference/model"),
+        ({"type": "kubernetes:core/v1:Namespace", "id": "inference"}, "Namespace inference"),
+        ({"type": "kubernetes:helm.sh/v3:Release", "id": "kube-system/keda"}, None),
+        ({"type": "aws:eks/cluster:Cluster", "id": "x"}, None),
+        ({"type": "pulumi:providers:kubernetes", "id": "x"}, None),
+    ],
+)
+def test_the_state_names_objects_as_the_cluster_does(resource: Object, title: str | None) -> None:
+    assert expectations.recorded_object(resource) == title

@@ -1,0 +1,68 @@
+"""The whole rehearsal of a small program on platform eks, with the real control plane and the real Karpenter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rehearsal import engine
+from rehearsal.kubernetes import cluster
+from rehearsal.operations import Step
+from rehearsal.report import Phase, StackReport
+from rehearsal.run import rehearse_all
+
+pytestmark = pytest.mark.engine
+
+SMALL = Path(__file__).parent / "small"
+
+
+class Nobody:
+    """A watcher that does not look."""
+
+    def phase_started(self, stack: str, phase: str) -> None: ...
+
+    def step_done(self, stack: str, step: Step) -> None: ...
+
+    def phase_ended(self, stack: str, phase: Phase) -> None: ...
+
+
+@pytest.fixture(scope="module")
+def report() -> StackReport:
+    cluster.ensure(print)
+    [report] = rehearse_all(["sound"], engine.ensure(print), Nobody(), SMALL)
+    return report
+
+
+def test_a_sound_program_meets_every_expectation(report: StackReport) -> None:
+    violations = {verdict.expectation: verdict.violations for phase in report.phases for verdict in phase.verdicts}
+    assert {words: found for words, found in violations.items() if found} == {}
+    assert [phase.name for phase in report.phases] == ["preview", "up", "second up", "new image", "secrets", "destroy"]
+
+
+def test_the_cluster_is_looked_at_and_not_only_the_state(report: StackReport) -> None:
+    asked = {verdict.expectation for phase in report.phases for verdict in phase.verdicts}
+    assert {
+        "the API server holds each object of the state",
+        "each Deployment has its replicas ready",
+        "servers have their GPUs to themselves, and are spread over the zones",
+        "a new image changes the servers, in place, and nothing else",
+        "no rollout takes servers away that it does not allow itself to miss",
+        "destroy leaves no object in the cluster",
+    } <= asked
+
+
+def test_the_report_says_what_exists_and_what_is_only_recorded(report: StackReport) -> None:
+    counts = {row.type: (row.simulated, row.recorded) for row in report.resources}
+    assert {type: count for type, count in counts.items() if type.startswith("kubernetes:")} == {
+        "kubernetes:apps/v1:Deployment": (1, 0),
+        "kubernetes:core/v1:ConfigMap": (1, 0),
+        "kubernetes:core/v1:Namespace": (1, 0),
+        "kubernetes:core/v1:Service": (1, 0),
+        "kubernetes:elbv2.k8s.aws/v1beta1:TargetGroupBinding": (1, 0),
+        "kubernetes:helm.sh/v3:Release": (0, 2),
+        "kubernetes:karpenter.k8s.aws/v1:EC2NodeClass": (1, 0),
+        "kubernetes:karpenter.sh/v1:NodePool": (1, 0),
+        "kubernetes:policy/v1:PodDisruptionBudget": (1, 0),
+    }
+    assert counts["aws:eks/cluster:Cluster"] == (1, 0)
