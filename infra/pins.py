@@ -128,11 +128,18 @@ class MachineImages(_Table):
         default: the kind that hosts start from.
         ubuntu: plain Ubuntu 24.04; the host installs driver, toolkit and Docker at the pinned versions.
         dlami: AWS Deep Learning image, which carries a driver of AWS's choice.
+        baked: images of one's own, by `tandem image bake`; where a region has one, hosts start from it.
     """
 
     default: MachineImageKindName
     ubuntu: MachineImageKind
     dlami: MachineImageKind
+    baked: MachineImageKind = MachineImageKind()
+
+    def in_region(self, region: str) -> str:
+        """The id that hosts in a region start from: the baked one, else the default kind's; empty while not pinned."""
+        found = (kind.regions.get(region) for kind in (self.baked, self.kind()))
+        return next((image.id for image in found if image and image.id), "")
 
     def kind(self, name: MachineImageKindName | None = None) -> MachineImageKind:
         """The named kind, or the default one."""
@@ -218,8 +225,8 @@ class Pins(_Table):
     def machine_image_id(self, region: str, kind: MachineImageKindName | None = None) -> str:
         """The pinned id in `region`, or the reference by which EC2 itself takes the newest while the pin is empty."""
         images = self.machine_image.kind(kind)
-        pinned = images.regions.get(region)
-        return pinned.id if pinned and pinned.id else f"resolve:ssm:{images.parameter}"
+        pinned = images.regions.get(region, MachineImage(id="")).id if kind else self.machine_image.in_region(region)
+        return pinned or f"resolve:ssm:{images.parameter}"
 
     def model_revision(self, model: str) -> str:
         """The pinned commit of a Hub model; empty when it is not looked up yet or not listed."""
@@ -232,7 +239,6 @@ class Pins(_Table):
         Args:
             machine_image: the id that the stack's settings name; its pin is then not needed.
         """
-        image = self.machine_image.kind().regions.get(region)
         kind = self.machine_image.default
         pins = [
             ("vllm.digest", self.vllm.digest, "tandem pin --image"),
@@ -241,7 +247,7 @@ class Pins(_Table):
             ("docker.version", self.docker.version, "tandem pin --packages"),
             (
                 f"machine_image.{kind}.regions.{region}.id",
-                machine_image or (image.id if image else ""),
+                machine_image or self.machine_image.in_region(region),
                 f"tandem pin --region {region}",
             ),
             (f'models."{model}".revision', self.model_revision(model), f"tandem pin --model {model}"),

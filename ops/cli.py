@@ -11,6 +11,7 @@ from ops.commands import ephemeral
 from ops.commands.audit import audit
 from ops.commands.cost import cost
 from ops.commands.doctor import doctor
+from ops.commands.image import image
 from ops.commands.pin import pin
 from ops.commands.reap import reap
 from ops.commands.recover import recover
@@ -38,6 +39,7 @@ app.command()(audit)
 app.command()(cost)
 app.command()(doctor)
 app.add_typer(ephemeral.app, name="ephemeral")
+app.add_typer(image, name="image")
 app.command()(pin)
 app.command()(reap)
 app.command()(recover)

@@ -1,6 +1,7 @@
 """What the stages share: the configuration, commands under a deadline, retries, the ledger, the console."""
 
 import contextlib
+import functools
 import json
 import os
 import subprocess
@@ -121,12 +122,17 @@ def missing(packages):
 def install(packages):
     """Installs packages at their pinned versions and holds them."""
     add_repositories()
-    apt("install", *packages)
+    try:
+        apt("install", *packages)
+    except RuntimeError:
+        add_repositories.cache_clear()  # the lists may be out of date
+        raise
     sh("apt-mark", "hold", *packages)
 
 
+@functools.cache
 def add_repositories():
-    """Adds the pinned repositories and reads their lists. A key with another fingerprint is refused."""
+    """Adds the pinned repositories and reads their lists, once a boot. A key with another fingerprint is refused."""
     for entry in CONFIG["repositories"]:
         key = ROOT / f"etc/apt/keyrings/{entry['name']}.asc"
         if not key.exists():

@@ -4,9 +4,10 @@ import os
 import shutil
 import socket
 
-from host import CONFIG, ROOT, deadline, left, say, sh, wait
+from host import CONFIG, ROOT, STATE, deadline, left, say, sh, wait
 
 LOCAL, SHARED = ROOT / "mnt/local", ROOT / "mnt/efs"
+BAKED = STATE / "baked"  # in a machine image of `tandem image bake`; a hub cache in it where weights were baked too
 EFS_SECONDS = 180
 
 
@@ -37,6 +38,8 @@ def mount_local():
         sh("mount", "-o", "noatime", "LABEL=tandem", str(LOCAL))
     else:
         return "no NVMe, root volume"
+    if BAKED.exists():  # the container image is on the root volume already
+        return f"{len(drives)} NVMe drives, Docker in the machine image"
     (LOCAL / "docker").mkdir(exist_ok=True)
     sh("systemctl", "stop", "docker.socket", "docker")
     sh("mount", "--bind", str(LOCAL / "docker"), "/var/lib/docker")

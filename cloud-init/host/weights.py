@@ -14,7 +14,7 @@ import shutil
 
 import aws
 from host import CONFIG, RUN, left, say, sh, wait, write
-from storage import LOCAL, SHARED
+from storage import BAKED, LOCAL, SHARED
 
 ENGINE = CONFIG["engine"]
 USER = "2000:0"  # the image's own unprivileged user; the EFS access point has the same
@@ -132,14 +132,23 @@ def served_from():
     return LOCAL / "hub" if marker(LOCAL / "hub").exists() else SHARED / "hub"
 
 
-def run():
+def pull():
+    """The server's image, by its digest."""
     if not sh("docker", "image", "ls", "-q", ENGINE["image"]):
         sh("docker", "pull", "-q", ENGINE["image"])
+    return "image there"
+
+
+def run():
+    pull()
     if ENGINE["weights"] == "s3":
         return "streamed from S3"
     local = cache(LOCAL)
     if marker(local).exists():
         return "were there"
+    if marker(BAKED / "hub").exists():
+        copy(BAKED / "hub", local)
+        return "copied from the machine image"
     if not os.path.ismount(SHARED):
         download(local)
         return "downloaded to local storage"

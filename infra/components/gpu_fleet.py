@@ -103,7 +103,10 @@ class GpuFleet(pulumi.ComponentResource):
             policies.allow(
                 ["autoscaling:DescribeAutoScalingInstances", "elasticloadbalancing:DescribeTargetHealth"], ["*"]
             ),
-            policies.allow(["elasticloadbalancing:DeregisterTargets"], [args.target_group_arn]),
+            policies.allow(
+                ["elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets"],
+                [args.target_group_arn],
+            ),
             policies.allow(
                 ["logs:CreateLogStream", "logs:PutLogEvents"], [pulumi.Output.concat(args.log_group_arn, ":*")]
             ),

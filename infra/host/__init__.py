@@ -1,7 +1,7 @@
 """Renders what runs on a GPU host (cloud-init/) into user data: settings in, bytes out, no Pulumi and no AWS."""
 
 from infra.host.config import Edge, Engine, HostConfig, Packages, Repository, Timeouts
-from infra.host.render import render_compose, render_files, render_nginx, render_user_data
+from infra.host.render import render_bake_user_data, render_compose, render_files, render_nginx, render_user_data
 from infra.host.vllm import vllm_arguments
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Packages",
     "Repository",
     "Timeouts",
+    "render_bake_user_data",
     "render_compose",
     "render_files",
     "render_nginx",

@@ -95,11 +95,10 @@ def without_remarks(source: str) -> str:
 
 
 @cache
-def _scripts() -> dict[str, str]:
-    directory = _directory() / "host"
+def _scripts(directory: str = "host") -> dict[str, str]:
     return {
         f"/opt/tandem/{path.name}": packed(without_remarks(path.read_text(encoding="utf-8")))
-        for path in sorted(directory.glob("*.py"))
+        for path in sorted((_directory() / directory).glob("*.py"))
     }
 
 
@@ -179,7 +178,7 @@ def _host_json(config: HostConfig) -> str:
         "driver_branch": packages.driver_branch,
         "minimum_driver_branch": engine.minimum_driver_branch,
         "repositories": [asdict(repository) for repository in packages.repositories],
-        "host_packages": [*TOOLKIT_PACKAGES, packages.docker_package, "nginx-light", "nfs-common", "mdadm"],
+        "host_packages": [*TOOLKIT_PACKAGES, packages.docker_package, "nginx", "nfs-common", "mdadm"],
         "instance_types": _profiles(config),
         "engine": {
             "image": engine.image,
@@ -239,7 +238,20 @@ def render_files(config: HostConfig) -> dict[str, str]:
 
 def render_cloud_config(config: HostConfig) -> str:
     """The cloud-config document, before it is compressed."""
-    return _template("cloud-config.yaml.j2", files=render_files(config))
+    return _template(
+        "cloud-config.yaml.j2", files=render_files(config), start="systemctl enable --now --no-block tandem-boot"
+    )
+
+
+def render_bake_user_data(config: HostConfig, *, weights: bool) -> bytes:
+    """User data of the instance that `tandem image bake` makes a machine image of.
+
+    Args:
+        weights: download the model into the image, too.
+    """
+    start = "systemd-run --no-block --unit tandem-bake python3 /opt/tandem/bake.py" + (" weights" if weights else "")
+    files = render_files(config) | _scripts("bake")
+    return _compressed(_template("cloud-config.yaml.j2", files=files, start=start))
 
 
 def render_user_data(config: HostConfig) -> bytes:
@@ -248,7 +260,11 @@ def render_user_data(config: HostConfig) -> bytes:
     Raises:
         UserError: when they exceed REFUSED_ABOVE_BYTES, with the figure.
     """
-    data = gzip.compress(render_cloud_config(config).encode(), compresslevel=9, mtime=0)
+    return _compressed(render_cloud_config(config))
+
+
+def _compressed(document: str) -> bytes:
+    data = gzip.compress(document.encode(), compresslevel=9, mtime=0)
     if len(data) > REFUSED_ABOVE_BYTES:
         raise UserError(
             Problem(

@@ -180,6 +180,15 @@ def test_a_reboot_finds_the_file_system(load: Load, on) -> None:
     assert not any(line.startswith(("mkfs", "mdadm")) for line in machine.commands)
 
 
+def test_docker_stays_where_a_baked_image_has_the_container_image(load: Load, on) -> None:
+    scripts = load()
+    drives(scripts.root, 1)
+    scripts.storage.BAKED.mkdir(parents=True)
+    machine = on(scripts.storage)
+    assert scripts.storage.mount_local() == "1 NVMe drives, Docker in the machine image"
+    assert machine.commands[-1] == f"mount -o noatime LABEL=tandem {scripts.storage.LOCAL}"
+
+
 def test_without_nvme_the_root_volume_serves(load: Load, on) -> None:
     scripts = load()
     drives(scripts.root, 0)

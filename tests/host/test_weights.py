@@ -120,6 +120,24 @@ def test_without_efs_the_host_downloads_to_local_storage(
     assert host.weights.served_from() == host.storage.LOCAL / "hub"
 
 
+def test_baked_weights_are_copied_and_checked_without_a_network(host: SimpleNamespace) -> None:
+    baked = host.storage.BAKED / "hub"
+    repository = fill(baked)
+    (repository / "snapshots" / f"{REVISION}.complete").touch()
+    assert host.weights.run() == "copied from the machine image"
+    assert downloads(host) == 0
+    assert host.weights.served_from() == host.storage.LOCAL / "hub"
+    assert {path.name for path in host.weights.blobs(host.storage.LOCAL / "hub")} == {
+        path.name for path in host.weights.blobs(baked)
+    }
+
+
+def test_baked_weights_of_another_revision_are_not_used(host: SimpleNamespace) -> None:
+    repository = fill(host.storage.BAKED / "hub", "1" * 40)
+    (repository / "snapshots" / f"{'1' * 40}.complete").touch()
+    assert host.weights.run() == "downloaded to EFS, copied to local storage"
+
+
 def test_the_efs_tier_copies_nothing(host: SimpleNamespace) -> None:
     host.weights.ENGINE["weights"] = "efs"
     assert host.weights.run() == "downloaded to EFS"

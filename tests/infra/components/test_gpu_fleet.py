@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import functools
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from infra.components.gpu_fleet import GpuFleet, GpuFleetArgs, refresh_percentag
 from infra.settings.schema import FleetSettings
 from tests.infra.declared import Declared, declared
 
+ROOT = Path(__file__).parents[3]
 TAGS = {"tandem:project": "tandem", "tandem:stack": "dev"}
 BLOCK = {"reservationId": "cr-" + "0" * 17, "zone": "us-east-1b", "endsAt": "2026-12-24T18:00:00Z"}
 
@@ -180,6 +183,16 @@ def test_hosts_may_act_on_their_own_stack_only() -> None:
     unconditional = [s["Action"] for s in statements if s["Resource"] == ["*"] and "Condition" not in s]
     assert [action for actions in unconditional for action in actions if ":Describe" not in action] == []
     assert "s3:GetObject" not in by_action
+
+
+def test_hosts_may_do_all_that_their_scripts_ask_of_aws() -> None:
+    scripts = "".join(path.read_text() for path in (ROOT / "cloud-init/host").glob("*.py"))
+    asked = {f"autoscaling:{name}" for name in re.findall(r'autoscaling\("(\w+)"', scripts)}
+    asked |= {f"elasticloadbalancing:{name}" for name in re.findall(r'target\("(\w+)"', scripts)}
+    statements = json.loads(fleet().one("RolePolicy")["policy"])["Statement"]
+    granted = {action for statement in statements for action in statement["Action"]}
+    assert granted >= asked
+    assert {action for action in granted if not action.startswith("logs:")} == asked
 
 
 def test_streamed_weights_are_readable_below_their_path() -> None:

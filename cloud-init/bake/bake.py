@@ -1,0 +1,49 @@
+"""Makes the root volume what hosts start from: driver, toolkit, container image, by the hosts' own stages.
+
+Runs once, on an instance of `tandem image bake`; its last line on the console says how it went, and then it switches
+the machine off.
+"""
+
+import os
+import shutil
+import sys
+
+import driver
+import toolkit
+import weights
+from host import STATE, attempt, say, sh
+from storage import BAKED
+
+
+def download():
+    hub = BAKED / "hub"
+    hub.mkdir(exist_ok=True)
+    os.chown(hub, 2000, 0)
+    weights.download(hub)
+    return "downloaded and checked"
+
+
+def forget():
+    """Nothing of this instance stays: the next one is as new to cloud-init, and has its own host keys and ledger."""
+    (STATE / "ledger.jsonl").unlink()
+    shutil.rmtree("/etc/tandem")
+    sh("cloud-init", "clean", "--logs", "--machine-id")
+    sh("sh", "-c", "rm -f /etc/ssh/ssh_host_*; sync")
+
+
+if __name__ == "__main__":
+    try:
+        sh("cloud-init", "status", "--wait", check=False)
+        attempt("driver", driver.run, 1800)
+        attempt("toolkit", toolkit.run, 1200)
+        attempt("image", weights.pull, 3600)
+        BAKED.mkdir(parents=True)
+        if sys.argv[1:] == ["weights"]:
+            attempt("weights", download, 7200)
+        forget()
+        say("baked")
+    except BaseException as error:
+        say(f"not baked: {type(error).__name__}: {error}")
+        raise
+    finally:
+        sh("systemctl", "poweroff")

@@ -1,0 +1,116 @@
+"""`tandem image`: makes machine images with driver, toolkit and container image in them, and removes old ones."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from infra import pins
+from infra.errors import Problem, UserError
+from infra.host import render_bake_user_data
+from ops import image as images
+from ops.aws import aws_clients, user_errors
+from ops.commands.render import stack_config
+from ops.options import DEFAULT_STACK, ProfileName, RegionName, StackName, stack_settings
+from ops.pin import replace_file
+
+image = typer.Typer(no_args_is_help=True, help="Machine images of one's own: bake, list, clean.")
+
+
+@image.command()
+def bake(
+    stack: StackName = DEFAULT_STACK,
+    region: RegionName = None,
+    profile: ProfileName = None,
+    weights: Annotated[bool, typer.Option("--weights", help="Put the stack's model into the image, too.")] = False,
+    instance_type: Annotated[
+        str | None, typer.Option(help="Bake on this type; by default the fleet's first.", show_default=False)
+    ] = None,
+    subnet: Annotated[
+        str | None, typer.Option(metavar="SUBNET", help="With a way to the internet; a default subnet otherwise.")
+    ] = None,
+    instance_profile: Annotated[
+        str | None, typer.Option(metavar="NAME", help="May read the Hugging Face token; for gated models' weights.")
+    ] = None,
+) -> None:
+    """Make a machine image in which hosts find driver, toolkit and container image.
+
+    Starts one GPU instance for 10 to 30 minutes, runs the hosts' own first stages on it, makes the image, and ends the
+    instance. The id is written to images/pins.toml; the next `pulumi up` starts hosts from it.
+
+    Examples: `tandem image bake prod`, `tandem image bake prod --weights --subnet subnet-0123456789abcdef0`.
+    """
+    settings = stack_settings(stack, region)
+    chosen = instance_type or settings.fleet.instance_types[0]
+    if chosen not in settings.fleet.instance_types:
+        raise UserError(
+            Problem(
+                key="--instance-type",
+                wrong="is not one that this stack's hosts are written for",
+                value=chosen,
+                allowed=", ".join(settings.fleet.instance_types),
+            )
+        )
+    known = pins.load()
+    now = datetime.now(UTC)
+    request = images.Bake(
+        source_image=known.machine_image_id(settings.region, "ubuntu"),
+        instance_type=chosen,
+        user_data=render_bake_user_data(stack_config(stack), weights=weights),
+        volume_gib=settings.fleet.root_volume_gib,
+        tags={
+            "tandem:project": "tandem",
+            "tandem:driver": known.nvidia_driver.version or str(known.nvidia_driver.branch),
+            "tandem:image": known.vllm_image_reference(),
+            "tandem:model": settings.inference.model if weights else "none",
+        },
+        subnet_id=subnet,
+        instance_profile=instance_profile,
+    )
+    ec2 = aws_clients(settings.region, profile)("ec2")
+    console = Console(stderr=True)
+    with console.status("baking") as status, user_errors("image bake"):
+        made = images.bake(ec2, request, f"tandem-{now:%Y-%m-%d-%H%M%S}", status.update)
+    path = pins.pins_path()
+    replace_file(path, images.pinned(path.read_text(encoding="utf-8"), settings.region, made, now.date()))
+    typer.echo(f"{made} is pinned in {path}; `pulumi up --stack {stack}` starts hosts from it")
+
+
+@image.command(name="list")
+def show(stack: StackName = DEFAULT_STACK, region: RegionName = None, profile: ProfileName = None) -> None:
+    """List the machine images that were baked in a region, newest first."""
+    settings = stack_settings(stack, region)
+    with user_errors("image list"):
+        found = images.own_images(aws_clients(settings.region, profile)("ec2"))
+    for row in found:
+        typer.echo(f"{row.id}  {row.name}  {row.created}  {' '.join(row.snapshots)}")
+
+
+@image.command()
+def clean(
+    stack: StackName = DEFAULT_STACK,
+    region: RegionName = None,
+    profile: ProfileName = None,
+    keep: Annotated[int, typer.Option(min=0, help="So many of the newest stay.")] = 2,
+    yes: Annotated[bool, typer.Option("--yes", help="Do it; without this they are only listed.")] = False,
+) -> None:
+    """Remove old baked images and their snapshots; those that pins or launch templates name stay.
+
+    Examples: `tandem image clean prod`, `tandem image clean prod --keep 1 --yes`.
+    """
+    settings = stack_settings(stack, region)
+    ec2 = aws_clients(settings.region, profile)("ec2")
+    with user_errors("image clean"):
+        in_use = images.images_in_use(ec2) | {pins.load().machine_image_id(settings.region)}
+        old = images.old_images(images.own_images(ec2), keep, in_use)
+        for row in old:
+            if yes:
+                images.remove(ec2, row)
+            typer.echo(f"{'removed' if yes else 'would remove'} {row.id} {row.name} ({row.created})")
+    if not old:
+        typer.echo("nothing to remove")
+    elif not yes:
+        typer.echo("Nothing was changed. With --yes they go.")
