@@ -45,6 +45,10 @@ CONTROLLERS = {
 """By name of the chart."""
 
 
+DEPENDENCIES = {"secrets-store-csi-driver-provider-aws": ("secrets-store-csi-driver",)}
+"""Charts that a chart installs with it (`secrets-store-csi-driver.install` is true unless a value says otherwise)."""
+
+
 def chart_name(chart: str) -> str:
     """The last part of what a release calls its chart: `oci://public.ecr.aws/karpenter/karpenter` is `karpenter`."""
     return chart.rstrip("/").rpartition("/")[2]
@@ -64,7 +68,8 @@ def install_definitions(api: Api, chart: str) -> list[Object]:
     Raises:
         NoSuchKind: one is not served in time.
     """
-    definitions = custom_resource_definitions(chart)
+    charts = (chart, *DEPENDENCIES.get(chart, ()))
+    definitions = [definition for one in charts for definition in custom_resource_definitions(one)]
     for definition in definitions:
         api.apply(definition, "helm", force=True)
     api.forget_kinds()

@@ -28,11 +28,11 @@ def have_their_replicas(deployments: Iterable[Object]) -> Iterable[str]:
             yield f"{deployment['metadata']['name']}: {ready} of {wanted} replicas are ready"
 
 
-@expectation("servers have their GPUs to themselves, and are spread over the zones")
+@expectation("servers have their GPUs to themselves, and are spread over the zones where they must")
 def share_no_gpu(pods: Iterable[Object], nodes: Iterable[Object]) -> Iterable[str]:
     by_name = {node["metadata"]["name"]: node for node in nodes}
     taken: Counter[str] = Counter()
-    zones: dict[str, Counter[str]] = defaultdict(Counter)
+    zones: dict[tuple[str, int], Counter[str]] = defaultdict(Counter)
     for pod in pods:
         if not (gpus := gpus_of(pod)):
             continue
@@ -41,14 +41,15 @@ def share_no_gpu(pods: Iterable[Object], nodes: Iterable[Object]) -> Iterable[st
             yield f"{pod['metadata']['name']} is on no node"
             continue
         taken[node["metadata"]["name"]] += gpus
-        zones[_owner(pod)][node["metadata"]["labels"][ZONE]] += 1
+        if skew := _allowed_skew(pod):
+            zones[_owner(pod), skew][node["metadata"]["labels"][ZONE]] += 1
     for name, gpus in taken.items():
         if gpus > (there := int(by_name[name]["status"]["allocatable"].get(GPU, 0))):
             yield f"{name} has {there} GPUs, its pods ask for {gpus}"
     of_gpu_nodes = {node["metadata"]["labels"][ZONE] for node in by_name.values() if _has_gpus(node)}
-    for owner, counts in zones.items():
+    for (owner, skew), counts in zones.items():
         numbers = [counts[zone] for zone in of_gpu_nodes]
-        if max(numbers) - min(numbers) > 1:
+        if max(numbers) - min(numbers) > skew:
             yield f"{owner} is not spread: {', '.join(f'{zone} {counts[zone]}' for zone in sorted(of_gpu_nodes))}"
 
 
@@ -106,6 +107,14 @@ def gpus_of(pod: Object) -> int:
 
     spec = pod["spec"]
     return max(sum(most(spec["containers"])), *most(spec.get("initContainers") or []), 0)
+
+
+def _allowed_skew(pod: Object) -> int | None:
+    """How uneven a pod's spread over the zones may be; None when it asks for none that must be met."""
+    for constraint in pod["spec"].get("topologySpreadConstraints") or []:
+        if constraint["topologyKey"] == ZONE and constraint["whenUnsatisfiable"] == "DoNotSchedule":
+            return constraint["maxSkew"]
+    return None
 
 
 def _owner(pod: Object) -> str:

@@ -7,7 +7,7 @@ import pytest
 from infra.catalog.instances import INSTANCE_TYPES
 from rehearsal.kubernetes import expectations
 from rehearsal.kubernetes.api import Object
-from rehearsal.kubernetes.nodes import gpu_node
+from rehearsal.kubernetes.nodes import ZONE, gpu_node
 from rehearsal.operations import Operation, Step
 from tests.rehearsal.kubernetes.conftest import deployment
 
@@ -15,9 +15,12 @@ L4 = INSTANCE_TYPES["g6.12xlarge"]
 NODES = [gpu_node("a", L4, "us-east-1a"), gpu_node("b", L4, "us-east-1b")]
 
 
-def pod(name: str, node: str | None, gpus: int = 2) -> Object:
+def pod(name: str, node: str | None, gpus: int = 2, unsatisfiable: str = "DoNotSchedule") -> Object:
     resources = {"limits": {"nvidia.com/gpu": str(gpus)}} if gpus else {}
-    spec = {"containers": [{"resources": resources}]} | ({"nodeName": node} if node else {})
+    spread = {"topologyKey": ZONE, "whenUnsatisfiable": unsatisfiable, "maxSkew": 1}
+    spec = {"containers": [{"resources": resources}], "topologySpreadConstraints": [spread]} | (
+        {"nodeName": node} if node else {}
+    )
     return {"metadata": {"name": name, "ownerReferences": [{"kind": "ReplicaSet", "name": "server"}]}, "spec": spec}
 
 
@@ -52,6 +55,7 @@ def test_replicas_must_be_ready() -> None:
             ("ReplicaSet server is not spread: us-east-1a 2, us-east-1b 0",),
             id="both in one zone",
         ),
+        pytest.param([pod(name, "a", unsatisfiable="ScheduleAnyway") for name in "01"], (), id="as far as it goes"),
         pytest.param(
             [pod("0", "a", gpus=4), pod("1", "b"), pod("2", "a")],
             ("a has 4 GPUs, its pods ask for 6",),

@@ -251,6 +251,11 @@ def test_a_chart_brings_its_kinds_and_is_only_recorded(provider: KubernetesProvi
     assert provider.report() == {}
 
 
+def test_a_chart_brings_what_it_depends_on(provider: KubernetesProvider, api: Api) -> None:
+    install(provider, "secrets-store-csi-driver-provider-aws", "secrets")
+    assert api.kind("secrets-store.csi.x-k8s.io/v1", "SecretProviderClass").plural == "secretproviderclasses"
+
+
 def test_what_a_controller_holds_cannot_go_after_it(
     provider: KubernetesProvider, api: Api, namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

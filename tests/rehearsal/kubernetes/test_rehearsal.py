@@ -45,7 +45,7 @@ def test_the_cluster_is_looked_at_and_not_only_the_state(report: StackReport) ->
     assert {
         "the API server holds each object of the state",
         "each Deployment has its replicas ready",
-        "servers have their GPUs to themselves, and are spread over the zones",
+        "servers have their GPUs to themselves, and are spread over the zones where they must",
         "a new image changes the servers, in place, and nothing else",
         "no rollout takes servers away that it does not allow itself to miss",
         "destroy leaves no object in the cluster",
