@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import configparser
 import gzip
 import json
 import os
@@ -63,6 +64,20 @@ def test_cloud_config_writes_every_file_as_rendered() -> None:
     written = {entry["path"]: entry["content"] for entry in document["write_files"]}
     assert written == render_files(stacks.config("prod"))
     assert document["runcmd"] == ["systemctl daemon-reload", "systemctl enable --now --no-block tandem-boot"]
+
+
+@pytest.mark.parametrize("name", stacks.NAMES)
+def test_every_unit_has_its_sections_and_something_to_run(name: str) -> None:
+    units = {path: text for path, text in render_files(stacks.config(name)).items() if "/systemd/system/" in path}
+    assert len(units) == 7
+    for path, text in units.items():
+        read = configparser.RawConfigParser(strict=False, delimiters="=")
+        read.optionxform = str  # type: ignore[assignment]
+        read.read_string(text)
+        kind = "Slice" if path.endswith(".slice") else "Service"
+        assert set(read.sections()) - {"Install"} == {"Unit", kind}, path
+        assert kind == "Slice" or read.has_option("Service", "ExecStart"), path
+        assert not [line for line in text.splitlines() if "[" in line[1:]], path
 
 
 def test_too_large_is_refused_with_the_figure() -> None:
