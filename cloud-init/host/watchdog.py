@@ -8,6 +8,7 @@ import concurrent.futures
 import contextlib
 import json
 import re
+import socket
 import time
 import urllib.request
 
@@ -39,6 +40,11 @@ def metric(port, *names):
         return sum(map(float, re.findall(rf"(?m)^vllm:(?:{'|'.join(names)})(?:{{.*}})? (\S+)", answer.read().decode())))
 
 
+def listens(port):
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 class Replica:
     def __init__(self, row):
         self.name, self.port = f"vllm-{row['replica']}", row["port"]
@@ -66,6 +72,8 @@ class Replica:
         if self.makes_tokens():
             self.strikes = self.restarts = self.ready_by = 0
             return True
+        if not self.ready_by and not listens(self.port):
+            self.reset()  # it ended, and systemd starts it again: nothing claims health
         if time.monotonic() > self.ready_by:
             self.strikes += 1
         if self.strikes >= STRIKES:

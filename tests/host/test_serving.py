@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
@@ -180,6 +181,17 @@ def test_a_server_that_hangs_after_it_worked_is_killed_at_the_third_look(replica
     assert looks == [[], [], [("docker", "kill", "vllm-1")]]
     assert (replica.watched.restarts, replica.watched.strikes) == (1, 0)
     assert (replica.scripts.root / "dev/console").read_text() == "tandem: vllm-1: no token in 3 checks: restart 1\n"
+
+
+def test_a_server_that_ended_after_it_worked_is_left_to_systemd(
+    replica: SimpleNamespace, server: ThreadingHTTPServer
+) -> None:
+    replica.watched.check()
+    server.shutdown()
+    server.server_close()
+    assert [replica.watched.check() for _ in range(5)] == [False] * 5
+    assert replica.commands == []
+    assert replica.watched.ready_by > time.monotonic(), "as patient as at its first start"
 
 
 @pytest.mark.parametrize("how", ["hangs", "refuses"])
