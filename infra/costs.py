@@ -39,6 +39,8 @@ def fixed_costs(settings: Settings) -> list[CostItem]:
         CostItem("NAT gateways with address", nats, nats * (prices.NAT_GATEWAY_PER_HOUR + prices.PUBLIC_IPV4_PER_HOUR)),
         CostItem("interface endpoints", endpoints, endpoints * prices.INTERFACE_ENDPOINT_PER_HOUR_AND_ZONE),
     ]
+    if settings.global_name is not None and settings.global_name.outside_check:
+        items.append(CostItem("health check from outside", 1, prices.HEALTH_CHECK_PER_MONTH / prices.HOURS_PER_MONTH))
     if mibps := settings.model_cache.provisioned_mibps:
         items.append(CostItem("model cache throughput", mibps, mibps * prices.EFS_PROVISIONED_PER_MIBPS_HOUR))
     if settings.platform == "eks":

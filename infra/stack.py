@@ -9,6 +9,7 @@ import pulumi_aws as aws
 
 from infra import costs
 from infra.checks import check
+from infra.components.global_name import GlobalName, GlobalNameArgs
 from infra.components.load_balancer import LoadBalancer, LoadBalancerArgs
 from infra.components.network import Network, NetworkArgs
 from infra.host.from_settings import EDGE_PORT, HEALTH_PATH
@@ -34,6 +35,7 @@ def build(settings: Settings, pins: Pins, stack: str) -> dict[str, Any]:
     network = _network(name, settings, here)
     # A load balancer's name has 32 characters, and the engine adds 8.
     balancer = _load_balancer(stack, settings, network, here)
+    _global_name(name, stack, settings, balancer, here)
     common = Common(
         name=name,
         stack=stack,
@@ -83,7 +85,7 @@ def _network(name: str, settings: Settings, opts: pulumi.ResourceOptions) -> Net
 
 
 def _load_balancer(name: str, settings: Settings, network: Network, opts: pulumi.ResourceOptions) -> LoadBalancer:
-    balancer = settings.load_balancer
+    balancer, shared = settings.load_balancer, settings.global_name
     return LoadBalancer(
         name,
         LoadBalancerArgs(
@@ -92,7 +94,7 @@ def _load_balancer(name: str, settings: Settings, network: Network, opts: pulumi
             security_group_id=network.load_balancer_security_group_id,
             paths=balancer.paths,
             target_port=EDGE_PORT,
-            health_check_path=HEALTH_PATH if settings.platform == "ec2" else SERVER_HEALTH_PATH,
+            health_check_path=_health_path(settings),
             target_type="instance" if settings.platform == "ec2" else "ip",
             further={model: further.host_name for model, further in settings.models.items()},
             idle_timeout_seconds=settings.timeouts.load_balancer_idle_seconds,
@@ -101,9 +103,36 @@ def _load_balancer(name: str, settings: Settings, network: Network, opts: pulumi
             domain_name=balancer.domain_name,
             hosted_zone_id=balancer.hosted_zone_id,
             certificate_arn=balancer.certificate_arn,
+            shared_names={shared.domain_name: shared.hosted_zone_id} if shared else {},
+            public_health_check=shared is not None and shared.outside_check,
             access_log_retention_days=balancer.access_log_retention_days,
             deletion_protection=balancer.deletion_protection,
             keep_on_destroy=not settings.ephemeral,
+        ),
+        opts,
+    )
+
+
+def _health_path(settings: Settings) -> str:
+    return HEALTH_PATH if settings.platform == "ec2" else SERVER_HEALTH_PATH
+
+
+def _global_name(
+    name: str, stack: str, settings: Settings, balancer: LoadBalancer, opts: pulumi.ResourceOptions
+) -> None:
+    shared, own_name = settings.global_name, settings.load_balancer.domain_name
+    if shared is None or own_name is None:
+        return
+    GlobalName(
+        name,
+        GlobalNameArgs(
+            settings=shared,
+            region=settings.region,
+            stack=stack,
+            own_name=own_name,
+            health_check_path=_health_path(settings),
+            alias_name=balancer.dns_name,
+            alias_zone_id=balancer.zone_id,
         ),
         opts,
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import pulumi
 import pulumi_tls as tls
@@ -22,6 +22,7 @@ class CertificateArgs:
         certificate_arn: an existing certificate for domain_name, used as it is.
         fallback_name: host name that a self-signed certificate is made out to.
         further_names: more host names in the same zone, proven in the same way.
+        shared_names: names that other stacks' certificates have, too, and the zone of each.
     """
 
     domain_name: str | None
@@ -29,6 +30,7 @@ class CertificateArgs:
     certificate_arn: str | None
     fallback_name: pulumi.Input[str]
     further_names: Sequence[str] = ()
+    shared_names: Mapping[str, str] = field(default_factory=dict)
 
 
 class Certificate(pulumi.ComponentResource):
@@ -47,24 +49,34 @@ class Certificate(pulumi.ComponentResource):
         if args.certificate_arn:
             self.arn = pulumi.Output.from_input(args.certificate_arn)
         elif args.domain_name and args.hosted_zone_id:
-            self.arn = self._validated(name, [args.domain_name, *args.further_names], args.hosted_zone_id)
+            own = dict.fromkeys([args.domain_name, *args.further_names], args.hosted_zone_id)
+            self.arn = self._validated(name, own, args.shared_names)
         else:
             self.arn = self._self_signed(name, args.fallback_name)
         self.register_outputs({"arn": self.arn})
 
-    def _validated(self, name: str, host_names: Sequence[str], hosted_zone_id: str) -> pulumi.Output[str]:
+    def _validated(self, name: str, own: Mapping[str, str], shared: Mapping[str, str]) -> pulumi.Output[str]:
+        """A certificate for all the names, each proven in its zone."""
+        domain_name, *others = [*own, *shared]
         certificate = acm.Certificate(
             name,
-            domain_name=host_names[0],
-            subject_alternative_names=list(host_names[1:]) or None,
+            domain_name=domain_name,
+            subject_alternative_names=others or None,
             validation_method="DNS",
             tags={"Name": name},
             opts=self._child,
         )
-        labels = [f"{name}-validation", *(f"{name}-validation-{host}" for host in host_names[1:])]
+        # Other regions' certificates are renewed by the same records.
+        kept = pulumi.ResourceOptions(parent=self, retain_on_delete=True)
         records = [
-            self._proof(label, certificate, host, hosted_zone_id)
-            for label, host in zip(labels, host_names, strict=True)
+            self._proof(
+                f"{name}-validation" + ("" if host == domain_name else f"-{host}"),
+                certificate,
+                host,
+                zone_id,
+                kept if host in shared else self._child,
+            )
+            for host, zone_id in {**own, **shared}.items()
         ]
         return acm.CertificateValidation(
             name,
@@ -73,7 +85,10 @@ class Certificate(pulumi.ComponentResource):
             opts=self._child,
         ).certificate_arn
 
-    def _proof(self, label: str, certificate: acm.Certificate, host_name: str, hosted_zone_id: str) -> route53.Record:
+    @staticmethod
+    def _proof(
+        label: str, certificate: acm.Certificate, host_name: str, hosted_zone_id: str, opts: pulumi.ResourceOptions
+    ) -> route53.Record:
         # They come in no order.
         proof = certificate.domain_validation_options.apply(
             lambda options: next(option for option in options if option.domain_name == host_name)
@@ -87,7 +102,7 @@ class Certificate(pulumi.ComponentResource):
             ttl=60,
             # The same domain in another region proves itself by the same record.
             allow_overwrite=True,
-            opts=self._child,
+            opts=opts,
         )
 
     def _self_signed(self, name: str, host_name: pulumi.Input[str]) -> pulumi.Output[str]:

@@ -17,6 +17,8 @@ from infra.components.firewall import Firewall, FirewallArgs
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
 NOT_FOUND = json.dumps({"error": {"message": "Not found", "type": "invalid_request_error", "code": 404}})
 """In the shape that OpenAI clients read."""
+HEALTH_RULE_PRIORITY = 50_000
+"""The last that there is, behind all rules of models and paths."""
 VALUES_PER_RULE = 5
 """A listener rule takes five condition values."""
 
@@ -37,7 +39,8 @@ class LoadBalancerArgs:
         idle_timeout_seconds: silence after which a connection is dropped, 1 to 4000.
         deregistration_delay_seconds: how long a leaving target may finish its requests, 0 to 3600.
         requests_per_minute_per_ip: above this a client address gets 429 from the firewall.
-        domain_name, hosted_zone_id, certificate_arn: see CertificateArgs.
+        domain_name, hosted_zone_id, certificate_arn, shared_names: see CertificateArgs.
+        public_health_check: forwards health_check_path, too, for checkers outside; it says yes or no and nothing else.
         access_log_retention_days: keeps access logs; None writes none.
         deletion_protection: refuses deletion until turned off.
         keep_on_destroy: leaves the access logs when the stack goes.
@@ -57,6 +60,8 @@ class LoadBalancerArgs:
     domain_name: str | None = None
     hosted_zone_id: str | None = None
     certificate_arn: str | None = None
+    shared_names: Mapping[str, str] = field(default_factory=dict)
+    public_health_check: bool = False
     access_log_retention_days: int | None = 90
     deletion_protection: bool = False
     keep_on_destroy: bool = True
@@ -71,6 +76,7 @@ class LoadBalancer(pulumi.ComponentResource):
         further_target_group_arns: the same for further models, by name.
         arn_suffix: what metrics call the load balancer.
         authority_pem: what clients must trust when the certificate is self-signed, else None.
+        dns_name, zone_id: what an alias record leads to.
     """
 
     def __init__(self, name: str, args: LoadBalancerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -99,12 +105,16 @@ class LoadBalancer(pulumi.ComponentResource):
                 certificate_arn=args.certificate_arn,
                 fallback_name=balancer.dns_name,
                 further_names=list(args.further.values()),
+                shared_names=args.shared_names,
             ),
             opts=self._child,
         )
         https = self._listeners(balancer, certificate)
         routes = [(host, further[model]) for model, host in args.further.items()]
         self._rules(https, [*routes, (None, targets)], args.paths)
+        if args.public_health_check:
+            conditions = [{"path_pattern": {"values": [args.health_check_path]}}]
+            self._rule("health", https, HEALTH_RULE_PRIORITY, conditions, targets)
         Firewall(
             name,
             FirewallArgs(load_balancer_arn=balancer.arn, requests_per_minute_per_ip=args.requests_per_minute_per_ip),
@@ -115,6 +125,8 @@ class LoadBalancer(pulumi.ComponentResource):
                 self._alias(label, host, args.hosted_zone_id, balancer)
         host = pulumi.Output.from_input(args.domain_name) if args.domain_name else balancer.dns_name
         self.url = pulumi.Output.concat("https://", host)
+        self.dns_name = balancer.dns_name
+        self.zone_id = balancer.zone_id
         self.target_group_arn = targets.arn
         self.further_target_group_arns = {model: group.arn for model, group in further.items()}
         self.arn_suffix = balancer.arn_suffix
@@ -191,14 +203,19 @@ class LoadBalancer(pulumi.ComponentResource):
         """Host names come first: the main model takes what names no other."""
         rules = [(group, conditions) for host, group in routes for conditions in rule_conditions(host, paths)]
         for number, (group, conditions) in enumerate(rules, start=1):
-            lb.ListenerRule(
-                f"{self._name}-api-{number}",
-                listener_arn=https.arn,
-                priority=number,
-                conditions=conditions,
-                actions=[{"type": "forward", "target_group_arn": group.arn}],
-                opts=self._child,
-            )
+            self._rule(f"api-{number}", https, number, conditions, group)
+
+    def _rule(
+        self, label: str, https: lb.Listener, priority: int, conditions: list[Any], group: lb.TargetGroup
+    ) -> None:
+        lb.ListenerRule(
+            f"{self._name}-{label}",
+            listener_arn=https.arn,
+            priority=priority,
+            conditions=conditions,
+            actions=[{"type": "forward", "target_group_arn": group.arn}],
+            opts=self._child,
+        )
 
     def _alias(self, label: str, host_name: str, hosted_zone_id: str, balancer: lb.LoadBalancer) -> None:
         route53.Record(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Network
 from itertools import pairwise
 
 from infra import costs
@@ -140,6 +141,29 @@ def domain_can_be_proven(settings: Settings) -> Iterator[Problem]:
             value=balancer.certificate_arn,
             allowed=f"a certificate in {settings.region}",
             fix=f"request or import the certificate in {settings.region}",
+        )
+
+
+def global_name_has_a_region_behind_it(settings: Settings) -> Iterator[Problem]:
+    """Each region keeps a name of its own, by which it is asked whether it works."""
+    name, balancer = settings.global_name, settings.load_balancer
+    if name is None:
+        return
+    if balancer.domain_name in (None, name.domain_name):
+        yield Problem(
+            key="loadBalancer.domainName",
+            wrong="a region behind a global name needs another name of its own",
+            value=balancer.domain_name,
+            allowed="a name of this region's load balancer alone",
+            fix=f"set it to {settings.region}.{name.domain_name}, with loadBalancer.hostedZoneId",
+        )
+    if name.outside_check and IPv4Network("0.0.0.0/0") not in balancer.client_cidrs:
+        yield Problem(
+            key="globalName.outsideCheck",
+            wrong="Route 53's checkers are not among loadBalancer.clientCidrs, so the region would always look broken",
+            value=True,
+            allowed="false, or loadBalancer.clientCidrs with 0.0.0.0/0",
+            fix="set globalName.outsideCheck to false; the load balancer's own health checks still count",
         )
 
 
@@ -332,6 +356,7 @@ RULES: tuple[Rule, ...] = (
     client_can_wait_for_the_longest_answer,
     zones_are_in_the_region,
     domain_can_be_proven,
+    global_name_has_a_region_behind_it,
     listed_once,
     instance_types_can_serve,
     group_sizes_fit,

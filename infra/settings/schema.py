@@ -139,6 +139,29 @@ class LoadBalancerSettings(Section):
     )
 
 
+class GlobalNameSettings(Section):
+    """One name in front of the stacks of several regions: Route 53 answers with one that works."""
+
+    domain_name: DomainName = Field(description="The name that clients use, the same in every region's stack.")
+    hosted_zone_id: HostedZoneId = Field(description="Route 53 zone of that name; the certificate is validated there.")
+    routing: Literal["latency", "weighted"] = Field(
+        default="latency",
+        description="latency: the nearest region. weighted: by weight. Either way a region that fails is left out. "
+        "All stacks of one name must have the same.",
+    )
+    weight: int = Field(
+        default=100, ge=0, le=255, description="Share among the regions, for weighted. 0: only when no other works."
+    )
+    serving: bool = Field(
+        default=True, description="false takes this region out of the name, so that its clients go elsewhere."
+    )
+    outside_check: bool = Field(
+        default=True,
+        description="Asks this region's own name over HTTPS from several continents whether it makes tokens, $1.50 a "
+        "month. Without it only the load balancer's own health checks count.",
+    )
+
+
 class CapacityBlockSettings(Section):
     """GPUs reserved for a span of days (Capacity Blocks for ML)."""
 
@@ -351,6 +374,9 @@ class Settings(Section):
     network: NetworkSettings = Field(default_factory=NetworkSettings)
     model_cache: ModelCacheSettings = Field(default_factory=ModelCacheSettings)
     load_balancer: LoadBalancerSettings = Field(default_factory=LoadBalancerSettings)
+    global_name: GlobalNameSettings | None = Field(
+        default=None, description="One name in front of the stacks of several regions."
+    )
     fleet: FleetSettings = Field(default_factory=FleetSettings)
     inference: InferenceSettings = Field(default_factory=InferenceSettings)
     scaling: ScalingSettings = Field(default_factory=ScalingSettings)

@@ -104,6 +104,7 @@ _BY_TYPE: Mapping[str, Callable[[Facts], float | None]] = {
     types.LOAD_BALANCER: _load_balancer,
     types.ENDPOINT: _endpoint,
     types.FILE_SYSTEM: _file_system,
+    types.HEALTH_CHECK: lambda _facts: prices.HEALTH_CHECK_PER_MONTH,
     types.WEB_ACL: lambda _facts: prices.WEB_ACL_PER_HOUR * HOURS_PER_MONTH,
     types.SECRET: lambda _facts: prices.SECRET_PER_MONTH,
     types.LOG_GROUP: lambda facts: facts.get("storedBytes", 0) / _GB * prices.LOGS_STORED_PER_GB_MONTH,

@@ -26,7 +26,7 @@ _BY_SERVICE = {
     "DeleteInstanceProfile DeleteRole DeleteRolePolicy DetachRolePolicy PassRole PutRolePolicy "
     "RemoveRoleFromInstanceProfile TagInstanceProfile TagRole UpdateAssumeRolePolicy",
     "acm": "AddTagsToCertificate DeleteCertificate ImportCertificate RequestCertificate",
-    "route53": "ChangeResourceRecordSets",
+    "route53": "ChangeResourceRecordSets ChangeTagsForResource CreateHealthCheck DeleteHealthCheck UpdateHealthCheck",
     "wafv2": "AssociateWebACL CreateWebACL DeleteWebACL DisassociateWebACL TagResource UpdateWebACL",
     "s3": "CreateBucket DeleteBucket DeleteBucketPolicy PutBucketPolicy PutBucketPublicAccessBlock PutBucketTagging "
     "PutEncryptionConfiguration PutLifecycleConfiguration",

@@ -50,11 +50,24 @@ ROWS = (
         type=types.RECORD,
         service="route53",
         listing=_records,
-        id="join('_', [ZoneId, Name, Type])",
+        id="join('_', [ZoneId, Name, Type, Set.SetIdentifier][?@])",
         name="Name",
         tags=None,
         parent=types.LOAD_BALANCER,
         delete=_delete_record,
+    ),
+    Kind(
+        type=types.HEALTH_CHECK,
+        service="route53",
+        tagging_type="route53:healthcheck",
+        listing=listed("list_health_checks", "HealthChecks"),
+        id="Id",
+        name="HealthCheckConfig.FullyQualifiedDomainName",
+        tags=lambda route53, item: tag_map(
+            route53.list_tags_for_resource(ResourceType="healthcheck", ResourceId=item["Id"])["ResourceTagSet"]["Tags"]
+        ),
+        after=(types.RECORD,),
+        delete=lambda route53, check: route53.delete_health_check(HealthCheckId=check.id),
     ),
     Kind(
         type=types.LOAD_BALANCER,

@@ -37,6 +37,17 @@ class Recorder(mocks.Mocks):
         state.setdefault("name", args.name)
         state.setdefault("arn", f"arn:aws:mock:us-east-1:{ACCOUNT}:{kind}/{args.name}")
         state.update(ANSWERS.get(args.typ, {}))
+        if args.typ == "aws:acm/certificate:Certificate" and "domainName" in state:
+            names = [*state.get("subjectAlternativeNames", []), state["domainName"]]  # in an order of AWS's own
+            state["domainValidationOptions"] = [
+                {
+                    "domainName": name,
+                    "resourceRecordName": f"_{number}.x.",
+                    "resourceRecordType": "CNAME",
+                    "resourceRecordValue": f"_{number}.aws.",
+                }
+                for number, name in enumerate(names)
+            ]
         return f"{args.name}-{kind}-id", state
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
@@ -55,17 +66,6 @@ ANSWERS = {
         "vpcConfig": {"clusterSecurityGroupId": "sg-cluster"},
     },
     "aws:ec2/launchTemplate:LaunchTemplate": {"latestVersion": 7},
-    "aws:acm/certificate:Certificate": {
-        "domainValidationOptions": [
-            {
-                "domainName": domain,
-                "resourceRecordName": f"_{number}.x.",
-                "resourceRecordType": "CNAME",
-                "resourceRecordValue": f"_{number}.aws.",
-            }
-            for number, domain in enumerate(["small.example.com", "llm.example.com"])
-        ]
-    },
     "random:index/randomPassword:RandomPassword": {"result": "generated-" + "k" * 30},
     "tls:index/privateKey:PrivateKey": {"privateKeyPem": "-----BEGIN PRIVATE KEY----- test"},
     "tls:index/selfSignedCert:SelfSignedCert": {"certPem": "-----BEGIN CERTIFICATE----- test"},

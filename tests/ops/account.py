@@ -309,6 +309,12 @@ class Builder:
             HostedZoneId=zone, ChangeBatch={"Changes": [{"Action": "CREATE", "ResourceRecordSet": record}]}
         )
         self.zone = zone
+        check = route53.create_health_check(
+            CallerReference=self.name,
+            HealthCheckConfig={"Type": "HTTPS", "FullyQualifiedDomainName": f"{self.name}.example.com"},
+        )["HealthCheck"]["Id"]
+        route53.change_tags_for_resource(ResourceType="healthcheck", ResourceId=check, AddTags=self.tags)
+        self.add(types.HEALTH_CHECK, check)
         self.add(types.RECORD, f"{zone}_{self.name}.example.com_A")
 
     def _fleet(self) -> None:

@@ -19,7 +19,8 @@ from tests.infra.declared import declared
 EVERYTHING = {
     "region": "us-east-1",
     "network": {"interfaceEndpoints": ["ssm"], "flowLogRetentionDays": 7},
-    "loadBalancer": {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"},
+    "loadBalancer": {"domainName": "us.llm.example.com", "hostedZoneId": "Z0123456789ABC"},
+    "globalName": {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"},
     "costGuard": {
         "expiresAfter": "4h",
         "monthlyBudgetUsd": 100,

@@ -138,6 +138,9 @@ def _record_set(record: Resource, inputs: dict[str, Any]) -> dict[str, Any]:
             "Type": inputs["type"],
             "TTL": inputs.get("ttl"),
             "SetIdentifier": inputs.get("setIdentifier"),
+            "Region": _policy(inputs, "latencyRoutingPolicies").get("region"),
+            "Weight": _policy(inputs, "weightedRoutingPolicies").get("weight"),
+            "HealthCheckId": inputs.get("healthCheckId"),
             "ResourceRecords": [{"Value": value} for value in inputs["records"]] if inputs.get("records") else None,
             "AliasTarget": alias
             and {
@@ -147,6 +150,11 @@ def _record_set(record: Resource, inputs: dict[str, Any]) -> dict[str, Any]:
             },
         }
     )
+
+
+def _policy(inputs: dict[str, Any], name: str) -> dict[str, Any]:
+    """A routing policy; the provider takes a list of at most one."""
+    return (inputs.get(name) or [{}])[0]
 
 
 def _change_record(action: str) -> Step:
@@ -176,7 +184,11 @@ def _find_record(record: Resource) -> dict[str, Any] | None:
         StartRecordType=wanted["Type"],
     )["ResourceRecordSets"]
     for candidate in found:
-        if (candidate["Name"].rstrip("."), candidate["Type"]) == (wanted["Name"], wanted["Type"]):
+        if (candidate["Name"].rstrip("."), candidate["Type"], candidate.get("SetIdentifier")) == (
+            wanted["Name"],
+            wanted["Type"],
+            wanted.get("SetIdentifier"),
+        ):
             record.found = {"fqdn": wanted["Name"], **candidate}
             return record.found
     return None
@@ -186,9 +198,20 @@ RECORD = ResourceType(
     type="aws:route53/record:Record",
     service="route53",
     create=_change_record("CREATE"),
-    id="join('_', [inputs.zoneId, inputs.name, inputs.type])",
+    id="join('_', [inputs.zoneId, inputs.name, inputs.type, inputs.setIdentifier][?@])",
     read=_find_record,
-    changes=(change("records", "ttl", "aliases", by=_change_record("UPSERT"), on_create=False),),
+    changes=(
+        change(
+            "records",
+            "ttl",
+            "aliases",
+            "healthCheckId",
+            "latencyRoutingPolicies",
+            "weightedRoutingPolicies",
+            by=_change_record("UPSERT"),
+            on_create=False,
+        ),
+    ),
     delete=_change_record("DELETE"),
     outputs={
         "fqdn": "found.fqdn",
@@ -197,9 +220,39 @@ RECORD = ResourceType(
         "zoneId: found.AliasTarget.HostedZoneId, evaluateTargetHealth: found.AliasTarget.EvaluateTargetHealth}]",
     },
     unread=("name",),
-    takes=("zoneId", "name", "type"),
+    takes=("zoneId", "name", "type", "setIdentifier"),
     provider_only=("allowOverwrite",),
     import_id="{zoneId: part(id, '_', `0`), name: part(id, '_', `1`), type: part(id, '_', `2`)}",
+)
+
+HEALTH_CHECK = ResourceType(
+    type="aws:route53/healthCheck:HealthCheck",
+    service="route53",
+    create=Call(
+        "create_health_check",
+        "{CallerReference: join('-', [inputs.fqdn || 'check', to_string(now())])}",
+        fill=True,
+        within="HealthCheckConfig",
+    ),
+    id="result.HealthCheck.Id",
+    read=Call("get_health_check", "{HealthCheckId: id}", at="HealthCheck.HealthCheckConfig"),
+    update=Call("update_health_check", "{HealthCheckId: id}", fill=True),
+    delete=Call("delete_health_check", "{HealthCheckId: id}"),
+    tags=Tags(
+        add=Call("change_tags_for_resource", "{ResourceType: 'healthcheck', ResourceId: id, AddTags: pairs(tags)}"),
+        remove=Call(
+            "change_tags_for_resource", "{ResourceType: 'healthcheck', ResourceId: id, RemoveTagKeys: removed}"
+        ),
+        read=Call("list_tags_for_resource", "{ResourceType: 'healthcheck', ResourceId: id}", at="ResourceTagSet.Tags"),
+    ),
+    outputs={"arn": Text("arn:{partition}:route53:::healthcheck/{id}")},
+    names={
+        "fqdn": "FullyQualifiedDomainName",
+        "ipAddress": "IPAddress",
+        "invertHealthcheck": "Inverted",
+        "enableSni": "EnableSNI",
+    },
+    replaces=("type", "requestInterval", "measureLatency"),
 )
 
 _ACL_BODIES = (
@@ -262,6 +315,7 @@ ROWS = (
     CERTIFICATE_VALIDATION,
     ZONE,
     RECORD,
+    HEALTH_CHECK,
     WEB_ACL,
     WEB_ACL_ASSOCIATION,
     WEB_ACL_LOGGING,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import json
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -14,7 +14,6 @@ from tests.infra.declared import Declared, declared
 PATHS = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/models", "/v1/models/*"]
 
 
-@functools.cache
 def balancer(**changes: Any) -> Declared:
     args: dict[str, Any] = {
         "vpc_id": "vpc-1",
@@ -171,3 +170,25 @@ def test_access_logs_are_private_encrypted_and_expire() -> None:
     assert allow["Action"] == ["s3:PutObject"]
     assert (deny["Effect"], deny["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
     assert found.one("Bucket")["forceDestroy"] is True
+
+
+def test_a_certificate_for_two_names_proves_each_in_its_zone() -> None:
+    others = MappingProxyType({"llm.example.org": "ZORG"})
+    found = balancer(domain_name="us.llm.example.com", hosted_zone_id="Z0123456789", shared_names=others)
+    certificate = found.one("Certificate")
+    assert (certificate["domainName"], certificate["subjectAlternativeNames"]) == (
+        "us.llm.example.com",
+        ["llm.example.org"],
+    )
+    proofs = {name: (record["zoneId"], record["name"]) for name, record in found.of("Record").items() if name != "b"}
+    assert proofs == {
+        "b-validation": ("Z0123456789", "_1.x."),
+        "b-validation-llm.example.org": ("ZORG", "_0.x."),
+    }
+    assert len(found.one("CertificateValidation")["validationRecordFqdns"]) == 2
+
+
+def test_the_health_check_is_forwarded_only_where_it_is_asked_from_outside() -> None:
+    assert "b-health" not in balancer().of("ListenerRule")
+    rule = balancer(public_health_check=True).of("ListenerRule")["b-health"]
+    assert (rule["priority"], rule["conditions"]) == (50_000, [{"pathPattern": {"values": ["/healthz"]}}])
