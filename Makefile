@@ -1,6 +1,6 @@
 # One command surface; `make help` lists it. Each target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test test-kubernetes test-long check bench bench-sizing bench-peers docs golden clean
+.PHONY: help rehearse test test-kubernetes test-long check bench bench-sizing bench-regions bench-peers docs golden clean
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tandem
 UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
@@ -33,6 +33,9 @@ bench: .venv ## preview of production beside a preview of as many trivial resour
 
 bench-sizing: .venv ## what one sizing call costs, and the whole catalog on all instance types
 	$(RUN) python -m bench.sizing
+
+bench-regions: .venv ## ten copies of production, up three at a time and down again (minutes)
+	$(RUN) python -m bench.regions
 
 bench-peers: .venv ## other estimators on the measured starts, into tests/ and docs/ (torch, transformers: 6 GB, once)
 	$(UV) run bench/sizing_peers.py

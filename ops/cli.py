@@ -7,7 +7,7 @@ import sys
 import typer
 
 from infra.errors import UserError
-from ops.commands import ephemeral
+from ops.commands import ephemeral, region
 from ops.commands.audit import audit
 from ops.commands.cost import cost
 from ops.commands.doctor import doctor
@@ -43,6 +43,7 @@ app.add_typer(image, name="image")
 app.command()(pin)
 app.command()(reap)
 app.command()(recover)
+app.add_typer(region.app, name="region")
 app.command()(rehearse)
 app.command()(render)
 app.command()(size)

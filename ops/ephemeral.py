@@ -84,8 +84,7 @@ def extended(path: Path, ttl: str | None, max_usd: float | None) -> Draft:
     changes: Mapping[str, Any] = {
         key: value for key, value in (("costGuard.expiresAfter", ttl), ("costGuard.maxUsd", max_usd)) if value
     }
-    made = stackfile.draft(config, changes)
-    whole = Draft({**config, **made.config}, made.settings, rest=stackfile.rest(path))
+    made = stackfile.amended(path, changes)
     if made.settings != before and life(made.settings) <= life(before):
         cap = costs.life_within_cap(made.settings)
         by_cap = cap is not None and cap == life(made.settings)
@@ -100,7 +99,7 @@ def extended(path: Path, ttl: str | None, max_usd: float | None) -> Draft:
                 else "give a longer --ttl, counted from the first `up`",
             )
         )
-    return whole
+    return made
 
 
 def _hours(span: timedelta) -> str:

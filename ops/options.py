@@ -12,8 +12,20 @@ import typer
 from infra.errors import Problem, UserError
 from infra.settings import Settings, load_stack_file
 
-PROJECT = Path(__file__).resolve().parents[1]
-"""Stack files are found here, whatever the working directory."""
+
+def _project(start: Path) -> Path:
+    """The project that a directory is in; the one that this file is part of, for a directory outside of any."""
+    for directory in (start, *start.parents):
+        try:
+            if "name: tandem\n" in (directory / "Pulumi.yaml").read_text(encoding="utf-8"):
+                return directory
+        except (OSError, UnicodeDecodeError):
+            continue
+    return Path(__file__).resolve().parents[1]
+
+
+PROJECT = _project(Path.cwd())
+"""Stack files are found here."""
 
 StackName = Annotated[
     str, typer.Argument(metavar="STACK", envvar="PULUMI_STACK", help="Name of the stack.", show_default=True)

@@ -70,6 +70,17 @@ class Draft:
         return lines + yaml.safe_dump({**self.rest, "config": self.config}, sort_keys=False, allow_unicode=True)
 
 
+def amended(path: Path, changes: Mapping[str, Any]) -> Draft:
+    """A stack's own file with some settings changed, its secrets and the engine's part kept.
+
+    Raises:
+        UserError: the settings that come out are wrong.
+    """
+    config = read(path)
+    made = draft(config, changes)
+    return Draft({**config, **made.config}, made.settings, rest=rest(path))
+
+
 def draft(source: Config, changes: Mapping[str, Any], drop: Sequence[str] = ()) -> Draft:
     """Another stack's configuration with some settings changed and others left behind.
 
@@ -115,6 +126,12 @@ def checked(config: Config) -> Settings:
 def secret_keys(config: Config) -> list[str]:
     """Keys that hold something encrypted."""
     return [key for key, value in config.items() if is_secret(value)]
+
+
+def missing_secrets(source: Path, path: Path) -> list[str]:
+    """Keys of encrypted values that the source has and another stack's file lacks."""
+    there = read(path)
+    return [key for key in secret_keys(read(source)) if key not in there]
 
 
 def is_secret(value: Any) -> bool:

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -114,6 +115,11 @@ class AccountGaps:
     throttled: dict[str, int] = field(default_factory=dict)
     monthly_usd: dict[str, float] = field(default_factory=dict)
     asked: list[Call] = field(default_factory=list)
+
+    def add_images(self, pins: Path) -> None:
+        """The machine images that a file of pins names exist, those that stand in for empty pins, too."""
+        for image in re.findall(r"ami-[0-9a-f]{17}", pins.read_text(encoding="utf-8")):
+            self.images[image] = {**_public_image(), "ImageId": image}
 
     def price(self, instance_type: str) -> float | None:
         known = INSTANCE_TYPES.get(instance_type)

@@ -1,4 +1,4 @@
-"""The moto server (`python -m rehearsal.moto_server`): one request at a time, and one fault of moto 5.2.5 mended.
+"""The moto server (`python -m rehearsal.moto_server`): one request at a time, and two faults of moto 5.2.5 mended.
 
 moto changes shared dictionaries from many threads and answers 500 when two meet, or when one meets a service that is
 half loaded. Python runs one thread at a time anyhow, so nothing is lost.
@@ -42,7 +42,16 @@ def launchable_versions() -> None:
     LaunchTemplate.create_version = with_user_data
 
 
+def zone_ids_that_begin_with_z() -> None:
+    """AWS's do (https://docs.aws.amazon.com/Route53/latest/APIReference/API_HostedZone.html), and settings insist."""
+    from moto.route53 import models
+
+    made = models.create_route53_zone_id
+    models.create_route53_zone_id = lambda **named: f"Z{made(**named)[1:]}"
+
+
 if __name__ == "__main__":
     one_request_at_a_time()
     launchable_versions()
+    zone_ids_that_begin_with_z()
     main()

@@ -40,6 +40,7 @@ def open_shell(stack: str, engine: Engine, console: Console) -> int:
         set_the_scene(stack, engine, account) as scene,
     ):
         inherited = scene.workspace.environment
+        gaps.add_images(scene.workspace.pins)
         environment = {
             **inherited,
             "AWS_ENDPOINT_URL": gaps.url,

@@ -27,7 +27,10 @@ _STRUCTURED = {
     field.alias
     for field in Settings.model_fields.values()
     if typing.get_origin(field.annotation) is dict
-    or (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel))
+    or any(
+        isinstance(part, type) and issubclass(part, BaseModel)
+        for part in (field.annotation, *typing.get_args(field.annotation))
+    )
 }
 
 

@@ -71,9 +71,8 @@ def up(
         settings = load_stack_file(path)
         _announce(screen, name, settings)
         engine.init()
-        for key in stackfile.secret_keys(stackfile.read(stack_file(source))):
-            if key not in stackfile.read(path):
-                engine.copy_secret(key, source)
+        for key in stackfile.missing_secrets(stack_file(source), path):
+            engine.copy_secret(key, source)
         engine.up(lambda line: screen.print(line, markup=False))
         found = _wait(screen, name, settings, profile, wait, wait_minutes * 60)
     _tell(name, settings, profile, found, as_json)

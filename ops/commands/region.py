@@ -1,0 +1,363 @@
+"""`tandem region`: a stack's copies in other regions, added, looked at and removed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from infra.errors import Problem, UserError
+from infra.settings import Settings, load_stack_file
+from ops import options
+from ops.options import AsJson, ProfileName, Yes, print_json, stack_file
+
+if TYPE_CHECKING:
+    from ops.doctor import Finding
+    from ops.pulumi import Stack
+    from ops.regions import NewRegion
+    from ops.status import Status
+
+app = typer.Typer(no_args_is_help=True, help="The same stack in several regions, behind one name.")
+
+TTL_SECONDS = 60
+"""How long resolvers keep an alias record of a load balancer."""
+
+
+@app.command()
+def add(
+    regions: Annotated[list[str], typer.Argument(metavar="REGION...", help="Where the stack is to stand, too.")],
+    source: Annotated[str, typer.Option("--from", metavar="STACK", help="Whose settings are taken.")] = "prod",
+    global_name: Annotated[
+        str | None, typer.Option(help="One name for all regions; the source's globalName by default.")
+    ] = None,
+    at_a_time: Annotated[int, typer.Option(min=1, max=20, help="Regions that come up side by side.")] = 3,
+    bring_up: Annotated[bool, typer.Option("--up/--no-up", help="Only write the files with --no-up.")] = True,
+    yes: Yes = False,
+    profile: ProfileName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make and bring up a stack's copy in each region: prod in eu-west-1 becomes prod-eu-west-1.
+
+    Works out what must differ (VPC range, zones, types that the region lacks, names) and shows it, then runs the
+    doctor for the region. With --yes it writes the stack files, and runs `pulumi up` for so many at a time. A region
+    whose file is there already is continued as that file says. Run it again after an interruption.
+
+    Exit status: 0 all are up (or the plan is sound), 1 some are not, 2 the doctor found what would fail.
+
+    Examples: `tandem region add eu-west-1 --from prod`, `tandem region add eu-west-1 ap-northeast-1 --yes`.
+    """
+    from ops.doctor import exit_status
+
+    screen = Console(stderr=True, highlight=False, soft_wrap=True)
+    with screen.status("looking at the regions"):
+        made = _planned(source, list(dict.fromkeys(regions)), global_name, profile)
+        findings = {one.stack: _examine(one, profile) for one in made}
+    if not as_json:
+        _show(Console(highlight=False, soft_wrap=True), made, findings)
+    broken = [stack for stack, found in findings.items() if exit_status(found) == 2]
+    done: dict[str, Outcome] = {}
+    if yes and not broken:
+        for one in made:
+            _write(one, source)
+        if bring_up:
+            done = _in_parallel(at_a_time, made, lambda one: _bring_up(screen, one, source, profile))
+    if as_json:
+        print_json(_plan_json(made, findings, done))
+    for stack, outcome in done.items():
+        screen.print(f"{stack}: {outcome.wrong or 'up'}, {outcome.seconds:.0f} s", markup=False)
+    if broken:
+        screen.print(f"Nothing was changed: the doctor found what would fail in {', '.join(broken)}.")
+    elif not yes:
+        screen.print("Nothing was changed. To do this: the same command with --yes.")
+    if broken:
+        raise typer.Exit(2)
+    raise typer.Exit(1 if any(outcome.wrong for outcome in done.values()) else 0)
+
+
+@app.command("list")
+def list_(
+    probe: Annotated[bool, typer.Option(help="Ask each API for one token, with the stack's key.")] = False,
+    profile: ProfileName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show all stacks of this project with region, version, health and cost.
+
+    Exit status: 0 every stack that has a fleet serves with all its hosts, 1 otherwise.
+
+    Examples: `tandem region list`, `tandem region list --probe --json`.
+    """
+    with Console(stderr=True).status("looking at all stacks"), ThreadPoolExecutor(4) as pool:
+        rows = list(pool.map(lambda stack: _row(stack, probe, profile), options.stack_names()))
+    if as_json:
+        print_json({"stacks": rows})
+    else:
+        table = Table("stack", "region", "image", "model", "hosts", "serving", "token", "$/hour", "expires")
+        for row in rows:
+            table.add_row(
+                *(str(value) for value in row.values()), style="" if row["hosts"] == row["serving"] else "red"
+            )
+        Console(highlight=False).print(table)
+    raise typer.Exit(0 if all(row["hosts"] == row["serving"] for row in rows) else 1)
+
+
+@app.command()
+def remove(
+    stack: Annotated[str, typer.Argument(metavar="STACK", help="Such as prod-eu-west-1.")],
+    with_data: Annotated[
+        bool, typer.Option("--with-data", help="The model cache and the access logs, too; they stay otherwise.")
+    ] = False,
+    drain_seconds: Annotated[
+        int | None, typer.Option(min=0, help="Wait so long after the name has been left; TTL and longest answer.")
+    ] = None,
+    yes: Yes = False,
+    profile: ProfileName = None,
+) -> None:
+    """Take a region out of the global name, wait until its clients are elsewhere, then destroy its stack.
+
+    Draining first means: its record goes, resolvers forget it, running answers end. Hosts drain once more when they
+    leave. Without --yes the steps are shown. Run it again after an interruption.
+
+    Exit status: 0 gone (or the plan was shown), 130 interrupted.
+
+    Examples: `tandem region remove prod-eu-west-1`, `tandem region remove prod-eu-west-1 --yes --with-data`.
+    """
+    console, path = Console(highlight=False, soft_wrap=True), stack_file(stack)
+    settings = load_stack_file(path)
+    wait = drain_seconds
+    if wait is None:
+        wait = 2 * TTL_SECONDS + settings.timeouts.longest_generation_seconds if settings.global_name else 0
+    for line in _steps(stack, settings, wait, with_data):
+        console.print(line, markup=False)
+    if not yes:
+        console.print(f"Nothing was changed. To do this: `tandem region remove {stack} --yes`.")
+        return
+    try:
+        _remove(console, stack, settings, wait, with_data, profile)
+    except KeyboardInterrupt:
+        console.print("\nInterrupted. To go on: the same command.")
+        raise typer.Exit(130) from None
+
+
+# -- add
+
+
+def _planned(source: str, regions: Sequence[str], global_name: str | None, profile: str | None) -> list[NewRegion]:
+    from ops import stackfile
+    from ops.aws import aws_clients, user_errors
+    from ops.regions import NewRegion, new_region, offerings, stack_name
+    from ops.stackfile import Draft
+
+    config = stackfile.read(stack_file(source))
+    taken = [load_stack_file(stack_file(name)).network.cidr_block for name in options.stack_names()]
+    made: list[NewRegion] = []
+    for region in regions:
+        name = stack_name(source, region)
+        path = stack_file(name)
+        if path.exists():
+            draft = Draft(stackfile.read(path), load_stack_file(path))
+            made.append(NewRegion(name, draft, ["its file is there already, and is taken as it is"]))
+            continue
+        with user_errors(region):
+            offered = offerings(aws_clients(region, profile))
+        made.append(new_region(name, config, region, taken, offered, global_name))
+        taken.append(made[-1].settings.network.cidr_block)
+    return made
+
+
+def _examine(one: NewRegion, profile: str | None) -> list[Finding]:
+    from infra import pins
+    from ops.aws import aws_clients
+    from ops.doctor import examine
+    from ops.doctor.examination import Examination
+
+    return examine(
+        Examination(
+            stack=one.stack,
+            settings=one.settings,
+            pins=pins.load(),
+            clients=aws_clients(one.settings.region, profile),
+            home=aws_clients("us-east-1", profile),
+            now=datetime.now(UTC),
+        )
+    )
+
+
+def _write(one: NewRegion, source: str) -> None:
+    from ops import stackfile
+
+    path = stack_file(one.stack)
+    if not path.exists():
+        stackfile.write(path, one.draft.text(f"{source} in {one.settings.region}, made by `tandem region add`."))
+
+
+def _bring_up(screen: Console, one: NewRegion, source: str, profile: str | None) -> None:
+    from ops import stackfile
+
+    engine = _engine(one.stack, profile)
+    engine.init()
+    for key in stackfile.missing_secrets(stack_file(source), stack_file(one.stack)):
+        engine.copy_secret(key, source)
+    engine.up(lambda line: screen.print(f"{one.stack}: {line}", markup=False))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a region came up: nothing wrong, or what; and how long that took."""
+
+    wrong: str
+    seconds: float
+
+
+def _in_parallel(
+    at_a_time: int, made: Sequence[NewRegion], bring_up: Callable[[NewRegion], None]
+) -> dict[str, Outcome]:
+    """Each stack's outcome; one that fails leaves the others to go on."""
+
+    def one(new: NewRegion) -> Outcome:
+        started, wrong = time.monotonic(), ""
+        try:
+            bring_up(new)
+        except UserError as error:
+            wrong = str(error)
+        return Outcome(wrong, round(time.monotonic() - started, 1))
+
+    with ThreadPoolExecutor(at_a_time) as pool:
+        return dict(zip([new.stack for new in made], pool.map(one, made), strict=True))
+
+
+def _show(console: Console, made: Sequence[NewRegion], findings: dict[str, list[Finding]]) -> None:
+    from infra import costs
+
+    for one in made:
+        settings = one.settings
+        console.print(
+            f"{one.stack}: {settings.region}, {settings.network.cidr_block}, zones {', '.join(settings.zones)}, "
+            f"{', '.join(settings.fleet.instance_types)}, ${costs.usd_per_hour(settings):,.2f} an hour (prices of "
+            "us-east-1)"
+        )
+        for line in one.told:
+            console.print(f"  {line}", markup=False)
+        for found in findings[one.stack]:
+            if found.severity != "ok":
+                console.print(f"  {found.severity} {found.check}: {found.what}; fix: {found.fix}", markup=False)
+
+
+def _plan_json(
+    made: Sequence[NewRegion], findings: dict[str, list[Finding]], done: dict[str, Outcome]
+) -> dict[str, Any]:
+    return {
+        "stacks": [
+            {
+                "stack": one.stack,
+                "region": one.settings.region,
+                "cidrBlock": str(one.settings.network.cidr_block),
+                "zones": one.settings.zones,
+                "instanceTypes": one.settings.fleet.instance_types,
+                "domainName": one.settings.load_balancer.domain_name,
+                "told": one.told,
+                "findings": [found.as_json() for found in findings[one.stack] if found.severity != "ok"],
+                "outcome": asdict(done[one.stack]) if one.stack in done else None,
+            }
+            for one in made
+        ]
+    }
+
+
+# -- list
+
+
+def _row(stack: str, probe: bool, profile: str | None) -> dict[str, Any]:
+    from infra import costs
+    from ops.aws import aws_clients
+    from ops.status import Unknown, look
+
+    settings = load_stack_file(stack_file(stack))
+    found: Status = look(aws_clients(settings.region, profile), stack, settings, datetime.now(UTC), probe=probe)
+    fleet, running = found.fleet, found.running
+    token = found.last_token
+    return {
+        "stack": stack,
+        "region": settings.region,
+        "image": "not up" if isinstance(running, Unknown) else running["image"].rpartition("/")[2].partition("@")[0],
+        "model": settings.inference.model if isinstance(running, Unknown) else running["model"],
+        "hosts": 0 if isinstance(fleet, Unknown) else fleet.desired,
+        "serving": 0 if isinstance(fleet, Unknown) else sum(host.serves for host in fleet.hosts),
+        "token": "not asked" if not probe else "none" if isinstance(token, Unknown) else token,
+        "usdPerHour": 0.0 if isinstance(fleet, Unknown) else round(costs.usd_per_hour(settings), 2),
+        "expires": str(found.expires_at),
+    }
+
+
+# -- remove
+
+
+def _steps(stack: str, settings: Settings, wait: int, with_data: bool) -> list[str]:
+    name, lines = settings.global_name, []
+    if name is not None:
+        others = [other for other in _behind(name.domain_name) if other != stack]
+        lines.append(f"take {stack} out of {name.domain_name}, which leaves {', '.join(others) or 'nobody behind it'}")
+    if wait:
+        lines.append(f"wait {wait} s, until clients have gone elsewhere and their answers have ended")
+    kept = "with its model cache and access logs" if with_data or settings.ephemeral else "its data stays"
+    return [*lines, f"destroy the stack in {settings.region}, {kept}; then forget its state and its file"]
+
+
+def _behind(domain_name: str) -> list[str]:
+    """Stacks of this project that serve under a global name."""
+    found = []
+    for other in options.stack_names():
+        name = load_stack_file(stack_file(other)).global_name
+        if name is not None and name.domain_name == domain_name and name.serving:
+            found.append(other)
+    return found
+
+
+def _remove(console: Console, stack: str, settings: Settings, wait: int, with_data: bool, profile: str | None) -> None:
+    engine = _engine(stack, profile)
+
+    def told(line: str) -> None:
+        console.print(line, markup=False)
+
+    if not engine.exists():
+        raise UserError(
+            Problem(
+                key=stack,
+                wrong="Pulumi's backend does not know this stack",
+                allowed="a stack that was brought up with this backend",
+                fix="`pulumi login` to the right backend; `tandem audit` shows what is in the account",
+            )
+        )
+    if settings.global_name is not None and settings.global_name.serving:
+        _set(stack, {"globalName.serving": False})
+        engine.up(told)
+        console.print(f"waiting {wait} s for clients to go elsewhere")
+        time.sleep(wait)
+    # docs/runbook.md, "Remove a production stack for good"
+    _set(stack, {"loadBalancer.deletionProtection": False, **({"ephemeral": True} if with_data else {})})
+    engine.up(told)
+    engine.unprotect()
+    engine.destroy(told)
+    engine.remove()
+    stack_file(stack).unlink(missing_ok=True)
+    console.print(f"{stack} is gone. What it left: `tandem audit {stack} --region {settings.region}`")
+
+
+def _set(stack: str, changes: dict[str, Any]) -> None:
+    """Writes settings into the stack's file, before they are acted upon."""
+    from ops import stackfile
+
+    path = stack_file(stack)
+    stackfile.write(path, stackfile.amended(path, changes).text("On its way out, by `tandem region remove`."))
+
+
+def _engine(name: str, profile: str | None) -> Stack:
+    from ops.pulumi import Stack
+
+    return Stack(name, options.PROJECT, {"AWS_PROFILE": profile} if profile else {})
