@@ -38,9 +38,12 @@ class Stack:
         return self._pulumi("config", "get", "tandem:region").strip()
 
     def exists(self) -> bool:
-        """Whether the backend knows the stack."""
-        listed = self._checked(["stack", "ls", "--json"])
-        return self.name in [one["name"].rpartition("/")[2] for one in json.loads(listed)]
+        """Whether the backend knows the stack. Asked by name: a list of all breaks while others are being written."""
+        arguments = ["stack", "--show-name", "--stack", self.name]
+        done = self._run(arguments)
+        if done.returncode != 0 and "no stack named" not in done.stderr:
+            raise _refused(arguments, done.stderr.strip())
+        return done.returncode == 0
 
     def init(self) -> None:
         """Makes the stack in the backend, if it is not there; the shell's selected stack stays selected."""

@@ -12,6 +12,7 @@ from infra.catalog import prices
 from infra.catalog.instances import INSTANCE_TYPES
 from infra.settings.schema import Settings
 from infra.settings.table import replaced, rows
+from ops import command_table
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -20,6 +21,20 @@ DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 def test_the_table_of_settings_is_current() -> None:
     text = (ROOT / "README.md").read_text()
     assert replaced(text) == text, "run `make docs`"
+
+
+def test_the_table_of_commands_is_current() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert command_table.replaced(text) == text, "run `make docs`"
+
+
+def test_every_command_has_its_section_with_its_exit_status() -> None:
+    sections = dict(
+        re.findall(r"^## (\w+):.*?\n(.*?)(?=^## |\Z)", (ROOT / "docs/operations.md").read_text(), re.M | re.S)
+    )
+    names = {name.split()[0] for name, _what in command_table.commands()}
+    assert set(sections) == names
+    assert [name for name, text in sections.items() if "Exit status:" not in text] == []
 
 
 def test_every_setting_is_documented() -> None:

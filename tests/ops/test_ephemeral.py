@@ -203,7 +203,10 @@ def test_a_failed_up_leaves_a_file_by_which_it_can_be_continued(
 ) -> None:
     (tmp_path / "Pulumi.dev.yaml").write_text(DEV.read_text())
     double = tmp_path / "pulumi"
-    double.write_text('#!/bin/sh\necho "$@" >> "$(dirname "$0")/log"\n[ "$2" = ls ] && echo "[]"\n[ "$1" != up ]\n')
+    double.write_text(
+        '#!/bin/sh\necho "$@" >> "$(dirname "$0")/log"\n'
+        '[ "$2" = --show-name ] && echo "error: no stack named x found" >&2 && exit 255\n[ "$1" != up ]\n'
+    )
     double.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setattr(options, "PROJECT", tmp_path)
@@ -219,7 +222,7 @@ def test_a_failed_up_leaves_a_file_by_which_it_can_be_continued(
     assert (
         log
         == [
-            "stack ls --json --non-interactive",
+            f"stack --show-name --stack {name} --non-interactive",
             f"stack init {name} --no-select --non-interactive",
             f"up --yes --skip-preview --stack {name} --non-interactive",
         ]
