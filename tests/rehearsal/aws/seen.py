@@ -110,6 +110,7 @@ SEEN: dict[str, Look] = {
     w.CERTIFICATE: lambda o, m: o.client("acm").describe_certificate(CertificateArn=m.id)["Certificate"],
     w.ZONE: lambda o, m: o.client("route53").get_hosted_zone(Id=m.id)["HostedZone"],
     w.RECORD: _record,
+    w.HEALTH_CHECK: lambda o, m: o.client("route53").get_health_check(HealthCheckId=m.id)["HealthCheck"],
     w.ACL: lambda o, m: _matching(o.client("wafv2").list_web_acls(Scope="REGIONAL")["WebACLs"], Id=m.id),
     w.ACL_ASSOCIATION: lambda o, m: (
         o.client("wafv2").get_web_acl_for_resource(ResourceArn=m.inputs["resourceArn"]).get("WebACL")

@@ -122,6 +122,15 @@ CHANGES: list[tuple[str, dict[str, Any], Look, Any]] = [
         [("7", ["a.example.com"])],
     ),
     (
+        w.HEALTH_CHECK,
+        {"resourcePath": "/alive", "failureThreshold": 5},
+        lambda o, m: [
+            o.client("route53").get_health_check(HealthCheckId=m.id)["HealthCheck"]["HealthCheckConfig"][name]
+            for name in ("ResourcePath", "FailureThreshold")
+        ],
+        ["/alive", 5],
+    ),
+    (
         w.RECORD,
         {"records": ["elsewhere.example.net"], "ttl": 300},
         lambda o, m: [

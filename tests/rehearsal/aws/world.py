@@ -124,6 +124,7 @@ CERTIFICATE = "aws:acm/certificate:Certificate"
 VALIDATION = "aws:acm/certificateValidation:CertificateValidation"
 ZONE = "aws:route53/zone:Zone"
 RECORD = "aws:route53/record:Record"
+HEALTH_CHECK = "aws:route53/healthCheck:HealthCheck"
 ACL = "aws:wafv2/webAcl:WebAcl"
 ACL_ASSOCIATION = "aws:wafv2/webAclAssociation:WebAclAssociation"
 ACL_LOGGING = "aws:wafv2/webAclLoggingConfiguration:WebAclLoggingConfiguration"
@@ -389,6 +390,15 @@ SAMPLES: dict[str, Sample] = {
         "type": "CNAME",
         "ttl": 60,
         "records": ["target.example.net"],
+    },
+    HEALTH_CHECK: lambda w: {
+        "type": "HTTPS",
+        "fqdn": f"{w.name}.example.com",
+        "port": 443,
+        "resourcePath": "/healthz",
+        "enableSni": True,
+        "requestInterval": 30,
+        "failureThreshold": 3,
     },
     ACL: lambda w: {
         "scope": "REGIONAL",
