@@ -1,4 +1,4 @@
-"""The moto server (`python -m rehearsal.moto_server`): one request at a time, and two faults of moto 5.2.5 mended.
+"""The moto server (`python -m rehearsal.moto_server`): one request at a time, and three faults of moto 5.2.5 mended.
 
 moto changes shared dictionaries from many threads and answers 500 when two meet, or when one meets a service that is
 half loaded. Python runs one thread at a time anyhow, so nothing is lost.
@@ -50,8 +50,24 @@ def zone_ids_that_begin_with_z() -> None:
     models.create_route53_zone_id = lambda **named: f"Z{made(**named)[1:]}"
 
 
+def clusters_that_are_gone() -> None:
+    """moto answers 500, not ResourceNotFoundException, when asked for the node groups of a cluster that is gone."""
+    from moto.eks.exceptions import ResourceNotFoundException
+    from moto.eks.models import EKSBackend
+
+    listed = EKSBackend.list_nodegroups
+
+    def or_refused(self: EKSBackend, cluster_name: str, *args: Any, **kwargs: Any) -> Any:
+        if cluster_name not in self.clusters:
+            raise ResourceNotFoundException(clusterName=cluster_name, message="No cluster found for this name.")
+        return listed(self, cluster_name, *args, **kwargs)
+
+    EKSBackend.list_nodegroups = or_refused
+
+
 if __name__ == "__main__":
     one_request_at_a_time()
     launchable_versions()
     zone_ids_that_begin_with_z()
+    clusters_that_are_gone()
     main()

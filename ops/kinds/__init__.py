@@ -7,10 +7,10 @@ from typing import Any
 
 import jmespath
 
-from ops.kinds import network, serving, support
+from ops.kinds import kubernetes, network, serving, support
 from ops.kinds.kind import Kind
 
-KINDS: Mapping[str, Kind] = {row.type: row for row in (*network.ROWS, *serving.ROWS, *support.ROWS)}
+KINDS: Mapping[str, Kind] = {row.type: row for row in (*network.ROWS, *serving.ROWS, *kubernetes.ROWS, *support.ROWS)}
 """All rows, by Pulumi's type token."""
 
 

@@ -171,7 +171,7 @@ ROWS = (
         id="LaunchTemplateId",
         name="LaunchTemplateName",
         created="CreateTime",
-        after=(types.GROUP,),
+        after=(types.GROUP, types.NODE_GROUP),
         delete=lambda ec2, template: ec2.delete_launch_template(LaunchTemplateId=template.id),
     ),
     Kind(
@@ -181,7 +181,8 @@ ROWS = (
         listing=listed("describe_instances", "Reservations[].Instances[?State.Name!='terminated'][]", ours),
         id="InstanceId",
         created="LaunchTime",
-        after=(types.GROUP,),
+        # Or what starts them would start others.
+        after=(types.GROUP, types.NODE_GROUP),
         delete=lambda ec2, instance: ec2.terminate_instances(InstanceIds=[instance.id]),
         program=False,
     ),

@@ -60,6 +60,7 @@ class Builder:
         self.network()
         self.support()
         self.serving()
+        self.kubernetes()
         self.beside()
         return self
 
@@ -224,6 +225,25 @@ class Builder:
             },
         )
         self.add(types.BUDGET, f"{ACCOUNT_ID}:{self.name}")
+
+    def kubernetes(self) -> None:
+        """A cluster with a node group, and what Karpenter listens to."""
+        eks, sqs, events, kms = (self.clients(service) for service in ("eks", "sqs", "events", "kms"))
+        role = f"arn:aws:iam::{ACCOUNT_ID}:role/cluster"
+        subnets = [subnet for kind, subnet in self.made if kind == types.SUBNET]
+        cluster = self.add(types.CLUSTER, self.name)
+        eks.create_cluster(name=cluster, roleArn=role, resourcesVpcConfig={"subnetIds": subnets}, tags=self.tag_map)
+        eks.create_nodegroup(
+            clusterName=cluster, nodegroupName="system", nodeRole=role, subnets=subnets, tags=self.tag_map
+        )
+        self.add(types.NODE_GROUP, f"{cluster}:system")
+        queue = sqs.create_queue(QueueName=f"{self.name}-interruptions", tags=self.tag_map)["QueueUrl"]
+        self.add(types.QUEUE, queue)
+        rule = self.add(types.EVENT_RULE, f"{self.name}-spot")
+        events.put_rule(Name=rule, EventPattern='{"source": ["aws.ec2"]}', Tags=self.tags)
+        events.put_targets(Rule=rule, Targets=[{"Id": "queue", "Arn": f"arn:aws:sqs:us-east-1:{ACCOUNT_ID}:q"}])
+        tags = [{"TagKey": key, "TagValue": value} for key, value in self.tag_map.items()]
+        self.add(types.KEY, kms.create_key(Description=self.name, Tags=tags)["KeyMetadata"]["KeyId"])
 
     def schedules(self) -> None:
         scheduler = self.clients("scheduler")
