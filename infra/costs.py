@@ -46,7 +46,7 @@ def fixed_costs(settings: Settings) -> list[CostItem]:
     if settings.platform == "eks":
         nodes, price = settings.cluster.system_nodes, prices.SYSTEM_NODE_PER_HOUR[settings.cluster.system_instance_type]
         items += [
-            CostItem("EKS cluster with key", 1, prices.EKS_CLUSTER_PER_HOUR + prices.KMS_KEY_PER_HOUR),
+            CostItem("EKS cluster", 1, prices.EKS_CLUSTER_PER_HOUR),
             CostItem("controllers' nodes", nodes, nodes * price),
         ]
     return [item for item in items if item.count]

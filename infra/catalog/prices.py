@@ -49,4 +49,3 @@ EKS_CLUSTER_PER_HOUR = 0.10
 """A cluster in standard support; in extended support it is $0.60."""
 SYSTEM_NODE_PER_HOUR = {"m6i.large": 0.096, "m7i.large": 0.1008, "m7i.xlarge": 0.2016}
 """Nodes of the cluster's controllers, on demand."""
-KMS_KEY_PER_HOUR = 1.0 / 730

@@ -28,7 +28,7 @@ def usd_per_month(found: Found, clients: Clients, now: datetime) -> float | None
         return _bucket(found, clients, now)
     if found.type in _BY_TYPE:
         return _BY_TYPE[found.type](found.facts)
-    return 0.0 if found.type in KINDS else _BY_TAGGING_TYPE.get(found.type)
+    return 0.0 if found.type in KINDS else None
 
 
 def _volume(facts: Facts) -> float | None:
@@ -105,10 +105,10 @@ _BY_TYPE: Mapping[str, Callable[[Facts], float | None]] = {
     types.ENDPOINT: _endpoint,
     types.FILE_SYSTEM: _file_system,
     types.HEALTH_CHECK: lambda _facts: prices.HEALTH_CHECK_PER_MONTH,
+    types.CLUSTER: lambda _facts: prices.EKS_CLUSTER_PER_HOUR * HOURS_PER_MONTH,
+    types.KEY: lambda _facts: prices.CUSTOMER_KEY_PER_MONTH,
     types.WEB_ACL: lambda _facts: prices.WEB_ACL_PER_HOUR * HOURS_PER_MONTH,
     types.SECRET: lambda _facts: prices.SECRET_PER_MONTH,
     types.LOG_GROUP: lambda facts: facts.get("storedBytes", 0) / _GB * prices.LOGS_STORED_PER_GB_MONTH,
 }
 """Types with a row that cost something. An image costs what its snapshots do, and those are listed."""
-
-_BY_TAGGING_TYPE = {"kms:key": prices.CUSTOMER_KEY_PER_MONTH}

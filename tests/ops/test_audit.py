@@ -171,9 +171,19 @@ def web_acl(site: Site) -> str:
 
 
 def key(site: Site) -> str:
-    """Of a type that no stack has: only the tagging API tells of it."""
     tags = [{"TagKey": tag["Key"], "TagValue": tag["Value"]} for tag in site.tags]
-    return site.clients("kms").create_key(Tags=tags)["KeyMetadata"]["Arn"]
+    return site.clients("kms").create_key(Tags=tags)["KeyMetadata"]["KeyId"]
+
+
+def cluster(site: Site) -> str:
+    where = {"subnetIds": ["subnet-1", "subnet-2"]}
+    site.clients("eks").create_cluster(
+        name=f"tandem-{site.stack}",
+        roleArn="arn:aws:iam::123456789012:role/x",
+        resourcesVpcConfig=where,
+        tags=site.builder.tag_map,
+    )
+    return f"tandem-{site.stack}"
 
 
 LEFTOVERS: dict[str, tuple[Callable[[Site], str], str, float | None, bool]] = {
@@ -192,7 +202,8 @@ LEFTOVERS: dict[str, tuple[Callable[[Site], str], str, float | None, bool]] = {
     "bucket": (bucket, types.BUCKET, 1000 / 1e9 * 0.023, True),
     "secret": (secret, types.SECRET, 0.40, True),
     "web ACL": (web_acl, types.WEB_ACL, 6.0, True),
-    "key": (key, "kms:key", 1.0, True),
+    "key": (key, types.KEY, 1.0, True),
+    "cluster": (cluster, types.CLUSTER, 0.10 * 730, True),
 }
 
 
