@@ -57,8 +57,10 @@ def leave():
                 pass
     except (OSError, RuntimeError) as error:
         say(f"leaving without the load balancer: {error}")
+    # At a shutdown the units' own stop waits for this one to end; so the containers are stopped here.
+    sh("systemctl", "stop", "--no-block", "tandem-watchdog", *(f"vllm@{row['replica']}" for row in rows))
     try:
-        sh("systemctl", "stop", "tandem-watchdog", *(f"vllm@{row['replica']}" for row in rows))
+        sh("docker", "stop", "-t", str(TIMEOUTS["termination_grace"]), *(f"vllm-{row['replica']}" for row in rows))
     except RuntimeError as error:
         say(f"the servers did not stop: {error}")
     return "lifecycle hook completed" if aws.complete("CONTINUE") else "no lifecycle hook was waiting"

@@ -80,6 +80,11 @@ def test_every_unit_has_its_sections_and_something_to_run(name: str) -> None:
         assert not [line for line in text.splitlines() if "[" in line[1:]], path
 
 
+def test_a_shutdown_does_not_stop_the_servers_before_the_host_has_left() -> None:
+    """systemd stops a slice, and the containers in it, at once when a shutdown begins; the unit has to stay out."""
+    assert "DefaultDependencies=no" in render_files(stacks.config("dev"))["/etc/systemd/system/vllm.slice"]
+
+
 def test_too_large_is_refused_with_the_figure() -> None:
     config = stacks.config("dev")
     many = [f"/v1/{os.urandom(12).hex()}" for _ in range(200)]

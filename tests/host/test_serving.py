@@ -249,7 +249,8 @@ def test_leaving_is_ordered(leaving: SimpleNamespace) -> None:
         "wait 1",
         "DescribeTargetHealth",
         "wait 1",
-        "systemctl stop tandem-watchdog vllm@0 vllm@1",
+        "systemctl stop --no-block tandem-watchdog vllm@0 vllm@1",
+        "docker stop -t 120 vllm-0 vllm-1",
         "complete CONTINUE",
     ]
     assert not leaving.watchdog.HEALTHY.exists()
@@ -264,7 +265,11 @@ def test_a_load_balancer_out_of_reach_does_not_keep_a_host(
 
     monkeypatch.setattr(leaving.aws, "target", target)
     leaving.leave.leave()
-    assert leaving.events == ["systemctl stop tandem-watchdog vllm@0 vllm@1", "complete CONTINUE"]
+    assert leaving.events == [
+        "systemctl stop --no-block tandem-watchdog vllm@0 vllm@1",
+        "docker stop -t 120 vllm-0 vllm-1",
+        "complete CONTINUE",
+    ]
 
 
 def test_a_spot_notice_gives_the_moment(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:

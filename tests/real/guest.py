@@ -1,0 +1,188 @@
+"""A virtual machine in QEMU that finds EC2's metadata service where EC2 has it.
+
+With KVM where a guest really starts under it, else in software emulation, which is some ten times slower. A /dev/kvm
+alone says little: nested virtualization may offer one that cannot run the kernel.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import functools
+import json
+import os
+import re
+import socket
+import subprocess
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from edge import free_port
+from guest_image import GuestImage, run
+
+OUTSIDE = "169.254.169.2"
+"""This machine, as the guest sees it; the metadata service is at 169.254.169.254 of the same network."""
+
+# EC2's own marks, by which cloud-init knows where it runs.
+SMBIOS = (
+    "type=1,manufacturer=Amazon EC2,product=g6.12xlarge,uuid=ec2e1916-9099-7caf-fd21-012345abcdef,"
+    "serial=ec2e1916-9099-7caf-fd21-012345abcdef"
+)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the console, and when it came: seconds since power-on."""
+
+    at: float
+    text: str
+
+
+@functools.cache
+def accelerator(kernel: Path) -> str:
+    """`kvm` if the kernel comes as far as looking for its root file system under it, else software emulation."""
+    command = ["qemu-system-x86_64", "-accel", "kvm", "-cpu", "max", "-m", "512", "-nographic", "-no-reboot"]
+    command += ["-kernel", str(kernel), "-append", "console=ttyS0 panic=-1"]
+    found = "tcg,thread=multi,tb-size=512"
+    with contextlib.suppress(OSError, subprocess.TimeoutExpired), Path("/dev/kvm").open("r+b"):
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=10)
+        found = "kvm" if b"VFS: Unable to mount root fs" in done.stdout else found
+    return found
+
+
+class Guest:
+    """A running machine. Its disk is a layer over the image, so that each test has a fresh one.
+
+    Args:
+        prelude: files to put in place before the first boot, and among them a script `prelude` to run then.
+    """
+
+    def __init__(self, image: GuestImage, directory: Path, metadata_port: int, prelude: Path | None = None) -> None:
+        self._image, self._directory, self._metadata_port, self._prelude = image, directory, metadata_port, prelude
+        self._disk, self._agent_path = directory / "disk.qcow2", directory / "agent.sock"
+        self.edge_port = free_port()
+        self.console: list[Line] = []
+        self._process: subprocess.Popen[str] | None = None
+
+    def __enter__(self) -> Guest:
+        run("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", self._image.disk, self._disk)
+        self.power_on()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind:
+            print("console of the guest, last 40 lines:", *(line.text for line in self.console[-40:]), sep="\n  ")
+        self.kill()
+
+    def power_on(self) -> None:
+        """Starts the machine, for the first time or again on the same disk."""
+        self._agent_path.unlink(missing_ok=True)
+        network = (
+            f"user,id=n,net=169.254.169.0/24,host={OUTSIDE},dns=169.254.169.3"
+            f",hostfwd=tcp:127.0.0.1:{self.edge_port}-:8080"
+            f",guestfwd=tcp:169.254.169.254:80-cmd:socat - TCP:127.0.0.1:{self._metadata_port}"
+        )
+        kernel = "root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet apparmor=0 ds=ec2"
+        command = [
+            *("qemu-system-x86_64", "-machine", "pc", "-accel", accelerator(self._image.kernel), "-cpu", "max"),
+            *("-m", "2048", "-smp", "2", "-nographic", "-no-reboot", "-smbios", SMBIOS),
+            *("-kernel", str(self._image.kernel), "-append", kernel),
+            *("-drive", f"file={self._disk},if=virtio,format=qcow2,cache=unsafe"),
+            *(["-drive", f"file={self._prelude},if=virtio,format=raw,readonly=on"] if self._prelude else []),
+            *("-netdev", network, "-device", "virtio-net-pci,netdev=n"),
+            *("-chardev", f"socket,path={self._agent_path},server=on,wait=off,id=agent", "-device", "virtio-serial"),
+            *("-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"),
+        ]
+        self._started = time.monotonic()
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+            errors="replace", start_new_session=True,
+        )  # fmt: skip
+        threading.Thread(target=self._read_console, args=(self._process, self._started), daemon=True).start()
+
+    def _read_console(self, process: subprocess.Popen[str], started: float) -> None:
+        assert process.stdout
+        with (self._directory / "console.log").open("a") as log:
+            for text in process.stdout:
+                clean = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "", text).rstrip()
+                self.console.append(Line(time.monotonic() - started, clean))
+                print(clean, file=log, flush=True)
+
+    def uptime(self) -> float:
+        """Seconds since power-on."""
+        return time.monotonic() - self._started
+
+    def wait_for_line(self, pattern: str, seconds: float, since: int = 0) -> Line:
+        """The first console line from number `since` on that matches; an error when none comes in time."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            for line in self.console[since:]:
+                if re.search(pattern, line.text):
+                    return line
+            if self._process and self._process.poll() is not None:
+                raise AssertionError(f"the guest ended before {pattern!r}")
+            time.sleep(0.1)
+        raise AssertionError(f"no line {pattern!r} in {seconds} s")
+
+    def _ask(self, execute: str, timeout: float = 30, **arguments: Any) -> Any:
+        """One command of the guest agent."""
+        with socket.socket(socket.AF_UNIX) as agent:
+            agent.settimeout(timeout)
+            agent.connect(str(self._agent_path))
+            request = {"execute": execute, **({"arguments": arguments} if arguments else {})}
+            agent.sendall(json.dumps(request).encode() + b"\n")
+            answer = b""
+            while not answer.endswith(b"\n"):
+                if not (part := agent.recv(1 << 20)):
+                    raise OSError("the agent hung up")
+                answer += part
+        found = json.loads(answer.splitlines()[-1])
+        if "error" in found:
+            raise AssertionError(f"{execute}: {found['error']}")
+        return found["return"]
+
+    def wait_for_agent(self, seconds: float) -> None:
+        """Waits until commands can be run inside."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError):
+                self._ask("guest-ping", timeout=3)
+                return
+        raise AssertionError(f"no agent in {seconds} s")
+
+    def run(self, command: str, seconds: float = 60, check: bool = True) -> str:
+        """Runs a shell command inside and returns its output."""
+        ask = {"path": "/bin/sh", "arg": ["-c", command], "capture-output": True}
+        pid = self._ask("guest-exec", **ask)["pid"]
+        deadline = time.monotonic() + seconds
+        while not (status := self._ask("guest-exec-status", pid=pid))["exited"]:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{command}: no end after {seconds} s")
+            time.sleep(0.1)
+        output = (base64.b64decode(status.get(key, "")) for key in ("out-data", "err-data"))
+        text = b"".join(output).decode(errors="replace")
+        if check and status.get("exitcode"):
+            raise AssertionError(f"{command}: {text[-2000:]}")
+        return text
+
+    def ledger(self) -> list[dict[str, Any]]:
+        """What the stages wrote down."""
+        return [json.loads(line) for line in self.run("cat /var/lib/tandem/ledger.jsonl").splitlines()]
+
+    def power_off(self, seconds: float = 120) -> None:
+        """Shuts down as an operator does, and waits for the end."""
+        self.run("systemctl poweroff --no-block")
+        assert self._process
+        self._process.wait(seconds)
+
+    def kill(self) -> None:
+        """Pulls the plug."""
+        if self._process and self._process.poll() is None:
+            os.killpg(self._process.pid, 9)
+            self._process.wait(10)

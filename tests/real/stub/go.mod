@@ -1,0 +1,3 @@
+module example.com/tandem/tests/real/stub
+
+go 1.25

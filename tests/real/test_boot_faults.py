@@ -1,0 +1,74 @@
+"""A boot on which much goes wrong at once: each fault leaves its line, and the host still comes to its first token."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import hosts
+import packages
+import pytest
+from cloud import WEIGHTS, Cloud
+from guest import Guest
+
+pytestmark = pytest.mark.real
+
+OTHER = f"nvidia-open_{packages.OTHER_BRANCH}-0ubuntu1_amd64.deb"
+PRELUDE = f"""\
+dpkg -i --force-depends /{OTHER}
+echo 'tmpfs /mnt/local tmpfs size=2m 0 0' >> /etc/fstab
+mkdir -p /mnt/local
+mount /mnt/local
+"""
+
+
+@pytest.fixture(scope="module")
+def troubled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Guest, Cloud]]:
+    """A mirror that is down for a minute, a download that is cut, a driver of another branch, a full disk."""
+    directory = tmp_path_factory.mktemp("faults")
+    cloud = Cloud(mirror_down_seconds=60, cut_downloads=1)
+    parts = hosts.parts(directory)
+    drive = hosts.prelude(directory, PRELUDE, {OTHER: parts.repository.directory / OTHER})
+    with hosts.powered_on(parts, cloud, directory, drive) as guest:
+        guest.wait_for_line(hosts.READY, hosts.READY_SECONDS + 60)
+        guest.wait_for_agent(600)
+        yield guest, cloud
+
+
+def detail(guest: Guest, stage: str) -> str:
+    (line,) = [line for line in guest.ledger() if line["stage"] == stage]
+    assert line["outcome"] == "done"
+    return line["detail"]
+
+
+def test_a_mirror_that_is_down_for_a_minute_is_asked_again(troubled: tuple[Guest, Cloud]) -> None:
+    guest, _ = troubled
+    (driver,) = [line for line in guest.ledger() if line["stage"] == "driver"]
+    assert driver["attempts"] > 2
+    assert driver["seconds"] > 55
+    assert "503" in guest.run("journalctl --no-pager -u tandem-boot | grep 'driver: attempt 1: RuntimeError: curl'")
+
+
+def test_a_driver_of_another_branch_is_replaced(troubled: tuple[Guest, Cloud]) -> None:
+    guest, _ = troubled
+    said = f"tandem: driver: {packages.OTHER_BRANCH} was there, branch 580 is pinned: replacing it"
+    assert said in [line.text for line in guest.console]
+    assert detail(guest, "driver") == f"{packages.DRIVER} installed, 4 GPUs"
+    assert guest.run("modinfo -F version nvidia").strip() == packages.DRIVER
+
+
+def test_a_download_that_is_cut_goes_on_where_it_was(troubled: tuple[Guest, Cloud]) -> None:
+    guest, cloud = troubled
+    assert [line for line in cloud.downloads if line.startswith("model")] == [
+        "model.safetensors from 0",
+        f"model.safetensors from {len(WEIGHTS) // 3}",
+    ]
+    assert detail(guest, "weights").startswith("downloaded to EFS")
+
+
+def test_a_full_disk_is_said_and_efs_serves(troubled: tuple[Guest, Cloud]) -> None:
+    guest, _ = troubled
+    assert detail(guest, "weights") == "downloaded to EFS, no room for a local copy"
+    (said,) = [line.text for line in guest.console if "weights: " in line.text and "serving from EFS" in line.text]
+    assert "4 MiB to copy" in said
+    mounts = guest.run("docker inspect -f '{{range .Mounts}}{{.Source}} {{end}}' vllm-0")
+    assert "/mnt/efs/hub" in mounts.split()
