@@ -29,14 +29,14 @@ def problems(settings: Settings, pins: Pins, stack: str, sized: Plan) -> list[Pr
         further = size_of(model.inference, settings.fleet.instance_types, settings.platform)
         found += [replace(problem, key=f"models.{name}.{problem.key}") for problem in further.problems]
     if settings.require_pins:
-        found += _missing_pins(settings, pins)
+        found += missing_pins(settings, pins)
     return found
 
 
 def warnings(settings: Settings, pins: Pins, sized: Plan) -> list[str]:
     """What works and may surprise."""
     found = [*rules.warnings(settings), *sized.warnings]
-    empty = _missing_pins(settings, pins)
+    empty = missing_pins(settings, pins)
     if empty and not settings.require_pins:
         names = [problem.key.removeprefix("images/pins.toml: ") for problem in empty]
         more = f" and {len(names) - PINS_NAMED} more" if len(names) > PINS_NAMED else ""
@@ -84,7 +84,8 @@ def check(settings: Settings, pins: Pins, stack: str) -> Plan:
     return sized
 
 
-def _missing_pins(settings: Settings, pins: Pins) -> list[Problem]:
+def missing_pins(settings: Settings, pins: Pins) -> list[Problem]:
+    """Empty pins that this stack's platform, region and model need."""
     model = settings.inference.model
     if settings.platform == "eks":
         return pins.missing_kubernetes(settings.region, model, settings.node_pool.image)

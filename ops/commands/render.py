@@ -35,6 +35,16 @@ def stack_config(stack: str, project: Path = PROJECT) -> HostConfig:
         UserError: when there is no such stack file, or its settings are wrong.
     """
     settings = load_stack_file(project / f"Pulumi.{stack}.yaml")
+    if settings.platform != "ec2":
+        raise UserError(
+            Problem(
+                key="tandem:platform",
+                wrong="this stack has no hosts of its own to render, but pods on nodes of EKS's making",
+                value=settings.platform,
+                allowed="ec2",
+                fix="`pulumi preview --diff` shows the manifests, and docs/kubernetes.md what they are",
+            )
+        )
     return host_config(
         settings,
         pins.load(),

@@ -30,7 +30,7 @@ def versions_are_pinned(examination: Examination) -> Iterator[Finding]:
     settings, pins = examination.settings, examination.pins
     if settings.require_pins:
         return  # then an empty pin stops `preview`, and settings_hold has said so
-    missing = pins.missing(settings.region, settings.inference.model, settings.fleet.machine_image_id)
+    missing = checks.missing_pins(settings, pins)
     for problem in missing:
         command = problem.fix.split("`")[1] if "`" in problem.fix else problem.fix
         yield Finding(

@@ -22,6 +22,11 @@ def test_a_shipped_stack_renders_whole(stack: str) -> None:
     assert "host/etc/systemd/system/vllm@.service" in rendered
 
 
+def test_pods_have_no_documents_of_hosts() -> None:
+    with pytest.raises(UserError, match="no hosts of its own to render"):
+        stack_config("prod-eks")
+
+
 def test_compose_has_a_server_for_each_pair_and_nginx_knows_them() -> None:
     rendered = documents(stack_config("dev"))
     services = yaml.safe_load(rendered["compose/compose.yaml"])["services"]
