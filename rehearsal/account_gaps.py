@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -89,6 +90,7 @@ class AccountGaps:
         spot_share: spot price as a share of the on-demand one; None for no price history at all.
         placement_score: of every zone, 1 to 10.
         denied: IAM actions that the simulation denies, to `implicitDeny` or `explicitDeny`.
+        allowed_on: denied actions that are allowed on resources that match a pattern (`arn:aws:s3:::tandem-*`).
         parameters: names of public parameters to values; None for one that does not exist.
         images: machine images beside moto's, by id.
         reservations: what DescribeCapacityReservations knows.
@@ -107,6 +109,7 @@ class AccountGaps:
     spot_share: float | None = 0.4
     placement_score: int = 8
     denied: dict[str, str] = field(default_factory=dict)
+    allowed_on: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, str | None] = field(default_factory=dict)
     images: dict[str, dict[str, Any]] = field(default_factory=lambda: {PUBLIC_IMAGE: _public_image()})
     reservations: list[dict[str, Any]] = field(default_factory=list)
@@ -231,15 +234,18 @@ def _parameter(gaps: AccountGaps, call: Call) -> dict[str, Any] | None:
 
 
 def _simulation(gaps: AccountGaps, call: Call) -> dict[str, Any]:
+    def decision(action: str, resource: str) -> str:
+        pattern = gaps.allowed_on.get(action)
+        if action not in gaps.denied or (pattern is not None and fnmatchcase(resource, pattern)):
+            return "allowed"
+        return gaps.denied[action]
+
     return {
         "IsTruncated": False,
         "EvaluationResults": [
-            {
-                "EvalActionName": action,
-                "EvalResourceName": "*",
-                "EvalDecision": gaps.denied.get(action, "allowed"),
-            }
+            {"EvalActionName": action, "EvalResourceName": resource, "EvalDecision": decision(action, resource)}
             for action in call.params["ActionNames"]
+            for resource in call.params.get("ResourceArns") or ["*"]
         ],
     }
 

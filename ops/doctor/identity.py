@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from botocore.exceptions import ClientError
 
 from ops.aws import NOT_ACCEPTED, AwsError, code_of, is_gone, problem_of
 from ops.doctor.examination import Examination
 from ops.doctor.finding import Finding, from_problem
-from ops.doctor.permissions import ACTIONS
+from ops.doctor.permissions import ACTIONS, request_context, resources
 
 _CHUNK = 50
 
@@ -72,7 +72,7 @@ def _region_is_off(region: str, value: str) -> Finding:
 
 
 def may_do_what_up_does(examination: Examination) -> Iterator[Finding]:
-    """IAM's own simulation of the actions that `up` and `destroy` take, on any resource.
+    """IAM's own simulation of the actions that `up` and `destroy` take, on any resource or on the stack's.
 
     It knows the policies of the user or role and its permission boundary, not those of the organization.
     """
@@ -80,14 +80,14 @@ def may_do_what_up_does(examination: Examination) -> Iterator[Finding]:
     if arn is None:
         yield Finding(severity="ok", what="the root user may do everything")
         return
-    iam, denied = examination.home("iam"), {}
+    denied: dict[str, str] = {}
     for start in range(0, len(ACTIONS), _CHUNK):
-        pages = iam.get_paginator("simulate_principal_policy").paginate(
-            PolicySourceArn=arn, ActionNames=list(ACTIONS[start : start + _CHUNK])
-        )
-        for result in pages.search("EvaluationResults[]"):
-            if result["EvalDecision"] != "allowed":
-                denied[result["EvalActionName"]] = result["EvalDecision"]
+        denied |= _denied(examination, arn, ACTIONS[start : start + _CHUNK])
+    for service in {action.partition(":")[0] for action, decision in denied.items() if decision == "implicitDeny"}:
+        actions = [action for action in denied if action.startswith(f"{service}:")]
+        still = _denied(examination, arn, actions, _own_resources(examination, arn, service))
+        denied = {action: still.get(action, "") if action in actions else found for action, found in denied.items()}
+        denied = {action: decision for action, decision in denied.items() if decision}
     if denied:
         explicit = [name for name, decision in denied.items() if decision == "explicitDeny"]
         yield Finding(
@@ -95,12 +95,43 @@ def may_do_what_up_does(examination: Examination) -> Iterator[Finding]:
             what=f"{arn} may not do all that `pulumi up` does"
             + (f"; explicitly denied: {', '.join(explicit)}" if explicit else ""),
             value=", ".join(sorted(denied)),
-            needed="these actions, on any resource or at least on tandem's",
+            needed=f"these actions, on any resource or on those of tandem-{examination.stack} (both were simulated)",
             fix="attach a policy that allows them: "
             "https://console.aws.amazon.com/iam/home#/" + ("roles" if ":role/" in arn else "users"),
         )
     else:
         yield Finding(severity="ok", what=f"IAM allows the {len(ACTIONS)} actions of `up` and `destroy`", value=arn)
+
+
+def _denied(
+    examination: Examination, principal: str, actions: Sequence[str], resources: Sequence[str] = ()
+) -> dict[str, str]:
+    """Actions that are not allowed, with IAM's decision; one that is allowed on any of the resources is."""
+    on = {"ResourceArns": list(resources)} if resources else {}
+    pages = (
+        examination.home("iam")
+        .get_paginator("simulate_principal_policy")
+        .paginate(
+            PolicySourceArn=principal,
+            ActionNames=list(actions),
+            ContextEntries=request_context(examination.stack, examination.region),
+            **on,
+        )
+    )
+    decisions: dict[str, set[str]] = {}
+    for result in pages.search("EvaluationResults[]"):
+        decisions.setdefault(result["EvalActionName"], set()).add(result["EvalDecision"])
+    return {
+        action: "explicitDeny" if "explicitDeny" in found else "implicitDeny"
+        for action, found in decisions.items()
+        if "allowed" not in found
+    }
+
+
+def _own_resources(examination: Examination, principal: str, service: str) -> list[str]:
+    _arn, partition, _iam, _region, account = principal.split(":")[:5]
+    zone = examination.settings.load_balancer.hosted_zone_id
+    return resources(service, partition, account, examination.region, examination.stack, zone)
 
 
 def _principal(examination: Examination) -> str | None:

@@ -40,3 +40,52 @@ _BY_SERVICE = {
 ACTIONS: tuple[str, ...] = tuple(
     f"{service}:{name}" for service, names in _BY_SERVICE.items() for name in names.split()
 )
+
+_HEX = "0123456789abcdef0"
+_RESOURCES = {
+    "ec2": "vpc/vpc-{hex} subnet/subnet-{hex} security-group/sg-{hex} security-group-rule/sgr-{hex} "
+    "internet-gateway/igw-{hex} route-table/rtb-{hex} elastic-ip/eipalloc-{hex} natgateway/nat-{hex} "
+    "vpc-endpoint/vpce-{hex} vpc-flow-log/vpc-flow-log-{hex} launch-template/lt-{hex} instance/i-{hex}",
+    "autoscaling": "autoScalingGroup:*:autoScalingGroupName/{name}",
+    "elasticloadbalancing": "loadbalancer/app/{stack}-x/{hex} targetgroup/{stack}-x/{hex} "
+    "listener/app/{stack}-x/{hex}/{hex} listener-rule/app/{stack}-x/{hex}/{hex}/{hex}",
+    "elasticfilesystem": "file-system/fs-{hex} access-point/fsap-{hex}",
+    "iam": "role/{name} instance-profile/{name}",
+    "acm": "certificate/12345678-1234-1234-1234-123456789012",
+    "route53": "hostedzone/{zone} healthcheck/12345678-1234-1234-1234-123456789012",
+    "wafv2": "regional/webacl/{stack}-x/12345678-1234-1234-1234-123456789012",
+    "s3": "{name}",
+    "secretsmanager": "secret:{name}",
+    "logs": "log-group:/tandem/{stack}/hosts",
+    "scheduler": "schedule-group/{name} schedule/{name}/{name}",
+    "sns": "{name}",
+    "budgets": "budget/{name}",
+}
+"""What `up` makes, by service, as ARNs end; https://docs.aws.amazon.com/service-authorization/latest/reference/ has
+their forms."""
+
+_NO_REGION, _NO_ACCOUNT = ("iam", "route53", "s3", "budgets"), ("route53", "s3")
+
+
+def resources(service: str, partition: str, account: str, region: str, stack: str, zone: str | None) -> list[str]:
+    """ARNs such as a stack's resources have: a policy may allow an action on these and not on any resource.
+
+    Args:
+        zone: the hosted zone of the stack's name.
+    """
+    where = "" if service in _NO_REGION else region
+    owner = "" if service in _NO_ACCOUNT else account
+    values = {"name": f"tandem-{stack}-x", "stack": stack, "hex": _HEX, "zone": zone or "Z0123456789ABC"}
+    return [f"arn:{partition}:{service}:{where}:{owner}:{end.format(**values)}" for end in _RESOURCES[service].split()]
+
+
+def request_context(stack: str, region: str) -> list[dict[str, object]]:
+    """What a request says of itself, for policies with conditions: tags and region."""
+    tags = {"tandem:project": "tandem", "tandem:stack": stack, "tandem:region": region}
+    values = {"aws:RequestedRegion": region}
+    for kind in ("RequestTag", "ResourceTag"):
+        values |= {f"aws:{kind}/{key}": value for key, value in tags.items()}
+    return [
+        {"ContextKeyName": key, "ContextKeyValues": [value], "ContextKeyType": "string"}
+        for key, value in values.items()
+    ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from types import MappingProxyType
 
 from ops.aws import AwsError, problem_of
@@ -44,20 +44,45 @@ FIRST = ("credentials", "region")
 """What all other calls to AWS depend on: while these fail, nothing else is asked, and one cause is named once."""
 
 _WORKERS = 8
+DEADLINE_SECONDS = 60
+"""A healthy account answers in seconds; one call may hang for its own time and its repetitions."""
 
 
-def examine(examination: Examination) -> list[Finding]:
-    """Runs all checks, those of AWS side by side, and returns their findings in the order of CHECKS."""
+def examine(examination: Examination, deadline_seconds: float = DEADLINE_SECONDS) -> list[Finding]:
+    """Runs all checks, those of AWS side by side, and returns their findings in the order of CHECKS.
+
+    Args:
+        deadline_seconds: for those side by side; a check without an answer by then is reported as not looked at.
+    """
     found: dict[str, list[Finding]] = {name: run_check(name, examination) for name in OFFLINE}
     for name in FIRST:
         found[name] = run_check(name, examination)
         if worst(found[name]) == "error":
             break
     else:
-        rest = [name for name in CHECKS if name not in found]
-        with ThreadPoolExecutor(_WORKERS) as pool:
-            found.update(zip(rest, pool.map(lambda name: run_check(name, examination), rest), strict=True))
+        found |= _side_by_side([name for name in CHECKS if name not in found], examination, deadline_seconds)
     return [finding for name in CHECKS for finding in found.get(name, ())]
+
+
+def _side_by_side(names: list[str], examination: Examination, deadline_seconds: float) -> dict[str, list[Finding]]:
+    pool = ThreadPoolExecutor(_WORKERS)
+    checks = {name: pool.submit(run_check, name, examination) for name in names}
+    wait(checks.values(), timeout=deadline_seconds)
+    pool.shutdown(wait=False, cancel_futures=True)
+    late = _too_late(deadline_seconds)
+    return {
+        name: check.result() if check.done() and not check.cancelled() else [late.of(name)]
+        for name, check in checks.items()
+    }
+
+
+def _too_late(deadline_seconds: float) -> Finding:
+    return Finding(
+        severity="unknown",
+        what=f"no answer within {deadline_seconds:.0f} s",
+        needed="an answer of AWS",
+        fix="check the network and HTTPS_PROXY, then run the doctor again",
+    )
 
 
 def run_check(name: str, examination: Examination) -> list[Finding]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -23,10 +23,10 @@ from infra.catalog.quotas import vcpu_quota
 from infra.settings import Settings
 from ops.aws import aws_clients
 from ops.cli import app
-from ops.doctor import CHECKS, Finding, examine, exit_status
+from ops.doctor import CHECKS, Finding, examine, exit_status, run
 from ops.doctor.address import DNS_VARIABLE, covers
 from ops.doctor.examination import Examination, hosts_by_purchase
-from ops.doctor.permissions import ACTIONS
+from ops.doctor.permissions import ACTIONS, resources
 from ops.doctor.run import run_check
 from ops.kinds.kind import Clients
 from rehearsal.account_gaps import ANSWERS, PUBLIC_IMAGE, AccountGaps
@@ -741,3 +741,51 @@ def test_the_command_names_an_unknown_stack(account: Account) -> None:
     assert result.exit_code == 2
     assert "there is no such stack file" in result.stdout
     assert "Pulumi.dev.yaml" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("action", "pattern"),
+    [
+        ("iam:CreateRole", "arn:aws:iam::123456789012:role/tandem-*"),
+        ("s3:CreateBucket", "arn:aws:s3:::tandem-dev-*"),
+        ("ec2:DeleteVpc", "arn:aws:ec2:us-east-1:123456789012:vpc/*"),
+        ("logs:CreateLogGroup", "arn:aws:logs:us-east-1:123456789012:log-group:/tandem/*"),
+        ("route53:ChangeResourceRecordSets", "arn:aws:route53:::hostedzone/*"),
+    ],
+)
+def test_a_policy_for_tandems_resources_alone_is_enough(account: Account, action: str, pattern: str) -> None:
+    account.gaps.denied[action] = "implicitDeny"
+    (refused_everywhere,) = run_check("permissions", account.examination())
+    assert (refused_everywhere.severity, refused_everywhere.value) == ("error", action)
+    assert "those of tandem-dev (both were simulated)" in refused_everywhere.needed
+    account.gaps.allowed_on[action] = pattern
+    (allowed,) = run_check("permissions", account.examination())
+    assert allowed.severity == "ok"
+
+
+def test_every_service_has_resources_to_simulate_on() -> None:
+    for service in {action.partition(":")[0] for action in ACTIONS}:
+        found = resources(service, "aws-cn", "123456789012", "cn-north-1", "dev", None)
+        assert found
+        assert all(arn.startswith(f"arn:aws-cn:{service}:") and "{" not in arn for arn in found)
+
+
+def test_an_explicit_denial_is_not_asked_about_again(account: Account) -> None:
+    account.gaps.denied["iam:PassRole"] = "explicitDeny"
+    run_check("permissions", account.examination())
+    assert not [call for call in account.gaps.asked if call.params.get("ResourceArns")]
+
+
+def test_a_check_that_never_ends_is_given_up(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    never = Event()
+
+    def hangs(_examination: Examination) -> Iterator[Finding]:
+        never.wait(30)
+        yield Finding(severity="ok", what="late")
+
+    monkeypatch.setattr(run, "CHECKS", {**CHECKS, "price": hangs})
+    started = time.monotonic()
+    found = [one for one in examine(account.examination(), deadline_seconds=5) if one.check == "price"]
+    never.set()
+    assert [(one.severity, one.what) for one in found] == [("unknown", "no answer within 5 s")]
+    assert time.monotonic() - started < 25
