@@ -11,7 +11,8 @@ from ops.aws import AwsError, is_gone
 from ops.kinds import KINDS, types
 from ops.kinds.kind import EPHEMERAL_TAG, Clients, Found, Scope
 
-_STOPS = ":autoscaling:updateAutoScalingGroup"
+_STOPS = (":autoscaling:updateAutoScalingGroup", ":eks:updateNodegroupConfig")
+"""What stops the servers, by platform; the other schedules only tell people."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ import yaml
 from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
+from infra.components.cost_guard import PUBLISH_TARGET, Stop
 from infra.errors import UserError
 from ops import inventory
 from ops.aws import aws_clients
@@ -204,6 +205,25 @@ def test_the_schedule_that_keeps_a_fleet_stopped_tells_the_end_too(clients: Clie
     )
     scheduler.delete_schedule(GroupName=dev.name, Name="stop")
     assert [life.expires_at for life in lives(clients, stack)] == [moment]
+
+
+def test_what_stops_a_node_group_tells_the_end_and_what_warns_does_not(clients: Clients, stack: str) -> None:
+    name = f"tandem-{stack}"
+    Builder(clients, stack, name, expires=PAST, ephemeral=True).schedules()
+    scheduler = clients("scheduler")
+    old = scheduler.get_schedule(GroupName=name, Name="stop")
+    scheduler.delete_schedule(GroupName=name, Name="stop")
+    node_group = Stop.of_node_group("cluster", "nodes", "arn").target
+    for label, target, moment in (("stop", node_group, COMING), ("warn", PUBLISH_TARGET, PAST)):
+        scheduler.create_schedule(
+            GroupName=name,
+            Name=label,
+            FlexibleTimeWindow=old["FlexibleTimeWindow"],
+            ScheduleExpression=f"at({moment})",
+            Target={**old["Target"], "Arn": target},
+        )
+    (life,) = lives(clients, stack)
+    assert life.expires_at == datetime.fromisoformat(f"{COMING}+00:00")
 
 
 def test_the_command_shows_then_removes_in_every_region_given(aws_account: AccountGaps, stack: str) -> None:
