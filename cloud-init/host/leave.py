@@ -13,7 +13,7 @@ import aws
 import boot
 import serve
 import watchdog
-from host import TIMEOUTS, deadline, record, say, sh, wait, write
+from host import TIMEOUTS, deadline, left, record, say, sh, wait, write
 
 PROPAGATION = 15  # seconds until no node of the load balancer sends new requests to a draining target
 
@@ -57,10 +57,11 @@ def leave():
                 pass
     except (OSError, RuntimeError) as error:
         say(f"leaving without the load balancer: {error}")
-    # At a shutdown the units' own stop waits for this one to end; so the containers are stopped here.
+    # The units' own stop waits for this one to end, as they started before; so the containers are stopped here, and
+    # so that there is time left to tell the group.
     sh("systemctl", "stop", "--no-block", "tandem-watchdog", *(f"vllm@{row['replica']}" for row in rows))
     try:
-        sh("docker", "stop", "-t", str(TIMEOUTS["termination_grace"]), *(f"vllm-{row['replica']}" for row in rows))
+        sh("docker", "stop", "-t", str(max(1, int(left()) - 15)), *(f"vllm-{row['replica']}" for row in rows))
     except RuntimeError as error:
         say(f"the servers did not stop: {error}")
     return "lifecycle hook completed" if aws.complete("CONTINUE") else "no lifecycle hook was waiting"

@@ -250,7 +250,7 @@ def test_leaving_is_ordered(leaving: SimpleNamespace) -> None:
         "DescribeTargetHealth",
         "wait 1",
         "systemctl stop --no-block tandem-watchdog vllm@0 vllm@1",
-        "docker stop -t 120 vllm-0 vllm-1",
+        "docker stop -t 86385 vllm-0 vllm-1",
         "complete CONTINUE",
     ]
     assert not leaving.watchdog.HEALTHY.exists()
@@ -267,7 +267,7 @@ def test_a_load_balancer_out_of_reach_does_not_keep_a_host(
     leaving.leave.leave()
     assert leaving.events == [
         "systemctl stop --no-block tandem-watchdog vllm@0 vllm@1",
-        "docker stop -t 120 vllm-0 vllm-1",
+        "docker stop -t 86385 vllm-0 vllm-1",
         "complete CONTINUE",
     ]
 
