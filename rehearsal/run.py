@@ -19,6 +19,7 @@ from rehearsal import expectations, expiry, placeholders, plain_text
 from rehearsal.engine import Engine
 from rehearsal.expectations import Verdict
 from rehearsal.kubernetes import expectations as kubernetes
+from rehearsal.kubernetes.autoscaling import try_load
 from rehearsal.kubernetes.cluster import Cluster, title
 from rehearsal.kubernetes.watch import lowest_available
 from rehearsal.moto import simulated_account
@@ -85,6 +86,7 @@ class _Rehearsal:
             ("up", self._up),
             ("second up", self._second_up),
             ("new image", self._new_image),
+            ("load", self._load),
             ("secrets", self._look_for_secrets),
             ("expiry", self._expire),
             ("destroy", self._destroy),
@@ -154,6 +156,16 @@ class _Rehearsal:
             kubernetes.keep_serving(lowest, deployments),
             kubernetes.have_their_replicas(deployments),
         ]
+
+    def _load(self, phase: Phase) -> None:
+        """For each model whose replicas follow the load."""
+        if not self.cluster or not self.cluster.has("keda.sh/v1alpha1", "ScaledObject"):
+            return
+        api = self.cluster.api
+        for scaled in api.list("keda.sh/v1alpha1", "ScaledObject"):
+            if scaled["spec"]["scaleTargetRef"].get("kind", "Deployment") == "Deployment":
+                answer = try_load(api, self.cluster.prometheus, scaled)
+                phase.verdicts.append(kubernetes.follow_the_load(answer))
 
     def _look_for_secrets(self, phase: Phase) -> None:
         found, clients = self._found(), self.scene.clients

@@ -10,9 +10,10 @@ from functools import partial
 from ops.kinds.kind import Clients
 from rehearsal.cache import Progress
 from rehearsal.kubernetes import build
-from rehearsal.kubernetes.api import Api, Object, countdown
+from rehearsal.kubernetes.api import Api, NoSuchKind, Object, countdown
 from rehearsal.kubernetes.control_plane import ControlPlane, control_plane
 from rehearsal.kubernetes.karpenter import for_kwok, karpenter
+from rehearsal.kubernetes.keda import Prometheus, for_rehearsal, keda, prometheus
 from rehearsal.kubernetes.node_groups import let_nodes_join
 from rehearsal.kubernetes.provider import KubernetesProvider
 
@@ -23,6 +24,7 @@ PASSING = {"Event", "Lease", "EndpointSlice", "Endpoints", "ControllerRevision",
 
 # What a Helm release leaves behind, as `helm uninstall` does too, and what stands for EC2 here.
 NOT_OURS = {"CustomResourceDefinition", "APIService", "KWOKNodeClass"}
+NAMESPACES_OF_CHARTS = {"keda"}
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Cluster:
         provider: serves the engine.
         clients: of the simulated account.
         stack: whose node groups join.
+        prometheus: what KEDA asks for load.
         at_first: objects that were there before the stack, by kind, namespace and name.
     """
 
@@ -41,33 +44,43 @@ class Cluster:
     provider: KubernetesProvider
     clients: Clients
     stack: str
+    prometheus: Prometheus
     at_first: frozenset[str]
 
     @property
     def api(self) -> Api:
         return self.plane.api
 
+    def has(self, api_version: str, kind: str) -> bool:
+        """Whether the cluster serves a kind."""
+        try:
+            return bool(self.api.kind(api_version, kind))
+        except NoSuchKind:
+            return False
+
     def objects(self) -> list[Object]:
         """What the stack has brought into the cluster, and what followed from it: pods, replica sets, nodes."""
         let_nodes_join(self.api, self.clients, self.stack)
-        return [object for object in _objects(self.api) if title(object) not in self.at_first]
+        came = [object for object in _objects(self.api) if title(object) not in self.at_first]
+        return [object for object in came if not NAMESPACES_OF_CHARTS & {*_place(object)}]
 
 
 @contextmanager
 def cluster(stack: str, clients: Clients) -> Iterator[Cluster]:
     """Starts a cluster without nodes, until the block ends; `ensure` has built what it needs."""
-    with control_plane() as plane:
+    with control_plane() as plane, prometheus() as stand_in:
         zones = [zone["ZoneName"] for zone in clients("ec2").describe_availability_zones()["AvailabilityZones"]]
         provider = KubernetesProvider(
             plane.api,
             before_objects=partial(let_nodes_join, plane.api, clients, stack),
-            translate=partial(for_kwok, api=plane.api, clients=clients),
-            controllers={"karpenter": partial(karpenter, plane, zones)},
+            translate=lambda object: for_rehearsal(for_kwok(object, plane.api, clients), stand_in),
+            controllers={"karpenter": partial(karpenter, plane, zones), "keda": partial(keda, plane)},
+            handled=frozenset({"ScaledObject"}),
         )
         with closing(provider):
             _wait_for_what_comes_by_itself(plane.api)
             at_first = frozenset(title(object) for object in _objects(plane.api))
-            yield Cluster(plane, provider, clients, stack, at_first)
+            yield Cluster(plane, provider, clients, stack, stand_in, at_first)
 
 
 def ensure(progress: Progress) -> None:
@@ -76,7 +89,13 @@ def ensure(progress: Progress) -> None:
     Raises:
         UserError: they cannot be built.
     """
-    build.ensure((*build.TOOLS_OF_THE_CONTROL_PLANE, build.KARPENTER), progress)
+    build.ensure((*build.TOOLS_OF_THE_CONTROL_PLANE, *build.AUTOSCALERS), progress)
+
+
+def _place(object: Object) -> tuple[str, str]:
+    """Its namespace; a namespace is its own."""
+    metadata = object["metadata"]
+    return metadata.get("namespace", ""), metadata["name"] if object["kind"] == "Namespace" else ""
 
 
 def title(object: Object) -> str:

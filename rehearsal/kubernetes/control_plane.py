@@ -136,8 +136,6 @@ def _api_server(authority: Authority, etcd: int, port: int) -> list[str | Path]:
         *("--requestheader-username-headers", "X-Remote-User", "--requestheader-group-headers", "X-Remote-Group"),
         *("--requestheader-extra-headers-prefix", "X-Remote-Extra-"),
         *("--proxy-client-cert-file", proxy.certificate, "--proxy-client-key-file", proxy.key),
-        # the address of a Service is nowhere routed here; what it names is
-        "--enable-aggregator-routing=true",
     ]
 
 
@@ -158,7 +156,9 @@ def _scheduler(plane: ControlPlane) -> list[str | Path]:
 
 def _kwok(plane: ControlPlane) -> list[str | Path]:
     command = KWOK.command("kwok")
-    return [command, "--kubeconfig", plane.kubeconfig, f"--manage-nodes-with-annotation-selector={NODES_OF_KWOK}"]
+    manages = f"--manage-nodes-with-annotation-selector={NODES_OF_KWOK}"
+    # without leases the nodes count as lost after 50 seconds
+    return [command, "--kubeconfig", plane.kubeconfig, manages, "--node-lease-duration-seconds=40"]
 
 
 def _wait_until_ready(plane: ControlPlane, server: subprocess.Popen[bytes]) -> None:

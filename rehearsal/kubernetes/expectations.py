@@ -8,6 +8,7 @@ from typing import Any
 
 from rehearsal.expectations import expectation
 from rehearsal.kubernetes.api import Object
+from rehearsal.kubernetes.autoscaling import FALL_SECONDS, RISE_SECONDS, Answer
 from rehearsal.kubernetes.nodes import GPU, ZONE
 from rehearsal.kubernetes.provider import RELEASE
 from rehearsal.operations import Operation
@@ -70,6 +71,25 @@ def keep_serving(lowest: Mapping[str, int], deployments: Iterable[Object]) -> It
         name, promised = deployment["metadata"]["name"], promised_replicas(deployment)
         if lowest.get(name, promised) < promised:
             yield f"{name}: {lowest[name]} available for a while, {promised} promised"
+
+
+@expectation(
+    "load brings replicas and nodes in time, and all goes back after it, without a step in the wrong direction"
+)
+def follow_the_load(answer: Answer) -> Iterable[str]:
+    if answer.rise_seconds is None:
+        yield f"{answer.name}: no {answer.most} ready replicas after {RISE_SECONDS} s of load, but {answer.rise[-1]}"
+    if answer.fall_seconds is None:
+        left = f"{answer.fall[-1]} replicas on {answer.nodes[-1]} nodes"
+        yield f"{answer.name}: {left} {FALL_SECONDS} s after the load, in place of {answer.least}"
+    if answer.rise != sorted(answer.rise):
+        yield f"{answer.name}: replicas under load were {_arrows(answer.rise)}"
+    if answer.fall != sorted(answer.fall, reverse=True):
+        yield f"{answer.name}: replicas after the load were {_arrows(answer.fall)}"
+
+
+def _arrows(numbers: Iterable[int]) -> str:
+    return " -> ".join(map(str, numbers))
 
 
 @expectation("destroy leaves no object in the cluster")

@@ -1,7 +1,7 @@
 """The real Karpenter, with its provider for kwok in place of EC2: it makes nodes of our catalog's instance types.
 
-NodePools are the program's own. On their way to the API server two things change: the node class is the one that this
-provider knows, and the zones are named that the subnets of the program's EC2NodeClass are in.
+NodePools are the program's own. On their way to the API server three things change: the node class is the one that this
+provider knows, the zones are named that the subnets of the program's EC2NodeClass are in, and empty nodes go sooner.
 """
 
 from __future__ import annotations
@@ -23,6 +23,9 @@ from rehearsal.servers import free_ports, running
 NODE_CLASS = {"group": "karpenter.kwok.sh", "kind": "KWOKNodeClass", "name": "default"}
 NODE_CLASS_VERSION = "v1alpha1"
 NAMESPACE = "kube-system"
+
+EMPTY_FOR = "10s"
+"""In place of the minutes that a node may be empty."""
 
 SPOT_DISCOUNT = 0.5
 """Of the price on demand; an assumption, so that Karpenter prefers spot. Real spot prices change by the hour."""
@@ -86,7 +89,10 @@ def for_kwok(object: Object, api: Api, clients: Clients) -> Object:
     if zones and not any(requirement["key"] == ZONE for requirement in requirements):
         requirements.append({"key": ZONE, "operator": "In", "values": zones})
     node = {**node, "nodeClassRef": NODE_CLASS, "requirements": requirements}
-    return {**object, "spec": {**spec, "template": {**template, "spec": node}}}
+    disruption = spec.get("disruption") or {}
+    if disruption.get("consolidateAfter", "Never") != "Never":
+        disruption = {**disruption, "consolidateAfter": EMPTY_FOR}
+    return {**object, "spec": {**spec, "disruption": disruption, "template": {**template, "spec": node}}}
 
 
 def _zones(node_class: Object | None, clients: Clients) -> list[str]:

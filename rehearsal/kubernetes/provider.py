@@ -51,6 +51,7 @@ class KubernetesProvider(Provider):
         before_objects: called before an object is made; the place where nodes join.
         translate: gives the manifest that is sent for the one that the program declares.
         controllers: that run for real while a release of their chart is installed, by the chart's name.
+        handled: kinds whose finalizers these put on and take away themselves.
 
     Attributes:
         releases: charts that are installed, by the release's id.
@@ -65,11 +66,13 @@ class KubernetesProvider(Provider):
         before_objects: Callable[[], None] = lambda: None,
         translate: Callable[[Object], Object] = lambda object: object,
         controllers: Mapping[str, Controller] | None = None,
+        handled: frozenset[str] = frozenset(),
     ) -> None:
         self.api = api
         self.before_objects = before_objects
         self.translate = translate
         self.controllers = controllers or {}
+        self.handled = handled
         self.releases: dict[str, str] = {}
         self._running: dict[str, ExitStack] = {}
         self._objects: dict[str, str] = {}
@@ -249,15 +252,18 @@ class KubernetesProvider(Provider):
         status = {"name": inputs["name"], "namespace": inputs.get("namespace") or "default", "status": "deployed"}
         return id, {**inputs, "status": status, "resourceNames": {}}
 
+    def _played(self, object: Object) -> tuple[str, str] | None:
+        return None if object["kind"] in self.handled else charts.finalizer(object["kind"])
+
     def _play_finalizer(self, object: Object) -> None:
-        played = charts.finalizer(object["kind"])
+        played = self._played(object)
         if played and played[0] in self.releases.values():
             finalizers = [*(object["metadata"].get("finalizers") or []), played[1]]
             self.api.patch(object, {"metadata": {"finalizers": finalizers}})
 
     def _play_removal(self, object: Object) -> None:
         """The controller, if it is still there, has done its part and lets the object go."""
-        played = charts.finalizer(object["kind"])
+        played = self._played(object)
         held = object["metadata"].get("finalizers") or []
         if played and played[1] in held and played[0] in self.releases.values():
             rest = [finalizer for finalizer in held if finalizer != played[1]]

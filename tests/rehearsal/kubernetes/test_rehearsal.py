@@ -12,7 +12,7 @@ from rehearsal.operations import Step
 from rehearsal.report import Phase, StackReport
 from rehearsal.run import rehearse_all
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]
 
 SMALL = Path(__file__).parent / "small"
 

@@ -1,0 +1,91 @@
+"""The closed loop: load rises, replicas rise, pods that wait bring nodes; load falls, and all goes back."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from rehearsal.kubernetes.api import Api, Object, countdown
+from rehearsal.kubernetes.keda import Prometheus
+
+RISE_SECONDS = 90
+"""For KEDA's, the autoscaler's and Karpenter's own intervals, which are seconds here, and a minute more."""
+
+FALL_SECONDS = 180
+"""Nodes go one by one, some fifteen seconds each."""
+
+MORE_THAN_ENOUGH = 100
+"""Times the threshold of one replica: as many replicas as there may be."""
+
+
+@dataclass
+class Answer:
+    """How a model answered to load.
+
+    Attributes:
+        name: of its Deployment.
+        least, most: replicas that it may have.
+        rise, fall: numbers of replicas in the order in which they came, while load was high, and after.
+        nodes: before, at most, and after.
+        rise_seconds: until all replicas were ready on their nodes; None when they never were.
+        fall_seconds: until replicas and nodes were back; None when they never were.
+    """
+
+    name: str
+    least: int
+    most: int
+    rise: list[int] = field(default_factory=list)
+    fall: list[int] = field(default_factory=list)
+    nodes: list[int] = field(default_factory=list)
+    rise_seconds: float | None = None
+    fall_seconds: float | None = None
+
+
+def try_load(api: Api, prometheus: Prometheus, scaled: Object) -> Answer:
+    """Puts load on the model of a ScaledObject until all its replicas are there, and takes it away again.
+
+    Args:
+        scaled: names a Deployment; its first trigger tells the load of one replica.
+    """
+    spec, namespace = scaled["spec"], scaled["metadata"]["namespace"]
+    name = spec["scaleTargetRef"]["name"]
+    answer = Answer(name, max(1, spec.get("minReplicaCount", 0)), spec["maxReplicaCount"], nodes=[gpu_nodes(api)])
+
+    def look(seen: list[int]) -> tuple[int, int]:
+        deployment = api.get("apps/v1", "Deployment", name, namespace) or {"spec": {}}
+        replicas = deployment["spec"].get("replicas", 0)
+        if not seen or seen[-1] != replicas:
+            seen.append(replicas)
+        return replicas, deployment.get("status", {}).get("readyReplicas", 0)
+
+    def all_there() -> bool:
+        return look(answer.rise) == (answer.most, answer.most)
+
+    def all_back() -> bool:
+        # the replicas that remain may well be on a node each, where two shared one before
+        nodes = max(answer.nodes[0], answer.least)
+        return look(answer.fall) == (answer.least, answer.least) and gpu_nodes(api) <= nodes
+
+    threshold = float(spec["triggers"][0]["metadata"]["threshold"])
+    prometheus.figures["waiting"] = threshold * answer.most * MORE_THAN_ENOUGH
+    answer.rise_seconds = _seconds_until(all_there, RISE_SECONDS)
+    answer.nodes.append(gpu_nodes(api))
+    prometheus.figures["waiting"] = 0
+    answer.fall_seconds = _seconds_until(all_back, FALL_SECONDS)
+    answer.nodes.append(gpu_nodes(api))
+    return answer
+
+
+def gpu_nodes(api: Api) -> int:
+    """How many nodes Karpenter has made that are not about to go."""
+    nodes = api.list("v1", "Node", labelSelector="karpenter.sh/nodepool")
+    return sum("deletionTimestamp" not in node["metadata"] for node in nodes)
+
+
+def _seconds_until(condition: Callable[[], bool], seconds: float) -> float | None:
+    started = time.monotonic()
+    for _ in countdown(seconds, poll_seconds=0.3):
+        if condition():
+            return time.monotonic() - started
+    return None

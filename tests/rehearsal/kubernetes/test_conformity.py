@@ -1,0 +1,54 @@
+"""kubeconform on the schemas that are made here: what fits passes in three versions, what does not is named in each."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import pytest
+
+from rehearsal.kubernetes import conformity
+from rehearsal.kubernetes.api import Object
+from tests.rehearsal.kubernetes.conftest import deployment
+
+pytestmark = pytest.mark.kubernetes
+
+POOL = {
+    "apiVersion": "karpenter.sh/v1",
+    "kind": "NodePool",
+    "metadata": {"name": "gpu"},
+    "spec": {
+        "limits": {"nvidia.com/gpu": "8"},
+        "template": {
+            "spec": {
+                "nodeClassRef": {"group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "gpu"},
+                "requirements": [{"key": "karpenter.sh/capacity-type", "operator": "In", "values": ["spot"]}],
+            }
+        },
+    },
+}
+
+
+def wrong(manifest: Object, **spec: object) -> Object:
+    changed = deepcopy(manifest)
+    changed["spec"] |= spec
+    return changed
+
+
+def test_what_fits_passes_in_every_version() -> None:
+    assert conformity.misfits([deployment("inference"), POOL]) == []
+
+
+@pytest.mark.parametrize(
+    ("manifest", "words"),
+    [
+        (wrong(deployment("inference"), replica=3), "additional properties 'replica' not allowed"),
+        (wrong(deployment("inference"), replicas="three"), "got string, want integer"),
+        (wrong(POOL, weight="heavy"), "got string, want integer"),
+        (wrong(POOL, wait=1), "additional properties 'wait' not allowed"),
+        (deployment("inference") | {"kind": "Deploymint"}, "could not find schema for Deploymint"),
+    ],
+)
+def test_what_does_not_fit_is_named_for_each_version(manifest: Object, words: str) -> None:
+    found = conformity.misfits([manifest])
+    assert [misfit.version for misfit in found] == ["1.35.4", "1.34.4", "1.33.13"]
+    assert all(words in misfit.problem for misfit in found), found
