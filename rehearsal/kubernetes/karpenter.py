@@ -89,10 +89,10 @@ def for_kwok(object: Object, api: Api, clients: Clients) -> Object:
     if zones and not any(requirement["key"] == ZONE for requirement in requirements):
         requirements.append({"key": ZONE, "operator": "In", "values": zones})
     node = {**node, "nodeClassRef": NODE_CLASS, "requirements": requirements}
-    disruption = spec.get("disruption") or {}
-    if disruption.get("consolidateAfter", "Never") != "Never":
-        disruption = {**disruption, "consolidateAfter": EMPTY_FOR}
-    return {**object, "spec": {**spec, "disruption": disruption, "template": {**template, "spec": node}}}
+    changed = {**spec, "template": {**template, "spec": node}}
+    if spec.get("disruption", {}).get("consolidateAfter", "Never") != "Never":
+        changed["disruption"] = {**spec["disruption"], "consolidateAfter": EMPTY_FOR}
+    return {**object, "spec": changed}
 
 
 def _zones(node_class: Object | None, clients: Clients) -> list[str]:

@@ -58,6 +58,12 @@ def test_empty_nodes_go_sooner_if_they_go_at_all(given: str, sent: str) -> None:
     assert translated(pool(consolidateAfter=given))["spec"]["disruption"]["consolidateAfter"] == sent
 
 
+def test_what_a_pool_does_not_say_is_left_to_its_defaults() -> None:
+    silent = pool()
+    del silent["spec"]["disruption"]
+    assert "disruption" not in translated(silent)["spec"]
+
+
 def test_other_objects_are_sent_as_they_are() -> None:
     other = {"kind": "Deployment", "spec": {}}
     assert translated(other) is other
