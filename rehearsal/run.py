@@ -86,7 +86,7 @@ class _Rehearsal:
             ("up", self._up),
             ("second up", self._second_up),
             ("new image", self._new_image),
-            ("load", self._load),
+            *([("load", self._load)] if self.cluster else []),
             ("secrets", self._look_for_secrets),
             ("expiry", self._expire),
             ("destroy", self._destroy),
@@ -159,7 +159,8 @@ class _Rehearsal:
 
     def _load(self, phase: Phase) -> None:
         """For each model whose replicas follow the load."""
-        if not self.cluster or not self.cluster.has("keda.sh/v1alpha1", "ScaledObject"):
+        assert self.cluster is not None
+        if not self.cluster.has("keda.sh/v1alpha1", "ScaledObject"):
             return
         api = self.cluster.api
         for scaled in api.list("keda.sh/v1alpha1", "ScaledObject"):
