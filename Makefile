@@ -6,6 +6,7 @@
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tandem
 UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
 RUN := $(UV) run --no-sync
+PYTEST := $(RUN) pytest -n auto --dist loadfile --no-loadscope-reorder
 STACKS ?= dev prod
 
 help: ## this list
@@ -15,13 +16,13 @@ rehearse: .venv ## the stacks (STACKS="dev prod") up, unchanged, new image, expi
 	$(RUN) tandem rehearse $(STACKS)
 
 test: .venv ## tests, those on the real engine included
-	$(RUN) pytest -n auto --dist loadfile -m "not (kubernetes or long or real)"
+	$(PYTEST) -m "not (kubernetes or long or real)"
 
 test-kubernetes: .venv ## tests on a real Kubernetes control plane, which is built once, in about 10 minutes
-	$(RUN) pytest -n auto --dist loadfile -m "kubernetes and not long"
+	$(PYTEST) -m "kubernetes and not long"
 
 test-long: .venv ## proofs of minutes: up killed at several points and recovered, removal killed after each call
-	$(RUN) pytest -n auto --dist loadfile -m "long"
+	$(PYTEST) -m "long"
 
 test-real: .venv ## a real boot, nginx and vLLM; needs root, installs what it lacks and says what
 	tools/real/install.sh
@@ -31,7 +32,7 @@ check: .venv ## lint, types, unit tests: the inner loop, under a minute
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 	$(RUN) basedpyright
-	$(RUN) pytest -n auto --dist loadfile -m "not (account or engine or kubernetes or long or real)"
+	$(PYTEST) -m "not (account or engine or kubernetes or long or real)"
 
 bench: .venv ## preview of production beside a preview of as many trivial resources; size of the user data
 	$(RUN) python -m bench

@@ -8,11 +8,19 @@ NEEDS_A_SERVER = {"moto_server", "account", "simulated"}
 NEEDS_A_CONTROL_PLANE = {"kubernetes"}
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what starts a simulated account or a control plane, so that the inner loop can leave it out."""
+    """Marks what starts a simulated account or a control plane, so that the inner loop can leave it out.
+
+    What starts servers and engines runs first: thousands of short tests then fill the workers to the same moment.
+    """
     for item in items:
         fixtures = set(getattr(item, "fixturenames", ()))
         if NEEDS_A_SERVER & fixtures:
             item.add_marker("account")
         if NEEDS_A_CONTROL_PLANE & fixtures:
             item.add_marker("kubernetes")
+    marked = [(item.path, {mark.name for mark in item.iter_markers()}) for item in items]
+    engines = {path for path, marks in marked if "engine" in marks}
+    servers = {path for path, marks in marked if "account" in marks}
+    items.sort(key=lambda item: (item.path not in engines, item.path not in servers))
