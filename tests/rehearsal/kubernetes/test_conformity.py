@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from copy import deepcopy
 
 import pytest
 
 from rehearsal.kubernetes import conformity
 from rehearsal.kubernetes.api import Object
+from tests.infra.kubernetes.samples import SAMPLES, manifests
 from tests.rehearsal.kubernetes.conftest import deployment
 
 pytestmark = pytest.mark.kubernetes
@@ -36,6 +39,15 @@ def wrong(manifest: Object, **spec: object) -> Object:
 
 def test_what_fits_passes_in_every_version() -> None:
     assert conformity.misfits([deployment("inference"), POOL]) == []
+
+
+@pytest.mark.parametrize("sample", SAMPLES)
+def test_what_the_program_declares_fits_every_version(sample: str) -> None:
+    """The same objects as in the golden files, whose ids are the mocks' and not AWS's."""
+    text = json.dumps(manifests(sample))
+    text = re.sub(r'"tandem-[\w-]+-Subnet-id"', '"subnet-0123456789abcdef0"', text)
+    text = re.sub(r'"tandem-[\w-]+-SecurityGroup-id"', '"sg-0123456789abcdef0"', text)
+    assert conformity.misfits(json.loads(text)) == []
 
 
 @pytest.mark.parametrize(
