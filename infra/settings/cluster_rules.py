@@ -234,20 +234,6 @@ def endpoint_is_one_thing(settings: Settings) -> Iterator[Problem]:
         )
 
 
-def weights_of_each_model_have_a_source(settings: Settings) -> Iterator[Problem]:
-    """As for the main model."""
-    for name, model in settings.models.items():
-        inference = model.inference
-        if (inference.weights == "s3") != (inference.weights_s3_uri is not None):
-            yield Problem(
-                key=f"models.{name}.inference.weightsS3Uri",
-                wrong="is needed for weights: s3" if inference.weights == "s3" else "is of use with weights: s3 only",
-                value=inference.weights_s3_uri,
-                allowed="s3://bucket/path together with inference.weights: s3",
-                fix="set both, or neither",
-            )
-
-
 KUBERNETES_RULES: tuple[Rule, ...] = (
     replicas_have_bounds,
     drains_can_go_on,
@@ -258,7 +244,6 @@ KUBERNETES_RULES: tuple[Rule, ...] = (
     managed_groups_have_one_purchase,
     models_have_names,
     endpoint_is_one_thing,
-    weights_of_each_model_have_a_source,
 )
 
 

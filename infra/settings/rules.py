@@ -259,16 +259,16 @@ def capacity_block_stands_alone(settings: Settings) -> Iterator[Problem]:
 
 
 def weights_have_a_source(settings: Settings) -> Iterator[Problem]:
-    """`weights: s3` and its URI come together."""
-    inference = settings.inference
-    if (inference.weights == "s3") != (inference.weights_s3_uri is not None):
-        yield Problem(
-            key="inference.weightsS3Uri",
-            wrong="is needed for weights: s3" if inference.weights == "s3" else "is of use with weights: s3 only",
-            value=inference.weights_s3_uri,
-            allowed="s3://bucket/path together with inference.weights: s3",
-            fix="set both, or neither",
-        )
+    """`weights: s3` and its URI come together, for each model."""
+    for prefix, inference, _ in cluster_rules.models(settings):
+        if (inference.weights == "s3") != (inference.weights_s3_uri is not None):
+            yield Problem(
+                key=f"{prefix}inference.weightsS3Uri",
+                wrong="is needed for weights: s3" if inference.weights == "s3" else "is of use with weights: s3 only",
+                value=inference.weights_s3_uri,
+                allowed="s3://bucket/path together with inference.weights: s3",
+                fix="set both, or neither",
+            )
 
 
 def one_expiry(settings: Settings) -> Iterator[Problem]:
