@@ -16,8 +16,6 @@ from infra.settings.schema import InferenceSettings
 from infra.sizing import Plan, plan
 
 PROJECT = Path(__file__).resolve().parents[1]
-
-
 PINS_NAMED = 5
 """Empty pins that a warning names; `tandem pin --offline` lists all."""
 

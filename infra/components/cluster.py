@@ -67,7 +67,7 @@ class Cluster(pulumi.ComponentResource):
     """EKS cluster with encrypted secrets, its log kept, access by IAM only.
 
     Attributes:
-        cluster_name, endpoint: what controllers are told.
+        cluster_name: what controllers are told.
         security_group_id: joins control plane and nodes.
         kubeconfig: for `kubectl` and the Kubernetes provider; it holds a command, no credential.
         ready: the add-ons and nodes that everything in the cluster depends on.
@@ -79,7 +79,6 @@ class Cluster(pulumi.ComponentResource):
         self._child = pulumi.ResourceOptions(parent=self)
         self._cluster = self._control_plane(args)
         self.cluster_name = self._cluster.name
-        self.endpoint = self._cluster.endpoint
         self.security_group_id = self._cluster.vpc_config.apply(lambda config: str(config.cluster_security_group_id))
         self._access(args.settings.admins)
         first = [self._addon(addon, values, args, []) for addon, values in FIRST_ADDONS.items()]
@@ -91,7 +90,7 @@ class Cluster(pulumi.ComponentResource):
             endpoint=self._cluster.endpoint,
             authority=self._cluster.certificate_authority.apply(lambda authority: authority.data),
         ).apply(lambda known: kubeconfig(args.region, **known))
-        self.register_outputs({"cluster_name": self.cluster_name, "endpoint": self.endpoint})
+        self.register_outputs({"cluster_name": self.cluster_name})
 
     def _control_plane(self, args: ClusterArgs) -> eks.Cluster:
         settings = args.settings

@@ -114,7 +114,7 @@ class Controllers(pulumi.ComponentResource):
                 args.target_group_arns,
             ),
         )
-        role.lend(args.cluster_name, "kube-system", [LOAD_BALANCER_ACCOUNT])
+        role.lend(args.cluster_name, "kube-system", LOAD_BALANCER_ACCOUNT)
         values = {
             "clusterName": args.cluster_name,
             "region": args.region,
@@ -130,7 +130,7 @@ class Controllers(pulumi.ComponentResource):
             return self._chart("keda", "keda", {})
         role = PodRole(f"{self._name}-keda", "KEDA: sees requests that found no server", self._child)
         role.grant("metrics", policies.allow(["cloudwatch:GetMetricData"], ["*"]))
-        role.lend(self._args.cluster_name, "keda", ["keda-operator"])
+        role.lend(self._args.cluster_name, "keda", "keda-operator")
         return self._chart("keda", "keda", {}, role)
 
 

@@ -62,7 +62,7 @@ class Karpenter(pulumi.ComponentResource):
         queue = self._interruptions()
         role = PodRole(f"{name}-karpenter", "Karpenter: starts and ends GPU nodes", self._child)
         role.grant("nodes", *_statements(args, queue.arn))
-        role.lend(args.cluster_name, NAMESPACE, [SERVICE_ACCOUNT])
+        role.lend(args.cluster_name, NAMESPACE, SERVICE_ACCOUNT)
         self.release = HelmChart(
             f"{name}-karpenter",
             HelmChartArgs(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pulumi
@@ -45,14 +44,13 @@ class PodRole(pulumi.ComponentResource):
             f"{self._name}-{label}", role=self.role_name, policy=policies.document(*statements), opts=self._child
         )
 
-    def lend(self, cluster_name: pulumi.Input[str], namespace: str, service_accounts: Sequence[str]) -> None:
-        """Gives the role to pods that run under these service accounts."""
-        for account in service_accounts:
-            eks.PodIdentityAssociation(
-                f"{self._name}-{account}",
-                cluster_name=cluster_name,
-                namespace=namespace,
-                service_account=account,
-                role_arn=self.role_arn,
-                opts=self._child,
-            )
+    def lend(self, cluster_name: pulumi.Input[str], namespace: str, service_account: str) -> None:
+        """Gives the role to pods that run under a service account."""
+        eks.PodIdentityAssociation(
+            f"{self._name}-{service_account}",
+            cluster_name=cluster_name,
+            namespace=namespace,
+            service_account=service_account,
+            role_arn=self.role_arn,
+            opts=self._child,
+        )

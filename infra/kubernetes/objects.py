@@ -31,11 +31,9 @@ def declare(prefix: str, manifests: Iterable[Manifest], opts: pulumi.ResourceOpt
     return [KubernetesObject(prefix, manifest, opts) for manifest in manifests]
 
 
-def named(kind: str, api_version: str, name: str, namespace: str | None = None, **labels: str) -> Manifest:
+def named(kind: str, api_version: str, name: str, namespace: str | None = None) -> Manifest:
     """The head of a manifest."""
     metadata: Manifest = {"name": name}
     if namespace:
         metadata["namespace"] = namespace
-    if labels:
-        metadata["labels"] = {key.replace("_", "-"): value for key, value in labels.items()}
     return {"apiVersion": api_version, "kind": kind, "metadata": metadata}

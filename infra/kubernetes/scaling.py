@@ -61,7 +61,7 @@ def scaling_objects(scaling: Scaling) -> list[Manifest]:
             "triggers": [
                 _prometheus(scaling, "waiting", scaling.waiting_requests),
                 _prometheus(scaling, "running", scaling.running_requests),
-                *([wake_up(scaling)] if sleeps else []),
+                *([_wake_up(scaling)] if sleeps else []),
             ],
         }
     }
@@ -101,7 +101,7 @@ def _prometheus(scaling: Scaling, requests: str, each: int) -> Manifest:
     }
 
 
-def wake_up(scaling: Scaling) -> Manifest:
+def _wake_up(scaling: Scaling) -> Manifest:
     """Notices a request that found no server: the load balancer answered it with 503, and counted it.
 
     Clients try again; the first replica takes as long as any start. The count is the load balancer's, so that a

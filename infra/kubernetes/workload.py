@@ -38,7 +38,7 @@ class InferenceService:
         target_group_arn: where the load balancer looks for it.
         api_keys_secret_arn, hugging_face_token_secret_arn: in Secrets Manager.
         launch_seconds: from start to first token, for download and start each.
-        longest_generation_seconds, termination_grace_seconds: how a server leaves.
+        termination_grace_seconds: all that a leaving pod gets.
         launch_first: a change starts a new pod before an old one goes, which takes spare GPUs.
         min_available: replicas that drains leave alone; None lets them take one at a time.
         spread: whether replicas wait when zones cannot be kept even.
@@ -62,7 +62,6 @@ class InferenceService:
     api_keys_secret_arn: pulumi.Input[str]
     hugging_face_token_secret_arn: pulumi.Input[str] | None = None
     launch_seconds: int = 3600
-    longest_generation_seconds: int = 300
     termination_grace_seconds: int = 420
     launch_first: bool = True
     min_available: int | None = None

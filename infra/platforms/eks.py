@@ -56,7 +56,7 @@ def build(common: Common) -> dict[str, Any]:
         enable_server_side_apply=True,
         opts=pulumi.ResourceOptions(depends_on=cluster.ready),
     )
-    pod_role.lend(cluster.cluster_name, NAMESPACE, [SERVICE_ACCOUNT])
+    pod_role.lend(cluster.cluster_name, NAMESPACE, SERVICE_ACCOUNT)
     _grant_weights(common, pod_role)
     nodes = _node_pool(common, cluster, provider)
     controllers = _controllers(common, cluster, provider)
@@ -173,7 +173,6 @@ def _service(
         api_keys_secret_arn=stored.api_keys_secret_arn,
         hugging_face_token_secret_arn=stored.hugging_face_token_secret_arn,
         launch_seconds=settings.fleet.launch_timeout_seconds,
-        longest_generation_seconds=settings.timeouts.longest_generation_seconds,
         termination_grace_seconds=settings.timeouts.termination_grace_seconds,
         launch_first=settings.fleet.rollout == "launchFirst",
         min_available=scaling.min_available,
