@@ -1,24 +1,27 @@
 # One command surface; `make help` lists it. Each target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse test test-kubernetes test-long test-real check bench bench-edge bench-sizing bench-regions \
+.PHONY: help rehearse rehearse-kubernetes test test-kubernetes test-long test-real check bench bench-edge bench-sizing bench-regions \
 	bench-peers docs golden clean
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tandem
 UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
 RUN := $(UV) run --no-sync
 PYTEST := $(RUN) pytest -n auto --dist loadfile --no-loadscope-reorder
-STACKS ?= dev prod
+STACKS ?= dev prod-ec2
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
 
-rehearse: .venv ## the stacks (STACKS="dev prod") up, unchanged, new image, expired, gone, in a simulated account
+rehearse: .venv ## the stacks on hosts (STACKS="dev prod-ec2") up, unchanged, new image, expired, gone, simulated account
 	$(RUN) tandem rehearse $(STACKS)
+
+rehearse-kubernetes: .venv ## prod on a real control plane, which is built once, in about nine minutes
+	$(RUN) tandem rehearse prod
 
 test: .venv ## tests, those on the real engine included
 	$(PYTEST) -m "not (kubernetes or long or real)"
 
-test-kubernetes: .venv ## tests on a real Kubernetes control plane, which is built once, in about 10 minutes
+test-kubernetes: .venv ## tests on a real Kubernetes control plane, which is built once, in about nine minutes
 	$(PYTEST) -m "kubernetes and not long"
 
 test-long: .venv ## proofs of minutes: up killed at several points and recovered, removal killed after each call

@@ -20,7 +20,7 @@ from rehearsal.moto import simulated_account
 from rehearsal.scene import set_the_scene
 from rehearsal.workspace import Workspace
 
-STACK = "prod"
+STACK = "prod-ec2"
 ROUNDS = 5
 RATIO_BAR = 1.5
 USER_DATA_BAR_BYTES = 12 * 1024

@@ -73,7 +73,7 @@ def main() -> int:
     with (
         simulated_account() as account,
         account_gaps(account.url) as gaps,
-        set_the_scene("prod", built, account) as scene,
+        set_the_scene("prod-ec2", built, account) as scene,
     ):
         directory = scene.workspace.directory
         gaps.add_images(scene.workspace.pins)
@@ -92,7 +92,7 @@ def main() -> int:
         with ThreadPoolExecutor(AT_A_TIME) as pool:
             for _ in pool.map(
                 lambda region: tandem(
-                    directory, environment, "region", "remove", f"prod-{region}", "--yes", "--with-data"
+                    directory, environment, "region", "remove", f"prod-ec2-{region}", "--yes", "--with-data"
                 ),
                 REGIONS,
             ):

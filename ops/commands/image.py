@@ -41,7 +41,7 @@ def bake(
     Starts one GPU instance for 10 to 30 minutes, runs the hosts' own first stages on it, makes the image, and ends the
     instance. The id is written to images/pins.toml; the next `pulumi up` starts hosts from it.
 
-    Examples: `tandem image bake prod`, `tandem image bake prod --weights --subnet subnet-0123456789abcdef0`.
+    Examples: `tandem image bake prod-ec2`, `tandem image bake prod-ec2 --weights --subnet subnet-0123456789abcdef0`.
     """
     settings = stack_settings(stack, region)
     chosen = instance_type or settings.fleet.instance_types[0]
@@ -99,7 +99,7 @@ def clean(
 ) -> None:
     """Remove old baked images and their snapshots; those that pins or launch templates name stay.
 
-    Examples: `tandem image clean prod`, `tandem image clean prod --keep 1 --yes`.
+    Examples: `tandem image clean prod-ec2`, `tandem image clean prod-ec2 --keep 1 --yes`.
     """
     settings = stack_settings(stack, region)
     ec2 = aws_clients(settings.region, profile)("ec2")

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-DEFAULT_STACKS = ("dev", "prod")
+DEFAULT_STACKS = ("dev", "prod-ec2")
 
 
 def rehearse(
-    stacks: Annotated[list[str] | None, typer.Argument(help="Stacks to rehearse; dev and prod by default.")] = None,
+    stacks: Annotated[list[str] | None, typer.Argument(help="Stacks to rehearse; dev and prod-ec2 by default.")] = None,
     shell: Annotated[
         str | None, typer.Option(metavar="STACK", help="Open a shell with STACK in a simulated account instead.")
     ] = None,

@@ -79,7 +79,7 @@ def render(
 
     Without a document or --output it lists what there is, with sizes. Ids that only `pulumi up` knows are placeholders.
 
-    Examples: `tandem render dev`, `tandem render prod nginx.conf`, `tandem render dev --output /srv/vllm`.
+    Examples: `tandem render dev`, `tandem render prod-ec2 nginx.conf`, `tandem render dev --output /srv/vllm`.
     """
     rendered = documents(stack_config(stack))
     if output:

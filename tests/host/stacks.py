@@ -42,7 +42,7 @@ def _settings(name: str) -> Settings:
 
 @cache
 def config(name: str) -> HostConfig:
-    """`dev`, `prod` or `eight-gpus`."""
+    """`dev`, `prod-ec2` or `eight-gpus`."""
     settings = _settings(name)
     pinned = pins.load()
     found = host_config(
@@ -60,4 +60,4 @@ def config(name: str) -> HostConfig:
     )
 
 
-NAMES = ("dev", "prod", "eight-gpus")
+NAMES = ("dev", "prod-ec2", "eight-gpus")

@@ -55,14 +55,14 @@ def test_user_data_unpacks_to_the_document_and_stays_under_the_bar(name: str) ->
 
 
 def test_the_same_settings_give_the_same_bytes() -> None:
-    assert render_user_data(stacks.config("prod")) == render_user_data(stacks.config("prod"))
-    assert render_user_data(stacks.config("prod"))[4:8] == b"\0\0\0\0", "gzip's time stamp is zero"
+    assert render_user_data(stacks.config("prod-ec2")) == render_user_data(stacks.config("prod-ec2"))
+    assert render_user_data(stacks.config("prod-ec2"))[4:8] == b"\0\0\0\0", "gzip's time stamp is zero"
 
 
 def test_cloud_config_writes_every_file_as_rendered() -> None:
-    document = yaml.safe_load(render_cloud_config(stacks.config("prod")))
+    document = yaml.safe_load(render_cloud_config(stacks.config("prod-ec2")))
     written = {entry["path"]: entry["content"] for entry in document["write_files"]}
-    assert written == render_files(stacks.config("prod"))
+    assert written == render_files(stacks.config("prod-ec2"))
     assert document["runcmd"] == ["systemctl daemon-reload", "systemctl enable --now --no-block tandem-boot"]
 
 

@@ -100,10 +100,10 @@ def test_the_dev_stack_resource_by_resource() -> None:
 
 
 def test_the_prod_stack_resource_by_resource() -> None:
-    assert counts("prod") == PROD
+    assert counts("prod-ec2") == PROD
 
 
-@pytest.mark.parametrize("name", ["dev", "prod"])
+@pytest.mark.parametrize("name", ["dev", "prod-ec2"])
 def test_user_data_has_room_to_spare(name: str) -> None:
     user_data = base64.b64decode(built(name).one("LaunchTemplate")["userData"])
     assert gzip.decompress(user_data).startswith(b"#cloud-config")
@@ -112,7 +112,7 @@ def test_user_data_has_room_to_spare(name: str) -> None:
 
 def test_access_logs_outlive_the_stack_unless_it_is_ephemeral() -> None:
     assert built("dev").one("Bucket")["forceDestroy"] is True
-    assert built("prod").one("Bucket")["forceDestroy"] is False
+    assert built("prod-ec2").one("Bucket")["forceDestroy"] is False
 
 
 def test_no_secret_reaches_a_host_or_an_output() -> None:
@@ -128,7 +128,7 @@ def test_no_secret_reaches_a_host_or_an_output() -> None:
 
 def test_an_empty_pin_stops_a_stack_that_demands_pins() -> None:
     with pytest.raises(UserError, match=r"vllm\.digest: this pin is empty"):
-        stack.check(settings_of("prod"), pins.load(), "prod")
+        stack.check(settings_of("prod-ec2"), pins.load(), "prod-ec2")
 
 
 @pytest.mark.parametrize("name", ["x", "Prod", "a" * 25, "9lives", "a_b", "dev-"])

@@ -14,7 +14,7 @@ from ops.cli import app
 from ops.commands.render import documents, stack_config
 
 
-@pytest.mark.parametrize("stack", ["dev", "prod"])
+@pytest.mark.parametrize("stack", ["dev", "prod-ec2"])
 def test_a_shipped_stack_renders_whole(stack: str) -> None:
     rendered = documents(stack_config(stack))
     assert gzip.decompress(bytes(rendered["user-data.gz"])).decode() == rendered["user-data.yaml"]
@@ -24,7 +24,7 @@ def test_a_shipped_stack_renders_whole(stack: str) -> None:
 
 def test_pods_have_no_documents_of_hosts() -> None:
     with pytest.raises(UserError, match="no hosts of its own to render"):
-        stack_config("prod-eks")
+        stack_config("prod")
 
 
 def test_compose_has_a_server_for_each_pair_and_nginx_knows_them() -> None:

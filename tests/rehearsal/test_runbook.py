@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.long]
 
 
 def test_an_ephemeral_production_stack_leaves_nothing_behind(pulumi_engine: Engine) -> None:
-    with simulated_account() as account, set_the_scene("prod", pulumi_engine, account) as scene:
+    with simulated_account() as account, set_the_scene("prod-ec2", pulumi_engine, account) as scene:
         stack = scene.workspace
         assert stack.up().succeeded
         assert [step for step in stack.resources() if step.get("protect")], "production protects something"
@@ -25,4 +25,4 @@ def test_an_ephemeral_production_stack_leaves_nothing_behind(pulumi_engine: Engi
 
         assert destroy.succeeded, destroy.messages
         assert stack.resources() == []
-        assert inventory.find(scene.clients, "prod").resources == []
+        assert inventory.find(scene.clients, "prod-ec2").resources == []

@@ -86,6 +86,6 @@ def test_an_unknown_stack_is_refused_before_anything_starts(pulumi_engine: Engin
         out, err = tandem.communicate(timeout=60)
     assert tandem.returncode == 2
     assert "Pulumi.staging.yaml: there is no such stack file" in err
-    assert "allowed: dev, prod" in err
+    assert "allowed: dev, prod, prod-ec2" in err
     assert "Traceback" not in err
     assert out == ""

@@ -70,8 +70,9 @@ def test_the_dev_stack_is_one_spot_host_that_expires_with_a_cap() -> None:
     assert settings.network.egress == "publicHosts"
 
 
-def test_the_prod_stack_has_three_zones_a_spare_host_and_pins() -> None:
-    settings = load_stack_file(ROOT / "Pulumi.prod.yaml")
+def test_production_on_hosts_has_three_zones_a_spare_host_and_pins() -> None:
+    settings = load_stack_file(ROOT / "Pulumi.prod-ec2.yaml")
+    assert settings.platform == "ec2"
     assert not settings.ephemeral
     assert settings.require_pins
     assert len(settings.zones) == 3
@@ -80,7 +81,18 @@ def test_the_prod_stack_has_three_zones_a_spare_host_and_pins() -> None:
     assert settings.network.egress == "natPerZone"
 
 
-@pytest.mark.parametrize("stack", ["dev", "prod"])
+def test_production_runs_on_kubernetes_in_three_zones_with_a_replica_to_spare_and_pins() -> None:
+    settings = load_stack_file(ROOT / "Pulumi.prod.yaml")
+    assert settings.platform == "eks"
+    assert not settings.ephemeral
+    assert settings.require_pins
+    assert len(settings.zones) == 3
+    assert settings.scaling.min_replicas == 3
+    assert settings.fleet.on_demand_base == 2
+    assert settings.network.egress == "natPerZone"
+
+
+@pytest.mark.parametrize("stack", ["dev", "prod", "prod-ec2"])
 def test_shipped_stack_files_hold_only_what_differs(stack: str) -> None:
     settings = load_stack_file(ROOT / f"Pulumi.{stack}.yaml")
     default = Settings(region=settings.region)
