@@ -21,3 +21,5 @@ except UserError as error:
 for name, value in outputs.items():
     if value is not None:
         pulumi.export(name, value)
+# At its end Python collects once more, enabled or not; what is frozen it leaves alone.
+gc.freeze()

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
-from pulumi_aws import cloudwatch, ec2, eks, iam, kms
+from pulumi_aws import ec2, eks, iam, kms
 
 from infra import policies
+from infra.components.log_group import LogGroup
 from infra.components.pod_role import PodRole
 from infra.settings.cluster import ClusterSettings
 
@@ -111,12 +112,7 @@ class Cluster(pulumi.ComponentResource):
             opts=self._child,
         )
         # Before the cluster, which would make it itself, to be kept for ever.
-        log = cloudwatch.LogGroup(
-            f"{self._name}-cluster",
-            name=f"/aws/eks/{self._name}/cluster",
-            retention_in_days=args.log_retention_days,
-            opts=self._child,
-        )
+        log = LogGroup(f"{self._name}-cluster", args.log_retention_days, self._child, f"/aws/eks/{self._name}/cluster")
         return eks.Cluster(
             self._name,
             name=self._name,

@@ -8,9 +8,10 @@ from ipaddress import IPv4Network
 from typing import Literal, TypedDict, Unpack
 
 import pulumi
-from pulumi_aws import cloudwatch, ec2, iam, vpc
+from pulumi_aws import ec2, iam, vpc
 
 from infra import policies
+from infra.components.log_group import LogGroup
 
 Egress = Literal["natPerZone", "singleNat", "publicHosts"]
 
@@ -266,7 +267,7 @@ class Network(pulumi.ComponentResource):
 
     def _flow_log(self, retention_days: int) -> None:
         label = f"{self._name}-flow-logs"
-        group = cloudwatch.LogGroup(label, retention_in_days=retention_days, opts=self._child)
+        group = LogGroup(label, retention_days, self._child)
         role = iam.Role(
             label,
             description="Lets VPC flow logs write to their log group",

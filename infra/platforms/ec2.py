@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import pulumi
-from pulumi_aws import cloudwatch
 
 from infra.components.cost_guard import Stop
 from infra.components.gpu_fleet import GpuFleet, GpuFleetArgs
 from infra.components.host_role import HostRole
+from infra.components.log_group import LogGroup
 from infra.components.model_cache import ModelCache
 from infra.components.secrets import Secrets
 from infra.host import render_user_data
@@ -23,11 +23,8 @@ def build(common: Common) -> dict[str, Any]:
     role = HostRole(common.name, common.here)
     cache = model_cache(common, role.role_arn)
     stored = secrets(common, role.role_name)
-    logs = cloudwatch.LogGroup(
-        f"{common.name}-hosts",
-        name=f"/tandem/{common.stack}/hosts",
-        retention_in_days=settings.fleet.log_retention_days,
-        opts=common.here,
+    logs = LogGroup(
+        f"{common.name}-hosts", settings.fleet.log_retention_days, common.here, f"/tandem/{common.stack}/hosts"
     )
     user_data = _user_data(common, cache, stored, logs)
     fleet = GpuFleet(
@@ -65,7 +62,7 @@ def build(common: Common) -> dict[str, Any]:
     }
 
 
-def _user_data(common: Common, cache: ModelCache, stored: Secrets, logs: cloudwatch.LogGroup) -> pulumi.Output[bytes]:
+def _user_data(common: Common, cache: ModelCache, stored: Secrets, logs: LogGroup) -> pulumi.Output[bytes]:
     def render(resources: dict[str, Any]) -> bytes:
         return render_user_data(
             host_config(

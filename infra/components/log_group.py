@@ -1,0 +1,27 @@
+"""A CloudWatch log group that keeps its lines for a bounded time."""
+
+from __future__ import annotations
+
+import pulumi
+
+
+class LogGroup(pulumi.CustomResource):
+    """Declared by its type token, as the firewall is: importing pulumi_aws.cloudwatch for this one resource takes as
+    long as importing all that a load balancer needs.
+
+    Args:
+        retention_days: one of the numbers of days that CloudWatch offers.
+        log_group_name: its name in the account; None lets the engine make one.
+
+    Attributes:
+        arn, name: as AWS has them.
+    """
+
+    arn: pulumi.Output[str]
+    name: pulumi.Output[str]
+
+    def __init__(
+        self, name: str, retention_days: int, opts: pulumi.ResourceOptions, log_group_name: str | None = None
+    ) -> None:
+        properties = {"name": log_group_name, "retentionInDays": retention_days, "arn": None}
+        super().__init__("aws:cloudwatch/logGroup:LogGroup", name, properties, opts)
