@@ -8,7 +8,7 @@ the account knows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +18,27 @@ from ops.kinds import KINDS, state_key
 from ops.kinds.kind import Found
 from ops.pulumi import Deployment
 
+IDS_BY_INPUTS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "aws:eks/accessEntry:AccessEntry": lambda inputs: f"{inputs['clusterName']}:{inputs['principalArn']}",
+    "aws:eks/addon:Addon": lambda inputs: f"{inputs['clusterName']}:{inputs['addonName']}",
+}
+"""Resources inside a cluster, which no listing of the account shows, and whose id follows from what they were to be."""
+
+KUBERNETES = "kubernetes:"
+
 
 @dataclass(frozen=True)
 class Adoption:
-    """A resource that goes into the state as the outcome of the operation that was under way."""
+    """A resource that goes into the state as the outcome of the operation that was under way.
+
+    Attributes:
+        reason: for people. Whether a resource inside a cluster exists, the refresh that follows finds out: it drops
+            from the state what is not there.
+    """
 
     resource: Found
     operation: Mapping[str, Any]
+    reason: str = "created and not recorded; it holds data"
 
     @property
     def urn(self) -> str:
@@ -45,7 +59,7 @@ class Plan:
 
     Attributes:
         remove: what the next `up` makes anew.
-        adopt: what holds data.
+        adopt: what holds data, and what may be in a cluster.
         keep: what is not touched.
         pending: URN and kind of each operation that was under way; they are cleared from the state.
     """
@@ -98,8 +112,27 @@ def decide(deployment: Deployment, inventory: Inventory) -> Plan:
         if len(creating) == 1:
             adopt.append(Adoption(by_age.pop(), creating[0]))
         keep += [Kept(resource, "it may hold data, and the state has no place for it") for resource in by_age]
+    adopt += [
+        Adoption(resource, operation, "in the cluster, if it was created: the refresh finds out")
+        for operation in operations
+        if operation["resource"]["urn"] not in names and (resource := _in_cluster(operation))
+    ]
     pending = [(operation["resource"]["urn"], operation["type"]) for operation in operations]
     return Plan(remove, adopt, keep, pending)
+
+
+def _in_cluster(operation: Mapping[str, Any]) -> Found | None:
+    """What an operation was to create inside a cluster."""
+    resource = operation["resource"]
+    type_, inputs = resource["type"], resource.get("inputs") or {}
+    if operation["type"] != "creating":
+        return None
+    if identify := IDS_BY_INPUTS.get(type_):
+        return Found(type=type_, id=identify(inputs))
+    if not type_.startswith(KUBERNETES):
+        return None
+    head = inputs.get("metadata") or inputs  # a Helm release has its name and namespace at the top
+    return Found(type=type_, id="/".join(filter(None, (head.get("namespace"), head["name"]))))
 
 
 def _creates(operation: Mapping[str, Any], type_: str) -> bool:

@@ -79,7 +79,7 @@ def _show(console: Console, plan: Plan) -> None:
     for resource in plan.remove:
         table.add_row("remove", resource.type, resource.id, "created and not recorded; `up` makes it anew")
     for adoption in plan.adopt:
-        table.add_row("adopt", adoption.resource.type, adoption.resource.id, "created and not recorded; it holds data")
+        table.add_row("adopt", adoption.resource.type, adoption.resource.id, adoption.reason)
     for kept in plan.keep:
         table.add_row("keep", kept.resource.type, kept.resource.id, kept.reason)
     for urn, kind in plan.pending:

@@ -150,7 +150,7 @@ class KubernetesProvider(Provider):
         if subject.type == RELEASE:
             return self._install(inputs)
         self.before_objects()
-        manager = _unique("pulumi-kubernetes-", subject.urn.encode())
+        manager = _manager(subject)
         object = self.translate(_manifest(inputs))
         try:
             made = self._apply_new(object, manager)
@@ -189,7 +189,7 @@ class KubernetesProvider(Provider):
         live = self._live(_manifest(inputs))
         if live is None:
             return None
-        return inputs, {**_state(inputs, live), "__fieldManager": state.get("__fieldManager")}
+        return inputs, {**_state(inputs, live), "__fieldManager": state.get("__fieldManager") or _manager(subject)}
 
     def update(self, subject: Subject, id: str, old: Properties, new: Properties, state: Properties) -> Properties:
         if subject.type == RELEASE:
@@ -309,6 +309,11 @@ def _id(object: Object) -> str:
 def _unique(prefix: str, seed: bytes) -> str:
     """As the engine makes names: eight hex digits that follow from the seed."""
     return prefix + hashlib.sha256(seed + prefix.encode()).hexdigest()[:8]
+
+
+def _manager(subject: Subject) -> str:
+    """The field manager of an object."""
+    return _unique("pulumi-kubernetes-", subject.urn.encode())
 
 
 def _named_release(inputs: Properties, subject: Subject, old: Properties, seed: bytes) -> Properties:

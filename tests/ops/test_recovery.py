@@ -121,6 +121,38 @@ def test_a_file_system_that_was_being_updated_or_deleted_is_not_adopted() -> Non
         assert decide(deployment(pending=[operation]), Inventory([file_system("fs-1", 1)])).adopt == []
 
 
+@pytest.mark.parametrize(
+    ("type_", "inputs", "id_"),
+    [
+        ("kubernetes:apps/v1:Deployment", {"metadata": {"namespace": "inference", "name": "vllm"}}, "inference/vllm"),
+        ("kubernetes:karpenter.sh/v1:NodePool", {"metadata": {"name": "gpu"}}, "gpu"),
+        ("kubernetes:helm.sh/v3:Release", {"name": "keda", "namespace": "keda"}, "keda/keda"),
+        ("aws:eks/addon:Addon", {"clusterName": "tandem-prod", "addonName": "coredns"}, "tandem-prod:coredns"),
+        (
+            "aws:eks/accessEntry:AccessEntry",
+            {"clusterName": "tandem-prod", "principalArn": "arn:aws:iam::1:role/admin"},
+            "tandem-prod:arn:aws:iam::1:role/admin",
+        ),
+    ],
+)
+def test_what_may_be_in_a_cluster_is_adopted_by_the_name_it_was_to_have(
+    type_: str, inputs: dict[str, Any], id_: str
+) -> None:
+    operation = {"type": "creating", "resource": {"urn": "urn:x", "type": type_, "custom": True, "inputs": inputs}}
+    plan = decide(deployment(pending=[operation]), Inventory([]))
+    assert [(adoption.resource.key, adoption.urn) for adoption in plan.adopt] == [((type_, id_), "urn:x")]
+    (adopted,) = amended(deployment(pending=[operation]), plan.adopt)["deployment"]["resources"]
+    assert (adopted["id"], adopted["inputs"]) == (id_, inputs)
+
+
+@pytest.mark.parametrize("kind", ["updating", "deleting", "reading"])
+def test_an_object_that_the_state_knew_is_not_adopted_again(kind: str) -> None:
+    inputs = {"metadata": {"name": "gpu"}}
+    operation = {"type": kind, "resource": {"urn": "urn:x", "type": "kubernetes:karpenter.sh/v1:NodePool"}}
+    operation["resource"]["inputs"] = inputs
+    assert decide(deployment(pending=[operation]), Inventory([])).adopt == []
+
+
 def test_a_replacement_is_not_adopted_over_the_one_that_the_state_has() -> None:
     has = {**recorded(types.FILE_SYSTEM, "fs-1"), "urn": FILE_SYSTEM_URN}
     state = deployment(has, pending=[creating(types.FILE_SYSTEM, FILE_SYSTEM_URN)])

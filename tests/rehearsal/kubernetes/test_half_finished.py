@@ -1,0 +1,128 @@
+"""Kills `pulumi up` of a stack on eks with SIGKILL in the middle, and goes on as docs/runbook.md says: up, or destroy.
+
+What a killed `up` made in the cluster, no listing of the account shows; a NodePool that nobody knows would start nodes
+for ever.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ops import inventory
+from rehearsal import engine
+from rehearsal.kubernetes import cluster
+from rehearsal.kubernetes.cluster import title
+from rehearsal.kubernetes.expectations import recorded_object
+from rehearsal.moto import simulated_account
+from rehearsal.plugin import Subject
+from rehearsal.scene import Scene, set_the_scene
+from rehearsal.wire import Properties
+from tests.rehearsal.kubernetes.projects import project_with
+
+pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]
+
+STACK = "half"
+NODE_POOL = "kubernetes:karpenter.sh/v1:NodePool"
+SERVERS = "kubernetes:apps/v1:Deployment"
+FILE = """\
+config:
+  tandem:region: us-east-1
+  tandem:platform: eks
+  tandem:ephemeral: true
+  tandem:fleet: {instanceTypes: [g6.12xlarge], hosts: 1, maxHosts: 2}
+  tandem:scaling: {minReplicas: 1, maxReplicas: 2}
+  tandem:inference: {model: Qwen/Qwen3-8B, maxModelLen: 32768}
+"""
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    cluster.ensure(print)
+    project = project_with(tmp_path_factory.mktemp("half"), STACK, FILE)
+    with simulated_account() as account, set_the_scene(STACK, engine.ensure(print), account, project) as scene:
+        yield scene
+
+
+def kill_up_at(scene: Scene, type: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Runs `up` until an object of the type exists, and kills it before it hears of that; returns the object's id."""
+    assert scene.cluster is not None
+    workspace, provider, created = scene.workspace, scene.cluster.provider, []
+    up = [workspace.command, "up", "--stack", STACK, "--yes", "--skip-preview", "--non-interactive"]
+    create = provider.create
+
+    def deadly(subject: Subject, inputs: Properties) -> tuple[str, Properties]:
+        id, state = create(subject, inputs)
+        if subject.type == type:
+            created.append(id)
+            process.kill()
+            process.wait()
+        return id, state
+
+    with monkeypatch.context() as patch:
+        patch.setattr(provider, "create", deadly)
+        process = subprocess.Popen(
+            up, cwd=workspace.directory, env=dict(workspace.environment), stdout=subprocess.DEVNULL
+        )
+        assert process.wait(timeout=300) == -9, f"`up` ended before it made a {type}"
+    (id,) = created
+    return id
+
+
+def recover(scene: Scene) -> str:
+    """`tandem recover half --yes`, in the directory of Pulumi.yaml."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("tandem"), "recover", STACK, "--yes"],
+        cwd=scene.workspace.directory,
+        env={**scene.workspace.environment, "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done.stdout
+
+
+def ids(scene: Scene, type: str) -> list[str]:
+    return [resource["id"] for resource in scene.workspace.resources() if resource["type"] == type]
+
+
+def nothing_is_left(scene: Scene) -> None:
+    assert scene.cluster is not None
+    assert [title(object) for object in scene.cluster.objects()] == []
+    assert inventory.find(scene.clients, STACK).resources == []
+
+
+def test_a_half_finished_up_is_destroyed_with_what_it_did_not_record(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = kill_up_at(scene, NODE_POOL, monkeypatch)
+    assert ids(scene, NODE_POOL) == [], "created, not recorded"
+
+    recover(scene)
+
+    assert ids(scene, NODE_POOL) == [id]
+    destroy = scene.workspace.destroy()
+    assert destroy.succeeded, destroy.messages
+    nothing_is_left(scene)
+
+
+def test_or_it_goes_on_to_the_wanted_state(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    id = kill_up_at(scene, SERVERS, monkeypatch)
+    recover(scene)
+    assert ids(scene, SERVERS) == [id]
+
+    up = scene.workspace.up()
+
+    assert up.succeeded, up.messages
+    assert scene.workspace.up().changing() == []
+    assert scene.cluster is not None
+    recorded = {object for object in map(recorded_object, scene.workspace.resources()) if object}
+    assert recorded <= {title(object) for object in scene.cluster.objects()}
+    destroy = scene.workspace.destroy()
+    assert destroy.succeeded, destroy.messages
+    nothing_is_left(scene)
