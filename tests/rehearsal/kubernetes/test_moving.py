@@ -1,0 +1,87 @@
+"""A stack moves from hosts to Kubernetes and back, as docs/kubernetes.md says: its cache, name and keys stay."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from ops import inventory
+from rehearsal import engine
+from rehearsal.kubernetes import cluster
+from rehearsal.kubernetes.cluster import title
+from rehearsal.moto import simulated_account
+from rehearsal.scene import Scene, set_the_scene
+from tests.rehearsal.kubernetes.projects import project_with
+
+pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]
+
+STACK = "moving"
+FILE = """\
+config:
+  tandem:region: us-east-1
+  tandem:platform: eks
+  tandem:ephemeral: true
+  tandem:fleet: {instanceTypes: [g6.12xlarge], hosts: 2, maxHosts: 3}
+  tandem:inference: {model: Qwen/Qwen3-8B, maxModelLen: 32768}
+"""
+KEPT = {
+    "aws:acm/certificate:Certificate",
+    "aws:ec2/subnet:Subnet",
+    "aws:ec2/vpc:Vpc",
+    "aws:efs/accessPoint:AccessPoint",
+    "aws:efs/fileSystem:FileSystem",
+    "aws:efs/mountTarget:MountTarget",
+    "aws:lb/listener:Listener",
+    "aws:lb/loadBalancer:LoadBalancer",
+    "aws:secretsmanager/secret:Secret",
+    "aws:secretsmanager/secretVersion:SecretVersion",
+    "aws:wafv2/webAcl:WebAcl",
+}
+GROUP = "aws:autoscaling/group:Group"
+CLUSTER = "aws:eks/cluster:Cluster"
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    cluster.ensure(print)
+    project = project_with(tmp_path_factory.mktemp("moving"), STACK, FILE)
+    with simulated_account() as account, set_the_scene(STACK, engine.ensure(print), account, project) as scene:
+        yield scene
+
+
+def moved_to(scene: Scene, platform: str) -> dict[str, list[str]]:
+    """The ids of all resources by type after an `up` on the platform."""
+    scene.workspace.pulumi("config", "set", "tandem:platform", platform)
+    up = scene.workspace.up()
+    assert up.succeeded, up.messages
+    ids: dict[str, list[str]] = {}
+    for resource in scene.workspace.resources():
+        ids.setdefault(resource["type"], []).append(resource.get("id", ""))
+    return {type: sorted(found) for type, found in ids.items()}
+
+
+def test_a_move_and_the_way_back_keep_the_cache_the_name_and_the_keys(scene: Scene) -> None:
+    assert scene.cluster is not None
+    on_hosts = moved_to(scene, "ec2")
+    url, key = (scene.workspace.outputs()[name] for name in ("url", "apiKeyCommand"))
+    in_pods = moved_to(scene, "eks")
+    assert {type: in_pods[type] for type in KEPT} == {type: on_hosts[type] for type in KEPT}
+    assert (GROUP in in_pods, CLUSTER in in_pods) == (False, True)
+    assert [
+        deployment["status"]["readyReplicas"] for deployment in scene.cluster.api.list("apps/v1", "Deployment")
+    ] == [2]
+    assert scene.clients("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"] == []
+
+    back = moved_to(scene, "ec2")
+
+    assert {type: back[type] for type in KEPT} == {type: on_hosts[type] for type in KEPT}
+    assert (GROUP in back, CLUSTER in back) == (True, False)
+    assert [title(object) for object in scene.cluster.objects()] == []
+    assert scene.clients("eks").list_clusters()["clusters"] == []
+    assert tuple(scene.workspace.outputs()[name] for name in ("url", "apiKeyCommand")) == (url, key)
+    assert scene.workspace.up().changing() == []
+
+    destroy = scene.workspace.destroy()
+    assert destroy.succeeded, destroy.messages
+    assert inventory.find(scene.clients, STACK).resources == []
