@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from botocore import xform_name
+
 from ops.kinds.kind import Clients, Found
+from rehearsal.aws import universal_target
 
 SCHEDULE = "aws:scheduler/schedule:Schedule"
-UNIVERSAL_TARGET = re.compile(r"arn:aws:scheduler:::aws-sdk:(?P<service>\w+):(?P<operation>\w+)")
-"""https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-universal.html"""
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Call:
         when: the schedule's expression, such as `at(2026-12-24T18:00:00)`.
         service: boto3's name of the service.
         operation: in lower camel case, as the target's ARN has it.
-        arguments: of the operation.
+        arguments: of the operation, in boto3's words.
         role: name of the role that the scheduler assumes for it.
     """
 
@@ -39,17 +39,9 @@ class Call:
         return f"{self.service}:{self.operation[0].upper()}{self.operation[1:]}"
 
     def invoke(self, clients: Clients) -> None:
-        """Calls the API with boto3.
-
-        Raises:
-            LookupError: the service has no such operation.
-        """
-        client = clients(self.service)
-        for method, operation in client.meta.method_to_api_mapping.items():
-            if operation.lower() == self.operation.lower():
-                getattr(client, method)(**self.arguments)
-                return
-        raise LookupError(f"{self.service} has no operation {self.operation}")
+        """Calls the API with boto3."""
+        method = xform_name(universal_target.operation(self.service, self.operation).name)
+        getattr(clients(self.service), method)(**self.arguments)
 
 
 def calls(clients: Clients, found: list[Found]) -> list[Call]:
@@ -62,14 +54,14 @@ def _call(clients: Clients, schedule: Found) -> Call:
     group, _, name = schedule.id.partition("/")
     description = clients("scheduler").get_schedule(GroupName=group, Name=name)
     target = description["Target"]
-    universal = UNIVERSAL_TARGET.fullmatch(target["Arn"])
+    universal = universal_target.TARGET.fullmatch(target["Arn"])
     if universal is None:
         raise LookupError(f"schedule {schedule.id} has a target that is no AWS API: {target['Arn']}")
     return Call(
         when=description["ScheduleExpression"],
         service=universal["service"],
-        operation=universal["operation"],
-        arguments=json.loads(target["Input"]),
+        operation=universal["action"],
+        arguments=universal_target.arguments(universal["service"], universal["action"], json.loads(target["Input"])),
         role=target["RoleArn"].rpartition("/")[2],
     )
 

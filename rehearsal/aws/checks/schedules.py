@@ -6,16 +6,11 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import datetime
-from functools import cache
-from typing import Any
 from zoneinfo import available_timezones
-
-import botocore.session
-from botocore.exceptions import UnknownServiceError
-from botocore.validate import ParamValidator
 
 from rehearsal.aws.checks.base import Check, Refusal
 from rehearsal.aws.lifecycle import Resource
+from rehearsal.aws.universal_target import InvalidRequest, arguments
 
 _SCHEDULE = "aws:scheduler/schedule:Schedule"
 _UNIVERSAL = "arn:aws:scheduler:::aws-sdk:"
@@ -51,38 +46,17 @@ def _time_zone(schedule: Resource) -> Iterator[Refusal]:
 def _universal_target(schedule: Resource) -> Iterator[Refusal]:
     """Source: https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-universal.html."""
     target = schedule.inputs["target"]
-    arn = target["arn"]
-    if not arn.startswith(_UNIVERSAL):
+    if not target["arn"].startswith(_UNIVERSAL):
         return
-    service, _, action = arn.removeprefix(_UNIVERSAL).partition(":")
-    shape: Any = _input_shape(service, action)
-    if shape is None:
-        yield Refusal(f"Provided Arn is not in correct format: {arn}", _CODE)
-        return
+    service, _, action = target["arn"].removeprefix(_UNIVERSAL).partition(":")
     try:
-        request = json.loads(target.get("input") or "{}")
+        arguments(service, action, json.loads(target.get("input") or "{}"))
+    except LookupError:
+        yield Refusal(f"Provided Arn is not in correct format: {target['arn']}", _CODE)
+    except InvalidRequest as error:
+        yield Refusal(f"Invalid RequestJson provided for {service}:{action}: {error}", _CODE)
     except ValueError:
         yield Refusal("Invalid RequestJson provided: it is no JSON", _CODE)
-        return
-    unknown = sorted(set(request) - set(shape.members))
-    wrong = ParamValidator().validate(request, shape).generate_report()
-    if unknown or wrong:
-        detail = f"unknown members {', '.join(unknown)}" if unknown else wrong
-        yield Refusal(f"Invalid RequestJson provided for {service}:{action}: {detail}", _CODE)
-
-
-@cache
-def _input_shape(service: str, action: str):
-    """The parameters of an SDK action written as `autoscaling:updateAutoScalingGroup`; None when there is none."""
-    try:
-        model = botocore.session.get_session().get_service_model(service)
-    except UnknownServiceError:
-        return None
-    names: Any = model.operation_names
-    by_name = {name[0].lower() + name[1:]: name for name in names}
-    if action not in by_name:
-        return None
-    return model.operation_model(by_name[action]).input_shape
 
 
 CHECKS = (

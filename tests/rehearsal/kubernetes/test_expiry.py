@@ -1,0 +1,50 @@
+"""A stack on managed nodes stops by its own schedules, as EventBridge Scheduler would invoke them."""
+
+from __future__ import annotations
+
+import pytest
+
+from ops import inventory
+from rehearsal import engine, expectations, expiry
+from rehearsal.kubernetes import cluster
+from rehearsal.kubernetes.expectations import have_no_gpu
+from rehearsal.moto import simulated_account
+from rehearsal.scene import set_the_scene
+from tests.rehearsal.kubernetes.projects import project_with
+
+pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]
+
+STACK = "managed"
+FILE = """\
+config:
+  tandem:region: us-east-1
+  tandem:platform: eks
+  tandem:ephemeral: true
+  tandem:nodePool: {provisioner: managed}
+  tandem:fleet: {instanceTypes: [g6.12xlarge], hosts: 2}
+  tandem:scaling: {minReplicas: 2, maxReplicas: 3}
+  tandem:inference: {model: Qwen/Qwen3-8B, maxModelLen: 32768}
+  tandem:costGuard: {expiresAfter: 4h, maxUsd: 200}
+"""
+
+
+def test_the_schedules_of_a_stack_take_its_gpu_nodes_away(tmp_path_factory: pytest.TempPathFactory) -> None:
+    cluster.ensure(print)
+    project = project_with(tmp_path_factory.mktemp("managed"), STACK, FILE)
+    with simulated_account() as account, set_the_scene(STACK, engine.ensure(print), account, project) as scene:
+        up = scene.workspace.up()
+        assert up.succeeded, up.messages
+        assert scene.cluster is not None
+        calls = expiry.calls(scene.clients, inventory.find(scene.clients, STACK).resources)
+        assert {call.action for call in calls} == {"eks:UpdateNodegroupConfig", "sns:Publish"}
+        assert have_no_gpu(nodes(scene.cluster)).violations != (), "there were some"
+        for call in calls:
+            allowed = expectations.role_allows(call.action, call.role, expiry.policies(scene.clients, call.role))
+            assert allowed.violations == ()
+            call.invoke(scene.clients)
+        assert have_no_gpu(nodes(scene.cluster)).violations == ()
+        assert len(nodes(scene.cluster)) == 2, "the controllers' stay"
+
+
+def nodes(found: cluster.Cluster) -> list[dict[str, object]]:
+    return [object for object in found.objects() if object["kind"] == "Node"]
