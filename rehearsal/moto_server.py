@@ -12,6 +12,8 @@ from typing import Any
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from moto.server import main
 
+from rehearsal.moto_speed import quicker
+
 ONE_AT_A_TIME = threading.Lock()
 
 
@@ -66,6 +68,7 @@ def clusters_that_are_gone() -> None:
 
 
 if __name__ == "__main__":
+    quicker()
     one_request_at_a_time()
     launchable_versions()
     zone_ids_that_begin_with_z()

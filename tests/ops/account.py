@@ -9,11 +9,12 @@ from typing import Any
 from infra.components.cost_guard import GROUP_TARGET
 from ops.kinds import types
 from ops.kinds.kind import Clients
+from rehearsal.account_gaps import PUBLIC_IMAGE
 from rehearsal.moto import ACCOUNT_ID
 
 REGION = "us-east-1"
-IMAGE = "ami-12c6146b"
-"""One of those that moto knows."""
+IMAGE = PUBLIC_IMAGE
+"""The one that moto knows."""
 
 
 def tags_of(stack: str, project: str = "tandem") -> dict[str, str]:

@@ -185,7 +185,7 @@ def quota_without_a_spare(account: Account) -> None:
 def quota_in_use(account: Account) -> None:
     account.gaps.quotas["L-DB2E81BA"] = 96
     for _ in range(2):
-        account.clients("ec2").run_instances(ImageId="ami-785db401", InstanceType="g5.12xlarge", MinCount=1, MaxCount=1)
+        account.clients("ec2").run_instances(ImageId=PUBLIC_IMAGE, InstanceType="g5.12xlarge", MinCount=1, MaxCount=1)
 
 
 def p_family_quota(account: Account) -> None:
@@ -284,7 +284,7 @@ def secrets_gone(account: Account) -> None:
     secrets.delete_secret(SecretId="tandem-dev-api-keys")
     subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
     template = ec2.create_launch_template(
-        LaunchTemplateName="t", LaunchTemplateData={"ImageId": "ami-785db401", "InstanceType": "t3.micro"}
+        LaunchTemplateName="t", LaunchTemplateData={"ImageId": PUBLIC_IMAGE, "InstanceType": "t3.micro"}
     )["LaunchTemplate"]["LaunchTemplateId"]
     scaling.create_auto_scaling_group(
         AutoScalingGroupName="fleet",
@@ -645,7 +645,7 @@ def test_the_stacks_own_hosts_are_not_counted_twice(account: Account) -> None:
     account.gaps.quotas["L-DB2E81BA"] = 96
     tags = [{"Key": "tandem:project", "Value": "tandem"}, {"Key": "tandem:stack", "Value": "dev"}]
     account.clients("ec2").run_instances(
-        ImageId="ami-785db401",
+        ImageId=PUBLIC_IMAGE,
         InstanceType="g6.12xlarge",
         MinCount=1,
         MaxCount=1,

@@ -1,0 +1,45 @@
+"""What moto 5.2.5 works out anew, and need not: two thirds of a moto server's processor time under our tests.
+
+Nothing here changes an answer.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from functools import cache
+from typing import Any
+
+from moto.core import responses
+from moto.iam.models import AWSManagedPolicy, IAMBackend
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication
+
+
+def quicker() -> None:
+    """Patches moto; once, before it serves."""
+    _policies_of_aws()
+    _dispatch()
+
+
+def _policies_of_aws() -> None:
+    """Every IAM backend (one an account and partition, made anew by each reset) parses AWS's 1,580 policies: 0.15 s.
+
+    Nobody can edit those policies. What changes is how often one is attached, a number, so a shallow copy is its own.
+    """
+    make = IAMBackend._init_aws_policies
+
+    @cache
+    def made(account_id: str, region_name: str) -> list[AWSManagedPolicy]:
+        bare = IAMBackend.__new__(IAMBackend)
+        bare.account_id, bare.region_name = account_id, region_name
+        return make(bare)  # type: ignore[return-value]
+
+    def copies(self: IAMBackend) -> list[Any]:
+        return [copy(policy) for policy in made(self.account_id, self.region_name)]
+
+    IAMBackend._init_aws_policies = copies
+
+
+def _dispatch() -> None:
+    """Each request lists moto's directory to find its service, and inspects a class of hundreds of methods."""
+    responses.method_names_from_class = cache(responses.method_names_from_class)
+    DomainDispatcherApplication.get_backend_for_host = cache(DomainDispatcherApplication.get_backend_for_host)
