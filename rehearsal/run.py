@@ -21,6 +21,7 @@ from rehearsal.expectations import Verdict
 from rehearsal.kubernetes import expectations as kubernetes
 from rehearsal.kubernetes.autoscaling import try_load
 from rehearsal.kubernetes.cluster import Cluster, title
+from rehearsal.kubernetes.connections import are_as_promised, connections
 from rehearsal.kubernetes.watch import lowest_available
 from rehearsal.moto import simulated_account
 from rehearsal.operations import Operation, Step
@@ -232,11 +233,13 @@ class _Rehearsal:
     def _state_of(self, cluster: Cluster) -> list[Verdict]:
         """What must hold of a cluster when all is up."""
         api = cluster.api
+        self.report.connections = connections(cluster, self._found())
         recorded = (object for object in map(kubernetes.recorded_object, self.workspace.resources()) if object)
         return [
             kubernetes.are_held(recorded, map(title, cluster.objects())),
             kubernetes.have_their_replicas(api.list("apps/v1", "Deployment")),
             kubernetes.share_no_gpu(api.list("v1", "Pod"), api.list("v1", "Node")),
+            are_as_promised(self.report.connections),
         ]
 
     def _note_facts(self) -> None:

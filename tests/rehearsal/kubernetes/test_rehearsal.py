@@ -48,6 +48,7 @@ def test_the_cluster_is_looked_at_and_not_only_the_state(report: StackReport) ->
         "servers have their GPUs to themselves, and are spread over the zones where they must",
         "a new image changes the servers, in place, and nothing else",
         "no rollout takes servers away that it does not allow itself to miss",
+        "only those talk to servers, and servers only to those, that the documentation names",
         "destroy leaves no object in the cluster",
     } <= asked
 
@@ -63,6 +64,13 @@ def test_the_report_says_what_exists_and_what_is_only_recorded(report: StackRepo
         "kubernetes:helm.sh/v3:Release": (0, 2),
         "kubernetes:karpenter.k8s.aws/v1:EC2NodeClass": (1, 0),
         "kubernetes:karpenter.sh/v1:NodePool": (1, 0),
+        "kubernetes:networking.k8s.io/v1:NetworkPolicy": (2, 0),
         "kubernetes:policy/v1:PodDisruptionBudget": (1, 0),
     }
     assert counts["aws:eks/cluster:Cluster"] == (1, 0)
+
+
+def test_the_report_says_who_may_talk_to_whom(report: StackReport) -> None:
+    ways = {(way.source, way.destination): way.allowed for way in report.connections}
+    assert ways["a pod in monitoring", "model:8080"]
+    assert not ways["model", "instance metadata:80"]

@@ -168,6 +168,35 @@ kubernetes.policy.v1.PodDisruptionBudget(
     spec={"selector": {"match_labels": labels}, "max_unavailable": 1},
     opts=here_and_now,
 )
+kubernetes.networking.v1.NetworkPolicy(
+    "deny",
+    metadata={"namespace": "inference"},
+    spec={"pod_selector": {}, "policy_types": ["Ingress", "Egress"]},
+    opts=here_and_now,
+)
+kubernetes.networking.v1.NetworkPolicy(
+    "model",
+    metadata={"namespace": "inference"},
+    spec={
+        "pod_selector": {"match_labels": labels},
+        "policy_types": ["Ingress", "Egress"],
+        "ingress": [
+            {
+                "from_": [{"namespace_selector": {"match_labels": {"kubernetes.io/metadata.name": "monitoring"}}}],
+                "ports": [{"port": 8080}],
+            }
+        ],
+        "egress": [
+            {
+                "to": [{"namespace_selector": {"match_labels": {"kubernetes.io/metadata.name": "kube-system"}}}],
+                "ports": [{"port": 53}, {"port": 53, "protocol": "UDP"}],
+            },
+            {"to": [{"ip_block": {"cidr": "0.0.0.0/0"}}], "ports": [{"port": 443}]},
+            {"to": [{"ip_block": {"cidr": "169.254.170.23/32"}}], "ports": [{"port": 80}]},
+        ],
+    },
+    opts=here_and_now,
+)
 custom(
     "elbv2.k8s.aws/v1beta1",
     "TargetGroupBinding",
