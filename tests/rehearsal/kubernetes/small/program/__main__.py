@@ -121,6 +121,7 @@ kubernetes.core.v1.ConfigMap(
     data={"port": "8080"},
     opts=here_and_now,
 )
+priority = kubernetes.scheduling.v1.PriorityClass("model", metadata={"name": "model"}, value=1000, opts=here_and_now)
 deployment = kubernetes.apps.v1.Deployment(
     "model",
     metadata=metadata,
@@ -132,6 +133,7 @@ deployment = kubernetes.apps.v1.Deployment(
             "metadata": {"labels": labels},
             "spec": {
                 "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
+                "priority_class_name": priority.metadata.name,
                 "termination_grace_period_seconds": 5,
                 "automount_service_account_token": False,
                 "security_context": {"run_as_non_root": True, "seccomp_profile": {"type": "RuntimeDefault"}},
