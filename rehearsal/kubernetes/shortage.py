@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 from infra.catalog.instances import INSTANCE_TYPES
 from rehearsal.kubernetes.api import Api, ApiError, Object
 from rehearsal.kubernetes.disruption import end_nodes, of_karpenter, servers, unscheduled
-from rehearsal.kubernetes.nodes import GPU, INSTANCE_TYPE
+from rehearsal.kubernetes.nodes import GPU, INSTANCE_TYPE, gpus_of
 from rehearsal.kubernetes.watch import seconds_until
 
 NAMESPACE = "rehearsal-batch"
@@ -45,21 +46,27 @@ class Shortage:
 
 
 def run_out_of_gpus(api: Api) -> Shortage:
-    """Asks for one pod more than there may be GPUs for, each as large as the smallest node; takes all back."""
+    """Takes all GPUs that there may be for batch work, asks for one pod more, and takes all back.
+
+    The pods are as large as the smallest node. The one more comes last: Karpenter counts a node against its pool's
+    limit only once it is launched, and may overrun the limit when more is asked for at once.
+    """
     before, nodes, pools = servers(api), api.list("v1", "Node"), of_karpenter(api, "NodePool")
     shortage = Shortage({pool["metadata"]["name"]: int(pool["spec"]["limits"][GPU]) for pool in pools})
-    unlimited = [gpus for node in nodes if POOL not in node["metadata"]["labels"] and (gpus := _gpus(node))]
-    each = min([*unlimited, *(gpus for pool in pools for gpus in _gpus_of_types(pool))])
-    pods = [
-        _pod(f"batch-{index}", each) for index in range((sum(shortage.limits.values()) + sum(unlimited)) // each + 1)
-    ]
+    each = min([*filter(None, map(_gpus, nodes)), *(gpus for pool in pools for gpus in _gpus_of_types(pool))])
+    free = Counter({node["metadata"]["name"]: _gpus(node) for node in nodes})
+    free.subtract({node: gpus for node, gpus in _taken(before).items() if node in free})
+    more = [limit - sum(map(_gpus, _of_pool(api, name))) for name, limit in shortage.limits.items()]
+    fitting = [_pod(f"batch-{index}", each) for index in range(sum(gpus // each for gpus in [*free.values(), *more]))]
     with _namespace(api):
-        quota = api.create(_quota(each * len(pods)))
+        quota = api.create(_quota(each * len(fitting)))
         seconds_until(lambda: _is_counted(api, quota), SECONDS)
-        for pod in pods:
+        for pod in fitting:
             api.create(pod)
-        shortage.over_quota = _refusal(api, _pod("one-more", each))
+        shortage.over_quota = _refusal(api, _pod("batch-more", each))
         api.delete(quota)
+        seconds_until(lambda: all(map(_node, _batch(api))), SECONDS)
+        api.create(_pod("batch-more", each))
         seconds_until(lambda: all(_is_settled(api, pod, shortage) for pod in _batch(api)), SECONDS)
         shortage.waiting = {pod["metadata"]["name"]: _said(api, pod) for pod in _batch(api) if not _node(pod)}
         shortage.gpus = {name: sum(map(_gpus, _of_pool(api, name))) for name in shortage.limits}
@@ -70,6 +77,14 @@ def run_out_of_gpus(api: Api) -> Shortage:
     end_nodes(api, [node for node in api.list("v1", "Node") if node["metadata"]["name"] not in names])
     seconds_until(lambda: api.get("v1", "Namespace", NAMESPACE) is None, SECONDS)
     return shortage
+
+
+def _taken(pods: list[Object]) -> Counter[str]:
+    """GPUs that pods have, by node."""
+    taken: Counter[str] = Counter()
+    for pod in pods:
+        taken[_node(pod) or ""] += gpus_of(pod)
+    return taken
 
 
 def _preempt(api: Api, gpus: int, priority_class: str | None, shortage: Shortage) -> None:

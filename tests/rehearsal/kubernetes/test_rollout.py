@@ -12,7 +12,7 @@ from infra.kubernetes.shared import NAMESPACE
 from rehearsal.kubernetes import expectations
 from rehearsal.kubernetes.api import Api, Object
 from rehearsal.kubernetes.disruption import all_back, servers, unscheduled
-from rehearsal.kubernetes.nodes import gpu_node, wait_for_nodes
+from rehearsal.kubernetes.nodes import gpu_node
 from rehearsal.kubernetes.readiness import wait_until_ready
 from rehearsal.kubernetes.watch import lowest_available, seconds_until
 from tests.infra.kubernetes.samples import manifests_of
@@ -23,6 +23,14 @@ REPLICAS = 4
 """Two a node: all GPUs of the two nodes."""
 WAIT_SECONDS = 60
 NEEDED = ("Namespace", "PriorityClass", "ServiceAccount", "PersistentVolume", "PersistentVolumeClaim", "Deployment")
+
+
+@pytest.fixture
+def node_for_later(api: Api) -> Iterator[Object]:
+    """A third node; it goes after the pods on it, which would outlive it for a minute."""
+    node = gpu_node("spare", INSTANCE_TYPES[TYPE], ZONES[0])
+    yield node
+    api.delete(node)
 
 
 @pytest.fixture
@@ -71,18 +79,16 @@ def test_terminate_first_needs_no_spare_gpu(api: Api, deployment: Object) -> Non
 
 
 @pytest.mark.parametrize("deployment", ["launchFirst"], indirect=True)
-def test_launch_first_waits_for_a_spare_gpu_and_says_so(api: Api, deployment: Object) -> None:
+def test_launch_first_waits_for_a_spare_gpu_and_says_so(api: Api, node_for_later: Object, deployment: Object) -> None:
     with lowest_available(api) as lowest:
         changed = api.apply(with_new_image(deployment), "test")
         assert seconds_until(lambda: any(waiting(api)), WAIT_SECONDS)
         assert all("2 Insufficient nvidia.com/gpu" in words for words in waiting(api))
         assert len(waiting(api)) == 1
-        spare = api.create(gpu_node("spare", INSTANCE_TYPES[TYPE], ZONES[0]))
-        wait_for_nodes(api, ["spare"])
+        api.create(node_for_later)
         assert seconds_until(lambda: has_gone_through(api), WAIT_SECONDS)
     assert expectations.promised_replicas(changed) == REPLICAS
     assert expectations.keep_serving(lowest, [changed]).violations == ()
-    api.delete(spare)
 
 
 def waiting(api: Api) -> list[str]:
