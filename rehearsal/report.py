@@ -13,6 +13,7 @@ from rich.text import Text
 
 from rehearsal.engine import Engine
 from rehearsal.expectations import Verdict
+from rehearsal.kubernetes.connections import Connection
 
 EC2_LIMIT_BYTES = 16_384
 """User data before base64, by the EC2 user guide."""
@@ -69,6 +70,7 @@ class StackReport:
         usd_until_expiry: at the higher price, from now on; None when it does not expire.
         user_data_bytes: as EC2 gets it, of the 16384 that it takes.
         kept: what stays after destroy, on purpose.
+        connections: on platform eks, who may talk to whom.
     """
 
     stack: str
@@ -81,6 +83,7 @@ class StackReport:
     usd_until_expiry: float | None = None
     user_data_bytes: int | None = None
     kept: list[str] = field(default_factory=list)
+    connections: list[Connection] = field(default_factory=list)
 
     @property
     def met(self) -> bool:
@@ -113,8 +116,10 @@ def summary(seconds: float, reports: Sequence[StackReport]) -> Text:
 
 def as_text(report: StackReport) -> RenderableType:
     """The report of one stack, for the screen."""
-    parts: list[RenderableType] = [_phases(report), _resources(report), *_facts(report)]
-    return Group(*parts, *_violations(report))
+    parts: list[RenderableType] = [_phases(report), _resources(report)]
+    if report.connections:
+        parts.append(_connections(report.connections))
+    return Group(*parts, *_facts(report), *_violations(report))
 
 
 def _phases(report: StackReport) -> Table:
@@ -152,6 +157,17 @@ def _short(type: str) -> str:
 
 def _count(number: int) -> str:
     return str(number) if number else ""
+
+
+def _connections(connections: Sequence[Connection]) -> Table:
+    table = Table(title="who may talk to whom, by the network policies", title_justify="left")
+    for name in ("from", "may talk to", "may not talk to"):
+        table.add_column(name, overflow="fold")
+    for source in dict.fromkeys(connection.source for connection in connections):
+        ways = [connection for connection in connections if connection.source == source]
+        may, may_not = (", ".join(way.destination for way in ways if way.allowed is open) for open in (True, False))
+        table.add_row(source, may, may_not)
+    return table
 
 
 def _facts(report: StackReport) -> Iterable[Text]:

@@ -21,6 +21,9 @@ from rehearsal.expectations import Verdict
 from rehearsal.kubernetes import expectations as kubernetes
 from rehearsal.kubernetes.autoscaling import try_load
 from rehearsal.kubernetes.cluster import Cluster, title
+from rehearsal.kubernetes.connections import are_as_promised, connections
+from rehearsal.kubernetes.disruption import drain, lose_zone, servers
+from rehearsal.kubernetes.shortage import run_out_of_gpus
 from rehearsal.kubernetes.watch import lowest_available
 from rehearsal.moto import simulated_account
 from rehearsal.operations import Operation, Step
@@ -86,7 +89,7 @@ class _Rehearsal:
             ("up", self._up),
             ("second up", self._second_up),
             ("new image", self._new_image),
-            *([("load", self._load)] if self.cluster else []),
+            *([("disruption", self._disrupt), ("load", self._load)] if self.cluster else []),
             ("secrets", self._look_for_secrets),
             ("expiry", self._expire),
             ("destroy", self._destroy),
@@ -155,6 +158,24 @@ class _Rehearsal:
             kubernetes.changes_servers(up),
             kubernetes.keep_serving(lowest, deployments),
             kubernetes.have_their_replicas(deployments),
+        ]
+
+    def _disrupt(self, phase: Phase) -> None:
+        """A node is drained, a zone is lost, and GPUs run out; after it all is as it was."""
+        assert self.cluster is not None
+        api = self.cluster.api
+        if not servers(api):
+            return
+        deployments = api.list("apps/v1", "Deployment")
+        budgets = api.list("policy/v1", "PodDisruptionBudget")
+        phase.verdicts.append(kubernetes.leave_within_the_budget(drain(api), deployments, budgets))
+        phase.verdicts.append(kubernetes.outlive_a_zone(lose_zone(api, self.cluster.let_nodes_join), deployments))
+        shortage = run_out_of_gpus(api)
+        phase.verdicts += [
+            kubernetes.are_told_why(shortage),
+            kubernetes.come_first(shortage),
+            kubernetes.have_their_replicas(api.list("apps/v1", "Deployment")),
+            kubernetes.share_no_gpu(api.list("v1", "Pod"), api.list("v1", "Node")),
         ]
 
     def _load(self, phase: Phase) -> None:
@@ -232,11 +253,13 @@ class _Rehearsal:
     def _state_of(self, cluster: Cluster) -> list[Verdict]:
         """What must hold of a cluster when all is up."""
         api = cluster.api
+        self.report.connections = connections(cluster, self._found())
         recorded = (object for object in map(kubernetes.recorded_object, self.workspace.resources()) if object)
         return [
             kubernetes.are_held(recorded, map(title, cluster.objects())),
             kubernetes.have_their_replicas(api.list("apps/v1", "Deployment")),
             kubernetes.share_no_gpu(api.list("v1", "Pod"), api.list("v1", "Node")),
+            are_as_promised(self.report.connections),
         ]
 
     def _note_facts(self) -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from rehearsal.kubernetes.api import Api, Object, countdown
+from rehearsal.kubernetes.api import Api, Object
 from rehearsal.kubernetes.keda import Prometheus
+from rehearsal.kubernetes.watch import seconds_until
 
 RISE_SECONDS = 90
 """For KEDA's, the autoscaler's and Karpenter's own intervals, which are seconds here, and a minute more."""
@@ -69,10 +68,10 @@ def try_load(api: Api, prometheus: Prometheus, scaled: Object) -> Answer:
 
     threshold = float(spec["triggers"][0]["metadata"]["threshold"])
     prometheus.figures["waiting"] = threshold * answer.most * MORE_THAN_ENOUGH
-    answer.rise_seconds = _seconds_until(all_there, RISE_SECONDS)
+    answer.rise_seconds = seconds_until(all_there, RISE_SECONDS)
     answer.nodes.append(gpu_nodes(api))
     prometheus.figures["waiting"] = 0
-    answer.fall_seconds = _seconds_until(all_back, FALL_SECONDS)
+    answer.fall_seconds = seconds_until(all_back, FALL_SECONDS)
     answer.nodes.append(gpu_nodes(api))
     return answer
 
@@ -81,11 +80,3 @@ def gpu_nodes(api: Api) -> int:
     """How many nodes Karpenter has made that are not about to go."""
     nodes = api.list("v1", "Node", labelSelector="karpenter.sh/nodepool")
     return sum("deletionTimestamp" not in node["metadata"] for node in nodes)
-
-
-def _seconds_until(condition: Callable[[], bool], seconds: float) -> float | None:
-    started = time.monotonic()
-    for _ in countdown(seconds, poll_seconds=0.3):
-        if condition():
-            return time.monotonic() - started
-    return None

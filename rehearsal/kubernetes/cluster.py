@@ -58,9 +58,13 @@ class Cluster:
         except NoSuchKind:
             return False
 
+    def let_nodes_join(self) -> None:
+        """Gives node groups the nodes that the simulated account says they have."""
+        let_nodes_join(self.api, self.clients, self.stack)
+
     def objects(self) -> list[Object]:
         """What the stack has brought into the cluster, and what followed from it: pods, replica sets, nodes."""
-        let_nodes_join(self.api, self.clients, self.stack)
+        self.let_nodes_join()
         came = [object for object in _objects(self.api) if title(object) not in self.at_first]
         return [object for object in came if not NAMESPACES_OF_CHARTS & {*_place(object)}]
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rehearsal.expectations import expectation
 from rehearsal.kubernetes.api import Object
 from rehearsal.kubernetes.autoscaling import FALL_SECONDS, RISE_SECONDS, Answer
-from rehearsal.kubernetes.nodes import GPU, ZONE
+from rehearsal.kubernetes.disruption import BACK_SECONDS, Drain, ZoneLoss, covers
+from rehearsal.kubernetes.nodes import GPU, ZONE, gpus_of, has_gpus
 from rehearsal.kubernetes.provider import RELEASE
+from rehearsal.kubernetes.shortage import Shortage, names_limits
 from rehearsal.operations import Operation
 
 SERVERS = ("kubernetes:apps/v1:Deployment", "kubernetes:leaderworkerset.x-k8s.io/v1:LeaderWorkerSet")
@@ -47,7 +49,7 @@ def share_no_gpu(pods: Iterable[Object], nodes: Iterable[Object]) -> Iterable[st
     for name, gpus in taken.items():
         if gpus > (there := int(by_name[name]["status"]["allocatable"].get(GPU, 0))):
             yield f"{name} has {there} GPUs, its pods ask for {gpus}"
-    of_gpu_nodes = {node["metadata"]["labels"][ZONE] for node in by_name.values() if _has_gpus(node)}
+    of_gpu_nodes = {node["metadata"]["labels"][ZONE] for node in by_name.values() if has_gpus(node)}
     for (owner, skew), counts in zones.items():
         numbers = [counts[zone] for zone in of_gpu_nodes]
         if max(numbers) - min(numbers) > skew:
@@ -88,6 +90,62 @@ def follow_the_load(answer: Answer) -> Iterable[str]:
         yield f"{answer.name}: replicas after the load were {_arrows(answer.fall)}"
 
 
+@expectation("a drain takes no more servers at once than their budget allows, and they come back elsewhere")
+def leave_within_the_budget(drain: Drain, deployments: Iterable[Object], budgets: Sequence[Object]) -> Iterable[str]:
+    yield from (f"{name} may be evicted although its budget is used up" for name in drain.beyond)
+    yield from (f"{name} is still on {drain.node}" for name in drain.left)
+    if drain.seconds is None:
+        yield f"not all replicas are ready {BACK_SECONDS} s after the drain of {drain.node}"
+    for deployment in deployments:
+        name = deployment["metadata"]["name"]
+        if name not in drain.lowest:
+            continue
+        place, template = deployment["metadata"]["namespace"], deployment["spec"]["template"]
+        kept = [_kept_by(budget, deployment) for budget in budgets if covers(budget, place, template)]
+        if not kept:
+            yield f"{name} has no PodDisruptionBudget"
+        elif drain.lowest[name] < max(kept):
+            yield f"{name}: {drain.lowest[name]} available for a while, {max(kept)} kept by its budget"
+
+
+@expectation("a lost zone takes its own servers only, and they come back in the others")
+def outlive_a_zone(loss: ZoneLoss, deployments: Iterable[Object]) -> Iterable[str]:
+    for deployment in deployments:
+        name = deployment["metadata"]["name"]
+        rest = deployment["spec"].get("replicas", 1) - loss.servers[name]
+        if loss.lowest.get(name, rest) < rest:
+            yield f"{name}: {loss.lowest[name]} available for a while, {rest} are outside {loss.zone}"
+    yield from (f"{name} still runs in {loss.zone}" for name in loss.left)
+    if loss.seconds is None:
+        yield f"not all replicas are ready {BACK_SECONDS} s after {loss.zone} was lost"
+        yield from loss.waiting
+
+
+@expectation("pods for which there may be no GPUs wait, or are refused by quota, and are told why")
+def are_told_why(shortage: Shortage) -> Iterable[str]:
+    for pool, limit in shortage.limits.items():
+        if shortage.gpus[pool] > limit:
+            yield f"{pool} has {shortage.gpus[pool]} GPUs, its limit is {limit}"
+    if not shortage.waiting:
+        yield "no pod had to wait"
+    for name, said in shortage.waiting.items():
+        if not any(f"Insufficient {GPU}" in words for words in said):
+            yield f"{name} is not told by the scheduler that GPUs are lacking: {said}"
+        if shortage.limits and not names_limits(said):
+            yield f"{name} is not told by Karpenter that limits are reached: {said}"
+    if "exceeded quota" not in (shortage.over_quota or ""):
+        yield f"a pod over the quota got: {shortage.over_quota or 'accepted'}"
+
+
+@expectation("servers come before batch work")
+def come_first(shortage: Shortage) -> Iterable[str]:
+    yield from (f"{name} had to go for batch work" for name in shortage.displaced)
+    if shortage.runs is False:
+        yield "a pod with the servers' priority got no GPU that batch work had"
+    if shortage.runs and not shortage.preempted:
+        yield "there was a GPU left, so that priority did not count"
+
+
 def _arrows(numbers: Iterable[int]) -> str:
     return " -> ".join(map(str, numbers))
 
@@ -99,7 +157,7 @@ def is_empty(left: Iterable[str]) -> Iterable[str]:
 
 @expectation("after expiry no node has a GPU")
 def have_no_gpu(nodes: Iterable[Object]) -> Iterable[str]:
-    yield from (f"still there: {node['metadata']['name']}" for node in nodes if _has_gpus(node))
+    yield from (f"still there: {node['metadata']['name']}" for node in nodes if has_gpus(node))
 
 
 def recorded_object(resource: Mapping[str, Any]) -> str | None:
@@ -119,14 +177,15 @@ def promised_replicas(deployment: Object) -> int:
     return wanted - missing
 
 
-def gpus_of(pod: Object) -> int:
-    """GPUs that a pod takes from its node."""
+def _kept_by(budget: Object, deployment: Object) -> int:
+    """How many replicas a budget always leaves; parts of a replica are rounded up, as the API server does."""
+    wanted = deployment["spec"].get("replicas", 1)
 
-    def most(containers: Iterable[Object]) -> list[int]:
-        return [int(container.get("resources", {}).get("limits", {}).get(GPU, 0)) for container in containers]
+    def number(value: int | str) -> int:
+        return -(-wanted * int(value.removesuffix("%")) // 100) if isinstance(value, str) else value
 
-    spec = pod["spec"]
-    return max(sum(most(spec["containers"])), *most(spec.get("initContainers") or []), 0)
+    spec = budget["spec"]
+    return number(spec["minAvailable"]) if "minAvailable" in spec else wanted - number(spec["maxUnavailable"])
 
 
 def _allowed_skew(pod: Object) -> int | None:
@@ -140,7 +199,3 @@ def _allowed_skew(pod: Object) -> int | None:
 def _owner(pod: Object) -> str:
     owners = pod["metadata"].get("ownerReferences") or [{"kind": "Pod", "name": pod["metadata"]["name"]}]
     return f"{owners[0]['kind']} {owners[0]['name']}"
-
-
-def _has_gpus(node: Object) -> bool:
-    return int(node["status"].get("allocatable", {}).get(GPU, 0)) > 0

@@ -104,3 +104,18 @@ def is_ready(object: Object) -> bool:
     """Whether its condition `Ready` is true; nodes and pods have one."""
     conditions = object.get("status", {}).get("conditions", [])
     return any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
+
+
+def gpus_of(pod: Object) -> int:
+    """GPUs that a pod takes from its node."""
+
+    def most(containers: Iterable[Object]) -> list[int]:
+        return [int(container.get("resources", {}).get("limits", {}).get(GPU, 0)) for container in containers]
+
+    spec = pod["spec"]
+    return max(sum(most(spec["containers"])), *most(spec.get("initContainers") or []), 0)
+
+
+def has_gpus(node: Object) -> bool:
+    """Whether pods can have GPUs of it."""
+    return int(node["status"].get("allocatable", {}).get(GPU, 0)) > 0

@@ -1,14 +1,15 @@
-"""Looks at Deployments again and again while something goes on."""
+"""Looks again and again while something goes on."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rehearsal.kubernetes.api import Api
+from rehearsal.kubernetes.api import Api, countdown
 
-EVERY_SECONDS = 0.2
+EVERY_SECONDS = 0.1
 
 
 @contextmanager
@@ -30,6 +31,15 @@ def lowest_available(api: Api) -> Iterator[dict[str, int]]:
     finally:
         over.set()
         watcher.join()
+
+
+def seconds_until(condition: Callable[[], bool], seconds: float) -> float | None:
+    """Waits for a condition; how long it took, or None when it does not hold in time."""
+    started = time.monotonic()
+    for _ in countdown(seconds, poll_seconds=0.3):
+        if condition():
+            return time.monotonic() - started
+    return None
 
 
 def _available(api: Api) -> dict[str, int]:

@@ -8,6 +8,7 @@ from rich.console import Console, RenderableType
 
 from rehearsal.engine import Engine
 from rehearsal.expectations import Verdict
+from rehearsal.kubernetes.connections import Connection
 from rehearsal.operations import Step
 from rehearsal.report import Phase, ResourceCount, StackReport, as_json, as_text, summary
 from rehearsal.screen import Interrupted, screen, status_line
@@ -78,6 +79,23 @@ def test_what_is_broken_is_named_at_the_end() -> None:
         *(f"    token is in place {number}" for number in range(10)),
         "    and 2 more (--json has all)",
     ]
+
+
+def test_who_may_talk_to_whom_is_a_row_for_each_source() -> None:
+    found = report()
+    found.connections = [
+        Connection("a", "b:1", allowed=True, promised=True),
+        Connection("a", "b:2", allowed=False, promised=False),
+        Connection("a", "c:1", allowed=False, promised=False),
+        Connection("b", "a:1", allowed=True, promised=True),
+    ]
+    rows = [line.strip("│").split("│") for line in shown(as_text(found)).splitlines()]
+    assert [[cell.strip() for cell in row] for row in rows if len(row) == 3] == [
+        ["a", "b:1", "b:2, c:1"],
+        ["b", "a:1", ""],
+    ]
+    [stack] = as_json(Engine(Path("pulumi"), "1.2.3", "cache"), 1.0, [found])["stacks"]
+    assert stack["connections"][1] == {"source": "a", "destination": "b:2", "allowed": False, "promised": False}
 
 
 def test_the_summary_names_the_stacks_that_failed() -> None:

@@ -50,8 +50,14 @@ SAMPLES: dict[str, dict[str, Any]] = {
 
 @functools.cache
 def manifests(sample: str) -> list[dict[str, Any]]:
-    """Every object that the sample's stack declares, in the order of declaration; charts are not among them."""
-    settings = Settings.model_validate(SAMPLES[sample])
+    """Every object that the sample's stack declares."""
+    return manifests_of(SAMPLES[sample])
+
+
+def manifests_of(values: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every object that a stack with these settings declares, in the order of declaration; charts are not among
+    them."""
+    settings = Settings.model_validate(values)
     found = declared(lambda: stack.build(settings, pins.load(), "golden"), stack="golden")
     return [
         whole(one.inputs)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from infra.catalog.instances import INSTANCE_TYPES
 from rehearsal.kubernetes import expectations
 from rehearsal.kubernetes.api import Object
+from rehearsal.kubernetes.disruption import Drain, ZoneLoss
 from rehearsal.kubernetes.nodes import ZONE, gpu_node
+from rehearsal.kubernetes.shortage import Shortage
 from rehearsal.operations import Operation, Step
 from tests.rehearsal.kubernetes.conftest import deployment
 
@@ -98,6 +104,105 @@ def test_a_rollout_must_keep_its_promise(strategy: dict[str, object], promised: 
     assert expectations.keep_serving({"server": promised - 1}, found).violations == (
         f"server: {promised - 1} available for a while, {promised} promised",
     )
+
+
+def budget(namespace: str = "x", **spec: object) -> Object:
+    selector = {"matchLabels": {"app": "server"}}
+    return {"metadata": {"name": "server", "namespace": namespace}, "spec": {"selector": selector, **spec}}
+
+
+@pytest.mark.parametrize(
+    ("budgets", "kept"),
+    [
+        ([budget(maxUnavailable=1)], 3),
+        ([budget(maxUnavailable="30%")], 2),
+        ([budget(minAvailable=2)], 2),
+        ([budget(minAvailable="60%")], 3),
+        ([budget(minAvailable=1), budget(maxUnavailable=1)], 3),
+        ([budget(maxUnavailable=2), budget("elsewhere", minAvailable=4)], 2),
+    ],
+)
+def test_a_drain_must_leave_what_the_budget_keeps(budgets: list[Object], kept: int) -> None:
+    found = [state_of(4, replicas=4)]
+    drained = Drain("a", lowest={"server": kept}, seconds=1.0)
+    assert expectations.leave_within_the_budget(drained, found, budgets).met
+    drained.lowest["server"] -= 1
+    assert expectations.leave_within_the_budget(drained, found, budgets).violations == (
+        f"server: {kept - 1} available for a while, {kept} kept by its budget",
+    )
+
+
+@pytest.mark.parametrize(
+    ("drained", "violation"),
+    [
+        (Drain("a", beyond=["s-1"], seconds=1.0), "s-1 may be evicted although its budget is used up"),
+        (Drain("a", left=["s-1"], seconds=1.0), "s-1 is still on a"),
+        (Drain("a"), "not all replicas are ready 60 s after the drain of a"),
+        (Drain("a", lowest={"server": 4}, seconds=1.0), "server has no PodDisruptionBudget"),
+    ],
+)
+def test_a_drain_must_end_well(drained: Drain, violation: str) -> None:
+    assert expectations.leave_within_the_budget(drained, [state_of(4)], []).violations == (violation,)
+
+
+def test_a_lost_zone_may_take_its_own_servers_only() -> None:
+    found = [state_of(3, replicas=3)]
+    loss = ZoneLoss("us-east-1a", Counter(server=2), lowest={"server": 1}, seconds=5.0)
+    assert expectations.outlive_a_zone(loss, found).met
+    loss.lowest["server"] = 0
+    loss.left, loss.waiting, loss.seconds = ["s-1"], ["s-2: 0/3 nodes are available"], None
+    assert expectations.outlive_a_zone(loss, found).violations == (
+        "server: 0 available for a while, 1 are outside us-east-1a",
+        "s-1 still runs in us-east-1a",
+        "not all replicas are ready 60 s after us-east-1a was lost",
+        "s-2: 0/3 nodes are available",
+    )
+
+
+def shortage(**changes: Any) -> Shortage:
+    said = [
+        "0/4 nodes are available: 4 Insufficient nvidia.com/gpu.",
+        "types exceed limits for nodepool (NodePool=gpu)",
+    ]
+    good = Shortage({"gpu": 8}, {"gpu": 8}, {"batch-1": said}, "exceeded quota: gpus", preempted=["batch-0"], runs=True)
+    return replace(good, **changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "violations"),
+    [
+        ({}, []),
+        ({"gpus": {"gpu": 12}}, ["gpu has 12 GPUs, its limit is 8"]),
+        ({"waiting": {}}, ["no pod had to wait"]),
+        (
+            {"waiting": {"batch-1": ["types exceed limits for nodepool"]}},
+            ["batch-1 is not told by the scheduler that GPUs are lacking: ['types exceed limits for nodepool']"],
+        ),
+        (
+            {"waiting": {"batch-1": ["1 Insufficient nvidia.com/gpu"]}},
+            ["batch-1 is not told by Karpenter that limits are reached: ['1 Insufficient nvidia.com/gpu']"],
+        ),
+        ({"waiting": {"batch-1": ["1 Insufficient nvidia.com/gpu"]}, "limits": {}}, []),
+        ({"over_quota": None}, ["a pod over the quota got: accepted"]),
+        ({"over_quota": "no such namespace"}, ["a pod over the quota got: no such namespace"]),
+    ],
+)
+def test_pods_without_gpus_must_be_told_why(changes: dict[str, Any], violations: list[str]) -> None:
+    assert list(expectations.are_told_why(shortage(**changes)).violations) == violations
+
+
+@pytest.mark.parametrize(
+    ("changes", "violations"),
+    [
+        ({}, []),
+        ({"runs": None, "preempted": []}, []),
+        ({"displaced": ["s-1"]}, ["s-1 had to go for batch work"]),
+        ({"runs": False}, ["a pod with the servers' priority got no GPU that batch work had"]),
+        ({"preempted": []}, ["there was a GPU left, so that priority did not count"]),
+    ],
+)
+def test_servers_must_come_first(changes: dict[str, Any], violations: list[str]) -> None:
+    assert list(expectations.come_first(shortage(**changes)).violations) == violations
 
 
 def test_nothing_may_be_left() -> None:

@@ -37,7 +37,8 @@ def report() -> StackReport:
 def test_a_sound_program_meets_every_expectation(report: StackReport) -> None:
     violations = {verdict.expectation: verdict.violations for phase in report.phases for verdict in phase.verdicts}
     assert {words: found for words, found in violations.items() if found} == {}
-    assert [phase.name for phase in report.phases] == ["preview", "up", "second up", "new image", "secrets", "destroy"]
+    phases = ["preview", "up", "second up", "new image", "disruption", "secrets", "destroy"]
+    assert [phase.name for phase in report.phases] == phases
 
 
 def test_the_cluster_is_looked_at_and_not_only_the_state(report: StackReport) -> None:
@@ -48,6 +49,11 @@ def test_the_cluster_is_looked_at_and_not_only_the_state(report: StackReport) ->
         "servers have their GPUs to themselves, and are spread over the zones where they must",
         "a new image changes the servers, in place, and nothing else",
         "no rollout takes servers away that it does not allow itself to miss",
+        "only those talk to servers, and servers only to those, that the documentation names",
+        "a drain takes no more servers at once than their budget allows, and they come back elsewhere",
+        "a lost zone takes its own servers only, and they come back in the others",
+        "pods for which there may be no GPUs wait, or are refused by quota, and are told why",
+        "servers come before batch work",
         "destroy leaves no object in the cluster",
     } <= asked
 
@@ -63,6 +69,14 @@ def test_the_report_says_what_exists_and_what_is_only_recorded(report: StackRepo
         "kubernetes:helm.sh/v3:Release": (0, 2),
         "kubernetes:karpenter.k8s.aws/v1:EC2NodeClass": (1, 0),
         "kubernetes:karpenter.sh/v1:NodePool": (1, 0),
+        "kubernetes:networking.k8s.io/v1:NetworkPolicy": (2, 0),
         "kubernetes:policy/v1:PodDisruptionBudget": (1, 0),
+        "kubernetes:scheduling.k8s.io/v1:PriorityClass": (1, 0),
     }
     assert counts["aws:eks/cluster:Cluster"] == (1, 0)
+
+
+def test_the_report_says_who_may_talk_to_whom(report: StackReport) -> None:
+    ways = {(way.source, way.destination): way.allowed for way in report.connections}
+    assert ways["a pod in monitoring", "model:8080"]
+    assert not ways["model", "instance metadata:80"]

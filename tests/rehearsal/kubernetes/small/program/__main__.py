@@ -121,6 +121,7 @@ kubernetes.core.v1.ConfigMap(
     data={"port": "8080"},
     opts=here_and_now,
 )
+priority = kubernetes.scheduling.v1.PriorityClass("model", metadata={"name": "model"}, value=1000, opts=here_and_now)
 deployment = kubernetes.apps.v1.Deployment(
     "model",
     metadata=metadata,
@@ -132,6 +133,7 @@ deployment = kubernetes.apps.v1.Deployment(
             "metadata": {"labels": labels},
             "spec": {
                 "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
+                "priority_class_name": priority.metadata.name,
                 "termination_grace_period_seconds": 5,
                 "automount_service_account_token": False,
                 "security_context": {"run_as_non_root": True, "seccomp_profile": {"type": "RuntimeDefault"}},
@@ -166,6 +168,35 @@ kubernetes.policy.v1.PodDisruptionBudget(
     "model",
     metadata=metadata,
     spec={"selector": {"match_labels": labels}, "max_unavailable": 1},
+    opts=here_and_now,
+)
+kubernetes.networking.v1.NetworkPolicy(
+    "deny",
+    metadata={"namespace": "inference"},
+    spec={"pod_selector": {}, "policy_types": ["Ingress", "Egress"]},
+    opts=here_and_now,
+)
+kubernetes.networking.v1.NetworkPolicy(
+    "model",
+    metadata={"namespace": "inference"},
+    spec={
+        "pod_selector": {"match_labels": labels},
+        "policy_types": ["Ingress", "Egress"],
+        "ingress": [
+            {
+                "from_": [{"namespace_selector": {"match_labels": {"kubernetes.io/metadata.name": "monitoring"}}}],
+                "ports": [{"port": 8080}],
+            }
+        ],
+        "egress": [
+            {
+                "to": [{"namespace_selector": {"match_labels": {"kubernetes.io/metadata.name": "kube-system"}}}],
+                "ports": [{"port": 53}, {"port": 53, "protocol": "UDP"}],
+            },
+            {"to": [{"ip_block": {"cidr": "0.0.0.0/0"}}], "ports": [{"port": 443}]},
+            {"to": [{"ip_block": {"cidr": "169.254.170.23/32"}}], "ports": [{"port": 80}]},
+        ],
+    },
     opts=here_and_now,
 )
 custom(

@@ -1,0 +1,183 @@
+"""What happens when there are no more GPUs to be had: batch work asks for more than the stack may have."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from infra.catalog.instances import INSTANCE_TYPES
+from rehearsal.kubernetes.api import Api, ApiError, Object
+from rehearsal.kubernetes.disruption import end_nodes, of_karpenter, servers, unscheduled
+from rehearsal.kubernetes.nodes import GPU, INSTANCE_TYPE, gpus_of
+from rehearsal.kubernetes.watch import seconds_until
+
+NAMESPACE = "rehearsal-batch"
+"""Of the batch work; gone with it."""
+
+SECONDS = 45
+POOL = "karpenter.sh/nodepool"
+WORK = "tandem.rehearsal/work"
+"""Label that tells batch pods from the urgent one."""
+
+
+@dataclass
+class Shortage:
+    """What became of more batch work than there are GPUs for.
+
+    Attributes:
+        limits: GPUs that each pool of Karpenter may have.
+        gpus: GPUs that each had while pods waited for more.
+        waiting: pods that were on no node, each with what scheduler and Karpenter said about it.
+        over_quota: the API server's words on a pod beyond a ResourceQuota; None when it took the pod.
+        displaced: servers that had to go for batch work.
+        preempted: batch pods that had to go for a pod with the servers' priority.
+        runs: whether that pod got its GPUs; None when no batch pod had any.
+    """
+
+    limits: dict[str, int]
+    gpus: dict[str, int] = field(default_factory=dict)
+    waiting: dict[str, list[str]] = field(default_factory=dict)
+    over_quota: str | None = None
+    displaced: list[str] = field(default_factory=list)
+    preempted: list[str] = field(default_factory=list)
+    runs: bool | None = None
+
+
+def run_out_of_gpus(api: Api) -> Shortage:
+    """Takes all GPUs that there may be for batch work, asks for one pod more, and takes all back.
+
+    The pods are as large as the smallest node. The one more comes last: Karpenter counts a node against its pool's
+    limit only once it is launched, and may overrun the limit when more is asked for at once.
+    """
+    before, nodes, pools = servers(api), api.list("v1", "Node"), of_karpenter(api, "NodePool")
+    shortage = Shortage({pool["metadata"]["name"]: int(pool["spec"]["limits"][GPU]) for pool in pools})
+    each = min([*filter(None, map(_gpus, nodes)), *(gpus for pool in pools for gpus in _gpus_of_types(pool))])
+    free = Counter({node["metadata"]["name"]: _gpus(node) for node in nodes})
+    free.subtract({node: gpus for node, gpus in _taken(before).items() if node in free})
+    more = [limit - sum(map(_gpus, _of_pool(api, name))) for name, limit in shortage.limits.items()]
+    fitting = [_pod(f"batch-{index}", each) for index in range(sum(gpus // each for gpus in [*free.values(), *more]))]
+    with _namespace(api):
+        quota = api.create(_quota(each * len(fitting)))
+        seconds_until(lambda: _is_counted(api, quota), SECONDS)
+        for pod in fitting:
+            api.create(pod)
+        shortage.over_quota = _refusal(api, _pod("batch-more", each))
+        api.delete(quota)
+        seconds_until(lambda: all(map(_node, _batch(api))), SECONDS)
+        api.create(_pod("batch-more", each))
+        seconds_until(lambda: all(_is_settled(api, pod, shortage) for pod in _batch(api)), SECONDS)
+        shortage.waiting = {pod["metadata"]["name"]: _said(api, pod) for pod in _batch(api) if not _node(pod)}
+        shortage.gpus = {name: sum(map(_gpus, _of_pool(api, name))) for name in shortage.limits}
+        _preempt(api, each, before[0]["spec"].get("priorityClassName"), shortage)
+        left = {pod["metadata"]["uid"] for pod in servers(api)}
+        shortage.displaced = [pod["metadata"]["name"] for pod in before if pod["metadata"]["uid"] not in left]
+    names = {node["metadata"]["name"] for node in nodes}
+    end_nodes(api, [node for node in api.list("v1", "Node") if node["metadata"]["name"] not in names])
+    seconds_until(lambda: api.get("v1", "Namespace", NAMESPACE) is None, SECONDS)
+    return shortage
+
+
+def _taken(pods: list[Object]) -> Counter[str]:
+    """GPUs that pods have, by node."""
+    taken: Counter[str] = Counter()
+    for pod in pods:
+        taken[_node(pod) or ""] += gpus_of(pod)
+    return taken
+
+
+def _preempt(api: Api, gpus: int, priority_class: str | None, shortage: Shortage) -> None:
+    """A pod with the servers' priority finds all GPUs taken."""
+    ran = {pod["metadata"]["name"] for pod in _batch(api) if _node(pod)}
+    if not ran:
+        return
+    api.create(_pod("urgent", gpus, priority_class))
+    shortage.runs = seconds_until(lambda: any(map(_node, _batch(api, "urgent"))), SECONDS) is not None
+    shortage.preempted = sorted(ran - {pod["metadata"]["name"] for pod in _batch(api)})
+
+
+@contextmanager
+def _namespace(api: Api) -> Iterator[None]:
+    made = api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    seconds_until(lambda: api.get("v1", "ServiceAccount", "default", NAMESPACE) is not None, SECONDS)
+    try:
+        yield
+    finally:
+        for pod in _batch(api) + _batch(api, "urgent"):
+            api.delete(pod)
+        api.delete(made)
+
+
+def _pod(name: str, gpus: int, priority_class: str | None = None) -> Object:
+    container = {"name": "work", "image": "batch:1", "resources": {"limits": {GPU: str(gpus)}}}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": NAMESPACE, "labels": {WORK: name.partition("-")[0]}},
+        "spec": {
+            "tolerations": [{"key": GPU, "operator": "Exists"}],
+            "containers": [container],
+            **({"priorityClassName": priority_class} if priority_class else {}),
+        },
+    }
+
+
+def _quota(gpus: int) -> Object:
+    spec = {"hard": {f"requests.{GPU}": str(gpus)}}
+    metadata = {"name": "gpus", "namespace": NAMESPACE}
+    return {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": spec}
+
+
+def _is_counted(api: Api, quota: Object) -> bool:
+    """Before that the API server refuses all that a quota is about."""
+    return "hard" in api.request("GET", api.url_of(quota)).get("status", {})
+
+
+def _refusal(api: Api, pod: Object) -> str | None:
+    try:
+        api.create(pod, dryRun="All")
+    except ApiError as error:
+        return str(error)
+    return None
+
+
+def _is_settled(api: Api, pod: Object, shortage: Shortage) -> bool:
+    """Whether a pod has its node, or Karpenter, where there is one, has said that it gets none."""
+    said = _said(api, pod)
+    return bool(_node(pod)) or (names_limits(said) if shortage.limits else bool(said))
+
+
+def names_limits(said: list[str]) -> bool:
+    """Whether Karpenter says that its pools have as many GPUs as they may."""
+    return any("exceed limits for nodepool" in words for words in said)
+
+
+def _said(api: Api, pod: Object) -> list[str]:
+    about = f"involvedObject.uid={pod['metadata']['uid']}"
+    events = api.list("v1", "Event", NAMESPACE, fieldSelector=about)
+    return [*unscheduled(pod), *(event["message"] for event in events if event["type"] == "Warning")]
+
+
+def _batch(api: Api, work: str = "batch") -> list[Object]:
+    """The pods of the work that are not about to go."""
+    pods = api.list("v1", "Pod", NAMESPACE, labelSelector=f"{WORK}={work}")
+    return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+
+
+def _node(pod: Object) -> str | None:
+    return pod["spec"].get("nodeName")
+
+
+def _of_pool(api: Api, pool: str) -> list[Object]:
+    return api.list("v1", "Node", labelSelector=f"{POOL}={pool}")
+
+
+def _gpus(node: Object) -> int:
+    return int(node["status"].get("allocatable", {}).get(GPU, 0))
+
+
+def _gpus_of_types(pool: Object) -> list[int]:
+    """GPUs of the instance types that a pool names."""
+    requirements = pool["spec"]["template"]["spec"]["requirements"]
+    return [INSTANCE_TYPES[name].gpus for one in requirements if one["key"] == INSTANCE_TYPE for name in one["values"]]
