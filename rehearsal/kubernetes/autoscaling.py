@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from rehearsal.kubernetes.api import Api, Object
-from rehearsal.kubernetes.keda import Prometheus
+from rehearsal.kubernetes.played_servers import PlayedServers
 from rehearsal.kubernetes.watch import seconds_until
 
 RISE_SECONDS = 90
@@ -41,10 +41,11 @@ class Answer:
     fall_seconds: float | None = None
 
 
-def try_load(api: Api, prometheus: Prometheus, scaled: Object) -> Answer:
+def try_load(api: Api, servers: PlayedServers, scaled: Object) -> Answer:
     """Puts load on the model of a ScaledObject until all its replicas are there, and takes it away again.
 
     Args:
+        servers: answer for its pods.
         scaled: names a Deployment; its first trigger tells the load of one replica.
     """
     spec, namespace = scaled["spec"], scaled["metadata"]["namespace"]
@@ -67,10 +68,10 @@ def try_load(api: Api, prometheus: Prometheus, scaled: Object) -> Answer:
         return look(answer.fall) == (answer.least, answer.least) and gpu_nodes(api) <= nodes
 
     threshold = float(spec["triggers"][0]["metadata"]["threshold"])
-    prometheus.figures["waiting"] = threshold * answer.most * MORE_THAN_ENOUGH
+    servers.waiting[name] = threshold * answer.most * MORE_THAN_ENOUGH
     answer.rise_seconds = seconds_until(all_there, RISE_SECONDS)
     answer.nodes.append(gpu_nodes(api))
-    prometheus.figures["waiting"] = 0
+    servers.waiting[name] = 0
     answer.fall_seconds = seconds_until(all_back, FALL_SECONDS)
     answer.nodes.append(gpu_nodes(api))
     return answer

@@ -9,12 +9,13 @@ from functools import partial
 
 from ops.kinds.kind import Clients
 from rehearsal.cache import Progress
-from rehearsal.kubernetes import build
+from rehearsal.kubernetes import build, prometheus_command
 from rehearsal.kubernetes.api import Api, NoSuchKind, Object, countdown
 from rehearsal.kubernetes.control_plane import ControlPlane, control_plane
 from rehearsal.kubernetes.karpenter import for_kwok, karpenter
-from rehearsal.kubernetes.keda import Prometheus, for_rehearsal, keda, prometheus
+from rehearsal.kubernetes.keda import for_rehearsal, keda
 from rehearsal.kubernetes.node_groups import let_nodes_join
+from rehearsal.kubernetes.prometheus import Prometheus, prometheus
 from rehearsal.kubernetes.provider import KubernetesProvider
 
 BY_ITSELF_SECONDS = 30
@@ -36,7 +37,7 @@ class Cluster:
         provider: serves the engine.
         clients: of the simulated account.
         stack: whose node groups join.
-        prometheus: what KEDA asks for load.
+        prometheus: what KEDA asks for the load; the queue of each model is set there.
         at_first: objects that were there before the stack, by kind, namespace and name.
     """
 
@@ -72,27 +73,28 @@ class Cluster:
 @contextmanager
 def cluster(stack: str, clients: Clients) -> Iterator[Cluster]:
     """Starts a cluster without nodes, until the block ends; `ensure` has built what it needs."""
-    with control_plane() as plane, prometheus() as stand_in:
+    with control_plane() as plane, prometheus(plane) as metrics:
         zones = [zone["ZoneName"] for zone in clients("ec2").describe_availability_zones()["AvailabilityZones"]]
         provider = KubernetesProvider(
             plane.api,
             before_objects=partial(let_nodes_join, plane.api, clients, stack),
-            translate=lambda object: for_rehearsal(for_kwok(object, plane.api, clients), stand_in),
+            translate=lambda object: for_rehearsal(for_kwok(object, plane.api, clients), metrics.url),
             controllers={"karpenter": partial(karpenter, plane, zones), "keda": partial(keda, plane)},
             handled=frozenset({"ScaledObject"}),
         )
         with closing(provider):
             _wait_for_what_comes_by_itself(plane.api)
             at_first = frozenset(title(object) for object in _objects(plane.api))
-            yield Cluster(plane, provider, clients, stack, stand_in, at_first)
+            yield Cluster(plane, provider, clients, stack, metrics, at_first)
 
 
 def ensure(progress: Progress) -> None:
-    """Builds the control plane and the autoscalers, once.
+    """Builds the control plane and the autoscalers, and takes Prometheus from its package, once.
 
     Raises:
-        UserError: they cannot be built.
+        UserError: they cannot be had.
     """
+    prometheus_command.ensure(progress)
     build.ensure((*build.TOOLS_OF_THE_CONTROL_PLANE, *build.AUTOSCALERS), progress)
 
 

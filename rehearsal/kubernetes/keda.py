@@ -1,20 +1,14 @@
-"""The real KEDA: its operator, its metrics adapter, and a stand-in for the Prometheus that it asks.
+"""The real KEDA: its operator and its metrics adapter.
 
-ScaledObjects are the program's own. On their way to the API server three things change: Prometheus is the stand-in,
-it is asked more often, and time to scale down runs faster, or a rehearsal would take as long as a cooldown.
+ScaledObjects are the program's own, and so are their queries. On their way to the API server three things change: the
+address of Prometheus is that of the rehearsal's, it is asked every 2 s in place of 15 (and scrapes every second in
+place of 15, see prometheus.py), and time to scale runs faster, or a rehearsal would take as long as a cooldown.
 """
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
-from typing import Any
-from urllib.parse import parse_qs, urlparse
 
 from rehearsal.kubernetes.api import ApiError, Object, countdown
 from rehearsal.kubernetes.build import KEDA
@@ -28,52 +22,6 @@ FASTER = 20
 """Cooldowns, and the periods of scaling down, divided by this."""
 
 START_SECONDS = 60
-
-
-@dataclass
-class Prometheus:
-    """Answers every query of KEDA with a figure that we set.
-
-    Attributes:
-        url: for a trigger's `serverAddress`.
-        figures: by what stands in the query (`waiting`); a query that has none of them is answered with 0.
-    """
-
-    url: str
-    figures: dict[str, float] = field(default_factory=dict)
-
-    def figure(self, query: str) -> float:
-        """What a query comes out as."""
-        return next((figure for name, figure in self.figures.items() if name in query), 0.0)
-
-
-@contextmanager
-def prometheus() -> Iterator[Prometheus]:
-    """Serves the stand-in until the block ends."""
-    stand_in = Prometheus("")
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            query = parse_qs(urlparse(self.path).query).get("query", [""])[0]
-            vector = [{"metric": {}, "value": [time.time(), str(stand_in.figure(query))]}]
-            answer = {"status": "success", "data": {"resultType": "vector", "result": vector}}
-            self.send_response(200)
-            self.send_header("Content-Type", "application/json")
-            self.end_headers()
-            self.wfile.write(json.dumps(answer).encode())
-
-        def log_message(self, format: str, *args: Any) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    stand_in.url = f"http://127.0.0.1:{server.server_port}"
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield stand_in
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 @contextmanager
@@ -156,20 +104,20 @@ def _wait_until_served(plane: ControlPlane) -> None:
     raise RuntimeError(f"KEDA's metrics are not served: {plane.log('keda-adapter')[-2000:]}")
 
 
-def for_rehearsal(object: Object, stand_in: Prometheus) -> Object:
+def for_rehearsal(object: Object, prometheus_url: str) -> Object:
     """A ScaledObject as it is rehearsed; other objects as they are."""
     if object["kind"] != "ScaledObject":
         return object
     spec = object["spec"]
-    triggers = [_trigger(trigger, stand_in) for trigger in spec["triggers"]]
+    triggers = [_trigger(trigger, prometheus_url) for trigger in spec["triggers"]]
     hastened = {key: max(1, spec[key] // FASTER) for key in ("cooldownPeriod",) if key in spec}
     return {**object, "spec": {**_faster(spec), **hastened, "triggers": triggers, "pollingInterval": POLL_SECONDS}}
 
 
-def _trigger(trigger: Object, stand_in: Prometheus) -> Object:
+def _trigger(trigger: Object, prometheus_url: str) -> Object:
     if trigger["type"] != "prometheus":
         return trigger
-    return {**trigger, "metadata": {**trigger["metadata"], "serverAddress": stand_in.url}}
+    return {**trigger, "metadata": {**trigger["metadata"], "serverAddress": prometheus_url}}
 
 
 def _faster(spec: Object) -> Object:

@@ -9,7 +9,7 @@ import pytest
 from infra.catalog.instances import INSTANCE_TYPES
 from rehearsal.kubernetes.api import Object
 from rehearsal.kubernetes.karpenter import for_kwok, instance_type_of_karpenter
-from rehearsal.kubernetes.keda import Prometheus, for_rehearsal
+from rehearsal.kubernetes.keda import for_rehearsal
 from rehearsal.kubernetes.nodes import node_resources
 
 NODE_CLASS = {"spec": {"subnetSelectorTerms": [{"id": "subnet-1"}, {"id": "subnet-2"}]}}
@@ -67,7 +67,7 @@ def test_what_a_pool_does_not_say_is_left_to_its_defaults() -> None:
 def test_other_objects_are_sent_as_they_are() -> None:
     other = {"kind": "Deployment", "spec": {}}
     assert translated(other) is other
-    assert for_rehearsal(other, Prometheus("http://x")) is other
+    assert for_rehearsal(other, "http://x") is other
 
 
 def test_an_instance_type_is_offered_in_every_zone_with_spot_below_its_price() -> None:
@@ -78,7 +78,7 @@ def test_an_instance_type_is_offered_in_every_zone_with_spot_below_its_price() -
     assert [offering["Price"] for offering in found["offerings"]] == [4.602, 2.301, 4.602, 2.301]
 
 
-def test_a_scaled_object_asks_the_stand_in_and_is_faster() -> None:
+def test_a_scaled_object_asks_the_prometheus_of_the_rehearsal_and_is_faster() -> None:
     policies = [{"type": "Pods", "value": 1, "periodSeconds": 60}]
     behavior = {"scaleDown": {"stabilizationWindowSeconds": 300, "policies": policies}}
     trigger = {"type": "prometheus", "metadata": {"serverAddress": "http://theirs", "threshold": "5"}}
@@ -94,7 +94,7 @@ def test_a_scaled_object_asks_the_stand_in_and_is_faster() -> None:
         },
     }
     faster = [{"type": "Pods", "value": 1, "periodSeconds": 3}]
-    assert for_rehearsal(given, Prometheus("http://ours"))["spec"] == {
+    assert for_rehearsal(given, "http://ours")["spec"] == {
         "cooldownPeriod": 15,
         "pollingInterval": 2,
         "maxReplicaCount": 4,

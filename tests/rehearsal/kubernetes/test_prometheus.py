@@ -1,0 +1,58 @@
+"""The real Prometheus finds the program's pods, and the program's queries find their queue."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import urllib3
+
+from infra.kubernetes.shared import NAMESPACE
+from rehearsal.kubernetes import prometheus_command
+from rehearsal.kubernetes.api import Api, Object, countdown
+from rehearsal.kubernetes.control_plane import ControlPlane
+from rehearsal.kubernetes.prometheus import Prometheus, prometheus
+from rehearsal.kubernetes.readiness import wait_until_ready
+from tests.infra.kubernetes.samples import manifests
+from tests.rehearsal.kubernetes.conftest import deployment
+
+SECONDS = 30
+
+
+def of_the_program(kind: str) -> Object:
+    return next(object for object in manifests("karpenter") if object["kind"] == kind)
+
+
+def answer(server: Prometheus, query: str) -> float | None:
+    """What KEDA would get; None without a value."""
+    found = urllib3.request("GET", f"{server.url}/api/v1/query", fields={"query": query}).json()["data"]["result"]
+    return float(found[0]["value"][1]) if found else None
+
+
+def comes_to(value: float | None, look: Callable[[], float | None]) -> bool:
+    return any(look() == value for _ in countdown(SECONDS))
+
+
+def test_the_programs_query_comes_to_the_queue_of_the_programs_pods(kubernetes: ControlPlane, api: Api) -> None:
+    server, scaled = of_the_program("Deployment"), of_the_program("ScaledObject")
+    waiting, running = (trigger["metadata"]["query"] for trigger in scaled["spec"]["triggers"])
+    name, template = server["metadata"]["name"], server["spec"]["template"]
+    namespace = api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    ours = deployment(NAMESPACE, name=name, selector={"matchLabels": template["metadata"]["labels"]})
+    pod = ours["spec"]["template"]
+    pod["metadata"] = template["metadata"]
+    pod["spec"]["containers"][0]["ports"] = template["spec"]["containers"][0]["ports"]
+    prometheus_command.ensure(print)
+    try:
+        _, reasons = wait_until_ready(api, api.apply(ours, "test"))
+        assert reasons == []
+        with prometheus(kubernetes) as found:
+            assert comes_to(2, lambda: answer(found, waiting.replace("sum", "count")))
+            found.servers.waiting[name] = 28
+            assert comes_to(28, lambda: answer(found, waiting))
+            assert answer(found, running) == 0
+            found.servers.waiting[name] = 0
+            assert comes_to(0, lambda: answer(found, waiting))
+            api.delete(ours)
+            assert comes_to(None, lambda: answer(found, waiting))
+    finally:
+        api.delete(namespace)
