@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -136,13 +137,11 @@ def _phases(report: StackReport) -> Table:
 
 def _resources(report: StackReport) -> Table:
     table = Table(title="where the resources exist", title_justify="left")
-    table.add_column("type", no_wrap=True)
+    table.add_column("type", overflow="fold")
     table.add_column("simulated account", justify="right")
     table.add_column("only recorded", justify="right")
-    table.add_column("properties only recorded", overflow="fold")
     for row in report.resources:
-        recorded = ", ".join(row.recorded_inputs)
-        table.add_row(_short(row.type), _count(row.simulated), _count(row.recorded), recorded)
+        table.add_row(_short(row.type), _count(row.simulated), _count(row.recorded))
     simulated, recorded = (sum(getattr(row, name) for row in report.resources) for name in ("simulated", "recorded"))
     table.add_section()
     table.add_row("all", str(simulated), str(recorded))
@@ -171,6 +170,9 @@ def _connections(connections: Sequence[Connection]) -> Table:
 
 
 def _facts(report: StackReport) -> Iterable[Text]:
+    for row in report.resources:
+        if row.simulated and row.recorded_inputs:
+            yield Text(f"only recorded of {_short(row.type)}: {', '.join(row.recorded_inputs)}")
     if report.usd_per_hour is not None:
         yield Text(f"cost: ${report.usd_per_hour:.2f} an hour as it comes up, at most ${report.max_usd_per_hour:.2f}")
     if report.expires_at:
@@ -178,7 +180,9 @@ def _facts(report: StackReport) -> Iterable[Text]:
     if report.user_data_bytes is not None:
         yield Text(f"user data: {report.user_data_bytes} bytes of {EC2_LIMIT_BYTES}")
     if report.placeholders:
-        yield Text(f"pins still empty, filled with zeros here: {', '.join(report.placeholders)}")
+        counts = Counter(pin.partition(".")[0] for pin in report.placeholders)
+        kinds = ", ".join(f"{kind} {count}" for kind, count in counts.items())
+        yield Text(f"pins still empty, filled with zeros here: {kinds} (`tandem pin --offline` lists them)")
     for warning in dict.fromkeys(warning for phase in report.phases for warning in phase.warnings):
         yield Text(warning, style="yellow")
     if report.kept:

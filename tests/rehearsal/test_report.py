@@ -23,9 +23,10 @@ def report(*phases: Phase) -> StackReport:
         phases=list(phases) or [Phase("up", 12.34, {"create": 3, "same": 1}, [MET])],
         resources=[
             ResourceCount("aws:ec2/vpc:Vpc", 1, 0),
+            ResourceCount("aws:s3/bucket:Bucket", 1, 0, ("acceleration", "region")),
             ResourceCount("aws:ssm/patch:Patch", 0, 2, ("schedule",)),
         ],
-        placeholders=["vllm.digest"],
+        placeholders=["vllm.digest", "machine_image.ubuntu.id", "machine_image.dlami.id"],
         usd_per_hour=4.6,
         max_usd_per_hour=5.74,
         expires_at="2026-12-24T18:00:00Z",
@@ -53,18 +54,20 @@ dev: as expected
 │ up    │    12.3 │ 3 create, 1 same │ 1 of 1 met   │
 └───────┴─────────┴──────────────────┴──────────────┘
 where the resources exist
-┏━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━━━━━━━━┓
-┃ type      ┃ simulated account ┃ only recorded ┃ properties only recorded ┃
-┡━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━━━━━━━━┩
-│ ec2.Vpc   │                 1 │               │                          │
-│ ssm.Patch │                   │             2 │ schedule                 │
-├───────────┼───────────────────┼───────────────┼──────────────────────────┤
-│ all       │                 1 │             2 │                          │
-└───────────┴───────────────────┴───────────────┴──────────────────────────┘
+┏━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━┓
+┃ type      ┃ simulated account ┃ only recorded ┃
+┡━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━┩
+│ ec2.Vpc   │                 1 │               │
+│ s3.Bucket │                 1 │               │
+│ ssm.Patch │                   │             2 │
+├───────────┼───────────────────┼───────────────┤
+│ all       │                 2 │             2 │
+└───────────┴───────────────────┴───────────────┘
+only recorded of s3.Bucket: acceleration, region
 cost: $4.60 an hour as it comes up, at most $5.74
 expires: 2026-12-24T18:00:00Z; until then at most $22.96
 user data: 12131 bytes of 16384
-pins still empty, filled with zeros here: vllm.digest
+pins still empty, filled with zeros here: vllm 1, machine_image 2 (`tandem pin --offline` lists them)
 warning: spot
 kept on purpose after destroy: aws:efs/fileSystem:FileSystem fs-1"""
     )
@@ -89,7 +92,8 @@ def test_who_may_talk_to_whom_is_a_row_for_each_source() -> None:
         Connection("a", "c:1", allowed=False, promised=False),
         Connection("b", "a:1", allowed=True, promised=True),
     ]
-    rows = [line.strip("│").split("│") for line in shown(as_text(found)).splitlines()]
+    _, table = shown(as_text(found)).split("who may talk to whom")
+    rows = [line.strip("│").split("│") for line in table.splitlines()]
     assert [[cell.strip() for cell in row] for row in rows if len(row) == 3] == [
         ["a", "b:1", "b:2, c:1"],
         ["b", "a:1", ""],
