@@ -89,25 +89,20 @@ def lose_zone(api: Api, join: Callable[[], None]) -> ZoneLoss:
     Args:
         join: lets nodes of node groups come back, as their Auto Scaling groups do.
     """
-    nodes = {node["metadata"]["name"]: node for node in api.list("v1", "Node") if has_gpus(node)}
+    [(zone, _)] = Counter(zone for zone, _ in _by_zone(api)).most_common(1)
+    lost = [node for node in api.list("v1", "Node", labelSelector=f"{ZONE}={zone}") if has_gpus(node)]
 
-    def by_zone() -> list[tuple[str, Object]]:
-        found = [(nodes.get(pod["spec"].get("nodeName", "")), pod) for pod in servers(api)]
-        return [(node["metadata"]["labels"][ZONE], pod) for node, pod in found if node]
+    def left() -> list[Object]:
+        return [pod for place, pod in _by_zone(api) if place == zone]
 
-    [(zone, _)] = Counter(zone for zone, _ in by_zone()).most_common(1)
-    lost = [node for node in nodes.values() if node["metadata"]["labels"][ZONE] == zone]
-    loss = ZoneLoss(zone, Counter(_deployment(pod) for place, pod in by_zone() if place == zone))
-
-    def left() -> list[str]:
-        return [pod["metadata"]["name"] for place, pod in by_zone() if place == zone]
+    loss = ZoneLoss(zone, Counter(map(_deployment, left())))
 
     with _closed_to_karpenter(api, zone), lowest_available(api) as loss.lowest:
         for node in lost:
             api.patch(node, {"spec": {"taints": [*(node["spec"].get("taints") or []), OUT_OF_SERVICE]}})
         seconds_until(lambda: not left(), BACK_SECONDS)
-        loss.left = left()
         end_nodes(api, lost)
+        loss.left = [pod["metadata"]["name"] for pod in left()]
         join()
         loss.seconds = seconds_until(lambda: all_back(api), BACK_SECONDS)
         loss.waiting = [reason for pod in servers(api) for reason in unscheduled(pod)]
@@ -134,6 +129,12 @@ def unscheduled(pod: Object) -> Iterator[str]:
     for condition in pod["status"].get("conditions") or []:
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
             yield f"{pod['metadata']['name']}: {condition['message']}"
+
+
+def _by_zone(api: Api) -> list[tuple[str, Object]]:
+    """Servers on nodes, each with its zone."""
+    zones = {node["metadata"]["name"]: node["metadata"]["labels"].get(ZONE, "") for node in api.list("v1", "Node")}
+    return [(zones[node], pod) for pod in servers(api) if (node := pod["spec"].get("nodeName")) in zones]
 
 
 def end_nodes(api: Api, nodes: Iterable[Object]) -> None:

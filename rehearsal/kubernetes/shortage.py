@@ -48,35 +48,46 @@ class Shortage:
 def run_out_of_gpus(api: Api) -> Shortage:
     """Takes all GPUs that there may be for batch work, asks for one pod more, and takes all back.
 
-    The pods are as large as the smallest node. The one more comes last: Karpenter counts a node against its pool's
-    limit only once it is launched, and may overrun the limit when more is asked for at once.
+    Pods as large as the largest node come first, then such as the smallest for what is left, then the one more.
+    Karpenter counts a node against its pool's limit only once it is launched, and may overrun the limit in a burst that
+    is larger, or whose pods would fit several types of node.
     """
     before, nodes, pools = servers(api), api.list("v1", "Node"), of_karpenter(api, "NodePool")
     shortage = Shortage({pool["metadata"]["name"]: int(pool["spec"]["limits"][GPU]) for pool in pools})
-    each = min([*filter(None, map(_gpus, nodes)), *(gpus for pool in pools for gpus in _gpus_of_types(pool))])
-    free = Counter({node["metadata"]["name"]: _gpus(node) for node in nodes})
-    free.subtract({node: gpus for node, gpus in _taken(before).items() if node in free})
+    sizes = [*filter(None, map(_gpus, nodes)), *(gpus for pool in pools for gpus in _gpus_of_types(pool))]
+    smallest, largest = min(sizes), max(sizes)
     more = [limit - sum(map(_gpus, _of_pool(api, name))) for name, limit in shortage.limits.items()]
-    fitting = [_pod(f"batch-{index}", each) for index in range(sum(gpus // each for gpus in [*free.values(), *more]))]
+    free = _free(nodes, before)
+    large = _pods("batch-large", largest, sum(gpus // largest for gpus in [*free, *more]))
+    small = _pods("batch-small", smallest, sum(gpus % largest // smallest for gpus in [*free, *more]))
+    one_more = _pod("batch-more", smallest)
     with _namespace(api):
-        quota = api.create(_quota(each * len(fitting)))
+        quota = api.create(_quota(largest * len(large) + smallest * len(small)))
         seconds_until(lambda: _is_counted(api, quota), SECONDS)
-        for pod in fitting:
-            api.create(pod)
-        shortage.over_quota = _refusal(api, _pod("batch-more", each))
+        for pods in (large, small):
+            for pod in pods:
+                api.create(pod)
+            seconds_until(lambda: all(map(_node, _batch(api))), SECONDS)
+        shortage.over_quota = _refusal(api, one_more)
         api.delete(quota)
-        seconds_until(lambda: all(map(_node, _batch(api))), SECONDS)
-        api.create(_pod("batch-more", each))
+        api.create(one_more)
         seconds_until(lambda: all(_is_settled(api, pod, shortage) for pod in _batch(api)), SECONDS)
         shortage.waiting = {pod["metadata"]["name"]: _said(api, pod) for pod in _batch(api) if not _node(pod)}
         shortage.gpus = {name: sum(map(_gpus, _of_pool(api, name))) for name in shortage.limits}
-        _preempt(api, each, before[0]["spec"].get("priorityClassName"), shortage)
+        _preempt(api, smallest, before[0]["spec"].get("priorityClassName"), shortage)
         left = {pod["metadata"]["uid"] for pod in servers(api)}
         shortage.displaced = [pod["metadata"]["name"] for pod in before if pod["metadata"]["uid"] not in left]
     names = {node["metadata"]["name"] for node in nodes}
     end_nodes(api, [node for node in api.list("v1", "Node") if node["metadata"]["name"] not in names])
     seconds_until(lambda: api.get("v1", "Namespace", NAMESPACE) is None, SECONDS)
     return shortage
+
+
+def _free(nodes: list[Object], pods: list[Object]) -> list[int]:
+    """GPUs of each node that no pod has."""
+    free = Counter({node["metadata"]["name"]: _gpus(node) for node in nodes})
+    free.subtract({node: gpus for node, gpus in _taken(pods).items() if node in free})
+    return list(free.values())
 
 
 def _taken(pods: list[Object]) -> Counter[str]:
@@ -107,6 +118,10 @@ def _namespace(api: Api) -> Iterator[None]:
         for pod in _batch(api) + _batch(api, "urgent"):
             api.delete(pod)
         api.delete(made)
+
+
+def _pods(name: str, gpus: int, number: int) -> list[Object]:
+    return [_pod(f"{name}-{index}", gpus) for index in range(number)]
 
 
 def _pod(name: str, gpus: int, priority_class: str | None = None) -> Object:
