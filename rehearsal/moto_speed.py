@@ -10,6 +10,7 @@ from functools import cache
 from typing import Any
 
 from moto.core import responses
+from moto.core.utils import method_names_from_class
 from moto.iam.models import AWSManagedPolicy, IAMBackend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 
@@ -41,5 +42,5 @@ def _policies_of_aws() -> None:
 
 def _dispatch() -> None:
     """Each request lists moto's directory to find its service, and inspects a class of hundreds of methods."""
-    responses.method_names_from_class = cache(responses.method_names_from_class)
+    responses.__dict__["method_names_from_class"] = cache(method_names_from_class)
     DomainDispatcherApplication.get_backend_for_host = cache(DomainDispatcherApplication.get_backend_for_host)
