@@ -115,7 +115,8 @@ def _pool(nodes: Nodes, name: str, capacity_types: Sequence[str], gpus: int, wei
                 # A pod that makes tokens is never moved to save money; nodes without pods go.
                 "consolidationPolicy": "WhenEmpty",
                 "consolidateAfter": f"{nodes.empty_minutes}m",
-                "budgets": [{"nodes": "1"}],
+                # One by one where there are pods to move; empty nodes only cost, and go together.
+                "budgets": [{"nodes": "1", "reasons": ["Drifted", "Underutilized"]}],
             },
             "template": {
                 # By this label the device plugin knows where there are GPUs.

@@ -19,7 +19,7 @@ from rehearsal.cache import Progress, cache_directory, make_once
 PACKAGE = "prometheus"
 """Of Debian and Ubuntu; its command needs the C library and nothing else."""
 
-FIX = f"`apt-get install {PACKAGE}` on Debian or Ubuntu, or put the command `prometheus` on PATH"
+FIX = f"`apt-get install {PACKAGE}` on Debian or Ubuntu; elsewhere put `prometheus` of prometheus.io/download on PATH"
 
 
 def command() -> Path:

@@ -9,6 +9,7 @@ from rehearsal.kubernetes import build
 from rehearsal.kubernetes.api import Api, Object
 from rehearsal.kubernetes.control_plane import ControlPlane, control_plane
 from rehearsal.kubernetes.nodes import add_nodes
+from tests.infra.kubernetes.samples import manifests
 
 _numbers = itertools.count(1)
 
@@ -66,3 +67,20 @@ def deployment(namespace: str, replicas: int = 2, gpus: int = 2, name: str = "se
             **more,
         },
     }
+
+
+def of_the_program(kind: str) -> Object:
+    """The object of a kind that the program makes for its model."""
+    return next(object for object in manifests("karpenter") if object["kind"] == kind)
+
+
+def servers_of_the_program(replicas: int) -> Object:
+    """The program's Deployment as to names, labels, annotations and ports; its pods wait for nothing but GPUs."""
+    theirs = of_the_program("Deployment")
+    metadata, template = theirs["metadata"], theirs["spec"]["template"]
+    ours = deployment(metadata["namespace"], replicas, name=metadata["name"], selector=theirs["spec"]["selector"])
+    pod = ours["spec"]["template"]
+    pod["metadata"] = template["metadata"]
+    pod["spec"]["containers"][0]["ports"] = template["spec"]["containers"][0]["ports"]
+    pod["spec"]["topologySpreadConstraints"][0]["labelSelector"] = theirs["spec"]["selector"]
+    return ours

@@ -8,18 +8,13 @@ import urllib3
 
 from infra.kubernetes.shared import NAMESPACE
 from rehearsal.kubernetes import prometheus_command
-from rehearsal.kubernetes.api import Api, Object, countdown
+from rehearsal.kubernetes.api import Api, countdown
 from rehearsal.kubernetes.control_plane import ControlPlane
 from rehearsal.kubernetes.prometheus import Prometheus, prometheus
 from rehearsal.kubernetes.readiness import wait_until_ready
-from tests.infra.kubernetes.samples import manifests
-from tests.rehearsal.kubernetes.conftest import deployment
+from tests.rehearsal.kubernetes.conftest import of_the_program, servers_of_the_program
 
 SECONDS = 30
-
-
-def of_the_program(kind: str) -> Object:
-    return next(object for object in manifests("karpenter") if object["kind"] == kind)
 
 
 def answer(server: Prometheus, query: str) -> float | None:
@@ -33,17 +28,13 @@ def comes_to(value: float | None, look: Callable[[], float | None]) -> bool:
 
 
 def test_the_programs_query_comes_to_the_queue_of_the_programs_pods(kubernetes: ControlPlane, api: Api) -> None:
-    server, scaled = of_the_program("Deployment"), of_the_program("ScaledObject")
+    servers, scaled = servers_of_the_program(replicas=2), of_the_program("ScaledObject")
     waiting, running = (trigger["metadata"]["query"] for trigger in scaled["spec"]["triggers"])
-    name, template = server["metadata"]["name"], server["spec"]["template"]
+    name = servers["metadata"]["name"]
     namespace = api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-    ours = deployment(NAMESPACE, name=name, selector={"matchLabels": template["metadata"]["labels"]})
-    pod = ours["spec"]["template"]
-    pod["metadata"] = template["metadata"]
-    pod["spec"]["containers"][0]["ports"] = template["spec"]["containers"][0]["ports"]
     prometheus_command.ensure(print)
     try:
-        _, reasons = wait_until_ready(api, api.apply(ours, "test"))
+        _, reasons = wait_until_ready(api, api.apply(servers, "test"))
         assert reasons == []
         with prometheus(kubernetes) as found:
             assert comes_to(2, lambda: answer(found, waiting.replace("sum", "count")))
@@ -52,7 +43,7 @@ def test_the_programs_query_comes_to_the_queue_of_the_programs_pods(kubernetes: 
             assert answer(found, running) == 0
             found.servers.waiting[name] = 0
             assert comes_to(0, lambda: answer(found, waiting))
-            api.delete(ours)
+            api.delete(servers)
             assert comes_to(None, lambda: answer(found, waiting))
     finally:
         api.delete(namespace)
