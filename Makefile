@@ -1,19 +1,23 @@
 # One command surface; `make help` lists it. Each target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse rehearse-kubernetes test test-kubernetes test-long test-real check bench bench-edge bench-sizing bench-regions \
-	bench-peers docs golden clean
+.PHONY: help rehearse rehearse-kubernetes shell test test-kubernetes test-long test-real check bench bench-edge \
+	bench-sizing bench-regions bench-peers docs golden clean
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tandem
 UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
 RUN := $(UV) run --no-sync
 PYTEST := $(RUN) pytest -n auto --dist loadfile --no-loadscope-reorder
 STACKS ?= dev prod-ec2
+STACK ?= dev
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 28
 
 rehearse: .venv ## the stacks on hosts (STACKS="dev prod-ec2") up, unchanged, new image, expired, gone, simulated account
 	$(RUN) tandem rehearse $(STACKS)
+
+shell: .venv ## a shell in which `pulumi` works on a stack (STACK=dev) in a simulated account
+	$(RUN) tandem rehearse --shell $(STACK)
 
 rehearse-kubernetes: .venv ## prod on a real control plane, which is built once, in about nine minutes
 	$(RUN) tandem rehearse prod
