@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from ops import inventory
-from rehearsal import engine, expectations, expiry
-from rehearsal.kubernetes import cluster
+from rehearsal import expectations, expiry
+from rehearsal.kubernetes.cluster import Cluster
 from rehearsal.kubernetes.expectations import have_no_gpu
-from rehearsal.moto import simulated_account
-from rehearsal.scene import set_the_scene
-from tests.rehearsal.kubernetes.projects import project_with
+from tests.rehearsal.kubernetes.scenes import scene_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]
 
@@ -28,10 +28,8 @@ config:
 """
 
 
-def test_the_schedules_of_a_stack_take_its_gpu_nodes_away(tmp_path_factory: pytest.TempPathFactory) -> None:
-    cluster.ensure(print)
-    project = project_with(tmp_path_factory.mktemp("managed"), STACK, FILE)
-    with simulated_account() as account, set_the_scene(STACK, engine.ensure(print), account, project) as scene:
+def test_the_schedules_of_a_stack_take_its_gpu_nodes_away(tmp_path: Path) -> None:
+    with scene_of(tmp_path, STACK, FILE) as scene:
         up = scene.workspace.up()
         assert up.succeeded, up.messages
         assert scene.cluster is not None
@@ -46,5 +44,5 @@ def test_the_schedules_of_a_stack_take_its_gpu_nodes_away(tmp_path_factory: pyte
         assert len(nodes(scene.cluster)) == 2, "the controllers' stay"
 
 
-def nodes(found: cluster.Cluster) -> list[dict[str, object]]:
+def nodes(found: Cluster) -> list[dict[str, object]]:
     return [object for object in found.objects() if object["kind"] == "Node"]

@@ -14,15 +14,12 @@ from pathlib import Path
 import pytest
 
 from ops import inventory
-from rehearsal import engine
-from rehearsal.kubernetes import cluster
 from rehearsal.kubernetes.cluster import title
 from rehearsal.kubernetes.expectations import recorded_object
-from rehearsal.moto import simulated_account
 from rehearsal.plugin import Subject
-from rehearsal.scene import Scene, set_the_scene
+from rehearsal.scene import Scene
 from rehearsal.wire import Properties
-from tests.rehearsal.kubernetes.projects import project_with
+from tests.rehearsal.kubernetes.scenes import scene_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]
 
@@ -42,9 +39,7 @@ config:
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    cluster.ensure(print)
-    project = project_with(tmp_path_factory.mktemp("half"), STACK, FILE)
-    with simulated_account() as account, set_the_scene(STACK, engine.ensure(print), account, project) as scene:
+    with scene_of(tmp_path_factory.mktemp("half"), STACK, FILE) as scene:
         yield scene
 
 

@@ -7,12 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from ops import inventory
-from rehearsal import engine
-from rehearsal.kubernetes import cluster
 from rehearsal.kubernetes.cluster import title
-from rehearsal.moto import simulated_account
-from rehearsal.scene import Scene, set_the_scene
-from tests.rehearsal.kubernetes.projects import project_with
+from rehearsal.scene import Scene
+from tests.rehearsal.kubernetes.scenes import scene_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]
 
@@ -44,9 +41,7 @@ CLUSTER = "aws:eks/cluster:Cluster"
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    cluster.ensure(print)
-    project = project_with(tmp_path_factory.mktemp("moving"), STACK, FILE)
-    with simulated_account() as account, set_the_scene(STACK, engine.ensure(print), account, project) as scene:
+    with scene_of(tmp_path_factory.mktemp("moving"), STACK, FILE) as scene:
         yield scene
 
 

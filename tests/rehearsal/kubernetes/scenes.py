@@ -1,0 +1,28 @@
+"""The project's own program on a stack file of a test's own, with a control plane and a simulated account."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rehearsal import engine
+from rehearsal.kubernetes import cluster
+from rehearsal.moto import simulated_account
+from rehearsal.scene import Scene, set_the_scene
+from rehearsal.workspace import PROJECT
+
+
+@contextmanager
+def scene_of(directory: Path, stack: str, file: str) -> Iterator[Scene]:
+    """Sets the scene for a stack whose file has this text.
+
+    Args:
+        directory: empty; it becomes the project, but for its stack files.
+    """
+    cluster.ensure(print)
+    for name in ("Pulumi.yaml", "infra", "images"):
+        (directory / name).symlink_to(PROJECT / name)
+    (directory / f"Pulumi.{stack}.yaml").write_text(file, encoding="utf-8")
+    with simulated_account() as account, set_the_scene(stack, engine.ensure(print), account, directory) as scene:
+        yield scene
