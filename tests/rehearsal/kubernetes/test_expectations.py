@@ -164,7 +164,9 @@ def shortage(**changes: Any) -> Shortage:
         "0/4 nodes are available: 4 Insufficient nvidia.com/gpu.",
         "types exceed limits for nodepool (NodePool=gpu)",
     ]
-    good = Shortage({"gpu": 8}, {"gpu": 8}, {"batch-1": said}, "exceeded quota: gpus", preempted=["batch-0"], runs=True)
+    good = Shortage(
+        {"gpu": 8}, {"gpu": 8}, 4, {"batch-1": said}, "exceeded quota: gpus", preempted=["batch-0"], runs=True
+    )
     return replace(good, **changes)
 
 
@@ -172,7 +174,8 @@ def shortage(**changes: Any) -> Shortage:
     ("changes", "violations"),
     [
         ({}, []),
-        ({"gpus": {"gpu": 12}}, ["gpu has 12 GPUs, its limit is 8"]),
+        ({"gpus": {"gpu": 12}}, []),
+        ({"gpus": {"gpu": 13}}, ["gpu has 13 GPUs, its limit is 8"]),
         ({"waiting": {}}, ["no pod had to wait"]),
         (
             {"waiting": {"batch-1": ["types exceed limits for nodepool"]}},
