@@ -75,6 +75,8 @@ def run_out_of_gpus(api: Api) -> Shortage:
             seconds_until(lambda: all(map(_node, _batch(api))), SECONDS)
         shortage.over_quota = _refusal(api, more_pods[0])
         api.delete(quota)
+        # the API server remembers it for a moment
+        seconds_until(lambda: _refusal(api, more_pods[0]) is None, SECONDS)
         for pod in more_pods:
             api.create(pod)
             seconds_until(lambda: all(_is_settled(api, pod, shortage) for pod in _batch(api)), SECONDS)
