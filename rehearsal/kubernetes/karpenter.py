@@ -24,7 +24,7 @@ NODE_CLASS = {"group": "karpenter.kwok.sh", "kind": "KWOKNodeClass", "name": "de
 NODE_CLASS_VERSION = "v1alpha1"
 NAMESPACE = "kube-system"
 
-EMPTY_FOR = "10s"
+EMPTY_FOR = "5s"
 """In place of the minutes that a node may be empty."""
 
 SPOT_DISCOUNT = 0.5
