@@ -1,6 +1,6 @@
 """dev's rendered user data boots a guest to ready, serves, survives, starts again and leaves: one machine's life.
 
-The tests follow each other on one guest. What stands in for what cannot be had is in cloud.py, packages.py and stub/.
+The tests follow each other on one guest. What stands in for what cannot be had is in rehearsal/host/.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import hosts
-import packages
 import pytest
 import stacks
-from cloud import API_KEY, WEIGHTS, Cloud
-from guest import Guest
+
+from rehearsal.host import packages, scene
+from rehearsal.host.cloud import API_KEY, WEIGHTS, Cloud
+from rehearsal.host.guest import Guest
 
 pytestmark = pytest.mark.real
 
@@ -73,8 +73,8 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """A host that came to ready."""
     directory = tmp_path_factory.mktemp("boot")
     cloud = Cloud()
-    with hosts.powered_on(hosts.parts(directory), cloud, directory) as guest:
-        guest.wait_for_line(hosts.READY, hosts.READY_SECONDS)
+    with scene.powered_on(stacks.config("dev"), scene.parts(directory), cloud, directory) as guest:
+        guest.wait_for_line(scene.READY, scene.READY_SECONDS)
         guest.wait_for_agent(SECONDS)
         yield Host(guest, cloud)
 
@@ -214,7 +214,7 @@ def test_a_reboot_takes_the_short_way(host: Host) -> None:
     since = len(host.guest.console)
     host.guest.power_off(SECONDS)
     host.guest.power_on()
-    host.guest.wait_for_line(hosts.READY, hosts.READY_SECONDS, since)
+    host.guest.wait_for_line(scene.READY, scene.READY_SECONDS, since)
     host.guest.wait_for_agent(SECONDS)
     leave, *ledger = host.guest.ledger()[lines:]
     assert (leave["stage"], leave["outcome"]) == ("leave", "done"), "a shutdown leaves the load balancer first"

@@ -21,8 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from edge import free_port
-from guest_image import GuestImage, run
+from rehearsal.host.guest_image import GuestImage, run
+from rehearsal.servers import free_ports
 
 OUTSIDE = "169.254.169.2"
 """This machine, as the guest sees it; the metadata service is at 169.254.169.254 of the same network."""
@@ -64,7 +64,7 @@ class Guest:
     def __init__(self, image: GuestImage, directory: Path, metadata_port: int, prelude: Path | None = None) -> None:
         self._image, self._directory, self._metadata_port, self._prelude = image, directory, metadata_port, prelude
         self._disk, self._agent_path = directory / "disk.qcow2", directory / "agent.sock"
-        self.edge_port = free_port()
+        (self.edge_port,) = free_ports(1)
         self.console: list[Line] = []
         self._process: subprocess.Popen[str] | None = None
 
