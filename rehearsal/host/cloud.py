@@ -44,16 +44,19 @@ class Cloud:
     """The state of everything, and a record of every call. Changed by tests while a guest runs.
 
     Attributes:
+        instance: id of the instance.
         lifecycle: state of the instance in its group, as DescribeAutoScalingInstances tells it.
         target: state in the target group.
         calls: (seconds since start, action or target, parameters).
         mirror_down_seconds: the package mirror answers 503 for so long from the first request on.
         cut_downloads: so many downloads of the weights break off in the middle.
         stalled_downloads: so many get a third of the weights, and then nothing until they hang up.
+        pulled: paths that were asked of the registry.
         metadata: items that are served over those of an ordinary instance.
     """
 
     user_data: bytes = b""
+    instance: str = INSTANCE
     lifecycle: str = "Pending:Wait"
     target: str = "unused"
     calls: list[tuple[float, str, dict[str, str]]] = field(default_factory=list)
@@ -63,6 +66,7 @@ class Cloud:
     cut_downloads: int = 0
     stalled_downloads: int = 0
     downloads: list[str] = field(default_factory=list)
+    pulled: list[str] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -107,17 +111,18 @@ class Metadata(_Handler):
 
     def items(self) -> dict[str, str | bytes]:
         document = {
-            "instanceId": INSTANCE, "instanceType": "g6.12xlarge", "region": "us-east-1", "accountId": "000000000000",
-            "availabilityZone": "us-east-1a", "imageId": "ami-0", "privateIp": "169.254.169.15",
+            "instanceId": self.cloud.instance, "instanceType": "g6.12xlarge", "region": "us-east-1",
+            "accountId": "000000000000", "availabilityZone": "us-east-1a", "imageId": "ami-0",
+            "privateIp": "169.254.169.15",
         }  # fmt: skip
         credentials = {
             "Code": "Success", "AccessKeyId": "ASIATEST", "SecretAccessKey": "test-secret-key", "Token": "test-token",
             "Expiration": "2099-01-01T00:00:00Z", "LastUpdated": "2026-11-21T00:00:00Z", "Type": "AWS-HMAC",
         }  # fmt: skip
         return {
-            "meta-data/instance-id": INSTANCE, "meta-data/ami-id": "ami-0", "meta-data/instance-type": "g6.12xlarge",
-            "meta-data/local-hostname": "guest", "meta-data/hostname": "guest",
-            "meta-data/local-ipv4": "169.254.169.15",
+            "meta-data/instance-id": self.cloud.instance, "meta-data/ami-id": "ami-0",
+            "meta-data/instance-type": "g6.12xlarge", "meta-data/local-hostname": "guest",
+            "meta-data/hostname": "guest", "meta-data/local-ipv4": "169.254.169.15",
             "meta-data/placement/availability-zone": "us-east-1a", "meta-data/placement/region": "us-east-1",
             "meta-data/autoscaling/target-lifecycle-state": "InService",
             "dynamic/instance-identity/document": json.dumps(document),
@@ -205,6 +210,7 @@ class Files(_Handler):
         if path.startswith("/apt/"):
             return self.package(path.removeprefix("/apt/").removeprefix("./"))
         if path.startswith("/v2/"):
+            self.cloud.pulled.append(path)
             data, kind = self.image.get(path) or (b"", "")
             return self.answer(200 if data else 404, data, kind)
         if path == "/efs-utils-installer.sh":

@@ -40,6 +40,7 @@ mkdir -p "$(dirname "$file")"
 }} > "$file"
 """
 
+
 @dataclass(frozen=True)
 class Package:
     """One stub package: name, Debian version, files with their modes, script after installation."""
