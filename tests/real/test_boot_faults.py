@@ -43,10 +43,10 @@ def detail(guest: Guest, stage: str) -> str:
 
 def test_a_mirror_that_is_down_for_a_minute_is_asked_again(troubled: tuple[Guest, Cloud]) -> None:
     guest, _ = troubled
-    (driver,) = [line for line in guest.ledger() if line["stage"] == "driver"]
-    assert driver["attempts"] > 2
-    assert driver["seconds"] > 55
-    assert "503" in guest.run("journalctl --no-pager -u tandem-boot | grep 'driver: attempt 1: RuntimeError: curl'")
+    (toolkit,) = [line for line in guest.ledger() if line["stage"] == "toolkit"]
+    assert toolkit["attempts"] > 2
+    assert toolkit["seconds"] > 55
+    assert "503" in guest.run("journalctl --no-pager -u tandem-boot | grep 'toolkit: attempt 1: RuntimeError: curl'")
 
 
 def test_a_driver_of_another_branch_is_replaced(troubled: tuple[Guest, Cloud]) -> None:
