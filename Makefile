@@ -1,7 +1,7 @@
 # One command surface; `make help` lists it. Each target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse rehearse-kubernetes shell test test-kubernetes test-long test-real check bench bench-edge \
-	bench-sizing bench-regions bench-peers docs golden clean
+.PHONY: help rehearse rehearse-kubernetes shell test test-kubernetes test-long test-real check bench bench-boot \
+	bench-edge bench-sizing bench-regions bench-peers docs golden clean
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tandem
 UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
@@ -53,6 +53,10 @@ bench-regions: .venv ## ten copies of production, up three at a time and down ag
 bench-edge: .venv ## a host's nginx beside direct, vllm-router and LiteLLM (installs nginx, wrk and those two)
 	tools/real/install.sh nginx wrk
 	$(RUN) python -m bench.edge
+
+bench-boot: .venv ## what our stages add to a guest's boot and reboot, beside an empty user data (root; 8 minutes)
+	tools/real/install.sh
+	$(RUN) python -m bench.boot
 
 bench-peers: .venv ## other estimators on the measured starts, into tests/ and docs/ (torch, transformers: 6 GB, once)
 	$(UV) run bench/sizing_peers.py

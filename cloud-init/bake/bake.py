@@ -34,8 +34,9 @@ def forget():
 if __name__ == "__main__":
     try:
         sh("cloud-init", "status", "--wait", check=False)
-        attempt("driver", driver.run, 1800)
+        attempt("gate", driver.gate, 60)
         attempt("toolkit", toolkit.run, 1200)
+        attempt("driver", driver.run, 1800)
         attempt("image", weights.pull, 3600)
         BAKED.mkdir(parents=True)
         if sys.argv[1:] == ["weights"]:

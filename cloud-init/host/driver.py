@@ -1,4 +1,4 @@
-"""Stage driver: the pinned NVIDIA driver, checked against what the image's CUDA needs."""
+"""Stage driver: the pinned NVIDIA driver, and the CDI specification of its GPUs."""
 
 import os
 import shutil
@@ -15,6 +15,15 @@ def profile():
     if name not in known:
         raise GiveUp(f"instance type {name} is not one of {', '.join(known)}")
     return known[name]
+
+
+def gate():
+    """Refuses what could not serve: another instance type, or a driver that does not run the image's CUDA."""
+    profile()
+    least = CONFIG["minimum_driver_branch"]
+    if least > BRANCH:
+        raise GiveUp(f"driver branch {BRANCH} is older than {least}, which the vLLM image needs")
+    return f"driver branch {BRANCH}"
 
 
 def present():
@@ -36,9 +45,6 @@ def remove():
 
 def run():
     needs = profile()
-    least = CONFIG["minimum_driver_branch"]
-    if least > BRANCH:
-        raise GiveUp(f"driver branch {BRANCH} is older than {least}, which the vLLM image needs")
     version = present()
     detail = f"{version} was there"
     if not version.startswith(f"{BRANCH}."):
@@ -48,10 +54,11 @@ def run():
         install([f"linux-headers-{os.uname().release}", *needs["driver_packages"]])
         sh("modprobe", "nvidia")
         detail = f"{present()} installed"
-    if needs["fabric_manager"]:
+    if "nvidia-fabricmanager" in needs["driver_packages"]:
         sh("systemctl", "enable", "--now", "nvidia-fabricmanager")
     sh("nvidia-smi", "-pm", "1")
     gpus = len(sh("nvidia-smi", "-L").splitlines())
     if gpus != needs["gpus"]:
         raise RuntimeError(f"{gpus} GPUs answer, {needs['gpus']} expected")
+    sh("nvidia-ctk", "cdi", "generate", "--output=/var/run/cdi/nvidia.yaml")
     return f"{detail}, {gpus} GPUs"

@@ -46,7 +46,7 @@ def busy(rows):
 
 
 def leave():
-    rows = json.loads(serve.REPLICAS.read_text())
+    rows = serve.rows()
     write(serve.LEAVING, "")
     watchdog.HEALTHY.unlink(missing_ok=True)
     try:
@@ -63,7 +63,7 @@ def leave():
     try:
         sh("docker", "stop", "-t", str(max(1, int(left()) - 15)), *(f"vllm-{row['replica']}" for row in rows))
     except RuntimeError as error:
-        say(f"the servers did not stop: {error}")
+        say(f"leaving: {error}")
     return "lifecycle hook completed" if aws.complete("CONTINUE") else "no lifecycle hook was waiting"
 
 

@@ -78,7 +78,7 @@ def command(replica, gpus, port):
     engine, needs, logs = weights.ENGINE, driver.profile(), CONFIG["log_options"]
     # The slice has no way to the role's credentials; only streaming from S3 needs them.
     group = [] if engine["weights"] == "s3" else ["--cgroup-parent", "vllm.slice"]
-    values = {**CONFIG["environment"], **needs["environment"]}
+    values = {**CONFIG["environment"], **needs.get("environment", {})}
     return [
         *("docker", "run", "--rm", "--init", "--name", f"vllm-{replica}", "--network", "host", *group),
         *("--user", weights.USER, "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
@@ -89,27 +89,32 @@ def command(replica, gpus, port):
         *(f"--env={name}={value}" for name, value in values.items()),
         *("--log-driver", "awslogs", "--log-opt", f"awslogs-stream={aws.identity()['instanceId']}/vllm-{replica}"),
         *(f"--log-opt={name}={value}" for name, value in logs.items()),
-        *("--entrypoint", "vllm", engine["image"], "serve", *CONFIG["arguments"], *needs["arguments"]),
+        *("--entrypoint", "vllm", engine["image"], "serve", *CONFIG["arguments"], *needs.get("arguments", [])),
         *("--host", "127.0.0.1", "--port", str(port), "--config", "/run/secrets/vllm.yaml"),
     ]
 
 
+def rows():
+    """What was started: replica, gpus, port of each."""
+    return json.loads(REPLICAS.read_text())
+
+
 def run():
     split = pairs(driver.profile()["gpus"], topology(sh("nvidia-smi", "topo", "-m")))
-    rows = [{"replica": n, "gpus": pair, "port": CONFIG["first_port"] + n} for n, pair in enumerate(split)]
+    replicas = [{"replica": n, "gpus": pair, "port": CONFIG["first_port"] + n} for n, pair in enumerate(split)]
     # A file that only the servers read: neither their arguments nor their environment show a key.
     keys = json.loads(aws.secret(CONFIG["keys_arn"])).values()
     write(KEYS, json.dumps({"api-key": list(keys)}), 0o440)
-    write(REPLICAS, json.dumps(rows))
+    write(REPLICAS, json.dumps(replicas))
     LEAVING.unlink(missing_ok=True)
-    write(RUN / "upstream.conf", "".join(f"server 127.0.0.1:{row['port']};\n" for row in rows))
-    for row in rows:
+    write(RUN / "upstream.conf", "".join(f"server 127.0.0.1:{row['port']};\n" for row in replicas))
+    for row in replicas:
         restore_cache(row["replica"])
-    units = [f"vllm@{row['replica']}" for row in rows]
+    units = [f"vllm@{row['replica']}" for row in replicas]
     sh("systemctl", "start", *units, "tandem-edge", "tandem-watchdog", "tandem-notices")
     return f"replicas on GPUs {split}"
 
 
 if __name__ == "__main__":  # ExecStart of vllm@N.service
-    line = command(**json.loads(REPLICAS.read_text())[int(sys.argv[1])])
+    line = command(**rows()[int(sys.argv[1])])
     os.execvp(line[0], line)  # noqa: S606  systemd watches docker itself, without a process between

@@ -1,4 +1,4 @@
-"""Stage toolkit: the container toolkit with CDI, Docker, nginx: every package that a host needs beside the driver."""
+"""Stage toolkit: the container toolkit, Docker, nginx: every package that a host needs beside the driver."""
 
 import shutil
 
@@ -14,6 +14,5 @@ def run():
     if CONFIG["efs"] and not shutil.which("mount.efs"):
         # AWS's own installer: Ubuntu has no package of the mount helper that does TLS and IAM.
         sh("sh", "-s", "--", "--install", input=fetch(CONFIG["efs"]["installer_url"]))
-    sh("nvidia-ctk", "cdi", "generate", "--output=/var/run/cdi/nvidia.yaml")
     sh("systemctl", "start", "docker")
     return f"{len(packages)} packages installed"

@@ -85,7 +85,7 @@ class Replica:
 
 
 def main():
-    replicas = [Replica(row) for row in json.loads(serve.REPLICAS.read_text())]
+    replicas = [Replica(row) for row in serve.rows()]
     with concurrent.futures.ThreadPoolExecutor(len(replicas)) as pool:
         while True:
             if any(list(pool.map(Replica.check, replicas))) and not serve.LEAVING.exists():

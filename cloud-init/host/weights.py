@@ -51,7 +51,7 @@ def check(path, copy=None):
             if copy:
                 copy.write(block)
             if not left():
-                raise RuntimeError("reading the weights took too long")
+                raise RuntimeError("out of time")
     if state.hexdigest() != path.name:
         path.unlink()
         raise RuntimeError(f"{path.name} was damaged: removed, to be fetched again")
@@ -65,6 +65,7 @@ def each(action, items):
 
 def download(hub):
     """Fetches the revision with the image's own client, which resumes what was cut off; then checks every blob."""
+    pull()
     token = RUN / "hub-token"
     login = []
     if CONFIG["token_arn"]:
@@ -140,7 +141,15 @@ def pull():
 
 
 def run():
-    pull()
+    with concurrent.futures.ThreadPoolExecutor() as pool:
+        image = pool.submit(pull)  # beside a copy of weights that are there; to download any, it is needed first
+        how = place()
+        image.result()
+    return how
+
+
+def place():
+    """Has the weights where the tier wants them; returns how."""
     if ENGINE["weights"] == "s3":
         return "streamed from S3"
     local = cache(LOCAL)

@@ -200,14 +200,13 @@ class Profile:
 
     Attributes:
         gpus: number of GPUs; the host refuses to go on with another number.
-        driver_packages: with open or proprietary kernel modules, and Fabric Manager where it is needed.
-        fabric_manager: NVSwitch types join their GPUs only with Fabric Manager.
+        driver_packages: with open or proprietary kernel modules, and Fabric Manager, without which
+            NVSwitch types do not join their GPUs.
         arguments: vLLM arguments of this type.
         environment: environment of the servers of this type.
     """
 
     gpus: int
     driver_packages: Sequence[str]
-    fabric_manager: bool
     arguments: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)

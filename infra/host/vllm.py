@@ -77,7 +77,6 @@ def profile(instance_type: InstanceType, driver_branch: int) -> Profile:
             "cuda-drivers" if proprietary else "nvidia-open",
             *(["nvidia-fabricmanager"] if instance_type.nvswitch else []),
         ],
-        fabric_manager=instance_type.nvswitch,
         arguments=arguments,
         environment=environment,
     )

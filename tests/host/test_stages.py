@@ -53,7 +53,12 @@ def test_a_driver_of_the_pinned_branch_is_kept(load: Load, on) -> None:
     scripts = load()
     machine = on(scripts.driver, {"modinfo": "580.126.09\n", **FOUR_GPUS})
     assert scripts.driver.run() == "580.126.09 was there, 4 GPUs"
-    assert machine.commands == ["modinfo -F version nvidia", "nvidia-smi -pm 1", "nvidia-smi -L"]
+    assert machine.commands == [
+        "modinfo -F version nvidia",
+        "nvidia-smi -pm 1",
+        "nvidia-smi -L",
+        "nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml",
+    ]
 
 
 def test_a_bare_host_gets_headers_modules_and_driver(load: Load, on, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,7 +109,7 @@ def test_a_driver_too_old_for_the_image_stops_before_anything_is_installed(load:
     scripts = load(minimum_driver_branch=590)
     machine = on(scripts.driver)
     with pytest.raises(scripts.host.GiveUp, match="driver branch 580 is older than 590, which the vLLM image needs"):
-        scripts.driver.run()
+        scripts.driver.gate()
     assert machine.commands == []
 
 
@@ -112,7 +117,7 @@ def test_an_instance_type_without_a_profile_is_refused(load: Load, on) -> None:
     scripts = load()
     scripts.aws.identity = lambda: {"instanceType": "g4dn.12xlarge"}
     with pytest.raises(scripts.host.GiveUp, match=r"g4dn\.12xlarge is not one of g6\.12xlarge, g5\.12xlarge"):
-        scripts.driver.run()
+        scripts.driver.gate()
 
 
 def test_toolkit_installs_only_what_is_missing(load: Load, on, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -124,7 +129,6 @@ def test_toolkit_installs_only_what_is_missing(load: Load, on, monkeypatch: pyte
     assert machine.commands == [
         "systemctl mask nginx",
         "install nvidia-container-toolkit nvidia-container-toolkit-base libnvidia-container-tools libnvidia-container1",
-        "nvidia-ctk cdi generate --output=/var/run/cdi/nvidia.yaml",
         "systemctl start docker",
     ]
 
@@ -237,6 +241,9 @@ def ready(load: Load, monkeypatch: pytest.MonkeyPatch, held: bool) -> tuple[Simp
             raise error
 
     monkeypatch.setattr(scripts.watchdog, "token", token)
+    scripts.host.write(scripts.serve.REPLICAS, '[{"port": 8001}, {"port": 8002}]')
+    listening = iter([False, False, False, True])
+    monkeypatch.setattr(scripts.watchdog, "listens", lambda port: events.append(f"look {port}") or next(listening))
     monkeypatch.setattr(scripts.ready, "wait", lambda seconds: True)
     monkeypatch.setattr(scripts.aws, "complete", lambda result: events.append(result) or held)
     monkeypatch.setattr(scripts.aws, "target", events.append)
@@ -249,8 +256,10 @@ def test_the_hook_is_completed_after_a_token_and_not_before(load: Load, monkeypa
     scripts, events = ready(load, monkeypatch, held=True)
     assert scripts.ready.run() == "first token, lifecycle hook completed"
     assert events == [
+        "look 8001", "look 8002", "look 8001", "look 8002",
         "token 8080", "token 8080", "CONTINUE", "RegisterTargets", "systemctl start tandem-member", "save",
     ]  # fmt: skip
+    assert scripts.watchdog.HEALTHY.read_text() == "ok\n"
 
 
 def test_a_reboot_is_ready_without_a_hook(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -263,7 +272,7 @@ def test_no_token_by_the_deadline_is_an_error(load: Load, monkeypatch: pytest.Mo
     monkeypatch.setattr(scripts.ready, "wait", lambda seconds: False)
     with pytest.raises(RuntimeError, match="no token came through the edge: 502"):
         scripts.ready.run()
-    assert events == ["token 8080"]
+    assert events == ["look 8001", "look 8002", "token 8080"]
 
 
 def test_a_failed_host_is_replaced_by_its_hook_or_as_unhealthy(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,9 +286,39 @@ def test_a_failed_host_is_replaced_by_its_hook_or_as_unhealthy(load: Load, monke
     assert events == ["ABANDON", "ABANDON", "unhealthy"]
 
 
-def test_stages_run_in_their_order(load: Load) -> None:
-    stages = [stage.__name__ for stage in load().boot.STAGES]
-    assert stages == ["driver", "toolkit", "storage", "weights", "serve", "ready"]
+def order(load: Load, monkeypatch: pytest.MonkeyPatch, driver_status: int) -> tuple[SimpleNamespace, list[str]]:
+    """The runner with stages that are only written down, and a driver's process that ends with a status."""
+    scripts, events = load(), []
+    monkeypatch.setattr(scripts.boot, "keep_hook_alive", lambda: None)
+    monkeypatch.setattr(scripts.boot, "attempt", lambda name, action, seconds: events.append(name))
+
+    class Process:
+        def __init__(self, command: list[str]) -> None:
+            events.append(f"{command[-1]} beside")
+
+        def wait(self) -> int:
+            events.append("driver waited for")
+            return driver_status
+
+    monkeypatch.setattr(scripts.boot.subprocess, "Popen", Process)
+    return scripts, events
+
+
+def test_the_driver_is_installed_while_image_and_weights_are_fetched(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts, events = order(load, monkeypatch, 0)
+    scripts.boot.main()
+    assert events == [
+        "gate", "toolkit", "storage", "driver beside", "weights", "driver waited for", "serve", "ready",
+    ]  # fmt: skip
+
+
+def test_without_a_driver_nothing_is_served(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripts, events = order(load, monkeypatch, 1)
+    with pytest.raises(SystemExit):
+        scripts.boot.main()
+    assert events[-1] == "driver waited for"
 
 
 def test_a_compile_cache_is_kept_by_gpu_type_image_and_model(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,6 @@
 """dev's rendered user data boots a guest to ready, serves, survives, starts again and leaves: one machine's life.
 
-The tests follow each other on one guest. What stands in for what cannot be had is in cloud.py, packages.py and stub/.
+The tests follow each other on one guest. What stands in for what cannot be had is in rehearsal/host/.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import hosts
-import packages
 import pytest
 import stacks
-from cloud import API_KEY, WEIGHTS, Cloud
-from guest import Guest
+
+from rehearsal.host import packages, scene
+from rehearsal.host.cloud import API_KEY, WEIGHTS, Cloud
+from rehearsal.host.guest import Guest
 
 pytestmark = pytest.mark.real
 
-STAGES = ["driver", "toolkit", "storage", "weights", "serve", "ready"]
+BEFORE, BESIDE, AFTER = ["gate", "toolkit", "storage"], {"driver", "weights"}, ["serve", "ready"]
 SECONDS = 600
 """Longest wait for anything: software emulation on a busy machine is slow, and that is not what is tested."""
 
@@ -73,25 +73,31 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
     """A host that came to ready."""
     directory = tmp_path_factory.mktemp("boot")
     cloud = Cloud()
-    with hosts.powered_on(hosts.parts(directory), cloud, directory) as guest:
-        guest.wait_for_line(hosts.READY, hosts.READY_SECONDS)
+    with scene.powered_on(stacks.config("dev"), scene.parts(directory), cloud, directory) as guest:
+        guest.wait_for_line(scene.READY, scene.READY_SECONDS)
         guest.wait_for_agent(SECONDS)
         yield Host(guest, cloud)
 
 
+def details(ledger: list[dict[str, Any]]) -> dict[str, str]:
+    """What each stage of a boot did; the ledger must tell each once, in order, done at the first attempt."""
+    stages = [line["stage"] for line in ledger]
+    assert (stages[:3], set(stages[3:5]), stages[5:]) == (BEFORE, BESIDE, AFTER)
+    assert {(line["outcome"], line["attempts"]) for line in ledger} == {("done", 1)}
+    return {line["stage"]: line["detail"] for line in ledger}
+
+
 def test_the_ledger_tells_each_stage_once_and_in_order(host: Host) -> None:
     ledger = host.guest.ledger()
-    assert [(line["stage"], line["outcome"], line["attempts"]) for line in ledger] == [
-        (stage, "done", 1) for stage in STAGES
-    ]
     assert all(line["seconds"] >= 0 and line["start"].endswith("Z") for line in ledger)
-    driver, toolkit, storage, weights, serve, ready = (line["detail"] for line in ledger)
-    assert driver == f"{packages.DRIVER} installed, 4 GPUs"
-    assert toolkit == "4 packages installed"
-    assert storage.startswith("no NVMe, root volume, EFS, ")
-    assert weights == "downloaded to EFS, copied to local storage"
-    assert serve == "replicas on GPUs [(0, 2), (1, 3)]", "paired by the matrix of `nvidia-smi topo -m`"
-    assert ready == "first token, lifecycle hook completed"
+    said = details(ledger)
+    assert said["gate"] == "driver branch 580"
+    assert said["driver"] == f"{packages.DRIVER} installed, 4 GPUs"
+    assert said["toolkit"] == "4 packages installed"
+    assert said["storage"].startswith("no NVMe, root volume, EFS, ")
+    assert said["weights"] == "downloaded to EFS, copied to local storage"
+    assert said["serve"] == "replicas on GPUs [(0, 2), (1, 3)]", "paired by the matrix of `nvidia-smi topo -m`"
+    assert said["ready"] == "first token, lifecycle hook completed"
 
 
 def test_the_group_and_the_load_balancer_get_the_host_after_its_first_token(host: Host) -> None:
@@ -214,16 +220,15 @@ def test_a_reboot_takes_the_short_way(host: Host) -> None:
     since = len(host.guest.console)
     host.guest.power_off(SECONDS)
     host.guest.power_on()
-    host.guest.wait_for_line(hosts.READY, hosts.READY_SECONDS, since)
+    host.guest.wait_for_line(scene.READY, scene.READY_SECONDS, since)
     host.guest.wait_for_agent(SECONDS)
     leave, *ledger = host.guest.ledger()[lines:]
     assert (leave["stage"], leave["outcome"]) == ("leave", "done"), "a shutdown leaves the load balancer first"
-    assert [line["stage"] for line in ledger] == STAGES
-    driver, toolkit, _, weights, _, ready = (line["detail"] for line in ledger)
-    assert driver == f"{packages.DRIVER} was there, 4 GPUs"
-    assert toolkit == "0 packages installed"
-    assert weights == "were there"
-    assert ready == "first token, no lifecycle hook was waiting"
+    said = details(ledger)
+    assert said["driver"] == f"{packages.DRIVER} was there, 4 GPUs"
+    assert said["toolkit"] == "0 packages installed"
+    assert said["weights"] == "were there"
+    assert said["ready"] == "first token, no lifecycle hook was waiting"
     assert host.cloud.downloads == downloads
     later = [action for _, action, _ in host.cloud.calls[calls:]]
     assert [name for name in later if name in ("DeregisterTargets", "RegisterTargets")] == [

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import hosts
-import packages
 import pytest
-from cloud import WEIGHTS, Cloud
-from guest import Guest
+import stacks
+
+from rehearsal.host import packages, scene
+from rehearsal.host.cloud import WEIGHTS, Cloud
+from rehearsal.host.guest import Guest
 
 pytestmark = pytest.mark.real
 
@@ -26,10 +27,10 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Guest, 
     """A mirror that is down for a minute, a download that is cut, a driver of another branch, a full disk."""
     directory = tmp_path_factory.mktemp("faults")
     cloud = Cloud(mirror_down_seconds=60, cut_downloads=1)
-    parts = hosts.parts(directory)
-    drive = hosts.prelude(directory, PRELUDE, {OTHER: parts.repository.directory / OTHER})
-    with hosts.powered_on(parts, cloud, directory, drive) as guest:
-        guest.wait_for_line(hosts.READY, hosts.READY_SECONDS + 60)
+    parts = scene.parts(directory)
+    drive = scene.prelude(directory, PRELUDE, {OTHER: parts.repository.directory / OTHER})
+    with scene.powered_on(stacks.config("dev"), parts, cloud, directory, drive) as guest:
+        guest.wait_for_line(scene.READY, scene.READY_SECONDS + 60)
         guest.wait_for_agent(600)
         yield guest, cloud
 
@@ -42,10 +43,10 @@ def detail(guest: Guest, stage: str) -> str:
 
 def test_a_mirror_that_is_down_for_a_minute_is_asked_again(troubled: tuple[Guest, Cloud]) -> None:
     guest, _ = troubled
-    (driver,) = [line for line in guest.ledger() if line["stage"] == "driver"]
-    assert driver["attempts"] > 2
-    assert driver["seconds"] > 55
-    assert "503" in guest.run("journalctl --no-pager -u tandem-boot | grep 'driver: attempt 1: RuntimeError: curl'")
+    (toolkit,) = [line for line in guest.ledger() if line["stage"] == "toolkit"]
+    assert toolkit["attempts"] > 2
+    assert toolkit["seconds"] > 55
+    assert "503" in guest.run("journalctl --no-pager -u tandem-boot | grep 'toolkit: attempt 1: RuntimeError: curl'")
 
 
 def test_a_driver_of_another_branch_is_replaced(troubled: tuple[Guest, Cloud]) -> None:

@@ -39,16 +39,6 @@ mkdir -p "$(dirname "$file")"
   done
 }} > "$file"
 """
-INSTALLER = """#!/bin/sh
-# Stands for AWS's installer of amazon-efs-utils: mounts the guest's own NFS server where EFS would be.
-cat > /usr/sbin/mount.efs <<'END'
-#!/bin/sh
-logger -t mount.efs "$@"
-case "$*" in *tls,iam,accesspoint=fsap-*) exec mount -t nfs4 -o vers=4.2 127.0.0.1:/ "$2" ;; esac
-exit 1
-END
-chmod 755 /usr/sbin/mount.efs
-"""
 
 
 @dataclass(frozen=True)

@@ -16,14 +16,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
-from guest import OUTSIDE
-from packages import SignedRepository
-from registry import Image
+from rehearsal.host.guest import OUTSIDE
+from rehearsal.host.packages import SignedRepository
+from rehearsal.host.registry import Image
 
 INSTANCE = "i-00000000000000001"
 API_KEY = "test-api-key-0123456789abcdef"
-HUB_TOKEN = "hf_test_token_0123456789abcdef"
+HUB_TOKEN = "hf_test_token_0123456789abcdef"  # noqa: S105
 WEIGHTS = bytes(range(256)) * (4 << 12)  # 4 MiB
 # Stands for AWS's installer of efs-utils: a mount helper that mounts the guest's own NFS server.
 EFS_INSTALLER = """#!/bin/sh
@@ -43,15 +44,19 @@ class Cloud:
     """The state of everything, and a record of every call. Changed by tests while a guest runs.
 
     Attributes:
+        instance: id of the instance.
         lifecycle: state of the instance in its group, as DescribeAutoScalingInstances tells it.
         target: state in the target group.
         calls: (seconds since start, action or target, parameters).
         mirror_down_seconds: the package mirror answers 503 for so long from the first request on.
         cut_downloads: so many downloads of the weights break off in the middle.
+        stalled_downloads: so many get a third of the weights, and then nothing until they hang up.
+        pulled: paths that were asked of the registry.
         metadata: items that are served over those of an ordinary instance.
     """
 
     user_data: bytes = b""
+    instance: str = INSTANCE
     lifecycle: str = "Pending:Wait"
     target: str = "unused"
     calls: list[tuple[float, str, dict[str, str]]] = field(default_factory=list)
@@ -59,7 +64,9 @@ class Cloud:
     mirror_down_seconds: float = 0
     mirror_down_until: float = 0
     cut_downloads: int = 0
+    stalled_downloads: int = 0
     downloads: list[str] = field(default_factory=list)
+    pulled: list[str] = field(default_factory=list)
     metadata: dict[str, str] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -95,7 +102,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(data)
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         pass
 
 
@@ -104,17 +111,18 @@ class Metadata(_Handler):
 
     def items(self) -> dict[str, str | bytes]:
         document = {
-            "instanceId": INSTANCE, "instanceType": "g6.12xlarge", "region": "us-east-1", "accountId": "000000000000",
-            "availabilityZone": "us-east-1a", "imageId": "ami-0", "privateIp": "169.254.169.15",
+            "instanceId": self.cloud.instance, "instanceType": "g6.12xlarge", "region": "us-east-1",
+            "accountId": "000000000000", "availabilityZone": "us-east-1a", "imageId": "ami-0",
+            "privateIp": "169.254.169.15",
         }  # fmt: skip
         credentials = {
             "Code": "Success", "AccessKeyId": "ASIATEST", "SecretAccessKey": "test-secret-key", "Token": "test-token",
             "Expiration": "2099-01-01T00:00:00Z", "LastUpdated": "2026-11-21T00:00:00Z", "Type": "AWS-HMAC",
         }  # fmt: skip
         return {
-            "meta-data/instance-id": INSTANCE, "meta-data/ami-id": "ami-0", "meta-data/instance-type": "g6.12xlarge",
-            "meta-data/local-hostname": "guest", "meta-data/hostname": "guest",
-            "meta-data/local-ipv4": "169.254.169.15",
+            "meta-data/instance-id": self.cloud.instance, "meta-data/ami-id": "ami-0",
+            "meta-data/instance-type": "g6.12xlarge", "meta-data/local-hostname": "guest",
+            "meta-data/hostname": "guest", "meta-data/local-ipv4": "169.254.169.15",
             "meta-data/placement/availability-zone": "us-east-1a", "meta-data/placement/region": "us-east-1",
             "meta-data/autoscaling/target-lifecycle-state": "InService",
             "dynamic/instance-identity/document": json.dumps(document),
@@ -202,6 +210,7 @@ class Files(_Handler):
         if path.startswith("/apt/"):
             return self.package(path.removeprefix("/apt/").removeprefix("./"))
         if path.startswith("/v2/"):
+            self.cloud.pulled.append(path)
             data, kind = self.image.get(path) or (b"", "")
             return self.answer(200 if data else 404, data, kind)
         if path == "/efs-utils-installer.sh":
@@ -226,10 +235,14 @@ class Files(_Handler):
         self.send_response(206)
         self.send_header("Content-Length", str(len(data) - first))
         self.end_headers()
-        if path.endswith(".safetensors") and self.cloud.cut_downloads:
-            self.cloud.cut_downloads -= 1
+        if path.endswith(".safetensors") and (self.cloud.cut_downloads or self.cloud.stalled_downloads):
             self.wfile.write(data[first : first + len(data) // 3])
             self.wfile.flush()
+            if self.cloud.cut_downloads:
+                self.cloud.cut_downloads -= 1
+            else:
+                self.cloud.stalled_downloads -= 1
+                self.connection.recv(1)  # nothing comes until the client is gone
             self.close_connection = True
         else:
             self.wfile.write(data[first:])
@@ -257,7 +270,7 @@ def serving(cloud: Cloud, repository: SignedRepository, image: Image) -> Iterato
     """Runs all doubles on free ports."""
     servers = []
     for kind in (Metadata, Aws, Files):
-        own = type(kind.__name__, (kind,), {"cloud": cloud, "repository": repository, "image": image})
+        own: Any = type(kind.__name__, (kind,), {"cloud": cloud, "repository": repository, "image": image})
         server = ThreadingHTTPServer(("127.0.0.1", 0), own)
         threading.Thread(target=server.serve_forever, daemon=True).start()
         servers.append(server)

@@ -21,8 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from edge import free_port
-from guest_image import GuestImage, run
+from rehearsal.host.guest_image import GuestImage, run
+from rehearsal.servers import free_ports
 
 OUTSIDE = "169.254.169.2"
 """This machine, as the guest sees it; the metadata service is at 169.254.169.254 of the same network."""
@@ -59,17 +59,20 @@ class Guest:
 
     Args:
         prelude: files to put in place before the first boot, and among them a script `prelude` to run then.
+
+    Attributes:
+        disk: what this machine wrote, as a qcow2 layer over the image.
     """
 
     def __init__(self, image: GuestImage, directory: Path, metadata_port: int, prelude: Path | None = None) -> None:
         self._image, self._directory, self._metadata_port, self._prelude = image, directory, metadata_port, prelude
-        self._disk, self._agent_path = directory / "disk.qcow2", directory / "agent.sock"
-        self.edge_port = free_port()
+        self.disk, self._agent_path = directory / "disk.qcow2", directory / "agent.sock"
+        (self.edge_port,) = free_ports(1)
         self.console: list[Line] = []
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Guest:
-        run("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", self._image.disk, self._disk)
+        run("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", self._image.disk, self.disk)
         self.power_on()
         return self
 
@@ -88,12 +91,12 @@ class Guest:
             f",hostfwd=tcp:127.0.0.1:{self.edge_port}-:8080"
             f",guestfwd=tcp:169.254.169.254:80-cmd:socat - TCP:127.0.0.1:{self._metadata_port}"
         )
-        kernel = "root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet apparmor=0 ds=ec2"
+        kernel = "root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet apparmor=0 mitigations=off ds=ec2"
         command = [
             *("qemu-system-x86_64", "-machine", "pc", "-accel", accelerator(self._image.kernel), "-cpu", "max"),
             *("-m", "2048", "-smp", "2", "-nographic", "-no-reboot", "-smbios", SMBIOS),
             *("-kernel", str(self._image.kernel), "-append", kernel),
-            *("-drive", f"file={self._disk},if=virtio,format=qcow2,cache=unsafe"),
+            *("-drive", f"file={self.disk},if=virtio,format=qcow2,cache=unsafe"),
             *(["-drive", f"file={self._prelude},if=virtio,format=raw,readonly=on"] if self._prelude else []),
             *("-netdev", network, "-device", "virtio-net-pci,netdev=n"),
             *("-chardev", f"socket,path={self._agent_path},server=on,wait=off,id=agent", "-device", "virtio-serial"),
@@ -179,6 +182,10 @@ class Guest:
         """Shuts down as an operator does, and waits for the end."""
         # The agent may be gone before it can say how the command ended.
         self._ask("guest-exec", path="/bin/systemctl", arg=["poweroff", "--no-block"])
+        self.wait_until_off(seconds)
+
+    def wait_until_off(self, seconds: float) -> None:
+        """Waits for a machine that switches itself off."""
         assert self._process
         self._process.wait(seconds)
 

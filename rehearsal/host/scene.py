@@ -1,22 +1,20 @@
-"""dev's host in a guest: its user data with the addresses of the stand-ins, and all that it finds around it."""
+"""A stack's host in a guest: its user data with the addresses of the stand-ins, and all that it finds around it."""
 
 from __future__ import annotations
 
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-import packages
-import stacks
-from cloud import Addresses, Cloud, serving
-from guest import OUTSIDE, Guest
-from guest_image import GuestImage, guest_image
-from registry import NAME, Image, digest, stub_image
-
 from infra.host import HostConfig, Repository, render_user_data
+from rehearsal.host import packages
+from rehearsal.host.cloud import Addresses, Cloud, serving
+from rehearsal.host.guest import OUTSIDE, Guest
+from rehearsal.host.guest_image import GuestImage, guest_image
+from rehearsal.host.registry import NAME, Image, digest, stub_image
 
 READY = r"tandem: ready$"
 READY_SECONDS = 900
@@ -38,9 +36,8 @@ def parts(directory: Path) -> Parts:
     return Parts(guest, packages.repository(directory / "apt", guest.release), stub_image(directory))
 
 
-def host_config(found: Parts, at: Addresses) -> HostConfig:
-    """dev's configuration; only addresses and pins are the stand-ins'."""
-    dev = stacks.config("dev")
+def host_config(stack: HostConfig, found: Parts, at: Addresses) -> HostConfig:
+    """A stack's configuration; only addresses and pins are the stand-ins'."""
     repository = Repository(
         name="stand-in",
         source=f"{at.files_url}/apt/ ./",
@@ -48,7 +45,7 @@ def host_config(found: Parts, at: Addresses) -> HostConfig:
         fingerprint=found.repository.fingerprint,
     )
     pinned = replace(
-        dev.packages,
+        stack.packages,
         driver_version=packages.DRIVER,
         toolkit_version=packages.TOOLKIT,
         docker_package="docker.io",
@@ -58,8 +55,8 @@ def host_config(found: Parts, at: Addresses) -> HostConfig:
     )
     image = f"{OUTSIDE}:{at.files}/{NAME}@{digest(found.image.manifest)}"
     return replace(
-        dev,
-        engine=replace(dev.engine, image=image),
+        stack,
+        engine=replace(stack.engine, image=image, revision="0" * 40),
         packages=pinned,
         endpoint_url=at.aws_url,
         hub_url=at.files_url,
@@ -78,9 +75,21 @@ def prelude(directory: Path, script: str, files: dict[str, Path]) -> Path:
 
 
 @contextmanager
-def powered_on(found: Parts, cloud: Cloud, directory: Path, drive: Path | None = None) -> Iterator[Guest]:
-    """A guest that boots dev's rendered user data, exactly the bytes that a launch template would carry."""
+def powered_on(
+    stack: HostConfig,
+    found: Parts,
+    cloud: Cloud,
+    directory: Path,
+    drive: Path | None = None,
+    render: Callable[[HostConfig], bytes] = render_user_data,
+) -> Iterator[Guest]:
+    """A guest that boots a stack's rendered user data, exactly the bytes that a launch template would carry.
+
+    Args:
+        drive: from `prelude`.
+        render: makes the user data of the configuration, once the stand-ins' addresses are in it.
+    """
     with serving(cloud, found.repository, found.image) as at:
-        cloud.user_data = cloud.user_data or render_user_data(host_config(found, at))
+        cloud.user_data = render(host_config(stack, found, at))
         with Guest(found.guest, directory, at.metadata, drive) as guest:
             yield guest

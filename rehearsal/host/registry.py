@@ -11,10 +11,9 @@ import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from guest_image import run
-
 from rehearsal import engine_build
 from rehearsal.cache import cache_directory
+from rehearsal.host.guest_image import run
 
 NAME = "vllm/vllm-openai"
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -38,7 +37,7 @@ class Image:
         if path == f"/v2/{NAME}/manifests/{digest(self.manifest)}":
             return self.manifest, MANIFEST
         data = self.blobs.get(path.removeprefix(f"/v2/{NAME}/blobs/"))
-        return data and (data, "application/octet-stream")
+        return (data, "application/octet-stream") if data else None
 
 
 def stub_image(directory: Path) -> Image:

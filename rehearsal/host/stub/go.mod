@@ -1,0 +1,3 @@
+module example.com/tandem/rehearsal/host/stub
+
+go 1.25

@@ -1,3 +1,0 @@
-module example.com/tandem/tests/real/stub
-
-go 1.25
