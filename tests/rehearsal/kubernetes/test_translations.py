@@ -53,7 +53,7 @@ def test_a_node_pool_gets_the_node_class_of_kwok_and_the_zones_of_its_subnets() 
     }
 
 
-@pytest.mark.parametrize(("given", "sent"), [("10m", "10s"), ("Never", "Never")])
+@pytest.mark.parametrize(("given", "sent"), [("10m", "5s"), ("Never", "Never")])
 def test_empty_nodes_go_sooner_if_they_go_at_all(given: str, sent: str) -> None:
     assert translated(pool(consolidateAfter=given))["spec"]["disruption"]["consolidateAfter"] == sent
 
@@ -89,6 +89,7 @@ def test_a_scaled_object_asks_the_prometheus_of_the_rehearsal_and_is_faster() ->
             "cooldownPeriod": 300,
             "pollingInterval": 15,
             "maxReplicaCount": 4,
+            "fallback": {"failureThreshold": 3, "replicas": 2},
             "advanced": {"horizontalPodAutoscalerConfig": {"behavior": behavior}},
             "triggers": [trigger, other],
         },
@@ -98,6 +99,7 @@ def test_a_scaled_object_asks_the_prometheus_of_the_rehearsal_and_is_faster() ->
         "cooldownPeriod": 15,
         "pollingInterval": 2,
         "maxReplicaCount": 4,
+        "fallback": {"failureThreshold": 12, "replicas": 2},
         "advanced": {
             "horizontalPodAutoscalerConfig": {
                 "behavior": {"scaleDown": {"stabilizationWindowSeconds": 15, "policies": faster}}
