@@ -12,7 +12,7 @@ RISE_SECONDS = 90
 """For KEDA's, the autoscaler's and Karpenter's own intervals, which are seconds here, and a minute more."""
 
 FALL_SECONDS = 180
-"""Nodes go one by one, some fifteen seconds each."""
+"""Replicas go one by one, after the cooldown, and then empty nodes: 40 s for four replicas on two quiet cores."""
 
 MORE_THAN_ENOUGH = 100
 """Times the threshold of one replica: as many replicas as there may be."""

@@ -1,8 +1,9 @@
 """The real KEDA: its operator and its metrics adapter.
 
-ScaledObjects are the program's own, and so are their queries. On their way to the API server three things change: the
+ScaledObjects are the program's own, and so are their queries. On their way to the API server four things change: the
 address of Prometheus is that of the rehearsal's, it is asked every 2 s in place of 15 (and scrapes every second in
-place of 15, see prometheus.py), and time to scale runs faster, or a rehearsal would take as long as a cooldown.
+place of 15, see prometheus.py), it may fail more often before the fallback, and time to scale runs faster, or a
+rehearsal would take as long as a cooldown.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ METRICS = "v1beta1.external.metrics.k8s.io"
 POLL_SECONDS = 2
 FASTER = 20
 """Cooldowns, and the periods of scaling down, divided by this."""
+
+PATIENCE = 4
+"""Times the failures before the fallback: they come faster than Prometheus can hear of new pods, every five seconds."""
 
 START_SECONDS = 60
 
@@ -110,7 +114,9 @@ def for_rehearsal(object: Object, prometheus_url: str) -> Object:
         return object
     spec = object["spec"]
     triggers = [_trigger(trigger, prometheus_url) for trigger in spec["triggers"]]
-    hastened = {key: max(1, spec[key] // FASTER) for key in ("cooldownPeriod",) if key in spec}
+    hastened: Object = {key: max(1, spec[key] // FASTER) for key in ("cooldownPeriod",) if key in spec}
+    if fallback := spec.get("fallback"):
+        hastened["fallback"] = {**fallback, "failureThreshold": fallback["failureThreshold"] * PATIENCE}
     return {**object, "spec": {**_faster(spec), **hastened, "triggers": triggers, "pollingInterval": POLL_SECONDS}}
 
 

@@ -89,6 +89,7 @@ def test_a_scaled_object_asks_the_prometheus_of_the_rehearsal_and_is_faster() ->
             "cooldownPeriod": 300,
             "pollingInterval": 15,
             "maxReplicaCount": 4,
+            "fallback": {"failureThreshold": 3, "replicas": 2},
             "advanced": {"horizontalPodAutoscalerConfig": {"behavior": behavior}},
             "triggers": [trigger, other],
         },
@@ -98,6 +99,7 @@ def test_a_scaled_object_asks_the_prometheus_of_the_rehearsal_and_is_faster() ->
         "cooldownPeriod": 15,
         "pollingInterval": 2,
         "maxReplicaCount": 4,
+        "fallback": {"failureThreshold": 12, "replicas": 2},
         "advanced": {
             "horizontalPodAutoscalerConfig": {
                 "behavior": {"scaleDown": {"stabilizationWindowSeconds": 15, "policies": faster}}
