@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from rehearsal.kubernetes.api import Api, ApiError, NoSuchKind, Object
 from rehearsal.kubernetes.network_policy import selects
-from rehearsal.kubernetes.nodes import ZONE, gpus_of, has_gpus
+from rehearsal.kubernetes.nodes import ZONE, gpus_of
 from rehearsal.kubernetes.watch import lowest_available, seconds_until
 
 BACK_SECONDS = 60
@@ -87,10 +87,11 @@ def lose_zone(api: Api, join: Callable[[], None]) -> ZoneLoss:
     """Takes away the nodes of the zone that has most servers, while Karpenter cannot start others there.
 
     Args:
-        join: lets nodes of node groups come back, as their Auto Scaling groups do.
+        join: lets nodes of node groups come back. They come back where they were, so after the servers, unless these
+            have no other nodes to come.
     """
     [(zone, _)] = Counter(zone for zone, _ in _by_zone(api)).most_common(1)
-    lost = [node for node in api.list("v1", "Node", labelSelector=f"{ZONE}={zone}") if has_gpus(node)]
+    lost = api.list("v1", "Node", labelSelector=f"{ZONE}={zone}")  # a zone in which any node is left counts for spread
 
     def left() -> list[Object]:
         return [pod for place, pod in _by_zone(api) if place == zone]
@@ -103,9 +104,11 @@ def lose_zone(api: Api, join: Callable[[], None]) -> ZoneLoss:
         seconds_until(lambda: not left(), BACK_SECONDS)
         end_nodes(api, lost)
         loss.left = [pod["metadata"]["name"] for pod in left()]
-        join()
+        if not of_karpenter(api, "NodePool"):
+            join()
         loss.seconds = seconds_until(lambda: all_back(api), BACK_SECONDS)
         loss.waiting = [reason for pod in servers(api) for reason in unscheduled(pod)]
+    join()
     return loss
 
 
