@@ -1,7 +1,7 @@
 # One command surface; `make help` lists it. Each target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse rehearse-kubernetes shell test test-kubernetes test-long test-real check bench bench-boot \
-	bench-edge bench-sizing bench-regions bench-peers docs golden clean
+.PHONY: help rehearse rehearse-kubernetes shell test test-kubernetes test-long test-real check types unit-tests bench \
+	bench-boot bench-edge bench-sizing bench-regions bench-peers docs golden clean
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tandem
 UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
@@ -38,7 +38,12 @@ test-real: .venv ## a real boot, nginx and vLLM; needs root, installs what it la
 check: .venv ## lint, types, unit tests: the inner loop, under a minute
 	$(RUN) ruff check
 	$(RUN) ruff format --check
+	$(MAKE) --no-print-directory --keep-going --jobs 2 --output-sync types unit-tests
+
+types: # one thread, most of a minute on a busy core: the tests run beside it
 	$(RUN) basedpyright
+
+unit-tests:
 	$(PYTEST) -m "not (account or engine or kubernetes or long or real)"
 
 bench: .venv ## preview of production beside a preview of as many trivial resources; size of the user data
