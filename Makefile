@@ -1,7 +1,7 @@
 # One command surface; `make help` lists it. Each target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse rehearse-kubernetes test test-kubernetes test-long test-real check bench bench-boot bench-edge bench-sizing bench-regions \
-	bench-peers docs golden clean
+.PHONY: help rehearse rehearse-kubernetes test test-kubernetes test-long test-real check bench bench-boot bench-edge \
+	bench-sizing bench-regions bench-peers docs golden clean
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tandem
 UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
