@@ -22,7 +22,7 @@ class Scaling:
         min_replicas: 0 stops the model without requests; see `wake_up`.
         waiting_requests, running_requests: a replica for so many; the larger of the two counts.
         cooldown_seconds: the load must have been lower so long before a replica goes.
-        fallback_replicas: while no metrics can be read.
+        fallback_replicas: at least so many while no metrics can be read.
         prometheus_url: in the cluster.
         launch_seconds: what a first replica may take to its first token.
         load_balancer_suffix, region: by which CloudWatch knows the load balancer; with min_replicas 0 only.
@@ -56,7 +56,12 @@ def scaling_objects(scaling: Scaling) -> list[Manifest]:
             "pollingInterval": POLLING_SECONDS,
             # From the last replica to none, which may not yet have made a token; above that `behavior` decides.
             "cooldownPeriod": scaling.cooldown_seconds + (scaling.launch_seconds if sleeps else 0),
-            "fallback": {"failureThreshold": 3, "replicas": scaling.fallback_replicas},
+            "fallback": {
+                "failureThreshold": 3,
+                "replicas": scaling.fallback_replicas,
+                # A blind autoscaler must not take servers from under a load.
+                "behavior": "currentReplicasIfHigher",
+            },
             "advanced": {"horizontalPodAutoscalerConfig": {"behavior": _behavior(scaling)}},
             "triggers": [
                 _prometheus(scaling, "waiting", scaling.waiting_requests),

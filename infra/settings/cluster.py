@@ -63,7 +63,7 @@ class ScalingSettings(Section):
         default=300, ge=30, le=3600, description="The queue must have been shorter so long before a replica goes."
     )
     fallback_replicas: int | None = Field(
-        default=None, ge=1, le=400, description="Replicas while no metrics can be read. Unset: minReplicas, at least 1."
+        default=None, ge=1, le=400, description="At least so many while no metrics can be read. Unset: minReplicas."
     )
     min_available: int | None = Field(
         default=None, ge=1, le=400, description="Replicas that drains leave alone. Unset: drains take one at a time."
@@ -77,5 +77,5 @@ class ScalingSettings(Section):
 
     @property
     def fallback(self) -> int:
-        """Replicas while no metrics can be read."""
+        """Replicas, at least, while no metrics can be read."""
         return self.fallback_replicas or max(1, self.min_replicas)

@@ -17,6 +17,7 @@ from infra.catalog.instances import INSTANCE_TYPES
 from infra.host.config import Engine, Timeouts
 from infra.host.vllm import profile, vllm_arguments
 from infra.settings.schema import InferenceSettings
+from tests.infra.kubernetes import samples
 
 pytestmark = pytest.mark.real
 
@@ -61,6 +62,7 @@ def cases() -> dict[str, tuple[list[str], dict[str, Any]]]:
         "utilization": ({"gpu_memory_utilization": 0.85}, {"gpu_memory_utilization": 0.85}),
         "sequences": ({"max_num_seqs": 512}, {"max_num_seqs": 512}),
         "tokens": ({"max_num_batched_tokens": 8192}, {"max_num_batched_tokens": 8192}),
+        "pipeline": ({"pipeline_parallel_size": 2}, {"pipeline_parallel_size": 2}),
         "queue": ({"max_queued_requests": 7}, {"max_num_queued_reqs": 7}),
         "tools": (
             {"tool_call_parser": "hermes"},
@@ -84,6 +86,17 @@ def cases() -> dict[str, tuple[list[str], dict[str, Any]]]:
             own["disable_custom_all_reduce"] = True
         arguments = [*vllm_arguments(BASE, Timeouts()), *profile(instance_type, 580).arguments]
         found[instance_type.name] = (arguments, MEANT | own)
+    for rank, role in enumerate(("leader", "worker")):
+        (replica,) = (one for one in samples.manifests("pipeline") if one["kind"] == "LeaderWorkerSet")
+        spec = replica["spec"]["leaderWorkerTemplate"][f"{role}Template"]["spec"]
+        command = [*spec["containers"][0]["command"]]
+        command[command.index("--master-addr") + 1] = "10.0.0.1"
+        command[command.index("--node-rank") + 1] = str(rank)
+        arguments = command[2 : command.index("--host")] if role == "leader" else command[2:]
+        found[f"pipeline {role}"] = (
+            arguments,
+            {"nnodes": 2, "node_rank": rank, "master_addr": "10.0.0.1", "headless": role == "worker"},
+        )
     for stack in stacks.NAMES:
         config = stacks.config(stack)
         found[f"stack {stack}"] = (vllm_arguments(config.engine, config.timeouts), {"tensor_parallel_size": 2})

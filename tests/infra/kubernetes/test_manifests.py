@@ -156,7 +156,7 @@ def test_stages_of_a_pipeline_find_each_other() -> None:
 def test_replicas_follow_the_queue_and_leave_slowly() -> None:
     spec = one("karpenter", "ScaledObject")["spec"]
     assert (spec["minReplicaCount"], spec["maxReplicaCount"], spec["cooldownPeriod"]) == (2, 4, 300)
-    assert spec["fallback"] == {"failureThreshold": 3, "replicas": 2}
+    assert spec["fallback"] == {"failureThreshold": 3, "replicas": 2, "behavior": "currentReplicasIfHigher"}
     behavior = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
     assert behavior["scaleDown"]["stabilizationWindowSeconds"] == 300
     waiting, running = spec["triggers"]
