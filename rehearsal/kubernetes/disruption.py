@@ -65,6 +65,7 @@ class ZoneLoss:
 
 def drain(api: Api) -> Drain:
     """Drains the node that has most servers, as `kubectl drain` does, and gives it back."""
+    seconds_until(lambda: _have_counted(api), BACK_SECONDS)
     [(name, _)] = Counter(pod["spec"].get("nodeName", "") for pod in servers(api)).most_common(1)
     found = Drain(name)
 
@@ -163,6 +164,17 @@ def covers(budget: Object, namespace: str, pod: Object) -> bool:
     return budget["metadata"]["namespace"] == namespace and selects(budget["spec"]["selector"], labels)
 
 
+def _have_counted(api: Api) -> bool:
+    """Whether each budget has seen all servers that it covers as healthy, which it does a little after they are."""
+    pods = servers(api)
+    for budget in api.list("policy/v1", "PodDisruptionBudget"):
+        covered = sum(covers(budget, pod["metadata"]["namespace"], pod) for pod in pods)
+        status = budget.get("status", {})
+        if covered and (status.get("expectedPods"), status.get("currentHealthy")) != (covered, covered):
+            return False
+    return True
+
+
 def _evict_at_once(api: Api, drain: Drain) -> None:
     """Evicts the node's servers, and asks without consequence for each other one that is beyond its budget then.
 
@@ -171,7 +183,7 @@ def _evict_at_once(api: Api, drain: Drain) -> None:
     budgets = api.list("policy/v1", "PodDisruptionBudget")
     spare = {_name(budget): budget["status"]["disruptionsAllowed"] for budget in budgets}
     pods = sorted(servers(api), key=lambda pod: pod["spec"].get("nodeName") != drain.node)
-    others = {pod["spec"]["nodeName"] for pod in pods if "nodeName" in pod["spec"]} - {drain.node}
+    others = {node["metadata"]["name"] for node in api.list("v1", "Node")} - {drain.node}
     with _cordoned(api, others):
         for pod in pods:
             elsewhere = pod["spec"].get("nodeName") != drain.node

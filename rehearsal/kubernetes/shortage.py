@@ -67,16 +67,10 @@ def run_out_of_gpus(api: Api) -> Shortage:
     more_pods = _pods("batch-more", smallest, MOST_BEYOND)
     shortage.largest = largest
     with _namespace(api):
-        quota = api.create(_quota(largest * len(large) + smallest * len(small)))
-        seconds_until(lambda: _is_counted(api, quota), SECONDS)
         for pods in (large, small):
             for pod in pods:
                 api.create(pod)
             seconds_until(lambda: all(map(_node, _batch(api))), SECONDS)
-        shortage.over_quota = _refusal(api, more_pods[0])
-        api.delete(quota)
-        # the API server remembers it for a moment
-        seconds_until(lambda: _refusal(api, more_pods[0]) is None, SECONDS)
         for pod in more_pods:
             api.create(pod)
             seconds_until(lambda: all(_is_settled(api, pod, shortage) for pod in _batch(api)), SECONDS)
@@ -85,6 +79,7 @@ def run_out_of_gpus(api: Api) -> Shortage:
         shortage.waiting = {pod["metadata"]["name"]: _said(api, pod) for pod in _batch(api) if not _node(pod)}
         shortage.gpus = {name: sum(map(_gpus, _of_pool(api, name))) for name in shortage.limits}
         _preempt(api, smallest, before[0]["spec"].get("priorityClassName"), shortage)
+        shortage.over_quota = _over_quota(api, _pod("over-quota", smallest))
         left = {pod["metadata"]["uid"] for pod in servers(api)}
         shortage.displaced = [pod["metadata"]["name"] for pod in before if pod["metadata"]["uid"] not in left]
     names = {node["metadata"]["name"] for node in nodes}
@@ -154,9 +149,18 @@ def _quota(gpus: int) -> Object:
     return {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": spec}
 
 
-def _is_counted(api: Api, quota: Object) -> bool:
-    """Before that the API server refuses all that a quota is about."""
-    return "hard" in api.request("GET", api.url_of(quota)).get("status", {})
+def _over_quota(api: Api, pod: Object) -> str | None:
+    """What the API server says to one pod more than a ResourceQuota allows, once it counts that."""
+    api.create(_quota(sum(map(gpus_of, api.list("v1", "Pod", NAMESPACE)))))
+    refusal: str | None = None
+
+    def names_the_quota() -> bool:
+        nonlocal refusal
+        refusal = _refusal(api, pod)
+        return refusal is not None and "exceeded quota" in refusal
+
+    seconds_until(names_the_quota, SECONDS)
+    return refusal
 
 
 def _refusal(api: Api, pod: Object) -> str | None:
