@@ -22,7 +22,7 @@ PINS_NAMED = 5
 
 def problems(settings: Settings, pins: Pins, stack: str, sized: Plan) -> list[Problem]:
     """All that stops this stack, besides what the settings alone already told."""
-    found = [*_stack_name(stack), *pins.driver_problems(), *sized.problems]
+    found = [*_stack_name(stack), *_model_names(settings, stack), *pins.driver_problems(), *sized.problems]
     for name, model in settings.models.items():
         further = size_of(model.inference, settings.fleet.instance_types, settings.platform)
         found += [replace(problem, key=f"models.{name}.{problem.key}") for problem in further.problems]
@@ -84,10 +84,10 @@ def check(settings: Settings, pins: Pins, stack: str) -> Plan:
 
 def missing_pins(settings: Settings, pins: Pins) -> list[Problem]:
     """Empty pins that this stack's platform, region and model need."""
-    model = settings.inference.model
+    region, machine_image = settings.region, settings.fleet.machine_image_id
     if settings.platform == "eks":
-        return pins.missing_kubernetes(settings.region, model, settings.node_pool.image)
-    return pins.missing(settings.region, model, settings.fleet.machine_image_id)
+        return pins.missing_kubernetes(region, settings.models_served, settings.node_pool.image, machine_image)
+    return pins.missing(region, settings.inference.model, machine_image)
 
 
 def _stack_name(stack: str) -> list[Problem]:
@@ -101,4 +101,19 @@ def _stack_name(stack: str) -> list[Problem]:
             allowed="2 to 24 lower-case letters, digits and -, a letter first",
             fix="`pulumi stack init` with a shorter name",
         )
+    ]
+
+
+def _model_names(settings: Settings, stack: str) -> list[Problem]:
+    """The main model's resources are called after these."""
+    return [
+        Problem(
+            key=f"models.{name}",
+            wrong="is what the main model is called",
+            value=name,
+            allowed=f"another name than main and {stack}",
+            fix=f"rename tandem:models.{name} in the stack's file",
+        )
+        for name in settings.models
+        if name in ("main", stack)
     ]

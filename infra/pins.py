@@ -254,15 +254,24 @@ class Pins(_Table):
         ]
         return [*self._stale_digest(), *_empty(pins)]
 
-    def missing_kubernetes(self, region: str, model: str, family: Literal["al2023", "bottlerocket"]) -> list[Problem]:
-        """The same for a stack on platform eks, whose nodes bring their driver."""
+    def missing_kubernetes(
+        self,
+        region: str,
+        models: Iterable[str],
+        family: Literal["al2023", "bottlerocket"],
+        machine_image: str | None = None,
+    ) -> list[Problem]:
+        """The same for a stack on platform eks, which may serve several models, and whose nodes bring their driver."""
         found, command = self.kubernetes, "tandem pin --kubernetes"
         pins = [
             ("vllm.digest", self.vllm.digest, "tandem pin --image"),
-            (f'models."{model}".revision', self.model_revision(model), f"tandem pin --model {model}"),
+            *(
+                (f'models."{model}".revision', self.model_revision(model), f"tandem pin --model {model}")
+                for model in models
+            ),
             (
                 f"kubernetes.nodes.{family}.regions.{region}.id",
-                found.node_image_id(family, region),
+                machine_image or found.node_image_id(family, region),
                 command,
             ),
             *((f"kubernetes.addons.{name}.version", addon.version, command) for name, addon in found.addons.items()),

@@ -95,8 +95,9 @@ class LoadBalancer(pulumi.ComponentResource):
             tags={"Name": name},
             opts=self._child,
         )
-        targets = self._targets(name, args)
-        further = {model: self._targets(f"{name}-{model}", args) for model in args.further}
+        targets = self._targets(name, "main", args)
+        # Not with the stack's name before it: a target group's has 32 characters, and the engine adds 8.
+        further = {model: self._targets(model, model, args) for model in args.further}
         certificate = Certificate(
             name,
             CertificateArgs(
@@ -143,7 +144,7 @@ class LoadBalancer(pulumi.ComponentResource):
         )
         return lb.LoadBalancerAccessLogsArgs(bucket=logs.bucket_name, prefix=PREFIX, enabled=True)
 
-    def _targets(self, label: str, args: LoadBalancerArgs) -> lb.TargetGroup:
+    def _targets(self, label: str, model: str, args: LoadBalancerArgs) -> lb.TargetGroup:
         return lb.TargetGroup(
             label,
             vpc_id=args.vpc_id,
@@ -161,7 +162,7 @@ class LoadBalancer(pulumi.ComponentResource):
                 "healthy_threshold": 2,
                 "unhealthy_threshold": 3,
             },
-            tags={"Name": label},
+            tags={"Name": f"{self._name}-{model}", "tandem:model": model},
             opts=self._child,
         )
 

@@ -173,10 +173,18 @@ def something_outside_can_stop_it(settings: Settings) -> Iterator[Problem]:
         )
 
 
-def managed_groups_have_one_purchase(settings: Settings) -> Iterator[Problem]:
-    """An EKS node group is all spot or all on demand, and not in a Capacity Block of ours."""
+def purchase_is_one_of_two(settings: Settings) -> Iterator[Problem]:
+    """Karpenter has a base on demand, and one purchase above it; an EKS node group has one, and no Capacity Block."""
     fleet = settings.fleet
     if settings.node_pool.provisioner != "managed":
+        if fleet.on_demand_percentage not in (0, 100):
+            yield Problem(
+                key="fleet.onDemandPercentage",
+                wrong="what comes on top of fleet.onDemandBase is spot as long as there is any, or all on demand",
+                value=fleet.on_demand_percentage,
+                allowed="0 or 100 on platform eks",
+                fix="set it to 0 and fleet.onDemandBase to the nodes that must be on demand",
+            )
         return
     if fleet.capacity_block is not None:
         yield Problem(
@@ -241,7 +249,7 @@ KUBERNETES_RULES: tuple[Rule, ...] = (
     spread_can_be_met,
     pods_leave_in_order,
     something_outside_can_stop_it,
-    managed_groups_have_one_purchase,
+    purchase_is_one_of_two,
     models_have_names,
     endpoint_is_one_thing,
 )

@@ -402,6 +402,12 @@ class Settings(Section):
         return self.fleet.hosts + self.fleet.spare_hosts
 
     @property
+    def models_served(self) -> tuple[str, ...]:
+        """What is served, each model once, the main one first."""
+        further = (model.inference.model for model in self.models.values())
+        return tuple(dict.fromkeys([self.inference.model, *further]))
+
+    @property
     def max_group_size(self) -> int:
         """Hosts that the group may ever run."""
         return self.group_size if self.fleet.max_hosts is None else self.fleet.max_hosts

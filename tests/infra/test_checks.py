@@ -100,3 +100,37 @@ def test_a_replica_over_two_hosts_is_sized_and_refused_where_nothing_keeps_them_
     assert on_eks.fits
     assert on_eks.kv_cache_tokens == 422112  # a stage has half the weights: five times the 83,008 of one host
     assert warned == []
+
+
+@pytest.mark.parametrize("name", ["main", "prod"])
+def test_a_further_model_is_not_called_as_the_main_one_is(name: str) -> None:
+    further = {"hostName": "small.example.com", "inference": {"model": "Qwen/Qwen3-8B"}, "scaling": {"maxReplicas": 2}}
+    stack = Settings.model_validate(
+        {
+            "region": "us-east-1",
+            "platform": "eks",
+            "fleet": {"hosts": 2, "maxHosts": 4},
+            "inference": {"model": "Qwen/Qwen3-8B"},
+            "loadBalancer": {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"},
+            "models": {name: further},
+        }
+    )
+    with pytest.raises(UserError) as refused:
+        checks.check(stack, pins.load(), "prod")
+    assert [problem.key for problem in refused.value.problems] == [f"models.{name}"]
+
+
+def test_the_revision_of_each_model_is_a_pin() -> None:
+    further = {"hostName": "small.example.com", "inference": {"model": "acme/small"}, "scaling": {"maxReplicas": 2}}
+    stack = Settings.model_validate(
+        {
+            "region": "us-east-1",
+            "platform": "eks",
+            "fleet": {"hosts": 2, "maxHosts": 4, "machineImageId": "ami-0123456789abcdef0"},
+            "loadBalancer": {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"},
+            "models": {"small": further},
+        }
+    )
+    keys = {problem.key.removeprefix("images/pins.toml: ") for problem in checks.missing_pins(stack, pins.load())}
+    assert 'models."acme/small".revision' in keys
+    assert not any(key.startswith("kubernetes.nodes") for key in keys)

@@ -108,7 +108,10 @@ def test_further_models_have_host_names_of_their_own_which_come_first() -> None:
         target_type="ip",
     )
     groups = found.of("TargetGroup")
-    assert {name: group["targetType"] for name, group in groups.items()} == {"b": "ip", "b-small": "ip"}
+    assert {name: (group["targetType"], group["tags"]["tandem:model"]) for name, group in groups.items()} == {
+        "b": ("ip", "main"),
+        "small": ("ip", "small"),
+    }
     rules = sorted(found.of("ListenerRule").values(), key=lambda rule: rule["priority"])
     host = {"hostHeader": {"values": ["small.example.com"]}}
     assert [rule["conditions"] for rule in rules] == [
@@ -116,7 +119,7 @@ def test_further_models_have_host_names_of_their_own_which_come_first() -> None:
         [host, {"pathPattern": {"values": ["/v1/4"]}}],
         [{"pathPattern": {"values": [f"/v1/{i}" for i in range(5)]}}],
     ]
-    assert [rule["actions"][0]["targetGroupArn"].rpartition("/")[2] for rule in rules] == ["b-small", "b-small", "b"]
+    assert [rule["actions"][0]["targetGroupArn"].rpartition("/")[2] for rule in rules] == ["small", "small", "b"]
     assert found.of("Record")["small"]["name"] == "small.example.com"
     assert found.of("Record")["b-validation-small.example.com"]["zoneId"] == "Z0123456789"
     assert found.one("Certificate")["subjectAlternativeNames"] == ["small.example.com"]

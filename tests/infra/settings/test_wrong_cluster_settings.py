@@ -102,6 +102,12 @@ WRONG = [
         "0 or 100",
         "one purchase",
     ),
+    Wrong(
+        {"fleet": {"hosts": 2, "maxHosts": 4, "onDemandPercentage": 50}},
+        "fleet.onDemandPercentage",
+        "0 or 100",
+        "fleet.onDemandBase",
+    ),
     Wrong({"nodePool": {"provisioner": "managed"}, "fleet": BLOCKED}, "fleet.capacityBlock", "karpenter", "karpenter"),
     # Names
     Wrong({"models": {"small": model()}}, "models.small.hostName", "with loadBalancer.domainName", "hostedZoneId"),
