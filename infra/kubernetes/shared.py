@@ -99,12 +99,4 @@ def _network_policies(load_balancer_networks: Sequence[str]) -> list[Manifest]:
             ],
         }
     }
-    peers = named("NetworkPolicy", "networking.k8s.io/v1", "pipeline-peers", NAMESPACE) | {
-        "spec": {
-            "podSelector": {"matchLabels": {"tandem/pipeline": "true"}},
-            "policyTypes": ["Ingress", "Egress"],
-            "ingress": [{"from": [{"podSelector": {"matchLabels": {"tandem/pipeline": "true"}}}]}],
-            "egress": [{"to": [{"podSelector": {"matchLabels": {"tandem/pipeline": "true"}}}]}],
-        }
-    }
-    return [deny, allow, peers]
+    return [deny, allow]

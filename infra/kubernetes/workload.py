@@ -89,7 +89,7 @@ def service_objects(service: InferenceService) -> list[Manifest]:
                 **({"minAvailable": service.min_available} if service.min_available else {"maxUnavailable": 1}),
             }
         },
-        _pipeline(service) if service.nodes > 1 else _deployment(service),
+        *([_peers(service), _pipeline(service)] if service.nodes > 1 else [_deployment(service)]),
         named("TargetGroupBinding", "elbv2.k8s.aws/v1beta1", service.name, NAMESPACE)
         | {
             "spec": {
@@ -105,6 +105,19 @@ def _entry(service: InferenceService) -> dict[str, str]:
     """The pods that answer requests: all of them, or the leaders of pipelines."""
     leader = {"leaderworkerset.sigs.k8s.io/worker-index": "0"} if service.nodes > 1 else {}
     return {**service.labels, **leader}
+
+
+def _peers(service: InferenceService) -> Manifest:
+    """Stages of one model's pipelines exchange what they compute, on any port; those of another model do not."""
+    peers = [{"podSelector": {"matchLabels": service.labels}}]
+    return named("NetworkPolicy", "networking.k8s.io/v1", f"{service.name}-peers", NAMESPACE) | {
+        "spec": {
+            "podSelector": {"matchLabels": service.labels},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [{"from": peers}],
+            "egress": [{"to": peers}],
+        }
+    }
 
 
 def _secrets(service: InferenceService) -> Manifest:

@@ -31,7 +31,7 @@ KUBERNETES = {
     "karpenter.k8s.aws/v1:EC2NodeClass": 1,
     "karpenter.sh/v1:NodePool": 1,
     "keda.sh/v1alpha1:ScaledObject": 1,
-    "networking.k8s.io/v1:NetworkPolicy": 3,
+    "networking.k8s.io/v1:NetworkPolicy": 2,
     "policy/v1:PodDisruptionBudget": 1,
     "scheduling.k8s.io/v1:PriorityClass": 1,
     "secrets-store.csi.x-k8s.io/v1:SecretProviderClass": 1,
