@@ -94,6 +94,7 @@ class AccountGaps:
         parameters: names of public parameters to values; None for one that does not exist.
         images: machine images beside moto's, by id.
         reservations: what DescribeCapacityReservations knows.
+        kubernetes: versions that EKS has, to their status; every other is in standard support.
         disabled_regions: AWS accepts no credentials there.
         refused: `service:Operation`, or `*`, to the code and message of a refusal.
         throttled: `service:Operation` to how many of its next calls are throttled.
@@ -113,6 +114,7 @@ class AccountGaps:
     parameters: dict[str, str | None] = field(default_factory=dict)
     images: dict[str, dict[str, Any]] = field(default_factory=lambda: {PUBLIC_IMAGE: _public_image()})
     reservations: list[dict[str, Any]] = field(default_factory=list)
+    kubernetes: dict[str, str] = field(default_factory=dict)
     disabled_regions: set[str] = field(default_factory=set)
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)
     throttled: dict[str, int] = field(default_factory=dict)
@@ -201,6 +203,18 @@ def _reservations(gaps: AccountGaps, call: Call) -> dict[str, Any]:
     return {"CapacityReservations": found}
 
 
+def _kubernetes_versions(gaps: AccountGaps, call: Call) -> dict[str, Any]:
+    wanted = call.params.get("clusterVersions", ())
+    known = {version: gaps.kubernetes.get(version, "STANDARD_SUPPORT") for version in wanted}
+    return {
+        "clusterVersions": [
+            {"clusterVersion": version, "versionStatus": status, "endOfStandardSupportDate": datetime(2027, 3, 27)}
+            for version, status in known.items()
+            if status
+        ]
+    }
+
+
 def _quota(gaps: AccountGaps, call: Call) -> dict[str, Any]:
     code = call.params["QuotaCode"]
     return {
@@ -271,6 +285,7 @@ ANSWERS: dict[str, Callable[[AccountGaps, Call], dict[str, Any] | None]] = {
     "ssm:GetParameter": _parameter,
     "iam:SimulatePrincipalPolicy": _simulation,
     "ce:GetCostAndUsage": _cost_and_usage,
+    "eks:DescribeClusterVersions": _kubernetes_versions,
 }
 """The calls that are answered here; moto has none of them, or only made-up values."""
 
@@ -322,8 +337,11 @@ def _own_answer(gaps: AccountGaps, request: BaseHTTPRequestHandler, body: bytes)
     region, service = scope[1], _SIGNING_NAMES.get(scope[2], scope[2])
     target = request.headers.get("X-Amz-Target", "")
     form = {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
-    operation = target.rpartition(".")[2] or form.get("Action", "")
-    if not operation or service not in _services():
+    if service not in _services():
+        return None
+    address = urlsplit(request.path)
+    operation = target.rpartition(".")[2] or form.get("Action", "") or _by_path(service, request.command, address.path)
+    if not operation:
         return None
     model = _model(service).operation_model(operation)
     protocol = _model(service).protocol
@@ -333,10 +351,10 @@ def _own_answer(gaps: AccountGaps, request: BaseHTTPRequestHandler, body: bytes)
         params = PROTOCOL_PARSERS[protocol](model).parse(
             {
                 "method": request.command,
-                "values": MultiDict(form),
+                "values": MultiDict(form or parse_qs(address.query)),
                 "headers": Headers(list(request.headers.items())),
                 "body": body,
-                "url_path": urlsplit(request.path).path,
+                "url_path": address.path,
                 "url_params": {},
             }
         )
@@ -351,6 +369,19 @@ def _own_answer(gaps: AccountGaps, request: BaseHTTPRequestHandler, body: bytes)
     content = serialized["body"]
     headers = {name: str(value) for name, value in serialized["headers"].items()}
     return serialized["status_code"], headers, content.encode() if isinstance(content, str) else bytes(content)
+
+
+@cache
+def _by_path(service: str, method: str, path: str) -> str:
+    """The operation that is answered here, of a service that names it by method and path."""
+    for action in ANSWERS:
+        name, _, operation = action.partition(":")
+        if name == service and _model(service).operation_model(operation).http.items() >= {
+            ("method", method),
+            ("requestUri", path),
+        }:
+            return operation
+    return ""
 
 
 @cache

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-NEEDS_A_SERVER = {"moto_server", "account", "simulated"}
+NEEDS_A_SERVER = {"moto_server", "moto", "account", "simulated"}
 NEEDS_A_CONTROL_PLANE = {"kubernetes"}
 
 

@@ -46,6 +46,8 @@ CUSTOMER_KEY_PER_MONTH = 1.00
 HEALTH_CHECK_PER_MONTH = 1.50
 """A Route 53 health check of an address in AWS ($0.50) over HTTPS ($1.00)."""
 EKS_CLUSTER_PER_HOUR = 0.10
-"""A cluster in standard support; in extended support it is $0.60."""
+EKS_CLUSTER_EXTENDED_PER_HOUR = 0.60
+"""In standard support of its Kubernetes version, and in the extended support that follows for 12 months."""
 SYSTEM_NODE_PER_HOUR = {"m6i.large": 0.096, "m7i.large": 0.1008, "m7i.xlarge": 0.2016}
 """Nodes of the cluster's controllers, on demand."""
+SYSTEM_NODE_VCPUS = {"m6i.large": 2, "m7i.large": 2, "m7i.xlarge": 4}

@@ -70,8 +70,8 @@ class Audit:
 
     @property
     def still_runs(self) -> bool:
-        """There is a fleet: this is a stack, not its remains."""
-        return any(item.resource.type == types.GROUP for item in self.leftovers)
+        """There is a fleet or a cluster: this is a stack, not its remains."""
+        return any(item.resource.type in (types.GROUP, types.CLUSTER) for item in self.leftovers)
 
 
 def audit(clients: Clients, stack: str | None, now: datetime) -> Audit:

@@ -42,8 +42,10 @@ def _volume(facts: Facts) -> float | None:
 def _instance(facts: Facts) -> float | None:
     if facts["State"]["Name"] in ("stopped", "stopping", "shutting-down"):
         return 0.0
-    known = INSTANCE_TYPES.get(facts["InstanceType"])
-    return known.usd_per_hour * HOURS_PER_MONTH if known else None
+    name = facts["InstanceType"]
+    known = INSTANCE_TYPES.get(name)
+    usd = known.usd_per_hour if known else prices.SYSTEM_NODE_PER_HOUR.get(name)
+    return usd * HOURS_PER_MONTH if usd else None
 
 
 def _interface(facts: Facts) -> float:

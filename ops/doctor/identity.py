@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from ops.aws import NOT_ACCEPTED, AwsError, code_of, is_gone, problem_of
 from ops.doctor.examination import Examination
 from ops.doctor.finding import Finding, from_problem
-from ops.doctor.permissions import ACTIONS, request_context, resources
+from ops.doctor.permissions import actions, request_context, resources
 
 _CHUNK = 50
 
@@ -80,13 +80,14 @@ def may_do_what_up_does(examination: Examination) -> Iterator[Finding]:
     if arn is None:
         yield Finding(severity="ok", what="the root user may do everything")
         return
+    needed = actions(examination.settings.platform)
     denied: dict[str, str] = {}
-    for start in range(0, len(ACTIONS), _CHUNK):
-        denied |= _denied(examination, arn, ACTIONS[start : start + _CHUNK])
+    for start in range(0, len(needed), _CHUNK):
+        denied |= _denied(examination, arn, needed[start : start + _CHUNK])
     for service in {action.partition(":")[0] for action, decision in denied.items() if decision == "implicitDeny"}:
-        actions = [action for action in denied if action.startswith(f"{service}:")]
-        still = _denied(examination, arn, actions, _own_resources(examination, arn, service))
-        denied = {action: still.get(action, "") if action in actions else found for action, found in denied.items()}
+        asked = [action for action in denied if action.startswith(f"{service}:")]
+        still = _denied(examination, arn, asked, _own_resources(examination, arn, service))
+        denied = {action: still.get(action, "") if action in asked else found for action, found in denied.items()}
         denied = {action: decision for action, decision in denied.items() if decision}
     if denied:
         explicit = [name for name, decision in denied.items() if decision == "explicitDeny"]
@@ -100,7 +101,7 @@ def may_do_what_up_does(examination: Examination) -> Iterator[Finding]:
             "https://console.aws.amazon.com/iam/home#/" + ("roles" if ":role/" in arn else "users"),
         )
     else:
-        yield Finding(severity="ok", what=f"IAM allows the {len(ACTIONS)} actions of `up` and `destroy`", value=arn)
+        yield Finding(severity="ok", what=f"IAM allows the {len(needed)} actions of `up` and `destroy`", value=arn)
 
 
 def _denied(

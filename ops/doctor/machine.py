@@ -10,10 +10,12 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from infra.errors import UserError
+from infra.settings import Settings
 from ops import lookups
 from ops.aws import code_of
 from ops.doctor.examination import Examination
 from ops.doctor.finding import Finding
+from ops.kinds import ours, types
 from ops.kinds.kind import PROJECT, PROJECT_TAG, STACK_TAG
 
 RESOLVE = "resolve:ssm:"
@@ -23,8 +25,11 @@ CANONICAL = "099720109477"
 
 def machine_image_is_there(examination: Examination) -> Iterator[Finding]:
     """The image exists in the region, may be used, and fits the hosts."""
-    settings, pins = examination.settings, examination.pins
-    image_id = settings.fleet.machine_image_id or pins.machine_image_id(settings.region)
+    settings = examination.settings
+    image_id = _image_id(examination)
+    if image_id is None:
+        yield Finding(severity="ok", what="nodes start from EKS's newest image of the day, which nothing pins")
+        return
     if image_id.startswith(RESOLVE):
         try:
             image_id = _newest(examination, image_id.removeprefix(RESOLVE))
@@ -46,8 +51,7 @@ def machine_image_is_there(examination: Examination) -> Iterator[Finding]:
             what=f"the machine image is not available in {settings.region}",
             value=f"{image_id}: {image['State'] if image else 'not there, or not shared with this account'}",
             needed="an available image; ids differ between regions",
-            fix=f"`tandem pin --region {settings.region} --update`, or `pulumi config rm --path "
-            "tandem:fleet.machineImageId`",
+            fix=f"`{_pin(settings)}`, or `pulumi config rm --path tandem:fleet.machineImageId`",
         )
         return
     wrong = list(_misfits(examination, image))
@@ -55,6 +59,16 @@ def machine_image_is_there(examination: Examination) -> Iterator[Finding]:
     if not wrong:
         yield Finding(severity="ok", what=f"the machine image is there: {image['Name']}", value=image_id)
     yield _driver(examination, image)
+
+
+def _image_id(examination: Examination) -> str | None:
+    """The image that hosts or nodes start from; None for nodes of which no image is pinned."""
+    settings, pins = examination.settings, examination.pins
+    if own := settings.fleet.machine_image_id:
+        return own
+    if settings.platform == "eks":
+        return pins.kubernetes.node_image_id(settings.node_pool.image, settings.region)
+    return pins.machine_image_id(settings.region)
 
 
 def _newest(examination: Examination, parameter: str) -> str:
@@ -73,7 +87,8 @@ def _describe(examination: Examination, image_id: str) -> dict[str, Any] | None:
 
 def _misfits(examination: Examination, image: dict[str, Any]) -> Iterator[Finding]:
     fleet = examination.settings.fleet
-    mend = f"`tandem pin --region {examination.region} --update`"
+    mend = f"`{_pin(examination.settings)}`"
+    version = examination.pins.kubernetes.version
     if image["Architecture"] != "x86_64" or image.get("Platform") == "windows":
         yield Finding(
             severity="error",
@@ -112,12 +127,29 @@ def _misfits(examination: Examination, image: dict[str, Any]) -> Iterator[Findin
             needed="Ubuntu 24.04",
             fix=mend,
         )
+    kubernetes = re.search(r"-(1\.\d\d)-", image["Name"])
+    if examination.settings.platform == "eks" and kubernetes and kubernetes[1] != version:
+        yield Finding(
+            severity="error",
+            what="the node image is made for another version of Kubernetes than the cluster has",
+            value=image["Name"],
+            needed=f"an image for {version}",
+            fix=mend,
+        )
+
+
+def _pin(settings: Settings) -> str:
+    """The command that looks up the image anew."""
+    kind = "--kubernetes" if settings.platform == "eks" else f"--region {settings.region}"
+    return f"tandem pin {kind} --update"
 
 
 def _driver(examination: Examination, image: dict[str, Any]) -> Finding:
-    """The driver that will run: pinned on plain Ubuntu, AWS's choice in a Deep Learning image."""
+    """The driver that will run: pinned on plain Ubuntu, AWS's choice in a Deep Learning image and on nodes."""
     pins = examination.pins
     least = pins.vllm.minimum_driver_branch
+    if examination.settings.platform == "eks":
+        return Finding(severity="ok", what=f"pods refuse a node whose NVIDIA driver is older than branch {least}")
     if image["OwnerId"] == CANONICAL:
         version = pins.nvidia_driver.version or f"newest of {pins.nvidia_driver.branch}"
         return Finding(severity="ok", what="hosts install the pinned NVIDIA driver", value=version)
@@ -144,9 +176,13 @@ def _driver(examination: Examination, image: dict[str, Any]) -> Finding:
 def model_can_be_read(examination: Examination) -> Iterator[Finding]:
     """A gated model needs a token in the stack's settings; hosts fail after 20 minutes of boot without it."""
     settings = examination.settings
-    model = settings.inference.model
-    if settings.inference.weights == "s3":
-        return
+    served = [settings.inference, *(further.inference for further in settings.models.values())]
+    for model in dict.fromkeys(one.model for one in served if one.weights != "s3"):
+        yield from _can_be_read(examination, model)
+
+
+def _can_be_read(examination: Examination, model: str) -> Iterator[Finding]:
+    settings = examination.settings
     try:
         lookups.model_revision(model, examination.http)
     except UserError as error:
@@ -202,9 +238,7 @@ def secrets_are_there(examination: Examination) -> Iterator[Finding]:
 
 
 def _is_up(examination: Examination) -> bool:
-    groups = examination.clients("autoscaling").get_paginator("describe_auto_scaling_groups")
-    filters = [{"Name": f"tag:{STACK_TAG}", "Values": [examination.stack]}]
-    return any(True for _ in groups.paginate(Filters=filters).search("AutoScalingGroups[]"))
+    return any(ours(examination.clients, examination.stack, type_) for type_ in (types.GROUP, types.CLUSTER))
 
 
 def _is_ours(examination: Examination, secret: dict[str, Any]) -> bool:

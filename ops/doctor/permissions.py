@@ -6,7 +6,9 @@ list with the calls that the rehearsal's provider makes.
 
 from __future__ import annotations
 
-_BY_SERVICE = {
+from collections.abc import Mapping
+
+_BOTH = {
     "ec2": "AllocateAddress AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress "
     "AuthorizeSecurityGroupIngress CreateFlowLogs CreateInternetGateway CreateLaunchTemplate "
     "CreateLaunchTemplateVersion CreateNatGateway CreateRoute CreateRouteTable CreateSecurityGroup CreateSubnet "
@@ -14,17 +16,13 @@ _BY_SERVICE = {
     "DeleteNatGateway DeleteRoute DeleteRouteTable DeleteSecurityGroup DeleteSubnet DeleteTags DeleteVpc "
     "DeleteVpcEndpoints DetachInternetGateway DisassociateRouteTable ModifyLaunchTemplate ModifySubnetAttribute "
     "ModifyVpcAttribute ReleaseAddress RevokeSecurityGroupEgress RevokeSecurityGroupIngress RunInstances",
-    "autoscaling": "AttachLoadBalancerTargetGroups CreateAutoScalingGroup CreateOrUpdateTags DeleteAutoScalingGroup "
-    "DeleteLifecycleHook DeleteScheduledAction PutLifecycleHook PutScheduledUpdateGroupAction StartInstanceRefresh "
-    "UpdateAutoScalingGroup",
     "elasticloadbalancing": "AddTags CreateListener CreateLoadBalancer CreateRule CreateTargetGroup DeleteListener "
     "DeleteLoadBalancer DeleteRule DeleteTargetGroup ModifyListener ModifyLoadBalancerAttributes "
     "ModifyTargetGroupAttributes SetSecurityGroups SetWebAcl",
     "elasticfilesystem": "CreateAccessPoint CreateFileSystem CreateMountTarget DeleteAccessPoint DeleteFileSystem "
     "DeleteMountTarget PutFileSystemPolicy PutLifecycleConfiguration TagResource",
-    "iam": "AddRoleToInstanceProfile AttachRolePolicy CreateInstanceProfile CreateRole CreateServiceLinkedRole "
-    "DeleteInstanceProfile DeleteRole DeleteRolePolicy DetachRolePolicy PassRole PutRolePolicy "
-    "RemoveRoleFromInstanceProfile TagInstanceProfile TagRole UpdateAssumeRolePolicy",
+    "iam": "AttachRolePolicy CreateRole CreateServiceLinkedRole DeleteRole DeleteRolePolicy DetachRolePolicy PassRole "
+    "PutRolePolicy TagRole UpdateAssumeRolePolicy",
     "acm": "AddTagsToCertificate DeleteCertificate ImportCertificate RequestCertificate",
     "route53": "ChangeResourceRecordSets ChangeTagsForResource CreateHealthCheck DeleteHealthCheck UpdateHealthCheck",
     "wafv2": "AssociateWebACL CreateWebACL DeleteWebACL DisassociateWebACL TagResource UpdateWebACL",
@@ -36,12 +34,34 @@ _BY_SERVICE = {
     "sns": "CreateTopic DeleteTopic SetTopicAttributes Subscribe TagResource Unsubscribe",
     "budgets": "ModifyBudget TagResource",
 }
+_OF_PLATFORM: Mapping[str, Mapping[str, str]] = {
+    "ec2": {
+        "autoscaling": "AttachLoadBalancerTargetGroups CreateAutoScalingGroup CreateOrUpdateTags "
+        "DeleteAutoScalingGroup DeleteLifecycleHook DeleteScheduledAction PutLifecycleHook "
+        "PutScheduledUpdateGroupAction StartInstanceRefresh UpdateAutoScalingGroup",
+        "iam": "AddRoleToInstanceProfile CreateInstanceProfile DeleteInstanceProfile RemoveRoleFromInstanceProfile "
+        "TagInstanceProfile",
+    },
+    "eks": {
+        "eks": "AssociateAccessPolicy CreateAccessEntry CreateAddon CreateCluster CreateNodegroup "
+        "CreatePodIdentityAssociation DeleteAccessEntry DeleteAddon DeleteCluster DeleteNodegroup "
+        "DeletePodIdentityAssociation DisassociateAccessPolicy TagResource UpdateAddon UpdateClusterConfig "
+        "UpdateClusterVersion UpdateNodegroupConfig UpdateNodegroupVersion",
+        "kms": "CreateGrant CreateKey EnableKeyRotation ScheduleKeyDeletion TagResource",
+        "sqs": "CreateQueue DeleteQueue SetQueueAttributes TagQueue",
+        "events": "DeleteRule PutRule PutTargets RemoveTargets TagResource",
+    },
+}
 
-ACTIONS: tuple[str, ...] = tuple(
-    f"{service}:{name}" for service, names in _BY_SERVICE.items() for name in names.split()
-)
+
+def actions(platform: str) -> tuple[str, ...]:
+    """What bringing up and taking down a stack of a platform asks IAM for."""
+    parts = (_BOTH, _OF_PLATFORM[platform])
+    return tuple(f"{service}:{name}" for part in parts for service, names in part.items() for name in names.split())
+
 
 _HEX = "0123456789abcdef0"
+_UUID = "12345678-1234-1234-1234-123456789012"
 _RESOURCES = {
     "ec2": "vpc/vpc-{hex} subnet/subnet-{hex} security-group/sg-{hex} security-group-rule/sgr-{hex} "
     "internet-gateway/igw-{hex} route-table/rtb-{hex} elastic-ip/eipalloc-{hex} natgateway/nat-{hex} "
@@ -51,15 +71,20 @@ _RESOURCES = {
     "listener/app/{stack}-x/{hex}/{hex} listener-rule/app/{stack}-x/{hex}/{hex}/{hex}",
     "elasticfilesystem": "file-system/fs-{hex} access-point/fsap-{hex}",
     "iam": "role/{name} instance-profile/{name}",
-    "acm": "certificate/12345678-1234-1234-1234-123456789012",
-    "route53": "hostedzone/{zone} healthcheck/12345678-1234-1234-1234-123456789012",
-    "wafv2": "regional/webacl/{stack}-x/12345678-1234-1234-1234-123456789012",
+    "acm": "certificate/{uuid}",
+    "route53": "hostedzone/{zone} healthcheck/{uuid}",
+    "wafv2": "regional/webacl/{stack}-x/{uuid}",
     "s3": "{name}",
     "secretsmanager": "secret:{name}",
     "logs": "log-group:/tandem/{stack}/hosts",
     "scheduler": "schedule-group/{name} schedule/{name}/{name}",
     "sns": "{name}",
     "budgets": "budget/{name}",
+    "eks": "cluster/{name} nodegroup/{name}/{name}/{uuid} addon/{name}/{name}/{uuid} "
+    "access-entry/{name}/role/{account}/{name}/{uuid} podidentityassociation/{name}/a-{hex}",
+    "kms": "key/{uuid}",
+    "sqs": "{name}",
+    "events": "rule/{name}",
 }
 """What `up` makes, by service, as ARNs end; https://docs.aws.amazon.com/service-authorization/latest/reference/ has
 their forms."""
@@ -75,7 +100,14 @@ def resources(service: str, partition: str, account: str, region: str, stack: st
     """
     where = "" if service in _NO_REGION else region
     owner = "" if service in _NO_ACCOUNT else account
-    values = {"name": f"tandem-{stack}-x", "stack": stack, "hex": _HEX, "zone": zone or "Z0123456789ABC"}
+    values = {
+        "name": f"tandem-{stack}-x",
+        "stack": stack,
+        "account": account,
+        "hex": _HEX,
+        "uuid": _UUID,
+        "zone": zone or "Z0123456789ABC",
+    }
     return [f"arn:{partition}:{service}:{where}:{owner}:{end.format(**values)}" for end in _RESOURCES[service].split()]
 
 

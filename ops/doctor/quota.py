@@ -7,16 +7,18 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from infra.catalog import quotas
+from infra import costs
+from infra.catalog import prices, quotas
 from infra.catalog.instances import INSTANCE_TYPES
 from infra.catalog.quotas import Purchase, Quota, vcpu_quota
+from infra.settings import Settings
 from ops.doctor.examination import Examination, hosts_by_purchase
 from ops.doctor.finding import Finding, Severity
 from ops.kinds.kind import PROJECT, PROJECT_TAG, STACK_TAG, tag_map
 
 
 def quota_is_enough(examination: Examination) -> Iterator[Finding]:
-    """vCPUs by family and purchase: for the start, for the maximum, and for one host more while hosts are replaced."""
+    """vCPUs by family and purchase: for the start, for the maximum, and for hosts more while hosts are replaced."""
     settings = examination.settings
     if settings.fleet.capacity_block:
         return  # its hosts do not count against these quotas
@@ -33,17 +35,57 @@ def quota_is_enough(examination: Examination) -> Iterator[Finding]:
             yield from _quota(examination, quota, purchase, vcpus, in_use[quota])
 
 
+def _more_while_replaced(settings: Settings) -> int:
+    """Hosts beyond the maximum: an instance refresh starts one first; Karpenter stays within its limit.
+
+    An update of a managed node group starts up to two in each zone:
+    https://docs.aws.amazon.com/eks/latest/userguide/managed-node-update-behavior.html
+    """
+    if settings.platform == "ec2":
+        return int(settings.fleet.rollout == "launchFirst")
+    return 2 * len(settings.zones) if settings.node_pool.provisioner == "managed" else 0
+
+
+def controllers_quota_is_enough(examination: Examination) -> Iterator[Finding]:
+    """vCPUs of the nodes on which a cluster's controllers run; a new account has 5, by default."""
+    settings, quota = examination.settings, quotas.STANDARD_ON_DEMAND
+    if settings.platform != "eks":
+        return
+    cluster = settings.cluster
+    # An update of their node group starts others first.
+    nodes = cluster.system_nodes + 2 * len(settings.zones)
+    vcpus = prices.SYSTEM_NODE_VCPUS[cluster.system_instance_type]
+    used = _vcpus_in_use(examination)[quota]
+    value = _quota_value(examination, quota)
+    what = f"{quota.name} ({quota.code})"
+    needs: list[tuple[Severity, str, int]] = [
+        ("error", "the controllers' nodes", cluster.system_nodes * vcpus),
+        ("warning", "the controllers' nodes while they are replaced", nodes * vcpus),
+    ]
+    for severity, reason, need in needs:
+        if used + need > value:
+            yield Finding(
+                severity=severity,
+                what=f"{what} is too small for {reason}",
+                value=f"{value:g} vCPUs, {used} in use by others",
+                needed=f"{used + need} vCPUs",
+                fix=_raise_quota(examination, quota, used + nodes * vcpus),
+            )
+            return
+    yield Finding(severity="ok", what=f"{what} is enough", value=f"{value:g} vCPUs, {used} in use by others")
+
+
 def _quota(
     examination: Examination, quota: Quota, purchase: Purchase, vcpus: list[int], used: int
 ) -> Iterator[Finding]:
     """One quota. The start counts with the smallest type, everything later with the largest."""
     settings = examination.settings
     hosts = partial(hosts_by_purchase, settings)
-    rolling = settings.max_group_size + (settings.fleet.rollout == "launchFirst")
+    rolling = settings.max_group_size + _more_while_replaced(settings)
     needs: list[tuple[Severity, str, int]] = [
-        ("error", "the hosts that `up` starts", hosts(settings.group_size)[purchase] * min(vcpus)),
+        ("error", "the hosts that `up` starts", hosts(costs.hosts_at_first(settings))[purchase] * min(vcpus)),
         ("warning", "the group at its maximum", hosts(settings.max_group_size)[purchase] * max(vcpus)),
-        ("warning", "one host more while hosts are replaced", hosts(rolling)[purchase] * max(vcpus)),
+        ("warning", "the group while hosts are replaced", hosts(rolling)[purchase] * max(vcpus)),
     ]
     most = max(need for _, _, need in needs)
     if not most:
@@ -124,7 +166,7 @@ def _raise_quota(examination: Examination, quota: Quota, value: int) -> str:
 
 
 def _vcpus_in_use(examination: Examination) -> dict[Quota, int]:
-    """vCPUs of running GPU hosts that are not this stack's, by the quota against which they count."""
+    """vCPUs of running instances that are not this stack's, by the quota against which they count."""
     pages = (
         examination.clients("ec2")
         .get_paginator("describe_instances")

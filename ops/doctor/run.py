@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from types import MappingProxyType
 
 from ops.aws import AwsError, problem_of
-from ops.doctor import address, capacity, identity, machine, price, quota, reservation, settings
+from ops.doctor import address, capacity, cluster, identity, machine, price, quota, reservation, settings
 from ops.doctor.examination import Check, Examination
 from ops.doctor.finding import Finding, from_problem, worst
 
@@ -16,14 +16,17 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
         "settings": settings.settings_hold,
         "pins": settings.versions_are_pinned,
         "expiry": settings.has_time_left,
+        "cluster login": cluster.login_command_is_there,
         "credentials": identity.credentials_work,
         "region": identity.region_is_enabled,
         "permissions": identity.may_do_what_up_does,
         "zones": capacity.zones_exist,
         "instance types": capacity.types_are_offered,
         "GPU quota": quota.quota_is_enough,
+        "controllers' quota": quota.controllers_quota_is_enough,
         "network quota": quota.network_quotas_are_enough,
         "Capacity Block": reservation.capacity_block_is_ours,
+        "Kubernetes": cluster.kubernetes_is_supported,
         "machine image": machine.machine_image_is_there,
         "model": machine.model_can_be_read,
         "secrets": machine.secrets_are_there,
@@ -37,7 +40,7 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
 )
 """All checks by name, in the order in which they are reported."""
 
-OFFLINE = ("settings", "pins", "expiry", "name")
+OFFLINE = ("settings", "pins", "expiry", "cluster login", "name")
 """Those that need neither AWS nor any other network."""
 
 FIRST = ("credentials", "region")

@@ -6,10 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from ops.doctor.address import DNS_VARIABLE
 from ops.kinds.kind import Clients
 from rehearsal.account_gaps import AccountGaps, account_gaps
 from rehearsal.moto import SimulatedAccount, simulated_account
 from tests.ops.account import REGION
+from tests.ops.broken_account import World
 
 
 @pytest.fixture(scope="session")
@@ -42,3 +44,14 @@ def aws_account(moto_server: SimulatedAccount, monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.delenv("AWS_PROFILE", raising=False)
         monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
         yield gaps
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """Public DNS and the model hub, where the doctor looks for them."""
+    world = World()
+    monkeypatch.setenv("HF_ENDPOINT", world.url)
+    monkeypatch.setenv(DNS_VARIABLE, f"{world.url}/resolve")
+    yield world
+    world.server.shutdown()
+    world.server.server_close()

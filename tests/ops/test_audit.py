@@ -103,6 +103,13 @@ def instance(site: Site) -> str:
     )["Instances"][0]["InstanceId"]
 
 
+def controllers_node(site: Site) -> str:
+    """Of a cluster."""
+    return site.clients("ec2").run_instances(
+        ImageId=IMAGE, InstanceType="m7i.large", MinCount=1, MaxCount=1, SubnetId=site.subnets[0]
+    )["Instances"][0]["InstanceId"]
+
+
 def endpoint(site: Site) -> str:
     return site.clients("ec2").create_vpc_endpoint(
         VpcId=site.vpc,
@@ -194,6 +201,7 @@ LEFTOVERS: dict[str, tuple[Callable[[Site], str], str, float | None, bool]] = {
     "load balancer": (load_balancer, types.LOAD_BALANCER, 0.0225 * 730 + 2 * 0.005 * 730, False),
     "network interface": (interface, types.NETWORK_INTERFACE, 0.0, False),
     "instance": (instance, types.INSTANCE, 4.602 * 730, False),
+    "controllers' node": (controllers_node, types.INSTANCE, 0.1008 * 730, False),
     "endpoint": (endpoint, types.ENDPOINT, 2 * 0.01 * 730, False),
     "log group": (log_group, types.LOG_GROUP, 0.0, False),
     "snapshot": (snapshot, types.SNAPSHOT, 200 * 0.05, False),
@@ -249,6 +257,11 @@ def test_a_running_stack_is_said_to_be_one_and_costs_what_it_costs(clients: Clie
     assert result.still_runs
     assert result.usd_per_month > 4.602 * 730
     assert result.leftovers[0].resource.type == types.INSTANCE
+
+
+def test_a_cluster_without_hosts_is_a_running_stack(clients: Clients, stack: str) -> None:
+    cluster(Site(clients, stack))
+    assert audit(clients, stack, NOW).still_runs
 
 
 def test_another_region_is_not_ours_even_under_our_stacks_name(clients: Clients, stack: str) -> None:

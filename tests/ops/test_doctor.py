@@ -8,10 +8,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, HTTPServer
-from threading import Event, Thread
+from datetime import timedelta
+from threading import Event
 from typing import Any
 
 import pytest
@@ -24,95 +22,15 @@ from infra.settings import Settings
 from ops.aws import aws_clients
 from ops.cli import app
 from ops.doctor import CHECKS, Finding, examine, exit_status, run
-from ops.doctor.address import DNS_VARIABLE, covers
+from ops.doctor.address import covers
 from ops.doctor.examination import Examination, hosts_by_purchase
-from ops.doctor.permissions import ACTIONS, resources
+from ops.doctor.permissions import actions, resources
 from ops.doctor.run import run_check
-from ops.kinds.kind import Clients
 from rehearsal.account_gaps import ANSWERS, PUBLIC_IMAGE, AccountGaps
+from tests.ops.broken_account import NOW, Account, Case, World, assert_found
 
-# moto warns of error codes that a service's model lacks; AWS sends ExpiredToken from every service.
-pytestmark = pytest.mark.filterwarnings("ignore:Exception.Refused")
-
-NOW = datetime.now(UTC).replace(microsecond=0)
 BLOCK = "cr-0123456789abcdef0"
-DELEGATED = ["ns-1.example.net", "ns-2.example.net"]
 ARN = "arn:aws:acm:us-east-1:123456789012:certificate/12345678-1234-1234-1234-123456789012"
-
-
-class World:
-    """What is neither AWS nor ours: the public DNS and the model hub, as one small server that stands in for them."""
-
-    def __init__(self) -> None:
-        self.name_servers = list(DELEGATED)
-        self.hub: tuple[int, str] = (200, "")
-        world = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                if self.path.startswith("/resolve"):
-                    status, code = 200, ""
-                    body: Any = {"Answer": [{"type": 2, "data": f"{server}."} for server in world.name_servers]}
-                else:
-                    (status, code), body = world.hub, {"sha": "0" * 40}
-                content = json.dumps(body).encode()
-                self.send_response(status)
-                self.send_header("X-Error-Code", code)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self.server = HTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-
-
-@pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    world = World()
-    monkeypatch.setenv("HF_ENDPOINT", world.url)
-    monkeypatch.setenv(DNS_VARIABLE, f"{world.url}/resolve")
-    yield world
-    world.server.shutdown()
-    world.server.server_close()
-
-
-@dataclass
-class Account:
-    """What a case breaks: the stand-in's fields, what moto holds, the world, and the stack's settings.
-
-    Attributes:
-        zone_id: a hosted zone's id in moto's form, which settings would refuse.
-    """
-
-    gaps: AccountGaps
-    world: World
-    clients: Clients
-    monkeypatch: pytest.MonkeyPatch
-    sections: dict[str, Any] = field(default_factory=dict)
-    pins: dict[str, Any] = field(default_factory=dict)
-    zone_id: str = ""
-
-    def fleet(self, **values: Any) -> None:
-        self.sections["fleet"] = values
-
-    def examination(self) -> Examination:
-        values: dict[str, Any] = {"region": "us-east-1", "ephemeral": True, **self.sections}
-        settings = Settings.model_validate(values)
-        if self.zone_id:
-            balancer = settings.load_balancer.model_copy(update={"hosted_zone_id": self.zone_id})
-            settings = settings.model_copy(update={"load_balancer": balancer})
-        return Examination(
-            stack="dev",
-            settings=settings,
-            pins=pins.load().model_copy(update=self.pins),
-            clients=self.clients if values["region"] == "us-east-1" else aws_clients(values["region"]),
-            home=self.clients,
-            now=NOW,
-        )
 
 
 @pytest.fixture
@@ -378,8 +296,7 @@ def driver_too_old(account: Account) -> None:
 
 
 RAISE = "aws service-quotas request-service-quota-increase --region us-east-1 --service-code"
-BROKEN: dict[str, tuple[Callable[[Account], None], str, str, str, str]] = {
-    # what is broken: check that finds it, severity, words of the finding, words of the remedy
+BROKEN: dict[str, Case] = {
     "no credentials": (no_credentials, "credentials", "error", "no AWS credentials", "aws configure sso"),
     "expired token": (
         refused("sts:GetCallerIdentity", "ExpiredToken"),
@@ -440,7 +357,7 @@ BROKEN: dict[str, tuple[Callable[[Account], None], str, str, str, str]] = {
         quota_without_a_spare,
         "GPU quota",
         "warning",
-        "too small for one host more while hosts are replaced",
+        "too small for the group while hosts are replaced",
         "--desired-value 144",
     ),
     "quota in use": (
@@ -587,12 +504,7 @@ BROKEN: dict[str, tuple[Callable[[Account], None], str, str, str, str]] = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_account_is_found_with_its_remedy(name: str, account: Account) -> None:
-    break_it, check, severity, what, fix = BROKEN[name]
-    break_it(account)
-    found = [finding for finding in run_check(check, account.examination()) if what in finding.what]
-    assert [finding.severity for finding in found] == [severity]
-    assert fix in found[0].fix
-    assert found[0].value
+    assert_found(account, BROKEN[name])
 
 
 def test_a_sound_account_has_no_complaints(account: Account) -> None:
@@ -604,7 +516,13 @@ def test_a_sound_account_has_no_complaints(account: Account) -> None:
     found = examine(account.examination())
     assert time.monotonic() - started < 15
     assert {finding.severity for finding in found if finding.check not in ("settings", "pins")} == {"ok"}
-    assert {finding.check for finding in found} == set(CHECKS) - {"Capacity Block", "certificate"}
+    assert {finding.check for finding in found} == set(CHECKS) - {
+        "Capacity Block",
+        "certificate",
+        "cluster login",
+        "controllers' quota",
+        "Kubernetes",
+    }
 
 
 def test_without_credentials_nothing_else_is_asked(account: Account) -> None:
@@ -712,8 +630,9 @@ def test_a_wildcard_stands_for_one_label(certified: str, domain: str, expected: 
     assert covers(certified, domain) is expected
 
 
-def test_no_action_is_asked_for_twice() -> None:
-    assert len(ACTIONS) == len(set(ACTIONS))
+@pytest.mark.parametrize("platform", ["ec2", "eks"])
+def test_no_action_is_asked_for_twice(platform: str) -> None:
+    assert len(actions(platform)) == len(set(actions(platform)))
 
 
 @pytest.mark.parametrize(
@@ -764,7 +683,7 @@ def test_a_policy_for_tandems_resources_alone_is_enough(account: Account, action
 
 
 def test_every_service_has_resources_to_simulate_on() -> None:
-    for service in {action.partition(":")[0] for action in ACTIONS}:
+    for service in {action.partition(":")[0] for action in (*actions("ec2"), *actions("eks"))}:
         found = resources(service, "aws-cn", "123456789012", "cn-north-1", "dev", None)
         assert found
         assert all(arn.startswith(f"arn:aws-cn:{service}:") and "{" not in arn for arn in found)

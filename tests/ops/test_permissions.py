@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+import functools
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import boto3
@@ -11,7 +12,7 @@ import pytest
 
 from infra import pins, stack
 from infra.settings import Settings
-from ops.doctor.permissions import ACTIONS
+from ops.doctor.permissions import actions
 from rehearsal.aws.row import Call
 from rehearsal.aws.tables import TABLE
 from tests.infra.declared import declared
@@ -29,6 +30,17 @@ EVERYTHING = {
     },
 }
 SELF_SIGNED = {"region": "us-east-1", "ephemeral": True}
+KUBERNETES = {
+    "region": "us-east-1",
+    "platform": "eks",
+    "fleet": {"instanceTypes": ["g6e.12xlarge"], "hosts": 2, "maxHosts": 4},
+    "cluster": {"admins": ["arn:aws:iam::123456789012:role/platform"]},
+}
+MANAGED = KUBERNETES | {
+    "fleet": {"instanceTypes": ["g6e.12xlarge"], "hosts": 2},
+    "nodePool": {"provisioner": "managed"},
+    "costGuard": {"expiresAfter": "4h"},
+}
 
 IAM_SERVICES = {"elbv2": "elasticloadbalancing", "efs": "elasticfilesystem"}
 IAM_NAMES = {
@@ -57,22 +69,40 @@ def calls(part: Any) -> Iterator[Call]:
             yield from calls(item)
 
 
-def actions(type_: str) -> Iterator[str]:
+@functools.cache
+def operations(service: str) -> Mapping[str, str]:
+    """boto3's name of each operation to AWS's."""
+    client = boto3.client(service, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
+    return client.meta.method_to_api_mapping
+
+
+def taken(type_: str) -> Iterator[str]:
     """What creating and deleting one resource of a type asks IAM for."""
     row = TABLE[type_]
     for call in calls((row.create, row.after_create, row.delete)):
         if call.operation.startswith(READS):
             continue
         service = call.service or row.service
-        client = boto3.client(service, region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="x")
-        operation = client.meta.method_to_api_mapping[call.operation]
-        name = f"{IAM_SERVICES.get(service, service)}:{operation}"
+        name = f"{IAM_SERVICES.get(service, service)}:{operations(service)[call.operation]}"
         yield IAM_NAMES.get(name, name)
 
 
-@pytest.mark.parametrize("settings", [EVERYTHING, SELF_SIGNED], ids=["everything", "self-signed"])
-def test_up_and_destroy_take_no_other_action(settings: dict[str, Any]) -> None:
-    found = declared(lambda: stack.build(Settings.model_validate(settings), pins.load(), "dev"))
+@pytest.mark.parametrize(
+    "values",
+    [EVERYTHING, SELF_SIGNED, KUBERNETES, MANAGED],
+    ids=["everything", "self-signed", "kubernetes", "managed nodes"],
+)
+def test_up_and_destroy_take_no_other_action(values: dict[str, Any]) -> None:
+    settings = Settings.model_validate(values)
+    found = declared(lambda: stack.build(settings, pins.load(), "dev"))
     kinds = {resource.type for resource in found.resources if resource.type in TABLE}
     assert len(kinds) > 30
-    assert {action for kind in kinds for action in actions(kind)} - set(ACTIONS) == set()
+    assert {action for kind in kinds for action in taken(kind)} - set(actions(settings.platform)) == set()
+
+
+def test_no_platform_asks_for_what_only_the_other_needs() -> None:
+    def services(platform: str) -> set[str]:
+        return {action.partition(":")[0] for action in actions(platform)}
+
+    assert services("ec2") - services("eks") == {"autoscaling"}
+    assert services("eks") - services("ec2") == {"eks", "kms", "sqs", "events"}

@@ -1,0 +1,188 @@
+"""`tandem doctor` on platform eks, against accounts of which one thing is broken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from infra import pins
+from ops.aws import aws_clients
+from ops.doctor import CHECKS, examine
+from ops.doctor.run import run_check
+from rehearsal.account_gaps import PUBLIC_IMAGE, AccountGaps
+from tests.ops.broken_account import Account, Case, World, assert_found
+
+STANDARD = "L-1216C47A"
+G_ON_DEMAND = "L-DB2E81BA"
+
+
+@pytest.fixture
+def account(aws_account: AccountGaps, world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Account:
+    """Two nodes of four GPUs at least, four at most; `aws` on PATH."""
+    (tmp_path / "aws").write_text("#!/bin/sh\n")
+    (tmp_path / "aws").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    account = Account(aws_account, world, aws_clients("us-east-1"), monkeypatch)
+    account.sections = {"platform": "eks", "scaling": {"minReplicas": 3, "maxReplicas": 7}}
+    account.fleet(hosts=2, maxHosts=4)
+    return account
+
+
+def no_command(account: Account) -> None:
+    account.monkeypatch.setenv("PATH", "")
+
+
+def unsupported(account: Account) -> None:
+    account.gaps.kubernetes[pins.load().kubernetes.version] = ""
+
+
+def extended(account: Account) -> None:
+    account.gaps.kubernetes[pins.load().kubernetes.version] = "EXTENDED_SUPPORT"
+
+
+def quota(code: str, value: int) -> Callable[[Account], None]:
+    return lambda account: account.gaps.quotas.__setitem__(code, value)
+
+
+def managed_without_a_spare(account: Account) -> None:
+    account.sections["nodePool"] = {"provisioner": "managed"}
+    account.fleet(hosts=4)
+    account.gaps.quotas[G_ON_DEMAND] = 4 * 48
+
+
+def may_not_make_clusters(account: Account) -> None:
+    account.gaps.denied["eks:CreateCluster"] = "implicitDeny"
+
+
+def image(**fields: Any) -> Callable[[Account], None]:
+    """The nodes' image is pinned, and differs from what the nodes need."""
+
+    def break_it(account: Account) -> None:
+        account.fleet(hosts=2, maxHosts=4, machineImageId=PUBLIC_IMAGE)
+        account.gaps.images[PUBLIC_IMAGE] |= {"OwnerId": "602401143452", **fields}
+
+    return break_it
+
+
+def image_gone(account: Account) -> None:
+    account.fleet(hosts=2, maxHosts=4, machineImageId="ami-0123456789abcdef0")
+
+
+def further_model_is_gated(account: Account) -> None:
+    account.world.hub = (403, "GatedRepo")
+    account.sections["inference"] = {"weights": "s3", "weightsS3Uri": "s3://models/qwen"}
+    account.sections["loadBalancer"] = {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"}
+    account.sections["models"] = {
+        "small": {
+            "hostName": "small.example.com",
+            "inference": {"model": "acme/gated"},
+            "scaling": {"minReplicas": 1, "maxReplicas": 1},
+        }
+    }
+
+
+def secrets_gone(account: Account) -> None:
+    tags = {"tandem:project": "tandem", "tandem:stack": "dev"}
+    account.clients("eks").create_cluster(
+        name="tandem-dev", roleArn="arn:aws:iam::123456789012:role/cluster", resourcesVpcConfig={}, tags=tags
+    )
+
+
+BROKEN: dict[str, Case] = {
+    "no login command": (no_command, "cluster login", "error", "no `aws` command", "getting-started-install"),
+    "no such Kubernetes": (unsupported, "Kubernetes", "error", "EKS has no Kubernetes", "kubernetes.version in images"),
+    "old Kubernetes": (
+        extended,
+        "Kubernetes",
+        "warning",
+        "$0.60 an hour for the control plane, not $0.10",
+        "tandem pin",
+    ),
+    "no quota for controllers": (
+        quota(STANDARD, 3),
+        "controllers' quota",
+        "error",
+        "too small for the controllers' nodes",
+        f"--quota-code {STANDARD} --desired-value 12",
+    ),
+    "a new account's quota for controllers": (
+        quota(STANDARD, 5),
+        "controllers' quota",
+        "warning",
+        "while they are replaced",
+        f"--quota-code {STANDARD} --desired-value 12",
+    ),
+    "no quota for the first nodes": (
+        quota(G_ON_DEMAND, 48),
+        "GPU quota",
+        "error",
+        "the hosts that `up` starts",
+        f"--quota-code {G_ON_DEMAND} --desired-value 192",
+    ),
+    "quota below the limit of nodes": (
+        quota(G_ON_DEMAND, 3 * 48),
+        "GPU quota",
+        "warning",
+        "the group at its maximum",
+        f"--quota-code {G_ON_DEMAND} --desired-value 192",
+    ),
+    "managed nodes that cannot be replaced": (
+        managed_without_a_spare,
+        "GPU quota",
+        "warning",
+        "the group while hosts are replaced",
+        f"--desired-value {8 * 48}",
+    ),
+    "may not make clusters": (may_not_make_clusters, "permissions", "error", "may not do all", "attach a policy"),
+    "node image gone": (image_gone, "machine image", "error", "is not available", "tandem pin --kubernetes --update"),
+    "node image for Arm": (
+        image(Architecture="arm64"),
+        "machine image",
+        "error",
+        "does not run on these hosts",
+        "tandem pin --kubernetes --update",
+    ),
+    "node image of another Kubernetes": (
+        image(Name="amazon-eks-node-al2023-x86_64-nvidia-1.30-v20260101"),
+        "machine image",
+        "error",
+        "another version of Kubernetes",
+        "tandem pin --kubernetes --update",
+    ),
+    "a further model is gated": (
+        further_model_is_gated,
+        "model",
+        "error",
+        "acme/gated: ",
+        "accept the terms at https://huggingface.co/acme/gated",
+    ),
+    "secrets gone": (secrets_gone, "secrets", "error", "the stack is up and its secrets are gone", "pulumi refresh"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_what_is_broken_is_named_with_its_remedy(account: Account, name: str) -> None:
+    assert_found(account, BROKEN[name])
+
+
+def test_a_sound_account_has_no_complaints(account: Account) -> None:
+    found = examine(account.examination())
+    assert {finding.severity for finding in found if finding.check not in ("settings", "pins")} == {"ok"}
+    spot = {"spot price", "spot placement"}
+    named = {"hosted zone", "certificate", "Capacity Block"}
+    assert {finding.check for finding in found} == set(CHECKS) - named - spot
+
+
+def test_karpenter_stays_within_its_limit_and_needs_no_spare_quota(account: Account) -> None:
+    account.gaps.quotas[G_ON_DEMAND] = 4 * 48
+    (found,) = run_check("GPU quota", account.examination())
+    assert found.severity == "ok"
+
+
+def test_a_pinned_image_of_the_clusters_version_is_fine(account: Account) -> None:
+    version = pins.load().kubernetes.version
+    image(Name=f"amazon-eks-node-al2023-x86_64-nvidia-{version}-v20261101")(account)
+    assert {finding.severity for finding in run_check("machine image", account.examination())} == {"ok"}
