@@ -15,7 +15,7 @@ from infra import costs
 from infra.catalog import prices
 from infra.catalog.instances import INSTANCE_TYPES, PRICES_READ_ON
 from infra.catalog.prices import HOURS_PER_MONTH
-from infra.settings import Settings
+from infra.settings import Settings, rules
 from infra.settings.schema import BusinessHoursSettings
 from ops.doctor.examination import Examination, hosts_by_purchase
 from ops.doctor.price import on_demand_price, spot_prices
@@ -127,6 +127,7 @@ def plan(settings: Settings, known: Prices = CATALOG, use: Use | None = None) ->
     savings = [
         Saving(change, month - sum(part.usd_per_month for part in _parts(other, known, use)), gives_up)
         for change, gives_up, other in _alternatives(settings)
+        if not rules.problems(other)
     ]
     worth = [saving for saving in savings if saving.usd_per_month >= WORTH_USD]
     return Plan(
@@ -151,10 +152,11 @@ def _parts(settings: Settings, known: Prices, use: Use) -> list[Part]:
 def _hosts(settings: Settings, known: Prices) -> Iterator[tuple[str, float, float]]:
     """Name, count and US dollars an hour of what comes and goes with the hosts."""
     first = settings.fleet.instance_types[0]
-    split = hosts_by_purchase(settings, settings.group_size)
+    hosts = costs.hosts_at_first(settings)
+    split = hosts_by_purchase(settings, hosts)
     yield f"{first} on demand", split["on demand"], split["on demand"] * known.on_demand[first]
     yield f"{first} spot", split["spot"], split["spot"] * known.spot[first]
-    for item in costs.host_costs(settings, settings.group_size, first)[1:]:
+    for item in costs.host_costs(settings, hosts, first)[1:]:
         yield item.name, item.count, item.usd_per_hour
 
 
@@ -203,6 +205,10 @@ def _alternatives(settings: Settings) -> Iterator[tuple[str, str, Settings]]:
     if fleet.capacity_block is None and hosts_by_purchase(settings, settings.group_size)["on demand"] > 1:
         other = _with(settings, "fleet", on_demand_percentage=0, on_demand_base=1)
         yield "fleet.onDemandBase: 1, onDemandPercentage: 0", "all hosts but one go at two minutes' notice", other
+    if settings.platform == "eks" and settings.scaling.min_replicas > 1:
+        fewer = settings.scaling.min_replicas - 1
+        other = _with(settings, "scaling", min_replicas=fewer)
+        yield f"scaling.minReplicas: {fewer}", "quiet hours have a replica less to lose", other
     if fleet.spare_hosts:
         other = _with(settings, "fleet", spare_hosts=0)
         yield "fleet.spareHosts: 0", "a lost host takes capacity away until its successor serves", other

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.errors import Problem, UserError
-from ops.kinds import KINDS, types
-from ops.kinds.kind import Clients, Found, Scope
+from ops.kinds import ours, types
+from ops.kinds.kind import Clients
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def find(clients: Clients, stack: str, domain_name: str | None = None) -> Endpoi
     Args:
         domain_name: of the stack's settings; its load balancer's own name where there is none.
     """
-    balancers = _ours(clients, stack, types.LOAD_BALANCER)
+    balancers = ours(clients, stack, types.LOAD_BALANCER)
     if not balancers:
         return None
     host = domain_name or balancers[0].facts["DNSName"]
@@ -42,7 +42,7 @@ def find(clients: Clients, stack: str, domain_name: str | None = None) -> Endpoi
 def _self_signed(clients: Clients, stack: str) -> str | None:
     """The stack's own certificate where it was imported, as a test stack's is; it is its own authority."""
     acm = clients("acm")
-    for found in _ours(clients, stack, types.CERTIFICATE):
+    for found in ours(clients, stack, types.CERTIFICATE):
         described = acm.describe_certificate(CertificateArn=found.arn)["Certificate"]
         if described.get("Type") == "IMPORTED":
             return acm.get_certificate(CertificateArn=found.arn)["Certificate"]
@@ -55,7 +55,7 @@ def api_key(clients: Clients, stack: str) -> str:
     Raises:
         UserError: the stack has no secret of API keys.
     """
-    for secret in _ours(clients, stack, types.SECRET):
+    for secret in ours(clients, stack, types.SECRET):
         if "api-keys" in secret.name:
             return key_of(clients("secretsmanager").get_secret_value(SecretId=secret.arn)["SecretString"])
     raise UserError(
@@ -77,7 +77,3 @@ def key_of(text: str) -> str:
     if isinstance(found, dict) and found:
         return str(found.get("default") or next(iter(found.values())))
     return text.strip()
-
-
-def _ours(clients: Clients, stack: str, type_: str) -> list[Found]:
-    return KINDS[type_].find(Scope(clients, stack))

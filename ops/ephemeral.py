@@ -169,7 +169,7 @@ def wait_for_token(
         if not isinstance(status.last_token, Unknown):
             return status
         told(status)
-        stopped = not isinstance(status.fleet, Unknown) and status.fleet.maximum == 0
+        stopped = not isinstance(status.servers, Unknown) and status.servers.stopped
         if stopped or clock() + poll_seconds > end:
             return None
         sleep(poll_seconds)

@@ -85,6 +85,7 @@ def new_region(
         "network.zones": _zones(types, len(before.zones), region, offered),
         "fleet.instanceTypes": types,
         **_names(before, region, global_name, told),
+        **_model_names(source, region, told),
     }
     made = stackfile.draft(source, changes, stackfile.OF_THE_REGION)
     told += [
@@ -206,4 +207,14 @@ def _names(before: Settings, region: str, global_name: str | None, told: list[st
             f"the source does not stand behind {name} yet: give it a loadBalancer.domainName of its own, such as "
             f"{before.region}.{name}, and the same globalName, then `pulumi up`"
         )
+    return found
+
+
+def _model_names(source: Config, region: str, told: list[str]) -> dict[str, Any]:
+    """Further models under host names of the region's own."""
+    found: dict[str, Any] = {}
+    for name, model in source.get("tandem:models", {}).items():
+        own = f"{region}.{model['hostName']}"
+        found[f"models.{name}"] = {**model, "hostName": own}
+        told.append(f"its model {name} is at {own}")
     return found

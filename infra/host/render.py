@@ -265,7 +265,8 @@ def render_user_data(config: HostConfig) -> bytes:
 
 
 def _compressed(document: str) -> bytes:
-    data = zopfli.gzip.compress(document.encode())
+    # The default of 15 rounds takes twice the time and saves two bytes.
+    data = zopfli.gzip.compress(document.encode(), numiterations=5)
     if len(data) > REFUSED_ABOVE_BYTES:
         raise UserError(
             Problem(

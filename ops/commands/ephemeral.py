@@ -272,9 +272,13 @@ def _wait(
     started = time.monotonic()
 
     def told(status: Status) -> None:
-        fleet = status.fleet
-        hosts = str(fleet) if isinstance(fleet, Unknown) else ", ".join(host.state for host in fleet.hosts) or "no host"
-        console.print(f"{time.monotonic() - started:6.0f} s  hosts: {hosts}; {status.last_token}", markup=False)
+        servers = status.servers
+        states = (
+            str(servers)
+            if isinstance(servers, Unknown)
+            else ", ".join(machine.state for machine in servers.machines) or "none"
+        )
+        console.print(f"{time.monotonic() - started:6.0f} s  hosts: {states}; {status.last_token}", markup=False)
 
     console.print("Waiting for the first token: driver, 12 GB of image and the model take 15 to 40 minutes.")
     return wait_for_token(

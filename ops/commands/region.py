@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ops.doctor import Finding
     from ops.pulumi import Stack
     from ops.regions import NewRegion
-    from ops.status import Status
+    from ops.status import Cluster, Fleet, Status, Unknown
 
 app = typer.Typer(no_args_is_help=True, help="The same stack in several regions, behind one name.")
 
@@ -89,7 +89,7 @@ def list_(
 ) -> None:
     """Show all stacks of this project with region, version, health and cost.
 
-    Exit status: 0 every stack that has a fleet serves with all its hosts, 1 otherwise.
+    Exit status: 0 every stack that is up serves with as much as it should, 1 otherwise.
 
     Examples: `tandem region list`, `tandem region list --probe --json`.
     """
@@ -98,13 +98,12 @@ def list_(
     if as_json:
         print_json({"stacks": rows})
     else:
-        table = Table("stack", "region", "image", "model", "hosts", "serving", "token", "$/hour", "expires")
+        table = Table("stack", "region", "image", "model", "serving", "token", "$/hour", "expires")
         for row in rows:
-            table.add_row(
-                *(str(value) for value in row.values()), style="" if row["hosts"] == row["serving"] else "red"
-            )
+            cells = [str(value) for name, value in row.items() if name != "enough"]
+            table.add_row(*cells, style="" if row["enough"] else "red")
         Console(highlight=False).print(table)
-    raise typer.Exit(0 if all(row["hosts"] == row["serving"] for row in rows) else 1)
+    raise typer.Exit(0 if all(row["enough"] for row in rows) else 1)
 
 
 @app.command()
@@ -280,19 +279,26 @@ def _row(stack: str, probe: bool, profile: str | None) -> dict[str, Any]:
 
     settings = load_stack_file(stack_file(stack))
     found: Status = look(aws_clients(settings.region, profile), stack, settings, datetime.now(UTC), probe=probe)
-    fleet, running = found.fleet, found.running
-    token = found.last_token
+    servers, running, token = found.servers, found.running, found.last_token
     return {
         "stack": stack,
         "region": settings.region,
-        "image": "not up" if isinstance(running, Unknown) else running["image"].rpartition("/")[2].partition("@")[0],
+        "image": _image(servers, running),
         "model": settings.inference.model if isinstance(running, Unknown) else running["model"],
-        "hosts": 0 if isinstance(fleet, Unknown) else fleet.desired,
-        "serving": 0 if isinstance(fleet, Unknown) else sum(host.serves for host in fleet.hosts),
+        "serving": "nothing" if isinstance(servers, Unknown) else servers.summary,
         "token": "not asked" if not probe else "none" if isinstance(token, Unknown) else token,
-        "usdPerHour": 0.0 if isinstance(fleet, Unknown) else round(costs.usd_per_hour(settings), 2),
+        "usdPerHour": 0.0 if isinstance(servers, Unknown) else round(costs.usd_per_hour(settings), 2),
         "expires": str(found.expires_at),
+        "enough": isinstance(servers, Unknown) or servers.enough,
     }
+
+
+def _image(servers: Fleet | Cluster | Unknown, running: Mapping[str, str] | Unknown) -> str:
+    from ops.status import Unknown
+
+    if isinstance(running, Unknown):
+        return "not up" if isinstance(servers, Unknown) else "ask the cluster"
+    return running["image"].rpartition("/")[2].partition("@")[0]
 
 
 # -- remove

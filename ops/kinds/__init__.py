@@ -8,10 +8,15 @@ from typing import Any
 import jmespath
 
 from ops.kinds import kubernetes, network, serving, support
-from ops.kinds.kind import Kind
+from ops.kinds.kind import Clients, Found, Kind, Scope
 
 KINDS: Mapping[str, Kind] = {row.type: row for row in (*network.ROWS, *serving.ROWS, *kubernetes.ROWS, *support.ROWS)}
 """All rows, by Pulumi's type token."""
+
+
+def ours(clients: Clients, stack: str, type_: str) -> list[Found]:
+    """A stack's resources of one type, by their tags."""
+    return KINDS[type_].find(Scope(clients, stack))
 
 
 def state_key(resource: Mapping[str, Any]) -> tuple[str, str]:

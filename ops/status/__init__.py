@@ -1,6 +1,6 @@
-"""How a stack is: hosts, replicas, versions, load, last token, cost so far."""
+"""How a stack is: what serves, versions, load, last token, cost so far."""
 
 from ops.status.look import look
-from ops.status.report import Fleet, Host, Status, Unknown
+from ops.status.report import Cluster, Fleet, Host, Machine, Status, Unknown
 
-__all__ = ["Fleet", "Host", "Status", "Unknown", "look"]
+__all__ = ["Cluster", "Fleet", "Host", "Machine", "Status", "Unknown", "look"]

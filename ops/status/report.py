@@ -19,7 +19,19 @@ class Unknown:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Host:
+class Machine:
+    """A GPU instance, which costs from its start on."""
+
+    id: str
+    type: str
+    zone: str
+    purchase: str
+    since: datetime | None
+    state: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Host(Machine):
     """One GPU host of the group.
 
     Attributes:
@@ -29,15 +41,9 @@ class Host:
         replicas: vLLM servers that it runs, from its type; None for a type that the catalog lacks.
     """
 
-    id: str
-    type: str
-    zone: str
-    purchase: str
-    state: str
     target: str
     version: str
     current: bool
-    since: datetime | None
     replicas: int | None
 
     @property
@@ -47,7 +53,7 @@ class Host:
 
 @dataclass(frozen=True, kw_only=True)
 class Fleet:
-    """The group: what it should be, and its hosts."""
+    """Platform ec2: the group, what it should be, and its hosts."""
 
     name: str
     minimum: int
@@ -56,8 +62,109 @@ class Fleet:
     hosts: tuple[Host, ...]
 
     @property
+    def machines(self) -> tuple[Host, ...]:
+        return self.hosts
+
+    @property
     def replicas_serving(self) -> int:
         return sum(host.replicas or 0 for host in self.hosts if host.serves)
+
+    @property
+    def enough(self) -> bool:
+        """As many hosts serve as should."""
+        return sum(host.serves for host in self.hosts) >= self.desired
+
+    @property
+    def stopped(self) -> bool:
+        return self.maximum == 0
+
+    @property
+    def summary(self) -> str:
+        """Serving of wanted, in one line."""
+        serving = sum(host.serves for host in self.hosts)
+        return f"{serving} of {self.desired} hosts, {self.replicas_serving} replicas"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model:
+    """Platform eks: one model's replicas, as the load balancer sees them.
+
+    Attributes:
+        minimum, maximum: replicas between which KEDA scales, from the settings.
+        targets: pods by state, in the load balancer's words; a pod registers once it is ready, which it is by tokens.
+    """
+
+    name: str
+    minimum: int
+    maximum: int
+    targets: Mapping[str, int]
+
+    @property
+    def serving(self) -> int:
+        return self.targets.get("healthy", 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeGroup:
+    """Platform eks: a managed node group, in EKS's words."""
+
+    name: str
+    state: str
+    minimum: int
+    desired: int
+    maximum: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """Platform eks: the cluster, the models on it, and its GPU nodes.
+
+    Attributes:
+        models: the main one first.
+        version: of Kubernetes.
+        state: of the control plane, in EKS's words.
+        node_groups: managed ones; with Karpenter those of the controllers only.
+        nodes: GPU instances, whoever started them.
+        kubeconfig_command: how to speak to it; pods, queues and logs are told by the cluster only.
+    """
+
+    name: str
+    version: str
+    state: str
+    models: tuple[Model, ...]
+    node_groups: tuple[NodeGroup, ...]
+    nodes: tuple[Machine, ...]
+    kubeconfig_command: str
+
+    @property
+    def machines(self) -> tuple[Machine, ...]:
+        return self.nodes
+
+    @property
+    def replicas_serving(self) -> int:
+        return sum(model.serving for model in self.models)
+
+    @property
+    def enough(self) -> bool:
+        """Each model has its minimum of replicas."""
+        return all(model.serving >= model.minimum for model in self.models)
+
+    @property
+    def stopped(self) -> bool:
+        """A schedule has set the GPUs' node group to 0; the controllers' has always nodes."""
+        return any(group.desired == 0 for group in self.node_groups)
+
+    @property
+    def asleep(self) -> bool:
+        """The main model has no replica, as its settings allow; a request would wake one up."""
+        main = self.models[0]
+        return main.minimum == 0 and main.serving == 0
+
+    @property
+    def summary(self) -> str:
+        """Serving of wanted, in one line."""
+        wanted = sum(model.minimum for model in self.models)
+        return f"{self.replicas_serving} of {wanted} replicas, {len(self.nodes)} nodes"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,18 +172,19 @@ class Status:
     """What is known. Each field is its value, or why it is unknown.
 
     Attributes:
-        running: image, model and revision that new hosts are given.
+        servers: what serves, by platform.
+        running: image, model and revision that new servers are given.
         last_token: one that the API has made for this look.
         requests: of the last hour, and how many failed, as the load balancer counts them.
         queue: requests that wait in the servers.
-        cost_so_far: US dollars at list prices since the hosts that run now were started; a lower bound.
+        cost_so_far: US dollars at list prices since the machines that run now were started; a lower bound.
         expires_at: when the schedule sets the fleet to 0.
     """
 
     stack: str
     region: str
     url: str | Unknown
-    fleet: Fleet | Unknown
+    servers: Fleet | Cluster | Unknown
     running: Mapping[str, str] | Unknown
     last_token: str | Unknown
     requests: str | Unknown
@@ -86,17 +194,18 @@ class Status:
 
     @property
     def well(self) -> bool:
-        """As many hosts serve as should, and the API makes tokens, where that could be asked."""
-        fleet = self.fleet
-        if isinstance(fleet, Unknown) or isinstance(self.last_token, Unknown):
+        """As many servers as should serve, and the API makes tokens, or sleeps until it is asked for some."""
+        servers = self.servers
+        if isinstance(servers, Unknown) or not servers.enough:
             return False
-        return sum(host.serves for host in fleet.hosts) >= fleet.desired
+        asleep = isinstance(servers, Cluster) and servers.asleep
+        return asleep or not isinstance(self.last_token, Unknown)
 
     def as_json(self) -> dict[str, Any]:
         found: dict[str, Any] = asdict(self) | {"well": self.well}
         for name in found:
             if isinstance(value := getattr(self, name), Unknown):
                 found[name] = {"unknown": value.why}
-        if not isinstance(self.fleet, Unknown):
-            found["fleet"]["replicasServing"] = self.fleet.replicas_serving
+        if not isinstance(self.servers, Unknown):
+            found["servers"]["replicasServing"] = self.servers.replicas_serving
         return found

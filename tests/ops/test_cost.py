@@ -21,9 +21,6 @@ from ops.cost import CATALOG, Prices, Use, plan
 from ops.plot import bars
 from rehearsal.account_gaps import AccountGaps
 
-# moto warns of error codes that a service's model lacks.
-pytestmark = pytest.mark.filterwarnings("ignore:Exception.Refused")
-
 NOTHING_USED = Use(stored_gb=0, starts=0, internet_gb=0, logs_gb=0)
 HALF_PRICE_SPOT = Prices(
     on_demand=CATALOG.on_demand, spot={name: usd / 2 for name, usd in CATALOG.on_demand.items()}, source="a test"

@@ -185,7 +185,7 @@ def test_the_wait_ends_at_its_deadline() -> None:
 
 
 def test_the_wait_ends_when_the_fleet_was_stopped() -> None:
-    stopped = replace(NONE_YET, fleet=replace(FLEET, minimum=0, desired=0, maximum=0))
+    stopped = replace(NONE_YET, servers=replace(FLEET, minimum=0, desired=0, maximum=0))
     assert Clock().wait(lambda: stopped, deadline=600) == (None, 1)
 
 

@@ -56,6 +56,19 @@ def test_a_copy_differs_in_region_range_and_zones_only() -> None:
     assert made().told == []
 
 
+def test_further_models_get_host_names_of_the_region() -> None:
+    small = {
+        "hostName": "small.example.com",
+        "inference": {"model": "Qwen/Qwen3-8B"},
+        "scaling": {"minReplicas": 0, "maxReplicas": 1},
+    }
+    domain = {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC", "deletionProtection": True}
+    new = made(models={"small": small}, loadBalancer=domain)
+    assert new.settings.models["small"].host_name == "eu-west-1.small.example.com"
+    assert new.settings.models["small"].scaling.min_replicas == 0
+    assert "its model small is at eu-west-1.small.example.com" in new.told
+
+
 def test_ranges_never_overlap_whatever_their_size() -> None:
     taken: list[IPv4Network] = [IPv4Network("10.0.0.0/16"), IPv4Network("10.1.128.0/20")]
     for prefix in (16, 20, 18, 22, 16, 17):
@@ -249,7 +262,8 @@ def test_two_regions_behind_one_name_come_and_go(workshop: Path) -> None:
 
     assert answers() == {("dev-eu-west-1", "eu-west-1"), ("dev-ap-northeast-1", "ap-northeast-1")}
     rows = {row["stack"]: row for row in json.loads(call("list", "--json").stdout)["stacks"]}
-    assert (rows["dev-eu-west-1"]["hosts"], rows["dev-eu-west-1"]["model"]) == (1, "Qwen/Qwen3-8B")
+    assert rows["dev-eu-west-1"]["serving"] == "1 of 1 hosts, 2 replicas"
+    assert rows["dev-eu-west-1"]["model"] == "Qwen/Qwen3-8B"
     for region in ("eu-west-1", "ap-northeast-1"):
         (check,) = KINDS[types.HEALTH_CHECK].find(Scope(aws_clients(region), f"dev-{region}"))
         assert check.facts["HealthCheckConfig"]["FullyQualifiedDomainName"] == f"{region}.llm.example.com"

@@ -22,10 +22,11 @@ from ops.doctor.examination import Examination
 from ops.doctor.run import run_check
 from ops.kinds.kind import Clients
 from ops.options import stack_file
-from ops.status import Fleet, Host, Status, Unknown, look
-from ops.status.look import cost_so_far, host_file
+from ops.status import Cluster, Fleet, Host, Status, Unknown, look
+from ops.status.group import host_file
+from ops.status.look import cost_so_far
 from rehearsal import engine
-from rehearsal.account_gaps import AccountGaps, account_gaps
+from rehearsal.account_gaps import PUBLIC_IMAGE, AccountGaps, account_gaps
 from rehearsal.moto import SimulatedAccount
 from rehearsal.scene import set_the_scene
 
@@ -47,7 +48,7 @@ STATUS = Status(
     stack="dev",
     region="us-east-1",
     url="https://llm.example.com",
-    fleet=FLEET,
+    servers=FLEET,
     running={"image": "vllm"},
     last_token="now, after 0.20 s",
     requests="12 in the last hour, 0 failed",
@@ -65,10 +66,10 @@ def test_an_empty_account_is_unknown_and_not_well(clients: Clients) -> None:
     found = look(clients, "dev", Settings(region="us-east-1"), NOW)
     assert not found.well
     assert found.url == Unknown("the stack has no load balancer in this account and region")
-    assert found.fleet == Unknown("the stack has no Auto Scaling group in this account and region")
+    assert found.servers == Unknown("the stack has no Auto Scaling group in this account and region")
     assert found.running == Unknown("there is no launch template")
     assert found.last_token == found.url
-    assert found.cost_so_far == found.fleet
+    assert found.cost_so_far == found.servers
     assert found.expires_at == "never"
     assert found.as_json()["queue"] == {"unknown": "servers tell it on /metrics, which is served to nobody outside"}
 
@@ -77,23 +78,23 @@ def test_a_denied_look_is_unknown_with_the_action(aws_account: AccountGaps) -> N
     message = "User: arn:aws:iam::1:user/x is not authorized to perform: autoscaling:DescribeAutoScalingGroups"
     aws_account.refused["autoscaling:DescribeAutoScalingGroups"] = ("AccessDenied", message)
     found = look(aws_clients("us-east-1"), "dev", Settings(region="us-east-1"), NOW, probe=False)
-    assert "may not do autoscaling:DescribeAutoScalingGroups" in str(found.fleet)
+    assert "may not do autoscaling:DescribeAutoScalingGroups" in str(found.servers)
 
 
 def test_as_many_hosts_as_wanted_make_it_well() -> None:
     assert STATUS.well
     assert FLEET.replicas_serving == 4
-    assert STATUS.as_json()["fleet"]["replicasServing"] == 4
+    assert STATUS.as_json()["servers"]["replicasServing"] == 4
 
 
 @pytest.mark.parametrize(
     "broken",
     [
-        replace(STATUS, fleet=replace(FLEET, hosts=(HOST, replace(HOST, target="draining")))),
-        replace(STATUS, fleet=replace(FLEET, hosts=(HOST, replace(HOST, state="Pending:Wait")))),
-        replace(STATUS, fleet=replace(FLEET, hosts=(HOST,))),
+        replace(STATUS, servers=replace(FLEET, hosts=(HOST, replace(HOST, target="draining")))),
+        replace(STATUS, servers=replace(FLEET, hosts=(HOST, replace(HOST, state="Pending:Wait")))),
+        replace(STATUS, servers=replace(FLEET, hosts=(HOST,))),
         replace(STATUS, last_token=Unknown("the API makes none")),
-        replace(STATUS, fleet=Unknown("no group")),
+        replace(STATUS, servers=Unknown("no group")),
     ],
 )
 def test_anything_less_does_not(broken: Status) -> None:
@@ -118,6 +119,121 @@ def test_strange_user_data_tells_nothing(text: str) -> None:
 def test_the_host_file_is_found_in_user_data() -> None:
     files = [{"path": "/etc/other", "content": "x"}, {"path": "/etc/tandem/host.json", "content": '{"engine": 1}'}]
     assert host_file(user_data(f"#cloud-config\n{json.dumps({'write_files': files})}")) == {"engine": 1}
+
+
+# -- platform eks ------------------------------------------------------------------------------------------------------
+
+EKS = Settings.model_validate(
+    {
+        "region": "us-east-1",
+        "platform": "eks",
+        "fleet": {"instanceTypes": ["g6e.12xlarge"], "hosts": 2, "maxHosts": 4},
+        "scaling": {"minReplicas": 2, "maxReplicas": 4},
+    }
+)
+TAGS = {"tandem:project": "tandem", "tandem:stack": "prod", "tandem:region": "us-east-1"}
+TAG_LIST = [{"Key": key, "Value": value} for key, value in TAGS.items()]
+
+
+def start(clients: Clients, instance_type: str, count: int, stack: str = "prod") -> None:
+    tags = [{"Key": "tandem:stack", "Value": stack}, *TAG_LIST[:1]]
+    clients("ec2").run_instances(
+        ImageId=PUBLIC_IMAGE,
+        InstanceType=instance_type,
+        MinCount=count,
+        MaxCount=count,
+        TagSpecifications=[{"ResourceType": "instance", "Tags": tags}],
+    )
+
+
+def models_on_a_cluster(clients: Clients, **pods: int) -> None:
+    """A cluster, its controllers' nodes, two GPU nodes, somebody else's, and so many pods of each model."""
+    eks, elb, ec2 = clients("eks"), clients("elbv2"), clients("ec2")
+    role = "arn:aws:iam::123456789012:role/cluster"
+    eks.create_cluster(name="tandem-prod", roleArn=role, resourcesVpcConfig={}, tags=TAGS)
+    eks.create_nodegroup(
+        clusterName="tandem-prod",
+        nodegroupName="system",
+        nodeRole=role,
+        subnets=["subnet-1"],
+        scalingConfig={"minSize": 2, "desiredSize": 2, "maxSize": 3},
+    )
+    start(clients, "m7i.large", 2)
+    start(clients, "g6e.12xlarge", 2)
+    start(clients, "g6e.12xlarge", 1, "another")
+    vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    for model, count in pods.items():
+        group = elb.create_target_group(
+            Name=model,
+            Protocol="HTTP",
+            Port=8080,
+            VpcId=vpc,
+            TargetType="ip",
+            Tags=[*TAG_LIST, {"Key": "tandem:model", "Value": model}],
+        )["TargetGroups"][0]["TargetGroupArn"]
+        targets = [{"Id": f"10.20.130.{number}", "Port": 8080} for number in range(1, count + 1)]
+        if targets:
+            elb.register_targets(TargetGroupArn=group, Targets=targets)
+
+
+def cluster_of(found: Status) -> Cluster:
+    assert isinstance(found.servers, Cluster)
+    return found.servers
+
+
+def test_a_cluster_is_its_models_and_its_gpu_nodes(clients: Clients) -> None:
+    models_on_a_cluster(clients, main=2)
+    found = look(clients, "prod", EKS, datetime.now(UTC), probe=False)
+    cluster = cluster_of(found)
+    assert (cluster.name, cluster.state, cluster.summary) == ("tandem-prod", "ACTIVE", "2 of 2 replicas, 2 nodes")
+    assert [(group.name, group.desired) for group in cluster.node_groups] == [("system", 2)]
+    assert [node.type for node in cluster.nodes] == ["g6e.12xlarge", "g6e.12xlarge"]
+    assert cluster.enough
+    assert not cluster.stopped
+    assert isinstance(found.cost_so_far, float)
+    assert found.as_json()["servers"]["replicasServing"] == 2
+    assert "kubectl --namespace inference" in str(found.running)
+
+
+def test_each_model_needs_its_own_replicas(clients: Clients) -> None:
+    models_on_a_cluster(clients, main=3, small=1)
+    small = {"hostName": "small.example.com", "inference": {"model": "Qwen/Qwen3-8B"}, "scaling": {"minReplicas": 2}}
+    domain = {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"}
+    values = {**EKS.model_dump(by_alias=True), "models": {"small": small}, "loadBalancer": domain}
+    cluster = cluster_of(look(clients, "prod", Settings.model_validate(values), NOW, probe=False))
+    assert [(model.name, model.serving, model.minimum) for model in cluster.models] == [("main", 3, 2), ("small", 1, 2)]
+    assert not cluster.enough
+
+
+def test_a_model_that_sleeps_is_well_and_left_alone(clients: Clients) -> None:
+    models_on_a_cluster(clients, main=0)
+    asleep = EKS.model_copy(update={"scaling": EKS.scaling.model_copy(update={"min_replicas": 0})})
+    found = look(clients, "prod", asleep, NOW)
+    assert cluster_of(found).asleep
+    awake = replace(found, url="https://llm.example.com", servers=replace(cluster_of(found)))
+    assert replace(awake, last_token=Unknown("it sleeps")).well
+    assert not replace(awake, servers=cluster_of(look(clients, "prod", EKS, NOW))).well
+
+
+def test_a_schedule_has_stopped_the_nodes(clients: Clients) -> None:
+    models_on_a_cluster(clients, main=0)
+    size = {"minSize": 0, "desiredSize": 0, "maxSize": 2}
+    clients("eks").update_nodegroup_config(clusterName="tandem-prod", nodegroupName="system", scalingConfig=size)
+    assert cluster_of(look(clients, "prod", EKS, NOW)).stopped
+
+
+def test_no_cluster_is_unknown(clients: Clients) -> None:
+    found = look(clients, "prod", EKS, NOW)
+    assert found.servers == Unknown("the stack has no EKS cluster in this account and region")
+    assert not found.well
+
+
+def test_the_command_prints_a_cluster(aws_account: AccountGaps) -> None:
+    models_on_a_cluster(aws_clients("us-east-1"), main=2)
+    text = CliRunner().invoke(app, ["status", "prod", "--no-probe"], env={"COLUMNS": "200"}).stdout
+    assert "2 of 3 replicas, 2 nodes" in text
+    assert "aws eks update-kubeconfig --region us-east-1 --name tandem-prod" in text
+    assert "system (2 wanted, 2 to 3), ACTIVE" in text
 
 
 # -- on what the real program built ------------------------------------------------------------------------------------
@@ -145,9 +261,9 @@ def shell(dev_stack: AccountGaps, moto_server: SimulatedAccount, monkeypatch: py
 @pytest.mark.engine
 def test_the_dev_stack_as_it_stands(shell: Clients) -> None:
     found = look(shell, "dev", load_stack_file(stack_file("dev")), datetime.now(UTC), probe=False)
-    assert isinstance(found.fleet, Fleet)
-    (host,) = found.fleet.hosts
-    assert (found.fleet.minimum, found.fleet.desired, found.fleet.maximum) == (1, 1, 1)
+    assert isinstance(found.servers, Fleet)
+    (host,) = found.servers.hosts
+    assert (found.servers.minimum, found.servers.desired, found.servers.maximum) == (1, 1, 1)
     assert (host.type, host.state, host.target, host.current, host.replicas) == (
         "g6.12xlarge",
         "InService",
@@ -174,7 +290,7 @@ def test_the_command_on_the_dev_stack(shell: Clients) -> None:
     assert result.exit_code == 1  # the simulated load balancer leads nowhere
     report: dict[str, Any] = json.loads(result.stdout)
     assert report["well"] is False
-    assert report["fleet"]["replicasServing"] == 2
+    assert report["servers"]["replicasServing"] == 2
     assert report["last_token"]["unknown"].startswith("the API makes none: the connection failed")
     text = CliRunner().invoke(app, ["status", "dev", "--no-probe"], env={"COLUMNS": "200"}).stdout
     assert "1 wanted, 1 to 1" in text

@@ -1,0 +1,92 @@
+"""What serves on platform eks, as far as AWS tells: cluster, GPU nodes, and pods as targets of the load balancer.
+
+Pods themselves, their image and their queues are told by the Kubernetes API only, which may be private.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from infra.catalog.prices import SYSTEM_NODE_PER_HOUR
+from infra.kubernetes.shared import NAMESPACE
+from infra.settings import Settings
+from ops.kinds import KINDS, ours, types
+from ops.kinds.kind import MODEL_TAG, Clients, Found, Scope
+from ops.status.report import Cluster, Machine, Model, NodeGroup, Unknown
+
+QUEUE = Unknown("Prometheus tells it, inside the cluster: docs/operations.md")
+
+
+def servers(clients: Clients, stack: str, settings: Settings) -> Cluster | Unknown:
+    """The cluster, its models and its nodes.
+
+    Raises:
+        botocore's errors.
+    """
+    clusters = ours(clients, stack, types.CLUSTER)
+    if not clusters:
+        return Unknown("the stack has no EKS cluster in this account and region")
+    cluster = clusters[0]
+    groups = KINDS[types.NODE_GROUP].find(Scope(clients, stack, cluster))
+    return Cluster(
+        name=cluster.name,
+        version=cluster.facts["version"],
+        state=cluster.facts["status"],
+        models=tuple(_models(clients, stack, settings)),
+        node_groups=tuple(_node_group(group) for group in groups),
+        nodes=tuple(_node(found) for found in ours(clients, stack, types.INSTANCE) if _has_gpus(found)),
+        kubeconfig_command=f"aws eks update-kubeconfig --region {settings.region} --name {cluster.name}",
+    )
+
+
+def _models(clients: Clients, stack: str, settings: Settings) -> Iterator[Model]:
+    """Each model with what the load balancer says of its pods; one without a target group has none."""
+    states = {
+        group.tags.get(MODEL_TAG): Counter(
+            target["TargetHealth"]["State"]
+            for target in clients("elbv2").describe_target_health(TargetGroupArn=group.arn)["TargetHealthDescriptions"]
+        )
+        for group in ours(clients, stack, types.TARGET_GROUP)
+    }
+    scalings = {"main": settings.scaling, **{name: model.scaling for name, model in settings.models.items()}}
+    for name, scaling in scalings.items():
+        yield Model(
+            name=name,
+            minimum=scaling.min_replicas,
+            maximum=scaling.max_replicas,
+            targets=states.get(name, Counter()),
+        )
+
+
+def _node_group(found: Found) -> NodeGroup:
+    size = found.facts["scalingConfig"]
+    return NodeGroup(
+        name=found.name,
+        state=found.facts["status"],
+        minimum=size["minSize"],
+        desired=size["desiredSize"],
+        maximum=size["maxSize"],
+    )
+
+
+def _has_gpus(instance: Found) -> bool:
+    """Not a node of the controllers."""
+    return instance.facts["InstanceType"] not in SYSTEM_NODE_PER_HOUR
+
+
+def _node(instance: Found) -> Machine:
+    facts = instance.facts
+    return Machine(
+        id=instance.id,
+        type=facts["InstanceType"],
+        zone=facts["Placement"]["AvailabilityZone"],
+        purchase=facts.get("InstanceLifecycle", "on demand"),
+        since=facts.get("LaunchTime"),
+        state=facts["State"]["Name"],
+    )
+
+
+def running(_clients: Clients, _stack: str) -> Unknown:
+    """AWS does not know what pods run."""
+    return Unknown(f"the cluster tells it: `kubectl --namespace {NAMESPACE} get deployments --output wide`")
