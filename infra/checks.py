@@ -86,7 +86,11 @@ def missing_pins(settings: Settings, pins: Pins) -> list[Problem]:
     """Empty pins that this stack's platform, region and model need."""
     region, machine_image = settings.region, settings.fleet.machine_image_id
     if settings.platform == "eks":
-        return pins.missing_kubernetes(region, settings.models_served, settings.node_pool.image, machine_image)
+        pool = settings.node_pool
+        managed = pool.provisioner == "managed"
+        return pins.missing_kubernetes(
+            region, settings.models_served, pool.image, managed=managed, machine_image=machine_image
+        )
     return pins.missing(region, settings.inference.model, machine_image)
 
 

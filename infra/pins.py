@@ -41,6 +41,7 @@ Version = Annotated[str, _empty_or(r"\d+(\.\d+)*", "numbers and dots, such as 1.
 AddonVersion = Annotated[
     str, _empty_or(r"v?\d+(\.\d+)*(-eksbuild\.\d+)?", "a version such as v1.2.3-eksbuild.1, or empty")
 ]
+ReleaseVersion = Annotated[str, _empty_or(r"\d+(\.\d+)*(-[0-9a-z]+)?", "a release such as 1.35.0-20261112, or empty")]
 KubernetesVersion = Annotated[str, Field(pattern=r"^1\.\d+$")]
 Cuda = Annotated[str, _empty_or(r"\d+\.\d+", "major.minor, such as 13.0")]
 
@@ -165,6 +166,17 @@ class Addon(_Pinned):
     version: AddonVersion
 
 
+class Release(_Pinned):
+    """A release of an image of EKS's own, as node groups name it.
+
+    Attributes:
+        parameter: AWS's public SSM parameter that holds the newest one.
+    """
+
+    parameter: str
+    version: ReleaseVersion
+
+
 class NodeImages(_Table):
     """EKS's own images with NVIDIA's driver."""
 
@@ -177,13 +189,15 @@ class Kubernetes(_Table):
 
     Attributes:
         version: of Kubernetes, major.minor.
-        nodes: images of the GPU nodes.
+        nodes: images of the GPU nodes that Karpenter starts.
+        releases: the same for managed node groups, by family; `system` is of the controllers' nodes.
         addons: EKS add-ons by name.
         charts: Helm charts by name.
     """
 
     version: KubernetesVersion
     nodes: NodeImages
+    releases: dict[Literal["al2023", "bottlerocket", "system"], Release]
     addons: dict[str, Addon]
     charts: dict[str, Chart]
 
@@ -259,21 +273,30 @@ class Pins(_Table):
         region: str,
         models: Iterable[str],
         family: Literal["al2023", "bottlerocket"],
+        *,
+        managed: bool,
         machine_image: str | None = None,
     ) -> list[Problem]:
-        """The same for a stack on platform eks, which may serve several models, and whose nodes bring their driver."""
+        """The same for a stack on platform eks, which may serve several models, and whose nodes bring their driver.
+
+        Args:
+            family: of the GPU nodes' image.
+            managed: GPU nodes are an EKS node group's, which names a release of an image and not its id.
+        """
         found, command = self.kubernetes, "tandem pin --kubernetes"
+        image = machine_image or found.node_image_id(family, region)
+        nodes = [(f"kubernetes.nodes.{family}.regions.{region}.id", image, command)]
+        releases = [
+            (f"kubernetes.releases.{name}.version", found.releases[name].version, command)
+            for name in ("system", family)
+        ]
         pins = [
             ("vllm.digest", self.vllm.digest, "tandem pin --image"),
             *(
                 (f'models."{model}".revision', self.model_revision(model), f"tandem pin --model {model}")
                 for model in models
             ),
-            (
-                f"kubernetes.nodes.{family}.regions.{region}.id",
-                machine_image or found.node_image_id(family, region),
-                command,
-            ),
+            *(releases if managed else [*nodes, releases[0]]),
             *((f"kubernetes.addons.{name}.version", addon.version, command) for name, addon in found.addons.items()),
             *((f"kubernetes.charts.{name}.version", chart.version, command) for name, chart in found.charts.items()),
         ]

@@ -276,7 +276,7 @@ def addon_version(addon: str, kubernetes_version: str) -> Found:
         UserError: no credentials, access denied, or no version for this Kubernetes.
     """
     key = f"add-on {addon}"
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+    region = _any_region()
     with _aws_answers(key, region, "eks:DescribeAddonVersions"):
         client = boto3.client("eks", region_name=region, config=_PATIENCE)
         answer = client.describe_addon_versions(addonName=addon, kubernetesVersion=kubernetes_version)["addons"]
@@ -295,16 +295,25 @@ def addon_version(addon: str, kubernetes_version: str) -> Found:
 # -- AWS public parameters ---------------------------------------------------------------------------------------------
 
 
-def machine_image_id(parameter: str, region: str) -> Found:
-    """The machine image that an SSM parameter names in a region, read with the credentials of the shell.
+def public_parameter(parameter: str, region: str | None = None) -> Found:
+    """What a public SSM parameter holds in a region, such as a machine image's id; with the shell's credentials.
+
+    Args:
+        region: None for what is the same in all of them.
 
     Raises:
         UserError: no credentials, access denied, region not enabled, no such parameter.
     """
+    region = region or _any_region()
     key = f"{parameter} in {region}"
     with _aws_answers(key, region, "ssm:GetParameter"):
         answer = boto3.client("ssm", region_name=region, config=_PATIENCE).get_parameter(Name=parameter)["Parameter"]
     return Found(answer["Value"], answer.get("ARN") or key)
+
+
+def _any_region() -> str:
+    """The shell's region."""
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
 
 
 _PATIENCE = Config(connect_timeout=10, read_timeout=20, retries={"mode": "standard", "total_max_attempts": 3})
@@ -334,7 +343,7 @@ def _aws_answers(key: str, region: str, action: str) -> Iterator[None]:
 _AWS_REFUSALS = {
     "ParameterNotFound": (
         "AWS has no such parameter in this region",
-        "mend machine_image.*.parameter in images/pins.toml, or name an image of your own: tandem:fleet",
+        "mend its parameter in images/pins.toml, or name an image of your own: tandem:fleet",
     ),
     "AccessDeniedException": ("these credentials may not read it", "allow {action}"),
     "ExpiredTokenException": ("the credentials have expired", "log in again, such as `aws sso login`"),

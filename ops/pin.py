@@ -1,10 +1,10 @@
-"""Fills the empty pins of images/pins.toml, keeping its comments: by look-up, or with placeholders for a rehearsal."""
+"""Fills the empty pins of images/pins.toml, keeping its comments, by look-up."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -14,7 +14,7 @@ import tomlkit
 
 from infra import pins as pin_file
 from infra.errors import Problem, UserError
-from infra.pins import Kubernetes, Package, Pins
+from infra.pins import Addon, Chart, Kubernetes, Package, Pins, Release
 from ops import lookups
 from ops.http import Http
 from ops.lookups import Found
@@ -33,7 +33,6 @@ class Pin:
         name: the region or the model; empty for the others.
         value: what the file holds; empty when it was not looked up yet.
         source: where the value was looked up.
-        placeholder: what stands for it in a rehearsal.
     """
 
     key: str
@@ -42,7 +41,6 @@ class Pin:
     name: str
     value: str
     source: str
-    placeholder: str
 
 
 def all_pins(pins: Pins) -> Iterator[Pin]:
@@ -54,20 +52,18 @@ def all_pins(pins: Pins) -> Iterator[Pin]:
         "",
         pins.vllm.digest,
         pins.vllm.source,
-        f"sha256:{'0' * 64}",
     )
     for table in ("nvidia_driver", "container_toolkit", "docker"):
         package: Package = getattr(pins, table)
-        placeholder = f"{pins.nvidia_driver.branch}.0.0" if table == "nvidia_driver" else "0.0.0"
         path = (table, "version")
-        yield Pin(".".join(path), path, "packages", "", package.version, package.source, placeholder)
+        yield Pin(".".join(path), path, "packages", "", package.version, package.source)
     for kind in pin_file.MACHINE_IMAGE_KINDS:
         for region, image in pins.machine_image.kind(kind).regions.items():
             path = ("machine_image", kind, "regions", region, "id")
-            yield Pin(".".join(path), path, "region", region, image.id, image.source, f"ami-{'0' * 17}")
+            yield Pin(".".join(path), path, "region", region, image.id, image.source)
     for model, pinned in pins.models.items():
         path = ("models", model, "revision")
-        yield Pin(f'models."{model}".revision', path, "model", model, pinned.revision, pinned.source, "0" * 40)
+        yield Pin(f'models."{model}".revision', path, "model", model, pinned.revision, pinned.source)
     yield from _kubernetes_pins(pins.kubernetes)
 
 
@@ -75,11 +71,16 @@ def _kubernetes_pins(kubernetes: Kubernetes) -> Iterator[Pin]:
     for family, images in (("al2023", kubernetes.nodes.al2023), ("bottlerocket", kubernetes.nodes.bottlerocket)):
         for region, image in images.regions.items():
             path = ("kubernetes", "nodes", family, "regions", region, "id")
-            yield Pin(".".join(path), path, "kubernetes", region, image.id, image.source, f"ami-{'0' * 17}")
-    for table, pinned in (("addons", kubernetes.addons), ("charts", kubernetes.charts)):
+            yield Pin(".".join(path), path, "kubernetes", region, image.id, image.source)
+    tables: list[tuple[str, Mapping[str, Release | Addon | Chart]]] = [
+        ("releases", {**kubernetes.releases}),
+        ("addons", {**kubernetes.addons}),
+        ("charts", {**kubernetes.charts}),
+    ]
+    for table, pinned in tables:
         for name, pin in pinned.items():
             path = ("kubernetes", table, name, "version")
-            yield Pin(".".join(path), path, "kubernetes", name, pin.version, pin.source, "0.0.0")
+            yield Pin(".".join(path), path, "kubernetes", name, pin.version, pin.source)
 
 
 # -- the file ----------------------------------------------------------------------------------------------------------
@@ -123,23 +124,6 @@ def replace_file(path: Path, text: str) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
-
-
-def fill_placeholders(text: str, *, regions: Iterable[str] = (), models: Iterable[str] = ()) -> tuple[str, list[str]]:
-    """Fills what is empty in a scratch copy of the pins with values that nobody takes for real ones (all zeros).
-
-    Args:
-        text: content of a pins file.
-        regions: rows to add where the file does not list them; models likewise.
-
-    Returns:
-        The new text, and the key of each pin that is now a placeholder.
-    """
-    text = add_rows(text, regions=regions, models=models)
-    empty = [pin for pin in all_pins(pin_file.parse(text)) if not pin.value]
-    for pin in empty:
-        text = set_pin(text, pin, pin.placeholder)
-    return text, [pin.key for pin in empty]
 
 
 # -- looking up --------------------------------------------------------------------------------------------------------
@@ -196,17 +180,23 @@ def look_up(pin: Pin, pins: Pins, http: Http) -> Found:
         case "packages":
             return _package(pin, pins, http)
         case "region":
-            return lookups.machine_image_id(getattr(pins.machine_image, pin.path[1]).parameter, pin.name)
+            return lookups.public_parameter(getattr(pins.machine_image, pin.path[1]).parameter, pin.name)
         case "model":
             return lookups.model_revision(pin.name, http)
         case "kubernetes":
             return _kubernetes(pin, pins, http)
 
 
+def _release(pins: Pins, name: str) -> Release:
+    return {**pins.kubernetes.releases}[name]
+
+
 def _kubernetes(pin: Pin, pins: Pins, http: Http) -> Found:
     match pin.path[1]:
         case "nodes":
-            return lookups.machine_image_id(getattr(pins.kubernetes.nodes, pin.path[2]).parameter, pin.name)
+            return lookups.public_parameter(getattr(pins.kubernetes.nodes, pin.path[2]).parameter, pin.name)
+        case "releases":
+            return lookups.public_parameter(_release(pins, pin.name).parameter)
         case "addons":
             return lookups.addon_version(pin.name, pins.kubernetes.version)
         case _:

@@ -46,6 +46,7 @@ class ClusterArgs:
         subnet_ids: of the control plane's interfaces and of the controllers' nodes.
         version: of Kubernetes, major.minor.
         settings: endpoint, administrators, nodes of the controllers.
+        node_release: of the image of the controllers' nodes; empty takes EKS's newest when they are made.
         addon_versions: add-on to pinned version; one that is missing takes EKS's default.
         mount_role_arn: with which the file system driver mounts the model cache.
         log_retention_days: of the control plane's log.
@@ -57,6 +58,7 @@ class ClusterArgs:
     subnet_ids: Sequence[pulumi.Input[str]]
     version: str
     settings: ClusterSettings
+    node_release: str
     addon_versions: Mapping[str, str]
     mount_role_arn: pulumi.Input[str]
     log_retention_days: int = 30
@@ -179,6 +181,7 @@ class Cluster(pulumi.ComponentResource):
             node_role_arn=role.arn,
             subnet_ids=args.subnet_ids,
             ami_type="AL2023_x86_64_STANDARD",
+            release_version=args.node_release or None,
             instance_types=[settings.system_instance_type],
             launch_template={"id": template.id, "version": template.latest_version.apply(str)},
             scaling_config={

@@ -34,7 +34,8 @@ class NodePoolArgs:
         fleet: types, purchase, root volume.
         gpus_on_demand, gpus: of the base, and at most.
         nodes: of a managed node group.
-        image_id: pinned; None takes the newest of the day.
+        image_id: of Karpenter's nodes, pinned; None takes the newest of the day.
+        release: of the image of a managed node group; empty takes EKS's newest when the group is made.
         karpenter_chart: pinned.
         tags: on instances and volumes.
     """
@@ -50,6 +51,7 @@ class NodePoolArgs:
     gpus: int
     nodes: int
     image_id: str | None
+    release: str
     karpenter_chart: Chart
     tags: Mapping[str, str] = field(default_factory=dict)
 
@@ -138,6 +140,7 @@ class NodePool(pulumi.ComponentResource):
             node_role_arn=self._role.arn,
             subnet_ids=args.subnet_ids,
             ami_type=MANAGED_IMAGES[args.pool.image],
+            release_version=args.release or None,
             capacity_type="SPOT" if spot else "ON_DEMAND",
             instance_types=list(args.fleet.instance_types),
             launch_template={"id": template.id, "version": template.latest_version.apply(str)},

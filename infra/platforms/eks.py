@@ -42,6 +42,7 @@ def build(common: Common) -> dict[str, Any]:
             subnet_ids=list(network.host_subnet_ids.values()),
             version=common.pins.kubernetes.version,
             settings=settings.cluster,
+            node_release=common.pins.kubernetes.releases["system"].version,
             addon_versions={name: addon.version for name, addon in common.pins.kubernetes.addons.items()},
             mount_role_arn=mount_role.role_arn,
             log_retention_days=settings.fleet.log_retention_days,
@@ -102,6 +103,7 @@ def _node_pool(common: Common, cluster: Cluster, provider: kubernetes.Provider) 
             nodes=settings.group_size,
             image_id=settings.fleet.machine_image_id
             or common.pins.kubernetes.node_image_id(settings.node_pool.image, settings.region),
+            release=common.pins.kubernetes.releases[settings.node_pool.image].version,
             karpenter_chart=common.pins.kubernetes.charts["karpenter"],
             tags=common.tags,
         ),

@@ -173,8 +173,8 @@ def something_outside_can_stop_it(settings: Settings) -> Iterator[Problem]:
         )
 
 
-def purchase_is_one_of_two(settings: Settings) -> Iterator[Problem]:
-    """Karpenter has a base on demand, and one purchase above it; an EKS node group has one, and no Capacity Block."""
+def nodes_are_to_be_had(settings: Settings) -> Iterator[Problem]:
+    """Karpenter has a base on demand and one purchase above it; an EKS node group one purchase, and images of EKS's."""
     fleet = settings.fleet
     if settings.node_pool.provisioner != "managed":
         if fleet.on_demand_percentage not in (0, 100):
@@ -186,6 +186,14 @@ def purchase_is_one_of_two(settings: Settings) -> Iterator[Problem]:
                 fix="set it to 0 and fleet.onDemandBase to the nodes that must be on demand",
             )
         return
+    if fleet.machine_image_id is not None:
+        yield Problem(
+            key="fleet.machineImageId",
+            wrong="is for Karpenter's nodes: a managed node group names a release of EKS's image",
+            value=fleet.machine_image_id,
+            allowed="with nodePool.provisioner: karpenter",
+            fix="remove it; kubernetes.releases in images/pins.toml has the release",
+        )
     if fleet.capacity_block is not None:
         yield Problem(
             key="fleet.capacityBlock",
@@ -249,7 +257,7 @@ KUBERNETES_RULES: tuple[Rule, ...] = (
     spread_can_be_met,
     pods_leave_in_order,
     something_outside_can_stop_it,
-    purchase_is_one_of_two,
+    nodes_are_to_be_had,
     models_have_names,
     endpoint_is_one_thing,
 )

@@ -131,6 +131,23 @@ def test_the_revision_of_each_model_is_a_pin() -> None:
             "models": {"small": further},
         }
     )
-    keys = {problem.key.removeprefix("images/pins.toml: ") for problem in checks.missing_pins(stack, pins.load())}
+    keys = missing(stack)
     assert 'models."acme/small".revision' in keys
     assert not any(key.startswith("kubernetes.nodes") for key in keys)
+
+
+def missing(stack: Settings) -> set[str]:
+    return {problem.key.removeprefix("images/pins.toml: ") for problem in checks.missing_pins(stack, pins.load())}
+
+
+def test_node_groups_need_the_release_of_their_image_and_karpenter_its_id() -> None:
+    values = {"region": "us-east-1", "platform": "eks", "fleet": {"hosts": 2, "maxHosts": 4}}
+    managed = {"fleet": {"hosts": 2}, "nodePool": {"provisioner": "managed"}}
+
+    def nodes(**changes: Any) -> set[str]:
+        keys = missing(Settings.model_validate(values | changes))
+        return {key for key in keys if key.startswith(("kubernetes.nodes", "kubernetes.releases"))}
+
+    system = "kubernetes.releases.system.version"
+    assert nodes() == {"kubernetes.nodes.al2023.regions.us-east-1.id", system}
+    assert nodes(**managed) == {"kubernetes.releases.al2023.version", system}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from typing import Any
 
 from infra import pins, stack
@@ -116,10 +117,22 @@ def test_a_managed_node_group_in_place_of_karpenter() -> None:
     assert "karpenter.sh/v1:NodePool" not in kubernetes(found)
     gpu = found.of("NodeGroup")["tandem-prod-gpu"]
     assert gpu["scalingConfig"] == {"minSize": 2, "desiredSize": 2, "maxSize": 2}
+    assert "releaseVersion" not in gpu  # the shipped pins are empty
     assert gpu["taints"] == [{"key": "nvidia.com/gpu", "value": "true", "effect": "NO_SCHEDULE"}]
     stop = found.of("Schedule")["tandem-prod-stop"]["target"]
     assert stop["arn"] == "arn:aws:scheduler:::aws-sdk:eks:updateNodegroupConfig"
     assert json.loads(stop["input"])["ScalingConfig"] == {"MinSize": 0, "MaxSize": 1, "DesiredSize": 0}
+
+
+def test_node_groups_run_the_pinned_releases_of_their_images() -> None:
+    shipped = pins.PINS_FILE.read_text(encoding="utf-8")
+    pinned = re.sub(r'(release|image)_version", version = ""', r'\1_version", version = "1.35.0-20261112"', shipped)
+    managed = Settings.model_validate(SOUND | {"nodePool": {"provisioner": "managed"}})
+    found = declared(lambda: stack.build(managed, pins.parse(pinned), "prod"), stack="prod")
+    assert {name: group["releaseVersion"] for name, group in found.of("NodeGroup").items()} == {
+        "tandem-prod-gpu": "1.35.0-20261112",
+        "tandem-prod-system": "1.35.0-20261112",
+    }
 
 
 def test_the_cluster_is_private_encrypted_and_logged() -> None:

@@ -181,7 +181,7 @@ def online(stand_in: StandIn, aws: None, monkeypatch: pytest.MonkeyPatch) -> Sta
 def file(tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A scratch copy of the shipped pins: package indexes and parameter of the stand-ins, us-east-1 only."""
     path = tmp_path / "pins.toml"
-    text = re.sub(r'parameter = ".*"', 'parameter = "/tandem-test/image-id"', SHIPPED)
+    text = re.sub(r'parameter = "[^"]*"', 'parameter = "/tandem-test/image-id"', SHIPPED)
     text = re.sub(r"(?m)^(eu-west-1|us-west-2) = .*\n", "", text)
     indexes = iter(("/nvidia/Packages.gz", "/toolkit/Packages", "/docker/Packages.gz"))
     text = re.sub(r'index = ".*"', lambda _match: f'index = "{stand_in.url}{next(indexes)}"', text)
@@ -528,7 +528,7 @@ def test_a_branch_that_nvidia_no_longer_publishes_is_said(file: Path, online: St
 
 def test_a_parameter_that_the_region_lacks_is_said(aws: None) -> None:
     with pytest.raises(UserError, match="AWS has no such parameter in this region"):
-        lookups.machine_image_id("/tandem-test/image-id", "eu-west-1")
+        lookups.public_parameter("/tandem-test/image-id", "eu-west-1")
 
 
 def test_missing_credentials_are_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -539,7 +539,7 @@ def test_missing_credentials_are_said(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     boto3.DEFAULT_SESSION = None
     with pytest.raises(UserError, match="Unable to locate credentials"):
-        lookups.machine_image_id("/tandem-test/image-id", "us-east-1")
+        lookups.public_parameter("/tandem-test/image-id", "us-east-1")
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
@@ -579,33 +579,3 @@ def test_the_exit_status_of_check_and_offline(file: Path, online: StandIn) -> No
 def test_the_table_names_each_pin_with_its_outcome(file: Path, online: StandIn) -> None:
     table = CliRunner().invoke(app, ["pin", "--image"], env={"COLUMNS": "200"}).stdout
     assert re.search(rf"vllm\.digest .* written .* {INDEX_DIGEST[:19]}… .*manifests/v0\.32\.0", table)
-
-
-# -- placeholders for a rehearsal --------------------------------------------------------------------------------------
-
-
-def test_placeholders_fill_only_what_is_empty_and_are_recognisable() -> None:
-    text, filled = pin.fill_placeholders(SHIPPED, regions=["ap-south-1"], models=["acme/model"])
-    placed = pin_file.parse(text)
-    assert placed.missing("ap-south-1", "acme/model") == []
-    assert placed.driver_problems() == []
-    assert placed.nvidia_driver.version == "580.159.04"
-    assert placed.vllm.digest == f"sha256:{'0' * 64}"
-    assert placed.docker.version == "0.0.0"
-    assert placed.machine_image.ubuntu.regions["ap-south-1"].id == f"ami-{'0' * 17}"
-    assert placed.models["acme/model"].revision == "0" * 40
-    assert len(filled) == 2 + 2 * 4 + 3 + 2 * 3 + 6 + 7
-    assert "nvidia_driver.version" not in filled
-    assert 'models."acme/model".revision' in filled
-
-
-def test_a_driver_placeholder_is_of_the_pinned_branch() -> None:
-    text, filled = pin.fill_placeholders(SHIPPED.replace('"580.159.04"', '""'))
-    assert pin_file.parse(text).nvidia_driver.version == "580.0.0"
-    assert pin_file.parse(text).driver_problems() == []
-    assert "nvidia_driver.version" in filled
-
-
-def test_nothing_is_filled_twice() -> None:
-    once, _ = pin.fill_placeholders(SHIPPED)
-    assert pin.fill_placeholders(once) == (once, [])

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import boto3
 import pytest
 import yaml
 
@@ -18,6 +19,7 @@ from tests.ops.test_pin import IMAGE_ID, SHIPPED, TODAY, StandIn, aws, moto_url,
 
 __all__ = ["aws", "moto_url", "stand_in"]
 
+RELEASE = "1.35.0-20261112"
 VERSIONS = ["1.9.0", "1.10.2", "1.10.10", "1.11.0-rc.1", "not a version"]
 
 
@@ -50,7 +52,11 @@ def online(stand_in: StandIn, aws: None, monkeypatch: pytest.MonkeyPatch) -> Sta
 def file(tmp_path: Path, online: StandIn) -> Path:
     """The shipped pins, us-east-1 only, each chart from the stand-in."""
     path = tmp_path / "pins.toml"
-    text = re.sub(r'parameter = ".*"', 'parameter = "/tandem-test/image-id"', SHIPPED)
+    boto3.client("ssm", region_name="us-east-1").put_parameter(
+        Name="/tandem-test/release", Value=RELEASE, Type="String", Overwrite=True
+    )
+    text = re.sub(r'parameter = "[^"]*(release|image)_version"', 'parameter = "/tandem-test/release"', SHIPPED)
+    text = re.sub(r'parameter = "/aws[^"]*"', 'parameter = "/tandem-test/image-id"', text)
     text = re.sub(r"(?m)^(eu-west-1|us-west-2) = .*\n", "", text)
     path.write_text(re.sub(r'repository = "https://.*?"', f'repository = "{online.url}/charts"', text))
     charts = yaml.safe_dump(
@@ -71,6 +77,11 @@ def test_all_of_platform_eks_is_looked_up_and_nothing_else(file: Path) -> None:
     assert {chart.version for name, chart in written.charts.items() if name not in ("karpenter", "lws")} == {"2.20.2"}
     assert {pinned.version for pinned in written.addons.values()} == {"v1.20.4-eksbuild.2"}
     assert written.node_image_id("al2023", "us-east-1") == IMAGE_ID
+    assert {name: release.version for name, release in written.releases.items()} == {
+        "al2023": RELEASE,
+        "bottlerocket": RELEASE,
+        "system": RELEASE,
+    }
     assert pin_file.load(file).vllm.digest == ""
 
 

@@ -109,6 +109,12 @@ WRONG = [
         "fleet.onDemandBase",
     ),
     Wrong({"nodePool": {"provisioner": "managed"}, "fleet": BLOCKED}, "fleet.capacityBlock", "karpenter", "karpenter"),
+    Wrong(
+        {"nodePool": {"provisioner": "managed"}, "fleet": {"hosts": 2, "machineImageId": "ami-" + "0" * 17}},
+        "fleet.machineImageId",
+        "karpenter",
+        "kubernetes.releases",
+    ),
     # Names
     Wrong({"models": {"small": model()}}, "models.small.hostName", "with loadBalancer.domainName", "hostedZoneId"),
     Wrong(
