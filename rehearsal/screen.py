@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -13,6 +14,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 
 from rehearsal.operations import Step
 from rehearsal.report import Phase
+from rehearsal.servers import stop_all
 
 LINE_EVERY_SECONDS = 15
 """Where nothing can be overwritten, as in a log file."""
@@ -31,9 +33,13 @@ class Screen:
         self._tasks = tasks
         self._interrupted = threading.Event()
 
-    def interrupt(self) -> None:
-        """Makes every rehearsal end at its next step."""
+    def interrupt(self, number: int) -> None:
+        """Makes every rehearsal end at its next step; a second time, ends all servers and this process at once."""
+        if self._interrupted.is_set():
+            stop_all()
+            os._exit(128 + number)
         self._interrupted.set()
+        self._console.print("Ending after the step that is under way; the same again ends it at once.")
 
     def phase_started(self, stack: str, phase: str) -> None:
         self._go_on()
@@ -57,17 +63,21 @@ class Screen:
 
 @contextmanager
 def screen(console: Console, stacks: Sequence[str]) -> Iterator[Screen]:
-    """Shows the rehearsals of these stacks until the block ends; Ctrl-C ends them in good order."""
+    """Shows the rehearsals of these stacks until the block ends; Ctrl-C or SIGTERM ends them in good order."""
     columns = (SpinnerColumn(), TextColumn("{task.description:<22}"), BarColumn(pulse_style="cyan"))
     counted = (TextColumn("{task.completed} resources"), TimeElapsedColumn(), TextColumn("{task.fields[resource]}"))
     with Progress(*columns, *counted, console=console, transient=True) as progress:
         tasks = {stack: progress.add_task(stack, total=None, resource="") for stack in stacks}
         shown = Screen(console, progress, tasks)
-        before = signal.signal(signal.SIGINT, lambda *_: shown.interrupt())
+        before = {
+            number: signal.signal(number, lambda told, _frame: shown.interrupt(told))
+            for number in (signal.SIGINT, signal.SIGTERM)
+        }
         try:
             yield shown
         finally:
-            signal.signal(signal.SIGINT, before)
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 @contextmanager

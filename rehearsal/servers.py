@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 STOP_SECONDS = 10
+_running: set[subprocess.Popen[bytes]] = set()
 
 
 def free_ports(count: int) -> list[int]:
@@ -47,7 +48,15 @@ def running(
             # Ctrl-C in a terminal goes to every process of its group; we end it ourselves, after what still needs it
             start_new_session=True,
         )
+        _running.add(process)
         try:
             yield process
         finally:
             stop(process)
+            _running.discard(process)
+
+
+def stop_all() -> None:
+    """Ends every server of this process, for when no block comes to its end any more."""
+    for process in [*_running]:
+        stop(process)

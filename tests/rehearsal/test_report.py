@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import io
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +17,17 @@ from rehearsal.operations import Step
 from rehearsal.report import Phase, ResourceCount, StackReport, as_json, as_text, summary
 from rehearsal.screen import Interrupted, screen, status_line
 
+WAITS = """
+import sys, time
+from pathlib import Path
+from rich.console import Console
+from rehearsal.screen import screen
+from rehearsal.servers import running
+
+with screen(Console(stderr=True), ["dev"]), running(["sleep", "60"], Path(sys.argv[1]) / "log") as server:
+    print(server.pid, flush=True)
+    time.sleep(60)
+"""
 MET = Verdict("a second up changes nothing", ())
 BROKEN = Verdict("no secret in plain text", tuple(f"token is in place {number}" for number in range(12)))
 
@@ -139,11 +154,27 @@ class TestScreen:
 
     def test_an_interrupt_ends_the_rehearsal_at_its_next_step(self, console: Console) -> None:
         with screen(console, ["dev"]) as watcher:
-            watcher.interrupt()
+            watcher.interrupt(signal.SIGINT)
             with pytest.raises(Interrupted):
                 watcher.step_done("dev", Step("create", "aws:ec2/vpc:Vpc", "urn:x::vpc"))
             with pytest.raises(Interrupted):
                 watcher.phase_started("dev", "destroy")
+
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+    def test_the_second_signal_ends_all_servers_at_once(self, number: signal.Signals, tmp_path: Path) -> None:
+        """A rehearsal that waits for a minute, and a server of its."""
+        waits = [sys.executable, "-c", WAITS, tmp_path]
+        with subprocess.Popen(waits, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            assert process.stderr
+            server = int(process.stdout.readline())
+            process.send_signal(number)
+            assert "the same again ends it at once" in process.stderr.readline()
+            os.kill(server, 0)
+            process.send_signal(number)
+            assert process.wait(10) == 128 + number
+        with pytest.raises(ProcessLookupError):
+            os.kill(server, 0)
 
     def test_a_log_gets_a_line_now_and_then(self, console: Console) -> None:
         with status_line(console) as progress:
