@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
+from infra.settings import load_stack_file
 from ops import inventory
+from ops.status import Cluster, look
 from rehearsal import expectations, expiry
-from rehearsal.kubernetes.cluster import Cluster
+from rehearsal.kubernetes.cluster import Cluster as ControlPlane
 from rehearsal.kubernetes.expectations import have_no_gpu
+from rehearsal.scene import Scene
 from tests.rehearsal.kubernetes.scenes import scene_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]
@@ -33,6 +37,11 @@ def test_the_schedules_of_a_stack_take_its_gpu_nodes_away(tmp_path: Path) -> Non
         up = scene.workspace.up()
         assert up.succeeded, up.messages
         assert scene.cluster is not None
+        before = status(scene)
+        assert [(group.desired, group.state) for group in before.node_groups] == [(2, "ACTIVE"), (2, "ACTIVE")]
+        # Pods are registered by a controller that is not rehearsed.
+        assert [(model.name, model.minimum, model.serving) for model in before.models] == [("main", 2, 0)]
+        assert not before.stopped
         calls = expiry.calls(scene.clients, inventory.find(scene.clients, STACK).resources)
         assert {call.action for call in calls} == {"eks:UpdateNodegroupConfig", "sns:Publish"}
         assert have_no_gpu(nodes(scene.cluster)).violations != (), "there were some"
@@ -42,7 +51,16 @@ def test_the_schedules_of_a_stack_take_its_gpu_nodes_away(tmp_path: Path) -> Non
             call.invoke(scene.clients)
         assert have_no_gpu(nodes(scene.cluster)).violations == ()
         assert len(nodes(scene.cluster)) == 2, "the controllers' stay"
+        assert status(scene).stopped
 
 
-def nodes(found: Cluster) -> list[dict[str, object]]:
+def status(scene: Scene) -> Cluster:
+    """What `tandem status` finds."""
+    settings = load_stack_file(scene.workspace.directory / f"Pulumi.{STACK}.yaml")
+    found = look(scene.clients, STACK, settings, datetime.now(UTC), probe=False).servers
+    assert isinstance(found, Cluster)
+    return found
+
+
+def nodes(found: ControlPlane) -> list[dict[str, object]]:
     return [object for object in found.objects() if object["kind"] == "Node"]
