@@ -6,7 +6,9 @@
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tandem
 UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
 RUN := $(UV) run --no-sync
-PYTEST := $(RUN) pytest -n auto --dist loadfile --no-loadscope-reorder
+PYTEST := $(RUN) pytest -n auto --dist loadfile --no-loadscope-reorder --ignore tests/real
+# Some machines set it; pytest would then compile all tests anew, in every worker.
+unexport PYTHONDONTWRITEBYTECODE
 STACKS ?= dev prod-ec2
 STACK ?= dev
 
