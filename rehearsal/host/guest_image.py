@@ -16,8 +16,9 @@ from pathlib import Path
 from rehearsal.cache import cache_directory, make_once
 
 MIRROR = "http://archive.ubuntu.com/ubuntu"
-ARCHIVE_KEY = "F6ECB3762474EDA9D21B7022871920D1991BC93C"
-"""Ubuntu Archive Automatic Signing Key (2018), as Ubuntu's own `ubuntu-keyring` package carries it."""
+KEYRING = "pool/main/u/ubuntu-keyring/ubuntu-keyring_2023.11.28.1_all.deb"
+KEYRING_SHA256 = "36de43b15853ccae0028e9a767613770c704833f82586f28eb262f0311adb8a8"
+"""Noble's package of Ubuntu's archive keys; Debian has none."""
 
 FIRST = "systemd,systemd-sysv,systemd-resolved,dbus,udev,iproute2,ca-certificates,curl,gpg"
 PACKAGES = (
@@ -92,13 +93,14 @@ def run(*command: str | Path, **options: object) -> None:
 
 
 def _keyring(directory: Path) -> Path:
-    """Ubuntu's archive key, refused unless it is the known one."""
-    file = directory / "ubuntu.gpg"
-    run("curl", "-fsS", "-o", file, f"{MIRROR}/project/ubuntu-archive-keyring.gpg")
-    shown = subprocess.run(["gpg", "--show-keys", "--with-colons", file], capture_output=True, text=True, check=True)
-    if f":{ARCHIVE_KEY}:" not in shown.stdout:
-        raise AssertionError(f"{MIRROR} hands out another key than {ARCHIVE_KEY}")
-    return file
+    """Ubuntu's archive keys, refused unless they are the known ones."""
+    package = directory / "ubuntu-keyring.deb"
+    run("curl", "-fsS", "-o", package, f"{MIRROR}/{KEYRING}")
+    found = hashlib.sha256(package.read_bytes()).hexdigest()
+    if found != KEYRING_SHA256:
+        raise AssertionError(f"{MIRROR}/{KEYRING} has SHA-256 {found}, which is not {KEYRING_SHA256}")
+    run("dpkg-deb", "-x", package, directory / "keyring")
+    return directory / "keyring/usr/share/keyrings/ubuntu-archive-keyring.gpg"
 
 
 def _debootstrap(root: Path) -> None:
