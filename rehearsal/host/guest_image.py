@@ -103,13 +103,18 @@ def _keyring(directory: Path) -> Path:
     return directory / "keyring/usr/share/keyrings/ubuntu-archive-keyring.gpg"
 
 
-def _debootstrap(root: Path) -> None:
-    """A root file system with all packages, nothing started."""
+def bootstrap(root: Path, packages: str) -> None:
+    """The smallest root file system of Ubuntu 24.04 that has these packages."""
     script = Path("/usr/share/debootstrap/scripts/jammy")  # older debootstraps know no noble; the script is the same
     run(
         *("debootstrap", "--variant=minbase", f"--keyring={_keyring(root.parent)}", "--components=main,universe"),
-        *(f"--include={FIRST}", "noble", root, MIRROR, script),
+        *(f"--include={packages}", "noble", root, MIRROR, script),
     )
+
+
+def _debootstrap(root: Path) -> None:
+    """A root file system with all packages, nothing started."""
+    bootstrap(root, FIRST)
     (root / "etc/apt/sources.list").write_text(SOURCES)
     (root / "etc/dpkg/dpkg.cfg.d/fast").write_text("force-unsafe-io\n")
     policy = root / "usr/sbin/policy-rc.d"

@@ -28,6 +28,20 @@ NVSWITCH = "\tGPU0\tGPU1\tGPU2\tGPU3\tNIC0\n" + "".join(
     f"GPU{row}\t" + "\t".join(" X " if row == column else "NV18" for column in range(4)) + "\tPIX\n" for row in range(4)
 )
 
+# As it came from two H100 of a host with driver 580.159.04.
+TWO_H100 = """\t\x1b[4mGPU0\tGPU1\tCPU Affinity\tNUMA Affinity\tGPU NUMA ID\x1b[0m
+GPU0\t X \tNV18\t0-31\t0\t\tN/A
+GPU1\tNV18\t X \t0-31\t0\t\tN/A
+
+Legend:
+"""
+
+
+def test_what_a_real_driver_prints_is_read(load: Load) -> None:
+    serve = load().serve
+    assert serve.topology(TWO_H100)[0, 1] == serve.topology(TWO_H100)[1, 0] == 118
+    assert serve.pairs(2, serve.topology(TWO_H100)) == [(0, 1)]
+
 
 def test_pairs_are_those_with_the_fastest_slowest_link(load: Load) -> None:
     serve = load().serve

@@ -9,6 +9,7 @@ needed=(
   debootstrap:debootstrap mke2fs:e2fsprogs zstd:zstd                 # its disk
   as:binutils dpkg-deb:dpkg gpg:gnupg curl:curl                      # its package repository
   nginx:nginx shellcheck:shellcheck
+  buildah:buildah                                                    # images/Dockerfile
 )
 if (($#)); then
   needed=()
