@@ -13,16 +13,23 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.errors import UserError
+from ops.aws import AwsError, is_gone
 from ops.inventory import Inventory
 from ops.kinds import KINDS, state_key
-from ops.kinds.kind import Found
+from ops.kinds.kind import Clients, Found
 from ops.pulumi import Deployment
 
 IDS_BY_INPUTS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
     "aws:eks/accessEntry:AccessEntry": lambda inputs: f"{inputs['clusterName']}:{inputs['principalArn']}",
     "aws:eks/addon:Addon": lambda inputs: f"{inputs['clusterName']}:{inputs['addonName']}",
+    "aws:eks/accessPolicyAssociation:AccessPolicyAssociation": lambda inputs: "#".join(
+        (inputs["clusterName"], inputs["principalArn"], inputs["policyArn"])
+    ),
 }
 """Resources inside a cluster, which no listing of the account shows, and whose id follows from what they were to be."""
+
+POD_IDENTITY = "aws:eks/podIdentityAssociation:PodIdentityAssociation"
+"""The same, but AWS chooses its id; and it refuses a second one for the same service account."""
 
 KUBERNETES = "kubernetes:"
 
@@ -74,12 +81,38 @@ class Plan:
         return not (self.remove or self.adopt or self.pending)
 
 
-def decide(deployment: Deployment, inventory: Inventory) -> Plan:
+def pod_identities(deployment: Deployment, clients: Clients) -> dict[str, str]:
+    """URN to the id of each pod identity that was under way and is there.
+
+    Raises:
+        botocore's errors.
+    """
+    found = {}
+    for operation in deployment["deployment"].get("pending_operations") or []:
+        resource = operation["resource"]
+        if not _creates(operation, POD_IDENTITY):
+            continue
+        names = {key: resource["inputs"][key] for key in ("clusterName", "namespace", "serviceAccount")}
+        try:
+            associations = clients("eks").list_pod_identity_associations(**names)["associations"]
+        except AwsError as error:
+            if is_gone(error):  # the cluster, and all of them with it
+                continue
+            raise
+        if associations:
+            found[resource["urn"]] = associations[0]["associationId"]
+    return found
+
+
+def decide(deployment: Deployment, inventory: Inventory, pod_identities: Mapping[str, str] | None = None) -> Plan:
     """Compares the account with the state.
 
     Of the types that the program declares, what the state does not know is removed. What holds data is taken into the
     state instead when the operation that creates it was under way; without one it is older than this `up`, such as the
     model cache that a destroyed stack left on purpose, and stays.
+
+    Args:
+        pod_identities: those that were under way and are there.
 
     Raises:
         UserError: the inventory is not complete, so that nothing can be said to be unknown.
@@ -115,13 +148,13 @@ def decide(deployment: Deployment, inventory: Inventory) -> Plan:
     adopt += [
         Adoption(resource, operation, "in the cluster, if it was created: the refresh finds out")
         for operation in operations
-        if operation["resource"]["urn"] not in names and (resource := _in_cluster(operation))
+        if operation["resource"]["urn"] not in names and (resource := _in_cluster(operation, pod_identities or {}))
     ]
     pending = [(operation["resource"]["urn"], operation["type"]) for operation in operations]
     return Plan(remove, adopt, keep, pending)
 
 
-def _in_cluster(operation: Mapping[str, Any]) -> Found | None:
+def _in_cluster(operation: Mapping[str, Any], pod_identities: Mapping[str, str]) -> Found | None:
     """What an operation was to create inside a cluster."""
     resource = operation["resource"]
     type_, inputs = resource["type"], resource.get("inputs") or {}
@@ -129,10 +162,18 @@ def _in_cluster(operation: Mapping[str, Any]) -> Found | None:
         return None
     if identify := IDS_BY_INPUTS.get(type_):
         return Found(type=type_, id=identify(inputs))
+    if association := pod_identities.get(resource["urn"]):
+        return Found(type=type_, id=association, facts={**inputs, "associationId": association})
     if not type_.startswith(KUBERNETES):
         return None
     head = inputs.get("metadata") or inputs  # a Helm release has its name and namespace at the top
     return Found(type=type_, id="/".join(filter(None, (head.get("namespace"), head["name"]))))
+
+
+def _record(adoption: Adoption) -> dict[str, Any]:
+    """The resource in the state. Outputs only where a refresh looks for the resource by them, and not by its id."""
+    resource = {**adoption.operation["resource"], "id": adoption.resource.id}
+    return resource | {"outputs": dict(adoption.resource.facts)} if resource["type"] == POD_IDENTITY else resource
 
 
 def _creates(operation: Mapping[str, Any], type_: str) -> bool:
@@ -145,6 +186,6 @@ def amended(deployment: Deployment, adopt: Sequence[Adoption]) -> Deployment:
     state.pop("pending_operations", None)
     state["resources"] = [
         *(state.get("resources") or []),
-        *({**adoption.operation["resource"], "id": adoption.resource.id} for adoption in adopt),
+        *map(_record, adopt),
     ]
     return {**deployment, "deployment": state}

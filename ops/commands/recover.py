@@ -10,10 +10,10 @@ from rich.table import Table
 
 from infra.errors import Problem, UserError
 from ops import inventory, removal
-from ops.aws import aws_clients
+from ops.aws import aws_clients, user_errors
 from ops.kinds.kind import Clients, Found
 from ops.pulumi import Stack
-from ops.recovery import Plan, amended, decide
+from ops.recovery import Plan, amended, decide, pod_identities
 
 
 def recover(
@@ -36,7 +36,9 @@ def recover(
         engine.release_lock()
     deployment = engine.export()
     with console.status("looking for what the state does not know"):
-        plan = decide(deployment, inventory.find(clients, stack))
+        with user_errors(stack):
+            identities = pod_identities(deployment, clients)
+        plan = decide(deployment, inventory.find(clients, stack), identities)
     _show(console, plan)
     if plan.is_empty:
         console.print(f"State and account agree. Go on with `pulumi up --stack {stack}`.")

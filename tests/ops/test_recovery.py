@@ -7,12 +7,15 @@ import functools
 import json
 import os
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import boto3
 import pytest
+from botocore.stub import Stubber
 from typer.testing import CliRunner, Result
 
 from infra.errors import Problem, UserError
@@ -22,7 +25,7 @@ from ops.inventory import Inventory, find
 from ops.kinds import types
 from ops.kinds.kind import Clients, Found
 from ops.pulumi import Deployment
-from ops.recovery import Adoption, amended, decide
+from ops.recovery import POD_IDENTITY, Adoption, amended, decide, pod_identities
 from rehearsal.moto import SimulatedAccount
 from tests.ops.account import REGION, Builder, tags_of
 
@@ -133,6 +136,11 @@ def test_a_file_system_that_was_being_updated_or_deleted_is_not_adopted() -> Non
             {"clusterName": "tandem-prod", "principalArn": "arn:aws:iam::1:role/admin"},
             "tandem-prod:arn:aws:iam::1:role/admin",
         ),
+        (
+            "aws:eks/accessPolicyAssociation:AccessPolicyAssociation",
+            {"clusterName": "tandem-prod", "principalArn": "arn:aws:iam::1:role/admin", "policyArn": "arn:aws:eks::p"},
+            "tandem-prod#arn:aws:iam::1:role/admin#arn:aws:eks::p",
+        ),
     ],
 )
 def test_what_may_be_in_a_cluster_is_adopted_by_the_name_it_was_to_have(
@@ -143,6 +151,43 @@ def test_what_may_be_in_a_cluster_is_adopted_by_the_name_it_was_to_have(
     assert [(adoption.resource.key, adoption.urn) for adoption in plan.adopt] == [((type_, id_), "urn:x")]
     (adopted,) = amended(deployment(pending=[operation]), plan.adopt)["deployment"]["resources"]
     assert (adopted["id"], adopted["inputs"]) == (id_, inputs)
+
+
+IDENTITY = {"clusterName": "tandem-prod", "namespace": "keda", "serviceAccount": "keda-operator"}
+PENDING_IDENTITY = {"type": "creating", "resource": {"urn": "urn:x", "type": POD_IDENTITY, "inputs": IDENTITY}}
+
+
+def eks_that(stub: Callable[[Stubber], None]) -> Clients:
+    """moto has no pod identities: a client that was told what AWS says."""
+    client = boto3.client("eks", region_name=REGION, aws_access_key_id="x", aws_secret_access_key="x")
+    stubber = Stubber(client)
+    stub(stubber)
+    stubber.activate()
+    return lambda _service: client
+
+
+def test_a_pod_identity_is_adopted_by_the_id_that_aws_gave_it() -> None:
+    association = {"associationId": "a-1", "associationArn": "arn:aws:eks:us-east-1:1:x", "clusterName": "tandem-prod"}
+    there = eks_that(
+        lambda stub: stub.add_response("list_pod_identity_associations", {"associations": [association]}, IDENTITY)
+    )
+    state = deployment(pending=[PENDING_IDENTITY])
+    plan = decide(state, Inventory([]), pod_identities(state, there))
+    (adopted,) = amended(state, plan.adopt)["deployment"]["resources"]
+    assert (adopted["id"], adopted["outputs"]) == ("a-1", {**IDENTITY, "associationId": "a-1"})
+
+
+@pytest.mark.parametrize(
+    "stub",
+    [
+        lambda stub: stub.add_response("list_pod_identity_associations", {"associations": []}, IDENTITY),
+        lambda stub: stub.add_client_error("list_pod_identity_associations", "ResourceNotFoundException"),
+    ],
+    ids=["never made", "the cluster is gone"],
+)
+def test_a_pod_identity_that_is_not_there_is_made_by_the_next_up(stub: Callable[[Stubber], None]) -> None:
+    state = deployment(pending=[PENDING_IDENTITY])
+    assert decide(state, Inventory([]), pod_identities(state, eks_that(stub))).adopt == []
 
 
 @pytest.mark.parametrize("kind", ["updating", "deleting", "reading"])
