@@ -285,8 +285,8 @@ def warnings(settings: Settings) -> Iterator[str]:
             yield f"{prefix}scaling.minReplicas is 1: a node that goes takes the model away until another has started"
     if settings.network.egress == "publicHosts":
         yield (
-            "network.egress is publicHosts: nodes stand in the load balancer's subnets, so that pods of other namespaces "
-            "can reach the servers' port as it can; they need a key for /v1, and none for /metrics"
+            "network.egress is publicHosts: nodes stand in the load balancer's subnets, so that pods of other "
+            "namespaces can reach the servers' port as it can; they need a key for /v1, and none for /metrics"
         )
     if settings.cluster.endpoint == "private":
         yield "cluster.endpoint is private: `pulumi up` must run inside the VPC"

@@ -215,7 +215,7 @@ def test_sound_combinations_pass(changes: dict[str, Any]) -> None:
         ({"scaling": {"minReplicas": 0}}, "clients get 503 until one has started"),
         ({"scaling": {"minReplicas": 1}}, "takes the model away"),
         ({"cluster": {"endpoint": "private"}}, "inside the VPC"),
-        ({"network": {"egress": "publicHosts"}}, "pods of other namespaces can reach"),
+        ({"network": {"egress": "publicHosts"}}, "namespaces can reach the servers' port"),
         ({"scaling": {"maxReplicas": 8}}, "no GPU is left for one more pod"),
     ],
 )
