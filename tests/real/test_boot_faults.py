@@ -14,8 +14,8 @@ from rehearsal.host.guest import Guest
 pytestmark = pytest.mark.real
 
 OTHER = f"nvidia-open_{packages.OTHER_BRANCH}-0ubuntu1_amd64.deb"
-PRELUDE = f"""\
-dpkg -i --force-depends /{OTHER}
+PRELUDE = """\
+dpkg -i /driver/*.deb
 echo 'tmpfs /mnt/local tmpfs size=2m 0 0' >> /etc/fstab
 mkdir -p /mnt/local
 mount /mnt/local
@@ -28,7 +28,9 @@ def troubled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Guest, 
     directory = tmp_path_factory.mktemp("faults")
     cloud = Cloud(mirror_down_seconds=60, cut_downloads=1)
     parts = scene.parts(directory)
-    drive = scene.prelude(directory, PRELUDE, {OTHER: parts.repository.directory / OTHER})
+    headers = next(parts.repository.directory.glob("linux-headers-*.deb"))  # which a driver that was built there needs
+    files = {f"driver/{file.name}": file for file in (headers, parts.repository.directory / OTHER)}
+    drive = scene.prelude(directory, PRELUDE, files)
     with scene.powered_on(stacks.config("dev"), parts, cloud, directory, drive) as guest:
         guest.wait_for_line(scene.READY, scene.READY_SECONDS + 60)
         guest.wait_for_agent(600)
