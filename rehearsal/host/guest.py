@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import functools
+import itertools
 import json
 import os
 import re
@@ -70,6 +71,7 @@ class Guest:
         (self.edge_port,) = free_ports(1)
         self.console: list[Line] = []
         self._process: subprocess.Popen[str] | None = None
+        self._requests = itertools.count()
 
     def __enter__(self) -> Guest:
         run("qemu-img", "create", "-q", "-f", "qcow2", "-F", "raw", "-b", self._image.disk, self.disk)
@@ -134,18 +136,18 @@ class Guest:
         raise AssertionError(f"no line {pattern!r} in {seconds} s")
 
     def _ask(self, execute: str, timeout: float = 30, **arguments: Any) -> Any:
-        """One command of the guest agent."""
+        """One command of the guest agent. What it answers late, to a command that was given up, is passed over."""
+        request = {"execute": execute, "id": next(self._requests), **({"arguments": arguments} if arguments else {})}
         with socket.socket(socket.AF_UNIX) as agent:
             agent.settimeout(timeout)
             agent.connect(str(self._agent_path))
-            request = {"execute": execute, **({"arguments": arguments} if arguments else {})}
             agent.sendall(json.dumps(request).encode() + b"\n")
-            answer = b""
-            while not answer.endswith(b"\n"):
-                if not (part := agent.recv(1 << 20)):
-                    raise OSError("the agent hung up")
-                answer += part
-        found = json.loads(answer.splitlines()[-1])
+            for line in agent.makefile("rb"):
+                found = json.loads(line)
+                if found.get("id") == request["id"]:
+                    break
+            else:
+                raise OSError("the agent hung up")
         if "error" in found:
             raise AssertionError(f"{execute}: {found['error']}")
         return found["return"]
