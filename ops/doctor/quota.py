@@ -55,24 +55,11 @@ def controllers_quota_is_enough(examination: Examination) -> Iterator[Finding]:
     # An update of their node group starts others first.
     nodes = cluster.system_nodes + 2 * len(settings.zones)
     vcpus = prices.SYSTEM_NODE_VCPUS[cluster.system_instance_type]
-    used = _vcpus_in_use(examination)[quota]
-    value = _quota_value(examination, quota)
-    what = f"{quota.name} ({quota.code})"
-    needs: list[tuple[Severity, str, int]] = [
+    needs: list[Need] = [
         ("error", "the controllers' nodes", cluster.system_nodes * vcpus),
         ("warning", "the controllers' nodes while they are replaced", nodes * vcpus),
     ]
-    for severity, reason, need in needs:
-        if used + need > value:
-            yield Finding(
-                severity=severity,
-                what=f"{what} is too small for {reason}",
-                value=f"{value:g} vCPUs, {used} in use by others",
-                needed=f"{used + need} vCPUs",
-                fix=_raise_quota(examination, quota, used + nodes * vcpus),
-            )
-            return
-    yield Finding(severity="ok", what=f"{what} is enough", value=f"{value:g} vCPUs, {used} in use by others")
+    yield _vcpus_are_enough(examination, quota, needs, _vcpus_in_use(examination)[quota])
 
 
 def _quota(
@@ -82,28 +69,34 @@ def _quota(
     settings = examination.settings
     hosts = partial(hosts_by_purchase, settings)
     rolling = settings.max_group_size + _more_while_replaced(settings)
-    needs: list[tuple[Severity, str, int]] = [
+    needs: list[Need] = [
         ("error", "the hosts that `up` starts", hosts(costs.hosts_at_first(settings))[purchase] * min(vcpus)),
         ("warning", "the group at its maximum", hosts(settings.max_group_size)[purchase] * max(vcpus)),
         ("warning", "the group while hosts are replaced", hosts(rolling)[purchase] * max(vcpus)),
     ]
+    if any(need for _, _, need in needs):
+        yield _vcpus_are_enough(examination, quota, needs, used)
+
+
+Need = tuple[Severity, str, int]
+"""How bad it is when it is not met, what for, and how many vCPUs; the worst comes first."""
+
+
+def _vcpus_are_enough(examination: Examination, quota: Quota, needs: list[Need], used: int) -> Finding:
+    """The first need that a quota does not meet beside what others use; the remedy asks for the largest."""
     most = max(need for _, _, need in needs)
-    if not most:
-        return
     value = _quota_value(examination, quota)
-    free = value - used
-    what = f"{quota.name} ({quota.code})"
+    what, there = f"{quota.name} ({quota.code})", f"{value:g} vCPUs, {used} in use by others"
     for severity, reason, need in needs:
-        if need > free:
-            yield Finding(
+        if need > value - used:
+            return Finding(
                 severity=severity,
                 what=f"{what} is too small for {reason}",
-                value=f"{value:g} vCPUs, {used} in use by others",
+                value=there,
                 needed=f"{used + need} vCPUs",
                 fix=_raise_quota(examination, quota, used + most),
             )
-            return
-    yield Finding(severity="ok", what=f"{what} is enough", value=f"{value:g} vCPUs, {used} in use by others")
+    return Finding(severity="ok", what=f"{what} is enough", value=there)
 
 
 def network_quotas_are_enough(examination: Examination) -> Iterator[Finding]:
