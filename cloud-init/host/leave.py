@@ -11,6 +11,7 @@ import time
 
 import aws
 import boot
+import probe
 import serve
 import watchdog
 from host import TIMEOUTS, deadline, left, record, say, sh, wait, write
@@ -40,7 +41,7 @@ def watch():
 def busy(rows):
     """True while a replica has a request, running or waiting."""
     try:
-        return any(watchdog.metric(row["port"], "num_requests_running", "num_requests_waiting") for row in rows)
+        return any(probe.metric(row["port"], "num_requests_running", "num_requests_waiting") for row in rows)
     except OSError:
         return True
 

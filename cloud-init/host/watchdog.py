@@ -6,13 +6,11 @@ The file HEALTHY is the load balancer's health check; nginx serves it.
 
 import concurrent.futures
 import contextlib
-import json
-import re
 import socket
 import time
-import urllib.request
 
 import aws
+import probe
 import serve
 from host import CONFIG, RUN, TIMEOUTS, say, sh, write
 
@@ -22,27 +20,13 @@ STRIKES, RESTARTS = 3, 3  # checks without a token before a restart, restarts be
 
 
 def token(port, timeout):
-    """One completion of one token; OSError when none comes. /health stays 200 while an engine hangs."""
-    key = json.loads(serve.KEYS.read_text())["api-key"][0]
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}{CONFIG['probe']['path']}",
-        json.dumps(CONFIG["probe"]["body"]).encode(),
-        {"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
-        if not json.load(answer).get("choices"):
-            raise OSError("an answer without a choice")
-
-
-def metric(port, *names):
-    """Sum of metrics over all engines of a server."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-        return sum(map(float, re.findall(rf"(?m)^vllm:(?:{'|'.join(names)})(?:{{.*}})? (\S+)", answer.read().decode())))
+    """One token, asked for as the stack's clients ask."""
+    probe.token(port, CONFIG["probe"]["path"], CONFIG["probe"]["body"], serve.KEYS, timeout)
 
 
 def listens(port):
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+    with socket.socket() as door:
+        return door.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Replica:
@@ -58,12 +42,12 @@ class Replica:
     def makes_tokens(self):
         """True when a token came, or when others' tokens came meanwhile."""
         try:
-            before = metric(self.port, "generation_tokens_total")
+            before = probe.metric(self.port, "generation_tokens_total")
             try:
                 token(self.port, PATIENCE)
                 return True
             except (OSError, ValueError):
-                return metric(self.port, "generation_tokens_total") > before
+                return probe.metric(self.port, "generation_tokens_total") > before
         except (OSError, ValueError):
             return False
 

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import ast
-import io
 import json
 import re
-import tokenize
 from dataclasses import asdict
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import jinja2
 import zopfli.gzip
 
-import infra
 from infra.errors import Problem, UserError
 from infra.host.config import HostConfig
 from infra.host.vllm import profile, server_environment, vllm_arguments
+from infra.scripts import DIRECTORY, packed, sources, without_remarks
 
 EC2_LIMIT_BYTES = 16_384
 """EC2's limit on user data before base64 (EC2 user guide); cloud-init unpacks gzip."""
 
-REFUSED_ABOVE_BYTES = 12_288
-"""Refused here, 4 KiB before EC2 does: growth must be noticed while there is room to mend a host in a hurry. Ours has
-some 400 bytes to go, which all instance types and all of vLLM's API paths fit into."""
+REFUSED_ABOVE_BYTES = 14_336
+"""Refused here, 2 KiB before EC2 does: growth must be noticed while there is room to mend a host in a hurry."""
 
 FIRST_PORT = 8001
 """The first replica listens here on the loopback interface, the next one port higher."""
@@ -49,14 +44,10 @@ TOOLKIT_PACKAGES = (
 )
 
 
-def _directory() -> Path:
-    return Path(infra.__file__).parents[1] / "cloud-init"
-
-
 @cache
 def _environment() -> jinja2.Environment:
     return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_directory()),
+        loader=jinja2.FileSystemLoader(DIRECTORY),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -69,38 +60,9 @@ def _template(name: str, **values: Any) -> str:
     return _environment().get_template(name).render(**values)
 
 
-def packed(text: str) -> str:
-    """Text without blank lines, indented by one space a level instead of four: user data has no room for more."""
-    lines = ((line.strip(), len(line) - len(line.lstrip(" "))) for line in text.splitlines())
-    return "".join(f"{' ' * (indent // 4)}{line}\n" for line, indent in lines if line)
-
-
-def without_remarks(source: str) -> str:
-    """Python source without docstrings and comments, which no host reads.
-
-    Works on lines rather than on a syntax tree written out again, whose text would differ between Python versions and
-    so replace hosts for nothing.
-    """
-    lines = source.splitlines()
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column].rstrip()
-    for node in ast.walk(ast.parse(source)):
-        if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) or ast.get_docstring(node) is None:
-            continue
-        docstring, *rest = node.body
-        first, last = docstring.lineno - 1, docstring.end_lineno or docstring.lineno
-        lines[first:last] = ["" if rest else " " * docstring.col_offset + "pass"] + [""] * (last - first - 1)
-    return "\n".join(lines)
-
-
 @cache
-def _scripts(directory: str = "host") -> dict[str, str]:
-    return {
-        f"/opt/tandem/{path.name}": packed(without_remarks(path.read_text(encoding="utf-8")))
-        for path in sorted((_directory() / directory).glob("*.py"))
-    }
+def _scripts(*rooms: str) -> dict[str, str]:
+    return {f"/opt/tandem/{name}": packed(without_remarks(text)) for name, text in sources(*rooms).items()}
 
 
 def _path_pattern(path: str) -> str:
@@ -218,13 +180,13 @@ def _host_json(config: HostConfig) -> str:
 def render_files(config: HostConfig) -> dict[str, str]:
     """Every file that user data writes on a host: path to content. For golden files and `tandem render`."""
     replicas = max(item.replicas for item in config.instance_types)
-    units = sorted((_directory() / "units").iterdir())
+    units = sorted((DIRECTORY / "units").iterdir())
     return {
         "/etc/tandem/host.json": _host_json(config),
         "/etc/tandem/nginx.conf": packed(render_nginx(config)),
         "/etc/apt/preferences.d/tandem": render_pins(config),
         **{
-            f"/etc/{path}": packed((_directory() / "etc" / path).read_text(encoding="utf-8"))
+            f"/etc/{path}": packed((DIRECTORY / "etc" / path).read_text(encoding="utf-8"))
             for path in ("docker/daemon.json", "logrotate.d/tandem")
         },
         **{
@@ -233,7 +195,7 @@ def render_files(config: HostConfig) -> dict[str, str]:
             )
             for unit in units
         },
-        **_scripts(),
+        **_scripts("host", "shared"),
     }
 
 

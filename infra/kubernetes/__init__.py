@@ -1,1 +1,1 @@
-"""Manifests of platform `eks` as plain data (pure functions), and what runs inside a pod (in_pod.py)."""
+"""Manifests of platform `eks` as plain data (pure functions); what runs inside a pod is in cloud-init/pod."""

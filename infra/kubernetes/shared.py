@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pulumi
 
 from infra.kubernetes.objects import Manifest, named
+from infra.scripts import sources
 
 NAMESPACE = "inference"
 SERVICE_ACCOUNT = "inference"
@@ -32,8 +32,7 @@ def shared_objects(
         named("PriorityClass", "scheduling.k8s.io/v1", PRIORITY_CLASS)
         | {"value": 1_000_000, "description": "Servers of tandem; batch work yields to them."},
         named("ServiceAccount", "v1", SERVICE_ACCOUNT, NAMESPACE) | {"automountServiceAccountToken": False},
-        named("ConfigMap", "v1", SCRIPT, NAMESPACE)
-        | {"data": {"in_pod.py": Path(__file__).with_name("in_pod.py").read_text(encoding="utf-8")}},
+        named("ConfigMap", "v1", SCRIPT, NAMESPACE) | {"data": sources("pod", "shared")},
         *_model_cache(file_system_id, access_point_id),
         *_network_policies(load_balancer_networks),
     ]

@@ -211,7 +211,7 @@ def _pod(service: InferenceService, arguments: Sequence[str], *, answers: bool =
                 "fsGroup": USER,
                 "seccompProfile": {"type": "RuntimeDefault"},
             },
-            "initContainers": [_container(service, "prepare", ["python3", "/tandem/in_pod.py", "prepare"])],
+            "initContainers": [_container(service, "prepare", ["python3", "/tandem/pod.py", "prepare"])],
             "containers": [_server(service, arguments, answers=answers)],
             "volumes": _volumes(service),
         },
@@ -291,7 +291,7 @@ def _server(service: InferenceService, arguments: Sequence[str], *, answers: boo
     container["env"] += [{"name": key, "value": value} for key, value in values.items()]
     if not answers:
         return container
-    token = {"exec": {"command": ["python3", "/tandem/in_pod.py", "ready"]}, "timeoutSeconds": 30}
+    token = {"exec": {"command": ["python3", "/tandem/pod.py", "ready"]}, "timeoutSeconds": 30}
     return container | {
         "ports": [{"name": "http", "containerPort": PORT}],
         # A token, not an answer to /health: that stays 200 while an engine hangs.

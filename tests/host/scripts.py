@@ -15,8 +15,9 @@ import stacks
 
 from infra.host import render_files
 
-SCRIPTS = stacks.ROOT / "cloud-init/host"
-MODULES = [path.stem for path in sorted(SCRIPTS.glob("*.py"))]
+ROOMS = [stacks.ROOT / "cloud-init" / room for room in ("host", "shared")]
+SCRIPTS, SHARED = ROOMS
+MODULES = [path.stem for room in ROOMS for path in sorted(room.glob("*.py"))]
 Load = Callable[..., SimpleNamespace]
 
 
@@ -30,7 +31,8 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
         (tmp_path / "dev").mkdir(exist_ok=True)
         (tmp_path / "etc/tandem/host.json").write_text(json.dumps(values))
         monkeypatch.setenv("TANDEM_ROOT", str(tmp_path))
-        monkeypatch.syspath_prepend(str(SCRIPTS))
+        for room in ROOMS:
+            monkeypatch.syspath_prepend(str(room))
         forget()
         found: dict[str, ModuleType] = {module: importlib.import_module(module) for module in MODULES}
         found["aws"].identity = lambda: {"instanceId": "i-0", "instanceType": "g6.12xlarge", "region": "us-east-1"}

@@ -219,7 +219,7 @@ def test_a_busy_server_is_not_punished(replica: SimpleNamespace, how: str) -> No
 
 
 def test_metrics_add_up_by_their_exact_names(replica: SimpleNamespace, server: ThreadingHTTPServer) -> None:
-    metric = replica.scripts.watchdog.metric
+    metric = replica.scripts.probe.metric
     assert metric(server.server_port, "num_requests_running", "num_requests_waiting") == 3
     assert metric(server.server_port, "generation_tokens_total") == 0
 
@@ -245,7 +245,7 @@ def leaving(load: Load, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
             scripts.busy.pop(0)
         return True
 
-    monkeypatch.setattr(scripts.watchdog, "metric", metric)
+    monkeypatch.setattr(scripts.probe, "metric", metric)
     monkeypatch.setattr(scripts.aws, "target", target)
     monkeypatch.setattr(scripts.aws, "complete", lambda result: events.append(f"complete {result}") or "yes")
     monkeypatch.setattr(scripts.leave, "wait", wait)

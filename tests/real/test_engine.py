@@ -171,10 +171,10 @@ def test_the_watchdog_reads_the_real_metrics_and_makes_a_token(vllm: Server, loa
         probe={"path": "/v1/completions", "body": {"model": NAME, "prompt": "1", "max_tokens": 1}},
     )
     scripts.host.write(scripts.serve.KEYS, json.dumps({"api-key": list(KEYS.values())}))
-    before = scripts.watchdog.metric(vllm.port, "generation_tokens_total")
+    before = scripts.probe.metric(vllm.port, "generation_tokens_total")
     scripts.watchdog.token(vllm.port, 60)
-    assert scripts.watchdog.metric(vllm.port, "generation_tokens_total") == before + 1
-    assert scripts.watchdog.metric(vllm.port, "num_requests_running", "num_requests_waiting") == 0
+    assert scripts.probe.metric(vllm.port, "generation_tokens_total") == before + 1
+    assert scripts.probe.metric(vllm.port, "num_requests_running", "num_requests_waiting") == 0
     assert scripts.watchdog.Replica({"replica": 0, "port": vllm.port}).check() is True
 
 

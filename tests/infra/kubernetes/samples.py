@@ -77,7 +77,5 @@ def whole(value: Any) -> Any:
 
 def rendered(sample: str) -> str:
     """The same as YAML; the script that pods run is left out, it is a file of its own."""
-    documents = [
-        one | {"data": {"in_pod.py": "..."}} if one["kind"] == "ConfigMap" else one for one in manifests(sample)
-    ]
+    documents = [one | {"data": {"pod.py": "..."}} if one["kind"] == "ConfigMap" else one for one in manifests(sample)]
     return yaml.safe_dump_all(sorted(documents, key=lambda one: (one["kind"], one["metadata"]["name"])), sort_keys=True)

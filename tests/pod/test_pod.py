@@ -15,9 +15,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
+import pod as in_pod
 import pytest
-
-from infra.kubernetes import in_pod
 
 MODEL, REVISION = "Qwen/Qwen3-8B", "c0ffee" * 6 + "c0ff"
 
@@ -106,11 +105,13 @@ def test_a_download_that_never_comes_ends_at_the_deadline(tools: Path, tmp_path:
 def test_the_next_pod_takes_over_when_the_downloading_one_dies(tmp_path: Path, monkeypatch: Any) -> None:
     monkeypatch.setattr(in_pod, "POLL_SECONDS", 0.01)
     holds = (
-        "import pathlib, sys, time; from infra.kubernetes import in_pod\n"
-        "with in_pod.turn(pathlib.Path(sys.argv[1]), time.monotonic() + 5):\n"
+        "import pathlib, sys, time; sys.path[:0] = sys.argv[2:]; import pod\n"
+        "with pod.turn(pathlib.Path(sys.argv[1]), time.monotonic() + 5):\n"
         "    print('mine', flush=True); time.sleep(60)"
     )
-    holder = subprocess.Popen([sys.executable, "-c", holds, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", holds, str(tmp_path), *sys.path[:2]], stdout=subprocess.PIPE, text=True
+    )
     try:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "mine\n"

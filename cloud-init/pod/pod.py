@@ -1,7 +1,7 @@
 """Runs inside the pods of an inference service, in the vLLM image's own Python; nothing but the standard library.
 
-    in_pod.py prepare   before the server: the driver is new enough, the weights are there (init container)
-    in_pod.py ready     exit status 0 when the server makes tokens (startup, readiness and liveness probe)
+    pod.py prepare   before the server: the driver is new enough, the weights are there (init container)
+    pod.py ready     exit status 0 when the server makes tokens (startup, readiness and liveness probe)
 
 The settings come as JSON in TANDEM_POD. One pod of a model downloads at a time: the lock is on the shared file system,
 which frees it when its holder dies, and the next pod takes over where the download was cut off.
@@ -13,15 +13,15 @@ import contextlib
 import fcntl
 import json
 import os
-import re
 import shutil
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import probe
 
 SHARED, LOCAL = Path("/models/hub"), Path("/local/hub")
 KEYS = Path("/run/secrets/tandem/vllm.yaml")
@@ -121,35 +121,16 @@ def prepare(pod: dict[str, Any]) -> None:
         copy(SHARED, LOCAL, model, revision)
 
 
-def generated(port: int) -> float:
-    """Tokens that the server has made since its start."""
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5) as answer:
-        text = answer.read().decode()
-    return sum(float(value) for value in re.findall(r"(?m)^vllm:generation_tokens_total(?:{.*})? (\S+)", text))
-
-
-def one_token(port: int, model: str) -> None:
-    """One completion of one token; OSError when none comes. /health stays 200 while an engine hangs."""
-    key = json.loads(KEYS.read_text())["api-key"][0]
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{port}/v1/completions",
-        json.dumps({"model": model, "prompt": "1", "max_tokens": 1}).encode(),
-        {"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=TOKEN_SECONDS) as answer:  # noqa: S310
-        if not json.load(answer).get("choices"):
-            raise OSError("an answer without a choice")
-
-
 def makes_tokens(pod: dict[str, Any]) -> None:
     """Passes when a token came, or when others' tokens came meanwhile: a full queue is not a hang."""
     port = pod["port"]
     try:
-        before = generated(port)
+        before = probe.metric(port, "generation_tokens_total")
         try:
-            one_token(port, pod["served_model_name"])
+            body = {"model": pod["served_model_name"], "prompt": "1", "max_tokens": 1}
+            probe.token(port, "/v1/completions", body, KEYS, TOKEN_SECONDS)
         except (OSError, ValueError) as error:
-            if generated(port) <= before:
+            if probe.metric(port, "generation_tokens_total") <= before:
                 raise GiveUp(f"no token in {TOKEN_SECONDS} s: {error}") from None
     except (OSError, ValueError) as error:
         raise GiveUp(f"the server does not answer: {error}") from None
