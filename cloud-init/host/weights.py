@@ -134,8 +134,8 @@ def served_from():
 
 
 def pull():
-    """The server's image, by its digest."""
-    if not sh("docker", "image", "ls", "-q", ENGINE["image"]):
+    """The server's image, by its digest. `image ls` would not find docker.io/x/y: it lists short names."""
+    if not sh("docker", "image", "inspect", "-f", "{{.Id}}", ENGINE["image"], check=False).strip():
         sh("docker", "pull", "-q", ENGINE["image"])
     return "image there"
 

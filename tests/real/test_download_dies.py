@@ -37,7 +37,7 @@ import weights
 print(weights.run(), flush=True)
 """
 DOCKER = """#!/bin/sh
-# docker image ls -q IMAGE; docker rm ...; docker run ... -v HUB:/hub ... -e HF_ENDPOINT=... IMAGE download ... /hub ...
+# docker image ...; docker rm ...; docker run ... -v HUB:/hub ... -e HF_ENDPOINT=... IMAGE download ... /hub ...
 case "$1" in image) echo there; exit ;; run) ;; *) exit ;; esac
 while [ "$1" != download ]; do
   case "$1" in --name) shift ;; *:/hub) hub=${1%:/hub} ;; HF_ENDPOINT=*) export "$1" ;; esac
