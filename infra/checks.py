@@ -9,11 +9,13 @@ from pathlib import Path
 
 import pulumi
 
+from infra.catalog.instances import INSTANCE_TYPES
 from infra.errors import Problem, UserError
 from infra.pins import Pins
 from infra.settings import Settings, rules
 from infra.settings.schema import InferenceSettings
 from infra.sizing import Plan, plan
+from infra.sizing.choice import batch_size
 
 PROJECT = Path(__file__).resolve().parents[1]
 PINS_NAMED = 5
@@ -52,7 +54,13 @@ def size(settings: Settings) -> Plan:
 
 
 def size_of(inference: InferenceSettings, instance_types: Sequence[str], platform: str) -> Plan:
-    """One model on the smallest GPU of these types. Stages of a pipeline are hosts; only eks keeps them together."""
+    """One model on the smallest GPU of these types. Stages of a pipeline are hosts; only eks keeps them together.
+
+    A pod does not know on which type it will run: its batch is the one that suits them all.
+    """
+    sequences = inference.max_num_seqs
+    if platform == "eks" and (types := [INSTANCE_TYPES[name] for name in instance_types if name in INSTANCE_TYPES]):
+        sequences = batch_size(types, sequences, inference.max_num_batched_tokens)
     return plan(
         model=inference.model,
         instance_types=instance_types,
@@ -60,7 +68,7 @@ def size_of(inference: InferenceSettings, instance_types: Sequence[str], platfor
         quantization=inference.quantization,
         kv_cache_dtype=inference.kv_cache_dtype,
         max_model_len=inference.max_model_len,
-        max_num_seqs=inference.max_num_seqs,
+        max_num_seqs=sequences,
         max_num_batched_tokens=inference.max_num_batched_tokens,
         gpu_memory_utilization=inference.gpu_memory_utilization,
         hosts=1 if platform == "eks" else inference.pipeline_parallel_size,

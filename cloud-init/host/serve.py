@@ -100,14 +100,18 @@ def rows():
 
 
 def run():
-    split = pairs(driver.profile()["gpus"], topology(sh("nvidia-smi", "topo", "-m")))
+    needs = driver.profile()
+    split = pairs(needs["gpus"], topology(sh("nvidia-smi", "topo", "-m")))
     replicas = [{"replica": n, "gpus": pair, "port": CONFIG["first_port"] + n} for n, pair in enumerate(split)]
     # A file that only the servers read: neither their arguments nor their environment show a key.
     keys = json.loads(aws.secret(CONFIG["keys_arn"])).values()
     write(KEYS, json.dumps({"api-key": list(keys)}), 0o440)
     write(REPLICAS, json.dumps(replicas))
     LEAVING.unlink(missing_ok=True)
-    write(RUN / "upstream.conf", "".join(f"server 127.0.0.1:{row['port']};\n" for row in replicas))
+    write(
+        RUN / "upstream.conf",
+        "".join(f"server 127.0.0.1:{row['port']} max_conns={needs['requests']};\n" for row in replicas),
+    )
     for row in replicas:
         restore_cache(row["replica"])
     units = [f"vllm@{row['replica']}" for row in replicas]

@@ -23,7 +23,8 @@ class Engine:
         served_model_name: what clients send as `model`.
         pipeline_parallel_size: hosts that one replica spans.
         gpu_memory_utilization: share of GPU memory that vLLM budgets, 0 to 1.
-        max_queued_requests: waiting requests of a replica; more get 503.
+        max_num_seqs: requests of a batch; None for vLLM's own on the GPU.
+        max_queued_requests: requests of a replica that wait beside the batch; more get 503.
     """
 
     image: str
@@ -204,9 +205,11 @@ class Profile:
             NVSwitch types do not join their GPUs.
         arguments: vLLM arguments of this type.
         environment: environment of the servers of this type.
+        over_pcie: its GPUs reach each other over PCIe, where a start may hang; it is tried again without.
     """
 
     gpus: int
     driver_packages: Sequence[str]
     arguments: Sequence[str] = ()
     environment: Mapping[str, str] = field(default_factory=dict)
+    over_pcie: bool = False

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cache
 from typing import Any
 
 import jinja2
 import zopfli.gzip
 
+from infra.catalog.instances import InstanceType
 from infra.errors import Problem, UserError
-from infra.host.config import HostConfig
-from infra.host.vllm import profile, server_environment, vllm_arguments
+from infra.host.config import HostConfig, Profile
+from infra.host.vllm import admission_arguments, profile, requests_at_once, server_environment, vllm_arguments
 from infra.scripts import DIRECTORY, packed, sources, without_remarks
 
 EC2_LIMIT_BYTES = 16_384
@@ -80,6 +81,7 @@ def render_nginx(config: HostConfig, *, compose_replicas: int = 0) -> str:
         errors=EDGE_ERRORS,
         compose=compose_replicas > 0,
         replicas=compose_replicas,
+        requests=requests_at_once(config.engine, config.instance_types[:1])[1],
     )
 
 
@@ -98,8 +100,18 @@ def render_pins(config: HostConfig) -> str:
 
 
 def _profiles(config: HostConfig) -> dict[str, dict[str, Any]]:
-    found = {item.name: asdict(profile(item, config.packages.driver_branch)) for item in config.instance_types}
-    return {name: {key: value for key, value in needs.items() if value} for name, needs in found.items()}
+    return {item.name: _profile(config, item) for item in config.instance_types}
+
+
+def _needs(config: HostConfig, item: InstanceType) -> Profile:
+    needs = profile(item, config.packages.driver_branch)
+    return replace(needs, arguments=[*needs.arguments, *admission_arguments(config.engine, [item])])
+
+
+def _profile(config: HostConfig, item: InstanceType) -> dict[str, Any]:
+    """What a host of this type reads; `requests` is what nginx lets through to each of its replicas at once."""
+    found = asdict(_needs(config, item)) | {"requests": requests_at_once(config.engine, [item])[1]}
+    return {key: value for key, value in found.items() if value}
 
 
 def _probe(config: HostConfig) -> dict[str, Any]:
@@ -245,7 +257,7 @@ def _compressed(document: str) -> bytes:
 def render_compose(config: HostConfig, *, nginx_image: str = "nginx:stable") -> str:
     """compose.yaml for a plain GPU box like the first instance type; nginx.conf goes beside it."""
     box = config.instance_types[0]
-    needs = profile(box, config.packages.driver_branch)
+    needs = _needs(config, box)
     return _template(
         "compose.yaml.j2",
         edge=config.edge,

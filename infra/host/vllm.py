@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from infra.catalog.instances import GPUS_PER_REPLICA, InstanceType
 from infra.host.config import Engine, Profile, Timeouts
+from infra.sizing.choice import batch_size, gpu_of
 
 
 def vllm_arguments(engine: Engine, timeouts: Timeouts) -> list[str]:
@@ -20,7 +23,6 @@ def vllm_arguments(engine: Engine, timeouts: Timeouts) -> list[str]:
         *("--tensor-parallel-size", str(GPUS_PER_REPLICA)),
         # SIGTERM lets running requests end; the default of 0 would cut them off as if they were whole.
         *("--shutdown-timeout", str(timeouts.longest_generation)),
-        *("--max-num-queued-reqs", str(engine.max_queued_requests)),
         *("--disable-access-log-for-endpoints", "/health,/metrics"),
     ]
     optional: dict[str, object] = {
@@ -30,7 +32,6 @@ def vllm_arguments(engine: Engine, timeouts: Timeouts) -> list[str]:
         "--kv-cache-dtype": None if engine.kv_cache_dtype == "auto" else engine.kv_cache_dtype,
         "--max-model-len": engine.max_model_len,
         "--gpu-memory-utilization": engine.gpu_memory_utilization,
-        "--max-num-seqs": engine.max_num_seqs,
         "--max-num-batched-tokens": engine.max_num_batched_tokens,
         "--reasoning-parser": engine.reasoning_parser,
         "--tool-call-parser": engine.tool_call_parser,
@@ -41,6 +42,18 @@ def vllm_arguments(engine: Engine, timeouts: Timeouts) -> list[str]:
     if engine.tool_call_parser:
         arguments.append("--enable-auto-tool-choice")
     return arguments
+
+
+def requests_at_once(engine: Engine, instance_types: Sequence[InstanceType]) -> tuple[int, int]:
+    """Requests of a batch that each of these types serves, and with those that may wait beside them."""
+    batch = batch_size(instance_types, engine.max_num_seqs, engine.max_num_batched_tokens)
+    return batch, batch + engine.max_queued_requests
+
+
+def admission_arguments(engine: Engine, instance_types: Sequence[InstanceType]) -> list[str]:
+    """How many requests run and wait. vLLM's own bound counts both, so the batch is named and is part of it."""
+    batch, requests = requests_at_once(engine, instance_types)
+    return ["--max-num-seqs", str(batch), "--max-num-queued-reqs", str(requests)]
 
 
 def server_environment(timeouts: Timeouts) -> dict[str, str]:
@@ -59,15 +72,19 @@ def profile(instance_type: InstanceType, driver_branch: int) -> Profile:
 
     Sources: NVIDIA's driver guide (Turing to Hopper: open modules recommended, Blackwell: required), vLLM's dtype check
     (bfloat16 from compute capability 8.0), vLLM issue 51513 (tensor parallelism over PCIe peer to peer hangs on
-    Blackwell workstation GPUs).
+    Blackwell workstation GPUs). vLLM believes the driver that GPUs reach each other, unless it is told to try; NVLink
+    needs no trial.
     """
     arguments: list[str] = []
     environment: dict[str, str] = {}
     if instance_type.compute_capability < 8:
         arguments += ["--dtype", "half"]
+    over_pcie = not gpu_of(instance_type)[1].nvlink
     if instance_type.compute_capability >= 12:
         arguments.append("--disable-custom-all-reduce")
         environment["NCCL_P2P_DISABLE"] = "1"
+    elif over_pcie:
+        environment["VLLM_SKIP_P2P_CHECK"] = "0"
     # The GPU system processor, which open modules need, is trouble on T4 and A10G: AWS's EKS images keep to the
     # proprietary modules there. Branch 620 has none.
     proprietary = instance_type.name.startswith(("g4dn.", "g5.")) and driver_branch < 620
@@ -79,4 +96,5 @@ def profile(instance_type: InstanceType, driver_branch: int) -> Profile:
         ],
         arguments=arguments,
         environment=environment,
+        over_pcie=over_pcie,
     )

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 from infra.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES, InstanceType
-from infra.host.vllm import profile
+from infra.host.config import Engine
+from infra.host.vllm import admission_arguments, profile
 from infra.pins import Pins
 from infra.settings.schema import Settings
 
@@ -64,14 +66,11 @@ def node_subnets(settings: Settings, subnet_ids: Mapping[str, Any]) -> list[Any]
     return [subnet_ids[block.zone]] if block else list(subnet_ids.values())
 
 
-def profile_arguments(settings: Settings, pins: Pins) -> list[str]:
-    """vLLM's arguments that any of the types needs: a pod does not know where it will run."""
-    needed: list[list[str]] = []
-    for one in node_types(settings):
-        arguments = list(profile(one, pins.nvidia_driver.branch).arguments)
-        if arguments not in needed:
-            needed.append(arguments)
-    return [argument for arguments in needed for argument in arguments]
+def profile_arguments(settings: Settings, pins: Pins, engine: Engine) -> list[str]:
+    """vLLM's arguments that any of the types needs: a pod does not know where it will run. Its batch suits them all."""
+    types = node_types(settings)
+    needed = dict.fromkeys(tuple(profile(one, pins.nvidia_driver.branch).arguments) for one in types)
+    return [*chain.from_iterable(needed), *admission_arguments(engine, types)]
 
 
 def profile_environment(settings: Settings, pins: Pins) -> dict[str, str]:

@@ -160,7 +160,7 @@ def _service(
     service = InferenceService(
         name=name,
         image=served.image,
-        arguments=[*vllm_arguments(served, waits), *capacity.profile_arguments(settings, pins)],
+        arguments=[*vllm_arguments(served, waits), *capacity.profile_arguments(settings, pins, served)],
         environment={**server_environment(waits), **capacity.profile_environment(settings, pins)},
         model=served.model,
         revision=served.revision,

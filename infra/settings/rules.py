@@ -10,7 +10,7 @@ from itertools import pairwise
 from infra import costs
 from infra.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES, unknown_type_problem
 from infra.errors import Problem
-from infra.settings import cluster_rules
+from infra.settings import batch_rules, cluster_rules
 from infra.settings.schema import Settings
 
 Rule = Callable[[Settings], Iterator[Problem]]
@@ -336,20 +336,6 @@ def business_hours_are_a_span(settings: Settings) -> Iterator[Problem]:
         )
 
 
-def lengths_fit_together(settings: Settings) -> Iterator[Problem]:
-    """vLLM refuses a step that is smaller than its batch."""
-    inference = settings.inference
-    sequences, tokens = inference.max_num_seqs, inference.max_num_batched_tokens
-    if sequences and tokens and tokens < sequences:
-        yield Problem(
-            key="inference.maxNumBatchedTokens",
-            wrong=f"is smaller than inference.maxNumSeqs ({sequences}); each request takes a token a step",
-            value=tokens,
-            allowed=f"{sequences} to 131072",
-            fix=f"set it to {max(2048, sequences)}, or lower inference.maxNumSeqs",
-        )
-
-
 RULES: tuple[Rule, ...] = (
     timeouts_grow_along_the_chain,
     leaving_outlasts_the_longest_answer,
@@ -366,7 +352,8 @@ RULES: tuple[Rule, ...] = (
     alerts_reach_someone,
     cap_buys_a_first_token,
     business_hours_are_a_span,
-    lengths_fit_together,
+    batch_rules.batch_fits_into_a_step,
+    batch_rules.queue_can_reach_the_autoscaler,
 )
 
 

@@ -261,13 +261,20 @@ class InferenceSettings(Section):
         "fleet, since a running server takes more than its budget.",
     )
     max_num_seqs: int | None = Field(
-        default=None, ge=1, le=4096, description="Requests in one batch. Unset: vLLM's own, by GPU size."
+        default=None,
+        ge=1,
+        le=4096,
+        description="Requests in one batch. Unset: vLLM's own, 256; from 70 GiB of GPU memory 1024 (A100: 256). Pods "
+        "take that of the fleet's smallest GPU.",
     )
     max_num_batched_tokens: int | None = Field(
         default=None, ge=128, le=131_072, description="Tokens in one step. Unset: vLLM's own, by GPU size."
     )
     max_queued_requests: int = Field(
-        default=256, ge=1, le=100_000, description="Waiting requests of a replica; more get 503 at once, not a timeout."
+        default=256,
+        ge=1,
+        le=100_000,
+        description="Requests of a replica that wait beside the batch; more get 503 at once, not a timeout.",
     )
     tool_call_parser: ParserName | None = Field(default=None, description="Turns on tool calls with this parser.")
     reasoning_parser: ParserName | None = Field(default=None, description="Separates reasoning from the answer.")

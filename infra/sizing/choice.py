@@ -10,7 +10,7 @@ from infra.catalog.gpus import GPU_MODELS, GpuModel
 from infra.catalog.instances import INSTANCE_TYPES, InstanceType
 from infra.sizing.fits import Verdict, verdict
 from infra.sizing.memory import Sizing, size
-from infra.sizing.serving import Gpu, Serving
+from infra.sizing.serving import Gpu, Serving, batch_limits
 from infra.sizing.shapes import ModelShape
 from infra.sizing.support import TENSOR_PARALLEL_SIZES
 from infra.sizing.throughput import Throughput, throughput
@@ -69,6 +69,13 @@ def gpu_of(instance_type: InstanceType) -> tuple[Gpu, GpuModel]:
         multiprocessors=model.multiprocessors,
     )
     return gpu, model
+
+
+def batch_size(
+    instance_types: Iterable[InstanceType], max_num_seqs: int | None, max_num_batched_tokens: int | None
+) -> int:
+    """`--max-num-seqs` that every one of these types serves: as set, else the least of vLLM's own."""
+    return min(batch_limits(gpu_of(one)[0], max_num_seqs, max_num_batched_tokens)[0] for one in instance_types)
 
 
 def on_hosts(serving: Serving, instance_type: InstanceType) -> Serving:

@@ -10,7 +10,7 @@ from infra.sizing.activation import Batch, activation
 from infra.sizing.kv_cache import KvLayout, in_flight_tokens, kv_layout
 from infra.sizing.overhead import context, driver_in_budget, graphs_in_budget, outside_budget, runner_buffers
 from infra.sizing.releases import PINNED, Release
-from infra.sizing.serving import Gpu, Serving, default_batch
+from infra.sizing.serving import Gpu, Serving, batch_limits
 from infra.sizing.shapes import ModelShape
 from infra.sizing.units import GIB, MIB
 from infra.sizing.weights import HOPPER, padded_vocabulary, weight_bytes
@@ -126,10 +126,10 @@ def size(shape: ModelShape, serving: Serving, gpu: Gpu, release: Release = PINNE
     Args:
         release: whose way of counting.
     """
-    requests, tokens = default_batch(gpu)
+    requests, tokens = batch_limits(gpu, serving.max_num_seqs, serving.max_num_batched_tokens)
     batch = Batch(
-        requests=serving.max_num_seqs or requests,
-        tokens=serving.max_num_batched_tokens or tokens,
+        requests=requests,
+        tokens=tokens,
         length=serving.max_model_len or shape.max_positions,
     )
     stages = range(serving.pipeline_parallel_size)

@@ -90,3 +90,10 @@ def default_batch(gpu: Gpu) -> tuple[int, int]:
     if gib >= 70 and gpu.compute_capability != 8.0:
         return 1024, 8192
     return 256, 2048
+
+
+def batch_limits(gpu: Gpu, max_num_seqs: int | None, max_num_batched_tokens: int | None) -> tuple[int, int]:
+    """Requests and tokens of a step, vLLM's own where unset; requests that are unset are no more than the tokens."""
+    requests, tokens = default_batch(gpu)
+    tokens = max_num_batched_tokens or tokens
+    return max_num_seqs or min(requests, tokens), tokens

@@ -106,7 +106,7 @@ def test_starting_writes_keys_ports_and_units(load: Load, monkeypatch: pytest.Mo
     assert json.loads(keys.read_text()) == {"api-key": ["k1", "k2"]}
     assert keys.stat().st_mode & 0o777 == 0o440
     assert (scripts.root / "run/tandem/upstream.conf").read_text() == (
-        "server 127.0.0.1:8001;\nserver 127.0.0.1:8002;\n"
+        "server 127.0.0.1:8001 max_conns=512;\nserver 127.0.0.1:8002 max_conns=512;\n"
     )
     assert commands[-1] == (
         "systemctl", "start", "vllm@0", "vllm@1", "tandem-edge", "tandem-watchdog", "tandem-notices",

@@ -57,8 +57,12 @@ def wait_for(port: int, process: subprocess.Popen[bytes], seconds: float) -> Non
 
 
 @contextlib.contextmanager
-def nginx(config: HostConfig, ports: Sequence[int], directory: Path) -> Iterator[Nginx]:
-    """Runs nginx as a host does; only its port and its directories are others."""
+def nginx(config: HostConfig, ports: Sequence[int], directory: Path, max_conns: int = 0) -> Iterator[Nginx]:
+    """Runs nginx as a host does; only its port and its directories are others.
+
+    Args:
+        max_conns: requests at once to each server; 0 for no bound.
+    """
     if not shutil.which("nginx"):
         pytest.fail("nginx is not installed: `make test-real` installs it, or `apt-get install nginx`")
     port = free_port()
@@ -70,7 +74,9 @@ def nginx(config: HostConfig, ports: Sequence[int], directory: Path) -> Iterator
     text = text.replace("user www-data;", "user root;")
     file = directory / "nginx.conf"
     file.write_text(text)
-    (directory / "upstream.conf").write_text("".join(f"server 127.0.0.1:{number};\n" for number in ports))
+    (directory / "upstream.conf").write_text(
+        "".join(f"server 127.0.0.1:{number} max_conns={max_conns};\n" for number in ports)
+    )
     (directory / "www").mkdir(exist_ok=True)
     directory.chmod(0o755)
     errors = (directory / "errors").open("wb")

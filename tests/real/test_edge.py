@@ -293,6 +293,35 @@ def test_no_replica_is_a_502_in_json(tmp_path: Path) -> None:
     assert b'"message":"no replica answered"' in answer
 
 
+def test_a_request_beyond_batch_and_queue_is_refused_before_a_server_sees_it(
+    backends: list[Backend], tmp_path: Path
+) -> None:
+    for backend in backends:
+        backend.seen.clear()
+        backend.hold.clear()
+    ports = [backend.port for backend in backends]
+    with nginx(stacks.config("dev"), ports, tmp_path, max_conns=2) as edge:
+        threads = [threading.Thread(target=edge.raw, args=(post(b"/v1/completions", b"wait"), 30)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        deadline = time.monotonic() + 5
+        while sum(len(backend.seen) for backend in backends) < 4 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        refused = edge.raw(post(b"/v1/completions", b"stream", b"X-Request-Id: one-too-many\r\n"))
+        for backend in backends:
+            backend.hold.set()
+        for thread in threads:
+            thread.join()
+        assert edge.status(post(b"/v1/completions")) == 200
+    head, _, body = refused.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 503")
+    assert b"Retry-After: 5" in head
+    assert b"Content-Type: application/json" in head
+    assert b"X-Request-Id: one-too-many" in head
+    assert json.loads(body) == {"error": {"message": "every replica is full or starting", "code": 503}}
+    assert [len(backend.seen) for backend in backends] in ([2, 3], [3, 2]), "the one that was refused is not among them"
+
+
 def test_health_is_the_watchdogs_word(roomy: Nginx) -> None:
     request = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     answer = roomy.raw(request)

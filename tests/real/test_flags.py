@@ -15,7 +15,7 @@ from vllm_cpu import environment
 
 from infra.catalog.instances import INSTANCE_TYPES
 from infra.host.config import Engine, Timeouts
-from infra.host.vllm import profile, vllm_arguments
+from infra.host.vllm import admission_arguments, profile, requests_at_once, vllm_arguments
 from infra.settings.schema import InferenceSettings
 from tests.infra.kubernetes import samples
 
@@ -28,7 +28,6 @@ MEANT: dict[str, Any] = {
     "served_model_name": ["Qwen/Qwen3-8B"],
     "tensor_parallel_size": 2,
     "shutdown_timeout": 300,
-    "max_num_queued_reqs": 256,
     "disable_access_log_for_endpoints": "/health,/metrics",
     "load_format": "auto",
     "quantization": None,
@@ -60,10 +59,8 @@ def cases() -> dict[str, tuple[list[str], dict[str, Any]]]:
         "in place": ({"weights": "efs"}, {}),
         "length": ({"max_model_len": 32768}, {"max_model_len": 32768}),
         "utilization": ({"gpu_memory_utilization": 0.85}, {"gpu_memory_utilization": 0.85}),
-        "sequences": ({"max_num_seqs": 512}, {"max_num_seqs": 512}),
         "tokens": ({"max_num_batched_tokens": 8192}, {"max_num_batched_tokens": 8192}),
         "pipeline": ({"pipeline_parallel_size": 2}, {"pipeline_parallel_size": 2}),
-        "queue": ({"max_queued_requests": 7}, {"max_num_queued_reqs": 7}),
         "tools": (
             {"tool_call_parser": "hermes"},
             {"tool_call_parser": "hermes", "enable_auto_tool_choice": True},
@@ -84,8 +81,10 @@ def cases() -> dict[str, tuple[list[str], dict[str, Any]]]:
             own["dtype"] = "half"
         if instance_type.name.startswith(("g7.", "g7e.")):
             own["disable_custom_all_reduce"] = True
-        arguments = [*vllm_arguments(BASE, Timeouts()), *profile(instance_type, 580).arguments]
-        found[instance_type.name] = (arguments, MEANT | own)
+        batch, requests = requests_at_once(BASE, [instance_type])
+        own |= {"max_num_seqs": batch, "max_num_queued_reqs": requests}
+        needed = [*profile(instance_type, 580).arguments, *admission_arguments(BASE, [instance_type])]
+        found[instance_type.name] = ([*vllm_arguments(BASE, Timeouts()), *needed], MEANT | own)
     for rank, role in enumerate(("leader", "worker")):
         (replica,) = (one for one in samples.manifests("pipeline") if one["kind"] == "LeaderWorkerSet")
         spec = replica["spec"]["leaderWorkerTemplate"][f"{role}Template"]["spec"]

@@ -43,6 +43,31 @@ WRONG = [
     Wrong({"scaling": {"cooldownSeconds": 5}}, "scaling.cooldownSeconds", "30 to 3600", "set"),
     Wrong({"scaling": {"prometheusUrl": "prometheus:9090"}}, "scaling.prometheusUrl", "http://host:port", "set"),
     Wrong({"scaling": {"spread": "evenly"}}, "scaling.spread", "prefer, require", "set"),
+    # Requests that are refused before they are counted
+    Wrong(
+        {"inference": SERVED | {"maxQueuedRequests": 5}}, "inference.maxQueuedRequests", "more than 5", "raise it to 10"
+    ),
+    Wrong(
+        {"loadBalancer": DOMAIN, "models": {"small": model(inference=SERVED | {"maxQueuedRequests": 4})}},
+        "models.small.inference.maxQueuedRequests",
+        "more than 5",
+        "raise it to 10",
+    ),
+    Wrong(
+        {"inference": SERVED | {"maxNumSeqs": 31}},
+        "scaling.runningRequestsPerReplica",
+        "1 to 31",
+        "inference.maxNumSeqs",
+    ),
+    Wrong(
+        {
+            "scaling": {"runningRequestsPerReplica": 257},
+            "fleet": {"instanceTypes": ["p5.48xlarge", "g6.12xlarge"], "hosts": 2},
+        },
+        "scaling.runningRequestsPerReplica",
+        "1 to 256",
+        "inference.maxNumSeqs",
+    ),
     # Drains
     Wrong({"scaling": {"minAvailable": 2}}, "scaling.minAvailable", "below minReplicas (2)", "raise minReplicas"),
     Wrong({"scaling": {"minReplicas": 0, "minAvailable": 1}}, "scaling.minAvailable", "below", "remove it"),

@@ -254,6 +254,13 @@ WRONG = [
         "set it to 2048",
     ),
     Wrong(
+        {"inference": {"maxNumSeqs": 4096}},
+        "inference.maxNumSeqs",
+        4096,
+        "1 to 2048, or more together",
+        "set inference.maxNumBatchedTokens to 4096",
+    ),
+    Wrong(
         {"costGuard": {"expiresAfter": "4h", "expiresAt": "2026-12-24T18:00:00Z"}},
         "costGuard.expiresAt",
         "2026-12-24T18:00:00Z",

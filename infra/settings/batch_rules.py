@@ -1,0 +1,68 @@
+"""What must hold between batch, queue and what looks at them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from infra.catalog.instances import INSTANCE_TYPES
+from infra.errors import Problem
+from infra.settings.cluster_rules import models
+from infra.settings.schema import InferenceSettings, Settings
+from infra.sizing.choice import gpu_of
+from infra.sizing.serving import batch_limits
+
+
+def _smallest_step(settings: Settings, inference: InferenceSettings) -> tuple[int, int]:
+    """Requests and tokens of a step on the fleet's smallest GPU; vLLM chooses there what is unset."""
+    types = [INSTANCE_TYPES[name] for name in settings.fleet.instance_types if name in INSTANCE_TYPES]
+    set_ones = inference.max_num_seqs, inference.max_num_batched_tokens
+    return min((batch_limits(gpu_of(one)[0], *set_ones) for one in types), default=(0, 0))
+
+
+def batch_fits_into_a_step(settings: Settings) -> Iterator[Problem]:
+    """vLLM refuses a step of fewer tokens than its batch has requests: each takes a token a step."""
+    for prefix, inference, _ in models(settings):
+        sequences, tokens = _smallest_step(settings, inference)
+        if tokens >= sequences:
+            continue
+        if inference.max_num_batched_tokens:
+            yield Problem(
+                key=f"{prefix}inference.maxNumBatchedTokens",
+                wrong=f"is smaller than inference.maxNumSeqs ({sequences}); each request takes a token a step",
+                value=tokens,
+                allowed=f"{sequences} to 131072",
+                fix=f"set it to {max(2048, sequences)}, or lower inference.maxNumSeqs",
+            )
+        else:
+            yield Problem(
+                key=f"{prefix}inference.maxNumSeqs",
+                wrong=f"is more than the {tokens} tokens of a step that vLLM takes on the fleet's smallest GPU",
+                value=sequences,
+                allowed=f"1 to {tokens}, or more together with inference.maxNumBatchedTokens",
+                fix=f"set inference.maxNumBatchedTokens to {sequences} or more, or lower it",
+            )
+
+
+def queue_can_reach_the_autoscaler(settings: Settings) -> Iterator[Problem]:
+    """What is refused neither waits nor runs, so a figure above the bound never brings a replica."""
+    if settings.platform != "eks":
+        return
+    for prefix, inference, scaling in models(settings):
+        if scaling.waiting_requests_per_replica >= inference.max_queued_requests:
+            yield Problem(
+                key=f"{prefix}inference.maxQueuedRequests",
+                wrong=f"no replica would ever come for requests that wait: no more of them wait than "
+                f"scaling.waitingRequestsPerReplica ({scaling.waiting_requests_per_replica}), the others are refused",
+                value=inference.max_queued_requests,
+                allowed=f"more than {scaling.waiting_requests_per_replica}",
+                fix=f"raise it to {2 * scaling.waiting_requests_per_replica}, or lower the other",
+            )
+        batch, _ = _smallest_step(settings, inference)
+        if scaling.running_requests_per_replica > batch > 0:
+            yield Problem(
+                key=f"{prefix}scaling.runningRequestsPerReplica",
+                wrong=f"is more than a replica runs at once ({batch}, inference.maxNumSeqs)",
+                value=scaling.running_requests_per_replica,
+                allowed=f"1 to {batch}",
+                fix=f"lower it to {batch}, or raise inference.maxNumSeqs",
+            )
