@@ -2,22 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
 
 VERSION = "2012-10-17"
 
+REASONS: Mapping[str, str] = {
+    "DescribeKnowsNoResources": "these actions know no resources; the region is bound",
+    "GlobalReadKnowsNoResources": "these actions know no resources and no region of the stack's",
+    "SessionManagerKnowsNoResources": "what Session Manager's agent calls for its own host; it reads no parameter",
+    "OwnGroupByTag": "the group is made after the role that it names; name and tags bind it",
+    "StreamsOfOneGroup": "the streams of one log group, which hosts name after themselves",
+    "ObjectsUnderOnePath": "the objects below one path of one bucket",
+    "LogsOfOneAccount": "what load balancers of this account log; log delivery adds date and name",
+    "OnlyTls": "a denial holds for everybody and everything",
+    "OnBehalfOfThisAccount": "the source is named by AWS when it is made; account, region and name bind it",
+    "PublicParameters": "AWS's own parameters, which all the world may read",
+    "LaunchInto": "where instances may stand and what they start from; what is made is bound by the next statements",
+    "LaunchFromOwnTemplate": "launch templates that Karpenter made for this cluster, by tag",
+    "MakeWithTags": "ids do not exist yet; each must carry this cluster's tags from the start",
+    "TagOnlyWithCreation": "ids do not exist yet; tags are taken only from the call that creates",
+    "NameOwnInstances": "instances that Karpenter made for this cluster, by tag, and three tag keys",
+    "EndOwn": "instances and templates that Karpenter made for this cluster, by tag",
+    "MakeProfileWithTags": "profiles that do not exist yet; each must carry this cluster's and region's tags",
+    "TagOwnProfiles": "profiles that carry this cluster's and region's tags already, which they keep",
+    "ChangeOwnProfiles": "profiles that Karpenter made for this cluster and region, by tag",
+    "ReadProfiles": "Karpenter asks for names that it made up; a profile holds no secret",
+    "TagInstancesForTheCluster": "EKS tags the cluster's own instances, with the cluster's own key",
+}
+"""Why a statement has a `*` in it, by its Sid. A test asks each such statement of each stack for one."""
+
 
 def allow(
     actions: Sequence[str],
     resources: Sequence[pulumi.Input[str]],
-    condition: dict[str, Any] | None = None,
+    condition: Mapping[str, Any] | pulumi.Output[dict[str, Any]] | None = None,
+    *,
+    sid: str | None = None,
 ) -> dict[str, Any]:
-    """One statement that allows these actions on these resources."""
+    """One statement that allows these actions on these resources.
+
+    Args:
+        sid: key of REASONS; needed where there is a `*`.
+    """
     statement: dict[str, Any] = {"Effect": "Allow", "Action": list(actions), "Resource": list(resources)}
-    return statement | ({"Condition": condition} if condition else {})
+    named = {"Sid": sid} if sid else {}
+    return named | statement | ({"Condition": condition} if condition else {})
+
+
+def in_region(region: str) -> dict[str, Any]:
+    """The condition for actions that know no resources."""
+    return {"StringEquals": {"aws:RequestedRegion": region}}
+
+
+def on_behalf_of(account_id: pulumi.Input[str], source_arn: pulumi.Input[str]) -> dict[str, Any]:
+    """The condition that an AWS service acts for this account and for this source, and for no other customer's
+    (https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html)."""
+    return {"StringEquals": {"aws:SourceAccount": account_id}, "ArnLike": {"aws:SourceArn": source_arn}}
 
 
 def document(*statements: dict[str, Any]) -> pulumi.Output[str]:
@@ -25,9 +68,15 @@ def document(*statements: dict[str, Any]) -> pulumi.Output[str]:
     return pulumi.Output.json_dumps({"Version": VERSION, "Statement": list(statements)})
 
 
-def assumed_by(service: str, condition: dict[str, Any] | None = None) -> pulumi.Output[str]:
-    """A trust policy for one AWS service."""
+def assumed_by(service: str, condition: Mapping[str, Any] | None = None) -> pulumi.Output[str]:
+    """A trust policy for one AWS service.
+
+    Args:
+        condition: on whose behalf. None for EC2 alone, which names no source: it gives a role only to instances with a
+            profile of the role's own account.
+    """
     statement: dict[str, Any] = {
+        "Sid": "OnBehalfOfThisAccount",
         "Effect": "Allow",
         "Principal": {"Service": f"{service}.amazonaws.com"},
         "Action": "sts:AssumeRole",
@@ -35,10 +84,36 @@ def assumed_by(service: str, condition: dict[str, Any] | None = None) -> pulumi.
     return document(statement | ({"Condition": condition} if condition else {}))
 
 
+def only_tls(
+    actions: str, resources: Sequence[pulumi.Input[str]], principal: str | dict[str, str] = "*"
+) -> dict[str, Any]:
+    """A statement of a resource's own policy that denies these actions to whoever comes without TLS."""
+    return {
+        "Sid": "OnlyTls",
+        "Effect": "Deny",
+        "Principal": principal,
+        "Action": actions,
+        "Resource": list(resources),
+        "Condition": {"Bool": {"aws:SecureTransport": "false"}},
+    }
+
+
 def read_weights(s3_uri: str) -> list[dict[str, Any]]:
     """Statements that let a server stream its weights from s3://bucket/path, and read nothing else."""
     bucket, _, path = s3_uri.removeprefix("s3://").partition("/")
     return [
         allow(["s3:ListBucket"], [f"arn:aws:s3:::{bucket}"]),
-        allow(["s3:GetObject"], [f"arn:aws:s3:::{bucket}/{path.rstrip('/')}/*"]),
+        allow(["s3:GetObject"], [f"arn:aws:s3:::{bucket}/{path.rstrip('/')}/*"], sid="ObjectsUnderOnePath"),
     ]
+
+
+def session_manager() -> dict[str, Any]:
+    """What the agent of Session Manager needs. AWS's own policy for it (AmazonSSMManagedInstanceCore) would let a host
+    read each parameter of the account
+    (https://docs.aws.amazon.com/systems-manager/latest/userguide/getting-started-create-iam-instance-profile.html)."""
+    channels = (f"{what}{which}Channel" for which in ("Control", "Data") for what in ("Create", "Open"))
+    return allow(
+        ["ssm:UpdateInstanceInformation", *(f"ssmmessages:{channel}" for channel in channels)],
+        ["*"],
+        sid="SessionManagerKnowsNoResources",
+    )

@@ -89,6 +89,7 @@ def _load_balancer(name: str, settings: Settings, network: Network, opts: pulumi
     return LoadBalancer(
         name,
         LoadBalancerArgs(
+            account_id=network.account_id,
             vpc_id=network.vpc_id,
             subnet_ids=network.public_subnet_ids,
             security_group_id=network.load_balancer_security_group_id,

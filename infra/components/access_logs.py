@@ -18,10 +18,12 @@ class AccessLogsArgs:
     """What the bucket needs.
 
     Attributes:
+        account_id: whose load balancers may write.
         retention_days: objects are deleted after so many days.
         keep_on_destroy: leaves the bucket and its logs in the account when the stack goes.
     """
 
+    account_id: pulumi.Input[str]
     retention_days: int
     keep_on_destroy: bool
 
@@ -71,20 +73,16 @@ class AccessLogs(pulumi.ComponentResource):
             ],
             opts=child,
         )
-        policy = s3.BucketPolicy(name, bucket=bucket.id, policy=_policy(bucket.arn), opts=child)
+        policy = s3.BucketPolicy(name, bucket=bucket.id, policy=_policy(bucket.arn, args.account_id), opts=child)
         self.bucket_name = pulumi.Output.all(bucket.id, policy.id).apply(lambda ids: ids[0])
         self.register_outputs({"bucket_name": bucket.id})
 
 
-def _policy(bucket_arn: pulumi.Output[str]) -> pulumi.Output[str]:
-    objects = pulumi.Output.concat(bucket_arn, f"/{PREFIX}/AWSLogs/*")
+def _policy(bucket_arn: pulumi.Output[str], account_id: pulumi.Input[str]) -> pulumi.Output[str]:
+    """Log delivery puts the account of the load balancer into the name of the object, and names no other source
+    (https://docs.aws.amazon.com/elasticloadbalancing/latest/application/enable-access-logging.html)."""
+    objects = pulumi.Output.concat(bucket_arn, f"/{PREFIX}/AWSLogs/", account_id, "/*")
     return policies.document(
-        policies.allow(["s3:PutObject"], [objects]) | {"Principal": {"Service": LOG_DELIVERY}},
-        {
-            "Effect": "Deny",
-            "Principal": {"AWS": "*"},
-            "Action": "s3:*",
-            "Resource": [bucket_arn, pulumi.Output.concat(bucket_arn, "/*")],
-            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-        },
+        policies.allow(["s3:PutObject"], [objects], sid="LogsOfOneAccount") | {"Principal": {"Service": LOG_DELIVERY}},
+        policies.only_tls("s3:*", [bucket_arn, pulumi.Output.concat(bucket_arn, "/*")], {"AWS": "*"}),
     )

@@ -12,18 +12,16 @@ from pulumi_aws import ec2, eks, iam, kms
 
 from infra import policies
 from infra.components.log_group import LogGroup
-from infra.components.pod_role import PodRole
+from infra.components.pod_role import PodRole, Pods
 from infra.settings.cluster import ClusterSettings
 
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 ADMIN_POLICY = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
-CLUSTER_POLICY = "arn:aws:iam::aws:policy/AmazonEKSClusterPolicy"
 NODE_POLICIES = (
     "AmazonEKSWorkerNodePolicy",
     "AmazonEC2ContainerRegistryPullOnly",
     # The network plugin runs before Pod Identity does, so the node itself must be allowed to give pods addresses.
     "AmazonEKS_CNI_Policy",
-    "AmazonSSMManagedInstanceCore",
 )
 FIRST_ADDONS: Mapping[str, dict[str, Any]] = {
     "vpc-cni": {"enableNetworkPolicy": "true"},
@@ -42,7 +40,7 @@ class ClusterArgs:
     """What a cluster needs.
 
     Attributes:
-        region: for the credentials command in the kubeconfig.
+        region, account_id: of the stack.
         subnet_ids: of the control plane's interfaces and of the controllers' nodes.
         version: of Kubernetes, major.minor.
         settings: endpoint, administrators, nodes of the controllers.
@@ -55,6 +53,7 @@ class ClusterArgs:
     """
 
     region: str
+    account_id: pulumi.Input[str]
     subnet_ids: Sequence[pulumi.Input[str]]
     version: str
     settings: ClusterSettings
@@ -97,14 +96,18 @@ class Cluster(pulumi.ComponentResource):
 
     def _control_plane(self, args: ClusterArgs) -> eks.Cluster:
         settings = args.settings
+        source = pulumi.Output.concat(f"arn:aws:eks:{args.region}:", args.account_id, f":cluster/{self._name}")
         role = iam.Role(
             f"{self._name}-cluster",
             description="Control plane of the EKS cluster",
-            assume_role_policy=policies.assumed_by("eks"),
+            assume_role_policy=policies.assumed_by("eks", policies.on_behalf_of(args.account_id, source)),
             opts=self._child,
         )
-        attached = iam.RolePolicyAttachment(
-            f"{self._name}-cluster", role=role.name, policy_arn=CLUSTER_POLICY, opts=self._child
+        granted = iam.RolePolicy(
+            f"{self._name}-cluster",
+            role=role.name,
+            policy=policies.document(*_control_plane_statements(args.region)),
+            opts=self._child,
         )
         key = kms.Key(
             f"{self._name}-cluster",
@@ -134,7 +137,7 @@ class Cluster(pulumi.ComponentResource):
             bootstrap_self_managed_addons=False,
             enabled_cluster_log_types=list(LOG_TYPES),
             upgrade_policy={"support_type": "STANDARD"},
-            opts=pulumi.ResourceOptions(parent=self, depends_on=[attached, log]),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[granted, log]),
         )
 
     def _access(self, admins: Sequence[str]) -> None:
@@ -194,9 +197,33 @@ class Cluster(pulumi.ComponentResource):
         )
 
 
-def file_system_role(name: str, opts: pulumi.ResourceOptions) -> PodRole:
+def _control_plane_statements(region: str) -> list[dict[str, Any]]:
+    """What EKS names as the least
+    (https://docs.aws.amazon.com/eks/latest/userguide/cluster-iam-role.html); AmazonEKSClusterPolicy would also let it
+    make load balancers and change any instance."""
+    looks = ("AvailabilityZones", "DhcpOptions", "Instances", "InstanceTopology", "NetworkInterfaces", "Vpcs")
+    return [
+        policies.allow(
+            ["ec2:CreateTags"],
+            [f"arn:aws:ec2:{region}:*:instance/*"],
+            {"ForAnyValue:StringLike": {"aws:TagKeys": "kubernetes.io/cluster/*"}},
+            sid="TagInstancesForTheCluster",
+        ),
+        policies.allow(
+            [*(f"ec2:Describe{what}" for what in looks), "kms:DescribeKey"],
+            ["*"],
+            policies.in_region(region),
+            sid="DescribeKnowsNoResources",
+        ),
+    ]
+
+
+def file_system_role(
+    name: str, cluster: str, region: str, account_id: pulumi.Input[str], opts: pulumi.ResourceOptions
+) -> PodRole:
     """The identity with which the file system driver mounts the model cache; made before the cache, which names it."""
-    role = PodRole(name, "EFS driver: mounts the model cache", opts)
+    pods = Pods(account_id=account_id, cluster=cluster, namespace="kube-system", service_accounts=FILE_SYSTEM_ACCOUNTS)
+    role = PodRole(name, "EFS driver: mounts the model cache", pods, opts)
     role.grant(
         "file-system",
         policies.allow(
@@ -205,23 +232,26 @@ def file_system_role(name: str, opts: pulumi.ResourceOptions) -> PodRole:
                 *(f"elasticfilesystem:Describe{what}" for what in ("AccessPoints", "FileSystems", "MountTargets")),
             ],
             ["*"],
+            policies.in_region(region),
+            sid="DescribeKnowsNoResources",
         ),
     )
     return role
 
 
-def node_role(
-    name: str, description: str, opts: pulumi.ResourceOptions
-) -> tuple[iam.Role, list[iam.RolePolicyAttachment]]:
-    """The role of nodes, and the attachments that a node must have before it starts."""
+def node_role(name: str, description: str, opts: pulumi.ResourceOptions) -> tuple[iam.Role, list[pulumi.Resource]]:
+    """The role of nodes, and what a node must have been given before it starts."""
     role = iam.Role(name, description=description, assume_role_policy=policies.assumed_by("ec2"), opts=opts)
+    session_manager = iam.RolePolicy(
+        f"{name}-session-manager", role=role.name, policy=policies.document(policies.session_manager()), opts=opts
+    )
     attached = [
         iam.RolePolicyAttachment(
             f"{name}-{policy}", role=role.name, policy_arn=f"arn:aws:iam::aws:policy/{policy}", opts=opts
         )
         for policy in NODE_POLICIES
     ]
-    return role, attached
+    return role, [session_manager, *attached]
 
 
 def launch_template(

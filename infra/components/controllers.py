@@ -10,7 +10,7 @@ import pulumi
 
 from infra import policies
 from infra.components.helm_chart import HelmChart, HelmChartArgs
-from infra.components.pod_role import PodRole
+from infra.components.pod_role import PodRole, Pods
 from infra.pins import Chart
 
 MONITORING = "monitoring"
@@ -25,6 +25,7 @@ class ControllersArgs:
 
     Attributes:
         region, vpc_id, cluster_name: what the load balancer controller is told.
+        account_id: of the stack.
         charts: name to pinned chart.
         target_group_arns: the only ones in which pods may be registered.
         device_plugin: GPUs are told to Kubernetes by NVIDIA's plugin; Bottlerocket brings its own.
@@ -34,6 +35,7 @@ class ControllersArgs:
     """
 
     region: str
+    account_id: pulumi.Input[str]
     vpc_id: pulumi.Input[str]
     cluster_name: pulumi.Input[str]
     charts: Mapping[str, Chart]
@@ -90,10 +92,19 @@ class Controllers(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self, depends_on=[role] if role else []),
         )
 
+    def _pods(self, namespace: str, service_account: str) -> Pods:
+        return Pods(
+            account_id=self._args.account_id,
+            cluster=self._name,
+            namespace=namespace,
+            service_accounts=[service_account],
+        )
+
     def _load_balancer(self) -> HelmChart:
         """Registers pods with the stack's own target groups; it makes no load balancer, and may not."""
         args = self._args
-        role = PodRole(f"{self._name}-load-balancer", "Load balancer controller: registers pods", self._child)
+        pods = self._pods("kube-system", LOAD_BALANCER_ACCOUNT)
+        role = PodRole(f"{self._name}-load-balancer", "Load balancer controller: registers pods", pods, self._child)
         role.grant(
             "targets",
             policies.allow(
@@ -108,13 +119,15 @@ class Controllers(pulumi.ComponentResource):
                     "ec2:DescribeVpcs",
                 ],
                 ["*"],
+                policies.in_region(args.region),
+                sid="DescribeKnowsNoResources",
             ),
             policies.allow(
                 ["elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets"],
                 args.target_group_arns,
             ),
         )
-        role.lend(args.cluster_name, "kube-system", LOAD_BALANCER_ACCOUNT)
+        role.lend(args.cluster_name)
         values = {
             "clusterName": args.cluster_name,
             "region": args.region,
@@ -128,9 +141,13 @@ class Controllers(pulumi.ComponentResource):
     def _autoscaler(self) -> HelmChart:
         if not self._args.wakes_up:
             return self._chart("keda", "keda", {})
-        role = PodRole(f"{self._name}-keda", "KEDA: sees requests that found no server", self._child)
-        role.grant("metrics", policies.allow(["cloudwatch:GetMetricData"], ["*"]))
-        role.lend(self._args.cluster_name, "keda", "keda-operator")
+        pods = self._pods("keda", "keda-operator")
+        role = PodRole(f"{self._name}-keda", "KEDA: sees requests that found no server", pods, self._child)
+        region = policies.in_region(self._args.region)
+        role.grant(
+            "metrics", policies.allow(["cloudwatch:GetMetricData"], ["*"], region, sid="DescribeKnowsNoResources")
+        )
+        role.lend(self._args.cluster_name)
         return self._chart("keda", "keda", {}, role)
 
 

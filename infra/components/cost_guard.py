@@ -86,6 +86,7 @@ class CostGuardArgs:
 
     Attributes:
         stack: name of the stack, by whose tag the budget counts.
+        region, account_id: of the stack.
         stop: how the servers are stopped; None where expiry is not set.
         group_name: the Auto Scaling group that follows business hours.
         min_hosts, max_hosts: its size during them.
@@ -97,6 +98,8 @@ class CostGuardArgs:
     """
 
     stack: str
+    region: str
+    account_id: pulumi.Input[str]
     stop: Stop | None
     group_name: pulumi.Input[str] | None
     min_hosts: int
@@ -136,10 +139,14 @@ class CostGuard(pulumi.ComponentResource):
 
     def _expiry(self, expires_at: pulumi.Output[str], stop: Stop) -> None:
         args = self._args
+        # The group that the schedule is in; what names the role must be made after it.
+        source = pulumi.Output.concat(
+            f"arn:aws:scheduler:{args.region}:", args.account_id, f":schedule-group/{self._name}-*"
+        )
         role = iam.Role(
             f"{self._name}-expiry",
             description="Lets the expiry schedules stop the fleet and say so",
-            assume_role_policy=policies.assumed_by("scheduler"),
+            assume_role_policy=policies.assumed_by("scheduler", policies.on_behalf_of(args.account_id, source)),
             opts=self._child,
         )
         iam.RolePolicy(
@@ -203,11 +210,18 @@ class CostGuard(pulumi.ComponentResource):
         )
 
     def _budget(self, limit_usd: float) -> None:
+        source = pulumi.Output.concat("arn:aws:budgets::", self._args.account_id, ":*")
         sns.TopicPolicy(
             f"{self._name}-alerts",
             arn=self.topic_arn,
             policy=policies.document(
-                policies.allow(["sns:Publish"], [self.topic_arn]) | {"Principal": {"Service": "budgets.amazonaws.com"}}
+                policies.allow(
+                    ["sns:Publish"],
+                    [self.topic_arn],
+                    policies.on_behalf_of(self._args.account_id, source),
+                    sid="OnBehalfOfThisAccount",
+                )
+                | {"Principal": {"Service": "budgets.amazonaws.com"}}
             ),
             opts=self._child,
         )

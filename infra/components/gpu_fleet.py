@@ -14,6 +14,7 @@ from infra.settings.schema import CapacityBlockSettings, FleetSettings
 
 LAUNCH_HOOK = "first-token"
 TERMINATE_HOOK = "drain"
+GROUPS = ":autoScalingGroup:*:autoScalingGroupName"
 HEARTBEAT_SECONDS = 600
 """A host reports to its hook while it works; one that falls silent is given up after this long."""
 
@@ -23,6 +24,7 @@ class GpuFleetArgs:
     """What a fleet needs.
 
     Attributes:
+        region, account_id: of the stack.
         subnet_ids: zone to subnet of the hosts.
         security_group_id: group of the hosts.
         public_address: hosts get a public address; only for hosts in public subnets.
@@ -38,6 +40,8 @@ class GpuFleetArgs:
         force_delete: destroy ends hosts at once instead of draining them.
     """
 
+    region: str
+    account_id: pulumi.Input[str]
     subnet_ids: Mapping[str, pulumi.Input[str]]
     security_group_id: pulumi.Input[str]
     public_address: bool
@@ -88,7 +92,8 @@ class GpuFleet(pulumi.ComponentResource):
 
     def _grant(self, args: GpuFleetArgs) -> None:
         """What a host does to itself, and only in groups and targets of its own stack."""
-        own = {"StringEquals": {"aws:ResourceTag/tandem:stack": args.tags.get("tandem:stack", "")}}
+        group = pulumi.Output.concat(f"arn:aws:autoscaling:{args.region}:", args.account_id, GROUPS, f"/{self._name}-*")
+        own = {f"aws:ResourceTag/{key}": value for key, value in args.tags.items() if key.startswith("tandem:")}
         statements = [
             policies.allow(
                 [
@@ -96,19 +101,24 @@ class GpuFleet(pulumi.ComponentResource):
                     "autoscaling:RecordLifecycleActionHeartbeat",
                     "autoscaling:SetInstanceHealth",
                 ],
-                ["*"],
-                own,
+                [group],
+                {"StringEquals": own},
+                sid="OwnGroupByTag",
             ),
-            # Describe calls know no resources.
             policies.allow(
-                ["autoscaling:DescribeAutoScalingInstances", "elasticloadbalancing:DescribeTargetHealth"], ["*"]
+                ["autoscaling:DescribeAutoScalingInstances", "elasticloadbalancing:DescribeTargetHealth"],
+                ["*"],
+                policies.in_region(args.region),
+                sid="DescribeKnowsNoResources",
             ),
             policies.allow(
                 ["elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets"],
                 [args.target_group_arn],
             ),
             policies.allow(
-                ["logs:CreateLogStream", "logs:PutLogEvents"], [pulumi.Output.concat(args.log_group_arn, ":*")]
+                ["logs:CreateLogStream", "logs:PutLogEvents"],
+                [pulumi.Output.concat(args.log_group_arn, ":*")],
+                sid="StreamsOfOneGroup",
             ),
         ]
         if args.weights_s3_uri:

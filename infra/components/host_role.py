@@ -7,8 +7,6 @@ from pulumi_aws import iam
 
 from infra import policies
 
-SESSION_MANAGER_POLICY = "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
-
 
 class HostRole(pulumi.ComponentResource):
     """IAM role and instance profile of the GPU hosts.
@@ -28,8 +26,11 @@ class HostRole(pulumi.ComponentResource):
             assume_role_policy=policies.assumed_by("ec2"),
             opts=child,
         )
-        iam.RolePolicyAttachment(
-            f"{name}-session-manager", role=role.name, policy_arn=SESSION_MANAGER_POLICY, opts=child
+        iam.RolePolicy(
+            f"{name}-session-manager",
+            role=role.name,
+            policy=policies.document(policies.session_manager()),
+            opts=child,
         )
         profile = iam.InstanceProfile(f"{name}-host", role=role.name, opts=child)
         self.role_name = role.name

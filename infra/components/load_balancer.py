@@ -28,7 +28,7 @@ class LoadBalancerArgs:
     """What a load balancer needs.
 
     Attributes:
-        vpc_id: the VPC of the targets.
+        account_id, vpc_id: the stack's account; the VPC of the targets.
         subnet_ids: public subnets in two zones or more.
         security_group_id: in from clients on 443 and 80, out to the targets' edge.
         paths: what is forwarded; a trailing /* takes everything below.
@@ -46,6 +46,7 @@ class LoadBalancerArgs:
         keep_on_destroy: leaves the access logs when the stack goes.
     """
 
+    account_id: pulumi.Input[str]
     vpc_id: pulumi.Input[str]
     subnet_ids: Sequence[pulumi.Input[str]]
     security_group_id: pulumi.Input[str]
@@ -139,7 +140,11 @@ class LoadBalancer(pulumi.ComponentResource):
             return None
         logs = AccessLogs(
             f"{self._name}-access-logs",
-            AccessLogsArgs(retention_days=args.access_log_retention_days, keep_on_destroy=args.keep_on_destroy),
+            AccessLogsArgs(
+                account_id=args.account_id,
+                retention_days=args.access_log_retention_days,
+                keep_on_destroy=args.keep_on_destroy,
+            ),
             opts=self._child,
         )
         return lb.LoadBalancerAccessLogsArgs(bucket=logs.bucket_name, prefix=PREFIX, enabled=True)

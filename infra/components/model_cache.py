@@ -114,12 +114,5 @@ def _policy(
             {"StringEquals": {"elasticfilesystem:AccessPointArn": access_point_arn}},
         )
         | {"Sid": "HostsThroughTheAccessPoint", "Principal": {"AWS": role_arn}},
-        {
-            "Sid": "OnlyTls",
-            "Effect": "Deny",
-            "Principal": {"AWS": "*"},
-            "Action": "*",
-            "Resource": [file_system_arn],
-            "Condition": {"Bool": {"aws:SecureTransport": "false"}},
-        },
+        policies.only_tls("*", [file_system_arn], {"AWS": "*"}),
     )

@@ -79,6 +79,7 @@ class Network(pulumi.ComponentResource):
 
     Attributes:
         vpc_id: the VPC.
+        account_id: that owns it, and so all of the stack.
         public_subnet_ids: one a zone, for the load balancer.
         host_subnet_ids: zone to the subnet that its hosts and mount targets live in.
         load_balancer_security_group_id: in from the clients, out to the hosts' edge.
@@ -99,6 +100,7 @@ class Network(pulumi.ComponentResource):
             opts=self._child,
         )
         self.vpc_id = self._vpc.id
+        self.account_id = self._vpc.owner_id
         # The group every VPC is born with allows its members everything; nothing here uses it.
         ec2.DefaultSecurityGroup(name, vpc_id=self.vpc_id, ingress=[], egress=[], opts=self._child)
 
@@ -128,7 +130,7 @@ class Network(pulumi.ComponentResource):
         if args.interface_endpoints:
             self._interface_endpoints(args)
         if args.flow_log_retention_days is not None:
-            self._flow_log(args.flow_log_retention_days)
+            self._flow_log(args.region, args.flow_log_retention_days)
         self.register_outputs(
             {
                 "vpc_id": self.vpc_id,
@@ -265,13 +267,14 @@ class Network(pulumi.ComponentResource):
                 opts=self._child,
             )
 
-    def _flow_log(self, retention_days: int) -> None:
+    def _flow_log(self, region: str, retention_days: int) -> None:
         label = f"{self._name}-flow-logs"
+        source = pulumi.Output.concat(f"arn:aws:ec2:{region}:", self.account_id, ":vpc-flow-log/*")
         group = LogGroup(label, retention_days, self._child)
         role = iam.Role(
             label,
             description="Lets VPC flow logs write to their log group",
-            assume_role_policy=policies.assumed_by("vpc-flow-logs"),
+            assume_role_policy=policies.assumed_by("vpc-flow-logs", policies.on_behalf_of(self.account_id, source)),
             opts=self._child,
         )
         iam.RolePolicy(
@@ -280,7 +283,8 @@ class Network(pulumi.ComponentResource):
             policy=policies.document(
                 policies.allow(
                     ["logs:CreateLogStream", "logs:PutLogEvents", "logs:DescribeLogStreams"],
-                    [pulumi.Output.concat(group.arn, ":*")],
+                    [group.arn, pulumi.Output.concat(group.arn, ":*")],
+                    sid="StreamsOfOneGroup",
                 )
             ),
             opts=self._child,

@@ -25,7 +25,7 @@ class NodePoolArgs:
     """What a node pool needs.
 
     Attributes:
-        region: of the stack.
+        region, account_id: of the stack.
         cluster_name: that the nodes join.
         subnet_ids: of the nodes, one a zone.
         security_group_ids: of the nodes: the cluster's, and the hosts', which the load balancer reaches.
@@ -41,6 +41,7 @@ class NodePoolArgs:
     """
 
     region: str
+    account_id: pulumi.Input[str]
     cluster_name: pulumi.Input[str]
     subnet_ids: Sequence[pulumi.Input[str]]
     security_group_ids: Sequence[pulumi.Input[str]]
@@ -96,6 +97,7 @@ class NodePool(pulumi.ComponentResource):
             self._name,
             KarpenterArgs(
                 region=args.region,
+                account_id=args.account_id,
                 cluster_name=args.cluster_name,
                 node_role_arn=self._role.arn,
                 chart=args.karpenter_chart,

@@ -1,13 +1,30 @@
-"""The identity of pods: an IAM role that EKS Pod Identity lends to one service account."""
+"""The identity of pods: an IAM role that EKS Pod Identity lends to pods under certain service accounts."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pulumi
 from pulumi_aws import eks, iam
 
 from infra import policies
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pods:
+    """Which pods a role is for.
+
+    Attributes:
+        account_id, cluster: where they run; the cluster may be made later.
+        namespace, service_accounts: under which they run.
+    """
+
+    account_id: pulumi.Input[str]
+    cluster: str
+    namespace: str
+    service_accounts: Sequence[str]
 
 
 class PodRole(pulumi.ComponentResource):
@@ -18,22 +35,12 @@ class PodRole(pulumi.ComponentResource):
         role_arn: for resource policies, and for add-ons that lend it themselves.
     """
 
-    def __init__(self, name: str, description: str, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, description: str, pods: Pods, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("tandem:index:PodRole", name, None, opts)
         self._name = name
+        self._pods = pods
         self._child = pulumi.ResourceOptions(parent=self)
-        role = iam.Role(
-            name,
-            description=description,
-            assume_role_policy=policies.document(
-                {
-                    "Effect": "Allow",
-                    "Principal": {"Service": "pods.eks.amazonaws.com"},
-                    "Action": ["sts:AssumeRole", "sts:TagSession"],
-                }
-            ),
-            opts=self._child,
-        )
+        role = iam.Role(name, description=description, assume_role_policy=_trust(pods), opts=self._child)
         self.role_name = role.name
         self.role_arn = role.arn
         self.register_outputs({"role_arn": self.role_arn})
@@ -44,13 +51,33 @@ class PodRole(pulumi.ComponentResource):
             f"{self._name}-{label}", role=self.role_name, policy=policies.document(*statements), opts=self._child
         )
 
-    def lend(self, cluster_name: pulumi.Input[str], namespace: str, service_account: str) -> None:
-        """Gives the role to pods that run under a service account."""
-        eks.PodIdentityAssociation(
-            f"{self._name}-{service_account}",
-            cluster_name=cluster_name,
-            namespace=namespace,
-            service_account=service_account,
-            role_arn=self.role_arn,
-            opts=self._child,
-        )
+    def lend(self, cluster_name: pulumi.Input[str]) -> None:
+        """Gives the role to its pods, once there is a cluster."""
+        for service_account in self._pods.service_accounts:
+            eks.PodIdentityAssociation(
+                f"{self._name}-{service_account}",
+                cluster_name=cluster_name,
+                namespace=self._pods.namespace,
+                service_account=service_account,
+                role_arn=self.role_arn,
+                opts=self._child,
+            )
+
+
+def _trust(pods: Pods) -> pulumi.Output[str]:
+    """For these pods alone: EKS names them in the session's tags
+    (https://docs.aws.amazon.com/eks/latest/userguide/pod-id-role.html)."""
+    named = {
+        "aws:SourceAccount": pods.account_id,
+        "aws:RequestTag/eks-cluster-name": pods.cluster,
+        "aws:RequestTag/kubernetes-namespace": pods.namespace,
+        "aws:RequestTag/kubernetes-service-account": list(pods.service_accounts),
+    }
+    return policies.document(
+        {
+            "Effect": "Allow",
+            "Principal": {"Service": "pods.eks.amazonaws.com"},
+            "Action": ["sts:AssumeRole", "sts:TagSession"],
+            "Condition": {"StringEquals": named},
+        }
+    )

@@ -107,6 +107,8 @@ def cost_guard(
         common.name,
         CostGuardArgs(
             stack=common.stack,
+            region=settings.region,
+            account_id=common.network.account_id,
             stop=stop,
             group_name=group_name,
             min_hosts=settings.group_size,

@@ -30,6 +30,8 @@ def build(common: Common) -> dict[str, Any]:
     fleet = GpuFleet(
         common.name,
         GpuFleetArgs(
+            region=settings.region,
+            account_id=network.account_id,
             subnet_ids=network.host_subnet_ids,
             security_group_id=network.host_security_group_id,
             public_address=settings.network.egress == "publicHosts",

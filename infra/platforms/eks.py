@@ -14,7 +14,7 @@ from infra.components.controllers import PROMETHEUS_URL, Controllers, Controller
 from infra.components.cost_guard import Stop
 from infra.components.inference_service import Inference, InferenceArgs
 from infra.components.node_pool import NodePool, NodePoolArgs
-from infra.components.pod_role import PodRole
+from infra.components.pod_role import PodRole, Pods
 from infra.components.secrets import Secrets
 from infra.host.from_settings import engine, timeouts
 from infra.host.vllm import server_environment, vllm_arguments
@@ -30,8 +30,16 @@ from infra.settings.schema import InferenceSettings
 def build(common: Common) -> dict[str, Any]:
     """A cluster, its nodes and the models on them; returns the outputs that only this platform has."""
     settings, network = common.settings, common.network
-    mount_role = file_system_role(f"{common.name}-file-system", common.here)
-    pod_role = PodRole(f"{common.name}-inference", "Servers: their secrets and their weights", common.here)
+    mount_role = file_system_role(
+        f"{common.name}-file-system", common.name, settings.region, network.account_id, common.here
+    )
+    servers = Pods(
+        account_id=network.account_id,
+        cluster=common.name,
+        namespace=NAMESPACE,
+        service_accounts=[SERVICE_ACCOUNT],
+    )
+    pod_role = PodRole(f"{common.name}-inference", "Servers: their secrets and their weights", servers, common.here)
     cache = model_cache(common, mount_role.role_arn)
     stored = secrets(common, pod_role.role_name)
 
@@ -39,6 +47,7 @@ def build(common: Common) -> dict[str, Any]:
         common.name,
         ClusterArgs(
             region=settings.region,
+            account_id=network.account_id,
             subnet_ids=list(network.host_subnet_ids.values()),
             version=common.pins.kubernetes.version,
             settings=settings.cluster,
@@ -57,7 +66,7 @@ def build(common: Common) -> dict[str, Any]:
         enable_server_side_apply=True,
         opts=pulumi.ResourceOptions(depends_on=cluster.ready),
     )
-    pod_role.lend(cluster.cluster_name, NAMESPACE, SERVICE_ACCOUNT)
+    pod_role.lend(cluster.cluster_name)
     _grant_weights(common, pod_role)
     nodes = _node_pool(common, cluster, provider)
     controllers = _controllers(common, cluster, provider)
@@ -92,6 +101,7 @@ def _node_pool(common: Common, cluster: Cluster, provider: kubernetes.Provider) 
         common.name,
         NodePoolArgs(
             region=settings.region,
+            account_id=network.account_id,
             cluster_name=cluster.cluster_name,
             subnet_ids=capacity.node_subnets(settings, network.host_subnet_ids),
             security_group_ids=[network.host_security_group_id, cluster.security_group_id],
@@ -120,6 +130,7 @@ def _controllers(common: Common, cluster: Cluster, provider: kubernetes.Provider
         common.name,
         ControllersArgs(
             region=settings.region,
+            account_id=common.network.account_id,
             vpc_id=common.network.vpc_id,
             cluster_name=cluster.cluster_name,
             charts=common.pins.kubernetes.charts,

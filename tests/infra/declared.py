@@ -55,6 +55,7 @@ class Recorder(mocks.Mocks):
 
 
 ANSWERS = {
+    "aws:ec2/vpc:Vpc": {"ownerId": ACCOUNT},
     "aws:lb/loadBalancer:LoadBalancer": {
         "dnsName": "dev-1.us-east-1.elb.amazonaws.com",
         "zoneId": "Z35SXDOTRQ7X7K",

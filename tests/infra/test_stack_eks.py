@@ -51,8 +51,8 @@ CLUSTER = {
     "Queue": 1,
     "QueuePolicy": 1,
     "Role": 7,
-    "RolePolicy": 4,
-    "RolePolicyAttachment": 9,
+    "RolePolicy": 7,
+    "RolePolicyAttachment": 6,
 }
 
 
@@ -185,7 +185,10 @@ def test_karpenter_ends_only_what_it_made_for_this_cluster() -> None:
         one for one in policies_of(built(), "tandem-prod-karpenter-nodes") if "ec2:TerminateInstances" in one["Action"]
     ]
     assert [one["Condition"] for one in ends] == [
-        {"StringEquals": {"aws:ResourceTag/kubernetes.io/cluster/tandem-prod": "owned"}}
+        {
+            "StringEquals": {"aws:ResourceTag/kubernetes.io/cluster/tandem-prod": "owned"},
+            "StringLike": {"aws:ResourceTag/karpenter.sh/nodepool": "*"},
+        }
     ]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from infra.components.cost_guard import BusinessHours, CostGuard, CostGuardArgs, Stop, schedule_expression
 from infra.settings.schema import BusinessHoursSettings
-from tests.infra.declared import Declared, declared
+from tests.infra.declared import ACCOUNT, Declared, declared
 
 EXPIRY = "2026-12-24T18:00:00Z"
 
@@ -19,6 +19,8 @@ EXPIRY = "2026-12-24T18:00:00Z"
 def guard(expires: bool = True, **changes: Any) -> Declared:
     args: dict[str, Any] = {
         "stack": "dev",
+        "region": "us-east-1",
+        "account_id": ACCOUNT,
         "stop": Stop.of_group("group", "arn:group"),
         "group_name": "group",
         "min_hosts": 1,

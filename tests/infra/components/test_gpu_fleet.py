@@ -13,7 +13,7 @@ import pytest
 
 from infra.components.gpu_fleet import GpuFleet, GpuFleetArgs, refresh_percentages
 from infra.settings.schema import FleetSettings
-from tests.infra.declared import Declared, declared
+from tests.infra.declared import ACCOUNT, Declared, declared
 
 ROOT = Path(__file__).parents[3]
 TAGS = {"tandem:project": "tandem", "tandem:stack": "dev"}
@@ -23,6 +23,8 @@ BLOCK = {"reservationId": "cr-" + "0" * 17, "zone": "us-east-1b", "endsAt": "202
 @functools.cache
 def fleet(settings: str = "{}", **changes: Any) -> Declared:
     args: dict[str, Any] = {
+        "region": "us-east-1",
+        "account_id": ACCOUNT,
         "subnet_ids": {"us-east-1a": "subnet-a", "us-east-1b": "subnet-b"},
         "security_group_id": "sg-hosts",
         "public_address": False,
@@ -175,8 +177,12 @@ def test_a_refresh_replaces_one_host_at_a_time(hosts: int) -> None:
 def test_hosts_may_act_on_their_own_stack_only() -> None:
     statements = json.loads(fleet().one("RolePolicy")["policy"])["Statement"]
     by_action = {action: statement for statement in statements for action in statement["Action"]}
-    assert by_action["autoscaling:SetInstanceHealth"]["Condition"] == {
-        "StringEquals": {"aws:ResourceTag/tandem:stack": "dev"}
+    change = by_action["autoscaling:SetInstanceHealth"]
+    assert change["Resource"] == [
+        "arn:aws:autoscaling:us-east-1:123456789012:autoScalingGroup:*:autoScalingGroupName/f-*"
+    ]
+    assert change["Condition"] == {
+        "StringEquals": {"aws:ResourceTag/tandem:project": "tandem", "aws:ResourceTag/tandem:stack": "dev"}
     }
     assert by_action["elasticloadbalancing:DeregisterTargets"]["Resource"] == ["arn:targets"]
     assert by_action["logs:PutLogEvents"]["Resource"] == ["arn:logs:*"]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from infra.components.load_balancer import LoadBalancer, LoadBalancerArgs, rule_conditions
-from tests.infra.declared import Declared, declared
+from tests.infra.declared import ACCOUNT, Declared, declared
 
 PATHS = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/models", "/v1/models/*"]
 
@@ -18,6 +18,7 @@ PATHS = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embedd
 @functools.cache
 def balancer(**changes: Any) -> Declared:
     args: dict[str, Any] = {
+        "account_id": ACCOUNT,
         "vpc_id": "vpc-1",
         "subnet_ids": ["subnet-a", "subnet-b"],
         "security_group_id": "sg-lb",
@@ -173,6 +174,7 @@ def test_access_logs_are_private_encrypted_and_expire() -> None:
     allow, deny = json.loads(found.one("BucketPolicy")["policy"])["Statement"]
     assert allow["Principal"] == {"Service": "logdelivery.elasticloadbalancing.amazonaws.com"}
     assert allow["Action"] == ["s3:PutObject"]
+    assert allow["Resource"] == ["arn:aws:mock:us-east-1:123456789012:Bucket/b-access-logs/alb/AWSLogs/123456789012/*"]
     assert (deny["Effect"], deny["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
     assert found.one("Bucket")["forceDestroy"] is True
 

@@ -58,9 +58,16 @@ def test_the_host_role_starts_with_session_manager_only() -> None:
     assert found.counts() == {
         "tandem:index:HostRole": 1,
         "aws:iam/role:Role": 1,
-        "aws:iam/rolePolicyAttachment:RolePolicyAttachment": 1,
+        "aws:iam/rolePolicy:RolePolicy": 1,
         "aws:iam/instanceProfile:InstanceProfile": 1,
     }
-    assert found.one("RolePolicyAttachment")["policyArn"] == "arn:aws:iam::aws:policy/AmazonSSMManagedInstanceCore"
+    (agent,) = json.loads(found.one("RolePolicy")["policy"])["Statement"]
+    assert agent["Action"] == [
+        "ssm:UpdateInstanceInformation",
+        "ssmmessages:CreateControlChannel",
+        "ssmmessages:OpenControlChannel",
+        "ssmmessages:CreateDataChannel",
+        "ssmmessages:OpenDataChannel",
+    ]
     (trust,) = json.loads(found.one("Role")["assumeRolePolicy"])["Statement"]
     assert trust["Principal"] == {"Service": "ec2.amazonaws.com"}
