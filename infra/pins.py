@@ -35,6 +35,7 @@ def _empty_or(pattern: str, allowed: str) -> AfterValidator:
 
 
 Digest = Annotated[str, _empty_or(r"sha256:[0-9a-f]{64}", "sha256: and 64 hex digits, or empty")]
+Sha256 = Annotated[str, _empty_or(r"[0-9a-f]{64}", "64 hex digits, or empty")]
 Commit = Annotated[str, _empty_or(r"[0-9a-f]{40}", "a commit hash of 40 hex digits, or empty")]
 MachineImageId = Annotated[str, _empty_or(r"ami-([0-9a-f]{8}|[0-9a-f]{17})", "ami- and 17 hex digits, or empty")]
 Version = Annotated[str, _empty_or(r"\d+(\.\d+)*", "numbers and dots, such as 1.20.1, or empty")]
@@ -148,7 +149,15 @@ class MachineImages(_Table):
 
 
 class ModelRevision(_Pinned):
+    """The weights of a Hub model.
+
+    Attributes:
+        revision: commit.
+        manifest: SHA-256 of the list of its files that machines take, each with size and hash.
+    """
+
     revision: Commit
+    manifest: Sha256 = ""
 
 
 class Chart(_Pinned):
@@ -247,6 +256,17 @@ class Pins(_Table):
         pinned = self.models.get(model)
         return pinned.revision if pinned else ""
 
+    def model_manifest(self, model: str) -> str:
+        """The pinned hash of that commit's manifest; empty like the revision."""
+        pinned = self.models.get(model)
+        return pinned.manifest if pinned else ""
+
+    def _model(self, model: str) -> tuple[str, str, str]:
+        """The row for `_empty`: of the revision, or of the manifest where only that lacks."""
+        lacks = "manifest" if self.model_revision(model) else "revision"
+        value = self.model_revision(model) and self.model_manifest(model)
+        return f'models."{model}".{lacks}', value, f"tandem pin --model {model}"
+
     def missing(self, region: str, model: str, machine_image: str | None = None) -> list[Problem]:
         """What a stack in `region` that serves `model` still lacks, each with the command that looks it up.
 
@@ -264,7 +284,7 @@ class Pins(_Table):
                 machine_image or self.machine_image.in_region(region),
                 f"tandem pin --region {region}",
             ),
-            (f'models."{model}".revision', self.model_revision(model), f"tandem pin --model {model}"),
+            self._model(model),
         ]
         return [*self._stale_digest(), *_empty(pins)]
 
@@ -292,10 +312,7 @@ class Pins(_Table):
         ]
         pins = [
             ("vllm.digest", self.vllm.digest, "tandem pin --image"),
-            *(
-                (f'models."{model}".revision', self.model_revision(model), f"tandem pin --model {model}")
-                for model in models
-            ),
+            *map(self._model, models),
             *(releases if managed else [*nodes, releases[0]]),
             *((f"kubernetes.addons.{name}.version", addon.version, command) for name, addon in found.addons.items()),
             *((f"kubernetes.charts.{name}.version", chart.version, command) for name, chart in found.charts.items()),

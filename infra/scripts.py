@@ -1,15 +1,17 @@
 """The Python that runs on machines, from cloud-init/: of hosts, of pods, and what both share.
 
-It needs nothing but the standard library there. Here it is typed and explained; user data carries it `packed`.
+It needs nothing but the standard library there. Here it is typed and explained; user data has it `tight` and `packed`.
 """
 
 from __future__ import annotations
 
 import ast
+import importlib.util
 import io
 import tokenize
 from functools import cache
 from pathlib import Path
+from types import ModuleType
 
 import infra
 
@@ -25,10 +27,36 @@ def sources(*rooms: str) -> dict[str, str]:
     return {path.name: path.read_text(encoding="utf-8") for path in found}
 
 
+@cache
+def shared(name: str) -> ModuleType:
+    """A module of cloud-init/shared/ that imports no other, for who must go by the same rule as the machines."""
+    spec = importlib.util.spec_from_file_location(f"cloud_init_{name}", DIRECTORY / "shared" / f"{name}.py")
+    assert spec
+    assert spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
 def packed(text: str) -> str:
     """Text without blank lines, indented by one space a level instead of four: user data has no room for more."""
     lines = ((line.strip(), len(line) - len(line.lstrip(" "))) for line in text.splitlines())
     return "".join(f"{' ' * (indent // 4)}{line}\n" for line, indent in lines if line)
+
+
+def tight(source: str) -> str:
+    """Python source without the spaces beside operators; those in f-strings stay, whose tokens differ by Python."""
+    lines, inside, before = source.splitlines(), 0, None
+    cuts: list[tuple[int, int, int]] = []
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        name = tokenize.tok_name[token.type]
+        inside += (name == "FSTRING_START") - (name == "FSTRING_END")
+        if before and not inside and before.end[0] == token.start[0] and tokenize.OP in (before.type, token.type):
+            cuts.append((token.start[0], before.end[1], token.start[1]))
+        before = token
+    for row, first, last in reversed(cuts):
+        lines[row - 1] = lines[row - 1][:first] + lines[row - 1][last:]
+    return "\n".join(lines)
 
 
 def without_remarks(source: str) -> str:

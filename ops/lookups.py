@@ -6,9 +6,9 @@ import gzip
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -19,6 +19,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.errors import Problem, UserError
+from infra.scripts import shared
 from ops.http import Http
 
 REGISTRY_VARIABLE = "TANDEM_REGISTRY_URL"
@@ -36,10 +37,15 @@ _MANIFEST_TYPES = ", ".join(
 
 @dataclass(frozen=True)
 class Found:
-    """A looked-up value and the place that it came from."""
+    """A looked-up value and the place that it came from.
+
+    Attributes:
+        beside: what belongs to the value and is pinned with it, by its key.
+    """
 
     value: str
     source: str
+    beside: Mapping[str, str] = field(default_factory=dict)
 
 
 def _refused(key: str, wrong: str, value: object, allowed: str, fix: str) -> UserError:
@@ -157,18 +163,23 @@ def _verified_digest(response: requests.Response, key: str) -> str:
 # -- model hub ---------------------------------------------------------------------------------------------------------
 
 
-def model_revision(model: str, http: Http) -> Found:
-    """The commit that `main` of a Hub model names. HF_TOKEN is sent where it is set; HF_ENDPOINT names a mirror.
+def model_revision(model: str, http: Http, revision: str = "main") -> Found:
+    """The commit that a revision of a Hub model names, and beside it the hash of the manifest of what machines take.
+
+    HF_TOKEN is sent where it is set; HF_ENDPOINT names a mirror.
 
     Raises:
-        UserError: not reachable, no such model, or a gated one without a token that may read it.
+        UserError: not reachable, no such model, a gated one without a token that may read it, or one without
+            config.json and weights.
     """
     endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
-    url = f"{endpoint}/api/models/{quote(model, safe='/')}/revision/main"
+    url = f"{endpoint}/api/models/{quote(model, safe='/')}/revision/{revision}"
     token = os.environ.get("HF_TOKEN")
-    response = http.get(url, key=model, headers={"Authorization": f"Bearer {token}"} if token else {})
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    response = http.get(f"{url}?blobs=true", key=model, headers=headers)
     if response.status_code == 200:
-        return Found(str(_json(response, model).get("sha", "")), url)
+        answer = _json(response, model)
+        return Found(str(answer.get("sha", "")), url, {"manifest": _manifest(model, answer.get("siblings", ()))})
     if response.headers.get("X-Error-Code") == "GatedRepo":
         raise _refused(
             model,
@@ -184,6 +195,20 @@ def model_revision(model: str, http: Http) -> Found:
         "organisation/name of a model, as in its address",
         "check the name; for a private model `export HF_TOKEN=...`",
     )
+
+
+def _manifest(model: str, siblings: Sequence[Mapping[str, Any]]) -> str:
+    rule = shared("manifest")
+    try:
+        return rule.digest(rule.of_hub(siblings))
+    except ValueError as error:
+        raise _refused(
+            model,
+            f"the model has {error}",
+            ", ".join(str(file.get("rfilename")) for file in siblings) or "no files, or none that this token may see",
+            "config.json, with *.safetensors or pytorch_model*.bin in the same folder",
+            "serve another model; GGUF and other formats are not loaded",
+        ) from None
 
 
 # -- apt package index -------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
@@ -32,6 +32,7 @@ class Pin:
         group: which option of `tandem pin` selects it.
         name: the region or the model; empty for the others.
         value: what the file holds; empty when it was not looked up yet.
+        beside: what is pinned with it, by its key.
         source: where the value was looked up.
     """
 
@@ -41,6 +42,12 @@ class Pin:
     name: str
     value: str
     source: str
+    beside: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def whole(self) -> bool:
+        """Nothing of it is empty."""
+        return all((self.value, *self.beside.values()))
 
 
 def all_pins(pins: Pins) -> Iterator[Pin]:
@@ -63,7 +70,8 @@ def all_pins(pins: Pins) -> Iterator[Pin]:
             yield Pin(".".join(path), path, "region", region, image.id, image.source)
     for model, pinned in pins.models.items():
         path = ("models", model, "revision")
-        yield Pin(f'models."{model}".revision', path, "model", model, pinned.revision, pinned.source)
+        beside = {"manifest": pinned.manifest}
+        yield Pin(f'models."{model}".revision', path, "model", model, pinned.revision, pinned.source, beside)
     yield from _kubernetes_pins(pins.kubernetes)
 
 
@@ -93,20 +101,17 @@ def add_rows(text: str, *, regions: Iterable[str] = (), models: Iterable[str] = 
         for region in regions:
             document["machine_image"][kind]["regions"].setdefault(region, tomlkit.value('{ id = "" }'))
     for model in models:
-        document["models"].setdefault(model, tomlkit.value('{ revision = "" }'))
+        document["models"].setdefault(model, tomlkit.value('{ revision = "", manifest = "" }'))
     return tomlkit.dumps(document)
 
 
-def set_pin(text: str, pin: Pin, value: str, *, source: str = "", resolved: date | None = None) -> str:
-    """The file with one pin set, and beside it the day and the place of the look-up where given."""
+def set_pin(text: str, pin: Pin, found: Found, resolved: date) -> str:
+    """The file with one pin set, and what is pinned with it, with the day and the place of the look-up."""
     table: Any = tomlkit.parse(text)
     document = table
     for part in pin.path[:-1]:
         table = table[part]
-    table[pin.path[-1]] = value
-    if resolved:
-        table["resolved"] = resolved
-        table["source"] = source
+    table.update({pin.path[-1]: found.value, **found.beside, "resolved": resolved, "source": found.source})
     return tomlkit.dumps(document)
 
 
@@ -182,7 +187,8 @@ def look_up(pin: Pin, pins: Pins, http: Http) -> Found:
         case "region":
             return lookups.public_parameter(getattr(pins.machine_image, pin.path[1]).parameter, pin.name)
         case "model":
-            return lookups.model_revision(pin.name, http)
+            # A revision that only lacks its manifest stays what it is.
+            return lookups.model_revision(pin.name, http, "main" if pin.whole else pin.value or "main")
         case "kubernetes":
             return _kubernetes(pin, pins, http)
 
@@ -225,13 +231,14 @@ def _package(pin: Pin, pins: Pins, http: Http) -> Found:
 
 def check(pin: Pin, pins: Pins, http: Http) -> Row:
     """Compares a pin with the place that it comes from and writes nothing."""
-    if not pin.value:
+    if not pin.whole:
         return Row(pin, "empty")
     try:
         found = look_up(pin, pins, http)
     except UserError as error:
         return Row(pin, "failed", problem=error.problems[0])
-    return Row(pin, "current" if found.value == pin.value else "outdated", found.value, found.source)
+    same = (found.value, found.beside) == (pin.value, pin.beside)
+    return Row(pin, "current" if same else "outdated", found.value, found.source)
 
 
 def resolve(path: Path, pin: Pin, pins: Pins, http: Http, today: date) -> Row:
@@ -241,10 +248,10 @@ def resolve(path: Path, pin: Pin, pins: Pins, http: Http, today: date) -> Row:
     """
     try:
         found = look_up(pin, pins, http)
-        if found == Found(pin.value, pin.source):
+        if found == Found(pin.value, pin.source, pin.beside):
             return Row(pin, "current", found.value, found.source)
         text = path.read_text(encoding="utf-8")
-        replace_file(path, set_pin(text, pin, found.value, source=found.source, resolved=today))
+        replace_file(path, set_pin(text, pin, found, today))
     except UserError as error:
         return Row(pin, "failed", problem=replace(error.problems[0], key=pin.key))
     return Row(pin, "written", found.value, found.source)
@@ -278,10 +285,10 @@ def run(
     for pin in filter(selection.holds, all_pins(pins)):
         match mode:
             case "list":
-                row = Row(pin, "kept" if pin.value else "empty")
+                row = Row(pin, "kept" if pin.whole else "empty")
             case "check":
                 row = check(pin, pins, http)
-            case _ if pin.value and mode == "fill":
+            case _ if pin.whole and mode == "fill":
                 row = Row(pin, "kept")
             case _:
                 row = resolve(path, pin, pins, http, today)

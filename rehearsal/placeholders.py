@@ -14,6 +14,7 @@ import tomlkit
 PLACEHOLDERS = {
     "digest": f"sha256:{'0' * 64}",
     "revision": "0" * 40,
+    "manifest": "0" * 64,
     "id": f"ami-{'0' * 17}",
     "version": "0.0.0",
 }

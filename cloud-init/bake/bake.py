@@ -4,7 +4,6 @@ Runs once, on an instance of `tandem image bake`; its last line on the console s
 the machine off.
 """
 
-import os
 import shutil
 import sys
 
@@ -16,10 +15,7 @@ from storage import BAKED
 
 
 def download():
-    hub = BAKED / "hub"
-    hub.mkdir(exist_ok=True)
-    os.chown(hub, 2000, 0)
-    weights.download(hub)
+    weights.download(weights.model(BAKED))
     return "downloaded and checked"
 
 

@@ -4,6 +4,7 @@ import os
 import shutil
 
 import aws
+from gate import new_enough
 from host import CONFIG, ROOT, GiveUp, apt, install, say, sh
 
 BRANCH = CONFIG["driver_branch"]
@@ -20,9 +21,7 @@ def profile():
 def gate():
     """Refuses what could not serve: another instance type, or a driver that does not run the image's CUDA."""
     profile()
-    least = CONFIG["minimum_driver_branch"]
-    if least > BRANCH:
-        raise GiveUp(f"driver branch {BRANCH} is older than {least}, which the vLLM image needs")
+    new_enough(str(BRANCH), CONFIG["minimum_driver_branch"])
     return f"driver branch {BRANCH}"
 
 

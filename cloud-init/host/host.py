@@ -8,37 +8,12 @@ import subprocess
 import time
 from pathlib import Path
 
+from basics import GiveUp, deadline, left, wait, write
+
 ROOT = Path(os.environ.get("TANDEM_ROOT", "/"))  # tests work in a scratch tree
 STATE, RUN = ROOT / "var/lib/tandem", ROOT / "run/tandem"
 CONFIG = json.loads((ROOT / "etc/tandem/host.json").read_text())
 TIMEOUTS = CONFIG["timeouts"]
-
-_end = [float("inf")]
-
-
-class GiveUp(Exception):
-    """Trying again cannot help."""
-
-
-def left():
-    """Seconds until the innermost deadline; a day without one."""
-    return min(max(0.0, _end[-1] - time.monotonic()), 86400)
-
-
-def wait(seconds):
-    """Sleeps, but not past the deadline; False once that is reached."""
-    time.sleep(min(seconds, left()))
-    return left() > 0
-
-
-@contextlib.contextmanager
-def deadline(seconds):
-    """Within this block no command runs and no wait lasts longer than so many seconds."""
-    _end.append(min(_end[-1], time.monotonic() + seconds))
-    try:
-        yield
-    finally:
-        _end.pop()
 
 
 def say(text):
@@ -63,15 +38,6 @@ def sh(*command, check=True, **options):
 
 def fetch(url):
     return sh("curl", "-fsSL", "--max-time", "30", url)
-
-
-def write(path, text, mode=0o644):
-    """Replaces a file whole; readers see the old one or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(path.name + ".new")
-    new.touch(mode)
-    new.write_text(text)
-    new.replace(path)
 
 
 def record(stage, started, outcome, detail, attempts=1):

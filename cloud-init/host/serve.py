@@ -47,7 +47,7 @@ def pairs(gpus, speed):
 def compile_cache(number):
     """Each replica has its own compile cache, kept apart by GPU type, image and model."""
     family, image = aws.identity()["instanceType"].split(".")[0], weights.ENGINE["image"].split("/")[-1]
-    name = f"{family}-{image}-{weights.repository(LOCAL).name}".replace(":", "-")
+    name = f"{family}-{image}-{weights.model(LOCAL).repository.name}".replace(":", "-")
     return LOCAL / "compile" / name / str(number)
 
 

@@ -1,136 +1,51 @@
-"""Stage weights: the image and the pinned revision of the model, checked, as near to the GPUs as the tier allows.
-
-The hub's cache names each blob by its hash (SHA-256 for large files, git's SHA-1 for small ones), so a copy is checked
-against its own name: no list of hashes to keep, and no network.
-"""
+"""Stage weights: the image and the pinned revision of the model, checked, as near to the GPUs as the tier allows."""
 
 import concurrent.futures
-import contextlib
 import errno
-import fcntl
-import hashlib
 import os
-import shutil
 
 import aws
-from host import CONFIG, RUN, left, say, sh, wait, write
+import cache
+import hub
+from host import CONFIG, RUN, say, sh, write
 from storage import BAKED, LOCAL, SHARED
 
 ENGINE = CONFIG["engine"]
 USER = "2000:0"  # the image's own unprivileged user; the EFS access point has the same
 
 
-def repository(hub):
-    return hub / f"models--{ENGINE['model'].replace('/', '--')}"
+def model(base):
+    """The model in the hub cache below a mount."""
+    return cache.Cache(base / "hub", ENGINE)
 
 
-def snapshot(hub):
-    """The pinned revision in a hub cache; without a pin, what `main` was when it was downloaded."""
-    main = repository(hub) / "refs/main"
-    revision = ENGINE["revision"] or (main.read_text() if main.exists() else "main")
-    return repository(hub) / "snapshots" / revision
+def download(to):
+    """Fetches the revision with the image's own client, whose container has nothing but the cache and the token."""
+    to.root.mkdir(exist_ok=True)
+    if to.root.stat().st_uid != 2000:  # on EFS the access point sees to that
+        os.chown(to.root, 2000, 0)
+    token, secret = RUN / "hub-token", CONFIG["token_arn"] and aws.secret(CONFIG["token_arn"])
 
+    def client(environment):
+        pull()
+        write(token, secret or "", 0o440)
+        sh("docker", "rm", "-f", "download", check=False)
+        values = {**environment, "HOME": "/tmp", "HF_TOKEN_PATH": "/token", "HF_HUB_CACHE": "/hub"}  # noqa: S108
+        return [
+            *("docker", "run", "--rm", "--name", "download", "--network", "host", "--user", USER),
+            *("-v", f"{token}:/token:ro", "-v", f"{to.root}:/hub", *(f"--env={k}={v}" for k, v in values.items())),
+            *("--entrypoint", "hf", ENGINE["image"]),
+        ]
 
-def marker(hub):
-    """Exists once every blob of the snapshot has been checked."""
-    return snapshot(hub).with_name(snapshot(hub).name + ".complete")
-
-
-def blobs(hub):
-    return sorted({path.resolve() for path in snapshot(hub).rglob("*") if path.is_file()})
-
-
-def check(path, copy=None):
-    """Compares a blob with its name, copying it meanwhile; removes a damaged one, so that it is fetched again."""
-    small = len(path.name) == 40
-    header = f"blob {path.stat().st_size}\0".encode()
-    state = hashlib.sha1(header) if small else hashlib.sha256()  # noqa: S324  git's naming, not a safeguard
-    with path.open("rb") as source:
-        while block := source.read(2**22):
-            state.update(block)
-            if copy:
-                copy.write(block)
-            if not left():
-                raise RuntimeError("out of time")
-    if state.hexdigest() != path.name:
-        path.unlink()
-        raise RuntimeError(f"{path.name} was damaged: removed, to be fetched again")
-
-
-def each(action, items):
-    """Runs an action over blobs in parallel: one stream does not fill a network file system."""
-    with concurrent.futures.ThreadPoolExecutor(8) as pool:
-        list(pool.map(action, items))
-
-
-def download(hub):
-    """Fetches the revision with the image's own client, which resumes what was cut off; then checks every blob."""
-    pull()
-    token = RUN / "hub-token"
-    login = []
-    if CONFIG["token_arn"]:
-        write(token, aws.secret(CONFIG["token_arn"]), 0o440)
-        login = ["-v", f"{token}:/token:ro", "-e", "HF_TOKEN_PATH=/token"]
-    sh("docker", "rm", "-f", "download", check=False)
-    sh(
-        *("docker", "run", "--rm", "--name", "download", "--network", "host", "--user", USER, *login),
-        *("-v", f"{hub}:/hub", "-e", "HOME=/tmp", "-e", f"HF_ENDPOINT={CONFIG['hub_url']}", "--entrypoint", "hf"),
-        *(ENGINE["image"], "download", ENGINE["model"], "--revision", ENGINE["revision"] or "main"),
-        *("--cache-dir", "/hub", "--exclude", "original/*", "*.pth", "*.gguf"),
-    )
-    token.unlink(missing_ok=True)
-    each(check, blobs(hub))
-    marker(hub).touch()
-
-
-@contextlib.contextmanager
-def turn(hub):
-    """One host of the fleet at a time. The file server frees the lock of a host that dies; the next takes over."""
-    with (hub / ".tandem.lock").open("w") as lock:
-        while True:
-            try:
-                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if not wait(5):
-                    raise RuntimeError("another host was downloading until the deadline") from None
-        yield
-
-
-def copy(hub, local):
-    """Copies a checked snapshot to local storage, checking it again on the way."""
-    target = repository(local) / "blobs"
-    target.mkdir(parents=True, exist_ok=True)
-    todo = [blob for blob in blobs(hub) if not (target / blob.name).exists()]
-    need, free = sum(blob.stat().st_size for blob in todo), shutil.disk_usage(local).free
-    if need > free:
-        raise OSError(errno.ENOSPC, f"{need >> 20} MiB to copy, {free >> 20} MiB free")
-
-    def one(blob):
-        part = target / f"{blob.name}.part"
-        with part.open("wb") as file:
-            check(blob, file)
-        part.replace(target / blob.name)
-
-    each(one, todo)
-    shutil.copytree(snapshot(hub), snapshot(local), symlinks=True, dirs_exist_ok=True)
-    if not ENGINE["revision"]:
-        write(repository(local) / "refs/main", snapshot(hub).name)
-    marker(local).touch()
-
-
-def cache(base):
-    """The hub cache below a mount. The servers' user owns it; on EFS the access point sees to that."""
-    hub = base / "hub"
-    hub.mkdir(exist_ok=True)
-    if base == LOCAL:
-        os.chown(hub, 2000, 0)
-    return hub
+    try:
+        hub.download(to, CONFIG["hub_url"], secret, client)
+    finally:
+        token.unlink(missing_ok=True)
 
 
 def served_from():
     """The hub cache that the servers read: the local one if it is whole."""
-    return LOCAL / "hub" if marker(LOCAL / "hub").exists() else SHARED / "hub"
+    return (LOCAL if model(LOCAL).rows() else SHARED) / "hub"
 
 
 def pull():
@@ -141,10 +56,10 @@ def pull():
 
 
 def run():
-    with concurrent.futures.ThreadPoolExecutor() as pool:
-        image = pool.submit(pull)  # beside a copy of weights that are there; to download any, it is needed first
-        how = place()
-        image.result()
+    # Beside a copy of weights that are there; to download any, it is needed first. What fails does not wait for it.
+    image = concurrent.futures.ThreadPoolExecutor().submit(pull)
+    how = place()
+    image.result()
     return how
 
 
@@ -152,28 +67,26 @@ def place():
     """Has the weights where the tier wants them; returns how."""
     if ENGINE["weights"] == "s3":
         return "streamed from S3"
-    local = cache(LOCAL)
-    if marker(local).exists():
+    local = model(LOCAL)
+    if local.rows():
+        local.look()
         return "were there"
-    if marker(BAKED / "hub").exists():
-        copy(BAKED / "hub", local)
+    if model(BAKED).rows():
+        model(BAKED).copy(local)
         return "copied from the machine image"
     if not os.path.ismount(SHARED):
         download(local)
         return "downloaded to local storage"
-    hub, how = cache(SHARED), "found on EFS"
-    if not marker(hub).exists():
-        with turn(hub):
-            if not marker(hub).exists():
-                download(hub)
-                how = "downloaded to EFS"
-    if ENGINE["weights"] == "efs":
-        return how
+    shared = model(SHARED)
+    how = "downloaded to EFS" if shared.fetch(download) else "found on EFS"
     try:
-        copy(hub, local)
+        if ENGINE["weights"] == "nvme":
+            shared.copy(local)
+            return f"{how}, copied to local storage"
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
         say(f"weights: {error.strerror}: serving from EFS, restarts will be slower")
-        return f"{how}, no room for a local copy"
-    return f"{how}, copied to local storage"
+        how += ", no room for a local copy"
+    shared.look()
+    return how

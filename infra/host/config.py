@@ -18,6 +18,7 @@ class Engine:
         minimum_driver_branch: oldest NVIDIA driver branch that the image's CUDA runs on (580 for CUDA 13).
         model: Hugging Face model id, organisation/name.
         revision: commit hash of the model; None takes what `main` is on the day.
+        manifest: SHA-256 of the list of its files with their hashes; None takes what the hub says on the day.
         weights: nvme: downloaded once to EFS, copied to each host's NVMe; efs: read in place; s3: streamed.
         weights_s3_uri: where the weights are for `s3`.
         served_model_name: what clients send as `model`.
@@ -30,6 +31,7 @@ class Engine:
     image: str
     model: str
     revision: str | None
+    manifest: str | None = None
     served_model_name: str
     minimum_driver_branch: int = 580
     weights: Literal["efs", "nvme", "s3"] = "nvme"

@@ -88,6 +88,7 @@ def engine(inference: InferenceSettings, pins: Pins, gpu_memory_utilization: flo
         minimum_driver_branch=pins.vllm.minimum_driver_branch,
         model=inference.model,
         revision=pins.model_revision(inference.model) or None,
+        manifest=pins.model_manifest(inference.model) or None,
         served_model_name=inference.served_model_name or inference.model,
         weights=inference.weights,
         weights_s3_uri=inference.weights_s3_uri,

@@ -15,7 +15,7 @@ from infra.catalog.instances import InstanceType
 from infra.errors import Problem, UserError
 from infra.host.config import HostConfig, Profile
 from infra.host.vllm import admission_arguments, profile, requests_at_once, server_environment, vllm_arguments
-from infra.scripts import DIRECTORY, packed, sources, without_remarks
+from infra.scripts import DIRECTORY, packed, sources, tight, without_remarks
 
 EC2_LIMIT_BYTES = 16_384
 """EC2's limit on user data before base64 (EC2 user guide); cloud-init unpacks gzip."""
@@ -63,7 +63,7 @@ def _template(name: str, **values: Any) -> str:
 
 @cache
 def _scripts(*rooms: str) -> dict[str, str]:
-    return {f"/opt/tandem/{name}": packed(without_remarks(text)) for name, text in sources(*rooms).items()}
+    return {f"/opt/tandem/{name}": packed(tight(without_remarks(text))) for name, text in sources(*rooms).items()}
 
 
 def _path_pattern(path: str) -> str:
@@ -159,6 +159,7 @@ def _host_json(config: HostConfig) -> str:
             "image": engine.image,
             "model": engine.model,
             "revision": engine.revision,
+            "manifest": engine.manifest,
             "weights": engine.weights,
         },
         "arguments": vllm_arguments(engine, config.timeouts),

@@ -30,6 +30,7 @@ class InferenceService:
         image: by digest, or by tag while that is not pinned.
         arguments, environment: of `vllm serve`.
         model, revision, served_model_name, weights: as the settings have them; revision None is `main`.
+        manifest: SHA-256 of the list of the model's files with their hashes; None is whatever the hub has.
         minimum_driver_branch: refuses nodes whose driver is older.
         gpus: of one pod, its tensor parallel size.
         nodes: pods of one replica, its pipeline parallel size.
@@ -50,6 +51,7 @@ class InferenceService:
     environment: Mapping[str, str] = field(default_factory=dict)
     model: str
     revision: str | None
+    manifest: str | None = None
     served_model_name: str
     weights: Literal["efs", "nvme", "s3"]
     minimum_driver_branch: int
@@ -240,6 +242,7 @@ def _container(service: InferenceService, name: str, command: Sequence[str]) -> 
     pod = {
         "model": service.model,
         "revision": service.revision,
+        "manifest": service.manifest,
         "served_model_name": service.served_model_name,
         "weights": service.weights,
         "minimum_driver_branch": service.minimum_driver_branch,

@@ -175,6 +175,7 @@ def _service(
         environment={**server_environment(waits), **capacity.profile_environment(settings, pins)},
         model=served.model,
         revision=served.revision,
+        manifest=served.manifest,
         served_model_name=served.served_model_name,
         weights=inference.weights,
         minimum_driver_branch=pins.vllm.minimum_driver_branch,

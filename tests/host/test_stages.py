@@ -108,7 +108,7 @@ def test_a_missing_gpu_is_an_error(load: Load, on) -> None:
 def test_a_driver_too_old_for_the_image_stops_before_anything_is_installed(load: Load, on) -> None:
     scripts = load(minimum_driver_branch=590)
     machine = on(scripts.driver)
-    with pytest.raises(scripts.host.GiveUp, match="driver branch 580 is older than 590, which the vLLM image needs"):
+    with pytest.raises(scripts.host.GiveUp, match="driver 580 is older than branch 590, which the image's CUDA needs"):
         scripts.driver.gate()
     assert machine.commands == []
 

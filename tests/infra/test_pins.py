@@ -15,6 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 SHIPPED = (ROOT / "images" / "pins.toml").read_text(encoding="utf-8")
 DIGEST = f"sha256:{'ab' * 32}"
 COMMIT = "c0ffee" * 6 + "c0ff"
+EMPTY = '"Qwen/Qwen3-8B" = { revision = "", manifest = "" }'
+PINNED = f'"Qwen/Qwen3-8B" = {{ revision = "{COMMIT}", manifest = "{"5" * 64}" }}'
 IMAGE_ID = "ami-0123456789abcdef0"
 REGISTRY = "https://registry-1.docker.io/v2/vllm/vllm-openai/manifests"
 
@@ -31,7 +33,7 @@ def edited(*replacements: tuple[str, str]) -> str:
 FILLED = edited(
     ('digest = ""', f'digest = "{DIGEST}"'),
     ('version = ""  # job: tandem pin --packages', 'version = "29.9.3"  # job: tandem pin --packages'),
-    ('"Qwen/Qwen3-8B" = { revision = "" }', f'"Qwen/Qwen3-8B" = {{ revision = "{COMMIT}" }}'),
+    (EMPTY, PINNED),
 )
 # us-east-1 stands once for each kind of machine image; Ubuntu comes first.
 FILLED = FILLED.replace('us-east-1 = { id = "" }', f'us-east-1 = {{ id = "{IMAGE_ID}" }}', 1)
@@ -156,6 +158,11 @@ def test_a_region_and_a_model_that_are_not_listed_are_missing() -> None:
     ]
 
 
+def test_a_revision_without_its_manifest_lacks_it() -> None:
+    [problem] = pins.parse(FILLED.replace("5" * 64, "")).missing("us-east-1", "Qwen/Qwen3-8B")
+    assert problem.key == 'images/pins.toml: models."Qwen/Qwen3-8B".manifest'
+
+
 def test_an_image_of_ones_own_needs_no_machine_image_pin() -> None:
     assert pins.parse(FILLED).missing("ap-south-1", "Qwen/Qwen3-8B", machine_image=IMAGE_ID) == []
 
@@ -191,16 +198,9 @@ def test_a_driver_version_of_another_branch_is_refused() -> None:
         ('digest = ""', f'digest = "{DIGEST[:-1]}"', "vllm.digest"),
         ('digest = ""', f'digest = "{DIGEST.upper()}"', "vllm.digest"),
         ('digest = ""', 'digest = "latest"', "vllm.digest"),
-        (
-            '"Qwen/Qwen3-8B" = { revision = "" }',
-            '"Qwen/Qwen3-8B" = { revision = "main" }',
-            "models.Qwen/Qwen3-8B.revision",
-        ),
-        (
-            '"Qwen/Qwen3-8B" = { revision = "" }',
-            f'"Qwen/Qwen3-8B" = {{ revision = "{COMMIT[:7]}" }}',
-            "models.Qwen/Qwen3-8B.revision",
-        ),
+        (EMPTY, PINNED.replace(COMMIT, "main"), "models.Qwen/Qwen3-8B.revision"),
+        (EMPTY, PINNED.replace(COMMIT, COMMIT[:7]), "models.Qwen/Qwen3-8B.revision"),
+        (EMPTY, PINNED.replace("5" * 64, "5" * 40), "models.Qwen/Qwen3-8B.manifest"),
         ('"1.20.1"', '"v1.20.1"', "container_toolkit.version"),
         ('cuda = "13.0"', 'cuda = "13"', "vllm.cuda"),
     ],

@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from infra.scripts import ONLY_FOR_TYPES, packed, sources, without_remarks
+from infra.scripts import ONLY_FOR_TYPES, packed, sources, tight, without_remarks
 
 ROOMS = ("host", "shared", "bake", "pod")
 ALL = {f"{room}/{name}": text for room in ROOMS for name, text in sources(room).items()}
@@ -33,7 +33,7 @@ def bare(source: str) -> str:
 
 @pytest.mark.parametrize("name", ALL)
 def test_what_is_shipped_is_the_source_without_remarks(name: str) -> None:
-    shipped = packed(without_remarks(ALL[name]))
+    shipped = packed(tight(without_remarks(ALL[name])))
     assert bare(shipped) == bare(ALL[name])
     assert "#" not in shipped.replace('"#', "")
 
@@ -42,6 +42,11 @@ def test_remarks_go_and_strings_stay() -> None:
     source = '"""Doc."""\n\n\ndef f():\n    """Doc."""\n\n\n'
     source += 'class E(Exception):\n    """Doc\n\n    more."""\n\n\nX = "# no"  # yes\n'
     assert packed(without_remarks(source)) == 'def f():\n pass\nclass E(Exception):\n pass\nX = "# no"\n'
+
+
+def test_spaces_beside_operators_go_and_those_in_strings_stay() -> None:
+    source = 'def f(a = 1):\n    return [-a, f"{a + 1} = {a}", "a = b"] if a else (not a)\n'
+    assert tight(source) == 'def f(a=1):\n    return[-a,f"{a + 1} = {a}","a = b"]if a else(not a)'
 
 
 def test_types_go_and_defaults_stay() -> None:

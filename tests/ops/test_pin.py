@@ -32,6 +32,20 @@ COMMIT = "b968826d9c46dd6066d109eabc6255188de91218"
 IMAGE_ID = "ami-0fedcba9876543210"
 MANIFEST_PATH = "/v2/vllm/vllm-openai/manifests/v0.32.0"
 HUB_PATH = "/api/models/Qwen/Qwen3-8B/revision/main"
+SIBLINGS = [
+    {"rfilename": "README.md", "size": 9, "blobId": "1" * 40},
+    {"rfilename": "config.json", "size": 2, "blobId": "2" * 40},
+    {"rfilename": "model.safetensors", "size": 5, "blobId": "3" * 40, "lfs": {"sha256": "4" * 64, "size": 5}},
+]
+LISTED = [["2" * 40, 2, "config.json"], ["4" * 64, 5, "model.safetensors"]]
+MANIFEST = hashlib.sha256(json.dumps(LISTED).encode()).hexdigest()
+
+
+def hub_answer(commit: str = COMMIT, siblings: Any = SIBLINGS) -> bytes:
+    """What the hub says of a revision, with `blobs=true`."""
+    return json.dumps({"sha": commit, "siblings": siblings}).encode()
+
+
 INDEX = json.dumps(
     {
         "mediaType": "application/vnd.oci.image.index.v1+json",
@@ -166,8 +180,8 @@ def online(stand_in: StandIn, aws: None, monkeypatch: pytest.MonkeyPatch) -> Sta
 
     stand_in.answers[MANIFEST_PATH] = manifest
     stand_in.always("/token", body=b'{"token": "anonymous-pull"}')
-    stand_in.always(HUB_PATH, body=json.dumps({"sha": COMMIT}).encode())
-    stand_in.always("/api/models/Qwen/Qwen3-32B-FP8/revision/main", body=json.dumps({"sha": COMMIT}).encode())
+    stand_in.always(HUB_PATH, body=hub_answer())
+    stand_in.always("/api/models/Qwen/Qwen3-32B-FP8/revision/main", body=hub_answer())
     stand_in.always("/nvidia/Packages.gz", body=gzip.compress(NVIDIA_PACKAGES))
     stand_in.always("/toolkit/Packages", body=TOOLKIT_PACKAGES)
     stand_in.always("/docker/Packages.gz", body=gzip.compress(DOCKER_PACKAGES))
@@ -224,6 +238,7 @@ def test_every_empty_pin_is_looked_up_and_written_with_day_and_source(file: Path
     assert image.source == "arn:aws:ssm:us-east-1:123456789012:parameter/tandem-test/image-id"
     model = written.models["Qwen/Qwen3-8B"]
     assert (model.revision, model.source, model.resolved) == (COMMIT, online.url + HUB_PATH, TODAY)
+    assert model.manifest == MANIFEST
     assert written.missing("us-east-1", "Qwen/Qwen3-8B") == []
 
 
@@ -255,10 +270,27 @@ def test_update_asks_again_and_writes_only_what_changed(file: Path, online: Stan
     once = file.read_bytes()
     assert set(outcomes(run(file, "update")).values()) == {"current"}
     assert file.read_bytes() == once
-    online.always(HUB_PATH, body=json.dumps({"sha": "d" * 40}).encode())
+    online.always(HUB_PATH, body=hub_answer("d" * 40))
     changed = [key for key, outcome in outcomes(run(file, "update")).items() if outcome == "written"]
     assert changed == ['models."Qwen/Qwen3-8B".revision']
     assert pin_file.load(file).models["Qwen/Qwen3-8B"].revision == "d" * 40
+
+
+def test_a_revision_that_lacks_its_manifest_gets_it_and_stays(file: Path, online: StandIn) -> None:
+    file.write_text(file.read_text().replace('8B" = { revision = "", ', f'8B" = {{ revision = "{"d" * 40}", '))
+    online.always(HUB_PATH.replace("main", "d" * 40), body=hub_answer("d" * 40))
+    assert set(outcomes(run(file, models=("Qwen/Qwen3-8B",))).values()) == {"written"}
+    model = pin_file.load(file).models["Qwen/Qwen3-8B"]
+    assert (model.revision, model.manifest) == ("d" * 40, MANIFEST)
+
+
+def test_a_model_without_weights_that_vllm_loads_is_not_pinned(file: Path, online: StandIn) -> None:
+    siblings = [SIBLINGS[1], {"rfilename": "model.gguf", "size": 5, "blobId": "5" * 40}]
+    online.always(HUB_PATH, body=hub_answer(siblings=siblings))
+    [row] = run(file, models=("Qwen/Qwen3-8B",))
+    assert row.problem
+    assert row.problem.wrong.startswith("the model has no config.json, or no weights")
+    assert row.problem.value == "config.json, model.gguf"
 
 
 def test_packages_are_the_newest_that_the_repository_has_of_all_and_of_the_driver_branch(
@@ -275,14 +307,14 @@ def test_packages_are_the_newest_that_the_repository_has_of_all_and_of_the_drive
 def test_a_selection_touches_nothing_else(file: Path, online: StandIn) -> None:
     rows = run(file, models=("Qwen/Qwen3-8B",))
     assert outcomes(rows) == {'models."Qwen/Qwen3-8B".revision': "written"}
-    assert [path for path, _headers in online.requests] == [HUB_PATH]
+    assert [path for path, _headers in online.requests] == [f"{HUB_PATH}?blobs=true"]
 
 
 def test_a_region_and_a_model_that_the_file_lacks_get_rows(file: Path, online: StandIn) -> None:
     boto3.client("ssm", region_name="ap-south-1").put_parameter(
         Name="/tandem-test/image-id", Value=IMAGE_ID, Type="String", Overwrite=True
     )
-    online.always("/api/models/acme/new-model/revision/main", body=json.dumps({"sha": COMMIT}).encode())
+    online.always("/api/models/acme/new-model/revision/main", body=hub_answer())
     run(file, regions=("ap-south-1",), models=("acme/new-model",))
     written = pin_file.load(file)
     assert written.machine_image.ubuntu.regions["ap-south-1"].id == IMAGE_ID
@@ -318,7 +350,7 @@ def test_another_run_meanwhile_keeps_its_pins(file: Path, online: StandIn) -> No
 
     def hub_while_someone_else_pins(_headers: dict[str, str]) -> Answer:
         file.write_text(file.read_text().replace('version = ""', 'version = "28.5.2"'))
-        return 200, {}, json.dumps({"sha": COMMIT}).encode()
+        return 200, {}, hub_answer()
 
     online.answers[HUB_PATH] = hub_while_someone_else_pins
     run(file, models=("Qwen/Qwen3-8B",))
@@ -331,7 +363,7 @@ def test_another_run_meanwhile_keeps_its_pins(file: Path, online: StandIn) -> No
 
 def test_check_names_empty_and_outdated_pins_and_writes_nothing(file: Path, online: StandIn) -> None:
     run(file, models=("Qwen/Qwen3-8B",))
-    online.always(HUB_PATH, body=json.dumps({"sha": "d" * 40}).encode())
+    online.always(HUB_PATH, body=hub_answer("d" * 40))
     before = file.read_bytes()
     found = outcomes(run(file, "check", image=True, models=("Qwen/Qwen3-8B",), regions=("ap-south-1",)))
     assert found == {
@@ -441,13 +473,13 @@ def test_the_token_goes_to_the_hub_and_to_nobody_else(
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     run(file)
-    told = {path for path, headers in online.requests if "hf_secret" in str(headers)}
+    told = {path.partition("?")[0] for path, headers in online.requests if "hf_secret" in str(headers)}
     assert told == {HUB_PATH, "/api/models/Qwen/Qwen3-32B-FP8/revision/main"}
     assert "hf_secret" not in file.read_text()
 
 
 def test_a_revision_that_is_no_commit_is_not_written(file: Path, online: StandIn) -> None:
-    online.always(HUB_PATH, body=b'{"sha": "main"}')
+    online.always(HUB_PATH, body=hub_answer("main"))
     before = file.read_bytes()
     [row] = run(file, models=("Qwen/Qwen3-8B",))
     assert row.outcome == "failed"

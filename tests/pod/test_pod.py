@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -36,12 +35,6 @@ def tool(directory: Path, name: str, script: str) -> None:
     path.chmod(0o755)
 
 
-def hub_client(directory: Path, hub: Path, *, prints: str = "") -> None:
-    """Stands in for `hf download`: writes one file of weights where the real one would."""
-    target = hub / "models--Qwen--Qwen3-8B" / "snapshots" / REVISION
-    tool(directory, "hf", f"{prints}\nmkdir -p {target}\necho weights > {target}/model.safetensors")
-
-
 def test_a_driver_that_is_too_old_is_refused_with_both_figures(tools: Path) -> None:
     tool(tools, "nvidia-smi", "echo 570.86.15")
     with pytest.raises(in_pod.GiveUp, match=r"570\.86\.15 is older than branch 580"):
@@ -59,79 +52,94 @@ def test_a_node_without_a_driver_says_what_its_tool_said(tools: Path) -> None:
         in_pod.check_driver(580)
 
 
-def test_weights_are_downloaded_once_and_copied_whole(tools: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    shared, local, calls = tmp_path / "shared", tmp_path / "local", tmp_path / "calls"
-    monkeypatch.setattr(in_pod, "SHARED", shared)
-    monkeypatch.setattr(in_pod, "LOCAL", local)
+def filled(cache: Any, *_: object) -> None:
+    """Stands in for a download: one small file and its manifest."""
+    config = cache.snapshot() / "config.json"
+    config.parent.mkdir(parents=True)
+    config.write_text("{}")
+    cache.finish([(hashlib.sha1(b"blob 2\0{}").hexdigest(), 2, "config.json")])
+
+
+@pytest.fixture
+def prepared(tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Settings of a pod whose volumes are empty, on a node with a good driver."""
     tool(tools, "nvidia-smi", "echo 580.159.04")
-    hub_client(tools, shared, prints=f"echo call >> {calls}")
-    pod = {
-        "minimum_driver_branch": 580,
-        "weights": "nvme",
-        "model": MODEL,
-        "revision": REVISION,
-        "launch_seconds": 60,
-    }
-    in_pod.prepare(pod)
-    in_pod.prepare(pod)
-    assert calls.read_text() == "call\n"
-    copied = in_pod.snapshot(local, MODEL, REVISION) / "model.safetensors"
-    assert copied.read_text() == "weights\n"
-    assert not copied.is_symlink()
-
-
-def test_streamed_weights_need_no_download(tools: Path) -> None:
-    tool(tools, "nvidia-smi", "echo 580.159.04")
-    tool(tools, "hf", "exit 1")
-    in_pod.prepare({"minimum_driver_branch": 580, "weights": "s3"})
-
-
-def test_a_download_that_is_cut_off_is_taken_up_again(tools: Path, tmp_path: Path, monkeypatch: Any) -> None:
+    for name in ("models", "local"):
+        (tmp_path / name).mkdir()
+    monkeypatch.setattr(in_pod, "SHARED", tmp_path / "models/hub")
+    monkeypatch.setattr(in_pod, "LOCAL", tmp_path / "local/hub")
     monkeypatch.setattr(in_pod, "POLL_SECONDS", 0.01)
-    hub = tmp_path / "hub"
-    hub.mkdir()
-    hub_client(tools, hub, prints=f"[ -e {tmp_path}/first ] || {{ touch {tmp_path}/first; exit 1; }}")
-    in_pod.download(hub, MODEL, REVISION, time.monotonic() + 30)
-    assert in_pod.complete(hub, MODEL, REVISION).exists()
+    monkeypatch.setattr(in_pod.hub, "download", filled)
+    wanted = {"model": MODEL, "revision": REVISION, "manifest": None, "weights": "nvme"}
+    return {**wanted, "minimum_driver_branch": 580, "launch_seconds": 60}
 
 
-def test_a_download_that_never_comes_ends_at_the_deadline(tools: Path, tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(in_pod, "POLL_SECONDS", 0.01)
-    tool(tools, "hf", "exit 1")
-    with pytest.raises(in_pod.GiveUp, match="not downloaded before the deadline"):
-        in_pod.download(tmp_path, MODEL, REVISION, time.monotonic() + 0.2)
+def test_weights_are_downloaded_once_and_copied(prepared: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    in_pod.prepare(prepared)
+    assert (in_pod.Cache(in_pod.LOCAL, prepared).snapshot() / "config.json").read_text() == "{}"
+    monkeypatch.setattr(in_pod.hub, "download", lambda *_: pytest.fail("a second download"))
+    in_pod.prepare(prepared)
 
 
-def test_the_next_pod_takes_over_when_the_downloading_one_dies(tmp_path: Path, monkeypatch: Any) -> None:
-    monkeypatch.setattr(in_pod, "POLL_SECONDS", 0.01)
+def test_the_efs_tier_is_looked_at_where_it_lies(prepared: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    in_pod.prepare(prepared | {"weights": "efs"})
+    assert not in_pod.LOCAL.exists()
+    config = in_pod.Cache(in_pod.SHARED, prepared).snapshot() / "config.json"
+    config.write_text("[]")
+    monkeypatch.setattr(in_pod.hub, "download", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # it is fetched again
+        in_pod.prepare(prepared | {"weights": "efs"})
+
+
+def test_streamed_weights_need_no_download(prepared: dict[str, Any]) -> None:
+    in_pod.prepare(prepared | {"weights": "s3"})
+    assert not in_pod.SHARED.exists()
+
+
+def test_a_download_that_fails_is_tried_again_until_the_deadline(
+    prepared: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    attempts = iter([OSError("cut off"), RuntimeError("exit 1"), None])
+
+    def download(cache: Any, *_: object) -> None:
+        if error := next(attempts):
+            raise error
+        filled(cache)
+
+    monkeypatch.setattr(in_pod.hub, "download", download)
+    in_pod.prepare(prepared)
+
+    def never(*_: object) -> None:
+        raise RuntimeError("exit 1")
+
+    monkeypatch.setattr(in_pod.hub, "download", never)
+    with pytest.raises(in_pod.GiveUp, match="Qwen/Qwen3-8B was not there before the deadline: exit 1"):
+        in_pod.prepare(prepared | {"revision": "0" * 40, "launch_seconds": 0.1})
+
+
+def test_the_next_pod_takes_over_when_the_downloading_one_dies(
+    prepared: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     holds = (
-        "import pathlib, sys, time; sys.path[:0] = sys.argv[2:]; import pod\n"
-        "with pod.turn(pathlib.Path(sys.argv[1]), time.monotonic() + 5):\n"
+        "import pathlib, sys, time; sys.path[:0] = sys.argv[2:]; import cache\n"
+        "with cache.turn(pathlib.Path(sys.argv[1])):\n"
         "    print('mine', flush=True); time.sleep(60)"
     )
-    holder = subprocess.Popen(
-        [sys.executable, "-c", holds, str(tmp_path), *sys.path[:2]], stdout=subprocess.PIPE, text=True
-    )
-    try:
+    in_pod.SHARED.mkdir()
+    command = [sys.executable, "-c", holds, str(in_pod.SHARED), *sys.path[:2]]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "mine\n"
-        with pytest.raises(in_pod.GiveUp, match="another pod"), in_pod.turn(tmp_path, time.monotonic() + 0.1):
-            pass
-        holder.send_signal(signal.SIGKILL)
-        with in_pod.turn(tmp_path, time.monotonic() + 30):
-            pass
-    finally:
+        with pytest.raises(in_pod.GiveUp, match="another machine was downloading until the deadline"):
+            in_pod.prepare(prepared | {"launch_seconds": 0.1})
         holder.kill()
-        holder.wait()
+        in_pod.prepare(prepared)
 
 
-def test_a_full_node_is_refused_before_the_copy(tmp_path: Path, monkeypatch: Any) -> None:
-    source = in_pod.snapshot(tmp_path / "hub", MODEL, REVISION)
-    source.mkdir(parents=True)
-    (source / "model.safetensors").write_text("weights")
-    monkeypatch.setattr(in_pod.shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
-    with pytest.raises(in_pod.GiveUp, match="0 MiB free on the node"):
-        in_pod.copy(tmp_path / "hub", tmp_path / "local", MODEL, REVISION)
+def test_a_full_node_is_refused_before_the_copy(prepared: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["cache"].shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    with pytest.raises(in_pod.GiveUp, match="0 MiB to copy, 0 MiB free on the node"):
+        in_pod.prepare(prepared)
 
 
 class Server(BaseHTTPRequestHandler):

@@ -1,0 +1,44 @@
+"""What hosts and pods share: an end to every wait, and files that are replaced whole."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+_end = [float("inf")]
+
+
+class GiveUp(Exception):
+    """Trying again cannot help."""
+
+
+def left() -> float:
+    """Seconds until the innermost deadline; a day without one."""
+    return min(max(0.0, _end[-1] - time.monotonic()), 86400)
+
+
+def wait(seconds: float) -> bool:
+    """Sleeps, but not past the deadline; False once that is reached."""
+    time.sleep(min(seconds, left()))
+    return left() > 0
+
+
+@contextlib.contextmanager
+def deadline(seconds: float) -> Iterator[None]:
+    """Within this block no command runs and no wait lasts longer than so many seconds."""
+    _end.append(min(_end[-1], time.monotonic() + seconds))
+    try:
+        yield
+    finally:
+        _end.pop()
+
+
+def write(path: Path, text: str, mode: int = 0o644) -> None:
+    """Replaces a file whole; readers see the old one or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(path.name + ".new")
+    new.touch(mode)
+    new.write_text(text)
+    new.replace(path)
