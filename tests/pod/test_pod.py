@@ -137,7 +137,7 @@ def test_the_next_pod_takes_over_when_the_downloading_one_dies(
 
 
 def test_a_full_node_is_refused_before_the_copy(prepared: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys.modules["cache"].shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
     with pytest.raises(in_pod.GiveUp, match="0 MiB to copy, 0 MiB free on the node"):
         in_pod.prepare(prepared)
 
