@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from infra.catalog import prices
-from infra.catalog.instances import INSTANCE_TYPES
+from infra.catalog.prices import HOURS_PER_MONTH
 from infra.kubernetes import capacity
 from infra.settings.schema import Settings
 
@@ -29,24 +29,26 @@ class CostItem:
 
 def fixed_costs(settings: Settings) -> list[CostItem]:
     """What runs whether or not there are hosts. Traffic and storage are not in it: nobody knows them in advance."""
-    zones, network = len(settings.zones), settings.network
+    zones, network, part = len(settings.zones), settings.network, prices.parts(settings.region)
     nats = {"natPerZone": zones, "singleNat": 1, "publicHosts": 0}[network.egress]
     endpoints = len(network.interface_endpoints) * zones
     items = [
-        CostItem("load balancer", 1, prices.LOAD_BALANCER_PER_HOUR),
-        CostItem("load balancer addresses", zones, zones * prices.PUBLIC_IPV4_PER_HOUR),
-        CostItem("web ACL", 1, prices.WEB_ACL_PER_HOUR),
-        CostItem("NAT gateways with address", nats, nats * (prices.NAT_GATEWAY_PER_HOUR + prices.PUBLIC_IPV4_PER_HOUR)),
-        CostItem("interface endpoints", endpoints, endpoints * prices.INTERFACE_ENDPOINT_PER_HOUR_AND_ZONE),
+        CostItem("load balancer", 1, part.load_balancer_hour),
+        CostItem("load balancer addresses", zones, zones * part.public_ipv4_hour),
+        CostItem("web ACL", 1, (part.web_acl_month + part.web_acl_rule_month) / HOURS_PER_MONTH),
+        CostItem("NAT gateways with address", nats, nats * (part.nat_gateway_hour + part.public_ipv4_hour)),
+        CostItem("interface endpoints", endpoints, endpoints * part.interface_endpoint_hour),
     ]
     if settings.global_name is not None and settings.global_name.outside_check:
-        items.append(CostItem("health check from outside", 1, prices.HEALTH_CHECK_PER_MONTH / prices.HOURS_PER_MONTH))
+        items.append(CostItem("health check from outside", 1, part.health_check_month / HOURS_PER_MONTH))
     if mibps := settings.model_cache.provisioned_mibps:
-        items.append(CostItem("model cache throughput", mibps, mibps * prices.EFS_PROVISIONED_PER_MIBPS_HOUR))
+        usd = mibps * part.efs_provisioned_mibps_month / HOURS_PER_MONTH
+        items.append(CostItem("model cache throughput", mibps, usd))
     if settings.platform == "eks":
-        nodes, price = settings.cluster.system_nodes, prices.SYSTEM_NODE_PER_HOUR[settings.cluster.system_instance_type]
+        nodes = settings.cluster.system_nodes
+        price = prices.on_demand(settings.cluster.system_instance_type, settings.region)
         items += [
-            CostItem("EKS cluster", 1, prices.EKS_CLUSTER_PER_HOUR),
+            CostItem("EKS cluster", 1, part.eks_cluster_hour),
             CostItem("controllers' nodes", nodes, nodes * price),
         ]
     return [item for item in items if item.count]
@@ -62,11 +64,13 @@ def hosts_at_first(settings: Settings) -> int:
 def host_costs(settings: Settings, hosts: int, instance_type: str) -> list[CostItem]:
     """So many hosts of one type, on demand, with their root volumes and addresses."""
     addresses = hosts if settings.network.egress == "publicHosts" else 0
-    volume = settings.fleet.root_volume_gib * prices.EBS_GP3_PER_GIB_HOUR
+    part = prices.parts(settings.region)
+    volume = settings.fleet.root_volume_gib * part.ebs_gp3_gib_month / HOURS_PER_MONTH
+    usd = prices.on_demand(instance_type, settings.region)
     items = [
-        CostItem(f"{instance_type} on demand", hosts, hosts * INSTANCE_TYPES[instance_type].usd_per_hour),
+        CostItem(f"{instance_type} on demand", hosts, hosts * usd),
         CostItem("root volumes", hosts, hosts * volume),
-        CostItem("host addresses", addresses, addresses * prices.PUBLIC_IPV4_PER_HOUR),
+        CostItem("host addresses", addresses, addresses * part.public_ipv4_hour),
     ]
     return [item for item in items if item.count]
 
@@ -85,7 +89,7 @@ def usd_per_hour(settings: Settings) -> float:
 
 def max_usd_per_hour(settings: Settings) -> float:
     """The most that the stack can cost: maxHosts of its dearest type, on demand. The spend cap counts with this."""
-    dearest = max(settings.fleet.instance_types, key=lambda name: INSTANCE_TYPES[name].usd_per_hour)
+    dearest = max(settings.fleet.instance_types, key=lambda name: prices.on_demand(name, settings.region))
     return total(fixed_costs(settings) + host_costs(settings, settings.max_group_size, dearest))
 
 

@@ -13,12 +13,13 @@ from typing import Any
 
 from infra import costs
 from infra.catalog import prices
-from infra.catalog.instances import INSTANCE_TYPES, PRICES_READ_ON
+from infra.catalog.instances import INSTANCE_TYPES
 from infra.catalog.prices import HOURS_PER_MONTH
 from infra.settings import Settings, rules
 from infra.settings.schema import BusinessHoursSettings
+from ops import price_list
 from ops.doctor.examination import Examination, hosts_by_purchase
-from ops.doctor.price import on_demand_price, spot_prices
+from ops.doctor.price import spot_prices
 from ops.kinds.kind import STACK_TAG, Clients
 
 _DAYS = {"MON-FRI": 5, "MON-SAT": 6, "SUN-THU": 5, "*": 7}
@@ -42,11 +43,17 @@ class Prices:
     source: str
 
 
-CATALOG = Prices(
-    on_demand={name: known.usd_per_hour for name, known in INSTANCE_TYPES.items()},
-    spot={name: known.usd_per_hour for name, known in INSTANCE_TYPES.items()},
-    source=f"list prices of us-east-1 of {PRICES_READ_ON}; spot counted at the on-demand price",
-)
+def catalog(settings: Settings) -> Prices:
+    """The catalog's prices in the stack's region."""
+    usd = {name: prices.on_demand(name, settings.region) for name in INSTANCE_TYPES}
+    source = prices.source(settings.region, counted_types(settings))
+    return Prices(on_demand=usd, spot=usd, source=f"{source}; spot counted at the on-demand price")
+
+
+def counted_types(settings: Settings) -> list[str]:
+    """Instance types whose price a stack's cost depends on."""
+    system = [settings.cluster.system_instance_type] if settings.platform == "eks" else []
+    return [*settings.fleet.instance_types, *system]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,9 +126,13 @@ class Plan:
         return part.usd_per_month / self.usd_per_month if self.usd_per_month else 0.0
 
 
-def plan(settings: Settings, known: Prices = CATALOG, use: Use | None = None) -> Plan:
-    """The stack's cost by part, and the changes that would save most."""
-    use = use or Use()
+def plan(settings: Settings, known: Prices | None = None, use: Use | None = None) -> Plan:
+    """The stack's cost by part, and the changes that would save most.
+
+    Args:
+        known: the catalog's prices where none are given.
+    """
+    known, use = known or catalog(settings), use or Use()
     parts = _parts(settings, known, use)
     month = sum(part.usd_per_month for part in parts)
     savings = [
@@ -162,13 +173,14 @@ def _hosts(settings: Settings, known: Prices) -> Iterator[tuple[str, float, floa
 
 def _used(settings: Settings, use: Use) -> list[Part]:
     """What is paid by the GB."""
-    read = 0.0 if settings.model_cache.provisioned_mibps else use.stored_gb * use.starts * prices.EFS_READ_PER_GB
-    nat = 0.0 if settings.network.egress == "publicHosts" else use.internet_gb * prices.NAT_GATEWAY_PER_GB
+    part = prices.parts(settings.region)
+    read = 0.0 if settings.model_cache.provisioned_mibps else use.stored_gb * use.starts * part.efs_read_gb
+    nat = 0.0 if settings.network.egress == "publicHosts" else use.internet_gb * part.nat_gateway_gb
     month = {
-        "model cache storage": use.stored_gb * prices.EFS_STANDARD_PER_GB_MONTH,
+        "model cache storage": use.stored_gb * part.efs_gb_month,
         "model cache reads": 0.0 if settings.inference.weights == "s3" else read,
         "NAT traffic": nat,
-        "logs": use.logs_gb * prices.LOGS_PER_GB,
+        "logs": use.logs_gb * part.logs_gb,
     }
     return [Part(name, 1, usd / HOURS_PER_MONTH, usd) for name, usd in month.items() if usd]
 
@@ -220,15 +232,15 @@ def _alternatives(settings: Settings) -> Iterator[tuple[str, str, Settings]]:
         other = _with(settings, "model_cache", provisioned_mibps=None)
         yield "modelCache.provisionedMibps: null", "Elastic throughput is paid by the GB read", other
     if len(fleet.instance_types) > 1:
-        cheapest = min(fleet.instance_types, key=_usd_per_replica)
+        cheapest = min(fleet.instance_types, key=lambda name: _usd_per_replica(name, settings.region))
         rest = tuple(name for name in fleet.instance_types if name != cheapest)
         if cheapest != fleet.instance_types[0]:
             other = _with(settings, "fleet", instance_types=(cheapest, *rest))
             yield f"fleet.instanceTypes: {cheapest} first", "the order of preference", other
 
 
-def _usd_per_replica(name: str) -> float:
-    return INSTANCE_TYPES[name].usd_per_hour / INSTANCE_TYPES[name].replicas
+def _usd_per_replica(name: str, region: str) -> float:
+    return prices.on_demand(name, region) / INSTANCE_TYPES[name].replicas
 
 
 def _with(settings: Settings, section: str, **values: Any) -> Settings:
@@ -292,7 +304,10 @@ def live_prices(examination: Examination) -> Prices:
         botocore's errors: not allowed, not reachable.
     """
     types = examination.settings.fleet.instance_types
-    on_demand = {name: on_demand_price(examination, name) or CATALOG.on_demand[name] for name in types}
+    known, pricing = catalog(examination.settings), examination.home("pricing")
+    on_demand = {
+        name: price_list.on_demand(pricing, examination.region, name) or known.on_demand[name] for name in types
+    }
     history = spot_prices(examination)
     zones = examination.settings.zones
     spot = {
@@ -300,8 +315,8 @@ def live_prices(examination: Examination) -> Prices:
         for name in types
     }
     return Prices(
-        on_demand={**CATALOG.on_demand, **on_demand},
-        spot={**CATALOG.spot, **spot},
+        on_demand={**known.on_demand, **on_demand},
+        spot={**known.spot, **spot},
         source=f"AWS's prices in {examination.region} of {examination.now:%Y-%m-%d %H:%MZ}",
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from infra import checks
 from infra.catalog.instances import INSTANCE_TYPES, InstanceType
+from infra.catalog.prices import on_demand
 from infra.errors import Problem, UserError
 from infra.settings import Settings
 from ops import stackfile
@@ -123,8 +124,8 @@ def _types(before: Settings, region: str, offered: Offered) -> tuple[list[str], 
             continue
         if found != name:
             told.append(
-                f"{region} does not offer {name}: {found} instead, ${INSTANCE_TYPES[found].usd_per_hour:.2f} "
-                f"for ${INSTANCE_TYPES[name].usd_per_hour:.2f} an hour"
+                f"{region} does not offer {name}: {found} instead, ${on_demand(found, region):.2f} for "
+                f"${on_demand(name, before.region):.2f} an hour"
             )
         if found not in types:
             types.append(found)

@@ -6,11 +6,12 @@ import os
 import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 from urllib.parse import quote
 
-from infra.catalog.instances import PRICES_READ_ON, InstanceType
+from infra.catalog.instances import InstanceType
 from infra.catalog.models import MODELS, unknown_model_problem
+from infra.catalog.prices import HOME, ON_DEMAND
 from infra.errors import Problem, UserError
 from infra.sizing.choice import Candidate
 from infra.sizing.config_file import LARGEST_CONFIG, parse_config
@@ -21,9 +22,6 @@ from infra.sizing.reading import read_shape
 from infra.sizing.shapes import ModelShape
 from infra.sizing.units import GIB
 from ops.http import Http
-
-if TYPE_CHECKING:
-    from ops.doctor.examination import Examination
 
 _MODEL_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
 CLOSE_ENOUGH = 0.05
@@ -142,16 +140,11 @@ def regional(types: Iterable[InstanceType], region: str, profile: str | None) ->
         UserError: no credentials, or AWS cannot be reached.
     """
     from ops.aws import AwsError, aws_clients, problem_of
-    from ops.doctor.price import on_demand_price
+    from ops.price_list import on_demand
 
-    @dataclass(frozen=True)
-    class _Place:
-        region: str
-        home: Any
-
-    place = cast("Examination", _Place(region, aws_clients("us-east-1", profile)))
+    pricing = aws_clients("us-east-1", profile)("pricing")
     try:
-        prices = {one.name: on_demand_price(place, one.name) for one in types}
+        prices = {one.name: on_demand(pricing, region, one.name) for one in types}
     except AwsError as error:
         raise UserError(problem_of(error, "--region")) from None
     found = [replace(one, usd_per_hour=price) for one in types if (price := prices[one.name]) is not None]
@@ -235,4 +228,5 @@ def prices_source(region: str | None) -> str:
     """Where the prices come from, and for which region they hold."""
     if region:
         return f"AWS's price list for {region}, on demand, asked now"
-    return f"list prices of us-east-1, on demand, read on {PRICES_READ_ON}; --region asks AWS for another region's"
+    read_on = ON_DEMAND[HOME].read_on
+    return f"list prices of us-east-1, on demand, read on {read_on}; --region asks AWS for another region's"

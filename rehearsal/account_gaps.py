@@ -87,6 +87,7 @@ class AccountGaps:
         quotas: quota code to value; default_quota for all others.
         not_offered: (instance type, zone) pairs that EC2 does not offer.
         prices: instance type to US dollars an hour on demand; the catalog's where nothing is set.
+        part_prices: service code and usage type (`EU-NatGateway-Hours`) to US dollars, in any region.
         spot_share: spot price as a share of the on-demand one; None for no price history at all.
         placement_score: of every zone, 1 to 10.
         denied: IAM actions that the simulation denies, to `implicitDeny` or `explicitDeny`.
@@ -107,6 +108,7 @@ class AccountGaps:
     default_quota: float = 1000.0
     not_offered: set[tuple[str, str]] = field(default_factory=set)
     prices: dict[str, float] = field(default_factory=dict)
+    part_prices: dict[tuple[str, str], float] = field(default_factory=dict)
     spot_share: float | None = 0.4
     placement_score: int = 8
     denied: dict[str, str] = field(default_factory=dict)
@@ -228,13 +230,54 @@ def _quota(gaps: AccountGaps, call: Call) -> dict[str, Any]:
 
 
 def _products(gaps: AccountGaps, call: Call) -> dict[str, Any]:
+    """The price list, for instance types and for what `gaps.part_prices` names.
+
+    Stands for: the price list's query API.
+    Held by: tests/ops/test_price_list.py::test_the_stand_in_answers_in_the_form_of_the_published_sample
+    """
     wanted = {item["Field"]: item["Value"] for item in call.params.get("Filters", ())}
-    price = gaps.price(wanted.get("instanceType", ""))
-    if price is None:
-        return {"PriceList": []}
-    dimension = {"unit": "Hrs", "pricePerUnit": {"USD": f"{price:.10f}"}}
-    terms = {"OnDemand": {"term": {"priceDimensions": {"dimension": dimension}}}}
-    return {"PriceList": [json.dumps({"product": {"attributes": wanted}, "terms": terms})]}
+    service = call.params["ServiceCode"]
+    if "instanceType" in wanted:
+        price = gaps.price(wanted["instanceType"])
+        found = {} if price is None else {f"BoxUsage:{wanted['instanceType']}": price}
+    else:
+        only = wanted.get("volumeApiName") or wanted.get("throughputClass") or ""
+        found = {usage: usd for (one, usage), usd in gaps.part_prices.items() if one == service and only in usage}
+    return {"FormatVersion": "aws_v1", "PriceList": [_product(service, wanted, *item) for item in found.items()]}
+
+
+def _product(service: str, attributes: Mapping[str, str], usage: str, usd: float) -> str:
+    sku, rate = "WQGC34PB2AWS8R4U", "WQGC34PB2AWS8R4U.JRTCKXETXF.6YS6EN2CT7"
+    dimension = {
+        "unit": "Hrs",
+        "endRange": "Inf",
+        "description": f"${usd} for {usage}",
+        "appliesTo": [],
+        "rateCode": rate,
+        "beginRange": "0",
+        "pricePerUnit": {"USD": f"{usd:.10f}"},
+    }
+    term = {
+        "priceDimensions": {rate: dimension},
+        "sku": sku,
+        "effectiveDate": "2026-11-01T00:00:00Z",
+        "offerTermCode": "JRTCKXETXF",
+        "termAttributes": {},
+    }
+    product = {
+        "productFamily": attributes.get("productFamily", "Compute Instance"),
+        "attributes": {**attributes, "servicecode": service, "usagetype": usage, "operation": ""},
+        "sku": sku,
+    }
+    return json.dumps(
+        {
+            "product": product,
+            "serviceCode": service,
+            "terms": {"OnDemand": {rate.rpartition(".")[0]: term}},
+            "version": "20261101000000",
+            "publicationDate": "2026-11-01T00:00:00Z",
+        }
+    )
 
 
 def _parameter(gaps: AccountGaps, call: Call) -> dict[str, Any] | None:

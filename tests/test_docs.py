@@ -70,7 +70,7 @@ def test_the_chain_of_timeouts_in_the_architecture_is_the_default() -> None:
 def test_the_price_of_the_way_out_is_the_catalogs(egress: str) -> None:
     settings = Settings.model_validate({"region": "us-east-1", "network": {"egress": egress}})
     (nat,) = [item for item in costs.fixed_costs(settings) if item.name.startswith("NAT")]
-    first_start = 60 * prices.NAT_GATEWAY_PER_GB
+    first_start = 60 * prices.parts("us-east-1").nat_gateway_gb
     month = nat.usd_per_hour * prices.HOURS_PER_MONTH
     row = f"| `{egress}` | ${nat.usd_per_hour:.3f} | ${first_start:.2f} | ${month:.2f} |"
     assert row in (ROOT / "docs/decisions/way-out.md").read_text()

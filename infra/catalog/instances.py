@@ -1,17 +1,12 @@
-"""GPU instance types that tandem knows: hardware and on-demand price.
-
-Hardware: AWS instance-type pages. Prices: Linux, shared tenancy, us-east-1, on demand, read on PRICES_READ_ON; other
-regions differ by up to 30 %, spot is usually cheaper, and `tandem doctor` compares with the account's own prices.
-"""
+"""GPU instance types that tandem knows: their hardware, from AWS's instance-type pages. Prices are in prices.py."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import date
+from dataclasses import dataclass, replace
 
+from infra.catalog import prices
 from infra.errors import Problem
 
-PRICES_READ_ON = date(2026, 7, 20)
 GPUS_PER_REPLICA = 2
 """One vLLM server with `--tensor-parallel-size 2` takes a pair of GPUs; a host runs one replica per pair."""
 
@@ -26,7 +21,7 @@ class InstanceType:
         memory_gib: host memory in GiB.
         nvme_gb: instance-store NVMe in GB, all drives together; 0 when there is none.
         nvswitch: GPUs are joined by NVSwitch, which needs Fabric Manager on the host.
-        usd_per_hour: on demand in us-east-1 at PRICES_READ_ON.
+        usd_per_hour: on demand, in us-east-1 where no region is named.
     """
 
     name: str
@@ -37,7 +32,7 @@ class InstanceType:
     vcpus: int
     memory_gib: int
     nvme_gb: int
-    usd_per_hour: float
+    usd_per_hour: float = 0.0
     nvswitch: bool = False
 
     @property
@@ -52,26 +47,26 @@ class InstanceType:
 
 
 def _catalog(*types: InstanceType) -> dict[str, InstanceType]:
-    return {instance_type.name: instance_type for instance_type in types}
+    return {one.name: replace(one, usd_per_hour=prices.on_demand(one.name, prices.HOME)) for one in types}
 
 
 # fmt: off
 INSTANCE_TYPES = _catalog(
-    InstanceType(name="g4dn.12xlarge", gpu="T4", gpus=4, gpu_mib=16384, compute_capability=7.5, vcpus=48, memory_gib=192, nvme_gb=900, usd_per_hour=3.912),  # noqa: E501
-    InstanceType(name="g5.12xlarge", gpu="A10G", gpus=4, gpu_mib=22888, compute_capability=8.6, vcpus=48, memory_gib=192, nvme_gb=3800, usd_per_hour=5.672),  # noqa: E501
-    InstanceType(name="g5.48xlarge", gpu="A10G", gpus=8, gpu_mib=22888, compute_capability=8.6, vcpus=192, memory_gib=768, nvme_gb=7600, usd_per_hour=16.288),  # noqa: E501
-    InstanceType(name="g6.12xlarge", gpu="L4", gpus=4, gpu_mib=22888, compute_capability=8.9, vcpus=48, memory_gib=192, nvme_gb=3760, usd_per_hour=4.602),  # noqa: E501
-    InstanceType(name="g6.48xlarge", gpu="L4", gpus=8, gpu_mib=22888, compute_capability=8.9, vcpus=192, memory_gib=768, nvme_gb=7520, usd_per_hour=13.350),  # noqa: E501
-    InstanceType(name="g6e.12xlarge", gpu="L40S", gpus=4, gpu_mib=45776, compute_capability=8.9, vcpus=48, memory_gib=384, nvme_gb=3800, usd_per_hour=10.493),  # noqa: E501
-    InstanceType(name="g6e.48xlarge", gpu="L40S", gpus=8, gpu_mib=45776, compute_capability=8.9, vcpus=192, memory_gib=1536, nvme_gb=7600, usd_per_hour=30.131),  # noqa: E501
-    InstanceType(name="g7.12xlarge", gpu="RTX PRO 4500", gpus=2, gpu_mib=32768, compute_capability=12.0, vcpus=48, memory_gib=192, nvme_gb=1900, usd_per_hour=7.128),  # noqa: E501
-    InstanceType(name="g7e.12xlarge", gpu="RTX PRO 6000", gpus=2, gpu_mib=98304, compute_capability=12.0, vcpus=48, memory_gib=512, nvme_gb=3800, usd_per_hour=8.286),  # noqa: E501
-    InstanceType(name="g7e.24xlarge", gpu="RTX PRO 6000", gpus=4, gpu_mib=98304, compute_capability=12.0, vcpus=96, memory_gib=1024, nvme_gb=7600, usd_per_hour=16.572),  # noqa: E501
-    InstanceType(name="p4d.24xlarge", gpu="A100", gpus=8, gpu_mib=40960, compute_capability=8.0, vcpus=96, memory_gib=1152, nvme_gb=8000, usd_per_hour=21.958, nvswitch=True),  # noqa: E501
-    InstanceType(name="p4de.24xlarge", gpu="A100", gpus=8, gpu_mib=81920, compute_capability=8.0, vcpus=96, memory_gib=1152, nvme_gb=8000, usd_per_hour=27.447, nvswitch=True),  # noqa: E501
-    InstanceType(name="p5.48xlarge", gpu="H100", gpus=8, gpu_mib=81920, compute_capability=9.0, vcpus=192, memory_gib=2048, nvme_gb=30400, usd_per_hour=55.040, nvswitch=True),  # noqa: E501
-    InstanceType(name="p5en.48xlarge", gpu="H200", gpus=8, gpu_mib=144384, compute_capability=9.0, vcpus=192, memory_gib=2048, nvme_gb=30400, usd_per_hour=63.296, nvswitch=True),  # noqa: E501
-    InstanceType(name="p6-b200.48xlarge", gpu="B200", gpus=8, gpu_mib=183359, compute_capability=10.0, vcpus=192, memory_gib=2048, nvme_gb=30400, usd_per_hour=113.930, nvswitch=True),  # noqa: E501
+    InstanceType(name="g4dn.12xlarge", gpu="T4", gpus=4, gpu_mib=16384, compute_capability=7.5, vcpus=48, memory_gib=192, nvme_gb=900),  # noqa: E501
+    InstanceType(name="g5.12xlarge", gpu="A10G", gpus=4, gpu_mib=22888, compute_capability=8.6, vcpus=48, memory_gib=192, nvme_gb=3800),  # noqa: E501
+    InstanceType(name="g5.48xlarge", gpu="A10G", gpus=8, gpu_mib=22888, compute_capability=8.6, vcpus=192, memory_gib=768, nvme_gb=7600),  # noqa: E501
+    InstanceType(name="g6.12xlarge", gpu="L4", gpus=4, gpu_mib=22888, compute_capability=8.9, vcpus=48, memory_gib=192, nvme_gb=3760),  # noqa: E501
+    InstanceType(name="g6.48xlarge", gpu="L4", gpus=8, gpu_mib=22888, compute_capability=8.9, vcpus=192, memory_gib=768, nvme_gb=7520),  # noqa: E501
+    InstanceType(name="g6e.12xlarge", gpu="L40S", gpus=4, gpu_mib=45776, compute_capability=8.9, vcpus=48, memory_gib=384, nvme_gb=3800),  # noqa: E501
+    InstanceType(name="g6e.48xlarge", gpu="L40S", gpus=8, gpu_mib=45776, compute_capability=8.9, vcpus=192, memory_gib=1536, nvme_gb=7600),  # noqa: E501
+    InstanceType(name="g7.12xlarge", gpu="RTX PRO 4500", gpus=2, gpu_mib=32768, compute_capability=12.0, vcpus=48, memory_gib=192, nvme_gb=1900),  # noqa: E501
+    InstanceType(name="g7e.12xlarge", gpu="RTX PRO 6000", gpus=2, gpu_mib=98304, compute_capability=12.0, vcpus=48, memory_gib=512, nvme_gb=3800),  # noqa: E501
+    InstanceType(name="g7e.24xlarge", gpu="RTX PRO 6000", gpus=4, gpu_mib=98304, compute_capability=12.0, vcpus=96, memory_gib=1024, nvme_gb=7600),  # noqa: E501
+    InstanceType(name="p4d.24xlarge", gpu="A100", gpus=8, gpu_mib=40960, compute_capability=8.0, vcpus=96, memory_gib=1152, nvme_gb=8000, nvswitch=True),  # noqa: E501
+    InstanceType(name="p4de.24xlarge", gpu="A100", gpus=8, gpu_mib=81920, compute_capability=8.0, vcpus=96, memory_gib=1152, nvme_gb=8000, nvswitch=True),  # noqa: E501
+    InstanceType(name="p5.48xlarge", gpu="H100", gpus=8, gpu_mib=81920, compute_capability=9.0, vcpus=192, memory_gib=2048, nvme_gb=30400, nvswitch=True),  # noqa: E501
+    InstanceType(name="p5en.48xlarge", gpu="H200", gpus=8, gpu_mib=144384, compute_capability=9.0, vcpus=192, memory_gib=2048, nvme_gb=30400, nvswitch=True),  # noqa: E501
+    InstanceType(name="p6-b200.48xlarge", gpu="B200", gpus=8, gpu_mib=183359, compute_capability=10.0, vcpus=192, memory_gib=2048, nvme_gb=30400, nvswitch=True),  # noqa: E501
 )
 # fmt: on
 

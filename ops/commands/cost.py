@@ -76,11 +76,11 @@ def _prices(settings: Settings, stack: str, live: bool, profile: str | None) -> 
 
     from infra import pins
     from ops.aws import aws_clients, user_errors
-    from ops.cost import CATALOG, live_prices
+    from ops.cost import catalog, live_prices
     from ops.doctor.examination import Examination
 
     if not live:
-        return CATALOG
+        return catalog(settings)
     with user_errors("prices"):
         return live_prices(
             Examination(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -13,7 +13,11 @@ from rich.table import Table
 from infra import pins
 from infra.errors import UserError
 from ops.http import Http
+from ops.options import AsJson, ProfileName, print_json
 from ops.pin import Row, Selection, run
+
+if TYPE_CHECKING:
+    from ops.price_list import Change
 
 _STYLES = {"written": "green", "empty": "yellow", "outdated": "yellow", "failed": "red"}
 
@@ -21,27 +25,39 @@ _STYLES = {"written": "green", "empty": "yellow", "outdated": "yellow", "failed"
 def pin(
     image: Annotated[bool, typer.Option("--image", help="The vLLM image's digest.")] = False,
     packages: Annotated[bool, typer.Option("--packages", help="Driver, container toolkit and Docker.")] = False,
-    region: Annotated[list[str] | None, typer.Option(help="Machine images of this region. Repeatable.")] = None,
+    region: Annotated[
+        list[str] | None, typer.Option(help="Machine images, or prices, of this region. Repeatable.")
+    ] = None,
     model: Annotated[list[str] | None, typer.Option(help="Revision of this Hub model. Repeatable.")] = None,
     kubernetes: Annotated[
         bool, typer.Option("--kubernetes", help="What platform eks needs: charts, add-ons, node images.")
+    ] = False,
+    prices: Annotated[
+        bool, typer.Option("--prices", help="List prices of --region, or of all known regions, from AWS's price list.")
     ] = False,
     update: Annotated[bool, typer.Option("--update", help="Look up again what is already pinned.")] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; exit 1 when a pin is empty or out of date.")
     ] = False,
     offline: Annotated[bool, typer.Option("--offline", help="Look nothing up; exit 1 when a pin is empty.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    profile: ProfileName = None,
+    as_json: AsJson = False,
 ) -> None:
     """Look up the pins that images/pins.toml still lacks, and write them with day and source.
 
     Without options, every empty pin that platform ec2 needs; `--kubernetes` those of platform eks. Asks the image
     registry, the model hub (HF_TOKEN for gated models), the package and chart repositories, and AWS with the
-    credentials of the shell. Each pin is written as soon as it is known.
+    credentials of the shell. Each pin is written as soon as it is known. `--prices` is a run of its own: it reads what
+    a region asks for instances and for all else, and writes infra/catalog/prices.json.
+
+    Exit status: 0 all is pinned, 1 with --check or --offline something is empty or out of date, 2 a look-up failed.
 
     Examples: `tandem pin`, `tandem pin --region eu-west-1 --model Qwen/Qwen3-8B`, `tandem pin --image --update`,
-    `tandem pin --check`.
+    `tandem pin --prices --region eu-west-1`, `tandem pin --check`.
     """
+    if prices:
+        _prices(region, profile, check=check, as_json=as_json)
+        return
     selection = Selection(
         image=image,
         packages=packages,
@@ -61,7 +77,7 @@ def pin(
             lambda row: status.update(f"{row.pin.key}: {row.outcome}"),
         )
     if as_json:
-        typer.echo(json.dumps([_as_json(row) for row in rows], indent=2))
+        print_json({"pins": [_as_json(row) for row in rows]})
     else:
         Console().print(_table(rows))
     problems = [row.problem for row in rows if row.problem]
@@ -69,6 +85,35 @@ def pin(
         raise UserError(*problems)
     if any(row.outcome in ("empty", "outdated") for row in rows):
         raise typer.Exit(1)
+
+
+def _prices(regions: list[str] | None, profile: str | None, *, check: bool, as_json: bool) -> None:
+    from infra.catalog import prices as catalog
+    from ops import price_list
+    from ops.aws import aws_clients, user_errors
+
+    today, different = datetime.now(UTC).date(), []
+    pricing = aws_clients(catalog.HOME, profile)("pricing")
+    for region in regions or catalog.ON_DEMAND:
+        with Console(stderr=True).status(f"prices of {region}"), user_errors(f"prices of {region}"):
+            found = price_list.region_prices(pricing, region)
+        different += price_list.changes(region, found)
+        if not check:
+            price_list.write(catalog.PATH, region, found, today)
+    if as_json:
+        print_json({"prices": [asdict(change) for change in different]})
+    else:
+        Console().print(_price_table(different) if different else "The catalog has the price list's figures.")
+    if check and different:
+        raise typer.Exit(1)
+
+
+def _price_table(changes: list[Change]) -> Table:
+    table = Table("region", "price", "catalog", "price list")
+    for change in changes:
+        old, new = (f"{usd:g}" if usd is not None else "-" for usd in (change.old, change.new))
+        table.add_row(change.region, f"{change.kind} {change.name}", old, new)
+    return table
 
 
 def _as_json(row: Row) -> dict[str, str]:

@@ -233,13 +233,14 @@ def _in_parallel(
 
 def _show(console: Console, made: Sequence[NewRegion], findings: dict[str, list[Finding]]) -> None:
     from infra import costs
+    from infra.catalog.prices import source
 
     for one in made:
         settings = one.settings
         console.print(
             f"{one.stack}: {settings.region}, {settings.network.cidr_block}, zones {', '.join(settings.zones)}, "
-            f"{', '.join(settings.fleet.instance_types)}, ${costs.usd_per_hour(settings):,.2f} an hour (prices of "
-            "us-east-1)"
+            f"{', '.join(settings.fleet.instance_types)}, ${costs.usd_per_hour(settings):,.2f} an hour "
+            f"({source(settings.region, settings.fleet.instance_types)})"
         )
         for line in one.told:
             console.print(f"  {line}", markup=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 
-from infra.catalog.prices import EKS_CLUSTER_EXTENDED_PER_HOUR, EKS_CLUSTER_PER_HOUR
+from infra.catalog import prices
 from ops.doctor.examination import Examination
 from ops.doctor.finding import Finding
 
@@ -45,10 +45,11 @@ def kubernetes_is_supported(examination: Examination) -> Iterator[Finding]:
         return
     ends = f"{found[0]['endOfStandardSupportDate']:%Y-%m-%d}"
     if status == "EXTENDED_SUPPORT":
+        part = prices.parts(examination.region)
         yield Finding(
             severity="warning",
-            what=f"Kubernetes {version} is in extended support: ${EKS_CLUSTER_EXTENDED_PER_HOUR:.2f} an hour for the "
-            f"control plane, not ${EKS_CLUSTER_PER_HOUR:.2f}",
+            what=f"Kubernetes {version} is in extended support: ${part.eks_extended_cluster_hour:.2f} an hour for the "
+            f"control plane, not ${part.eks_cluster_hour:.2f}",
             value=f"standard support ended on {ends}",
             needed="a version in standard support",
             fix=newer,

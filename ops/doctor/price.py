@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from functools import partial
 
 from infra import costs
-from infra.catalog.instances import INSTANCE_TYPES, PRICES_READ_ON
+from infra.catalog import prices as catalog
+from ops import price_list
 from ops.doctor.examination import Examination, hosts_by_purchase, uses_spot
 from ops.doctor.finding import Finding
 
@@ -25,25 +26,25 @@ def price_is_known(examination: Examination) -> Iterator[Finding]:
     settings = examination.settings
     types = settings.fleet.instance_types
     with ThreadPoolExecutor(len(types)) as pool:
-        listed = dict(zip(types, pool.map(lambda name: on_demand_price(examination, name), types), strict=True))
+        ask = partial(price_list.on_demand, examination.home("pricing"), settings.region)
+        listed = dict(zip(types, pool.map(ask, types), strict=True))
     for name, price in listed.items():
-        catalog = INSTANCE_TYPES[name].usd_per_hour
+        known = catalog.on_demand(name, settings.region)
         if price is None:
             yield Finding(
                 severity="unknown",
                 what=f"AWS lists no on-demand price for {name} in {settings.region}",
-                value=f"the catalog says ${catalog:.3f} an hour (us-east-1, {PRICES_READ_ON})",
+                value=f"counted at ${known:.3f} an hour: {catalog.source(settings.region, [name])}",
                 needed="a price",
                 fix=f"https://aws.amazon.com/ec2/pricing/on-demand/ for {settings.region}",
             )
-        elif price > catalog * (1 + TOLERANCE):
+        elif price > known * (1 + TOLERANCE):
             yield Finding(
                 severity="warning",
-                what=f"{name} costs more than the catalog says; a spend cap would be passed by "
-                f"{price / catalog - 1:.0%}",
+                what=f"{name} costs more than the catalog says; a spend cap would be passed by {price / known - 1:.0%}",
                 value=f"${price:.3f} an hour in {settings.region}",
-                needed=f"${catalog:.3f}, which costs.max_usd_per_hour counts with",
-                fix="lower costGuard.maxUsd by that share, or mend infra/catalog/instances.py",
+                needed=f"${known:.3f}, with which spend cap and expiry are counted",
+                fix=f"`tandem pin --prices --region {settings.region}`, then `pulumi up`",
             )
     yield Finding(
         severity="ok",
@@ -51,30 +52,6 @@ def price_is_known(examination: Examination) -> Iterator[Finding]:
         value=f"${costs.usd_per_hour(settings):.2f} an hour as it comes up, "
         f"${costs.max_usd_per_hour(settings):.2f} at its maximum",
     )
-
-
-def on_demand_price(examination: Examination, instance_type: str) -> float | None:
-    """US dollars an hour in the stack's region by AWS's price list; None where it lists none."""
-    wanted = {
-        "instanceType": instance_type,
-        "regionCode": examination.region,
-        "operatingSystem": "Linux",
-        "tenancy": "Shared",
-        "preInstalledSw": "NA",
-        "capacitystatus": "Used",
-    }
-    answer = examination.home("pricing").get_products(
-        ServiceCode="AmazonEC2",
-        Filters=[{"Type": "TERM_MATCH", "Field": name, "Value": value} for name, value in wanted.items()],
-    )
-    prices = [
-        float(dimension["pricePerUnit"]["USD"])
-        for product in answer["PriceList"]
-        for term in json.loads(product)["terms"].get("OnDemand", {}).values()
-        for dimension in term["priceDimensions"].values()
-        if float(dimension["pricePerUnit"].get("USD", 0))
-    ]
-    return min(prices, default=None)
 
 
 def spot_is_to_be_had(examination: Examination) -> Iterator[Finding]:
@@ -85,7 +62,7 @@ def spot_is_to_be_had(examination: Examination) -> Iterator[Finding]:
     latest = spot_prices(examination)
     for name in settings.fleet.instance_types:
         prices = {zone: price for zone, price in latest[name].items() if zone in settings.zones}
-        on_demand = INSTANCE_TYPES[name].usd_per_hour
+        on_demand = catalog.on_demand(name, settings.region)
         if not prices:
             yield Finding(
                 severity="warning",

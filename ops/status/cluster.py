@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from infra.catalog.prices import SYSTEM_NODE_PER_HOUR
+from infra.catalog.prices import SYSTEM_NODE_VCPUS
 from infra.kubernetes.shared import NAMESPACE
 from infra.settings import Settings
 from ops.kinds import KINDS, ours, types
@@ -72,7 +72,7 @@ def _node_group(found: Found) -> NodeGroup:
 
 def _has_gpus(instance: Found) -> bool:
     """Not a node of the controllers."""
-    return instance.facts["InstanceType"] not in SYSTEM_NODE_PER_HOUR
+    return instance.facts["InstanceType"] not in SYSTEM_NODE_VCPUS
 
 
 def _node(instance: Found) -> Machine:

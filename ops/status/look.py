@@ -8,8 +8,6 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from infra import costs
-from infra.catalog import prices
-from infra.catalog.instances import INSTANCE_TYPES
 from infra.errors import UserError
 from infra.settings import Settings
 from ops import endpoint, expiry
@@ -19,7 +17,7 @@ from ops.kinds import ours, types
 from ops.kinds.kind import Clients
 from ops.smoke import Smoke, Surprise, Target
 from ops.status import cluster, group
-from ops.status.report import Cluster, Fleet, Status, Unknown
+from ops.status.report import Cluster, Fleet, Machine, Status, Unknown
 
 RECENT = timedelta(hours=1)
 T = TypeVar("T")
@@ -49,6 +47,7 @@ def look(clients: Clients, stack: str, settings: Settings, now: datetime, *, pro
         last_token=token.result(),
         requests=requests.result(),
         queue=platform.QUEUE,
+        usd_per_hour=serving if isinstance(serving, Unknown) else cost_now(settings, serving),
         cost_so_far=serving if isinstance(serving, Unknown) else cost_so_far(settings, serving, now),
         expires_at=expires.result(),
     )
@@ -124,16 +123,28 @@ def cost_so_far(settings: Settings, servers: Fleet | Cluster, now: datetime) -> 
     started = [machine.since for machine in servers.machines if machine.since]
     if not started:
         return Unknown("no GPU runs, and what ran before is told by `tandem cost --actual` only")
-    unknown = [machine.type for machine in servers.machines if machine.type not in INSTANCE_TYPES]
-    if unknown:
-        return Unknown(f"the catalog has no price of {', '.join(sorted(set(unknown)))}")
-    volume = settings.fleet.root_volume_gib * prices.EBS_GP3_PER_GIB_HOUR
-    hosts = sum(
-        (INSTANCE_TYPES[machine.type].usd_per_hour + volume) * _hours(now - machine.since)
-        for machine in servers.machines
-        if machine.since
-    )
+    try:
+        hosts = sum(_usd_per_hour(settings, one) * _hours(now - one.since) for one in servers.machines if one.since)
+    except KeyError as error:
+        return _no_price(error)
     return hosts + costs.total(costs.fixed_costs(settings)) * _hours(now - min(started))
+
+
+def cost_now(settings: Settings, servers: Fleet | Cluster) -> float | Unknown:
+    """US dollars an hour of the machines that run now, each at its on-demand price, and of what always runs."""
+    try:
+        machines = sum(_usd_per_hour(settings, machine) for machine in servers.machines)
+    except KeyError as error:
+        return _no_price(error)
+    return machines + costs.total(costs.fixed_costs(settings))
+
+
+def _usd_per_hour(settings: Settings, machine: Machine) -> float:
+    return costs.total(costs.host_costs(settings, 1, machine.type))
+
+
+def _no_price(error: KeyError) -> Unknown:
+    return Unknown(f"the catalog has no price of {error.args[0]}")
 
 
 def _hours(span: timedelta) -> float:

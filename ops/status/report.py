@@ -177,6 +177,7 @@ class Status:
         last_token: one that the API has made for this look.
         requests: of the last hour, and how many failed, as the load balancer counts them.
         queue: requests that wait in the servers.
+        usd_per_hour: of what runs now, at list prices on demand: an upper bound where spot runs.
         cost_so_far: US dollars at list prices since the machines that run now were started; a lower bound.
         expires_at: when the schedule sets the fleet to 0.
     """
@@ -189,6 +190,7 @@ class Status:
     last_token: str | Unknown
     requests: str | Unknown
     queue: str | Unknown
+    usd_per_hour: float | Unknown
     cost_so_far: float | Unknown
     expires_at: str | Unknown
 

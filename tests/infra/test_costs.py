@@ -35,7 +35,7 @@ def test_each_part_of_the_hourly_cost() -> None:
     }
     assert {
         item.name: (item.count, round(item.usd_per_hour, 4)) for item in costs.host_costs(settings, 3, "g6.12xlarge")
-    } == {"g6.12xlarge on demand": (3, 13.806), "root volumes": (3, 0.24)}
+    } == {"g6.12xlarge on demand": (3, 13.8048), "root volumes": (3, 0.24)}
 
 
 def test_public_hosts_pay_for_addresses_and_not_for_nat() -> None:

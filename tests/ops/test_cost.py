@@ -17,18 +17,21 @@ from infra.settings.schema import BusinessHoursSettings
 from ops import cost
 from ops.aws import aws_clients
 from ops.cli import app
-from ops.cost import CATALOG, Prices, Use, plan
+from ops.cost import Prices, Use, plan
 from ops.plot import bars
 from rehearsal.account_gaps import AccountGaps
 
 NOTHING_USED = Use(stored_gb=0, starts=0, internet_gb=0, logs_gb=0)
-HALF_PRICE_SPOT = Prices(
-    on_demand=CATALOG.on_demand, spot={name: usd / 2 for name, usd in CATALOG.on_demand.items()}, source="a test"
-)
 
 
 def stack(**sections: Any) -> Settings:
     return Settings.model_validate({"region": "us-east-1", **sections})
+
+
+CATALOG = cost.catalog(stack())
+HALF_PRICE_SPOT = Prices(
+    on_demand=CATALOG.on_demand, spot={name: usd / 2 for name, usd in CATALOG.on_demand.items()}, source="a test"
+)
 
 
 def months(settings: Settings, known: Prices = CATALOG, use: Use = NOTHING_USED) -> dict[str, float]:
@@ -41,7 +44,7 @@ def savings(settings: Settings, known: Prices = CATALOG) -> dict[str, float]:
 
 def test_each_part_by_the_month() -> None:
     assert months(stack(), use=Use()) == {
-        "g6.12xlarge on demand": 3359.46,
+        "g6.12xlarge on demand": 3359.17,
         "model cache reads": 90.0,
         "NAT gateways with address": 73.0,
         "model cache storage": 30.0,
@@ -68,13 +71,13 @@ def test_the_hour_is_the_one_that_the_stack_exports() -> None:
 def test_spot_and_on_demand_are_split_and_priced_apart() -> None:
     settings = stack(fleet={"hosts": 3, "onDemandBase": 1, "onDemandPercentage": 0})
     found = months(settings, HALF_PRICE_SPOT)
-    assert (found["g6.12xlarge on demand"], found["g6.12xlarge spot"]) == (3359.46, 3359.46)
+    assert (found["g6.12xlarge on demand"], found["g6.12xlarge spot"]) == (3359.17, 3359.17)
 
 
 def test_business_hours_count_for_hosts_only() -> None:
     always, by_day = stack(), stack(costGuard={"businessHours": {}})
     assert cost.share_of_week(BusinessHoursSettings()) == pytest.approx(60 / 168)
-    assert months(by_day)["g6.12xlarge on demand"] == round(3359.46 * 60 / 168, 2)
+    assert months(by_day)["g6.12xlarge on demand"] == round(3359.17 * 60 / 168, 2)
     assert months(by_day)["load balancer"] == months(always)["load balancer"]
 
 
@@ -97,7 +100,7 @@ def test_what_would_save_most_is_computed() -> None:
         "costGuard.businessHours": round(3 * (5.672 * 730 + 16) * (1 - 60 / 168), 2),
         "fleet.onDemandBase: 1, onDemandPercentage: 0": round(2 * 5.672 / 2 * 730, 2),
         "fleet.spareHosts: 0": round(5.672 * 730 + 16, 2),
-        "fleet.instanceTypes: g6.12xlarge first": round(3 * (5.672 - 4.602) * 730, 2),
+        "fleet.instanceTypes: g6.12xlarge first": round(3 * (5.672 - 4.6016) * 730, 2),
         "modelCache.provisionedMibps: null": 510.0,  # Elastic reads cost 90 instead
         "network.egress: publicHosts": round(3 * 0.05 * 730 - 3 * 0.005 * 730 + 4.5, 2),
         "network.egress: singleNat": 73.0,
@@ -113,14 +116,14 @@ def test_a_comparison_fits_a_pull_request() -> None:
     before = plan(stack(), use=NOTHING_USED)
     after = plan(stack(network={"egress": "singleNat"}, fleet={"hosts": 2}), use=NOTHING_USED)
     assert cost.comparison(("main", "this"), before, after).splitlines() == [
-        "**Cost: +$3,338.96 a month (+96.0%)**",
+        "**Cost: +$3,338.67 a month (+96.0%)**",
         "",
         "| $ a month | main | this | difference |",
         "|---|---:|---:|---:|",
-        "| g6.12xlarge on demand | 3,359.46 | 6,718.92 | +3,359.46 |",
+        "| g6.12xlarge on demand | 3,359.17 | 6,718.34 | +3,359.17 |",
         "| NAT gateways with address | 73.00 | 36.50 | -36.50 |",
         "| root volumes | 16.00 | 32.00 | +16.00 |",
-        "| **all parts** | **3,478.19** | **6,817.15** | **+3,338.96** |",
+        "| **all parts** | **3,477.89** | **6,816.56** | **+3,338.67** |",
         "| $ an hour | 4.76 | 9.34 | +4.57 |",
         "",
         f"<sub>{CATALOG.source}. Assumed: {NOTHING_USED}.</sub>",
@@ -184,7 +187,7 @@ def test_the_command_compares_files_and_draws(tmp_path: Path) -> None:
     other.write_text("config: {'tandem:region': us-east-1}\n", encoding="utf-8")
     compared = CliRunner().invoke(app, ["cost", "dev", "--compare", str(other)])
     assert compared.exit_code == 0
-    assert "| g6.12xlarge on demand | 0.00 | 3,359.46 | +3,359.46 |" in compared.stdout
+    assert "| g6.12xlarge on demand | 0.00 | 3,359.17 | +3,359.17 |" in compared.stdout
     drawn = CliRunner().invoke(app, ["cost", "dev", "--plot", str(tmp_path / "cost.svg")])
     assert drawn.exit_code == 0
     assert (tmp_path / "cost.svg").read_text().startswith("<svg")

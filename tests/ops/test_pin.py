@@ -582,7 +582,7 @@ def test_one_place_down_does_not_stop_the_others(file: Path, online: StandIn) ->
     result = CliRunner().invoke(app, ["pin", "--json"])
     assert isinstance(result.exception, UserError)
     assert [problem.key for problem in result.exception.problems] == ["docker.version"]
-    rows = {row["pin"]: row for row in json.loads(result.stdout)}
+    rows = {row["pin"]: row for row in json.loads(result.stdout)["pins"]}
     assert rows["docker.version"]["outcome"] == "failed"
     assert rows["docker.version"]["problem"] == "the package index is not there"
     assert rows["vllm.digest"] == {

@@ -84,7 +84,7 @@ def test_a_type_that_is_not_offered_is_swapped_and_said() -> None:
     found = made(offered)
     assert found.settings.fleet.instance_types == ("g7e.24xlarge", "g6e.48xlarge")
     assert found.told == [
-        "eu-west-1 does not offer g6e.12xlarge: g7e.24xlarge instead, $16.57 for $10.49 an hour",
+        "eu-west-1 does not offer g6e.12xlarge: g7e.24xlarge instead, $28.17 for $10.49 an hour",
     ]
 
 

@@ -354,8 +354,8 @@ def test_a_region_has_its_own_prices_and_says_so(call: Call, monkeypatch: pytest
 
 
 def test_a_region_without_any_of_the_types_is_said(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ops.aws.aws_clients", lambda region, profile: None)
-    monkeypatch.setattr("ops.doctor.price.on_demand_price", lambda place, name: None)
+    monkeypatch.setattr("ops.aws.aws_clients", lambda region, profile: lambda service: service)
+    monkeypatch.setattr("ops.price_list.on_demand", lambda pricing, region, name: None)
     message = call("Qwen/Qwen3-8B", "--region", "eu-nowhere-1")
     assert call.status == 2
     assert "AWS lists none of the catalog's instance types there" in message
@@ -364,11 +364,15 @@ def test_a_region_without_any_of_the_types_is_said(call: Call, monkeypatch: pyte
 def test_prices_are_those_that_aws_lists(monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def listed(place: Any, name: str) -> float | None:
-        asked.append(place.region)
+    def listed(pricing: Any, region: str, name: str) -> float | None:
+        asked.append((pricing, region))
         return 5.5 if name == "g6.12xlarge" else None
 
-    monkeypatch.setattr("ops.aws.aws_clients", lambda region, profile: (region, profile))
-    monkeypatch.setattr("ops.doctor.price.on_demand_price", listed)
+    monkeypatch.setattr("ops.aws.aws_clients", lambda region, profile: lambda service: (service, region))
+    monkeypatch.setattr("ops.price_list.on_demand", listed)
     [found] = sizing.regional(INSTANCE_TYPES.values(), "eu-west-1", None)
-    assert (found.name, found.usd_per_hour, set(asked)) == ("g6.12xlarge", 5.5, {"eu-west-1"})
+    assert (found.name, found.usd_per_hour, set(asked)) == (
+        "g6.12xlarge",
+        5.5,
+        {(("pricing", "us-east-1"), "eu-west-1")},
+    )

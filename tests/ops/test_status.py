@@ -53,6 +53,7 @@ STATUS = Status(
     last_token="now, after 0.20 s",
     requests="12 in the last hour, 0 failed",
     queue=Unknown("no metrics"),
+    usd_per_hour=4.8,
     cost_so_far=1.5,
     expires_at="never",
 )
@@ -105,7 +106,7 @@ def test_cost_so_far_is_hosts_and_what_always_runs() -> None:
     settings = Settings.model_validate({"region": "us-east-1", "fleet": {"rootVolumeGib": 730}})
     fixed = costs.total(costs.fixed_costs(settings))
     fleet = replace(FLEET, hosts=(HOST, replace(HOST, since=NOW - timedelta(hours=1))))
-    assert cost_so_far(settings, fleet, NOW) == pytest.approx(3 * (4.602 + 0.08) + 2 * fixed)
+    assert cost_so_far(settings, fleet, NOW) == pytest.approx(3 * (4.6016 + 0.08) + 2 * fixed)
     assert isinstance(cost_so_far(settings, replace(fleet, hosts=()), NOW), Unknown)
     strange = replace(fleet, hosts=(replace(HOST, type="m5.large"),))
     assert cost_so_far(settings, strange, NOW) == Unknown("the catalog has no price of m5.large")

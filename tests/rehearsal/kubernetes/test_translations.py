@@ -75,7 +75,7 @@ def test_an_instance_type_is_offered_in_every_zone_with_spot_below_its_price() -
     found = instance_type_of_karpenter(kind, ["us-east-1a", "us-east-1b"])
     assert found["resources"] == node_resources(kind)
     assert found["resources"]["nvidia.com/gpu"] == "4"
-    assert [offering["Price"] for offering in found["offerings"]] == [4.602, 2.301, 4.602, 2.301]
+    assert [offering["Price"] for offering in found["offerings"]] == [4.6016, 2.3008, 4.6016, 2.3008]
 
 
 def test_a_scaled_object_asks_the_prometheus_of_the_rehearsal_and_is_faster() -> None:
