@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -94,5 +95,16 @@ def regions_of(stack: str | None, regions: Sequence[str] | None) -> list[str]:
 
 
 def print_json(value: Any) -> None:
-    """JSON as programs read it and people can."""
-    typer.echo(json.dumps(value, indent=2, default=str))
+    """JSON as programs read it and people can: keys in camelCase, as in stack files."""
+    typer.echo(json.dumps(_camel(value), indent=2, default=str))
+
+
+def _camel(value: Any) -> Any:
+    """Field names become camelCase; keys that are names of things, such as regions, have no underscore."""
+    if isinstance(value, Mapping):
+        return {_camel_key(str(key)): _camel(one) for key, one in value.items()}
+    return [_camel(one) for one in value] if isinstance(value, list | tuple) else value
+
+
+def _camel_key(key: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])_([a-z0-9])", lambda match: match[1].upper(), key)

@@ -75,6 +75,19 @@ def on_demand(pricing: Any, region: str, instance_type: str) -> float | None:
     return min((price for one in _instances(pricing, region, instance_type) for price in usd(one)), default=None)
 
 
+def reserved(pricing: Any, region: str, instance_type: str) -> float | None:
+    """US dollars an hour of a standard reservation for a year, nothing paid upfront; None where the list has none.
+
+    Raises:
+        botocore's errors.
+    """
+    return _yearly(_instances(pricing, region, instance_type))
+
+
+def _yearly(listed: list[Product]) -> float | None:
+    return min((price for one in listed for price in usd(one, "Reserved", _A_YEAR_WITHOUT_UPFRONT)), default=None)
+
+
 # -- the catalog -------------------------------------------------------------------------------------------------------
 
 
@@ -158,8 +171,7 @@ def region_prices(pricing: Any, region: str) -> Region:
         found = {"parts": dict(zip(PARTS, parts, strict=True)), "on_demand": {}, "reserved": {}}
     for name, listed in zip(types, instances, strict=True):
         found["on_demand"][name] = min((price for one in listed for price in usd(one)), default=None)
-        yearly = [price for one in listed for price in usd(one, "Reserved", _A_YEAR_WITHOUT_UPFRONT)]
-        found["reserved"][name] = min(yearly, default=None)
+        found["reserved"][name] = _yearly(listed)
     return {kind: {name: price for name, price in named.items() if price} for kind, named in found.items()}
 
 

@@ -100,6 +100,7 @@ class AccountGaps:
         refused: `service:Operation`, or `*`, to the code and message of a refusal.
         throttled: `service:Operation` to how many of its next calls are throttled.
         monthly_usd: group key to US dollars that Cost Explorer reports, by SERVICE.
+        allocation_tags: keys of cost allocation tags that Cost Explorer has seen, to `Active` or `Inactive`.
         asked: calls that were answered here, in order.
     """
 
@@ -121,6 +122,7 @@ class AccountGaps:
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)
     throttled: dict[str, int] = field(default_factory=dict)
     monthly_usd: dict[str, float] = field(default_factory=dict)
+    allocation_tags: dict[str, str] = field(default_factory=lambda: {"tandem:stack": "Active"})
     asked: list[Call] = field(default_factory=list)
 
     def add_images(self, pins: Path) -> None:
@@ -280,6 +282,52 @@ def _product(service: str, attributes: Mapping[str, str], usage: str, usd: float
     )
 
 
+def _savings_plans(gaps: AccountGaps, call: Call) -> dict[str, Any]:
+    """No-upfront rates: 0.7 of the on-demand price for a year, 0.5 for three.
+
+    Stands for: AWS Savings Plans' rates.
+    Held by: nothing, but botocore's model, which serializes the answer.
+    """
+    wanted = {item["name"]: item["values"][0] for item in call.params.get("filters", ())}
+    price = gaps.price(wanted["instanceType"])
+    if price is None:
+        return {"searchResults": []}
+    return {
+        "searchResults": [
+            {
+                "savingsPlanOffering": {
+                    "offeringId": "12345678-1234-1234-1234-123456789012",
+                    "paymentOption": "No Upfront",
+                    "planType": plan,
+                    "durationSeconds": years * 365 * 24 * 3600,
+                    "currency": "USD",
+                },
+                "rate": f"{price * share:.5f}",
+                "unit": "Hrs",
+                "productType": "EC2",
+                "serviceCode": "AmazonEC2",
+                "usageType": f"BoxUsage:{wanted['instanceType']}",
+                "properties": [{"name": name, "value": value} for name, value in wanted.items()],
+            }
+            for plan in call.params["savingsPlanTypes"]
+            for years, share in ((1, 0.7), (3, 0.5))
+        ]
+    }
+
+
+def _allocation_tags(gaps: AccountGaps, call: Call) -> dict[str, Any]:
+    """Stands for: Cost Explorer's list of cost allocation tags.
+    Held by: nothing, but botocore's model, which serializes the answer.
+    """
+    return {
+        "CostAllocationTags": [
+            {"TagKey": key, "Type": "UserDefined", "Status": gaps.allocation_tags[key]}
+            for key in call.params["TagKeys"]
+            if key in gaps.allocation_tags
+        ]
+    }
+
+
 def _parameter(gaps: AccountGaps, call: Call) -> dict[str, Any] | None:
     name = call.params["Name"]
     if not name.startswith("/aws/service/"):
@@ -328,6 +376,8 @@ ANSWERS: dict[str, Callable[[AccountGaps, Call], dict[str, Any] | None]] = {
     "ssm:GetParameter": _parameter,
     "iam:SimulatePrincipalPolicy": _simulation,
     "ce:GetCostAndUsage": _cost_and_usage,
+    "ce:ListCostAllocationTags": _allocation_tags,
+    "savingsplans:DescribeSavingsPlansOfferingRates": _savings_plans,
     "eks:DescribeClusterVersions": _kubernetes_versions,
 }
 """The calls that are answered here; moto has none of them, or only made-up values."""

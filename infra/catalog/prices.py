@@ -138,10 +138,10 @@ def source(region: str, instance_types: Iterable[str]) -> str:
 def _source_of_parts(region: str) -> str:
     own, home = PARTS.get(region), PARTS[HOME]
     if own is None:
-        return f"all but instances at us-east-1's prices of {home.read_on}"
+        return f"all else at us-east-1's prices of {home.read_on}"
     rest = [name for name in home.usd if name not in own.usd]
     whose = f", of us-east-1 {', '.join(rest)}" if rest else ""
-    return f"all but instances of {own.read_on}{whose}"
+    return f"all else of {own.read_on}{whose}"
 
 
 SYSTEM_NODE_VCPUS = {"m6i.large": 2, "m7i.large": 2, "m7i.xlarge": 4}

@@ -15,7 +15,8 @@ from ops.options import DEFAULT_STACK, AsJson, ProfileName, RegionName, StackNam
 
 if TYPE_CHECKING:
     from infra.settings import Settings
-    from ops.cost import Plan, Prices, Spent
+    from ops.cost import Plan, Prices, Spent, Way
+    from ops.doctor.examination import Examination
 
 
 def cost(
@@ -28,6 +29,15 @@ def cost(
     actual: Annotated[
         bool, typer.Option("--actual", help="Add this month's bill from Cost Explorer (each call costs $0.01).")
     ] = False,
+    purchases: Annotated[
+        bool, typer.Option("--purchases", help="Compare ways to pay for the hosts: spot, reserved, Savings Plans.")
+    ] = False,
+    fail_above: Annotated[
+        float | None, typer.Option(metavar="USD", min=0, help="Exit 1 when a month costs more; of FILE with --compare.")
+    ] = None,
+    fail_above_change: Annotated[
+        float | None, typer.Option(metavar="PERCENT", help="With --compare: exit 1 when a month costs so much more.")
+    ] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw the parts of a month as SVG.")] = None,
     stored_gb: Annotated[float, typer.Option(min=0, help="Assumed: weights and caches in the model cache.")] = 100,
     starts: Annotated[float, typer.Option(min=0, help="Assumed: cold starts of hosts a month.")] = 30,
@@ -41,57 +51,127 @@ def cost(
 
     From the settings and list prices alone, without AWS; `--live` and `--actual` ask AWS. With `--compare`, STACK is
     the side before and FILE the side after, ready to be posted to a pull request. What depends on use is assumed, and
-    the assumptions are printed.
+    the assumptions are printed. A month as the stack comes up is what limits count; the most that it can cost, and a
+    budget that lies below it, are said.
 
-    Examples: `tandem cost prod`, `tandem cost prod --live --actual`, `tandem cost prod --plot cost.svg`,
-    `git show main:Pulumi.prod.yaml > before.yaml; tandem cost before.yaml --compare Pulumi.prod.yaml`.
+    Exit status: 0; 1 a limit is passed, or the bill that was asked for cannot be told; 2 a mistake, or AWS is silent.
+
+    Examples: `tandem cost prod`, `tandem cost prod --live --actual --purchases`, `tandem cost prod --plot cost.svg`,
+    `git show main:Pulumi.prod.yaml > before.yaml; tandem cost before.yaml --compare Pulumi.prod.yaml --fail-above 30000
+    --fail-above-change 10`.
     """
     from ops import cost as costing
-    from ops.plot import bars
 
+    _refuse(compare, fail_above_change, purchases=purchases, actual=actual)
     use = costing.Use(stored_gb=stored_gb, starts=starts, internet_gb=internet_gb, logs_gb=logs_gb)
     settings = stack_settings(stack, region)
-    plan = costing.plan(settings, _prices(settings, stack, live, profile), use)
+    asked = _examination(settings, stack, profile) if live else None
+    plan = costing.plan(settings, _prices(settings, asked), use)
+    passed: list[str]
     if compare:
         after = stack_settings(str(compare), region)
-        other = costing.plan(after, _prices(after, stack, live, profile), use)
-        if as_json:
-            changes = [{**asdict(change), "difference": change.difference} for change in costing.compare(plan, other)]
-            print_json({"before": _as_json(plan), "after": _as_json(other), "changes": changes})
-        else:
-            typer.echo(costing.comparison((stack, compare.name), plan, other), nl=False)
-        return
+        other = costing.plan(after, _prices(after, _examination(after, stack, profile) if live else None), use)
+        _compare((stack, compare.name), plan, other, as_json)
+        passed = costing.too_much(plan, other, fail_above, fail_above_change)
+    else:
+        bill = _bill(stack, profile) if actual else None
+        found = _ways(settings, asked) if purchases else []
+        _one(stack, settings, plan, bill, found, plot, as_json)
+        passed = costing.too_much(None, plan, fail_above, None)
+        if isinstance(bill, Problem):
+            passed.append("the bill could not be read")
+    for line in passed:
+        typer.echo(f"tandem: {line}", err=True)
+    raise typer.Exit(1 if passed else 0)
+
+
+def _refuse(compare: Path | None, fail_above_change: float | None, *, purchases: bool, actual: bool) -> None:
+    if compare is None and fail_above_change is not None:
+        raise UserError(
+            Problem(
+                key="--fail-above-change",
+                wrong="there is nothing to compare with",
+                value=fail_above_change,
+                allowed="together with --compare FILE",
+                fix="`git show main:Pulumi.prod.yaml > before.yaml`, then `tandem cost before.yaml --compare FILE`",
+            )
+        )
+    if compare is not None and (purchases or actual):
+        raise UserError(
+            Problem(
+                key="--compare",
+                wrong="says the difference of two stack files, and nothing of bills and purchases",
+                allowed="without --actual and --purchases",
+            )
+        )
+
+
+def _one(
+    stack: str,
+    settings: Settings,
+    plan: Plan,
+    bill: Spent | Problem | None,
+    ways: list[Way],
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    from ops.plot import bars
+
     if plot:
         title = f"{stack}: ${plan.usd_per_month:,.2f} a month"
         _write(plot, bars(title, [(part.name, part.usd_per_month) for part in plan.parts]))
-    bill = _bill(stack, profile) if actual else None
     if as_json:
-        print_json(_as_json(plan) | ({"actual": _bill_json(bill)} if bill else {}))
+        report = _as_json(plan) | ({"actual": _bill_json(bill)} if bill else {})
+        print_json(report | ({"purchases": [asdict(way) for way in ways]} if ways else {}))
+        return
+    _print(stack, settings, plan, bill)
+    if ways:
+        Console(highlight=False, soft_wrap=True).print(_ways_table(settings, ways))
+
+
+def _compare(names: tuple[str, str], before: Plan, after: Plan, as_json: bool) -> None:
+    from ops import cost as costing
+
+    if as_json:
+        changes = [{**asdict(change), "difference": change.difference} for change in costing.compare(before, after)]
+        print_json({"before": _as_json(before), "after": _as_json(after), "changes": changes})
     else:
-        _print(stack, settings, plan, bill)
+        typer.echo(costing.comparison(names, before, after), nl=False)
 
 
-def _prices(settings: Settings, stack: str, live: bool, profile: str | None) -> Prices:
+def _examination(settings: Settings, stack: str, profile: str | None) -> Examination:
     from datetime import UTC, datetime
 
     from infra import pins
-    from ops.aws import aws_clients, user_errors
-    from ops.cost import catalog, live_prices
+    from ops.aws import aws_clients
     from ops.doctor.examination import Examination
 
-    if not live:
+    return Examination(
+        stack=stack,
+        settings=settings,
+        pins=pins.load(),
+        clients=aws_clients(settings.region, profile),
+        home=aws_clients("us-east-1", profile),
+        now=datetime.now(UTC),
+    )
+
+
+def _prices(settings: Settings, asked: Examination | None) -> Prices:
+    from ops.aws import user_errors
+    from ops.cost import catalog, live_prices
+
+    if asked is None:
         return catalog(settings)
     with user_errors("prices"):
-        return live_prices(
-            Examination(
-                stack=stack,
-                settings=settings,
-                pins=pins.load(),
-                clients=aws_clients(settings.region, profile),
-                home=aws_clients("us-east-1", profile),
-                now=datetime.now(UTC),
-            )
-        )
+        return live_prices(asked)
+
+
+def _ways(settings: Settings, asked: Examination | None) -> list[Way]:
+    from ops.aws import user_errors
+    from ops.cost import ways
+
+    with user_errors("purchases"):
+        return ways(settings, _prices(settings, asked), asked)
 
 
 def _bill(stack: str, profile: str | None) -> Spent | Problem:
@@ -120,6 +200,8 @@ def _as_json(plan: Plan) -> dict[str, Any]:
     return {
         "usdPerHour": round(plan.usd_per_hour, 4),
         "usdPerMonth": round(plan.usd_per_month, 2),
+        "mostPerMonth": round(plan.most_per_month, 2),
+        "budget": None if plan.budget is None else {"usdPerMonth": plan.budget, "warning": plan.budget_warning},
         "mostUntilExpiry": None if plan.ends is None else round(plan.ends, 2),
         "parts": [{**asdict(part), "share": round(plan.share(part), 4)} for part in plan.parts],
         "savings": [asdict(saving) for saving in plan.savings],
@@ -152,12 +234,36 @@ def _print(stack: str, settings: Settings, plan: Plan, bill: Spent | Problem | N
     table.add_row("all", "", f"{plan.usd_per_hour:,.3f}", f"{plan.usd_per_month:,.2f}", "100.0%", style="bold")
     console.print(table)
     console.print(f"Prices: {plan.source}. Assumed: {plan.use}.")
-    if plan.ends is not None:
-        console.print(f"This stack ends by itself: it can spend ${plan.ends:,.2f} at most.")
+    console.print(f"At most: {_most(settings, plan)}")
+    if plan.budget_warning:
+        console.print(f"costGuard.monthlyBudgetUsd: the budget of ${plan.budget:,.2f} {plan.budget_warning}.")
     for number, saving in enumerate(plan.savings[:5]):
         head = "Would save most:" if number == 0 else "               "
         console.print(f"{head} ${saving.usd_per_month:,.2f} a month, {saving.change} ({saving.gives_up})")
     _print_bill(console, stack, bill)
+
+
+def _most(settings: Settings, plan: Plan) -> str:
+    month = (
+        f"${plan.most_per_month:,.2f} a month, at fleet.maxHosts ({settings.max_group_size}) of the dearest type on "
+        "demand, with the same use"
+    )
+    if plan.ends is None:
+        return f"{month}."
+    return f"${plan.ends:,.2f} by the hour until it ends by itself (it would be {month})."
+
+
+def _ways_table(settings: Settings, ways: list[Way]) -> Table:
+    table = Table(title=f"The hosts ({settings.fleet.instance_types[0]}), bought otherwise", title_justify="left")
+    for column in ("way", "$/hour a host", "$/month", "commits for", "price"):
+        table.add_column(column, justify="right" if "$" in column else "left", overflow="fold")
+    for way in ways:
+        hour, month = (
+            "unknown" if usd is None else f"{usd:,.{digits}f}"
+            for usd, digits in ((way.usd_per_hour, 3), (way.usd_per_month, 2))
+        )
+        table.add_row(way.name, hour, month, way.commits or "nothing", way.source)
+    return table
 
 
 def _print_bill(console: Console, stack: str, bill: Spent | Problem | None) -> None:

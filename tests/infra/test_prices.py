@@ -56,8 +56,8 @@ def test_an_unknown_price_counts_as_the_dearest_known_and_says_so() -> None:
     told = prices.source("eu-west-1", ["g5.12xlarge", "g6e.12xlarge"])
     assert told == (
         "list prices of eu-west-1 of 2026-01-21; g6e.12xlarge not known in eu-west-1 and counted at 1.70 times "
-        "us-east-1's price, the dearest known (`tandem pin --prices --region eu-west-1` asks AWS); all but instances "
-        "at us-east-1's prices of 2026-07-20"
+        "us-east-1's price, the dearest known (`tandem pin --prices --region eu-west-1` asks AWS); all else at "
+        "us-east-1's prices of 2026-07-20"
     )
 
 

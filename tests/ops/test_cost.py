@@ -150,7 +150,7 @@ def test_live_prices_are_those_of_the_region(aws_account: AccountGaps) -> None:
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
     assert report["parts"][0]["name"] == "g6.12xlarge spot"
-    assert report["parts"][0]["usd_per_hour"] == pytest.approx(1.5)
+    assert report["parts"][0]["usdPerHour"] == pytest.approx(1.5)
     assert report["prices"].startswith("AWS's prices in us-east-1")
 
 
@@ -171,7 +171,7 @@ def test_a_denied_bill_leaves_the_plan(aws_account: AccountGaps) -> None:
     )
     result = CliRunner().invoke(app, ["cost", "dev", "--actual", "--json"])
     report = json.loads(result.stdout)
-    assert result.exit_code == 0
+    assert result.exit_code == 1
     assert report["parts"][0]["name"] == "g6.12xlarge spot"
     assert report["actual"]["problem"] == "these credentials may not do ce:GetCostAndUsage"
 
@@ -195,3 +195,124 @@ def test_the_command_compares_files_and_draws(tmp_path: Path) -> None:
 
 def test_prices_of_today_name_their_day() -> None:
     assert f"{datetime(2026, 7, 20, tzinfo=UTC):%Y-%m-%d}" in CATALOG.source
+
+
+# -- bounds, limits, other ways to pay
+
+
+@pytest.mark.parametrize("guard", [{}, {"businessHours": {}}, {"expiresAfter": "4h"}, {"maxUsd": 20}])
+@pytest.mark.parametrize(
+    "fleet", [{"hosts": 1}, {"hosts": 2, "maxHosts": 9, "instanceTypes": ["g6.12xlarge", "p5.48xlarge"]}]
+)
+def test_there_is_always_an_upper_bound(fleet: dict[str, Any], guard: dict[str, Any]) -> None:
+    found = plan(stack(fleet=fleet, costGuard=guard))
+    assert found.most_per_month >= found.usd_per_month - 1e-6
+    assert found.most <= found.most_per_month
+
+
+def test_the_bound_is_max_hosts_of_the_dearest_type_whenever_hosts_may_run() -> None:
+    settings = stack(
+        fleet={"instanceTypes": ["g6.12xlarge", "p5.48xlarge"], "hosts": 1, "maxHosts": 4},
+        costGuard={"businessHours": {}},
+    )
+    fixed = 0.0225 + 2 * 0.005 + 6 / 730 + 2 * 0.05
+    hosts = 4 * (55.04 + 200 * 0.08 / 730)
+    assert plan(settings, use=NOTHING_USED).most_per_month == pytest.approx(fixed * 730 + hosts * 730 * 60 / 168)
+    assert plan(settings).most_per_month == pytest.approx(fixed * 730 + hosts * 730 * 60 / 168 + 30 + 90 + 4.5 + 10)
+
+
+def test_prices_of_today_that_are_higher_raise_the_bound() -> None:
+    dear = Prices(on_demand={**CATALOG.on_demand, "g6.12xlarge": 9.2032}, spot=CATALOG.spot, source="a test")
+    raised = plan(stack(), dear, NOTHING_USED).most_per_month - plan(stack(), use=NOTHING_USED).most_per_month
+    assert raised == pytest.approx(4.6016 * 730 + 16, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("budget", "told"),
+    [
+        (None, ""),
+        (3000, "lies below what the stack costs as it comes up"),
+        (4000, "lies below the most that the stack can cost"),
+        (20000, ""),
+    ],
+)
+def test_a_budget_below_the_bound_is_said(budget: float | None, told: str) -> None:
+    guard = {"monthlyBudgetUsd": budget, "alertEmails": ["a@example.com"]} if budget else {}
+    found = plan(stack(fleet={"hosts": 1, "maxHosts": 4}, costGuard=guard))
+    assert found.budget_warning.startswith(told)
+    assert bool(found.budget_warning) == bool(told)
+
+
+def other_file(tmp_path: Path, hosts: int) -> str:
+    path = tmp_path / f"{hosts}.yaml"
+    path.write_text(f"config: {{'tandem:region': us-east-1, 'tandem:fleet': {{hosts: {hosts}}}}}\n", encoding="utf-8")
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "told"),
+    [
+        (["--fail-above", "4000"], 0, ""),
+        (["--fail-above", "3000"], 1, "$3,612.39 a month is above --fail-above 3000"),
+        (["--fail-above", "3000", "--json"], 1, "is above --fail-above 3000"),
+    ],
+)
+def test_a_pipeline_can_refuse_a_month(tmp_path: Path, options: list[str], status: int, told: str) -> None:
+    result = CliRunner().invoke(app, ["cost", other_file(tmp_path, 1), *options])
+    assert (result.exit_code, told in result.stderr) == (status, True), result.output
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "options", "status", "told"),
+    [
+        (1, 2, ["--fail-above-change", "100"], 0, ""),
+        (1, 2, ["--fail-above-change", "50"], 1, "+93.4 % is above --fail-above-change 50"),
+        (2, 1, ["--fail-above-change", "0"], 0, ""),
+        (1, 1, ["--fail-above-change", "0"], 0, ""),
+        (1, 2, ["--fail-above", "5000"], 1, "$6,987.56 a month is above --fail-above 5000"),
+        (2, 1, ["--fail-above", "5000"], 0, ""),
+    ],
+)
+def test_a_pipeline_can_refuse_a_change(
+    tmp_path: Path, before: int, after: int, options: list[str], status: int, told: str
+) -> None:
+    command = ["cost", other_file(tmp_path, before), "--compare", other_file(tmp_path, after), *options]
+    result = CliRunner().invoke(app, command)
+    assert (result.exit_code, told in result.stderr) == (status, True), result.output
+
+
+def test_a_change_needs_two_sides() -> None:
+    result = CliRunner().invoke(app, ["cost", "dev", "--fail-above-change", "5"])
+    assert "there is nothing to compare with" in str(result.exception)
+
+
+def test_ways_to_pay_with_what_the_catalog_knows() -> None:
+    settings = stack(fleet={"hosts": 2, "instanceTypes": ["g6e.12xlarge"]}, costGuard={"businessHours": {}})
+    found = {way.name: way for way in cost.ways(settings, cost.catalog(settings))}
+    on_demand, reserved = found["on demand"], found["reserved, standard, no upfront"]
+    assert on_demand.usd_per_month == pytest.approx(2 * 10.49264 * 730 * 60 / 168)
+    assert reserved.usd_per_month == pytest.approx(2 * 6.61036 * 730), "a commitment is paid at night, too"
+    assert (reserved.commits, "2026-01-21" in reserved.source) == ("1 year", True)
+    assert all(
+        found[name].usd_per_hour is None for name in ("spot", "Compute Savings Plan", "EC2 Instance Savings Plan")
+    )
+    assert next(iter(found)) == "on demand"
+
+
+def test_a_type_that_is_not_sold_for_a_year_is_said() -> None:
+    settings = stack(fleet={"hosts": 1, "instanceTypes": ["p5.48xlarge"]})
+    (reserved,) = (way for way in cost.ways(settings, cost.catalog(settings)) if way.name.startswith("reserved"))
+    assert (reserved.usd_per_hour, "not known in us-east-1" in reserved.source) == (None, True)
+
+
+def test_ways_to_pay_as_aws_tells_them(aws_account: AccountGaps) -> None:
+    aws_account.prices["g6.12xlarge"] = 5.0
+    aws_account.spot_share = 0.3
+    result = CliRunner().invoke(app, ["cost", "dev", "--live", "--purchases", "--json"])
+    assert result.exit_code == 0, result.output
+    found = {(way["name"], way["commits"]): way for way in json.loads(result.stdout)["purchases"]}
+    assert found["spot", ""]["usdPerHour"] == pytest.approx(1.5)
+    assert found["EC2 Instance Savings Plan", "1 year"]["usdPerHour"] == pytest.approx(3.5)
+    assert found["Compute Savings Plan", "3 years"]["usdPerMonth"] == pytest.approx(2.5 * 730)
+    call = next(call for call in aws_account.asked if call.service == "savingsplans")
+    assert {item["name"]: item["values"] for item in call.params["filters"]}["region"] == ["us-east-1"]

@@ -83,13 +83,13 @@ def test_one_object_with_what_scripts_read(call: Call, config: Callable[[object]
     answer = call.json(
         *("--config", config(row["config"]), "--tp", 2, *H200, "--gpu-memory-utilization", 0.147091, *SETTINGS)
     )
-    assert answer["weights_gib_per_gpu"] == pytest.approx(row["weights_gib"], rel=0.01)
-    assert answer["kv_cache_tokens"] == pytest.approx(row["kv_cache_tokens"], rel=0.0002)
-    assert answer["max_concurrency"] == pytest.approx(23.84, abs=0.01)
-    parts = (answer[f"{name}_gib_per_gpu"] for name in ("weights", "kv_cache", "overhead"))
-    assert sum(parts) == pytest.approx(answer["budget_gib_per_gpu"], abs=0.001)
+    assert answer["weightsGibPerGpu"] == pytest.approx(row["weights_gib"], rel=0.01)
+    assert answer["kvCacheTokens"] == pytest.approx(row["kv_cache_tokens"], rel=0.0002)
+    assert answer["maxConcurrency"] == pytest.approx(23.84, abs=0.01)
+    parts = (answer[f"{name}GibPerGpu"] for name in ("weights", "kvCache", "overhead"))
+    assert sum(parts) == pytest.approx(answer["budgetGibPerGpu"], abs=0.001)
     assert (answer["fits"], answer["reasons"], answer["vllm"]) == (True, [], "0.25.1")
-    assert answer["pinned"]["kv_cache_tokens"] < answer["kv_cache_tokens"]
+    assert answer["pinned"]["kvCacheTokens"] < answer["kvCacheTokens"]
 
 
 FLAGS = [
@@ -108,17 +108,17 @@ def test_every_flag_may_be_left_out(call: Call, config: Callable[[object], Path]
     for chosen in product((False, True), repeat=len(FLAGS)):
         flags = [word for flag, taken in zip(FLAGS, chosen, strict=True) if taken for word in flag]
         answer = call.json("--config", path, *H200, *flags)
-        assert {"fits", "weights_gib_per_gpu", "kv_cache_gib_per_gpu", "overhead_gib_per_gpu", "reasons"} <= set(answer)
+        assert {"fits", "weightsGibPerGpu", "kvCacheGibPerGpu", "overheadGibPerGpu", "reasons"} <= set(answer)
         # These small models were made for 4096 tokens, so 8192 are refused and nothing else is.
         assert answer["fits"] is ("--max-model-len" not in flags), answer["reasons"]
-        assert answer["kv_cache_tokens"] > 0
+        assert answer["kvCacheTokens"] > 0
 
 
 def test_what_does_not_fit_says_why_and_the_status_is_still_zero(call: Call, config: Callable[[object], Path]) -> None:
     path = config(ROWS["C2"]["config"])
     answer = call.json("--config", path, "--tp", 2, "--gpu-mib", 22888, "--compute-capability", 8.9)
     assert answer["fits"] is False
-    assert answer["kv_cache_tokens"] == 0
+    assert answer["kvCacheTokens"] == 0
     assert answer["reasons"][0].startswith("model: does not fit on 2 x 22888 MiB GPU: 30.7 GiB of weights and ")
 
 
@@ -135,17 +135,17 @@ def test_settings_are_told_with_their_cost(call: Call, config: Callable[[object]
     costs = call.json(
         *("--config", path, "--tp", 2, *H200, "--quantization", "fp8", "--kv-cache-dtype", "fp8"),
         *("--enforce-eager", "--speculative-tokens", 3, "--draft", draft),
-    )["kv_cache_tokens_by_setting"]
-    assert set(costs) == {"speculative_decoding", "prefix_caching", "kv_cache_dtype", "enforce_eager", "quantization"}
-    assert costs["speculative_decoding"] < 0 == costs["prefix_caching"] < costs["quantization"]
-    assert costs["kv_cache_dtype"] > 1_000_000
+    )["kvCacheTokensBySetting"]
+    assert set(costs) == {"speculativeDecoding", "prefixCaching", "kvCacheDtype", "enforceEager", "quantization"}
+    assert costs["speculativeDecoding"] < 0 == costs["prefixCaching"] < costs["quantization"]
+    assert costs["kvCacheDtype"] > 1_000_000
     screen = call("--config", path, "--tp", 2, *H200, "--kv-cache-dtype", "fp8")
     assert re.search(r"kv cache dtype: \+[\d,]+ KV-cache tokens", screen)
 
 
 def test_prefix_caching_costs_hybrid_models_a_second_state(call: Call, config: Callable[[object], Path]) -> None:
     answer = call.json("--config", config(hybrid()), *H200, "--vllm-version", "0.32.0")
-    assert answer["kv_cache_tokens_by_setting"]["prefix_caching"] < 0
+    assert answer["kvCacheTokensBySetting"]["prefixCaching"] < 0
 
 
 def test_a_replica_over_several_hosts_is_sized_and_refused_with_the_reason(call: Call) -> None:
@@ -154,13 +154,13 @@ def test_a_replica_over_several_hosts_is_sized_and_refused_with_the_reason(call:
     assert (on_one["fits"], on_one["reasons"]) == (True, [])
     on_two = call.json(*model, "--tp", 4, "--pp", 2, "--instance-type", "g6.12xlarge")
     assert on_two["fits"] is False
-    assert on_two["kv_cache_tokens"] > on_one["kv_cache_tokens"]
+    assert on_two["kvCacheTokens"] > on_one["kvCacheTokens"]
     assert "an Auto Scaling group starts and replaces hosts one by one" in on_two["reasons"][0]
     assert "is 8 GPUs on 2 hosts" in on_two["reasons"][0]
     rows = call.json(*model, "--pp", 2, "--all")["candidates"]
     for row in rows:
-        gpus = INSTANCE_TYPES[row["instance_type"]].gpus
-        assert any("several hosts" in reason for reason in row["reasons"]) is (2 * row["tensor_parallel_size"] > gpus)
+        gpus = INSTANCE_TYPES[row["instanceType"]].gpus
+        assert any("several hosts" in reason for reason in row["reasons"]) is (2 * row["tensorParallelSize"] > gpus)
 
 
 # -- mistakes ----------------------------------------------------------------------------------------------------------
@@ -256,19 +256,19 @@ ON_L4 = ["Qwen/Qwen3-8B", "--instance-type", "g6.12xlarge", "--max-model-len", "
 
 @pytest.mark.parametrize(("share", "as_planned"), [(1.0, True), (0.96, True), (0.9, False), (1.2, False)])
 def test_the_plan_against_a_live_server(call: Call, share: float, as_planned: bool) -> None:
-    planned = call.json(*ON_L4)["kv_cache_tokens"]
+    planned = call.json(*ON_L4)["kvCacheTokens"]
     with metrics(cache_info(int(planned * share))) as url:
         answer = call.json(*ON_L4, "--check", url)
         assert (", as planned" in call(*ON_L4, "--check", url)) is as_planned
-    assert answer["planned_kv_cache_tokens"] == planned
-    assert answer["kv_cache_tokens"] == int(planned * share)
+    assert answer["plannedKvCacheTokens"] == planned
+    assert answer["kvCacheTokens"] == int(planned * share)
     assert answer["difference"] == pytest.approx(1 / share - 1, abs=0.001)
-    assert (answer["as_planned"], answer["gpu_memory_utilization"]) == (as_planned, 0.9)
+    assert (answer["asPlanned"], answer["gpuMemoryUtilization"]) == (as_planned, 0.9)
 
 
 def test_an_older_server_tells_blocks_only(call: Call) -> None:
     with metrics('vllm:cache_config_info{block_size="16",num_gpu_blocks="1000"} 1.0\n') as url:
-        assert call.json(*ON_L4, "--check", url)["kv_cache_tokens"] == 16000
+        assert call.json(*ON_L4, "--check", url)["kvCacheTokens"] == 16000
 
 
 @pytest.mark.parametrize(
@@ -286,11 +286,11 @@ def test_a_cpu_server(call: Call, config: Callable[[object], Path]) -> None:
     """Two layers with two of four key-value heads of 64 on each worker, in bf16: 1 KiB a token."""
     path = config(llama())
     answer = call.json("--config", path, "--tp", 2, "--cpu-kvcache-space", 3, "--max-model-len", 4096)
-    assert answer["kv_cache_tokens"] == 3 * 2**20
-    assert answer["max_concurrency"] == 768
+    assert answer["kvCacheTokens"] == 3 * 2**20
+    assert answer["maxConcurrency"] == 768
     # Eight blocks of 128 for a request of 900.
     short = call.json("--config", path, "--tp", 2, "--cpu-kvcache-space", 3, "--max-model-len", 900)
-    assert (short["max_concurrency"], short["kv_cache_tokens"]) == (3072, 3072 * 900)
+    assert (short["maxConcurrency"], short["kvCacheTokens"]) == (3072, 3072 * 900)
     with metrics(cache_info(3 * 2**20)) as url:
         checked = call("--config", path, "--tp", 2, "--cpu-kvcache-space", 3, "--check", url)
     assert "+0.0%, as planned" in checked
@@ -316,8 +316,8 @@ def test_the_table_fits_eighty_columns_and_says_what_is_estimated(call: Call) ->
 
 def test_rows_hold_the_requests_that_are_asked_for(call: Call) -> None:
     for row in call.json("Qwen/Qwen3-32B", "--max-model-len", 16384, "--concurrency", 20)["candidates"]:
-        assert row["max_concurrency"] * row["replicas_per_host"] >= 20
-        assert row["estimates"]["usd_per_million_tokens"] > 0
+        assert row["maxConcurrency"] * row["replicasPerHost"] >= 20
+        assert row["estimates"]["usdPerMillionTokens"] > 0
 
 
 def test_two_gpus_are_advised_against_with_figures(call: Call) -> None:
@@ -338,7 +338,7 @@ def test_the_plot_has_two_bars_for_each_candidate(call: Call, tmp_path: Path) ->
     bars = [one for one in svg.iter("{http://www.w3.org/2000/svg}rect") if one.get("fill") != "white"]
     assert len(bars) == 2 * len(rows)
     texts = " ".join(text for text in svg.itertext())
-    assert f"{rows[0]['instance_type']} TP={rows[0]['tensor_parallel_size']}" in texts
+    assert f"{rows[0]['instanceType']} TP={rows[0]['tensorParallelSize']}" in texts
     assert "estimate, lower limit" in texts
 
 
@@ -349,7 +349,7 @@ def test_a_region_has_its_own_prices_and_says_so(call: Call, monkeypatch: pytest
 
     monkeypatch.setattr(sizing, "regional", in_ireland)
     answer = call.json("Qwen/Qwen3-8B", "--max-model-len", 8192, "--region", "eu-west-1")
-    assert {row["instance_type"] for row in answer["candidates"]} == {"g6.12xlarge"}
+    assert {row["instanceType"] for row in answer["candidates"]} == {"g6.12xlarge"}
     assert answer["prices"] == "AWS's price list for eu-west-1, on demand, asked now"
 
 

@@ -30,9 +30,9 @@ def test_the_plan_is_what_the_server_reports(vllm: tuple[Server, int]) -> None:
     running, length = vllm
     check = _size(length, "--check", f"http://127.0.0.1:{running.port}")
     assert check["difference"] == 0
-    assert check["as_planned"] is True
+    assert check["asPlanned"] is True
     plan = _size(length)
-    assert check["kv_cache_tokens"] == plan["kv_cache_tokens"] > 2_000_000
+    assert check["kvCacheTokens"] == plan["kvCacheTokens"] > 2_000_000
     assert f"{plan['kv_cache_tokens']:,} tokens" in running.log.read_text()
     assert f"{plan['max_concurrency']:.2f}x" in running.log.read_text()
 
@@ -41,7 +41,7 @@ def test_a_wrong_plan_is_found(vllm: tuple[Server, int]) -> None:
     running, length = vllm
     check = _size(length, "--check", f"http://127.0.0.1:{running.port}", space=SPACE_GIB + 1)
     assert check["difference"] == 1
-    assert check["as_planned"] is False
+    assert check["asPlanned"] is False
 
 
 def _size(length: int, *more: str, space: int = SPACE_GIB) -> dict[str, Any]:

@@ -1,0 +1,123 @@
+"""The parts of a stack's cost, priced: what always runs, what comes with the hosts, what is paid by the GB.
+
+Hours come from infra/costs.py; what depends on use is counted from stated assumptions, and printed with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from infra import costs
+from infra.catalog import prices
+from infra.catalog.instances import INSTANCE_TYPES
+from infra.catalog.prices import HOURS_PER_MONTH
+from infra.settings import Settings
+from infra.settings.schema import BusinessHoursSettings
+from ops.doctor.examination import hosts_by_purchase
+
+_DAYS = {"MON-FRI": 5, "MON-SAT": 6, "SUN-THU": 5, "*": 7}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prices:
+    """US dollars an hour of each instance type.
+
+    Attributes:
+        spot: without an answer of AWS it is the on-demand price: an upper bound, not a guess.
+        source: where they are from, for people.
+    """
+
+    on_demand: Mapping[str, float]
+    spot: Mapping[str, float]
+    source: str
+
+
+def catalog(settings: Settings) -> Prices:
+    """The catalog's prices in the stack's region."""
+    usd = {name: prices.on_demand(name, settings.region) for name in INSTANCE_TYPES}
+    source = prices.source(settings.region, counted_types(settings))
+    return Prices(on_demand=usd, spot=usd, source=f"{source}; spot counted at the on-demand price")
+
+
+def counted_types(settings: Settings) -> list[str]:
+    """Instance types whose price a stack's cost depends on."""
+    system = [settings.cluster.system_instance_type] if settings.platform == "eks" else []
+    return [*settings.fleet.instance_types, *system]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Use:
+    """What nobody knows in advance, as assumed.
+
+    Attributes:
+        stored_gb: weights and compile caches on EFS.
+        starts: cold starts of hosts a month; each reads the stored weights once.
+        internet_gb: traffic through NAT gateways a month, beside the weights' one download.
+        logs_gb: logs of all hosts a month.
+    """
+
+    stored_gb: float = 100
+    starts: float = 30
+    internet_gb: float = 100
+    logs_gb: float = 20
+
+    def __str__(self) -> str:
+        return (
+            f"{self.stored_gb:g} GB stored and read by {self.starts:g} starts, {self.internet_gb:g} GB through NAT, "
+            f"{self.logs_gb:g} GB of logs a month"
+        )
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of the cost. `usd_per_hour` while it runs; the month knows of business hours."""
+
+    name: str
+    count: float
+    usd_per_hour: float
+    usd_per_month: float
+
+
+def parts(settings: Settings, known: Prices, use: Use) -> list[Part]:
+    """Of the stack at the size at which it comes up."""
+    always = [
+        Part(item.name, item.count, item.usd_per_hour, item.usd_per_hour * HOURS_PER_MONTH)
+        for item in costs.fixed_costs(settings)
+    ]
+    month = HOURS_PER_MONTH * share_of_week(settings.cost_guard.business_hours)
+    hosts = [Part(name, count, usd, usd * month) for name, count, usd in _hosts(settings, known) if count]
+    return [*always, *hosts, *used(settings, use)]
+
+
+def _hosts(settings: Settings, known: Prices) -> Iterator[tuple[str, float, float]]:
+    """Name, count and US dollars an hour of what comes and goes with the hosts."""
+    first = settings.fleet.instance_types[0]
+    hosts = costs.hosts_at_first(settings)
+    split = hosts_by_purchase(settings, hosts)
+    yield f"{first} on demand", split["on demand"], split["on demand"] * known.on_demand[first]
+    yield f"{first} spot", split["spot"], split["spot"] * known.spot[first]
+    for item in costs.host_costs(settings, hosts, first)[1:]:
+        yield item.name, item.count, item.usd_per_hour
+
+
+def used(settings: Settings, use: Use) -> list[Part]:
+    """What is paid by the GB."""
+    part = prices.parts(settings.region)
+    read = 0.0 if settings.model_cache.provisioned_mibps else use.stored_gb * use.starts * part.efs_read_gb
+    nat = 0.0 if settings.network.egress == "publicHosts" else use.internet_gb * part.nat_gateway_gb
+    month = {
+        "model cache storage": use.stored_gb * part.efs_gb_month,
+        "model cache reads": 0.0 if settings.inference.weights == "s3" else read,
+        "NAT traffic": nat,
+        "logs": use.logs_gb * part.logs_gb,
+    }
+    return [Part(name, 1, usd / HOURS_PER_MONTH, usd) for name, usd in month.items() if usd]
+
+
+def share_of_week(hours: BusinessHoursSettings | None) -> float:
+    """The share of all hours in which the fleet runs, 0 to 1."""
+    if hours is None:
+        return 1.0
+    start, stop = (int(text[:2]) + int(text[3:]) / 60 for text in (hours.start, hours.stop))
+    return (stop - start) * _DAYS[hours.days] / 168
