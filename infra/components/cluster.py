@@ -17,12 +17,12 @@ from infra.settings.cluster import ClusterSettings
 
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 ADMIN_POLICY = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
-NODE_POLICIES = (
-    "AmazonEKSWorkerNodePolicy",
-    "AmazonEC2ContainerRegistryPullOnly",
-    # The network plugin runs before Pod Identity does, so the node itself must be allowed to give pods addresses.
-    "AmazonEKS_CNI_Policy",
-)
+NODE_POLICIES: Mapping[str, str] = {
+    "AmazonEKSWorkerNodePolicy": "the kubelet looks up its instance; nothing is changed",
+    "AmazonEC2ContainerRegistryPullOnly": "EKS's own images, and images of one's own, come from registries by name",
+    "AmazonEKS_CNI_Policy": "the network plugin gives pods addresses before Pod Identity runs; EKS keeps this policy",
+}
+"""AWS's own policies that nodes have, each with its reason: their statements have no bounds of ours."""
 FIRST_ADDONS: Mapping[str, dict[str, Any]] = {
     "vpc-cni": {"enableNetworkPolicy": "true"},
     "kube-proxy": {},

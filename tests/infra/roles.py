@@ -1,0 +1,104 @@
+"""The roles and policies that stacks declare, ready to be evaluated."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from infra import pins, stack
+from infra.settings import Settings, load_stack_file
+from tests.infra.declared import ACCOUNT, Declared, declared
+
+ROOT = Path(__file__).parents[2]
+FILES = ("dev", "prod-ec2", "prod")
+HOSTS: dict[str, Any] = {
+    "region": "us-east-1",
+    "network": {"interfaceEndpoints": ["ssm"], "flowLogRetentionDays": 7},
+    "inference": {"weightsS3Uri": "s3://weights/qwen"},
+    "costGuard": {"expiresAfter": "4h", "monthlyBudgetUsd": 100, "alertEmails": ["a@example.com"]},
+}
+PODS: dict[str, Any] = {
+    "region": "us-east-1",
+    "platform": "eks",
+    "fleet": {"instanceTypes": ["g6e.12xlarge"], "hosts": 2, "maxHosts": 4},
+    "scaling": {"minReplicas": 0},
+    "cluster": {"admins": ["arn:aws:iam::123456789012:role/platform"]},
+}
+MANAGED: dict[str, Any] = PODS | {
+    "scaling": {"minReplicas": 2},
+    "nodePool": {"provisioner": "managed"},
+    "costGuard": {"expiresAfter": "4h"},
+}
+MADE = {"hosts": HOSTS, "pods": PODS, "managed": MANAGED}
+"""Stacks with what the three files leave out."""
+
+_ARNS = {
+    "Role": "iam::{account}:role/{name}",
+    "Topic": "sns:us-east-1:{account}:{name}",
+    "Queue": "sqs:us-east-1:{account}:{name}",
+    "Bucket": "s3:::{name}",
+    "Secret": "secretsmanager:us-east-1:{account}:secret:{name}-AbCdEf",
+    "TargetGroup": "elasticloadbalancing:us-east-1:{account}:targetgroup/{name}/0123456789abcdef",
+    "LogGroup": "logs:us-east-1:{account}:log-group:{name}",
+    "Group": "autoscaling:us-east-1:{account}:autoScalingGroup:0:autoScalingGroupName/{name}-0a1b2c3",
+    "NodeGroup": "eks:us-east-1:{account}:nodegroup/tandem/{name}/0",
+    "FileSystem": "elasticfilesystem:us-east-1:{account}:file-system/fs-0123456789abcdef0",
+    "AccessPoint": "elasticfilesystem:us-east-1:{account}:access-point/fsap-0123456789abcdef0",
+}
+"""Forms of ARNs by type, which Pulumi's mocks do not know."""
+
+
+@dataclass
+class Role:
+    """A role of a stack: who may have it, and what it may do; `managed` are ARNs of AWS's own policies."""
+
+    trust: dict[str, Any]
+    policies: list[dict[str, Any]] = field(default_factory=list)
+    managed: list[str] = field(default_factory=list)
+
+
+@functools.cache
+def built(name: str) -> Declared:
+    """A stack by its name: of its file, or of MADE."""
+    settings = (
+        Settings.model_validate(MADE[name])
+        if name in MADE
+        else load_stack_file(ROOT / f"Pulumi.{name}.yaml").model_copy(update={"require_pins": False})
+    )
+    return declared(lambda: stack.build(settings, pins.load(), name), name)
+
+
+@functools.cache
+def roles(name: str) -> dict[str, Role]:
+    """Roles of a stack by their name."""
+    found = {role: Role(_document(inputs["assumeRolePolicy"])) for role, inputs in built(name).of("Role").items()}
+    for inputs in built(name).of("iam/rolePolicy:RolePolicy").values():
+        found[inputs["role"]].policies.append(_document(inputs["policy"]))
+    for inputs in built(name).of("RolePolicyAttachment").values():
+        found[inputs["role"]].managed.append(inputs["policyArn"])
+    return found
+
+
+def documents(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each policy document of a stack, whatever it hangs on, with the resource's type and name."""
+    for resource in built(name).resources:
+        for value in resource.inputs.values():
+            if isinstance(value, str) and value.startswith("{") and '"Statement"' in value:
+                yield f"{resource.type} {resource.name}", _document(value)
+
+
+def policy_of(name: str, type_name: str) -> dict[str, Any]:
+    """The policy of the only resource of a type."""
+    return _document(built(name).one(type_name)["policy"])
+
+
+def _document(text: str) -> dict[str, Any]:
+    def real(match: re.Match[str]) -> str:
+        return "arn:aws:" + _ARNS[match[1]].format(account=ACCOUNT, name=match[2])
+
+    return json.loads(re.sub(rf"arn:aws:mock:us-east-1:{ACCOUNT}:(\w+)/([\w.-]+)", real, text))
