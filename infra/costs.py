@@ -1,21 +1,14 @@
-"""What a stack costs by the hour and when it must stop: pure arithmetic on settings and the catalog's prices."""
+"""What a stack costs by the hour: pure arithmetic on settings and the catalog's prices."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 
 from infra.catalog import prices
 from infra.catalog.prices import HOURS_PER_MONTH
 from infra.kubernetes import capacity
 from infra.settings.schema import Settings
-
-MINUTE = timedelta(minutes=1)
-SCHEDULE_PRECISION = MINUTE
-"""EventBridge Scheduler calls within the minute: https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html"""
-CAPACITY_BLOCK_RECLAIM = timedelta(minutes=30)
-"""AWS takes the hosts of a Capacity Block back half an hour before its end."""
 
 
 @dataclass(frozen=True)
@@ -88,47 +81,36 @@ def usd_per_hour(settings: Settings) -> float:
 
 
 def max_usd_per_hour(settings: Settings) -> float:
-    """The most that the stack can cost: maxHosts of its dearest type, on demand. The spend cap counts with this."""
-    dearest = max(settings.fleet.instance_types, key=lambda name: prices.on_demand(name, settings.region))
-    return total(fixed_costs(settings) + host_costs(settings, settings.max_group_size, dearest))
+    """The most that the stack can cost: maxHosts and those that overlap, all of its dearest type, on demand. The spend
+    cap counts with this."""
+    hosts = settings.max_group_size + overlapping_hosts(settings)
+    return total(fixed_costs(settings) + host_costs(settings, hosts, dearest_type(settings)))
 
 
-def leaving_time(settings: Settings) -> timedelta:
-    """What hosts still cost after the schedule's minute: its precision, and the time that they get to drain."""
-    return SCHEDULE_PRECISION + timedelta(seconds=settings.timeouts.termination_grace_seconds)
+def dearest_type(settings: Settings) -> str:
+    """Of the fleet's instance types, by its price on demand."""
+    return max(settings.fleet.instance_types, key=lambda name: prices.on_demand(name, settings.region))
 
 
-def life_within_cap(settings: Settings) -> timedelta | None:
-    """How long the stack may run before it could have spent costGuard.maxUsd, to the minute below; None uncapped.
+def launched_ahead(settings: Settings) -> int:
+    """Hosts that a rollout starts before those go that they replace: with fleet.rollout launchFirst one in a group of
+    hosts, up to two a zone on EKS (https://docs.aws.amazon.com/eks/latest/userguide/managed-node-update-behavior.html).
+    Karpenter stays within its limits."""
+    karpenter = settings.platform == "eks" and settings.node_pool.provisioner == "karpenter"
+    if karpenter or settings.fleet.rollout == "terminateFirst":
+        return 0
+    return 2 * len(settings.zones) if settings.platform == "eks" else 1
 
-    Counted as if maxHosts of the dearest type had run on demand from the first minute, and would take all of their
-    time to leave: however the group is scaled within its bounds, it spends less.
+
+def overlapping_hosts(settings: Settings) -> int:
+    """Hosts that may run beside maxHosts while others are replaced.
+
+    Beside a rollout's there are those with which Auto Scaling balances a group over its zones, or replaces spot hosts
+    at risk: a tenth of the maximum, one host at least. A group of hosts with terminateFirst does neither.
     """
-    cap = settings.cost_guard.max_usd
-    if cap is None:
-        return None
-    all_of_it = timedelta(hours=cap / max_usd_per_hour(settings))
-    return max(timedelta(), (all_of_it - leaving_time(settings)) // MINUTE * MINUTE)
-
-
-def expires_at(settings: Settings, created: datetime) -> datetime | None:
-    """When the fleet goes to 0: the soonest of expiry, spend cap and the end of a Capacity Block; None for never.
-
-    Args:
-        created: when the stack was first made (UTC); it does not move with later `up`s.
-    """
-    guard, block = settings.cost_guard, settings.fleet.capacity_block
-    cap = life_within_cap(settings)
-    limits = [
-        guard.expires_at,
-        created + guard.expires_after if guard.expires_after is not None else None,
-        created + cap if cap is not None else None,
-        block.ends_at - CAPACITY_BLOCK_RECLAIM if block is not None else None,
-    ]
-    soonest = min((limit for limit in limits if limit is not None), default=None)
-    return None if soonest is None else soonest.astimezone(UTC).replace(second=0, microsecond=0)
-
-
-def expires(settings: Settings) -> bool:
-    """Whether anything stops this stack for good."""
-    return expires_at(settings, datetime(2026, 1, 1, tzinfo=UTC)) is not None
+    fleet, most = settings.fleet, settings.max_group_size
+    managed = settings.platform == "eks" and settings.node_pool.provisioner == "managed"
+    rebalances = managed or (settings.platform == "ec2" and fleet.rollout == "launchFirst")
+    if rebalances and (most > 1 or fleet.on_demand_percentage < 100):
+        return launched_ahead(settings) + -(-most // 10)
+    return launched_ahead(settings)

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from infra import checks, costs
+from infra import checks, costs, lifetime
 from infra.errors import Problem, UserError
 from infra.settings import Settings
 from ops import stackfile
@@ -66,8 +66,7 @@ def draft(source: Path, ttl: str, max_usd: float, model: str | None = None, regi
 
 def life(settings: Settings) -> timedelta:
     """From the first `up` to the stop: the sooner of TTL and cap."""
-    found = [one for one in (settings.cost_guard.expires_after, costs.life_within_cap(settings)) if one is not None]
-    return min(found) if found else timedelta.max
+    return lifetime.planned(settings) or timedelta.max
 
 
 def extended(path: Path, ttl: str | None, max_usd: float | None) -> Draft:
@@ -86,7 +85,7 @@ def extended(path: Path, ttl: str | None, max_usd: float | None) -> Draft:
     }
     made = stackfile.amended(path, changes)
     if made.settings != before and life(made.settings) <= life(before):
-        cap = costs.life_within_cap(made.settings)
+        cap = lifetime.life_within_cap(made.settings)
         by_cap = cap is not None and cap == life(made.settings)
         raise UserError(
             Problem(

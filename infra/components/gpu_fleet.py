@@ -10,13 +10,12 @@ import pulumi
 from pulumi_aws import autoscaling, ec2, iam
 
 from infra import policies
+from infra.lifetime import HEARTBEAT_SECONDS
 from infra.settings.schema import CapacityBlockSettings, FleetSettings
 
 LAUNCH_HOOK = "first-token"
 TERMINATE_HOOK = "drain"
 GROUPS = ":autoScalingGroup:*:autoScalingGroupName"
-HEARTBEAT_SECONDS = 600
-"""A host reports to its hook while it works; one that falls silent is given up after this long."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +176,7 @@ class GpuFleet(pulumi.ComponentResource):
         # A number, not $Latest: only a number that changes starts an instance refresh.
         version = template.latest_version.apply(str)
         spot = settings.on_demand_percentage < 100
+        launch_first = settings.rollout == "launchFirst"
         return autoscaling.Group(
             self._name,
             vpc_zone_identifiers=[args.subnet_ids[block.zone]] if block else list(args.subnet_ids.values()),
@@ -184,13 +184,15 @@ class GpuFleet(pulumi.ComponentResource):
             max_size=args.max_hosts,
             launch_template={"id": template.id, "version": version} if block else None,
             mixed_instances_policy=None if block else _mixed_instances(settings, template.id, version),
-            capacity_rebalance=spot,
+            capacity_rebalance=spot and launch_first,
+            # Either starts a host more than the group may have, before another goes.
+            suspended_processes=None if launch_first else ["AZRebalance"],
             target_group_arns=[args.target_group_arn],
             health_check_type="EC2",
             health_check_grace_period=0,
             initial_lifecycle_hooks=_lifecycle_hooks(),
             instance_refresh=autoscaling.GroupInstanceRefreshArgs(
-                strategy="Rolling", preferences=_refresh(settings, args.min_hosts)
+                strategy="Rolling", preferences=_refresh(settings, args.min_hosts, args.max_hosts)
             ),
             # `up` returns when the group stands; hosts take 10 to 40 minutes to their first token.
             wait_for_capacity_timeout="0",
@@ -255,9 +257,11 @@ def _reservation(block: CapacityBlockSettings | None) -> ec2.LaunchTemplateCapac
     )
 
 
-def _refresh(settings: FleetSettings, hosts: int) -> autoscaling.GroupInstanceRefreshPreferencesArgs:
+def _refresh(settings: FleetSettings, least: int, most: int) -> autoscaling.GroupInstanceRefreshPreferencesArgs:
     """How a new launch template reaches the hosts; a refresh that fails goes back to the old one by itself."""
-    low, high = refresh_percentages(settings.rollout == "launchFirst", hosts)
+    launch_first = settings.rollout == "launchFirst"
+    # By the largest group where hosts come on top: a smaller one gets one all the same, to the letter of the API.
+    low, high = refresh_percentages(launch_first, most if launch_first else least)
     return autoscaling.GroupInstanceRefreshPreferencesArgs(
         min_healthy_percentage=low,
         max_healthy_percentage=high,

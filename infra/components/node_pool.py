@@ -147,7 +147,11 @@ class NodePool(pulumi.ComponentResource):
             instance_types=list(args.fleet.instance_types),
             launch_template={"id": template.id, "version": template.latest_version.apply(str)},
             scaling_config={"min_size": args.nodes, "desired_size": args.nodes, "max_size": max(1, args.nodes)},
-            update_config={"max_unavailable": 1},
+            update_config={
+                "max_unavailable": 1,
+                # EKS's own way starts up to two nodes a zone before it ends one.
+                "update_strategy": "MINIMAL" if args.fleet.rollout == "terminateFirst" else "DEFAULT",
+            },
             labels={"nvidia.com/gpu.present": "true"},
             taints=[{"key": GPU, "value": "true", "effect": "NO_SCHEDULE"}],
             opts=pulumi.ResourceOptions(

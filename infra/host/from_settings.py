@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from infra.catalog.instances import INSTANCE_TYPES
-from infra.components.gpu_fleet import HEARTBEAT_SECONDS, LAUNCH_HOOK, TERMINATE_HOOK
+from infra.components.gpu_fleet import LAUNCH_HOOK, TERMINATE_HOOK
 from infra.host.config import Edge, Engine, HostConfig, Packages, Timeouts
+from infra.lifetime import HEARTBEAT_SECONDS
 from infra.pins import Pins
 from infra.settings import Settings
 from infra.settings.schema import InferenceSettings

@@ -9,7 +9,7 @@ from datetime import datetime
 import pulumi
 import pulumiverse_time as time
 
-from infra import costs
+from infra import lifetime
 from infra.components.cost_guard import BusinessHours, CostGuard, CostGuardArgs, Stop
 from infra.components.load_balancer import LoadBalancer
 from infra.components.model_cache import ModelCache, ModelCacheArgs
@@ -126,12 +126,12 @@ def cost_guard(
 
 def _expires_at(settings: Settings) -> pulumi.Output[str] | None:
     """The moment of creation is a resource: it must not move with each `up`."""
-    if not costs.expires(settings):
+    if not lifetime.expires(settings):
         return None
     created = time.Static("created").rfc3339
 
     def moment(text: str) -> str:
-        found = costs.expires_at(settings, datetime.fromisoformat(text))
+        found = lifetime.expires_at(settings, datetime.fromisoformat(text))
         return f"{found:%Y-%m-%dT%H:%M:%SZ}"
 
     return created.apply(moment)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network
 from itertools import pairwise
 
-from infra import costs
+from infra import costs, lifetime
 from infra.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES, unknown_type_problem
 from infra.errors import Problem
 from infra.settings import batch_rules, cluster_rules
@@ -311,7 +311,7 @@ def cap_buys_a_first_token(settings: Settings) -> Iterator[Problem]:
     if cap is None or any(name not in INSTANCE_TYPES for name in settings.fleet.instance_types):
         return
     per_hour = costs.max_usd_per_hour(settings)
-    least = per_hour * (SHORTEST_LIFE + costs.leaving_time(settings)) / timedelta(hours=1)
+    least = lifetime.usd_at_most(settings, SHORTEST_LIFE)
     if cap < least:
         yield Problem(
             key="costGuard.maxUsd",

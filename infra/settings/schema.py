@@ -341,7 +341,8 @@ class CostGuardSettings(Section):
         gt=0,
         le=1_000_000,
         description="Spend cap. Billing data is hours late, so it is turned into time at the price of maxHosts of the "
-        "dearest type on demand; the sooner of cap and expiry wins.",
+        "dearest type on demand, those that overlap in a rollout, and the time that all take to leave; the sooner of "
+        "cap and expiry wins. fleet.rollout terminateFirst, with nothing that overlaps, buys the most time.",
     )
     monthly_budget_usd: float | None = Field(
         default=None, gt=0, le=10_000_000, description="AWS Budget of the stack: mail at 80 % and 100 %, and forecast."

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -248,14 +248,13 @@ def _continued(console: Console, command: str) -> Iterator[None]:
 
 
 def _announce(console: Console, name: str, settings: Settings) -> None:
-    from infra import costs
+    from infra import costs, lifetime
     from ops.ephemeral import life
 
-    most = costs.max_usd_per_hour(settings)
-    hours = (life(settings) + costs.leaving_time(settings)) / timedelta(hours=1)
     console.print(
         f"{name} in {settings.region}: {settings.inference.model} on {', '.join(settings.fleet.instance_types)}, "
-        f"${most:.2f} an hour at most, stops {life(settings)} after its first `up`: ${most * hours:.2f} at most."
+        f"${costs.max_usd_per_hour(settings):.2f} an hour at most, stops {life(settings)} after its first `up`: "
+        f"${lifetime.usd_at_most(settings, life(settings)):.2f} at most."
     )
 
 

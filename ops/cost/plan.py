@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import timedelta
 
-from infra import costs
+from infra import costs, lifetime
 from infra.catalog.prices import HOURS_PER_MONTH
 from infra.settings import Settings
 from ops.cost.parts import Part, Prices, Use, catalog, parts, share_of_week, used
@@ -90,8 +89,5 @@ def _most_per_month(settings: Settings, known: Prices, use: Use) -> float:
 
 def _ends(settings: Settings) -> float | None:
     """Life to the last host's leaving at the dearest price, for a stack whose life is known before it begins."""
-    guard = settings.cost_guard
-    lives = [life for life in (guard.expires_after, costs.life_within_cap(settings)) if life is not None]
-    if not lives:
-        return None
-    return (min(lives) + costs.leaving_time(settings)) / timedelta(hours=1) * costs.max_usd_per_hour(settings)
+    span = lifetime.planned(settings)
+    return None if span is None else lifetime.usd_at_most(settings, span)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from infra import costs
+from infra import lifetime
 from infra.catalog import prices
 from infra.catalog.instances import INSTANCE_TYPES
 from infra.settings import Settings, rules
@@ -67,7 +67,7 @@ def _alternatives(settings: Settings) -> Iterator[tuple[str, str, Settings]]:
     if fleet.spare_hosts:
         other = _with(settings, "fleet", spare_hosts=0)
         yield "fleet.spareHosts: 0", "a lost host takes capacity away until its successor serves", other
-    if guard.business_hours is None and not costs.expires(settings):
+    if guard.business_hours is None and not lifetime.expires(settings):
         other = _with(settings, "cost_guard", business_hours=WORKING_DAY)
         hours = f"{WORKING_DAY.start} to {WORKING_DAY.stop}, {WORKING_DAY.days}"
         yield f"costGuard.businessHours ({hours})", "no hosts at other times", other

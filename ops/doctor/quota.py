@@ -11,7 +11,6 @@ from infra import costs
 from infra.catalog import prices, quotas
 from infra.catalog.instances import INSTANCE_TYPES
 from infra.catalog.quotas import Purchase, Quota, vcpu_quota
-from infra.settings import Settings
 from ops.doctor.examination import Examination, hosts_by_purchase
 from ops.doctor.finding import Finding, Severity
 from ops.kinds.kind import PROJECT, PROJECT_TAG, STACK_TAG, tag_map
@@ -33,17 +32,6 @@ def quota_is_enough(examination: Examination) -> Iterator[Finding]:
                 sizes[quota].append(INSTANCE_TYPES[name].vcpus)
         for quota, vcpus in sizes.items():
             yield from _quota(examination, quota, purchase, vcpus, in_use[quota])
-
-
-def _more_while_replaced(settings: Settings) -> int:
-    """Hosts beyond the maximum: an instance refresh starts one first; Karpenter stays within its limit.
-
-    An update of a managed node group starts up to two in each zone:
-    https://docs.aws.amazon.com/eks/latest/userguide/managed-node-update-behavior.html
-    """
-    if settings.platform == "ec2":
-        return int(settings.fleet.rollout == "launchFirst")
-    return 2 * len(settings.zones) if settings.node_pool.provisioner == "managed" else 0
 
 
 def controllers_quota_is_enough(examination: Examination) -> Iterator[Finding]:
@@ -68,7 +56,7 @@ def _quota(
     """One quota. The start counts with the smallest type, everything later with the largest."""
     settings = examination.settings
     hosts = partial(hosts_by_purchase, settings)
-    rolling = settings.max_group_size + _more_while_replaced(settings)
+    rolling = settings.max_group_size + costs.launched_ahead(settings)
     needs: list[Need] = [
         ("error", "the hosts that `up` starts", hosts(costs.hosts_at_first(settings))[purchase] * min(vcpus)),
         ("warning", "the group at its maximum", hosts(settings.max_group_size)[purchase] * max(vcpus)),

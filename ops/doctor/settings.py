@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from infra import checks, costs
+from infra import checks, lifetime
 from infra.settings import rules
 from ops.doctor.examination import Examination
 from ops.doctor.finding import Finding, from_problem
@@ -47,7 +47,7 @@ def versions_are_pinned(examination: Examination) -> Iterator[Finding]:
 def has_time_left(examination: Examination) -> Iterator[Finding]:
     """A moment of expiry that is past: the schedule would stop the fleet as soon as it comes up."""
     guard, now = examination.settings.cost_guard, examination.now
-    ends = costs.expires_at(examination.settings, now)
+    ends = lifetime.expires_at(examination.settings, now)
     if ends is None:
         yield Finding(severity="ok", what="nothing stops this stack by itself, as its settings say")
         return

@@ -11,7 +11,9 @@ from infra.settings.schema import Settings
 
 
 def stack(region: str, *types: str) -> Settings:
-    return Settings.model_validate({"region": region, "fleet": {"instanceTypes": list(types), "hosts": 1}})
+    return Settings.model_validate(
+        {"region": region, "fleet": {"instanceTypes": list(types), "hosts": 1, "rollout": "terminateFirst"}}
+    )
 
 
 def test_every_type_has_a_price_at_home_and_every_figure_a_day_and_a_source() -> None:

@@ -117,6 +117,7 @@ def test_a_managed_node_group_in_place_of_karpenter() -> None:
     assert "karpenter.sh/v1:NodePool" not in kubernetes(found)
     gpu = found.of("NodeGroup")["tandem-prod-gpu"]
     assert gpu["scalingConfig"] == {"minSize": 2, "desiredSize": 2, "maxSize": 2}
+    assert gpu["updateConfig"] == {"maxUnavailable": 1, "updateStrategy": "DEFAULT"}
     assert "releaseVersion" not in gpu  # the shipped pins are empty
     assert gpu["taints"] == [{"key": "nvidia.com/gpu", "value": "true", "effect": "NO_SCHEDULE"}]
     stop = found.of("Schedule")["tandem-prod-stop"]["target"]

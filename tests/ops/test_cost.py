@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -11,7 +11,7 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner
 
-from infra import costs
+from infra import costs, lifetime
 from infra.settings import Settings
 from infra.settings.schema import BusinessHoursSettings
 from ops import cost
@@ -83,11 +83,11 @@ def test_business_hours_count_for_hosts_only() -> None:
 
 def test_a_stack_that_ends_can_spend_so_much() -> None:
     settings = stack(costGuard={"expiresAfter": "4h"})
-    assert plan(settings).ends == pytest.approx((4 + 8 / 60) * costs.max_usd_per_hour(settings))
+    assert plan(settings).ends == lifetime.usd_at_most(settings, timedelta(hours=4))
     assert plan(stack()).ends is None
-    capped = plan(stack(costGuard={"expiresAfter": "4h", "maxUsd": 10})).ends
+    capped = plan(stack(costGuard={"expiresAfter": "4h", "maxUsd": 20})).ends
     assert capped is not None
-    assert 9.9 < capped <= 10
+    assert 19.8 < capped <= 20
 
 
 def test_what_would_save_most_is_computed() -> None:
@@ -216,7 +216,7 @@ def test_the_bound_is_max_hosts_of_the_dearest_type_whenever_hosts_may_run() -> 
         costGuard={"businessHours": {}},
     )
     fixed = 0.0225 + 2 * 0.005 + 6 / 730 + 2 * 0.05
-    hosts = 4 * (55.04 + 200 * 0.08 / 730)
+    hosts = (4 + 2) * (55.04 + 200 * 0.08 / 730)
     assert plan(settings, use=NOTHING_USED).most_per_month == pytest.approx(fixed * 730 + hosts * 730 * 60 / 168)
     assert plan(settings).most_per_month == pytest.approx(fixed * 730 + hosts * 730 * 60 / 168 + 30 + 90 + 4.5 + 10)
 
@@ -224,7 +224,7 @@ def test_the_bound_is_max_hosts_of_the_dearest_type_whenever_hosts_may_run() -> 
 def test_prices_of_today_that_are_higher_raise_the_bound() -> None:
     dear = Prices(on_demand={**CATALOG.on_demand, "g6.12xlarge": 9.2032}, spot=CATALOG.spot, source="a test")
     raised = plan(stack(), dear, NOTHING_USED).most_per_month - plan(stack(), use=NOTHING_USED).most_per_month
-    assert raised == pytest.approx(4.6016 * 730 + 16, rel=0.01)
+    assert raised == pytest.approx(2 * 4.6016 * 730 + 16, rel=0.01), "and of the one that a rollout starts"
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def test_prices_of_today_that_are_higher_raise_the_bound() -> None:
         (None, ""),
         (3000, "lies below what the stack costs as it comes up"),
         (4000, "lies below the most that the stack can cost"),
-        (20000, ""),
+        (25000, ""),
     ],
 )
 def test_a_budget_below_the_bound_is_said(budget: float | None, told: str) -> None:

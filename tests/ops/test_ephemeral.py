@@ -112,7 +112,7 @@ def test_names_are_random_and_fit() -> None:
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
     path = tmp_path / "Pulumi.eph-1.yaml"
-    path.write_text("encryptionsalt: v1:salt\n" + draft(DEV, "4h", 30).text("made"))
+    path.write_text("encryptionsalt: v1:salt\n" + draft(DEV, "4h", 40).text("made"))
     return path
 
 
@@ -122,7 +122,7 @@ def test_a_longer_life_counts_from_the_first_up_and_keeps_the_rest_of_the_file(o
     own.write_text(made.text("extended"))
     document = yaml.safe_load(own.read_text())
     assert document["encryptionsalt"] == "v1:salt"
-    assert document["config"]["tandem:costGuard"] == {"expiresAfter": "5h", "maxUsd": 30}
+    assert document["config"]["tandem:costGuard"] == {"expiresAfter": "5h", "maxUsd": 40}
     assert extended(own, "5h", None).config == made.config, "asked again, it is the same"
 
 
@@ -133,7 +133,7 @@ def test_a_longer_life_counts_from_the_first_up_and_keeps_the_rest_of_the_file(o
 )
 def test_what_would_not_live_longer_is_refused(own: Path, ttl: str | None, usd: float | None, key: str) -> None:
     if not key:
-        assert life(extended(own, ttl, usd).settings) == timedelta(hours=5, minutes=10), "the cap ends it then"
+        assert life(extended(own, ttl, usd).settings) == timedelta(hours=6, minutes=29), "the cap ends it then"
         return
     with pytest.raises(UserError) as refused:
         extended(own, ttl, usd)

@@ -124,6 +124,12 @@ def test_nothing_is_rebalanced_where_nothing_is_spot() -> None:
     assert group()["capacityRebalance"] is False
 
 
+def test_without_a_spare_gpu_nothing_starts_a_host_more_than_the_group_may_have() -> None:
+    found = group(onDemandPercentage=0, rollout="terminateFirst")
+    assert (found["capacityRebalance"], found["suspendedProcesses"]) == (False, ["AZRebalance"])
+    assert "suspendedProcesses" not in group(onDemandPercentage=0)
+
+
 def test_a_capacity_block_is_targeted_in_its_zone() -> None:
     found = fleet(json.dumps({"capacityBlock": BLOCK, "instanceTypes": ["p5.48xlarge"]}))
     assert found.one("LaunchTemplate")["instanceMarketOptions"] == {"marketType": "capacity-block"}
@@ -157,7 +163,7 @@ def test_health_is_the_watchdogs_business() -> None:
     assert group()["healthCheckType"] == "EC2"
 
 
-@pytest.mark.parametrize(("rollout", "expected"), [("launchFirst", (100, 134)), ("terminateFirst", (66, 100))])
+@pytest.mark.parametrize(("rollout", "expected"), [("launchFirst", (100, 125)), ("terminateFirst", (66, 100))])
 def test_rollout_with_and_without_a_spare_gpu(rollout: str, expected: tuple[int, int]) -> None:
     preferences = group(rollout=rollout)["instanceRefresh"]["preferences"]
     assert (preferences["minHealthyPercentage"], preferences["maxHealthyPercentage"]) == expected

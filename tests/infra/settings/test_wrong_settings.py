@@ -274,7 +274,7 @@ WRONG = [
         "a moment to come",
         "correct the year",
     ),
-    Wrong({"costGuard": {"maxUsd": 1}}, "costGuard.maxUsd", 1.0, "from $3.02", "raise it"),
+    Wrong({"costGuard": {"maxUsd": 1}}, "costGuard.maxUsd", 1.0, "from $9.99", "raise it"),
     Wrong({"costGuard": {"monthlyBudgetUsd": 100}}, "costGuard.monthlyBudgetUsd", 100.0, "alertEmails", "alertEmails"),
     Wrong(
         {"costGuard": {"businessHours": {"start": "20:00", "stop": "08:00"}}},
