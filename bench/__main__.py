@@ -23,7 +23,7 @@ from rehearsal.workspace import Workspace
 STACK = "prod-ec2"
 ROUNDS = 5
 RATIO_BAR = 1.5
-USER_DATA_BAR_BYTES = 13_900
+USER_DATA_BAR_BYTES = 15_360
 
 TRIVIAL_PROGRAM = """\
 import pulumi

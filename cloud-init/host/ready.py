@@ -1,23 +1,37 @@
-"""Stage ready: a completion through the edge, then the group and the load balancer may have this host."""
+"""Stage ready: a token from each replica, one through the edge; then group and load balancer may have this host."""
 
 import contextlib
 
 import aws
 import serve
 import watchdog
-from host import CONFIG, sh, wait, write
+from host import CONFIG, GiveUp, sh, wait, write
+
+
+def each_replica():
+    """Waits until every replica has made a token; says which has not, or what the watchdog found dead."""
+    waiting = serve.rows()  # asked through the edge before, nginx would leave the late ones out for ten seconds
+    while waiting:
+        waiting = [row for row in waiting if silent(row["port"])]
+        if watchdog.DEAD.exists():
+            raise GiveUp(watchdog.DEAD.read_text())
+        if waiting and not wait(0.5):
+            raise RuntimeError("no token from " + ", ".join(f"vllm-{row['replica']}" for row in waiting))
+
+
+def silent(port):
+    """Why no token comes."""
+    try:
+        watchdog.token(port, 60)
+    except (OSError, ValueError) as error:
+        return str(error) or "no answer"
 
 
 def run():
-    while not any(watchdog.listens(row["port"]) for row in serve.rows()) and wait(0.2):
-        pass  # asking through the edge would have nginx leave the replicas out for ten seconds
-    while True:
-        try:
-            watchdog.token(CONFIG["port"], 60)
-            break
-        except OSError as error:
-            if not wait(2):
-                raise RuntimeError(f"no token came through the edge: {error}") from None
+    each_replica()
+    while error := silent(CONFIG["port"]):
+        if not wait(2):
+            raise RuntimeError(f"no token came through the edge: {error}")
     write(watchdog.HEALTHY, "ok\n")  # the watchdog would see it seconds later
     held = aws.complete("CONTINUE")
     aws.target("RegisterTargets")  # the group does it for a new host; after a reboot nobody else does

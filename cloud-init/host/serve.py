@@ -8,8 +8,9 @@ import sys
 
 import aws
 import driver
+import starts
 import weights
-from host import CONFIG, RUN, sh, write
+from host import CONFIG, RUN, STATE, say, sh, write
 from storage import LOCAL, SHARED
 
 REPLICAS, KEYS, LEAVING = RUN / "replicas.json", RUN / "secrets/vllm.yaml", RUN / "leaving"
@@ -55,22 +56,41 @@ def saved_cache():
     return SHARED / "compile" / compile_cache(0).parent.name
 
 
+def new_cache(number, source=None):
+    """A compile cache for a replica, empty or a copy."""
+    target = compile_cache(number)
+    part = target.with_suffix(".part")
+    for old in (part, target):
+        shutil.rmtree(old, ignore_errors=True)
+    if source:
+        shutil.copytree(source, part)
+    part.mkdir(parents=True, exist_ok=True)
+    sh("chown", "-R", weights.USER, str(part))
+    part.rename(target)
+
+
 def restore_cache(number):
     """Gives a replica what an earlier host of its kind compiled: half a minute less to wait."""
-    target = compile_cache(number)
-    if not target.exists():
-        if saved_cache().exists():
-            shutil.copytree(saved_cache(), target)
-        target.mkdir(parents=True, exist_ok=True)
-        sh("chown", "-R", weights.USER, str(target))
+    if not compile_cache(number).exists():
+        new_cache(number, saved_cache() if saved_cache().exists() else None)
 
 
 def save_cache():
-    """Keeps the first replica's compile cache on EFS, once for the fleet."""
+    """Keeps the first replica's compile cache on EFS, once for the fleet; not what was found out about these GPUs."""
     if os.path.ismount(SHARED) and not saved_cache().exists() and any(compile_cache(0).iterdir()):
         part = saved_cache().with_suffix(f".{aws.identity()['instanceId']}")
-        shutil.copytree(compile_cache(0), part, dirs_exist_ok=True)
+        shutil.copytree(compile_cache(0), part, dirs_exist_ok=True, ignore=shutil.ignore_patterns("gpu_p2p*"))
         part.rename(saved_cache())
+
+
+def starts_of(number):
+    """Where a replica's starts are counted; the watchdog removes it when a token comes."""
+    return RUN / f"starts/{number}"
+
+
+def without_peers(number):
+    """Exists once a start with peer-to-peer over PCIe never opened its port."""
+    return STATE / f"without-peers-{number}"
 
 
 def command(replica, gpus, port):
@@ -79,6 +99,10 @@ def command(replica, gpus, port):
     # The slice has no way to the role's credentials; only streaming from S3 needs them.
     group = [] if engine["weights"] == "s3" else ["--cgroup-parent", "vllm.slice"]
     values = {**CONFIG["environment"], **needs.get("environment", {})}
+    arguments = [*CONFIG["arguments"], *needs["arguments"]]
+    if without_peers(replica).exists():
+        values["NCCL_P2P_DISABLE"] = "1"
+        arguments.append("--disable-custom-all-reduce")
     return [
         *("docker", "run", "--rm", "--init", "--name", f"vllm-{replica}", "--network", "host", *group),
         *("--user", weights.USER, "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
@@ -89,7 +113,7 @@ def command(replica, gpus, port):
         *(f"--env={name}={value}" for name, value in values.items()),
         *("--log-driver", "awslogs", "--log-opt", f"awslogs-stream={aws.identity()['instanceId']}/vllm-{replica}"),
         *(f"--log-opt={name}={value}" for name, value in logs.items()),
-        *("--entrypoint", "vllm", engine["image"], "serve", *CONFIG["arguments"], *needs.get("arguments", [])),
+        *("--entrypoint", "vllm", engine["image"], "serve", *arguments),
         *("--host", "127.0.0.1", "--port", str(port), "--config", "/run/secrets/vllm.yaml"),
     ]
 
@@ -119,6 +143,14 @@ def run():
     return f"replicas on GPUs {split}"
 
 
+def start(number):
+    """A replica's container in this process's place: systemd watches docker itself, without a process between."""
+    if starts.count(starts_of(number)) == starts.TRIES + 1:
+        say(f"vllm-{number}: ended {starts.TRIES} times without a token: once more with an empty compile cache")
+        new_cache(number)
+    line = command(**rows()[number])
+    os.execvp(line[0], line)  # noqa: S606
+
+
 if __name__ == "__main__":  # ExecStart of vllm@N.service
-    line = command(**rows()[int(sys.argv[1])])
-    os.execvp(line[0], line)  # noqa: S606  systemd watches docker itself, without a process between
+    start(int(sys.argv[1]))

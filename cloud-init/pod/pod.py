@@ -1,7 +1,6 @@
 """Runs inside the pods of an inference service, in the vLLM image's own Python; nothing but the standard library.
 
     pod.py prepare   before the server: the driver is new enough, the weights are there (init container)
-    pod.py ready     exit status 0 when the server makes tokens (startup, readiness and liveness probe)
 
 The settings come as JSON in TANDEM_POD. One pod downloads at a time: the lock is on the shared file system, which frees
 it when its holder dies, and the next pod takes over.
@@ -18,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import hub
-import probe
 from basics import GiveUp, deadline, wait
 from cache import Cache
 from gate import new_enough
@@ -26,9 +24,7 @@ from gate import new_enough
 SHARED, LOCAL = Path("/models/hub"), Path("/local/hub")
 HUB = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
 TOKEN = Path(os.environ.get("HF_TOKEN_PATH", "/run/secrets/tandem/hub-token"))
-KEYS = Path("/run/secrets/tandem/vllm.yaml")
 POLL_SECONDS = 5
-TOKEN_SECONDS = 20
 
 
 def check_driver(least: int) -> None:
@@ -74,26 +70,11 @@ def prepare(pod: dict[str, Any]) -> None:
                     raise GiveUp(f"{pod['model']} was not there before the deadline: {error}") from None
 
 
-def makes_tokens(pod: dict[str, Any]) -> None:
-    """Passes when a token came, or when others' tokens came meanwhile: a full queue is not a hang."""
-    port = pod["port"]
-    try:
-        before = probe.metric(port, "generation_tokens_total")
-        try:
-            body = {"model": pod["served_model_name"], "prompt": "1", "max_tokens": 1}
-            probe.token(port, "/v1/completions", body, KEYS, TOKEN_SECONDS)
-        except (OSError, ValueError) as error:
-            if probe.metric(port, "generation_tokens_total") <= before:
-                raise GiveUp(f"no token in {TOKEN_SECONDS} s: {error}") from None
-    except (OSError, ValueError) as error:
-        raise GiveUp(f"the server does not answer: {error}") from None
-
-
 def main(arguments: list[str]) -> int:
     """Exit status 1 with one line when it cannot go on."""
     pod = json.loads(os.environ["TANDEM_POD"])
     try:
-        {"prepare": prepare, "ready": makes_tokens}[arguments[0]](pod)
+        {"prepare": prepare}[arguments[0]](pod)
     except GiveUp as error:
         print(f"tandem: {error}", file=sys.stderr)
         return 1

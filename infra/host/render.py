@@ -20,8 +20,8 @@ from infra.scripts import DIRECTORY, packed, sources, tight, without_remarks
 EC2_LIMIT_BYTES = 16_384
 """EC2's limit on user data before base64 (EC2 user guide); cloud-init unpacks gzip."""
 
-REFUSED_ABOVE_BYTES = 14_336
-"""Refused here, 2 KiB before EC2 does: growth must be noticed while there is room to mend a host in a hurry."""
+REFUSED_ABOVE_BYTES = 15_872
+"""Refused here, half a KiB before EC2 does: growth must be noticed while there is room to mend a host in a hurry."""
 
 FIRST_PORT = 8001
 """The first replica listens here on the loopback interface, the next one port higher."""

@@ -73,6 +73,11 @@ def profile_arguments(settings: Settings, pins: Pins, engine: Engine) -> list[st
     return [*chain.from_iterable(needed), *admission_arguments(engine, types)]
 
 
+def over_pcie(settings: Settings, pins: Pins) -> bool:
+    """Whether a start may hang on GPUs that reach each other over PCIe."""
+    return any(profile(one, pins.nvidia_driver.branch).over_pcie for one in node_types(settings))
+
+
 def profile_environment(settings: Settings, pins: Pins) -> dict[str, str]:
     """The same for the environment."""
     return {

@@ -19,6 +19,10 @@ DEREGISTRATION_SECONDS = 30
 """From the end of a pod to the moment the load balancer sends it nothing more, with room."""
 STOP_MARGIN_SECONDS = 30
 PROBE_SECONDS = 10
+LOOK_SECONDS = 30
+"""For one look whether a server makes tokens, which takes `probe.SECONDS` (25) and the start of Python."""
+HUNG_GRACE_SECONDS = DEREGISTRATION_SECONDS + 30
+"""For a server that a probe gives up: it has no answer to end."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +43,8 @@ class InferenceService:
         target_group_arn: where the load balancer looks for it.
         api_keys_secret_arn, hugging_face_token_secret_arn: in Secrets Manager.
         launch_seconds: from start to first token, for download and start each.
+        over_pcie: some GPUs reach each other over PCIe, where a start may hang; half of launch_seconds is for a first
+            start then, and the next goes without.
         termination_grace_seconds: all that a leaving pod gets.
         launch_first: a change starts a new pod before an old one goes, which takes spare GPUs.
         min_available: replicas that drains leave alone; None lets them take one at a time.
@@ -64,6 +70,7 @@ class InferenceService:
     api_keys_secret_arn: pulumi.Input[str]
     hugging_face_token_secret_arn: pulumi.Input[str] | None = None
     launch_seconds: int = 3600
+    over_pcie: bool = False
     termination_grace_seconds: int = 420
     launch_first: bool = True
     min_available: int | None = None
@@ -73,6 +80,11 @@ class InferenceService:
     def labels(self) -> dict[str, str]:
         """By which its pods are found."""
         return {"app.kubernetes.io/name": "vllm", "app.kubernetes.io/instance": self.name}
+
+    @property
+    def start_seconds(self) -> int:
+        """For one start of the server."""
+        return self.launch_seconds // 2 if self.over_pcie else self.launch_seconds
 
 
 def service_objects(service: InferenceService) -> list[Manifest]:
@@ -239,6 +251,7 @@ def _spread(service: InferenceService) -> list[Manifest]:
 def _container(service: InferenceService, name: str, command: Sequence[str]) -> Manifest:
     """What every container of a pod has: the image, the files, no rights."""
     hub = "/local/hub" if service.weights == "nvme" else "/models/hub"
+    alone = service.nodes == 1
     pod = {
         "model": service.model,
         "revision": service.revision,
@@ -247,6 +260,8 @@ def _container(service: InferenceService, name: str, command: Sequence[str]) -> 
         "weights": service.weights,
         "minimum_driver_branch": service.minimum_driver_branch,
         "launch_seconds": service.launch_seconds,
+        "start_seconds": service.start_seconds,
+        "over_pcie": service.over_pcie,
         "port": PORT,
     }
     values = {
@@ -274,8 +289,9 @@ def _container(service: InferenceService, name: str, command: Sequence[str]) -> 
             {"name": "secrets", "mountPath": "/run/secrets/tandem", "readOnly": True},
             {"name": "models", "mountPath": "/models", "readOnly": name != "prepare"},
             {"name": "local", "mountPath": "/local"},
-            # vLLM keys what it compiles by model, GPU and version; a restart, or a sibling, saves half a minute.
-            {"name": "models", "mountPath": "/cache", "subPath": f"compile/{service.name}"},
+            # vLLM keys what it compiles by model, GPU and version; a restart, or a sibling, saves half a minute. Pods
+            # of a pipeline start anew together, so that none could tell a damaged cache from itself: they share none.
+            *([{"name": "models", "mountPath": "/cache", "subPath": f"compile/{service.name}"}] if alone else []),
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
             {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108
         ],
@@ -284,24 +300,27 @@ def _container(service: InferenceService, name: str, command: Sequence[str]) -> 
 
 def _server(service: InferenceService, arguments: Sequence[str], *, answers: bool) -> Manifest:
     listen = ["--host", "0.0.0.0", "--port", str(PORT), "--config", "/run/secrets/tandem/vllm.yaml"]  # noqa: S104
-    container = _container(service, "vllm", ["vllm", "serve", *arguments, *(listen if answers else [])])
+    through = ["python3", "/tandem/server.py", "serve"] if service.nodes == 1 else []
+    container = _container(service, "vllm", [*through, "vllm", "serve", *arguments, *(listen if answers else [])])
     values = {
         **service.environment,
-        "VLLM_CACHE_ROOT": "/cache",
+        "VLLM_CACHE_ROOT": "/local/cache",
         # Everything was fetched before; streaming from S3 needs no hub either.
         "HF_HUB_OFFLINE": "1",
     }
     container["env"] += [{"name": key, "value": value} for key, value in values.items()]
     if not answers:
         return container
-    token = {"exec": {"command": ["python3", "/tandem/pod.py", "ready"]}, "timeoutSeconds": 30}
+    token = {"exec": {"command": ["python3", "/tandem/server.py", "ready"]}, "timeoutSeconds": LOOK_SECONDS}
+    hung = {"terminationGracePeriodSeconds": HUNG_GRACE_SECONDS}
     return container | {
         "ports": [{"name": "http", "containerPort": PORT}],
         # A token, not an answer to /health: that stays 200 while an engine hangs.
         "startupProbe": token
-        | {"periodSeconds": PROBE_SECONDS, "failureThreshold": -(-service.launch_seconds // PROBE_SECONDS)},
+        | {"periodSeconds": PROBE_SECONDS, "failureThreshold": -(-service.start_seconds // PROBE_SECONDS)}
+        | hung,
         "readinessProbe": token | {"periodSeconds": PROBE_SECONDS, "failureThreshold": 3},
-        "livenessProbe": token | {"periodSeconds": 3 * PROBE_SECONDS, "failureThreshold": 6},
+        "livenessProbe": token | {"periodSeconds": 3 * PROBE_SECONDS, "failureThreshold": 6} | hung,
         # The load balancer lets go of the pod, then SIGTERM comes, and running requests end within --shutdown-timeout.
         "lifecycle": {"preStop": {"sleep": {"seconds": DEREGISTRATION_SECONDS}}},
     }

@@ -187,6 +187,7 @@ def _service(
         api_keys_secret_arn=stored.api_keys_secret_arn,
         hugging_face_token_secret_arn=stored.hugging_face_token_secret_arn,
         launch_seconds=settings.fleet.launch_timeout_seconds,
+        over_pcie=inference.pipeline_parallel_size == 1 and capacity.over_pcie(settings, pins),
         termination_grace_seconds=settings.timeouts.termination_grace_seconds,
         launch_first=settings.fleet.rollout == "launchFirst",
         min_available=scaling.min_available,

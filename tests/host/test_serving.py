@@ -1,12 +1,8 @@
-"""Replicas: pairs of GPUs by topology, the container of each, the watchdog, the way out."""
+"""Replicas: pairs of GPUs by topology, the container of each, the way out."""
 
 from __future__ import annotations
 
 import json
-import threading
-import time
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
 
 import pytest
@@ -113,115 +109,76 @@ def test_starting_writes_keys_ports_and_units(load: Load, monkeypatch: pytest.Mo
     )  # fmt: skip
 
 
-class Server(BaseHTTPRequestHandler):
-    """Stands for a vLLM server: answers or hangs, and counts tokens."""
-
-    hangs = False
-    refuses = False
-    tokens = 0
-    tokens_per_look = 0
-
-    def do_GET(self) -> None:
-        kind = type(self)
-        kind.tokens += kind.tokens_per_look
-        self.answer(
-            "# HELP vllm:generation_tokens_total Number of generation tokens processed.\n"
-            f'vllm:generation_tokens_total{{model_name="m",engine="0"}} {kind.tokens}.0\n'
-            'vllm:generation_tokens_created{model_name="m"} 1.7e+09\n'
-            'vllm:num_requests_running{engine="0"} 2.0\nvllm:num_requests_waiting{engine="0"} 1.0\n'
-        )
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        assert self.headers["Authorization"] == "Bearer k1"
-        if self.refuses:
-            self.send_error(503)
-        elif self.hangs:
-            self.server.release.wait(20)  # type: ignore[attr-defined]
-        else:
-            self.answer('{"choices": [{"text": "1"}]}')
-
-    def answer(self, text: str) -> None:
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
-def server() -> Iterator[ThreadingHTTPServer]:
-    kind = type("One", (Server,), {})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), kind)
-    server.kind, server.release = kind, threading.Event()  # type: ignore[attr-defined]
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield server
-    server.release.set()  # type: ignore[attr-defined]
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture
-def replica(load: Load, server: ThreadingHTTPServer, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def unit(load: Load, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """A host whose units were started once; `ran` has the command of each start since."""
     scripts = load()
-    scripts.host.write(scripts.serve.KEYS, '{"api-key": ["k1"]}')
-    monkeypatch.setattr(scripts.watchdog, "PATIENCE", 0.3)
-    commands: list[tuple[str, ...]] = []
-    monkeypatch.setattr(scripts.watchdog, "sh", lambda *command, **_: commands.append(command))
-    watched = scripts.watchdog.Replica({"replica": 1, "port": server.server_port})
-    return SimpleNamespace(watched=watched, commands=commands, kind=server.kind, scripts=scripts)  # type: ignore[attr-defined]
+    scripts.host.write(scripts.serve.REPLICAS, '[{"replica": 0, "gpus": [0, 1], "port": 8001}]')
+    scripts.ran = []
+    monkeypatch.setattr(scripts.serve, "sh", lambda *command: "")
+    monkeypatch.setattr(scripts.serve.os, "execvp", lambda file, line: scripts.ran.append(" ".join(line)))
+    scripts.serve.restore_cache(0)
+    scripts.graph = scripts.serve.compile_cache(0) / "graph"
+    scripts.graph.write_text("damaged")
+    return scripts
 
 
-def test_a_token_is_health(replica: SimpleNamespace) -> None:
-    assert replica.watched.check() is True
-    assert replica.watched.ready_by == 0
+def test_after_three_ends_without_a_token_the_compile_cache_is_emptied_once(unit: SimpleNamespace) -> None:
+    kept = []
+    for _ in range(5):
+        unit.serve.start(0)
+        kept.append(unit.graph.exists())
+        unit.graph.write_text("compiled")
+    assert kept == [True, True, True, False, True]
+    assert (unit.root / "dev/console").read_text() == (
+        "tandem: vllm-0: ended 3 times without a token: once more with an empty compile cache\n"
+    )
+    assert len(unit.ran) == 5
 
 
-def test_a_server_that_loads_is_left_alone(replica: SimpleNamespace) -> None:
-    replica.kind.hangs = True
-    assert [replica.watched.check() for _ in range(5)] == [False] * 5
-    assert replica.commands == []
+def test_a_token_between_begins_the_count_anew(unit: SimpleNamespace) -> None:
+    for number in range(6):
+        if number == 3:
+            unit.serve.starts_of(0).unlink()  # as the watchdog does
+        unit.serve.start(0)
+    assert unit.graph.exists()
 
 
-def test_a_server_that_hangs_after_it_worked_is_killed_at_the_third_look(replica: SimpleNamespace) -> None:
-    replica.watched.check()
-    replica.kind.hangs = True
-    looks = []
-    for _ in range(3):
-        replica.watched.check()
-        looks.append(list(replica.commands))
-    assert looks == [[], [], [("docker", "kill", "vllm-1")]]
-    assert (replica.watched.restarts, replica.watched.strikes) == (1, 0)
-    assert (replica.scripts.root / "dev/console").read_text() == "tandem: vllm-1: no token in 3 checks: restart 1\n"
+def test_a_start_without_peers_says_so_to_vllm_and_to_nccl(unit: SimpleNamespace) -> None:
+    unit.serve.start(0)
+    unit.host.write(unit.serve.without_peers(0), "")
+    unit.serve.start(0)
+    assert [("--disable-custom-all-reduce" in line, "--env=NCCL_P2P_DISABLE=1" in line) for line in unit.ran] == [
+        (False, False),
+        (True, True),
+    ]
 
 
-def test_a_server_that_ended_after_it_worked_is_left_to_systemd(
-    replica: SimpleNamespace, server: ThreadingHTTPServer
+def test_a_cache_that_was_cut_off_while_it_was_copied_is_not_taken(
+    unit: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    replica.watched.check()
-    server.shutdown()
-    server.server_close()
-    assert [replica.watched.check() for _ in range(5)] == [False] * 5
-    assert replica.commands == []
-    assert replica.watched.ready_by > time.monotonic(), "as patient as at its first start"
+    unit.serve.saved_cache().mkdir(parents=True)
+    (unit.serve.saved_cache() / "graph").write_text("compiled elsewhere")
+
+    def cut_off(source: object, target: object) -> None:
+        raise OSError("the file system is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(unit.serve.shutil, "copytree", cut_off)
+        with pytest.raises(OSError, match="is gone"):
+            unit.serve.restore_cache(1)
+    unit.serve.restore_cache(1)
+    assert (unit.serve.compile_cache(1) / "graph").read_text() == "compiled elsewhere"
 
 
-@pytest.mark.parametrize("how", ["hangs", "refuses"])
-def test_a_busy_server_is_not_punished(replica: SimpleNamespace, how: str) -> None:
-    """The probe waits in a full queue, or is refused by it, while others' tokens come."""
-    replica.watched.check()
-    setattr(replica.kind, how, True)
-    replica.kind.tokens_per_look = 100
-    assert [replica.watched.check() for _ in range(4)] == [True] * 4
-    assert replica.commands == []
-
-
-def test_metrics_add_up_by_their_exact_names(replica: SimpleNamespace, server: ThreadingHTTPServer) -> None:
-    metric = replica.scripts.probe.metric
-    assert metric(server.server_port, "num_requests_running", "num_requests_waiting") == 3
-    assert metric(server.server_port, "generation_tokens_total") == 0
+def test_what_was_found_out_about_a_hosts_gpus_is_not_kept_for_others(
+    unit: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (unit.serve.compile_cache(0) / "gpu_p2p_access_cache_for_0,1.json").write_text("{}")
+    monkeypatch.setattr(unit.serve.os.path, "ismount", lambda path: True)
+    unit.serve.SHARED.mkdir(parents=True)
+    unit.serve.save_cache()
+    assert [path.name for path in unit.serve.saved_cache().iterdir()] == ["graph"]
 
 
 @pytest.fixture

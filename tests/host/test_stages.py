@@ -230,33 +230,33 @@ def test_efs_that_never_comes_is_said_and_survived(load: Load, on, monkeypatch: 
     )
 
 
-def ready(load: Load, monkeypatch: pytest.MonkeyPatch, held: bool) -> tuple[SimpleNamespace, list[str]]:
+def ready(load: Load, monkeypatch: pytest.MonkeyPatch, *, held: bool = True) -> tuple[SimpleNamespace, list[str]]:
+    """Two replicas, the second of which makes its first token a little later; then the edge."""
     scripts = load()
     events: list[str] = []
-    answers = iter([OSError("502"), None])
+    errors = {8002: [OSError("refused")], 8080: [OSError("502")]}
 
     def token(port: int, timeout: float) -> None:
         events.append(f"token {port}")
-        if error := next(answers):
-            raise error
+        if late := errors.get(port):
+            raise late.pop()
 
     monkeypatch.setattr(scripts.watchdog, "token", token)
-    scripts.host.write(scripts.serve.REPLICAS, '[{"port": 8001}, {"port": 8002}]')
-    listening = iter([False, False, False, True])
-    monkeypatch.setattr(scripts.watchdog, "listens", lambda port: events.append(f"look {port}") or next(listening))
+    scripts.host.write(scripts.serve.REPLICAS, '[{"replica": 0, "port": 8001}, {"replica": 1, "port": 8002}]')
     monkeypatch.setattr(scripts.ready, "wait", lambda seconds: True)
     monkeypatch.setattr(scripts.aws, "complete", lambda result: events.append(result) or held)
     monkeypatch.setattr(scripts.aws, "target", events.append)
     monkeypatch.setattr(scripts.ready, "sh", lambda *command: events.append(" ".join(command)))
     monkeypatch.setattr(scripts.serve, "save_cache", lambda: events.append("save"))
+    scripts.errors = errors
     return scripts, events
 
 
-def test_the_hook_is_completed_after_a_token_and_not_before(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    scripts, events = ready(load, monkeypatch, held=True)
+def test_the_hook_is_completed_after_a_token_of_every_replica(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripts, events = ready(load, monkeypatch)
     assert scripts.ready.run() == "first token, lifecycle hook completed"
     assert events == [
-        "look 8001", "look 8002", "look 8001", "look 8002",
+        "token 8001", "token 8002", "token 8002",
         "token 8080", "token 8080", "CONTINUE", "RegisterTargets", "systemctl start tandem-member", "save",
     ]  # fmt: skip
     assert scripts.watchdog.HEALTHY.read_text() == "ok\n"
@@ -267,12 +267,28 @@ def test_a_reboot_is_ready_without_a_hook(load: Load, monkeypatch: pytest.Monkey
     assert scripts.ready.run() == "first token, no lifecycle hook was waiting"
 
 
-def test_no_token_by_the_deadline_is_an_error(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    scripts, events = ready(load, monkeypatch, held=True)
+@pytest.mark.parametrize(
+    ("port", "said"), [(8002, "no token from vllm-1"), (8080, "no token came through the edge: 502")]
+)
+def test_no_token_by_the_deadline_is_an_error_that_says_from_whom(
+    load: Load, monkeypatch: pytest.MonkeyPatch, port: int, said: str
+) -> None:
+    scripts, events = ready(load, monkeypatch)
+    scripts.errors.pop(8002 if port == 8080 else 8080)
     monkeypatch.setattr(scripts.ready, "wait", lambda seconds: False)
-    with pytest.raises(RuntimeError, match="no token came through the edge: 502"):
+    with pytest.raises(RuntimeError, match=said):
         scripts.ready.run()
-    assert events == ["look 8001", "look 8002", "token 8080"]
+    assert "CONTINUE" not in events
+
+
+def test_a_replica_that_the_watchdog_found_dead_ends_the_boot_with_its_words(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts, events = ready(load, monkeypatch)
+    scripts.host.write(scripts.watchdog.DEAD, "vllm-1: ended 4 times without a token")
+    with pytest.raises(scripts.host.GiveUp, match="vllm-1: ended 4 times"):
+        scripts.ready.run()
+    assert events == ["token 8001", "token 8002"]
 
 
 def test_a_failed_host_is_replaced_by_its_hook_or_as_unhealthy(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,18 +1,14 @@
-"""What runs inside pods, against real processes: a hub client, a driver's tool and a server that are scripts here."""
+"""What runs in pods before the server, against real processes: a hub client and a driver's tool that are scripts."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import pod as in_pod
 import pytest
@@ -126,7 +122,7 @@ def test_the_next_pod_takes_over_when_the_downloading_one_dies(
         "    print('mine', flush=True); time.sleep(60)"
     )
     in_pod.SHARED.mkdir()
-    command = [sys.executable, "-c", holds, str(in_pod.SHARED), *sys.path[:2]]
+    command = [sys.executable, "-c", holds, str(in_pod.SHARED), str(Path(in_pod.hub.__file__).parent)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "mine\n"
@@ -140,69 +136,3 @@ def test_a_full_node_is_refused_before_the_copy(prepared: dict[str, Any], monkey
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
     with pytest.raises(in_pod.GiveUp, match="0 MiB to copy, 0 MiB free on the node"):
         in_pod.prepare(prepared)
-
-
-class Server(BaseHTTPRequestHandler):
-    """Stands in for vLLM: what it answers is set on the class."""
-
-    token: bool = True
-    tokens_made: ClassVar[list[float]] = [5.0]
-
-    def do_GET(self) -> None:
-        made = self.tokens_made.pop(0) if len(self.tokens_made) > 1 else self.tokens_made[0]
-        self.answer(200, f'vllm:generation_tokens_total{{engine="0"}} {made}\n'.encode())
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        if self.headers["Authorization"] != "Bearer key-a":
-            self.answer(401, b"{}")
-        elif self.token:
-            self.answer(200, b'{"choices": [{}]}')
-        else:
-            self.answer(503, b"{}")
-
-    def answer(self, status: int, body: bytes) -> None:
-        self.send_response(status)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        del format, args
-
-
-@pytest.fixture
-def pod(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Any]]:
-    keys = tmp_path / "vllm.yaml"
-    keys.write_text(json.dumps({"api-key": ["key-a"]}))
-    monkeypatch.setattr(in_pod, "KEYS", keys)
-    monkeypatch.setattr(Server, "token", True)
-    monkeypatch.setattr(Server, "tokens_made", [5.0])
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Server)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield {"port": server.server_address[1], "served_model_name": MODEL}
-    server.shutdown()
-    server.server_close()
-
-
-def test_a_server_that_makes_a_token_is_ready(pod: dict[str, Any]) -> None:
-    in_pod.makes_tokens(pod)
-
-
-def test_a_server_that_makes_none_is_not(pod: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Server, "token", False)
-    with pytest.raises(in_pod.GiveUp, match="no token"):
-        in_pod.makes_tokens(pod)
-
-
-def test_a_full_queue_is_not_a_hang(pod: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Server, "token", False)
-    monkeypatch.setattr(Server, "tokens_made", [5.0, 6.0])
-    in_pod.makes_tokens(pod)
-
-
-def test_a_server_that_is_gone_is_one_line_and_status_1(
-    pod: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("TANDEM_POD", json.dumps(pod | {"port": 1}))
-    assert in_pod.main(["ready"]) == 1
-    assert capsys.readouterr().err.startswith("tandem: the server does not answer")

@@ -25,7 +25,8 @@ UV = os.environ.get("UV", "uv")
 
 VLLM, TORCH = "0.32.0", "2.13.0"
 UNUSED = ("torchvision", "torchaudio", "torchcodec")
-START_SECONDS = 400
+START_SECONDS = 1800
+"""A minute on two idle cores; beside eight other processes for each core it was seen to take half an hour."""
 
 
 def _install(home: Path) -> None:

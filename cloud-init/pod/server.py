@@ -1,0 +1,87 @@
+"""The server in a pod, with nothing but the standard library.
+
+    server.py serve COMMAND ...   becomes the server (the container's command)
+    server.py ready               exit status 0 when it makes tokens (startup, readiness and liveness probe)
+
+The settings come as JSON in TANDEM_POD. LOCAL lives as long as the pod; SHARED holds what all pods of a model compile,
+in a directory for each generation. vLLM keeps more in its cache than that, such as what it found out about the node's
+GPUs, which no other pod must believe: so its cache is in LOCAL, and only what is compiled leads to SHARED.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import probe
+import starts
+
+LOCAL, SHARED = Path("/local"), Path("/cache")
+KEYS = Path("/run/secrets/tandem/vllm.yaml")
+COMPILED = ("torch_compile_cache", "deep_gemm")
+
+
+def serve(pod: dict[str, Any], command: list[str]) -> None:
+    """Becomes the server, changed by how its last starts in this pod ended."""
+    number, since = starts.read(LOCAL / "starts")
+    opened, alone = LOCAL / "opened", LOCAL / "without-peers"
+    if pod["over_pcie"] and number and not opened.exists() and time.time() - since > pod["start_seconds"]:
+        alone.touch()
+    opened.unlink(missing_ok=True)
+    if alone.exists():
+        say("a start never opened its port: without peer-to-peer over PCIe from now on")
+        os.environ["NCCL_P2P_DISABLE"] = "1"
+        command = [*command, "--disable-custom-all-reduce"]
+    number = starts.count(LOCAL / "starts")
+    if number > starts.TRIES:
+        say(f"ended {number - 1} times without a token: with a compile cache of its own")
+    link(LOCAL / "cache", empty=number > starts.TRIES)
+    os.execvp(command[0], command)  # noqa: S606
+
+
+def link(cache: Path, *, empty: bool) -> None:
+    """Has what is compiled lead to the newest generation; or nowhere, after a start that may have failed of it."""
+    cache.mkdir(exist_ok=True)
+    for path in (cache / name for name in COMPILED):
+        if path.is_symlink():
+            path.unlink()
+        if not empty and not path.exists():
+            target = SHARED / str(generation()) / path.name
+            target.mkdir(parents=True, exist_ok=True)
+            path.symlink_to(target)
+
+
+def generation() -> int:
+    """Of the shared cache: the newest one."""
+    return max((int(path.name) for path in SHARED.iterdir() if path.name.isdigit()), default=0)
+
+
+def ready(pod: dict[str, Any]) -> str:
+    """Why the server makes no tokens. When one comes after a start without the shared cache, that one was damaged."""
+    body = {"model": pod["served_model_name"], "prompt": "1", "max_tokens": 1}
+    if why := probe.trouble(pod["port"], "/v1/completions", body, KEYS):
+        if probe.listens(pod["port"]):
+            (LOCAL / "opened").touch()
+        return why
+    if starts.read(LOCAL / "starts")[0] > starts.TRIES:
+        (SHARED / str(generation() + 1)).mkdir(exist_ok=True)
+    (LOCAL / "starts").unlink(missing_ok=True)
+    return ""
+
+
+def say(text: str) -> None:
+    """One line among the server's own."""
+    print(f"tandem: {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    settings = json.loads(os.environ["TANDEM_POD"])
+    if sys.argv[1] == "serve":
+        serve(settings, sys.argv[2:])
+    elif trouble := ready(settings):
+        say(trouble)
+        raise SystemExit(1)

@@ -1,0 +1,206 @@
+"""The server of a pod: its probe, what its start does after starts that failed, and whose compile cache it takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import probe
+import pytest
+import server
+import starts
+from played_server import PlayedServer, played_server
+
+from infra.kubernetes import workload
+
+GRAPH = "torch_compile_cache/graph"
+
+
+@pytest.fixture
+def vllm() -> Iterator[PlayedServer]:
+    with played_server() as running:
+        yield running
+
+
+@pytest.fixture
+def pod(tmp_path: Path, vllm: PlayedServer, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    keys = tmp_path / "vllm.yaml"
+    keys.write_text(json.dumps({"api-key": [vllm.key]}))
+    monkeypatch.setattr(server, "KEYS", keys)
+    for name in ("LOCAL", "SHARED"):
+        (tmp_path / name).mkdir()
+        monkeypatch.setattr(server, name, tmp_path / name)
+    return {"port": vllm.port, "served_model_name": "m", "over_pcie": True, "start_seconds": 1800}
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """What the pod became, start by start."""
+    found: list[list[str]] = []
+    monkeypatch.setattr(server.os, "execvp", lambda file, command: found.append(command))
+    monkeypatch.delenv("NCCL_P2P_DISABLE", raising=False)
+    return found
+
+
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A look takes a second in place of 25."""
+    monkeypatch.setattr(probe, "SECONDS", 1.0)
+    monkeypatch.setattr(probe, "LAST", 0.5)
+
+
+def test_a_server_that_makes_a_token_is_ready(pod: dict[str, Any]) -> None:
+    assert server.ready(pod) == ""
+
+
+@pytest.mark.parametrize("step", [0.03, 0.05, 0.1, 0.25])
+def test_a_full_server_fails_no_probe_however_long_its_steps_are(
+    pod: dict[str, Any], vllm: PlayedServer, step: float
+) -> None:
+    vllm.step, vllm.refuses = step, True
+    assert [server.ready(pod) for _ in range(8)] == [""] * 8
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("how", ["hangs", "refuses"])
+def test_a_server_that_hangs_is_not_ready(pod: dict[str, Any], vllm: PlayedServer, how: str) -> None:
+    """Also while it refuses, because it is full and stays so."""
+    setattr(vllm, how, True)
+    started = time.monotonic()
+    assert server.ready(pod).startswith("no token in 1.0 s: ")
+    assert time.monotonic() - started < 1.5
+
+
+def test_a_look_ends_before_the_kubelet_cuts_it_off() -> None:
+    """Python itself takes a second at most to start in the image."""
+    assert probe.SECONDS + 2 < workload.LOOK_SECONDS
+
+
+def test_a_server_that_is_gone_is_one_line_and_status_1(pod: dict[str, Any]) -> None:
+    done = subprocess.run(
+        [sys.executable, server.__file__, "ready"],
+        env={**os.environ, "PYTHONPATH": str(Path(probe.__file__).parent), "TANDEM_POD": json.dumps(pod | {"port": 1})},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("tandem: it does not answer: ")
+    assert done.stderr.count("\n") == 1
+
+
+def compile_something(text: str) -> None:
+    (server.LOCAL / "cache" / GRAPH).write_text(text)
+
+
+def compiled() -> str:
+    path = server.LOCAL / "cache" / GRAPH
+    return path.read_text() if path.exists() else ""
+
+
+def another_pod(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / name).mkdir()
+    monkeypatch.setattr(server, "LOCAL", tmp_path / name)
+
+
+def test_what_one_pod_compiles_the_next_one_finds_and_nothing_else_of_its_cache(
+    pod: dict[str, Any], ran: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.serve(pod, ["vllm", "serve"])
+    compile_something("compiled")
+    (server.LOCAL / "cache/gpu_p2p_access_cache_for_0,1.json").write_text("{}")
+    another_pod(tmp_path, "second", monkeypatch)
+    server.serve(pod, ["vllm", "serve"])
+    assert compiled() == "compiled"
+    assert sorted(path.name for path in (server.LOCAL / "cache").iterdir()) == ["deep_gemm", "torch_compile_cache"]
+    assert ran == [["vllm", "serve"]] * 2
+
+
+def test_a_damaged_cache_is_left_after_three_ends_and_no_later_pod_gets_it(
+    pod: dict[str, Any], ran: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.serve(pod, ["vllm"])
+    compile_something("damaged")
+    found = []
+    for _ in range(3):
+        server.serve(pod, ["vllm"])
+        found.append(compiled())
+    assert found == ["damaged", "damaged", ""]
+    server.link(server.LOCAL / "cache", empty=True)
+    (server.LOCAL / "cache/torch_compile_cache").mkdir()
+    compile_something("sound")
+    assert server.ready(pod) == ""
+    another_pod(tmp_path, "second", monkeypatch)
+    server.serve(pod, ["vllm"])
+    assert compiled() == ""
+    compile_something("sound")
+    another_pod(tmp_path, "third", monkeypatch)
+    server.serve(pod, ["vllm"])
+    assert compiled() == "sound"
+    assert (server.SHARED / "0" / GRAPH).read_text() == "damaged", "servers that run may still read it"
+
+
+def test_a_token_between_begins_the_count_anew(pod: dict[str, Any], ran: list[list[str]]) -> None:
+    server.serve(pod, ["vllm"])
+    compile_something("compiled")
+    for _ in range(5):
+        server.serve(pod, ["vllm"])
+        assert server.ready(pod) == ""
+    assert compiled() == "compiled"
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    clock = SimpleNamespace(now=1e9)
+    for module in (server, starts):
+        monkeypatch.setattr(module, "time", SimpleNamespace(time=lambda: clock.now))
+    return clock
+
+
+ALONE = ["vllm", "--disable-custom-all-reduce"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "opened", "over_pcie", "then"),
+    [
+        (1810, False, True, ALONE),
+        (1810, False, False, ["vllm"]),
+        (1810, True, True, ["vllm"]),
+        (90, False, True, ["vllm"]),
+    ],
+)
+def test_a_start_that_never_opened_its_port_is_made_again_without_peers(
+    pod: dict[str, Any],
+    ran: list[list[str]],
+    clock: SimpleNamespace,
+    seconds: float,
+    opened: bool,
+    over_pcie: bool,
+    then: list[str],
+) -> None:
+    """The kubelet ends it at start_seconds. One that ended by itself, or that opened its port, did not hang so."""
+    pod |= {"over_pcie": over_pcie}
+    server.serve(pod, ["vllm"])
+    if opened:
+        (server.LOCAL / "opened").touch()
+    clock.now += seconds
+    server.serve(pod, ["vllm"])
+    assert ran == [["vllm"], then]
+    assert (os.environ.get("NCCL_P2P_DISABLE") == "1") is (then == ALONE)
+    clock.now += 10
+    server.serve(pod, ["vllm"])
+    assert ran[-1] == then, "and so for the rest of the pod's life"
+
+
+@pytest.mark.usefixtures("hasty")
+def test_an_open_port_without_a_token_is_noted(pod: dict[str, Any], vllm: PlayedServer) -> None:
+    vllm.hangs = True
+    server.ready(pod)
+    assert (server.LOCAL / "opened").exists()
