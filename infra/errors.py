@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +35,35 @@ class Problem:
         return "\n".join(lines)
 
 
+_FEW = 3
+
+
+def merged(problems: Iterable[Problem]) -> list[Problem]:
+    """The problems, those of one cause as one that names what it concerns: a cause is said once."""
+    by_cause: dict[tuple[str, str, str], list[Problem]] = {}
+    for problem in problems:
+        by_cause.setdefault((problem.wrong, problem.allowed, problem.fix), []).append(problem)
+    return [_as_one(same) for same in by_cause.values()]
+
+
+def _as_one(same: Sequence[Problem]) -> Problem:
+    first, values = same[0], list({repr(problem.value): problem.value for problem in same}.values())
+    if len(same) == 1:
+        return first
+    value = values[0] if len(values) == 1 else _few([str(one) for one in values], "; ")
+    return replace(first, key=_few(list(dict.fromkeys(problem.key for problem in same)), ", "), value=value)
+
+
+def _few(texts: Sequence[str], separator: str) -> str:
+    more = len(texts) - _FEW
+    return separator.join(texts[:_FEW]) + (f" and {more} more" if more > 0 else "")
+
+
 class UserError(Exception):
     """One or more problems, all found before anything was changed."""
 
     def __init__(self, *problems: Problem) -> None:
         if not problems:
             raise ValueError("a UserError names at least one problem")
-        super().__init__("\n".join(str(problem) for problem in problems))
+        super().__init__("\n".join(str(problem) for problem in merged(problems)))
         self.problems = problems

@@ -48,14 +48,23 @@ _CONFIG = Config(
 )
 
 
-def aws_clients(region: str, profile: str | None = None) -> Clients:
+_QUICK = _CONFIG.merge(
+    Config(connect_timeout=5, read_timeout=10, retries={"mode": "standard", "total_max_attempts": 2})
+)
+
+
+def aws_clients(region: str, profile: str | None = None, *, ask: bool = True) -> Clients:
     """Clients of the shell's account in one region, each made once; safe to use from several threads.
+
+    Who asks is found out first, by a call that AWS denies nobody: where it fails, every other call would, and a
+    listing that could not be made must not look like an empty one.
 
     Args:
         profile: of the AWS configuration; None for the shell's own.
+        ask: False for who says himself what is wrong with the credentials.
 
     Raises:
-        UserError: there is no such profile.
+        UserError: there is no such profile, there are no credentials, AWS does not accept them, or does not answer.
     """
     session = Session(profile=profile)
     try:
@@ -71,6 +80,9 @@ def aws_clients(region: str, profile: str | None = None) -> Clients:
                 clients[service] = session.create_client(service, region_name=region, config=_CONFIG)
             return clients[service]
 
+    if ask:
+        with user_errors(f"AWS in {region}"):
+            session.create_client("sts", region_name=region, config=_QUICK).get_caller_identity()
     return client
 
 
@@ -104,7 +116,8 @@ def denied_action(error: Exception) -> str:
 def problem_of(error: Exception, key: str) -> Problem:
     """What a failed call means for the user, and what to do about it."""
     wrong, fix = _meaning(error)
-    return Problem(key=key, wrong=wrong, value=f"{code_of(error)}: {error}", fix=fix)
+    said = error.response.get("Error", {}).get("Message", "") if isinstance(error, ClientError) else str(error)
+    return Problem(key=key, wrong=wrong, value=f"{code_of(error)}: {said}", fix=fix)
 
 
 def _meaning(error: Exception) -> tuple[str, str]:

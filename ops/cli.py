@@ -21,6 +21,7 @@ from ops.commands.render import render
 from ops.commands.size import size
 from ops.commands.smoke import smoke
 from ops.commands.status import status
+from ops.screen import visible
 
 app = typer.Typer(
     name="tandem",
@@ -61,5 +62,5 @@ def main() -> None:
     try:
         app()
     except UserError as error:
-        print(f"tandem: {error}", file=sys.stderr)
+        print(f"tandem: {visible(error)}", file=sys.stderr)
         raise SystemExit(2) from None

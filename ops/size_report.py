@@ -6,7 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from infra.catalog.models import MODELS
@@ -18,6 +17,7 @@ from infra.sizing.fits import Verdict
 from infra.sizing.memory import Sizing, size
 from infra.sizing.releases import PINNED
 from ops.options import print_json
+from ops.screen import Screen
 from ops.size_plot import candidates_svg
 from ops.sizing import CLOSE_ENOUGH, Live, candidate_json, prices_source, reasons, sizing_json
 
@@ -38,7 +38,7 @@ def one_json(sizing: Sizing, verdict: Verdict) -> dict[str, Any]:
 
 def print_one(name: str, sizing: Sizing, verdict: Verdict) -> None:
     """The memory of one GPU, part by part, and the verdict."""
-    console = Console()
+    console = Screen(wrap=True)
     answer = sizing_json(sizing, verdict)
     table = Table("on each GPU", "GiB", title=f"{name}, vLLM {sizing.release.version}", title_justify="left")
     table.add_row("budget", f"{answer['budget_gib_per_gpu']:.2f}")
@@ -65,19 +65,19 @@ def print_cpu(cache: CpuCache, *, as_json: bool) -> None:
     if as_json:
         print_json(asdict(cache))
         return
-    Console().print(
+    Screen(wrap=True).print(
         f"{cache.kv_cache_tokens:,} KV-cache tokens on a CPU server: {cache.max_concurrency:g} requests of "
         f"{cache.max_model_len:,} tokens at once",
         highlight=False,
     )
 
 
-def _print_verdict(console: Console, verdict: Verdict) -> None:
-    console.print("[green]fits[/]" if verdict.fits else "[red]does not fit[/]")
+def _print_verdict(console: Screen, verdict: Verdict) -> None:
+    console.print("fits" if verdict.fits else "does not fit", style="green" if verdict.fits else "red")
     for problem in verdict.problems:
-        console.print(str(problem), markup=False, highlight=False)
+        console.print(str(problem))
     for warning in verdict.warnings:
-        console.print(f"[yellow]tight:[/] {warning}", highlight=False)
+        console.marked("tight:", "yellow", f" {warning}")
 
 
 def print_comparison(planned: int, live: Live, *, as_json: bool) -> None:
@@ -95,7 +95,7 @@ def print_comparison(planned: int, live: Live, *, as_json: bool) -> None:
             }
         )
         return
-    Console().print(
+    Screen(wrap=True).print(
         f"planned {planned:,} KV-cache tokens, the server has {live.kv_cache_tokens:,}: {difference:+.1%}, "
         f"{'as planned' if as_planned else 'not as planned'}",
         highlight=False,
@@ -133,24 +133,24 @@ def print_rows(
         answer = {"model": name, **about, "candidates": [candidate_json(row) for row in shown], "advice": hints}
         print_json({**answer, "estimates": FORMULA, "prices": prices_source(region)})
         return
-    console = Console()
+    console = Screen(wrap=True)
     if known:
         gate = ", gated" if known.gated else ""
         console.print(f"{name}: {known.licence}{gate}{'; ' + known.note if known.note else ''}", highlight=False)
     console.print(_table(good) if good else "nothing in the catalog fits; --all says why")
     if good:
-        console.print("[dim]x: replicas on a host; KV tokens and requests at once are one replica's[/]")
+        console.print("x: replicas on a host; KV tokens and requests at once are one replica's", style="dim")
     if every:
         for row in (row for row in rows if row not in good):
             why = reasons(row.verdict) or [
                 f"holds {row.sizing.max_concurrency * row.replicas:.1f} such requests at once"
             ]
-            console.print(f"{row.name}: {why[0]}", markup=False, highlight=False)
+            console.print(f"{row.name}: {why[0]}")
     for hint in hints[:3]:
         console.print(hint, highlight=False)
     for warning in dict.fromkeys(text for row in good for text in row.verdict.warnings if "image encoder" in text):
-        console.print(f"[yellow]note:[/] {warning}", highlight=False)
-    console.print(f"[dim]{FORMULA} Prices: {prices_source(region)}.[/]", highlight=False)
+        console.marked("note:", "yellow", f" {warning}")
+    console.print(f"{FORMULA} Prices: {prices_source(region)}.", style="dim")
 
 
 def _write(path: Path, svg: str) -> None:

@@ -6,10 +6,10 @@ from collections import Counter
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from ops.options import AsJson, ProfileName, RegionNames, print_json, regions_of
+from ops.screen import Screen, columns
 
 if TYPE_CHECKING:
     from ops.audit import Audit, Leftover
@@ -39,7 +39,7 @@ def audit(
 
     found: dict[str, Audit] = {}
     for region in regions_of(stack, regions):
-        with Console(stderr=True).status(f"looking at {region}"):
+        with Screen(stderr=True).status(f"looking at {region}"):
             found[region] = _without(look(aws_clients(region, profile), stack, datetime.now(UTC)), found)
     if as_json:
         print_json({"stack": stack, "regions": {region: _as_json(one) for region, one in found.items()}})
@@ -81,7 +81,7 @@ def _as_json(audit: Audit) -> dict[str, Any]:
 
 
 def _print(region: str, audit: Audit, everything: bool) -> None:
-    console = Console(highlight=False)
+    console = Screen()
     shown = [item for item in audit.leftovers if everything or item.costs]
     if audit.still_runs:
         console.print(f"{region}: there is a fleet, so this is (also) a stack that was not destroyed.")
@@ -94,14 +94,11 @@ def _print(region: str, audit: Audit, everything: bool) -> None:
     also = f", and {unknown} whose price nobody can say" if unknown else ""
     console.print(f"{region}: {len(shown)} left that cost ${audit.usd_per_month:,.2f} a month{also}.")
     for problem in audit.unreadable:
-        console.print(f"not looked at: {problem}", markup=False)
+        console.print(f"not looked at: {problem}")
 
 
 def _table(region: str, shown: list[Leftover]) -> Table:
-    table = Table(title=region)
-    for column in ("type", "id", "why", "note"):
-        table.add_column(column, overflow="fold")
-    table.add_column("$/month", justify="right")
+    table = columns("type", "id", "why", "note", "$/month", title=region)
     for item in shown:
         usd = "unknown" if item.usd_per_month is None else f"{item.usd_per_month:,.2f}"
         table.add_row(item.resource.type, item.resource.id, item.why, item.note, usd, style="" if item.ours else "cyan")

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from infra.errors import Problem, UserError
 from ops.options import DEFAULT_STACK, AsJson, ProfileName, RegionName, StackName, print_json, stack_settings
+from ops.screen import Screen, columns
 
 if TYPE_CHECKING:
     from infra.settings import Settings
@@ -126,7 +126,7 @@ def _one(
         return
     _print(stack, settings, plan, bill)
     if ways:
-        Console(highlight=False, soft_wrap=True).print(_ways_table(settings, ways))
+        Screen().print(_ways_table(settings, ways))
 
 
 def _compare(names: tuple[str, str], before: Plan, after: Plan, as_json: bool) -> None:
@@ -217,11 +217,9 @@ def _bill_json(bill: Spent | Problem) -> dict[str, Any]:
 
 
 def _print(stack: str, settings: Settings, plan: Plan, bill: Spent | Problem | None) -> None:
-    console = Console(highlight=False)
-    table = Table(title=f"{stack} in {settings.region}, as it comes up")
-    table.add_column("part")
-    for column in ("count", "$/hour", "$/month", "share"):
-        table.add_column(column, justify="right")
+    console = Screen()
+    title = f"{stack} in {settings.region}, as it comes up"
+    table = columns("part", "count", "$/hour", "$/month", "share", title=title)
     for part in plan.parts:
         table.add_row(
             part.name,
@@ -254,9 +252,8 @@ def _most(settings: Settings, plan: Plan) -> str:
 
 
 def _ways_table(settings: Settings, ways: list[Way]) -> Table:
-    table = Table(title=f"The hosts ({settings.fleet.instance_types[0]}), bought otherwise", title_justify="left")
-    for column in ("way", "$/hour a host", "$/month", "commits for", "price"):
-        table.add_column(column, justify="right" if "$" in column else "left", overflow="fold")
+    title = f"The hosts ({settings.fleet.instance_types[0]}), bought otherwise"
+    table = columns("way", "$/hour a host", "$/month", "commits for", "price", title=title)
     for way in ways:
         hour, month = (
             "unknown" if usd is None else f"{usd:,.{digits}f}"
@@ -266,7 +263,7 @@ def _ways_table(settings: Settings, ways: list[Way]) -> Table:
     return table
 
 
-def _print_bill(console: Console, stack: str, bill: Spent | Problem | None) -> None:
+def _print_bill(console: Screen, stack: str, bill: Spent | Problem | None) -> None:
     from ops.cost import ACTIVATE_TAG
 
     if isinstance(bill, Problem):

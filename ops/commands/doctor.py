@@ -6,11 +6,10 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from infra.errors import UserError
 from ops.options import DEFAULT_STACK, AsJson, ProfileName, RegionName, StackName, print_json, stack_settings
+from ops.screen import Screen
 
 if TYPE_CHECKING:
     from ops.doctor import Finding
@@ -36,7 +35,7 @@ def doctor(
     """
     from ops.doctor import exit_status
 
-    with Console(stderr=True).status(f"examining {stack}"):
+    with Screen(stderr=True).status(f"examining {stack}"):
         findings = _examine(stack, region, profile)
     if as_json:
         print_json({"stack": stack, "findings": [finding.as_json() for finding in findings]})
@@ -63,23 +62,22 @@ def _examine(stack: str, region: str | None, profile: str | None) -> list[Findin
             stack=stack,
             settings=settings,
             pins=pins.load(),
-            clients=aws_clients(settings.region, profile),
-            home=aws_clients("us-east-1", profile),
+            clients=aws_clients(settings.region, profile, ask=False),
+            home=aws_clients("us-east-1", profile, ask=False),
             now=datetime.now(UTC),
         )
     )
 
 
 def _print(findings: list[Finding]) -> None:
-    console = Console(highlight=False, soft_wrap=True)
+    console = Screen()
     for finding in findings:
         value = f": {finding.value}" if finding.value and finding.severity == "ok" else ""
-        mark = f"[{_COLOURS[finding.severity]}]{finding.severity:<8}[/]"
-        console.print(f"{mark} {finding.check}: {escape(finding.what + value)}")
+        console.marked(f"{finding.severity:<8}", _COLOURS[finding.severity], f" {finding.check}: {finding.what}{value}")
         if finding.severity == "ok":
             continue
         for label, text in (("value", finding.value), ("needed", finding.needed), ("fix", finding.fix)):
             if text:
-                console.print(f"         {label + ':':<8}{escape(text)}")
+                console.print(f"         {label + ':':<8}{text}")
     counts = Counter(finding.severity for finding in findings)
     console.print(f"\n{counts['error']} errors, {counts['warning']} warnings, {counts['unknown']} not looked at")

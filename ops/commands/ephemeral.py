@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from infra.errors import Problem, UserError
 from infra.settings import Settings, load_stack_file
 from ops import options
 from ops.options import AsJson, ProfileName, RegionName, RegionNames, Yes, print_json, regions_of, stack_file
+from ops.screen import Screen, columns
 
 if TYPE_CHECKING:
     from ops.pulumi import Stack
@@ -56,7 +55,7 @@ def up(
     """
     from ops import ephemeral, stackfile
 
-    screen, known = Console(stderr=True, highlight=False, soft_wrap=True), name is not None
+    screen, known = Screen(stderr=True), name is not None
     name = name or ephemeral.random_name()
     path, engine = stack_file(name), _engine(name, profile)
     if known and not path.exists():
@@ -65,7 +64,7 @@ def up(
         if not known:
             made = ephemeral.draft(stack_file(source), ttl, max_usd, model, region)
             for line in made.dropped:
-                screen.print(f"left behind, it is {source}'s own: {line}", markup=False)
+                screen.print(f"left behind, it is {source}'s own: {line}")
             # The file first: whatever happens from here on, this stack has a name and can be taken down by it.
             stackfile.write(path, made.text(f"Made by `tandem ephemeral up` from {source}; it ends by itself."))
         settings = load_stack_file(path)
@@ -73,7 +72,7 @@ def up(
         engine.init()
         for key in stackfile.missing_secrets(stack_file(source), path):
             engine.copy_secret(key, source)
-        engine.up(lambda line: screen.print(line, markup=False))
+        engine.up(lambda line: screen.print(line))
         found = _wait(screen, name, settings, profile, wait, wait_minutes * 60)
     _tell(name, settings, profile, found, as_json)
     if wait and found is None:
@@ -96,7 +95,7 @@ def extend(
     """
     from ops import ephemeral, stackfile
 
-    screen, path = Console(stderr=True, highlight=False, soft_wrap=True), stack_file(name)
+    screen, path = Screen(stderr=True), stack_file(name)
     if not path.exists():
         raise _unknown(name)
     if ttl is None and max_usd is None:
@@ -107,7 +106,7 @@ def extend(
         settings = load_stack_file(path)
         _announce(screen, name, settings)
         # The schedule may have stopped the fleet, which the state does not know.
-        _engine(name, profile).up(lambda line: screen.print(line, markup=False), refresh=True)
+        _engine(name, profile).up(lambda line: screen.print(line), refresh=True)
     _tell(name, settings, profile, None, as_json)
 
 
@@ -132,10 +131,10 @@ def list_(regions: RegionNames = None, profile: ProfileName = None, as_json: AsJ
     if as_json:
         print_json({"stacks": rows, "notUp": files})
         return
-    table = Table("stack", "region", "expires", "hosts", "cost so far")
+    table = columns("stack", "region", "expires", "hosts", "cost so far")
     for row in rows:
         table.add_row(row["stack"], row["region"], _when(row["expiresAt"]), str(row["hosts"]), _usd(row["costSoFar"]))
-    console = Console(highlight=False)
+    console = Screen()
     console.print(table if rows else "No ephemeral stack in the regions looked at.")
     for stack in files:
         console.print(f"{stack} has a file and is not up: `tandem ephemeral down {stack} --yes` forgets it.")
@@ -163,7 +162,7 @@ def down(
     from ops.aws import aws_clients, user_errors
     from ops.expiry import lives
 
-    console, path = Console(highlight=False, soft_wrap=True), stack_file(name)
+    console, path = Screen(), stack_file(name)
     if path.exists():
         _ephemeral(name, load_stack_file(path).ephemeral)
     (where,) = regions_of(name, [region] if region else None)
@@ -183,7 +182,7 @@ def down(
     engine = _engine(name, profile)
     with _continued(console, f"tandem ephemeral down {name} --yes"):
         if not by_tags and engine.exists():
-            engine.destroy(lambda line: console.print(line, markup=False))
+            engine.destroy(lambda line: console.print(line))
         with user_errors(name):
             left = _remove_rest(console, clients, name)
         if left:
@@ -194,12 +193,12 @@ def down(
     console.print(f"{name} is gone.")
 
 
-def _remove_rest(console: Console, clients: Any, name: str) -> list[Left]:
+def _remove_rest(console: Screen, clients: Any, name: str) -> list[Left]:
     """What destroy did not know of, in the order in which an interrupted removal is found again."""
     from ops import inventory, removal
 
     def report(resource: Any, outcome: str) -> None:
-        console.print(f"{outcome}: {resource.type} {resource.id}", markup=False)
+        console.print(f"{outcome}: {resource.type} {resource.id}")
 
     return removal.remove_stack(clients, inventory.find(clients, name).resources, report=report)
 
@@ -238,7 +237,7 @@ def _unknown(name: str) -> UserError:
 
 
 @contextmanager
-def _continued(console: Console, command: str) -> Iterator[None]:
+def _continued(console: Screen, command: str) -> Iterator[None]:
     """Ctrl-C leaves what there is, and says how to go on."""
     try:
         yield
@@ -247,7 +246,7 @@ def _continued(console: Console, command: str) -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
-def _announce(console: Console, name: str, settings: Settings) -> None:
+def _announce(console: Screen, name: str, settings: Settings) -> None:
     from infra import costs, lifetime
     from ops.ephemeral import life
 
@@ -259,7 +258,7 @@ def _announce(console: Console, name: str, settings: Settings) -> None:
 
 
 def _wait(
-    console: Console, name: str, settings: Settings, profile: str | None, wait: bool, deadline_seconds: float
+    console: Screen, name: str, settings: Settings, profile: str | None, wait: bool, deadline_seconds: float
 ) -> Status | None:
     from ops.aws import aws_clients
     from ops.ephemeral import wait_for_token
@@ -277,7 +276,7 @@ def _wait(
             if isinstance(servers, Unknown)
             else ", ".join(machine.state for machine in servers.machines) or "none"
         )
-        console.print(f"{time.monotonic() - started:6.0f} s  hosts: {states}; {status.last_token}", markup=False)
+        console.print(f"{time.monotonic() - started:6.0f} s  hosts: {states}; {status.last_token}")
 
     console.print("Waiting for the first token: driver, 12 GB of image and the model take 15 to 40 minutes.")
     return wait_for_token(
@@ -300,7 +299,7 @@ def _tell(name: str, settings: Settings, profile: str | None, found: Status | No
         report = {"stack": name, "region": settings.region, "url": str(status.url), "costSoFar": usd}
         print_json({**report, "expiresAt": str(status.expires_at), "firstToken": found is not None})
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Screen()
     console.print(f"url          {status.url}")
     console.print(f"cost so far  {_usd(usd)}")
     console.print(f"stops        {status.expires_at}")

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from infra import pins
 from infra.errors import Problem, UserError
@@ -16,6 +15,7 @@ from ops.aws import aws_clients, user_errors
 from ops.commands.render import stack_config
 from ops.options import DEFAULT_STACK, ProfileName, RegionName, StackName, stack_settings
 from ops.pin import replace_file
+from ops.screen import Screen
 
 image = typer.Typer(no_args_is_help=True, help="Machine images of one's own: bake, list, clean.")
 
@@ -71,7 +71,7 @@ def bake(
         instance_profile=instance_profile,
     )
     ec2 = aws_clients(settings.region, profile)("ec2")
-    console = Console(stderr=True)
+    console = Screen(stderr=True)
     with console.status("baking") as status, user_errors("image bake"):
         made = images.bake(ec2, request, f"tandem-{now:%Y-%m-%d-%H%M%S}", status.update)
     path = pins.pins_path()

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 from rich.table import Table
 
 from infra import pins
@@ -15,6 +14,7 @@ from infra.errors import UserError
 from ops.http import Http
 from ops.options import AsJson, ProfileName, print_json
 from ops.pin import Row, Selection, run
+from ops.screen import Screen, columns
 
 if TYPE_CHECKING:
     from ops.price_list import Change
@@ -66,7 +66,7 @@ def pin(
         kubernetes=kubernetes,
     )
     mode = "list" if offline else "check" if check else "update" if update else "fill"
-    progress = Console(stderr=True)
+    progress = Screen(stderr=True)
     with progress.status("looking up pins") as status:
         rows = run(
             pins.pins_path(),
@@ -79,7 +79,7 @@ def pin(
     if as_json:
         print_json({"pins": [_as_json(row) for row in rows]})
     else:
-        Console().print(_table(rows))
+        Screen().print(_table(rows))
     problems = [row.problem for row in rows if row.problem]
     if problems:
         raise UserError(*problems)
@@ -95,7 +95,7 @@ def _prices(regions: list[str] | None, profile: str | None, *, check: bool, as_j
     today, different = datetime.now(UTC).date(), []
     pricing = aws_clients(catalog.HOME, profile)("pricing")
     for region in regions or catalog.ON_DEMAND:
-        with Console(stderr=True).status(f"prices of {region}"), user_errors(f"prices of {region}"):
+        with Screen(stderr=True).status(f"prices of {region}"), user_errors(f"prices of {region}"):
             found = price_list.region_prices(pricing, region)
         different += price_list.changes(region, found)
         if not check:
@@ -103,13 +103,13 @@ def _prices(regions: list[str] | None, profile: str | None, *, check: bool, as_j
     if as_json:
         print_json({"prices": [asdict(change) for change in different]})
     else:
-        Console().print(_price_table(different) if different else "The catalog has the price list's figures.")
+        Screen().print(_price_table(different) if different else "The catalog has the price list's figures.")
     if check and different:
         raise typer.Exit(1)
 
 
 def _price_table(changes: list[Change]) -> Table:
-    table = Table("region", "price", "catalog", "price list")
+    table = columns("region", "price", "catalog", "price list")
     for change in changes:
         old, new = (f"{usd:g}" if usd is not None else "-" for usd in (change.old, change.new))
         table.add_row(change.region, f"{change.kind} {change.name}", old, new)
@@ -128,9 +128,7 @@ def _as_json(row: Row) -> dict[str, str]:
 
 
 def _table(rows: list[Row]) -> Table:
-    table = Table()
-    for column in ("pin", "outcome", "old", "new", "source"):
-        table.add_column(column, overflow="fold")
+    table = columns("pin", "outcome", "old", "new", "source")
     for row in rows:
         table.add_row(
             row.pin.key,

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import typer
-from rich.console import Console
 
 from ops.options import AsJson, ProfileName, RegionNames, Yes, print_json, regions_of
+from ops.screen import Screen
 
 if TYPE_CHECKING:
     from ops.kinds.kind import Clients, Found
@@ -36,17 +36,17 @@ def reap(
     from ops.aws import aws_clients, user_errors
     from ops.reap import plan
 
-    console, left, report = Console(highlight=False, soft_wrap=True), 0, {}
+    console, left, report = Screen(), 0, {}
     for region in regions_of(None, regions):
         clients = aws_clients(region, profile)
-        with user_errors(region), Console(stderr=True).status(f"looking at {region}"):
+        with user_errors(region), Screen(stderr=True).status(f"looking at {region}"):
             found = plan(clients, datetime.now(UTC))
         report[region] = _as_json(found)
         if not as_json:
             _print(console, region, found)
         if yes:
             with user_errors(region):
-                remaining = _remove(Console(stderr=True) if as_json else console, clients, found)
+                remaining = _remove(Screen(stderr=True) if as_json else console, clients, found)
             report[region]["left"] = [{"what": item.resource.id, "why": item.reason} for item in remaining]
             left += len(remaining)
         else:
@@ -58,11 +58,11 @@ def reap(
     raise typer.Exit(1 if left else 0)
 
 
-def _remove(console: Console, clients: Clients, found: Plan) -> list[Left]:
+def _remove(console: Screen, clients: Clients, found: Plan) -> list[Left]:
     from ops.reap import reap as reap_one
 
     def report(resource: Found, outcome: str) -> None:
-        console.print(f"{outcome}: {resource.type} {resource.id}", markup=False)
+        console.print(f"{outcome}: {resource.type} {resource.id}")
 
     left = []
     for expired in found.expired:
@@ -70,7 +70,7 @@ def _remove(console: Console, clients: Clients, found: Plan) -> list[Left]:
     return left
 
 
-def _print(console: Console, region: str, found: Plan) -> None:
+def _print(console: Screen, region: str, found: Plan) -> None:
     if not found.expired:
         console.print(f"{region}: nothing has expired.")
     for expired in found.expired:
@@ -78,9 +78,9 @@ def _print(console: Console, region: str, found: Plan) -> None:
         console.print(f"{region}: stack {expired.life.stack} expired at {expired.life.expires_at:%Y-%m-%d %H:%MZ}:")
         console.print("  remove " + ", ".join(f"{count} {name}" for name, count in sorted(kinds.items())))
         for item in expired.untouched:
-            console.print(f"  leave {item.what}: {item.why}", markup=False)
+            console.print(f"  leave {item.what}: {item.why}")
     for item in found.untouched:
-        console.print(f"{region}: leave {item.what}: {item.why}", markup=False)
+        console.print(f"{region}: leave {item.what}: {item.why}")
 
 
 def _as_json(found: Plan) -> dict[str, Any]:

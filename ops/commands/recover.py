@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from infra.errors import Problem, UserError
 from ops import inventory, removal
@@ -14,6 +12,7 @@ from ops.aws import aws_clients, user_errors
 from ops.kinds.kind import Clients, Found
 from ops.pulumi import Stack
 from ops.recovery import Plan, amended, decide, pod_identities
+from ops.screen import Screen, columns
 
 
 def recover(
@@ -29,7 +28,7 @@ def recover(
 
     Examples: `tandem recover dev`, `tandem recover dev --yes && pulumi up --stack dev`.
     """
-    console = Console()
+    console = Screen()
     engine = Stack(stack)
     clients = aws_clients(region or engine.region(), profile)
     if yes:
@@ -55,11 +54,11 @@ def recover(
     console.print(f"Done. Go on with `pulumi up --stack {stack}`.")
 
 
-def _remove(console: Console, clients: Clients, plan: Plan) -> None:
+def _remove(console: Screen, clients: Clients, plan: Plan) -> None:
     """Before the state is written: an interrupted removal finds its way again, from the account alone."""
 
     def report(resource: Found, outcome: str) -> None:
-        console.print(f"{outcome}: {resource.type} {resource.id}", markup=False, highlight=False)
+        console.print(f"{outcome}: {resource.type} {resource.id}")
 
     left = removal.remove(clients, plan.remove, report=report)
     if left:
@@ -76,8 +75,8 @@ def _remove(console: Console, clients: Clients, plan: Plan) -> None:
         )
 
 
-def _show(console: Console, plan: Plan) -> None:
-    table = Table("what", "type", "id", "why")
+def _show(console: Screen, plan: Plan) -> None:
+    table = columns("what", "type", "id", "why")
     for resource in plan.remove:
         table.add_row("remove", resource.type, resource.id, "created and not recorded; `up` makes it anew")
     for adoption in plan.adopt:

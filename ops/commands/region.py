@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
-from infra.errors import Problem, UserError
+from infra.errors import Problem, UserError, merged
 from infra.settings import Settings, load_stack_file
 from ops import options
 from ops.options import AsJson, ProfileName, Yes, print_json, stack_file
+from ops.screen import Screen, columns
 
 if TYPE_CHECKING:
     from ops.doctor import Finding
     from ops.pulumi import Stack
     from ops.regions import NewRegion
-    from ops.status import Cluster, Fleet, Status, Unknown
+    from ops.status.row import Row
 
 app = typer.Typer(no_args_is_help=True, help="The same stack in several regions, behind one name.")
 
@@ -55,12 +54,12 @@ def add(
     """
     from ops.doctor import exit_status
 
-    screen = Console(stderr=True, highlight=False, soft_wrap=True)
+    screen = Screen(stderr=True)
     with screen.status("looking at the regions"):
         made = _planned(source, list(dict.fromkeys(regions)), global_name, profile)
         findings = {one.stack: _examine(one, profile) for one in made}
     if not as_json:
-        _show(Console(highlight=False, soft_wrap=True), made, findings)
+        _show(Screen(), made, findings)
     broken = [stack for stack, found in findings.items() if exit_status(found) == 2]
     done: dict[str, Outcome] = {}
     if yes and not broken:
@@ -71,7 +70,7 @@ def add(
     if as_json:
         print_json(_plan_json(made, findings, done))
     for stack, outcome in done.items():
-        screen.print(f"{stack}: {outcome.wrong or 'up'}, {outcome.seconds:.0f} s", markup=False)
+        screen.print(f"{stack}: {outcome.wrong or 'up'}, {outcome.seconds:.0f} s")
     if broken:
         screen.print(f"Nothing was changed: the doctor found what would fail in {', '.join(broken)}.")
     elif not yes:
@@ -87,23 +86,30 @@ def list_(
     profile: ProfileName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show all stacks of this project with region, version, health and cost.
+    """Show all stacks of this project with region, version, health and what they cost now.
 
-    Exit status: 0 every stack that is up serves with as much as it should, 1 otherwise.
+    The cost is of what runs at this moment, at list prices on demand. What AWS does not tell is `unknown`, and why.
+
+    Exit status: 0 every stack that is up serves with as much as it should, 1 one does not, or AWS does not tell, 2 AWS
+    could not be asked at all.
 
     Examples: `tandem region list`, `tandem region list --probe --json`.
     """
-    with Console(stderr=True).status("looking at all stacks"), ThreadPoolExecutor(4) as pool:
-        rows = list(pool.map(lambda stack: _row(stack, probe, profile), options.stack_names()))
+    from ops.status.row import row
+
+    settings = {stack: load_stack_file(stack_file(stack)) for stack in options.stack_names()}
+    with Screen(stderr=True).status("looking at all stacks"), ThreadPoolExecutor(4) as pool:
+        rows = list(pool.map(lambda stack: row(stack, settings[stack], profile, probe=probe), settings))
+    problems = [problem for row in rows for problem in row.problems]
+    if rows and all(row.status is None for row in rows):
+        raise UserError(*problems)
     if as_json:
-        print_json({"stacks": rows})
+        print_json({"stacks": [row.as_json() for row in rows]})
     else:
-        table = Table("stack", "region", "image", "model", "serving", "token", "$/hour", "expires")
-        for row in rows:
-            cells = [str(value) for name, value in row.items() if name != "enough"]
-            table.add_row(*cells, style="" if row["enough"] else "red")
-        Console(highlight=False).print(table)
-    raise typer.Exit(0 if all(row["enough"] for row in rows) else 1)
+        _show_rows(Screen(), rows)
+        for problem in merged(problems):
+            Screen(stderr=True).print(f"not looked at: {problem}")
+    raise typer.Exit(0 if all(row.well for row in rows) else 1)
 
 
 @app.command()
@@ -127,13 +133,13 @@ def remove(
 
     Examples: `tandem region remove prod-eu-west-1`, `tandem region remove prod-eu-west-1 --yes --with-data`.
     """
-    console, path = Console(highlight=False, soft_wrap=True), stack_file(stack)
+    console, path = Screen(), stack_file(stack)
     settings = load_stack_file(path)
     wait = drain_seconds
     if wait is None:
         wait = 2 * TTL_SECONDS + settings.timeouts.longest_generation_seconds if settings.global_name else 0
     for line in _steps(stack, settings, wait, with_data):
-        console.print(line, markup=False)
+        console.print(line)
     if not yes:
         console.print(f"Nothing was changed. To do this: `tandem region remove {stack} --yes`.")
         return
@@ -181,8 +187,8 @@ def _examine(one: NewRegion, profile: str | None) -> list[Finding]:
             stack=one.stack,
             settings=one.settings,
             pins=pins.load(),
-            clients=aws_clients(one.settings.region, profile),
-            home=aws_clients("us-east-1", profile),
+            clients=aws_clients(one.settings.region, profile, ask=False),
+            home=aws_clients("us-east-1", profile, ask=False),
             now=datetime.now(UTC),
         )
     )
@@ -196,14 +202,14 @@ def _write(one: NewRegion, source: str) -> None:
         stackfile.write(path, one.draft.text(f"{source} in {one.settings.region}, made by `tandem region add`."))
 
 
-def _bring_up(screen: Console, one: NewRegion, source: str, profile: str | None) -> None:
+def _bring_up(screen: Screen, one: NewRegion, source: str, profile: str | None) -> None:
     from ops import stackfile
 
     engine = _engine(one.stack, profile)
     engine.init()
     for key in stackfile.missing_secrets(stack_file(source), stack_file(one.stack)):
         engine.copy_secret(key, source)
-    engine.up(lambda line: screen.print(f"{one.stack}: {line}", markup=False))
+    engine.up(lambda line: screen.print(f"{one.stack}: {line}"))
 
 
 @dataclass(frozen=True)
@@ -231,7 +237,7 @@ def _in_parallel(
         return dict(zip([new.stack for new in made], pool.map(one, made), strict=True))
 
 
-def _show(console: Console, made: Sequence[NewRegion], findings: dict[str, list[Finding]]) -> None:
+def _show(console: Screen, made: Sequence[NewRegion], findings: dict[str, list[Finding]]) -> None:
     from infra import costs
     from infra.catalog.prices import source
 
@@ -243,10 +249,10 @@ def _show(console: Console, made: Sequence[NewRegion], findings: dict[str, list[
             f"({source(settings.region, settings.fleet.instance_types)})"
         )
         for line in one.told:
-            console.print(f"  {line}", markup=False)
+            console.print(f"  {line}")
         for found in findings[one.stack]:
             if found.severity != "ok":
-                console.print(f"  {found.severity} {found.check}: {found.what}; fix: {found.fix}", markup=False)
+                console.print(f"  {found.severity} {found.check}: {found.what}; fix: {found.fix}")
 
 
 def _plan_json(
@@ -273,33 +279,14 @@ def _plan_json(
 # -- list
 
 
-def _row(stack: str, probe: bool, profile: str | None) -> dict[str, Any]:
-    from infra import costs
-    from ops.aws import aws_clients
-    from ops.status import Unknown, look
-
-    settings = load_stack_file(stack_file(stack))
-    found: Status = look(aws_clients(settings.region, profile), stack, settings, datetime.now(UTC), probe=probe)
-    servers, running, token = found.servers, found.running, found.last_token
-    return {
-        "stack": stack,
-        "region": settings.region,
-        "image": _image(servers, running),
-        "model": settings.inference.model if isinstance(running, Unknown) else running["model"],
-        "serving": "nothing" if isinstance(servers, Unknown) else servers.summary,
-        "token": "not asked" if not probe else "none" if isinstance(token, Unknown) else token,
-        "usdPerHour": 0.0 if isinstance(servers, Unknown) else round(costs.usd_per_hour(settings), 2),
-        "expires": str(found.expires_at),
-        "enough": isinstance(servers, Unknown) or servers.enough,
-    }
-
-
-def _image(servers: Fleet | Cluster | Unknown, running: Mapping[str, str] | Unknown) -> str:
-    from ops.status import Unknown
-
-    if isinstance(running, Unknown):
-        return "not up" if isinstance(servers, Unknown) else "ask the cluster"
-    return running["image"].rpartition("/")[2].partition("@")[0]
+def _show_rows(console: Screen, rows: Sequence[Row]) -> None:
+    table = columns("stack", "region", "image", "model", "serving", "token", "$/hour now", "expires")
+    for row in rows:
+        shown = row.as_json()
+        usd = "unknown" if shown["usdPerHour"] is None else f"{shown['usdPerHour']:,.2f}"
+        cells = [shown[name] for name in ("stack", "region", "image", "model", "serving", "token")]
+        table.add_row(*cells, usd, shown["expires"], style="" if row.well else "red")
+    console.print(table)
 
 
 # -- remove
@@ -326,11 +313,11 @@ def _behind(domain_name: str) -> list[str]:
     return found
 
 
-def _remove(console: Console, stack: str, settings: Settings, wait: int, with_data: bool, profile: str | None) -> None:
+def _remove(console: Screen, stack: str, settings: Settings, wait: int, with_data: bool, profile: str | None) -> None:
     engine = _engine(stack, profile)
 
     def told(line: str) -> None:
-        console.print(line, markup=False)
+        console.print(line)
 
     if not engine.exists():
         raise UserError(

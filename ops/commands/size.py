@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from infra.errors import Problem, UserError
 from ops.options import AsJson, ProfileName, print_json
+from ops.screen import Screen
 
 if TYPE_CHECKING:
     from infra.sizing.choice import Candidate
@@ -237,7 +237,7 @@ def _rows(
     if region is not None:
         from ops.sizing import regional
 
-        with Console(stderr=True).status(f"prices in {region}"):
+        with Screen(stderr=True).status(f"prices in {region}"):
             types = regional(types, region, profile)
     rows = candidates(shape, serving, types=types, context_tokens=context_tokens, requests=requests)
     return [row for row in rows if tp in (None, row.tensor_parallel_size)]

@@ -7,11 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
 
 from infra.errors import Problem, UserError
 from ops.options import DEFAULT_STACK, AsJson, ProfileName, RegionName, StackName, print_json, stack_settings
+from ops.screen import Screen
 
 if TYPE_CHECKING:
     from ops.smoke import Result, Target
@@ -48,7 +47,7 @@ def smoke(
     from ops.smoke import Smoke, run
 
     target = _given(url, api_key_file, ca, timeout) if url else _of_stack(stack, region, profile, ca, timeout)
-    console, results = Console(highlight=False, soft_wrap=True), []
+    console, results = Screen(), []
     for result in run(Smoke(target, model)):
         results.append(result)
         if not as_json:
@@ -111,6 +110,6 @@ def _read(path: Path, option: str) -> str:
         ) from None
 
 
-def _print(console: Console, result: Result) -> None:
-    mark = f"[{_COLOURS[result.outcome]}]{result.outcome:<9}[/]"
-    console.print(f"{mark}{result.check:<19}{result.seconds:6.2f} s  {escape(result.detail)}")
+def _print(console: Screen, result: Result) -> None:
+    text = f"{result.check:<19}{result.seconds:6.2f} s  {result.detail}"
+    console.marked(f"{result.outcome:<9}", _COLOURS[result.outcome], text)

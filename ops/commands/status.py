@@ -5,11 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from ops.options import DEFAULT_STACK, AsJson, ProfileName, RegionName, StackName, print_json, stack_settings
+from ops.screen import Screen, columns
 
 if TYPE_CHECKING:
     from ops.status import Cluster, Fleet, Machine, Status
@@ -37,7 +35,7 @@ def status(
     from ops.status import look
 
     settings = stack_settings(stack, region)
-    with Console(stderr=True).status(f"looking at {stack}"):
+    with Screen(stderr=True).status(f"looking at {stack}"):
         found = look(aws_clients(settings.region, profile), stack, settings, datetime.now(UTC), probe=probe)
     if as_json:
         print_json(found.as_json())
@@ -49,8 +47,8 @@ def status(
 def _print(found: Status) -> None:
     from ops.status import Fleet, Unknown
 
-    console = Console(highlight=False, soft_wrap=True)
-    servers, running, spent = found.servers, found.running, found.cost_so_far
+    console = Screen()
+    servers, running, now, spent = found.servers, found.running, found.usd_per_hour, found.cost_so_far
     lines = {
         "stack": f"{found.stack} in {found.region}",
         "url": found.url,
@@ -59,25 +57,30 @@ def _print(found: Status) -> None:
         "requests": found.requests,
         "queue": found.queue,
         "expires": found.expires_at,
+        "cost now": now if isinstance(now, Unknown) else f"${now:,.2f} an hour, at list prices on demand",
         "cost so far": spent if isinstance(spent, Unknown) else f"${spent:,.2f} or more, at list prices",
     }
     lines |= {"runs": running} if isinstance(running, Unknown) else dict(running.items())
+    told: set[str] = set()
     for name, value in lines.items():
-        _line(console, name, value)
+        again = isinstance(value, Unknown) and value.why in told
+        _line(console, name, "unknown: as above" if again else value)
+        if isinstance(value, Unknown):
+            told.add(value.why)
     if isinstance(servers, Fleet):
         _print_fleet(console, servers)
     elif not isinstance(servers, Unknown):
         _print_cluster(console, servers)
 
 
-def _line(console: Console, name: str, value: object) -> None:
-    console.print(f"{name:<22} {escape(str(value))}")
+def _line(console: Screen, name: str, value: object) -> None:
+    console.print(f"{name:<22} {value}")
 
 
-def _print_fleet(console: Console, fleet: Fleet) -> None:
+def _print_fleet(console: Screen, fleet: Fleet) -> None:
     wanted = f"{fleet.desired} wanted, {fleet.minimum} to {fleet.maximum}"
     _line(console, "hosts", f"{len(fleet.hosts)} of {fleet.name} ({wanted})")
-    table = Table("host", "type", "zone", "purchase", "state", "target", "version", "since")
+    table = columns("host", "type", "zone", "purchase", "state", "target", "version", "since")
     for host in fleet.hosts:
         version = host.version if host.current else f"{host.version} (old)"
         style = "" if host.serves else "yellow"
@@ -88,13 +91,13 @@ def _print_fleet(console: Console, fleet: Fleet) -> None:
         console.print(table)
 
 
-def _print_cluster(console: Console, cluster: Cluster) -> None:
+def _print_cluster(console: Screen, cluster: Cluster) -> None:
     _line(console, "cluster", f"{cluster.name}, Kubernetes {cluster.version}, {cluster.state}")
     _line(console, "kubectl", cluster.kubeconfig_command)
     for group in cluster.node_groups:
         size = f"{group.desired} wanted, {group.minimum} to {group.maximum}"
         _line(console, "node group", f"{group.name} ({size}), {group.state}")
-    models = Table("model", "serving", "other pods", "minimum", "maximum")
+    models = columns("model", "serving", "other pods", "minimum", "maximum")
     for model in cluster.models:
         others = ", ".join(f"{count} {state}" for state, count in model.targets.items() if state != "healthy")
         style = "" if model.serving >= model.minimum else "yellow"
@@ -102,7 +105,7 @@ def _print_cluster(console: Console, cluster: Cluster) -> None:
             model.name, str(model.serving), others or "none", str(model.minimum), str(model.maximum), style=style
         )
     console.print(models)
-    nodes = Table("GPU node", "type", "zone", "purchase", "state", "since")
+    nodes = columns("GPU node", "type", "zone", "purchase", "state", "since")
     for node in cluster.nodes:
         nodes.add_row(node.id, node.type, node.zone, node.purchase, node.state, _since(node))
     if cluster.nodes:

@@ -13,7 +13,7 @@ from infra.kubernetes.shared import NAMESPACE
 from infra.settings import Settings
 from ops.kinds import KINDS, ours, types
 from ops.kinds.kind import MODEL_TAG, Clients, Found, Scope
-from ops.status.report import Cluster, Machine, Model, NodeGroup, Unknown
+from ops.status.report import Absent, Cluster, Machine, Model, NodeGroup, Unknown
 
 QUEUE = Unknown("Prometheus tells it, inside the cluster: docs/operations.md")
 
@@ -26,7 +26,7 @@ def servers(clients: Clients, stack: str, settings: Settings) -> Cluster | Unkno
     """
     clusters = ours(clients, stack, types.CLUSTER)
     if not clusters:
-        return Unknown("the stack has no EKS cluster in this account and region")
+        return Absent("the stack has no EKS cluster in this account and region")
     cluster = clusters[0]
     groups = KINDS[types.NODE_GROUP].find(Scope(clients, stack, cluster))
     return Cluster(

@@ -14,7 +14,7 @@ from infra.catalog.instances import INSTANCE_TYPES
 from infra.settings import Settings
 from ops.kinds import ours, types
 from ops.kinds.kind import Clients
-from ops.status.report import Fleet, Host, Unknown
+from ops.status.report import Absent, Fleet, Host, Unknown
 
 HOST_FILE = "/etc/tandem/host.json"
 """Where user data puts what a host runs."""
@@ -30,7 +30,7 @@ def servers(clients: Clients, stack: str, _settings: Settings) -> Fleet | Unknow
     """
     groups = ours(clients, stack, types.GROUP)
     if not groups:
-        return Unknown("the stack has no Auto Scaling group in this account and region")
+        return Absent("the stack has no Auto Scaling group in this account and region")
     group = groups[0].facts
     wanted = str((_template(group) or {}).get("Version", ""))
     instances = {found.id: found.facts for found in ours(clients, stack, types.INSTANCE)}
@@ -88,7 +88,7 @@ def running(clients: Clients, stack: str) -> Mapping[str, str] | Unknown:
     groups = ours(clients, stack, types.GROUP)
     template = _template(groups[0].facts) if groups else None
     if not template:
-        return Unknown("there is no launch template")
+        return Absent("there is no launch template")
     found = clients("ec2").describe_launch_template_versions(
         LaunchTemplateId=template["LaunchTemplateId"], Versions=[str(template.get("Version") or "$Default")]
     )["LaunchTemplateVersions"]

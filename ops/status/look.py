@@ -17,7 +17,7 @@ from ops.kinds import ours, types
 from ops.kinds.kind import Clients
 from ops.smoke import Smoke, Surprise, Target
 from ops.status import cluster, group
-from ops.status.report import Cluster, Fleet, Machine, Status, Unknown
+from ops.status.report import Absent, Cluster, Fleet, Machine, Status, Unknown
 
 RECENT = timedelta(hours=1)
 T = TypeVar("T")
@@ -47,7 +47,7 @@ def look(clients: Clients, stack: str, settings: Settings, now: datetime, *, pro
         last_token=token.result(),
         requests=requests.result(),
         queue=platform.QUEUE,
-        usd_per_hour=serving if isinstance(serving, Unknown) else cost_now(settings, serving),
+        usd_per_hour=cost_now(settings, serving, found),
         cost_so_far=serving if isinstance(serving, Unknown) else cost_so_far(settings, serving, now),
         expires_at=expires.result(),
     )
@@ -66,7 +66,7 @@ def _known(look_up: Callable[[], T | Unknown]) -> T | Unknown:
 
 def _endpoint(clients: Clients, stack: str, settings: Settings) -> Endpoint | Unknown:
     found = endpoint.find(clients, stack, settings.load_balancer.domain_name)
-    return found or Unknown("the stack has no load balancer in this account and region")
+    return found or Absent("the stack has no load balancer in this account and region")
 
 
 def _expires_at(clients: Clients, stack: str) -> str:
@@ -78,7 +78,7 @@ def _expires_at(clients: Clients, stack: str) -> str:
 def _requests(clients: Clients, stack: str, now: datetime) -> str | Unknown:
     balancers = ours(clients, stack, types.LOAD_BALANCER)
     if not balancers:
-        return Unknown("there is no load balancer")
+        return Absent("there is no load balancer")
     dimension = balancers[0].arn.partition(":loadbalancer/")[2]
 
     def total(metric: str) -> int | None:
@@ -130,13 +130,21 @@ def cost_so_far(settings: Settings, servers: Fleet | Cluster, now: datetime) -> 
     return hosts + costs.total(costs.fixed_costs(settings)) * _hours(now - min(started))
 
 
-def cost_now(settings: Settings, servers: Fleet | Cluster) -> float | Unknown:
+def cost_now(settings: Settings, servers: Fleet | Cluster | Unknown, way_in: Endpoint | Unknown) -> float | Unknown:
     """US dollars an hour of the machines that run now, each at its on-demand price, and of what always runs."""
+    if isinstance(servers, Absent):
+        machines = ()
+        if isinstance(way_in, Absent):
+            return 0.0
+    elif isinstance(servers, Unknown):
+        return servers
+    else:
+        machines = servers.machines
     try:
-        machines = sum(_usd_per_hour(settings, machine) for machine in servers.machines)
+        running = sum(_usd_per_hour(settings, machine) for machine in machines)
     except KeyError as error:
         return _no_price(error)
-    return machines + costs.total(costs.fixed_costs(settings))
+    return running + costs.total(costs.fixed_costs(settings))
 
 
 def _usd_per_hour(settings: Settings, machine: Machine) -> float:

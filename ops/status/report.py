@@ -18,6 +18,14 @@ class Unknown:
         return f"unknown: {self.why}"
 
 
+@dataclass(frozen=True)
+class Absent(Unknown):
+    """What is not there, as AWS says itself: nothing was refused, and nothing failed."""
+
+    def __str__(self) -> str:
+        return f"none: {self.why}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Machine:
     """A GPU instance, which costs from its start on."""
@@ -207,7 +215,7 @@ class Status:
         found: dict[str, Any] = asdict(self) | {"well": self.well}
         for name in found:
             if isinstance(value := getattr(self, name), Unknown):
-                found[name] = {"unknown": value.why}
+                found[name] = {"absent" if isinstance(value, Absent) else "unknown": value.why}
         if not isinstance(self.servers, Unknown):
             found["servers"]["replicasServing"] = self.servers.replicas_serving
         return found
