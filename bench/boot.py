@@ -31,7 +31,8 @@ from infra.host import render_user_data
 from ops.commands.render import stack_config
 from rehearsal.host import scene
 from rehearsal.host.cloud import Cloud
-from rehearsal.host.guest import Guest, accelerator
+from rehearsal.host.guest import Guest
+from rehearsal.host.pace import accelerator
 
 FIRST_BAR, REBOOT_BAR = 10.0, 3.0
 STACK = "dev"

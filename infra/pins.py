@@ -43,6 +43,10 @@ AddonVersion = Annotated[
     str, _empty_or(r"v?\d+(\.\d+)*(-eksbuild\.\d+)?", "a version such as v1.2.3-eksbuild.1, or empty")
 ]
 ReleaseVersion = Annotated[str, _empty_or(r"\d+(\.\d+)*(-[0-9a-z]+)?", "a release such as 1.35.0-20261112, or empty")]
+CheckedFile = Annotated[
+    str,
+    _empty_or(r"https?://[^\s#]+#sha256=[0-9a-f]{64}", "an address, #sha256= and 64 hex digits, or empty"),
+]
 KubernetesVersion = Annotated[str, Field(pattern=r"^1\.\d+$")]
 Cuda = Annotated[str, _empty_or(r"\d+\.\d+", "major.minor, such as 13.0")]
 
@@ -95,16 +99,28 @@ class Package(_Pinned):
     packages: tuple[str, ...] = Field(min_length=1)
     index: str = Field(pattern=r"^https?://")
 
-    @property
-    def package(self) -> str:
-        """The one to install: it brings what it needs of the others."""
-        return self.packages[0]
+
+class PackageFile(_Pinned):
+    """One package that hosts download as a file, and know by its checksum rather than by a repository's key.
+
+    Attributes:
+        file: its address and checksum.
+        package: its name in the repository.
+        index: address of the repository's Packages file.
+    """
+
+    file: CheckedFile
+    package: str = Field(min_length=1)
+    index: str = Field(pattern=r"^https?://.*/dists/")
 
 
 class NvidiaDriver(Package):
     """The driver, kernel modules and Fabric Manager: one branch, one version."""
 
     branch: int
+
+
+PACKAGE_TABLES = ("nvidia_driver", "container_toolkit", "nvlink_subnet_manager", "docker", "containerd")
 
 
 class MachineImage(_Pinned):
@@ -234,7 +250,10 @@ class Pins(_Table):
     vllm: VllmImage
     nvidia_driver: NvidiaDriver
     container_toolkit: Package
+    nvlink_subnet_manager: Package
     docker: Package
+    containerd: Package
+    efs_utils: PackageFile
     machine_image: MachineImages
     models: dict[str, ModelRevision]
     kubernetes: Kubernetes
@@ -276,9 +295,8 @@ class Pins(_Table):
         kind = self.machine_image.default
         pins = [
             ("vllm.digest", self.vllm.digest, "tandem pin --image"),
-            ("nvidia_driver.version", self.nvidia_driver.version, "tandem pin --packages"),
-            ("container_toolkit.version", self.container_toolkit.version, "tandem pin --packages"),
-            ("docker.version", self.docker.version, "tandem pin --packages"),
+            *((f"{table}.version", getattr(self, table).version, "tandem pin --packages") for table in PACKAGE_TABLES),
+            ("efs_utils.file", self.efs_utils.file, "tandem pin --packages"),
             (
                 f"machine_image.{kind}.regions.{region}.id",
                 machine_image or self.machine_image.in_region(region),

@@ -222,7 +222,33 @@ def package_versions(index: str, packages: Sequence[str], http: Http) -> list[st
     Raises:
         UserError: not reachable, or the index does not hold the packages.
     """
-    key = f"{packages[0]} in {index}"
+    text = _package_index(index, packages[0], http)
+    common = set.intersection(*(set(_offered(text, package)) for package in packages))
+    if not common:
+        raise _not_in(index, packages)
+    return sorted(common, key=_parts, reverse=True)
+
+
+def package_file(index: str, package: str, http: Http) -> Found:
+    """The newest file of one package, with the checksum that its repository lists: address#sha256=....
+
+    Raises:
+        UserError: not reachable, or the index does not hold the package.
+    """
+    offered = _offered(_package_index(index, package, http), package)
+    if not offered:
+        raise _not_in(index, [package])
+    fields = offered[max(offered, key=_parts)]
+    return Found(f"{index.partition('/dists/')[0]}/{fields['Filename']}#sha256={fields['SHA256']}", index)
+
+
+def _parts(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
+
+
+def _package_index(index: str, package: str, http: Http) -> str:
+    """Text of a repository's Packages file."""
+    key = f"{package} in {index}"
     response = http.get(index, key=key)
     if response.status_code != 200:
         raise _refused(
@@ -233,23 +259,27 @@ def package_versions(index: str, packages: Sequence[str], http: Http) -> list[st
             "mend `index` in images/pins.toml",
         )
     content = response.content
-    text = (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode("utf-8")
-    common = set.intersection(*(_upstream_versions(text, package) for package in packages))
-    if not common:
-        raise _refused(
-            key,
-            "the index has no version of all the packages",
-            ", ".join(packages),
-            "packages of this repository",
-            "mend `packages` or `index` in images/pins.toml",
-        )
-    return sorted(common, key=lambda version: [int(part) for part in version.split(".")], reverse=True)
+    return (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode("utf-8")
 
 
-def _upstream_versions(index: str, package: str) -> set[str]:
-    paragraphs = re.findall(rf"^Package: {re.escape(package)}\n(?:.+\n)*", index, re.MULTILINE)
-    versions = (re.search(r"^Version: (?:\d+:)?(\d+(?:\.\d+)*)(?:-|$)", text, re.MULTILINE) for text in paragraphs)
-    return {version.group(1) for version in versions if version}
+def _not_in(index: str, packages: Sequence[str]) -> UserError:
+    return _refused(
+        f"{packages[0]} in {index}",
+        "the index has no version of all the packages",
+        ", ".join(packages),
+        "packages of this repository",
+        "mend `packages` or `index` in images/pins.toml",
+    )
+
+
+def _offered(index: str, package: str) -> dict[str, dict[str, str]]:
+    """Fields of each entry of a package by its upstream version, without pre-releases."""
+    found = {}
+    for paragraph in re.findall(rf"^Package: {re.escape(package)}\n(?:.+\n?)*", index, re.MULTILINE):
+        fields = dict(re.findall(r"^(\S+): (.*)$", paragraph, re.MULTILINE))
+        if upstream := re.match(r"(?:\d+:)?(\d+(?:\.\d+)*)(?:-|$)", fields.get("Version", "")):
+            found[upstream.group(1)] = fields
+    return found
 
 
 # -- Helm charts -------------------------------------------------------------------------------------------------------

@@ -60,10 +60,11 @@ def all_pins(pins: Pins) -> Iterator[Pin]:
         pins.vllm.digest,
         pins.vllm.source,
     )
-    for table in ("nvidia_driver", "container_toolkit", "docker"):
+    for table in pin_file.PACKAGE_TABLES:
         package: Package = getattr(pins, table)
         path = (table, "version")
         yield Pin(".".join(path), path, "packages", "", package.version, package.source)
+    yield Pin("efs_utils.file", ("efs_utils", "file"), "packages", "", pins.efs_utils.file, pins.efs_utils.source)
     for kind in pin_file.MACHINE_IMAGE_KINDS:
         for region, image in pins.machine_image.kind(kind).regions.items():
             path = ("machine_image", kind, "regions", region, "id")
@@ -211,6 +212,8 @@ def _kubernetes(pin: Pin, pins: Pins, http: Http) -> Found:
 
 def _package(pin: Pin, pins: Pins, http: Http) -> Found:
     """The newest version, of the pinned branch where there is one."""
+    if pin.path[0] == "efs_utils":
+        return lookups.package_file(pins.efs_utils.index, pins.efs_utils.package, http)
     package: Package = getattr(pins, pin.path[0])
     versions = lookups.package_versions(package.index, package.packages, http)
     if pin.path[0] == "nvidia_driver":

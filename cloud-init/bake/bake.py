@@ -4,13 +4,14 @@ Runs once, on an instance of `tandem image bake`; its last line on the console s
 the machine off.
 """
 
+import contextlib
 import shutil
 import sys
 
 import driver
 import toolkit
 import weights
-from host import STATE, attempt, say, sh
+from host import CONFIG, STATE, GiveUp, attempt, say, sh
 from storage import BAKED
 
 
@@ -32,6 +33,9 @@ if __name__ == "__main__":
         sh("cloud-init", "status", "--wait", check=False)
         attempt("gate", driver.gate, 60)
         attempt("toolkit", toolkit.run, 1200)
+        if CONFIG["efs"]:
+            with contextlib.suppress(OSError, RuntimeError, GiveUp):  # a host tries again, and does without
+                toolkit.efs_helper()
         attempt("driver", driver.run, 1800)
         attempt("image", weights.pull, 3600)
         BAKED.mkdir(parents=True)

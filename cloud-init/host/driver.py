@@ -44,20 +44,36 @@ def remove():
 
 def run():
     needs = profile()
+    packages = needs["driver_packages"]
     version = present()
     detail = f"{version} was there"
     if not version.startswith(f"{BRANCH}."):
         if version:
             say(f"driver: {version} was there, branch {BRANCH} is pinned: replacing it")
             remove()
-        install([f"linux-headers-{os.uname().release}", *needs["driver_packages"]])
+        kernel = os.uname().release
+        names = [f"linux-headers-{kernel}"]
+        if "nvlsm" in packages and not sh("modinfo", "mlx5_ib", check=False):
+            names.append(f"linux-modules-extra-{kernel}")
+        install([*names, *packages])
         sh("modprobe", "nvidia")
         detail = f"{present()} installed"
-    if "nvidia-fabricmanager" in needs["driver_packages"]:
+    if "nvlsm" in packages:  # from NVLink 5 on, Fabric Manager reaches the switches by InfiniBand
+        sh("modprobe", "-a", "mlx5_ib", "ib_umad")
+    if "nvidia-fabricmanager" in packages:
         sh("systemctl", "enable", "--now", "nvidia-fabricmanager")
     sh("nvidia-smi", "-pm", "1")
     gpus = len(sh("nvidia-smi", "-L").splitlines())
     if gpus != needs["gpus"]:
         raise RuntimeError(f"{gpus} GPUs answer, {needs['gpus']} expected")
-    sh("nvidia-ctk", "cdi", "generate", "--output=/var/run/cdi/nvidia.yaml")
+    specify()
     return f"{detail}, {gpus} GPUs"
+
+
+def specify():
+    """Writes the CDI specification. nvidia-ctk leaves out a device that is not there yet, and calls that a success."""
+    sh("nvidia-ctk", "system", "create-device-nodes", "--control-devices", "--load-kernel-modules")
+    file = ROOT / "var/run/cdi/nvidia.yaml"
+    sh("nvidia-ctk", "cdi", "generate", f"--output={file}")
+    if "/dev/nvidia-uvm\n" not in file.read_text():
+        raise RuntimeError(f"{file} has no /dev/nvidia-uvm, without which CUDA does not start")

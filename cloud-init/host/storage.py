@@ -4,11 +4,13 @@ import os
 import shutil
 import socket
 
-from host import CONFIG, ROOT, STATE, deadline, left, say, sh, wait
+import toolkit
+from host import CONFIG, ROOT, STATE, GiveUp, deadline, left, say, sh, wait
 
 LOCAL, SHARED = ROOT / "mnt/local", ROOT / "mnt/efs"
 BAKED = STATE / "baked"  # in a machine image of `tandem image bake`; a hub cache in it where weights were baked too
 EFS_SECONDS = 180
+DOCKER = ("docker", "containerd")  # in /var/lib: from Docker 29 on images are containerd's, before they were its own
 
 
 def instance_store():
@@ -21,7 +23,7 @@ def instance_store():
 
 
 def mount_local():
-    """Mounts the NVMe, striped, at LOCAL and puts Docker on it; without NVMe both stay on the root volume."""
+    """Mounts the NVMe, striped, at LOCAL and puts Docker's images on it; without NVMe all stays on the root volume."""
     LOCAL.mkdir(parents=True, exist_ok=True)
     if os.path.ismount(LOCAL):
         return "NVMe"
@@ -40,10 +42,11 @@ def mount_local():
         return "no NVMe, root volume"
     if BAKED.exists():  # the container image is on the root volume already
         return f"{len(drives)} NVMe drives, Docker in the machine image"
-    (LOCAL / "docker").mkdir(exist_ok=True)
-    sh("systemctl", "stop", "docker.socket", "docker")
-    sh("mount", "--bind", str(LOCAL / "docker"), "/var/lib/docker")
-    sh("systemctl", "start", "docker")
+    sh("systemctl", "stop", "docker.socket", *DOCKER)
+    for name in DOCKER:
+        (LOCAL / name).mkdir(exist_ok=True)
+        sh("mount", "--bind", str(LOCAL / name), f"/var/lib/{name}")
+    sh("systemctl", "start", *DOCKER)
     return f"{len(drives)} NVMe drives"
 
 
@@ -59,12 +62,13 @@ def mount_shared():
     with deadline(min(EFS_SECONDS, left() - 30)):
         while True:
             try:
+                toolkit.efs_helper()
                 socket.getaddrinfo(f"{efs['id']}.efs.{CONFIG['region']}.{CONFIG['domain']}", 2049)
                 sh("mount", "-t", "efs", "-o", options, f"{efs['id']}:/", str(SHARED))
                 return "EFS"
-            except (OSError, RuntimeError) as error:
-                if not wait(5):
-                    say(f"storage: no EFS after {EFS_SECONDS} s, serving from local storage: {error}")
+            except (OSError, RuntimeError, GiveUp) as error:
+                if isinstance(error, GiveUp) or not wait(5):
+                    say(f"storage: no EFS, serving from local storage: {error}")
                     return "EFS never came"
 
 

@@ -1,8 +1,9 @@
 """Stage toolkit: the container toolkit, Docker, nginx: every package that a host needs beside the driver."""
 
+import hashlib
 import shutil
 
-from host import CONFIG, fetch, install, missing, sh
+from host import CONFIG, RUN, GiveUp, apt, fetch, install, missing, sh
 
 
 def run():
@@ -11,8 +12,21 @@ def run():
         # nginx runs from our own unit; the distribution's would take port 80 until then.
         sh("systemctl", "mask", "nginx")
         install(packages)
-    if CONFIG["efs"] and not shutil.which("mount.efs"):
-        # AWS's own installer: Ubuntu has no package of the mount helper that does TLS and IAM.
-        sh("sh", "-s", "--", "--install", input=fetch(CONFIG["efs"]["installer_url"]))
     sh("systemctl", "start", "docker")
     return f"{len(packages)} packages installed"
+
+
+def efs_helper():
+    """AWS's mount helper that does TLS and IAM; Ubuntu has none. One file, known by its checksum."""
+    url, _, checksum = CONFIG["efs"]["helper"].partition("#sha256=")
+    if shutil.which("mount.efs"):
+        return
+    if not url:
+        raise GiveUp("images/pins.toml pins no efs_utils (tandem pin --packages)")
+    file = RUN / "efs-utils.deb"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fetch(url, "-o", str(file))
+    if hashlib.sha256(file.read_bytes()).hexdigest() != checksum:
+        raise GiveUp(f"{url} has another checksum than pinned")
+    apt("install", str(file))
+    sh("apt-mark", "hold", "amazon-efs-utils")

@@ -41,6 +41,11 @@ class InstanceType:
         return self.gpus // GPUS_PER_REPLICA
 
     @property
+    def nvlink_subnet_manager(self) -> bool:
+        """NVLink 5 (NVSwitch from Blackwell on): Fabric Manager needs nvlsm, mlx5_ib and ib_umad beside it."""
+        return self.nvswitch and self.compute_capability >= 10
+
+    @property
     def open_kernel_modules_required(self) -> bool:
         """Blackwell (compute capability 10 and up) has no proprietary kernel modules."""
         return self.compute_capability >= 10

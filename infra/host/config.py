@@ -133,26 +133,36 @@ REPOSITORIES = (
 
 
 @dataclass(frozen=True, kw_only=True)
+class Pinned:
+    """Packages at one upstream version, without epoch and revision. An empty version takes the newest."""
+
+    names: Sequence[str]
+    version: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Packages:
-    """Pinned packages of a host. An empty version takes the newest: of the branch for the driver.
+    """Pinned packages of a host.
 
     Attributes:
         driver_branch: NVIDIA driver branch, such as 580.
-        driver_version: exact upstream version of the driver and of Fabric Manager.
-        toolkit_version: upstream version of the four NVIDIA container toolkit packages.
-        docker_package: name of the Docker package.
-        docker_version: its upstream version.
+        driver_version: upstream version of the driver and of Fabric Manager; empty takes the newest of the branch.
+        toolkit: NVIDIA's container toolkit.
+        docker: the engine and its command.
+        containerd: which Docker keeps its images in, from release 29 on.
+        subnet_manager: of NVLink 5; installed only on types that have it.
+        efs_utils: address of the EFS mount helper's package, `#sha256=` and its checksum; empty while not pinned.
         repositories: where the packages come from, beside the distribution's own.
-        efs_installer_url: AWS's installer of amazon-efs-utils, which Ubuntu does not carry.
     """
 
+    toolkit: Pinned
+    docker: Pinned
+    containerd: Pinned
+    subnet_manager: Pinned
     driver_branch: int = 580
     driver_version: str = ""
-    toolkit_version: str = ""
-    docker_package: str = "docker-ce"
-    docker_version: str = ""
+    efs_utils: str = ""
     repositories: Sequence[Repository] = REPOSITORIES
-    efs_installer_url: str = "https://amazon-efs-utils.aws.com/efs-utils-installer.sh"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -176,6 +186,8 @@ class HostConfig:
         efs_access_point_id: access point of the cache.
         endpoint_url: one address for all AWS services; None for the real ones (the SDKs' AWS_ENDPOINT_URL).
         hub_url: Hugging Face hub, or a mirror of it.
+        registry_mirror: a pull-through cache of docker.io, which Docker asks first; None asks docker.io itself.
+        registry_login_secret_arn: secret whose text is JSON, registry to `user:password`; None pulls anonymously.
     """
 
     stack: str
@@ -191,10 +203,12 @@ class HostConfig:
     hugging_face_token_secret_arn: str | None = None
     efs_file_system_id: str | None = None
     efs_access_point_id: str | None = None
+    packages: Packages
     timeouts: Timeouts = field(default_factory=Timeouts)
-    packages: Packages = field(default_factory=Packages)
     endpoint_url: str | None = None
     hub_url: str = "https://huggingface.co"
+    registry_mirror: str | None = None
+    registry_login_secret_arn: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -204,7 +218,7 @@ class Profile:
     Attributes:
         gpus: number of GPUs; the host refuses to go on with another number.
         driver_packages: with open or proprietary kernel modules, and Fabric Manager, without which
-            NVSwitch types do not join their GPUs.
+            NVSwitch types do not join their GPUs; from NVLink 5 on it needs a subnet manager.
         arguments: vLLM arguments of this type.
         environment: environment of the servers of this type.
         over_pcie: its GPUs reach each other over PCIe, where a start may hang; it is tried again without.

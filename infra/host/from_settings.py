@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from infra.catalog.instances import INSTANCE_TYPES
 from infra.components.gpu_fleet import LAUNCH_HOOK, TERMINATE_HOOK
-from infra.host.config import Edge, Engine, HostConfig, Packages, Timeouts
+from infra.host.config import Edge, Engine, HostConfig, Packages, Pinned, Timeouts
 from infra.lifetime import HEARTBEAT_SECONDS
-from infra.pins import Pins
+from infra.pins import Package, Pins
 from infra.settings import Settings
 from infra.settings.schema import InferenceSettings
 from infra.sizing import Plan
@@ -71,11 +71,17 @@ def host_config(
         packages=Packages(
             driver_branch=pins.nvidia_driver.branch,
             driver_version=pins.nvidia_driver.version,
-            toolkit_version=pins.container_toolkit.version,
-            docker_package=pins.docker.package,
-            docker_version=pins.docker.version,
+            toolkit=_pinned(pins.container_toolkit),
+            docker=_pinned(pins.docker),
+            containerd=_pinned(pins.containerd),
+            subnet_manager=_pinned(pins.nvlink_subnet_manager),
+            efs_utils=pins.efs_utils.file,
         ),
     )
+
+
+def _pinned(package: Package) -> Pinned:
+    return Pinned(names=package.packages, version=package.version)
 
 
 def engine(inference: InferenceSettings, pins: Pins, gpu_memory_utilization: float | None) -> Engine:

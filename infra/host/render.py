@@ -13,7 +13,7 @@ import zopfli.gzip
 
 from infra.catalog.instances import InstanceType
 from infra.errors import Problem, UserError
-from infra.host.config import HostConfig, Profile
+from infra.host.config import HostConfig, Packages, Profile
 from infra.host.vllm import admission_arguments, profile, requests_at_once, server_environment, vllm_arguments
 from infra.scripts import DIRECTORY, packed, sources, tight, without_remarks
 
@@ -37,12 +37,11 @@ EDGE_ERRORS = {
     503: "no replica is ready",
     504: "the answer took too long",
 }
-TOOLKIT_PACKAGES = (
-    "nvidia-container-toolkit",
-    "nvidia-container-toolkit-base",
-    "libnvidia-container-tools",
-    "libnvidia-container1",
-)
+DISTRIBUTION_PACKAGES = ("nginx", "nfs-common", "mdadm")
+"""Of Ubuntu's archive, which drops a version when the next one is there: the newest on the day, then held."""
+
+DRIVER_PACKAGES = ("nvidia-open", "cuda-drivers", "nvidia-fabricmanager")
+"""Those that hosts install by name; all are of the driver's version."""
 
 
 @cache
@@ -86,17 +85,19 @@ def render_nginx(config: HostConfig, *, compose_replicas: int = 0) -> str:
 
 
 def render_pins(config: HostConfig) -> str:
-    """apt preferences that pin what must not move; a priority above 1000 also goes back to an older version."""
+    """apt preferences of what the driver brings along, which no host names; above 1000 an older one is taken, too."""
     packages = config.packages
     driver = f"{packages.driver_version}-*" if packages.driver_version else f"{packages.driver_branch}.*"
-    pins = {"*nvidia* cuda-drivers*": driver}
-    if packages.toolkit_version:
-        pins["*nvidia-container*"] = f"{packages.toolkit_version}-*"
-    if packages.docker_version:
-        pins[f"{packages.docker_package} {packages.docker_package}-cli"] = f"*{packages.docker_version}-*"  # an epoch
-    return "\n".join(
-        f"Package: {names}\nPin: version {version}\nPin-Priority: 1001\n" for names, version in pins.items()
-    )
+    return f"Package: *nvidia* cuda-drivers*\nPin: version {driver}\nPin-Priority: 1001\n"
+
+
+def _exact(packages: Packages) -> dict[str, str]:
+    """Upstream version of each package that a host installs by name, for what is pinned."""
+    driver = packages.driver_version or f"{packages.driver_branch}.*"
+    others = (packages.toolkit, packages.docker, packages.containerd, packages.subnet_manager)
+    return dict.fromkeys(DRIVER_PACKAGES, driver) | {
+        name: pinned.version for pinned in others if pinned.version for name in pinned.names
+    }
 
 
 def _profiles(config: HostConfig) -> dict[str, dict[str, Any]]:
@@ -148,12 +149,16 @@ def _host_json(config: HostConfig) -> str:
         and {
             "id": config.efs_file_system_id,
             "access_point_id": config.efs_access_point_id,
-            "installer_url": packages.efs_installer_url,
+            "helper": packages.efs_utils,
         },
         "driver_branch": packages.driver_branch,
         "minimum_driver_branch": engine.minimum_driver_branch,
         "repositories": [asdict(repository) for repository in packages.repositories],
-        "host_packages": [*TOOLKIT_PACKAGES, packages.docker_package, "nginx", "nfs-common", "mdadm"],
+        "host_packages": [
+            *(name for pinned in (packages.toolkit, packages.docker, packages.containerd) for name in pinned.names),
+            *DISTRIBUTION_PACKAGES,
+        ],
+        "pins": _exact(packages),
         "instance_types": _profiles(config),
         "engine": {
             "image": engine.image,
@@ -190,6 +195,11 @@ def _host_json(config: HostConfig) -> str:
     return "{" + ",\n".join(lines) + "}\n"
 
 
+def _daemon_json(config: HostConfig) -> str:
+    mirrors = {"registry-mirrors": [config.registry_mirror]} if config.registry_mirror else {}
+    return json.dumps({"features": {"cdi": True}, **mirrors}) + "\n"
+
+
 def render_files(config: HostConfig) -> dict[str, str]:
     """Every file that user data writes on a host: path to content. For golden files and `tandem render`."""
     replicas = max(item.replicas for item in config.instance_types)
@@ -199,9 +209,10 @@ def render_files(config: HostConfig) -> dict[str, str]:
         "/etc/tandem/nginx.conf": packed(render_nginx(config)),
         "/etc/apt/preferences.d/tandem": render_pins(config),
         **{
-            f"/etc/{path}": packed((DIRECTORY / "etc" / path).read_text(encoding="utf-8"))
-            for path in ("docker/daemon.json", "logrotate.d/tandem")
+            f"/etc/{path}": packed(_template(f"etc/{path}"))
+            for path in ("logrotate.d/tandem", "needrestart/conf.d/tandem.conf")
         },
+        "/etc/docker/daemon.json": _daemon_json(config),
         **{
             f"/etc/systemd/system/{unit.name}": packed(
                 _template(f"units/{unit.name}", timeouts=config.timeouts, replicas=replicas)

@@ -72,8 +72,9 @@ def profile(instance_type: InstanceType, driver_branch: int) -> Profile:
 
     Sources: NVIDIA's driver guide (Turing to Hopper: open modules recommended, Blackwell: required), vLLM's dtype check
     (bfloat16 from compute capability 8.0), vLLM issue 51513 (tensor parallelism over PCIe peer to peer hangs on
-    Blackwell workstation GPUs). vLLM believes the driver that GPUs reach each other, unless it is told to try; NVLink
-    needs no trial.
+    Blackwell workstation GPUs), NVIDIA's Fabric Manager guide and AWS's EKS image (awslabs/amazon-eks-ami,
+    install-nvidia-driver.sh) for the companions of Fabric Manager on fourth generation NVSwitches. vLLM believes the
+    driver that GPUs reach each other, unless it is told to try; NVLink needs no trial.
     """
     arguments: list[str] = []
     environment: dict[str, str] = {}
@@ -93,6 +94,7 @@ def profile(instance_type: InstanceType, driver_branch: int) -> Profile:
         driver_packages=[
             "cuda-drivers" if proprietary else "nvidia-open",
             *(["nvidia-fabricmanager"] if instance_type.nvswitch else []),
+            *(["nvlsm", "infiniband-diags"] if instance_type.nvlink_subnet_manager else []),
         ],
         arguments=arguments,
         environment=environment,

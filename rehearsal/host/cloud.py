@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-import socket
 import threading
 import time
 import urllib.parse
@@ -26,16 +25,6 @@ INSTANCE = "i-00000000000000001"
 API_KEY = "test-api-key-0123456789abcdef"
 HUB_TOKEN = "hf_test_token_0123456789abcdef"  # noqa: S105
 WEIGHTS = bytes(range(256)) * (4 << 12)  # 4 MiB
-# Stands for AWS's installer of efs-utils: a mount helper that mounts the guest's own NFS server.
-EFS_INSTALLER = """#!/bin/sh
-cat > /sbin/mount.efs << 'END'
-#!/bin/sh
-# mount.efs ID:/ DIRECTORY -o OPTIONS
-echo "$@" >> /var/log/mount.efs
-exec mount -t nfs4 -o nfsvers=4.1,noresvport "${1%%:*}.efs.us-east-1.amazonaws.com:/" "$2"
-END
-chmod 755 /sbin/mount.efs
-"""
 ROLE = "meta-data/iam/security-credentials/"
 
 
@@ -52,6 +41,7 @@ class Cloud:
         cut_downloads: so many downloads of the weights break off in the middle.
         stalled_downloads: so many get a third of the weights, and then nothing until they hang up.
         pulled: paths that were asked of the registry.
+        registry_away: the registry answers 503.
         metadata: items that are served over those of an ordinary instance.
     """
 
@@ -67,6 +57,7 @@ class Cloud:
     stalled_downloads: int = 0
     downloads: list[str] = field(default_factory=list)
     pulled: list[str] = field(default_factory=list)
+    registry_away: bool = False
     metadata: dict[str, str] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -188,33 +179,24 @@ class Aws(_Handler):
 
 
 class Files(_Handler):
-    """The package repository under /apt/, the registry, AWS's installer of efs-utils, and the hub's files."""
+    """The package repository under /apt/, the registry as a mirror of docker.io, and the hub's files."""
 
     repository: SignedRepository
     image: Image
-
-    def handle_one_request(self) -> None:
-        if self.connection.recv(1, socket.MSG_PEEK) == b"\x16":
-            # Docker tries TLS first, and goes over to HTTP only when it is told so in HTTP.
-            self.connection.recv(65536)
-            self.connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-            self.close_connection = True
-        else:
-            super().handle_one_request()
 
     def do_HEAD(self) -> None:
         self.do_GET()
 
     def do_GET(self) -> None:
-        path = urllib.parse.unquote(self.path)
+        path = urllib.parse.unquote(self.path).partition("?")[0]
         if path.startswith("/apt/"):
             return self.package(path.removeprefix("/apt/").removeprefix("./"))
         if path.startswith("/v2/"):
             self.cloud.pulled.append(path)
+            if self.cloud.registry_away:
+                return self.answer(503, "away")
             data, kind = self.image.get(path) or (b"", "")
             return self.answer(200 if data else 404, data, kind)
-        if path == "/efs-utils-installer.sh":
-            return self.answer(200, EFS_INSTALLER)
         if "/resolve/" in path:
             return self.model_file(path)
         return self.answer(404, "")

@@ -1,7 +1,10 @@
-"""The disk of a virtual machine that stands for a fresh EC2 instance: Ubuntu 24.04, what AWS's image has, and Docker.
+"""The disk of a virtual machine that stands for a fresh EC2 instance: Ubuntu 24.04, what its server image has, Docker.
 
 Built once with debootstrap, then kept in the cache. Ubuntu because hosts run Ubuntu: the same cloud-init, systemd,
-Docker, nginx and Python.
+needrestart, unattended-upgrades, nginx, Python, and the newest Docker of noble-updates with its containerd.
+
+Stands for: Ubuntu's server image for AWS with Docker.
+Held by: nothing, its packages are Ubuntu's own; kernel, drives and what is left out for speed are named here.
 """
 
 from __future__ import annotations
@@ -22,9 +25,12 @@ KEYRING_SHA256 = "36de43b15853ccae0028e9a767613770c704833f82586f28eb262f0311adb8
 
 FIRST = "systemd,systemd-sysv,systemd-resolved,dbus,udev,iproute2,ca-certificates,curl,gpg"
 PACKAGES = (
-    "cloud-init", "dhcpcd-base", "linux-image-virtual", "kmod", "python3", "docker.io", "nginx", "nfs-common",
-    "nfs-kernel-server", "mdadm", "qemu-guest-agent", "unattended-upgrades",
+    "cloud-init", "dhcpcd-base", "linux-image-virtual", "kmod", "python3", "docker.io", "containerd", "nginx",
+    "nfs-common", "nfs-kernel-server", "mdadm", "stunnel4", "qemu-guest-agent", "unattended-upgrades", "needrestart",
 )  # fmt: skip
+LIBRARY = "libc6"
+"""Every process of a host runs on it; guests are offered a newer one, the same files again."""
+
 SOURCES = f"deb {MIRROR} noble main universe\ndeb {MIRROR} noble-updates main universe\n"
 EFS_NAME = "fs-00000000000000000.efs.us-east-1.amazonaws.com"
 FILES = {
@@ -42,11 +48,14 @@ FILES = {
         "/srv/efs 127.0.0.1(rw,sync,insecure,fsid=0,no_subtree_check,all_squash,anonuid=2000,anongid=2000)\n"
     ),
     "etc/nfs.conf.d/v4.conf": "[nfsd]\nvers3=n\n",  # as EFS; the older version would need rpcbind
-    # The tests' own registry speaks plain HTTP.
-    "etc/systemd/system/docker.service.d/registry.conf": (
-        "[Service]\nExecStart=\n"
-        "ExecStart=/usr/bin/dockerd -H fd:// --containerd=/run/containerd/containerd.sock"
-        " --insecure-registry=169.254.169.0/24\n"
+    # QEMU's NVMe drives call themselves QEMU's; storage.py knows EC2's by this name.
+    "etc/instance-store": "Amazon EC2 NVMe Instance Storage        \n",
+    "etc/udev/rules.d/90-instance-store.rules": (
+        'SUBSYSTEM=="block", KERNEL=="nvme*n1", TAG+="systemd", ENV{SYSTEMD_WANTS}="instance-store@%k.service"\n'
+    ),
+    "etc/systemd/system/instance-store@.service": (
+        "[Unit]\nDefaultDependencies=no\n"
+        "[Service]\nType=oneshot\nExecStart=/bin/mount --bind /etc/instance-store /sys/block/%i/device/model\n"
     ),
     # What a test wants changed before the first boot comes as a tar on a second drive.
     "etc/systemd/system/prelude.service": (
@@ -77,11 +86,13 @@ class GuestImage:
     """What QEMU boots. The disk is a base that each guest writes over in a file of its own.
 
     Attributes:
+        library: package of a library that each service runs on.
         release: of the kernel, as `uname -r` prints it.
     """
 
     disk: Path
     kernel: Path
+    library: Path
     release: str
 
 
@@ -125,6 +136,9 @@ def _debootstrap(root: Path) -> None:
     run("chroot", root, "apt-get", "update", "-q", env=quiet)
     run("chroot", root, "apt-get", "install", "-yq", "--no-install-recommends", *PACKAGES, env=quiet)
     run("chroot", root, "apt-get", "clean")
+    run("chroot", root, "apt-get", "download", "-q", LIBRARY, env=quiet)
+    (package,) = root.glob(f"{LIBRARY}_*.deb")
+    shutil.move(package, root.parent / "library.deb")
     shutil.rmtree(root / "var/lib/apt/lists")
     policy.unlink()
 
@@ -157,7 +171,8 @@ def _make(home: Path) -> None:
 
 def guest_image() -> GuestImage:
     """The image, built on first use: about a minute and a half, 1 GB of disk, root rights."""
-    key = hashlib.sha256(repr((FIRST, PACKAGES, FILES, ENABLED, DISABLED, MASKED)).encode()).hexdigest()[:12]
+    parts = (FIRST, PACKAGES, LIBRARY, FILES, ENABLED, DISABLED, MASKED)
+    key = hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
     home = cache_directory() / f"guest-{key}"
     make_once(home, home.is_dir, _make, "the guest's disk", print)
-    return GuestImage(home / "disk.img", home / "vmlinuz", (home / "release").read_text())
+    return GuestImage(home / "disk.img", home / "vmlinuz", home / "library.deb", (home / "release").read_text())

@@ -1,14 +1,18 @@
 """A signed package repository with stand-ins for NVIDIA's packages: they install for real and pretend to have GPUs.
 
-The driver brings a kernel module file that `modinfo` reads, and a modprobe rule in place of loading it. The toolkit
-writes a CDI specification that Docker really applies: a container sees which GPUs it was given in its
-environment, as STUB_GPU_0=yes.
+The driver brings a kernel module file that `modinfo` reads, and a modprobe rule that makes device nodes in place of
+loading it. The toolkit writes a CDI specification that Docker really applies: a container sees which GPUs it was given
+in its environment, as STUB_GPU_0=yes. Beside the repository lies the EFS mount helper, which is no repository's.
+
+Stands for: NVIDIA's driver, its nvidia-smi and nvidia-ctk, and AWS's amazon-efs-utils.
+Held by: tests/rehearsal/host/test_packages.py::test_nvidia_ctk_writes_what_the_real_one_wrote
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,27 +21,50 @@ DRIVER, NEWER_DRIVER, OTHER_BRANCH = "580.0.0", "580.0.9", "570.0.0"
 TOOLKIT, NEWER_TOOLKIT = "1.20.0", "1.20.9"
 GPUS = 4
 
+NUMBERS = " ".join(map(str, range(GPUS)))
+UUID = "GPU-00000000-0000-0000-0000-00000000000"
+# Like the real one, it sees to the module first.
 NVIDIA_SMI = f"""#!/bin/sh
+modprobe nvidia
 case "$*" in
--L) for n in $(seq 0 {GPUS - 1}); do echo "GPU $n: stub"; done ;;
+-L) for n in {NUMBERS}; do echo "GPU $n: NVIDIA L4 (UUID: {UUID}$n)"; done ;;
 "topo -m")
-  printf '\\tGPU0\\tGPU1\\tGPU2\\tGPU3\\tCPU Affinity\\n'
-  printf 'GPU0\\t X \\tSYS\\tPHB\\tSYS\\t0-1\\nGPU1\\tSYS\\t X \\tSYS\\tPHB\\t0-1\\n'
-  printf 'GPU2\\tPHB\\tSYS\\t X \\tSYS\\t0-1\\nGPU3\\tSYS\\tPHB\\tSYS\\t X \\t0-1\\n' ;;
+  printf '\\t\\033[4mGPU0\\tGPU1\\tGPU2\\tGPU3\\tCPU Affinity\\tNUMA Affinity\\tGPU NUMA ID\\033[0m\\n'
+  printf 'GPU0\\t X \\tSYS\\tPHB\\tSYS\\t0-1\\t0\\t\\tN/A\\nGPU1\\tSYS\\t X \\tSYS\\tPHB\\t0-1\\t0\\t\\tN/A\\n'
+  printf 'GPU2\\tPHB\\tSYS\\t X \\tSYS\\t0-1\\t0\\t\\tN/A\\nGPU3\\tSYS\\tPHB\\tSYS\\t X \\t0-1\\t0\\t\\tN/A\\n' ;;
 esac
 """
+# Modules that make their device nodes, with the numbers that a real driver has; nothing opens them.
+MODULES = f"""\
+install nvidia /bin/sh -c 'cd /dev; for n in {NUMBERS} ctl; do minor=$n; [ $n != ctl ] || minor=255; \
+  [ -e nvidia$n ] || mknod -m 666 nvidia$n c 195 $minor; done'
+install nvidia_uvm /bin/sh -c 'cd /dev; [ -e nvidia-uvm ] || mknod -m 666 nvidia-uvm c 238 0'
+"""
+# `nvidia-ctk system create-device-nodes ...` and `nvidia-ctk cdi generate --output=FILE`. The latter leaves out devices
+# that are not there, as the real one does, with exit status 0.
 NVIDIA_CTK = f"""#!/bin/sh
-# nvidia-ctk cdi generate --output=FILE
+[ "$1" != system ] || {{ modprobe nvidia && modprobe nvidia_uvm; exit; }}
 file=${{3#--output=}}
 mkdir -p "$(dirname "$file")"
+node() {{ [ ! -e "$DEV/dev/$1" ] || echo "$2- path: /dev/$1"; }}
 {{
-  echo 'cdiVersion: 0.5.0'
-  echo 'kind: nvidia.com/gpu'
-  echo 'devices:'
-  for n in $(seq 0 {GPUS - 1}); do
-    printf -- '- name: "%s"\\n  containerEdits:\\n    env: ["STUB_GPU_%s=yes"]\\n' "$n" "$n"
+  printf 'cdiVersion: 0.5.0\\nkind: nvidia.com/gpu\\ndevices:\\n'
+  for n in {NUMBERS}; do
+    for name in $n {UUID}$n; do
+      printf -- '    - name: "%s"\\n      containerEdits:\\n        env: ["STUB_GPU_%s=yes"]\\n' $name $n
+      printf '        deviceNodes:\\n'; node nvidia$n '            '
+    done
   done
+  printf -- '    - name: all\\n      containerEdits:\\n        deviceNodes:\\n'
+  for n in {NUMBERS}; do node nvidia$n '            '; done
+  printf 'containerEdits:\\n    env:\\n        - NVIDIA_VISIBLE_DEVICES=void\\n    deviceNodes:\\n'
+  for name in -uvm ctl; do node nvidia$name '        '; done
 }} > "$file"
+"""
+# mount.efs ID:/ DIRECTORY -o OPTIONS: mounts the guest's own NFS server, without TLS.
+MOUNT_EFS = """#!/bin/sh
+echo "$@" >> /var/log/mount.efs
+exec mount -t nfs4 -o nfsvers=4.1,noresvport "${1%%:*}.efs.us-east-1.amazonaws.com:/" "$2"
 """
 
 
@@ -66,7 +93,7 @@ def driver(version: str, kernel: str, directory: Path) -> Package:
         f"{version}-0ubuntu1",
         {
             f"lib/modules/{kernel}/updates/nvidia.ko": (_module(version, directory), 0o644),
-            "etc/modprobe.d/nvidia-stub.conf": ("install nvidia /bin/true\n", 0o644),
+            "etc/modprobe.d/nvidia-stub.conf": (MODULES, 0o644),
             "usr/bin/nvidia-smi": (NVIDIA_SMI, 0o755),
         },
         depends=f"linux-headers-{kernel}",
@@ -104,14 +131,30 @@ def _build(package: Package, directory: Path) -> Path:
 
 @dataclass(frozen=True)
 class SignedRepository:
-    """A flat repository: its directory, and the fingerprint of its key (key.asc in it)."""
+    """A flat repository: its directory, the fingerprint of its key (key.asc in it), and a package beside its index."""
 
     directory: Path
     fingerprint: str
+    efs_utils: Path
 
 
-def repository(directory: Path, kernel: str) -> SignedRepository:
-    """Builds the packages, their index and its signature."""
+def _newer(library: Path, directory: Path) -> Path:
+    """The same package again as another version: its files are new ones, as after every upgrade of a library."""
+    tree = directory / "library"
+    subprocess.run(["dpkg-deb", "-R", library, tree], check=True)
+    control = tree / "DEBIAN/control"
+    control.write_text(re.sub(r"(?m)^(Version: .*)$", r"\1+upgrade", control.read_text()))
+    archive = directory / "library_amd64.deb"
+    subprocess.run(["dpkg-deb", "--root-owner-group", "-Znone", "-b", tree, archive], check=True, capture_output=True)
+    return archive
+
+
+def repository(directory: Path, kernel: str, library: Path) -> SignedRepository:
+    """Builds the packages, their index and its signature.
+
+    Args:
+        library: a package that guests have, of which the repository offers a newer version.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     packages = [
         Package(f"linux-headers-{kernel}", "1", {}),
@@ -121,8 +164,7 @@ def repository(directory: Path, kernel: str) -> SignedRepository:
         *(Package("canary", version, {}) for version in ("1", "2")),  # pinned by nobody
     ]
     index = ""
-    for package in packages:
-        archive = _build(package, directory)
+    for archive in [*(_build(package, directory) for package in packages), _newer(library, directory)]:
         control = subprocess.run(["dpkg-deb", "-f", archive], check=True, capture_output=True, text=True).stdout
         data = archive.read_bytes()
         index += f"{control}Filename: {archive.name}\nSize: {len(data)}\nSHA256: {hashlib.sha256(data).hexdigest()}\n\n"
@@ -130,7 +172,10 @@ def repository(directory: Path, kernel: str) -> SignedRepository:
     checksum = hashlib.sha256(index.encode()).hexdigest()
     release = f"Origin: stand-in\nDate: Sat, 21 Nov 2026 00:00:00 UTC\nSHA256:\n {checksum} {len(index)} Packages\n"
     (directory / "Release").write_text(release)
-    return SignedRepository(directory, _sign(directory))
+    # What AWS's package depends on (dist/amazon-efs-utils.control of aws/efs-utils).
+    depends = "python3, nfs-common, stunnel4 (>= 4.56), openssl (>= 1.0.2), util-linux"
+    helper = Package("amazon-efs-utils", "3.0.0-1", {"sbin/mount.efs": (MOUNT_EFS, 0o755)}, depends)
+    return SignedRepository(directory, _sign(directory), _build(helper, directory))
 
 
 def _sign(directory: Path) -> str:

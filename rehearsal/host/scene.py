@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,16 +10,16 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from infra.host import HostConfig, Repository, render_user_data
+from infra.host import HostConfig, Pinned, Repository, render_user_data
 from rehearsal.host import packages
 from rehearsal.host.cloud import Addresses, Cloud, serving
-from rehearsal.host.guest import OUTSIDE, Guest
+from rehearsal.host.guest import Guest
 from rehearsal.host.guest_image import GuestImage, guest_image
 from rehearsal.host.registry import NAME, Image, digest, stub_image
 
 READY = r"tandem: ready$"
 READY_SECONDS = 900
-"""Until a guest must be ready: 70 s on two idle cores without KVM, several times that when others use them."""
+"""Until a guest must be ready, by its own clock (Guest.clock)."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,8 @@ class Parts:
 @cache
 def parts(directory: Path) -> Parts:
     guest = guest_image()
-    return Parts(guest, packages.repository(directory / "apt", guest.release), stub_image(directory))
+    repository = packages.repository(directory / "apt", guest.release, guest.library)
+    return Parts(guest, repository, stub_image(directory))
 
 
 def host_config(stack: HostConfig, found: Parts, at: Addresses) -> HostConfig:
@@ -44,22 +46,24 @@ def host_config(stack: HostConfig, found: Parts, at: Addresses) -> HostConfig:
         key_url=f"{at.files_url}/apt/key.asc",
         fingerprint=found.repository.fingerprint,
     )
+    helper = found.repository.efs_utils
     pinned = replace(
         stack.packages,
         driver_version=packages.DRIVER,
-        toolkit_version=packages.TOOLKIT,
-        docker_package="docker.io",
-        docker_version="",
+        toolkit=replace(stack.packages.toolkit, version=packages.TOOLKIT),
+        docker=Pinned(names=["docker.io"]),
+        containerd=Pinned(names=["containerd"]),
         repositories=[repository],
-        efs_installer_url=f"{at.files_url}/efs-utils-installer.sh",
+        efs_utils=f"{at.files_url}/apt/{helper.name}#sha256={hashlib.sha256(helper.read_bytes()).hexdigest()}",
     )
-    image = f"{OUTSIDE}:{at.files}/{NAME}@{digest(found.image.manifest)}"
+    image = f"docker.io/{NAME}@{digest(found.image.manifest)}"
     return replace(
         stack,
         engine=replace(stack.engine, image=image, revision="0" * 40),
         packages=pinned,
         endpoint_url=at.aws_url,
         hub_url=at.files_url,
+        registry_mirror=at.files_url,
     )
 
 
@@ -82,14 +86,16 @@ def powered_on(
     directory: Path,
     drive: Path | None = None,
     render: Callable[[HostConfig], bytes] = render_user_data,
+    drives: int = 0,
 ) -> Iterator[Guest]:
     """A guest that boots a stack's rendered user data, exactly the bytes that a launch template would carry.
 
     Args:
         drive: from `prelude`.
         render: makes the user data of the configuration, once the stand-ins' addresses are in it.
+        drives: NVMe drives of its instance store.
     """
     with serving(cloud, found.repository, found.image) as at:
         cloud.user_data = render(host_config(stack, found, at))
-        with Guest(found.guest, directory, at.metadata, drive) as guest:
+        with Guest(found.guest, directory, at.metadata, drive, drives) as guest:
             yield guest

@@ -7,4 +7,5 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from scripts import load  # noqa: F401  a fixture
+from machine import on  # noqa: F401  fixtures
+from scripts import load  # noqa: F401

@@ -1,4 +1,4 @@
-"""Host configurations for the tests: the two shipped stacks and one type with eight GPUs behind NVSwitch.
+"""Host configurations for the tests: the two shipped stacks and types with eight GPUs behind NVSwitch.
 
 Pins and ids are placeholders (zeros), so that a new pin or another sizing does not change the golden files.
 """
@@ -27,13 +27,16 @@ RESOURCES = HostResources(
 )
 
 
+EIGHT_GPUS = {"eight-gpus": "p5en.48xlarge", "b200": "p6-b200.48xlarge"}
+
+
 def _settings(name: str) -> Settings:
-    if name != "eight-gpus":
+    if name not in EIGHT_GPUS:
         return load_stack_file(ROOT / f"Pulumi.{name}.yaml")
     return load(
         {
             "tandem:region": "us-east-1",
-            "tandem:fleet": '{"instanceTypes": ["p5en.48xlarge"]}',
+            "tandem:fleet": f'{{"instanceTypes": ["{EIGHT_GPUS[name]}"]}}',
             "tandem:inference": '{"model": "openai/gpt-oss-120b", "servedModelName": "gpt-oss", "kvCacheDtype": "fp8"}',
             "tandem:loadBalancer": '{"paths": ["/v1/chat/completions", "/v1/responses", "/v1/responses/*"]}',
         }
@@ -42,7 +45,7 @@ def _settings(name: str) -> Settings:
 
 @cache
 def config(name: str) -> HostConfig:
-    """`dev`, `prod-ec2` or `eight-gpus`."""
+    """A shipped stack, `dev` or `prod-ec2`, or one of EIGHT_GPUS."""
     settings = _settings(name)
     pinned = pins.load()
     found = host_config(
@@ -56,7 +59,15 @@ def config(name: str) -> HostConfig:
     return replace(
         found,
         engine=replace(found.engine, image=f"{pinned.vllm.image}@sha256:{'0' * 64}", revision="0" * 40),
-        packages=replace(found.packages, driver_version="580.0.0", toolkit_version="1.20.0", docker_version="28.0.0"),
+        packages=replace(
+            found.packages,
+            driver_version="580.0.0",
+            toolkit=replace(found.packages.toolkit, version="1.20.0"),
+            docker=replace(found.packages.docker, version="29.0.0"),
+            containerd=replace(found.packages.containerd, version="2.0.0"),
+            subnet_manager=replace(found.packages.subnet_manager, version="2025.1.1"),
+            efs_utils=f"https://amazon-efs-utils.aws.com/repo/efs-utils-3.0.0-1_amd64.deb#sha256={'0' * 64}",
+        ),
     )
 
 

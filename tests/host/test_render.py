@@ -15,7 +15,7 @@ import yaml
 
 from infra.catalog.instances import INSTANCE_TYPES
 from infra.errors import UserError
-from infra.host import HostConfig, render_compose, render_files, render_nginx, render_user_data
+from infra.host import HostConfig, Packages, Pinned, render_compose, render_files, render_nginx, render_user_data
 from infra.host.render import render_cloud_config, render_pins
 from infra.scripts import sources
 
@@ -52,7 +52,7 @@ def test_what_is_rendered_is_what_was_reviewed(name: str) -> None:
 
 def with_real_ids(config: HostConfig) -> HostConfig:
     """A configuration whose pins and ids are as hard to compress as those of a stack that is up."""
-    digits = iter(hashlib.sha512(name.encode()).hexdigest() for name in "abcdef")
+    digits = iter(hashlib.sha512(name.encode()).hexdigest() for name in "abcdefg")
     arn, secret = config.target_group_arn.rsplit("/", 1)[0], config.api_keys_secret_arn.rsplit("-", 1)[0]
     return replace(
         config,
@@ -63,6 +63,7 @@ def with_real_ids(config: HostConfig) -> HostConfig:
         ),
         target_group_arn=f"{arn}/{next(digits)[:16]}".replace("0" * 12, "482917365018"),
         api_keys_secret_arn=f"{secret}-{next(digits)[:6]}".replace("0" * 12, "482917365018"),
+        packages=replace(config.packages, efs_utils=config.packages.efs_utils.replace("0" * 64, next(digits)[:64])),
         efs_file_system_id=f"fs-{next(digits)[:17]}",
         efs_access_point_id=f"fsap-{next(digits)[:17]}",
     )
@@ -151,22 +152,19 @@ def test_fabric_manager_and_modules_follow_the_instance_type() -> None:
     assert types("dev")["g5.12xlarge"]["driver_packages"] == ["cuda-drivers"]
 
 
-def test_every_apt_pin_outranks_whatever_a_repository_says() -> None:
+def test_what_the_driver_brings_along_is_pinned_above_whatever_a_repository_says() -> None:
     assert render_pins(stacks.config("dev")) == (
         "Package: *nvidia* cuda-drivers*\nPin: version 580.0.0-*\nPin-Priority: 1001\n"
-        "\n"
-        "Package: *nvidia-container*\nPin: version 1.20.0-*\nPin-Priority: 1001\n"
-        "\n"
-        "Package: docker-ce docker-ce-cli\nPin: version *28.0.0-*\nPin-Priority: 1001\n"
     )
 
 
 def test_an_unpinned_driver_stays_on_its_branch() -> None:
     config = stacks.config("dev")
-    unpinned = replace(
-        config, packages=replace(config.packages, driver_version="", toolkit_version="", docker_version="")
-    )
+    nothing = Pinned(names=["any"])
+    packages = Packages(toolkit=nothing, docker=nothing, containerd=nothing, subnet_manager=nothing)
+    unpinned = replace(config, packages=packages)
     assert render_pins(unpinned) == "Package: *nvidia* cuda-drivers*\nPin: version 580.*\nPin-Priority: 1001\n"
+    assert set(json.loads(render_files(unpinned)["/etc/tandem/host.json"])["pins"].values()) == {"580.*"}
 
 
 def test_compose_splits_the_gpus_of_the_first_type_into_pairs() -> None:

@@ -32,9 +32,12 @@ def edited(*replacements: tuple[str, str]) -> str:
 
 FILLED = edited(
     ('digest = ""', f'digest = "{DIGEST}"'),
-    ('version = ""  # job: tandem pin --packages', 'version = "29.9.3"  # job: tandem pin --packages'),
     (EMPTY, PINNED),
 )
+FILLED = FILLED.replace(
+    'version = ""  # job: tandem pin --packages', 'version = "29.9.3"  # job: tandem pin --packages'
+)
+FILLED = FILLED.replace('file = ""', f'file = "https://repo.example.com/helper.deb#sha256={"0" * 64}"')
 # us-east-1 stands once for each kind of machine image; Ubuntu comes first.
 FILLED = FILLED.replace('us-east-1 = { id = "" }', f'us-east-1 = {{ id = "{IMAGE_ID}" }}', 1)
 
@@ -52,7 +55,8 @@ def test_the_shipped_file_is_valid_and_passes_the_driver_gate() -> None:
 def test_nothing_that_needs_the_network_ships_invented() -> None:
     shipped = pins.parse(SHIPPED)
     assert shipped.vllm.digest == ""
-    assert shipped.docker.version == ""
+    assert {shipped.docker.version, shipped.containerd.version, shipped.nvlink_subnet_manager.version} == {""}
+    assert shipped.efs_utils.file == ""
     assert {model.revision for model in shipped.models.values()} == {""}
     for kind in pins.MACHINE_IMAGE_KINDS:
         assert {image.id for image in shipped.machine_image.kind(kind).regions.values()} == {""}
@@ -74,11 +78,11 @@ def test_each_version_that_ships_says_when_and_where_it_was_seen(table: str) -> 
 
 def test_every_pin_names_who_keeps_it_current() -> None:
     pin_line = re.compile(
-        r'^(?!source|image|parameter|default|index|cuda)[\w"/.-]+ = (\{ (id|revision|version|repository) = )?"'
+        r'^(?!source|image|parameter|default|index|package|cuda)[\w"/.-]+ = (\{ (id|revision|version|repository) = )?"'
     )
     followed = re.compile(r"# (renovate: datasource=\S+ depName=\S+|job: tandem pin --\S+.*)$")
     lines = [line for line in SHIPPED.splitlines() if pin_line.match(line)]
-    assert len(lines) == 39
+    assert len(lines) == 42
     assert [line for line in lines if not followed.search(line)] == []
 
 
@@ -134,7 +138,10 @@ def test_required_pins_that_are_empty_are_each_named_with_the_command() -> None:
     missing = pins.parse(SHIPPED).missing("us-east-1", "Qwen/Qwen3-8B")
     assert [(problem.key, problem.fix) for problem in missing] == [
         ("images/pins.toml: vllm.digest", "`tandem pin --image`, or set tandem:requirePins to false"),
-        ("images/pins.toml: docker.version", "`tandem pin --packages`, or set tandem:requirePins to false"),
+        *(
+            (f"images/pins.toml: {pin}", "`tandem pin --packages`, or set tandem:requirePins to false")
+            for pin in ("nvlink_subnet_manager.version", "docker.version", "containerd.version", "efs_utils.file")
+        ),
         (
             "images/pins.toml: machine_image.ubuntu.regions.us-east-1.id",
             "`tandem pin --region us-east-1`, or set tandem:requirePins to false",

@@ -167,10 +167,34 @@ DOCKER_PACKAGES = packages_file(
     )
 )
 
+CONTAINERD_PACKAGES = packages_file(
+    ("containerd.io", "2.2.1-1~ubuntu.24.04~noble"), ("containerd.io", "1.7.29-1~ubuntu.24.04~noble")
+)
+EFS_PACKAGES = b"""\
+Package: amazon-efs-utils
+Version: 3.3.0-1
+Filename: pool/main/a/amazon-efs-utils/amazon-efs-utils-3.3.0-1_amd64.deb
+SHA256: 0303030303030303030303030303030303030303030303030303030303030303
+
+Package: amazon-efs-utils
+Version: 3.10.1-1
+Filename: pool/main/a/amazon-efs-utils/amazon-efs-utils-3.10.1-1_amd64.deb
+SHA256: 1010101010101010101010101010101010101010101010101010101010101010
+"""
+INDEXES = {
+    "/nvidia/Packages.gz": gzip.compress(NVIDIA_PACKAGES),
+    "/toolkit/Packages": TOOLKIT_PACKAGES,
+    "/nvlsm/Packages.gz": gzip.compress(packages_file(("nvlsm", "2025.06.5-1"))),
+    "/docker/Packages.gz": gzip.compress(DOCKER_PACKAGES),
+    "/containerd/Packages.gz": gzip.compress(CONTAINERD_PACKAGES),
+    "/efs/dists/24.04/main/binary-amd64/Packages": EFS_PACKAGES,
+}
+"""By path, in the order of the pins file."""
+
 
 @pytest.fixture
 def online(stand_in: StandIn, aws: None, monkeypatch: pytest.MonkeyPatch) -> StandIn:
-    """Every place answers: Docker's token authentication in front of the registry, the hub, three package indexes."""
+    """Every place answers: Docker's token authentication in front of the registry, the hub, the package indexes."""
     challenge = f'Bearer realm="{stand_in.url}/token",service="registry",scope="repository:vllm/vllm-openai:pull"'
 
     def manifest(headers: dict[str, str]) -> Answer:
@@ -182,9 +206,8 @@ def online(stand_in: StandIn, aws: None, monkeypatch: pytest.MonkeyPatch) -> Sta
     stand_in.always("/token", body=b'{"token": "anonymous-pull"}')
     stand_in.always(HUB_PATH, body=hub_answer())
     stand_in.always("/api/models/Qwen/Qwen3-32B-FP8/revision/main", body=hub_answer())
-    stand_in.always("/nvidia/Packages.gz", body=gzip.compress(NVIDIA_PACKAGES))
-    stand_in.always("/toolkit/Packages", body=TOOLKIT_PACKAGES)
-    stand_in.always("/docker/Packages.gz", body=gzip.compress(DOCKER_PACKAGES))
+    for path, body in INDEXES.items():
+        stand_in.always(path, body=body)
     monkeypatch.setenv("TANDEM_REGISTRY_URL", stand_in.url)
     monkeypatch.setenv("HF_ENDPOINT", stand_in.url)
     monkeypatch.delenv("HF_TOKEN", raising=False)
@@ -197,7 +220,7 @@ def file(tmp_path: Path, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch) -> 
     path = tmp_path / "pins.toml"
     text = re.sub(r'parameter = "[^"]*"', 'parameter = "/tandem-test/image-id"', SHIPPED)
     text = re.sub(r"(?m)^(eu-west-1|us-west-2) = .*\n", "", text)
-    indexes = iter(("/nvidia/Packages.gz", "/toolkit/Packages", "/docker/Packages.gz"))
+    indexes = iter(INDEXES)
     text = re.sub(r'index = ".*"', lambda _match: f'index = "{stand_in.url}{next(indexes)}"', text)
     path.write_text(text, encoding="utf-8")
     monkeypatch.setenv("TANDEM_PINS_FILE", str(path))
@@ -220,7 +243,10 @@ def test_every_empty_pin_is_looked_up_and_written_with_day_and_source(file: Path
         "vllm.digest": "written",
         "nvidia_driver.version": "kept",
         "container_toolkit.version": "kept",
+        "nvlink_subnet_manager.version": "written",
         "docker.version": "written",
+        "containerd.version": "written",
+        "efs_utils.file": "written",
         "machine_image.ubuntu.regions.us-east-1.id": "written",
         "machine_image.dlami.regions.us-east-1.id": "written",
         'models."Qwen/Qwen3-32B-FP8".revision': "written",
@@ -244,7 +270,7 @@ def test_every_empty_pin_is_looked_up_and_written_with_day_and_source(file: Path
 
 def test_comments_and_order_survive(file: Path, online: StandIn) -> None:
     def comments(text: str) -> list[str]:
-        return re.findall("#.*", text)
+        return re.findall(r"(?m)(?:^|\s)#.*", text)
 
     def keys(text: str) -> list[str]:
         return re.findall(r'(?m)^(\[.*?\]|[\w"/.-]+ =)', re.sub(r"(?m)^(resolved|source) = .*\n", "", text))
@@ -301,7 +327,16 @@ def test_packages_are_the_newest_that_the_repository_has_of_all_and_of_the_drive
     assert written.nvidia_driver.version == "580.159.04"
     assert written.nvidia_driver.source == f"{online.url}/nvidia/Packages.gz"
     assert written.container_toolkit.version == "1.20.1"
+    assert written.nvlink_subnet_manager.version == "2025.06.5"
     assert written.docker.version == "29.10.0"
+    assert written.containerd.version == "2.2.1"
+
+
+def test_the_mount_helper_of_efs_is_pinned_as_a_file_with_its_checksum(file: Path, online: StandIn) -> None:
+    run(file, packages=True)
+    assert pin_file.load(file).efs_utils.file == (
+        f"{online.url}/efs/pool/main/a/amazon-efs-utils/amazon-efs-utils-3.10.1-1_amd64.deb#sha256={'10' * 32}"
+    )
 
 
 def test_a_selection_touches_nothing_else(file: Path, online: StandIn) -> None:

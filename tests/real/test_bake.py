@@ -59,7 +59,7 @@ def baked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Baked]:
 
     stack = replace(stacks.config("dev"), hugging_face_token_secret_arn="arn:hugging-face-token")
     drive = scene.prelude(directory, PRELUDE, {})
-    with scene.powered_on(stack, scene.parts(directory), cloud, directory, drive, render) as guest:
+    with scene.powered_on(stack, scene.parts(directory), cloud, directory, drive, render, drives=1) as guest:
         guest.wait_for_line(r"tandem: baked$", scene.READY_SECONDS)
         guest.wait_until_off(SECONDS)
         run("qemu-img", "convert", "-O", "raw", guest.disk, directory / "snapshot.img")
@@ -91,6 +91,7 @@ def test_baking_asks_aws_for_the_hubs_token_and_nothing_else(baked: Baked) -> No
 
 def test_a_fresh_instance_finds_everything_there(baked: Baked) -> None:
     guest, cloud = baked.guest, baked.cloud
+    cloud.registry_away = True
     cloud.instance, cloud.user_data = "i-00000000000000002", render_user_data(baked.config)
     pulled, downloads, since = list(cloud.pulled), list(cloud.downloads), len(guest.console)
     guest.power_on()
@@ -99,6 +100,7 @@ def test_a_fresh_instance_finds_everything_there(baked: Baked) -> None:
     details = {line["stage"]: line["detail"] for line in guest.ledger()}
     assert details["driver"] == f"{packages.DRIVER} was there, 4 GPUs"
     assert details["toolkit"] == "0 packages installed"
+    assert details["storage"].startswith("1 NVMe drives, Docker in the machine image, EFS, ")
     assert details["weights"] == "copied from the machine image"
     assert details["ready"] == "first token, lifecycle hook completed"
     assert cloud.pulled == pulled

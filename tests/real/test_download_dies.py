@@ -103,7 +103,7 @@ def hosts(cloud: Cloud, tmp_path: Path) -> Iterator[Hosts]:
     (tmp_path / "docker").write_text(DOCKER)
     (tmp_path / "docker").chmod(0o755)
     (tmp_path / "shared").mkdir()
-    with serving(cloud, SignedRepository(tmp_path, ""), image) as at:
+    with serving(cloud, SignedRepository(tmp_path, "", tmp_path), image) as at:
         config = replace(stacks.config("dev"), hub_url=f"http://127.0.0.1:{at.files}")
         yield Hosts(tmp_path, tmp_path / "shared", render_files(config))
 
