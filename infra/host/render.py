@@ -16,6 +16,7 @@ from infra.errors import Problem, UserError
 from infra.host.config import HostConfig, Packages, Profile
 from infra.host.vllm import admission_arguments, profile, requests_at_once, server_environment, vllm_arguments
 from infra.scripts import DIRECTORY, packed, sources, tight, without_remarks
+from infra.short_names import short_names
 
 EC2_LIMIT_BYTES = 16_384
 """EC2's limit on user data before base64 (EC2 user guide); cloud-init unpacks gzip."""
@@ -62,7 +63,8 @@ def _template(name: str, **values: Any) -> str:
 
 @cache
 def _scripts(*rooms: str) -> dict[str, str]:
-    return {f"/opt/tandem/{name}": packed(tight(without_remarks(text))) for name, text in sources(*rooms).items()}
+    shipped = {name: packed(tight(without_remarks(short_names(text)))) for name, text in sources(*rooms).items()}
+    return {f"/opt/tandem/{name}": text for name, text in shipped.items()}
 
 
 def _path_pattern(path: str) -> str:

@@ -1,0 +1,76 @@
+"""Local names become short, and nothing else changes."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from infra.scripts import sources
+from infra.short_names import short_names
+
+ALL = {f"{room}/{name}": text for room in ("host", "shared", "bake", "pod") for name, text in sources(room).items()}
+
+
+def nameless(node: ast.AST) -> str:
+    """A syntax tree without the names of variables."""
+    copied = ast.parse(ast.unparse(node))
+    for one in ast.walk(copied):
+        if isinstance(one, ast.Name):
+            one.id = ""
+    return ast.dump(copied)
+
+
+def names(node: ast.AST) -> list[str]:
+    return [one.id for one in ast.walk(node) if isinstance(one, ast.Name)]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_module_does_what_it_did(name: str) -> None:
+    """Statement by statement the same tree, and in each function another name for each name, wherever it stands."""
+    before, after = ast.parse(ALL[name]), ast.parse(short_names(ALL[name]))
+    assert nameless(after) == nameless(before)
+    for old, new in zip(functions(before), functions(after), strict=True):
+        pairs = set(zip(names(old), names(new), strict=True))
+        assert len(pairs) == len(set(names(old))) == len(set(names(new)))
+    for old, new in zip(before.body, after.body, strict=True):
+        if not isinstance(old, (ast.FunctionDef, ast.ClassDef)):
+            assert ast.dump(old) == ast.dump(new)
+
+
+def functions(node: ast.AST) -> list[ast.AST]:
+    return [one for one in ast.walk(node) if isinstance(one, ast.FunctionDef)]
+
+
+def test_what_other_code_sees_keeps_its_name() -> None:
+    source = (
+        "LIMIT = 3\n"
+        "def outer(given, *, option=1):\n"
+        "    found = given + LIMIT\n"
+        "    def inner(other):\n"
+        "        nonlocal found\n"
+        "        kept = other.found(option=found)\n"
+        "        return f'{kept} {found}'\n"
+        "    return [inner(one) for one in found]\n"
+    )
+    assert short_names(source) == (
+        "LIMIT = 3\n"
+        "def outer(given, *, option=1):\n"
+        "    found = given + LIMIT\n"
+        "    def inner(other):\n"
+        "        nonlocal found\n"
+        "        a = other.found(option=found)\n"
+        "        return f'{a} {found}'\n"
+        "    return [inner(b) for b in found]\n"
+    )
+
+
+def test_a_short_name_is_not_one_that_is_there() -> None:
+    assert short_names("def f(a):\n    b, word = a\n    return c(b, word)\n") == (
+        "def f(a):\n    b, d = a\n    return c(b, d)\n"
+    )
+
+
+def test_the_name_of_an_error_stays() -> None:
+    source = "def f():\n    error = 1\n    try:\n        g()\n    except E as error:\n        h(error)\n"
+    assert short_names(source) == source
