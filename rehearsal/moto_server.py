@@ -1,4 +1,4 @@
-"""The moto server (`python -m rehearsal.moto_server`): one request at a time, and three faults of moto 5.2.5 mended.
+"""The moto server (`python -m rehearsal.moto_server`): one request at a time, and four faults of moto 5.2.5 mended.
 
 moto changes shared dictionaries from many threads and answers 500 when two meet, or when one meets a service that is
 half loaded. Python runs one thread at a time anyhow, so nothing is lost.
@@ -7,6 +7,7 @@ half loaded. Python runs one thread at a time anyhow, so nothing is lost.
 from __future__ import annotations
 
 import threading
+from copy import deepcopy
 from typing import Any
 
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
@@ -67,10 +68,27 @@ def clusters_that_are_gone() -> None:
     EKSBackend.list_nodegroups = or_refused
 
 
+def policies_that_stay() -> None:
+    """moto takes a group's mixed instances policy away with each update that does not mention it."""
+    from moto.autoscaling.models import FakeAutoScalingGroup
+
+    update = FakeAutoScalingGroup.update
+
+    def keeping(self: FakeAutoScalingGroup, *args: Any, **changes: Any) -> None:
+        mentioned = any(changes[name] for name in ("launch_config_name", "launch_template", "mixed_instances_policy"))
+        if self.mixed_instances_policy and not mentioned:
+            changes["mixed_instances_policy"] = kept = deepcopy(self.mixed_instances_policy)
+            kept["LaunchTemplate"]["LaunchTemplateSpecification"].pop("LaunchTemplateName", None)
+        update(self, *args, **changes)
+
+    FakeAutoScalingGroup.update = keeping
+
+
 if __name__ == "__main__":
     quicker()
     one_request_at_a_time()
     launchable_versions()
     zone_ids_that_begin_with_z()
     clusters_that_are_gone()
+    policies_that_stay()
     main()

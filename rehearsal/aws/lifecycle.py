@@ -305,7 +305,13 @@ class Resource:
         """
         shape = _filled_shape(self.row, call, self.region)
         names = mapped(self.row, self.region).filled
-        fitting = {name: value for name, value in self.inputs.items() if name in names and _fits(self.row, name, shape)}
+        fitting = {
+            name: value
+            for name, value in self.inputs.items()
+            if name in names
+            and _fits(self.row, name, shape)
+            and not (call.only_changed and value == self.old.get(name))
+        }
         return to_params(shape, fitting, self.row.names)
 
 

@@ -25,6 +25,7 @@ class Call:
         params: expression that gives the parameters; parts that come out null are left out.
         fill: take every input that no other part of the row takes, by its name, as a parameter too.
         within: parameter that `fill` fills (`LaunchTemplateData`); the whole request by default.
+        only_changed: `fill` takes only what differs from the inputs before, as some resources of the provider do.
         when: make the call only if this expression comes out true.
         each: expression for a list; one call per element, which is called `item`.
         at: expression for the part of the response that counts, all of it by default. The members of the response are
@@ -37,6 +38,7 @@ class Call:
     params: str = "`{}`"
     fill: bool = False
     within: str = ""
+    only_changed: bool = False
     when: str = ""
     each: str = ""
     at: str = "response"

@@ -34,6 +34,7 @@ _LOAD_BALANCER = "aws:lb/loadBalancer:LoadBalancer"
 _TARGET_GROUP = "aws:lb/targetGroup:TargetGroup"
 _RULE = "aws:lb/listenerRule:ListenerRule"
 _WEB_ACL = "aws:wafv2/webAcl:WebAcl"
+_INVALID = "InvalidParameterException"
 
 
 def _user_data(template: Resource) -> Iterator[Refusal]:
@@ -101,7 +102,15 @@ def _condition_values(rule: Resource) -> Iterator[Refusal]:
 
 
 def _group_size(group: Resource) -> Iterator[Refusal]:
-    low, high, wanted = (group.inputs.get(name) for name in ("minSize", "maxSize", "desiredCapacity"))
+    """Of a group that exists, the sizes that an update leaves out are those that it has: a schedule may have set it to
+    0 meanwhile (https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_UpdateAutoScalingGroup.html)."""
+    sizes = {name: group.inputs.get(name) for name in ("minSize", "maxSize", "desiredCapacity")}
+    if not group.is_new:
+        kept = {name for name, value in sizes.items() if value == group.old.get(name)}
+        sizes |= {name: value for name, value in _sizes_now(group).items() if name in kept}
+        if "desiredCapacity" in kept:  # AWS moves it into the new bounds
+            sizes["desiredCapacity"] = None
+    low, high, wanted = sizes.values()
     if low is not None and high is not None and low > high:
         yield Refusal(f"Max bound, {high}, must be greater than or equal to min bound, {low}", "ValidationError")
     elif wanted is not None and not (low or 0) <= wanted <= (high if high is not None else wanted):
@@ -109,6 +118,23 @@ def _group_size(group: Resource) -> Iterator[Refusal]:
             f"Desired capacity:{wanted} must be between the specified min size:{low} and max size:{high}",
             "ValidationError",
         )
+
+
+def _sizes_now(group: Resource) -> dict[str, int]:
+    found = group.region.call("autoscaling", "describe_auto_scaling_groups", AutoScalingGroupNames=[group.id])
+    return {
+        "minSize": found["AutoScalingGroups"][0]["MinSize"],
+        "maxSize": found["AutoScalingGroups"][0]["MaxSize"],
+    }
+
+
+def _node_group_size(group: Resource) -> Iterator[Refusal]:
+    sizes = group.inputs["scalingConfig"]
+    low, wanted, high = sizes["minSize"], sizes["desiredSize"], sizes["maxSize"]
+    if low > wanted:
+        yield Refusal(f"Minimum capacity {low} can't be greater than desired size {wanted}", _INVALID)
+    if wanted > high or high < 1:
+        yield Refusal(f"Maximum capacity {high} can't be less than {max(wanted, 1)}", _INVALID)
 
 
 def _role_policy_size(policy: Resource) -> Iterator[Refusal]:
@@ -180,6 +206,13 @@ CHECKS = (
         _GROUP,
         "Minimum, desired and maximum size are in that order.",
         _group_size,
+        at="apply",
+    ),
+    _check(
+        "node group size",
+        "aws:eks/nodeGroup:NodeGroup",
+        "Minimum, desired and maximum size of a node group are in that order, and the maximum is 1 at least.",
+        _node_group_size,
         at="apply",
     ),
     _check(

@@ -77,23 +77,37 @@ def _start_instance_refresh(group: Resource) -> None:
 AUTO_SCALING_GROUP = ResourceType(
     type="aws:autoscaling/group:Group",
     service="autoscaling",
-    create=Call("create_auto_scaling_group", fill=True),
+    # With hooks of its own a group is born at 0, gets them, and then its size. So does the provider:
+    # https://github.com/hashicorp/terraform-provider-aws/blob/main/internal/service/autoscaling/group.go (`twoPhases`)
+    create=Call(
+        "create_auto_scaling_group",
+        "inputs.initialLifecycleHooks && {MinSize: `0`, MaxSize: `0`, DesiredCapacity: `0`} || `{}`",
+        fill=True,
+    ),
     id="inputs.name",
-    # moto leaves these out of a new group
-    after_create=Call(
-        "put_lifecycle_hook",
-        "{AutoScalingGroupName: id, LifecycleHookName: item.name, LifecycleTransition: item.lifecycleTransition, "
-        "HeartbeatTimeout: item.heartbeatTimeout, DefaultResult: item.defaultResult, "
-        "NotificationMetadata: item.notificationMetadata, NotificationTargetARN: item.notificationTargetArn, "
-        "RoleARN: item.roleArn}",
-        each="inputs.initialLifecycleHooks",
+    after_create=(
+        Call(
+            "put_lifecycle_hook",
+            "{AutoScalingGroupName: id, LifecycleHookName: item.name, LifecycleTransition: item.lifecycleTransition, "
+            "HeartbeatTimeout: item.heartbeatTimeout, DefaultResult: item.defaultResult, "
+            "NotificationMetadata: item.notificationMetadata, NotificationTargetARN: item.notificationTargetArn, "
+            "RoleARN: item.roleArn}",
+            each="inputs.initialLifecycleHooks",
+        ),
+        Call(
+            "update_auto_scaling_group",
+            "{AutoScalingGroupName: id, MinSize: inputs.minSize, MaxSize: inputs.maxSize, "
+            "DesiredCapacity: inputs.desiredCapacity}",
+            when="inputs.initialLifecycleHooks",
+        ),
     ),
     read=Call(
         "describe_auto_scaling_groups",
         "{AutoScalingGroupNames: [id]}",
         at="AutoScalingGroups[?Status == null] | [0]",
     ),
-    update=Call("update_auto_scaling_group", "{AutoScalingGroupName: id}", fill=True),
+    # `HasChange` in the same file
+    update=Call("update_auto_scaling_group", "{AutoScalingGroupName: id}", fill=True, only_changed=True),
     after_update=_start_instance_refresh,
     changes=(
         # they only ever work for a new group

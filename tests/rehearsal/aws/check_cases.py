@@ -6,6 +6,7 @@ import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from tests.rehearsal.aws import world as w
@@ -113,6 +114,10 @@ def target(arn: str, **request: Any) -> Callable[[World], dict[str, Any]]:
     return lambda world: {"arn": UNIVERSAL + arn, "roleArn": world.get(w.ROLE)["arn"], "input": json.dumps(request)}
 
 
+def ago(minutes: int) -> str:
+    return (datetime.now(UTC) - timedelta(minutes=minutes)).isoformat(timespec="seconds")
+
+
 def other_subnet(zone: str) -> Callable[[World], str]:
     def act(world: World) -> str:
         block = f"10.0.{100 + next(NUMBERS)}.0/24"
@@ -217,6 +222,12 @@ CASES = (
         make(w.FLEET, minSize=0, maxSize=1, desiredCapacity=0),
     ),
     Case(
+        "node group size",
+        make(w.NODE_GROUP, scalingConfig={"minSize": 2, "desiredSize": 1, "maxSize": 2}),
+        ("CreateNodegroup", "InvalidParameterException: Minimum capacity 2 can't be greater than desired size 1"),
+        make(w.NODE_GROUP, scalingConfig={"minSize": 0, "desiredSize": 0, "maxSize": 1}),
+    ),
+    Case(
         "condition values",
         make(w.RULE, priority=2, conditions=paths(6)),
         ("CreateRule", "Rules can have at most 5 condition values, this one has 6"),
@@ -263,6 +274,18 @@ CASES = (
         make(w.SCHEDULE, scheduleExpression="at(2036-13-01T00:00:00)"),
         ("Scheduler: CreateSchedule", "ValidationException: Invalid Schedule Expression at(2036-13-01T00:00:00)."),
         make(w.SCHEDULE, scheduleExpression="rate(5 minutes)"),
+    ),
+    Case(
+        "schedule moment",
+        make(w.SCHEDULE, scheduleExpression="at(2026-01-01T00:00:00)"),
+        ("Scheduler: CreateSchedule", "ValidationException: The schedule expression at(2026-01-01T00:00:00) lies in"),
+        make(w.SCHEDULE, scheduleExpression="at(2036-01-01T00:00:00)"),
+    ),
+    Case(
+        "schedule dates",
+        make(w.SCHEDULE, scheduleExpression="rate(5 minutes)", startDate=ago(6)),
+        ("ValidationException: The StartDate you specify cannot be earlier than 5 minutes ago.",),
+        make(w.SCHEDULE, scheduleExpression="rate(5 minutes)", startDate=ago(4)),
     ),
     Case(
         "schedule time zone",

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from rehearsal.aws import AwsProvider
-from rehearsal.aws.account import Event
+from rehearsal.aws.account import AwsError, Event, Region
 from rehearsal.moto import SimulatedAccount
 from tests.rehearsal.aws import world as w
+from tests.rehearsal.aws.check_cases import ago
 from tests.rehearsal.aws.world import SAMPLES, Made, World, self_signed, user_data
 
 
@@ -326,6 +327,78 @@ def test_a_new_launch_template_version_starts_an_instance_refresh(world: World) 
     assert world.provider.events() == [refresh]
     world.update(group, maxSize=3)
     assert world.provider.events() == [refresh]
+
+
+def sizes(world: World, group: Made) -> tuple[int, int, int]:
+    found = fleet(world, group)
+    return found["MinSize"], found["DesiredCapacity"], found["MaxSize"]
+
+
+def set_to_0(world: World, group: Made) -> None:
+    """What a schedule does."""
+    world.client("autoscaling").update_auto_scaling_group(
+        AutoScalingGroupName=group.id, MinSize=0, MaxSize=0, DesiredCapacity=0
+    )
+
+
+def test_a_group_with_hooks_of_its_own_is_born_at_0_and_gets_its_size_last(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, Any]] = []
+    call = Region.call
+
+    def noted(self: Region, service: str, operation: str, **params: Any) -> dict[str, Any]:
+        if not operation.startswith("describe"):
+            asked.append((operation, params.get("MaxSize")))
+        return call(self, service, operation, **params)
+
+    inputs = SAMPLES[w.FLEET](world)
+    monkeypatch.setattr(Region, "call", noted)
+    world.create(w.FLEET, inputs)
+    assert asked == [
+        ("create_auto_scaling_group", 0),
+        ("put_lifecycle_hook", None),
+        ("update_auto_scaling_group", inputs["maxSize"]),
+    ]
+
+
+def test_an_update_sends_only_what_changed(world: World) -> None:
+    """So a minimum alone does not fit a group that a schedule has set to 0, and a change of something else leaves it
+    there."""
+    group = world.get(w.FLEET)
+    set_to_0(world, group)
+    group = world.update(group, healthCheckType="ELB")
+    assert sizes(world, group) == (0, 0, 0)
+    with pytest.raises(AwsError, match="Max bound, 0, must be greater than or equal to min bound, 2"):
+        world.update(group, minSize=2)
+    group = world.update(group, minSize=2, maxSize=3, desiredCapacity=2)
+    assert sizes(world, group) == (2, 2, 3)
+
+
+def test_sizes_alone_leave_what_a_group_launches(world: World) -> None:
+    group = world.get(w.FLEET)
+    set_to_0(world, group)
+    assert fleet(world, group)["MixedInstancesPolicy"]["LaunchTemplate"]["Overrides"]
+
+
+def test_new_bounds_move_the_wanted_size(world: World) -> None:
+    inputs = SAMPLES[w.FLEET](world) | {"minSize": 1, "maxSize": 1}
+    inputs.pop("desiredCapacity", None)
+    group = world.create(w.FLEET, inputs)
+    group = world.update(group, minSize=0, maxSize=0)
+    assert sizes(world, group) == (0, 0, 0)
+    group = world.update(group, minSize=2, maxSize=3)
+    assert sizes(world, group) == (2, 2, 3)
+
+
+def test_a_moment_that_has_passed_since_is_refused_with_the_next_change(world: World) -> None:
+    """UpdateSchedule sets everything anew."""
+    schedule = world.create(
+        w.SCHEDULE, SAMPLES[w.SCHEDULE](world) | {"scheduleExpression": "rate(5 minutes)", "startDate": ago(4)}
+    )
+    schedule.inputs["startDate"] = ago(10)
+    with pytest.raises(AwsError, match="StartDate you specify cannot be earlier"):
+        world.update(schedule, description="another")
 
 
 def test_a_group_without_force_delete_shrinks_first(world: World) -> None:
