@@ -2,7 +2,9 @@
 
 import concurrent.futures
 import errno
+import json
 import os
+import shutil
 
 import aws
 import cache
@@ -11,6 +13,7 @@ from host import CONFIG, RUN, say, sh, write
 from storage import BAKED, LOCAL, SHARED
 
 ENGINE = CONFIG["engine"]
+DOCKER = "docker", "--config", str(RUN / "docker")  # /run is in memory
 USER = "2000:0"  # the image's own unprivileged user; the EFS access point has the same
 
 
@@ -51,8 +54,18 @@ def served_from():
 def pull():
     """The server's image, by its digest. `image ls` would not find docker.io/x/y: it lists short names."""
     if not sh("docker", "image", "inspect", "-f", "{{.Id}}", ENGINE["image"], check=False).strip():
-        sh("docker", "pull", "-q", ENGINE["image"])
+        login()
+        sh(*DOCKER, "pull", "-q", ENGINE["image"])
+        shutil.rmtree(RUN / "docker", ignore_errors=True)
     return "image there"
+
+
+def login():
+    """Logs in to the image's registry, where the settings name a secret for it: by standard input, kept in memory."""
+    if arn := CONFIG["registry_login_arn"]:
+        found = json.loads(aws.secret(arn))
+        words = ("login", "-u", found["username"], "--password-stdin", ENGINE["image"].partition("/")[0])
+        sh(*DOCKER, *words, input=found["password"])
 
 
 def run():

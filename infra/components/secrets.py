@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pulumi
@@ -22,12 +22,14 @@ class SecretsArgs:
         reader_role_name: the hosts' role, which is granted GetSecretValue on these secrets and no other.
         hugging_face_token: for gated models; None makes no secret for it.
         api_keys: client name to key, as secret outputs; empty generates one named `default`.
+        others: ARNs of secrets that are not the stack's, which the role may read, too.
         recovery_window_days: how long a deleted secret can be restored, 7 to 30; 0 deletes at once.
     """
 
     reader_role_name: pulumi.Input[str]
     hugging_face_token: pulumi.Output[str] | None = None
     api_keys: Mapping[str, pulumi.Output[str]] = field(default_factory=dict)
+    others: Sequence[str] = ()
     recovery_window_days: int = 30
 
 
@@ -58,7 +60,7 @@ class Secrets(pulumi.ComponentResource):
             f"{name}-read-secrets",
             role=args.reader_role_name,
             policy=policies.document(
-                policies.allow(["secretsmanager:GetSecretValue"], [secret.arn for secret in secrets])
+                policies.allow(["secretsmanager:GetSecretValue"], [*(secret.arn for secret in secrets), *args.others])
             ),
             opts=self._child,
         )

@@ -187,7 +187,7 @@ class HostConfig:
         endpoint_url: one address for all AWS services; None for the real ones (the SDKs' AWS_ENDPOINT_URL).
         hub_url: Hugging Face hub, or a mirror of it.
         registry_mirror: a pull-through cache of docker.io, which Docker asks first; None asks docker.io itself.
-        registry_login_secret_arn: secret whose text is JSON, registry to `user:password`; None pulls anonymously.
+        registry_login_secret_arn: secret with the login of the image's registry; None pulls anonymously.
     """
 
     stack: str

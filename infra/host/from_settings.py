@@ -56,6 +56,8 @@ def host_config(
         log_group_name=resources.log_group_name,
         api_keys_secret_arn=resources.api_keys_secret_arn,
         hugging_face_token_secret_arn=resources.hugging_face_token_secret_arn,
+        registry_mirror=settings.fleet.registry_mirror,
+        registry_login_secret_arn=settings.fleet.registry_login_secret_arn,
         efs_file_system_id=resources.efs_file_system_id,
         efs_access_point_id=resources.efs_access_point_id,
         engine=engine(settings.inference, pins, plan.gpu_memory_utilization),

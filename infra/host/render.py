@@ -147,6 +147,7 @@ def _host_json(config: HostConfig) -> str:
         "target_group_arn": config.target_group_arn,
         "keys_arn": config.api_keys_secret_arn,
         "token_arn": config.hugging_face_token_secret_arn,
+        "registry_login_arn": config.registry_login_secret_arn,
         "efs": config.efs_file_system_id
         and {
             "id": config.efs_file_system_id,

@@ -77,6 +77,7 @@ def secrets(common: Common, reader_role_name: pulumi.Input[str]) -> Secrets:
             api_keys={
                 client: pulumi.Output.secret(key.get_secret_value()) for client, key in settings.api_keys.items()
             },
+            others=[arn for arn in [settings.fleet.registry_login_secret_arn] if arn],
             recovery_window_days=0 if settings.ephemeral else 30,
         ),
         common.here,

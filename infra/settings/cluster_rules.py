@@ -50,6 +50,22 @@ def only_on_kubernetes(settings: Settings) -> Iterator[Problem]:
         )
 
 
+def only_on_hosts(settings: Settings) -> Iterator[Problem]:
+    """Nodes pull by themselves, with what their own image is set up for."""
+    for key, value in (
+        ("registryMirror", settings.fleet.registry_mirror),
+        ("registryLoginSecretArn", settings.fleet.registry_login_secret_arn),
+    ):
+        if value is not None:
+            yield Problem(
+                key=f"fleet.{key}",
+                wrong="has no effect on platform eks: kubelet pulls the image, not a script of ours",
+                value=value,
+                allowed="on platform ec2",
+                fix="name a pull-through cache in ECR as [vllm] image in images/pins.toml: nodes may read it by role",
+            )
+
+
 def replicas_have_bounds(settings: Settings) -> Iterator[Problem]:
     """From the least to the most, with what metrics fall back to between them."""
     for prefix, _, scaling in models(settings):
@@ -260,6 +276,7 @@ KUBERNETES_RULES: tuple[Rule, ...] = (
     nodes_are_to_be_had,
     models_have_names,
     endpoint_is_one_thing,
+    only_on_hosts,
 )
 
 

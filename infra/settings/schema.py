@@ -28,6 +28,7 @@ from infra.settings.types import (
     Instant,
     KeyName,
     MachineImageId,
+    MirrorUrl,
     ModelId,
     ParserName,
     PrivateNetwork,
@@ -35,6 +36,7 @@ from infra.settings.types import (
     Region,
     ReservationId,
     S3Uri,
+    SecretArn,
     ServedName,
     ServiceName,
     TagKey,
@@ -219,6 +221,16 @@ class FleetSettings(Section):
     )
     machine_image_id: MachineImageId | None = Field(
         default=None, description="Another machine image than images/pins.toml pins for the region."
+    )
+    registry_mirror: MirrorUrl | None = Field(
+        default=None,
+        description="A pull-through cache of docker.io that hosts ask first, for a registry that limits pulls. Unset: "
+        "docker.io itself.",
+    )
+    registry_login_secret_arn: SecretArn | None = Field(
+        default=None,
+        description="A secret whose text is JSON with `username` and `password`: hosts log in to the image's registry "
+        "with it before they pull. Unset: anonymously.",
     )
     log_retention_days: LogRetentionDays = Field(default=30, description="Keeps the hosts' and servers' logs so long.")
 

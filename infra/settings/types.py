@@ -137,6 +137,12 @@ ServiceName = Annotated[
     _matches(r"[a-z]([a-z0-9-]{0,18}[a-z0-9])?"),
     Allowed("1 to 20 lower-case letters, digits and -, a letter first"),
 ]
+SecretArn = Annotated[
+    str,
+    _matches(r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@-]+"),
+    Allowed("the ARN of a secret in Secrets Manager"),
+]
+MirrorUrl = Annotated[str, _matches(r"https?://[a-z0-9.-]+(:\d+)?"), Allowed("https://host or https://host:port")]
 HttpUrl = Annotated[
     str, _matches(r"https?://[a-z0-9.-]+(:\d+)?(/[\w./-]*)?"), Allowed("http://host:port, the address in the cluster")
 ]

@@ -211,7 +211,31 @@ def test_the_efs_tier_copies_nothing(host: SimpleNamespace) -> None:
 def test_the_s3_tier_only_pulls_the_image(host: SimpleNamespace) -> None:
     host.weights.ENGINE["weights"] = "s3"
     assert host.weights.run() == "streamed from S3"
-    assert host.commands[-1] == ("docker", "pull", "-q", host.weights.ENGINE["image"])
+    assert host.commands[-1] == (*host.weights.DOCKER, "pull", "-q", host.weights.ENGINE["image"])
+
+
+def test_a_registry_that_limits_gets_a_login_whose_password_no_list_of_processes_shows(
+    host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    def sh(*command: str, input: str = "", **_: object) -> str:
+        host.commands.append(command)
+        said.append(input)
+        (host.root / "run/tandem/docker").mkdir(parents=True, exist_ok=True)  # where a real one keeps the login
+        return ""
+
+    monkeypatch.setattr(host.weights, "sh", sh)
+    monkeypatch.setattr(host.aws, "secret", lambda arn: json.dumps({"username": "us", "password": "s3cret"}))
+    monkeypatch.setitem(host.weights.CONFIG, "registry_login_arn", "arn:login")
+    host.weights.pull()
+    kept = ("docker", "--config", str(host.root / "run/tandem/docker"))
+    assert host.commands[1:] == [
+        (*kept, "login", "-u", "us", "--password-stdin", "docker.io"),
+        (*kept, "pull", "-q", host.weights.ENGINE["image"]),
+    ]
+    assert said == ["", "s3cret", ""]
+    assert not (host.root / "run/tandem/docker").exists()
 
 
 def test_a_refusal_of_the_hub_does_not_wait_for_the_image(

@@ -48,6 +48,12 @@ def test_the_role_reads_these_secrets_and_no_other() -> None:
     assert [arn.split("/")[-1] for arn in statement["Resource"]] == ["s-api-keys", "s-hugging-face-token"]
 
 
+def test_the_role_reads_what_else_it_is_told_to() -> None:
+    arn = "arn:aws:secretsmanager:us-east-1:000000000000:secret:registry-abcdef"
+    (statement,) = json.loads(secrets(others=[arn]).one("RolePolicy")["policy"])["Statement"]
+    assert statement["Resource"][1:] == [arn]
+
+
 def test_recovery_by_setting() -> None:
     assert secrets().one("Secret")["recoveryWindowInDays"] == 30
     assert secrets(recovery_window_days=0).one("Secret")["recoveryWindowInDays"] == 0

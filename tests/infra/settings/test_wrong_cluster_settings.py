@@ -43,6 +43,14 @@ WRONG = [
     Wrong({"scaling": {"cooldownSeconds": 5}}, "scaling.cooldownSeconds", "30 to 3600", "set"),
     Wrong({"scaling": {"prometheusUrl": "prometheus:9090"}}, "scaling.prometheusUrl", "http://host:port", "set"),
     Wrong({"scaling": {"spread": "evenly"}}, "scaling.spread", "prefer, require", "set"),
+    # What only a host's script can do
+    Wrong({"fleet": {"hosts": 4, "registryMirror": "https://cache.example.com"}}, "fleet.registryMirror", "ec2", "ECR"),
+    Wrong(
+        {"fleet": {"hosts": 4, "registryLoginSecretArn": "arn:aws:secretsmanager:us-east-1:000000000000:secret:hub-a"}},
+        "fleet.registryLoginSecretArn",
+        "ec2",
+        "ECR",
+    ),
     # Requests that are refused before they are counted
     Wrong(
         {"inference": SERVED | {"maxQueuedRequests": 5}}, "inference.maxQueuedRequests", "more than 5", "raise it to 10"
