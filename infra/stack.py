@@ -12,12 +12,14 @@ from infra.checks import check
 from infra.components.global_name import GlobalName, GlobalNameArgs
 from infra.components.load_balancer import LoadBalancer, LoadBalancerArgs
 from infra.components.network import Network, NetworkArgs
+from infra.components.stack_identity import StackIdentity, StackIdentityArgs
 from infra.host.from_settings import EDGE_PORT, HEALTH_PATH
 from infra.kubernetes.shared import SERVER_HEALTH_PATH
 from infra.pins import Pins
 from infra.platforms import ec2, eks
-from infra.platforms.common import Common
+from infra.platforms.common import Common, expires_at
 from infra.settings import Settings
+from infra.tags import STACK_ID_TAG, stack_tags
 
 
 def build(settings: Settings, pins: Pins, stack: str) -> dict[str, Any]:
@@ -28,9 +30,13 @@ def build(settings: Settings, pins: Pins, stack: str) -> dict[str, Any]:
     """
     plan = check(settings, pins, stack)
     name = f"tandem-{stack}"
-    tags = stack_tags(settings, stack)
+    tags = settings.tags | stack_tags(stack, settings.region, ephemeral=settings.ephemeral)
     provider = aws.Provider(settings.region, region=settings.region, default_tags={"tags": tags})
-    here = pulumi.ResourceOptions(provider=provider)
+    expires = expires_at(settings)
+    identity = StackIdentity(
+        name, StackIdentityArgs(stack=stack, expires_at=expires), pulumi.ResourceOptions(provider=provider)
+    )
+    here = pulumi.ResourceOptions(provider=provider, transformations=[identity.tag])
 
     network = _network(name, settings, here)
     # A load balancer's name has 32 characters, and the engine adds 8.
@@ -42,7 +48,9 @@ def build(settings: Settings, pins: Pins, stack: str) -> dict[str, Any]:
         settings=settings,
         pins=pins,
         plan=plan,
-        tags=tags,
+        stack_id=identity.id,
+        tags={**tags, STACK_ID_TAG: identity.id},
+        expires_at=expires,
         network=network,
         balancer=balancer,
         here=here,
@@ -50,6 +58,7 @@ def build(settings: Settings, pins: Pins, stack: str) -> dict[str, Any]:
     servers = {"ec2": ec2.build, "eks": eks.build}[settings.platform](common)
 
     return {
+        "stackId": identity.id,
         "url": balancer.url,
         "certificateAuthority": balancer.authority_pem,
         "model": settings.inference.served_model_name or settings.inference.model,
@@ -58,12 +67,6 @@ def build(settings: Settings, pins: Pins, stack: str) -> dict[str, Any]:
         "plannedKvCacheTokens": plan.kv_cache_tokens,
         **servers,
     }
-
-
-def stack_tags(settings: Settings, stack: str) -> dict[str, str]:
-    """Tags by which a stack's resources are found without its state; the user's own come on top."""
-    own = {"tandem:project": "tandem", "tandem:stack": stack, "tandem:region": settings.region}
-    return {**settings.tags, **own}
 
 
 def _network(name: str, settings: Settings, opts: pulumi.ResourceOptions) -> Network:

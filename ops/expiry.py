@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from infra.tags import EPHEMERAL_TAG
 from ops.aws import AwsError, is_gone
 from ops.kinds import KINDS, types
-from ops.kinds.kind import EPHEMERAL_TAG, Clients, Found, Scope
+from ops.kinds.kind import Clients, Found, Scope
 
 _STOPS = (":autoscaling:updateAutoScalingGroup", ":eks:updateNodegroupConfig")
 """What stops the servers, by platform; the other schedules only tell people."""

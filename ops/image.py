@@ -18,6 +18,7 @@ from typing import Any
 import tomlkit
 
 from infra.errors import Problem, UserError
+from infra.tags import PROJECT, PROJECT_TAG
 
 TAG = "tandem:baked"
 BAKED = "tandem: baked"
@@ -90,7 +91,7 @@ def _instance(ec2: Any, request: Bake, name: str) -> Iterator[str]:
     options: dict[str, Any] = {"SubnetId": request.subnet_id} if request.subnet_id else {}
     if request.instance_profile:
         options["IamInstanceProfile"] = {"Name": request.instance_profile}
-    tags = [{"Key": key, "Value": value} for key, value in {"tandem:project": "tandem", "Name": name}.items()]
+    tags = [{"Key": key, "Value": value} for key, value in {PROJECT_TAG: PROJECT, "Name": name}.items()]
     volume = {"VolumeSize": request.volume_gib, "VolumeType": "gp3", "Encrypted": True, "DeleteOnTermination": True}
     started = ec2.run_instances(
         ImageId=request.source_image,

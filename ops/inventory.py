@@ -8,9 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from infra.errors import Problem
+from infra.tags import PROJECT, PROJECT_TAG, STACK_TAG
 from ops.aws import AwsError, is_gone, problem_of
 from ops.kinds import KINDS
-from ops.kinds.kind import PROJECT, PROJECT_TAG, STACK_TAG, Clients, Found, Kind, Scope, tag_map
+from ops.kinds.kind import Clients, Found, Kind, Scope, tag_map
 
 __all__ = ["Found", "Inventory", "find", "find_kind"]
 

@@ -6,6 +6,7 @@ half loaded. Python runs one thread at a time anyhow, so nothing is lost.
 
 from __future__ import annotations
 
+import json
 import threading
 from copy import deepcopy
 from typing import Any
@@ -84,6 +85,33 @@ def policies_that_stay() -> None:
     FakeAutoScalingGroup.update = keeping
 
 
+def budgets_with_tags() -> None:
+    """moto's budgets have no tags.
+
+    Stands for: TagResource, UntagResource and ListTagsForResource of AWS Budgets.
+    Held by: tests/ops/test_kind.py::test_a_budget_is_ours_by_its_own_tags
+    """
+    from moto.budgets.responses import BudgetsResponse
+
+    def tags(self: BudgetsResponse) -> dict[str, str]:
+        return vars(self.backend).setdefault("tags", {}).setdefault(self._get_param("ResourceARN"), {})
+
+    def tag(self: BudgetsResponse) -> str:
+        tags(self).update({tag["Key"]: tag["Value"] for tag in self._get_param("ResourceTags")})
+        return "{}"
+
+    def untag(self: BudgetsResponse) -> str:
+        for key in self._get_param("ResourceTagKeys"):
+            tags(self).pop(key, None)
+        return "{}"
+
+    def list_tags(self: BudgetsResponse) -> str:
+        return json.dumps({"ResourceTags": [{"Key": key, "Value": value} for key, value in tags(self).items()]})
+
+    for name, operation in (("tag_resource", tag), ("untag_resource", untag), ("list_tags_for_resource", list_tags)):
+        setattr(BudgetsResponse, name, operation)
+
+
 if __name__ == "__main__":
     quicker()
     one_request_at_a_time()
@@ -91,4 +119,5 @@ if __name__ == "__main__":
     zone_ids_that_begin_with_z()
     clusters_that_are_gone()
     policies_that_stay()
+    budgets_with_tags()
     main()

@@ -61,7 +61,7 @@ class ClusterArgs:
     addon_versions: Mapping[str, str]
     mount_role_arn: pulumi.Input[str]
     log_retention_days: int = 30
-    node_tags: Mapping[str, str] = field(default_factory=dict)
+    node_tags: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     keep_key_days: int = 30
 
 
@@ -255,7 +255,7 @@ def node_role(name: str, description: str, opts: pulumi.ResourceOptions) -> tupl
 
 
 def launch_template(
-    name: str, volume_gib: int, tags: Mapping[str, str], opts: pulumi.ResourceOptions
+    name: str, volume_gib: int, tags: Mapping[str, pulumi.Input[str]], opts: pulumi.ResourceOptions
 ) -> ec2.LaunchTemplate:
     """What EKS's own node groups leave open: IMDSv2 out of pods' reach, an encrypted volume, tags on both."""
     return ec2.LaunchTemplate(

@@ -12,6 +12,7 @@ from pulumi_aws import autoscaling, budgets, iam, scheduler, sns
 
 from infra import policies
 from infra.settings.schema import BusinessHoursSettings
+from infra.tags import STACK_TAG
 
 WARNING_BEFORE = timedelta(minutes=30)
 GROUP_TARGET = "arn:aws:scheduler:::aws-sdk:autoscaling:updateAutoScalingGroup"
@@ -90,7 +91,6 @@ class CostGuardArgs:
         stop: how the servers are stopped; None where expiry is not set.
         group_name: the Auto Scaling group that follows business hours.
         min_hosts, max_hosts: its size during them.
-        ephemeral: `tandem reap` may remove the stack once it has expired; the schedules' group says so.
         expires_at: when it goes to 0, RFC 3339 in UTC; None for never.
         monthly_budget_usd: AWS Budget, the second and later line; None for none.
         alert_emails: who hears of either.
@@ -104,7 +104,6 @@ class CostGuardArgs:
     group_name: pulumi.Input[str] | None
     min_hosts: int
     max_hosts: int
-    ephemeral: bool = False
     expires_at: pulumi.Output[str] | None = None
     monthly_budget_usd: float | None = None
     alert_emails: Sequence[str] = ()
@@ -159,9 +158,7 @@ class CostGuard(pulumi.ComponentResource):
             opts=self._child,
         )
         # Schedules carry no tags; their group does, which is how they are found again without the state.
-        group = scheduler.ScheduleGroup(
-            self._name, tags={"tandem:ephemeral": str(args.ephemeral).lower()}, opts=self._child
-        )
+        group = scheduler.ScheduleGroup(self._name, opts=self._child)
         self._schedule("stop", group, role, expires_at.apply(schedule_expression), stop.target, stop.values)
         # Someone may bring an expired fleet back, by hand or with `pulumi up --refresh`: not for longer than this.
         self._schedule("keep-stopped", group, role, "rate(5 minutes)", stop.target, stop.values, start=expires_at)
@@ -231,7 +228,7 @@ class CostGuard(pulumi.ComponentResource):
             limit_amount=f"{limit_usd:.2f}",
             limit_unit="USD",
             time_unit="MONTHLY",
-            cost_filters=[{"name": "TagKeyValue", "values": [f"user:tandem:stack${self._args.stack}"]}],
+            cost_filters=[{"name": "TagKeyValue", "values": [f"user:{STACK_TAG}${self._args.stack}"]}],
             notifications=[
                 {
                     "comparison_operator": "GREATER_THAN",

@@ -73,6 +73,7 @@ class _WebAcl(pulumi.CustomResource):
             "rules": [rule],
             "visibilityConfig": _metric(name),
             "arn": None,
+            "tags": None,
         }
         super().__init__("aws:wafv2/webAcl:WebAcl", name, properties, opts)
 

@@ -54,7 +54,7 @@ class GpuFleetArgs:
     min_hosts: int
     max_hosts: int
     weights_s3_uri: str | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     force_delete: bool = False
 
 

@@ -13,6 +13,7 @@ from pulumi_aws import lb, route53
 from infra.components.access_logs import PREFIX, AccessLogs, AccessLogsArgs
 from infra.components.certificate import Certificate, CertificateArgs
 from infra.components.firewall import Firewall, FirewallArgs
+from infra.tags import MODEL_TAG
 
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
 NOT_FOUND = json.dumps({"error": {"message": "Not found", "type": "invalid_request_error", "code": 404}})
@@ -167,7 +168,7 @@ class LoadBalancer(pulumi.ComponentResource):
                 "healthy_threshold": 2,
                 "unhealthy_threshold": 3,
             },
-            tags={"Name": f"{self._name}-{model}", "tandem:model": model},
+            tags={"Name": f"{self._name}-{model}", MODEL_TAG: model},
             opts=self._child,
         )
 

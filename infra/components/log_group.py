@@ -11,7 +11,7 @@ class LogGroup(pulumi.CustomResource):
 
     Args:
         retention_days: one of the numbers of days that CloudWatch offers.
-        log_group_name: its name in the account; None lets the engine make one.
+        log_group_name: its name in the account; None lets the engine make one. One that is there keeps the name it has.
 
     Attributes:
         arn, name: as AWS has them.
@@ -21,7 +21,12 @@ class LogGroup(pulumi.CustomResource):
     name: pulumi.Output[str]
 
     def __init__(
-        self, name: str, retention_days: int, opts: pulumi.ResourceOptions, log_group_name: str | None = None
+        self,
+        name: str,
+        retention_days: int,
+        opts: pulumi.ResourceOptions,
+        log_group_name: pulumi.Input[str] | None = None,
     ) -> None:
-        properties = {"name": log_group_name, "retentionInDays": retention_days, "arn": None}
-        super().__init__("aws:cloudwatch/logGroup:LogGroup", name, properties, opts)
+        properties = {"name": log_group_name, "retentionInDays": retention_days, "arn": None, "tags": None}
+        kept = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=["name"]))
+        super().__init__("aws:cloudwatch/logGroup:LogGroup", name, properties, kept)

@@ -54,7 +54,7 @@ class NodePoolArgs:
     image_id: str | None
     release: str
     karpenter_chart: Chart
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
 
 
 class NodePool(pulumi.ComponentResource):

@@ -49,7 +49,7 @@ class Nodes:
     root_volume_gib: int
     expire_after_days: int | None
     empty_minutes: int
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
 
 
 def node_objects(nodes: Nodes) -> list[Manifest]:

@@ -26,7 +26,9 @@ class Common:
 
     Attributes:
         name: prefix of resources. stack: its name.
-        tags: by which the stack's resources are found without its state.
+        stack_id: of this life of the stack; in names that the account has once, and would otherwise be shared.
+        tags: of what the provider's default tags do not reach.
+        expires_at: when the stack ends, RFC 3339 in UTC; None for never.
         here: options that place a resource in the stack's region.
     """
 
@@ -35,7 +37,9 @@ class Common:
     settings: Settings
     pins: Pins
     plan: Plan
-    tags: Mapping[str, str]
+    stack_id: pulumi.Output[str]
+    tags: Mapping[str, pulumi.Input[str]]
+    expires_at: pulumi.Output[str] | None
     network: Network
     balancer: LoadBalancer
     here: pulumi.ResourceOptions
@@ -103,7 +107,6 @@ def cost_guard(
         group_name: the Auto Scaling group that follows business hours.
     """
     settings, guard = common.settings, common.settings.cost_guard
-    expires_at = _expires_at(settings)
     CostGuard(
         common.name,
         CostGuardArgs(
@@ -114,19 +117,18 @@ def cost_guard(
             group_name=group_name,
             min_hosts=settings.group_size,
             max_hosts=settings.max_group_size,
-            ephemeral=settings.ephemeral,
-            expires_at=expires_at,
+            expires_at=common.expires_at,
             monthly_budget_usd=guard.monthly_budget_usd,
             alert_emails=guard.alert_emails,
             business_hours=BusinessHours.between(guard.business_hours) if guard.business_hours else None,
         ),
         common.here,
     )
-    return expires_at
+    return common.expires_at
 
 
-def _expires_at(settings: Settings) -> pulumi.Output[str] | None:
-    """The moment of creation is a resource: it must not move with each `up`."""
+def expires_at(settings: Settings) -> pulumi.Output[str] | None:
+    """When a stack ends. The moment of creation is a resource: it must not move with each `up`."""
     if not lifetime.expires(settings):
         return None
     created = time.Static("created").rfc3339

@@ -23,9 +23,8 @@ def build(common: Common) -> dict[str, Any]:
     role = HostRole(common.name, common.here)
     cache = model_cache(common, role.role_arn)
     stored = secrets(common, role.role_name)
-    logs = LogGroup(
-        f"{common.name}-hosts", settings.fleet.log_retention_days, common.here, f"/tandem/{common.stack}/hosts"
-    )
+    log_name = pulumi.Output.concat(f"/tandem/{common.stack}/", common.stack_id, "/hosts")
+    logs = LogGroup(f"{common.name}-hosts", settings.fleet.log_retention_days, common.here, log_name)
     user_data = _user_data(common, cache, stored, logs)
     fleet = GpuFleet(
         common.name,

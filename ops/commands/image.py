@@ -10,6 +10,7 @@ import typer
 from infra import pins
 from infra.errors import Problem, UserError
 from infra.host import render_bake_user_data
+from infra.tags import MODEL_TAG, PROJECT, PROJECT_TAG
 from ops import image as images
 from ops.aws import aws_clients, user_errors
 from ops.commands.render import stack_config
@@ -62,10 +63,10 @@ def bake(
         user_data=render_bake_user_data(stack_config(stack), weights=weights),
         volume_gib=settings.fleet.root_volume_gib,
         tags={
-            "tandem:project": "tandem",
+            PROJECT_TAG: PROJECT,
             "tandem:driver": known.nvidia_driver.version or str(known.nvidia_driver.branch),
             "tandem:image": known.vllm_image_reference(),
-            "tandem:model": settings.inference.model if weights else "none",
+            MODEL_TAG: settings.inference.model if weights else "none",
         },
         subnet_id=subnet,
         instance_profile=instance_profile,

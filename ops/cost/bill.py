@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
-from ops.kinds.kind import STACK_TAG, Clients
+from infra.tags import STACK_TAG
+from ops.kinds.kind import Clients
 
 
 @dataclass(frozen=True)

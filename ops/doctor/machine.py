@@ -11,12 +11,12 @@ from botocore.exceptions import ClientError
 
 from infra.errors import UserError
 from infra.settings import Settings
+from infra.tags import PROJECT, PROJECT_TAG, STACK_TAG
 from ops import lookups
 from ops.aws import code_of
 from ops.doctor.examination import Examination
 from ops.doctor.finding import Finding
 from ops.kinds import ours, types
-from ops.kinds.kind import PROJECT, PROJECT_TAG, STACK_TAG
 
 RESOLVE = "resolve:ssm:"
 CANONICAL = "099720109477"

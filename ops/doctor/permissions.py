@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from infra.tags import stack_tags
+
 _BOTH = {
     "ec2": "AllocateAddress AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress "
     "AuthorizeSecurityGroupIngress CreateFlowLogs CreateInternetGateway CreateLaunchTemplate "
@@ -31,6 +33,7 @@ _BOTH = {
     "secretsmanager": "CreateSecret DeleteSecret PutSecretValue TagResource",
     "logs": "CreateLogGroup DeleteLogGroup PutRetentionPolicy TagResource",
     "scheduler": "CreateSchedule CreateScheduleGroup DeleteSchedule DeleteScheduleGroup TagResource UpdateSchedule",
+    "ssm": "AddTagsToResource DeleteParameter PutParameter",
     "sns": "CreateTopic DeleteTopic SetTopicAttributes Subscribe TagResource Unsubscribe",
     "budgets": "ModifyBudget TagResource",
 }
@@ -76,8 +79,9 @@ _RESOURCES = {
     "wafv2": "regional/webacl/{stack}-x/{uuid}",
     "s3": "{name}",
     "secretsmanager": "secret:{name}",
-    "logs": "log-group:/tandem/{stack}/hosts",
+    "logs": "log-group:/tandem/{stack}/{hex}/hosts",
     "scheduler": "schedule-group/{name} schedule/{name}/{name}",
+    "ssm": "parameter/tandem/{stack}/{hex}",
     "sns": "{name}",
     "budgets": "budget/{name}",
     "eks": "cluster/{name} nodegroup/{name}/{name}/{uuid} addon/{name}/{name}/{uuid} "
@@ -113,7 +117,7 @@ def resources(service: str, partition: str, account: str, region: str, stack: st
 
 def request_context(stack: str, region: str) -> list[dict[str, object]]:
     """What a request says of itself, for policies with conditions: tags and region."""
-    tags = {"tandem:project": "tandem", "tandem:stack": stack, "tandem:region": region}
+    tags = stack_tags(stack, region, ephemeral=False)
     values = {"aws:RequestedRegion": region}
     for kind in ("RequestTag", "ResourceTag"):
         values |= {f"aws:{kind}/{key}": value for key, value in tags.items()}

@@ -11,9 +11,10 @@ from infra import costs
 from infra.catalog import prices, quotas
 from infra.catalog.instances import INSTANCE_TYPES
 from infra.catalog.quotas import Purchase, Quota, vcpu_quota
+from infra.tags import PROJECT, PROJECT_TAG, STACK_TAG
 from ops.doctor.examination import Examination, hosts_by_purchase
 from ops.doctor.finding import Finding, Severity
-from ops.kinds.kind import PROJECT, PROJECT_TAG, STACK_TAG, tag_map
+from ops.kinds.kind import tag_map
 
 
 def quota_is_enough(examination: Examination) -> Iterator[Finding]:

@@ -10,17 +10,8 @@ from typing import Any
 
 import jmespath
 
+from infra.tags import PROJECT, PROJECT_TAG, REGION_TAG, STACK_TAG
 from ops.aws import AwsError, is_gone
-
-PROJECT_TAG = "tandem:project"
-PROJECT = "tandem"
-STACK_TAG = "tandem:stack"
-REGION_TAG = "tandem:region"
-"""Tells apart what is the account's and not a region's, such as roles, where two regions have a stack of one name."""
-MODEL_TAG = "tandem:model"
-"""On a target group: the model that it leads to; `main`, or the name of a further one."""
-EPHEMERAL_TAG = "tandem:ephemeral"
-"""On the schedule group of a stack that may be removed with everything in it once it has expired."""
 
 Clients = Callable[[str], Any]
 """A service's name to its boto3 client, of one account and region."""

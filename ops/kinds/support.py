@@ -7,8 +7,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
+from infra.tags import PARAMETER_PATH
 from ops.kinds import types
-from ops.kinds.kind import PROJECT, PROJECT_TAG, STACK_TAG, Found, Item, Kind, Scope, listed, tag_map
+from ops.kinds.kind import Found, Item, Kind, Scope, listed, tag_map
 
 SECRET_RECOVERY_DAYS = 7
 """The shortest that Secrets Manager allows: a deleted secret costs nothing meanwhile and can be restored."""
@@ -52,6 +53,10 @@ def _log_tags(logs: Any, item: Item) -> dict[str, str]:
     return logs.list_tags_for_resource(resourceArn=item["arn"].removesuffix(":*"))["tags"]
 
 
+def _parameter_tags(ssm: Any, item: Item) -> dict[str, str]:
+    return tag_map(ssm.list_tags_for_resource(ResourceType="Parameter", ResourceId=item["Name"])["TagList"])
+
+
 def _roles(iam: Any, scope: Scope) -> Iterator[Item]:
     """By name first: an account's roles are many, and each answers with its tags to a call of its own."""
     return (item for item in listed("list_roles", "Roles")(iam, scope) if item["RoleName"].startswith("tandem-"))
@@ -85,20 +90,13 @@ def _delete_profile(iam: Any, profile: Found) -> None:
 
 def _budgets(budgets: Any, scope: Scope) -> Iterator[Item]:
     account = {"AccountId": scope.account}
-    return (
-        {**item, **account} for item in listed("describe_budgets", "Budgets", lambda _scope: account)(budgets, scope)
-    )
+    found = listed("describe_budgets", "Budgets", lambda _scope: account)(budgets, scope)
+    return ({**item, **account} for item in found if item["BudgetName"].startswith("tandem-"))
 
 
-def _budget_tags(_budgets: Any, item: Item) -> dict[str, str]:
-    """Our budgets count the cost of one stack's tag and nothing else, which says whose they are."""
-    marker = f"user:{STACK_TAG}$"
-    match item.get("CostFilters", {}).get("TagKeyValue"):
-        case [str(counted)] if counted.startswith(marker) and item["BudgetName"].startswith(
-            f"{PROJECT}-{counted.removeprefix(marker)}"
-        ):
-            return {PROJECT_TAG: PROJECT, STACK_TAG: counted.removeprefix(marker)}
-    return {}
+def _budget_tags(budgets: Any, item: Item) -> dict[str, str]:
+    arn = f"arn:{budgets.meta.partition}:budgets::{item['AccountId']}:budget/{item['BudgetName']}"
+    return tag_map(budgets.list_tags_for_resource(ResourceARN=arn)["ResourceTags"])
 
 
 ROWS = (
@@ -160,6 +158,21 @@ ROWS = (
         delete=lambda secrets, secret: secrets.delete_secret(
             SecretId=secret.id, RecoveryWindowInDays=SECRET_RECOVERY_DAYS
         ),
+    ),
+    Kind(
+        type=types.PARAMETER,
+        service="ssm",
+        tagging_type="ssm:parameter",
+        partial=True,
+        listing=listed(
+            "get_parameters_by_path", "Parameters", lambda _scope: {"Path": PARAMETER_PATH, "Recursive": True}
+        ),
+        id="Name",
+        arn="ARN",
+        name="Name",
+        created="LastModifiedDate",
+        tags=_parameter_tags,
+        delete=lambda ssm, parameter: ssm.delete_parameter(Name=parameter.id),
     ),
     Kind(
         type=types.TOPIC,

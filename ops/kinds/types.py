@@ -44,6 +44,7 @@ MOUNT_TARGET = "aws:efs/mountTarget:MountTarget"
 BUCKET = "aws:s3/bucket:Bucket"
 SECRET = "aws:secretsmanager/secret:Secret"  # noqa: S105  (a type token)
 TOPIC = "aws:sns/topic:Topic"
+PARAMETER = "aws:ssm/parameter:Parameter"
 LOG_GROUP = "aws:cloudwatch/logGroup:LogGroup"
 SCHEDULE_GROUP = "aws:scheduler/scheduleGroup:ScheduleGroup"
 SCHEDULE = "aws:scheduler/schedule:Schedule"

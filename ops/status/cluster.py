@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from infra.catalog.prices import SYSTEM_NODE_VCPUS
 from infra.kubernetes.shared import NAMESPACE
 from infra.settings import Settings
+from infra.tags import MODEL_TAG
 from ops.kinds import KINDS, ours, types
-from ops.kinds.kind import MODEL_TAG, Clients, Found, Scope
+from ops.kinds.kind import Clients, Found, Scope
 from ops.status.report import Absent, Cluster, Machine, Model, NodeGroup, Unknown
 
 QUEUE = Unknown("Prometheus tells it, inside the cluster: docs/operations.md")

@@ -96,6 +96,20 @@ INVOKES: Mapping[str, Function] = {
         },
         secrets=("value",),
     ),
+    "aws:ssm/getParametersByPath:getParametersByPath": Function(
+        service="ssm",
+        operation="get_parameters_by_path",
+        params="{Path: args.path, WithDecryption: `true`, Recursive: args.recursive}",
+        outputs={
+            "id": "args.path",
+            "arns": "found.Parameters[*].ARN",
+            "names": "found.Parameters[*].Name",
+            "types": "found.Parameters[*].Type",
+            "values": "found.Parameters[*].Value",
+            "region": "region",
+        },
+        secrets=("values",),
+    ),
     "aws:route53/getZone:getZone": Function(
         service="route53",
         operation="list_hosted_zones",

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from infra.catalog.instances import INSTANCE_TYPES, InstanceType
-from ops.kinds.kind import STACK_TAG, Clients
+from infra.tags import STACK_TAG
+from ops.kinds.kind import Clients
 from rehearsal.kubernetes.api import Api, Object
 from rehearsal.kubernetes.nodes import gpu_node, wait_for_nodes
 

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-from pulumi.runtime import mocks
+from pulumi.runtime import mocks, settings
 from pulumi.runtime.rpc import _special_secret_sig, _special_sig_key
 
 ACCOUNT = "123456789012"
+STACK_ID = "0123456789abcdef"
 ENGINE_TYPES = ("pulumi:pulumi:Stack", "pulumi:providers:")
 
 
@@ -51,7 +52,20 @@ class Recorder(mocks.Mocks):
         return f"{args.name}-{kind}-id", state
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
-        raise AssertionError(f"the program calls nothing while it is planned, but called {args.token}")
+        """The only thing that the program asks for is who holds its name; it is itself, since an `up` before."""
+        if args.token != "aws:ssm/getParametersByPath:getParametersByPath":
+            raise AssertionError(f"the program asks for nothing else while it is planned, but called {args.token}")
+        return {"names": [f"{args.args['path']}/{STACK_ID}"]}
+
+
+class Callbacks:
+    """Takes hooks, which pulumi's mocks do not know."""
+
+    def __init__(self) -> None:
+        self.hooks: list[pulumi.ResourceHook] = []
+
+    def register_resource_hook(self, hook: pulumi.ResourceHook) -> None:
+        self.hooks.append(hook)
 
 
 ANSWERS = {
@@ -67,6 +81,7 @@ ANSWERS = {
         "vpcConfig": {"clusterSecurityGroupId": "sg-cluster"},
     },
     "aws:ec2/launchTemplate:LaunchTemplate": {"latestVersion": 7},
+    "random:index/randomId:RandomId": {"hex": STACK_ID},
     "random:index/randomPassword:RandomPassword": {"result": "generated-" + "k" * 30},
     "tls:index/privateKey:PrivateKey": {"privateKeyPem": "-----BEGIN PRIVATE KEY----- test"},
     "tls:index/selfSignedCert:SelfSignedCert": {"certPem": "-----BEGIN CERTIFICATE----- test"},
@@ -85,6 +100,9 @@ class Declared:
     """What was declared, for exact assertions."""
 
     def __init__(self, resources: list[Resource], urns: Iterable[str], returned: Any) -> None:
+        self.providers = {
+            r.type.rpartition(":")[2]: r.inputs for r in resources if r.type.startswith("pulumi:providers:")
+        }
         self.resources = [r for r in resources if not r.type.startswith(ENGINE_TYPES)]
         self.returned = returned
         self._types = [urn.split("::")[2].split("$") for urn in urns]
@@ -117,6 +135,7 @@ def declared(program: Callable[[], Any], stack: str = "dev") -> Declared:
     recorder = Recorder()
     monitor = mocks.MockMonitor(recorder)
     pulumi.runtime.set_mocks(recorder, project="tandem", stack=stack, preview=False, monitor=monitor)
+    settings.SETTINGS.callbacks = Callbacks()  # pyright: ignore[reportAttributeAccessIssue]
     returned: list[Any] = []
 
     def run() -> None:

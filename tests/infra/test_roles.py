@@ -11,7 +11,9 @@ from moto.iam.aws_managed_policies import aws_managed_policies_data
 
 from infra.components.cluster import NODE_POLICIES
 from infra.policies import REASONS
+from infra.tags import STACK_ID_TAG, stack_tags
 from tests.evaluator import ACCOUNT, Request, allowed
+from tests.infra.declared import STACK_ID
 from tests.infra.roles import FILES, MADE, documents, policy_of, roles
 
 ALL = (*FILES, *MADE)
@@ -31,8 +33,8 @@ def tags(kind: str, **values: str) -> dict[str, str]:
     return {f"aws:{kind}/{key}": value for key, value in values.items()}
 
 
-def of_stack(stack: str) -> dict[str, str]:
-    names = {"tandem:project": "tandem", "tandem:stack": stack, "tandem:region": "us-east-1"}
+def of_stack(stack: str, stack_id: str = STACK_ID) -> dict[str, str]:
+    names = stack_tags(stack, "us-east-1", ephemeral=stack == "dev") | {STACK_ID_TAG: stack_id}
     return {f"aws:ResourceTag/{key}": value for key, value in names.items()}
 
 
@@ -65,6 +67,7 @@ FOREIGN: Sequence[Case] = [
     ("dev", "host", "autoscaling:SetInstanceHealth", THEIR_GROUP, {}),
     ("dev", "host", "autoscaling:CompleteLifecycleAction", group("tandem-prod-0a1b2c3"), of_stack("prod")),
     ("dev", "host", "autoscaling:SetInstanceHealth", OUR_GROUP, of_stack("prod")),
+    ("dev", "host", "autoscaling:SetInstanceHealth", OUR_GROUP, of_stack("dev", "another-life")),
     ("dev", "host", "autoscaling:SetInstanceHealth", THEIR_GROUP, of_stack("dev")),
     ("dev", "host", "autoscaling:DescribeAutoScalingInstances", "*", {"aws:RequestedRegion": "eu-west-1"}),
     ("dev", "host", "elasticloadbalancing:DeregisterTargets", arn("elasticloadbalancing", "targetgroup/theirs/0"), {}),

@@ -14,7 +14,8 @@ import pytest
 from infra import pins, stack
 from infra.errors import UserError
 from infra.settings import Settings, load_stack_file
-from tests.infra.declared import Declared, declared
+from infra.tags import STACK_ID_TAG
+from tests.infra.declared import STACK_ID, Declared, declared
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "hf_" + "t" * 30
@@ -44,6 +45,7 @@ COMMON = {
     "Listener": 2,
     "ListenerRule": 1,
     "LoadBalancer": 1,
+    "Parameter": 1,
     "Role": 2,
     "RolePolicy": 4,
     "Secret": 1,
@@ -136,11 +138,53 @@ def test_a_stack_name_that_aws_would_cut_is_refused(name: str) -> None:
         stack.check(settings_of("dev"), pins.load(), name)
 
 
-def test_the_users_tags_cannot_hide_the_stacks() -> None:
-    settings = settings_of("dev", tags={"team": "ml"})
-    assert stack.stack_tags(settings, "dev") == {
+@pytest.mark.parametrize("ephemeral", [True, False])
+def test_the_users_tags_cannot_hide_the_stacks(ephemeral: bool) -> None:
+    settings = settings_of("dev", tags={"team": "ml", "tandem:stack": "prod"}, ephemeral=ephemeral)
+    provider = declared(lambda: stack.build(settings, pins.load(), "dev")).providers["aws"]
+    assert json.loads(provider["defaultTags"])["tags"] == {
         "team": "ml",
         "tandem:project": "tandem",
         "tandem:stack": "dev",
         "tandem:region": settings.region,
+        **({"tandem:ephemeral": "true"} if ephemeral else {}),
     }
+
+
+TAGGED_BY_THEIR_PARENT = {
+    "BucketLifecycleConfiguration",
+    "BucketPolicy",
+    "BucketPublicAccessBlock",
+    "BucketServerSideEncryptionConfiguration",
+    "CertificateValidation",
+    "FileSystemPolicy",
+    "LifecycleHook",
+    "MountTarget",
+    "Record",
+    "RolePolicy",
+    "RolePolicyAttachment",
+    "Route",
+    "RouteTableAssociation",
+    "Schedule",
+    "SecretVersion",
+    "TopicPolicy",
+    "TopicSubscription",
+    "WebAclAssociation",
+}
+"""Types that take no tags, by pulumi_aws."""
+
+
+@pytest.mark.parametrize("name", ["dev", "prod-ec2"])
+def test_everything_that_takes_tags_carries_the_stacks_id(name: str) -> None:
+    for resource in built(name).resources:
+        kind = resource.type.rpartition(":")[2]
+        if resource.type.startswith("aws:") and kind not in TAGGED_BY_THEIR_PARENT:
+            tags = resource.inputs.get("tags")
+            found = {tag["key"]: tag["value"] for tag in tags} if isinstance(tags, list) else tags
+            assert (found or {}).get(STACK_ID_TAG) == STACK_ID, resource
+    for specification in built(name).one("LaunchTemplate")["tagSpecifications"]:
+        assert specification["tags"][STACK_ID_TAG] == STACK_ID
+
+
+def test_names_that_the_account_has_once_are_of_one_life() -> None:
+    assert built("dev").one("LogGroup")["name"] == f"/tandem/dev/{STACK_ID}/hosts"

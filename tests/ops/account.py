@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from typing import Any
 
 from infra.components.cost_guard import GROUP_TARGET
+from infra.tags import EPHEMERAL_TAG, EXPIRES_TAG, PROJECT_TAG, STACK_ID_TAG, STACK_TAG, parameter_path
 from ops.kinds import types
 from ops.kinds.kind import Clients
 from rehearsal.account_gaps import PUBLIC_IMAGE
@@ -18,7 +20,12 @@ IMAGE = PUBLIC_IMAGE
 
 
 def tags_of(stack: str, project: str = "tandem") -> dict[str, str]:
-    return {"tandem:project": project, "tandem:stack": stack}
+    return {PROJECT_TAG: project, STACK_TAG: stack}
+
+
+def id_of(name: str) -> str:
+    """An id for the life of a stack whose resources begin with that name."""
+    return hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
 class Builder:
@@ -35,15 +42,16 @@ class Builder:
         name: str,
         tags: dict[str, str] | None = None,
         *,
-        expires: str = "2030-01-01T00:00:00",
+        expires: str | None = "2030-01-01T00:00:00",
         ephemeral: bool = False,
     ) -> None:
         self.expires = expires
-        self.ephemeral = ephemeral
+        self.stack_id = id_of(name)
         self.clients = clients
         self.stack = stack
         self.name = name
-        self.tag_map = tags_of(stack) if tags is None else tags
+        own = tags_of(stack) | {STACK_ID_TAG: self.stack_id} | ({EPHEMERAL_TAG: "true"} if ephemeral else {})
+        self.tag_map = own if tags is None else tags
         self.made: list[tuple[str, str]] = []
 
     @property
@@ -155,9 +163,16 @@ class Builder:
         )
 
     def support(self) -> None:
+        self.parameter()
         self._storage()
         self._identity()
         self._messages()
+
+    def parameter(self) -> None:
+        """What holds the stack's name, and says when it ends."""
+        expires = [{"Key": EXPIRES_TAG, "Value": f"{self.expires}Z"}] if self.expires else []
+        name = self.add(types.PARAMETER, f"{parameter_path(self.stack)}/{self.stack_id}")
+        self.clients("ssm").put_parameter(Name=name, Type="String", Value=self.stack_id, Tags=[*self.tags, *expires])
 
     def _storage(self) -> None:
         efs, s3 = self.clients("efs"), self.clients("s3")
@@ -215,16 +230,18 @@ class Builder:
         )
         self.add(types.TOPIC, self.clients("sns").create_topic(Name=f"{self.name}-alerts", Tags=self.tags)["TopicArn"])
         self.schedules()
-        self.clients("budgets").create_budget(
+        budgets = self.clients("budgets")
+        budgets.create_budget(
             AccountId=ACCOUNT_ID,
             Budget={
                 "BudgetName": self.name,
                 "BudgetLimit": {"Amount": "30", "Unit": "USD"},
-                "CostFilters": {"TagKeyValue": self._counted()},
+                "CostFilters": {"TagKeyValue": [f"user:{STACK_TAG}${self.stack}"]},
                 "TimeUnit": "MONTHLY",
                 "BudgetType": "COST",
             },
         )
+        budgets.tag_resource(ResourceARN=f"arn:aws:budgets::{ACCOUNT_ID}:budget/{self.name}", ResourceTags=self.tags)
         self.add(types.BUDGET, f"{ACCOUNT_ID}:{self.name}")
 
     def kubernetes(self) -> None:
@@ -249,23 +266,15 @@ class Builder:
     def schedules(self) -> None:
         scheduler = self.clients("scheduler")
         group = self.add(types.SCHEDULE_GROUP, self.name)
-        ephemeral = {"Key": "tandem:ephemeral", "Value": str(self.ephemeral).lower()}
-        scheduler.create_schedule_group(Name=group, Tags=[*self.tags, ephemeral])
+        scheduler.create_schedule_group(Name=group, Tags=self.tags)
         scheduler.create_schedule(
             Name="stop",
             GroupName=group,
-            ScheduleExpression=f"at({self.expires})",
+            ScheduleExpression=f"at({self.expires or '2030-01-01T00:00:00'})",
             FlexibleTimeWindow={"Mode": "OFF"},
             Target={"Arn": GROUP_TARGET, "RoleArn": f"arn:aws:iam::{ACCOUNT_ID}:role/expiry", "Input": "{}"},
         )
         self.add(types.SCHEDULE, f"{group}/stop")
-
-    def _counted(self) -> list[str]:
-        """The stack's tag alone, as the program's budget; somebody else's budget counts their project's, too."""
-        tags = dict(self.tag_map)
-        if tags.get("tandem:project") == "tandem":
-            del tags["tandem:project"]
-        return [f"user:{key}${value}" for key, value in tags.items()]
 
     def serving(self) -> None:
         self._load_balancer()

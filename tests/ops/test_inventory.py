@@ -68,7 +68,7 @@ def test_what_is_known_of_a_resource(crowded: tuple[Clients, Builder, Builder]) 
     assert nat.created.tzinfo is not None
     role = found[types.ROLE, "tandem-dev-host"]
     assert (role.name, role.arn) == ("tandem-dev-host", dev.role_arn)
-    assert role.tags == tags_of("dev")
+    assert role.tags == dev.tag_map
     [policy] = [resource for resource in found.values() if resource.type == types.ROLE_POLICY]
     assert policy.parent == role
     assert policy.stack == "dev"

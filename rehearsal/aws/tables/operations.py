@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rehearsal.aws.phrases import recorded, tagged_by_arn
-from rehearsal.aws.row import AutoName, Call, ResourceType, Text, change
+from rehearsal.aws.row import AutoName, Call, ResourceType, Tags, Text, change
 
 _BUDGET = (
     "{AccountId: account, Budget: {BudgetName: inputs.name, BudgetType: inputs.budgetType, "
@@ -15,6 +15,8 @@ _BUDGET = (
     "(subscriberSnsTopicArns || `[]`)[*].{SubscriptionType: 'SNS', Address: @}, "
     "(subscriberEmailAddresses || `[]`)[*].{SubscriptionType: 'EMAIL', Address: @}][]}}"
 )
+
+_BUDGET_ARN = "join('', ['arn:', partition, ':budgets::', account, ':budget/', part(id, ':', `1`)])"
 
 BUDGET = ResourceType(
     type="aws:budgets/budget:Budget",
@@ -33,7 +35,11 @@ BUDGET = ResourceType(
     # moto has no UpdateBudget: the old one makes room for the new one
     update=(Call("delete_budget", "{AccountId: account, BudgetName: inputs.name}"), Call("create_budget", _BUDGET)),
     delete=Call("delete_budget", "{AccountId: account, BudgetName: inputs.name}"),
-    # moto does not tag budgets
+    tags=Tags(
+        add=Call("tag_resource", f"{{ResourceARN: {_BUDGET_ARN}, ResourceTags: pairs(tags)}}"),
+        remove=Call("untag_resource", f"{{ResourceARN: {_BUDGET_ARN}, ResourceTagKeys: removed}}"),
+        read=Call("list_tags_for_resource", f"{{ResourceARN: {_BUDGET_ARN}}}", at="ResourceTags"),
+    ),
     autoname=AutoName(),
     outputs={
         "arn": Text("arn:{partition}:budgets::{account}:budget/{inputs[name]}"),

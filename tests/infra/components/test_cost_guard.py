@@ -85,11 +85,6 @@ def test_a_fleet_brought_back_after_its_expiry_is_stopped_again_within_minutes()
     assert again["target"] == schedules["g-stop"]["target"]
 
 
-@pytest.mark.parametrize("ephemeral", [True, False])
-def test_the_schedules_group_says_whether_the_stack_may_be_removed(ephemeral: bool) -> None:
-    assert guard(ephemeral=ephemeral).one("ScheduleGroup")["tags"] == {"tandem:ephemeral": str(ephemeral).lower()}
-
-
 def test_people_are_warned_half_an_hour_before() -> None:
     warn = guard().of("Schedule")["g-warn"]
     assert warn["scheduleExpression"] == "at(2026-12-24T17:30:00)"

@@ -78,7 +78,7 @@ def test_what_is_required_can_be_given(row: ResourceType) -> None:
 def test_it_is_tagged_if_the_provider_tags_it(row: ResourceType) -> None:
     known = schema(row.type)
     assert known is not None
-    if row.type == "aws:budgets/budget:Budget" or not row.in_moto:  # moto has no tags of budgets, and none of nothing
+    if not row.in_moto:
         assert row.tags is None
     else:
         assert (row.tags is not None) == ("tagsAll" in known.outputs)

@@ -1,0 +1,127 @@
+"""Whose a resource is: a random id of each life of a stack, and the parameter that holds the stack's name for it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import NoneType
+
+import pulumi
+import pulumi_random as random
+from pulumi_aws import ssm
+
+from infra.errors import Problem, UserError
+from infra.tags import EXPIRES_TAG, STACK_ID_TAG, parameter_path
+
+ID_BYTES = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackIdentityArgs:
+    """What an identity needs.
+
+    Attributes:
+        stack: the name that it holds in its account and region.
+        expires_at: when the stack ends, RFC 3339 in UTC; None for never.
+    """
+
+    stack: str
+    expires_at: pulumi.Output[str] | None = None
+
+
+class StackIdentity(pulumi.ComponentResource):
+    """The id of one life of a stack, from its first `up` to its destroy, kept in the state.
+
+    A parameter below the stack's path holds the name in the account and region. It is the first thing that is made: by
+    it a second state of the name sees that the name is taken, before it has made anything. All else carries the id as
+    a tag (`tag`), and so comes after the parameter and goes before it.
+
+    Attributes:
+        id: 16 hex digits.
+    """
+
+    def __init__(self, name: str, args: StackIdentityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("tandem:index:StackIdentity", name, None, opts)
+        self._stack, self._path = args.stack, parameter_path(args.stack)
+        self._there, self._creates = self._look(), False
+        own = random.RandomId(f"{name}-stack-id", byte_length=ID_BYTES, opts=pulumi.ResourceOptions(parent=self)).hex
+        expires = {} if args.expires_at is None else {EXPIRES_TAG: args.expires_at}
+        parameter = ssm.Parameter(
+            f"{name}-stack-id",
+            # With the id in its name, a state of a former life cannot take it for its own.
+            name=own.apply(lambda id: f"{self._path}/{id}"),
+            type="String",
+            insecure_value=own,
+            description=f"Holds the name of stack {args.stack} in this account and region",
+            tags={STACK_ID_TAG: own, **expires},
+            opts=pulumi.ResourceOptions(parent=self, hooks=self._before_create()),
+        )
+        self.id = pulumi.Output.all(parameter.arn, own).apply(lambda known: self._confirmed(known[1]))
+        self.register_outputs({"id": self.id})
+
+    def tag(self, args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+        """Puts the id on a resource of AWS that takes tags. As a transformation of a component it reaches all below.
+
+        Not by the provider's default tags: a provider with a value that is not known yet checks nothing in a preview.
+        """
+        tags = args.props.get("tags", ())
+        if not (args.type_.startswith("aws:") and isinstance(tags, Mapping | NoneType)):
+            return None
+        return pulumi.ResourceTransformationResult(
+            {**args.props, "tags": {**(tags or {}), STACK_ID_TAG: self.id}}, args.opts
+        )
+
+    def _look(self) -> list[str]:
+        """The ids that hold the name now."""
+        found = ssm.get_parameters_by_path(
+            path=self._path, with_decryption=False, opts=pulumi.InvokeOptions(parent=self)
+        )
+        return [name.rpartition("/")[2] for name in found.names]
+
+    def _before_create(self) -> pulumi.ResourceHookBinding:
+        """The engine asks this before it makes the parameter, and only then: where the state has none."""
+
+        def claim(hook: pulumi.ResourceHookArgs) -> None:
+            self._creates = True
+            own = str((hook.new_inputs or {}).get("name")).rpartition("/")[2]
+            if self._there:
+                raise UserError((_unrecorded if own in self._there else _taken)(self._stack, self._there))
+
+        ask = pulumi.ResourceHook(f"name of stack {self._stack}", claim, pulumi.ResourceHookOptions(on_dry_run=True))
+        return pulumi.ResourceHookBinding(before_create=[ask])
+
+    def _confirmed(self, own: str) -> str:
+        """The id, where the account still has it."""
+        if not self._creates and own not in self._there:
+            raise pulumi.RunError(str(_gone(self._stack, own)))
+        return own
+
+
+def _taken(stack: str, ids: Sequence[str]) -> Problem:
+    return Problem(
+        key=stack,
+        wrong="the name is taken in this account and region by another state",
+        value=", ".join(ids),
+        allowed="one state for a name",
+        fix="`pulumi login` to where that state is, or give this one another name: `pulumi stack rename NAME`; where "
+        'that state is lost, see "A name is taken" in docs/runbook.md',
+    )
+
+
+def _unrecorded(stack: str, ids: Sequence[str]) -> Problem:
+    return Problem(
+        key=stack,
+        wrong="an `up` that was killed made what holds the name, and could not write it down",
+        value=", ".join(ids),
+        fix=f"`tandem recover {stack} --yes`, then `pulumi up --stack {stack}`",
+    )
+
+
+def _gone(stack: str, own: str) -> Problem:
+    return Problem(
+        key=stack,
+        wrong="the stack was removed from the account, by `tandem reap` or by hand, and its state still tells of it",
+        value=own,
+        fix=f"`pulumi state delete --all --yes --stack {stack}` forgets it, and `pulumi up --stack {stack}` makes it anew; "
+        f"should `tandem audit {stack}` still show some of this id, `pulumi refresh --stack {stack}` instead",
+    )
