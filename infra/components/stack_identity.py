@@ -122,6 +122,6 @@ def _gone(stack: str, own: str) -> Problem:
         key=stack,
         wrong="the stack was removed from the account, by `tandem reap` or by hand, and its state still tells of it",
         value=own,
-        fix=f"`pulumi state delete --all --yes --stack {stack}` forgets it, and `pulumi up --stack {stack}` makes it anew; "
+        fix=f"`pulumi state delete --all --yes --stack {stack}` forgets it, `pulumi up --stack {stack}` makes it anew; "
         f"should `tandem audit {stack}` still show some of this id, `pulumi refresh --stack {stack}` instead",
     )
