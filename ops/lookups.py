@@ -16,10 +16,10 @@ import boto3
 import requests
 import yaml
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
 from infra.errors import Problem, UserError
 from infra.scripts import shared
+from ops.aws import AwsError, code_of, problem_of
 from ops.http import Http
 
 REGISTRY_VARIABLE = "TANDEM_REGISTRY_URL"
@@ -332,7 +332,7 @@ def addon_version(addon: str, kubernetes_version: str) -> Found:
     """
     key = f"add-on {addon}"
     region = _any_region()
-    with _aws_answers(key, region, "eks:DescribeAddonVersions"):
+    with _aws_answers(key):
         client = boto3.client("eks", region_name=region, config=_PATIENCE)
         answer = client.describe_addon_versions(addonName=addon, kubernetesVersion=kubernetes_version)["addons"]
     for version in answer[0]["addonVersions"] if answer else ():
@@ -361,7 +361,7 @@ def public_parameter(parameter: str, region: str | None = None) -> Found:
     """
     region = region or _any_region()
     key = f"{parameter} in {region}"
-    with _aws_answers(key, region, "ssm:GetParameter"):
+    with _aws_answers(key):
         answer = boto3.client("ssm", region_name=region, config=_PATIENCE).get_parameter(Name=parameter)["Parameter"]
     return Found(answer["Value"], answer.get("ARN") or key)
 
@@ -375,35 +375,17 @@ _PATIENCE = Config(connect_timeout=10, read_timeout=20, retries={"mode": "standa
 
 
 @contextmanager
-def _aws_answers(key: str, region: str, action: str) -> Iterator[None]:
+def _aws_answers(key: str) -> Iterator[None]:
     """Turns AWS's refusals into words."""
     try:
         yield
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        wrong, fix = _AWS_REFUSALS.get(code, ("AWS refused the look-up", "see the code above"))
-        raise _refused(
-            key, wrong, code, f"{action}, which reads public data", fix.format(region=region, action=action)
-        ) from None
-    except BotoCoreError as error:
-        raise _refused(
-            key,
-            "AWS cannot be asked",
-            str(error),
-            "credentials in the shell, and a way to AWS",
-            "`aws sts get-caller-identity` shows what is wrong; then run the same command again",
-        ) from None
-
-
-_AWS_REFUSALS = {
-    "ParameterNotFound": (
-        "AWS has no such parameter in this region",
-        "mend its parameter in images/pins.toml, or name an image of your own: tandem:fleet",
-    ),
-    "AccessDeniedException": ("these credentials may not read it", "allow {action}"),
-    "ExpiredTokenException": ("the credentials have expired", "log in again, such as `aws sso login`"),
-    "UnrecognizedClientException": (
-        "the credentials are not valid in this region",
-        "enable the region: `aws account enable-region --region-name {region}`, or log in again",
-    ),
-}
+    except AwsError as error:
+        if code_of(error) == "ParameterNotFound":
+            raise _refused(
+                key,
+                "AWS has no such parameter in this region",
+                code_of(error),
+                "a public parameter",
+                "mend its parameter in images/pins.toml, or name an image of your own: tandem:fleet",
+            ) from None
+        raise UserError(problem_of(error, key)) from None

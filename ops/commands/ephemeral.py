@@ -54,6 +54,7 @@ def up(
     Examples: `tandem ephemeral up --ttl 4h --max-usd 30`, `tandem ephemeral up --model Qwen/Qwen3-14B --ttl 90m`.
     """
     from ops import ephemeral, stackfile
+    from ops.aws import aws_clients
 
     screen, known = Screen(stderr=True), name is not None
     name = name or ephemeral.random_name()
@@ -63,6 +64,7 @@ def up(
     with _continued(screen, f"tandem ephemeral up --name {name}"):
         if not known:
             made = ephemeral.draft(stack_file(source), ttl, max_usd, model, region)
+            aws_clients(made.settings.region, profile)  # before there is a file of a stack that never came up
             for line in made.dropped:
                 screen.print(f"left behind, it is {source}'s own: {line}")
             # The file first: whatever happens from here on, this stack has a name and can be taken down by it.
@@ -91,15 +93,19 @@ def extend(
 
     TTL and cap count from the first `up`, not from now, so the same command twice is the same as once.
 
+    Exit status: 0 it lives longer, 130 interrupted, 2 a mistake, or `pulumi` or AWS refused.
+
     Examples: `tandem ephemeral extend eph-3f9a2c --ttl 8h --max-usd 50`.
     """
     from ops import ephemeral, stackfile
+    from ops.aws import aws_clients
 
     screen, path = Screen(stderr=True), stack_file(name)
     if not path.exists():
         raise _unknown(name)
     if ttl is None and max_usd is None:
         raise UserError(Problem(key="extend", wrong="says neither how long nor how much", allowed="--ttl, --max-usd"))
+    aws_clients(load_stack_file(path).region, profile)  # before the file says what `up` could not do
     made = ephemeral.extended(path, ttl, max_usd)
     with _continued(screen, f"tandem ephemeral extend {name} with the same options"):
         stackfile.write(path, made.text("Made by `tandem ephemeral up`, extended since; it ends by itself."))
@@ -113,6 +119,8 @@ def extend(
 @app.command("list")
 def list_(regions: RegionNames = None, profile: ProfileName = None, as_json: AsJson = False) -> None:
     """Show the account's ephemeral stacks, whoever made them, and files of stacks that are not up.
+
+    Exit status: 0, or 2 where AWS did not tell.
 
     Examples: `tandem ephemeral list`, `tandem ephemeral list --region us-east-1 --region eu-west-1 --json`.
     """
@@ -149,12 +157,13 @@ def down(
     ] = False,
     region: RegionName = None,
     profile: ProfileName = None,
+    as_json: AsJson = False,
 ) -> None:
     """Remove an ephemeral stack with all it has, then its state and its file.
 
     Shows what would go; with --yes destroys it, removes what only its tags tell of, and forgets it. Can be run again.
 
-    Exit status: 0 nothing is left (or nothing was to be done yet), 1 something could not be removed.
+    Exit status: 0 nothing is left (or nothing was to be done yet), 2 something could not be removed, or AWS refused.
 
     Examples: `tandem ephemeral down eph-3f9a2c`, `tandem ephemeral down eph-3f9a2c --yes --by-tags --region us-east-1`.
     """
@@ -162,7 +171,7 @@ def down(
     from ops.aws import aws_clients, user_errors
     from ops.expiry import lives
 
-    console, path = Screen(), stack_file(name)
+    console, path = Screen(stderr=as_json), stack_file(name)
     if path.exists():
         _ephemeral(name, load_stack_file(path).ephemeral)
     (where,) = regions_of(name, [region] if region else None)
@@ -176,9 +185,18 @@ def down(
     kinds = Counter(item.type.rpartition(":")[2] for item in found.resources)
     listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing in the account"
     console.print(f"{name} in {where}: {listed}")
+    report = {"stack": name, "region": where, "found": dict(kinds), "removed": yes}
     if not yes:
         console.print(f"Nothing was changed. To remove it: `tandem ephemeral down {name} --yes`.")
-        return
+    else:
+        _down(console, clients, name, profile, by_tags=by_tags)
+    if as_json:
+        print_json(report)
+
+
+def _down(console: Screen, clients: Any, name: str, profile: str | None, *, by_tags: bool) -> None:
+    from ops.aws import user_errors
+
     engine = _engine(name, profile)
     with _continued(console, f"tandem ephemeral down {name} --yes"):
         if not by_tags and engine.exists():
@@ -189,7 +207,7 @@ def down(
             raise UserError(*(_left(item) for item in left))
         if not by_tags and engine.exists():
             engine.remove()
-        path.unlink(missing_ok=True)
+        stack_file(name).unlink(missing_ok=True)
     console.print(f"{name} is gone.")
 
 

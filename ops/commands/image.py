@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from infra.tags import MODEL_TAG, PROJECT, PROJECT_TAG
 from ops import image as images
 from ops.aws import aws_clients, user_errors
 from ops.commands.render import stack_config
-from ops.options import DEFAULT_STACK, ProfileName, RegionName, StackName, stack_settings
+from ops.options import DEFAULT_STACK, AsJson, ProfileName, RegionName, StackName, print_json, stack_settings
 from ops.pin import replace_file
 from ops.screen import Screen
 
@@ -36,11 +37,14 @@ def bake(
     instance_profile: Annotated[
         str | None, typer.Option(metavar="NAME", help="May read the Hugging Face token; for gated models' weights.")
     ] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Make a machine image in which hosts find driver, toolkit and container image.
 
     Starts one GPU instance for 10 to 30 minutes, runs the hosts' own first stages on it, makes the image, and ends the
     instance. The id is written to images/pins.toml; the next `pulumi up` starts hosts from it.
+
+    Exit status: 0 it is made and pinned, 2 a mistake, a stage that failed, or AWS refused.
 
     Examples: `tandem image bake prod-ec2`, `tandem image bake prod-ec2 --weights --subnet subnet-0123456789abcdef0`.
     """
@@ -77,17 +81,30 @@ def bake(
         made = images.bake(ec2, request, f"tandem-{now:%Y-%m-%d-%H%M%S}", status.update)
     path = pins.pins_path()
     replace_file(path, images.pinned(path.read_text(encoding="utf-8"), settings.region, made, now.date()))
-    typer.echo(f"{made} is pinned in {path}; `pulumi up --stack {stack}` starts hosts from it")
+    if as_json:
+        print_json({"image": made, "region": settings.region, "pinnedIn": str(path)})
+    else:
+        Screen().print(f"{made} is pinned in {path}; `pulumi up --stack {stack}` starts hosts from it")
 
 
 @image.command(name="list")
-def show(stack: StackName = DEFAULT_STACK, region: RegionName = None, profile: ProfileName = None) -> None:
-    """List the machine images that were baked in a region, newest first."""
+def show(
+    stack: StackName = DEFAULT_STACK, region: RegionName = None, profile: ProfileName = None, as_json: AsJson = False
+) -> None:
+    """List the machine images that were baked in a region, newest first.
+
+    Exit status: 0, or 2 where AWS did not tell.
+    """
     settings = stack_settings(stack, region)
     with user_errors("image list"):
         found = images.own_images(aws_clients(settings.region, profile)("ec2"))
+    if as_json:
+        print_json({"images": [asdict(row) for row in found]})
+        return
     for row in found:
-        typer.echo(f"{row.id}  {row.name}  {row.created}  {' '.join(row.snapshots)}")
+        Screen().print(f"{row.id}  {row.name}  {row.created}  {' '.join(row.snapshots)}")
+    if not found:
+        Screen().print(f"No image of one's own in {settings.region}.")
 
 
 @image.command()
@@ -97,12 +114,15 @@ def clean(
     profile: ProfileName = None,
     keep: Annotated[int, typer.Option(min=0, help="So many of the newest stay.")] = 2,
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without this they are only listed.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Remove old baked images and their snapshots; those that pins or launch templates name stay.
 
+    Exit status: 0, or 2 where AWS refused.
+
     Examples: `tandem image clean prod-ec2`, `tandem image clean prod-ec2 --keep 1 --yes`.
     """
-    settings = stack_settings(stack, region)
+    settings, console = stack_settings(stack, region), Screen(stderr=as_json)
     ec2 = aws_clients(settings.region, profile)("ec2")
     with user_errors("image clean"):
         in_use = images.images_in_use(ec2) | {pins.load().machine_image_id(settings.region)}
@@ -110,8 +130,10 @@ def clean(
         for row in old:
             if yes:
                 images.remove(ec2, row)
-            typer.echo(f"{'removed' if yes else 'would remove'} {row.id} {row.name} ({row.created})")
-    if not old:
-        typer.echo("nothing to remove")
+            console.print(f"{'removed' if yes else 'would remove'} {row.id} {row.name} ({row.created})")
+    if as_json:
+        print_json({"old": [asdict(row) for row in old], "removed": yes})
+    elif not old:
+        console.print("nothing to remove")
     elif not yes:
-        typer.echo("Nothing was changed. With --yes they go.")
+        console.print("Nothing was changed. With --yes they go.")

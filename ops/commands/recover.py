@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -10,6 +10,7 @@ from infra.errors import Problem, UserError
 from ops import inventory, removal
 from ops.aws import aws_clients, user_errors
 from ops.kinds.kind import Clients, Found
+from ops.options import AsJson, print_json
 from ops.pulumi import Stack
 from ops.recovery import Plan, amended, decide, pod_identities
 from ops.screen import Screen, columns
@@ -20,15 +21,18 @@ def recover(
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without this the plan is only shown.")] = False,
     region: Annotated[str | None, typer.Option(help="Another region than the stack's configuration names.")] = None,
     profile: Annotated[str | None, typer.Option(help="Profile of the AWS configuration.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Remove or adopt what a killed `pulumi up` created and did not record, and release its lock.
 
     Run it in the directory of Pulumi.yaml, with the same environment as `pulumi up`, and only when no `pulumi` works on
     the stack any more. Nothing is changed without --yes. Safe to run again, also after an interruption.
 
+    Exit status: 0 done (or the plan was shown), 2 something could not be removed, or AWS or `pulumi` refused.
+
     Examples: `tandem recover dev`, `tandem recover dev --yes && pulumi up --stack dev`.
     """
-    console = Screen()
+    console = Screen(stderr=as_json)
     engine = Stack(stack)
     clients = aws_clients(region or engine.region(), profile)
     if yes:
@@ -39,19 +43,37 @@ def recover(
             identities = pod_identities(deployment, clients)
         plan = decide(deployment, inventory.find(clients, stack), identities)
     _show(console, plan)
+    if yes and not plan.is_empty:
+        _remove(console, clients, plan)
+        engine.replace(amended(deployment, plan.adopt))
+        if plan.adopt:
+            engine.refresh([adoption.urn for adoption in plan.adopt])
+    _tell(console, stack, plan, yes)
+    if as_json:
+        print_json(_as_json(plan) | {"stack": stack, "done": yes})
+
+
+def _tell(console: Screen, stack: str, plan: Plan, yes: bool) -> None:
     if plan.is_empty:
         console.print(f"State and account agree. Go on with `pulumi up --stack {stack}`.")
         if not yes:
             console.print(f"Should it say that the stack is locked: `tandem recover {stack} --yes` releases the lock.")
-        return
-    if not yes:
+    elif yes:
+        console.print(f"Done. Go on with `pulumi up --stack {stack}`.")
+    else:
         console.print(f"Nothing was changed. To do this: `tandem recover {stack} --yes`.")
-        return
-    _remove(console, clients, plan)
-    engine.replace(amended(deployment, plan.adopt))
-    if plan.adopt:
-        engine.refresh([adoption.urn for adoption in plan.adopt])
-    console.print(f"Done. Go on with `pulumi up --stack {stack}`.")
+
+
+def _as_json(plan: Plan) -> dict[str, Any]:
+    def named(resource: Found, why: str) -> dict[str, str]:
+        return {"type": resource.type, "id": resource.id, "why": why}
+
+    return {
+        "remove": [named(resource, "created and not recorded") for resource in plan.remove],
+        "adopt": [named(adoption.resource, adoption.reason) for adoption in plan.adopt],
+        "keep": [named(kept.resource, kept.reason) for kept in plan.keep],
+        "pending": [{"urn": urn, "kind": kind} for urn, kind in plan.pending],
+    }
 
 
 def _remove(console: Screen, clients: Clients, plan: Plan) -> None:

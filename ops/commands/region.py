@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="The same stack in several regions, behind one name.")
 
-TTL_SECONDS = 60
-"""How long resolvers keep an alias record of a load balancer."""
-
 
 @app.command()
 def add(
@@ -121,33 +118,43 @@ def remove(
     drain_seconds: Annotated[
         int | None, typer.Option(min=0, help="Wait so long after the name has been left; TTL and longest answer.")
     ] = None,
+    last: Annotated[
+        bool, typer.Option("--last", help="Also when no other region serves behind the name: clients find nobody then.")
+    ] = False,
     yes: Yes = False,
     profile: ProfileName = None,
+    as_json: AsJson = False,
 ) -> None:
     """Take a region out of the global name, wait until its clients are elsewhere, then destroy its stack.
 
     Draining first means: its record goes, resolvers forget it, running answers end. Hosts drain once more when they
-    leave. Without --yes the steps are shown. Run it again after an interruption.
+    leave. Without --yes the steps are shown. The last region that serves behind a name goes only with --last. Run it
+    again after an interruption: it goes on where it was, and drains again what had not been drained to its end.
 
-    Exit status: 0 gone (or the plan was shown), 130 interrupted.
+    Exit status: 0 gone (or the plan was shown), 2 a mistake, or `pulumi` or AWS refused, 130 interrupted.
 
     Examples: `tandem region remove prod-eu-west-1`, `tandem region remove prod-eu-west-1 --yes --with-data`.
     """
-    console, path = Screen(), stack_file(stack)
+    from ops import leaving
+    from ops.aws import aws_clients
+
+    console, path = Screen(stderr=as_json), stack_file(stack)
     settings = load_stack_file(path)
-    wait = drain_seconds
-    if wait is None:
-        wait = 2 * TTL_SECONDS + settings.timeouts.longest_generation_seconds if settings.global_name else 0
-    for line in _steps(stack, settings, wait, with_data):
+    aws_clients(settings.region, profile)
+    wait = leaving.drain_seconds(settings) if drain_seconds is None else drain_seconds
+    serving = _behind(stack, settings, profile)
+    if settings.global_name is not None and leaving.phase(path) != "destroying" and not (serving or last):
+        raise _last(stack, settings.global_name.domain_name)
+    steps = _steps(stack, settings, serving, wait, with_data)
+    for line in steps:
         console.print(line)
-    if not yes:
+    if yes:
+        _remove(console, stack, wait, with_data, profile)
+        console.print(f"{stack} is gone. What it left: `tandem audit {stack} --region {settings.region}`")
+    else:
         console.print(f"Nothing was changed. To do this: `tandem region remove {stack} --yes`.")
-        return
-    try:
-        _remove(console, stack, settings, wait, with_data, profile)
-    except KeyboardInterrupt:
-        console.print("\nInterrupted. To go on: the same command.")
-        raise typer.Exit(130) from None
+    if as_json:
+        print_json({"stack": stack, "region": settings.region, "steps": steps, "removed": yes})
 
 
 # -- add
@@ -292,33 +299,50 @@ def _show_rows(console: Screen, rows: Sequence[Row]) -> None:
 # -- remove
 
 
-def _steps(stack: str, settings: Settings, wait: int, with_data: bool) -> list[str]:
-    name, lines = settings.global_name, []
-    if name is not None:
-        others = [other for other in _behind(name.domain_name) if other != stack]
-        lines.append(f"take {stack} out of {name.domain_name}, which leaves {', '.join(others) or 'nobody behind it'}")
-    if wait:
+def _steps(stack: str, settings: Settings, serving: Sequence[str], wait: int, with_data: bool) -> list[str]:
+    from ops import leaving
+
+    begun, name, lines = leaving.phase(stack_file(stack)), settings.global_name, []
+    if name is not None and (name.serving or begun == "draining"):
+        again = "go on taking" if begun else "take"
+        lines.append(f"{again} {stack} out of {name.domain_name}, which leaves {', '.join(serving) or 'nobody'} there")
         lines.append(f"wait {wait} s, until clients have gone elsewhere and their answers have ended")
     kept = "with its model cache and access logs" if with_data or settings.ephemeral else "its data stays"
-    return [*lines, f"destroy the stack in {settings.region}, {kept}; then forget its state and its file"]
+    verb = "go on destroying" if begun == "destroying" else "destroy"
+    return [*lines, f"{verb} the stack in {settings.region}, {kept}; then forget its state and its file"]
 
 
-def _behind(domain_name: str) -> list[str]:
-    """Stacks of this project that serve under a global name."""
+def _behind(stack: str, settings: Settings, profile: str | None) -> list[str]:
+    """The other stacks of this project that serve under its global name, as the account has them."""
+    from ops.status.row import row
+
+    if settings.global_name is None:
+        return []
     found = []
     for other in options.stack_names():
-        name = load_stack_file(stack_file(other)).global_name
-        if name is not None and name.domain_name == domain_name and name.serving:
+        theirs = load_stack_file(stack_file(other))
+        name = theirs.global_name
+        same = name is not None and name.domain_name == settings.global_name.domain_name and name.serving
+        if other != stack and same and row(other, theirs, profile, probe=False).serves:
             found.append(other)
     return found
 
 
-def _remove(console: Screen, stack: str, settings: Settings, wait: int, with_data: bool, profile: str | None) -> None:
+def _last(stack: str, name: str) -> UserError:
+    return UserError(
+        Problem(
+            key=stack,
+            wrong=f"no other region serves behind {name}: its clients would find nobody",
+            allowed=f"another stack with globalName.domainName: {name} that serves, as `tandem region list` shows it",
+            fix="`tandem region add` one first, or say --last",
+        )
+    )
+
+
+def _remove(console: Screen, stack: str, wait: int, with_data: bool, profile: str | None) -> None:
+    from ops.leaving import Removal
+
     engine = _engine(stack, profile)
-
-    def told(line: str) -> None:
-        console.print(line)
-
     if not engine.exists():
         raise UserError(
             Problem(
@@ -328,27 +352,18 @@ def _remove(console: Screen, stack: str, settings: Settings, wait: int, with_dat
                 fix="`pulumi login` to the right backend; `tandem audit` shows what is in the account",
             )
         )
-    if settings.global_name is not None and settings.global_name.serving:
-        _set(stack, {"globalName.serving": False})
-        engine.up(told)
-        console.print(f"waiting {wait} s for clients to go elsewhere")
-        time.sleep(wait)
-    # docs/runbook.md, "Remove a production stack for good"
-    _set(stack, {"loadBalancer.deletionProtection": False, **({"ephemeral": True} if with_data else {})})
-    engine.up(told)
-    engine.unprotect()
-    engine.destroy(told)
-    engine.remove()
-    stack_file(stack).unlink(missing_ok=True)
-    console.print(f"{stack} is gone. What it left: `tandem audit {stack} --region {settings.region}`")
-
-
-def _set(stack: str, changes: dict[str, Any]) -> None:
-    """Writes settings into the stack's file, before they are acted upon."""
-    from ops import stackfile
-
-    path = stack_file(stack)
-    stackfile.write(path, stackfile.amended(path, changes).text("On its way out, by `tandem region remove`."))
+    try:
+        Removal(
+            path=stack_file(stack),
+            engine=engine,
+            seconds=wait,
+            with_data=with_data,
+            told=console.print,
+            sleep=time.sleep,
+        ).run()
+    except KeyboardInterrupt:
+        console.print("\nInterrupted. To go on: the same command.")
+        raise typer.Exit(130) from None
 
 
 def _engine(name: str, profile: str | None) -> Stack:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import Annotated
 
 import typer
 from rich.console import Console
+
+from ops.options import AsJson, print_json
 
 DEFAULT_STACKS = ("dev", "prod-ec2")
 
@@ -17,7 +18,7 @@ def rehearse(
     shell: Annotated[
         str | None, typer.Option(metavar="STACK", help="Open a shell with STACK in a simulated account instead.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Brings stacks up, changes them and takes them down, on the real Pulumi engine and a simulated AWS account.
 
@@ -52,7 +53,7 @@ def rehearse(
         raise typer.Exit(130) from None
     seconds = time.monotonic() - started
     if as_json:
-        typer.echo(json.dumps(report.as_json(found, seconds, reports), indent=2))
+        print_json(report.as_json(found, seconds, reports))
     else:
         console = Console()
         for stack in reports:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -15,6 +16,7 @@ from infra.host import HostConfig, render_compose, render_files, render_nginx, r
 from infra.host.from_settings import HostResources, host_config
 from infra.host.render import render_cloud_config
 from infra.settings import load_stack_file
+from ops.options import AsJson, print_json
 
 PROJECT = Path(__file__).resolve().parents[2]
 # What only `pulumi up` knows. The lengths are those of real ones, so that the size of the user data is right.
@@ -74,10 +76,13 @@ def render(
         str | None, typer.Argument(help="Print this one, such as nginx.conf or compose/compose.yaml.")
     ] = None,
     output: Annotated[Path | None, typer.Option(help="Write all documents below this directory.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Render user data, systemd units, nginx.conf, and a compose project for a plain GPU box.
 
     Without a document or --output it lists what there is, with sizes. Ids that only `pulumi up` knows are placeholders.
+
+    Exit status: 0, or 2 for a mistake.
 
     Examples: `tandem render dev`, `tandem render prod-ec2 nginx.conf`, `tandem render dev --output /srv/vllm`.
     """
@@ -87,6 +92,9 @@ def render(
             target = output / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(content if isinstance(content, bytes) else content.encode())
+    if as_json and document in (None, *rendered):
+        print_json(_as_json(rendered, document, output))
+    elif output:
         typer.echo(f"{len(rendered)} files in {output}")
     elif document is None:
         for path, content in rendered.items():
@@ -104,3 +112,14 @@ def render(
                 fix=f"`tandem render {stack}` lists them",
             )
         )
+
+
+def _as_json(rendered: dict[str, str | bytes], document: str | None, output: Path | None) -> dict[str, Any]:
+    """What there is, with sizes; one document with its text, or as base64 where it is none."""
+    if document is None:
+        sizes = [{"path": path, "bytes": len(content)} for path, content in rendered.items()]
+        return {"documents": sizes, "writtenTo": str(output) if output else None}
+    content = rendered[document]
+    if isinstance(content, bytes):
+        return {"path": document, "base64": base64.b64encode(content).decode()}
+    return {"path": document, "text": content}

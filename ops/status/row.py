@@ -11,7 +11,7 @@ from infra.errors import Problem, UserError, merged
 from infra.settings import Settings
 from ops.aws import aws_clients
 from ops.status.look import look
-from ops.status.report import Absent, Cluster, Status, Unknown
+from ops.status.report import Absent, Cluster, Fleet, Status, Unknown
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,12 @@ class Row:
             return False
         servers = self.status.servers
         return isinstance(servers, Absent) or not (isinstance(servers, Unknown) or not servers.enough)
+
+    @property
+    def serves(self) -> bool:
+        """Somebody who asks it now is answered, as far as the load balancer tells."""
+        servers = self.status.servers if self.status else None
+        return isinstance(servers, Fleet | Cluster) and servers.replicas_serving > 0
 
     def as_json(self) -> dict[str, Any]:
         found = self.status

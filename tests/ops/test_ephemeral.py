@@ -198,6 +198,7 @@ def test_an_unknown_stack_is_said() -> None:
         assert "there is no file of this stack here" in str(result.exception)
 
 
+@pytest.mark.usefixtures("aws_account")
 def test_a_failed_up_leaves_a_file_by_which_it_can_be_continued(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -605,7 +605,7 @@ def test_missing_credentials_are_said(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     boto3.DEFAULT_SESSION = None
-    with pytest.raises(UserError, match="Unable to locate credentials"):
+    with pytest.raises(UserError, match="there are no AWS credentials in this shell"):
         lookups.public_parameter("/tandem-test/image-id", "us-east-1")
 
 

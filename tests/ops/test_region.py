@@ -211,14 +211,15 @@ def test_files_alone(project: Path) -> None:
     ]
 
 
-def test_removal_is_shown_step_by_step(project: Path) -> None:
+def test_removal_is_shown_step_by_step(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("prod-eu-west-1", "prod-eu-west-2"):
         region = name.removeprefix("prod-")
         own = {"domainName": f"{region}.llm.example.com", "hostedZoneId": "Z0123456789ABC"}
         values = config(region=region, loadBalancer=own, globalName=BEHIND, network={})
         (project / f"Pulumi.{name}.yaml").write_text(yaml.safe_dump({"config": values}))
+    monkeypatch.setattr("ops.status.row.Row.serves", property(lambda row: row.stack == "prod-eu-west-2"))
     assert call("remove", "prod-eu-west-1").stdout.splitlines() == [
-        "take prod-eu-west-1 out of llm.example.com, which leaves prod-eu-west-2",
+        "take prod-eu-west-1 out of llm.example.com, which leaves prod-eu-west-2 there",
         "wait 420 s, until clients have gone elsewhere and their answers have ended",
         "destroy the stack in eu-west-1, its data stays; then forget its state and its file",
         "Nothing was changed. To do this: `tandem region remove prod-eu-west-1 --yes`.",

@@ -1,0 +1,146 @@
+"""Every command, as `ops/cli.py` has them: what it says and how it ends where AWS does not tell, and what all can do.
+
+A new command is here by itself; it says in ARGUMENTS how it is called, or in OFFLINE why it needs no AWS.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from ops import cli, options
+from rehearsal.account_gaps import AccountGaps
+
+ARGUMENTS: dict[str, list[str]] = {
+    "audit": ["dev"],
+    "cost": ["dev", "--live"],
+    "doctor": ["dev"],
+    "ephemeral down": ["eph-abc123", "--region", "us-east-1"],
+    "ephemeral extend": ["eph-abc123", "--ttl", "8h"],
+    "ephemeral list": [],
+    "ephemeral up": [],
+    "image bake": ["dev"],
+    "image clean": ["dev"],
+    "image list": ["dev"],
+    "pin": ["--region", "us-east-1", "--update"],
+    "reap": [],
+    "recover": ["dev", "--region", "us-east-1"],
+    "region add": ["eu-west-1", "--from", "dev"],
+    "region list": [],
+    "region remove": ["dev"],
+    "size": ["Qwen/Qwen3-8B", "--region", "eu-west-1"],
+    "smoke": ["dev"],
+    "status": ["dev"],
+}
+OFFLINE = {
+    "rehearse": "simulates the account",
+    "render": "reads files only",
+}
+
+
+def leaves(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Each command as it is typed."""
+    for word, inner in getattr(command, "commands", {}).items():
+        yield from leaves(inner, f"{name} {word}".strip())
+    if not hasattr(command, "commands"):
+        yield name, command
+
+
+COMMANDS = dict(leaves(typer.main.get_command(cli.app)))
+ON_AWS = sorted(set(COMMANDS) - set(OFFLINE))
+
+Broken = Callable[[AccountGaps, pytest.MonkeyPatch], str]
+"""Breaks the way to AWS; returns what a command must say of it."""
+
+
+def without_credentials(_account: AccountGaps, monkeypatch: pytest.MonkeyPatch) -> str:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    return "there are no AWS credentials in this shell"
+
+
+def with_an_expired_token(account: AccountGaps, _monkeypatch: pytest.MonkeyPatch) -> str:
+    account.refused["*"] = ("ExpiredToken", "The security token included in the request is expired")
+    return "the AWS credentials have expired"
+
+
+def without_a_network(_account: AccountGaps, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    return "AWS has no endpoint there that answers"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A project with the shipped stacks and an ephemeral one, and no engine to be found."""
+    shipped = options.PROJECT
+    for name in ("Pulumi.yaml", "Pulumi.dev.yaml", "Pulumi.prod.yaml", "Pulumi.prod-ec2.yaml"):
+        (tmp_path / name).write_text((shipped / name).read_text(encoding="utf-8"), encoding="utf-8")
+    dev = (shipped / "Pulumi.dev.yaml").read_text(encoding="utf-8")
+    (tmp_path / "Pulumi.eph-abc123.yaml").write_text(dev, encoding="utf-8")
+    monkeypatch.setattr(options, "PROJECT", tmp_path)
+    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setenv("COLUMNS", "300")
+    return tmp_path
+
+
+def run(words: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[int, str]:
+    """As from a shell: the exit status, and all that was printed."""
+    said = io.StringIO()
+    monkeypatch.setattr(sys, "argv", ["tandem", *words])
+    monkeypatch.setattr("signal.signal", lambda *_arguments: None)
+    try:
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            cli.main()
+    except SystemExit as end:
+        return int(end.code or 0), said.getvalue()
+    return 0, said.getvalue()
+
+
+def test_every_command_is_known_here() -> None:
+    assert set(COMMANDS) == set(ARGUMENTS) | set(OFFLINE)
+
+
+@pytest.mark.parametrize("broken", [without_credentials, with_an_expired_token, without_a_network])
+@pytest.mark.parametrize("command", ON_AWS)
+@pytest.mark.parametrize("as_json", [False, True], ids=["text", "json"])
+def test_no_command_takes_no_answer_for_an_answer(
+    command: str,
+    broken: Broken,
+    as_json: bool,
+    aws_account: AccountGaps,
+    project: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It fails, names the cause once with what mends it, and says nothing of an account that it has not seen."""
+    cause = broken(aws_account, monkeypatch)
+    before = {path.name: path.read_bytes() for path in project.iterdir()}
+    status, said = run([*command.split(), *ARGUMENTS[command], *(["--json"] if as_json else [])], monkeypatch)
+    assert status not in (0, 130), said
+    assert said.count(cause) == 1, said
+    for claim in ("not up", " 0 left", "nothing in the account", "nothing has expired", "No ephemeral stack", "agree"):
+        assert claim not in said, said
+    assert "Traceback" not in said
+    assert "fix" in said
+    assert {path.name: path.read_bytes() for path in project.iterdir()} == before
+    assert os.environ["PATH"] == "/nonexistent"
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_can_answer_in_json(command: str) -> None:
+    assert "--json" in {option for parameter in COMMANDS[command].params for option in parameter.opts}
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_every_command_says_how_it_ends(command: str) -> None:
+    assert "Exit status" in (COMMANDS[command].help or ""), command
