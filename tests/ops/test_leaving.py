@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,4 +125,4 @@ def test_the_last_region_of_a_name_needs_a_word_of_its_own(
     else:
         assert result.exit_code == 0, result.output
         assert "which leaves nobody there" in result.output
-    assert os.path.exists(played.path)
+    assert played.path.exists()

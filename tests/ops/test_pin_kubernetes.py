@@ -127,7 +127,8 @@ def test_an_addon_that_eks_does_not_offer_is_named(online: StandIn) -> None:
 
 
 def test_a_refused_addon_says_which_action_is_missing(online: StandIn) -> None:
-    body = json.dumps({"__type": "AccessDeniedException", "message": "no"}).encode()
+    said = "User: arn:aws:iam::123456789012:user/x is not authorized to perform: eks:DescribeAddonVersions"
+    body = json.dumps({"__type": "AccessDeniedException", "message": said}).encode()
     online.always("/addons/supported-versions", status=403, body=body, x_amzn_errortype="AccessDeniedException")
     with pytest.raises(UserError, match="allow eks:DescribeAddonVersions"):
         lookups.addon_version("vpc-cni", "1.35")
