@@ -9,14 +9,14 @@ import ssl
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
-from ops.smoke.connection import Answer, Target, send, stream
+from ops.smoke.connection import Answer, Event, Target, send, stream
 from ops.smoke.result import Result, Skipped, Surprise
 
 CHAT = "/v1/chat/completions"
@@ -222,6 +222,7 @@ def streamed_chat(smoke: Smoke) -> str:
         if not head.headers.get("content-type", "").startswith("text/event-stream"):
             raise Surprise(f"text/event-stream expected, {head.headers.get('content-type')} came")
         found = list(events)
+    _refuse_an_error_inside(found)
     if not found or found[-1].data != "[DONE]":
         raise Surprise(f"the stream does not end with [DONE] ({len(found)} events)")
     if len(found) < 4:
@@ -230,6 +231,17 @@ def streamed_chat(smoke: Smoke) -> str:
     if last > 0.5 and first > 0.9 * last:
         raise Surprise(f"the first event came after {first:.2f} of {last:.2f} s: something holds the stream back")
     return f"first event after {first:.2f} s, {len(found)} events in {last:.2f} s"
+
+
+def _refuse_an_error_inside(events: Sequence[Event]) -> None:
+    """A server that is full, or that dies, after the stream began can only say so in the stream: the status is 200."""
+    for event in events:
+        if event.data.startswith('{"error"'):
+            error = json.loads(event.data)["error"]
+            raise Surprise(
+                f"HTTP 200, then an error inside the stream: {error.get('message')} (code {error.get('code')}); "
+                "clients must look for it, no status tells them"
+            )
 
 
 def structured_output(smoke: Smoke) -> str:

@@ -176,6 +176,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.head(200, "application/json" if "stream of the wrong type" in self.flaws else "text/event-stream")
         if "holds the stream back" in self.flaws:
             time.sleep(0.6)
+        if "refuses inside the stream" in self.flaws:
+            self.wfile.write(b'data: {"error": {"message": "The engine is currently busy", "code": 503}}\n\n')
+            tokens = 0
         # Long answers take their time, so that a client can hang up in the middle of one.
         pause = 0.01 if tokens > 100 else 0
         for number in range(2 if "puts the stream together" in self.flaws else tokens):

@@ -63,6 +63,10 @@ PLANTED = {
     "stream of the wrong type": ("streamed chat", "text/event-stream expected, application/json came"),
     "puts the stream together": ("streamed chat", "several events expected, 3 came"),
     "holds the stream back": ("streamed chat", "something holds the stream back"),
+    "refuses inside the stream": (
+        "streamed chat",
+        "an error inside the stream: The engine is currently busy (code 503)",
+    ),
     "no end of stream": ("streamed chat", "does not end with [DONE] (64 events)"),
     "ignores the schema": ("structured output", "JSON expected, 'no JSON' came"),
     "breaks the schema": ("structured output", "an object with city and rating expected"),
