@@ -79,7 +79,8 @@ def attempt(stage, action, seconds):
 def apt(*arguments):
     """apt-get without questions."""
     options = ("-yq", "-o", "DPkg::Lock::Timeout=300", "--no-install-recommends", "--allow-change-held-packages")
-    return sh("apt-get", *options, *arguments, env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"})
+    more = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}  # nothing runs yet that it could restart
+    return sh("apt-get", *options, *arguments, env={**os.environ, **more})
 
 
 def pin(name):

@@ -13,7 +13,7 @@ import zopfli.gzip
 
 from infra.catalog.instances import InstanceType
 from infra.errors import Problem, UserError
-from infra.host.config import HostConfig, Packages, Profile
+from infra.host.config import HostConfig, Packages, Pinned, Profile
 from infra.host.vllm import admission_arguments, profile, requests_at_once, server_environment, vllm_arguments
 from infra.scripts import DIRECTORY, packed, sources, tight, without_remarks
 from infra.short_names import short_names
@@ -93,13 +93,23 @@ def render_pins(config: HostConfig) -> str:
     return f"Package: *nvidia* cuda-drivers*\nPin: version {driver}\nPin-Priority: 1001\n"
 
 
-def _exact(packages: Packages) -> dict[str, str]:
-    """Upstream version of each package that a host installs by name, for what is pinned."""
-    driver = packages.driver_version or f"{packages.driver_branch}.*"
-    others = (packages.toolkit, packages.docker, packages.containerd, packages.subnet_manager)
-    return dict.fromkeys(DRIVER_PACKAGES, driver) | {
-        name: pinned.version for pinned in others if pinned.version for name in pinned.names
-    }
+def _exact(config: HostConfig) -> dict[str, str]:
+    """Upstream version of each package that these hosts install by name, for what is pinned."""
+    packages = config.packages
+    driver = Pinned(names=DRIVER_PACKAGES, version=packages.driver_version or f"{packages.driver_branch}.*")
+    pinned = (driver, packages.toolkit, packages.docker, packages.containerd, packages.subnet_manager)
+    versions = {name: one.version for one in pinned if one.version for name in one.names}
+    needed = [
+        *_host_packages(packages),
+        *(name for item in config.instance_types for name in _needs(config, item).driver_packages),
+    ]
+    return {name: version for name, version in versions.items() if name in needed}
+
+
+def _host_packages(packages: Packages) -> list[str]:
+    """All but the driver's."""
+    named = (packages.toolkit, packages.docker, packages.containerd)
+    return [*(name for pinned in named for name in pinned.names), *DISTRIBUTION_PACKAGES]
 
 
 def _profiles(config: HostConfig) -> dict[str, dict[str, Any]]:
@@ -157,11 +167,8 @@ def _host_json(config: HostConfig) -> str:
         "driver_branch": packages.driver_branch,
         "minimum_driver_branch": engine.minimum_driver_branch,
         "repositories": [asdict(repository) for repository in packages.repositories],
-        "host_packages": [
-            *(name for pinned in (packages.toolkit, packages.docker, packages.containerd) for name in pinned.names),
-            *DISTRIBUTION_PACKAGES,
-        ],
-        "pins": _exact(packages),
+        "host_packages": _host_packages(packages),
+        "pins": _exact(config),
         "instance_types": _profiles(config),
         "engine": {
             "image": engine.image,
@@ -213,7 +220,11 @@ def render_files(config: HostConfig) -> dict[str, str]:
         "/etc/apt/preferences.d/tandem": render_pins(config),
         **{
             f"/etc/{path}": packed(_template(f"etc/{path}"))
-            for path in ("logrotate.d/tandem", "needrestart/conf.d/tandem.conf")
+            for path in (
+                "logrotate.d/tandem",
+                "needrestart/conf.d/tandem.conf",
+                "systemd/system/apt-daily-upgrade.service.d/tandem.conf",
+            )
         },
         "/etc/docker/daemon.json": _daemon_json(config),
         **{
@@ -240,7 +251,9 @@ def render_bake_user_data(config: HostConfig, *, weights: bool) -> bytes:
         weights: download the model into the image, too.
     """
     start = "systemd-run --no-block --unit tandem-bake python3 /opt/tandem/bake.py" + (" weights" if weights else "")
-    files = render_files(config) | _scripts("bake")
+    serving = ("/etc/tandem/nginx.conf", "/etc/systemd/", "/etc/logrotate.d/")
+    files = {path: text for path, text in render_files(config).items() if not path.startswith(serving)}
+    files |= _scripts("bake")
     return _compressed(_template("cloud-config.yaml.j2", files=files, start=start))
 
 

@@ -90,6 +90,7 @@ class Guest:
             f",guestfwd=tcp:169.254.169.254:80-cmd:socat - TCP:127.0.0.1:{self._metadata_port}"
         )
         kernel = "root=/dev/vda rw console=ttyS0 net.ifnames=0 quiet apparmor=0 mitigations=off ds=ec2"
+        kernel += " modprobe.blacklist=floppy"  # which no instance has, and whoever looks for a label waits for
         command = [
             *("qemu-system-x86_64", "-machine", "pc", "-accel", pace.accelerator(self._image.kernel), "-cpu", "max"),
             *("-m", "2048", "-smp", "2", "-nographic", "-no-reboot", "-smbios", SMBIOS),

@@ -55,7 +55,8 @@ FILES = {
     ),
     "etc/systemd/system/instance-store@.service": (
         "[Unit]\nDefaultDependencies=no\n"
-        "[Service]\nType=oneshot\nExecStart=/bin/mount --bind /etc/instance-store /sys/block/%i/device/model\n"
+        "[Service]\nType=oneshot\nRemainAfterExit=yes\n"
+        "ExecStart=/bin/mount --bind /etc/instance-store /sys/block/%i/device/model\n"
     ),
     # What a test wants changed before the first boot comes as a tar on a second drive.
     "etc/systemd/system/prelude.service": (
