@@ -23,7 +23,7 @@ from rehearsal.cache import cache_directory
 VLLM, TORCH = "0.32.0", "2.13.0"
 UNUSED = ("torchvision", "torchaudio", "torchcodec")
 START_SECONDS = 1800
-"""A minute on two idle cores; beside eight other processes for each core it was seen to take half an hour."""
+"""A minute on two idle cores; beside eight busy processes for each core it was not up after seven."""
 
 
 def environment() -> Path:
@@ -48,6 +48,16 @@ class Server:
     port: int
     process: subprocess.Popen[bytes]
     log: Path
+
+    @property
+    def engine(self) -> int:
+        """Process id of its engine, which makes the tokens; the API server is another process."""
+        for directory in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                name, _, rest = (directory / "stat").read_text().partition("(")[2].rpartition(")")
+                if name.startswith("VLLM::EngineCor") and int(rest.split()[2]) == self.process.pid:
+                    return int(directory.name)
+        raise AssertionError("the server has no engine")
 
 
 @contextlib.contextmanager
