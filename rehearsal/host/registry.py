@@ -40,8 +40,8 @@ class Image:
         return (data, "application/octet-stream") if data else None
 
 
-def stub_image(directory: Path) -> Image:
-    """One static binary under both of its names."""
+def stub(directory: Path) -> Path:
+    """The binary that plays vLLM, built."""
     binary = directory / "vllm"
     go = engine_build.toolchain(cache_directory(), print)
     run(
@@ -49,6 +49,12 @@ def stub_image(directory: Path) -> Image:
         cwd=Path(__file__).with_name("stub"),
         env={**os.environ, "CGO_ENABLED": "0"},
     )
+    return binary
+
+
+def stub_image(directory: Path) -> Image:
+    """One static binary under both of its names."""
+    binary = stub(directory)
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:
         tar.add(binary, "usr/bin/vllm")

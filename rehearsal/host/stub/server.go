@@ -1,0 +1,174 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"log"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// server plays vLLM: a token for a key, streamed tokens at a steady pace, /health and /metrics; it refuses beyond
+// --max-num-queued-reqs, and drains on SIGTERM. SIGUSR1 stops its engine, as SIGSTOP stops the real one's; SIGUSR2 ends
+// it with status 0, as a dead engine ends the real one.
+//
+// Stands for: a vLLM 0.32.0 server before its host: completions, streams, refusals, metrics, draining.
+// Held by: tests/real/test_stub.py::test_the_stub_answers_as_vllm_does
+type server struct {
+	model    string
+	keys     map[string]bool
+	bound    int64
+	tokens   atomic.Int64
+	refused  atomic.Int64
+	running  atomic.Int64
+	hung     atomic.Bool
+	draining atomic.Bool
+	work     sync.WaitGroup
+}
+
+func serve(arguments []string) {
+	s := &server{model: option(arguments, "--served-model-name"), keys: keys(option(arguments, "--config"))}
+	s.bound = int64(must(strconv.Atoi(option(arguments, "--max-num-queued-reqs"))))
+	size := weights(arguments[1], option(arguments, "--revision"))
+	must(0, os.WriteFile(filepath.Join(os.Getenv("VLLM_CACHE_ROOT"), "graph"), []byte("compiled"), 0o644))
+	log.Printf("gpus %v, uid %d, %d bytes of weights", gpus(), os.Getuid(), size)
+	mux := http.NewServeMux()
+	mux.HandleFunc("/health", func(http.ResponseWriter, *http.Request) {})
+	mux.HandleFunc("/metrics", s.metrics)
+	mux.HandleFunc("/v1/completions", s.complete)
+	mux.HandleFunc("/invocations", s.complete)
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2)
+	go func() {
+		log.Fatal(http.ListenAndServe(option(arguments, "--host")+":"+option(arguments, "--port"), mux))
+	}()
+	for received := range signals {
+		switch received {
+		case syscall.SIGUSR1:
+			s.hung.Store(true)
+		case syscall.SIGUSR2:
+			os.Exit(0)
+		case syscall.SIGTERM:
+			s.draining.Store(true)
+			go func() {
+				s.work.Wait()
+				os.Exit(0)
+			}()
+		}
+	}
+}
+
+// keys are the values that the Authorization header may have.
+func keys(path string) map[string]bool {
+	var file struct {
+		Keys []string `json:"api-key"`
+	}
+	must(0, json.Unmarshal(must(os.ReadFile(path)), &file))
+	found := map[string]bool{}
+	for _, key := range file.Keys {
+		found["Bearer "+key] = true
+	}
+	return found
+}
+
+// weights is the size of what would be loaded; without it there is no server.
+func weights(model, revision string) int64 {
+	path := filepath.Join(os.Getenv("HF_HUB_CACHE"), "models--"+strings.ReplaceAll(model, "/", "--"), "snapshots", revision)
+	return must(os.Stat(filepath.Join(path, "model.safetensors"))).Size()
+}
+
+// gpus are those that the CDI specification of the stand-in driver gave.
+func gpus() []string {
+	var found []string
+	for _, value := range os.Environ() {
+		if gpu, isGpu := strings.CutPrefix(value, "STUB_GPU_"); isGpu {
+			found = append(found, strings.TrimSuffix(gpu, "=yes"))
+		}
+	}
+	return found
+}
+
+func (s *server) metrics(w http.ResponseWriter, _ *http.Request) {
+	for _, metric := range []struct {
+		name, labels string
+		value        int64
+	}{
+		{"generation_tokens_total", `engine="0",`, s.tokens.Load()},
+		{"num_requests_running", `engine="0",`, s.running.Load()},
+		{"num_requests_waiting", `engine="0",`, 0},
+		{"kv_cache_usage_perc", `engine="0",`, 0},
+		{"admission_rejections_total", `reason="max_num_queued_reqs",`, s.refused.Load()},
+	} {
+		fmt.Fprintf(w, "vllm:%s{%smodel_name=%q} %d.0\n", metric.name, metric.labels, s.model, metric.value)
+	}
+}
+
+func fail(w http.ResponseWriter, status int, body string) {
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	fmt.Fprint(w, body)
+}
+
+func (s *server) complete(w http.ResponseWriter, r *http.Request) {
+	if !s.keys[r.Header.Get("Authorization")] && strings.HasPrefix(r.URL.Path, "/v1") {
+		fail(w, http.StatusUnauthorized, `{"error":"Unauthorized"}`)
+		return
+	}
+	s.work.Add(1)
+	defer s.work.Done()
+	defer s.running.Add(-1)
+	if s.running.Add(1) > s.bound {
+		s.refused.Add(1)
+		fail(w, http.StatusServiceUnavailable, `{"error":{"message":"The engine is currently busy","type":"Service Unavailable","param":null,"code":503}}`)
+		return
+	}
+	if s.draining.Load() {
+		fail(w, http.StatusInternalServerError, `{"error":{"message":"EngineCore is shutting down","type":"InternalServerError","param":null,"code":500}}`)
+		return
+	}
+	var body struct {
+		Tokens int  `json:"max_tokens"`
+		Stream bool `json:"stream"`
+	}
+	must(0, json.NewDecoder(r.Body).Decode(&body))
+	for s.hung.Load() {
+		select {
+		case <-r.Context().Done():
+			return
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+	if body.Stream {
+		s.stream(w, body.Tokens)
+		return
+	}
+	s.tokens.Add(int64(body.Tokens))
+	w.Header().Set("Content-Type", "application/json")
+	fmt.Fprintf(w, `{"id":"cmpl-0","object":"text_completion","created":%d,"model":%q,"choices":[{"index":0,"text":%q,"finish_reason":"length"}],`+
+		`"usage":{"prompt_tokens":1,"total_tokens":%d,"completion_tokens":%d}}`,
+		time.Now().Unix(), s.model, strings.Repeat("1", body.Tokens), body.Tokens+1, body.Tokens)
+}
+
+func (s *server) stream(w http.ResponseWriter, tokens int) {
+	w.Header().Set("Content-Type", "text/event-stream; charset=utf-8")
+	for token := range tokens {
+		reason := "null"
+		if token == tokens-1 {
+			reason = `"length"`
+		}
+		fmt.Fprintf(w, `data: {"id":"cmpl-0","object":"text_completion","created":%d,"model":%q,"choices":[{"index":0,"text":"%d","finish_reason":%s}]}`+"\n\n",
+			time.Now().Unix(), s.model, token, reason)
+		w.(http.Flusher).Flush()
+		s.tokens.Add(1)
+		time.Sleep(100 * time.Millisecond)
+	}
+	fmt.Fprint(w, "data: [DONE]\n\n")
+}
