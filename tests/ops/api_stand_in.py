@@ -1,6 +1,9 @@
 """A small server that stands in for the API as its clients see it: TLS, key, allow-list, OpenAI's answers.
 
 It is not vLLM. Without flaws it does everything right; each flaw plants one surprise for `tandem smoke` to find.
+
+Stands for: the API of a stack that is up, as `tandem smoke` asks it.
+Held by: nothing, no test runs `tandem smoke` against vLLM and the edge yet.
 """
 
 from __future__ import annotations

@@ -22,7 +22,11 @@ pytestmark = pytest.mark.real
 
 @dataclass
 class Backend:
-    """Stands for a vLLM server: records each request line and header, answers at once or in slow chunks."""
+    """Records each request line and header, answers at once or in slow chunks.
+
+    Stands for: a vLLM server behind nginx.
+    Held by: tests/real/test_engine.py::test_chunks_of_a_chat_arrive_one_by_one
+    """
 
     seen: list[tuple[str, dict[str, str], bytes]] = field(default_factory=list)
     hold: threading.Event = field(default_factory=threading.Event)

@@ -22,7 +22,7 @@ from scripts import Load
 from vllm_cpu import Server, server
 
 from infra.host import HostConfig, vllm_arguments
-from infra.host.vllm import server_environment
+from infra.host.vllm import admission_arguments, server_environment
 
 pytestmark = pytest.mark.real
 
@@ -44,6 +44,7 @@ def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     keys = directory / "vllm.yaml"
     keys.write_text(json.dumps({"api-key": list(KEYS.values())}))
     arguments = vllm_arguments(config().engine, config().timeouts)[1:]
+    arguments += admission_arguments(config().engine, config().instance_types)
     variables = server_environment(config().timeouts)
     with server([*arguments, "--config", str(keys)], variables, directory / "log") as running:
         yield running
