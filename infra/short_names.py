@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import ast
 import itertools
+import keyword
 import string
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 
-def short_names(source: str) -> str:
-    """Python source whose functions have short local names; names of parameters and of modules stay."""
+def keywords(source: str) -> set[str]:
+    """Names by which arguments are given: parameters that have one of them must keep it."""
+    return {node.arg for node in ast.walk(ast.parse(source)) if isinstance(node, ast.keyword) and node.arg}
+
+
+def short_names(source: str, kept: Collection[str]) -> str:
+    """Python source whose functions have short names for parameters and variables.
+
+    Args:
+        kept: the keywords of all modules that run together.
+    """
     tree = ast.parse(source)
-    module = {name for node in tree.body for name in _bound(node)}
+    module = {name for node in tree.body for name in _bound(node)}.union(kept, {"self"})
     lines = [line.encode() for line in source.splitlines()]
     found = [place for function in _outermost(tree) for place in _places(function, module)]
     for row, column, name, short in sorted(found, reverse=True):
@@ -43,19 +53,21 @@ def _places(function: ast.FunctionDef, module: set[str]) -> Iterator[tuple[int, 
     """(row, column, name, short name) of each place where a local name stands."""
     nodes = list(ast.walk(function))
     names = [node for node in nodes if isinstance(node, ast.Name)]
-    stay = module | {node.arg for node in nodes if isinstance(node, ast.arg)}
-    stay |= {node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ExceptHandler)) and node.name}
+    parameters = [node for node in nodes if isinstance(node, ast.arg)]
+    stay = module | {
+        node.name for node in nodes if isinstance(node, (ast.FunctionDef, ast.ExceptHandler)) and node.name
+    }
     stay |= {name for node in nodes if isinstance(node, (ast.Global, ast.Nonlocal)) for name in node.names}
-    local = dict.fromkeys(node.id for node in names if isinstance(node.ctx, ast.Store) and node.id not in stay)
-    taken = stay | {node.id for node in names}
-    free = (letter for letter in _letters() if letter not in taken)
-    short = {name: next(free) if len(name) > 1 else name for name in local}
-    for node in names:
-        if node.id in short:
-            yield node.lineno, node.col_offset, node.id, short[node.id]
+    places = [(node.lineno, node.col_offset, node.arg) for node in parameters]
+    places += [(node.lineno, node.col_offset, node.id) for node in names]
+    bound = [node.arg for node in parameters] + [node.id for node in names if isinstance(node.ctx, ast.Store)]
+    free = (letter for letter in _letters() if letter not in stay | {name for *_, name in places})
+    short = {name: next(free) if len(name) > 1 else name for name in dict.fromkeys(bound) if name not in stay}
+    return ((row, column, name, short[name]) for row, column, name in places if name in short)
 
 
 def _letters() -> Iterator[str]:
     """a, b ... z, aa, ab ..."""
     for length in itertools.count(1):
-        yield from map("".join, itertools.product(string.ascii_lowercase, repeat=length))
+        names = map("".join, itertools.product(string.ascii_lowercase, repeat=length))
+        yield from itertools.filterfalse(keyword.iskeyword, names)

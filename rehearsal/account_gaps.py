@@ -12,26 +12,18 @@ import http.client
 import json
 import re
 import threading
-import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
-from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
-
-from botocore.session import Session
-from moto.core.exceptions import ServiceException
-from moto.core.parse import PROTOCOL_PARSERS
-from moto.core.serialize import get_serializer_class
-from moto.core.utils import get_service_model
-from werkzeug.datastructures import Headers, MultiDict
+from urllib.parse import urlsplit
 
 from infra.catalog.instances import INSTANCE_TYPES
+from rehearsal.aws_wire import Answer, Call, Refused, received
 
 PUBLIC_IMAGE = "ami-00000000000002404"
 """What public parameters of machine images name. moto's own images are ten years old."""
@@ -47,35 +39,6 @@ def _public_image() -> dict[str, Any]:
         "RootDeviceName": "/dev/sda1",
         "BlockDeviceMappings": [{"DeviceName": "/dev/sda1", "Ebs": {"VolumeSize": 8, "VolumeType": "gp3"}}],
     }
-
-
-# moto warns of codes that a service's model lacks; AWS sends some of them, such as ExpiredToken, from every service.
-warnings.filterwarnings("ignore", message=r"Exception\(Refused\)")
-
-_SIGNING_NAMES = {"servicequotas": "service-quotas", "elasticloadbalancing": "elbv2", "monitoring": "cloudwatch"}
-"""Where the name in a signature is not boto3's name of the service."""
-
-
-class Refused(ServiceException):
-    """AWS says no, with one of its codes."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call of an AWS operation: `ec2`, `DescribeVpcs`, its region and its parameters as boto3 takes them."""
-
-    service: str
-    operation: str
-    region: str
-    params: Mapping[str, Any]
-
-    @property
-    def action(self) -> str:
-        return f"{self.service}:{self.operation}"
 
 
 @dataclass
@@ -420,71 +383,19 @@ def account_gaps(moto_url: str) -> Iterator[AccountGaps]:
         thread.join()
 
 
-Answer = tuple[int, dict[str, str], bytes]
-
-
 def _own_answer(gaps: AccountGaps, request: BaseHTTPRequestHandler, body: bytes) -> Answer | None:
-    scope = re.search(r"Credential=[^/]+/\d+/([^/]+)/([^/]+)/", request.headers.get("Authorization", ""))
-    if not scope:
+    call = received(request, body, ANSWERS)
+    if call is None:
         return None
-    region, service = scope[1], _SIGNING_NAMES.get(scope[2], scope[2])
-    target = request.headers.get("X-Amz-Target", "")
-    form = {name: values[0] for name, values in parse_qs(body.decode("utf-8", "replace")).items()}
-    if service not in _services():
-        return None
-    address = urlsplit(request.path)
-    operation = target.rpartition(".")[2] or form.get("Action", "") or _by_path(service, request.command, address.path)
-    if not operation:
-        return None
-    model = _model(service).operation_model(operation)
-    protocol = _model(service).protocol
     try:
-        if protocol not in PROTOCOL_PARSERS:
-            return None
-        params = PROTOCOL_PARSERS[protocol](model).parse(
-            {
-                "method": request.command,
-                "values": MultiDict(form or parse_qs(address.query)),
-                "headers": Headers(list(request.headers.items())),
-                "body": body,
-                "url_path": address.path,
-                "url_params": {},
-            }
-        )
-        call = Call(service, operation, region, params)
         result: Any = gaps.answer(call)
+    except Refused as refusal:
+        result = refusal
+    else:
         if result is None:
             return None
         gaps.asked.append(call)
-    except Refused as refusal:
-        result = refusal
-    serialized = get_serializer_class(service, protocol)(operation_model=model).serialize(result)
-    content = serialized["body"]
-    headers = {name: str(value) for name, value in serialized["headers"].items()}
-    return serialized["status_code"], headers, content.encode() if isinstance(content, str) else bytes(content)
-
-
-@cache
-def _by_path(service: str, method: str, path: str) -> str:
-    """The operation that is answered here, of a service that names it by method and path."""
-    for action in ANSWERS:
-        name, _, operation = action.partition(":")
-        if name == service and _model(service).operation_model(operation).http.items() >= {
-            ("method", method),
-            ("requestUri", path),
-        }:
-            return operation
-    return ""
-
-
-@cache
-def _services() -> frozenset[str]:
-    return frozenset(Session().get_available_services())
-
-
-@cache
-def _model(service: str) -> Any:
-    return get_service_model(service)
+    return call.answer(result)
 
 
 _HOP_BY_HOP = {"connection", "content-length", "transfer-encoding", "date", "server", "keep-alive"}

@@ -3,50 +3,92 @@
 No SDK: the host must reach Auto Scaling while the package mirror is down, and curl is in the machine image.
 """
 
+import datetime
 import functools
 import json
 import re
+import subprocess
+import time
 import urllib.error
 import urllib.parse
 import urllib.request
 
-from host import CONFIG, sh
+from host import CONFIG, TIMEOUTS, left, sh
 
 METADATA = "http://169.254.169.254/latest/"
+ANSWER = 5  # seconds for one answer of the metadata service
+PATIENCE = 60  # seconds that whoever asks waits for one that is not odd, if its own deadline allows
 
 
 def _metadata(method, path, header, value):
     headers = {f"X-aws-ec2-metadata-token{header}": value}
     request = urllib.request.Request(METADATA + path, None, headers, method=method)  # noqa: S310  always http
-    with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+    with urllib.request.urlopen(request, timeout=ANSWER) as answer:  # noqa: S310
         return answer.read().decode()
 
 
 def metadata(path):
-    """An item of instance metadata; None when there is none (no spot notice)."""
+    """An item of instance metadata; None when there is none (no spot notice). Any error is an odd answer."""
+    token = _metadata("PUT", "api/token", "-ttl-seconds", "60")
     try:
-        return _metadata("GET", path, "", _metadata("PUT", "api/token", "-ttl-seconds", "60"))
+        return _metadata("GET", path, "", token)
     except urllib.error.HTTPError as error:
         if error.code != 404:
             raise
 
 
+def surely(look):
+    """What a look at the metadata service finds, taken again after an odd answer.
+
+    In a host's first minutes even a role's credentials are a 404 now and then.
+    """
+    end = time.monotonic() + min(PATIENCE, left())
+    while True:
+        try:
+            return look()
+        except Exception as error:  # no answer, an error's, an empty or a torn one
+            if time.monotonic() > end:
+                raise RuntimeError(f"metadata service: {error!r}") from None
+            time.sleep(1)
+
+
+def spot_end():
+    """When a spot instance is taken back, in seconds since the epoch; None without a notice."""
+    notice = metadata("meta-data/spot/instance-action")
+    return None if notice is None else datetime.datetime.fromisoformat(json.loads(notice)["time"]).timestamp()
+
+
+def told_to_go():
+    """True once this host must go. A rebalance recommendation is the group's to act on: it starts another first."""
+    return spot_end() is not None or metadata("meta-data/autoscaling/target-lifecycle-state") == "Terminated"
+
+
 @functools.cache
 def identity():
-    """The instance's own document: instanceId, instanceType, region."""
-    return json.loads(metadata("dynamic/instance-identity/document"))
+    """The instance's own document: instanceId, instanceType."""
+
+    def look():
+        document = json.loads(metadata("dynamic/instance-identity/document"))
+        return {name: document[name] for name in ("instanceId", "instanceType")}
+
+    return surely(look)
+
+
+def _credentials():
+    role = "meta-data/iam/security-credentials/"
+    keys = json.loads(metadata(role + metadata(role)))
+    return [keys[name] for name in ("AccessKeyId", "SecretAccessKey", "Token")]
 
 
 def _call(service, *arguments):
     """A signed POST. Credentials go to curl's standard input, where no list of processes shows them."""
-    role = "meta-data/iam/security-credentials/"
-    keys = json.loads(metadata(role + metadata(role)))
+    key, secret, token = surely(_credentials)
     region = CONFIG["region"]
     return sh(
         *("curl", "-sS", "--fail-with-body", "--max-time", "20", "--aws-sigv4", f"aws:amz:{region}:{service}"),
         *("-K", "-", *arguments),
         CONFIG["endpoint_url"] or f"https://{service}.{region}.{CONFIG['domain']}/",
-        input=f'user="{keys["AccessKeyId"]}:{keys["SecretAccessKey"]}"\nheader="X-Amz-Security-Token: {keys["Token"]}"',
+        input=f'user="{key}:{secret}"\nheader="X-Amz-Security-Token: {token}"',
     )
 
 
@@ -70,25 +112,41 @@ def _tag(name, text):
     return found[1] if found else ""
 
 
-def _hook():
-    """The lifecycle hook that holds this host, or None."""
-    instance = identity()["instanceId"]
-    text = autoscaling("DescribeAutoScalingInstances", **{"InstanceIds.member.1": instance})
-    name = CONFIG["hooks"].get(_tag("LifecycleState", text))
-    group = _tag("AutoScalingGroupName", text)
-    return name and {"AutoScalingGroupName": group, "LifecycleHookName": name, "InstanceId": instance}
+def membership():
+    """The state of this host in its group, and the group's name; both are empty without a group."""
+    text = autoscaling("DescribeAutoScalingInstances", **{"InstanceIds.member.1": identity()["instanceId"]})
+    return _tag("LifecycleState", text), _tag("AutoScalingGroupName", text)
 
 
-def complete(result):
-    """Ends the hook that holds this host, with CONTINUE or ABANDON; None where none does."""
-    hook = _hook()
-    return hook and autoscaling("CompleteLifecycleAction", LifecycleActionResult=result, **hook)
+def _act(action, parameters):
+    """An action on the hook that holds this host, with parameters by its state; that state, None where none is."""
+    state, group = membership()
+    if state not in parameters:
+        return None
+    own = {"AutoScalingGroupName": group, "InstanceId": identity()["instanceId"]}
+    autoscaling(action, LifecycleHookName=CONFIG["hooks"][state], **own, **parameters[state])
+    return state
 
 
-def heartbeat():
-    """Asks the hook that holds this host for more time."""
-    if hook := _hook():
-        autoscaling("RecordLifecycleActionHeartbeat", **hook)
+def complete(results):
+    """Ends the hook that holds this host, with CONTINUE or ABANDON by its state; that state, None where none does."""
+    return _act("CompleteLifecycleAction", {state: {"LifecycleActionResult": how} for state, how in results.items()})
+
+
+def wait_for(process, held):
+    """Waits for a process, as long as the deadline allows, and asks the hook of a state for more time meanwhile.
+
+    Returns the exit status; None for a process that did not end.
+    """
+    while left():
+        try:
+            return process.wait(min(TIMEOUTS["heartbeat"] / 3, left()))
+        except subprocess.TimeoutExpired:
+            try:
+                _act("RecordLifecycleActionHeartbeat", {held: {}})
+            except RuntimeError as error:
+                print(error, flush=True)
+    return None
 
 
 def report_unhealthy():

@@ -1,11 +1,12 @@
 """Runs the stages in order: from user data at first, by systemd on each later boot.
 
-The driver, which takes minutes to build, is installed by a process of its own while image and weights are fetched.
+They run in a process of their own. This one does nothing that could block: it asks the launch hook for time while they
+work, and gives the host up when they fail or do not end, as a read does not when its file server is gone. The driver,
+which takes minutes to build, is installed by a third process while image and weights are fetched.
 """
 
 import subprocess
 import sys
-import threading
 
 import aws
 import driver
@@ -14,40 +15,26 @@ import serve
 import storage
 import toolkit
 import weights
-from host import TIMEOUTS, attempt, deadline, say
+from host import TIMEOUTS, attempt, deadline, say, wait
 
 # Seconds at most for each stage; none outlives the host's own deadline, which alone holds for the longest.
 STAGES = {driver: 1200, toolkit: 900, storage: 600, weights: 7200, serve: 600, ready: 7200}
+MARGIN = 10  # seconds that a stage which can say why it gives up has for it
+TELLING = 900  # seconds in which the group is told so, whatever AWS answers
 
 
 def run(stage):
     attempt(stage.__name__, stage.run, STAGES[stage])
 
 
-def keep_hook_alive():
-    """Sends heartbeats until the program ends."""
-
-    def beat():
-        while not threading.Event().wait(TIMEOUTS["heartbeat"] / 3):
-            try:
-                aws.heartbeat()
-            except (OSError, RuntimeError) as error:
-                print(error, flush=True)
-
-    threading.Thread(target=beat, daemon=True).start()
+def gate():
+    """What could not serve ends here, before anything is installed or downloaded."""
+    serve.write_keys()
+    return driver.gate()
 
 
-def abandon():
-    """Has the group replace this host: by its launch hook, or as unhealthy when the hook is over."""
-    try:
-        aws.complete("ABANDON") or aws.report_unhealthy()
-    except (OSError, RuntimeError) as error:
-        say(f"the group was not told: {error}")
-
-
-def main():
-    keep_hook_alive()
-    attempt("gate", driver.gate, 60)
+def stages():
+    attempt("gate", gate, 300)
     run(toolkit)
     run(storage)
     beside = subprocess.Popen([sys.executable, __file__, "driver"])
@@ -59,10 +46,42 @@ def main():
     say("ready")
 
 
-if __name__ == "__main__":
+def install_driver():
+    """Gives the host up as soon as it has no driver, whatever else is under way."""
     try:
-        with deadline(TIMEOUTS["launch"]):
-            run(driver) if sys.argv[1:] else main()
+        run(driver)
     except SystemExit:
         abandon()
         raise
+
+
+def abandon():
+    """Has the group replace this host: by its launch hook, or as unhealthy when the hook is over."""
+    with deadline(TELLING):
+        while True:
+            try:
+                return aws.complete({"Pending:Wait": "ABANDON"}) or aws.report_unhealthy()
+            except RuntimeError as error:
+                if not wait(10):
+                    return say(f"the group was not told: {error}")
+
+
+def main():
+    serve.LEAVING.unlink(missing_ok=True)
+    work = subprocess.Popen([sys.executable, __file__, "stages"])
+    with deadline(TIMEOUTS["launch"] + MARGIN):
+        status = aws.wait_for(work, "Pending:Wait")
+    if status is None:
+        work.kill()
+    if status != 0:
+        abandon()
+        say("gave up" if status else f"gave up: no end after {TIMEOUTS['launch']} s, as when a read blocks")
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    if not sys.argv[1:]:
+        main()
+    else:
+        with deadline(TIMEOUTS["launch"]):
+            stages() if sys.argv[1:] == ["stages"] else install_driver()

@@ -25,17 +25,20 @@ def say(text):
         (ROOT / "dev/console").write_text(f"tandem: {text}\n")
 
 
-def sh(*command, check=True, **options):
+def sh(*command, check=True, input=None, **options):
     """Runs a command until the deadline and returns its output; the last lines of what it said are the error."""
-    name = " ".join(command[:3])
+    name, pipe = " ".join(command[:3]), subprocess.PIPE
+    options |= {"stdin": pipe} if input else {}
+    process = subprocess.Popen(command, text=True, stdout=pipe, stderr=pipe, **options)
     try:
-        done = subprocess.run(command, text=True, capture_output=True, timeout=left(), **options)
+        out, err = process.communicate(input, left())
     except subprocess.TimeoutExpired:
+        process.kill()  # not waited for: what a dead file server holds does not even end by this
         raise RuntimeError(f"{name}: no end before the deadline") from None
-    if check and done.returncode:
-        said = " | ".join((done.stderr + done.stdout).strip().splitlines()[-3:])
-        raise RuntimeError(f"{name}: exit {done.returncode}: {said[-400:]}")
-    return done.stdout
+    if check and process.returncode:
+        said = " | ".join((err + out).strip().splitlines()[-3:])
+        raise RuntimeError(f"{name}: exit {process.returncode}: {said[-400:]}")
+    return out
 
 
 def fetch(url, *options):

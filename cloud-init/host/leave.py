@@ -1,41 +1,60 @@
 """The way out, whatever the reason: off the load balancer, wait, SIGTERM with a drain, tell the group.
 
 vLLM answers new requests with 500 once it has SIGTERM, so the load balancer must have stopped sending before.
-`leave.py watch` waits for a spot notice or the group's word, and then goes that way.
+`leave.py watch`, from the start of each boot, waits for a spot notice or the group's word, goes that way, and then
+tells the group.
 """
 
-import datetime
-import json
+import subprocess
 import sys
 import time
 
 import aws
-import boot
 import probe
 import serve
 import watchdog
 from host import TIMEOUTS, deadline, left, record, say, sh, wait, write
 
 PROPAGATION = 15  # seconds until no node of the load balancer sends new requests to a draining target
-
-
-def spot_end():
-    """When a spot instance is taken back, in seconds since the epoch; None without a notice."""
-    notice = aws.metadata("meta-data/spot/instance-action")
-    return notice and datetime.datetime.fromisoformat(json.loads(notice)["time"]).timestamp()
+STOP = 30  # seconds that are kept for SIGTERM, however long the load balancer drains
+AT_LEAST = 10  # seconds for the load balancer, when there is no time to leave in
+EVERY = 5  # seconds between looks
+HOOKS = {"Pending:Wait": "ABANDON", "Terminating:Wait": "CONTINUE"}
 
 
 def watch():
-    """Waits until this host must go. A rebalance recommendation is the group's to act on: it starts another first."""
-    while True:
-        try:
-            if spot_end() or aws.metadata("meta-data/autoscaling/target-lifecycle-state") == "Terminated":
-                break
-        except OSError as error:
-            print(error, flush=True)
-        time.sleep(5)
+    """Waits until this host must go, and sees to it that it goes and that nothing waits for it."""
+    while not told():
+        time.sleep(EVERY)
     say("leaving")
-    sh("systemctl", "stop", "tandem-member")
+    write(serve.LEAVING, "")
+    with deadline(TIMEOUTS["termination_grace"] + 60):
+        aws.wait_for(subprocess.Popen(["systemctl", "stop", "tandem-boot", "tandem-member"]), "Terminating:Wait")
+    while not finished():
+        time.sleep(EVERY)
+    say("lifecycle hook completed")
+
+
+def told():
+    """True once this host must go; an odd answer is no notice, and none that there is no notice: it is asked again."""
+    try:
+        return aws.told_to_go()
+    except Exception as error:  # odd answers come in many shapes
+        print(error, flush=True)
+        return False
+
+
+def finished():
+    """True once the terminate hook is completed.
+
+    The group has it wait only when the load balancer has let go of it: before Terminating:Wait comes Terminating, and
+    whoever asked only then would leave the hook to its timeout.
+    """
+    try:
+        return aws.complete(HOOKS) == "Terminating:Wait"
+    except RuntimeError as error:
+        print(error, flush=True)
+        return False
 
 
 def busy(rows):
@@ -47,33 +66,42 @@ def busy(rows):
 
 
 def leave():
+    """Off the load balancer and then off the GPUs, in this order, within the deadline."""
     rows = serve.rows()
     write(serve.LEAVING, "")
     watchdog.HEALTHY.unlink(missing_ok=True)
     try:
-        aws.target("DeregisterTargets")
-        with deadline(TIMEOUTS["deregistration_delay"]):
+        with deadline(max(AT_LEAST, min(TIMEOUTS["deregistration_delay"], left() - STOP))):
+            aws.target("DeregisterTargets")
             wait(PROPAGATION)
-            while busy(rows) and aws.target("DescribeTargetHealth") == "draining" and wait(1):
-                pass
-    except (OSError, RuntimeError) as error:
+            while left() and busy(rows) and aws.target("DescribeTargetHealth") == "draining":
+                wait(1)
+    except RuntimeError as error:
         say(f"leaving without the load balancer: {error}")
-    # The units' own stop waits for this one to end, as they started before; so the containers are stopped here, and
-    # so that there is time left to tell the group.
+    # The units' own stop waits for this one to end, as they started before; so the containers are stopped here.
     sh("systemctl", "stop", "--no-block", "tandem-watchdog", *(f"vllm@{row['replica']}" for row in rows))
     try:
-        sh("docker", "stop", "-t", str(max(1, int(left()) - 15)), *(f"vllm-{row['replica']}" for row in rows))
+        sh("docker", "stop", "-t", str(max(1, int(left()) - 5)), *(f"vllm-{row['replica']}" for row in rows))
     except RuntimeError as error:
         say(f"leaving: {error}")
-    return "lifecycle hook completed" if aws.complete("CONTINUE") else "no lifecycle hook was waiting"
+    return f"{len(rows)} replicas stopped"
+
+
+def grace():
+    """Seconds to leave in. A spot instance has less, and one that is late has enough for SIGTERM all the same."""
+    most = TIMEOUTS["termination_grace"]
+    try:
+        with deadline(AT_LEAST):
+            end = aws.surely(aws.spot_end)
+    except RuntimeError:
+        return most
+    return max(STOP, min(most, end - time.time() - 10)) if end else most
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["watch"]:
         watch()
     else:
-        boot.keep_hook_alive()
-        started, end = time.time(), spot_end()
-        grace = TIMEOUTS["termination_grace"]
-        with deadline(min(grace, end - started - 10) if end else grace):
+        started = time.time()
+        with deadline(grace()):
             record("leave", started, "done", leave())

@@ -33,9 +33,13 @@ def run():
         if not wait(2):
             raise RuntimeError(f"no token came through the edge: {error}")
     write(watchdog.HEALTHY, "ok\n")  # the watchdog would see it seconds later
-    held = aws.complete("CONTINUE")
-    aws.target("RegisterTargets")  # the group does it for a new host; after a reboot nobody else does
-    sh("systemctl", "start", "tandem-member")
+    state, _ = aws.membership()
+    if state.startswith("Terminat") or aws.surely(aws.told_to_go):
+        raise GiveUp("told to go")
+    sh("systemctl", "start", "tandem-member")  # from here on, whatever ends this host has it leave first
+    held = aws.complete({"Pending:Wait": "CONTINUE"})
+    if state.startswith(("Pending", "InService")):  # not one on standby
+        aws.target("RegisterTargets")  # the group does it for a new host; after a reboot nobody else does
     with contextlib.suppress(OSError):  # the next host compiles again, that is all
         serve.save_cache()
     return "first token, " + ("lifecycle hook completed" if held else "no lifecycle hook was waiting")

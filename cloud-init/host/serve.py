@@ -8,9 +8,10 @@ import sys
 
 import aws
 import driver
+import keys
 import starts
 import weights
-from host import CONFIG, RUN, STATE, say, sh, write
+from host import CONFIG, RUN, STATE, GiveUp, say, sh, write
 from storage import LOCAL, SHARED
 
 REPLICAS, KEYS, LEAVING = RUN / "replicas.json", RUN / "secrets/vllm.yaml", RUN / "leaving"
@@ -123,15 +124,22 @@ def rows():
     return json.loads(REPLICAS.read_text())
 
 
+def write_keys():
+    """Writes a file that only the servers read: neither their arguments nor their environment show a key."""
+    try:
+        found = dict(json.loads(aws.secret(CONFIG["keys_arn"])))
+    except (TypeError, ValueError):
+        found = {}
+    if why := keys.refused(found):
+        raise GiveUp(f"{CONFIG['keys_arn']}: {why}")
+    write(KEYS, json.dumps({"api-key": list(found.values())}), 0o440)
+
+
 def run():
     needs = driver.profile()
     split = pairs(needs["gpus"], topology(sh("nvidia-smi", "topo", "-m")))
     replicas = [{"replica": n, "gpus": pair, "port": CONFIG["first_port"] + n} for n, pair in enumerate(split)]
-    # A file that only the servers read: neither their arguments nor their environment show a key.
-    keys = json.loads(aws.secret(CONFIG["keys_arn"])).values()
-    write(KEYS, json.dumps({"api-key": list(keys)}), 0o440)
     write(REPLICAS, json.dumps(replicas))
-    LEAVING.unlink(missing_ok=True)
     write(
         RUN / "upstream.conf",
         "".join(f"server 127.0.0.1:{row['port']} max_conns={needs['requests']};\n" for row in replicas),
@@ -139,7 +147,7 @@ def run():
     for row in replicas:
         restore_cache(row["replica"])
     units = [f"vllm@{row['replica']}" for row in replicas]
-    sh("systemctl", "start", *units, "tandem-edge", "tandem-watchdog", "tandem-notices")
+    sh("systemctl", "start", *units, "tandem-edge", "tandem-watchdog")
     return f"replicas on GPUs {split}"
 
 

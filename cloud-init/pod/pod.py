@@ -1,6 +1,6 @@
 """Runs inside the pods of an inference service, in the vLLM image's own Python; nothing but the standard library.
 
-    pod.py prepare   before the server: the driver is new enough, the weights are there (init container)
+    pod.py prepare   before the server: keys are there, the driver is new enough, so are the weights (init container)
 
 The settings come as JSON in TANDEM_POD. One pod downloads at a time: the lock is on the shared file system, which frees
 it when its holder dies, and the next pod takes over.
@@ -20,6 +20,7 @@ import hub
 from basics import GiveUp, deadline, wait
 from cache import Cache
 from gate import new_enough
+from server import unsound_keys
 
 SHARED, LOCAL = Path("/models/hub"), Path("/local/hub")
 HUB = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
@@ -57,6 +58,8 @@ def place(pod: dict[str, Any]) -> None:
 
 def prepare(pod: dict[str, Any]) -> None:
     """Gate and weights; what fails is tried again until the deadline."""
+    if why := unsound_keys():
+        raise GiveUp(why)
     check_driver(pod["minimum_driver_branch"])
     if pod["weights"] == "s3":
         return None

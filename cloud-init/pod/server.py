@@ -17,12 +17,23 @@ import time
 from pathlib import Path
 from typing import Any
 
+import keys
 import probe
 import starts
 
 LOCAL, SHARED = Path("/local"), Path("/cache")
 KEYS = Path("/run/secrets/tandem/vllm.yaml")
 COMPILED = ("torch_compile_cache", "deep_gemm")
+
+
+def unsound_keys() -> str:
+    """Why no server may be started with the keys that are mounted; empty when it may."""
+    try:
+        found = list(json.loads(KEYS.read_text())["api-key"])
+    except (OSError, ValueError, LookupError, TypeError):
+        found = []
+    why = keys.refused({f"client {number}": key for number, key in enumerate(found, 1)})
+    return why and f"the secret of the API keys: {why}"
 
 
 def serve(pod: dict[str, Any], command: list[str]) -> None:
@@ -80,8 +91,8 @@ def say(text: str) -> None:
 
 if __name__ == "__main__":
     settings = json.loads(os.environ["TANDEM_POD"])
-    if sys.argv[1] == "serve":
-        serve(settings, sys.argv[2:])
-    elif trouble := ready(settings):
+    if trouble := unsound_keys() if sys.argv[1] == "serve" else ready(settings):
         say(trouble)
         raise SystemExit(1)
+    if sys.argv[1] == "serve":
+        serve(settings, sys.argv[2:])

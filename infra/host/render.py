@@ -16,13 +16,13 @@ from infra.errors import Problem, UserError
 from infra.host.config import HostConfig, Packages, Pinned, Profile
 from infra.host.vllm import admission_arguments, profile, requests_at_once, server_environment, vllm_arguments
 from infra.scripts import DIRECTORY, packed, sources, tight, without_remarks
-from infra.short_names import short_names
+from infra.short_names import keywords, short_names
 
 EC2_LIMIT_BYTES = 16_384
 """EC2's limit on user data before base64 (EC2 user guide); cloud-init unpacks gzip."""
 
-REFUSED_ABOVE_BYTES = 15_872
-"""Refused here, half a KiB before EC2 does: growth must be noticed while there is room to mend a host in a hurry."""
+REFUSED_ABOVE_BYTES = 16_128
+"""Refused here, a quarter of a KiB before EC2 does, so that there is room to mend a host in a hurry."""
 
 FIRST_PORT = 8001
 """The first replica listens here on the loopback interface, the next one port higher."""
@@ -43,6 +43,12 @@ DISTRIBUTION_PACKAGES = ("nginx", "nfs-common", "mdadm")
 
 DRIVER_PACKAGES = ("nvidia-open", "cuda-drivers", "nvidia-fabricmanager")
 """Those that hosts install by name; all are of the driver's version."""
+CHECK_KEYS = """
+import json
+keys = enumerate(json.load(open('/run/secrets/vllm.yaml'))['api-key'], 1)
+raise SystemExit(refused({f'client {number}': key for number, key in keys}) or 0)
+"""
+"""Runs before the servers of a compose project; the rule is the one of hosts and pods."""
 
 
 @cache
@@ -63,7 +69,8 @@ def _template(name: str, **values: Any) -> str:
 
 @cache
 def _scripts(*rooms: str) -> dict[str, str]:
-    shipped = {name: packed(tight(without_remarks(short_names(text)))) for name, text in sources(*rooms).items()}
+    kept = set().union(*map(keywords, sources("host", "shared", "bake").values()))
+    shipped = {name: packed(tight(without_remarks(short_names(text, kept)))) for name, text in sources(*rooms).items()}
     return {f"/opt/tandem/{name}": text for name, text in shipped.items()}
 
 
@@ -292,6 +299,7 @@ def render_compose(config: HostConfig, *, nginx_image: str = "nginx:stable") -> 
         timeouts=config.timeouts,
         replicas=box.replicas,
         image=config.engine.image,
+        check_keys=packed(without_remarks(sources("shared")["keys.py"])) + CHECK_KEYS,
         nginx_image=nginx_image,
         arguments=[*vllm_arguments(config.engine, config.timeouts), *needs.arguments],
         environment={**server_environment(config.timeouts), **needs.environment},

@@ -10,14 +10,14 @@ Names carry their units. In stack files they are written in camelCase under the 
 from __future__ import annotations
 
 from ipaddress import IPv4Network
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
 from infra.settings.cluster import ClusterSettings, NodePoolSettings, ScalingSettings
 from infra.settings.section import Section
 from infra.settings.types import (
-    Allowed,
+    ApiKey,
     ApiPath,
     CertificateArn,
     ClientNetwork,
@@ -48,12 +48,6 @@ from infra.settings.types import (
 
 LogRetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827]
 """The periods that CloudWatch Logs knows, up to five years."""
-
-ApiKey = Annotated[
-    SecretStr,
-    Field(min_length=20, max_length=256),
-    Allowed("20 to 256 characters, set with `pulumi config set --secret --path`"),
-]
 
 
 class NetworkSettings(Section):

@@ -8,7 +8,7 @@ from ipaddress import IPv4Network
 from typing import Annotated, Any
 from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, SecretStr
 
 
 class Allowed(str):
@@ -51,8 +51,8 @@ def _network(value: Any) -> IPv4Network:
 def _matches(pattern: str) -> AfterValidator:
     compiled = re.compile(pattern)
 
-    def check(value: str) -> str:
-        if not compiled.fullmatch(value):
+    def check(value: str | SecretStr) -> str | SecretStr:
+        if not compiled.fullmatch(value.get_secret_value() if isinstance(value, SecretStr) else value):
             raise ValueError(f"does not match {pattern}")
         return value
 
@@ -65,6 +65,14 @@ def _time_zone(value: str) -> str:
     return value
 
 
+ApiKey = Annotated[
+    SecretStr,
+    _matches(r"[!-,.-~][!-~]{19,255}"),
+    Allowed(
+        "20 to 256 printable ASCII characters without spaces, as a header can carry them, the first not -, which a "
+        "server would take for a flag; set with `pulumi config set --secret --path`"
+    ),
+]
 Duration = Annotated[
     timedelta,
     BeforeValidator(_duration),

@@ -1,31 +1,26 @@
-"""What a guest finds around it: metadata service, AWS, package mirror, model hub. Recording doubles, each with faults.
-
-AWS is played only as far as a host calls it, with the state that its answers depend on: the lifecycle of one instance
-and its place in a target group.
-"""
+"""What a guest finds around it: metadata service, AWS, package mirror, model hub; each can be told to fail."""
 
 from __future__ import annotations
 
 import json
-import re
 import threading
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from rehearsal.host.aws import API_KEY, HUB_TOKEN, Aws
 from rehearsal.host.guest import OUTSIDE
+from rehearsal.host.handler import Handler, listening
+from rehearsal.host.member import Member
+from rehearsal.host.metadata import Metadata
 from rehearsal.host.packages import SignedRepository
 from rehearsal.host.registry import Image
 
 INSTANCE = "i-00000000000000001"
-API_KEY = "test-api-key-0123456789abcdef"
-HUB_TOKEN = "hf_test_token_0123456789abcdef"  # noqa: S105
 WEIGHTS = bytes(range(256)) * (4 << 12)  # 4 MiB
-ROLE = "meta-data/iam/security-credentials/"
 
 
 @dataclass
@@ -34,22 +29,25 @@ class Cloud:
 
     Attributes:
         instance: id of the instance.
-        lifecycle: state of the instance in its group, as DescribeAutoScalingInstances tells it.
-        target: state in the target group.
-        calls: (seconds since start, action or target, parameters).
+        member: the instance in its Auto Scaling group and its target group.
+        calls: (seconds since start, operation, parameters as boto3 takes them).
+        refused: operation to the code and the message of a refusal.
+        api_keys: text of the secret.
         mirror_down_seconds: the package mirror answers 503 for so long from the first request on.
         cut_downloads: so many downloads of the weights break off in the middle.
         stalled_downloads: so many get a third of the weights, and then nothing until they hang up.
         pulled: paths that were asked of the registry.
         registry_away: the registry answers 503.
         metadata: items that are served over those of an ordinary instance.
+        odd_answers: item to what the metadata service answers first, one request each: a status, a text, None for none.
     """
 
     user_data: bytes = b""
     instance: str = INSTANCE
-    lifecycle: str = "Pending:Wait"
-    target: str = "unused"
-    calls: list[tuple[float, str, dict[str, str]]] = field(default_factory=list)
+    member: Member = field(default_factory=Member)
+    calls: list[tuple[float, str, dict[str, Any]]] = field(default_factory=list)
+    refused: dict[str, tuple[str, str]] = field(default_factory=dict)
+    api_keys: str = json.dumps({"default": API_KEY})
     bodies: list[bytes] = field(default_factory=list)
     mirror_down_seconds: float = 0
     mirror_down_until: float = 0
@@ -59,10 +57,14 @@ class Cloud:
     pulled: list[str] = field(default_factory=list)
     registry_away: bool = False
     metadata: dict[str, str] = field(default_factory=dict)
+    odd_answers: dict[str, list[int | str | None]] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def record(self, action: str, parameters: dict[str, str]) -> None:
+    def secret(self, arn: str) -> str:
+        return HUB_TOKEN if "hugging-face" in arn else self.api_keys
+
+    def record(self, action: str, parameters: dict[str, Any]) -> None:
         with self.lock:
             self.calls.append((time.monotonic() - self.started, action, parameters))
 
@@ -78,107 +80,7 @@ class Cloud:
             time.sleep(0.1)
 
 
-class _Handler(BaseHTTPRequestHandler):
-    cloud: Cloud
-    protocol_version = "HTTP/1.1"
-
-    def answer(
-        self, status: int, body: bytes | str, kind: str = "text/plain", more: dict[str, str] | None = None
-    ) -> None:
-        data = body.encode() if isinstance(body, str) else body
-        self.send_response(status)
-        for name, value in {"Content-Type": kind, "Content-Length": str(len(data)), **(more or {})}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if self.command != "HEAD":
-            self.wfile.write(data)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-class Metadata(_Handler):
-    """IMDSv2 of a g6.12xlarge."""
-
-    def items(self) -> dict[str, str | bytes]:
-        document = {
-            "instanceId": self.cloud.instance, "instanceType": "g6.12xlarge", "region": "us-east-1",
-            "accountId": "000000000000", "availabilityZone": "us-east-1a", "imageId": "ami-0",
-            "privateIp": "169.254.169.15",
-        }  # fmt: skip
-        credentials = {
-            "Code": "Success", "AccessKeyId": "ASIATEST", "SecretAccessKey": "test-secret-key", "Token": "test-token",
-            "Expiration": "2099-01-01T00:00:00Z", "LastUpdated": "2026-11-21T00:00:00Z", "Type": "AWS-HMAC",
-        }  # fmt: skip
-        return {
-            "meta-data/instance-id": self.cloud.instance, "meta-data/ami-id": "ami-0",
-            "meta-data/instance-type": "g6.12xlarge", "meta-data/local-hostname": "guest",
-            "meta-data/hostname": "guest", "meta-data/local-ipv4": "169.254.169.15",
-            "meta-data/placement/availability-zone": "us-east-1a", "meta-data/placement/region": "us-east-1",
-            "meta-data/autoscaling/target-lifecycle-state": "InService",
-            "dynamic/instance-identity/document": json.dumps(document),
-            ROLE: "tandem-host", ROLE + "tandem-host": json.dumps(credentials),
-            "user-data": self.cloud.user_data, **self.cloud.metadata,
-        }  # fmt: skip
-
-    def do_PUT(self) -> None:
-        self.answer(200, "token", more={"X-aws-ec2-metadata-token-ttl-seconds": "21600"})
-
-    def do_GET(self) -> None:
-        if self.headers.get("X-aws-ec2-metadata-token") != "token":
-            return self.answer(401, "")
-        path = re.sub(r"^/(latest|\d{4}-\d\d-\d\d)/?", "", self.path)
-        items = self.items()
-        if path in items:
-            return self.answer(200, items[path])
-        folder = path if path.endswith("/") or not path else path + "/"
-        names = {name.removeprefix(folder).partition("/") for name in items if name.startswith(folder)}
-        listing = sorted({first + slash for first, slash, _ in names if first})
-        return self.answer(200, "\n".join(listing)) if listing else self.answer(404, "")
-
-
-class Aws(_Handler):
-    """Secrets Manager, Auto Scaling, Elastic Load Balancing and CloudWatch Logs at one address."""
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        with self.cloud.lock:
-            self.cloud.bodies.append(body)
-        if not self.headers.get("Authorization", "").startswith("AWS4-HMAC-SHA256 Credential=ASIATEST/"):
-            return self.answer(403, "")
-        if target := self.headers.get("X-Amz-Target"):
-            return self.json_call(target.rpartition(".")[2], json.loads(body or b"{}"))
-        return self.query(dict(urllib.parse.parse_qsl(body.decode())))
-
-    def json_call(self, action: str, parameters: dict[str, str]) -> None:
-        self.cloud.record(action, parameters)
-        answers = {"GetSecretValue": {"SecretString": self.secret(parameters.get("SecretId", ""))}}
-        self.answer(200, json.dumps(answers.get(action, {})), "application/x-amz-json-1.1")
-
-    def secret(self, arn: str) -> str:
-        return HUB_TOKEN if "hugging-face" in arn else json.dumps({"default": API_KEY})
-
-    def query(self, parameters: dict[str, str]) -> None:
-        action = parameters["Action"]
-        self.cloud.record(action, parameters)
-        cloud = self.cloud
-        if action == "CompleteLifecycleAction":
-            going = cloud.lifecycle.startswith("Terminating")
-            done = "Terminating:Proceed" if going else "InService"
-            cloud.lifecycle = done if parameters["LifecycleActionResult"] == "CONTINUE" else "Terminating:Wait"
-        elif action == "RegisterTargets":
-            cloud.target = "healthy"
-        elif action == "DeregisterTargets":
-            cloud.target = "draining"
-        text = f"<State>{cloud.target}</State>" if action == "DescribeTargetHealth" else ""
-        if action == "DescribeAutoScalingInstances":
-            text = (
-                f"<AutoScalingGroupName>fleet</AutoScalingGroupName><LifecycleState>{cloud.lifecycle}</LifecycleState>"
-            )
-        self.answer(200, f"<{action}Response>{text}</{action}Response>", "text/xml")
-
-
-class Files(_Handler):
+class Files(Handler):
     """The package repository under /apt/, the registry as a mirror of docker.io, and the hub's files."""
 
     repository: SignedRepository
@@ -250,15 +152,7 @@ class Addresses:
 @contextmanager
 def serving(cloud: Cloud, repository: SignedRepository, image: Image) -> Iterator[Addresses]:
     """Runs all doubles on free ports."""
-    servers = []
-    for kind in (Metadata, Aws, Files):
-        own: Any = type(kind.__name__, (kind,), {"cloud": cloud, "repository": repository, "image": image})
-        server = ThreadingHTTPServer(("127.0.0.1", 0), own)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-    try:
-        yield Addresses(*(server.server_port for server in servers))
-    finally:
-        for server in servers:
-            server.shutdown()
-            server.server_close()
+    with ExitStack() as running:
+        files = running.enter_context(listening(Files, cloud=cloud, repository=repository, image=image))
+        metadata, aws = (running.enter_context(listening(kind, cloud=cloud)) for kind in (Metadata, Aws))
+        yield Addresses(metadata, aws, files)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
-import threading
+import time
+import urllib.error
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 from typing import ClassVar
 
 import boto3
@@ -14,38 +14,19 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from moto.server import ThreadedMotoServer
+from played import Host
 from scripts import Load
 
-KEY, SECRET, TOKEN = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "session//token=="
+from rehearsal.host.cloud import Cloud
+from rehearsal.host.handler import listening
+from rehearsal.host.metadata import CREDENTIALS, ROLE, SPOT_NOTICE, TORN, Metadata
 
-
-class Metadata(BaseHTTPRequestHandler):
-    """IMDSv2, as strict as EC2's: a token first."""
-
-    items: ClassVar[dict[str, str]] = {}
-
-    def do_PUT(self) -> None:
-        self.answer(200 if self.headers["X-aws-ec2-metadata-token-ttl-seconds"] else 400, "t0k3n")
-
-    def do_GET(self) -> None:
-        if self.headers["X-aws-ec2-metadata-token"] != "t0k3n":
-            self.answer(401, "")
-        elif self.path.removeprefix("/latest/") in self.items:
-            self.answer(200, self.items[self.path.removeprefix("/latest/")])
-        else:
-            self.answer(404, "")
-
-    def answer(self, status: int, text: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-    def log_message(self, *_: object) -> None:
-        pass
+KEY, SECRET, TOKEN = (CREDENTIALS[name] for name in ("AccessKeyId", "SecretAccessKey", "Token"))
 
 
 class Recorder(Metadata):
+    """Takes any signed request. Stands for no service: what is signed is looked at, not what is asked."""
+
     requests: ClassVar[list[tuple[dict[str, str], bytes]]] = []
 
     def do_POST(self) -> None:
@@ -55,41 +36,58 @@ class Recorder(Metadata):
 
 
 @pytest.fixture
-def serve() -> Iterator:
-    servers = []
-
-    def start(handler: type[BaseHTTPRequestHandler]) -> str:
-        server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        servers.append(server)
-        return f"http://127.0.0.1:{server.server_port}/"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+def metadata(in_real_time: Host, monkeypatch: pytest.MonkeyPatch) -> Host:
+    """The played metadata service, and patience for three odd answers."""
+    monkeypatch.setattr(in_real_time.scripts.aws, "time", SimpleNamespace(sleep=lambda _: None, monotonic=lambda: 0))
+    monkeypatch.setattr(in_real_time.scripts.aws, "ANSWER", 0.2)
+    return in_real_time
 
 
-def role_metadata() -> dict[str, str]:
-    credentials = {"AccessKeyId": KEY, "SecretAccessKey": SECRET, "Token": TOKEN}
-    path = "meta-data/iam/security-credentials/"
-    return {path: "tandem-host", path + "tandem-host": json.dumps(credentials)}
+def test_what_is_absent_is_told_from_what_is_odd(metadata: Host) -> None:
+    aws = metadata.scripts.aws
+    assert aws.metadata("meta-data/instance-id") == "i-0"
+    assert aws.metadata(SPOT_NOTICE) is None
+    metadata.cloud.odd_answers = {SPOT_NOTICE: [500], "api/token": [404]}
+    for _ in range(2):
+        with pytest.raises(urllib.error.HTTPError):
+            aws.metadata(SPOT_NOTICE)
 
 
-def test_metadata_takes_a_token_and_knows_what_is_absent(load: Load, serve) -> None:
-    scripts = load()
-    Metadata.items = {"meta-data/instance-id": "i-1"}
-    scripts.aws.METADATA = serve(Metadata) + "latest/"
-    assert scripts.aws.metadata("meta-data/instance-id") == "i-1"
-    assert scripts.aws.metadata("meta-data/spot/instance-action") is None
+@pytest.mark.parametrize("odd", [404, 500, "", TORN, "{}", None])
+@pytest.mark.parametrize("item", [ROLE, f"{ROLE}tandem-host", "api/token"])
+def test_an_odd_answer_of_the_metadata_service_ends_no_call(metadata: Host, item: str, odd: int | str | None) -> None:
+    metadata.cloud.odd_answers[item] = [odd] * 3
+    assert metadata.scripts.aws.membership() == ("Pending:Wait", "fleet")
+    assert metadata.cloud.odd_answers[item] == []
 
 
-def test_the_signature_is_the_one_that_botocore_makes(load: Load, serve) -> None:
-    Recorder.items, Recorder.requests = role_metadata(), []
-    url = serve(Recorder)
-    scripts = load(endpoint_url=url)
-    scripts.aws.METADATA = url + "latest/"
-    assert scripts.aws.secret("arn:aws:secretsmanager:us-east-1:0:secret:x") == "s3cret"
+@pytest.mark.parametrize("odd", [404, 500, "", TORN, '{"instanceId": "i-0"}', None])
+def test_a_torn_identity_is_asked_for_again_and_then_kept(load: Load, metadata: Host, odd: int | str | None) -> None:
+    document = "dynamic/instance-identity/document"
+    scripts = load(identity=None)
+    for name in ("time", "ANSWER", "METADATA"):
+        setattr(scripts.aws, name, getattr(metadata.scripts.aws, name))
+    metadata.cloud.odd_answers[document] = [odd] * 2
+    assert scripts.really_identity() == {"instanceId": "i-0", "instanceType": "g6.12xlarge"}
+    metadata.cloud.odd_answers[document] = [500]
+    assert scripts.really_identity()["instanceId"] == "i-0"
+
+
+def test_the_deadline_of_whoever_asks_ends_the_asking(in_real_time: Host) -> None:
+    in_real_time.cloud.odd_answers[ROLE] = [404] * 100
+    start = time.monotonic()
+    with in_real_time.scripts.host.deadline(1.5), pytest.raises(RuntimeError, match="metadata service: TypeError"):
+        in_real_time.scripts.aws.membership()
+    assert time.monotonic() - start < 4
+
+
+def test_the_signature_is_the_one_that_botocore_makes(load: Load) -> None:
+    Recorder.requests = []
+    with listening(Recorder, cloud=Cloud()) as port:
+        url = f"http://127.0.0.1:{port}/"
+        scripts = load(endpoint_url=url)
+        scripts.aws.METADATA = url + "latest/"
+        assert scripts.aws.secret("arn:aws:secretsmanager:us-east-1:0:secret:x") == "s3cret"
     ((headers, body),) = Recorder.requests
     signed = headers["Authorization"].partition("SignedHeaders=")[2].partition(",")[0].split(";")
     lower = {name.lower(): value for name, value in headers.items()}
@@ -112,7 +110,7 @@ def canonical_of(signer: SigV4Auth, request: AWSRequest, signed: list[str]) -> s
 
 def test_credentials_are_not_among_the_arguments(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     scripts = load()
-    monkeypatch.setattr(scripts.aws, "metadata", lambda path: role_metadata()[path])
+    monkeypatch.setattr(scripts.aws, "_credentials", lambda: [KEY, SECRET, TOKEN])
     seen = []
     monkeypatch.setattr(scripts.aws, "sh", lambda *command, input: seen.append((command, input)) or "{}")
     scripts.aws.autoscaling("DescribeAutoScalingInstances")
@@ -151,12 +149,10 @@ def test_secret_group_and_targets_on_moto(load: Load, moto: str, monkeypatch: py
 
     scripts = load(endpoint_url=moto, target_group_arn=target_group, hooks={"InService": "first-token"})
     scripts.aws.identity = lambda: {"instanceId": instance}
-    monkeypatch.setattr(scripts.aws, "metadata", lambda path: role_metadata()[path])
+    monkeypatch.setattr(scripts.aws, "_credentials", lambda: [KEY, SECRET, TOKEN])
 
     assert scripts.aws.secret(arn) == '{"default": "k"}'
-    assert scripts.aws._hook() == {
-        "AutoScalingGroupName": "fleet", "LifecycleHookName": "first-token", "InstanceId": instance,
-    }  # fmt: skip
+    assert scripts.aws.membership() == ("InService", "fleet")
     scripts.aws.target("RegisterTargets")
     assert scripts.aws.target("DescribeTargetHealth") == "healthy"
     scripts.aws.target("DeregisterTargets")
@@ -167,23 +163,29 @@ def test_secret_group_and_targets_on_moto(load: Load, moto: str, monkeypatch: py
     assert row["HealthStatus"].lower() == "unhealthy"
 
 
-def test_a_host_that_no_hook_holds_completes_nothing(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    scripts = load()
-    asked = []
+def test_a_host_that_no_hook_holds_completes_nothing(in_real_time: Host) -> None:
+    in_real_time.cloud.member.complete("i-0", "CONTINUE")
+    aws = in_real_time.scripts.aws
+    assert aws.complete({"Pending:Wait": "CONTINUE", "Terminating:Wait": "CONTINUE"}) is None
+    aws._act("RecordLifecycleActionHeartbeat", {"Pending:Wait": {}})
+    assert {name for _, name, _ in in_real_time.cloud.calls} == {"DescribeAutoScalingInstances"}
 
-    def autoscaling(action: str, **_: str) -> str:
-        asked.append(action)
-        return "<LifecycleState>InService</LifecycleState>"
 
-    monkeypatch.setattr(scripts.aws, "autoscaling", autoscaling)
-    assert not scripts.aws.complete("CONTINUE")
-    scripts.aws.heartbeat()
-    assert asked == ["DescribeAutoScalingInstances"] * 2
+def test_calls_name_hook_group_and_instance(in_real_time: Host) -> None:
+    """And are what the SDK would send: the played AWS takes nothing else."""
+    aws, own = in_real_time.scripts.aws, {"AutoScalingGroupName": "fleet", "InstanceId": "i-0"}
+    aws._act("RecordLifecycleActionHeartbeat", {"Terminating:Wait": {}})
+    aws._act("RecordLifecycleActionHeartbeat", {"Pending:Wait": {}})
+    assert aws.complete({"Pending:Wait": "ABANDON"}) == "Pending:Wait"
+    assert [call[1:] for call in in_real_time.cloud.calls if call[1] != "DescribeAutoScalingInstances"] == [
+        ("RecordLifecycleActionHeartbeat", own | {"LifecycleHookName": "first-token"}),
+        ("CompleteLifecycleAction", own | {"LifecycleHookName": "first-token", "LifecycleActionResult": "ABANDON"}),
+    ]
 
 
 def test_a_refused_call_says_why_and_never_the_secret(load: Load, moto: str, monkeypatch: pytest.MonkeyPatch) -> None:
     scripts = load(endpoint_url=moto)
-    monkeypatch.setattr(scripts.aws, "metadata", lambda path: role_metadata()[path])
+    monkeypatch.setattr(scripts.aws, "_credentials", lambda: [KEY, SECRET, TOKEN])
     with pytest.raises(RuntimeError, match="ResourceNotFoundException") as refused:
         scripts.aws.secret("arn:aws:secretsmanager:us-east-1:123456789012:secret:none")
     assert SECRET not in str(refused.value)

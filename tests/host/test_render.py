@@ -7,7 +7,10 @@ import gzip
 import hashlib
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import stacks
@@ -20,7 +23,7 @@ from infra.host.render import render_cloud_config, render_pins
 from infra.scripts import sources
 
 GOLDEN = stacks.ROOT / "tests/host/golden"
-BAR_BYTES = 15_616  # with room for longer names and more paths
+BAR_BYTES = 15_900  # with room for longer names and more paths
 
 
 def rendered(name: str) -> dict[str, str]:
@@ -124,7 +127,7 @@ def test_too_large_is_refused_with_the_figure() -> None:
     (problem,) = refused.value.problems
     size = int(str(problem.value).removesuffix(" bytes").replace(",", ""))
     assert size > 12_288
-    assert problem.allowed == "up to 15,872 bytes of gzip"
+    assert problem.allowed == "up to 16,128 bytes of gzip"
 
 
 def test_without_a_completions_path_a_host_could_never_be_ready() -> None:
@@ -168,9 +171,26 @@ def test_an_unpinned_driver_stays_on_its_branch() -> None:
     assert set(json.loads(render_files(unpinned)["/etc/tandem/host.json"])["pins"].values()) == {"580.*"}
 
 
+@pytest.mark.parametrize(
+    ("keys", "status"),
+    [('{"api-key": ["a-sound-key"]}', 0), ('{"api-key": ["-flag"]}', 1), ('{"api-key": []}', 1), ("{}", 1), ("", 1)],
+)
+def test_a_compose_project_starts_no_server_without_a_sound_key(tmp_path: Path, keys: str, status: int) -> None:
+    services = yaml.safe_load(render_compose(stacks.config("dev")))["services"]
+    (tmp_path / "vllm.yaml").write_text(keys)
+    (check,) = services["keys"]["command"]
+    command = [sys.executable, "-c", check.replace("/run/secrets", str(tmp_path))]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, "-flag" in done.stderr) == (status, False)
+    servers = [service for name, service in services.items() if name.startswith("vllm-")]
+    assert [server["depends_on"] for server in servers] == [
+        {"keys": {"condition": "service_completed_successfully"}}
+    ] * 2
+
+
 def test_compose_splits_the_gpus_of_the_first_type_into_pairs() -> None:
     services = yaml.safe_load(render_compose(stacks.config("eight-gpus")))["services"]
-    assert {name: service["devices"] for name, service in services.items() if name != "edge"} == {
+    assert {name: service["devices"] for name, service in services.items() if name.startswith("vllm-")} == {
         f"vllm-{n}": [f"nvidia.com/gpu={2 * n}", f"nvidia.com/gpu={2 * n + 1}"] for n in range(4)
     }
     assert services["vllm-0"]["command"][:2] == ["openai/gpt-oss-120b", "--revision"]

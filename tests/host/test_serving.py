@@ -1,4 +1,4 @@
-"""Replicas: pairs of GPUs by topology, the container of each, the way out."""
+"""Replicas: pairs of GPUs by topology, the container of each."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_streaming_from_s3_needs_the_role(load: Load) -> None:
     assert "vllm.slice" not in scripts.serve.command(0, [0, 1], 8001)
 
 
-def test_starting_writes_keys_ports_and_units(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_starting_writes_ports_and_units(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     scripts = load()
     commands = []
 
@@ -96,17 +96,50 @@ def test_starting_writes_keys_ports_and_units(load: Load, monkeypatch: pytest.Mo
         return PCIE if command[0] == "nvidia-smi" else ""
 
     monkeypatch.setattr(scripts.serve, "sh", sh)
-    monkeypatch.setattr(scripts.aws, "secret", lambda arn: '{"default": "k1", "batch": "k2"}')
     assert scripts.serve.run() == "replicas on GPUs [(0, 2), (1, 3)]"
-    keys = scripts.root / "run/tandem/secrets/vllm.yaml"
-    assert json.loads(keys.read_text()) == {"api-key": ["k1", "k2"]}
-    assert keys.stat().st_mode & 0o777 == 0o440
     assert (scripts.root / "run/tandem/upstream.conf").read_text() == (
         "server 127.0.0.1:8001 max_conns=512;\nserver 127.0.0.1:8002 max_conns=512;\n"
     )
-    assert commands[-1] == (
-        "systemctl", "start", "vllm@0", "vllm@1", "tandem-edge", "tandem-watchdog", "tandem-notices",
-    )  # fmt: skip
+    assert commands[-1] == ("systemctl", "start", "vllm@0", "vllm@1", "tandem-edge", "tandem-watchdog")
+
+
+def test_keys_go_into_a_file_that_only_the_servers_read(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripts = load()
+    monkeypatch.setattr(scripts.aws, "secret", lambda arn: '{"default": "k1", "batch": "k2"}')
+    scripts.serve.write_keys()
+    keys = scripts.root / "run/tandem/secrets/vllm.yaml"
+    assert json.loads(keys.read_text()) == {"api-key": ["k1", "k2"]}
+    assert keys.stat().st_mode & 0o777 == 0o440
+
+
+@pytest.mark.parametrize(
+    ("secret", "said"),
+    [
+        ("", "no API key: must be a JSON object, client name to key"),
+        ("{}", "no API key: "),
+        ("[]", "no API key: "),
+        ("null", "no API key: "),
+        ("just-a-key-as-text", "no API key: "),
+        (
+            '{"alice": "sound-key", "bob": "-not-a-key"}',
+            "API key of bob: must be printable ASCII without spaces, and not be",
+        ),
+        ('{"alice": "--enable-not-a-key"}', "API key of alice: "),
+        ('{"alice": "not a key"}', "API key of alice: "),
+        ('{"alice": null, "bob": 7}', "API key of alice, bob: "),
+        ('{"alice": "not-a-key\\n"}', "API key of alice: "),
+        ('{"alice": "not-a-kéy", "bob": ""}', "API key of alice, bob: "),
+    ],
+)
+def test_keys_that_no_server_may_start_with_end_the_boot_unseen(
+    load: Load, monkeypatch: pytest.MonkeyPatch, secret: str, said: str
+) -> None:
+    scripts = load()
+    monkeypatch.setattr(scripts.aws, "secret", lambda arn: secret)
+    with pytest.raises(scripts.host.GiveUp, match=f"secret:tandem-api-keys-000000: {said}") as refused:
+        scripts.serve.write_keys()
+    assert "key" not in str(refused.value).replace("keys", "").replace("API key", "").replace("to key", "")
+    assert not (scripts.root / "run/tandem/secrets/vllm.yaml").exists()
 
 
 @pytest.fixture
@@ -181,95 +214,16 @@ def test_what_was_found_out_about_a_hosts_gpus_is_not_kept_for_others(
     assert [path.name for path in unit.serve.saved_cache().iterdir()] == ["graph"]
 
 
-@pytest.fixture
-def leaving(load: Load, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def test_a_compile_cache_is_kept_by_gpu_type_image_and_model(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     scripts = load()
-    scripts.host.write(scripts.serve.REPLICAS, '[{"replica": 0, "port": 1}, {"replica": 1, "port": 2}]')
-    scripts.host.write(scripts.watchdog.HEALTHY, "ok")
-    events: list[str] = []
-    scripts.busy = [3, 2, 0]
-
-    def metric(port: int, *_: str) -> int:
-        return scripts.busy[0] if port == 2 else 0
-
-    def target(action: str) -> str:
-        events.append(action)
-        return "draining"
-
-    def wait(seconds: float) -> bool:
-        events.append(f"wait {seconds}")
-        if seconds == 1:
-            scripts.busy.pop(0)
-        return True
-
-    monkeypatch.setattr(scripts.probe, "metric", metric)
-    monkeypatch.setattr(scripts.aws, "target", target)
-    monkeypatch.setattr(scripts.aws, "complete", lambda result: events.append(f"complete {result}") or "yes")
-    monkeypatch.setattr(scripts.leave, "wait", wait)
-    monkeypatch.setattr(scripts.leave, "sh", lambda *command, **_: events.append(" ".join(command)))
-    scripts.events = events
-    return scripts
-
-
-def test_leaving_is_ordered(leaving: SimpleNamespace) -> None:
-    assert leaving.leave.leave() == "lifecycle hook completed"
-    assert leaving.events == [
-        "DeregisterTargets",
-        "wait 15",
-        "DescribeTargetHealth",
-        "wait 1",
-        "DescribeTargetHealth",
-        "wait 1",
-        "systemctl stop --no-block tandem-watchdog vllm@0 vllm@1",
-        "docker stop -t 86385 vllm-0 vllm-1",
-        "complete CONTINUE",
-    ]
-    assert not leaving.watchdog.HEALTHY.exists()
-    assert leaving.serve.LEAVING.exists(), "or the watchdog would report health again"
-
-
-def test_a_load_balancer_out_of_reach_does_not_keep_a_host(
-    leaving: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def target(action: str) -> str:
-        raise RuntimeError("curl -sS: exit 28")
-
-    monkeypatch.setattr(leaving.aws, "target", target)
-    leaving.leave.leave()
-    assert leaving.events == [
-        "systemctl stop --no-block tandem-watchdog vllm@0 vllm@1",
-        "docker stop -t 86385 vllm-0 vllm-1",
-        "complete CONTINUE",
-    ]
-
-
-def test_a_spot_notice_gives_the_moment(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    scripts = load()
-    notice = '{"action": "terminate", "time": "2026-11-21T08:22:00Z"}'
-    monkeypatch.setattr(scripts.aws, "metadata", lambda path: notice if path.endswith("spot/instance-action") else None)
-    assert scripts.leave.spot_end() == 1795249320
-    monkeypatch.setattr(scripts.aws, "metadata", lambda path: None)
-    assert scripts.leave.spot_end() is None
-
-
-@pytest.mark.parametrize(
-    "answers",
-    [
-        {"meta-data/spot/instance-action": '{"action": "stop", "time": "2026-11-21T08:22:00Z"}'},
-        {"meta-data/autoscaling/target-lifecycle-state": "Terminated"},
-    ],
-)
-def test_notices_end_the_membership(load: Load, monkeypatch: pytest.MonkeyPatch, answers: dict[str, str]) -> None:
-    scripts = load()
-    looks, commands = [], []
-    before = {"meta-data/autoscaling/target-lifecycle-state": "InService"}
-
-    def metadata(path: str) -> str | None:
-        looks.append(path)
-        return (answers if len(looks) > 4 else before).get(path)
-
-    monkeypatch.setattr(scripts.aws, "metadata", metadata)
-    monkeypatch.setattr(scripts.leave.time, "sleep", lambda seconds: None)
-    monkeypatch.setattr(scripts.leave, "sh", lambda *command, **_: commands.append(command))
-    scripts.leave.watch()
-    assert commands == [("systemctl", "stop", "tandem-member")]
+    monkeypatch.setattr(scripts.serve, "sh", lambda *_: "")
+    monkeypatch.setattr(scripts.serve.os.path, "ismount", lambda path: True)
+    own = scripts.serve.compile_cache(1)
+    assert own.relative_to(scripts.storage.LOCAL).as_posix() == (
+        f"compile/g6-vllm-openai@sha256-{'0' * 64}-models--Qwen--Qwen3-8B/1"
+    )
+    scripts.serve.restore_cache(0)
+    (scripts.serve.compile_cache(0) / "graph").write_text("compiled")
+    scripts.serve.save_cache()
+    scripts.serve.restore_cache(1)
+    assert (own / "graph").read_text() == "compiled"

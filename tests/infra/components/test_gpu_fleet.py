@@ -199,7 +199,7 @@ def test_hosts_may_act_on_their_own_stack_only() -> None:
 
 def test_hosts_may_do_all_that_their_scripts_ask_of_aws() -> None:
     scripts = "".join(path.read_text() for path in (ROOT / "cloud-init/host").glob("*.py"))
-    asked = {f"autoscaling:{name}" for name in re.findall(r'autoscaling\("(\w+)"', scripts)}
+    asked = {f"autoscaling:{name}" for name in re.findall(r'(?:autoscaling|_act)\("(\w+)"', scripts)}
     asked |= {f"elasticloadbalancing:{name}" for name in re.findall(r'target\("(\w+)"', scripts)}
     statements = json.loads(fleet().one("RolePolicy")["policy"])["Statement"]
     granted = {action for statement in statements for action in statement["Action"]}
