@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from datetime import UTC, datetime
 
 import pulumi
 from pulumi.runtime.config import get_config_env, get_config_secret_keys_env
@@ -14,7 +15,7 @@ from infra.errors import UserError
 gc.disable()
 try:
     loaded = settings.load(get_config_env(), get_config_secret_keys_env())
-    outputs = stack.build(loaded, pins.load(), pulumi.get_stack())
+    outputs = stack.build(loaded, pins.load(), pulumi.get_stack(), datetime.now(UTC))
 except UserError as error:
     # The engine prints a RunError as it is, without a traceback.
     raise pulumi.RunError(str(error)) from None

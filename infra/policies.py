@@ -14,6 +14,7 @@ REASONS: Mapping[str, str] = {
     "GlobalReadKnowsNoResources": "these actions know no resources and no region of the stack's",
     "SessionManagerKnowsNoResources": "what Session Manager's agent calls for its own host; it reads no parameter",
     "OwnGroupByTag": "the group is made after the role that it names; name and tags bind it",
+    "OwnGroupByName": "the group is made after the role that may size it; its name, which is its own, binds it",
     "StreamsOfOneGroup": "the streams of one log group, which hosts name after themselves",
     "ObjectsUnderOnePath": "the objects below one path of one bucket",
     "LogsOfOneAccount": "what load balancers of this account log; log delivery adds date and name",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pulumi
@@ -17,13 +18,16 @@ from infra.host.from_settings import EDGE_PORT, HEALTH_PATH
 from infra.kubernetes.shared import SERVER_HEALTH_PATH
 from infra.pins import Pins
 from infra.platforms import ec2, eks
-from infra.platforms.common import Common, expires_at
+from infra.platforms.common import Common, times
 from infra.settings import Settings
 from infra.tags import STACK_ID_TAG, stack_tags
 
 
-def build(settings: Settings, pins: Pins, stack: str) -> dict[str, Any]:
+def build(settings: Settings, pins: Pins, stack: str, now: datetime | None = None) -> dict[str, Any]:
     """Declares all resources of a stack and returns its outputs.
+
+    Args:
+        now: the moment of this `up`; None takes the stack to be within its time.
 
     Raises:
         UserError: before any resource is declared, when the settings cannot work.
@@ -32,9 +36,9 @@ def build(settings: Settings, pins: Pins, stack: str) -> dict[str, Any]:
     name = f"tandem-{stack}"
     tags = settings.tags | stack_tags(stack, settings.region, ephemeral=settings.ephemeral)
     provider = aws.Provider(settings.region, region=settings.region, default_tags={"tags": tags})
-    expires = expires_at(settings)
+    run = times(settings, now)
     identity = StackIdentity(
-        name, StackIdentityArgs(stack=stack, expires_at=expires), pulumi.ResourceOptions(provider=provider)
+        name, StackIdentityArgs(stack=stack, expires_at=run.ends), pulumi.ResourceOptions(provider=provider)
     )
     here = pulumi.ResourceOptions(provider=provider, transformations=[identity.tag])
 
@@ -50,10 +54,11 @@ def build(settings: Settings, pins: Pins, stack: str) -> dict[str, Any]:
         plan=plan,
         stack_id=identity.id,
         tags={**tags, STACK_ID_TAG: identity.id},
-        expires_at=expires,
         network=network,
         balancer=balancer,
         here=here,
+        times=run,
+        now=now,
     )
     servers = {"ec2": ec2.build, "eks": eks.build}[settings.platform](common)
 

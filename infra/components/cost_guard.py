@@ -1,83 +1,95 @@
-"""The cost guard: schedules in the account that set the fleet to 0, whatever happens to the laptop that ran `up`."""
+"""The cost guard: schedules in the account that size the fleet, whatever happens to the laptop that ran `up`.
+
+They call for the fleet by a name that is known before it: the guard is made first, and goes last.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pulumi
-from pulumi_aws import autoscaling, budgets, iam, scheduler, sns
+from pulumi_aws import budgets, iam, scheduler, sns
 
 from infra import policies
+from infra.lifetime import STOPPED, Size
 from infra.settings.schema import BusinessHoursSettings
 from infra.tags import STACK_TAG
 
 WARNING_BEFORE = timedelta(minutes=30)
+AHEAD = timedelta(minutes=5)
+"""An `up` has made its schedules so soon after its start: a moment that lies nearer is not scheduled any more."""
 GROUP_TARGET = "arn:aws:scheduler:::aws-sdk:autoscaling:updateAutoScalingGroup"
 PUBLISH_TARGET = "arn:aws:scheduler:::aws-sdk:sns:publish"
-RETRY = scheduler.ScheduleTargetRetryPolicyArgs(maximum_event_age_in_seconds=24 * 3600, maximum_retry_attempts=185)
-"""What EventBridge Scheduler allows at most: a fleet that could not be stopped at once is tried for a day."""
+AGAIN = "rate(5 minutes)"
+RETRY = scheduler.ScheduleTargetRetryPolicyArgs(maximum_event_age_in_seconds=3600, maximum_retry_attempts=185)
+"""A call that fails is tried for an hour, when the next of its kind has come: later it may not be wanted any more."""
 ALERT_PERCENTAGES = ((80, "ACTUAL"), (100, "ACTUAL"), (100, "FORECASTED"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class BusinessHours:
-    """When the fleet runs: Auto Scaling's cron expressions, on the clock of time_zone."""
+    """When the fleet runs: cron expressions of EventBridge Scheduler, on the clock of time_zone."""
 
-    start_cron: str
-    stop_cron: str
+    open_cron: str
+    close_cron: str
     time_zone: str
 
     @classmethod
     def between(cls, hours: BusinessHoursSettings) -> BusinessHours:
-        """From times of day to cron: minute, hour, any day, any month, days of the week."""
+        """From times of day to cron: minute, hour, any day of the month, any month, days of the week, any year.
 
-        def cron(time: str) -> str:
+        It closes again every hour until midnight: an `up` that began before may have made the fleet just after.
+        """
+
+        def cron(time: str, until: str = "") -> str:
             hour, minute = time.split(":")
-            return f"{int(minute)} {int(hour)} * * {hours.days}"
+            return f"cron({int(minute)} {int(hour)}{until} ? * {hours.days} *)"
 
-        return cls(start_cron=cron(hours.start), stop_cron=cron(hours.stop), time_zone=hours.time_zone)
+        until = "-23" if hours.stop < "23:00" else ""
+        return cls(open_cron=cron(hours.start), close_cron=cron(hours.stop, until), time_zone=hours.time_zone)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Stop:
-    """The call of an AWS API that sets the servers to 0.
+class Resize:
+    """The call of an AWS API that sets how many servers there are.
 
     Attributes:
         target: EventBridge Scheduler's name for the call.
-        action, resource_arn: what the schedule must be allowed.
-        values: the call's parameters.
+        action, resource_arn: what the schedules must be allowed.
+        values: the call's parameters for a size.
     """
 
     target: str
     action: str
     resource_arn: pulumi.Input[str]
-    values: Mapping[str, Any]
+    values: Callable[[Size], Mapping[str, Any]]
 
     @classmethod
-    def of_group(cls, name: pulumi.Input[str], arn: pulumi.Input[str]) -> Stop:
+    def of_group(cls, name: pulumi.Input[str], arn: pulumi.Input[str]) -> Resize:
         """Of an Auto Scaling group."""
-        return cls(
-            target=GROUP_TARGET,
-            action="autoscaling:UpdateAutoScalingGroup",
-            resource_arn=arn,
-            values={"AutoScalingGroupName": name, "MinSize": 0, "MaxSize": 0, "DesiredCapacity": 0},
-        )
+
+        def values(size: Size) -> Mapping[str, Any]:
+            sizes = {"MinSize": size.least, "MaxSize": size.most, "DesiredCapacity": size.wanted}
+            return {"AutoScalingGroupName": name, **sizes}
+
+        return cls(target=GROUP_TARGET, action="autoscaling:UpdateAutoScalingGroup", resource_arn=arn, values=values)
 
     @classmethod
-    def of_node_group(cls, cluster_name: pulumi.Input[str], name: pulumi.Input[str], arn: pulumi.Input[str]) -> Stop:
+    def of_node_group(cls, cluster_name: pulumi.Input[str], name: pulumi.Input[str], arn: pulumi.Input[str]) -> Resize:
         """Of an EKS node group, whose upper bound is 1 at least."""
+
+        def values(size: Size) -> Mapping[str, Any]:
+            sizes = {"MinSize": size.least, "MaxSize": max(1, size.most), "DesiredSize": size.wanted}
+            return {"ClusterName": cluster_name, "NodegroupName": name, "ScalingConfig": sizes}
+
         return cls(
             target="arn:aws:scheduler:::aws-sdk:eks:updateNodegroupConfig",
             action="eks:UpdateNodegroupConfig",
             resource_arn=arn,
-            values={
-                "ClusterName": cluster_name,
-                "NodegroupName": name,
-                "ScalingConfig": {"MinSize": 0, "MaxSize": 1, "DesiredSize": 0},
-            },
+            values=values,
         )
 
 
@@ -88,10 +100,10 @@ class CostGuardArgs:
     Attributes:
         stack: name of the stack, by whose tag the budget counts.
         region, account_id: of the stack.
-        stop: how the servers are stopped; None where expiry is not set.
-        group_name: the Auto Scaling group that follows business hours.
-        min_hosts, max_hosts: its size during them.
+        resize: how the servers are stopped and started; None where no schedule does either.
+        size: during business hours.
         expires_at: when it goes to 0, RFC 3339 in UTC; None for never.
+        now: the moment of this `up`; None takes all moments to lie ahead.
         monthly_budget_usd: AWS Budget, the second and later line; None for none.
         alert_emails: who hears of either.
         business_hours: when it runs; None for always.
@@ -100,11 +112,10 @@ class CostGuardArgs:
     stack: str
     region: str
     account_id: pulumi.Input[str]
-    stop: Stop | None
-    group_name: pulumi.Input[str] | None
-    min_hosts: int
-    max_hosts: int
+    resize: Resize | None
+    size: Size
     expires_at: pulumi.Output[str] | None = None
+    now: datetime | None = None
     monthly_budget_usd: float | None = None
     alert_emails: Sequence[str] = ()
     business_hours: BusinessHours | None = None
@@ -128,15 +139,22 @@ class CostGuard(pulumi.ComponentResource):
             sns.TopicSubscription(
                 f"{name}-{email}", topic=topic.arn, protocol="email", endpoint=email, opts=self._child
             )
-        if args.expires_at is not None and args.stop is not None:
-            self._expiry(args.expires_at, args.stop)
+        if args.resize is not None and (args.expires_at is not None or args.business_hours is not None):
+            self._schedules(args.resize)
         if args.monthly_budget_usd is not None:
             self._budget(args.monthly_budget_usd)
-        if args.business_hours is not None and args.group_name is not None:
-            self._business_hours(args.business_hours, args.group_name)
         self.register_outputs({"topic_arn": self.topic_arn})
 
-    def _expiry(self, expires_at: pulumi.Output[str], stop: Stop) -> None:
+    def _schedules(self, resize: Resize) -> None:
+        self._role = self._caller(resize)
+        # Schedules carry no tags; their group does, which is how they are found again without the state.
+        self._group = scheduler.ScheduleGroup(self._name, opts=self._child)
+        if self._args.expires_at is not None:
+            self._expiry(self._args.expires_at, resize)
+        if self._args.business_hours is not None:
+            self._hours(self._args.business_hours, resize)
+
+    def _caller(self, resize: Resize) -> iam.Role:
         args = self._args
         # The group that the schedule is in; what names the role must be made after it.
         source = pulumi.Output.concat(
@@ -144,7 +162,7 @@ class CostGuard(pulumi.ComponentResource):
         )
         role = iam.Role(
             f"{self._name}-expiry",
-            description="Lets the expiry schedules stop the fleet and say so",
+            description="Lets the schedules size the fleet and say so",
             assume_role_policy=policies.assumed_by("scheduler", policies.on_behalf_of(args.account_id, source)),
             opts=self._child,
         )
@@ -152,21 +170,27 @@ class CostGuard(pulumi.ComponentResource):
             f"{self._name}-expiry",
             role=role.name,
             policy=policies.document(
-                policies.allow([stop.action], [stop.resource_arn]),
+                policies.allow([resize.action], [resize.resource_arn], sid="OwnGroupByName"),
                 policies.allow(["sns:Publish"], [self.topic_arn]),
             ),
             opts=self._child,
         )
-        # Schedules carry no tags; their group does, which is how they are found again without the state.
-        group = scheduler.ScheduleGroup(self._name, opts=self._child)
-        self._schedule("stop", group, role, expires_at.apply(schedule_expression), stop.target, stop.values)
+        return role
+
+    def _expiry(self, expires_at: pulumi.Output[str], resize: Resize) -> None:
+        """What has passed is not scheduled again, which AWS refuses: from then on the fleet is held at 0."""
+        args, stopped = self._args, resize.values(STOPPED)
+        stop = expires_at.apply(lambda moment: schedule_expression(moment) if is_ahead(moment, args.now) else AGAIN)
+        self._schedule("stop", stop, resize.target, stopped)
         # Someone may bring an expired fleet back, by hand or with `pulumi up --refresh`: not for longer than this.
-        self._schedule("keep-stopped", group, role, "rate(5 minutes)", stop.target, stop.values, start=expires_at)
+        self._schedule("keep-stopped", AGAIN, resize.target, stopped, start_date=self._if_ahead(expires_at))
+
+        def warned(moment: str) -> bool:
+            return is_ahead(moment, args.now, before=WARNING_BEFORE)
+
         self._schedule(
             "warn",
-            group,
-            role,
-            expires_at.apply(lambda moment: schedule_expression(moment, before=WARNING_BEFORE)),
+            expires_at.apply(lambda at: schedule_expression(at, WARNING_BEFORE) if warned(at) else AGAIN),
             PUBLISH_TARGET,
             {
                 "TopicArn": self.topic_arn,
@@ -177,33 +201,47 @@ class CostGuard(pulumi.ComponentResource):
                     ". To keep them, raise costGuard.expiresAfter or costGuard.maxUsd and run `pulumi up`.",
                 ),
             },
+            state=expires_at.apply(lambda at: "ENABLED" if warned(at) else "DISABLED"),
         )
+
+    def _hours(self, hours: BusinessHours, resize: Resize) -> None:
+        """They end with the stack: one that has expired must not come back the next morning."""
+        end = self._args.expires_at
+        ends: dict[str, Any] = {}
+        if end is not None:
+            state = end.apply(lambda moment: "ENABLED" if is_ahead(moment, self._args.now) else "DISABLED")
+            ends = {"end_date": self._if_ahead(end), "state": state}
+        for label, cron, size in (("open", hours.open_cron, self._args.size), ("close", hours.close_cron, STOPPED)):
+            self._schedule(label, cron, resize.target, resize.values(size), time_zone=hours.time_zone, **ends)
+
+    def _if_ahead(self, moment: pulumi.Output[str]) -> pulumi.Output[str | None]:
+        return moment.apply(lambda at: at if is_ahead(at, self._args.now) else None)
 
     def _schedule(
         self,
         label: str,
-        group: scheduler.ScheduleGroup,
-        role: iam.Role,
         expression: pulumi.Input[str],
         target_arn: str,
         target_input: Mapping[str, Any],
-        start: pulumi.Output[str] | None = None,
+        time_zone: str = "UTC",
+        **more: Any,
     ) -> None:
         """A call of an AWS API at its time: EventBridge Scheduler's universal target, no function of ours between."""
         scheduler.Schedule(
             f"{self._name}-{label}",
-            group_name=group.name,
+            group_name=self._group.name,
             schedule_expression=expression,
-            schedule_expression_timezone="UTC",
-            start_date=start,
+            schedule_expression_timezone=time_zone,
             flexible_time_window={"mode": "OFF"},
             target=scheduler.ScheduleTargetArgs(
                 arn=target_arn,
-                role_arn=role.arn,
+                role_arn=self._role.arn,
                 input=pulumi.Output.json_dumps(target_input),
                 retry_policy=RETRY,
             ),
-            opts=self._child,
+            # One that stops a fleet is never aimed at another: it stays until that one is gone.
+            opts=pulumi.ResourceOptions(parent=self, replace_on_changes=["target.input"]),
+            **more,
         )
 
     def _budget(self, limit_usd: float) -> None:
@@ -242,25 +280,10 @@ class CostGuard(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _business_hours(self, hours: BusinessHours, group_name: pulumi.Input[str]) -> None:
-        args = self._args
-        for label, cron, low, high in (
-            ("start", hours.start_cron, args.min_hosts, args.max_hosts),
-            ("stop", hours.stop_cron, 0, 0),
-        ):
-            autoscaling.Schedule(
-                f"{self._name}-{label}",
-                scheduled_action_name=f"business-hours-{label}",
-                autoscaling_group_name=group_name,
-                recurrence=cron,
-                time_zone=hours.time_zone,
-                min_size=low,
-                max_size=high,
-                desired_capacity=low,
-                # A stack that has expired must not come back the next morning.
-                end_time=args.expires_at,
-                opts=self._child,
-            )
+
+def is_ahead(moment: str, now: datetime | None, before: timedelta = timedelta()) -> bool:
+    """Whether a moment given as RFC 3339, less `before`, can still be scheduled."""
+    return now is None or datetime.fromisoformat(moment) - before > now + AHEAD
 
 
 def schedule_expression(moment: str, before: timedelta = timedelta()) -> str:

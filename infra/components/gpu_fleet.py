@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pulumi
@@ -34,7 +34,10 @@ class GpuFleetArgs:
         user_data: what the hosts run, gzip'd.
         weights_s3_uri: s3://bucket/path that the servers stream from; None for none.
         settings: sizes, types, purchase and rollout.
+        group_name: of the group; what guards it calls it by this name before it is there.
         min_hosts, max_hosts: size of the group.
+        running: false keeps it at 0.
+        after: what is there before the first host, and goes after the last.
         tags: on instances and volumes, where the provider's default tags do not reach.
         force_delete: destroy ends hosts at once instead of draining them.
     """
@@ -51,8 +54,11 @@ class GpuFleetArgs:
     machine_image_id: str
     user_data: pulumi.Input[bytes]
     settings: FleetSettings
+    group_name: pulumi.Input[str]
     min_hosts: int
     max_hosts: int
+    running: pulumi.Input[bool] = True
+    after: Sequence[pulumi.Resource] = ()
     weights_s3_uri: str | None = None
     tags: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     force_delete: bool = False
@@ -175,13 +181,15 @@ class GpuFleet(pulumi.ComponentResource):
         settings, block = args.settings, args.settings.capacity_block
         # A number, not $Latest: only a number that changes starts an instance refresh.
         version = template.latest_version.apply(str)
+        running = pulumi.Output.from_input(args.running)
         spot = settings.on_demand_percentage < 100
         launch_first = settings.rollout == "launchFirst"
         return autoscaling.Group(
             self._name,
             vpc_zone_identifiers=[args.subnet_ids[block.zone]] if block else list(args.subnet_ids.values()),
-            min_size=args.min_hosts,
-            max_size=args.max_hosts,
+            name=args.group_name,
+            min_size=running.apply(lambda it: args.min_hosts if it else 0),
+            max_size=running.apply(lambda it: args.max_hosts if it else 0),
             launch_template={"id": template.id, "version": version} if block else None,
             mixed_instances_policy=None if block else _mixed_instances(settings, template.id, version),
             capacity_rebalance=spot and launch_first,
@@ -202,7 +210,9 @@ class GpuFleet(pulumi.ComponentResource):
                 for key, value in {"Name": f"{self._name}-host", **args.tags}.items()
             ],
             # Draining hosts hold their hook for up to two hours; destroy waits for them.
-            opts=pulumi.ResourceOptions(parent=self, custom_timeouts=pulumi.CustomTimeouts(delete="130m")),
+            opts=pulumi.ResourceOptions(
+                parent=self, depends_on=list(args.after), custom_timeouts=pulumi.CustomTimeouts(delete="130m")
+            ),
         )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pulumi
+import pulumi_random as random
 from pulumi_aws import eks
 
 from infra.components.cluster import launch_template, node_role
@@ -34,6 +35,9 @@ class NodePoolArgs:
         fleet: types, purchase, root volume.
         gpus_on_demand, gpus: of the base, and at most.
         nodes: of a managed node group.
+        group_name: of a managed node group; what guards it calls it by this name before it is there.
+        running: false keeps a managed node group at 0.
+        after: what is there before the first node, and goes after the last.
         image_id: of Karpenter's nodes, pinned; None takes the newest of the day.
         release: of the image of a managed node group; empty takes EKS's newest when the group is made.
         karpenter_chart: pinned.
@@ -51,10 +55,13 @@ class NodePoolArgs:
     gpus_on_demand: int
     gpus: int
     nodes: int
+    group_name: pulumi.Input[str] | None
     image_id: str | None
     release: str
     karpenter_chart: Chart
     tags: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    running: pulumi.Input[bool] = True
+    after: Sequence[pulumi.Resource] = ()
 
 
 class NodePool(pulumi.ComponentResource):
@@ -62,7 +69,6 @@ class NodePool(pulumi.ComponentResource):
 
     Attributes:
         ready: what pods depend on, so that when a stack goes its nodes go after them.
-        node_group: the managed one, which a schedule can stop; None with Karpenter.
     """
 
     def __init__(
@@ -76,13 +82,11 @@ class NodePool(pulumi.ComponentResource):
         self._name = name
         self._child = pulumi.ResourceOptions(parent=self)
         self._role, self._attached = node_role(f"{name}-gpu-node", "GPU nodes", self._child)
-        self.node_group: eks.NodeGroup | None = None
         self.ready: list[pulumi.Resource]
         if args.pool.provisioner == "karpenter":
             self.ready = self._karpenter(args, kubernetes)
         else:
-            self.node_group = self._managed(args)
-            self.ready = [self.node_group]
+            self.ready = [self._managed(args)]
         self.register_outputs({})
 
     def _karpenter(self, args: NodePoolArgs, kubernetes: pulumi.ProviderResource) -> list[pulumi.Resource]:
@@ -126,7 +130,7 @@ class NodePool(pulumi.ComponentResource):
             )
         )
         here = pulumi.ResourceOptions(
-            parent=self, provider=kubernetes, depends_on=[karpenter.release, entry, *self._attached]
+            parent=self, provider=kubernetes, depends_on=[karpenter.release, entry, *self._attached, *args.after]
         )
         node_class, pools = manifests[0], manifests[1:]
         declared = declare(self._name, [node_class], here)
@@ -136,9 +140,11 @@ class NodePool(pulumi.ComponentResource):
     def _managed(self, args: NodePoolArgs) -> eks.NodeGroup:
         template = launch_template(f"{self._name}-gpu", args.fleet.root_volume_gib, args.tags, self._child)
         spot = args.fleet.on_demand_percentage < 100
+        nodes = pulumi.Output.from_input(args.running).apply(lambda it: args.nodes if it else 0)
         return eks.NodeGroup(
             f"{self._name}-gpu",
             cluster_name=args.cluster_name,
+            node_group_name=args.group_name,
             node_role_arn=self._role.arn,
             subnet_ids=args.subnet_ids,
             ami_type=MANAGED_IMAGES[args.pool.image],
@@ -146,7 +152,7 @@ class NodePool(pulumi.ComponentResource):
             capacity_type="SPOT" if spot else "ON_DEMAND",
             instance_types=list(args.fleet.instance_types),
             launch_template={"id": template.id, "version": template.latest_version.apply(str)},
-            scaling_config={"min_size": args.nodes, "desired_size": args.nodes, "max_size": max(1, args.nodes)},
+            scaling_config={"min_size": nodes, "desired_size": nodes, "max_size": nodes.apply(lambda n: max(1, n))},
             update_config={
                 "max_unavailable": 1,
                 # EKS's own way starts up to two nodes a zone before it ends one.
@@ -154,10 +160,23 @@ class NodePool(pulumi.ComponentResource):
             },
             labels={"nvidia.com/gpu.present": "true"},
             taints=[{"key": GPU, "value": "true", "effect": "NO_SCHEDULE"}],
-            opts=pulumi.ResourceOptions(
-                parent=self,
-                depends_on=self._attached,
-                # A schedule may have stopped it.
-                ignore_changes=["scalingConfig.desiredSize"],
-            ),
+            opts=pulumi.ResourceOptions(parent=self, depends_on=[*self._attached, *args.after]),
         )
+
+
+def managed_group_name(
+    name: str, pool: NodePoolSettings, fleet: FleetSettings, subnet_ids: Sequence[pulumi.Input[str]]
+) -> pulumi.Output[str] | None:
+    """Of the managed node group, before it is made; None with Karpenter.
+
+    A change that replaces the group gives it another name, so that the new one can be there before the old one goes.
+    """
+    if pool.provisioner == "karpenter":
+        return None
+    replaces: dict[str, pulumi.Input[str]] = {
+        "instance_types": ",".join(fleet.instance_types),
+        "image": pool.image,
+        "spot": str(fleet.on_demand_percentage < 100),
+        "subnet_ids": pulumi.Output.all(*subnet_ids).apply(",".join),
+    }
+    return random.RandomId(f"{name}-gpu", byte_length=4, keepers=replaces).hex.apply(lambda id: f"{name}-gpu-{id}")

@@ -10,7 +10,7 @@ import pulumi
 import pulumiverse_time as time
 
 from infra import lifetime
-from infra.components.cost_guard import BusinessHours, CostGuard, CostGuardArgs, Stop
+from infra.components.cost_guard import BusinessHours, CostGuard, CostGuardArgs, Resize
 from infra.components.load_balancer import LoadBalancer
 from infra.components.model_cache import ModelCache, ModelCacheArgs
 from infra.components.network import Network, plan_subnets
@@ -21,6 +21,19 @@ from infra.sizing import Plan
 
 
 @dataclass(frozen=True, kw_only=True)
+class Times:
+    """When the servers run.
+
+    Attributes:
+        ends: when they stop for good, RFC 3339 in UTC; None for never.
+        running: whether they run now.
+    """
+
+    ends: pulumi.Output[str] | None
+    running: pulumi.Input[bool]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Common:
     """What is there before the servers.
 
@@ -28,8 +41,9 @@ class Common:
         name: prefix of resources. stack: its name.
         stack_id: of this life of the stack; in names that the account has once, and would otherwise be shared.
         tags: of what the provider's default tags do not reach.
-        expires_at: when the stack ends, RFC 3339 in UTC; None for never.
         here: options that place a resource in the stack's region.
+        times: when the servers run.
+        now: the moment of this `up`.
     """
 
     name: str
@@ -39,10 +53,11 @@ class Common:
     plan: Plan
     stack_id: pulumi.Output[str]
     tags: Mapping[str, pulumi.Input[str]]
-    expires_at: pulumi.Output[str] | None
     network: Network
     balancer: LoadBalancer
     here: pulumi.ResourceOptions
+    times: Times
+    now: datetime | None
 
     @property
     def load_balancer_networks(self) -> list[str]:
@@ -97,44 +112,53 @@ def api_key_command(settings: Settings, stored: Secrets) -> pulumi.Output[str]:
     )
 
 
-def cost_guard(
-    common: Common, stop: Stop | None, group_name: pulumi.Input[str] | None = None
-) -> pulumi.Output[str] | None:
-    """Expiry, budget and business hours; returns when the stack ends, RFC 3339 in UTC.
+def times(settings: Settings, now: datetime | None) -> Times:
+    """Of a stack at the moment of an `up`, with the sentence that says why its servers are at 0, where they are.
+
+    The moment of creation is a resource: it must not move with each `up`.
 
     Args:
-        stop: the call that ends the servers; None where no call from outside can, and no setting asks for it.
-        group_name: the Auto Scaling group that follows business hours.
+        now: None takes the stack to be within its time.
+    """
+
+    def ends(created: str) -> datetime | None:
+        return lifetime.expires_at(settings, datetime.fromisoformat(created))
+
+    def running(end: datetime | None) -> bool:
+        if now is not None and (why := lifetime.why_stopped(settings, end, now)):
+            pulumi.log.warn(why)
+            return False
+        return True
+
+    if not lifetime.expires(settings):
+        return Times(ends=None, running=running(None))
+    created = time.Static("created").rfc3339
+    return Times(
+        ends=created.apply(lambda text: f"{ends(text):%Y-%m-%dT%H:%M:%SZ}"),
+        running=created.apply(lambda text: running(ends(text))),
+    )
+
+
+def cost_guard(common: Common, resize: Resize | None) -> CostGuard:
+    """Expiry, budget and business hours, before there are servers.
+
+    Args:
+        resize: the call that ends and starts the servers; None where none from outside can, and no setting asks for it.
     """
     settings, guard = common.settings, common.settings.cost_guard
-    CostGuard(
+    return CostGuard(
         common.name,
         CostGuardArgs(
             stack=common.stack,
             region=settings.region,
             account_id=common.network.account_id,
-            stop=stop,
-            group_name=group_name,
-            min_hosts=settings.group_size,
-            max_hosts=settings.max_group_size,
-            expires_at=common.expires_at,
+            resize=resize,
+            size=lifetime.size(settings),
+            expires_at=common.times.ends,
+            now=common.now,
             monthly_budget_usd=guard.monthly_budget_usd,
             alert_emails=guard.alert_emails,
             business_hours=BusinessHours.between(guard.business_hours) if guard.business_hours else None,
         ),
         common.here,
     )
-    return common.expires_at
-
-
-def expires_at(settings: Settings) -> pulumi.Output[str] | None:
-    """When a stack ends. The moment of creation is a resource: it must not move with each `up`."""
-    if not lifetime.expires(settings):
-        return None
-    created = time.Static("created").rfc3339
-
-    def moment(text: str) -> str:
-        found = lifetime.expires_at(settings, datetime.fromisoformat(text))
-        return f"{found:%Y-%m-%dT%H:%M:%SZ}"
-
-    return created.apply(moment)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pulumi
+import pulumi_random as random
 
-from infra.components.cost_guard import Stop
-from infra.components.gpu_fleet import GpuFleet, GpuFleetArgs
+from infra.components.cost_guard import Resize
+from infra.components.gpu_fleet import GROUPS, GpuFleet, GpuFleetArgs
 from infra.components.host_role import HostRole
 from infra.components.log_group import LogGroup
 from infra.components.model_cache import ModelCache
@@ -26,6 +27,12 @@ def build(common: Common) -> dict[str, Any]:
     log_name = pulumi.Output.concat(f"/tandem/{common.stack}/", common.stack_id, "/hosts")
     logs = LogGroup(f"{common.name}-hosts", settings.fleet.log_retention_days, common.here, log_name)
     user_data = _user_data(common, cache, stored, logs)
+    # Known before the group is there, so that what guards it is there first.
+    group_name = random.RandomId(f"{common.name}-fleet", byte_length=4).hex.apply(lambda id: f"{common.name}-{id}")
+    group_arn = pulumi.Output.concat(
+        f"arn:aws:autoscaling:{settings.region}:", network.account_id, GROUPS, "/", group_name
+    )
+    guard = cost_guard(common, Resize.of_group(group_name, group_arn))
     fleet = GpuFleet(
         common.name,
         GpuFleetArgs(
@@ -41,19 +48,21 @@ def build(common: Common) -> dict[str, Any]:
             machine_image_id=settings.fleet.machine_image_id or common.pins.machine_image_id(settings.region),
             user_data=user_data,
             settings=settings.fleet,
+            group_name=group_name,
             min_hosts=settings.group_size,
             max_hosts=settings.max_group_size,
             weights_s3_uri=settings.inference.weights_s3_uri,
             tags=common.tags,
             force_delete=settings.ephemeral,
+            running=common.times.running,
+            after=[guard],
         ),
         common.here,
     )
-    expires_at = cost_guard(common, Stop.of_group(fleet.group_name, fleet.group_arn), fleet.group_name)
     return {
         "apiKeyCommand": api_key_command(settings, stored),
         "fleetName": fleet.group_name,
-        "expiresAt": expires_at,
+        "expiresAt": common.times.ends,
         "userDataBytes": user_data.apply(len),
         "logs": pulumi.Output.format(
             "https://{0}.console.aws.amazon.com/cloudwatch/home?region={0}#logsV2:log-groups/log-group/{1}",

@@ -11,9 +11,9 @@ from infra import policies
 from infra.checks import size_of
 from infra.components.cluster import Cluster, ClusterArgs, file_system_role
 from infra.components.controllers import PROMETHEUS_URL, Controllers, ControllersArgs
-from infra.components.cost_guard import Stop
+from infra.components.cost_guard import CostGuard, Resize
 from infra.components.inference_service import Inference, InferenceArgs
-from infra.components.node_pool import NodePool, NodePoolArgs
+from infra.components.node_pool import NodePool, NodePoolArgs, managed_group_name
 from infra.components.pod_role import PodRole, Pods
 from infra.components.secrets import Secrets
 from infra.host.from_settings import engine, timeouts
@@ -82,28 +82,29 @@ def build(common: Common) -> dict[str, Any]:
         provider,
         common.here,
     )
-    group = nodes.node_group
-    stop = Stop.of_node_group(cluster.cluster_name, group.node_group_name, group.arn) if group else None
     return {
         "apiKeyCommand": api_key_command(settings, stored),
         "clusterName": cluster.cluster_name,
         "kubeconfigCommand": pulumi.Output.format(
             "aws eks update-kubeconfig --region {0} --name {1}", settings.region, cluster.cluster_name
         ),
-        "expiresAt": cost_guard(common, stop),
+        "expiresAt": common.times.ends,
     }
 
 
 def _node_pool(common: Common, cluster: Cluster, provider: kubernetes.Provider) -> NodePool:
     settings, network = common.settings, common.network
     gpus = capacity.gpus_per_node(settings)
+    subnet_ids = capacity.node_subnets(settings, network.host_subnet_ids)
+    group_name = managed_group_name(common.name, settings.node_pool, settings.fleet, subnet_ids)
+    guard = _guard(common, cluster, group_name)
     return NodePool(
         common.name,
         NodePoolArgs(
             region=settings.region,
             account_id=network.account_id,
             cluster_name=cluster.cluster_name,
-            subnet_ids=capacity.node_subnets(settings, network.host_subnet_ids),
+            subnet_ids=subnet_ids,
             security_group_ids=[network.host_security_group_id, cluster.security_group_id],
             public_address=settings.network.egress == "publicHosts",
             pool=settings.node_pool,
@@ -111,15 +112,29 @@ def _node_pool(common: Common, cluster: Cluster, provider: kubernetes.Provider) 
             gpus_on_demand=settings.fleet.on_demand_base * gpus,
             gpus=settings.max_group_size * gpus,
             nodes=settings.group_size,
+            group_name=group_name,
             image_id=settings.fleet.machine_image_id
             or common.pins.kubernetes.node_image_id(settings.node_pool.image, settings.region),
             release=common.pins.kubernetes.releases[settings.node_pool.image].version,
             karpenter_chart=common.pins.kubernetes.charts["karpenter"],
             tags=common.tags,
+            running=common.times.running,
+            after=[guard],
         ),
         provider,
         common.here,
     )
+
+
+def _guard(common: Common, cluster: Cluster, group_name: pulumi.Output[str] | None) -> CostGuard:
+    """Karpenter's nodes follow pods, and no call from outside stops them: there only the budget is before them."""
+    if group_name is None:
+        return cost_guard(common, None)
+    account_id = common.network.account_id
+    arn = pulumi.Output.concat(
+        f"arn:aws:eks:{common.settings.region}:", account_id, ":nodegroup/", cluster.cluster_name, "/", group_name, "/*"
+    )
+    return cost_guard(common, Resize.of_node_group(cluster.cluster_name, group_name, arn))
 
 
 def _controllers(common: Common, cluster: Cluster, provider: kubernetes.Provider) -> Controllers:

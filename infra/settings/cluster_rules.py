@@ -179,14 +179,14 @@ def something_outside_can_stop_it(settings: Settings) -> Iterator[Problem]:
                     allowed="with nodePool.provisioner: managed, or on platform ec2",
                     fix="set nodePool.provisioner to managed; costGuard.monthlyBudgetUsd works with both",
                 )
-    if guard.business_hours is not None:
-        yield Problem(
-            key="costGuard.businessHours",
-            wrong="a cluster follows its load, not the clock",
-            value=f"{guard.business_hours.start} to {guard.business_hours.stop}",
-            allowed="on platform ec2",
-            fix="set scaling.minReplicas to 0: then nothing runs while nobody asks",
-        )
+        if guard.business_hours is not None:
+            yield Problem(
+                key="costGuard.businessHours",
+                wrong="Karpenter's nodes follow the load, not the clock",
+                value=f"{guard.business_hours.start} to {guard.business_hours.stop}",
+                allowed="with nodePool.provisioner: managed, or on platform ec2",
+                fix="set scaling.minReplicas to 0: then nothing runs while nobody asks",
+            )
 
 
 def nodes_are_to_be_had(settings: Settings) -> Iterator[Problem]:

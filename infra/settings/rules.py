@@ -17,6 +17,7 @@ Rule = Callable[[Settings], Iterator[Problem]]
 
 TERMINATE_HOOK_MARGIN_SECONDS = 60
 SPOT_NOTICE_SECONDS = 120
+YEARS = range(2026, 2036)
 SHORTEST_LIFE = timedelta(minutes=30)
 
 
@@ -324,7 +325,7 @@ def cap_buys_a_first_token(settings: Settings) -> Iterator[Problem]:
 
 
 def business_hours_are_a_span(settings: Settings) -> Iterator[Problem]:
-    """Start before stop, on the same day, and hosts to start."""
+    """Start before stop, on the same day, at times that every day has."""
     hours = settings.cost_guard.business_hours
     if hours is not None and not hours.start < hours.stop:
         yield Problem(
@@ -333,6 +334,15 @@ def business_hours_are_a_span(settings: Settings) -> Iterator[Problem]:
             value=hours.stop,
             allowed=f"a time of the same day after {hours.start}",
             fix="swap them, or leave business hours out for a stack that runs over night",
+        )
+    if hours is not None and (skipped := lifetime.skipped_on(hours, YEARS)):
+        time, day = skipped
+        yield Problem(
+            key="costGuard.businessHours",
+            wrong=f"on {day} the clock of {hours.time_zone} jumps over {time}, and the schedule would be skipped",
+            value=time,
+            allowed="times that every day has",
+            fix="choose a time an hour later",
         )
 
 

@@ -68,6 +68,19 @@ class Callbacks:
         self.hooks.append(hook)
 
 
+class Monitor(mocks.MockMonitor):
+    """Keeps what each resource declares that it depends on."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__(recorder)
+        self.depends_on: dict[str, set[str]] = {}
+
+    def RegisterResource(self, request: Any) -> Any:
+        response = super().RegisterResource(request)
+        self.depends_on[response.urn] = {*request.dependencies}
+        return response
+
+
 ANSWERS = {
     "aws:ec2/vpc:Vpc": {"ownerId": ACCOUNT},
     "aws:lb/loadBalancer:LoadBalancer": {
@@ -99,13 +112,29 @@ def secret(value: Any) -> Any:
 class Declared:
     """What was declared, for exact assertions."""
 
-    def __init__(self, resources: list[Resource], urns: Iterable[str], returned: Any) -> None:
+    def __init__(
+        self, resources: list[Resource], urns: Iterable[str], returned: Any, depends_on: dict[str, set[str]]
+    ) -> None:
         self.providers = {
             r.type.rpartition(":")[2]: r.inputs for r in resources if r.type.startswith("pulumi:providers:")
         }
         self.resources = [r for r in resources if not r.type.startswith(ENGINE_TYPES)]
         self.returned = returned
+        self._depends_on = depends_on
         self._types = [urn.split("::")[2].split("$") for urn in urns]
+
+    def before(self, urn: str) -> set[str]:
+        """All that a resource waits for by what it declares, directly or not; its destroy comes before theirs."""
+        found: set[str] = set()
+        more = self._depends_on.get(urn, set())
+        while more:
+            found |= more
+            more = {after for one in more for after in self._depends_on.get(one, set())} - found
+        return found
+
+    def urns(self, *type_names: str) -> list[str]:
+        """Of the types whose tokens end in one of these."""
+        return [urn for urn in self._depends_on if urn.split("::")[2].split("$")[-1].endswith(type_names)]
 
     def parents(self) -> set[tuple[str, str]]:
         """(parent's type, own type) of every resource that has a parent other than the stack."""
@@ -133,7 +162,7 @@ class Declared:
 def declared(program: Callable[[], Any], stack: str = "dev") -> Declared:
     """Runs a program to its end, outputs resolved, and returns what it declared."""
     recorder = Recorder()
-    monitor = mocks.MockMonitor(recorder)
+    monitor = Monitor(recorder)
     pulumi.runtime.set_mocks(recorder, project="tandem", stack=stack, preview=False, monitor=monitor)
     settings.SETTINGS.callbacks = Callbacks()  # pyright: ignore[reportAttributeAccessIssue]
     returned: list[Any] = []
@@ -142,4 +171,4 @@ def declared(program: Callable[[], Any], stack: str = "dev") -> Declared:
         returned.append(program())
 
     pulumi.runtime.test(run)()
-    return Declared(recorder.resources, monitor.resources, returned[0])
+    return Declared(recorder.resources, monitor.resources, returned[0], monitor.depends_on)

@@ -14,7 +14,7 @@ import yaml
 from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
-from infra.components.cost_guard import PUBLISH_TARGET, Stop
+from infra.components.cost_guard import PUBLISH_TARGET, Resize
 from infra.errors import UserError
 from ops import inventory
 from ops.aws import aws_clients
@@ -213,7 +213,7 @@ def test_what_stops_a_node_group_tells_the_end_and_what_warns_does_not(clients: 
     scheduler = clients("scheduler")
     old = scheduler.get_schedule(GroupName=name, Name="stop")
     scheduler.delete_schedule(GroupName=name, Name="stop")
-    node_group = Stop.of_node_group("cluster", "nodes", "arn").target
+    node_group = Resize.of_node_group("cluster", "nodes", "arn").target
     for label, target, moment in (("stop", node_group, COMING), ("warn", PUBLISH_TARGET, PAST)):
         scheduler.create_schedule(
             GroupName=name,

@@ -234,26 +234,6 @@ LIFECYCLE_HOOK = ResourceType(
     import_id="{autoscalingGroupName: part(id, '/', `0`), name: part(id, '/', `1`)}",
 )
 
-SCHEDULE = ResourceType(
-    type="aws:autoscaling/schedule:Schedule",
-    service="autoscaling",
-    create=Call("put_scheduled_update_group_action", fill=True),
-    update=Call("put_scheduled_update_group_action", fill=True),
-    id="inputs.scheduledActionName",
-    read=Call(
-        "describe_scheduled_actions",
-        "{AutoScalingGroupName: inputs.autoscalingGroupName, ScheduledActionNames: [inputs.scheduledActionName]}",
-        at="ScheduledUpdateGroupActions[0]",
-    ),
-    delete=Call(
-        "delete_scheduled_action",
-        "{AutoScalingGroupName: inputs.autoscalingGroupName, ScheduledActionName: inputs.scheduledActionName}",
-    ),
-    outputs={"arn": "found.ScheduledActionARN"},
-    replaces=("scheduledActionName", "autoscalingGroupName"),
-    import_id="{autoscalingGroupName: part(id, '/', `0`), scheduledActionName: part(id, '/', `1`)}",
-)
-
 POLICY = ResourceType(
     type="aws:autoscaling/policy:Policy",
     service="autoscaling",
@@ -273,4 +253,4 @@ POLICY = ResourceType(
     import_id="{autoscalingGroupName: part(id, '/', `0`), name: part(id, '/', `1`)}",
 )
 
-ROWS = (LAUNCH_TEMPLATE, AUTO_SCALING_GROUP, LIFECYCLE_HOOK, SCHEDULE, POLICY)
+ROWS = (LAUNCH_TEMPLATE, AUTO_SCALING_GROUP, LIFECYCLE_HOOK, POLICY)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pulumi
 import pytest
 
-from infra.components.cost_guard import BusinessHours, CostGuard, CostGuardArgs, Stop, schedule_expression
+from infra.components.cost_guard import BusinessHours, CostGuard, CostGuardArgs, Resize, schedule_expression
+from infra.lifetime import Size
 from infra.settings.schema import BusinessHoursSettings
 from tests.infra.declared import ACCOUNT, Declared, declared
 
@@ -21,10 +22,8 @@ def guard(expires: bool = True, **changes: Any) -> Declared:
         "stack": "dev",
         "region": "us-east-1",
         "account_id": ACCOUNT,
-        "stop": Stop.of_group("group", "arn:group"),
-        "group_name": "group",
-        "min_hosts": 1,
-        "max_hosts": 2,
+        "resize": Resize.of_group("group", "arn:group"),
+        "size": Size(1, 2, 1),
     }
 
     def program() -> CostGuard:
@@ -75,7 +74,7 @@ def test_at_expiry_the_group_is_set_to_nothing_for_good() -> None:
         "MaxSize": 0,
         "DesiredCapacity": 0,
     }
-    assert stop["target"]["retryPolicy"]["maximumEventAgeInSeconds"] == 86400
+    assert stop["target"]["retryPolicy"]["maximumEventAgeInSeconds"] == 3600
 
 
 def test_a_fleet_brought_back_after_its_expiry_is_stopped_again_within_minutes() -> None:
@@ -99,19 +98,54 @@ def test_the_schedules_may_stop_this_group_and_speak_and_no_more() -> None:
     ]
 
 
+BERLIN = BusinessHours.between(BusinessHoursSettings(start="08:30", stop="20:00", time_zone="Europe/Berlin"))
+
+
+def test_business_hours_are_cron_on_their_own_clock_and_close_again_every_hour() -> None:
+    schedules = guard(expires=False, business_hours=BERLIN).of("Schedule")
+    assert sorted(schedules) == ["g-close", "g-open"]
+    opens, closes = schedules["g-open"], schedules["g-close"]
+    assert {one["scheduleExpressionTimezone"] for one in schedules.values()} == {"Europe/Berlin"}
+    assert opens["scheduleExpression"] == "cron(30 8 ? * MON-FRI *)"
+    assert closes["scheduleExpression"] == "cron(0 20-23 ? * MON-FRI *)"
+    sizes = [json.loads(one["target"]["input"]) for one in (opens, closes)]
+    assert [(one["MinSize"], one["DesiredCapacity"], one["MaxSize"]) for one in sizes] == [(1, 1, 2), (0, 0, 0)]
+    assert "endDate" not in opens
+
+
+def test_a_day_that_ends_before_midnight_closes_once() -> None:
+    late = BusinessHours.between(BusinessHoursSettings(start="08:00", stop="23:30", days="*"))
+    assert late.close_cron == "cron(30 23 ? * * *)"
+
+
 def test_business_hours_end_with_the_stack() -> None:
-    hours = BusinessHours.between(BusinessHoursSettings(start="08:30", stop="20:00", time_zone="Europe/Berlin"))
-    schedules = guard(business_hours=hours).of("autoscaling/schedule:Schedule")
-    start, stop = schedules["g-start"], schedules["g-stop"]
-    assert (start["recurrence"], start["timeZone"]) == ("30 8 * * MON-FRI", "Europe/Berlin")
-    assert (start["minSize"], start["desiredCapacity"], start["maxSize"]) == (1, 1, 2)
-    assert (stop["recurrence"], stop["minSize"], stop["desiredCapacity"], stop["maxSize"]) == (
-        "0 20 * * MON-FRI",
-        0,
-        0,
-        0,
-    )
-    assert start["endTime"] == stop["endTime"] == EXPIRY
+    schedules = guard(business_hours=BERLIN).of("Schedule")
+    assert [schedules[name]["endDate"] for name in ("g-open", "g-close")] == [EXPIRY, EXPIRY]
+    assert [schedules[name]["state"] for name in ("g-open", "g-close")] == ["ENABLED", "ENABLED"]
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+@pytest.mark.parametrize("now", ["2026-12-24T17:55:01", "2026-12-24T18:00:01", "2027-06-01T00:00:00"])
+def test_a_moment_that_has_passed_is_not_scheduled_again(now: str) -> None:
+    """AWS refuses it; the fleet is held at 0 from then on, and nothing opens it in the morning."""
+    schedules = guard(now=at(now), business_hours=BERLIN).of("Schedule")
+    for name in ("g-stop", "g-keep-stopped"):
+        assert schedules[name]["scheduleExpression"] == "rate(5 minutes)"
+        assert "startDate" not in schedules[name]
+    for name in ("g-warn", "g-open", "g-close"):
+        assert schedules[name]["state"] == "DISABLED"
+        assert "endDate" not in schedules[name]
+    assert not [one for one in schedules.values() if "at(" in one["scheduleExpression"]]
+
+
+@pytest.mark.parametrize(("now", "state"), [("2026-12-24T17:20:00", "ENABLED"), ("2026-12-24T17:26:00", "DISABLED")])
+def test_a_warning_never_lies_in_the_past(now: str, state: str) -> None:
+    schedules = guard(now=at(now)).of("Schedule")
+    assert schedules["g-warn"]["state"] == state
+    assert schedules["g-stop"]["scheduleExpression"] == "at(2026-12-24T18:00:00)"
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,7 @@ def fleet(settings: str = "{}", **changes: Any) -> Declared:
         "log_group_arn": "arn:logs",
         "machine_image_id": "ami-0123456789abcdef0",
         "user_data": b"\x1f\x8bdata",
+        "group_name": "f-1",
         "min_hosts": 3,
         "max_hosts": 4,
         "tags": TAGS,
@@ -157,6 +158,11 @@ def test_sizes_are_bounds_and_leave_the_wanted_number_to_aws() -> None:
     assert "desiredCapacity" not in found
     assert found["waitForCapacityTimeout"] == "0"
     assert "warmPool" not in found
+
+
+def test_a_fleet_that_must_not_run_is_declared_at_0() -> None:
+    found = fleet(running=False).one("Group")
+    assert (found["minSize"], found["maxSize"], found["name"]) == (0, 0, "f-1")
 
 
 def test_health_is_the_watchdogs_business() -> None:

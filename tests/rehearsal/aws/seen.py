@@ -101,7 +101,6 @@ SEEN: dict[str, Look] = {
     w.TEMPLATE: _ec2("describe_launch_templates", "LaunchTemplates", "LaunchTemplateIds"),
     w.FLEET: lambda o, m: _fleet(o, m.id),
     w.HOOK: _of_fleet("describe_lifecycle_hooks", "LifecycleHooks", "LifecycleHookName"),
-    w.SCHEDULED: _of_fleet("describe_scheduled_actions", "ScheduledUpdateGroupActions", "ScheduledActionName"),
     w.SCALING: _of_fleet("describe_policies", "ScalingPolicies", "PolicyName"),
     w.BALANCER: lambda o, m: o.client("elbv2").describe_load_balancers(LoadBalancerArns=[m.id])["LoadBalancers"],
     w.TARGETS: lambda o, m: o.client("elbv2").describe_target_groups(TargetGroupArns=[m.id])["TargetGroups"],

@@ -114,7 +114,6 @@ FLOW_LOG = "aws:ec2/flowLog:FlowLog"
 TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 FLEET = "aws:autoscaling/group:Group"
 HOOK = "aws:autoscaling/lifecycleHook:LifecycleHook"
-SCHEDULED = "aws:autoscaling/schedule:Schedule"
 SCALING = "aws:autoscaling/policy:Policy"
 BALANCER = "aws:lb/loadBalancer:LoadBalancer"
 TARGETS = "aws:lb/targetGroup:TargetGroup"
@@ -313,16 +312,6 @@ SAMPLES: dict[str, Sample] = {
         "lifecycleTransition": "autoscaling:EC2_INSTANCE_TERMINATING",
         "heartbeatTimeout": 600,
         "defaultResult": "CONTINUE",
-    },
-    SCHEDULED: lambda w: {
-        "scheduledActionName": "stop",
-        "autoscalingGroupName": w.get(FLEET).id,
-        "recurrence": "0 18 * * MON-FRI",
-        "timeZone": "Europe/Berlin",
-        "minSize": 0,
-        "maxSize": 0,
-        "desiredCapacity": 0,
-        "endTime": "2036-01-01T00:00:00Z",
     },
     SCALING: lambda w: {
         "autoscalingGroupName": w.get(FLEET).id,

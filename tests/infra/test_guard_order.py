@@ -1,0 +1,116 @@
+"""No GPU without its guard, by what the program declares and not by luck: the engine makes nothing before what it
+depends on, and destroys nothing before what depends on it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pulumi
+import pytest
+
+from infra import pins, stack
+from infra.settings import Settings
+from tests.infra.declared import Declared, declared
+
+CREATED = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+GUARD = {"expiresAfter": "4h", "maxUsd": 200, "businessHours": {}}
+HOSTS: dict[str, Any] = {"region": "us-east-1", "fleet": {"hosts": 1, "rollout": "terminateFirst"}}
+NODES = HOSTS | {"platform": "eks", "nodePool": {"provisioner": "managed"}, "scaling": {"maxReplicas": 2}}
+EITHER = pytest.mark.parametrize(
+    ("settings", "fleet"), [(HOSTS, "autoscaling/group:Group"), (NODES, "eks/nodeGroup:NodeGroup")], ids=["ec2", "eks"]
+)
+
+
+def built(settings: dict[str, Any], now: datetime | None = None, **guard: Any) -> Declared:
+    whole = Settings.model_validate(settings | {"costGuard": guard or GUARD})
+    return declared(lambda: stack.build(whole, pins.load(), "dev", now))
+
+
+def gpus(found: Declared, fleet: str) -> list[str]:
+    """What starts GPUs: all groups of hosts, and of nodes those that are not the controllers'."""
+    return [urn for urn in found.urns(fleet) if not urn.endswith("-system")]
+
+
+@EITHER
+def test_all_that_stops_a_fleet_is_there_before_it_and_goes_after_it(settings: dict[str, Any], fleet: str) -> None:
+    found = built(settings)
+    (group,) = gpus(found, fleet)
+    schedules = found.urns("scheduler/schedule:Schedule")
+    assert sorted(urn.rpartition("-")[2] for urn in schedules) == ["close", "open", "stop", "stopped", "warn"]
+    caller = [urn for urn in found.urns("iam/role:Role", "iam/rolePolicy:RolePolicy") if urn.endswith("-expiry")]
+    assert len(caller) == 2
+    first = {*schedules, *caller, *found.urns("scheduler/scheduleGroup:ScheduleGroup")}
+    assert first <= found.before(group)
+    assert not [urn for urn in first if group in found.before(urn)]
+
+
+@EITHER
+def test_schedules_call_for_the_name_that_the_fleet_then_has(settings: dict[str, Any], fleet: str) -> None:
+    found = built(settings)
+    named = {"autoscaling/group:Group": ("name", "AutoScalingGroupName")}.get(fleet, ("nodeGroupName", "NodegroupName"))
+    (name,) = [one[named[0]] for one in found.of(fleet.split(":")[1]).values() if named[0] in one]
+    targets = [one["target"] for label, one in found.of("Schedule").items() if not label.endswith("-warn")]
+    assert [f'"{named[1]}": "{name}"' in target["input"] for target in targets] == [True] * 4
+    (policy,) = [one["policy"] for label, one in found.of("RolePolicy").items() if label.endswith("-expiry")]
+    assert name in policy
+
+
+def test_karpenters_nodes_come_after_the_budget_which_is_all_that_there_is_before_them() -> None:
+    found = declared(
+        lambda: stack.build(
+            Settings.model_validate(
+                {
+                    "region": "us-east-1",
+                    "platform": "eks",
+                    "costGuard": {"monthlyBudgetUsd": 100, "alertEmails": ["a@example.com"]},
+                }
+            ),
+            pins.load(),
+            "dev",
+        )
+    )
+    pools = found.urns("karpenter.sh/v1:NodePool")
+    assert pools
+    for pool in pools:
+        assert {*found.urns("budgets/budget:Budget")} <= found.before(pool)
+
+
+def sizes(found: Declared, fleet: str) -> tuple[int, int]:
+    if fleet.endswith("group:Group"):
+        group = found.one("Group")
+        return group["minSize"], group["maxSize"]
+    config = found.of("NodeGroup")["tandem-dev-gpu"]["scalingConfig"]
+    return config["desiredSize"], config["maxSize"]
+
+
+@EITHER
+@pytest.mark.parametrize(
+    ("now", "runs"),
+    [
+        (CREATED, True),
+        (CREATED + timedelta(hours=3, minutes=59), True),
+        (CREATED + timedelta(hours=4), False),
+        (CREATED + timedelta(days=90), False),
+    ],
+)
+def test_after_its_end_a_fleet_is_declared_at_0_with_a_sentence(
+    settings: dict[str, Any], fleet: str, now: datetime, runs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", lambda text, *_args, **_more: said.append(text))
+    found = built(settings, now, expiresAfter="4h")
+    assert sizes(found, fleet) == ((1, 1) if runs else (0, 0 if fleet.endswith("group:Group") else 1))
+    assert any("ended at 2026-11-20 16:00Z" in text for text in said) is not runs
+
+
+@EITHER
+@pytest.mark.parametrize(("hour", "runs"), [(7, False), (8, True), (19, True), (20, False)])
+def test_an_up_outside_the_hours_starts_nothing_and_says_so(
+    settings: dict[str, Any], fleet: str, hour: int, runs: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", lambda text, *_args, **_more: said.append(text))
+    found = built(settings, datetime(2026, 11, 20, hour, 30 if hour == 7 else 0, tzinfo=UTC), businessHours={})
+    assert sizes(found, fleet)[0] == int(runs)
+    assert any("outside the business hours" in text for text in said) is not runs
