@@ -130,9 +130,9 @@ def _denied(
 
 
 def _own_resources(examination: Examination, principal: str, service: str) -> list[str]:
-    _arn, partition, _iam, _region, account = principal.split(":")[:5]
+    account = principal.split(":")[4]
     zone = examination.settings.load_balancer.hosted_zone_id
-    return resources(service, partition, account, examination.region, examination.stack, zone)
+    return resources(service, account, examination.region, examination.stack, zone)
 
 
 def _principal(examination: Examination) -> str | None:

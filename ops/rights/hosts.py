@@ -1,0 +1,76 @@
+"""Rows: the group of hosts, and what it launches."""
+
+from __future__ import annotations
+
+from ops.rights.right import DEPLOYER, REAPER, By, Right
+
+GROUP = "autoScalingGroup:*:autoScalingGroupName/tandem-{stack}-*"
+
+ROWS = (
+    Right(
+        sid="MakeGroups",
+        service="autoscaling",
+        actions="CreateAutoScalingGroup CreateOrUpdateTags",
+        on=GROUP,
+        by=By.REQUEST,
+        platform="ec2",
+        why="each carries tandem's tags from the start, and a name of tandem's",
+    ),
+    Right(
+        sid="ChangeGroups",
+        service="autoscaling",
+        actions="AttachLoadBalancerTargetGroups CancelInstanceRefresh DeleteLifecycleHook DeleteScheduledAction "
+        "DeleteTags DetachLoadBalancerTargetGroups PutLifecycleHook PutScheduledUpdateGroupAction "
+        "StartInstanceRefresh UpdateAutoScalingGroup",
+        on=GROUP,
+        by=By.TAG,
+        platform="ec2",
+        why="sizes, hooks, hours and rollouts of one's own",
+    ),
+    Right(
+        sid="RemoveGroups",
+        service="autoscaling",
+        actions="DeleteAutoScalingGroup",
+        on=GROUP,
+        by=By.TAG,
+        platform="ec2",
+        why="with the instances in it",
+        who=(DEPLOYER, REAPER),
+    ),
+    Right(
+        sid="LaunchOwn",
+        service="ec2",
+        actions="RunInstances",
+        on="launch-template/* security-group/* subnet/*",
+        by=By.TAG,
+        platform="ec2",
+        why="Auto Scaling asks whether the caller might launch what a group's template says",
+    ),
+    Right(
+        sid="LaunchTagged",
+        service="ec2",
+        actions="RunInstances",
+        on="instance/* volume/*",
+        by=By.REQUEST,
+        platform="ec2",
+        why="the same; hosts and their volumes carry tandem's tags",
+    ),
+    Right(
+        sid="LaunchFrom",
+        service="ec2",
+        actions="RunInstances",
+        on="image/* network-interface/* snapshot/* capacity-reservation/*",
+        by=By.NOTHING,
+        platform="ec2",
+        why="the same; images are Ubuntu's or one's own, and interfaces carry no tags",
+    ),
+    Right(
+        sid="RemoveInstances",
+        service="ec2",
+        actions="DeleteNetworkInterface DeleteSnapshot DeleteVolume DeregisterImage TerminateInstances",
+        on="image/* instance/* network-interface/* snapshot/* volume/*",
+        by=By.TAG,
+        why="`tandem recover` and `tandem reap` end what nothing in a state does",
+        who=(DEPLOYER, REAPER),
+    ),
+)

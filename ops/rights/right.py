@@ -1,0 +1,130 @@
+"""What a row of the table of rights says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+DEPLOYER, REAPER, VIEWER = "deployer", "reaper", "viewer"
+"""Who brings stacks up, changes them and takes them down; who removes expired ephemeral ones; who only looks."""
+
+PROJECT = {"tandem:project": "tandem"}
+TAGS: Mapping[str, Mapping[str, str]] = {
+    DEPLOYER: PROJECT,
+    REAPER: {**PROJECT, "tandem:ephemeral": "true"},
+    VIEWER: PROJECT,
+}
+"""What a resource must carry for a role to touch it."""
+
+
+class By(Enum):
+    """What binds a row to tandem's own resources."""
+
+    TAG = "the resource's tags"
+    BUCKET_TAG = "the bucket's tags"
+    REQUEST = "the tags that the request gives"
+    NAME = "the name"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Right:
+    """Actions that belong together.
+
+    Attributes:
+        sid: names the row, and the statement in a policy.
+        service: IAM's name of it.
+        actions: names, with a space between them.
+        on: what ARNs end with, with a space between them; `*` for actions that know no resources. `{stack}` stands for
+            the stack's name, `{zone}` for a hosted zone's id.
+        of: service in the ARNs, where it is another's resource.
+        by: what binds it.
+        why: what it is for; for what nothing binds, why nothing can.
+        who: roles that have it.
+        platform: that needs it; empty for both.
+        when: further conditions, operator to key to value.
+    """
+
+    sid: str
+    service: str
+    actions: str
+    on: str
+    by: By
+    why: str
+    who: Sequence[str] = (DEPLOYER,)
+    platform: str = ""
+    of: str = ""
+    when: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """`service:Action`."""
+        return [f"{self.service}:{action}" for action in self.actions.split()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scope:
+    """To what policies are narrowed; an empty part does not narrow.
+
+    Attributes:
+        account: id.
+        regions: where.
+        stacks: names.
+        zones: ids of hosted zones in which names are made.
+    """
+
+    account: str = ""
+    regions: Sequence[str] = ()
+    stacks: Sequence[str] = ()
+    zones: Sequence[str] = ()
+
+
+_NO_REGION, _NO_ACCOUNT = ("iam", "route53", "s3", "budgets"), ("route53", "s3")
+_OF_NO_ACCOUNT = ("image/", "snapshot/", "parameter/aws/")
+"""Which may be AWS's own, or public."""
+_GLOBAL = ("iam", "route53", "budgets", "ce", "pricing")
+"""Answered in one region for all."""
+
+
+def arns(right: Right, scope: Scope, region: str = "*", filled: str = "*") -> list[str]:
+    """The ARNs of a row.
+
+    Args:
+        region: where.
+        filled: in place of what is left open.
+    """
+    if right.on == "*":
+        return ["*"]
+    where = "" if right.service in _NO_REGION else region
+    owner = "" if right.service in _NO_ACCOUNT else scope.account or filled
+    found = []
+    for end in right.on.split():
+        stacks = (scope.stacks or [filled]) if "{stack}" in end else [""]
+        zones = (scope.zones or [filled]) if "{zone}" in end else [""]
+        owners = ["", owner] if end.startswith(_OF_NO_ACCOUNT) else [owner]
+        found += [
+            f"arn:aws:{right.of or right.service}:{where}:{account}:"
+            + end.replace("*", filled).replace("{stack}", stack).replace("{zone}", zone)
+            for stack in stacks
+            for zone in zones
+            for account in owners
+        ]
+    return found
+
+
+_TAG_KEYS = {By.TAG: "aws:ResourceTag", By.BUCKET_TAG: "s3:BucketTag", By.REQUEST: "aws:RequestTag"}
+
+
+def condition(right: Right, role: str, scope: Scope) -> dict[str, dict[str, Any]]:
+    """The condition of a row for a role."""
+    found: dict[str, dict[str, Any]] = {operator: dict(keys) for operator, keys in right.when.items()}
+    equal = found.setdefault("StringEquals", {})
+    if kind := _TAG_KEYS.get(right.by):
+        equal |= {f"{kind}/{key}": value for key, value in TAGS[role].items()}
+        if scope.stacks:
+            equal[f"{kind}/tandem:stack"] = list(scope.stacks)
+    if scope.regions and right.service not in _GLOBAL:
+        equal["aws:RequestedRegion"] = list(scope.regions)
+    return {operator: keys for operator, keys in found.items() if keys}
