@@ -9,12 +9,19 @@ import functools
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, ParamSpec
 
+from ops.rights import RIGHTS
+from ops.rights.actions import action_of
+from ops.rights.right import DEPLOYER, VIEWER
 from rehearsal.operations import Operation
 
 LAUNCH_TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 GROUP = "aws:autoscaling/group:Group"
+
+NOBODYS_RIGHTS = ("sts:GetCallerIdentity", "sns:Publish")
+"""The first, everybody has; with the second the rehearsal plays a schedule, whose role has it."""
 
 P = ParamSpec("P")
 
@@ -97,6 +104,17 @@ def role_allows(action: str, role: str, documents: Iterable[str]) -> Iterable[st
             if statement["Effect"] == "Allow" and action.lower() in granted:
                 return
     yield f"{role} has no policy that allows {action}"
+
+
+@expectation("nothing is called that the shipped rights of who deploys lack")
+def are_within_the_rights(calls: Iterable[tuple[str, str]]) -> Iterable[str]:
+    """Args:
+    calls: boto3's name of a service, and AWS's of an operation.
+    """
+    granted = [name for right in RIGHTS if {DEPLOYER, VIEWER} & {*right.who} for name in right.names]
+    for action in sorted({action_of(*call) for call in calls}):
+        if not any(fnmatchcase(action, name) for name in [*granted, *NOBODYS_RIGHTS]):
+            yield f"{action} is in no right of ops/rights"
 
 
 @expectation("after expiry the fleet is at 0")

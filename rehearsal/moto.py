@@ -45,9 +45,11 @@ class SimulatedAccount:
 
     Attributes:
         url: endpoint of every service (`AWS_ENDPOINT_URL`).
+        calls: boto3's name of a service and AWS's name of an operation, of each call by these clients.
     """
 
     url: str
+    calls: set[tuple[str, str]] = field(default_factory=set, repr=False)
     _session: Session = field(default_factory=Session, repr=False)
     _clients: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
@@ -56,7 +58,7 @@ class SimulatedAccount:
         """A boto3 client, made once per service and region; safe to use from several threads."""
         with self._lock:
             if (service, region) not in self._clients:
-                self._clients[service, region] = self._session.client(
+                made = self._clients[service, region] = self._session.client(
                     service,
                     region_name=region,
                     endpoint_url=self.url,
@@ -68,6 +70,7 @@ class SimulatedAccount:
                     aws_access_key_id=CREDENTIALS,
                     aws_secret_access_key=CREDENTIALS,
                 )
+                made.meta.events.register("before-call", lambda model, **_: self.calls.add((service, model.name)))
             return self._clients[service, region]
 
     def environment(self, region: str) -> dict[str, str]:

@@ -230,7 +230,8 @@ class _Rehearsal:
         self._lift_protection(phase, state)
         if not self._must_succeed(phase, self.workspace.destroy).succeeded:
             return
-        self.report.kept = [_name(state_key(resource)) for resource in state if resource.get("retainOnDelete")]
+        kept = (one for one in state if one.get("retainOnDelete") and one["type"] in KINDS)
+        self.report.kept = [_name(state_key(resource)) for resource in kept]
         left = self._found()
         phase.verdicts.append(
             expectations.leaves_nothing_but(self.report.kept, (_name(resource.key) for resource in left))
@@ -239,6 +240,7 @@ class _Rehearsal:
             phase.verdicts.append(kubernetes.is_empty(map(title, self.cluster.objects())))
         removal.remove(self.scene.clients, left, deadline_seconds=60, poll_seconds=0.2)
         phase.verdicts.append(expectations.leaves_nothing_but([], self._in_account()))
+        phase.verdicts.append(expectations.are_within_the_rights(self.scene.provider.account.calls))
 
     # -- evidence
 

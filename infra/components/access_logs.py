@@ -52,6 +52,13 @@ class AccessLogs(pulumi.ComponentResource):
             restrict_public_buckets=True,
             opts=child,
         )
+        # Tags of a bucket count in policies only with this. It goes with the bucket: who may delete by tag needs it.
+        s3.BucketAbac(
+            name,
+            bucket=bucket.id,
+            abac_status={"status": "Enabled"},
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
+        )
         # Log delivery takes no other key than S3's own.
         s3.BucketServerSideEncryptionConfiguration(
             name,

@@ -21,7 +21,7 @@ ROWS = (
         service="autoscaling",
         actions="AttachLoadBalancerTargetGroups CancelInstanceRefresh DeleteLifecycleHook DeleteScheduledAction "
         "DeleteTags DetachLoadBalancerTargetGroups PutLifecycleHook PutScheduledUpdateGroupAction "
-        "StartInstanceRefresh UpdateAutoScalingGroup",
+        "ResumeProcesses StartInstanceRefresh SuspendProcesses UpdateAutoScalingGroup",
         on=GROUP,
         by=By.TAG,
         platform="ec2",

@@ -57,7 +57,7 @@ ROWS = (
         service="ec2",
         actions="AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress "
         "CreateLaunchTemplateVersion CreateRoute DeleteTags ModifyLaunchTemplate ModifySubnetAttribute "
-        "ModifyVpcAttribute ModifyVpcEndpoint ReplaceRoute ReplaceRouteTableAssociation",
+        "ModifySecurityGroupRules ModifyVpcAttribute ModifyVpcEndpoint ReplaceRoute ReplaceRouteTableAssociation",
         on=f"{_KINDS} {_RULES}",
         by=By.TAG,
         why="routes, rules and attributes of one's own",

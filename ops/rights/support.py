@@ -148,7 +148,7 @@ ROWS = (
     Right(
         sid="RemoveScheduleGroups",
         service="scheduler",
-        actions="DeleteScheduleGroup",
+        actions="DeleteScheduleGroup UntagResource",
         on=f"schedule-group/{_NAMED}",
         by=By.TAG,
         why="with the schedules in it",

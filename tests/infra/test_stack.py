@@ -29,6 +29,7 @@ def settings_of(name: str, **changes: Any) -> Settings:
 COMMON = {
     "AccessPoint": 1,
     "Bucket": 1,
+    "BucketAbac": 1,
     "BucketLifecycleConfiguration": 1,
     "BucketPolicy": 1,
     "BucketPublicAccessBlock": 1,

@@ -13,6 +13,7 @@ import pytest
 from infra import pins, stack
 from infra.settings import Settings
 from ops.doctor.permissions import actions
+from ops.rights.actions import action_of
 from rehearsal.aws.row import Call
 from rehearsal.aws.tables import TABLE
 from tests.infra.declared import declared
@@ -42,18 +43,6 @@ MANAGED = KUBERNETES | {
     "costGuard": {"expiresAfter": "4h"},
 }
 
-IAM_SERVICES = {"elbv2": "elasticloadbalancing", "efs": "elasticfilesystem"}
-IAM_NAMES = {
-    # operation of the API: action in IAM, where they differ
-    "s3:PutBucketEncryption": "s3:PutEncryptionConfiguration",
-    "s3:DeleteBucketEncryption": "s3:PutEncryptionConfiguration",
-    "s3:PutBucketLifecycleConfiguration": "s3:PutLifecycleConfiguration",
-    "s3:DeleteBucketLifecycle": "s3:PutLifecycleConfiguration",
-    "s3:PutPublicAccessBlock": "s3:PutBucketPublicAccessBlock",
-    "s3:DeletePublicAccessBlock": "s3:PutBucketPublicAccessBlock",
-    "budgets:CreateBudget": "budgets:ModifyBudget",
-    "budgets:DeleteBudget": "budgets:ModifyBudget",
-}
 READS = ("describe_", "get_", "list_", "head_")
 
 
@@ -83,8 +72,48 @@ def taken(type_: str) -> Iterator[str]:
         if call.operation.startswith(READS):
             continue
         service = call.service or row.service
-        name = f"{IAM_SERVICES.get(service, service)}:{operations(service)[call.operation]}"
-        yield IAM_NAMES.get(name, name)
+        yield action_of(service, operations(service)[call.operation])
+
+
+NOT_PLAYED = {
+    # AWS asks it of who calls something else
+    "ec2:CreateNetworkInterface ec2:DeleteNetworkInterface ec2:RunInstances elasticloadbalancing:SetWebAcl "
+    "iam:CreateServiceLinkedRole iam:PassRole kms:CreateGrant",
+    # `tandem recover` removes what a killed `up` left
+    "ec2:DeleteSnapshot ec2:DeleteVolume ec2:DeregisterImage ec2:TerminateInstances",
+    # moto has none of it, so that it is only recorded
+    "autoscaling:CancelInstanceRefresh autoscaling:StartInstanceRefresh budgets:TagResource budgets:UntagResource "
+    "eks:AssociateAccessPolicy eks:CreateAccessEntry eks:CreateAddon eks:CreatePodIdentityAssociation "
+    "eks:DeleteAccessEntry eks:DeleteAddon eks:DeletePodIdentityAssociation eks:DisassociateAccessPolicy "
+    "eks:UpdateAccessEntry eks:UpdateAddon eks:UpdateClusterVersion eks:UpdateNodegroupVersion "
+    "eks:UpdatePodIdentityAssociation s3:PutBucketAbac s3:TagResource s3:UntagResource",
+    # a row calls it in a function of its own, or reads with it
+    "route53:ChangeResourceRecordSets s3:DeleteObject s3:DeleteObjectVersion s3:ListBucketVersions "
+    "secretsmanager:GetSecretValue",
+    # the real provider's way of changing in place
+    "ec2:ReplaceRouteTableAssociation elasticfilesystem:DeleteFileSystemPolicy elasticfilesystem:UpdateFileSystem "
+    "elasticloadbalancing:ModifyListenerAttributes iam:UpdateRoleDescription secretsmanager:UpdateSecretVersionStage",
+}
+"""What who deploys may do and no row of the rehearsal calls, by why."""
+
+
+def changed(type_: str) -> Iterator[str]:
+    """What anything at all about one resource of a type asks IAM for."""
+    row = TABLE[type_]
+    for call in calls(row):
+        if not call.operation.startswith(READS):
+            service = call.service or row.service
+            yield action_of(service, operations(service)[call.operation])
+
+
+def test_who_deploys_has_nothing_that_no_stack_calls() -> None:
+    found: set[str] = set()
+    for values in (EVERYTHING, SELF_SIGNED, KUBERNETES, MANAGED):
+        settings = Settings.model_validate(values)
+        kinds = {one.type for one in declared(lambda s=settings: stack.build(s, pins.load(), "dev")).resources}
+        found |= {action for kind in kinds & set(TABLE) for action in changed(kind)}
+    granted = {*actions("ec2"), *actions("eks")}
+    assert granted - found == {action for names in NOT_PLAYED for action in names.split()}
 
 
 @pytest.mark.parametrize(

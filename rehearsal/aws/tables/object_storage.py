@@ -113,4 +113,13 @@ VERSIONING = _setting(
     delete=Call("put_bucket_versioning", "{Bucket: id, VersioningConfiguration: {Status: 'Suspended'}}"),
 )
 
-ROWS = (BUCKET, BUCKET_POLICY, PUBLIC_ACCESS_BLOCK, ENCRYPTION, LIFECYCLE, OWNERSHIP, VERSIONING)
+ABAC = ResourceType(
+    type="aws:s3/bucketAbac:BucketAbac",
+    service="s3",
+    create=Call("head_bucket", "{Bucket: inputs.bucket}"),
+    id="inputs.bucket",
+    recorded=("abacStatus",),
+    in_moto=False,
+)
+
+ROWS = (ABAC, BUCKET, BUCKET_POLICY, PUBLIC_ACCESS_BLOCK, ENCRYPTION, LIFECYCLE, OWNERSHIP, VERSIONING)

@@ -35,6 +35,7 @@ SELF_SIGNED = {"tls:index/privateKey:PrivateKey": 1, "tls:index/selfSignedCert:S
 ACCESS_LOGS = {
     "tandem:index:AccessLogs": 1,
     "aws:s3/bucket:Bucket": 1,
+    "aws:s3/bucketAbac:BucketAbac": 1,
     "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": 1,
     "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": 1,
     "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": 1,

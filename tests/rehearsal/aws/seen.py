@@ -164,7 +164,7 @@ SEEN: dict[str, Look] = {
     ),
 }
 
-ONLY_RECORDED = {w.VALIDATION, w.BACKUP, w.ADDON, w.ACCESS_ENTRY, w.ACCESS_POLICY, w.POD_IDENTITY}
+ONLY_RECORDED = {w.ABAC, w.VALIDATION, w.BACKUP, w.ADDON, w.ACCESS_ENTRY, w.ACCESS_POLICY, w.POD_IDENTITY}
 """Types of which moto has nothing, so that boto3 cannot see them."""
 
 STAYS = {

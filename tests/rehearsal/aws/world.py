@@ -133,6 +133,7 @@ ACCESS_POINT = "aws:efs/accessPoint:AccessPoint"
 FILES_POLICY = "aws:efs/fileSystemPolicy:FileSystemPolicy"
 BACKUP = "aws:efs/backupPolicy:BackupPolicy"
 BUCKET = "aws:s3/bucket:Bucket"
+ABAC = "aws:s3/bucketAbac:BucketAbac"
 BUCKET_POLICY = "aws:s3/bucketPolicy:BucketPolicy"
 PUBLIC_ACCESS = "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock"
 ENCRYPTION = "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration"
@@ -477,6 +478,7 @@ SAMPLES: dict[str, Sample] = {
             }
         ],
     },
+    ABAC: lambda w: {"bucket": w.get(BUCKET).id, "abacStatus": {"status": "Enabled"}},
     OWNERSHIP: lambda w: {
         "bucket": w.get(BUCKET).id,
         "rule": {"objectOwnership": "BucketOwnerEnforced"},
