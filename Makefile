@@ -69,9 +69,10 @@ bench-peers: .venv ## other estimators on the measured starts, into tests/ and d
 	$(UV) run bench/sizing_peers.py
 	$(RUN) python -m bench.sizing_tables docs/sizing.md
 
-docs: .venv ## the README's tables of settings and commands and the tables of docs/sizing.md, made anew
+docs: .venv ## the README's tables, those of docs/sizing.md and docs/rights.md, and policies/, made anew
 	$(RUN) python -m infra.settings.table README.md
 	$(RUN) python -m ops.command_table README.md
+	$(RUN) python -m ops.rights.write
 	$(RUN) python -m bench.sizing_tables docs/sizing.md
 
 golden: .venv ## what is rendered for hosts, made anew; review the difference

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from infra.tags import stack_tags
 from ops.rights import RIGHTS
 from ops.rights.right import DEPLOYER, Right, Scope, arns
 
@@ -35,7 +36,7 @@ def resources(service: str, account: str, region: str, stack: str, zone: str | N
 
 def request_context(stack: str, region: str) -> list[dict[str, Any]]:
     """What a request says of itself, for policies with conditions: tags, region, and what the table's rows ask for."""
-    tags = {"tandem:project": "tandem", "tandem:stack": stack, "tandem:region": region}
+    tags = stack_tags(stack, region, ephemeral=False)
     values: dict[str, list[str]] = {"aws:RequestedRegion": [region]}
     for kind in ("aws:RequestTag", "aws:ResourceTag", "s3:BucketTag"):
         values |= {f"{kind}/{key}": [value] for key, value in tags.items()}

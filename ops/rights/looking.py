@@ -55,5 +55,11 @@ ROWS = (
     _look("servicequotas", "GetServiceQuota ListRequestedServiceQuotaChangeHistoryByQuota"),
     _look("ce", "GetCostAndUsage", "what a stack has cost; Cost Explorer has no smaller part"),
     _look("pricing", "GetProducts", "AWS's price list"),
-    _look("ssm", "GetParameter", "AWS's own parameters, which name machine images", "parameter/aws/service/*"),
+    _look("ssm", "DescribeParameters ListTagsForResource", "names and tags, never a value"),
+    _look(
+        "ssm",
+        "GetParameter GetParameters GetParametersByPath",
+        "AWS's own parameters, which name machine images, and those that hold stacks' names",
+        "parameter/aws/service/* parameter/tandem/*",
+    ),
 )

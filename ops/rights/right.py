@@ -7,15 +7,13 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from infra.tags import EPHEMERAL_TAG, PROJECT, PROJECT_TAG, STACK_TAG
+
 DEPLOYER, REAPER, VIEWER = "deployer", "reaper", "viewer"
 """Who brings stacks up, changes them and takes them down; who removes expired ephemeral ones; who only looks."""
 
-PROJECT = {"tandem:project": "tandem"}
-TAGS: Mapping[str, Mapping[str, str]] = {
-    DEPLOYER: PROJECT,
-    REAPER: {**PROJECT, "tandem:ephemeral": "true"},
-    VIEWER: PROJECT,
-}
+_OURS = {PROJECT_TAG: PROJECT}
+TAGS: Mapping[str, Mapping[str, str]] = {DEPLOYER: _OURS, REAPER: {**_OURS, EPHEMERAL_TAG: "true"}, VIEWER: _OURS}
 """What a resource must carry for a role to touch it."""
 
 
@@ -124,7 +122,7 @@ def condition(right: Right, role: str, scope: Scope) -> dict[str, dict[str, Any]
     if kind := _TAG_KEYS.get(right.by):
         equal |= {f"{kind}/{key}": value for key, value in TAGS[role].items()}
         if scope.stacks:
-            equal[f"{kind}/tandem:stack"] = list(scope.stacks)
+            equal[f"{kind}/{STACK_TAG}"] = list(scope.stacks)
     if scope.regions and right.service not in _GLOBAL:
         equal["aws:RequestedRegion"] = list(scope.regions)
     return {operator: keys for operator, keys in found.items() if keys}

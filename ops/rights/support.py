@@ -155,6 +155,23 @@ ROWS = (
         who=(DEPLOYER, REAPER),
     ),
     Right(
+        sid="HoldNames",
+        service="ssm",
+        actions="AddTagsToResource PutParameter",
+        on="parameter/tandem/{stack}/*",
+        by=By.REQUEST,
+        why="the parameter that holds a stack's name; it carries tandem's tags from the start",
+    ),
+    Right(
+        sid="ReleaseNames",
+        service="ssm",
+        actions="DeleteParameter RemoveTagsFromResource",
+        on="parameter/tandem/{stack}/*",
+        by=By.TAG,
+        why="the name is free when its stack is gone",
+        who=(DEPLOYER, REAPER),
+    ),
+    Right(
         sid="MakeTopics",
         service="sns",
         actions="CreateTopic TagResource",

@@ -82,7 +82,7 @@ NOT_PLAYED = {
     # `tandem recover` removes what a killed `up` left
     "ec2:DeleteSnapshot ec2:DeleteVolume ec2:DeregisterImage ec2:TerminateInstances",
     # moto has none of it, so that it is only recorded
-    "autoscaling:CancelInstanceRefresh autoscaling:StartInstanceRefresh budgets:TagResource budgets:UntagResource "
+    "autoscaling:CancelInstanceRefresh autoscaling:StartInstanceRefresh "
     "eks:AssociateAccessPolicy eks:CreateAccessEntry eks:CreateAddon eks:CreatePodIdentityAssociation "
     "eks:DeleteAccessEntry eks:DeleteAddon eks:DeletePodIdentityAssociation eks:DisassociateAccessPolicy "
     "eks:UpdateAccessEntry eks:UpdateAddon eks:UpdateClusterVersion eks:UpdateNodegroupVersion "

@@ -11,6 +11,7 @@ import pytest
 from ops.rights import RIGHTS
 from ops.rights.documents import POLICY_CHARACTERS, ROLE_POLICIES, characters, documents
 from ops.rights.right import DEPLOYER, REAPER, TAGS, VIEWER, By, Right, Scope, arns, condition
+from ops.rights.write import PROJECT_ROOT, policies, replaced
 from tests.evaluator import ACCOUNT, Policy, Request, Takes, allowed, takes
 
 ROLES = (DEPLOYER, REAPER, VIEWER)
@@ -246,6 +247,14 @@ def test_who_looks_changes_nothing() -> None:
 
 
 # -- the documents
+
+
+def test_what_is_shipped_is_what_the_table_says() -> None:
+    """`make docs` makes it anew."""
+    found = {file.name: file.read_text() for file in (PROJECT_ROOT / "policies").glob("*.json")}
+    assert found == policies()
+    page = (PROJECT_ROOT / "docs" / "rights.md").read_text()
+    assert page == replaced(page)
 
 
 @pytest.mark.parametrize("role", ROLES)
