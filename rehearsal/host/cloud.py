@@ -14,6 +14,7 @@ from typing import Any
 from rehearsal.host.aws import API_KEY, HUB_TOKEN, Aws
 from rehearsal.host.guest import OUTSIDE
 from rehearsal.host.handler import Handler, listening
+from rehearsal.host.hub import Hub, Pages
 from rehearsal.host.member import Member
 from rehearsal.host.metadata import Metadata
 from rehearsal.host.packages import SignedRepository
@@ -21,6 +22,7 @@ from rehearsal.host.registry import Image
 
 INSTANCE = "i-00000000000000001"
 WEIGHTS = bytes(range(256)) * (4 << 12)  # 4 MiB
+MODEL = {"config.json": b"{}", "model.safetensors": WEIGHTS, "original/consolidated.pth": b"pickle", "README.md": b"#"}
 
 
 @dataclass
@@ -34,8 +36,7 @@ class Cloud:
         refused: operation to the code and the message of a refusal.
         api_keys: text of the secret.
         mirror_down_seconds: the package mirror answers 503 for so long from the first request on.
-        cut_downloads: so many downloads of the weights break off in the middle.
-        stalled_downloads: so many get a third of the weights, and then nothing until they hang up.
+        hub: the model hub, with faults of its own.
         pulled: paths that were asked of the registry.
         registry_away: the registry answers 503.
         metadata: items that are served over those of an ordinary instance.
@@ -51,15 +52,18 @@ class Cloud:
     bodies: list[bytes] = field(default_factory=list)
     mirror_down_seconds: float = 0
     mirror_down_until: float = 0
-    cut_downloads: int = 0
-    stalled_downloads: int = 0
-    downloads: list[str] = field(default_factory=list)
+    hub: Hub = field(default_factory=lambda: Hub("acme/model", dict(MODEL)))
     pulled: list[str] = field(default_factory=list)
     registry_away: bool = False
     metadata: dict[str, str] = field(default_factory=dict)
     odd_answers: dict[str, list[int | str | None]] = field(default_factory=dict)
     started: float = field(default_factory=time.monotonic)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def downloads(self) -> list[str]:
+        """Large files that were asked of the hub, `name from byte`."""
+        return self.hub.downloads()
 
     def secret(self, arn: str) -> str:
         return HUB_TOKEN if "hugging-face" in arn else self.api_keys
@@ -80,14 +84,11 @@ class Cloud:
             time.sleep(0.1)
 
 
-class Files(Handler):
-    """The package repository under /apt/, the registry as a mirror of docker.io, and the hub's files."""
+class Files(Handler, Pages):
+    """The package repository under /apt/, the registry as a mirror of docker.io, and the model hub."""
 
     repository: SignedRepository
     image: Image
-
-    def do_HEAD(self) -> None:
-        self.do_GET()
 
     def do_GET(self) -> None:
         path = urllib.parse.unquote(self.path).partition("?")[0]
@@ -99,9 +100,7 @@ class Files(Handler):
                 return self.answer(503, "away")
             data, kind = self.image.get(path) or (b"", "")
             return self.answer(200 if data else 404, data, kind)
-        if "/resolve/" in path:
-            return self.model_file(path)
-        return self.answer(404, "")
+        return super().do_GET()
 
     def package(self, name: str) -> None:
         cloud = self.cloud
@@ -111,25 +110,6 @@ class Files(Handler):
             return self.answer(503, "down")
         file = self.repository.directory / name
         return self.answer(200, file.read_bytes()) if file.is_file() else self.answer(404, "")
-
-    def model_file(self, path: str) -> None:
-        data = WEIGHTS if path.endswith(".safetensors") else b'{"stub": true}'
-        first = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").rstrip("-"))
-        self.cloud.downloads.append(f"{path.rpartition('/')[2]} from {first}")
-        self.send_response(206)
-        self.send_header("Content-Length", str(len(data) - first))
-        self.end_headers()
-        if path.endswith(".safetensors") and (self.cloud.cut_downloads or self.cloud.stalled_downloads):
-            self.wfile.write(data[first : first + len(data) // 3])
-            self.wfile.flush()
-            if self.cloud.cut_downloads:
-                self.cloud.cut_downloads -= 1
-            else:
-                self.cloud.stalled_downloads -= 1
-                self.connection.recv(1)  # nothing comes until the client is gone
-            self.close_connection = True
-        else:
-            self.wfile.write(data[first:])
 
 
 @dataclass(frozen=True)
@@ -153,6 +133,6 @@ class Addresses:
 def serving(cloud: Cloud, repository: SignedRepository, image: Image) -> Iterator[Addresses]:
     """Runs all doubles on free ports."""
     with ExitStack() as running:
-        files = running.enter_context(listening(Files, cloud=cloud, repository=repository, image=image))
+        files = running.enter_context(listening(Files, cloud=cloud, hub=cloud.hub, repository=repository, image=image))
         metadata, aws = (running.enter_context(listening(kind, cloud=cloud)) for kind in (Metadata, Aws))
         yield Addresses(metadata, aws, files)

@@ -1,8 +1,7 @@
-"""A container image as a registry hands it out: the stub of the vLLM server, pulled by digest over HTTP."""
+"""A container image as a registry hands it out, pulled by digest: the hub's real client, and a stub of the server."""
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import io
 import json
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from rehearsal import engine_build
 from rehearsal.cache import cache_directory
+from rehearsal.host import hub_client
 from rehearsal.host.guest_image import run
 
 NAME = "vllm/vllm-openai"
@@ -52,30 +52,34 @@ def stub(directory: Path) -> Path:
     return binary
 
 
-def stub_image(directory: Path) -> Image:
-    """One static binary under both of its names."""
-    binary = stub(directory)
+def server_layer(binary: Path) -> bytes:
+    """The server, and an empty /tmp."""
     layer = io.BytesIO()
     with tarfile.open(fileobj=layer, mode="w") as tar:
         tar.add(binary, "usr/bin/vllm")
-        link = tarfile.TarInfo("usr/bin/hf")
-        link.type, link.linkname = tarfile.SYMTYPE, "vllm"
-        tar.addfile(link)
         scratch = tarfile.TarInfo("tmp")
         scratch.type, scratch.mode = tarfile.DIRTYPE, 0o1777
         tar.addfile(scratch)
-    packed = gzip.compress(layer.getvalue(), 1)
+    return layer.getvalue()
+
+
+def stub_image(directory: Path) -> Image:
+    """The hub's real client and the stub of the server, not compressed: emulated guests unpack slowly."""
+    layers = [hub_client.layer(hub_client.NEWEST), server_layer(stub(directory))]
     config = json.dumps(
         {
             "architecture": "amd64", "os": "linux", "config": {"Env": ["PATH=/usr/bin"]},
-            "rootfs": {"type": "layers", "diff_ids": [digest(layer.getvalue())]},
+            "rootfs": {"type": "layers", "diff_ids": [digest(layer) for layer in layers]},
         }
     ).encode()  # fmt: skip
-    kind = "application/vnd.oci.image"
+
+    def described(data: bytes, kind: str) -> dict[str, str | int]:
+        return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": digest(data), "size": len(data)}
+
     manifest = {
         "schemaVersion": 2,
         "mediaType": MANIFEST,
-        "config": {"mediaType": f"{kind}.config.v1+json", "digest": digest(config), "size": len(config)},
-        "layers": [{"mediaType": f"{kind}.layer.v1.tar+gzip", "digest": digest(packed), "size": len(packed)}],
+        "config": described(config, "config.v1+json"),
+        "layers": [described(layer, "layer.v1.tar") for layer in layers],
     }
-    return Image(json.dumps(manifest).encode(), {digest(config): config, digest(packed): packed})
+    return Image(json.dumps(manifest).encode(), {digest(data): data for data in (config, *layers)})

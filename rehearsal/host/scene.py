@@ -95,6 +95,7 @@ def powered_on(
         render: makes the user data of the configuration, once the stand-ins' addresses are in it.
         drives: NVMe drives of its instance store.
     """
+    cloud.hub.model = stack.engine.model
     with serving(cloud, found.repository, found.image) as at:
         cloud.user_data = render(host_config(stack, found, at))
         with Guest(found.guest, directory, at.metadata, drive, drives) as guest:
