@@ -3,7 +3,7 @@
     pod.py prepare   before the server: keys are there, the driver is new enough, so are the weights (init container)
 
 The settings come as JSON in TANDEM_POD. One pod downloads at a time: the lock is on the shared file system, which frees
-it when its holder dies, and the next pod takes over.
+it when its holder dies, and the next pod takes over. A compose project on a plain GPU box runs it, too.
 """
 
 from __future__ import annotations
@@ -44,7 +44,8 @@ def client(environment: dict[str, str]) -> list[str]:
 
 def place(pod: dict[str, Any]) -> None:
     """Has the weights where the tier wants them: on the shared file system once, then on the node's own disk."""
-    shared, token = Cache(SHARED, pod), TOKEN.read_text().strip() if TOKEN.exists() else ""
+    token = os.environ.get("HF_TOKEN") or (TOKEN.read_text().strip() if TOKEN.exists() else "")
+    shared = Cache(SHARED, pod)
     shared.fetch(lambda to: hub.download(to, HUB, token, client))
     if pod["weights"] == "efs":
         return shared.look()

@@ -43,12 +43,6 @@ DISTRIBUTION_PACKAGES = ("nginx", "nfs-common", "mdadm")
 
 DRIVER_PACKAGES = ("nvidia-open", "cuda-drivers", "nvidia-fabricmanager")
 """Those that hosts install by name; all are of the driver's version."""
-CHECK_KEYS = """
-import json
-keys = enumerate(json.load(open('/run/secrets/vllm.yaml'))['api-key'], 1)
-raise SystemExit(refused({f'client {number}': key for number, key in keys}) or 0)
-"""
-"""Runs before the servers of a compose project; the rule is the one of hosts and pods."""
 
 
 @cache
@@ -290,18 +284,26 @@ def _compressed(document: str) -> bytes:
 
 
 def render_compose(config: HostConfig, *, nginx_image: str = "nginx:stable") -> str:
-    """compose.yaml for a plain GPU box like the first instance type; nginx.conf goes beside it."""
-    box = config.instance_types[0]
+    """compose.yaml for a plain GPU box like the first instance type; nginx.conf and what pods run go beside it."""
+    box, engine = config.instance_types[0], config.engine
     needs = _needs(config, box)
+    offline = {"HF_HUB_CACHE": "/models/hub", "HF_HUB_OFFLINE": "1"}
     return _template(
         "compose.yaml.j2",
         edge=config.edge,
         timeouts=config.timeouts,
         replicas=box.replicas,
         image=config.engine.image,
-        check_keys=packed(without_remarks(sources("shared")["keys.py"])) + CHECK_KEYS,
         nginx_image=nginx_image,
         arguments=[*vllm_arguments(config.engine, config.timeouts), *needs.arguments],
-        environment={**server_environment(config.timeouts), **needs.environment},
-        minimum_driver_branch=config.engine.minimum_driver_branch,
+        environment={**server_environment(config.timeouts), **needs.environment, **offline},
+        minimum_driver_branch=engine.minimum_driver_branch,
+        pod={
+            "model": engine.model,
+            "revision": engine.revision,
+            "manifest": engine.manifest,
+            "weights": "s3" if engine.weights == "s3" else "efs",
+            "minimum_driver_branch": engine.minimum_driver_branch,
+            "launch_seconds": config.timeouts.launch,
+        },
     )

@@ -15,6 +15,7 @@ from infra.errors import Problem, UserError
 from infra.host import HostConfig, render_compose, render_files, render_nginx, render_user_data
 from infra.host.from_settings import HostResources, host_config
 from infra.host.render import render_cloud_config
+from infra.scripts import sources
 from infra.settings import load_stack_file
 from ops.options import AsJson, print_json
 
@@ -66,6 +67,7 @@ def documents(config: HostConfig) -> dict[str, str | bytes]:
         "nginx.conf": render_nginx(config),
         "compose/compose.yaml": render_compose(config),
         "compose/nginx.conf": render_nginx(config, compose_replicas=replicas),
+        **{f"compose/tandem/{name}": text for name, text in sources("pod", "shared").items()},
         **{f"host{path}": text for path, text in render_files(config).items()},
     }
 

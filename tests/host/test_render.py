@@ -196,6 +196,16 @@ def test_compose_splits_the_gpus_of_the_first_type_into_pairs() -> None:
     assert services["vllm-0"]["command"][:2] == ["openai/gpt-oss-120b", "--revision"]
 
 
+def test_compose_has_the_weights_fetched_and_compared_before_servers_start() -> None:
+    services = yaml.safe_load(render_compose(stacks.config("dev")))["services"]
+    pod = json.loads(services["weights"]["environment"]["TANDEM_POD"])
+    assert (pod["model"], pod["revision"], pod["weights"]) == (stacks.config("dev").engine.model, "0" * 40, "efs")
+    for server in (services["vllm-0"], services["vllm-1"]):
+        assert server["depends_on"] == {"weights": {"condition": "service_completed_successfully"}}
+        assert server["environment"]["HF_HUB_OFFLINE"] == "1"
+        assert server["volumes"][0] == "hub:/models:ro"
+
+
 def test_no_document_uses_the_legacy_gpu_hook() -> None:
     for name in stacks.NAMES:
         assert "--gpus" not in "".join(rendered(name).values())

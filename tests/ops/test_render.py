@@ -30,7 +30,8 @@ def test_pods_have_no_documents_of_hosts() -> None:
 def test_compose_has_a_server_for_each_pair_and_nginx_knows_them() -> None:
     rendered = documents(stack_config("dev"))
     services = yaml.safe_load(rendered["compose/compose.yaml"])["services"]
-    assert list(services) == ["edge", "keys", "vllm-0", "vllm-1"]
+    assert list(services) == ["edge", "prepare", "vllm-0", "vllm-1"]
+    assert {"compose/tandem/pod.py", "compose/tandem/hub.py"} < set(rendered)
     nginx = rendered["compose/nginx.conf"]
     assert "server vllm-0:8000;" in nginx
     assert "server vllm-1:8000;" in nginx
