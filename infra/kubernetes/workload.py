@@ -274,6 +274,8 @@ def _container(service: InferenceService, name: str, command: Sequence[str]) -> 
         "name": name,
         "image": service.image,
         "command": list(command),
+        # What `kubectl describe pod` shows of a pod that the hub refuses; a server's last words stay in its log.
+        **({"terminationMessagePolicy": "FallbackToLogsOnError"} if name == "prepare" else {}),
         "env": [{"name": key, "value": value} for key, value in values.items()],
         "resources": {
             "requests": {"cpu": str(service.cpu), "memory": f"{service.memory_gib}{GIB}", GPU: str(service.gpus)},
