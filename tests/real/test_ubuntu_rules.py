@@ -8,14 +8,15 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import stacks
 from scripts import Load
 
+from infra.host import render_files
 from infra.scripts import DIRECTORY
 from rehearsal.host.guest_image import guest_image
 
 pytestmark = pytest.mark.real
 
-OURS = DIRECTORY / "etc/needrestart/conf.d/tandem.conf"
 # The loop of needrestart 3.6 itself, for services that run on a library that was upgraded; `no` is a later default.
 RULES = r"""
 our (%nrconf, $LOGPREF);
@@ -65,8 +66,10 @@ def test_ubuntu_by_itself_restarts_what_carries_requests(shipped: Path) -> None:
     assert sorted(found) == sorted({*CARRY_REQUESTS, *OTHERS} - {"docker.service"})
 
 
-def test_with_our_rules_needrestart_leaves_them_alone_and_restarts_the_others(shipped: Path) -> None:
-    assert restarted(shipped, OURS) == ["mode of the apt hook", *OTHERS]
+def test_with_our_rules_needrestart_leaves_them_alone_and_restarts_the_others(shipped: Path, tmp_path: Path) -> None:
+    ours = tmp_path / "tandem.conf"
+    ours.write_text(render_files(stacks.config("dev"))["/etc/needrestart/conf.d/tandem.conf"])
+    assert restarted(shipped, ours) == ["mode of the apt hook", *OTHERS]
 
 
 @pytest.fixture(scope="module")
