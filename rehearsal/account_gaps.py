@@ -63,6 +63,7 @@ class AccountGaps:
         refused: `service:Operation`, or `*`, to the code and message of a refusal.
         throttled: `service:Operation` to how many of its next calls are throttled.
         monthly_usd: group key to US dollars that Cost Explorer reports, by SERVICE.
+        spot_role: the account has the service-linked role of EC2 Spot.
         allocation_tags: keys of cost allocation tags that Cost Explorer has seen, to `Active` or `Inactive`.
         asked: calls that were answered here, in order.
     """
@@ -85,6 +86,7 @@ class AccountGaps:
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)
     throttled: dict[str, int] = field(default_factory=dict)
     monthly_usd: dict[str, float] = field(default_factory=dict)
+    spot_role: bool = True
     allocation_tags: dict[str, str] = field(default_factory=lambda: {"tandem:stack": "Active"})
     asked: list[Call] = field(default_factory=list)
 
@@ -245,6 +247,27 @@ def _product(service: str, attributes: Mapping[str, str], usage: str, usd: float
     )
 
 
+def _spot_role(gaps: AccountGaps, call: Call) -> dict[str, Any] | None:
+    """The service-linked role of EC2 Spot; moto makes none by itself.
+
+    Stands for: IAM's answer for a role that AWS makes.
+    Held by: nothing, but botocore's model, which serializes the answer.
+    """
+    name = call.params["RoleName"]
+    if name != "AWSServiceRoleForEC2Spot" or not gaps.spot_role:
+        return None
+    path = "/aws-service-role/spot.amazonaws.com/"
+    return {
+        "Role": {
+            "Path": path,
+            "RoleName": name,
+            "RoleId": "AROA0123456789ABCDEF0",
+            "Arn": f"arn:aws:iam::123456789012:role{path}{name}",
+            "CreateDate": datetime(2026, 1, 1, tzinfo=UTC),
+        }
+    }
+
+
 def _savings_plans(gaps: AccountGaps, call: Call) -> dict[str, Any]:
     """No-upfront rates: 0.7 of the on-demand price for a year, 0.5 for three.
 
@@ -338,6 +361,7 @@ ANSWERS: dict[str, Callable[[AccountGaps, Call], dict[str, Any] | None]] = {
     "pricing:GetProducts": _products,
     "ssm:GetParameter": _parameter,
     "iam:SimulatePrincipalPolicy": _simulation,
+    "iam:GetRole": _spot_role,
     "ce:GetCostAndUsage": _cost_and_usage,
     "ce:ListCostAllocationTags": _allocation_tags,
     "savingsplans:DescribeSavingsPlansOfferingRates": _savings_plans,

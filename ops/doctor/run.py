@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from types import MappingProxyType
 
 from ops.aws import AwsError, problem_of
-from ops.doctor import address, capacity, cluster, identity, machine, price, quota, reservation, settings
+from ops.doctor import address, billing, capacity, cluster, identity, machine, price, quota, reservation, settings
 from ops.doctor.examination import Check, Examination
 from ops.doctor.finding import Finding, from_problem, worst
 
@@ -34,6 +34,8 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
         "hosted zone": address.zone_is_delegated,
         "certificate": address.certificate_is_valid,
         "price": price.price_is_known,
+        "budget's tag": billing.tag_is_activated,
+        "spot role": billing.spot_role_is_there,
         "spot price": price.spot_is_to_be_had,
         "spot placement": price.spot_score_is_fair,
     }

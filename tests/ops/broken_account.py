@@ -83,7 +83,7 @@ class Account:
             stack="dev",
             settings=settings,
             pins=pins.load().model_copy(update=self.pins),
-            clients=self.clients if values["region"] == "us-east-1" else aws_clients(values["region"]),
+            clients=self.clients if values["region"] == "us-east-1" else aws_clients(values["region"], ask=False),
             home=self.clients,
             now=NOW,
         )

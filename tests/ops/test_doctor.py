@@ -151,6 +151,20 @@ def zone_unknown(account: Account) -> None:
     account.sections["loadBalancer"] = {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"}
 
 
+def tag_inactive(account: Account) -> None:
+    account.sections["costGuard"] = {"monthlyBudgetUsd": 500, "alertEmails": ["a@example.com"]}
+    account.gaps.allocation_tags = {"tandem:stack": "Inactive"}
+
+
+def tag_unknown(account: Account) -> None:
+    account.gaps.allocation_tags = {}
+
+
+def no_spot_role(account: Account) -> None:
+    account.fleet(onDemandPercentage=0)
+    account.gaps.spot_role = False
+
+
 def hosted_zone(account: Account, name: str) -> None:
     zone_unknown(account)
     zone = account.clients("route53").create_hosted_zone(Name=name, CallerReference=name)
@@ -263,7 +277,7 @@ def reservation_in_another_zone(account: Account) -> None:
 
 def price_higher(account: Account) -> None:
     account.sections["region"] = "eu-west-1"
-    account.gaps.prices["g6.12xlarge"] = 5.5224
+    account.gaps.prices["g6.12xlarge"] = 7.82181 * 1.2
 
 
 def no_spot_price(account: Account) -> None:
@@ -492,7 +506,22 @@ BROKEN: dict[str, Case] = {
         "in another zone",
         "capacityBlock.zone us-east-1b",
     ),
-    "dearer region": (price_higher, "price", "warning", "would be passed by 20%", "lower costGuard.maxUsd"),
+    "dearer region": (
+        price_higher,
+        "price",
+        "warning",
+        "would be passed by 20%",
+        "tandem pin --prices",
+    ),
+    "tag not activated": (
+        tag_inactive,
+        "budget's tag",
+        "warning",
+        "$500.00 sees nothing",
+        "TagKey=tandem:stack",
+    ),
+    "tag not known": (tag_unknown, "budget's tag", "warning", "is not activated", "update-cost-allocation-tags-status"),
+    "no spot role": (no_spot_role, "spot role", "warning", "no role for spot", "create-service-linked-role"),
     "not sold as spot": (no_spot_price, "spot price", "warning", "no spot price", "onDemandPercentage 100"),
     "spot dearer": (spot_dearer, "spot price", "warning", "costs no less than on demand", "onDemandPercentage 100"),
     "low spot score": (spot_score_low, "spot placement", "warning", "little chance", "fleet.instanceTypes"),
