@@ -21,9 +21,6 @@ from infra.short_names import keywords, short_names
 EC2_LIMIT_BYTES = 16_384
 """EC2's limit on user data before base64 (EC2 user guide); cloud-init unpacks gzip."""
 
-REFUSED_ABOVE_BYTES = 16_128
-"""Refused here, a quarter of a KiB before EC2 does, so that there is room to mend a host in a hurry."""
-
 FIRST_PORT = 8001
 """The first replica listens here on the loopback interface, the next one port higher."""
 
@@ -262,7 +259,7 @@ def render_user_data(config: HostConfig) -> bytes:
     """User data for a launch template: the gzip bytes, still to be base64-encoded.
 
     Raises:
-        UserError: when they exceed REFUSED_ABOVE_BYTES, with the figure.
+        UserError: when they exceed EC2_LIMIT_BYTES, with the figure.
     """
     return _compressed(render_cloud_config(config))
 
@@ -270,13 +267,13 @@ def render_user_data(config: HostConfig) -> bytes:
 def _compressed(document: str) -> bytes:
     # The default of 15 rounds takes twice the time and saves two bytes.
     data = zopfli.gzip.compress(document.encode(), numiterations=5)
-    if len(data) > REFUSED_ABOVE_BYTES:
+    if len(data) > EC2_LIMIT_BYTES:
         raise UserError(
             Problem(
                 key="user data",
-                wrong=f"is too large: EC2 takes {EC2_LIMIT_BYTES:,} bytes and room must be left to mend a host",
+                wrong=f"is too large for EC2",
                 value=f"{len(data):,} bytes",
-                allowed=f"up to {REFUSED_ABOVE_BYTES:,} bytes of gzip",
+                allowed=f"up to {EC2_LIMIT_BYTES:,} bytes of gzip",
                 fix="list fewer loadBalancer.paths and fleet.instanceTypes, or shorten cloud-init/",
             )
         )
