@@ -271,7 +271,7 @@ def _compressed(document: str) -> bytes:
         raise UserError(
             Problem(
                 key="user data",
-                wrong=f"is too large for EC2",
+                wrong="is too large for EC2",
                 value=f"{len(data):,} bytes",
                 allowed=f"up to {EC2_LIMIT_BYTES:,} bytes of gzip",
                 fix="list fewer loadBalancer.paths and fleet.instanceTypes, or shorten cloud-init/",
