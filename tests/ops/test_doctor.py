@@ -35,7 +35,7 @@ ARN = "arn:aws:acm:us-east-1:123456789012:certificate/12345678-1234-1234-1234-12
 
 @pytest.fixture
 def account(aws_account: AccountGaps, world: World, monkeypatch: pytest.MonkeyPatch) -> Account:
-    return Account(aws_account, world, aws_clients("us-east-1"), monkeypatch)
+    return Account(aws_account, world, aws_clients("us-east-1", ask=False), monkeypatch)
 
 
 def no_credentials(account: Account) -> None:

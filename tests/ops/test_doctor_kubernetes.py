@@ -25,7 +25,7 @@ def account(aws_account: AccountGaps, world: World, monkeypatch: pytest.MonkeyPa
     (tmp_path / "aws").write_text("#!/bin/sh\n")
     (tmp_path / "aws").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    account = Account(aws_account, world, aws_clients("us-east-1"), monkeypatch)
+    account = Account(aws_account, world, aws_clients("us-east-1", ask=False), monkeypatch)
     account.sections = {"platform": "eks", "scaling": {"minReplicas": 3, "maxReplicas": 7}}
     account.fleet(hosts=2, maxHosts=4)
     return account
