@@ -23,38 +23,29 @@ HOOKS = {"Pending:Wait": "ABANDON", "Terminating:Wait": "CONTINUE"}
 
 
 def watch():
-    """Waits until this host must go, and sees to it that it goes and that nothing waits for it."""
-    while not told():
-        time.sleep(EVERY)
+    """Waits until this host must go, and sees to it that it goes and that nothing waits for it.
+
+    The group has its hook wait only when the load balancer has let go of the host: before Terminating:Wait comes
+    Terminating, and whoever asked only then would leave the hook to its timeout.
+    """
+    until(aws.told_to_go)
     say("leaving")
     write(serve.LEAVING, "")
     with deadline(TIMEOUTS["termination_grace"] + 60):
         aws.wait_for(subprocess.Popen(["systemctl", "stop", "tandem-boot", "tandem-member"]), "Terminating:Wait")
-    while not finished():
-        time.sleep(EVERY)
+    until(lambda: aws.complete(HOOKS) == "Terminating:Wait")
     say("lifecycle hook completed")
 
 
-def told():
-    """True once this host must go; an odd answer is no notice, and none that there is no notice: it is asked again."""
-    try:
-        return aws.told_to_go()
-    except Exception as error:  # odd answers come in many shapes
-        print(error, flush=True)
-        return False
-
-
-def finished():
-    """True once the terminate hook is completed.
-
-    The group has it wait only when the load balancer has let go of it: before Terminating:Wait comes Terminating, and
-    whoever asked only then would leave the hook to its timeout.
-    """
-    try:
-        return aws.complete(HOOKS) == "Terminating:Wait"
-    except RuntimeError as error:
-        print(error, flush=True)
-        return False
+def until(look):
+    """Looks until it is so. An odd answer says neither that there is a notice nor that there is none."""
+    while True:
+        try:
+            if look():
+                return
+        except Exception as error:  # odd answers come in many shapes
+            print(error, flush=True)
+        time.sleep(EVERY)
 
 
 def busy(rows):

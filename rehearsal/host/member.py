@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -21,7 +22,8 @@ class Member:
     Attributes:
         state: where it is now; read it through `settle`.
         target: state in the target group.
-        heartbeat_seconds: a hook that hears nothing for so long ends with its default result.
+        heartbeat_seconds: a hook that hears nothing for so long ends with its default result. Never by default: a guest
+            in software emulation takes more of its 600 s to start than a host does for all.
         drain_seconds: a target that was deregistered drains for so long.
         transitions: every state that it came to.
         clock: seconds.
@@ -29,7 +31,7 @@ class Member:
 
     state: str = "Pending:Wait"
     target: str = "unused"
-    heartbeat_seconds: float = 600
+    heartbeat_seconds: float = math.inf
     drain_seconds: float = 300
     transitions: list[str] = field(default_factory=list)
     clock: Callable[[], float] = time.monotonic

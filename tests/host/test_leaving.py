@@ -151,16 +151,25 @@ def test_an_odd_answer_is_no_notice_and_ends_no_watch(
     serving: Host, monkeypatch: pytest.MonkeyPatch, odd: int | str
 ) -> None:
     serving.cloud.odd_answers = {SPOT_NOTICE: [odd] * 3, "api/token": [404, 500, ""]}
-    looks = [serving.scripts.leave.told() for _ in range(8)]
-    assert looks == [False] * 8
-    serving.spot_notice(120)
-    assert serving.scripts.leave.told()
+    start = serving.clock()
+    look, looks = serving.scripts.aws.told_to_go, []
+
+    def noticed() -> bool:
+        looks.append(1)
+        if len(looks) == 8:
+            serving.spot_notice(120)
+        return look()
+
+    serving.scripts.leave.until(noticed)
+    assert (len(looks), serving.clock() - start) == (8, 35)
 
 
 def test_the_groups_word_is_heard_after_odd_answers(serving: Host) -> None:
     serving.cloud.odd_answers[STATE] = [503, TORN, ""]
     serving.cloud.member.terminate()
-    assert [serving.scripts.leave.told() for _ in range(4)] == [False, False, False, True]
+    start = serving.clock()
+    serving.scripts.leave.until(serving.scripts.aws.told_to_go)
+    assert serving.clock() - start == 15
 
 
 def test_refusals_and_a_missing_role_do_not_end_the_completion(serving: Host) -> None:
@@ -168,9 +177,16 @@ def test_refusals_and_a_missing_role_do_not_end_the_completion(serving: Host) ->
     serving.cloud.member.terminate()
     serving.cloud.odd_answers = {ROLE: [404] * 5, f"{ROLE}tandem-host": [404, TORN, "{}"]}
     serving.cloud.refused["CompleteLifecycleAction"] = ("Throttling", "Rate exceeded")
-    assert not serving.scripts.leave.finished()
-    serving.cloud.refused.clear()
-    assert serving.scripts.leave.finished()
+    looks = []
+
+    def completed() -> bool:
+        looks.append(1)
+        if len(looks) == 3:
+            serving.cloud.refused.clear()
+        return serving.scripts.aws.complete(serving.scripts.leave.HOOKS) == "Terminating:Wait"
+
+    serving.scripts.leave.until(completed)
+    assert (len(looks), serving.cloud.member.state) == (3, "Terminating:Proceed")
 
 
 def test_a_spot_notice_gives_the_moment(serving: Host) -> None:
