@@ -278,7 +278,7 @@ class _Rehearsal:
         report.expires_at = outputs.get("expiresAt")
         if report.expires_at and report.max_usd_per_hour:
             left = datetime.fromisoformat(report.expires_at) - datetime.now(UTC)
-            report.usd_until_expiry = round(report.max_usd_per_hour * left.total_seconds() / 3600, 2)
+            report.usd_until_expiry = round(report.max_usd_per_hour * max(0.0, left.total_seconds()) / 3600, 2)
 
     def _found(self) -> list[Found]:
         """What boto3 finds of the stack. A listing that fails would make everything after it look clean."""
