@@ -13,9 +13,9 @@ from infra import checks, costs, lifetime
 from infra.errors import Problem, UserError
 from infra.settings import Settings
 from ops import stackfile
-from ops.expiry import lives
 from ops.kinds import KINDS, types
 from ops.kinds.kind import Clients, Scope
+from ops.lives import lives
 from ops.stackfile import Draft
 from ops.status import Status, Unknown
 

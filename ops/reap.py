@@ -1,7 +1,7 @@
 """Removes stacks that have expired, by tags alone: no state, no stack file, no memory of earlier runs.
 
-What makes a stack's end known is its group of schedules. It goes last, in one call: until nothing else is left of a
-stack, the next run finds it again.
+What may go is one life of a stack whose every resource says itself that it is ephemeral, and whose end is told by the
+parameter that holds its name. The parameter goes last: until nothing else is left, the next run finds the life again.
 """
 
 from __future__ import annotations
@@ -15,13 +15,10 @@ from typing import Any
 from infra.errors import UserError
 from ops import inventory, removal
 from ops.audit import beside
-from ops.expiry import Life, lives
-from ops.kinds import KINDS, types
+from ops.kinds import KINDS
 from ops.kinds.kind import Clients, Found
+from ops.lives import Life, against_removal, lives, of_parameters
 from ops.removal import Left
-
-_OF_THE_ACCOUNT = (types.BUDGET,)
-"""Found in every region, whichever the stack is in."""
 
 
 @dataclass(frozen=True)
@@ -66,24 +63,24 @@ def plan(clients: Clients, now: datetime) -> Plan:
     found = inventory.find(clients, None)
     if found.unreadable:
         raise UserError(*found.unreadable)
-    by_stack: dict[str, list[Found]] = defaultdict(list)
+    by_life: dict[tuple[str, str], list[Found]] = defaultdict(list)
     for resource in found.resources:
-        by_stack[resource.stack].append(resource)
-    known = {life.stack: life for life in lives(clients)}
+        by_life[resource.stack, resource.stack_id].append(resource)
+    known = {(life.stack, life.id): life for life in of_parameters(found.resources)}
     expired, untouched = [], []
-    for stack, resources in sorted(by_stack.items()):
-        if all(resource.type in _OF_THE_ACCOUNT for resource in resources):
-            continue
-        life = known.get(stack)
-        if why := _why_not(life, now):
-            untouched.append(Untouched(f"stack {stack}", why))
+    for (stack, stack_id), resources in sorted(by_life.items()):
+        life = known.get((stack, stack_id))
+        if why := _why_not(life, stack_id, found.resources, now):
+            untouched.append(Untouched(f"stack {stack}" + (f" ({stack_id})" if stack_id else ""), why))
         elif life is not None:
             expired.append(_expired(clients, life, resources))
     return Plan(expired, untouched)
 
 
-def _why_not(life: Life | None, now: datetime) -> str:
-    """Why a stack stays; empty for one that may go."""
+def _why_not(life: Life | None, stack_id: str, resources: Iterable[Found], now: datetime) -> str:
+    """Why a life stays; empty for one that may go."""
+    if not stack_id:
+        return "carries no id: it was made before stacks had one; its next `pulumi up` gives it one"
     if life is None or life.expires_at is None:
         return "nothing in the account says when it ends; `pulumi destroy`, or `tandem ephemeral down`, removes it"
     when = f"{life.expires_at:%Y-%m-%d %H:%MZ}"
@@ -91,7 +88,8 @@ def _why_not(life: Life | None, now: datetime) -> str:
         return f"runs until {when}"
     if not life.ephemeral:
         return f"expired at {when} and is not ephemeral: its hosts have stopped, its data stays until `pulumi destroy`"
-    return ""
+    against = [f"{_named(one)} {why}" for one, why in against_removal(life.stack, life.id, resources)]
+    return f"expired at {when}, and not all of it is ephemeral: {'; '.join(against)}" if against else ""
 
 
 def _expired(clients: Clients, life: Life, resources: Iterable[Found]) -> Expired:
@@ -116,7 +114,7 @@ def reap(clients: Clients, expired: Expired, now: datetime, **options: Any) -> l
         What is still there, and why; while there is any, the stack stays known as expired.
     """
     # People extend stacks; the plan may be minutes old.
-    current = lives(clients, expired.life.stack)
+    current = [life for life in lives(clients, expired.life.stack) if life.id == expired.life.id]
     if not all(life.is_over(now) and life.ephemeral for life in current):
-        return [Left(life.group, "the stack was extended meanwhile") for life in current]
+        return [Left(life.parameter, "the stack was extended meanwhile") for life in current]
     return removal.remove_stack(clients, (*expired.resources, *expired.strange), **options)

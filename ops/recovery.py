@@ -31,6 +31,9 @@ IDS_BY_INPUTS: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
 POD_IDENTITY = "aws:eks/podIdentityAssociation:PodIdentityAssociation"
 """The same, but AWS chooses its id; and it refuses a second one for the same service account."""
 
+RANDOM_ID, IDENTITY = "random:index/randomId:RandomId", "tandem:index:StackIdentity$"
+"""What keeps the id of a stack's life in its state."""
+
 KUBERNETES = "kubernetes:"
 
 
@@ -107,9 +110,9 @@ def pod_identities(deployment: Deployment, clients: Clients) -> dict[str, str]:
 def decide(deployment: Deployment, inventory: Inventory, pod_identities: Mapping[str, str] | None = None) -> Plan:
     """Compares the account with the state.
 
-    Of the types that the program declares, what the state does not know is removed. What holds data is taken into the
-    state instead when the operation that creates it was under way; without one it is older than this `up`, such as the
-    model cache that a destroyed stack left on purpose, and stays.
+    What the state does not know is removed only if it carries the state's own id, and if one of its type was being
+    created as it is described. What holds data is taken into the state instead. All else stays, with the reason: of
+    another life, of a former `up`, or more than was under way.
 
     Args:
         pod_identities: those that were under way and are there.
@@ -122,29 +125,30 @@ def decide(deployment: Deployment, inventory: Inventory, pod_identities: Mapping
     state = deployment["deployment"]
     operations = state.get("pending_operations") or []
     resources = state.get("resources") or []
+    own = stack_id(deployment)
     recorded = {state_key(resource) for resource in resources}
-    names = {resource["urn"] for resource in resources}
     unknown = [resource for resource in inventory.resources if resource.key not in recorded]
-    remove, keep = [], []
-    data: dict[str, list[Found]] = {}
-    for resource in unknown:
-        kind = KINDS.get(resource.type)
-        if kind is None:
-            keep.append(Kept(resource, "tandem does not know this type; remove it by hand if nobody needs it"))
-        elif not kind.program:
-            continue  # made by AWS for something that the state does know, or by another command
-        elif kind.holds_data:
-            data.setdefault(resource.type, []).append(resource)
+    keep = [kept for resource in unknown if (kept := _kept(resource, own))]
+    mine = [resource for resource in unknown if _may_be_taken(resource, own)]
+    # A name that the state has already is being replaced: the resource that it has holds the data.
+    names = {resource["urn"] for resource in resources}
+    remove, adopt = [], []
+    for type_ in dict.fromkeys(resource.type for resource in mine):
+        made = [one for one in operations if _creates(one, type_)]
+        of_type = [resource for resource in mine if resource.type == type_]
+        found = [resource for resource in of_type if any(_describes(one["resource"], resource) for one in made)]
+        keep += [Kept(resource, NOT_UNDER_WAY) for resource in of_type if resource not in found]
+        new = [one for one in made if one["resource"]["urn"] not in names]
+        if KINDS[type_].holds_data and len(new) == 1 and found:
+            newest = max(found, key=lambda resource: resource.created.timestamp() if resource.created else 0)
+            adopt.append(Adoption(newest, new[0]))
+            keep += [Kept(one, "it may hold data, and the state has no place for it") for one in found if one != newest]
+        elif KINDS[type_].holds_data:
+            keep += [Kept(one, "it may hold data, and the state has no place for it") for one in found]
+        elif len(found) > len(made):
+            keep += [Kept(one, f"{len(found)} look like the {len(made)} under way: nobody can tell") for one in found]
         else:
-            remove.append(resource)
-    adopt = []
-    for type_, found in data.items():
-        # A name that the state has already is being replaced: the resource that it has holds the data.
-        creating = [one for one in operations if _creates(one, type_) and one["resource"]["urn"] not in names]
-        by_age = sorted(found, key=lambda resource: resource.created.timestamp() if resource.created else 0)
-        if len(creating) == 1:
-            adopt.append(Adoption(by_age.pop(), creating[0]))
-        keep += [Kept(resource, "it may hold data, and the state has no place for it") for resource in by_age]
+            remove += found
     adopt += [
         Adoption(resource, operation, "in the cluster, if it was created: the refresh finds out")
         for operation in operations
@@ -152,6 +156,43 @@ def decide(deployment: Deployment, inventory: Inventory, pod_identities: Mapping
     ]
     pending = [(operation["resource"]["urn"], operation["type"]) for operation in operations]
     return Plan(remove, adopt, keep, pending)
+
+
+NOT_UNDER_WAY = "it carries this state's id and was not under way; remove it by hand if nobody needs it"
+
+
+def stack_id(deployment: Deployment) -> str | None:
+    """The id of the life that a state tells of; None for an empty state, or one from before stacks had ids."""
+    for resource in deployment["deployment"].get("resources") or []:
+        if resource["type"] == RANDOM_ID and IDENTITY in resource["urn"]:
+            return resource["outputs"]["hex"]
+    return None
+
+
+def _may_be_taken(resource: Found, own: str | None) -> bool:
+    kind = KINDS.get(resource.type)
+    # What the program does not declare is made by AWS for something that the state does know, or by another command.
+    return own is not None and resource.stack_id == own and kind is not None and kind.program
+
+
+def _kept(resource: Found, own: str | None) -> Kept | None:
+    """What no recovery touches; None for what may have been under way, and for what belongs to what the state has."""
+    if not resource.stack_id:
+        return Kept(resource, "it carries no id: of a stack from before, or of somebody else")
+    if resource.stack_id != own:
+        return Kept(resource, f"it belongs to another life of the stack ({resource.stack_id})")
+    if resource.type not in KINDS:
+        return Kept(resource, "tandem does not know this type; remove it by hand if nobody needs it")
+    return None
+
+
+def _describes(resource: Mapping[str, Any], found: Found) -> bool:
+    """Whether an operation could have made it: of the name that it was to have, where it has one."""
+    inputs = resource.get("inputs") or {}
+    named = inputs.get("name") or inputs.get("bucket") or (inputs.get("tags") or {}).get("Name")
+    texts = (text for text in found.facts.values() if isinstance(text, str))
+    known = {found.id, found.name, *texts}
+    return not isinstance(named, str) or named in known
 
 
 def _in_cluster(operation: Mapping[str, Any], pod_identities: Mapping[str, str]) -> Found | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -53,6 +54,7 @@ def remove(
     poll_seconds: float = 5,
     report: Report = lambda _resource, _outcome: None,
     sleep: Callable[[float], None] = time.sleep,
+    unprotect: bool = False,
 ) -> list[Left]:
     """Deletes exactly these resources, and waits until AWS no longer lists them.
 
@@ -61,6 +63,7 @@ def remove(
 
     Args:
         deadline_seconds: for all of it. A load balancer's or a file system's interfaces take minutes to go.
+        unprotect: lift what protects a resource from its deletion; only for what says itself that it is ephemeral.
         report: told of each resource when it is gone or given up.
 
     Returns:
@@ -68,30 +71,32 @@ def remove(
     """
     resources = list(resources)
     patience = _Patience(time.monotonic() + deadline_seconds, poll_seconds, sleep)
+    delete = functools.partial(_delete, clients, unprotect)
     left = [
         Left(resource, "tandem does not know how to remove this type")
         for resource in resources
         if resource.type not in KINDS
     ]
     for wave in plan(resources):
-        left += _remove_wave(clients, wave, _dependents({item.resource.type for item in left}), patience, report)
+        left += _remove_wave(
+            clients, delete, wave, _dependents({item.resource.type for item in left}), patience, report
+        )
     for item in left:
         report(item.resource, item.reason)
     return left
 
 
 def remove_stack(clients: Clients, resources: Iterable[Found], **options: Any) -> list[Left]:
-    """Deletes all of a stack, its group of schedules last and in one call: it is what says that the stack has expired,
-    so an interrupted removal is found again by it.
+    """Deletes all of an ephemeral stack, protected or not; what holds its name last, since it says that the stack has
+    expired: an interrupted removal is found again by it.
 
     Args:
         options: of `remove`.
     """
     resources = list(resources)
-    marks = [resource for resource in resources if resource.type == types.SCHEDULE_GROUP]
-    rest = [resource for resource in resources if resource.type not in (types.SCHEDULE_GROUP, types.SCHEDULE)]
-    # The schedules go with their group.
-    return remove(clients, rest, **options) or remove(clients, marks, **options)
+    holders = [resource for resource in resources if resource.type == types.PARAMETER]
+    rest = [resource for resource in resources if resource.type != types.PARAMETER]
+    return remove(clients, rest, unprotect=True, **options) or remove(clients, holders, **options)
 
 
 @dataclass(frozen=True)
@@ -117,16 +122,20 @@ def _dependents(stuck: set[str]) -> set[str]:
 
 
 def _remove_wave(
-    clients: Clients, wave: Iterable[Found], hopeless: set[str], patience: _Patience, report: Report
+    clients: Clients,
+    delete: Callable[[Found], None],
+    wave: Iterable[Found],
+    hopeless: set[str],
+    patience: _Patience,
+    report: Report,
 ) -> list[Left]:
     pending = {resource.key: resource for resource in wave}
     left: list[Left] = []
     while True:
         errors: dict[tuple[str, str], Exception] = {}
         for key, resource in pending.items():
-            kind = KINDS[resource.type]
             try:
-                kind.delete(clients(kind.service), resource)
+                delete(resource)
             except AwsError as error:
                 errors[key] = error
         # What AWS says to a deletion is told from what it lists: services refuse what is gone in many words.
@@ -139,6 +148,14 @@ def _remove_wave(
             return left
         if not patience.wait():
             return left + [Left(resource, _reason(errors.get(key))) for key, resource in pending.items()]
+
+
+def _delete(clients: Clients, unprotect: bool, resource: Found) -> None:
+    kind = KINDS[resource.type]
+    client = clients(kind.service)
+    if unprotect and resource.ephemeral and kind.unprotect:
+        kind.unprotect(client, resource)
+    kind.delete(client, resource)
 
 
 def _in_vain(type_: str, error: Exception, hopeless: set[str]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,7 +19,8 @@ from ops.options import AsJson, ProfileName, RegionName, RegionNames, Yes, print
 from ops.screen import Screen, columns
 
 if TYPE_CHECKING:
-    from ops.pulumi import Stack
+    from ops.kinds.kind import Clients, Found
+    from ops.pulumi import Deployment, Stack
     from ops.removal import Left
     from ops.status import Status
 
@@ -155,6 +156,9 @@ def down(
     by_tags: Annotated[
         bool, typer.Option("--by-tags", help="Without Pulumi: where the state is lost or elsewhere.")
     ] = False,
+    stack_id: Annotated[
+        str | None, typer.Option("--stack-id", metavar="ID", help="Which life of the name, with --by-tags.")
+    ] = None,
     region: RegionName = None,
     profile: ProfileName = None,
     as_json: AsJson = False,
@@ -162,63 +166,124 @@ def down(
     """Remove an ephemeral stack with all it has, then its state and its file.
 
     Shows what would go; with --yes destroys it, removes what only its tags tell of, and forgets it. Can be run again.
+    Only what carries this stack's id goes, and only if all of it carries the tag of ephemeral stacks.
 
     Exit status: 0 nothing is left (or nothing was to be done yet), 2 something could not be removed, or AWS refused.
 
     Examples: `tandem ephemeral down eph-3f9a2c`, `tandem ephemeral down eph-3f9a2c --yes --by-tags --region us-east-1`.
     """
-    from ops import inventory
-    from ops.aws import aws_clients, user_errors
-    from ops.expiry import lives
+    from ops.aws import aws_clients
 
     console, path = Screen(stderr=as_json), stack_file(name)
     if path.exists():
         _ephemeral(name, load_stack_file(path).ephemeral)
+    elif not by_tags:
+        raise _unknown(name)
     (where,) = regions_of(name, [region] if region else None)
     clients = aws_clients(where, profile)
-    with user_errors(name):
-        found = inventory.find(clients, name)
-        if found.unreadable:
-            raise UserError(*found.unreadable)
-        for life in lives(clients, name):
-            _ephemeral(name, life.ephemeral)
-    kinds = Counter(item.type.rpartition(":")[2] for item in found.resources)
+    engine = None if by_tags else _engine(name, profile)
+    deployment = engine.export() if engine and engine.exists() else None
+    found = _of_life(clients, name, stack_id if by_tags else _own_id(name, deployment))
+    kinds = Counter(item.type.rpartition(":")[2] for item in found)
     listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing in the account"
     console.print(f"{name} in {where}: {listed}")
     report = {"stack": name, "region": where, "found": dict(kinds), "removed": yes}
     if not yes:
         console.print(f"Nothing was changed. To remove it: `tandem ephemeral down {name} --yes`.")
     else:
-        _down(console, clients, name, profile, by_tags=by_tags)
+        _down(console, clients, name, engine, found)
     if as_json:
         print_json(report)
 
 
-def _down(console: Screen, clients: Any, name: str, profile: str | None, *, by_tags: bool) -> None:
-    from ops.aws import user_errors
-
-    engine = _engine(name, profile)
+def _down(console: Screen, clients: Clients, name: str, engine: Stack | None, found: Sequence[Found]) -> None:
+    """Args:
+    engine: None where its state is lost or elsewhere.
+    found: what the stack has in the account.
+    """
     with _continued(console, f"tandem ephemeral down {name} --yes"):
-        if not by_tags and engine.exists():
-            engine.destroy(lambda line: console.print(line))
-        with user_errors(name):
-            left = _remove_rest(console, clients, name)
+        # Where nothing is left, a state from before a reap could only name what another life has made since.
+        if engine and found:
+            engine.destroy(console.print)
+        left = _remove_rest(console, clients, name, found)
         if left:
             raise UserError(*(_left(item) for item in left))
-        if not by_tags and engine.exists():
+        if engine and engine.exists():
             engine.remove()
         stack_file(name).unlink(missing_ok=True)
     console.print(f"{name} is gone.")
 
 
-def _remove_rest(console: Screen, clients: Any, name: str) -> list[Left]:
-    """What destroy did not know of, in the order in which an interrupted removal is found again."""
-    from ops import inventory, removal
+def _own_id(name: str, deployment: Deployment | None) -> str:
+    """The life that a state tells of; empty where it has made nothing yet.
 
-    def report(resource: Any, outcome: str) -> None:
+    Raises:
+        UserError: it has made something and has no id.
+    """
+    from ops.recovery import stack_id
+
+    found = stack_id(deployment) if deployment else None
+    resources = (deployment or {"deployment": {}})["deployment"].get("resources") or []
+    if found is None and any(resource["type"].startswith("aws:") for resource in resources):
+        wrong = "its state is from before stacks had an id, so nothing in the account can be told to be its own"
+        fix = f"`pulumi up --stack {name}` gives it one; or `pulumi destroy --stack {name}`"
+        raise UserError(Problem(key=name, wrong=wrong, fix=fix))
+    return found or ""
+
+
+def _of_life(clients: Clients, name: str, stack_id: str | None) -> list[Found]:
+    """What one life of a stack has in the account; all of it says that it is ephemeral.
+
+    Args:
+        stack_id: None for the only life of the name.
+
+    Raises:
+        UserError: something cannot be looked at, does not say that it is ephemeral, or there are two lives.
+    """
+    from ops import inventory
+    from ops.aws import user_errors
+    from ops.lives import against_removal
+
+    with user_errors(name):
+        found = inventory.find(clients, name)
+    if found.unreadable:
+        raise UserError(*found.unreadable)
+    ids = sorted({one.stack_id for one in found.resources if one.stack_id})
+    if stack_id is None and len(ids) > 1:
+        wrong, fix = "two lives of this name are in the account", "name the one to remove: --by-tags --stack-id ID"
+        raise UserError(Problem(key=name, wrong=wrong, value=", ".join(ids), fix=fix))
+    if stack_id == "" and ids:
+        wrong = "no state here tells of the life that the account has under this name"
+        fix = f"`pulumi login` to where its state is; or, if that is lost, `tandem ephemeral down {name} --by-tags`"
+        raise UserError(Problem(key=name, wrong=wrong, value=", ".join(ids), fix=fix))
+    whose = next(iter(ids), "") if stack_id is None else stack_id
+    against = [
+        Problem(
+            key=f"{one.type} {one.id}",
+            wrong=f"{why}, so nothing of {name} is removed",
+            fix="if it is the stack's, `pulumi up` gives it its tags; if not, it has to lose the stack's",
+        )
+        for one, why in against_removal(name, whose, found.resources)
+    ]
+    if against:
+        raise UserError(*against)
+    return [one for one in found.resources if whose and one.stack_id == whose]
+
+
+def _remove_rest(console: Screen, clients: Clients, name: str, found: Sequence[Found]) -> list[Left]:
+    """What destroy did not know of, in the order in which an interrupted removal is found again."""
+    from ops import removal
+    from ops.aws import user_errors
+
+    if not found:
+        return []
+
+    def report(resource: Found, outcome: str) -> None:
         console.print(f"{outcome}: {resource.type} {resource.id}")
 
-    return removal.remove_stack(clients, inventory.find(clients, name).resources, report=report)
+    rest = _of_life(clients, name, found[0].stack_id)
+    with user_errors(name):
+        return removal.remove_stack(clients, rest, report=report)
 
 
 def _left(item: Left) -> Problem:

@@ -75,7 +75,8 @@ def _print(console: Screen, region: str, found: Plan) -> None:
         console.print(f"{region}: nothing has expired.")
     for expired in found.expired:
         kinds = Counter(resource.type.rpartition(":")[2] for resource in expired.resources)
-        console.print(f"{region}: stack {expired.life.stack} expired at {expired.life.expires_at:%Y-%m-%d %H:%MZ}:")
+        life = expired.life
+        console.print(f"{region}: stack {life.stack} ({life.id}) expired at {life.expires_at:%Y-%m-%d %H:%MZ}:")
         console.print("  remove " + ", ".join(f"{count} {name}" for name, count in sorted(kinds.items())))
         for item in expired.untouched:
             console.print(f"  leave {item.what}: {item.why}")
@@ -88,6 +89,7 @@ def _as_json(found: Plan) -> dict[str, Any]:
         "expired": [
             {
                 "stack": expired.life.stack,
+                "stackId": expired.life.id,
                 "expiresAt": expired.life.expires_at,
                 "resources": [{"type": item.type, "id": item.id} for item in expired.resources],
                 "untouched": [{"what": item.what, "why": item.why} for item in expired.untouched],

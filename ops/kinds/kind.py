@@ -10,7 +10,7 @@ from typing import Any
 
 import jmespath
 
-from infra.tags import PROJECT, PROJECT_TAG, REGION_TAG, STACK_TAG
+from infra.tags import EPHEMERAL_TAG, PROJECT, PROJECT_TAG, REGION_TAG, STACK_ID_TAG, STACK_TAG
 from ops.aws import AwsError, is_gone
 
 Clients = Callable[[str], Any]
@@ -26,7 +26,7 @@ class Found:
         id: the id by which Pulumi knows it.
         arn: empty where the type has none.
         name: what people call it.
-        tags: its own; empty for types that have none.
+        tags: its own; its parent's for types that have none.
         created: where AWS says so.
         parent: the resource through which it was found; None for most.
         facts: the description that AWS gives, for what a deletion needs beside the id.
@@ -54,6 +54,16 @@ class Found:
     def stack(self) -> str:
         """The stack that it says it belongs to, itself or through its parent."""
         return self.tags.get(STACK_TAG) or (self.parent.stack if self.parent else "")
+
+    @property
+    def stack_id(self) -> str:
+        """The life of that stack; empty for what was made before lives had ids."""
+        return self.tags.get(STACK_ID_TAG) or (self.parent.stack_id if self.parent else "")
+
+    @property
+    def ephemeral(self) -> bool:
+        """It says that it may be removed with its stack. What takes tags and has none of ours does not."""
+        return self.tags.get(EPHEMERAL_TAG) == "true"
 
 
 @dataclass(frozen=True)
@@ -138,6 +148,7 @@ class Kind:
         parent: type through which it is found.
         after: types that must be gone before one of this type can be deleted.
         delete: deletes one; called again until the listing no longer has it.
+        unprotect: lifts what AWS itself refuses a deletion for; for types that know such a thing.
         state_id: JMESPath in a resource of the state's deployment to the same id.
         program: the program declares this type. Others are made by AWS on behalf of one that it declares, such as the
             instances of a group, or by other commands, such as machine images.
@@ -151,6 +162,7 @@ class Kind:
     listing: Listing
     id: str
     delete: Callable[[Any, Found], object]
+    unprotect: Callable[[Any, Found], object] | None = None
     arn: str = "Arn"
     name: str = "Tags[?Key=='Name'].Value | [0]"
     created: str = "CreatedTime"
@@ -169,7 +181,7 @@ class Kind:
         found = []
         for item in self.listing(client, scope):
             try:
-                tags = self.tags(client, item) if self.tags else {}
+                tags = self.tags(client, item) if self.tags else (scope.parent.tags if scope.parent else {})
             except AwsError as error:
                 if is_gone(error):  # since it was listed
                     continue

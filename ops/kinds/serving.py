@@ -14,11 +14,10 @@ def _elb_tags(arn: str) -> Callable[[Any, Item], dict[str, str]]:
     return lambda elb, item: tag_map(elb.describe_tags(ResourceArns=[item[arn]])["TagDescriptions"][0]["Tags"])
 
 
-def _delete_load_balancer(elb: Any, balancer: Found) -> None:
+def _unprotect_load_balancer(elb: Any, balancer: Found) -> None:
     elb.modify_load_balancer_attributes(
         LoadBalancerArn=balancer.arn, Attributes=[{"Key": "deletion_protection.enabled", "Value": "false"}]
     )
-    elb.delete_load_balancer(LoadBalancerArn=balancer.arn)
 
 
 def _delete_web_acl(waf: Any, acl: Found) -> None:
@@ -80,7 +79,8 @@ ROWS = (
         tags=_elb_tags("LoadBalancerArn"),
         # A record that leads nowhere could no longer be told from others.
         after=(types.RECORD,),
-        delete=_delete_load_balancer,
+        delete=lambda elb, balancer: elb.delete_load_balancer(LoadBalancerArn=balancer.arn),
+        unprotect=_unprotect_load_balancer,
     ),
     Kind(
         type=types.LISTENER,

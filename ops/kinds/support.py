@@ -163,7 +163,6 @@ ROWS = (
         type=types.PARAMETER,
         service="ssm",
         tagging_type="ssm:parameter",
-        partial=True,
         listing=listed(
             "get_parameters_by_path", "Parameters", lambda _scope: {"Path": PARAMETER_PATH, "Recursive": True}
         ),
@@ -221,8 +220,8 @@ ROWS = (
         created="CreationDate",
         tags=None,
         parent=types.SCHEDULE_GROUP,
-        # Last of all: until then they are what stops the fleet if this is interrupted.
-        after=(types.GROUP,),
+        # Until then they are what stops the fleet if this is interrupted.
+        after=(types.GROUP, types.NODE_GROUP, types.INSTANCE),
         delete=lambda scheduler, schedule: scheduler.delete_schedule(GroupName=schedule.parent_id, Name=schedule.name),
     ),
     Kind(

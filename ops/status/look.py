@@ -10,7 +10,7 @@ from typing import TypeVar
 from infra import costs
 from infra.errors import UserError
 from infra.settings import Settings
-from ops import endpoint, expiry
+from ops import endpoint, lives
 from ops.aws import AwsError, problem_of
 from ops.endpoint import Endpoint
 from ops.kinds import ours, types
@@ -70,8 +70,8 @@ def _endpoint(clients: Clients, stack: str, settings: Settings) -> Endpoint | Un
 
 
 def _expires_at(clients: Clients, stack: str) -> str:
-    """The moment of the schedule that stops the fleet."""
-    moment = expiry.expires_at(clients, stack)
+    """As the stack itself says it."""
+    moment = lives.expires_at(clients, stack)
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else "never"
 
 

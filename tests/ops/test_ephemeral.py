@@ -19,9 +19,9 @@ from ops import ephemeral, inventory, options
 from ops.aws import aws_clients
 from ops.cli import app
 from ops.ephemeral import draft, extended, life, wait_for_token
-from ops.expiry import lives
 from ops.kinds import KINDS, types
 from ops.kinds.kind import Scope
+from ops.lives import lives
 from ops.status import Status, Unknown
 from rehearsal import engine
 from rehearsal.account_gaps import AccountGaps, account_gaps

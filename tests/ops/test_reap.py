@@ -14,21 +14,20 @@ import yaml
 from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
-from infra.components.cost_guard import PUBLISH_TARGET, Resize
 from infra.errors import UserError
 from ops import inventory
 from ops.aws import aws_clients
 from ops.cli import app
-from ops.expiry import lives
 from ops.kinds import types
 from ops.kinds.kind import Clients
+from ops.lives import lives
 from ops.reap import Plan, plan, reap
 from ops.removal import Left
 from rehearsal import engine
 from rehearsal.account_gaps import AccountGaps
 from rehearsal.moto import SimulatedAccount
 from rehearsal.scene import set_the_scene
-from tests.ops.account import REGION, Builder, Killed, at_once, killing, tags_of, watched
+from tests.ops.account import REGION, Builder, Killed, at_once, id_of, killing, tags_of, watched
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
 PAST = "2026-03-02T11:59:00"
@@ -86,15 +85,15 @@ def test_an_expired_stack_goes_and_all_others_stay(clients: Clients, stack: str)
     ]
     assert [(item.what.removeprefix(f"stack {stack}"), item.why) for item in found.untouched] == [
         (
-            "-new",
+            f"-new ({unscheduled.stack_id})",
             "nothing in the account says when it ends; `pulumi destroy`, or `tandem ephemeral down`, removes it",
         ),
         (
-            "-prod",
+            f"-prod ({staying[f'{stack}-prod'].stack_id})",
             "expired at 2026-03-02 11:59Z and is not ephemeral: its hosts have stopped, its data stays until "
             "`pulumi destroy`",
         ),
-        ("-runs", "runs until 2026-03-02 12:01Z"),
+        (f"-runs ({staying[f'{stack}-runs'].stack_id})", "runs until 2026-03-02 12:01Z"),
     ]
     assert run(clients, stack, found) == []
     assert left_of(clients, stack) == []
@@ -116,7 +115,7 @@ def test_a_plan_changes_nothing(clients: Clients, stack: str) -> None:
 def test_what_hangs_on_an_expired_stack_without_its_tags_is_left_and_named(clients: Clients, stack: str) -> None:
     dev = make(clients, stack)
     by_hand = clients("ec2").create_subnet(VpcId=dev.vpc, CidrBlock="10.9.99.0/24")["Subnet"]["SubnetId"]
-    queue = clients("sqs").create_queue(QueueName=stack, tags=tags_of(stack))["QueueUrl"]
+    queue = clients("sqs").create_queue(QueueName=stack, tags=dev.tag_map)["QueueUrl"]
     (expired,) = planned(clients, stack).expired
     assert {(item.what.split()[1].rpartition(":")[2], item.why) for item in expired.untouched} >= {
         (by_hand, f"is in {dev.vpc}, the network of {stack}"),
@@ -124,7 +123,9 @@ def test_what_hangs_on_an_expired_stack_without_its_tags_is_left_and_named(clien
     }
     left = {item.resource.type: item.reason.split(":")[0] for item in run(clients, stack)}
     assert left == {types.VPC: "DependencyViolation", "sqs": "tandem does not know how to remove this type"}
-    assert (types.SCHEDULE_GROUP, f"tandem-{stack}") in left_of(clients, stack), "what makes it known goes last"
+    assert (types.PARAMETER, f"/tandem/{stack}/{dev.stack_id}") in left_of(clients, stack), (
+        "what tells its end goes last"
+    )
     clients("ec2").delete_subnet(SubnetId=by_hand)
     clients("sqs").delete_queue(QueueUrl=queue)
     assert run(clients, stack) == []
@@ -171,11 +172,10 @@ def test_two_at_once_leave_nothing_and_see_no_error(clients: Clients, stack: str
 def test_a_stack_that_is_extended_after_the_plan_stays(clients: Clients, stack: str) -> None:
     dev = make(clients, stack)
     found = planned(clients, stack)
-    scheduler = clients("scheduler")
-    old = scheduler.get_schedule(GroupName=dev.name, Name="stop")
-    scheduler.update_schedule(
-        **{key: old[key] for key in ("Name", "GroupName", "FlexibleTimeWindow", "Target")},
-        ScheduleExpression=f"at({COMING})",
+    clients("ssm").add_tags_to_resource(
+        ResourceType="Parameter",
+        ResourceId=f"/tandem/{stack}/{dev.stack_id}",
+        Tags=[{"Key": "tandem:expires-at", "Value": f"{COMING}Z"}],
     )
     assert [item.reason for item in run(clients, stack, found)] == ["the stack was extended meanwhile"]
     assert sorted(left_of(clients, stack)) == sorted(dev.made)
@@ -192,48 +192,15 @@ def test_nothing_is_removed_while_something_cannot_be_listed(clients: Clients, s
         plan(watched(clients, denied), NOW)
 
 
-def test_the_schedule_that_keeps_a_fleet_stopped_tells_the_end_too(clients: Clients, stack: str) -> None:
-    """A `pulumi destroy` that was cut off may have taken the other one."""
-    dev = make(clients, stack)
-    scheduler, moment = clients("scheduler"), datetime.now(UTC).replace(microsecond=0)
-    old = scheduler.get_schedule(GroupName=dev.name, Name="stop")
-    scheduler.create_schedule(
-        **{key: old[key] for key in ("GroupName", "FlexibleTimeWindow", "Target")},
-        Name="keep-stopped",
-        ScheduleExpression="rate(5 minutes)",
-        StartDate=moment,
-    )
-    scheduler.delete_schedule(GroupName=dev.name, Name="stop")
-    assert [life.expires_at for life in lives(clients, stack)] == [moment]
-
-
-def test_what_stops_a_node_group_tells_the_end_and_what_warns_does_not(clients: Clients, stack: str) -> None:
-    name = f"tandem-{stack}"
-    Builder(clients, stack, name, expires=PAST, ephemeral=True).schedules()
-    scheduler = clients("scheduler")
-    old = scheduler.get_schedule(GroupName=name, Name="stop")
-    scheduler.delete_schedule(GroupName=name, Name="stop")
-    node_group = Resize.of_node_group("cluster", "nodes", "arn").target
-    for label, target, moment in (("stop", node_group, COMING), ("warn", PUBLISH_TARGET, PAST)):
-        scheduler.create_schedule(
-            GroupName=name,
-            Name=label,
-            FlexibleTimeWindow=old["FlexibleTimeWindow"],
-            ScheduleExpression=f"at({moment})",
-            Target={**old["Target"], "Arn": target},
-        )
-    (life,) = lives(clients, stack)
-    assert life.expires_at == datetime.fromisoformat(f"{COMING}+00:00")
-
-
 def test_the_command_shows_then_removes_in_every_region_given(aws_account: AccountGaps, stack: str) -> None:
     for region in ("us-east-1", "eu-west-1"):
-        Builder(aws_clients(region), stack, f"tandem-{stack}-{region}", expires=PAST, ephemeral=True).schedules()
+        Builder(aws_clients(region), stack, f"tandem-{stack}-{region}", expires=PAST, ephemeral=True).parameter()
     asked = ["reap", "--region", "us-east-1", "--region", "eu-west-1"]
     shown = CliRunner().invoke(app, asked, env={"COLUMNS": "250"})
     assert shown.exit_code == 1
-    assert f"us-east-1: stack {stack} expired at 2026-03-02 11:59Z:\n  remove 1 " in shown.stdout
-    assert f"eu-west-1: stack {stack} expired" in shown.stdout
+    own = id_of(f"tandem-{stack}-us-east-1")
+    assert f"us-east-1: stack {stack} ({own}) expired at 2026-03-02 11:59Z:\n  remove 1 " in shown.stdout
+    assert f"eu-west-1: stack {stack} (" in shown.stdout
     assert "To remove them: the same command with --yes." in shown.stdout
     assert len(lives(aws_clients("eu-west-1"), stack)) == 1
 

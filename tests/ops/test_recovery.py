@@ -19,15 +19,16 @@ from botocore.stub import Stubber
 from typer.testing import CliRunner, Result
 
 from infra.errors import Problem, UserError
+from infra.tags import STACK_ID_TAG
 from ops import removal
 from ops.cli import app
 from ops.inventory import Inventory, find
 from ops.kinds import types
 from ops.kinds.kind import Clients, Found
 from ops.pulumi import Deployment
-from ops.recovery import POD_IDENTITY, Adoption, amended, decide, pod_identities
+from ops.recovery import NOT_UNDER_WAY, POD_IDENTITY, Adoption, Plan, amended, decide, pod_identities
 from rehearsal.moto import SimulatedAccount
-from tests.ops.account import REGION, Builder, tags_of
+from tests.ops.account import REGION, Builder, id_of, tags_of
 
 FILE_SYSTEM_URN = "urn:pulumi:dev::tandem::tandem:index:ModelCache$aws:efs/fileSystem:FileSystem::tandem-dev"
 
@@ -40,25 +41,44 @@ def creating(type_: str, urn: str, kind: str = "creating") -> dict[str, Any]:
     return {"type": kind, "resource": {"urn": urn, "type": type_, "custom": True, "inputs": {"encrypted": True}}}
 
 
+OWN = id_of("x")
+"""The life that these states tell of, and that Builder("x") builds."""
+IDENTITY_RESOURCE = {
+    "urn": "urn:pulumi:dev::tandem::tandem:index:StackIdentity$random:index/randomId:RandomId::tandem-dev-stack-id",
+    "type": "random:index/randomId:RandomId",
+    "id": "b64",
+    "outputs": {"hex": OWN},
+}
+
+
 def deployment(*resources: dict[str, Any], pending: list[dict[str, Any]] | None = None) -> Deployment:
-    state: dict[str, Any] = {"manifest": {"magic": "m"}, "resources": list(resources)}
+    state: dict[str, Any] = {"manifest": {"magic": "m"}, "resources": [IDENTITY_RESOURCE, *resources]}
     if pending is not None:
         state["pending_operations"] = pending
     return {"version": 3, "deployment": state}
 
 
+TAGS = tags_of("dev") | {STACK_ID_TAG: OWN}
+
+
 def file_system(id_: str, day: int) -> Found:
-    return Found(type=types.FILE_SYSTEM, id=id_, created=datetime(2026, 11, day, tzinfo=UTC))
+    return Found(type=types.FILE_SYSTEM, id=id_, created=datetime(2026, 11, day, tzinfo=UTC), tags=TAGS)
 
 
-VPC = Found(type=types.VPC, id="vpc-1")
+def why_kept(plan: Plan) -> dict[str, str]:
+    return {kept.resource.id: kept.reason for kept in plan.keep}
+
+
+VPC = Found(type=types.VPC, id="vpc-1", tags=TAGS)
+CREATING_VPC = {"type": "creating", "resource": {"urn": "urn:vpc", "type": types.VPC, "inputs": {}}}
 
 
 # -- deciding ----------------------------------------------------------------------------------------------------------
 
 
 def test_what_the_state_knows_stays() -> None:
-    route = Found(type=types.ROUTE, id="rtb-1_0.0.0.0/0", parent=Found(type=types.ROUTE_TABLE, id="rtb-1"))
+    table = Found(type=types.ROUTE_TABLE, id="rtb-1", tags=TAGS)
+    route = Found(type=types.ROUTE, id="rtb-1_0.0.0.0/0", parent=table, tags=TAGS)
     state = deployment(
         recorded(types.VPC, "vpc-1"),
         recorded(types.ROUTE, "r-rtb-11080289494", routeTableId="rtb-1", destinationCidrBlock="0.0.0.0/0"),
@@ -66,14 +86,58 @@ def test_what_the_state_knows_stays() -> None:
     assert decide(state, Inventory([VPC, route])).is_empty
 
 
-def test_what_the_state_does_not_know_is_removed() -> None:
-    plan = decide(deployment(recorded(types.VPC, "vpc-2")), Inventory([VPC]))
+def test_what_was_under_way_and_is_not_recorded_is_removed() -> None:
+    plan = decide(deployment(recorded(types.VPC, "vpc-2"), pending=[CREATING_VPC]), Inventory([VPC]))
     assert plan.remove == [VPC]
     assert not plan.is_empty
 
 
-def test_an_empty_state_knows_nothing() -> None:
-    assert decide({"version": 3, "deployment": {"resources": None}}, Inventory([VPC])).remove == [VPC]
+def test_without_a_pending_operation_nothing_is_removed() -> None:
+    plan = decide(deployment(recorded(types.VPC, "vpc-2")), Inventory([VPC]))
+    assert plan.remove == []
+    assert why_kept(plan) == {"vpc-1": NOT_UNDER_WAY}
+
+
+def test_what_was_under_way_of_another_type_removes_nothing() -> None:
+    subnet = {"type": "creating", "resource": {"urn": "urn:s", "type": types.SUBNET, "inputs": {}}}
+    assert decide(deployment(pending=[subnet]), Inventory([VPC])).remove == []
+
+
+def test_an_empty_state_removes_nothing() -> None:
+    for pending in ([], [CREATING_VPC]):
+        state = {"version": 3, "deployment": {"resources": None, "pending_operations": pending}}
+        plan = decide(state, Inventory([VPC]))
+        assert plan.remove == plan.adopt == []
+        assert why_kept(plan) == {"vpc-1": f"it belongs to another life of the stack ({OWN})"}
+
+
+@pytest.mark.parametrize("type_", [types.VPC, types.FILE_SYSTEM])
+def test_another_life_is_named_and_left_though_the_same_was_under_way(type_: str) -> None:
+    theirs = Found(type=type_, id="theirs", tags=TAGS | {STACK_ID_TAG: "another"})
+    before = Found(type=type_, id="before", tags=tags_of("dev"))
+    operation = {"type": "creating", "resource": {"urn": "urn:x", "type": type_, "inputs": {}}}
+    plan = decide(deployment(pending=[operation]), Inventory([theirs, before]))
+    assert plan.remove == plan.adopt == []
+    assert why_kept(plan) == {
+        "theirs": "it belongs to another life of the stack (another)",
+        "before": "it carries no id: of a stack from before, or of somebody else",
+    }
+
+
+def test_of_those_with_names_only_the_one_that_was_to_be_made_goes() -> None:
+    roles = [Found(type=types.ROLE, id=name, name=name, tags=TAGS) for name in ("tandem-dev-host-1", "handed-over")]
+    operation = {"type": "creating", "resource": {"urn": "urn:x", "type": types.ROLE}}
+    operation["resource"]["inputs"] = {"name": "tandem-dev-host-1"}
+    plan = decide(deployment(pending=[operation]), Inventory(roles))
+    assert [one.id for one in plan.remove] == ["tandem-dev-host-1"]
+    assert why_kept(plan) == {"handed-over": NOT_UNDER_WAY}
+
+
+def test_more_than_were_under_way_stay_since_nobody_can_tell_them_apart() -> None:
+    other = Found(type=types.VPC, id="vpc-9", tags=TAGS)
+    plan = decide(deployment(pending=[CREATING_VPC]), Inventory([VPC, other]))
+    assert plan.remove == []
+    assert set(why_kept(plan).values()) == {"2 look like the 1 under way: nobody can tell"}
 
 
 def test_what_waits_to_be_deleted_is_known() -> None:
@@ -82,13 +146,13 @@ def test_what_waits_to_be_deleted_is_known() -> None:
 
 @pytest.mark.parametrize("type_", [types.INSTANCE, types.VOLUME, types.NETWORK_INTERFACE, types.IMAGE, types.SNAPSHOT])
 def test_what_the_program_does_not_declare_is_left_alone(type_: str) -> None:
-    plan = decide(deployment(), Inventory([Found(type=type_, id="x")]))
+    plan = decide(deployment(), Inventory([Found(type=type_, id="x", tags=TAGS)]))
     assert plan.is_empty
     assert plan.keep == []
 
 
 def test_a_type_without_a_row_is_kept_and_named() -> None:
-    plan = decide(deployment(), Inventory([Found(type="sqs", id="arn:aws:sqs:us-east-1:1:q")]))
+    plan = decide(deployment(), Inventory([Found(type="sqs", id="arn:aws:sqs:us-east-1:1:q", tags=TAGS)]))
     assert [kept.resource.type for kept in plan.keep] == ["sqs"]
     assert plan.remove == []
 
@@ -112,7 +176,7 @@ def test_of_several_file_systems_the_newest_is_the_one_just_made() -> None:
 
 @pytest.mark.parametrize("type_", [types.FILE_SYSTEM, types.BUCKET])
 def test_data_that_this_up_did_not_make_is_kept(type_: str) -> None:
-    left = Found(type=type_, id="from-an-earlier-stack")
+    left = Found(type=type_, id="from-an-earlier-up", tags=TAGS)
     plan = decide(deployment(pending=[creating(types.VPC, "urn:vpc")]), Inventory([left]))
     assert [kept.resource for kept in plan.keep] == [left]
     assert (plan.remove, plan.adopt) == ([], [])
@@ -149,7 +213,7 @@ def test_what_may_be_in_a_cluster_is_adopted_by_the_name_it_was_to_have(
     operation = {"type": "creating", "resource": {"urn": "urn:x", "type": type_, "custom": True, "inputs": inputs}}
     plan = decide(deployment(pending=[operation]), Inventory([]))
     assert [(adoption.resource.key, adoption.urn) for adoption in plan.adopt] == [((type_, id_), "urn:x")]
-    (adopted,) = amended(deployment(pending=[operation]), plan.adopt)["deployment"]["resources"]
+    (_own, adopted) = amended(deployment(pending=[operation]), plan.adopt)["deployment"]["resources"]
     assert (adopted["id"], adopted["inputs"]) == (id_, inputs)
 
 
@@ -173,7 +237,7 @@ def test_a_pod_identity_is_adopted_by_the_id_that_aws_gave_it() -> None:
     )
     state = deployment(pending=[PENDING_IDENTITY])
     plan = decide(state, Inventory([]), pod_identities(state, there))
-    (adopted,) = amended(state, plan.adopt)["deployment"]["resources"]
+    (_own, adopted) = amended(state, plan.adopt)["deployment"]["resources"]
     assert (adopted["id"], adopted["outputs"]) == ("a-1", {**IDENTITY, "associationId": "a-1"})
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from botocore.exceptions import ClientError
 from ops.inventory import find
 from ops.kinds import KINDS, types
 from ops.kinds.kind import Clients, Found
-from ops.removal import Left, plan, remove
+from ops.removal import Left, plan, remove, remove_stack
 from rehearsal.moto import SimulatedAccount
 from tests.ops.account import REGION, Builder, Killed, at_once, killing, tags_of, watched
 
@@ -177,8 +178,15 @@ def test_a_type_without_a_row_is_left(clients: Clients, stack: str) -> None:
     assert (item.resource.type, item.reason) == ("sqs", "tandem does not know how to remove this type")
 
 
-def test_deletion_protection_is_lifted(clients: Clients, stack: str) -> None:
-    dev = Builder(clients, stack, f"tandem-{stack}")
+@pytest.mark.parametrize(
+    ("ephemeral", "by", "lifted"),
+    [(True, remove_stack, True), (True, remove, False), (False, remove_stack, False)],
+    ids=["an ephemeral stack", "recover", "not ephemeral"],
+)
+def test_deletion_protection_is_lifted_for_an_ephemeral_stack_alone(
+    clients: Clients, stack: str, ephemeral: bool, by: Callable[..., list[Left]], lifted: bool
+) -> None:
+    dev = Builder(clients, stack, f"tandem-{stack}", ephemeral=ephemeral)
     dev.network()
     elb = clients("elbv2")
     arn = elb.create_load_balancer(Name=f"tandem-{stack}", Subnets=dev.subnets, Tags=dev.tags)["LoadBalancers"][0][
@@ -195,8 +203,8 @@ def test_deletion_protection_is_lifted(clients: Clients, stack: str) -> None:
             attributes = elb.describe_load_balancer_attributes(LoadBalancerArn=arn)["Attributes"]
             protection.extend(one["Value"] for one in attributes if one["Key"] == "deletion_protection.enabled")
 
-    assert remove(watched(clients, before), find(clients, stack).resources, sleep=at_once) == []
-    assert protection == ["false"]
+    by(watched(clients, before), find(clients, stack).resources, sleep=at_once)
+    assert protection == ["false" if lifted else "true"]
 
 
 def test_a_secret_can_be_restored_for_a_week(clients: Clients, stack: str) -> None:
