@@ -132,9 +132,9 @@ def test_a_role_that_may_make_no_schedules_starts_no_gpu(
     workspace: Workspace, watched: Watched, account: SimulatedAccount
 ) -> None:
     watched.denied = {"create_schedule"}
-    up = workspace.up()
-    assert not up.succeeded
-    assert any("AccessDeniedException" in message for message in up.messages)
+    # All that does not depend on a schedule is made all the same.
+    with pytest.raises(RuntimeError, match="AccessDeniedException"):
+        workspace.pulumi("up", "--yes", "--skip-preview", "--continue-on-error")
     assert groups(account) == []
     watched.denied = set()
     done(workspace.up())
