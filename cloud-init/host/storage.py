@@ -35,7 +35,9 @@ def mount_local():
             target = drives[0]
             if len(drives) > 1:
                 target = "/dev/md/tandem"
-                sh("mdadm", "--create", target, "--run", "--level=0", f"--raid-devices={len(drives)}", *drives)
+                if not (ROOT / "dev/md/tandem").exists():  # an earlier attempt may have made it
+                    sh("mdadm", "--create", target, "--run", "--level=0", f"--raid-devices={len(drives)}", *drives)
+                sh("udevadm", "settle")  # which gives it its name, later than mdadm returns
             sh("mkfs.ext4", "-q", "-F", "-L", "tandem", "-m", "0", "-E", "nodiscard", target)
         sh("mount", "-o", "noatime", "LABEL=tandem", str(LOCAL))
     else:

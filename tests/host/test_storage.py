@@ -27,6 +27,7 @@ def test_several_drives_become_one_file_system_under_docker(load: Load, on) -> N
     assert machine.commands == [
         "blkid -L tandem",
         "mdadm --create /dev/md/tandem --run --level=0 --raid-devices=2 /dev/nvme1n1 /dev/nvme2n1",
+        "udevadm settle",
         "mkfs.ext4 -q -F -L tandem -m 0 -E nodiscard /dev/md/tandem",
         f"mount -o noatime LABEL=tandem {local}",
         "systemctl stop docker.socket docker containerd",
@@ -34,6 +35,17 @@ def test_several_drives_become_one_file_system_under_docker(load: Load, on) -> N
         f"mount --bind {local}/containerd /var/lib/containerd",
         "systemctl start docker containerd",
     ]
+
+
+def test_drives_that_an_earlier_attempt_joined_are_not_joined_again(load: Load, on) -> None:
+    """Seen in a slow guest: mkfs came before udev had named the array, and then its drives were busy for good."""
+    scripts = load()
+    drives(scripts.root, 2)
+    (scripts.root / "dev/md").mkdir()
+    (scripts.root / "dev/md/tandem").touch()
+    machine = on(scripts.storage)
+    assert scripts.storage.mount_local() == "2 NVMe drives"
+    assert machine.commands[1:3] == ["udevadm settle", "mkfs.ext4 -q -F -L tandem -m 0 -E nodiscard /dev/md/tandem"]
 
 
 def test_a_reboot_finds_the_file_system(load: Load, on) -> None:
