@@ -17,6 +17,7 @@ PLACEHOLDERS = {
     "manifest": "0" * 64,
     "id": f"ami-{'0' * 17}",
     "version": "0.0.0",
+    "file": f"https://example.com/placeholder.deb#sha256={'0' * 64}",
 }
 """By the last part of a pin's key."""
 

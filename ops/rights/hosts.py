@@ -19,13 +19,13 @@ ROWS = (
     Right(
         sid="ChangeGroups",
         service="autoscaling",
-        actions="AttachLoadBalancerTargetGroups CancelInstanceRefresh DeleteLifecycleHook DeleteScheduledAction "
-        "DeleteTags DetachLoadBalancerTargetGroups PutLifecycleHook PutScheduledUpdateGroupAction "
+        actions="AttachLoadBalancerTargetGroups CancelInstanceRefresh DeleteLifecycleHook "
+        "DeleteTags DetachLoadBalancerTargetGroups PutLifecycleHook "
         "ResumeProcesses StartInstanceRefresh SuspendProcesses UpdateAutoScalingGroup",
         on=GROUP,
         by=By.TAG,
         platform="ec2",
-        why="sizes, hooks, hours and rollouts of one's own",
+        why="sizes, hooks and rollouts of one's own",
     ),
     Right(
         sid="RemoveGroups",

@@ -153,6 +153,7 @@ def test_the_users_tags_cannot_hide_the_stacks(ephemeral: bool) -> None:
 
 
 TAGGED_BY_THEIR_PARENT = {
+    "BucketAbac",
     "BucketLifecycleConfiguration",
     "BucketPolicy",
     "BucketPublicAccessBlock",

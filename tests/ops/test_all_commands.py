@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import typer.main
 
+from infra import pins
 from ops import cli, options
 from rehearsal.account_gaps import AccountGaps
 
@@ -88,6 +89,8 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).write_text((shipped / name).read_text(encoding="utf-8"), encoding="utf-8")
     dev = (shipped / "Pulumi.dev.yaml").read_text(encoding="utf-8")
     (tmp_path / "Pulumi.eph-abc123.yaml").write_text(dev, encoding="utf-8")
+    (tmp_path / "pins.toml").write_bytes((shipped / "images/pins.toml").read_bytes())
+    monkeypatch.setenv(pins.PINS_FILE_VARIABLE, str(tmp_path / "pins.toml"))
     monkeypatch.setattr(options, "PROJECT", tmp_path)
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.setenv("COLUMNS", "300")
