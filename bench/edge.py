@@ -189,6 +189,11 @@ def main() -> int:
             return stack.enter_context(running(command(port), port, directory))
 
         def stub(port: int) -> list[str]:
+            """A vLLM server that answers at once.
+
+            Stands for: a vLLM server, as far as a proxy before it is timed.
+            Held by: nothing, only what the proxies add to the same answer is compared.
+            """
             (directory / "stub.conf").write_text(STUB.replace("PORT", str(port)))
             return ["nginx", "-p", str(directory), "-c", str(directory / "stub.conf"), "-g", "daemon off;"]
 

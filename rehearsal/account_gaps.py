@@ -4,6 +4,9 @@ It is **not AWS and not moto**: a small server in front of a moto server. It ans
 fields that a test or a rehearsal sets, refuses what it is told to refuse, and passes all else on to moto. What it
 answers by default is an account in which everything is right. boto3 talks to it over the wire like to any endpoint;
 moto's own parsers and serializers, fed with botocore's models, do the protocols.
+
+Stands for: AWS, where moto has no answer: quotas, prices, offerings, permissions, public parameters.
+Held by: nothing, but botocore's models, which read the questions and write the answers; the values are made up.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Makes a stack expire: does what EventBridge Scheduler would do when the time of the stack's schedules has come."""
+"""Makes a stack expire: does what EventBridge Scheduler would do when the time of the stack's schedules has come.
+
+Stands for: EventBridge Scheduler, when the time of a schedule has come.
+Held by: nothing, no schedule of AWS's has been seen to fire.
+"""
 
 from __future__ import annotations
 

@@ -8,6 +8,9 @@ and starts the program with the official start script in the Python that runs th
     python -m rehearsal.language_host START_SCRIPT ENGINE_ADDRESS
 
 The first line of its output is the port it serves, as the engine expects of every plugin.
+
+Stands for: the plugin pulumi-language-python.
+Held by: nothing, its module is published nowhere; the engine, the protocol and the start script are Pulumi's own.
 """
 
 from __future__ import annotations

@@ -1,4 +1,9 @@
-"""A moto server: one simulated AWS account, every service on one local port, all of it in memory."""
+"""A moto server: one simulated AWS account, every service on one local port, all of it in memory.
+
+Stands for: AWS: every service that a stack uses.
+Held by: nothing, there is no account; moto is its authors' model of AWS, and what it lets pass and AWS refuses is a
+    list of our own (rehearsal/aws/checks).
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The providers `random`, `tls` and `time`: what they make exists only in the state, so it is real here too."""
+"""The providers `random`, `tls` and `time`: what they make exists only in the state, so it is real here too.
+
+Stands for: the plugins of the providers random, tls and time.
+Held by: nothing, the plugins are not to be had here; keys and certificates are the cryptography package's.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,10 @@
 # ruff: noqa: ARG002 (the signatures are those of the base class)
-"""The simulated AWS provider: what the engine asks of `aws`, answered from the tables."""
+"""The simulated AWS provider: what the engine asks of `aws`, answered from the tables.
+
+Stands for: the plugin pulumi-resource-aws.
+Held by: tests/rehearsal/aws/test_table.py::test_it_names_only_properties_that_exist (pulumi_aws's own types),
+    tests/rehearsal/aws/test_table.py::test_its_calls_are_operations_of_the_service (botocore's models).
+"""
 
 from __future__ import annotations
 

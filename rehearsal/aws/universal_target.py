@@ -2,6 +2,10 @@
 
 That is so in every service, also where the service's own API begins them with a small one, such as EKS:
 https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-universal.html.
+
+Stands for: how EventBridge Scheduler reads the request of a universal target.
+Held by: tests/rehearsal/aws/test_universal_target.py::test_what_is_no_request_of_the_action_is_named (botocore's
+    models).
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ class Aws(Handler):
 
     A request that botocore would not have sent is refused; an answer is made of botocore's model of it.
 
-    Stands for: these four services of AWS.
+    Stands for: Secrets Manager, Auto Scaling, Elastic Load Balancing and CloudWatch Logs.
     Held by: tests/rehearsal/host/test_aws.py::test_the_sdk_is_answered_as_its_models_say
     """
 

@@ -85,7 +85,12 @@ class Cloud:
 
 
 class Files(Handler, Pages):
-    """The package repository under /apt/, the registry as a mirror of docker.io, and the model hub."""
+    """The package repository under /apt/, the registry as a mirror of docker.io, and the model hub.
+
+    Stands for: package mirror, registry and hub of a host.
+    Held by: tests/real/test_boot.py::test_the_ledger_tells_each_stage_once_and_in_order (apt, Docker and the hub's
+        own client ask it).
+    """
 
     repository: SignedRepository
     image: Image

@@ -1,4 +1,9 @@
-"""A container image as a registry hands it out, pulled by digest: the hub's real client, and a stub of the server."""
+"""A container image as a registry hands it out, pulled by digest: the hub's real client, and a stub of the server.
+
+Stands for: a registry, and the vLLM image in it.
+Held by: tests/real/test_boot.py::test_a_server_has_its_two_gpus_no_privilege_and_no_secret (Docker itself pulls and
+    runs it).
+"""
 
 from __future__ import annotations
 

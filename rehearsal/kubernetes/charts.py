@@ -1,5 +1,8 @@
 """What Helm charts would bring. Charts cannot be fetched here, so a release is recorded and its controllers do not run:
 their CRDs are made real, and of what the controllers do, one thing is played, on which the order of removal depends.
+
+Stands for: Helm releases and the controllers that they bring.
+Held by: nothing, charts cannot be fetched here; the definitions of their kinds are from their modules.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""What stands for a stack's EKS cluster: a control plane, its nodes, and the provider that the engine talks to."""
+"""What stands for a stack's EKS cluster: a control plane, its nodes, and the provider that the engine talks to.
+
+Stands for: an EKS cluster.
+Held by: nothing, its API server is Kubernetes' own; that of EKS has not been compared.
+"""
 
 from __future__ import annotations
 

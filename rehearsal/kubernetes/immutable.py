@@ -1,4 +1,8 @@
-"""Fields whose change makes the real provider replace an object: provider/pkg/provider/diff.go of pulumi-kubernetes."""
+"""Fields whose change makes the real provider replace an object: provider/pkg/provider/diff.go of pulumi-kubernetes.
+
+Stands for: the list of fields in the plugin's diff.go.
+Held by: nothing, it was copied by hand.
+"""
 
 from __future__ import annotations
 

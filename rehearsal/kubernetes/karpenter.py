@@ -2,6 +2,9 @@
 
 NodePools are the program's own. On their way to the API server three things change: the node class is the one that this
 provider knows, the zones are named that the subnets of the program's EC2NodeClass are in, and empty nodes go sooner.
+
+Stands for: Karpenter's provider for EC2.
+Held by: nothing, Karpenter is its own; behind it is its provider for kwok.
 """
 
 from __future__ import annotations

@@ -2,6 +2,9 @@
 
 No library on PyPI does it whole (kube-netpol 1.0.0 passes over ipBlock and matchExpressions), so it is done here, after
 https://kubernetes.io/docs/concepts/services-networking/network-policies/.
+
+Stands for: the network plugin that enforces policies.
+Held by: nothing, nothing is sent; the rules are those of Kubernetes' documentation.
 """
 
 from __future__ import annotations

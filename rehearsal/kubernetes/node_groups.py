@@ -1,4 +1,8 @@
-"""Nodes of EKS node groups: as many join the control plane as the simulated account says that a group has."""
+"""Nodes of EKS node groups: as many join the control plane as the simulated account says that a group has.
+
+Stands for: managed node groups of EKS, whose instances join.
+Held by: nothing, nodes join as many as the simulated account says.
+"""
 
 from __future__ import annotations
 

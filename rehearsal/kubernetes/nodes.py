@@ -1,4 +1,8 @@
-"""GPU nodes that kwok plays: what a kubelet and NVIDIA's device plugin would report of an instance type."""
+"""GPU nodes that kwok plays: what a kubelet and NVIDIA's device plugin would report of an instance type.
+
+Stands for: the kubelet and NVIDIA's device plugin of a node.
+Held by: nothing, kwok plays them; no node with GPUs was there to compare.
+"""
 
 from __future__ import annotations
 

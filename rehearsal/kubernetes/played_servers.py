@@ -1,6 +1,9 @@
 """Plays the metrics of vLLM servers whose pods kwok plays: an HTTP proxy that answers for their addresses.
 
 A queue that we set is shared by the pods of a model that are scraped, so that what Prometheus adds up is the queue.
+
+Stands for: vLLM's metrics in pods.
+Held by: nothing, the names are compared with a real server's only for hosts.
 """
 
 from __future__ import annotations

@@ -1,6 +1,9 @@
 """Tells Prometheus of the pods, over HTTP, in the words of its own discovery: Debian builds it without Kubernetes.
 
 Names and values are those of discovery/kubernetes/pod.go in Prometheus, those of containers left out.
+
+Stands for: Prometheus' own discovery of pods.
+Held by: nothing, its labels were written after discovery/kubernetes/pod.go, which Debian builds without.
 """
 
 from __future__ import annotations

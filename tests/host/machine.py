@@ -9,7 +9,12 @@ import pytest
 
 
 class Machine:
-    """Stands for a host's commands: records each, answers from a table by its beginning."""
+    """Stands for a host's commands: records each, answers from a table by its beginning.
+
+    Stands for: the commands of a host.
+    Held by: tests/real/test_boot.py::test_the_ledger_tells_each_stage_once_and_in_order (the same stages, with the
+        real commands).
+    """
 
     def __init__(self, answers: dict[str, str | Exception] | None = None) -> None:
         self.answers = answers or {}

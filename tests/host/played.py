@@ -1,4 +1,8 @@
-"""A host's scripts before the played cloud: real curl, played metadata and AWS, time that passes when it is slept."""
+"""A host's scripts before the played cloud: real curl, played metadata and AWS, time that passes when it is slept.
+
+Stands for: systemd and Docker of a host that boots or leaves, and its clock; curl is real.
+Held by: tests/real/test_boot_way_out.py::test_a_spot_notice_during_a_streamed_answer_ends_it_whole
+"""
 
 from __future__ import annotations
 

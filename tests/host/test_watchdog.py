@@ -150,7 +150,11 @@ class Unit:
 
 
 class PlayedHost:
-    """The host's own watchdog and start of units, on a clock that moves by their waits."""
+    """The host's own watchdog and start of units, on a clock that moves by their waits.
+
+    Stands for: a host's clock, its servers and `docker kill`.
+    Held by: tests/real/test_boot.py::test_a_hung_server_is_restarted_and_the_other_serves_meanwhile
+    """
 
     def __init__(self, scripts: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
         self.scripts, self.now, self.units = scripts, 0.0, dict[int, Unit]()

@@ -25,7 +25,11 @@ DELEGATED = ["ns-1.example.net", "ns-2.example.net"]
 
 
 class World:
-    """What is neither AWS nor ours: the public DNS and the model hub, as one small server that stands in for them."""
+    """What is neither AWS nor ours: the public DNS and the model hub, as one small server that stands in for them.
+
+    Stands for: public DNS and the model hub, as `tandem doctor` asks them.
+    Held by: nothing, neither is in reach.
+    """
 
     def __init__(self) -> None:
         self.name_servers = list(DELEGATED)

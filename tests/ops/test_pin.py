@@ -62,7 +62,11 @@ Request = tuple[str, dict[str, str]]
 
 
 class StandIn:
-    """A small HTTP server that answers from a table and remembers what it was asked."""
+    """A small HTTP server that answers from a table and remembers what it was asked.
+
+    Stands for: registries, package repositories and the hub, as `tandem pin` asks them.
+    Held by: nothing, none of them is in reach; the answers are of the form that their documentation has.
+    """
 
     def __init__(self) -> None:
         self.answers: dict[str, Callable[[dict[str, str]], Answer]] = {}

@@ -92,6 +92,10 @@ class Machine:
         revision, manifest: as pinned.
         token: for the hub.
         stall: seconds without a byte that end an attempt; 0 for what the machines have.
+
+    Stands for: Docker and the mounts of a host or a pod that fetches weights.
+    Held by: tests/real/test_boot.py::test_the_ledger_tells_each_stage_once_and_in_order (the same stage in real
+        Docker).
     """
 
     kind: Kind

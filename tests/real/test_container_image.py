@@ -51,6 +51,9 @@ class Buildah:
 
 
 def _stand_in(home: Path) -> None:
+    """Stands for: the vLLM image, for a Dockerfile that derives from it.
+    Held by: nothing, no registry is in reach; its Ubuntu and Python are the release's.
+    """
     root = home / "root"
     bootstrap(root, "python3-pip,ca-certificates")
     packages = root / "usr/lib/python3.12"

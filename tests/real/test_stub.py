@@ -38,7 +38,11 @@ def keys(tmp_path: Path) -> Path:
 
 @contextlib.contextmanager
 def played(directory: Path, keys: Path) -> Iterator[Running]:
-    """The stub, with weights to find and a compile cache to fill."""
+    """The stub, with weights to find and a compile cache to fill.
+
+    Stands for: nothing, it starts the stub that the test compares with vLLM.
+    Held by: nothing, see rehearsal/host/stub.
+    """
     snapshot = directory / "models--a--b/snapshots/0"
     snapshot.mkdir(parents=True)
     (snapshot / "model.safetensors").write_bytes(b"weights")

@@ -25,6 +25,9 @@ class ToyProvider(Provider):
 
     Attributes:
         things: inputs by id.
+
+    Stands for: a provider plugin.
+    Held by: nothing, what it does wrong is chosen by the tests; the engine and the protocol are real.
     """
 
     name = "toy"

@@ -2,6 +2,9 @@
 
 `CHECKS` is the list. A check at `plan` is one that the real provider makes before anything is done, so it fails a
 preview too; at `apply` AWS refuses the create or the change; at `delete` AWS refuses to delete.
+
+Stands for: what AWS and its provider refuse.
+Held by: nothing, each check was written after documentation, source or bug reports; only its own words are tested.
 """
 
 from __future__ import annotations
