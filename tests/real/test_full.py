@@ -207,7 +207,7 @@ def kubelets(port: int, keys: Path, directory: Path) -> dict[str, Kubelet]:
     """Readiness and liveness as the program's manifest has them, of the pods' own script; only its paths are others."""
     (deployment,) = (one for one in samples.manifests("karpenter") if one["kind"] == "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
-    script = directory / "probe.py"
+    script = directory / "look.py"
     script.write_text(PROBE.format(directory=str(directory), keys=str(keys), port=port, name=NAME))
     path = f"{stacks.ROOT}/cloud-init/pod:{stacks.ROOT}/cloud-init/shared"
     command = ["env", f"PYTHONPATH={path}", sys.executable, str(script)]
