@@ -177,7 +177,9 @@ class Kubelet:
     results: list[tuple[float, str]] = field(default_factory=list)
 
     def run(self, stop: threading.Event) -> None:
-        while not stop.wait(self.probe["periodSeconds"]):
+        tick = time.monotonic()
+        while not stop.wait(max(0, tick - time.monotonic())):
+            tick = max(tick, time.monotonic()) + self.probe["periodSeconds"]
             try:
                 done = subprocess.run(
                     self.command, capture_output=True, text=True, timeout=self.probe["timeoutSeconds"], check=False
