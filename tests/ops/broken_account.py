@@ -23,6 +23,8 @@ from rehearsal.account_gaps import AccountGaps
 NOW = datetime.now(UTC).replace(microsecond=0)
 DELEGATED = ["ns-1.example.net", "ns-2.example.net"]
 
+SIBLINGS = [{"rfilename": name, "size": 2, "blobId": "0" * 40} for name in ("config.json", "model.safetensors")]
+
 
 class World:
     """What is neither AWS nor ours: the public DNS and the model hub, as one small server that stands in for them.
@@ -42,7 +44,7 @@ class World:
                     status, code = 200, ""
                     body: Any = {"Answer": [{"type": 2, "data": f"{server}."} for server in world.name_servers]}
                 else:
-                    (status, code), body = world.hub, {"sha": "0" * 40}
+                    (status, code), body = world.hub, {"sha": "0" * 40, "siblings": SIBLINGS}
                 content = json.dumps(body).encode()
                 self.send_response(status)
                 self.send_header("X-Error-Code", code)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import boto3
 import pytest
 
 from ops.doctor.address import DNS_VARIABLE
@@ -43,6 +44,7 @@ def aws_account(moto_server: SimulatedAccount, monkeypatch: pytest.MonkeyPatch) 
             monkeypatch.setenv(name, value)
         monkeypatch.delenv("AWS_PROFILE", raising=False)
         monkeypatch.delenv("AWS_SESSION_TOKEN", raising=False)
+        monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it remembers the credentials of another test
         yield gaps
 
 

@@ -200,7 +200,7 @@ LEFTOVERS: dict[str, tuple[Callable[[Site], str], str, float | None, bool]] = {
     "NAT gateway": (nat_gateway, types.NAT_GATEWAY, 0.045 * 730, False),
     "load balancer": (load_balancer, types.LOAD_BALANCER, 0.0225 * 730 + 2 * 0.005 * 730, False),
     "network interface": (interface, types.NETWORK_INTERFACE, 0.0, False),
-    "instance": (instance, types.INSTANCE, 4.602 * 730, False),
+    "instance": (instance, types.INSTANCE, 4.6016 * 730, False),
     "controllers' node": (controllers_node, types.INSTANCE, 0.1008 * 730, False),
     "endpoint": (endpoint, types.ENDPOINT, 2 * 0.01 * 730, False),
     "log group": (log_group, types.LOG_GROUP, 0.0, False),
@@ -255,7 +255,7 @@ def test_a_running_stack_is_said_to_be_one_and_costs_what_it_costs(clients: Clie
     Builder(clients, stack, f"tandem-{stack}").everything()
     result = audit(clients, stack, NOW)
     assert result.still_runs
-    assert result.usd_per_month > 4.602 * 730
+    assert result.usd_per_month > 4.6016 * 730
     assert result.leftovers[0].resource.type == types.INSTANCE
 
 

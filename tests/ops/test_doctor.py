@@ -619,7 +619,10 @@ def test_a_gated_model_with_a_token_is_fine(account: Account) -> None:
 def test_an_unreachable_hub_is_unknown_not_wrong(account: Account) -> None:
     account.monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     (found,) = run_check("model", account.examination())
-    assert (found.severity, found.value) == ("unknown", "http://127.0.0.1:9/api/models/Qwen/Qwen3-8B/revision/main")
+    assert (found.severity, found.value) == (
+        "unknown",
+        "http://127.0.0.1:9/api/models/Qwen/Qwen3-8B/revision/main?blobs=true",
+    )
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from ops.doctor.examination import Examination
 from ops.doctor.run import run_check
 from ops.kinds.kind import Clients
 from ops.options import stack_file
-from ops.status import Cluster, Fleet, Host, Status, Unknown, look
+from ops.status import Absent, Cluster, Fleet, Host, Status, Unknown, look
 from ops.status.group import host_file
 from ops.status.look import cost_so_far
 from rehearsal import engine
@@ -66,8 +66,8 @@ def user_data(content: str) -> str:
 def test_an_empty_account_is_unknown_and_not_well(clients: Clients) -> None:
     found = look(clients, "dev", Settings(region="us-east-1"), NOW)
     assert not found.well
-    assert found.url == Unknown("the stack has no load balancer in this account and region")
-    assert found.servers == Unknown("the stack has no Auto Scaling group in this account and region")
+    assert found.url == Absent("the stack has no load balancer in this account and region")
+    assert found.servers == Absent("the stack has no Auto Scaling group in this account and region")
     assert found.running == Unknown("there is no launch template")
     assert found.last_token == found.url
     assert found.cost_so_far == found.servers
@@ -225,7 +225,7 @@ def test_a_schedule_has_stopped_the_nodes(clients: Clients) -> None:
 
 def test_no_cluster_is_unknown(clients: Clients) -> None:
     found = look(clients, "prod", EKS, NOW)
-    assert found.servers == Unknown("the stack has no EKS cluster in this account and region")
+    assert found.servers == Absent("the stack has no EKS cluster in this account and region")
     assert not found.well
 
 
@@ -292,7 +292,7 @@ def test_the_command_on_the_dev_stack(shell: Clients) -> None:
     report: dict[str, Any] = json.loads(result.stdout)
     assert report["well"] is False
     assert report["servers"]["replicasServing"] == 2
-    assert report["last_token"]["unknown"].startswith("the API makes none: the connection failed")
+    assert report["lastToken"]["unknown"].startswith("the API makes none: the connection failed")
     text = CliRunner().invoke(app, ["status", "dev", "--no-probe"], env={"COLUMNS": "200"}).stdout
     assert "1 wanted, 1 to 1" in text
     assert "unknown: not asked for (--no-probe)" in text

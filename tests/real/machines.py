@@ -41,7 +41,9 @@ import weights
 host.attempt("weights", weights.run, seconds)
 """
 POD = f"""{SETTLE}
-import pod
+import pod, server
+server.KEYS = local / "vllm.yaml"
+server.KEYS.write_text('{{"api-key": ["test-api-key-0123456789abcdef"]}}')
 pod.SHARED, pod.LOCAL, pod.POLL_SECONDS = shared / "hub", local / "hub", 0.2
 raise SystemExit(pod.main(["prepare"]))
 """

@@ -285,7 +285,7 @@ CASES = (
         "schedule dates",
         make(w.SCHEDULE, scheduleExpression="rate(5 minutes)", startDate=ago(6)),
         ("ValidationException: The StartDate you specify cannot be earlier than 5 minutes ago.",),
-        make(w.SCHEDULE, scheduleExpression="rate(5 minutes)", startDate=ago(4)),
+        make(w.SCHEDULE, scheduleExpression="rate(5 minutes)", startDate=ago(-60)),
     ),
     Case(
         "schedule time zone",
