@@ -171,7 +171,7 @@ def test_what_is_broken_is_named_with_its_remedy(account: Account, name: str) ->
 def test_a_sound_account_has_no_complaints(account: Account) -> None:
     found = examine(account.examination())
     assert {finding.severity for finding in found if finding.check not in ("settings", "pins")} == {"ok"}
-    spot = {"spot price", "spot placement"}
+    spot = {"spot price", "spot placement", "spot role"}
     named = {"hosted zone", "certificate", "Capacity Block"}
     assert {finding.check for finding in found} == set(CHECKS) - named - spot
 

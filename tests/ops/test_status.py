@@ -68,7 +68,7 @@ def test_an_empty_account_is_unknown_and_not_well(clients: Clients) -> None:
     assert not found.well
     assert found.url == Absent("the stack has no load balancer in this account and region")
     assert found.servers == Absent("the stack has no Auto Scaling group in this account and region")
-    assert found.running == Unknown("there is no launch template")
+    assert found.running == Absent("there is no launch template")
     assert found.last_token == found.url
     assert found.cost_so_far == found.servers
     assert found.expires_at == "never"
