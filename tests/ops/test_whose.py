@@ -168,6 +168,7 @@ def own_and_nothing_under_way(world: World) -> tuple[tuple[str, ...], str]:
 
 def forged_group(world: World) -> tuple[tuple[str, ...], str]:
     prod = world.stack("prod", "own", ephemeral=False, expires=None)
+    world.clients("scheduler").delete_schedule_group(Name=prod.name)  # one without an expiry has none
     forged = Builder(world.clients, "prod", "forged", {**prod.tag_map, "tandem:ephemeral": "true"}, expires=PAST)
     forged.schedules()
     return ("reap", "--yes", "--region", REGION), "nothing has expired"
