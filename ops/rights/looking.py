@@ -31,7 +31,7 @@ ROWS = (
     _look("wafv2", "GetWebACL GetWebACLForResource ListTagsForResource ListWebACLs"),
     _look(
         "iam",
-        "GetInstanceProfile GetRole GetRolePolicy ListAttachedRolePolicies ListInstanceProfileTags "
+        "GetInstanceProfile GetPolicy GetRole GetRolePolicy ListAttachedRolePolicies ListInstanceProfileTags "
         "ListInstanceProfiles ListInstanceProfilesForRole ListRolePolicies ListRoleTags ListRoles "
         "SimulatePrincipalPolicy",
         "roles of the account and what they may do; `tandem doctor` asks IAM about the caller",
