@@ -9,9 +9,22 @@ import string
 from collections.abc import Collection, Iterator
 
 
-def keywords(source: str) -> set[str]:
-    """Names by which arguments are given: parameters that have one of them must keep it."""
-    return {node.arg for node in ast.walk(ast.parse(source)) if isinstance(node, ast.keyword) and node.arg}
+def keywords(*sources: str) -> set[str]:
+    """Names by which arguments are given: parameters that have one of them must keep it.
+
+    Where a mapping is given with **, any parameter of what is called may be meant.
+    """
+    nodes = [node for source in sources for node in ast.walk(ast.parse(source))]
+    calls = [node for node in nodes if isinstance(node, ast.Call)]
+    open_ended = {_called(call) for call in calls if any(one.arg is None for one in call.keywords)}
+    functions = [node for node in nodes if isinstance(node, ast.FunctionDef) and node.name in open_ended]
+    given = {one.arg for call in calls for one in call.keywords if one.arg}
+    return given.union(argument.arg for function in functions for argument in function.args.args)
+
+
+def _called(call: ast.Call) -> str:
+    """Name of what is called, without the module or object that it belongs to."""
+    return getattr(call.func, "attr", "") or getattr(call.func, "id", "")
 
 
 def short_names(source: str, kept: Collection[str]) -> str:

@@ -60,7 +60,7 @@ def _template(name: str, **values: Any) -> str:
 
 @cache
 def _scripts(*rooms: str) -> dict[str, str]:
-    kept = set().union(*map(keywords, sources("host", "shared", "bake").values()))
+    kept = keywords(*sources("host", "shared", "bake").values())
     shipped = {name: packed(tight(without_remarks(short_names(text, kept)))) for name, text in sources(*rooms).items()}
     return {f"/opt/tandem/{name}": text for name, text in shipped.items()}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from typing import Any
 
 import pytest
 
@@ -78,3 +79,13 @@ def test_a_short_name_is_not_one_that_is_there() -> None:
 def test_the_name_of_an_error_stays() -> None:
     source = "def f():\n    error = 1\n    try:\n        g()\n    except E as error:\n        h(error)\n"
     assert short_names(source, ()) == source
+
+
+def test_what_a_mapping_gives_keeps_its_names() -> None:
+    """Such as `command(**row)`: the names are in data, where nobody sees them."""
+    source = (
+        "def f(replica, gpus):\n    return replica, gpus\n\n\ndef g():\n    return f(**{'replica': 1, 'gpus': 2})\n"
+    )
+    shortened: dict[str, Any] = {}
+    exec(short_names(source, keywords(source)), shortened)
+    assert shortened["g"]() == (1, 2)
