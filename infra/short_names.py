@@ -12,14 +12,19 @@ from collections.abc import Collection, Iterator
 def keywords(*sources: str) -> set[str]:
     """Names by which arguments are given: parameters that have one of them must keep it.
 
-    Where a mapping is given with **, any parameter of what is called may be meant.
+    Where a mapping from data is given with **, any parameter of what is called may be meant. A bare name after ** is a
+    function's own `**parameters`, handed on: what is in it was named in a call.
     """
     nodes = [node for source in sources for node in ast.walk(ast.parse(source))]
     calls = [node for node in nodes if isinstance(node, ast.Call)]
-    open_ended = {_called(call) for call in calls if any(one.arg is None for one in call.keywords)}
+    open_ended = {_called(call) for call in calls if any(_from_data(one) for one in call.keywords)}
     functions = [node for node in nodes if isinstance(node, ast.FunctionDef) and node.name in open_ended]
     given = {one.arg for call in calls for one in call.keywords if one.arg}
     return given.union(argument.arg for function in functions for argument in function.args.args)
+
+
+def _from_data(argument: ast.keyword) -> bool:
+    return argument.arg is None and not isinstance(argument.value, ast.Name)
 
 
 def _called(call: ast.Call) -> str:

@@ -30,7 +30,7 @@ XIDS = "46|48|54|62|63|64|74|79|95|109|110|119|120|136|140|142|143|151|155|156|1
 
 def token(port, timeout):
     """One token, asked for as the stack's clients ask."""
-    probe.token(port, **CONFIG["probe"], keys=serve.KEYS, timeout=timeout)
+    probe.token(port, *CONFIG["probe"].values(), serve.KEYS, timeout)
 
 
 class Replica:
@@ -42,7 +42,7 @@ class Replica:
 
     def check(self):
         """One look; True while this replica may be counted on."""
-        why = probe.trouble(self.port, **CONFIG["probe"], keys=serve.KEYS)
+        why = probe.trouble(self.port, *CONFIG["probe"].values(), serve.KEYS)
         number, since = starts.read(self.starts)
         if not why:
             self.lives(number, since)

@@ -182,7 +182,7 @@ class PlayedHost:
         self.reported = self.now
         raise SystemExit
 
-    def trouble(self, port: int, **_: object) -> str:
+    def trouble(self, port: int, *_: object) -> str:
         return "" if self.units[port].open else "it does not answer: refused"
 
     def sleep(self, seconds: float) -> None:
