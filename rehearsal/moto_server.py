@@ -1,4 +1,4 @@
-"""The moto server (`python -m rehearsal.moto_server`): one request at a time, and four faults of moto 5.2.5 mended.
+"""The moto server (`python -m rehearsal.moto_server`): one request at a time, and faults of moto 5.2.5 mended.
 
 moto changes shared dictionaries from many threads and answers 500 when two meet, or when one meets a service that is
 half loaded. Python runs one thread at a time anyhow, so nothing is lost.
@@ -47,6 +47,14 @@ def launchable_versions() -> None:
         return create_version(self, data, description)
 
     LaunchTemplate.create_version = with_user_data
+
+
+def templates_with_todays_tags() -> None:
+    """moto shows the tags that a launch template was born with, whatever was done to them since."""
+    from moto.ec2.models.launch_templates import LaunchTemplate
+
+    born = property(lambda self: self.get_tags(), lambda _self, _tags: None)
+    setattr(LaunchTemplate, "tags", born)  # noqa: B010  (a plain attribute there)
 
 
 def zone_ids_that_begin_with_z() -> None:
@@ -119,6 +127,7 @@ if __name__ == "__main__":
     quicker()
     one_request_at_a_time()
     launchable_versions()
+    templates_with_todays_tags()
     zone_ids_that_begin_with_z()
     clusters_that_are_gone()
     policies_that_stay()
