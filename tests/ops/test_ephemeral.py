@@ -282,5 +282,5 @@ def test_the_whole_life_of_an_ephemeral_stack(workshop: AccountGaps) -> None:
     assert inventory.find(clients, name).resources == []
     assert clients("ec2").describe_volumes(VolumeIds=[by_hand])["Volumes"]
     assert not options.stack_file(name).exists()
-    assert run("down", name, "--yes", "--region", "us-east-1").stdout.endswith(f"{name} is gone.\n")
+    assert run("down", name, "--yes", "--region", "us-east-1", "--by-tags").stdout.endswith(f"{name} is gone.\n")
     assert json.loads(run("list", "--json").stdout) == {"stacks": [], "notUp": []}
