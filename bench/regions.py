@@ -82,7 +82,10 @@ def main() -> int:
             "AWS_ENDPOINT_URL": gaps.url,
             "HF_ENDPOINT": "http://127.0.0.1:9",  # the model hub is not part of this
         }
-        scene.workspace.pulumi("config", "set", "tandem:requirePins", "false")
+        # What is protected is not removed: these copies are not.
+        unprotected = ("tandem:loadBalancer.deletionProtection=false", "tandem:ephemeral=true")
+        pairs = [text for pair in ("tandem:requirePins=false", *unprotected) for text in ("--plaintext", pair)]
+        scene.workspace.pulumi("config", "set-all", "--path", *pairs)
         started = time.monotonic()
         added = tandem(
             directory, environment, "region", "add", *REGIONS, "--at-a-time", str(AT_A_TIME), "--yes", "--json"
@@ -91,9 +94,7 @@ def main() -> int:
         seconds = [one["outcome"]["seconds"] for one in json.loads(added)["stacks"]]
         with ThreadPoolExecutor(AT_A_TIME) as pool:
             for _ in pool.map(
-                lambda region: tandem(
-                    directory, environment, "region", "remove", f"prod-ec2-{region}", "--yes", "--with-data"
-                ),
+                lambda region: tandem(directory, environment, "region", "remove", f"prod-ec2-{region}", "--yes"),
                 REGIONS,
             ):
                 pass

@@ -67,10 +67,6 @@ class Stack:
         """`pulumi destroy`, without its own question; the caller has asked."""
         self._stream(["destroy", "--yes", "--skip-preview"], told)
 
-    def unprotect(self) -> None:
-        """Lifts the protection of what a stack does not lose by mistake."""
-        self._pulumi("state", "unprotect", "--all", "--yes")
-
     def remove(self) -> None:
         """Forgets the stack and its configuration file, whatever its state says."""
         self._checked(["stack", "rm", self.name, "--yes", "--force"])

@@ -112,9 +112,6 @@ def list_(
 @app.command()
 def remove(
     stack: Annotated[str, typer.Argument(metavar="STACK", help="Such as prod-eu-west-1.")],
-    with_data: Annotated[
-        bool, typer.Option("--with-data", help="The model cache and the access logs, too; they stay otherwise.")
-    ] = False,
     drain_seconds: Annotated[
         int | None, typer.Option(min=0, help="Wait so long after the name has been left; TTL and longest answer.")
     ] = None,
@@ -128,12 +125,14 @@ def remove(
     """Take a region out of the global name, wait until its clients are elsewhere, then destroy its stack.
 
     Draining first means: its record goes, resolvers forget it, running answers end. Hosts drain once more when they
-    leave. Without --yes the steps are shown. The last region that serves behind a name goes only with --last. Run it
-    again after an interruption: it goes on where it was, and drains again what had not been drained to its end.
+    leave. Without --yes the steps are shown. The last region that serves behind a name goes only with --last. What is
+    protected stops it, with what lifts that. Model cache and access logs go where the stack is ephemeral, and stay
+    otherwise. Run it again after an interruption: it goes on where it was, and drains again what had not been drained
+    to its end.
 
     Exit status: 0 gone (or the plan was shown), 2 a mistake, or `pulumi` or AWS refused, 130 interrupted.
 
-    Examples: `tandem region remove prod-eu-west-1`, `tandem region remove prod-eu-west-1 --yes --with-data`.
+    Examples: `tandem region remove prod-eu-west-1`, `tandem region remove prod-eu-west-1 --yes`.
     """
     from ops import leaving
     from ops.aws import aws_clients
@@ -145,11 +144,11 @@ def remove(
     serving = _behind(stack, settings, profile)
     if settings.global_name is not None and leaving.phase(path) != "destroying" and not (serving or last):
         raise _last(stack, settings.global_name.domain_name)
-    steps = _steps(stack, settings, serving, wait, with_data)
+    steps = _steps(stack, settings, serving, wait)
     for line in steps:
         console.print(line)
     if yes:
-        _remove(console, stack, wait, with_data, profile)
+        _remove(console, stack, wait, profile)
         console.print(f"{stack} is gone. What it left: `tandem audit {stack} --region {settings.region}`")
     else:
         console.print(f"Nothing was changed. To do this: `tandem region remove {stack} --yes`.")
@@ -299,7 +298,7 @@ def _show_rows(console: Screen, rows: Sequence[Row]) -> None:
 # -- remove
 
 
-def _steps(stack: str, settings: Settings, serving: Sequence[str], wait: int, with_data: bool) -> list[str]:
+def _steps(stack: str, settings: Settings, serving: Sequence[str], wait: int) -> list[str]:
     from ops import leaving
 
     begun, name, lines = leaving.phase(stack_file(stack)), settings.global_name, []
@@ -307,7 +306,11 @@ def _steps(stack: str, settings: Settings, serving: Sequence[str], wait: int, wi
         again = "go on taking" if begun else "take"
         lines.append(f"{again} {stack} out of {name.domain_name}, which leaves {', '.join(serving) or 'nobody'} there")
         lines.append(f"wait {wait} s, until clients have gone elsewhere and their answers have ended")
-    kept = "with its model cache and access logs" if with_data or settings.ephemeral else "its data stays"
+    if settings.load_balancer.deletion_protection:
+        lines.insert(0, f"first, by you: {leaving.unlock_balancer_command(stack)}: its load balancer is protected")
+    if not settings.ephemeral:
+        lines.append(f"stop at its model cache, which is protected, until {leaving.unprotect_command(stack)}")
+    kept = "with its model cache and access logs" if settings.ephemeral else "its data stays"
     verb = "go on destroying" if begun == "destroying" else "destroy"
     return [*lines, f"{verb} the stack in {settings.region}, {kept}; then forget its state and its file"]
 
@@ -339,7 +342,7 @@ def _last(stack: str, name: str) -> UserError:
     )
 
 
-def _remove(console: Screen, stack: str, wait: int, with_data: bool, profile: str | None) -> None:
+def _remove(console: Screen, stack: str, wait: int, profile: str | None) -> None:
     from ops.leaving import Removal
 
     engine = _engine(stack, profile)
@@ -357,7 +360,6 @@ def _remove(console: Screen, stack: str, wait: int, with_data: bool, profile: st
             path=stack_file(stack),
             engine=engine,
             seconds=wait,
-            with_data=with_data,
             told=console.print,
             sleep=time.sleep,
         ).run()

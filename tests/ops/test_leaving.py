@@ -41,8 +41,10 @@ class Played:
         self.path.write_text(yaml.safe_dump({"config": config}), encoding="utf-8")
         self.done: list[str] = []
         self.cut_at = -1
-        for name in ("up", "unprotect", "destroy", "remove"):
+        self.resources: list[dict[str, Any]] = []
+        for name in ("up", "destroy", "remove"):
             monkeypatch.setattr(Stack, name, self._step(name))
+        monkeypatch.setattr(Stack, "export", lambda _stack: {"deployment": {"resources": self.resources}})
 
     def _step(self, name: str) -> Callable[..., None]:
         def step(_stack: Stack, *_arguments: Any) -> None:
@@ -63,14 +65,13 @@ class Played:
                 path=self.path,
                 engine=Stack("prod-eu-west-1"),
                 seconds=420,
-                with_data=False,
                 told=lambda _line: None,
                 sleep=lambda seconds: self.did(f"wait {seconds}"),
             ).run()
         return self.done
 
 
-WHOLE = ["up, serving False", "wait 420", "up, serving False", "unprotect", "destroy", "remove"]
+WHOLE = ["up, serving False", "wait 420", "destroy", "remove"]
 
 
 @pytest.fixture
@@ -84,19 +85,18 @@ def test_a_removal_drains_before_it_destroys(played: Played) -> None:
     assert not played.path.exists()
 
 
-@pytest.mark.parametrize(("cut_at", "rest"), [(0, WHOLE), (1, WHOLE), (2, WHOLE), (3, WHOLE[3:]), (4, WHOLE[3:])])
+@pytest.mark.parametrize(("cut_at", "rest"), [(0, WHOLE), (1, WHOLE), (2, WHOLE[2:]), (3, WHOLE[2:])])
 def test_a_removal_that_was_cut_off_goes_on(played: Played, cut_at: int, rest: list[str]) -> None:
     """The wait is served whole, however often it was cut off; nothing is brought up once destroying has begun."""
     for _again in range(2):
-        played.remove(cut_at if phase(played.path) != "destroying" else cut_at - 3)
+        played.remove(cut_at if phase(played.path) != "destroying" else cut_at - 2)
     assert played.remove() == rest
 
 
 def test_what_stands_behind_no_name_is_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     played = Played(tmp_path, monkeypatch)
     played.path.write_text(yaml.safe_dump({"config": {"tandem:region": "eu-west-1"}}), encoding="utf-8")
-    monkeypatch.setattr(Stack, "up", lambda _stack, _told: played.did("up"))
-    assert played.remove() == ["up", "unprotect", "destroy", "remove"]
+    assert played.remove() == ["destroy", "remove"]
 
 
 def test_one_that_had_left_the_name_long_before_is_not_waited_for(played: Played) -> None:
@@ -104,6 +104,41 @@ def test_one_that_had_left_the_name_long_before_is_not_waited_for(played: Played
     document["config"]["tandem:globalName"]["serving"] = False
     played.path.write_text(yaml.safe_dump(document), encoding="utf-8")
     assert played.remove() == WHOLE[2:]
+
+
+BALANCER = {
+    "urn": "urn:pulumi:prod-eu-west-1::tandem::aws:lb/loadBalancer:LoadBalancer::prod",
+    "type": "aws:lb/loadBalancer:LoadBalancer",
+    "id": "arn:aws:elasticloadbalancing:eu-west-1:1:loadbalancer/app/prod/1",
+    "outputs": {"enableDeletionProtection": True},
+}
+CACHE = {"urn": "urn:pulumi:prod-eu-west-1::tandem::aws:efs/fileSystem:FileSystem::cache", "type": "x", "protect": True}
+
+
+@pytest.mark.parametrize("by_file", [False, True], ids=["in the account", "by the file"])
+def test_a_protected_load_balancer_stops_it_before_anything_is_done(played: Played, by_file: bool) -> None:
+    if by_file:
+        document = yaml.safe_load(played.path.read_text(encoding="utf-8"))
+        document["config"]["tandem:loadBalancer"]["deletionProtection"] = True
+        played.path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    else:
+        played.resources = [BALANCER]
+    before = played.path.read_text(encoding="utf-8")
+    with pytest.raises(UserError, match=r"tandem:loadBalancer\.deletionProtection false --stack prod-eu-west-1"):
+        played.remove()
+    assert played.done == []
+    assert played.path.read_text(encoding="utf-8") == before
+
+
+def test_a_protected_cache_stops_it_once_clients_are_elsewhere_and_no_up_protects_it_again(played: Played) -> None:
+    played.resources = [CACHE]
+    for done in (WHOLE[:2], []):
+        with pytest.raises(UserError, match="pulumi state unprotect --all --stack prod-eu-west-1"):
+            played.remove()
+        assert played.done == done
+    played.resources = [{**CACHE, "protect": False}]
+    assert played.remove() == WHOLE[2:]
+    assert not played.path.exists()
 
 
 @pytest.mark.usefixtures("aws_account")

@@ -221,6 +221,7 @@ def test_removal_is_shown_step_by_step(project: Path, monkeypatch: pytest.Monkey
     assert call("remove", "prod-eu-west-1").stdout.splitlines() == [
         "take prod-eu-west-1 out of llm.example.com, which leaves prod-eu-west-2 there",
         "wait 420 s, until clients have gone elsewhere and their answers have ended",
+        "stop at its model cache, which is protected, until `pulumi state unprotect --all --stack prod-eu-west-1`",
         "destroy the stack in eu-west-1, its data stays; then forget its state and its file",
         "Nothing was changed. To do this: `tandem region remove prod-eu-west-1 --yes`.",
     ]
