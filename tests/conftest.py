@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
+OF_A_TERMINAL = ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+"""Variables by which rich and typer break lines and colour; a test that is about one sets it."""
 NEEDS_A_SERVER = {"moto_server", "moto", "account", "simulated"}
 NEEDS_A_CONTROL_PLANE = {"kubernetes"}
+
+
+def pytest_configure() -> None:
+    """The same output in every shell."""
+    for name in OF_A_TERMINAL:
+        os.environ.pop(name, None)
 
 
 @pytest.hookimpl(tryfirst=True)
