@@ -240,7 +240,9 @@ class CostGuard(pulumi.ComponentResource):
                 retry_policy=RETRY,
             ),
             # One that stops a fleet is never aimed at another: it stays until that one is gone.
-            opts=pulumi.ResourceOptions(parent=self, replace_on_changes=["target.input"]),
+            opts=pulumi.ResourceOptions(
+                parent=self, replace_on_changes=None if target_arn == PUBLISH_TARGET else ["target.input"]
+            ),
             **more,
         )
 

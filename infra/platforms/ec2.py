@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pulumi
-import pulumi_random as random
 
 from infra.components.cost_guard import Resize
+from infra.components.fleet_name import fleet_name
 from infra.components.gpu_fleet import GROUPS, GpuFleet, GpuFleetArgs
 from infra.components.host_role import HostRole
 from infra.components.log_group import LogGroup
@@ -27,8 +27,7 @@ def build(common: Common) -> dict[str, Any]:
     log_name = pulumi.Output.concat(f"/tandem/{common.stack}/", common.stack_id, "/hosts")
     logs = LogGroup(f"{common.name}-hosts", settings.fleet.log_retention_days, common.here, log_name)
     user_data = _user_data(common, cache, stored, logs)
-    # Known before the group is there, so that what guards it is there first.
-    group_name = random.RandomId(f"{common.name}-fleet", byte_length=4).hex.apply(lambda id: f"{common.name}-{id}")
+    group_name = fleet_name(common.name, common.stack, common.here)
     group_arn = pulumi.Output.concat(
         f"arn:aws:autoscaling:{settings.region}:", network.account_id, GROUPS, "/", group_name
     )

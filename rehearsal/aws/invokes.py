@@ -114,6 +114,18 @@ INVOKES: Mapping[str, Function] = {
         },
         secrets=("values",),
     ),
+    # Auto Scaling groups, under the name that the first version of the data source had in Pulumi's table
+    "aws:autoscaling/getAmiIds:getAmiIds": Function(
+        service="autoscaling",
+        operation="describe_auto_scaling_groups",
+        params=f"{{AutoScalingGroupNames: args.names, Filters: {_FILTERS}}}",
+        outputs={
+            "id": "region",
+            "arns": "found.AutoScalingGroups[*].AutoScalingGroupARN",
+            "names": "found.AutoScalingGroups[*].AutoScalingGroupName",
+            "region": "region",
+        },
+    ),
     "aws:route53/getZone:getZone": Function(
         service="route53",
         operation="list_hosted_zones",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,8 +28,9 @@ class Resource:
 class Recorder(mocks.Mocks):
     """Answers like a provider that succeeds: an id, an ARN and a name for everything."""
 
-    def __init__(self) -> None:
+    def __init__(self, groups: Sequence[str] = ()) -> None:
         self.resources: list[Resource] = []
+        self.groups = list(groups)
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         self.resources.append(Resource(args.typ, args.name, dict(args.inputs)))
@@ -52,10 +53,14 @@ class Recorder(mocks.Mocks):
         return f"{args.name}-{kind}-id", state
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
-        """The only thing that the program asks for is who holds its name; it is itself, since an `up` before."""
-        if args.token != "aws:ssm/getParametersByPath:getParametersByPath":
-            raise AssertionError(f"the program asks for nothing else while it is planned, but called {args.token}")
-        return {"names": [f"{args.args['path']}/{STACK_ID}"]}
+        """The program asks who holds its name, which is itself, since an `up` before; and for a group from before."""
+        match args.token:
+            case "aws:ssm/getParametersByPath:getParametersByPath":
+                return {"names": [f"{args.args['path']}/{STACK_ID}"]}
+            case "aws:autoscaling/getAmiIds:getAmiIds":
+                return {"names": self.groups}
+            case _:
+                raise AssertionError(f"the program asks for nothing else while it is planned, but called {args.token}")
 
 
 class Callbacks:
@@ -159,9 +164,13 @@ class Declared:
         return next(iter(found.values()))
 
 
-def declared(program: Callable[[], Any], stack: str = "dev") -> Declared:
-    """Runs a program to its end, outputs resolved, and returns what it declared."""
-    recorder = Recorder()
+def declared(program: Callable[[], Any], stack: str = "dev", groups: Sequence[str] = ()) -> Declared:
+    """Runs a program to its end, outputs resolved, and returns what it declared.
+
+    Args:
+        groups: names of the stack's Auto Scaling groups that the account has.
+    """
+    recorder = Recorder(groups)
     monitor = Monitor(recorder)
     pulumi.runtime.set_mocks(recorder, project="tandem", stack=stack, preview=False, monitor=monitor)
     settings.SETTINGS.callbacks = Callbacks()  # pyright: ignore[reportAttributeAccessIssue]

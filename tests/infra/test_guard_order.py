@@ -3,6 +3,7 @@ depends on, and destroys nothing before what depends on it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,9 +23,9 @@ EITHER = pytest.mark.parametrize(
 )
 
 
-def built(settings: dict[str, Any], now: datetime | None = None, **guard: Any) -> Declared:
+def built(settings: dict[str, Any], now: datetime | None = None, groups: Sequence[str] = (), **guard: Any) -> Declared:
     whole = Settings.model_validate(settings | {"costGuard": guard or GUARD})
-    return declared(lambda: stack.build(whole, pins.load(), "dev", now))
+    return declared(lambda: stack.build(whole, pins.load(), "dev", now), groups=groups)
 
 
 def gpus(found: Declared, fleet: str) -> list[str]:
@@ -54,6 +55,26 @@ def test_schedules_call_for_the_name_that_the_fleet_then_has(settings: dict[str,
     assert [f'"{named[1]}": "{name}"' in target["input"] for target in targets] == [True] * 4
     (policy,) = [one["policy"] for label, one in found.of("RolePolicy").items() if label.endswith("-expiry")]
     assert name in policy
+
+
+@pytest.mark.parametrize(
+    ("groups", "name"),
+    [
+        ([], "tandem-dev-0123456789abcdef"),
+        (["tandem-dev-0123456789abcdef"], "tandem-dev-0123456789abcdef"),
+        (["tandem-dev-1a2b3c4"], "tandem-dev-1a2b3c4"),
+        (["tandem-dev-1a2b3c4d", "somebodys", "tandem-dev-eu-1a2b3c4"], "tandem-dev-0123456789abcdef"),
+    ],
+    ids=["none yet", "its own", "from before", "others"],
+)
+def test_a_group_from_before_keeps_its_name_which_its_guard_knows_first(groups: list[str], name: str) -> None:
+    found = built(HOSTS, groups=groups)
+    (group,) = gpus(found, "autoscaling/group:Group")
+    assert found.one("autoscaling/group:Group")["name"] == name
+    schedules = found.urns("scheduler/schedule:Schedule")
+    assert {*schedules} <= found.before(group)
+    targets = [one["target"]["input"] for label, one in found.of("Schedule").items() if not label.endswith("-warn")]
+    assert [f'"AutoScalingGroupName": "{name}"' in text for text in targets] == [True] * 4
 
 
 def test_karpenters_nodes_come_after_the_budget_which_is_all_that_there_is_before_them() -> None:
