@@ -26,36 +26,37 @@ class Endpoint:
     load_balancer: str
 
 
-def find(clients: Clients, stack: str, domain_name: str | None = None) -> Endpoint | None:
+def find(clients: Clients, stack: str, domain_name: str | None = None, stack_id: str | None = None) -> Endpoint | None:
     """The stack's endpoint; None while it has no load balancer.
 
     Args:
         domain_name: of the stack's settings; its load balancer's own name where there is none.
+        stack_id: the life of the stack; None for any of the name.
     """
-    balancers = ours(clients, stack, types.LOAD_BALANCER)
+    balancers = ours(clients, stack, types.LOAD_BALANCER, stack_id)
     if not balancers:
         return None
     host = domain_name or balancers[0].facts["DNSName"]
-    return Endpoint(f"https://{host}", _self_signed(clients, stack), balancers[0].name)
+    return Endpoint(f"https://{host}", _self_signed(clients, stack, stack_id), balancers[0].name)
 
 
-def _self_signed(clients: Clients, stack: str) -> str | None:
+def _self_signed(clients: Clients, stack: str, stack_id: str | None) -> str | None:
     """The stack's own certificate where it was imported, as a test stack's is; it is its own authority."""
     acm = clients("acm")
-    for found in ours(clients, stack, types.CERTIFICATE):
+    for found in ours(clients, stack, types.CERTIFICATE, stack_id):
         described = acm.describe_certificate(CertificateArn=found.arn)["Certificate"]
         if described.get("Type") == "IMPORTED":
             return acm.get_certificate(CertificateArn=found.arn)["Certificate"]
     return None
 
 
-def api_key(clients: Clients, stack: str) -> str:
+def api_key(clients: Clients, stack: str, stack_id: str | None = None) -> str:
     """A key of the stack's secret: `default`, or the first client's.
 
     Raises:
         UserError: the stack has no secret of API keys.
     """
-    for secret in ours(clients, stack, types.SECRET):
+    for secret in ours(clients, stack, types.SECRET, stack_id):
         if "api-keys" in secret.name:
             return key_of(clients("secretsmanager").get_secret_value(SecretId=secret.arn)["SecretString"])
     raise UserError(

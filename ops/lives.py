@@ -64,9 +64,10 @@ def of_parameters(found: Iterable[Found]) -> list[Life]:
     ]
 
 
-def expires_at(clients: Clients, stack: str) -> datetime | None:
-    """When a stack's servers stop; None for never."""
-    return max((life.expires_at for life in lives(clients, stack) if life.expires_at), default=None)
+def expires_at(clients: Clients, stack: str, stack_id: str | None = None) -> datetime | None:
+    """When the servers of a stack, or of one life of it, stop; None for never."""
+    meant = (life for life in lives(clients, stack) if stack_id in (None, life.id))
+    return max((life.expires_at for life in meant if life.expires_at), default=None)
 
 
 def against_removal(stack: str, stack_id: str, resources: Iterable[Found]) -> Iterator[tuple[Found, str]]:

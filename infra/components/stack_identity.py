@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import NoneType
 
@@ -10,7 +10,8 @@ import pulumi
 import pulumi_random as random
 from pulumi_aws import ssm
 
-from infra.errors import Problem, UserError
+from infra.claim import against_claim, against_hold
+from infra.errors import UserError
 from infra.tags import EXPIRES_TAG, STACK_ID_TAG, parameter_path
 
 ID_BYTES = 8
@@ -84,44 +85,14 @@ class StackIdentity(pulumi.ComponentResource):
         def claim(hook: pulumi.ResourceHookArgs) -> None:
             self._creates = True
             own = str((hook.new_inputs or {}).get("name")).rpartition("/")[2]
-            if self._there:
-                raise UserError((_unrecorded if own in self._there else _taken)(self._stack, self._there))
+            if problem := against_claim(self._stack, own, self._there):
+                raise UserError(problem)
 
         ask = pulumi.ResourceHook(f"name of stack {self._stack}", claim, pulumi.ResourceHookOptions(on_dry_run=True))
         return pulumi.ResourceHookBinding(before_create=[ask])
 
     def _confirmed(self, own: str) -> str:
         """The id, where the account still has it."""
-        if not self._creates and own not in self._there:
-            raise pulumi.RunError(str(_gone(self._stack, own)))
+        if not self._creates and (problem := against_hold(self._stack, own, self._there)):
+            raise pulumi.RunError(str(problem))
         return own
-
-
-def _taken(stack: str, ids: Sequence[str]) -> Problem:
-    return Problem(
-        key=stack,
-        wrong="the name is taken in this account and region by another state",
-        value=", ".join(ids),
-        allowed="one state for a name",
-        fix="`pulumi login` to where that state is, or give this one another name: `pulumi stack rename NAME`; where "
-        'that state is lost, see "A name is taken" in docs/runbook.md',
-    )
-
-
-def _unrecorded(stack: str, ids: Sequence[str]) -> Problem:
-    return Problem(
-        key=stack,
-        wrong="an `up` that was killed made what holds the name, and could not write it down",
-        value=", ".join(ids),
-        fix=f"`tandem recover {stack} --yes`, then `pulumi up --stack {stack}`",
-    )
-
-
-def _gone(stack: str, own: str) -> Problem:
-    return Problem(
-        key=stack,
-        wrong="the stack was removed from the account, by `tandem reap` or by hand, and its state still tells of it",
-        value=own,
-        fix=f"`pulumi state delete --all --yes --stack {stack}` forgets it, `pulumi up --stack {stack}` makes it anew; "
-        f"should `tandem audit {stack}` still show some of this id, `pulumi refresh --stack {stack}` instead",
-    )

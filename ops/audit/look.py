@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from infra.errors import Problem
@@ -13,6 +14,7 @@ from ops.audit.price import usd_per_month
 from ops.aws import AwsError, is_gone, problem_of
 from ops.kinds import KINDS, types
 from ops.kinds.kind import Clients, Found, Scope
+from ops.lives import of_parameters
 
 FILLED_IN_VPC = (
     types.INSTANCE,
@@ -58,10 +60,15 @@ _ALWAYS_COST = (types.FILE_SYSTEM, types.BUCKET, types.LOG_GROUP)
 
 @dataclass(frozen=True)
 class Audit:
-    """What is left in one region, the dearest first, and what could not be looked at."""
+    """What is left in one region, the dearest first, and what could not be looked at.
+
+    Attributes:
+        others: what another life of a stack's name has, which still holds the name: no leftover, and not ours to judge.
+    """
 
     leftovers: Sequence[Leftover] = ()
     unreadable: Sequence[Problem] = field(default_factory=list)
+    others: Sequence[Leftover] = ()
 
     @property
     def usd_per_month(self) -> float:
@@ -74,22 +81,40 @@ class Audit:
         return any(item.resource.type in (types.GROUP, types.CLUSTER) for item in self.leftovers)
 
 
-def audit(clients: Clients, stack: str | None, now: datetime) -> Audit:
+def audit(clients: Clients, stack: str | None, now: datetime, own: Mapping[str, str] = MappingProxyType({})) -> Audit:
     """Everything of a stack that is left in one account and region.
 
     Args:
         stack: None for all stacks of the project.
+        own: stack to the id that the state here tells, empty where it tells of nothing; without those that no state
+            here tells of.
     """
     found = inventory.find(clients, stack)
     unreadable = list(found.unreadable)
-    leftovers = [(resource, f"carries the tags of {resource.stack}", True) for resource in found.resources]
+    alive = {life.id for life in of_parameters(found.resources)}
+    elsewhere = {one.key for one in found.resources if _is_elsewhere(one, own, alive)}
+    leftovers = [(one, _why(one, own), one.key not in elsewhere) for one in found.resources]
+    near = [one for one in found.resources if one.key not in elsewhere]
     for look in (beside, _by_name):
         try:
-            leftovers += [(resource, why, False) for resource, why in look(clients, stack, found.resources)]
+            leftovers += [(resource, why, False) for resource, why in look(clients, stack, near)]
         except AwsError as error:
             unreadable.append(problem_of(error, "what hangs on the stack's resources"))
     priced = [_leftover(resource, why, ours, clients, now) for resource, why, ours in leftovers]
-    return Audit(sorted(priced, key=lambda item: -(item.usd_per_month or 0.0)), unreadable)
+    priced.sort(key=lambda item: -(item.usd_per_month or 0.0))
+    others = [item for item in priced if item.resource.key in elsewhere]
+    return Audit([item for item in priced if item not in others], unreadable, others)
+
+
+def _is_elsewhere(one: Found, own: Mapping[str, str], alive: Collection[str]) -> bool:
+    """Of a life that holds the name for another state; what holds it no more is left over, whoever made it."""
+    return one.stack in own and one.stack_id != own[one.stack] and one.stack_id in alive
+
+
+def _why(one: Found, own: Mapping[str, str]) -> str:
+    if one.stack_id and one.stack_id != own.get(one.stack, one.stack_id):
+        return f"belongs to another life {one.stack_id} of the name {one.stack}"
+    return f"carries the tags of {one.stack}"
 
 
 def _leftover(resource: Found, why: str, ours: bool, clients: Clients, now: datetime) -> Leftover:

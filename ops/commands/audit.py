@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
+from ops import options
 from ops.options import AsJson, ProfileName, RegionNames, print_json, regions_of
 from ops.screen import Screen, columns
 
@@ -26,7 +29,8 @@ def audit(
 
     Found by tags through each service and the tagging API, never by Pulumi's state: what carries our tags, what hangs
     on that without them (volumes, addresses, interfaces, snapshots, whatever stands in our networks), and log groups
-    that only bear our name. Prices are list prices of us-east-1, at rest.
+    that only bear our name. What belongs to another life of the name, which holds it for another state, is named as
+    such and does not count as left. Prices are list prices of us-east-1, at rest.
 
     Exit status: 0 nothing is left that costs, 1 something is or could not be looked at.
 
@@ -38,9 +42,10 @@ def audit(
     from ops.aws import aws_clients
 
     found: dict[str, Audit] = {}
+    own = _own(stack)
     for region in regions_of(stack, regions):
         with Screen(stderr=True).status(f"looking at {region}"):
-            found[region] = _without(look(aws_clients(region, profile), stack, datetime.now(UTC)), found)
+            found[region] = _without(look(aws_clients(region, profile), stack, datetime.now(UTC), own), found)
     if as_json:
         print_json({"stack": stack, "regions": {region: _as_json(one) for region, one in found.items()}})
     else:
@@ -50,33 +55,49 @@ def audit(
     raise typer.Exit(1 if left else 0)
 
 
+def _own(stack: str | None) -> dict[str, str]:
+    """The ids that states here tell, by stack; without a stack whose state cannot be asked, or is from before ids."""
+    from ops.pulumi import Stack
+    from ops.whose import own
+
+    names = [stack] if stack else options.stack_names()
+    with ThreadPoolExecutor(4) as pool:
+        told = zip(names, pool.map(lambda name: own(Stack(name, options.PROJECT)), names), strict=True)
+    return {name: one.id for name, one in told if one is not None and not one.from_before}
+
+
 def _without(audit: Audit, seen: dict[str, Audit]) -> Audit:
     """Roles and buckets are the account's: they are told once, not in every region."""
-    from ops.audit import Audit
-
-    known = {item.resource.key for one in seen.values() for item in one.leftovers}
-    return Audit([item for item in audit.leftovers if item.resource.key not in known], audit.unreadable)
+    known = {item.resource.key for one in seen.values() for item in (*one.leftovers, *one.others)}
+    return replace(
+        audit,
+        leftovers=[item for item in audit.leftovers if item.resource.key not in known],
+        others=[item for item in audit.others if item.resource.key not in known],
+    )
 
 
 def _as_json(audit: Audit) -> dict[str, Any]:
     return {
         "usdPerMonth": round(audit.usd_per_month, 2),
         "stillRuns": audit.still_runs,
-        "leftovers": [
-            {
-                "type": item.resource.type,
-                "id": item.resource.id,
-                "name": item.resource.name,
-                "stack": item.resource.stack,
-                "why": item.why,
-                "ours": item.ours,
-                "costs": item.costs,
-                "usdPerMonth": None if item.usd_per_month is None else round(item.usd_per_month, 2),
-                "note": item.note,
-            }
-            for item in audit.leftovers
-        ],
+        "leftovers": [_item(item) for item in audit.leftovers],
+        "ofOtherLives": [_item(item) for item in audit.others],
         "notLookedAt": [str(problem) for problem in audit.unreadable],
+    }
+
+
+def _item(item: Leftover) -> dict[str, Any]:
+    return {
+        "type": item.resource.type,
+        "id": item.resource.id,
+        "name": item.resource.name,
+        "stack": item.resource.stack,
+        "stackId": item.resource.stack_id,
+        "why": item.why,
+        "ours": item.ours,
+        "costs": item.costs,
+        "usdPerMonth": None if item.usd_per_month is None else round(item.usd_per_month, 2),
+        "note": item.note,
     }
 
 
@@ -93,6 +114,8 @@ def _print(region: str, audit: Audit, everything: bool) -> None:
     unknown = sum(item.usd_per_month is None for item in shown)
     also = f", and {unknown} whose price nobody can say" if unknown else ""
     console.print(f"{region}: {len(shown)} left that cost ${audit.usd_per_month:,.2f} a month{also}.")
+    for why, count in Counter(item.why for item in audit.others).items():
+        console.print(f"{region}: {count} more: {why}, which holds it for another state; nothing of it is left over")
     for problem in audit.unreadable:
         console.print(f"not looked at: {problem}")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from infra.errors import UserError
+from ops import options
 from ops.options import DEFAULT_STACK, AsJson, ProfileName, RegionName, StackName, print_json, stack_settings
 from ops.screen import Screen
 
@@ -25,9 +26,9 @@ def doctor(
 ) -> None:
     """Check account, region and settings before `pulumi up`, and say what mends each thing.
 
-    Looks only: credentials and permissions, region and zones, instance types, quotas with what is in use, machine
-    image and driver, model, secrets, name and certificate, Capacity Block, price and spot. The checks that need no
-    AWS are those of `pulumi preview`.
+    Looks only: credentials and permissions, who holds the stack's name, region and zones, instance types, quotas with
+    what is in use, machine image and driver, model, secrets, domain name and certificate, Capacity Block, price and
+    spot. The checks that need no AWS are those of `pulumi preview`.
 
     Exit status: 0 nothing stands in the way, 1 warnings or something that could not be looked at, 2 `up` would fail.
 
@@ -52,6 +53,8 @@ def _examine(stack: str, region: str | None, profile: str | None) -> list[Findin
     from ops.doctor import examine
     from ops.doctor.examination import Examination
     from ops.doctor.finding import from_problem
+    from ops.pulumi import Stack
+    from ops.whose import own
 
     try:
         settings = stack_settings(stack, region)
@@ -65,6 +68,7 @@ def _examine(stack: str, region: str | None, profile: str | None) -> list[Findin
             clients=aws_clients(settings.region, profile, ask=False),
             home=aws_clients("us-east-1", profile, ask=False),
             now=datetime.now(UTC),
+            own=own(Stack(stack, options.PROJECT)),
         )
     )
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ops import options
 from ops.options import DEFAULT_STACK, AsJson, ProfileName, RegionName, StackName, print_json, stack_settings
 from ops.screen import Screen, columns
 
@@ -22,8 +23,9 @@ def status(
 ) -> None:
     """Show replicas, hosts or nodes, versions, last token, load, expiry and cost so far of a stack.
 
-    Read from the account by tags and from the API, not from Pulumi's state, and not from a cluster, whose own API may
-    be private. What cannot be known from here is `unknown`, with the reason.
+    Read from the account by tags and from the API, and not from a cluster, whose own API may be private. Pulumi's state
+    tells the id only; what has the stack's name and another id is named as another life's. What cannot be known from
+    here is `unknown`, with the reason.
 
     Exit status: 0 as much serves as should and the API makes tokens, 1 otherwise or when that is unknown.
 
@@ -32,11 +34,14 @@ def status(
     from datetime import UTC, datetime
 
     from ops.aws import aws_clients
+    from ops.pulumi import Stack
     from ops.status import look
+    from ops.whose import own
 
     settings = stack_settings(stack, region)
     with Screen(stderr=True).status(f"looking at {stack}"):
-        found = look(aws_clients(settings.region, profile), stack, settings, datetime.now(UTC), probe=probe)
+        clients, mine = aws_clients(settings.region, profile), own(Stack(stack, options.PROJECT))
+        found = look(clients, stack, settings, datetime.now(UTC), probe=probe, own=mine)
     if as_json:
         print_json(found.as_json())
     else:
@@ -67,6 +72,8 @@ def _print(found: Status) -> None:
         _line(console, name, "unknown: as above" if again else value)
         if isinstance(value, Unknown):
             told.add(value.why)
+    for other in found.other_lives:
+        _line(console, "another life", f"{other} has this name in the account, too, and is not this state's")
     if isinstance(servers, Fleet):
         _print_fleet(console, servers)
     elif not isinstance(servers, Unknown):

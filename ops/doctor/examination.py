@@ -13,6 +13,7 @@ from infra.settings import Settings
 from ops.doctor.finding import Finding
 from ops.http import Http
 from ops.kinds.kind import Clients
+from ops.whose import Own
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +24,7 @@ class Examination:
         clients: of the account in the stack's region.
         home: of the account in us-east-1, where every account can say who it is and prices are told.
         now: the moment, in UTC.
+        own: what the state here tells of the stack; None where none can be asked.
         http: for what is not AWS: public DNS and the model hub.
     """
 
@@ -32,6 +34,7 @@ class Examination:
     clients: Clients
     home: Clients
     now: datetime
+    own: Own | None = None
     http: Http = field(default_factory=lambda: Http(deadline_seconds=8, timeout_seconds=4))
 
     @property

@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 
 from botocore.exceptions import ClientError
 
+from infra.claim import against_claim, against_hold
 from ops.aws import NOT_ACCEPTED, AwsError, code_of, is_gone, problem_of
 from ops.doctor.examination import Examination
 from ops.doctor.finding import Finding, from_problem
 from ops.doctor.permissions import actions, request_context, resources
+from ops.lives import lives
 
 _CHUNK = 50
 
@@ -59,6 +61,26 @@ def region_is_enabled(examination: Examination) -> Iterator[Finding]:
         yield _region_is_off(region, found["OptInStatus"])
     else:
         yield Finding(severity="ok", what="the region is enabled", value=region)
+
+
+def name_is_free_or_own(examination: Examination) -> Iterator[Finding]:
+    """Whether `up` finds the name of the stack free, or held by this state, in this account and region."""
+    stack, own = examination.stack, examination.own
+    holders = [life.id for life in lives(examination.clients, stack)]
+    if own is None and holders:
+        yield Finding(
+            severity="unknown",
+            what=f"a life of {stack} holds the name, and no state here tells whether it is this one",
+            value=", ".join(holders),
+            needed="the state of that life",
+            fix="`pulumi login` to where the state is",
+        )
+        return
+    rule = against_hold if own and own.holds_name else against_claim
+    if problem := rule(stack, own.id if own else "", holders):
+        yield from_problem(problem)
+    else:
+        yield Finding(severity="ok", what="the name is this stack's" if holders else "the name is free", value=stack)
 
 
 def _region_is_off(region: str, value: str) -> Finding:

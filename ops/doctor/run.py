@@ -19,6 +19,7 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
         "cluster login": cluster.login_command_is_there,
         "credentials": identity.credentials_work,
         "region": identity.region_is_enabled,
+        "stack's name": identity.name_is_free_or_own,
         "permissions": identity.may_do_what_up_does,
         "zones": capacity.zones_exist,
         "instance types": capacity.types_are_offered,

@@ -14,9 +14,14 @@ KINDS: Mapping[str, Kind] = {row.type: row for row in (*network.ROWS, *serving.R
 """All rows, by Pulumi's type token."""
 
 
-def ours(clients: Clients, stack: str, type_: str) -> list[Found]:
-    """A stack's resources of one type, by their tags."""
-    return KINDS[type_].find(Scope(clients, stack))
+def ours(clients: Clients, stack: str, type_: str, stack_id: str | None = None) -> list[Found]:
+    """A stack's resources of one type, by their tags.
+
+    Args:
+        stack_id: only of this life, and what carries no id; None for all of the name.
+    """
+    found = KINDS[type_].find(Scope(clients, stack))
+    return [one for one in found if stack_id is None or one.stack_id in ("", stack_id)]
 
 
 def state_key(resource: Mapping[str, Any]) -> tuple[str, str]:

@@ -19,13 +19,13 @@ from ops.status.report import Absent, Cluster, Machine, Model, NodeGroup, Unknow
 QUEUE = Unknown("Prometheus tells it, inside the cluster: docs/operations.md")
 
 
-def servers(clients: Clients, stack: str, settings: Settings) -> Cluster | Unknown:
+def servers(clients: Clients, stack: str, settings: Settings, stack_id: str | None) -> Cluster | Unknown:
     """The cluster, its models and its nodes.
 
     Raises:
         botocore's errors.
     """
-    clusters = ours(clients, stack, types.CLUSTER)
+    clusters = ours(clients, stack, types.CLUSTER, stack_id)
     if not clusters:
         return Absent("the stack has no EKS cluster in this account and region")
     cluster = clusters[0]
@@ -34,21 +34,21 @@ def servers(clients: Clients, stack: str, settings: Settings) -> Cluster | Unkno
         name=cluster.name,
         version=cluster.facts["version"],
         state=cluster.facts["status"],
-        models=tuple(_models(clients, stack, settings)),
+        models=tuple(_models(clients, stack, settings, stack_id)),
         node_groups=tuple(_node_group(group) for group in groups),
-        nodes=tuple(_node(found) for found in ours(clients, stack, types.INSTANCE) if _has_gpus(found)),
+        nodes=tuple(_node(found) for found in ours(clients, stack, types.INSTANCE, stack_id) if _has_gpus(found)),
         kubeconfig_command=f"aws eks update-kubeconfig --region {settings.region} --name {cluster.name}",
     )
 
 
-def _models(clients: Clients, stack: str, settings: Settings) -> Iterator[Model]:
+def _models(clients: Clients, stack: str, settings: Settings, stack_id: str | None) -> Iterator[Model]:
     """Each model with what the load balancer says of its pods; one without a target group has none."""
     states = {
         group.tags.get(MODEL_TAG): Counter(
             target["TargetHealth"]["State"]
             for target in clients("elbv2").describe_target_health(TargetGroupArn=group.arn)["TargetHealthDescriptions"]
         )
-        for group in ours(clients, stack, types.TARGET_GROUP)
+        for group in ours(clients, stack, types.TARGET_GROUP, stack_id)
     }
     scalings = {"main": settings.scaling, **{name: model.scaling for name, model in settings.models.items()}}
     for name, scaling in scalings.items():
@@ -88,6 +88,6 @@ def _node(instance: Found) -> Machine:
     )
 
 
-def running(_clients: Clients, _stack: str) -> Unknown:
+def running(_clients: Clients, _stack: str, _stack_id: str | None) -> Unknown:
     """AWS does not know what pods run."""
     return Unknown(f"the cluster tells it: `kubectl --namespace {NAMESPACE} get deployments --output wide`")

@@ -22,18 +22,18 @@ HOST_FILE = "/etc/tandem/host.json"
 QUEUE = Unknown("servers tell it on /metrics, which is served to nobody outside")
 
 
-def servers(clients: Clients, stack: str, _settings: Settings) -> Fleet | Unknown:
+def servers(clients: Clients, stack: str, _settings: Settings, stack_id: str | None) -> Fleet | Unknown:
     """The group and its hosts.
 
     Raises:
         botocore's errors.
     """
-    groups = ours(clients, stack, types.GROUP)
+    groups = ours(clients, stack, types.GROUP, stack_id)
     if not groups:
         return Absent("the stack has no Auto Scaling group in this account and region")
     group = groups[0].facts
     wanted = str((_template(group) or {}).get("Version", ""))
-    instances = {found.id: found.facts for found in ours(clients, stack, types.INSTANCE)}
+    instances = {found.id: found.facts for found in ours(clients, stack, types.INSTANCE, stack_id)}
     targets = _target_states(clients, group.get("TargetGroupARNs", ()))
     hosts = [
         _host(item, instances.get(item["InstanceId"], {}), targets.get(item["InstanceId"], "not registered"), wanted)
@@ -79,13 +79,13 @@ def _target_states(clients: Clients, target_groups: Any) -> dict[str, str]:
     }
 
 
-def running(clients: Clients, stack: str) -> Mapping[str, str] | Unknown:
+def running(clients: Clients, stack: str, stack_id: str | None) -> Mapping[str, str] | Unknown:
     """Image and model from the user data of the version that the group wants.
 
     Raises:
         botocore's errors.
     """
-    groups = ours(clients, stack, types.GROUP)
+    groups = ours(clients, stack, types.GROUP, stack_id)
     template = _template(groups[0].facts) if groups else None
     if not template:
         return Absent("there is no launch template")

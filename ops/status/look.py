@@ -18,26 +18,40 @@ from ops.kinds.kind import Clients
 from ops.smoke import Smoke, Surprise, Target
 from ops.status import cluster, group
 from ops.status.report import Absent, Cluster, Fleet, Machine, Status, Unknown
+from ops.whose import Own
 
 RECENT = timedelta(hours=1)
 T = TypeVar("T")
 
 
-def look(clients: Clients, stack: str, settings: Settings, now: datetime, *, probe: bool = True) -> Status:
+def look(
+    clients: Clients,
+    stack: str,
+    settings: Settings,
+    now: datetime,
+    *,
+    probe: bool = True,
+    own: Own | None = None,
+) -> Status:
     """The status of one stack.
 
     Args:
         probe: ask the API for one token; that needs the stack's key, and a way to it.
+        own: what the state here tells; None where none does, and the only life of the name is meant.
     """
     platform = {"ec2": group, "eks": cluster}[settings.platform]
+    ids = _known(lambda: [life.id for life in lives.lives(clients, stack)])
+    stack_id = _whose(own, ids)
+    if isinstance(stack_id, Unknown):
+        return _unknown(stack, settings, stack_id, () if isinstance(ids, Unknown) else tuple(ids))
     with ThreadPoolExecutor(6) as pool:
-        way_in = pool.submit(_known, lambda: _endpoint(clients, stack, settings))
-        servers = pool.submit(_known, lambda: platform.servers(clients, stack, settings))
-        running = pool.submit(_known, lambda: platform.running(clients, stack))
-        expires = pool.submit(_known, lambda: _expires_at(clients, stack))
-        requests = pool.submit(_known, lambda: _requests(clients, stack, now))
+        way_in = pool.submit(_known, lambda: _endpoint(clients, stack, settings, stack_id))
+        servers = pool.submit(_known, lambda: platform.servers(clients, stack, settings, stack_id))
+        running = pool.submit(_known, lambda: platform.running(clients, stack, stack_id))
+        expires = pool.submit(_known, lambda: _expires_at(clients, stack, stack_id))
+        requests = pool.submit(_known, lambda: _requests(clients, stack, now, stack_id))
         found, serving = way_in.result(), servers.result()
-        token = pool.submit(_known, lambda: _token(clients, stack, found, serving, probe))
+        token = pool.submit(_known, lambda: _token(clients, stack, found, serving, probe, stack_id))
     return Status(
         stack=stack,
         region=settings.region,
@@ -50,7 +64,34 @@ def look(clients: Clients, stack: str, settings: Settings, now: datetime, *, pro
         usd_per_hour=cost_now(settings, serving, found),
         cost_so_far=serving if isinstance(serving, Unknown) else cost_so_far(settings, serving, now),
         expires_at=expires.result(),
+        other_lives=tuple(id for id in ids if id != stack_id) if isinstance(ids, list) and stack_id is not None else (),
     )
+
+
+def _whose(own: Own | None, ids: list[str] | Unknown) -> str | Unknown | None:
+    """The life that is meant; None for all that carries the name."""
+    if own is not None:
+        return None if own.from_before else own.id
+    if isinstance(ids, Unknown) or not ids:
+        return None
+    if len(ids) > 1:
+        return Unknown("two lives of this name are in the account, and no state here tells which is meant")
+    return ids[0]
+
+
+def _unknown(stack: str, settings: Settings, why: Unknown, ids: tuple[str, ...]) -> Status:
+    names = (
+        "url",
+        "servers",
+        "running",
+        "last_token",
+        "requests",
+        "queue",
+        "usd_per_hour",
+        "cost_so_far",
+        "expires_at",
+    )
+    return Status(stack=stack, region=settings.region, other_lives=ids, **dict.fromkeys(names, why))
 
 
 def _known(look_up: Callable[[], T | Unknown]) -> T | Unknown:
@@ -64,19 +105,19 @@ def _known(look_up: Callable[[], T | Unknown]) -> T | Unknown:
         return Unknown(error.problems[0].wrong)
 
 
-def _endpoint(clients: Clients, stack: str, settings: Settings) -> Endpoint | Unknown:
-    found = endpoint.find(clients, stack, settings.load_balancer.domain_name)
+def _endpoint(clients: Clients, stack: str, settings: Settings, stack_id: str | None) -> Endpoint | Unknown:
+    found = endpoint.find(clients, stack, settings.load_balancer.domain_name, stack_id)
     return found or Absent("the stack has no load balancer in this account and region")
 
 
-def _expires_at(clients: Clients, stack: str) -> str:
+def _expires_at(clients: Clients, stack: str, stack_id: str | None) -> str:
     """As the stack itself says it."""
-    moment = lives.expires_at(clients, stack)
+    moment = lives.expires_at(clients, stack, stack_id)
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else "never"
 
 
-def _requests(clients: Clients, stack: str, now: datetime) -> str | Unknown:
-    balancers = ours(clients, stack, types.LOAD_BALANCER)
+def _requests(clients: Clients, stack: str, now: datetime, stack_id: str | None) -> str | Unknown:
+    balancers = ours(clients, stack, types.LOAD_BALANCER, stack_id)
     if not balancers:
         return Absent("there is no load balancer")
     dimension = balancers[0].arn.partition(":loadbalancer/")[2]
@@ -101,7 +142,12 @@ def _requests(clients: Clients, stack: str, now: datetime) -> str | Unknown:
 
 
 def _token(
-    clients: Clients, stack: str, way_in: Endpoint | Unknown, servers: Fleet | Cluster | Unknown, probe: bool
+    clients: Clients,
+    stack: str,
+    way_in: Endpoint | Unknown,
+    servers: Fleet | Cluster | Unknown,
+    probe: bool,
+    stack_id: str | None,
 ) -> str | Unknown:
     """One token, asked for now; nothing else proves that the servers make progress."""
     if not probe:
@@ -110,7 +156,7 @@ def _token(
         return way_in
     if isinstance(servers, Cluster) and servers.asleep:
         return Unknown("no replica runs, as scaling.minReplicas: 0 allows; asking for a token would start a node")
-    target = Target(way_in.url, endpoint.api_key(clients, stack), way_in.ca_pem, timeout_seconds=30)
+    target = Target(way_in.url, endpoint.api_key(clients, stack, stack_id), way_in.ca_pem, timeout_seconds=30)
     try:
         answer = Smoke(target).chat("Say hello.", 1).expect(200)
     except Surprise as surprise:

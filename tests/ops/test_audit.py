@@ -273,7 +273,7 @@ def test_another_region_is_not_ours_even_under_our_stacks_name(clients: Clients,
 
 
 def test_nothing_left_is_nothing(clients: Clients, stack: str) -> None:
-    assert audit(clients, stack, NOW) == Audit([], [])
+    assert audit(clients, stack, NOW) == Audit([], [], [])
 
 
 def test_what_is_refused_is_said(clients: Clients, stack: str) -> None:

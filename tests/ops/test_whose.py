@@ -47,7 +47,9 @@ class World:
             "type": "random:index/randomId:RandomId",
             "outputs": {"hex": of.stack_id if of else ""},
         }
-        found = {"resources": [own] if of else [], "pending_operations": pending or []}
+        name = f"/tandem/{of.stack}/{of.stack_id}" if of else ""
+        holder = {"urn": "urn:pulumi:dev::tandem::parameter", "type": types.PARAMETER, "id": name}
+        found = {"resources": [own, holder] if of else [], "pending_operations": pending or []}
         (self.directory / "state.json").write_text(json.dumps({"version": 3, "deployment": found}))
 
     def file(self, stack: str, *, ephemeral: bool = True) -> None:
@@ -256,6 +258,23 @@ def state_from_before_and_down(world: World) -> tuple[tuple[str, ...], str]:
     return ("ephemeral", "down", "dev", "--yes"), "its state is from before stacks had an id"
 
 
+def region_remove_of_what_is_protected(world: World) -> tuple[tuple[str, ...], str]:
+    prod = world.stack("prod", "own", ephemeral=False, expires=None)
+    world.state(prod)
+    world.file("prod", ephemeral=False)
+    state = json.loads((world.directory / "state.json").read_text())
+    cache = {"urn": "urn:pulumi:prod::tandem::aws:efs/fileSystem:FileSystem::cache", "type": "x", "protect": True}
+    state["deployment"]["resources"].append(cache)
+    (world.directory / "state.json").write_text(json.dumps(state))
+    return ("region", "remove", "prod", "--yes"), "`pulumi state unprotect --all --stack prod`"
+
+
+def region_remove_of_another_states(world: World) -> tuple[tuple[str, ...], str]:
+    world.stack("dev", "theirs")
+    world.file("dev")
+    return ("region", "remove", "dev", "--yes"), "Pulumi's backend does not know this stack"
+
+
 UNTOUCHED: Mapping[str, Scene] = {
     scene.__name__: scene
     for scene in (
@@ -276,7 +295,63 @@ UNTOUCHED: Mapping[str, Scene] = {
         two_states_and_no_word_which,
         empty_state_and_down,
         state_from_before_and_down,
+        region_remove_of_what_is_protected,
+        region_remove_of_another_states,
     )
+}
+
+
+@pytest.mark.parametrize("command", ["status", "audit", "doctor"])
+@pytest.mark.parametrize("state", ["own", "empty", "none"])
+def test_looking_tells_this_states_from_another_lifes(world: World, command: str, state: str) -> None:
+    """Two lives of one name: with its own state, one that has made nothing, and where no state can be asked."""
+    own, theirs = (world.stack("dev", label, expires=when) for label, when in (("own", COMING), ("theirs", PAST)))
+    world.file("dev")
+    if state == "none":
+        (world.directory / "pulumi").write_text("#!/bin/sh\necho 'error: no credentials' >&2; exit 255\n")
+    else:
+        world.state(own if state == "own" else None)
+    before = world.seen()
+    found = json.loads(run(*LOOKS[command]).stdout)
+    assert world.seen() == before
+    ids = {own.stack_id, theirs.stack_id}
+    match command:
+        case "status" if state == "none":
+            assert "two lives of this name" in found["servers"]["unknown"]
+            assert set(found["otherLives"]) == ids
+        case "status":
+            assert set(found["otherLives"]) == ids - ({own.stack_id} if state == "own" else set())
+            assert found["servers"].get("name") == (own.name if state == "own" else None)
+            assert found["expiresAt"] == (f"{COMING}Z" if state == "own" else "never")
+        case "audit":
+            left = {one["stackId"] for one in found["regions"][REGION]["leftovers"]}
+            others = {one["why"] for one in found["regions"][REGION]["ofOtherLives"]}
+            assert left - {""} == {"own": {own.stack_id}, "empty": set(), "none": ids}[state]
+            foreign = {"own": {theirs.stack_id}, "empty": ids, "none": set()}[state]
+            assert others == {f"belongs to another life {id} of the name dev" for id in foreign}
+        case _:
+            (said,) = [one for one in found["findings"] if one["check"] == "stack's name"]
+            assert said["severity"] == {"own": "ok", "empty": "error", "none": "unknown"}[state]
+            assert ("the name is taken in this account and region by another state" in said["what"]) is (
+                state == "empty"
+            )
+
+
+def test_what_is_left_of_a_life_that_is_over_is_left_over_whoever_made_it(world: World) -> None:
+    gone = world.stack("dev", "gone")
+    world.clients("ssm").delete_parameter(Name=f"/tandem/dev/{gone.stack_id}")
+    world.state(None)
+    result = run("audit", "dev", "--region", REGION, "--json")
+    (region,) = json.loads(result.stdout)["regions"].values()
+    assert region["ofOtherLives"] == []
+    assert {one["stackId"] for one in region["leftovers"]} - {""} == {gone.stack_id}
+    assert result.exit_code == 1
+
+
+LOOKS = {
+    "status": ("status", "dev", "--no-probe", "--json"),
+    "audit": ("audit", "dev", "--region", REGION, "--json"),
+    "doctor": ("doctor", "dev", "--json"),
 }
 
 

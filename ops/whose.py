@@ -1,0 +1,44 @@
+"""Whose a stack is: what the state here tells of its life, beside what the account tells of all lives of the name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from infra.errors import UserError
+from ops.kinds import types
+from ops.pulumi import Deployment, Stack
+from ops.recovery import stack_id
+
+
+@dataclass(frozen=True)
+class Own:
+    """What a state tells of its life.
+
+    Attributes:
+        id: empty where it has none: nothing was made yet, or it is from before stacks had ids.
+        holds_name: it has what holds the name in the account.
+        made: it tells of something in an account.
+    """
+
+    id: str = ""
+    holds_name: bool = False
+    made: bool = False
+
+    @property
+    def from_before(self) -> bool:
+        return self.made and not self.id
+
+
+def own(engine: Stack) -> Own | None:
+    """What the state here tells; None where there is no `pulumi`, or its backend does not answer."""
+    try:
+        return of_state(engine.export()) if engine.exists() else Own()
+    except UserError:
+        return None
+
+
+def of_state(deployment: Deployment) -> Own:
+    """What an exported state tells."""
+    found = [resource["type"] for resource in deployment["deployment"].get("resources") or []]
+    made = any(type_.startswith("aws:") for type_ in found)
+    return Own(stack_id(deployment) or "", types.PARAMETER in found, made)
