@@ -52,7 +52,7 @@ class Recorder(mocks.Mocks):
             ]
         return f"{args.name}-{kind}-id", state
 
-    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:
+    def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The program asks who holds its name, which is itself, since an `up` before; and for a group from before."""
         match args.token:
             case "aws:ssm/getParametersByPath:getParametersByPath":
