@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any, ParamSpec
 
+from ops.kinds.kind import Found
 from ops.rights import RIGHTS
 from ops.rights.actions import action_of
 from ops.rights.right import DEPLOYER, VIEWER
@@ -74,6 +75,15 @@ def keeps_the_previews_word(preview: Operation, up: Operation) -> Iterable[str]:
 def is_seen_by_boto3(recorded: Iterable[str], found: Iterable[str]) -> Iterable[str]:
     """What a look by tags misses here, it would miss after destroy, too."""
     yield from (f"not found: {resource}" for resource in sorted(set(recorded) - set(found)))
+
+
+@expectation("everything carries the stack's tags: name, id, and ephemeral where it is")
+def carries_the_tags(stack: str, stack_id: str, ephemeral: bool, found: Iterable[Found]) -> Iterable[str]:
+    """By what the account says of what has the stack's name or its id."""
+    for one in found:
+        if (one.stack, one.stack_id, one.ephemeral) != (stack, stack_id, ephemeral):
+            own = f"{one.stack or 'no stack'}, {one.stack_id or 'no id'}{', ephemeral' if one.ephemeral else ''}"
+            yield f"{one.type} {one.id} says: {own}"
 
 
 @expectation("a second up changes nothing")

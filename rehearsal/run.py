@@ -29,7 +29,7 @@ from rehearsal.moto import simulated_account
 from rehearsal.operations import Operation, Step
 from rehearsal.report import Phase, ResourceCount, StackReport
 from rehearsal.scene import Scene, region_of, set_the_scene
-from rehearsal.workspace import PROJECT, OnStep
+from rehearsal.workspace import PROJECT, OnStep, stack_config
 
 LOAD_BALANCER = "aws:lb/loadBalancer:LoadBalancer"
 
@@ -133,6 +133,9 @@ class _Rehearsal:
         if up.succeeded:
             phase.verdicts.append(expectations.keeps_the_previews_word(self.announced, up))
             phase.verdicts.append(expectations.is_seen_by_boto3(self._in_state(), self._in_account()))
+            if stack_id := self.workspace.outputs().get("stackId"):
+                ephemeral = bool(stack_config(self.workspace.directory, self.stack).get("tandem:ephemeral"))
+                phase.verdicts.append(expectations.carries_the_tags(self.stack, stack_id, ephemeral, self._found()))
             if self.cluster:
                 phase.verdicts += self._state_of(self.cluster)
             self._note_facts()

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from ops.kinds.kind import Found
 from rehearsal import expectations
 from rehearsal.expectations import GROUP, LAUNCH_TEMPLATE, Verdict
 from rehearsal.operations import Operation, Step
@@ -42,6 +43,22 @@ def test_up_must_do_what_the_preview_announced() -> None:
 def test_boto3_must_find_what_the_state_records() -> None:
     assert expectations.is_seen_by_boto3(["vpc 1"], ["vpc 1", "instance 2"]).met
     assert expectations.is_seen_by_boto3(["vpc 1", "vpc 2"], ["vpc 1"]).violations == ("not found: vpc 2",)
+
+
+def test_everything_must_carry_the_stacks_tags() -> None:
+    tags = {"tandem:stack": "dev", "tandem:stack-id": "1f", "tandem:ephemeral": "true"}
+    whole = Found(type=VPC, id="vpc-1", tags=tags)
+    subnet = Found(type="subnet", id="subnet-1", tags=tags, parent=whole)
+    assert expectations.carries_the_tags("dev", "1f", True, [whole, subnet]).met
+    lacking = [Found(type=VPC, id=f"vpc-{lost}", tags={k: v for k, v in tags.items() if k != lost}) for lost in tags]
+    assert expectations.carries_the_tags("dev", "1f", True, lacking).violations == (
+        f"{VPC} vpc-tandem:stack says: no stack, 1f, ephemeral",
+        f"{VPC} vpc-tandem:stack-id says: dev, no id, ephemeral",
+        f"{VPC} vpc-tandem:ephemeral says: dev, 1f",
+    )
+    assert expectations.carries_the_tags("dev", "1f", False, [whole]).violations == (
+        f"{VPC} vpc-1 says: dev, 1f, ephemeral",
+    )
 
 
 def test_a_second_up_must_change_nothing() -> None:
