@@ -16,15 +16,22 @@ def against_claim(stack: str, own: str, holders: Collection[str]) -> Problem | N
     """
     if not holders:
         return None
-    return _unrecorded(stack, own) if own in holders else _taken(stack, holders)
+    return _unrecorded(stack, own) if own in holders else taken(stack, holders)
 
 
 def against_hold(stack: str, own: str, holders: Collection[str]) -> Problem | None:
-    """Why a state that has taken the name does not hold it; None where it does."""
-    return None if own in holders else _gone(stack, own)
+    """Why a state that has taken the name does not hold it alone; None where it does.
+
+    Of two that took it at the same moment, each finds the other, and neither goes on.
+    """
+    if own not in holders:
+        return _gone(stack, own)
+    others = [id for id in holders if id != own]
+    return taken(stack, others) if others else None
 
 
-def _taken(stack: str, ids: Collection[str]) -> Problem:
+def taken(stack: str, ids: Collection[str]) -> Problem:
+    """The sentence, with what has the name."""
     return Problem(
         key=stack,
         wrong="the name is taken in this account and region by another state",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import NoneType
 
@@ -34,8 +34,8 @@ class StackIdentity(pulumi.ComponentResource):
     """The id of one life of a stack, from its first `up` to its destroy, kept in the state.
 
     A parameter below the stack's path holds the name in the account and region. It is the first thing that is made: by
-    it a second state of the name sees that the name is taken, before it has made anything. All else carries the id as
-    a tag (`tag`), and so comes after the parameter and goes before it.
+    it a second state of the name sees that the name is taken, before it has made anything else. All else carries the id
+    as a tag (`tag`), and so comes after the parameter and goes before it.
 
     Attributes:
         id: 16 hex digits.
@@ -44,7 +44,7 @@ class StackIdentity(pulumi.ComponentResource):
     def __init__(self, name: str, args: StackIdentityArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("tandem:index:StackIdentity", name, None, opts)
         self._stack, self._path = args.stack, parameter_path(args.stack)
-        self._there, self._creates = self._look(), False
+        self._there = self._look()
         own = random.RandomId(f"{name}-stack-id", byte_length=ID_BYTES, opts=pulumi.ResourceOptions(parent=self)).hex
         expires = {} if args.expires_at is None else {EXPIRES_TAG: args.expires_at}
         parameter = ssm.Parameter(
@@ -57,7 +57,13 @@ class StackIdentity(pulumi.ComponentResource):
             tags={STACK_ID_TAG: own, **expires},
             opts=pulumi.ResourceOptions(parent=self, hooks=self._before_create()),
         )
-        self.id = pulumi.Output.all(parameter.arn, own).apply(lambda known: self._confirmed(known[1]))
+        # Another state may have taken it since it was found free: each of the two sees the other here at the latest.
+        again = ssm.get_parameters_by_path_output(
+            path=parameter.arn.apply(lambda _made: self._path),
+            with_decryption=False,
+            opts=pulumi.InvokeOutputOptions(parent=self),
+        )
+        self.id = pulumi.Output.all(own, again.names).apply(lambda known: self._confirmed(*known))
         self.register_outputs({"id": self.id})
 
     def tag(self, args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
@@ -74,16 +80,13 @@ class StackIdentity(pulumi.ComponentResource):
 
     def _look(self) -> list[str]:
         """The ids that hold the name now."""
-        found = ssm.get_parameters_by_path(
-            path=self._path, with_decryption=False, opts=pulumi.InvokeOptions(parent=self)
-        )
-        return [name.rpartition("/")[2] for name in found.names]
+        opts = pulumi.InvokeOptions(parent=self)
+        return _ids(ssm.get_parameters_by_path(path=self._path, with_decryption=False, opts=opts).names)
 
     def _before_create(self) -> pulumi.ResourceHookBinding:
         """The engine asks this before it makes the parameter, and only then: where the state has none."""
 
         def claim(hook: pulumi.ResourceHookArgs) -> None:
-            self._creates = True
             own = str((hook.new_inputs or {}).get("name")).rpartition("/")[2]
             if problem := against_claim(self._stack, own, self._there):
                 raise UserError(problem)
@@ -91,8 +94,13 @@ class StackIdentity(pulumi.ComponentResource):
         ask = pulumi.ResourceHook(f"name of stack {self._stack}", claim, pulumi.ResourceHookOptions(on_dry_run=True))
         return pulumi.ResourceHookBinding(before_create=[ask])
 
-    def _confirmed(self, own: str) -> str:
-        """The id, where the account still has it."""
-        if not self._creates and (problem := against_hold(self._stack, own, self._there)):
+    def _confirmed(self, own: str, names: Sequence[str]) -> str:
+        """The id, where it alone holds the name."""
+        if problem := against_hold(self._stack, own, _ids(names)):
             raise pulumi.RunError(str(problem))
         return own
+
+
+def _ids(names: Sequence[str]) -> list[str]:
+    """The ids in the names of parameters."""
+    return [name.rpartition("/")[2] for name in names]

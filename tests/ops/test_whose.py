@@ -331,10 +331,10 @@ def test_looking_tells_this_states_from_another_lifes(world: World, command: str
             assert others == {f"belongs to another life {id} of the name dev" for id in foreign}
         case _:
             (said,) = [one for one in found["findings"] if one["check"] == "stack's name"]
-            assert said["severity"] == {"own": "ok", "empty": "error", "none": "unknown"}[state]
-            assert ("the name is taken in this account and region by another state" in said["what"]) is (
-                state == "empty"
-            )
+            assert said["severity"] == {"own": "error", "empty": "error", "none": "unknown"}[state]
+            taken = "the name is taken in this account and region by another state"
+            assert (taken in said["what"]) is (state != "none")
+            assert (theirs.stack_id in said["value"], own.stack_id in said["value"]) == (True, state != "own")
 
 
 def test_what_is_left_of_a_life_that_is_over_is_left_over_whoever_made_it(world: World) -> None:

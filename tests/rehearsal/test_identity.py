@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
@@ -13,14 +15,22 @@ from infra.tags import STACK_ID_TAG
 from ops import inventory
 from ops.kinds import KINDS
 from ops.recovery import stack_id
+from rehearsal import placeholders
+from rehearsal.aws.provider import AwsProvider
 from rehearsal.engine import Engine
 from rehearsal.moto import SimulatedAccount, simulated_account
+from rehearsal.operations import Operation
+from rehearsal.plugin import Subject, attach
+from rehearsal.providers import random_provider, time_provider, tls_provider
 from rehearsal.scene import Scene, set_the_scene
+from rehearsal.wire import Properties
+from rehearsal.workspace import open_workspace
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 
 IDENTITY = "tandem:index:StackIdentity"
-OWN_TYPES = ("tandem:index:StackIdentity", "random:index/randomId:RandomId", "aws:ssm/parameter:Parameter")
+GROUP, PARAMETER = "aws:autoscaling/group:Group", "aws:ssm/parameter:Parameter"
+OWN_TYPES = (IDENTITY, "random:index/randomId:RandomId", PARAMETER)
 
 
 @pytest.fixture(scope="module")
@@ -73,9 +83,13 @@ def test_a_second_state_of_the_name_stops_before_it_makes_anything(
 
 
 def test_a_stack_from_before_gets_its_id_without_a_replacement(scene: Scene) -> None:
-    """The state loses what this version brought, and the account the parameter and the tag."""
-    state = exported(scene)
-    kept = [one for one in state["deployment"]["resources"] if IDENTITY not in one["urn"]]
+    """The state loses what this version brought, and the account the parameter and the tag; the group has the name that
+    the engine once gave it."""
+    named = scene.workspace.outputs()["fleetName"]
+    _rename_group(scene, named, FORMER)
+    state = json.loads(json.dumps(exported(scene)).replace(named, FORMER))
+    brought = (IDENTITY, "random:index/randomId:RandomId::tandem-dev-fleet")
+    kept = [one for one in state["deployment"]["resources"] if not any(new in one["urn"] for new in brought)]
     for one in kept:
         _forget(one)
     state["deployment"]["resources"] = kept
@@ -97,9 +111,29 @@ def test_a_stack_from_before_gets_its_id_without_a_replacement(scene: Scene) -> 
     assert {step.type for step in up.changing() if step.operation == "create"} == set(OWN_TYPES)
     after = found(scene)
     assert set(after) > before
+    assert scene.workspace.outputs()["fleetName"] == FORMER
     own = stack_id(exported(scene))
     assert {key: value for key, value in after.items() if value != own} == {}
     assert scene.workspace.up().changing() == []
+
+
+FORMER = "tandem-dev-1a2b3c4"
+
+
+def _rename_group(scene: Scene, name: str, other: str) -> None:
+    """What AWS cannot: the same group under another name."""
+    scaling = scene.clients("autoscaling")
+    (group,) = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
+    hooks = scaling.describe_lifecycle_hooks(AutoScalingGroupName=name)["LifecycleHooks"]
+    same = ("MinSize", "MaxSize", "DesiredCapacity", "MixedInstancesPolicy", "VPCZoneIdentifier", "TargetGroupARNs")
+    tags = [{**tag, "ResourceId": other} for tag in group["Tags"] if tag["Key"] != STACK_ID_TAG]
+    scaling.delete_auto_scaling_group(AutoScalingGroupName=name, ForceDelete=True)
+    scaling.create_auto_scaling_group(
+        AutoScalingGroupName=other, Tags=tags, HealthCheckType="EC2", **{key: group[key] for key in same}
+    )
+    for hook in hooks:
+        hook.pop("GlobalTimeout", None)
+        scaling.put_lifecycle_hook(**{**hook, "AutoScalingGroupName": other})
 
 
 def _forget(resource: dict[str, Any]) -> None:
@@ -135,3 +169,40 @@ def test_after_a_reap_the_next_up_says_so_and_its_fix_makes_the_stack_anew(scene
     assert set(found(scene).values()) == {stack_id(exported(scene))} != {former}
     assert scene.workspace.destroy().succeeded
     assert found(scene) == {}
+
+
+def test_of_two_first_ups_at_the_same_moment_at_most_one_goes_on(
+    account: SimulatedAccount, pulumi_engine: Engine
+) -> None:
+    """Both find the name free: neither takes it before both have looked."""
+    both = threading.Barrier(2, timeout=120)
+
+    class Patient(AwsProvider):
+        def create(self, subject: Subject, inputs: Properties) -> tuple[str, Properties]:
+            if subject.type == PARAMETER:
+                both.wait()
+            made = super().create(subject, inputs)
+            if subject.type == PARAMETER:
+                both.wait()
+            return made
+
+    def up(_number: int) -> tuple[Operation, list[str]]:
+        own = [Patient(account), random_provider(), tls_provider(), time_provider()]
+        with (
+            attach(*own) as providers,
+            open_workspace("dev", pulumi_engine, providers, account.environment("us-west-2")) as workspace,
+        ):
+            placeholders.fill(workspace.pins)
+            workspace.pulumi("config", "set", "tandem:region", "us-west-2")
+            done = workspace.up()
+            made = [one["type"] for one in workspace.resources() if one["type"].startswith("aws:")]
+            assert workspace.destroy().succeeded
+            return done, made
+
+    with ThreadPoolExecutor(2) as pool:
+        ended = list(pool.map(up, range(2)))
+    for done, made in ended:
+        assert not done.succeeded
+        assert "the name is taken in this account and region by another state" in "\n".join(done.messages)
+        assert made == [PARAMETER]
+    assert inventory.find(lambda service: account.client(service, "us-west-2"), "dev").resources == []
