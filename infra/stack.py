@@ -10,6 +10,7 @@ import pulumi_aws as aws
 
 from infra import costs
 from infra.checks import check
+from infra.components.cluster_name import refuse_taken_cluster
 from infra.components.global_name import GlobalName, GlobalNameArgs
 from infra.components.load_balancer import LoadBalancer, LoadBalancerArgs
 from infra.components.network import Network, NetworkArgs
@@ -42,7 +43,7 @@ def build(settings: Settings, pins: Pins, stack: str, now: datetime | None = Non
     )
     here = pulumi.ResourceOptions(provider=provider, transformations=[identity.tag])
 
-    network = _network(name, settings, here)
+    network = _network(name, settings, _first(name, stack, settings, here))
     # A load balancer's name has 32 characters, and the engine adds 8.
     balancer = _load_balancer(stack, settings, network, here)
     _global_name(name, stack, settings, balancer, here)
@@ -72,6 +73,14 @@ def build(settings: Settings, pins: Pins, stack: str, now: datetime | None = Non
         "plannedKvCacheTokens": plan.kv_cache_tokens,
         **servers,
     }
+
+
+def _first(name: str, stack: str, settings: Settings, here: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
+    """Of what is made first: on eks the cluster's name must be free by then."""
+    if settings.platform == "ec2":
+        return here
+    free = pulumi.ResourceOptions(transformations=[refuse_taken_cluster(name, stack, here)])
+    return pulumi.ResourceOptions.merge(here, free)
 
 
 def _network(name: str, settings: Settings, opts: pulumi.ResourceOptions) -> Network:

@@ -126,6 +126,11 @@ INVOKES: Mapping[str, Function] = {
             "region": "region",
         },
     ),
+    "aws:eks/getClusters:getClusters": Function(
+        service="eks",
+        operation="list_clusters",
+        outputs={"id": "region", "names": "found.clusters", "region": "region"},
+    ),
     "aws:route53/getZone:getZone": Function(
         service="route53",
         operation="list_hosted_zones",
