@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 from infra.errors import Problem, UserError
 
@@ -42,7 +45,7 @@ class Stack:
         arguments = ["stack", "--show-name", "--stack", self.name]
         done = self._run(arguments)
         if done.returncode != 0 and "no stack named" not in done.stderr:
-            raise _refused(arguments, done.stderr.strip())
+            raise self._refused(arguments, done.stderr.strip())
         return done.returncode == 0
 
     def init(self) -> None:
@@ -90,9 +93,13 @@ class Stack:
             self._pulumi("stack", "import", "--file", str(file))
 
     def refresh(self, urns: Sequence[str]) -> None:
-        """Reads these resources from AWS into the state."""
+        """Reads these resources from AWS into the state; what was under way stays noted.
+
+        Raises:
+            UserError: AWS refused, or another `pulumi` works on the stack.
+        """
         targets = [argument for urn in urns for argument in ("--target", urn)]
-        self._pulumi("refresh", "--yes", "--skip-preview", *targets)
+        self._pulumi("refresh", "--yes", "--skip-preview", "--skip-pending-creates", *targets)
 
     def _pulumi(self, *arguments: str) -> str:
         return self._checked([*arguments, "--stack", self.name])
@@ -100,8 +107,10 @@ class Stack:
     def _checked(self, arguments: Sequence[str]) -> str:
         """Runs a command; returns what it prints, or a UserError with what it said."""
         done = self._run(arguments)
+        if done.returncode != 0 and _frees_lock(done.stderr + done.stdout):
+            done = self._run(arguments)
         if done.returncode != 0:
-            raise _refused(arguments, done.stderr.strip() or done.stdout.strip())
+            raise self._refused(arguments, done.stderr.strip() or done.stdout.strip())
         return done.stdout
 
     def _run(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
@@ -125,6 +134,14 @@ class Stack:
 
     def _stream(self, arguments: Sequence[str], told: Callable[[str], None]) -> None:
         """Runs a command and passes on what it prints. Ctrl-C reaches it, too: it ends the call that it is in."""
+        status, last = self._streamed(arguments, told)
+        if status != 0 and _frees_lock(last):
+            status, last = self._streamed(arguments, told)
+        if status != 0:
+            raise self._refused(arguments, last)
+
+    def _streamed(self, arguments: Sequence[str], told: Callable[[str], None]) -> tuple[int, str]:
+        """The exit status, and the last lines that were printed."""
         last: list[str] = []
         try:
             process = subprocess.Popen(
@@ -145,17 +162,49 @@ class Stack:
                 told(line.rstrip())
         finally:
             status = process.wait()
-        if status != 0:
-            raise _refused(arguments, "\n".join(last))
+        return status, "\n".join(last)
+
+    def _refused(self, arguments: Sequence[str], said: str) -> UserError:
+        shown, fix = f"pulumi {' '.join(arguments[:2])}", "mend what it says, then run the same command again"
+        if any(words in said for words in _LOCKED):
+            release = f"`tandem recover {self.name} --yes` releases it"
+            fix = f"wait until the other `pulumi` has ended; where none works on the stack any more, {release}"
+        return _failed(shown, f"`{shown}` failed", said[-2000:], fix)
 
 
 def _missing() -> UserError:
     return _failed("pulumi", "there is no `pulumi` on PATH", None, "https://www.pulumi.com/docs/install/")
 
 
-def _refused(arguments: Sequence[str], said: str) -> UserError:
-    shown = f"pulumi {' '.join(arguments[:2])}"
-    return _failed(shown, f"`{shown}` failed", said[-2000:], "mend what it says, then run the same command again")
+_LOCKED = ("the stack is currently locked", "Another update is currently in progress")
+"""What a backend of files or buckets says, and Pulumi's service."""
+
+
+def _frees_lock(said: str) -> bool:
+    """Whether nothing locks the stack any more: processes of this machine did, were killed, and could not end it.
+
+    Only of a backend of local files, which names each lock and its holder: a number tells a process on its own machine.
+    """
+    holders = re.findall(r"^\s*(\S+): created by .*@(\S+) \(pid (\d+)\)", said, re.MULTILINE)
+    if not holders or not all(_is_orphaned(*holder) for holder in holders):
+        return False
+    for url, _host, _pid in holders:
+        Path(unquote(urlsplit(url).path)).unlink(missing_ok=True)
+    return True
+
+
+def _is_orphaned(url: str, host: str, pid: str) -> bool:
+    return url.startswith("file://") and host == socket.gethostname() and not _runs(int(pid))
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        return True
+    return True
 
 
 def _failed(key: str, wrong: str, value: str | None, fix: str) -> UserError:

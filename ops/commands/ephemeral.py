@@ -56,6 +56,7 @@ def up(
     """
     from ops import ephemeral, stackfile
     from ops.aws import aws_clients
+    from ops.resuming import resume
 
     screen, known = Screen(stderr=True), name is not None
     name = name or ephemeral.random_name()
@@ -75,7 +76,8 @@ def up(
         engine.init()
         for key in stackfile.missing_secrets(stack_file(source), path):
             engine.copy_secret(key, source)
-        engine.up(lambda line: screen.print(line))
+        resume(aws_clients(settings.region, profile), engine, screen.print)
+        engine.up(screen.print)
         found = _wait(screen, name, settings, profile, wait, wait_minutes * 60)
     _tell(name, settings, profile, found, as_json)
     if wait and found is None:
@@ -100,20 +102,23 @@ def extend(
     """
     from ops import ephemeral, stackfile
     from ops.aws import aws_clients
+    from ops.resuming import resume
 
     screen, path = Screen(stderr=True), stack_file(name)
     if not path.exists():
         raise _unknown(name)
     if ttl is None and max_usd is None:
         raise UserError(Problem(key="extend", wrong="says neither how long nor how much", allowed="--ttl, --max-usd"))
-    aws_clients(load_stack_file(path).region, profile)  # before the file says what `up` could not do
+    clients = aws_clients(load_stack_file(path).region, profile)  # before the file says what `up` could not do
     made = ephemeral.extended(path, ttl, max_usd)
     with _continued(screen, f"tandem ephemeral extend {name} with the same options"):
         stackfile.write(path, made.text("Made by `tandem ephemeral up`, extended since; it ends by itself."))
         settings = load_stack_file(path)
         _announce(screen, name, settings)
+        engine = _engine(name, profile)
+        resume(clients, engine, screen.print)
         # The schedule may have stopped the fleet, which the state does not know.
-        _engine(name, profile).up(lambda line: screen.print(line), refresh=True)
+        engine.up(screen.print, refresh=True)
     _tell(name, settings, profile, None, as_json)
 
 

@@ -6,13 +6,12 @@ from typing import Annotated, Any
 
 import typer
 
-from infra.errors import Problem, UserError
-from ops import inventory, removal
-from ops.aws import aws_clients, user_errors
-from ops.kinds.kind import Clients, Found
+from ops.aws import aws_clients
+from ops.kinds.kind import Found
 from ops.options import AsJson, print_json
 from ops.pulumi import Stack
-from ops.recovery import Plan, amended, decide, pod_identities
+from ops.recovery import Plan
+from ops.resuming import carry_out, look
 from ops.screen import Screen, columns
 
 
@@ -39,15 +38,10 @@ def recover(
         engine.release_lock()
     deployment = engine.export()
     with console.status("looking for what the state does not know"):
-        with user_errors(stack):
-            identities = pod_identities(deployment, clients)
-        plan = decide(deployment, inventory.find(clients, stack), identities)
+        plan = look(clients, stack, deployment)
     _show(console, plan)
-    if yes and not plan.is_empty:
-        _remove(console, clients, plan)
-        engine.replace(amended(deployment, plan.adopt))
-        if plan.adopt:
-            engine.refresh([adoption.urn for adoption in plan.adopt])
+    if yes:
+        carry_out(clients, engine, deployment, plan, console.print)
     _tell(console, stack, plan, yes)
     if as_json:
         print_json(_as_json(plan) | {"stack": stack, "done": yes})
@@ -74,27 +68,6 @@ def _as_json(plan: Plan) -> dict[str, Any]:
         "keep": [named(kept.resource, kept.reason) for kept in plan.keep],
         "pending": [{"urn": urn, "kind": kind} for urn, kind in plan.pending],
     }
-
-
-def _remove(console: Screen, clients: Clients, plan: Plan) -> None:
-    """Before the state is written: an interrupted removal finds its way again, from the account alone."""
-
-    def report(resource: Found, outcome: str) -> None:
-        console.print(f"{outcome}: {resource.type} {resource.id}")
-
-    left = removal.remove(clients, plan.remove, report=report)
-    if left:
-        raise UserError(
-            *(
-                Problem(
-                    key=f"{item.resource.type} {item.resource.id}",
-                    wrong="this resource could not be removed, and the next `up` would fail on it or make it twice",
-                    value=item.reason,
-                    fix="mend what AWS says, then run `tandem recover` again",
-                )
-                for item in left
-            )
-        )
 
 
 def _show(console: Screen, plan: Plan) -> None:

@@ -19,6 +19,7 @@ from ops.screen import Screen, columns
 
 if TYPE_CHECKING:
     from ops.doctor import Finding
+    from ops.kinds.kind import Clients
     from ops.pulumi import Stack
     from ops.regions import NewRegion
     from ops.status.row import Row
@@ -139,7 +140,7 @@ def remove(
 
     console, path = Screen(stderr=as_json), stack_file(stack)
     settings = load_stack_file(path)
-    aws_clients(settings.region, profile)
+    clients = aws_clients(settings.region, profile)
     wait = leaving.drain_seconds(settings) if drain_seconds is None else drain_seconds
     serving = _behind(stack, settings, profile)
     if settings.global_name is not None and leaving.phase(path) != "destroying" and not (serving or last):
@@ -148,7 +149,7 @@ def remove(
     for line in steps:
         console.print(line)
     if yes:
-        _remove(console, stack, wait, profile)
+        _remove(console, clients, stack, wait, profile)
         console.print(f"{stack} is gone. What it left: `tandem audit {stack} --region {settings.region}`")
     else:
         console.print(f"Nothing was changed. To do this: `tandem region remove {stack} --yes`.")
@@ -187,6 +188,7 @@ def _examine(one: NewRegion, profile: str | None) -> list[Finding]:
     from ops.aws import aws_clients
     from ops.doctor import examine
     from ops.doctor.examination import Examination
+    from ops.whose import own
 
     return examine(
         Examination(
@@ -196,6 +198,7 @@ def _examine(one: NewRegion, profile: str | None) -> list[Finding]:
             clients=aws_clients(one.settings.region, profile, ask=False),
             home=aws_clients("us-east-1", profile, ask=False),
             now=datetime.now(UTC),
+            own=own(_engine(one.stack, profile)),
         )
     )
 
@@ -210,12 +213,18 @@ def _write(one: NewRegion, source: str) -> None:
 
 def _bring_up(screen: Screen, one: NewRegion, source: str, profile: str | None) -> None:
     from ops import stackfile
+    from ops.aws import aws_clients
+    from ops.resuming import resume
+
+    def told(line: str) -> None:
+        screen.print(f"{one.stack}: {line}")
 
     engine = _engine(one.stack, profile)
     engine.init()
     for key in stackfile.missing_secrets(stack_file(source), stack_file(one.stack)):
         engine.copy_secret(key, source)
-    engine.up(lambda line: screen.print(f"{one.stack}: {line}"))
+    resume(aws_clients(one.settings.region, profile), engine, told)
+    engine.up(told)
 
 
 @dataclass(frozen=True)
@@ -342,8 +351,9 @@ def _last(stack: str, name: str) -> UserError:
     )
 
 
-def _remove(console: Screen, stack: str, wait: int, profile: str | None) -> None:
+def _remove(console: Screen, clients: Clients, stack: str, wait: int, profile: str | None) -> None:
     from ops.leaving import Removal
+    from ops.resuming import resume
 
     engine = _engine(stack, profile)
     if not engine.exists():
@@ -356,6 +366,7 @@ def _remove(console: Screen, stack: str, wait: int, profile: str | None) -> None
             )
         )
     try:
+        resume(clients, engine, console.print)
         Removal(
             path=stack_file(stack),
             engine=engine,

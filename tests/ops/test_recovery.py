@@ -6,6 +6,8 @@ from __future__ import annotations
 import functools
 import json
 import os
+import socket
+import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -25,7 +27,7 @@ from ops.cli import app
 from ops.inventory import Inventory, find
 from ops.kinds import types
 from ops.kinds.kind import Clients, Found
-from ops.pulumi import Deployment
+from ops.pulumi import Deployment, Stack
 from ops.recovery import NOT_UNDER_WAY, POD_IDENTITY, Adoption, Plan, amended, decide, pod_identities
 from rehearsal.moto import SimulatedAccount
 from tests.ops.account import REGION, Builder, id_of, tags_of
@@ -369,7 +371,9 @@ def test_with_yes_account_and_state_agree_again(stack: Path, clients: Clients) -
     result = recover(stack, deployment(pending=pending), "--yes")
     assert result.exit_code == 0, result.stdout
     assert log(stack)[1] == "cancel --yes dev --non-interactive"
-    assert log(stack)[-1] == (f"refresh --yes --skip-preview --target {FILE_SYSTEM_URN} --stack dev --non-interactive")
+    assert log(stack)[-1] == (
+        f"refresh --yes --skip-preview --skip-pending-creates --target {FILE_SYSTEM_URN} --stack dev --non-interactive"
+    )
     assert [resource.id for resource in find(clients, "dev").resources] == [made]
     assert clients("ec2").describe_vpcs(VpcIds=[other])["Vpcs"], "a look-alike stays"
     assert state_of(stack) == deployment({**pending[1]["resource"], "id": made})
@@ -414,3 +418,50 @@ def test_a_missing_pulumi_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     result = CliRunner().invoke(app, ["recover", "dev"])
     assert isinstance(result.exception, UserError)
     assert "there is no `pulumi` on PATH" in str(result.exception)
+
+
+class Holder:
+    """A process that holds the lock of a stack, as a backend of files tells it."""
+
+    def __init__(self, directory: Path, ends: bool) -> None:
+        self.process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        if ends:
+            self.end()
+        self.lock = directory / "a lock.json"
+        self.lock.touch()
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def said(self, url: str, host: str) -> str:
+        who = f"created by me@{host} (pid {self.process.pid}) at 2026-11-28T15:24:25Z"
+        return f"error: the stack is currently locked by 1 lock(s).\n  {url}: {who}"
+
+
+@pytest.mark.parametrize(
+    ("ends", "scheme", "host", "freed"),
+    [
+        (True, "file", socket.gethostname(), True),
+        (False, "file", socket.gethostname(), False),
+        (True, "file", "another", False),
+        (True, "s3", socket.gethostname(), False),
+    ],
+    ids=["killed here", "still at work", "of another machine", "in a bucket"],
+)
+def test_a_lock_is_released_where_its_holder_is_gone_and_named_where_not(
+    stack: Path, ends: bool, scheme: str, host: str, freed: bool
+) -> None:
+    holder = Holder(stack, ends)
+    said = holder.said(holder.lock.as_uri().replace("file", scheme, 1), host)
+    locked = f"pathlib.Path({str(holder.lock)!r}).exists()"
+    (stack / "pulumi").write_text(f"#!{sys.executable}\nimport pathlib, sys\nsys.exit({said!r} if {locked} else 0)\n")
+    engine = Stack("dev", stack)
+    for command in (lambda: engine.destroy(lambda _line: None), lambda: engine.refresh(["urn:x"])):
+        if freed:
+            command()
+        else:
+            with pytest.raises(UserError, match="`tandem recover dev --yes` releases it"):
+                command()
+    holder.end()
+    assert holder.lock.exists() is not freed

@@ -1,0 +1,91 @@
+"""Goes on where an `up` was killed: state and account are put in step before the engine works on the stack again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from infra.errors import Problem, UserError
+from ops import inventory, removal
+from ops.aws import user_errors
+from ops.kinds.kind import Clients, Found
+from ops.pulumi import Deployment, Stack
+from ops.recovery import Plan, amended, decide, pod_identities
+
+Told = Callable[[str], None]
+SETTLE_SECONDS = 10
+"""From the last thing that a killed `pulumi` wrote down until what it had asked AWS for is there to be seen."""
+
+
+def look(clients: Clients, stack: str, deployment: Deployment) -> Plan:
+    """What has to be done; nothing is changed.
+
+    Raises:
+        UserError: AWS does not tell all.
+    """
+    with user_errors(stack):
+        identities = pod_identities(deployment, clients)
+    return decide(deployment, inventory.find(clients, stack), identities)
+
+
+def carry_out(clients: Clients, engine: Stack, deployment: Deployment, plan: Plan, told: Told) -> None:
+    """Does it; safe to interrupt, and to run again.
+
+    Raises:
+        UserError: something could not be removed, or `pulumi` refused.
+    """
+    if plan.is_empty:
+        return
+    _remove(clients, plan, told)
+    engine.replace(amended(deployment, plan.adopt))
+    if plan.adopt:
+        engine.refresh([adoption.urn for adoption in plan.adopt])
+
+
+def resume(clients: Clients, engine: Stack, told: Told, sleep: Callable[[float], None] = time.sleep) -> None:
+    """What `tandem recover --yes` does, where the last command was killed while it made something; else nothing.
+
+    Raises:
+        UserError: that command still works on the stack, or as `carry_out`.
+    """
+    state = engine.export()["deployment"]
+    if not state.get("pending_operations"):
+        return
+    told(f"{engine.name}: the last command was killed in the middle: looking for what it had under way")
+    # The stack itself, of which nothing is read: refused while that command still works, which has then lost nothing.
+    engine.refresh([state["resources"][0]["urn"]])
+    sleep(_unsettled_seconds(state, datetime.now(UTC)))
+    deployment = engine.export()
+    carry_out(clients, engine, deployment, look(clients, engine.name, deployment), told)
+
+
+def _unsettled_seconds(state: Mapping[str, Any], now: datetime) -> float:
+    """How long to wait yet; nothing where the state does not say when it was written."""
+    try:
+        written = datetime.fromisoformat(state["manifest"]["time"])
+    except (KeyError, ValueError):
+        return 0
+    return min(SETTLE_SECONDS, max(0, SETTLE_SECONDS - (now - written).total_seconds()))
+
+
+def _remove(clients: Clients, plan: Plan, told: Told) -> None:
+    """Before the state is written: an interrupted removal finds its way again, from the account alone."""
+
+    def report(resource: Found, outcome: str) -> None:
+        told(f"{outcome}: {resource.type} {resource.id}")
+
+    left = removal.remove(clients, plan.remove, report=report)
+    if left:
+        raise UserError(
+            *(
+                Problem(
+                    key=f"{item.resource.type} {item.resource.id}",
+                    wrong="this resource could not be removed, and the next `up` would fail on it or make it twice",
+                    value=item.reason,
+                    fix="mend what AWS says, then run `tandem recover` again",
+                )
+                for item in left
+            )
+        )
