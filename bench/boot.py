@@ -36,6 +36,7 @@ from rehearsal.host.pace import accelerator
 
 FIRST_BAR, REBOOT_BAR = 10.0, 3.0
 STACK = "dev"
+OURS = ("unpack.py", "boot.py")
 SECONDS = 900
 NOTHING = b"#cloud-config\n{}\n"
 WORK = {
@@ -71,7 +72,7 @@ class Boot:
     Attributes:
         cloud_init: end of cloud-init's last stage.
         ready: end of the boot: our last stage's, or without ours systemd's.
-        started: start of our boot unit; None without it.
+        started: start of our first unit; None without it.
         stages: the ledger's lines.
         commands: [script, kind, command, start, end] of each command and pause of the stages.
     """
@@ -83,7 +84,7 @@ class Boot:
     commands: list[tuple[str, str, str, float, float]]
 
     def spans(self, kind: str) -> list[tuple[float, float]]:
-        return [(start, end) for script, what, _, start, end in self.commands if script == "boot.py" and what == kind]
+        return [(start, end) for script, what, _, start, end in self.commands if script in OURS and what == kind]
 
 
 def covered(spans: list[tuple[float, float]]) -> float:
@@ -127,7 +128,7 @@ def observe(guest: Guest, ours: bool, since: int, earlier: int) -> Boot:
     return Boot(
         cloud_init,
         stamp(guest, "tandem-boot", "ExecMainExit"),
-        stamp(guest, "tandem-boot", "ExecMainStart"),
+        stamp(guest, "tandem-scripts", "ExecMainStart"),
         [line for line in guest.ledger()[earlier:] if line["stage"] != "leave"],
         [tuple(json.loads(line)) for line in guest.run("cat /run/bench.jsonl").splitlines()],
     )
@@ -164,7 +165,7 @@ def report(title: str, empty: Boot, ours: Boot, slowness: float) -> float:
         print(f"    {line['stage']:10}{line['seconds']:7.2f}  {line['detail']}")
     kinds: dict[str, float] = defaultdict(float)
     for script, kind, what, start, end in ours.commands:
-        if script == "boot.py" and kind == "command":
+        if script in OURS and kind == "command":
             kinds[what] += end - start
     for what, seconds in sorted(kinds.items(), key=lambda item: -item[1])[:12]:
         print(f"      {seconds:6.2f}  {what}")

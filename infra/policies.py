@@ -17,6 +17,7 @@ REASONS: Mapping[str, str] = {
     "OwnGroupByName": "the group is made after the role that may size it; its name, which is its own, binds it",
     "StreamsOfOneGroup": "the streams of one log group, which hosts name after themselves",
     "ObjectsUnderOnePath": "the objects below one path of one bucket",
+    "ScriptsOfEachVersion": "a bucket that holds nothing but versions of the hosts' scripts",
     "LogsOfOneAccount": "what load balancers of this account log; log delivery adds date and name",
     "OnlyTls": "a denial holds for everybody and everything",
     "OnBehalfOfThisAccount": "the source is named by AWS when it is made; account, region and name bind it",

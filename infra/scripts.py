@@ -1,22 +1,26 @@
 """The Python that runs on machines, from cloud-init/: of hosts, of pods, and what both share.
 
-It needs nothing but the standard library there. Here it is typed and explained; user data has it `tight` and `packed`.
+It needs nothing but the standard library there, and is read there as it is written here.
 """
 
 from __future__ import annotations
 
 import ast
+import hashlib
 import importlib.util
 import io
+import tarfile
 import tokenize
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+import zopfli.gzip
+
 import infra
 
 DIRECTORY = Path(infra.__file__).parents[1] / "cloud-init"
-ONLY_FOR_TYPES = ("__future__", "collections.abc", "typing")
 
 
 @cache
@@ -38,67 +42,38 @@ def shared(name: str) -> ModuleType:
     return module
 
 
-def packed(text: str) -> str:
-    """Text without blank lines, indented by one space a level instead of four: user data has no room for more."""
-    lines = ((line.strip(), len(line) - len(line.lstrip(" "))) for line in text.splitlines())
-    return "".join(f"{' ' * (indent // 4)}{line}\n" for line, indent in lines if line)
+def archive(files: Mapping[str, str]) -> bytes:
+    """A tar.gz of these texts by name: the same bytes on each machine, whose zlib may differ."""
+    tar = io.BytesIO()
+    with tarfile.open(fileobj=tar, mode="w", format=tarfile.USTAR_FORMAT) as out:
+        for name, text in sorted(files.items()):
+            data = text.encode()
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            out.addfile(entry, io.BytesIO(data))
+    return zopfli.gzip.compress(tar.getvalue(), numiterations=5)
 
 
-def tight(source: str) -> str:
-    """Python source without the spaces beside operators; those in f-strings stay, whose tokens differ by Python."""
-    lines, inside, before = source.splitlines(), 0, None
-    cuts: list[tuple[int, int, int]] = []
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        name = tokenize.tok_name[token.type]
-        inside += (name == "FSTRING_START") - (name == "FSTRING_END")
-        if before and not inside and before.end[0] == token.start[0] and tokenize.OP in (before.type, token.type):
-            cuts.append((token.start[0], before.end[1], token.start[1]))
-        before = token
-    for row, first, last in reversed(cuts):
-        lines[row - 1] = lines[row - 1][:first] + lines[row - 1][last:]
-    return "\n".join(lines)
+@cache
+def host_archive() -> tuple[str, bytes]:
+    """Name and content of the object that hosts fetch; the name is the content's SHA-256."""
+    data = archive(sources("host", "shared"))
+    return f"{hashlib.sha256(data).hexdigest()}.tar.gz", data
 
 
 def without_remarks(source: str) -> str:
-    """Python source without docstrings, comments and types, which no host reads.
-
-    Works on lines rather than on a syntax tree written out again, whose text would differ between Python versions and
-    so replace hosts for nothing.
-    """
+    """Python source without docstrings, comments and blank lines."""
     lines = source.splitlines()
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
         if token.type == tokenize.COMMENT:
             row, column = token.start
             lines[row - 1] = lines[row - 1][:column].rstrip()
-    tree = ast.parse(source)
-    for row, first, last in sorted(_types(source.splitlines(), tree), reverse=True):
-        lines[row - 1] = lines[row - 1][:first] + lines[row - 1][last:]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module in ONLY_FOR_TYPES:
-            lines[node.lineno - 1] = ""
+    for node in ast.walk(ast.parse(source)):
         if not isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)) or ast.get_docstring(node) is None:
             continue
         docstring, *rest = node.body
-        first, last = docstring.lineno - 1, docstring.end_lineno or docstring.lineno
-        lines[first:last] = ["" if rest else " " * docstring.col_offset + "pass"] + [""] * (last - first - 1)
-    return "\n".join(lines)
-
-
-def _types(lines: list[str], tree: ast.Module) -> list[tuple[int, int, int]]:
-    """Where annotations stand: line, first column, column after the last."""
-
-    def span(start: int, annotation: ast.expr, marker: str) -> tuple[int, int, int]:
-        assert annotation.lineno == annotation.end_lineno, "an annotation that spans lines cannot be taken out"
-        assert annotation.end_col_offset is not None
-        first = lines[annotation.lineno - 1].rindex(marker, start, annotation.col_offset)
-        return annotation.lineno, len(lines[annotation.lineno - 1][:first].rstrip()), annotation.end_col_offset
-
-    found: list[tuple[int, int, int]] = []
-    for node in ast.walk(tree):
-        if isinstance(node, ast.arg) and node.annotation:
-            found.append(span(node.col_offset, node.annotation, ":"))
-        elif isinstance(node, ast.FunctionDef) and node.returns:
-            found.append(span(0, node.returns, "->"))
-        elif isinstance(node, ast.AnnAssign):
-            found.append(span(node.col_offset, node.annotation, ":"))
-    return found
+        last = docstring.end_lineno or docstring.lineno
+        lines[docstring.lineno - 1 : last] = [""] * (last - docstring.lineno + 1)
+        if not rest:
+            lines[docstring.lineno - 1] = " " * docstring.col_offset + "pass"
+    return "\n".join(line for line in lines if line) + "\n"

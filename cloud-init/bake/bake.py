@@ -21,9 +21,11 @@ def download():
 
 
 def forget():
-    """Nothing of this instance stays: the next one is as new to cloud-init, and has its own host keys and ledger."""
+    """Nothing of this instance stays: the next one is as new to cloud-init, and has its own host keys and ledger, and
+    scripts of its own."""
     (STATE / "ledger.jsonl").unlink()
     shutil.rmtree("/etc/tandem")
+    shutil.rmtree("/opt/tandem")
     sh("cloud-init", "clean", "--logs", "--machine-id")
     sh("sh", "-c", "rm -f /etc/ssh/ssh_host_*; sync")
 

@@ -1,10 +1,13 @@
-"""AWS from a host: metadata (IMDSv2), and calls that curl signs.
+"""AWS from a host: metadata (IMDSv2), and signed calls.
 
-No SDK: the host must reach Auto Scaling while the package mirror is down, and curl is in the machine image.
+No SDK: the host must reach Auto Scaling while the package mirror is down, and curl is in the machine image. It does not
+sign them: curl 7.81, of Ubuntu 22.04, signs neither a role's token nor the header that S3 asks for.
 """
 
 import datetime
 import functools
+import hashlib
+import hmac
 import json
 import re
 import subprocess
@@ -13,11 +16,13 @@ import urllib.error
 import urllib.parse
 import urllib.request
 
-from host import CONFIG, TIMEOUTS, left, sh
+from host import CONFIG, TIMEOUTS, GiveUp, deadline, left, say, sh, wait, write
 
 METADATA = "http://169.254.169.254/latest/"
+REGION = CONFIG["region"]
 ANSWER = 5  # seconds for one answer of the metadata service
 PATIENCE = 60  # seconds that whoever asks waits for one that is not odd, if its own deadline allows
+TELLING = 900  # seconds in which the group is told that this host is given up, whatever AWS answers
 
 
 def _metadata(method, path, header, value):
@@ -80,27 +85,63 @@ def _credentials():
     return [keys[name] for name in ("AccessKeyId", "SecretAccessKey", "Token")]
 
 
-def _call(service, *arguments):
-    """A signed POST. Credentials go to curl's standard input, where no list of processes shows them."""
+def _sha256(text):
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _signed(service, method, url, body, headers):
+    """A request's headers, all of them signed: AWS's Signature Version 4
+    (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html)."""
     key, secret, token = surely(_credentials)
-    region = CONFIG["region"]
-    return sh(
-        *("curl", "-sS", "--fail-with-body", "--max-time", "20", "--aws-sigv4", f"aws:amz:{region}:{service}"),
-        *("-K", "-", *arguments),
-        CONFIG["endpoint_url"] or f"https://{service}.{region}.{CONFIG['domain']}/",
-        input=f'user="{key}:{secret}"\nheader="X-Amz-Security-Token: {token}"',
-    )
+    now, address = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()), urllib.parse.urlsplit(url)
+    headers |= {"host": address.netloc, "x-amz-content-sha256": _sha256(body), "x-amz-date": now}
+    headers |= {"x-amz-security-token": token}
+    names, scope = sorted(headers), [now[:8], REGION, service, "aws4_request"]
+    lines = [method, address.path, address.query, *(f"{name}:{headers[name]}" for name in names), "", ";".join(names)]
+    text = ["AWS4-HMAC-SHA256", now, "/".join(scope), _sha256("\n".join([*lines, headers["x-amz-content-sha256"]]))]
+    signature = f"AWS4{secret}".encode()
+    for word in (*scope, "\n".join(text)):
+        signature = hmac.digest(signature, word.encode(), "sha256")
+    credential = f"Credential={key}/{text[2]}, SignedHeaders={lines[-1]}, Signature={signature.hex()}"
+    return headers | {"Authorization": f"{text[0]} {credential}"}
+
+
+def _curl(service, method, url, *options, body="", **headers):
+    """A signed request. Its headers go to curl's standard input, where no list of processes shows them."""
+    signed = _signed(service, method, url, body, {name.replace("_", "-"): value for name, value in headers.items()})
+    lines = "\n".join(f'header = "{name}: {value}"' for name, value in signed.items())
+    return sh("curl", "-sS", url, "--max-time", "20", "-X", method, *options, "-K", "-", input=lines)
+
+
+def _call(service, body, content_type, **headers):
+    url = CONFIG["endpoint_url"] or f"https://{service}.{REGION}.{CONFIG['domain']}"
+    options, headers = ("--fail-with-body", "--data-binary", body), {"content_type": content_type, **headers}
+    return _curl(service, "POST", url.rstrip("/") + "/", *options, body=body, **headers)
+
+
+def download(url, file):
+    """An object of S3 into a file.
+
+    Raises:
+        GiveUp: there is no such object.
+        RuntimeError: it did not come. S3 also answers 403 for what is not there, and for a role of a moment ago.
+    """
+    write(file, "")
+    status = _curl("s3", "GET", url, "-o", str(file), "-w", "%{http_code}")
+    if status != "200":
+        raise (GiveUp if status == "404" else RuntimeError)(f"{url}: {status} {_tag('Code', file.read_text())}")
 
 
 def query(service, version, action, **parameters):
     """A call of the query protocol; the answer is XML."""
-    return _call(service, "-d", urllib.parse.urlencode({"Action": action, "Version": version, **parameters}))
+    body = urllib.parse.urlencode({"Action": action, "Version": version, **parameters})
+    return _call(service, body, "application/x-www-form-urlencoded")
 
 
 def secret(arn):
     """Text of a secret. Never logged: not here, not in an error."""
-    headers = ("-H", "Content-Type: application/x-amz-json-1.1", "-H", "X-Amz-Target: secretsmanager.GetSecretValue")
-    return json.loads(_call("secretsmanager", *headers, "-d", json.dumps({"SecretId": arn})))["SecretString"]
+    body, target = json.dumps({"SecretId": arn}), "secretsmanager.GetSecretValue"
+    return json.loads(_call("secretsmanager", body, "application/x-amz-json-1.1", x_amz_target=target))["SecretString"]
 
 
 def autoscaling(action, **parameters):
@@ -152,6 +193,17 @@ def wait_for(process, held):
 def report_unhealthy():
     """Has the group replace this host."""
     autoscaling("SetInstanceHealth", InstanceId=identity()["instanceId"], HealthStatus="Unhealthy")
+
+
+def abandon():
+    """Has the group replace this host: by its launch hook, or as unhealthy when the hook is over."""
+    with deadline(TELLING):
+        while True:
+            try:
+                return complete({"Pending:Wait": "ABANDON"}) or report_unhealthy()
+            except RuntimeError as error:
+                if not wait(10):
+                    return say(f"the group was not told: {error}")
 
 
 def target(action):

@@ -1,4 +1,4 @@
-"""Runs the stages in order: from user data at first, by systemd on each later boot.
+"""Runs the stages in order, on each boot; unpack.py has run before.
 
 They run in a process of their own. This one does nothing that could block: it asks the launch hook for time while they
 work, and gives the host up when they fail or do not end, as a read does not when its file server is gone. The driver,
@@ -15,12 +15,11 @@ import serve
 import storage
 import toolkit
 import weights
-from host import TIMEOUTS, attempt, deadline, say, wait
+from host import TIMEOUTS, attempt, deadline, say
 
 # Seconds at most for each stage; none outlives the host's own deadline, which alone holds for the longest.
 STAGES = {driver: 1200, toolkit: 900, storage: 600, weights: 7200, serve: 600, ready: 7200}
 MARGIN = 10  # seconds that a stage which can say why it gives up has for it
-TELLING = 900  # seconds in which the group is told so, whatever AWS answers
 
 
 def run(stage):
@@ -51,19 +50,8 @@ def install_driver():
     try:
         run(driver)
     except SystemExit:
-        abandon()
+        aws.abandon()
         raise
-
-
-def abandon():
-    """Has the group replace this host: by its launch hook, or as unhealthy when the hook is over."""
-    with deadline(TELLING):
-        while True:
-            try:
-                return aws.complete({"Pending:Wait": "ABANDON"}) or aws.report_unhealthy()
-            except RuntimeError as error:
-                if not wait(10):
-                    return say(f"the group was not told: {error}")
 
 
 def main():
@@ -74,7 +62,7 @@ def main():
     if status is None:
         work.kill()
     if status != 0:
-        abandon()
+        aws.abandon()
         say("gave up" if status else f"gave up: no end after {TIMEOUTS['launch']} s, as when a read blocks")
         raise SystemExit(1)
 

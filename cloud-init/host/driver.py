@@ -5,7 +5,8 @@ import shutil
 
 import aws
 from gate import new_enough
-from host import CONFIG, ROOT, GiveUp, apt, install, say, sh
+from host import CONFIG, ROOT, GiveUp, say, sh
+from packages import apt, install
 
 BRANCH = CONFIG["driver_branch"]
 

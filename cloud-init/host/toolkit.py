@@ -3,7 +3,8 @@
 import hashlib
 import shutil
 
-from host import CONFIG, RUN, GiveUp, apt, fetch, install, missing, sh
+from host import CONFIG, RUN, GiveUp, sh
+from packages import apt, fetch, install, missing
 
 
 def run():

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 from pulumi_aws import s3
 
 from infra import policies
+from infra.components.private_bucket import private_bucket
 
 LOG_DELIVERY = "logdelivery.elasticloadbalancing.amazonaws.com"
 PREFIX = "alb"
@@ -37,34 +39,11 @@ class AccessLogs(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: AccessLogsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("tandem:index:AccessLogs", name, None, opts)
-        child = pulumi.ResourceOptions(parent=self)
-        bucket = s3.Bucket(
+        bucket, policy = private_bucket(
             name,
-            force_destroy=not args.keep_on_destroy,
-            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=args.keep_on_destroy),
-        )
-        s3.BucketPublicAccessBlock(
-            name,
-            bucket=bucket.id,
-            block_public_acls=True,
-            block_public_policy=True,
-            ignore_public_acls=True,
-            restrict_public_buckets=True,
-            opts=child,
-        )
-        # Tags of a bucket count in policies only with this. It goes with the bucket: who may delete by tag needs it.
-        s3.BucketAbac(
-            name,
-            bucket=bucket.id,
-            abac_status={"status": "Enabled"},
-            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
-        )
-        # Log delivery takes no other key than S3's own.
-        s3.BucketServerSideEncryptionConfiguration(
-            name,
-            bucket=bucket.id,
-            rules=[{"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}}],
-            opts=child,
+            self,
+            keep_on_destroy=args.keep_on_destroy,
+            allowed=lambda arn: [_log_delivery(arn, args.account_id)],
         )
         s3.BucketLifecycleConfiguration(
             name,
@@ -78,18 +57,15 @@ class AccessLogs(pulumi.ComponentResource):
                     "abort_incomplete_multipart_upload": {"days_after_initiation": 1},
                 }
             ],
-            opts=child,
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=args.keep_on_destroy),
         )
-        policy = s3.BucketPolicy(name, bucket=bucket.id, policy=_policy(bucket.arn, args.account_id), opts=child)
         self.bucket_name = pulumi.Output.all(bucket.id, policy.id).apply(lambda ids: ids[0])
         self.register_outputs({"bucket_name": bucket.id})
 
 
-def _policy(bucket_arn: pulumi.Output[str], account_id: pulumi.Input[str]) -> pulumi.Output[str]:
+def _log_delivery(bucket_arn: pulumi.Output[str], account_id: pulumi.Input[str]) -> dict[str, Any]:
     """Log delivery puts the account of the load balancer into the name of the object, and names no other source
     (https://docs.aws.amazon.com/elasticloadbalancing/latest/application/enable-access-logging.html)."""
     objects = pulumi.Output.concat(bucket_arn, f"/{PREFIX}/AWSLogs/", account_id, "/*")
-    return policies.document(
-        policies.allow(["s3:PutObject"], [objects], sid="LogsOfOneAccount") | {"Principal": {"Service": LOG_DELIVERY}},
-        policies.only_tls("s3:*", [bucket_arn, pulumi.Output.concat(bucket_arn, "/*")], {"AWS": "*"}),
-    )
+    statement = policies.allow(["s3:PutObject"], [objects], sid="LogsOfOneAccount")
+    return statement | {"Principal": {"Service": LOG_DELIVERY}}

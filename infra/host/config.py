@@ -182,6 +182,7 @@ class HostConfig:
         log_group_name: CloudWatch log group of the servers' logs.
         api_keys_secret_arn: secret whose text is a JSON object, client name to API key.
         hugging_face_token_secret_arn: secret whose text is the token; None for ungated models.
+        scripts_url: of the object with what hosts run, named by its SHA-256.
         efs_file_system_id: shared model cache; None keeps everything on the host.
         efs_access_point_id: access point of the cache.
         endpoint_url: one address for all AWS services; None for the real ones (the SDKs' AWS_ENDPOINT_URL).
@@ -198,6 +199,7 @@ class HostConfig:
     target_group_arn: str
     log_group_name: str
     api_keys_secret_arn: str
+    scripts_url: str
     engine: Engine
     edge: Edge
     hugging_face_token_secret_arn: str | None = None

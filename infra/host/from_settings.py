@@ -26,6 +26,7 @@ class HostResources:
     target_group_arn: str
     log_group_name: str
     api_keys_secret_arn: str
+    scripts_url: str
     hugging_face_token_secret_arn: str | None
     efs_file_system_id: str
     efs_access_point_id: str
@@ -55,6 +56,7 @@ def host_config(
         target_group_arn=resources.target_group_arn,
         log_group_name=resources.log_group_name,
         api_keys_secret_arn=resources.api_keys_secret_arn,
+        scripts_url=resources.scripts_url,
         hugging_face_token_secret_arn=resources.hugging_face_token_secret_arn,
         registry_mirror=settings.fleet.registry_mirror,
         registry_login_secret_arn=settings.fleet.registry_login_secret_arn,

@@ -15,8 +15,7 @@ from infra.catalog.instances import InstanceType
 from infra.errors import Problem, UserError
 from infra.host.config import HostConfig, Packages, Pinned, Profile
 from infra.host.vllm import admission_arguments, profile, requests_at_once, server_environment, vllm_arguments
-from infra.scripts import DIRECTORY, packed, sources, tight, without_remarks
-from infra.short_names import keywords, short_names
+from infra.scripts import DIRECTORY, sources, without_remarks
 
 EC2_LIMIT_BYTES = 16_384
 """EC2's limit on user data before base64 (EC2 user guide); cloud-init unpacks gzip."""
@@ -38,6 +37,15 @@ EDGE_ERRORS = {
 DISTRIBUTION_PACKAGES = ("nginx", "nfs-common", "mdadm")
 """Of Ubuntu's archive, which drops a version when the next one is there: the newest on the day, then held."""
 
+FIRST = ("unpack.py", "aws.py", "host.py", "basics.py")
+"""The scripts in user data: what the others take to come."""
+
+OF_A_BAKE = (
+    *("bake.py", "aws.py", "basics.py", "cache.py", "driver.py", "gate.py", "host.py", "hub.py", "manifest.py"),
+    *("packages.py", "storage.py", "toolkit.py", "weights.py"),
+)
+"""A bake has all its scripts in user data: it needs no stack that is up, and no role."""
+
 DRIVER_PACKAGES = ("nvidia-open", "cuda-drivers", "nvidia-fabricmanager")
 """Those that hosts install by name; all are of the driver's version."""
 
@@ -58,11 +66,9 @@ def _template(name: str, **values: Any) -> str:
     return _environment().get_template(name).render(**values)
 
 
-@cache
-def _scripts(*rooms: str) -> dict[str, str]:
-    kept = keywords(*sources("host", "shared", "bake").values())
-    shipped = {name: packed(tight(without_remarks(short_names(text, kept)))) for name, text in sources(*rooms).items()}
-    return {f"/opt/tandem/{name}": text for name, text in shipped.items()}
+def _scripts(*names: str) -> dict[str, str]:
+    """These modules of hosts and bakes, where a machine has them."""
+    return {f"/opt/tandem/{name}": sources("host", "shared", "bake")[name] for name in names}
 
 
 def _path_pattern(path: str) -> str:
@@ -150,6 +156,7 @@ def _host_json(config: HostConfig) -> str:
         "region": config.region,
         "domain": "amazonaws.com.cn" if config.region.startswith("cn-") else "amazonaws.com",
         "endpoint_url": config.endpoint_url,
+        "scripts_url": config.scripts_url,
         "hub_url": config.hub_url,
         "hooks": {"Pending:Wait": config.launch_hook_name, "Terminating:Wait": config.terminate_hook_name},
         "target_group_arn": config.target_group_arn,
@@ -214,10 +221,10 @@ def render_files(config: HostConfig) -> dict[str, str]:
     units = sorted((DIRECTORY / "units").iterdir())
     return {
         "/etc/tandem/host.json": _host_json(config),
-        "/etc/tandem/nginx.conf": packed(render_nginx(config)),
+        "/etc/tandem/nginx.conf": render_nginx(config),
         "/etc/apt/preferences.d/tandem": render_pins(config),
         **{
-            f"/etc/{path}": packed(_template(f"etc/{path}"))
+            f"/etc/{path}": _template(f"etc/{path}")
             for path in (
                 "logrotate.d/tandem",
                 "needrestart/conf.d/tandem.conf",
@@ -226,12 +233,12 @@ def render_files(config: HostConfig) -> dict[str, str]:
         },
         "/etc/docker/daemon.json": _daemon_json(config),
         **{
-            f"/etc/systemd/system/{unit.name}": packed(
-                _template(f"units/{unit.name}", timeouts=config.timeouts, replicas=replicas)
+            f"/etc/systemd/system/{unit.name}": _template(
+                f"units/{unit.name}", timeouts=config.timeouts, replicas=replicas
             )
             for unit in units
         },
-        **_scripts("host", "shared"),
+        **_scripts(*FIRST),
     }
 
 
@@ -249,9 +256,9 @@ def render_bake_user_data(config: HostConfig, *, weights: bool) -> bytes:
         weights: download the model into the image, too.
     """
     start = "systemd-run --no-block --unit tandem-bake python3 /opt/tandem/bake.py" + (" weights" if weights else "")
-    serving = ("/etc/tandem/nginx.conf", "/etc/systemd/", "/etc/logrotate.d/")
+    serving = ("/etc/tandem/nginx.conf", "/etc/systemd/", "/etc/logrotate.d/", "/opt/")
     files = {path: text for path, text in render_files(config).items() if not path.startswith(serving)}
-    files |= _scripts("bake")
+    files |= {path: without_remarks(text) for path, text in _scripts(*OF_A_BAKE).items()}
     return _compressed(_template("cloud-config.yaml.j2", files=files, start=start))
 
 

@@ -10,6 +10,7 @@ from infra.components.cost_guard import Resize
 from infra.components.fleet_name import fleet_name
 from infra.components.gpu_fleet import GROUPS, GpuFleet, GpuFleetArgs
 from infra.components.host_role import HostRole
+from infra.components.host_scripts import HostScripts
 from infra.components.log_group import LogGroup
 from infra.components.model_cache import ModelCache
 from infra.components.secrets import Secrets
@@ -26,7 +27,8 @@ def build(common: Common) -> dict[str, Any]:
     stored = secrets(common, role.role_name)
     log_name = pulumi.Output.concat(f"/tandem/{common.stack}/", common.stack_id, "/hosts")
     logs = LogGroup(f"{common.name}-hosts", settings.fleet.log_retention_days, common.here, log_name)
-    user_data = _user_data(common, cache, stored, logs)
+    scripts = HostScripts(common.name, role.role_name, common.here)
+    user_data = _user_data(common, cache, stored, logs, scripts)
     group_name = fleet_name(common.name, common.stack, common.here)
     group_arn = pulumi.Output.concat(
         f"arn:aws:autoscaling:{settings.region}:", network.account_id, GROUPS, "/", group_name
@@ -71,7 +73,9 @@ def build(common: Common) -> dict[str, Any]:
     }
 
 
-def _user_data(common: Common, cache: ModelCache, stored: Secrets, logs: LogGroup) -> pulumi.Output[bytes]:
+def _user_data(
+    common: Common, cache: ModelCache, stored: Secrets, logs: LogGroup, scripts: HostScripts
+) -> pulumi.Output[bytes]:
     def render(resources: dict[str, Any]) -> bytes:
         return render_user_data(
             host_config(
@@ -88,6 +92,7 @@ def _user_data(common: Common, cache: ModelCache, stored: Secrets, logs: LogGrou
         target_group_arn=common.balancer.target_group_arn,
         log_group_name=logs.name,
         api_keys_secret_arn=stored.api_keys_secret_arn,
+        scripts_url=scripts.url,
         hugging_face_token_secret_arn=stored.hugging_face_token_secret_arn,
         efs_file_system_id=cache.file_system_id,
         efs_access_point_id=cache.access_point_id,

@@ -15,7 +15,7 @@ from infra.errors import Problem, UserError
 from infra.host import HostConfig, render_compose, render_files, render_nginx, render_user_data
 from infra.host.from_settings import HostResources, host_config
 from infra.host.render import render_cloud_config
-from infra.scripts import sources
+from infra.scripts import host_archive, sources
 from infra.settings import load_stack_file
 from ops.options import AsJson, print_json
 
@@ -25,6 +25,7 @@ PLACEHOLDERS = HostResources(
     target_group_arn=f"arn:aws:elasticloadbalancing:REGION:{'0' * 12}:targetgroup/KNOWN-AFTER-UP/{'0' * 16}",
     log_group_name="/tandem/KNOWN-AFTER-UP/hosts",
     api_keys_secret_arn=f"arn:aws:secretsmanager:REGION:{'0' * 12}:secret:KNOWN-AFTER-UP-api-keys-000000",
+    scripts_url=f"https://tandem-KNOWN-AFTER-UP-host-scripts-0000000.s3.REGION.amazonaws.com/{host_archive()[0]}",
     hugging_face_token_secret_arn=None,
     efs_file_system_id=f"fs-{'0' * 17}",
     efs_access_point_id=f"fsap-{'0' * 17}",
@@ -69,6 +70,7 @@ def documents(config: HostConfig) -> dict[str, str | bytes]:
         "compose/nginx.conf": render_nginx(config, compose_replicas=replicas),
         **{f"compose/tandem/{name}": text for name, text in sources("pod", "shared").items()},
         **{f"host{path}": text for path, text in render_files(config).items()},
+        **{f"host/opt/tandem/{name}": text for name, text in sources("host", "shared").items()},
     }
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from ops.rights.right import DEPLOYER, REAPER, By, Right
 
-_BUCKETS = "{stack}-access-logs-*"
+_BUCKETS = "{stack}-access-logs-* tandem-{stack}-host-scripts-*"
+_ALL_BUCKETS = "*-access-logs-* tandem-*-host-scripts-*"
 _LOGS = "log-group:/tandem/{stack}/* log-group:tandem-{stack}-* log-group:/aws/eks/tandem-{stack}/*"
 _NAMED = "tandem-{stack}-*"
 
@@ -62,10 +63,18 @@ ROWS = (
         why="tags count on a bucket only after PutBucketAbac, so names bind what comes before it",
     ),
     Right(
+        sid="PutScripts",
+        service="s3",
+        actions="GetObject GetObjectTagging PutObject PutObjectTagging",
+        on="tandem-{stack}-host-scripts-*/*",
+        by=By.NAME,
+        why="what hosts run, and what the provider compares at each refresh",
+    ),
+    Right(
         sid="RemoveBuckets",
         service="s3",
         actions="DeleteBucket ListBucketVersions",
-        on="*-access-logs-*",
+        on=_ALL_BUCKETS,
         by=By.TAG,
         why="tags count: each bucket of tandem's has PutBucketAbac, and on others this allows nothing",
         who=(DEPLOYER, REAPER),
@@ -74,7 +83,7 @@ ROWS = (
         sid="EmptyBuckets",
         service="s3",
         actions="DeleteObject DeleteObjectVersion",
-        on="*-access-logs-*/*",
+        on=" ".join(f"{bucket}/*" for bucket in _ALL_BUCKETS.split()),
         by=By.BUCKET_TAG,
         why="the same; a bucket goes when it is empty",
         who=(DEPLOYER, REAPER),

@@ -88,7 +88,7 @@ class AwsProvider(Provider):
         if known and "region" in known.inputs:
             inputs.setdefault("region", _region_name(inputs, subject.config))
         if row.tags:
-            inputs["tagsAll"] = _merged_tags(subject.config, inputs.get("tags"))
+            inputs["tagsAll"] = _merged_tags(subject.config | inputs.get("overrideProvider", {}), inputs.get("tags"))
         if row.autoname:
             _name(checked, row.autoname, subject, old, seed)
 

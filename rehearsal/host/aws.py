@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from botocore.serialize import create_serializer
 from botocore.validate import ParamValidator
@@ -14,6 +14,11 @@ from rehearsal.host.handler import Handler
 
 API_KEY = "test-api-key-0123456789abcdef"
 HUB_TOKEN = "hf_test_token_0123456789abcdef"  # noqa: S105
+SIGNED = "AWS4-HMAC-SHA256 Credential=ASIATEST/"
+STATUSES = {"SlowDown": 503, "InternalError": 500}
+"""Of errors that every operation of S3 may answer, and so no model has
+(https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html)."""
+
 TARGET_REASONS = {
     "unused": "Target.NotRegistered",
     "draining": "Target.DeregistrationInProgress",
@@ -21,19 +26,39 @@ TARGET_REASONS = {
 
 
 class Aws(Handler):
-    """Secrets Manager, Auto Scaling, Elastic Load Balancing and CloudWatch Logs at one address.
+    """Secrets Manager, Auto Scaling, Elastic Load Balancing, CloudWatch Logs and S3 at one address.
 
     A request that botocore would not have sent is refused; an answer is made of botocore's model of it.
 
-    Stands for: Secrets Manager, Auto Scaling, Elastic Load Balancing and CloudWatch Logs.
-    Held by: tests/rehearsal/host/test_aws.py::test_the_sdk_is_answered_as_its_models_say
+    Stands for: Secrets Manager, Auto Scaling, Elastic Load Balancing and CloudWatch Logs; the hosts' objects in S3.
+    Held by: tests/rehearsal/host/test_aws.py::test_the_sdk_is_answered_as_its_models_say,
+        tests/rehearsal/host/test_aws.py::test_s3_answers_as_motos_does
     """
+
+    def do_GET(self) -> None:
+        """An object of S3 for the hosts' role, which may not list: what is absent is a 403."""
+        authorization = self.headers.get("Authorization", "")
+        if not (authorization.startswith(SIGNED) and "/s3/aws4_request" in authorization):
+            return self.answer(403, "")
+        bucket, _, key = urlsplit(self.path).path.lstrip("/").partition("/")
+        call = Call("s3", "GetObject", "us-east-1", {"Bucket": bucket, "Key": key})
+        self.cloud.record(call.operation, dict(call.params))
+        refused = self.cloud.refused.get(call.operation)
+        if self.cloud.busy.get(call.operation):
+            self.cloud.busy[call.operation] -= 1
+            refused = ("SlowDown", "Please reduce your request rate.")
+        data = self.cloud.objects.get(f"{bucket}/{key}")
+        if data and not refused:
+            return self.answer(200, data, "application/gzip")
+        code, message = refused or ("AccessDenied", "Access Denied")
+        status, headers, content = call.answer(Refused(code, message))
+        return self.answer(STATUSES.get(code, status), content, headers["Content-Type"])
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         with self.cloud.lock:
             self.cloud.bodies.append(body)
-        if not self.headers.get("Authorization", "").startswith("AWS4-HMAC-SHA256 Credential=ASIATEST/"):
+        if not self.headers.get("Authorization", "").startswith(SIGNED):
             return self.answer(403, "")
         call = received(self, body)
         if call is None:

@@ -34,6 +34,8 @@ class Cloud:
         member: the instance in its Auto Scaling group and its target group.
         calls: (seconds since start, operation, parameters as boto3 takes them).
         refused: operation to the code and the message of a refusal.
+        objects: of S3, by bucket/key.
+        busy: operation of S3 to how many of its first calls are told to slow down.
         api_keys: text of the secret.
         mirror_down_seconds: the package mirror answers 503 for so long from the first request on.
         hub: the model hub, with faults of its own.
@@ -48,6 +50,8 @@ class Cloud:
     member: Member = field(default_factory=Member)
     calls: list[tuple[float, str, dict[str, Any]]] = field(default_factory=list)
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)
+    objects: dict[str, bytes] = field(default_factory=dict)
+    busy: dict[str, int] = field(default_factory=dict)
     api_keys: str = json.dumps({"default": API_KEY})
     bodies: list[bytes] = field(default_factory=list)
     mirror_down_seconds: float = 0

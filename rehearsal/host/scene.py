@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from infra.host import HostConfig, Pinned, Repository, render_user_data
+from infra.scripts import host_archive
 from rehearsal.host import packages
 from rehearsal.host.cloud import Addresses, Cloud, serving
 from rehearsal.host.guest import Guest
@@ -18,6 +19,10 @@ from rehearsal.host.guest_image import GuestImage, guest_image
 from rehearsal.host.registry import NAME, Image, digest, stub_image
 
 READY = r"tandem: ready$"
+SCRIPTS, ARCHIVE = host_archive()
+OBJECT = f"host-scripts/{SCRIPTS}"
+"""Bucket and key of what hosts run."""
+
 READY_SECONDS = 900
 """Until a guest must be ready, by its own clock (Guest.clock)."""
 
@@ -62,6 +67,7 @@ def host_config(stack: HostConfig, found: Parts, at: Addresses) -> HostConfig:
         engine=replace(stack.engine, image=image, revision="0" * 40),
         packages=pinned,
         endpoint_url=at.aws_url,
+        scripts_url=f"{at.aws_url}/{OBJECT}",
         hub_url=at.files_url,
         registry_mirror=at.files_url,
     )
@@ -96,6 +102,7 @@ def powered_on(
         drives: NVMe drives of its instance store.
     """
     cloud.hub.model = stack.engine.model
+    cloud.objects.setdefault(OBJECT, ARCHIVE)
     with serving(cloud, found.repository, found.image) as at:
         cloud.user_data = render(host_config(stack, found, at))
         with Guest(found.guest, directory, at.metadata, drive, drives) as guest:

@@ -21,6 +21,7 @@ RESOURCES = HostResources(
     target_group_arn="arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/tandem/0000000000000000",
     log_group_name="/tandem/golden/hosts",
     api_keys_secret_arn="arn:aws:secretsmanager:us-east-1:000000000000:secret:tandem-api-keys-000000",
+    scripts_url=f"https://tandem-golden-host-scripts-0000000.s3.us-east-1.amazonaws.com/{'0' * 64}.tar.gz",
     hugging_face_token_secret_arn=None,
     efs_file_system_id="fs-00000000000000000",
     efs_access_point_id="fsap-00000000000000000",

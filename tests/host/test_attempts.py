@@ -85,8 +85,8 @@ def test_a_file_is_replaced_whole_with_its_mode(load: Load) -> None:
 
 def test_another_key_than_the_pinned_one_is_refused(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     scripts = load()
-    monkeypatch.setattr(scripts.host, "fetch", lambda url: "a key")
-    monkeypatch.setattr(scripts.host, "sh", lambda *command, **_: f"fpr:::::::::{'A' * 40}:\n")
+    monkeypatch.setattr(scripts.packages, "fetch", lambda url: "a key")
+    monkeypatch.setattr(scripts.packages, "sh", lambda *command, **_: f"fpr:::::::::{'A' * 40}:\n")
     with pytest.raises(scripts.host.GiveUp, match="EB693B3035CD5710E231E123A4B469963BF863CC"):
-        scripts.host.add_repositories()
+        scripts.packages.add_repositories()
     assert not list((scripts.root / "etc").glob("apt/**/*.list"))

@@ -1,16 +1,17 @@
-"""Calls to AWS: really signed by curl, checked by botocore's own signer, answered by moto."""
+"""Calls to AWS: really made by curl, their signatures checked by botocore's own signer, answered by moto."""
 
 from __future__ import annotations
 
 import time
 import urllib.error
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
 
 import boto3
 import pytest
-from botocore.auth import SigV4Auth
+from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from moto.server import ThreadedMotoServer
@@ -27,18 +28,31 @@ KEY, SECRET, TOKEN = (CREDENTIALS[name] for name in ("AccessKeyId", "SecretAcces
 class Recorder(Metadata):
     """Takes any signed request. Stands for no service: what is signed is looked at, not what is asked."""
 
-    requests: ClassVar[list[tuple[dict[str, str], bytes]]] = []
+    OBJECT = bytes(range(256))
+    requests: ClassVar[list[tuple[str, dict[str, str], bytes]]] = []
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.requests.append((dict(self.headers), body))
+        self.note(self.rfile.read(int(self.headers["Content-Length"])))
         self.answer(200, '{"SecretString": "s3cret"}')
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/latest/"):
+            return super().do_GET()
+        self.note(b"")
+        return self.answer(200, self.OBJECT)
+
+    def note(self, body: bytes) -> None:
+        self.requests.append((self.command, {name.lower(): value for name, value in self.headers.items()}, body))
 
 
 @pytest.fixture
 def metadata(in_real_time: Host, monkeypatch: pytest.MonkeyPatch) -> Host:
     """The played metadata service, and patience for three odd answers."""
-    monkeypatch.setattr(in_real_time.scripts.aws, "time", SimpleNamespace(sleep=lambda _: None, monotonic=lambda: 0))
+    monkeypatch.setattr(
+        in_real_time.scripts.aws,
+        "time",
+        SimpleNamespace(**vars(time) | {"sleep": lambda _: None, "monotonic": lambda: 0}),
+    )
     monkeypatch.setattr(in_real_time.scripts.aws, "ANSWER", 0.2)
     return in_real_time
 
@@ -81,31 +95,40 @@ def test_the_deadline_of_whoever_asks_ends_the_asking(in_real_time: Host) -> Non
     assert time.monotonic() - start < 4
 
 
-def test_the_signature_is_the_one_that_botocore_makes(load: Load) -> None:
+@pytest.fixture
+def signed(load: Load) -> Iterator[tuple[SimpleNamespace, str]]:
+    """The scripts before a server that takes whatever is signed, and its address."""
     Recorder.requests = []
     with listening(Recorder, cloud=Cloud()) as port:
         url = f"http://127.0.0.1:{port}/"
         scripts = load(endpoint_url=url)
         scripts.aws.METADATA = url + "latest/"
-        assert scripts.aws.secret("arn:aws:secretsmanager:us-east-1:0:secret:x") == "s3cret"
-    ((headers, body),) = Recorder.requests
-    signed = headers["Authorization"].partition("SignedHeaders=")[2].partition(",")[0].split(";")
-    lower = {name.lower(): value for name, value in headers.items()}
-    request = AWSRequest("POST", url, {name: lower[name] for name in signed if name != "host"}, body)
-    request.context["timestamp"] = lower["x-amz-date"]
-    signer = SigV4Auth(Credentials(KEY, SECRET, TOKEN), "secretsmanager", "us-east-1")
-    text = signer.string_to_sign(request, canonical_of(signer, request, signed))
-    assert headers["Authorization"].endswith(f"Signature={signer.signature(text, request)}")
-    assert lower["x-amz-security-token"] == TOKEN
-    assert "x-amz-security-token" in signed
+        yield scripts, url
 
 
-def canonical_of(signer: SigV4Auth, request: AWSRequest, signed: list[str]) -> str:
-    """botocore's canonical request over the headers that curl says it signed."""
-    host = request.url.split("/")[2]
-    headers = {**{name: request.headers[name] for name in signed if name != "host"}, "host": host}
-    lines = [f"{name}:{' '.join(headers[name].split())}" for name in sorted(headers)]
-    return "\n".join(["POST", "/", "", *lines, "", ";".join(sorted(headers)), signer.payload(request)])
+def assert_signed(signer: SigV4Auth, url: str) -> None:
+    """What came is signed as botocore would sign it, with every header of AWS's among what is signed."""
+    ((method, headers, body),) = Recorder.requests
+    signed = headers["authorization"].partition("SignedHeaders=")[2].partition(",")[0].split(";")
+    assert {name for name in headers if name.startswith("x-amz-")} | {"host"} <= set(signed)
+    request = AWSRequest(method, url, {name: headers[name] for name in signed}, body)
+    request.context["timestamp"] = headers["x-amz-date"]
+    text = signer.string_to_sign(request, signer.canonical_request(request))
+    assert headers["authorization"].endswith(f"Signature={signer.signature(text, request)}")
+    assert headers["x-amz-security-token"] == TOKEN
+
+
+def test_the_signature_is_the_one_that_botocore_makes(signed: tuple[SimpleNamespace, str]) -> None:
+    scripts, url = signed
+    assert scripts.aws.secret("arn:aws:secretsmanager:us-east-1:0:secret:x") == "s3cret"
+    assert_signed(SigV4Auth(Credentials(KEY, SECRET, TOKEN), "secretsmanager", "us-east-1"), url)
+
+
+def test_an_object_is_asked_for_as_s3_wants_it_signed(signed: tuple[SimpleNamespace, str], tmp_path: Path) -> None:
+    scripts, url = signed
+    scripts.aws.download(f"{url}bucket/{'0' * 64}.tar.gz", tmp_path / "to/object")
+    assert_signed(S3SigV4Auth(Credentials(KEY, SECRET, TOKEN), "s3", "us-east-1"), f"{url}bucket/{'0' * 64}.tar.gz")
+    assert (tmp_path / "to/object").read_bytes() == Recorder.OBJECT
 
 
 def test_credentials_are_not_among_the_arguments(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -115,9 +138,9 @@ def test_credentials_are_not_among_the_arguments(load: Load, monkeypatch: pytest
     monkeypatch.setattr(scripts.aws, "sh", lambda *command, input: seen.append((command, input)) or "{}")
     scripts.aws.autoscaling("DescribeAutoScalingInstances")
     ((command, typed),) = seen
-    assert SECRET not in " ".join(command)
     assert TOKEN not in " ".join(command)
-    assert SECRET in typed
+    assert TOKEN in typed
+    assert SECRET not in f"{command} {typed}"
 
 
 @pytest.fixture

@@ -72,7 +72,7 @@ def test_stages_that_fail_give_the_host_up(in_real_time: Host, tmp_path: Path, t
 
 def test_a_host_in_service_is_reported_unhealthy(host: Host) -> None:
     host.cloud.member.complete("i-0", "CONTINUE")
-    host.scripts.boot.abandon()
+    host.scripts.aws.abandon()
     assert host.cloud.member.state == "Terminating"
     assert host.commands == ["DescribeAutoScalingInstances", "SetInstanceHealth"]
 
@@ -80,15 +80,15 @@ def test_a_host_in_service_is_reported_unhealthy(host: Host) -> None:
 def test_the_group_is_told_whatever_aws_answers_first(host: Host) -> None:
     host.cloud.odd_answers = {ROLE: [404, 500, ""], f"{ROLE}tandem-host": [404, TORN, "{}"], "api/token": [404, 503]}
     host.cloud.refused["CompleteLifecycleAction"] = ("Throttling", "Rate exceeded")
-    host.scripts.boot.wait = lambda seconds: host.cloud.refused.clear() or True
-    host.scripts.boot.abandon()
+    host.scripts.aws.wait = lambda seconds: host.cloud.refused.clear() or True
+    host.scripts.aws.abandon()
     assert host.cloud.member.state == "Terminating"
 
 
 def test_a_group_that_cannot_be_told_is_given_up_in_a_quarter_of_an_hour(host: Host) -> None:
     host.cloud.odd_answers["api/token"] = [500] * 10_000
     start = host.clock()
-    host.scripts.boot.abandon()
+    host.scripts.aws.abandon()
     assert 900 <= host.clock() - start <= 970
     said = (host.scripts.root / "dev/console").read_text()
     assert said.startswith("tandem: the group was not told: metadata service: <HTTPError 500")

@@ -78,7 +78,7 @@ def test_a_load_balancer_that_refuses_does_not_keep_a_host(serving: Host) -> Non
     leave(serving)
     assert serving.commands == ["DeregisterTargets", UNITS, "docker stop -t 415 vllm-0 vllm-1"]
     said = (serving.scripts.root / "dev/console").read_text()
-    assert said.startswith("tandem: leaving without the load balancer: curl -sS --fail-with-body: exit 22: ")
+    assert said.startswith("tandem: leaving without the load balancer: curl -sS http://127.0.0.1")
 
 
 def test_a_metadata_service_that_is_gone_does_not_keep_a_spot_instance(serving: Host) -> None:

@@ -24,9 +24,9 @@ INSTALLED = f"installed docker-ce {DOCKER}\ninstalled mdadm 4.3-1ubuntu2.1\n"
 def host(load: Load, on, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The scripts, with what apt and dpkg answer when the pinned versions are offered, and then installed."""
     scripts = load()
-    scripts.install, scripts.apt = scripts.host.install, scripts.host.apt
-    scripts.machine = on(scripts.host, {"apt-cache madison": MADISON, "dpkg-query": INSTALLED})
-    monkeypatch.setattr(scripts.host, "add_repositories", lambda: None)
+    scripts.install, scripts.apt = scripts.packages.install, scripts.packages.apt
+    scripts.machine = on(scripts.packages, {"apt-cache madison": MADISON, "dpkg-query": INSTALLED})
+    monkeypatch.setattr(scripts.packages, "add_repositories", lambda: None)
     return scripts
 
 
@@ -55,9 +55,9 @@ def test_another_version_than_pinned_is_an_error_even_when_apt_is_content(host: 
 
 
 def test_what_is_there_at_another_version_is_missing(host: SimpleNamespace) -> None:
-    assert host.host.missing(["docker-ce", "nginx", "mdadm"]) == ["nginx"]
+    assert host.packages.missing(["docker-ce", "nginx", "mdadm"]) == ["nginx"]
     host.machine.answers["dpkg-query"] = "installed docker-ce 5:28.5.2-1~noble\nconfig-files mdadm 4.3-1\n"
-    assert host.host.missing(["docker-ce", "nginx", "mdadm"]) == ["docker-ce", "nginx", "mdadm"]
+    assert host.packages.missing(["docker-ce", "nginx", "mdadm"]) == ["docker-ce", "nginx", "mdadm"]
 
 
 def test_every_package_that_a_host_names_is_pinned_but_those_of_the_archive(load: Load) -> None:

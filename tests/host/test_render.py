@@ -5,9 +5,14 @@ from __future__ import annotations
 import configparser
 import gzip
 import hashlib
+import io
 import json
 import os
+import subprocess
+import sys
+import tarfile
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import stacks
@@ -15,16 +20,25 @@ import yaml
 
 from infra.catalog.instances import INSTANCE_TYPES
 from infra.errors import UserError
-from infra.host import HostConfig, Packages, Pinned, render_compose, render_files, render_nginx, render_user_data
-from infra.host.render import render_cloud_config, render_pins
-from infra.scripts import sources
+from infra.host import (
+    HostConfig,
+    Packages,
+    Pinned,
+    render_bake_user_data,
+    render_compose,
+    render_files,
+    render_nginx,
+    render_user_data,
+)
+from infra.host.render import FIRST, render_cloud_config, render_pins
+from infra.scripts import host_archive
 
 GOLDEN = stacks.ROOT / "tests/host/golden"
-BAR_BYTES = 16_200  # the test of all instance types shows that longer names and more paths still fit
+BAR_BYTES, WORST_BYTES = 10_000, 12_288
 
 
 def rendered(name: str) -> dict[str, str]:
-    """All that a reviewer reads of a stack. The scripts are the same in each and stand in dev's user data."""
+    """All that a reviewer reads of a stack. The first stage's scripts are the same in each, in dev's user data."""
     config = stacks.config(name)
     files = render_files(config)
     golden = {
@@ -52,7 +66,7 @@ def test_what_is_rendered_is_what_was_reviewed(name: str) -> None:
 
 def with_real_ids(config: HostConfig) -> HostConfig:
     """A configuration whose pins and ids are as hard to compress as those of a stack that is up."""
-    digits = iter(hashlib.sha512(name.encode()).hexdigest() for name in "abcdefg")
+    digits = iter(hashlib.sha512(name.encode()).hexdigest() for name in "abcdefgh")
     arn, secret = config.target_group_arn.rsplit("/", 1)[0], config.api_keys_secret_arn.rsplit("-", 1)[0]
     return replace(
         config,
@@ -64,6 +78,7 @@ def with_real_ids(config: HostConfig) -> HostConfig:
         target_group_arn=f"{arn}/{next(digits)[:16]}".replace("0" * 12, "482917365018"),
         api_keys_secret_arn=f"{secret}-{next(digits)[:6]}".replace("0" * 12, "482917365018"),
         packages=replace(config.packages, efs_utils=config.packages.efs_utils.replace("0" * 64, next(digits)[:64])),
+        scripts_url=config.scripts_url.replace("0" * 64, next(digits)[:64]).replace("0000000", "4be81f0"),
         efs_file_system_id=f"fs-{next(digits)[:17]}",
         efs_access_point_id=f"fsap-{next(digits)[:17]}",
     )
@@ -77,11 +92,12 @@ def test_user_data_unpacks_to_the_document_and_stays_under_the_bar(name: str) ->
     assert len(data) <= BAR_BYTES
 
 
-def test_all_instance_types_and_many_paths_are_not_refused() -> None:
+def test_all_instance_types_and_many_paths_have_room() -> None:
     config = with_real_ids(stacks.config("prod-ec2"))
     more = [f"/v1/{path}" for path in ("messages", "messages/*", "rerank", "score", "pooling", "classify", "tokenize")]
     edge = replace(config.edge, paths=[*config.edge.paths, *more])
-    assert render_user_data(replace(config, edge=edge, instance_types=list(INSTANCE_TYPES.values())))
+    data = render_user_data(replace(config, edge=edge, instance_types=list(INSTANCE_TYPES.values())))
+    assert len(data) <= WORST_BYTES
 
 
 def test_the_same_settings_give_the_same_bytes() -> None:
@@ -100,7 +116,7 @@ def test_cloud_config_writes_every_file_as_rendered() -> None:
 def test_every_unit_has_its_sections_and_something_to_run(name: str) -> None:
     files = render_files(stacks.config(name))
     units = {path: text for path, text in files.items() if "/systemd/system/" in path and ".d/" not in path}
-    assert len(units) == 7
+    assert len(units) == 8
     for path, text in units.items():
         read = configparser.RawConfigParser(strict=False, delimiters="=")
         read.optionxform = str  # type: ignore[assignment]
@@ -118,7 +134,7 @@ def test_a_shutdown_does_not_stop_the_servers_before_the_host_has_left() -> None
 
 def test_too_large_is_refused_with_the_figure() -> None:
     config = stacks.config("dev")
-    many = [f"/v1/{os.urandom(12).hex()}" for _ in range(200)]
+    many = [f"/v1/{os.urandom(12).hex()}" for _ in range(800)]
     with pytest.raises(UserError) as refused:
         render_user_data(replace(config, edge=replace(config.edge, paths=[*config.edge.paths, *many])))
     (problem,) = refused.value.problems
@@ -194,7 +210,34 @@ def test_no_document_uses_the_legacy_gpu_hook() -> None:
         assert "--gpus" not in "".join(rendered(name).values())
 
 
+def imports(files: dict[str, str], module: str, root: Path) -> str:
+    """What Python says when a machine with these files, and no others of ours, imports a module."""
+    for path, text in files.items():
+        (root / path.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
+        (root / path.lstrip("/")).write_text(text)
+    command = [sys.executable, "-c", f"import {module}"]
+    variables = {"TANDEM_ROOT": str(root)}
+    return subprocess.run(command, cwd=root / "opt/tandem", env=variables, capture_output=True, text=True).stderr
+
+
 @pytest.mark.parametrize("name", stacks.NAMES)
-def test_a_host_gets_every_module_that_its_scripts_import(name: str) -> None:
-    shipped = [path for path in render_files(stacks.config(name)) if path.startswith("/opt/")]
-    assert shipped == [f"/opt/tandem/{file}" for file in sources("host", "shared")]
+def test_user_data_has_every_module_that_the_first_stage_imports(name: str, tmp_path: Path) -> None:
+    files = render_files(stacks.config(name))
+    assert sorted(path for path in files if path.startswith("/opt/")) == sorted(f"/opt/tandem/{one}" for one in FIRST)
+    assert imports(files, "unpack", tmp_path) == ""
+
+
+@pytest.mark.parametrize("module", ["boot", "leave", "watchdog", "serve"])
+def test_the_object_has_every_module_that_units_run(module: str, tmp_path: Path) -> None:
+    config = "/etc/tandem/host.json"
+    with tarfile.open(fileobj=io.BytesIO(host_archive()[1])) as archive:
+        archive.extractall(tmp_path / "opt/tandem", filter="data")
+    assert imports({config: render_files(stacks.config("dev"))[config]}, module, tmp_path) == ""
+
+
+def test_a_bake_has_every_module_that_it_imports_in_user_data_that_is_small(tmp_path: Path) -> None:
+    data = render_bake_user_data(with_real_ids(stacks.config("prod-ec2")), weights=True)
+    document = yaml.safe_load(gzip.decompress(data))
+    files = {entry["path"]: entry["content"] for entry in document["write_files"]}
+    assert imports(files, "bake", tmp_path) == ""
+    assert len(data) <= WORST_BYTES

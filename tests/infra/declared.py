@@ -76,15 +76,18 @@ class Callbacks:
 
 
 class Monitor(mocks.MockMonitor):
-    """Keeps what each resource declares that it depends on."""
+    """Keeps what each resource declares that it depends on, and which stay in the account when they go."""
 
     def __init__(self, recorder: Recorder) -> None:
         super().__init__(recorder)
         self.depends_on: dict[str, set[str]] = {}
+        self.retained: set[str] = set()
 
     def RegisterResource(self, request: Any) -> Any:
         response = super().RegisterResource(request)
         self.depends_on[response.urn] = {*request.dependencies}
+        if request.retainOnDelete:
+            self.retained.add(response.urn)
         return response
 
 
@@ -100,6 +103,7 @@ ANSWERS = {
         "certificateAuthority": {"data": "Y2E="},
         "vpcConfig": {"clusterSecurityGroupId": "sg-cluster"},
     },
+    "aws:s3/bucket:Bucket": {"bucketRegionalDomainName": "bucket.s3.us-east-1.amazonaws.com"},
     "aws:ec2/launchTemplate:LaunchTemplate": {"latestVersion": 7},
     "random:index/randomId:RandomId": {"hex": STACK_ID},
     "random:index/randomPassword:RandomPassword": {"result": "generated-" + "k" * 30},
@@ -119,15 +123,14 @@ def secret(value: Any) -> Any:
 class Declared:
     """What was declared, for exact assertions."""
 
-    def __init__(
-        self, resources: list[Resource], urns: Iterable[str], returned: Any, depends_on: dict[str, set[str]]
-    ) -> None:
+    def __init__(self, resources: list[Resource], urns: Iterable[str], returned: Any, monitor: Monitor) -> None:
         self.providers = {
             r.type.rpartition(":")[2]: r.inputs for r in resources if r.type.startswith("pulumi:providers:")
         }
         self.resources = [r for r in resources if not r.type.startswith(ENGINE_TYPES)]
         self.returned = returned
-        self._depends_on = depends_on
+        self._depends_on = monitor.depends_on
+        self._retained = monitor.retained
         self._types = [urn.split("::")[2].split("$") for urn in urns]
 
     def before(self, urn: str) -> set[str]:
@@ -142,6 +145,10 @@ class Declared:
     def urns(self, *type_names: str) -> list[str]:
         """Of the types whose tokens end in one of these."""
         return [urn for urn in self._depends_on if urn.split("::")[2].split("$")[-1].endswith(type_names)]
+
+    def retained(self) -> set[str]:
+        """Last part of the types that stay in the account when they go."""
+        return {urn.split("::")[2].rpartition(":")[2] for urn in self._retained}
 
     def parents(self) -> set[tuple[str, str]]:
         """(parent's type, own type) of every resource that has a parent other than the stack."""
@@ -182,4 +189,4 @@ def declared(program: Callable[[], Any], stack: str = "dev", groups: Sequence[st
         returned.append(program())
 
     pulumi.runtime.test(run)()
-    return Declared(recorder.resources, monitor.resources, returned[0], monitor.depends_on)
+    return Declared(recorder.resources, monitor.resources, returned[0], monitor)

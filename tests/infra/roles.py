@@ -92,9 +92,11 @@ def documents(name: str) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield f"{resource.type} {resource.name}", _document(value)
 
 
-def policy_of(name: str, type_name: str) -> dict[str, Any]:
-    """The policy of the only resource of a type."""
-    return _document(built(name).one(type_name)["policy"])
+def policy_of(name: str, kind: str) -> dict[str, Any]:
+    """The policy of the only resource of a type, or of one by type and name, as `BucketPolicy dev-access-logs`."""
+    type_name, _, resource = kind.partition(" ")
+    found = built(name)
+    return _document((found.of(type_name)[resource] if resource else found.one(type_name))["policy"])
 
 
 def _document(text: str) -> dict[str, Any]:

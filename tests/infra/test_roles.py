@@ -73,6 +73,9 @@ FOREIGN: Sequence[Case] = [
     ("dev", "host", "elasticloadbalancing:DeregisterTargets", arn("elasticloadbalancing", "targetgroup/theirs/0"), {}),
     ("dev", "host", "logs:PutLogEvents", arn("logs", "log-group:/theirs:log-stream:x"), {}),
     ("dev", "host", "s3:GetObject", f"{BUCKET}/key", {}),
+    ("dev", "host", "s3:GetObject", "arn:aws:s3:::tandem-prod-host-scripts/key", {}),
+    ("dev", "host", "s3:PutObject", "arn:aws:s3:::tandem-dev-host-scripts/key", {}),
+    ("dev", "host", "s3:ListBucket", "arn:aws:s3:::tandem-dev-host-scripts", {}),
     ("dev", "host", "ec2:TerminateInstances", INSTANCE, {}),
     ("hosts", "host", "s3:GetObject", "arn:aws:s3:::weights/other/model.safetensors", {}),
     ("dev", "expiry", "autoscaling:UpdateAutoScalingGroup", THEIR_GROUP, {}),
@@ -144,6 +147,7 @@ OWN: Sequence[Case] = [
     ),
     ("dev", "host", "ssm:UpdateInstanceInformation", INSTANCE, {}),
     ("dev", "host", "ssmmessages:OpenDataChannel", "*", {}),
+    ("dev", "host", "s3:GetObject", "arn:aws:s3:::tandem-dev-host-scripts/key", {}),
     ("hosts", "host", "s3:GetObject", "arn:aws:s3:::weights/qwen/model.safetensors", {}),
     ("dev", "expiry", "autoscaling:UpdateAutoScalingGroup", group(f"tandem-dev-{STACK_ID}"), {}),
     ("dev", "expiry", "sns:Publish", arn("sns", "tandem-dev-alerts"), {}),
@@ -284,7 +288,7 @@ SERVICES: Sequence[tuple[str, str, str, str, str, Mapping[str, str], bool]] = [
     *(
         (
             "dev",
-            "BucketPolicy",
+            "BucketPolicy dev-access-logs",
             "logdelivery.elasticloadbalancing",
             "s3:PutObject",
             f"arn:aws:s3:::dev-access-logs/alb/AWSLogs/{account}/elasticloadbalancing/x",

@@ -204,10 +204,11 @@ def test_no_secret_reaches_a_manifest_or_an_output() -> None:
 def test_a_move_between_platforms_keeps_the_cache_the_name_and_the_keys() -> None:
     hosts = Settings.model_validate({key: value for key, value in SOUND.items() if key != "platform"})
     before = declared(lambda: stack.build(hosts, pins.load(), "prod"), stack="prod")
-    kept = ("AccessPoint", "Bucket", "Certificate", "FileSystem", "Listener", "LoadBalancer", "MountTarget")
+    kept = ("AccessPoint", "Certificate", "FileSystem", "Listener", "LoadBalancer", "MountTarget")
     for kind in (*kept, "Secret", "SecretVersion", "SecurityGroup", "Subnet", "Topic", "Vpc", "WebAcl"):
         assert built().of(kind) == before.of(kind)
         assert built().of(kind)
+    assert built().of("Bucket") == {"prod-access-logs": before.of("Bucket")["prod-access-logs"]}
     moved = {
         parents for parents in before.parents() if parents[0] in ("tandem:index:ModelCache", "tandem:index:Secrets")
     }

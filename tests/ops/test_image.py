@@ -186,5 +186,6 @@ def test_user_data_of_a_bake_runs_the_same_stages_and_serves_nothing(weights: bo
     document = yaml.safe_load(gzip.decompress(render_bake_user_data(stack_config("dev"), weights=weights)))
     files = {entry["path"] for entry in document["write_files"]}
     assert {"/opt/tandem/bake.py", "/opt/tandem/driver.py", "/opt/tandem/toolkit.py"} <= files
+    assert "/opt/tandem/boot.py" not in files
     assert document["runcmd"][-1] == f"systemd-run --no-block --unit tandem-bake python3 /opt/tandem/{last}"
     assert not any("tandem-boot" in line for line in document["runcmd"])

@@ -24,7 +24,7 @@ from rehearsal.host.guest import Guest
 SECONDS = 600
 """Longest wait for anything, by the guest's own clock."""
 
-BEFORE, BESIDE, AFTER = ["gate", "toolkit", "storage"], {"driver", "weights"}, ["serve", "ready"]
+BEFORE, BESIDE, AFTER = ["scripts", "gate", "toolkit", "storage"], {"driver", "weights"}, ["serve", "ready"]
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Clients:
 def details(ledger: list[dict[str, Any]]) -> dict[str, str]:
     """What each stage of a boot did; the ledger must tell each once, in order, done at the first attempt."""
     stages = [line["stage"] for line in ledger]
-    assert (stages[:3], set(stages[3:5]), stages[5:]) == (BEFORE, BESIDE, AFTER)
+    assert (stages[:4], set(stages[4:6]), stages[6:]) == (BEFORE, BESIDE, AFTER)
     assert {(line["outcome"], line["attempts"]) for line in ledger} == {("done", 1)}
     return {line["stage"]: line["detail"] for line in ledger}
 

@@ -79,6 +79,7 @@ def test_the_image_holds_driver_toolkit_container_image_and_weights(baked: Baked
 def test_nothing_of_the_instance_stays(baked: Baked) -> None:
     assert baked.entries("/etc/ssh") == []
     assert baked.entries("/etc/tandem") == []
+    assert baked.entries("/opt/tandem") == []
     assert baked.entries("/var/lib/tandem") == ["baked"], "no ledger"
     assert baked.entries("/var/lib/cloud/instances") == []
     assert baked.entries("/var/log/tandem") == []
@@ -98,6 +99,7 @@ def test_a_fresh_instance_finds_everything_there(baked: Baked) -> None:
     guest.wait_for_line(scene.READY, scene.READY_SECONDS, since)
     guest.wait_for_agent(SECONDS)
     details = {line["stage"]: line["detail"] for line in guest.ledger()}
+    assert details["scripts"].startswith("fetched, ")
     assert details["driver"] == f"{packages.DRIVER} was there, 4 GPUs"
     assert details["toolkit"] == "0 packages installed"
     assert details["storage"].startswith("1 NVMe drives, Docker in the machine image, EFS, ")

@@ -1,12 +1,17 @@
-"""A boot on which much goes wrong at once: each fault leaves its line, and the host still comes to its first token."""
+"""A boot on which much goes wrong at once: each fault leaves its line, and the host still comes to its first token.
+
+And one whose scripts are not those that it was told of: it says so and is replaced.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import stacks
 
+from infra.scripts import archive
 from rehearsal.host import packages, scene
 from rehearsal.host.cloud import Cloud
 from rehearsal.host.guest import Guest
@@ -24,9 +29,9 @@ mount /mnt/local
 
 @pytest.fixture(scope="module")
 def troubled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Guest, Cloud]]:
-    """A mirror that is down for a minute, a download that is cut, a driver of another branch, a full disk."""
+    """S3 busy, a mirror that is down for a minute, a download that is cut, a driver of another branch, a full disk."""
     directory = tmp_path_factory.mktemp("faults")
-    cloud = Cloud(mirror_down_seconds=60)
+    cloud = Cloud(mirror_down_seconds=60, busy={"GetObject": 2})
     cloud.hub.cut = 1
     parts = scene.parts(directory)
     headers = next(parts.repository.directory.glob("linux-headers-*.deb"))  # which a driver that was built there needs
@@ -42,6 +47,13 @@ def detail(guest: Guest, stage: str) -> str:
     (line,) = [line for line in guest.ledger() if line["stage"] == stage]
     assert line["outcome"] == "done"
     return line["detail"]
+
+
+def test_s3_that_is_busy_is_asked_again(troubled: tuple[Guest, Cloud]) -> None:
+    guest, cloud = troubled
+    (scripts,) = [line for line in guest.ledger() if line["stage"] == "scripts"]
+    assert scripts["attempts"] == 3 == cloud.actions("GetObject").count("GetObject")
+    assert guest.run("journalctl --no-pager -u tandem-scripts | grep -c ': 503 SlowDown'").strip() == "2"
 
 
 def test_a_mirror_that_is_down_for_a_minute_is_asked_again(troubled: tuple[Guest, Cloud]) -> None:
@@ -76,3 +88,12 @@ def test_a_full_disk_is_said_and_efs_serves(troubled: tuple[Guest, Cloud]) -> No
     assert "4 MiB to copy" in said
     mounts = guest.run("docker inspect -f '{{range .Mounts}}{{.Source}} {{end}}' vllm-0")
     assert "/mnt/efs/hub" in mounts.split()
+
+
+def test_scripts_of_another_hash_are_not_run_and_the_host_is_replaced(tmp_path: Path) -> None:
+    cloud = Cloud(objects={scene.OBJECT: archive({"boot.py": "raise SystemExit"})})
+    with scene.powered_on(stacks.config("dev"), scene.parts(tmp_path), cloud, tmp_path) as guest:
+        guest.wait_for_line(r"tandem: gave up$", scene.READY_SECONDS)
+    (said,) = [line.text for line in guest.console if "tandem: scripts: gave up after 1 attempts" in line.text]
+    assert f"{scene.SCRIPTS} has another SHA-256 than its name: " in said
+    assert cloud.member.transitions == ["Terminating", "Terminating:Wait", "Terminating:Proceed"]

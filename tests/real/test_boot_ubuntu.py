@@ -25,7 +25,7 @@ def test_the_pinned_versions_are_installed_and_held_although_newer_ones_are_offe
 
 def test_a_pin_that_the_repository_lacks_stops_the_host_by_its_name(host: Host) -> None:
     """apt by itself would install the newest."""
-    program = 'import host; host.CONFIG["pins"]["canary"] = "3"; host.install(["canary"])'
+    program = 'import packages; packages.CONFIG["pins"]["canary"] = "3"; packages.install(["canary"])'
     said = host.guest.run(f"cd /opt/tandem; python3 -c '{program}'", SECONDS, check=False)
     assert said.endswith("GiveUp: no package repository has canary 3, the version of images/pins.toml\n")
     assert "canary" not in host.guest.run("dpkg-query -W -f '${Package}\\n'").split()
@@ -107,6 +107,7 @@ def test_a_reboot_takes_the_short_way_with_the_registry_away(host: Host) -> None
     leave, *ledger = host.guest.ledger()[lines:]
     assert (leave["stage"], leave["outcome"]) == ("leave", "done"), "a shutdown leaves the load balancer first"
     said = details(ledger)
+    assert said["scripts"].startswith("were there, ")
     assert said["driver"] == f"{packages.DRIVER} was there, 4 GPUs"
     assert said["toolkit"] == "0 packages installed"
     assert said["storage"].startswith("2 NVMe drives, EFS, ")
@@ -115,7 +116,7 @@ def test_a_reboot_takes_the_short_way_with_the_registry_away(host: Host) -> None
     assert said["ready"] == "first token, no lifecycle hook was waiting"
     assert host.cloud.downloads == downloads
     later = [action for _, action, _ in host.cloud.calls[calls:]]
-    assert [name for name in later if name in ("DeregisterTargets", "RegisterTargets")] == [
+    assert [name for name in later if name in ("DeregisterTargets", "RegisterTargets", "GetObject")] == [
         "DeregisterTargets",
         "RegisterTargets",
     ]

@@ -96,7 +96,7 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, str]]
 @pytest.fixture
 def host(load: Load, keys: dict[str, tuple[str, str]], monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """A host's script that trusts the vendor's key alone."""
-    module = load().host
+    module = load().packages
     entry = {"name": "vendor", "fingerprint": keys["vendor"][0], "key_url": "https://example.com/key", "source": "x /"}
     monkeypatch.setitem(module.CONFIG, "repositories", [entry])
     monkeypatch.setattr(module, "apt", lambda *arguments: None)

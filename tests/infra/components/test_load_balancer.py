@@ -178,6 +178,13 @@ def test_access_logs_are_private_encrypted_and_expire() -> None:
     assert allow["Resource"] == ["arn:aws:mock:us-east-1:123456789012:Bucket/b-access-logs/alb/AWSLogs/123456789012/*"]
     assert (deny["Effect"], deny["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
     assert found.one("Bucket")["forceDestroy"] is True
+    assert found.retained() == {"BucketAbac"}
+
+
+def test_access_logs_that_stay_keep_what_protects_them() -> None:
+    assert balancer(access_log_retention_days=30, keep_on_destroy=True).retained() == {
+        *(kind.rpartition(":")[2] for kind in ACCESS_LOGS if kind.startswith("aws:"))
+    }
 
 
 def test_a_certificate_for_two_names_proves_each_in_its_zone() -> None:

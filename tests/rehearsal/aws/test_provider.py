@@ -132,6 +132,13 @@ def test_default_tags_join_those_of_the_resource_which_win() -> None:
     assert checked["tagsAll"] == {"a": "default", "b": "own"}
 
 
+def test_a_resource_may_do_without_the_default_tags() -> None:
+    world = World(AwsProvider(OFFLINE.provider.account), default_tags={"a": "default"})
+    given = {"bucket": "b", "key": "k", "contentBase64": "", "contentType": "t", "tags": {"b": "own"}}
+    checked = check(w.OBJECT, given | {"overrideProvider": {"defaultTags": {"tags": {}}}}, world)
+    assert checked["tagsAll"] == {"b": "own"}
+
+
 def test_a_type_without_tags_gets_none() -> None:
     assert "tagsAll" not in check(w.ROUTE, {"routeTableId": "rtb-1", "destinationCidrBlock": "0.0.0.0/0"})
 

@@ -133,6 +133,7 @@ ACCESS_POINT = "aws:efs/accessPoint:AccessPoint"
 FILES_POLICY = "aws:efs/fileSystemPolicy:FileSystemPolicy"
 BACKUP = "aws:efs/backupPolicy:BackupPolicy"
 BUCKET = "aws:s3/bucket:Bucket"
+OBJECT = "aws:s3/bucketObjectv2:BucketObjectv2"
 ABAC = "aws:s3/bucketAbac:BucketAbac"
 BUCKET_POLICY = "aws:s3/bucketPolicy:BucketPolicy"
 PUBLIC_ACCESS = "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock"
@@ -454,6 +455,12 @@ SAMPLES: dict[str, Sample] = {
             f"{w.get(BUCKET)['arn']}/*",
             Principal={"Service": "logdelivery.elasticloadbalancing.amazonaws.com"},
         ),
+    },
+    OBJECT: lambda w: {
+        "bucket": w.get(BUCKET).id,
+        "key": "name.tar.gz",
+        "contentBase64": "H4sI/w==",
+        "contentType": "application/gzip",
     },
     PUBLIC_ACCESS: lambda w: {
         "bucket": w.get(BUCKET).id,

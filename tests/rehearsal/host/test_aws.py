@@ -10,6 +10,7 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 from botocore.model import ListShape, StructureShape
+from moto import mock_aws
 
 from rehearsal.host.aws import API_KEY, Aws
 from rehearsal.host.cloud import Cloud
@@ -95,3 +96,34 @@ def test_a_hook_that_does_not_wait_is_refused_as_by_aws(client: Any, cloud: Clou
     cloud.member.complete(INSTANCE, "CONTINUE")
     with pytest.raises(ClientError, match=r"\(ValidationError\).*No active Lifecycle Action found"):
         client("autoscaling").record_lifecycle_action_heartbeat(**GROUP, LifecycleHookName="first-token")
+
+
+def test_s3_answers_as_motos_does(client: Any, cloud: Cloud) -> None:
+    """An object, and the error of an object that is not there, as far as a host reads them."""
+    cloud.objects["bucket/there"] = b"content"
+    with mock_aws():
+        moto = boto3.client("s3", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y")
+        moto.create_bucket(Bucket="bucket")
+        moto.put_object(Bucket="bucket", Key="there", Body=b"content", ContentType="application/gzip")
+        real = [answer(moto, "there"), answer(moto, "absent")]
+    assert answer(client("s3"), "there") == real[0]
+    cloud.refused["GetObject"] = ("NoSuchKey", real[1]["Error"]["Message"])
+    assert answer(client("s3"), "absent") == real[1]
+
+
+def answer(s3: Any, key: str) -> dict[str, Any]:
+    """Status, type, content and error of GetObject; what a request has to itself, such as its id, left out."""
+    try:
+        found = s3.get_object(Bucket="bucket", Key=key)
+    except ClientError as error:
+        names = {name: error.response["Error"].get(name) for name in ("Code", "Message")}
+        return {"Error": names, "status": error.response["ResponseMetadata"]["HTTPStatusCode"]}
+    kept = {name: found[name] for name in ("ContentLength", "ContentType")}
+    return kept | {"Body": found["Body"].read(), "status": found["ResponseMetadata"]["HTTPStatusCode"]}
+
+
+def test_the_hosts_role_may_not_list_and_so_is_denied_what_is_absent(client: Any, cloud: Cloud) -> None:
+    assert answer(client("s3"), "absent") == {
+        "Error": {"Code": "AccessDenied", "Message": "Access Denied"}, "status": 403,
+    }  # fmt: skip
+    assert [call[1:] for call in cloud.calls] == [("GetObject", {"Bucket": "bucket", "Key": "absent"})]
