@@ -6,7 +6,7 @@ answers by default is an account in which everything is right. boto3 talks to it
 moto's own parsers and serializers, fed with botocore's models, do the protocols.
 
 Stands for: AWS, where moto has no answer: quotas, prices, offerings, permissions, public parameters.
-Held by: nothing, but botocore's models, which read the questions and write the answers; the values are made up.
+Held by: tests/ops/test_account_gaps.py::test_it_answers_as_the_sdks_models_say
 """
 
 from __future__ import annotations
@@ -254,7 +254,7 @@ def _spot_role(gaps: AccountGaps, call: Call) -> dict[str, Any] | None:
     """The service-linked role of EC2 Spot; moto makes none by itself.
 
     Stands for: IAM's answer for a role that AWS makes.
-    Held by: nothing, but botocore's model, which serializes the answer.
+    Held by: tests/ops/test_account_gaps.py::test_it_answers_as_the_sdks_models_say
     """
     name = call.params["RoleName"]
     if name != "AWSServiceRoleForEC2Spot" or not gaps.spot_role:
@@ -275,7 +275,7 @@ def _savings_plans(gaps: AccountGaps, call: Call) -> dict[str, Any]:
     """No-upfront rates: 0.7 of the on-demand price for a year, 0.5 for three.
 
     Stands for: AWS Savings Plans' rates.
-    Held by: nothing, but botocore's model, which serializes the answer.
+    Held by: tests/ops/test_account_gaps.py::test_it_answers_as_the_sdks_models_say
     """
     wanted = {item["name"]: item["values"][0] for item in call.params.get("filters", ())}
     price = gaps.price(wanted["instanceType"])
@@ -306,7 +306,7 @@ def _savings_plans(gaps: AccountGaps, call: Call) -> dict[str, Any]:
 
 def _allocation_tags(gaps: AccountGaps, call: Call) -> dict[str, Any]:
     """Stands for: Cost Explorer's list of cost allocation tags.
-    Held by: nothing, but botocore's model, which serializes the answer.
+    Held by: tests/ops/test_account_gaps.py::test_it_answers_as_the_sdks_models_say
     """
     return {
         "CostAllocationTags": [

@@ -3,7 +3,7 @@
 A queue that we set is shared by the pods of a model that are scraped, so that what Prometheus adds up is the queue.
 
 Stands for: vLLM's metrics in pods.
-Held by: nothing, the names are compared with a real server's only for hosts.
+Held by: tests/real/test_engine.py::test_pods_are_played_with_the_metrics_of_a_real_server
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from vllm_cpu import Server, server
 
 from infra.host import HostConfig, vllm_arguments
 from infra.host.vllm import admission_arguments, server_environment
+from rehearsal.kubernetes.played_servers import METRICS
 
 pytestmark = pytest.mark.real
 
@@ -177,6 +178,16 @@ def test_the_watchdog_reads_the_real_metrics_and_makes_a_token(vllm: Server, loa
     assert scripts.probe.metric(vllm.port, "generation_tokens_total") == before + 1
     assert scripts.probe.metric(vllm.port, "num_requests_running", "num_requests_waiting") == 0
     assert scripts.watchdog.Replica({"replica": 0, "port": vllm.port}).check() is True
+
+
+def test_pods_are_played_with_the_metrics_of_a_real_server(vllm: Server) -> None:
+    """Each comment and each series that the rehearsal's pods show: name, help, type and labels."""
+    connection = http.client.HTTPConnection("127.0.0.1", vllm.port, timeout=30)
+    connection.request("GET", "/metrics")
+    real = connection.getresponse().read().decode().splitlines()
+    played = METRICS.format(model=NAME, waiting=0.0).splitlines()
+    assert played
+    assert [line for line in played if line not in real] == []
 
 
 @dataclass

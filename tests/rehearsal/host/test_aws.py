@@ -9,12 +9,12 @@ from typing import Any
 import boto3
 import pytest
 from botocore.exceptions import ClientError
-from botocore.model import ListShape, StructureShape
 from moto import mock_aws
 
 from rehearsal.host.aws import API_KEY, Aws
 from rehearsal.host.cloud import Cloud
 from rehearsal.host.handler import listening
+from tests.sdk_models import complete
 
 INSTANCE = "i-00000000000000001"
 GROUP = {"AutoScalingGroupName": "fleet", "InstanceId": INSTANCE}
@@ -33,19 +33,6 @@ def client(cloud: Cloud) -> Iterator[Any]:
             service, region_name="us-east-1", endpoint_url=f"http://127.0.0.1:{port}",
             aws_access_key_id="ASIATEST", aws_secret_access_key="y", aws_session_token="z",
         )  # fmt: skip
-
-
-def complete(shape: Any, value: Any, path: str = "") -> None:
-    """Fails where a model says that a member is always there and it is not."""
-    if isinstance(shape, StructureShape):
-        for name in shape.required_members:
-            assert name in value, f"{path}.{name}"
-        for name, item in value.items():
-            if name in shape.members:
-                complete(shape.members[name], item, f"{path}.{name}")
-    elif isinstance(shape, ListShape):
-        for item in value:
-            complete(shape.member, item, path)
 
 
 CALLS = [
