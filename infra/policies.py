@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pulumi
 
 VERSION = "2012-10-17"
+
+ECR_IMAGE = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)")
+"""Account, region and repository of an image in a private registry of ECR."""
 
 REASONS: Mapping[str, str] = {
     "DescribeKnowsNoResources": "these actions know no resources; the region is bound",
@@ -106,6 +110,21 @@ def read_weights(s3_uri: str) -> list[dict[str, Any]]:
     return [
         allow(["s3:ListBucket"], [f"arn:aws:s3:::{bucket}"]),
         allow(["s3:GetObject"], [f"arn:aws:s3:::{bucket}/{path.rstrip('/')}/*"], sid="ObjectsUnderOnePath"),
+    ]
+
+
+def pull_from_ecr(image: str) -> list[dict[str, Any]]:
+    """Statements that let a host pull one repository of ECR, also one that a pull-through cache makes at its first pull
+    (https://docs.aws.amazon.com/AmazonECR/latest/userguide/pull-through-cache-iam.html); none for another registry.
+    """
+    found = ECR_IMAGE.fullmatch(image)
+    if not found:
+        return []
+    account_id, region, repository = found.groups()
+    actions = ["BatchGetImage", "GetDownloadUrlForLayer", "BatchImportUpstreamImage", "CreateRepository"]
+    return [
+        allow(["ecr:GetAuthorizationToken"], ["*"], in_region(region), sid="DescribeKnowsNoResources"),
+        allow([f"ecr:{action}" for action in actions], [f"arn:aws:ecr:{region}:{account_id}:repository/{repository}"]),
     ]
 
 

@@ -4,6 +4,7 @@ No SDK: the host must reach Auto Scaling while the package mirror is down, and c
 sign them: curl 7.81, of Ubuntu 22.04, signs neither a role's token nor the header that S3 asks for.
 """
 
+import base64
 import datetime
 import functools
 import hashlib
@@ -89,14 +90,14 @@ def _sha256(text):
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _signed(service, method, url, body, headers):
+def _signed(service, region, method, url, body, headers):
     """A request's headers, all of them signed: AWS's Signature Version 4
     (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html)."""
     key, secret, token = surely(_credentials)
     now, address = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()), urllib.parse.urlsplit(url)
     headers |= {"host": address.netloc, "x-amz-content-sha256": _sha256(body), "x-amz-date": now}
     headers |= {"x-amz-security-token": token}
-    names, scope = sorted(headers), [now[:8], REGION, service, "aws4_request"]
+    names, scope = sorted(headers), [now[:8], region, service, "aws4_request"]
     lines = [method, address.path, address.query, *(f"{name}:{headers[name]}" for name in names), "", ";".join(names)]
     text = ["AWS4-HMAC-SHA256", now, "/".join(scope), _sha256("\n".join([*lines, headers["x-amz-content-sha256"]]))]
     signature = f"AWS4{secret}".encode()
@@ -106,17 +107,20 @@ def _signed(service, method, url, body, headers):
     return headers | {"Authorization": f"{text[0]} {credential}"}
 
 
-def _curl(service, method, url, *options, body="", **headers):
+def _curl(service, method, url, *options, body="", region=REGION, **headers):
     """A signed request. Its headers go to curl's standard input, where no list of processes shows them."""
-    signed = _signed(service, method, url, body, {name.replace("_", "-"): value for name, value in headers.items()})
+    headers = {name.replace("_", "-"): value for name, value in headers.items()}
+    signed = _signed(service, region, method, url, body, headers)
     lines = "\n".join(f'header = "{name}: {value}"' for name, value in signed.items())
     return sh("curl", "-sS", url, "--max-time", "20", "-X", method, *options, "-K", "-", input=lines)
 
 
-def _call(service, body, content_type, **headers):
-    url = CONFIG["endpoint_url"] or f"https://{service}.{REGION}.{CONFIG['domain']}"
+def _call(service, body, content_type, region=REGION, **headers):
+    """A POST to a service by the name of its endpoint."""
+    url = CONFIG["endpoint_url"] or f"https://{service}.{region}.{CONFIG['domain']}"
     options, headers = ("--fail-with-body", "--data-binary", body), {"content_type": content_type, **headers}
-    return _curl(service, "POST", url.rstrip("/") + "/", *options, body=body, **headers)
+    name = service.removeprefix("api.")  # ECR's endpoint has more than its name
+    return _curl(name, "POST", url.rstrip("/") + "/", *options, body=body, region=region, **headers)
 
 
 def download(url, file):
@@ -138,10 +142,22 @@ def query(service, version, action, **parameters):
     return _call(service, body, "application/x-www-form-urlencoded")
 
 
+def _json(service, target, region=REGION, **parameters):
+    """A call of the JSON protocol."""
+    answer = _call(service, json.dumps(parameters), "application/x-amz-json-1.1", region, x_amz_target=target)
+    return json.loads(answer)
+
+
 def secret(arn):
     """Text of a secret. Never logged: not here, not in an error."""
-    body, target = json.dumps({"SecretId": arn}), "secretsmanager.GetSecretValue"
-    return json.loads(_call("secretsmanager", body, "application/x-amz-json-1.1", x_amz_target=target))["SecretString"]
+    return _json("secretsmanager", "secretsmanager.GetSecretValue", SecretId=arn)["SecretString"]
+
+
+def registry_login(region):
+    """Name and password for ECR in a region, good for twelve hours. Never logged."""
+    target = "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken"
+    (found,) = _json("api.ecr", target, region)["authorizationData"]
+    return base64.b64decode(found["authorizationToken"]).decode().split(":", 1)
 
 
 def autoscaling(action, **parameters):

@@ -4,6 +4,7 @@ import concurrent.futures
 import errno
 import json
 import os
+import re
 import shutil
 
 import aws
@@ -14,6 +15,7 @@ from storage import BAKED, LOCAL, SHARED
 
 ENGINE = CONFIG["engine"]
 DOCKER = "docker", "--config", str(RUN / "docker")  # /run is in memory
+ECR = re.compile(r"\d{12}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?")
 USER = "2000:0"  # the image's own unprivileged user; the EFS access point has the same
 
 
@@ -61,11 +63,16 @@ def pull():
 
 
 def login():
-    """Logs in to the image's registry, where the settings name a secret for it: by standard input, kept in memory."""
-    if arn := CONFIG["registry_login_arn"]:
+    """Logs in to the registry by standard input, kept in memory: to ECR by the role, else by a secret if any."""
+    registry = ENGINE["image"].partition("/")[0]
+    if ecr := ECR.fullmatch(registry):
+        name, password = aws.registry_login(ecr[1])
+    elif arn := CONFIG["registry_login_arn"]:
         found = json.loads(aws.secret(arn))
-        words = ("login", "-u", found["username"], "--password-stdin", ENGINE["image"].partition("/")[0])
-        sh(*DOCKER, *words, input=found["password"])
+        name, password = found["username"], found["password"]
+    else:
+        return
+    sh(*DOCKER, "login", "-u", name, "--password-stdin", registry, input=password)
 
 
 def run():

@@ -11,13 +11,16 @@ from infra import policies
 class HostRole(pulumi.ComponentResource):
     """IAM role and instance profile of the GPU hosts.
 
+    Args:
+        image: the server image; where it lies in ECR, hosts may pull it.
+
     Attributes:
         role_name: for policies that other components attach.
         role_arn: for resource policies that name the hosts.
         instance_profile_arn: for the launch template.
     """
 
-    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, image: str, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("tandem:index:HostRole", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         role = iam.Role(
@@ -32,6 +35,8 @@ class HostRole(pulumi.ComponentResource):
             policy=policies.document(policies.session_manager()),
             opts=child,
         )
+        if pull := policies.pull_from_ecr(image):
+            iam.RolePolicy(f"{name}-pull", role=role.name, policy=policies.document(*pull), opts=child)
         profile = iam.InstanceProfile(f"{name}-host", role=role.name, opts=child)
         self.role_name = role.name
         self.role_arn = role.arn

@@ -22,7 +22,7 @@ from infra.platforms.common import Common, api_key_command, cost_guard, model_ca
 def build(common: Common) -> dict[str, Any]:
     """Hosts that register with the load balancer by themselves; returns the outputs that only this platform has."""
     settings, network = common.settings, common.network
-    role = HostRole(common.name, common.here)
+    role = HostRole(common.name, common.pins.vllm.image, common.here)
     cache = model_cache(common, role.role_arn)
     stored = secrets(common, role.role_name)
     log_name = pulumi.Output.concat(f"/tandem/{common.stack}/", common.stack_id, "/hosts")

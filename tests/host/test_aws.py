@@ -143,6 +143,20 @@ def test_credentials_are_not_among_the_arguments(load: Load, monkeypatch: pytest
     assert SECRET not in f"{command} {typed}"
 
 
+@pytest.mark.parametrize("region", ["us-east-1", "cn-north-1"])
+def test_calls_go_where_the_sdk_sends_them(load: Load, region: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripts = load(region=region, domain="amazonaws.com.cn" if region == "cn-north-1" else "amazonaws.com")
+    monkeypatch.setattr(scripts.aws, "_credentials", lambda: [KEY, SECRET, TOKEN])
+    seen: list[tuple[str, ...]] = []
+    monkeypatch.setattr(scripts.aws, "sh", lambda *command, input: seen.append(command) or "{}")
+    for service in ("api.ecr", "secretsmanager", "autoscaling", "elasticloadbalancing"):
+        scripts.aws._call(service)
+        name = {"api.ecr": "ecr", "elasticloadbalancing": "elbv2"}.get(service, service)
+        sdk = boto3.client(name, region_name=region, aws_access_key_id="x", aws_secret_access_key="y")
+        assert seen[-1][-1] == f"{sdk.meta.endpoint_url}/"
+        assert f"aws:amz:{region}:{sdk.meta.service_model.signing_name}" in seen[-1]
+
+
 @pytest.fixture
 def moto() -> Iterator[str]:
     server = ThreadedMotoServer(port=0, verbose=False)
@@ -175,6 +189,7 @@ def test_secret_group_and_targets_on_moto(load: Load, moto: str, monkeypatch: py
     monkeypatch.setattr(scripts.aws, "_credentials", lambda: [KEY, SECRET, TOKEN])
 
     assert scripts.aws.secret(arn) == '{"default": "k"}'
+    assert scripts.aws.registry_login("us-east-1") == ["AWS", "123456789012-auth-token"]
     assert scripts.aws.membership() == ("InService", "fleet")
     scripts.aws.target("RegisterTargets")
     assert scripts.aws.target("DescribeTargetHealth") == "healthy"

@@ -238,6 +238,26 @@ def test_a_registry_that_limits_gets_a_login_whose_password_no_list_of_processes
     assert not (host.root / "run/tandem/docker").exists()
 
 
+@pytest.mark.parametrize("registry", ["123456789012.dkr.ecr.eu-west-1.amazonaws.com", "registry.example.com"])
+def test_only_ecr_is_asked_for_a_login_by_the_role(
+    host: SimpleNamespace, registry: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+
+    def sh(*command: str, input: str = "", **_: object) -> str:
+        host.commands.append(command)
+        said.append(input)
+        return ""
+
+    monkeypatch.setattr(host.weights, "sh", sh)
+    monkeypatch.setattr(host.aws, "registry_login", lambda region: ["AWS", f"password of {region}"])
+    monkeypatch.setitem(host.weights.ENGINE, "image", f"{registry}/docker-hub/vllm/vllm-openai@sha256:0")
+    host.weights.pull()
+    logins = [(command[3:], text) for command, text in zip(host.commands, said, strict=True) if "login" in command]
+    ecr = (("login", "-u", "AWS", "--password-stdin", registry), "password of eu-west-1")
+    assert logins == ([ecr] if "ecr" in registry else [])
+
+
 def test_a_refusal_of_the_hub_does_not_wait_for_the_image(
     host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ import pulumi
 
 from infra.components.host_role import HostRole
 from infra.components.secrets import Secrets, SecretsArgs
+from tests.evaluator import ACCOUNT, Request, allowed
 from tests.infra.declared import Declared, declared, secret
 
 
@@ -60,7 +61,7 @@ def test_recovery_by_setting() -> None:
 
 
 def test_the_host_role_starts_with_session_manager_only() -> None:
-    found = declared(lambda: HostRole("h"))
+    found = declared(lambda: HostRole("h", "docker.io/vllm/vllm-openai"))
     assert found.counts() == {
         "tandem:index:HostRole": 1,
         "aws:iam/role:Role": 1,
@@ -77,3 +78,23 @@ def test_the_host_role_starts_with_session_manager_only() -> None:
     ]
     (trust,) = json.loads(found.one("Role")["assumeRolePolicy"])["Statement"]
     assert trust["Principal"] == {"Service": "ec2.amazonaws.com"}
+
+
+def test_an_image_in_ecr_may_be_pulled_and_no_other() -> None:
+    registry = f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com"
+    found = declared(lambda: HostRole("h", f"{registry}/docker-hub/vllm/vllm-openai"))
+    (policy,) = [json.loads(one["policy"]) for one in found.of("RolePolicy").values() if "ecr:" in one["policy"]]
+    ours = f"arn:aws:ecr:eu-west-1:{ACCOUNT}:repository/docker-hub/vllm/vllm-openai"
+
+    def request(action: str, resource: str = ours, region: str = "eu-west-1") -> Request:
+        context = {"aws:RequestedRegion": region}
+        return Request(identity=[policy], action=action, resource=resource, context=context)
+
+    pulled = ["BatchGetImage", "GetDownloadUrlForLayer", "BatchImportUpstreamImage", "CreateRepository"]
+    own = [request("ecr:GetAuthorizationToken", "*"), *(request(f"ecr:{action}") for action in pulled)]
+    foreign = [
+        request("ecr:GetAuthorizationToken", "*", "us-east-1"),
+        request("ecr:BatchGetImage", f"{ours}-theirs"),
+        request("ecr:PutImage"),
+    ]
+    assert allowed([*own, *foreign]) == [True] * len(own) + [False] * len(foreign)
