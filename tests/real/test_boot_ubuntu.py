@@ -37,9 +37,9 @@ def test_the_images_bytes_are_on_the_data_drives(host: Host) -> None:
     assert host.guest.run("docker info -f '{{.Driver}} {{.DriverStatus}}'").strip() == (
         "overlayfs [[driver-type io.containerd.snapshotter.v1]]"
     )
-    sources = host.guest.run("findmnt -no SOURCE /var/lib/docker /var/lib/containerd; findmnt -no SOURCE /mnt/local")
-    device = sources.splitlines()[-1]
-    assert sources.split() == [f"{device}[/docker]", f"{device}[/containerd]", device]
+    places = ("/mnt/local", "/var/lib/docker", "/var/lib/containerd")
+    device, *mounted = host.guest.run("".join(f"findmnt -no SOURCE {place};" for place in places)).split()
+    assert mounted == [f"{device}[/docker]", f"{device}[/containerd]"]
     blobs = [path.rpartition("sha256:")[2] for path in host.cloud.pulled if "/blobs/" in path]
     found = "find %s -name '%s' -o -name '%s'"
     assert len(host.guest.run(found % ("/mnt/local/containerd", *blobs)).splitlines()) == len(blobs) == 2
