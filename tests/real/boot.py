@@ -60,7 +60,7 @@ class Host:
     def running(self) -> int:
         """Requests that the replicas work on."""
         metrics = self.guest.run("curl -s localhost:8001/metrics localhost:8002/metrics")
-        return sum(int(line.split()[1]) for line in metrics.splitlines() if "num_requests_running" in line)
+        return sum(int(float(line.split()[1])) for line in metrics.splitlines() if "num_requests_running" in line)
 
     def main_pids(self, *units: str) -> list[str]:
         """Main process of each unit; every one must have one."""
