@@ -177,15 +177,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def stream(self, tokens: int) -> None:
         self.head(200, "application/json" if "stream of the wrong type" in self.flaws else "text/event-stream")
-        if "holds the stream back" in self.flaws:
-            time.sleep(0.6)
         if "refuses inside the stream" in self.flaws:
             self.wfile.write(b'data: {"error": {"message": "The engine is currently busy", "code": 503}}\n\n')
             tokens = 0
         # Long answers take their time, so that a client can hang up in the middle of one.
         pause = 0.01 if tokens > 100 else 0
-        for number in range(2 if "puts the stream together" in self.flaws else tokens):
-            self.wfile.write(f'data: {{"choices": [{{"delta": {{"content": "{number}"}}}}]}}\n\n'.encode())
+        number = 2 if "puts the stream together" in self.flaws else tokens
+        events = [
+            f'data: {{"choices": [{{"delta": {{"content": "{index}"}}}}]}}\n\n'.encode() for index in range(number)
+        ]
+        if "holds the stream back" in self.flaws:
+            time.sleep(0.6)
+            events = [b"".join(events)]
+        for event in events:
+            self.wfile.write(event)
             time.sleep(pause)
         if "no end of stream" not in self.flaws:
             self.wfile.write(b"data: [DONE]\n\n")
