@@ -183,9 +183,8 @@ class _Handler(BaseHTTPRequestHandler):
         # Long answers take their time, so that a client can hang up in the middle of one.
         pause = 0.01 if tokens > 100 else 0
         number = 2 if "puts the stream together" in self.flaws else tokens
-        events = [
-            f'data: {{"choices": [{{"delta": {{"content": "{index}"}}}}]}}\n\n'.encode() for index in range(number)
-        ]
+        words = (json.dumps({"choices": [{"delta": {"content": str(index)}}]}) for index in range(number))
+        events = [f"data: {word}\n\n".encode() for word in words]
         if "holds the stream back" in self.flaws:
             time.sleep(0.6)
             events = [b"".join(events)]
