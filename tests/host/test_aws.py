@@ -147,14 +147,15 @@ def test_credentials_are_not_among_the_arguments(load: Load, monkeypatch: pytest
 def test_calls_go_where_the_sdk_sends_them(load: Load, region: str, monkeypatch: pytest.MonkeyPatch) -> None:
     scripts = load(region=region, domain="amazonaws.com.cn" if region == "cn-north-1" else "amazonaws.com")
     monkeypatch.setattr(scripts.aws, "_credentials", lambda: [KEY, SECRET, TOKEN])
-    seen: list[tuple[str, ...]] = []
-    monkeypatch.setattr(scripts.aws, "sh", lambda *command, input: seen.append(command) or "{}")
+    seen: list[tuple[tuple[str, ...], str]] = []
+    monkeypatch.setattr(scripts.aws, "sh", lambda *command, input: seen.append((command, input)) or "{}")
     for service in ("api.ecr", "secretsmanager", "autoscaling", "elasticloadbalancing"):
-        scripts.aws._call(service)
+        scripts.aws._call(service, "", "text/plain")
         name = {"api.ecr": "ecr", "elasticloadbalancing": "elbv2"}.get(service, service)
         sdk = boto3.client(name, region_name=region, aws_access_key_id="x", aws_secret_access_key="y")
-        assert seen[-1][-1] == f"{sdk.meta.endpoint_url}/"
-        assert f"aws:amz:{region}:{sdk.meta.service_model.signing_name}" in seen[-1]
+        (command, headers) = seen[-1]
+        assert f"{sdk.meta.endpoint_url}/" in command
+        assert f"/{region}/{sdk.meta.service_model.signing_name}/aws4_request" in headers
 
 
 @pytest.fixture

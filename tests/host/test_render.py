@@ -34,7 +34,7 @@ from infra.host.render import FIRST, render_cloud_config, render_pins
 from infra.scripts import host_archive
 
 GOLDEN = stacks.ROOT / "tests/host/golden"
-BAR_BYTES, WORST_BYTES = 10_000, 12_288
+BAR_BYTES, WORST_BYTES, BAKE_BYTES = 10_000, 12_288, 14_336
 
 
 def rendered(name: str) -> dict[str, str]:
@@ -240,4 +240,4 @@ def test_a_bake_has_every_module_that_it_imports_in_user_data_that_is_small(tmp_
     document = yaml.safe_load(gzip.decompress(data))
     files = {entry["path"]: entry["content"] for entry in document["write_files"]}
     assert imports(files, "bake", tmp_path) == ""
-    assert len(data) <= WORST_BYTES
+    assert len(data) <= BAKE_BYTES
