@@ -244,6 +244,8 @@ class Servicer(provider_pb2_grpc.ResourceProviderServicer):
 
     @contextmanager
     def _reporting(self, context: grpc.ServicerContext) -> Iterator[None]:
+        if not context.is_active():  # the engine was killed while this waited for a thread: a plugin of its own is gone
+            context.abort(grpc.StatusCode.CANCELLED, "the engine is gone")
         try:
             yield
         except InitializationError as error:

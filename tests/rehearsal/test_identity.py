@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
@@ -88,8 +88,7 @@ def test_a_stack_from_before_gets_its_id_without_a_replacement(scene: Scene) -> 
     named = scene.workspace.outputs()["fleetName"]
     _rename_group(scene, named, FORMER)
     state = json.loads(json.dumps(exported(scene)).replace(named, FORMER))
-    brought = (IDENTITY, "random:index/randomId:RandomId::tandem-dev-fleet")
-    kept = [one for one in state["deployment"]["resources"] if not any(new in one["urn"] for new in brought)]
+    kept = _from_before(state["deployment"]["resources"], lambda one: one["urn"])
     for one in kept:
         _forget(one)
     state["deployment"]["resources"] = kept
@@ -126,6 +125,8 @@ def _rename_group(scene: Scene, name: str, other: str) -> None:
     (group,) = scaling.describe_auto_scaling_groups(AutoScalingGroupNames=[name])["AutoScalingGroups"]
     hooks = scaling.describe_lifecycle_hooks(AutoScalingGroupName=name)["LifecycleHooks"]
     same = ("MinSize", "MaxSize", "DesiredCapacity", "MixedInstancesPolicy", "VPCZoneIdentifier", "TargetGroupARNs")
+    # AWS gives id and name of a template, and takes one of them.
+    group["MixedInstancesPolicy"]["LaunchTemplate"]["LaunchTemplateSpecification"].pop("LaunchTemplateName")
     tags = [{**tag, "ResourceId": other} for tag in group["Tags"] if tag["Key"] != STACK_ID_TAG]
     scaling.delete_auto_scaling_group(AutoScalingGroupName=name, ForceDelete=True)
     scaling.create_auto_scaling_group(
@@ -143,11 +144,15 @@ def _forget(resource: dict[str, Any]) -> None:
             tags = (resource.get(part) or {}).get(name)
             if isinstance(tags, dict):
                 tags.pop(STACK_ID_TAG, None)
-    resource["dependencies"] = [urn for urn in resource.get("dependencies") or [] if IDENTITY not in urn]
+    resource["dependencies"] = _from_before(resource.get("dependencies") or [])
     properties = resource.get("propertyDependencies") or {}
-    resource["propertyDependencies"] = {
-        name: [urn for urn in urns or [] if IDENTITY not in urn] for name, urns in properties.items()
-    }
+    resource["propertyDependencies"] = {name: _from_before(urns or []) for name, urns in properties.items()}
+
+
+def _from_before(some: list[Any], urn: Callable[[Any], str] = str) -> list[Any]:
+    """Without what this version brought."""
+    brought = (IDENTITY, "random:index/randomId:RandomId::tandem-dev-fleet")
+    return [one for one in some if not any(new in urn(one) for new in brought)]
 
 
 def test_after_a_reap_the_next_up_says_so_and_its_fix_makes_the_stack_anew(scene: Scene) -> None:

@@ -127,9 +127,9 @@ class Workshop:
         named = Workspace(self.workspace.directory, stack, self.workspace.engine, self.workspace.environment)
         return Counter(state_key(one) for one in named.resources() if one["type"] in KINDS)
 
-    def assert_in_step(self, stack: str, region: str) -> None:
+    def assert_in_step(self, stack: str, region: str, said: str) -> None:
         found, recorded = self.found(stack, region), self.recorded(stack)
-        assert found - recorded == recorded - found == Counter()
+        assert found - recorded == recorded - found == Counter(), said
         assert max(found.values()) == 1
 
 
@@ -164,7 +164,7 @@ def test_ephemeral_up_goes_on(workshop: Workshop, type_: str, alone: bool) -> No
             break
         assert "wait until the other `pulumi` has ended" in said
     assert status == 0, said
-    workshop.assert_in_step(name, "us-east-1")
+    workshop.assert_in_step(name, "us-east-1", said)
     assert workshop.run("ephemeral", "down", name, "--yes")[0] == 0
     assert workshop.found(name, "us-east-1") == Counter()
 
@@ -174,7 +174,7 @@ def test_region_add_and_remove_go_on(workshop: Workshop) -> None:
     workshop.killed("create", types.SUBNET, *add)
     status, said = workshop.run(*add)
     assert status == 0, said
-    workshop.assert_in_step("dev-eu-west-1", "eu-west-1")
+    workshop.assert_in_step("dev-eu-west-1", "eu-west-1", said)
 
     remove = ("region", "remove", "dev-eu-west-1", "--yes")
     workshop.killed("delete", types.GROUP, *remove)
@@ -200,7 +200,7 @@ def test_recover_goes_on_and_so_does_up(workshop: Workshop) -> None:
     workshop.killed("read", types.FILE_SYSTEM, "recover", "dev", "--yes")
     status, said = workshop.run("recover", "dev", "--yes")
     assert status == 0, said
-    workshop.assert_in_step("dev", "us-east-1")
+    workshop.assert_in_step("dev", "us-east-1", said)
     done = workshop.workspace.up()
     assert done.succeeded, done.messages
-    workshop.assert_in_step("dev", "us-east-1")
+    workshop.assert_in_step("dev", "us-east-1", "\n".join(done.messages))
