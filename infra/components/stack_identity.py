@@ -63,7 +63,9 @@ class StackIdentity(pulumi.ComponentResource):
             with_decryption=False,
             opts=pulumi.InvokeOutputOptions(parent=self),
         )
-        self.id = pulumi.Output.all(own, again.names).apply(lambda known: self._confirmed(*known))
+        # The answer counts as secret for the values in it, and ids are none: tags and outputs would be masked.
+        names = pulumi.Output.unsecret(again.names)
+        self.id = pulumi.Output.all(own, names).apply(lambda known: self._confirmed(*known))
         self.register_outputs({"id": self.id})
 
     def tag(self, args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:

@@ -61,7 +61,7 @@ def found(scene: Scene) -> dict[tuple[str, str], str]:
 
 
 def test_everything_carries_the_id_of_the_state(scene: Scene) -> None:
-    assert set(found(scene).values()) == {stack_id(exported(scene))}
+    assert set(found(scene).values()) == {stack_id(exported(scene))} == {scene.workspace.outputs()["stackId"]}
     for resource in scene.workspace.resources():
         if "tagsAll" in (outputs := resource.get("outputs", {})):
             assert outputs["tagsAll"].get(STACK_ID_TAG), resource["urn"]
