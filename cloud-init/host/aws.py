@@ -4,7 +4,6 @@ No SDK: the host must reach Auto Scaling while the package mirror is down, and c
 sign them: curl 7.81, of Ubuntu 22.04, signs neither a role's token nor the header that S3 asks for.
 """
 
-import base64
 import datetime
 import functools
 import hashlib
@@ -142,7 +141,7 @@ def query(service, version, action, **parameters):
     return _call(service, body, "application/x-www-form-urlencoded")
 
 
-def _json(service, target, region=REGION, **parameters):
+def call_json(service, target, region=REGION, **parameters):
     """A call of the JSON protocol."""
     answer = _call(service, json.dumps(parameters), "application/x-amz-json-1.1", region, x_amz_target=target)
     return json.loads(answer)
@@ -150,14 +149,7 @@ def _json(service, target, region=REGION, **parameters):
 
 def secret(arn):
     """Text of a secret. Never logged: not here, not in an error."""
-    return _json("secretsmanager", "secretsmanager.GetSecretValue", SecretId=arn)["SecretString"]
-
-
-def registry_login(region):
-    """Name and password for ECR in a region, good for twelve hours. Never logged."""
-    target = "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken"
-    (found,) = _json("api.ecr", target, region)["authorizationData"]
-    return base64.b64decode(found["authorizationToken"]).decode().split(":", 1)
+    return call_json("secretsmanager", "secretsmanager.GetSecretValue", SecretId=arn)["SecretString"]
 
 
 def autoscaling(action, **parameters):

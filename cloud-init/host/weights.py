@@ -1,5 +1,6 @@
 """Stage weights: the image and the pinned revision of the model, checked, as near to the GPUs as the tier allows."""
 
+import base64
 import concurrent.futures
 import errno
 import json
@@ -62,11 +63,18 @@ def pull():
     return "image there"
 
 
+def ecr_login(region):
+    """Name and password for ECR in a region, good for twelve hours. Never logged."""
+    target = "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken"
+    (found,) = aws.call_json("api.ecr", target, region)["authorizationData"]
+    return base64.b64decode(found["authorizationToken"]).decode().split(":", 1)
+
+
 def login():
     """Logs in to the registry by standard input, kept in memory: to ECR by the role, else by a secret if any."""
     registry = ENGINE["image"].partition("/")[0]
     if ecr := ECR.fullmatch(registry):
-        name, password = aws.registry_login(ecr[1])
+        name, password = ecr_login(ecr[1])
     elif arn := CONFIG["registry_login_arn"]:
         found = json.loads(aws.secret(arn))
         name, password = found["username"], found["password"]

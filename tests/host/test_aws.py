@@ -190,7 +190,7 @@ def test_secret_group_and_targets_on_moto(load: Load, moto: str, monkeypatch: py
     monkeypatch.setattr(scripts.aws, "_credentials", lambda: [KEY, SECRET, TOKEN])
 
     assert scripts.aws.secret(arn) == '{"default": "k"}'
-    assert scripts.aws.registry_login("us-east-1") == ["AWS", "123456789012-auth-token"]
+    assert scripts.weights.ecr_login("us-east-1") == ["AWS", "123456789012-auth-token"]
     assert scripts.aws.membership() == ("InService", "fleet")
     scripts.aws.target("RegisterTargets")
     assert scripts.aws.target("DescribeTargetHealth") == "healthy"

@@ -250,7 +250,7 @@ def test_only_ecr_is_asked_for_a_login_by_the_role(
         return ""
 
     monkeypatch.setattr(host.weights, "sh", sh)
-    monkeypatch.setattr(host.aws, "registry_login", lambda region: ["AWS", f"password of {region}"])
+    monkeypatch.setattr(host.weights, "ecr_login", lambda region: ["AWS", f"password of {region}"])
     monkeypatch.setitem(host.weights.ENGINE, "image", f"{registry}/docker-hub/vllm/vllm-openai@sha256:0")
     host.weights.pull()
     logins = [(command[3:], text) for command, text in zip(host.commands, said, strict=True) if "login" in command]
