@@ -191,7 +191,7 @@ def _describes(resource: Mapping[str, Any], found: Found) -> bool:
     inputs = resource.get("inputs") or {}
     named = inputs.get("name") or inputs.get("bucket") or (inputs.get("tags") or {}).get("Name")
     texts = (text for text in found.facts.values() if isinstance(text, str))
-    known = {found.id, found.name, *texts}
+    known = {found.id, found.name, found.tags.get("Name"), *texts}
     return not isinstance(named, str) or named in known
 
 

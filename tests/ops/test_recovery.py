@@ -153,6 +153,15 @@ def test_what_the_program_does_not_declare_is_left_alone(type_: str) -> None:
     assert plan.keep == []
 
 
+def test_a_certificate_that_acm_calls_by_its_domain_is_told_by_its_name_tag() -> None:
+    operation = creating(types.CERTIFICATE, "urn:certificate")
+    operation["resource"]["inputs"] = {"certificateBody": "x", "tags": {"Name": "dev"}}
+    made = Found(type=types.CERTIFICATE, id="arn:1", name="tandem.internal", tags=TAGS | {"Name": "dev"})
+    other = Found(type=types.CERTIFICATE, id="arn:2", name="tandem.internal", tags=TAGS | {"Name": "other"})
+    plan = decide(deployment(pending=[operation]), Inventory([made, other]))
+    assert (plan.remove, [kept.resource for kept in plan.keep]) == ([made], [other])
+
+
 def test_a_type_without_a_row_is_kept_and_named() -> None:
     plan = decide(deployment(), Inventory([Found(type="sqs", id="arn:aws:sqs:us-east-1:1:q", tags=TAGS)]))
     assert [kept.resource.type for kept in plan.keep] == ["sqs"]
