@@ -169,6 +169,11 @@ class Stack:
         if any(words in said for words in _LOCKED):
             release = f"`tandem recover {self.name} --yes` releases it"
             fix = f"wait until the other `pulumi` has ended; where none works on the stack any more, {release}"
+        elif _CUT_OFF in said:
+            fix = (
+                f"a `pulumi` was killed while it wrote what lies beside the state, which is whole: `find DIRECTORY -name "
+                f"'{self.name}.json.attrs' -empty -delete` in the backend's directory, then the same command again"
+            )
         return _failed(shown, f"`{shown}` failed", said[-2000:], fix)
 
 
@@ -176,6 +181,8 @@ def _missing() -> UserError:
     return _failed("pulumi", "there is no `pulumi` on PATH", None, "https://www.pulumi.com/docs/install/")
 
 
+_CUT_OFF = "failed to load checkpoint: EOF"
+"""What a backend of files says where the attributes beside a state are empty: they are not written in one piece."""
 _LOCKED = ("the stack is currently locked", "Another update is currently in progress")
 """What a backend of files or buckets says, and Pulumi's service."""
 
