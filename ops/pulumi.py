@@ -171,7 +171,7 @@ class Stack:
             fix = f"wait until the other `pulumi` has ended; where none works on the stack any more, {release}"
         elif _CUT_OFF in said:
             fix = (
-                f"a `pulumi` was killed while it wrote what lies beside the state, which is whole: `find DIRECTORY -name "
+                f"a `pulumi` was killed while it wrote beside the state, which is whole: `find DIRECTORY -name "
                 f"'{self.name}.json.attrs' -empty -delete` in the backend's directory, then the same command again"
             )
         return _failed(shown, f"`{shown}` failed", said[-2000:], fix)
