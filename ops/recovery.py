@@ -8,6 +8,7 @@ the account knows.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -191,7 +192,8 @@ def _describes(resource: Mapping[str, Any], found: Found) -> bool:
     inputs = resource.get("inputs") or {}
     named = inputs.get("name") or inputs.get("bucket") or (inputs.get("tags") or {}).get("Name")
     texts = (text for text in found.facts.values() if isinstance(text, str))
-    known = {found.id, found.name, found.tags.get("Name"), *texts}
+    # A topic's id is its ARN, a queue's its URL; either ends in the name.
+    known = {found.id, re.split("[:/]", found.id)[-1], found.name, found.tags.get("Name"), *texts}
     return not isinstance(named, str) or named in known
 
 

@@ -162,6 +162,14 @@ def test_a_certificate_that_acm_calls_by_its_domain_is_told_by_its_name_tag() ->
     assert (plan.remove, [kept.resource for kept in plan.keep]) == ([made], [other])
 
 
+def test_a_topic_is_told_by_the_name_at_the_end_of_its_arn() -> None:
+    operation = creating(types.TOPIC, "urn:topic")
+    operation["resource"]["inputs"] = {"name": "tandem-dev-alerts-1"}
+    topics = [Found(type=types.TOPIC, id=arn, name=arn, tags=TAGS) for arn in ("a:b:tandem-dev-alerts-1", "a:b:other")]
+    plan = decide(deployment(pending=[operation]), Inventory(topics))
+    assert ([one.id for one in plan.remove], list(why_kept(plan))) == (["a:b:tandem-dev-alerts-1"], ["a:b:other"])
+
+
 def test_a_type_without_a_row_is_kept_and_named() -> None:
     plan = decide(deployment(), Inventory([Found(type="sqs", id="arn:aws:sqs:us-east-1:1:q", tags=TAGS)]))
     assert [kept.resource.type for kept in plan.keep] == ["sqs"]
