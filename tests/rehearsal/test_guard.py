@@ -1,133 +1,68 @@
 """Each API call of an `up` and of a destroy, on the real engine: after each either no GPU can run or a guard exists.
 
 A killed engine leaves the account as it was after some call, so what holds after each call holds wherever it is killed;
-that their order is no luck is shown by what the program declares (tests/infra/test_guard_order.py).
+that their order is no luck is shown by what the program declares (tests/infra/test_guard_order.py), and that what is
+left can be recovered by tests/rehearsal/test_guard_killed.py.
 """
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
-
 import pytest
 
-from rehearsal import placeholders
-from rehearsal.aws.account import AwsError, Region
-from rehearsal.aws.provider import AwsProvider
-from rehearsal.engine import Engine
-from rehearsal.moto import SimulatedAccount, simulated_account
-from rehearsal.operations import Operation
-from rehearsal.plugin import attach
-from rehearsal.providers import random_provider, time_provider, tls_provider
-from rehearsal.workspace import Workspace, open_workspace
+from rehearsal.moto import SimulatedAccount
+from rehearsal.workspace import Workspace
+from tests.rehearsal.watched import REGION, Watched, done
+from tests.rehearsal.watched import account as account
+from tests.rehearsal.watched import watched as watched
+from tests.rehearsal.watched import workspace as workspace
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 
-STACK = "dev"
-REGION = "us-east-1"
+NODES = """\
+config:
+  tandem:region: us-east-1
+  tandem:platform: eks
+  tandem:ephemeral: true
+  tandem:nodePool: {provisioner: %s}
+  tandem:fleet: {instanceTypes: [g6.12xlarge], hosts: 2}
+  tandem:scaling: {minReplicas: 2, maxReplicas: 2}
+  tandem:inference: {model: Qwen/Qwen3-8B, maxModelLen: 32768}
+"""
+MANAGED = NODES % "managed" + "  tandem:costGuard: {expiresAfter: 4h, maxUsd: 200}\n"
+KARPENTER = NODES % "karpenter" + "  tandem:costGuard: {monthlyBudgetUsd: 100, alertEmails: [a@example.com]}\n"
 
-
-@dataclass
-class Watched:
-    """What the account holds after each call, as far as it matters here.
-
-    Attributes:
-        denied: operations that IAM refuses.
-        moments: (operation, whether a GPU can run, whether a guard stands) after each call that changes something.
-    """
-
-    denied: set[str] = field(default_factory=set)
-    moments: list[tuple[str, bool, bool]] = field(default_factory=list)
-    sizes: dict[str, int] = field(default_factory=dict)
-    stops: dict[tuple[str, str], str] = field(default_factory=dict)
-    allowed: set[str] = field(default_factory=set)
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def call(self, service: str, operation: str, params: dict[str, Any]) -> None:
-        """After a call: what it made of the account."""
-        if operation.startswith(("describe_", "get_", "list_")):
-            return
-        with self.lock:
-            self._sizes(operation, params)
-            self._guards(operation, params)
-            guarded = (
-                {json.loads(text)["AutoScalingGroupName"] for text in self.stops.values()} if self.allowed else set()
-            )
-            running = {name for name, most in self.sizes.items() if most}
-            self.moments.append((operation, bool(running), running <= guarded))
-
-    def _sizes(self, operation: str, params: dict[str, Any]) -> None:
-        name = params.get("AutoScalingGroupName", "")
-        if operation in ("create_auto_scaling_group", "update_auto_scaling_group") and "MaxSize" in params:
-            self.sizes[name] = params["MaxSize"]
-        elif operation == "delete_auto_scaling_group":
-            self.sizes.pop(name, None)
-
-    def _guards(self, operation: str, params: dict[str, Any]) -> None:
-        if operation == "create_schedule" and params["Target"]["Arn"].endswith(":updateAutoScalingGroup"):
-            self.stops[params["GroupName"], params["Name"]] = params["Target"]["Input"]
-        elif operation == "delete_schedule":
-            self.stops.pop((params["GroupName"], params["Name"]), None)
-        elif operation == "put_role_policy" and "autoscaling:UpdateAutoScalingGroup" in params["PolicyDocument"]:
-            self.allowed.add(params["RoleName"])
-        elif operation == "delete_role_policy":
-            self.allowed.discard(params["RoleName"])
-
-
-@pytest.fixture
-def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
-    made, call = Watched(), Region.call
-
-    def noted(self: Region, service: str, operation: str, **params: Any) -> dict[str, Any]:
-        if operation in made.denied:
-            raise AwsError(self.label(service, operation), "AccessDeniedException", f"not authorized: {operation}")
-        answer = call(self, service, operation, **params)
-        made.call(service, operation, params)
-        return answer
-
-    monkeypatch.setattr(Region, "call", noted)
-    return made
-
-
-@pytest.fixture
-def account() -> Iterator[SimulatedAccount]:
-    with simulated_account() as account:
-        yield account
-
-
-@pytest.fixture
-def workspace(account: SimulatedAccount, watched: Watched, pulumi_engine: Engine) -> Iterator[Workspace]:
-    with (
-        attach(AwsProvider(account), random_provider(), tls_provider(), time_provider()) as providers,
-        open_workspace(STACK, pulumi_engine, providers, account.environment(REGION)) as workspace,
-    ):
-        placeholders.fill(workspace.pins)
-        yield workspace
+EITHER = pytest.mark.parametrize("workspace", ["", MANAGED], indirect=True, ids=["ec2", "eks"])
 
 
 def groups(account: SimulatedAccount) -> list[tuple[int, int, int]]:
+    """Least, wanted and most hosts of each group that may have GPUs."""
     found = account.client("autoscaling", REGION).describe_auto_scaling_groups()["AutoScalingGroups"]
-    return [(group["MinSize"], group["DesiredCapacity"], group["MaxSize"]) for group in found]
+    return [(group["MinSize"], group["DesiredCapacity"], group["MaxSize"]) for group in found] + nodes(account)
 
 
-def done(operation: Operation) -> Operation:
-    assert operation.succeeded, operation.messages
-    return operation
+def nodes(account: SimulatedAccount) -> list[tuple[int, int, int]]:
+    eks = account.client("eks", REGION)
+    found = [
+        eks.describe_nodegroup(clusterName=cluster, nodegroupName=name)["nodegroup"]
+        for cluster in eks.list_clusters()["clusters"]
+        for name in eks.list_nodegroups(clusterName=cluster)["nodegroups"]
+    ]
+    sizes = [group["scalingConfig"] for group in found if "NVIDIA" in group["amiType"]]
+    return [(size["minSize"], size["desiredSize"], size["maxSize"]) for size in sizes]
 
 
+@EITHER
 def test_after_each_call_no_gpu_can_run_or_a_guard_stands(workspace: Workspace, watched: Watched) -> None:
     done(workspace.up())
-    assert any(running for _, running, _ in watched.moments)
+    assert any(moment.running for moment in watched.moments)
     done(workspace.destroy())
     assert len(watched.moments) > 100
-    assert [moment for moment in watched.moments if moment[1] and not moment[2]] == []
+    assert watched.unguarded == []
     assert watched.sizes == {}
     assert watched.stops == {}
 
 
+@EITHER
 def test_a_role_that_may_make_no_schedules_starts_no_gpu(
     workspace: Workspace, watched: Watched, account: SimulatedAccount
 ) -> None:
@@ -138,7 +73,45 @@ def test_a_role_that_may_make_no_schedules_starts_no_gpu(
     assert groups(account) == []
     watched.denied = set()
     done(workspace.up())
-    assert groups(account) == [(1, 1, 1)]
+    assert [wanted for _, wanted, _ in groups(account)] != [0]
+    assert watched.unguarded == []
+
+
+@EITHER
+@pytest.mark.parametrize("operation", ["delete", "delete_schedule"])
+def test_a_destroy_that_may_not_go_on_leaves_the_guard_of_what_it_leaves(
+    workspace: Workspace, watched: Watched, account: SimulatedAccount, operation: str
+) -> None:
+    done(workspace.up())
+    watched.denied = {operation} if operation != "delete" else {"delete_auto_scaling_group", "delete_nodegroup"}
+    with pytest.raises(RuntimeError, match="AccessDeniedException"):
+        workspace.pulumi("destroy", "--yes", "--skip-preview", "--continue-on-error")
+    assert bool(groups(account)) is (operation == "delete")
+    assert watched.stops != {}
+    watched.denied = set()
+    done(workspace.destroy())
+    assert watched.unguarded == []
+    assert watched.stops == {}
+
+
+@pytest.mark.parametrize("workspace", [KARPENTER], indirect=True, ids=["karpenter"])
+def test_a_node_pool_is_there_only_while_what_ends_its_nodes_is(workspace: Workspace, watched: Watched) -> None:
+    """Karpenter itself does: when pods are gone, when nodes are old, and when the pool goes, which waits for them. The
+    budget, which is all that AWS has of a guard there, stands as long."""
+    done(workspace.up())
+    done(workspace.destroy())
+    pools = [moment for moment in watched.moments if "NodePool" in moment.objects]
+    assert len(pools) > 2
+    controller = {"Release tandem-dev-karpenter", "EC2NodeClass"}
+    assert [moment for moment in pools if not controller <= moment.objects] == []
+    operations = [moment.operation for moment in watched.moments]
+    servers = [moment for moment in watched.moments if "Deployment" in moment.objects]
+    assert [moment for moment in servers if "NodePool" not in moment.objects] == []
+    gone = operations.index("delete NodePool")
+    for what in ("delete_budget", "delete_queue"):
+        assert operations.index(what) > gone, what
+    for what in ("create_budget", "create_queue"):
+        assert operations.index(what) < operations.index("create NodePool"), what
 
 
 def test_an_end_in_the_past_is_size_0_and_a_sentence(workspace: Workspace, account: SimulatedAccount) -> None:
