@@ -9,6 +9,7 @@ import pulumi
 import pulumi_aws as aws
 
 from infra import costs
+from infra.boundary import bounded
 from infra.checks import check
 from infra.components.cluster_name import refuse_taken_cluster
 from infra.components.global_name import GlobalName, GlobalNameArgs
@@ -41,7 +42,8 @@ def build(settings: Settings, pins: Pins, stack: str, now: datetime | None = Non
     identity = StackIdentity(
         name, StackIdentityArgs(stack=stack, expires_at=run.ends), pulumi.ResourceOptions(provider=provider)
     )
-    here = pulumi.ResourceOptions(provider=provider, transformations=[identity.tag])
+    transformations = [identity.tag, *bounded(settings.permissions_boundary)]
+    here = pulumi.ResourceOptions(provider=provider, transformations=transformations)
 
     network = _network(name, settings, _first(name, stack, settings, here))
     # A load balancer's name has 32 characters, and the engine adds 8.

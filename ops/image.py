@@ -78,11 +78,10 @@ def bake(ec2: Any, request: Bake, name: str, progress: Progress, poll: float = P
                 )
             )
         tags = [{"Key": key, "Value": value} for key, value in {**request.tags, TAG: "true", "Name": name}.items()]
-        kinds = [{"ResourceType": "image", "Tags": tags}]
+        kinds = [{"ResourceType": kind, "Tags": tags} for kind in ("image", "snapshot")]
         image = ec2.create_image(InstanceId=instance, Name=name, TagSpecifications=kinds)["ImageId"]
         progress(f"{image} is made of its root volume")
         _wait(lambda: _image_state(ec2, image) == "available", IMAGE_SECONDS, poll, f"image {image}")
-        ec2.create_tags(Resources=_snapshots(ec2.describe_images(ImageIds=[image])["Images"][0]), Tags=tags)
     return image
 
 

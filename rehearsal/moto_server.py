@@ -57,6 +57,24 @@ def templates_with_todays_tags() -> None:
     setattr(LaunchTemplate, "tags", born)  # noqa: B010  (a plain attribute there)
 
 
+def images_with_tagged_snapshots() -> None:
+    """EC2 tags the snapshots of an image in the call that makes both, which moto refuses:
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_CreateImage.html."""
+    from moto.ec2.models.amis import AmiBackend
+
+    create_image = AmiBackend.create_image
+
+    def tagged(self: AmiBackend, instance_id: str, name: str, description: str, tag_specifications: list[Any]) -> Any:
+        own = [one for one in tag_specifications if one["ResourceType"] != "snapshot"]
+        image: Any = create_image(self, instance_id, name, description, own)
+        for one in tag_specifications:
+            if one["ResourceType"] == "snapshot":
+                image.ebs_snapshot.add_tags({tag["Key"]: tag["Value"] for tag in one["Tags"]})
+        return image
+
+    AmiBackend.create_image = tagged
+
+
 def zone_ids_that_begin_with_z() -> None:
     """AWS's do (https://docs.aws.amazon.com/Route53/latest/APIReference/API_HostedZone.html), and settings insist."""
     from moto.route53 import models
@@ -128,6 +146,7 @@ if __name__ == "__main__":
     one_request_at_a_time()
     launchable_versions()
     templates_with_todays_tags()
+    images_with_tagged_snapshots()
     zone_ids_that_begin_with_z()
     clusters_that_are_gone()
     policies_that_stay()

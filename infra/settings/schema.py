@@ -31,6 +31,8 @@ from infra.settings.types import (
     MirrorUrl,
     ModelId,
     ParserName,
+    PolicyArn,
+    PolicyArn,
     PrivateNetwork,
     ProjectPath,
     Region,
@@ -376,6 +378,11 @@ class Settings(Section):
     )
     tags: dict[TagKey, TagValue] = Field(
         default_factory=dict, max_length=40, description="Tags on everything, such as a cost centre."
+    )
+    permissions_boundary: PolicyArn | None = Field(
+        default=None,
+        description="A policy that bounds each role of the stack, such as policies/tandem-boundary.json, which the "
+        "shipped rights of who deploys ask for. Roles get it in place.",
     )
     hugging_face_token: ApiKey | None = Field(
         default=None, description="For gated models. Set with `pulumi config set --secret`."

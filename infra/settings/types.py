@@ -145,6 +145,11 @@ ServiceName = Annotated[
     _matches(r"[a-z]([a-z0-9-]{0,18}[a-z0-9])?"),
     Allowed("1 to 20 lower-case letters, digits and -, a letter first"),
 ]
+PolicyArn = Annotated[
+    str,
+    _matches(r"arn:aws:iam::\d{12}:policy/[\w+=,.@/-]{1,512}"),
+    Allowed("the ARN of an IAM policy of the account"),
+]
 SecretArn = Annotated[
     str,
     _matches(r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@-]+"),

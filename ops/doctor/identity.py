@@ -137,7 +137,9 @@ def _denied(
         .paginate(
             PolicySourceArn=principal,
             ActionNames=list(actions),
-            ContextEntries=request_context(examination.stack, examination.region),
+            ContextEntries=request_context(
+                examination.stack, examination.region, examination.settings.permissions_boundary
+            ),
             **on,
         )
     )

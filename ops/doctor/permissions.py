@@ -6,7 +6,7 @@ from typing import Any
 
 from infra.tags import stack_tags
 from ops.rights import RIGHTS
-from ops.rights.right import DEPLOYER, Right, Scope, arns
+from ops.rights.right import BOUNDED, DEPLOYER, Right, Scope, arns
 
 _FILLED = "0123456789abcdef0"
 
@@ -34,17 +34,23 @@ def resources(service: str, account: str, region: str, stack: str, zone: str | N
     return list(dict.fromkeys(arn for right in rows for arn in arns(right, scope, region, _FILLED)))
 
 
-def request_context(stack: str, region: str) -> list[dict[str, Any]]:
-    """What a request says of itself, for policies with conditions: tags, region, and what the table's rows ask for."""
+def request_context(stack: str, region: str, boundary: str | None = None) -> list[dict[str, Any]]:
+    """What a request says of itself, for policies with conditions: tags, region, and what the table's rows ask for.
+
+    Args:
+        boundary: ARN of the policy that the stack's roles are given as their boundary; None for none.
+    """
     tags = stack_tags(stack, region, ephemeral=False)
     values: dict[str, list[str]] = {"aws:RequestedRegion": [region]}
     for kind in ("aws:RequestTag", "aws:ResourceTag", "s3:BucketTag"):
         values |= {f"{kind}/{key}": [value] for key, value in tags.items()}
     for right in RIGHTS:
-        for operator, keys in right.when.items():
+        for operator, keys in right.when.items() if DEPLOYER in right.who else ():
             for key, value in keys.items():
-                if operator != "Null":
+                if operator != "Null" and key not in BOUNDED["ArnLike"]:
                     values.setdefault(key, []).extend([value] if isinstance(value, str) else value)
+    if boundary:
+        values |= {key: [boundary] for key in BOUNDED["ArnLike"]}
     return [
         {"ContextKeyName": key, "ContextKeyValues": list(dict.fromkeys(found)), "ContextKeyType": _type(found)}
         for key, found in values.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ops.rights import cluster, entrance, hosts, identity, looking, network, support
+from ops.rights import baking, boundary, cluster, entrance, hosts, identity, looking, network, support
 from ops.rights.right import Right
 
 SUBJECTS: Mapping[str, tuple[Right, ...]] = {
@@ -15,6 +15,8 @@ SUBJECTS: Mapping[str, tuple[Right, ...]] = {
     "identity": identity.ROWS,
     "cluster": cluster.ROWS,
     "looking": looking.ROWS,
+    "baking": baking.ROWS,
+    "boundary": boundary.ROWS,
 }
 """All rows, by what they are about."""
 

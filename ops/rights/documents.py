@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from infra.policies import VERSION
 from ops.rights import RIGHTS
-from ops.rights.right import Right, Scope, arns, condition
+from ops.rights.right import BOUNDARY, Right, Scope, arns, condition
 
 POLICY_CHARACTERS = 6144
 """Of a managed policy, white space not counted:
@@ -24,11 +25,15 @@ def documents(role: str, scope: Scope | None = None, platform: str = "") -> dict
     """The policies of a role, by the name that each should have.
 
     Args:
-        scope: to what they are narrowed; None for all of the account.
+        scope: to what they are narrowed; None for all of the account. A boundary is narrowed to stacks and buckets.
         platform: of the stacks; empty for both.
     """
     rows = [row for row in RIGHTS if role in row.who and platform in ("", row.platform or platform)]
-    found = _packed(statement(row, role, scope or Scope()) for row in rows)
+    scope = scope or Scope()
+    if role == BOUNDARY:  # is one policy, in the account of the roles that have it
+        scope = replace(scope, account="", regions=())
+    statements = [statement(row, role, scope) for row in rows]
+    found = _packed(_merged(statements) if role == BOUNDARY else statements)
     return {
         f"tandem-{role}-{number}" if len(found) > 1 else f"tandem-{role}": one for number, one in enumerate(found, 1)
     }
@@ -39,6 +44,16 @@ def statement(right: Right, role: str, scope: Scope) -> Policy:
     where, when = arns(right, scope), condition(right, role, scope)
     found = {"Sid": right.sid, "Effect": "Allow", "Action": sorted(right.names), "Resource": where}
     return found | ({"Condition": when} if when else {})
+
+
+def _merged(statements: Iterable[Policy]) -> Iterable[Policy]:
+    """Those about the same resources under the same condition as one."""
+    found: dict[str, Policy] = {}
+    for one in statements:
+        same = found.setdefault(json.dumps([one["Resource"], one.get("Condition")]), one)
+        if same is not one:
+            same["Action"] = [*same["Action"], *one["Action"]]
+    return found.values()
 
 
 def _packed(statements: Iterable[Policy]) -> list[Policy]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.rights.right import DEPLOYER, REAPER, By, Right
+from ops.rights.right import BOUNDED, DEPLOYER, REAPER, By, Right
 
 ROLES, PROFILES = "role/tandem-{stack}-*", "instance-profile/tandem-{stack}-*"
 ATTACHED = ("AmazonEC2ContainerRegistryPullOnly", "AmazonEKSWorkerNodePolicy", "AmazonEKS_CNI_Policy")
@@ -14,18 +14,36 @@ ROWS = (
     Right(
         sid="MakeRoles",
         service="iam",
-        actions="CreateRole TagRole",
+        actions="CreateRole",
         on=ROLES,
         by=By.REQUEST,
-        why="each carries tandem's tags from the start, and a name of tandem's",
+        when=BOUNDED,
+        why="each carries tandem's tags from the start, a name of tandem's, and the boundary",
+    ),
+    Right(
+        sid="TagRoles",
+        service="iam",
+        actions="TagRole",
+        on=ROLES,
+        by=By.REQUEST,
+        why="tags are given with the call that creates; the names are tandem's",
+    ),
+    Right(
+        sid="EmpowerRoles",
+        service="iam",
+        actions="PutRolePermissionsBoundary PutRolePolicy",
+        on=ROLES,
+        by=By.TAG,
+        when=BOUNDED,
+        why="what hosts, pods and schedules may do, which is never more than the boundary",
     ),
     Right(
         sid="ChangeRoles",
         service="iam",
-        actions="PutRolePolicy UntagRole UpdateAssumeRolePolicy UpdateRole UpdateRoleDescription",
+        actions="UntagRole UpdateAssumeRolePolicy UpdateRole UpdateRoleDescription",
         on=ROLES,
         by=By.TAG,
-        why="what hosts, pods and schedules may do",
+        why="who may have them, and what they are called",
     ),
     Right(
         sid="AttachAwssPolicies",
@@ -34,8 +52,8 @@ ROWS = (
         on=ROLES,
         by=By.TAG,
         platform="eks",
-        when={"ArnEquals": {"iam:PolicyARN": [f"arn:aws:iam::aws:policy/{name}" for name in ATTACHED]}},
-        why="these three and no other",
+        when={**BOUNDED, "ArnEquals": {"iam:PolicyARN": [f"arn:aws:iam::aws:policy/{name}" for name in ATTACHED]}},
+        why="these three and no other, to roles with the boundary",
     ),
     Right(
         sid="RemoveRoles",

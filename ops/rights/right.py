@@ -12,8 +12,21 @@ from infra.tags import EPHEMERAL_TAG, PROJECT, PROJECT_TAG, STACK_TAG
 DEPLOYER, REAPER, VIEWER = "deployer", "reaper", "viewer"
 """Who brings stacks up, changes them and takes them down; who removes expired ephemeral ones; who only looks."""
 
+BAKER, BOUNDARY = "baker", "boundary"
+"""Who makes machine images; and no one, but the most that roles of stacks can do, which the deployer must give them."""
+
+ROLES = (DEPLOYER, REAPER, VIEWER, BAKER, BOUNDARY)
+
+BOUNDED: Mapping[str, Mapping[str, Any]] = {
+    "ArnLike": {"iam:PermissionsBoundary": f"arn:aws:iam::{{account}}:policy/tandem-{BOUNDARY}"}
+}
+"""The condition that a role has the boundary, or is given it."""
+
 _OURS = {PROJECT_TAG: PROJECT}
-TAGS: Mapping[str, Mapping[str, str]] = {DEPLOYER: _OURS, REAPER: {**_OURS, EPHEMERAL_TAG: "true"}, VIEWER: _OURS}
+TAGS: Mapping[str, Mapping[str, str]] = {
+    **dict.fromkeys((DEPLOYER, VIEWER, BAKER, BOUNDARY), _OURS),
+    REAPER: {**_OURS, EPHEMERAL_TAG: "true"},
+}
 """What a resource must carry for a role to touch it."""
 
 
@@ -36,13 +49,13 @@ class Right:
         service: IAM's name of it.
         actions: names, with a space between them.
         on: what ARNs end with, with a space between them; `*` for actions that know no resources. `{stack}` stands for
-            the stack's name, `{zone}` for a hosted zone's id.
+            the stack's name, `{zone}` for a hosted zone's id, `{bucket}` for a bucket's name.
         of: service in the ARNs, where it is another's resource.
         by: what binds it.
         why: what it is for; for what nothing binds, why nothing can.
         who: roles that have it.
         platform: that needs it; empty for both.
-        when: further conditions, operator to key to value.
+        when: further conditions, operator to key to value; `{account}` stands for the account's id.
     """
 
     sid: str
@@ -71,12 +84,14 @@ class Scope:
         regions: where.
         stacks: names.
         zones: ids of hosted zones in which names are made.
+        buckets: names of those that weights are read from.
     """
 
     account: str = ""
     regions: Sequence[str] = ()
     stacks: Sequence[str] = ()
     zones: Sequence[str] = ()
+    buckets: Sequence[str] = ()
 
 
 _NO_REGION, _NO_ACCOUNT = ("iam", "route53", "s3", "budgets"), ("route53", "s3")
@@ -99,16 +114,13 @@ def arns(right: Right, scope: Scope, region: str = "*", filled: str = "*") -> li
     owner = "" if right.service in _NO_ACCOUNT else scope.account or filled
     found = []
     for end in right.on.split():
-        stacks = (scope.stacks or [filled]) if "{stack}" in end else [""]
-        zones = (scope.zones or [filled]) if "{zone}" in end else [""]
         owners = ["", owner] if end.startswith(_OF_NO_ACCOUNT) else [owner]
-        found += [
-            f"arn:aws:{right.of or right.service}:{where}:{account}:"
-            + end.replace("*", filled).replace("{stack}", stack).replace("{zone}", zone)
-            for stack in stacks
-            for zone in zones
-            for account in owners
-        ]
+        prefixes = [f"arn:aws:{right.of or right.service}:{where}:{account}:" for account in owners]
+        ends = [end.replace("*", filled)]
+        for name, given in (("stack", scope.stacks), ("zone", scope.zones), ("bucket", scope.buckets)):
+            part = f"{{{name}}}"
+            ends = [one.replace(part, value) for one in ends for value in (given or [filled] if part in end else [""])]
+        found += [prefix + one for one in ends for prefix in prefixes]
     return found
 
 
@@ -117,7 +129,10 @@ _TAG_KEYS = {By.TAG: "aws:ResourceTag", By.BUCKET_TAG: "s3:BucketTag", By.REQUES
 
 def condition(right: Right, role: str, scope: Scope) -> dict[str, dict[str, Any]]:
     """The condition of a row for a role."""
-    found: dict[str, dict[str, Any]] = {operator: dict(keys) for operator, keys in right.when.items()}
+    found: dict[str, dict[str, Any]] = {
+        operator: {key: _of_account(value, scope) for key, value in keys.items()}
+        for operator, keys in right.when.items()
+    }
     equal = found.setdefault("StringEquals", {})
     if kind := _TAG_KEYS.get(right.by):
         equal |= {f"{kind}/{key}": value for key, value in TAGS[role].items()}
@@ -126,3 +141,7 @@ def condition(right: Right, role: str, scope: Scope) -> dict[str, dict[str, Any]
     if scope.regions and right.service not in _GLOBAL:
         equal["aws:RequestedRegion"] = list(scope.regions)
     return {operator: keys for operator, keys in found.items() if keys}
+
+
+def _of_account(value: Any, scope: Scope) -> Any:
+    return value.replace("{account}", scope.account or "*") if isinstance(value, str) else value

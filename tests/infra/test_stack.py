@@ -201,3 +201,16 @@ def test_everything_that_takes_tags_carries_the_stacks_id(name: str) -> None:
 
 def test_names_that_the_account_has_once_are_of_one_life() -> None:
     assert built("dev").one("LogGroup")["name"] == f"/tandem/dev/{STACK_ID}/hosts"
+
+
+@pytest.mark.parametrize("platform", ["ec2", "eks"])
+def test_each_role_has_the_boundary_where_one_is_set(platform: str) -> None:
+    """And none without, so that a stack from before changes nothing."""
+    arn = "arn:aws:iam::123456789012:policy/tandem-boundary"
+    found = {}
+    for boundary in (None, arn):
+        values = {"region": "us-east-1", "platform": platform, "permissionsBoundary": boundary}
+        settings = Settings.model_validate(values)
+        found[boundary] = declared(lambda s=settings: stack.build(s, pins.load(), "dev")).of("Role")
+    assert {role.get("permissionsBoundary") for role in found[None].values()} == {None}
+    assert {role.get("permissionsBoundary") for role in found[arn].values()} == {arn}
