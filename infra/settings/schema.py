@@ -32,7 +32,6 @@ from infra.settings.types import (
     ModelId,
     ParserName,
     PolicyArn,
-    PolicyArn,
     PrivateNetwork,
     ProjectPath,
     Region,
