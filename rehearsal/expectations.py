@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any, ParamSpec
 
@@ -125,6 +126,19 @@ def are_within_the_rights(calls: Iterable[tuple[str, str]]) -> Iterable[str]:
     for action in sorted({action_of(*call) for call in calls}):
         if not any(fnmatchcase(action, name) for name in [*granted, *NOBODYS_RIGHTS]):
             yield f"{action} is in no right of ops/rights"
+
+
+@expectation("hosts run within business hours, each day of a week, and not outside of them")
+def follow_the_hours(
+    week: Iterable[tuple[datetime, Sequence[int]]], is_open: Callable[[datetime], bool]
+) -> Iterable[str]:
+    """Args:
+    week: moments at which a schedule has called, with the hosts of each group after it.
+    """
+    played = list(week)
+    yield from (f"{hosts} hosts at {moment:%a %H:%MZ}" for moment, hosts in played if any(hosts) is not is_open(moment))
+    if len({any(hosts) for _, hosts in played}) != 2:
+        yield "no schedule opens, or none closes"
 
 
 @expectation("after expiry the fleet is at 0")

@@ -7,13 +7,15 @@ Held by: nothing, no schedule of AWS's has been seen to fire.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from botocore import xform_name
 
 from ops.kinds.kind import Clients, Found
+from rehearsal import schedule_times
 from rehearsal.aws import universal_target
 
 SCHEDULE = "aws:scheduler/schedule:Schedule"
@@ -29,6 +31,9 @@ class Call:
         operation: in lower camel case, as the target's ARN has it.
         arguments: of the operation, in boto3's words.
         role: name of the role that the scheduler assumes for it.
+        time_zone: whose clock the expression goes by.
+        since, until: between which it calls; None for always.
+        enabled: whether it calls at all.
     """
 
     when: str
@@ -36,6 +41,16 @@ class Call:
     operation: str
     arguments: Mapping[str, Any]
     role: str
+    time_zone: str = "UTC"
+    since: datetime | None = None
+    until: datetime | None = None
+    enabled: bool = True
+
+    def moments(self, start: datetime, end: datetime) -> Iterator[datetime]:
+        """When it calls after `start` and no later than `end`; a one-time schedule knows no other bounds."""
+        if not self.when.startswith("at("):
+            start, end = max(start, self.since or start), min(end, self.until or end)
+        return schedule_times.moments(self.when, self.time_zone, start, end) if self.enabled else iter(())
 
     @property
     def action(self) -> str:
@@ -67,7 +82,17 @@ def _call(clients: Clients, schedule: Found) -> Call:
         operation=universal["action"],
         arguments=universal_target.arguments(universal["service"], universal["action"], json.loads(target["Input"])),
         role=target["RoleArn"].rpartition("/")[2],
+        time_zone=description.get("ScheduleExpressionTimezone") or "UTC",
+        since=description.get("StartDate"),
+        until=description.get("EndDate"),
+        enabled=description.get("State", "ENABLED") == "ENABLED",
     )
+
+
+def play(calls: Iterable[Call], start: datetime, end: datetime) -> Iterator[tuple[datetime, Call]]:
+    """What is called when, in order, as time goes from `start` to `end`."""
+    due = [(moment, call) for call in calls for moment in call.moments(start, end)]
+    return iter(sorted(due, key=lambda one: one[0]))
 
 
 def policies(clients: Clients, role: str) -> Iterator[str]:

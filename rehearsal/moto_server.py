@@ -75,6 +75,20 @@ def images_with_tagged_snapshots() -> None:
     AmiBackend.create_image = tagged
 
 
+def schedule_groups_that_are_gone() -> None:
+    """EventBridge Scheduler answers ResourceNotFoundException; moto fails
+    (https://docs.aws.amazon.com/scheduler/latest/APIReference/API_DeleteScheduleGroup.html)."""
+    from moto.scheduler.models import EventBridgeSchedulerBackend
+
+    delete = EventBridgeSchedulerBackend.delete_schedule_group
+
+    def found_first(self: EventBridgeSchedulerBackend, name: str | None) -> None:
+        self.get_schedule_group(name)
+        delete(self, name)
+
+    EventBridgeSchedulerBackend.delete_schedule_group = found_first
+
+
 def zone_ids_that_begin_with_z() -> None:
     """AWS's do (https://docs.aws.amazon.com/Route53/latest/APIReference/API_HostedZone.html), and settings insist."""
     from moto.route53 import models
@@ -147,6 +161,7 @@ if __name__ == "__main__":
     launchable_versions()
     templates_with_todays_tags()
     images_with_tagged_snapshots()
+    schedule_groups_that_are_gone()
     zone_ids_that_begin_with_z()
     clusters_that_are_gone()
     policies_that_stay()

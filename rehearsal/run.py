@@ -6,15 +6,17 @@ import dataclasses
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+from infra.lifetime import is_open
+from infra.settings import load_stack_file
 from ops import inventory, removal
-from ops.kinds import KINDS, state_key
-from ops.kinds.kind import Found
+from ops.kinds import KINDS, state_key, types
+from ops.kinds.kind import Clients, Found
 from rehearsal import expectations, expiry, placeholders, plain_text
 from rehearsal.engine import Engine
 from rehearsal.expectations import Verdict
@@ -91,6 +93,7 @@ class _Rehearsal:
             ("new image", self._new_image),
             *([("disruption", self._disrupt), ("load", self._load)] if self.cluster else []),
             ("secrets", self._look_for_secrets),
+            ("business hours", self._keep_hours),
             ("expiry", self._expire),
             ("destroy", self._destroy),
         ):
@@ -208,6 +211,25 @@ class _Rehearsal:
             expectations.shows_no_secret(self.secrets | stored, places),
         ]
 
+    def _keep_hours(self, phase: Phase) -> None:
+        """The week to come, on a played clock."""
+        clients = self.scene.clients
+        hours = load_stack_file(self.workspace.stack_file).cost_guard.business_hours
+        if hours is None:
+            return
+        now = datetime.now(UTC)
+
+        def hosts() -> list[int]:
+            found = self._found()
+            nodes = [one.facts for one in found if one.type == types.NODE_GROUP and "NVIDIA" in one.facts["amiType"]]
+            return [
+                *(one.facts["DesiredCapacity"] for one in found if one.type == expectations.GROUP),
+                *(group["scalingConfig"]["desiredSize"] for group in nodes),
+            ]
+
+        week = hours_kept(expiry.calls(clients, self._found()), clients, now, now + timedelta(days=7), hosts)
+        phase.verdicts = [expectations.follow_the_hours(week, lambda moment: is_open(hours, moment))]
+
     def _expire(self, phase: Phase) -> None:
         if self.report.expires_at is None:
             return
@@ -296,6 +318,16 @@ class _Rehearsal:
     def _in_state(self) -> list[str]:
         """The resources of the state that boto3 can list."""
         return [_name(state_key(resource)) for resource in self.workspace.resources() if resource["type"] in KINDS]
+
+
+def hours_kept(
+    calls: Iterable[expiry.Call], clients: Clients, start: datetime, end: datetime, hosts: Callable[[], list[int]]
+) -> Iterator[tuple[datetime, list[int]]]:
+    """Plays the schedules of business hours; yields each moment at which one calls, and what it makes of the groups."""
+    recurring = [call for call in calls if call.when.startswith("cron(")]
+    for moment, call in expiry.play(recurring, start, end):
+        call.invoke(clients)
+        yield moment, hosts()
 
 
 def _urns(state: Sequence[Mapping[str, Any]]) -> set[str]:

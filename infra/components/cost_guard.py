@@ -79,7 +79,12 @@ class Resize:
 
     @classmethod
     def of_node_group(cls, cluster_name: pulumi.Input[str], name: pulumi.Input[str], arn: pulumi.Input[str]) -> Resize:
-        """Of an EKS node group, whose upper bound is 1 at least."""
+        """Of an EKS node group, whose upper bound is 1 at least
+        (https://docs.aws.amazon.com/eks/latest/APIReference/API_NodegroupScalingConfig.html).
+
+        The members begin with a capital letter, as in each request of a universal target; with those of EKS's own API
+        the schedule is refused (rehearsal/aws/universal_target.py).
+        """
 
         def values(size: Size) -> Mapping[str, Any]:
             sizes = {"MinSize": size.least, "MaxSize": max(1, size.most), "DesiredSize": size.wanted}
@@ -205,7 +210,9 @@ class CostGuard(pulumi.ComponentResource):
         )
 
     def _hours(self, hours: BusinessHours, resize: Resize) -> None:
-        """They end with the stack: one that has expired must not come back the next morning."""
+        """They end with the stack: one that has expired must not come back the next morning. A recurring schedule calls
+        before its end date, which a one-time schedule ignores
+        (https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html)."""
         end = self._args.expires_at
         ends: dict[str, Any] = {}
         if end is not None:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import subprocess
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from played import Host
 
+from infra import lifetime
+from infra.components.cost_guard import schedule_expression
+from infra.settings import Settings
 from rehearsal.host.metadata import ROLE, SPOT_NOTICE, TORN
+from rehearsal.schedule_times import moments
 
 STATE = "meta-data/autoscaling/target-lifecycle-state"
 UNITS = "systemctl stop --no-block tandem-watchdog vllm@0 vllm@1"
@@ -55,6 +60,30 @@ def test_an_endless_request_is_cut_at_the_deregistration_delay(serving: Host, mo
     serving.scripts.host.TIMEOUTS["deregistration_delay"] = 60
     assert leave(serving) == 60
     assert serving.commands[-1] == "docker stop -t 355 vllm-0 vllm-1"
+
+
+@pytest.mark.parametrize("silent_seconds", [0, 600], ids=["leaves", "falls silent in the end"])
+def test_a_host_of_a_capacity_block_has_left_before_aws_takes_it(
+    serving: Host, monkeypatch: pytest.MonkeyPatch, silent_seconds: int
+) -> None:
+    """From the stack's own schedule on, called within its minute, with answers that never end; a host that falls silent
+    is held by its hook for a heartbeat."""
+    block = {"reservationId": "cr-" + "0" * 17, "zone": "us-east-1a", "endsAt": "2026-11-21T11:30:00Z"}
+    fleet = {"instanceTypes": ["p5.48xlarge"], "capacityBlock": block}
+    settings = Settings.model_validate({"region": "us-east-1", "fleet": fleet})
+    created = datetime(2026, 11, 20, 12, 0, 30, tzinfo=UTC)
+    end = lifetime.expires_at(settings, created)
+    assert end is not None
+    (called,) = moments(schedule_expression(f"{end:%Y-%m-%dT%H:%M:%SZ}"), "UTC", created, end)
+
+    monkeypatch.setattr(serving.scripts.probe, "metric", lambda *_: 1)
+    serving.cloud.member.drain_seconds = 3600
+    seconds = leave(serving)
+    stop = int(serving.commands[-1].removeprefix("docker stop -t ").split()[0])
+    assert seconds + stop > 400, "it took all of its time"
+    gone = called + timedelta(minutes=1, seconds=seconds + stop + silent_seconds)
+    taken = datetime.fromisoformat(block["endsAt"]) - timedelta(minutes=30)
+    assert gone <= taken < gone + timedelta(minutes=20)
 
 
 def test_a_spot_instance_keeps_time_for_sigterm(serving: Host, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -112,6 +113,16 @@ def test_the_schedules_role_must_be_allowed_to(statement: dict[str, object], met
     documents = [json.dumps({"Statement": {"Effect": "Allow", "Action": []}}), json.dumps({"Statement": [statement]})]
     verdict = expectations.role_allows("sns:Publish", "expiry", documents)
     assert verdict.violations == (() if met else ("expiry has no policy that allows sns:Publish",))
+
+
+def test_a_fleet_must_follow_its_hours() -> None:
+    monday = datetime(2026, 11, 23, 8, tzinfo=UTC)
+    evening = monday + timedelta(hours=12)
+    by_day = lambda moment: moment.hour < 20  # noqa: E731
+    assert expectations.follow_the_hours([(monday, [1]), (evening, [0])], by_day).met
+    late = expectations.follow_the_hours([(monday, [1]), (evening, [1])], by_day)
+    assert late.violations == ("[1] hosts at Mon 20:00Z", "no schedule opens, or none closes")
+    assert not expectations.follow_the_hours([], by_day).met
 
 
 def test_an_expired_fleet_has_no_host() -> None:

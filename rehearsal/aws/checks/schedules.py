@@ -52,7 +52,8 @@ def _moment_to_come(schedule: Resource) -> Iterator[Refusal]:
 
 def _dates_to_come(schedule: Resource) -> Iterator[Refusal]:
     """Source: https://github.com/getmoto/moto/pull/8172, where AWS's refusal of a start is quoted; moto itself looks
-    only at new schedules with an asterisk. An end that is over leaves nothing to call.
+    only at new schedules with an asterisk. An end that is over leaves nothing to call: a schedule calls "before" it
+    (https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html).
     """
     start, end = (_date(schedule.inputs.get(name)) for name in ("startDate", "endDate"))
     now = datetime.now(UTC)
