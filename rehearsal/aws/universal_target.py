@@ -2,8 +2,8 @@
 (https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-universal.html).
 
 That is so in every service, also where the service's own API begins them with a small one, such as EKS: CreateSchedule
-refuses `clusterName` in a request of eks:updateNodegroupConfig with "missing field ClusterName, NodegroupName", as those
-who tried it say (public Terraform code of three authors, July to September 2026); AWS's guide says it nowhere.
+refuses `clusterName` in a request of eks:updateNodegroupConfig with "missing field ClusterName, NodegroupName", as
+those who tried it say (public Terraform code of three authors, July to September 2026); AWS's guide says it nowhere.
 
 Stands for: how EventBridge Scheduler reads the request of a universal target.
 Held by: tests/rehearsal/aws/test_universal_target.py::test_what_is_no_request_of_the_action_is_named (botocore's
