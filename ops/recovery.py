@@ -84,6 +84,11 @@ class Plan:
     def is_empty(self) -> bool:
         return not (self.remove or self.adopt or self.pending)
 
+    @property
+    def unsure(self) -> list[str]:
+        """URNs of what the state then holds, and AWS or the cluster may not: a refresh finds out and drops it."""
+        return [adoption.urn for adoption in self.adopt] + [urn for urn, kind in self.pending if kind == "deleting"]
+
 
 def pod_identities(deployment: Deployment, clients: Clients) -> dict[str, str]:
     """URN to the id of each pod identity that was under way and is there.

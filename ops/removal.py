@@ -88,14 +88,21 @@ def remove(
 
 def remove_stack(clients: Clients, resources: Iterable[Found], **options: Any) -> list[Left]:
     """Deletes all of an ephemeral stack, protected or not; what holds its name last, since it says that the stack has
-    expired: an interrupted removal is found again by it.
+    expired: an interrupted removal is found again by it. Schedules go with their group, by whose tags a role may remove
+    them: they have none themselves.
 
     Args:
         options: of `remove`.
     """
     resources = list(resources)
     holders = [resource for resource in resources if resource.type == types.PARAMETER]
-    rest = [resource for resource in resources if resource.type != types.PARAMETER]
+    groups = {resource.id for resource in resources if resource.type == types.SCHEDULE_GROUP}
+    rest = [
+        resource
+        for resource in resources
+        if resource.type != types.PARAMETER
+        and not (resource.type == types.SCHEDULE and resource.id.partition("/")[0] in groups)
+    ]
     return remove(clients, rest, unprotect=True, **options) or remove(clients, holders, **options)
 
 

@@ -40,8 +40,8 @@ def carry_out(clients: Clients, engine: Stack, deployment: Deployment, plan: Pla
         return
     _remove(clients, plan, told)
     engine.replace(amended(deployment, plan.adopt))
-    if plan.adopt:
-        engine.refresh([adoption.urn for adoption in plan.adopt])
+    if plan.unsure:
+        engine.refresh(plan.unsure)
 
 
 def resume(clients: Clients, engine: Stack, told: Told, sleep: Callable[[float], None] = time.sleep) -> None:

@@ -187,7 +187,7 @@ class Builder:
             types.MOUNT_TARGET,
             efs.create_mount_target(FileSystemId=file_system, SubnetId=self.subnets[0])["MountTargetId"],
         )
-        bucket = self.add(types.BUCKET, f"{self.name}-access-logs")
+        bucket = self.add(types.BUCKET, f"{self.name}-access-logs-1")
         s3.create_bucket(Bucket=bucket)
         s3.put_bucket_tagging(Bucket=bucket, Tagging={"TagSet": self.tags})
         s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
@@ -306,6 +306,7 @@ class Builder:
                 Port=443,
                 Certificates=[{"CertificateArn": certificate}],
                 DefaultActions=forward,
+                Tags=self.tags,
             )["Listeners"][0]["ListenerArn"],
         )
         self.add(
@@ -315,6 +316,7 @@ class Builder:
                 Priority=1,
                 Conditions=[{"Field": "path-pattern", "Values": ["/v1/*"]}],
                 Actions=forward,
+                Tags=self.tags,
             )["Rules"][0]["RuleArn"],
         )
         acl = waf.create_web_acl(

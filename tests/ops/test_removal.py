@@ -66,7 +66,7 @@ def test_everything_of_a_stack_goes_and_look_alikes_stay(clients: Clients, stack
     # The look-alike is counted by boto3 alone: our own search does not name it, which is the point.
     vpc = [{"Name": "vpc-id", "Values": [others[1].vpc]}]
     assert len(clients("ec2").describe_subnets(Filters=vpc)["Subnets"]) == 2
-    assert clients("s3").list_objects_v2(Bucket=f"tandem-{stack}-copy-access-logs")["KeyCount"] == 1
+    assert clients("s3").list_objects_v2(Bucket=f"tandem-{stack}-copy-access-logs-1")["KeyCount"] == 1
     assert clients("iam").get_role(RoleName=f"tandem-{stack}-copy-host")["Role"]
 
 

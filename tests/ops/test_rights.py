@@ -214,7 +214,7 @@ FOREIGN_TO_THE_REAPER: Mapping[str, Mapping[str, str]] = {
 def test_the_reaper_can_remove_nothing_that_is_not_ephemeral(tags: Mapping[str, str]) -> None:
     """Whatever a group of schedules says: no right of the reaper's depends on one."""
     assert len({action for _, action, _ in removals()}) > 40
-    assert decided(REAPER, removals(), True, **tags) == []
+    assert decided(REAPER, removals(), True, None, **tags) == []
 
 
 def test_the_reaper_has_nothing_that_tags_do_not_bind() -> None:
