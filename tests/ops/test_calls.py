@@ -1,0 +1,69 @@
+"""What is really called by who reaps, bakes and looks lies within the policies that are shipped for each, resource by
+resource and with their tags; and they have little that nothing calls."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import boto3
+import pytest
+
+from ops import image as images
+from ops import inventory
+from ops.aws import aws_clients
+from ops.reap import plan, reap
+from ops.rights import RIGHTS
+from ops.rights.documents import Policy, documents
+from ops.rights.right import BAKER, REAPER, VIEWER
+from rehearsal.account_gaps import AccountGaps
+from tests.calls import Call, asked_for, recorded, refused, unread
+from tests.ops.account import REGION, Builder, at_once
+from tests.ops.test_image import SAID, playing, request
+
+NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+def policies(*roles: str) -> list[Policy]:
+    return [policy for role in roles for policy in documents(role).values()]
+
+
+def unused(role: str, calls: list[Call]) -> set[str]:
+    """What a role may change and did not."""
+    asked = {action for call in calls for action, _ in asked_for(call)}
+    return {name for right in RIGHTS if role in right.who for name in right.names} - asked
+
+
+def test_a_bake_and_a_clean_are_within_the_bakers_rights(
+    aws_account: AccountGaps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ec2 = boto3.client("ec2", region_name=REGION)
+    with recorded(monkeypatch) as calls, playing(ec2, SAID + images.BAKED):
+        made = images.bake(ec2, request(), "tandem-1", lambda _line: None, poll=0.01)
+        images.images_in_use(ec2)
+        (image,) = images.own_images(ec2)
+        held = ec2.describe_snapshots(SnapshotIds=list(image.snapshots))["Snapshots"]
+        images.remove(ec2, image)
+    assert image.id == made
+    own = [call for call in calls if call.operation != "StopInstances"]  # which the instance does itself
+    tags = {
+        f"arn:aws:ec2:{REGION}::snapshot/{one['SnapshotId']}": {tag["Key"]: tag["Value"] for tag in one["Tags"]}
+        for one in held
+    }
+    assert refused(own, policies(BAKER, VIEWER), tags=tags) == []
+    assert unread(own, policies(VIEWER)) == []
+    assert unused(BAKER, own) == {"iam:PassRole"}, "only with --instance-profile"
+
+
+def test_a_reap_is_within_the_reapers_rights(aws_account: AccountGaps, monkeypatch: pytest.MonkeyPatch) -> None:
+    clients = aws_clients(REGION, None)
+    with recorded(monkeypatch) as calls:
+        made = Builder(clients, "gone", "tandem-gone-one", expires="2026-03-02T11:59:00", ephemeral=True).everything()
+        before = len(calls)
+        (expired,) = plan(clients, NOW).expired
+        reap(clients, expired, NOW, sleep=at_once, deadline_seconds=0)
+    assert len(made.made) > 40
+    assert inventory.find(clients, "gone").resources == []
+    denied = {text.partition(" on ")[0] for text in refused(calls, policies(REAPER, VIEWER), since=before)}
+    assert denied == {"route53:ChangeResourceRecordSets", "route53:DeleteHealthCheck"}, "which look at no tags"
+    assert unread(calls[before:], policies(VIEWER)) == []
+    assert unused(REAPER, calls[before:]) == {"s3:DeleteObjectVersion"}, "asked of a deletion that names a version"
