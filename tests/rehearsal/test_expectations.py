@@ -139,10 +139,10 @@ def test_an_expired_fleet_has_no_host() -> None:
 def test_calls_must_be_within_the_rights_of_who_deploys() -> None:
     calls = {("ec2", "CreateVpc"), ("elbv2", "DescribeRules"), ("efs", "DeleteMountTarget"), ("s3", "HeadBucket")}
     assert expectations.are_within_the_rights(calls).met
-    more = {*calls, ("iam", "CreateUser"), ("s3", "GetObject")}
+    more = {*calls, ("iam", "CreateUser"), ("kms", "Decrypt")}
     assert expectations.are_within_the_rights(more).violations == (
         "iam:CreateUser is in no right of ops/rights",
-        "s3:GetObject is in no right of ops/rights",
+        "kms:Decrypt is in no right of ops/rights",
     )
 
 
