@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import glob
+import http.client
 import itertools
 import json
 import re
@@ -32,7 +34,12 @@ class _Redirect(urllib.request.HTTPRedirectHandler):
     """Follows a model that was renamed, but no file to where it is stored: the hub has let it go, that is enough."""
 
     def redirect_request(self, req: Any, *rest: Any, **more: Any) -> Any:
-        return super().redirect_request(req, *rest, **more) if req.get_method() == "GET" else None
+        if req.get_method() != "GET":
+            return None
+        new = super().redirect_request(req, *rest, **more)
+        if new and (new.type, new.host) != (req.type, req.host):
+            new.remove_header("Authorization")  # the token is the hub's, and urllib takes it along to any host
+        return new
 
 
 def ask(url: str, token: str, method: str = "GET") -> bytes:
@@ -55,20 +62,30 @@ def ask(url: str, token: str, method: str = "GET") -> bytes:
             if seconds > left():
                 raise GiveUp(f"{url}: over its limit for {seconds} s, {left():.0f} s are left") from None
             wait(seconds)
+        except http.client.HTTPException as error:  # no OSError, unlike all else that breaks on the way
+            raise RuntimeError(f"{url}: {error!r}") from None
 
 
 def listing(wanted: dict[str, Any], url: str, token: str) -> tuple[str, list[manifest.Row]]:
     """The commit and the manifest of what is wanted; GiveUp where it is not ours to have, or not what was pinned."""
     model, revision = wanted["model"], wanted["revision"] or "main"
     ask(f"{url}/{model}/resolve/{revision}/config.json", token, "HEAD")
-    said = json.loads(ask(f"{url}/api/models/{model}/revision/{revision}?blobs=true", token))
+    address = f"{url}/api/models/{model}/revision/{revision}?blobs=true"
     try:
-        rows = manifest.of_hub(said["siblings"])
+        said = json.loads(ask(address, token))
+        commit, rows = said["sha"], manifest.of_hub(said["siblings"])
+    except (
+        json.JSONDecodeError,
+        UnicodeDecodeError,
+        LookupError,
+        TypeError,
+    ) as error:  # a proxy's page, a mirror that knows no sizes
+        raise RuntimeError(f"{address}: not a model hub's answer: {error!r}") from None
     except ValueError as error:
         raise GiveUp(f"{model}: {error}") from None
     if wanted["manifest"] not in (None, manifest.digest(rows)):
         raise GiveUp(f"{model}: the hub has other files than the pinned ones: tandem pin --model {model} --update")
-    return said["sha"], rows
+    return commit, rows
 
 
 def run(command: list[str], directory: Path) -> None:
@@ -107,7 +124,8 @@ def download(cache: Cache, url: str, token: str, client: Callable[[dict[str, str
     blobs = cache.repository / "blobs"
     for leftover in blobs.glob("*.incomplete"):
         leftover.unlink()
-    run([*command, "download", cache.wanted["model"], "--revision", commit, *(path for *_, path in rows)], blobs)
+    names = (glob.escape(path) for *_, path in rows)  # to the client they are patterns
+    run([*command, "download", cache.wanted["model"], "--revision", commit, "--", *names], blobs)
     # The client's list of the whole repository: by it, vLLM's client calls a snapshot without the rest incomplete.
     shutil.rmtree(cache.repository / "trees", ignore_errors=True)
     cache.prune(rows)

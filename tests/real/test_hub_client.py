@@ -99,6 +99,14 @@ def test_a_model_arrives_whole(hub: Hub, make: Make) -> None:
         assert found.stdout.strip() == str(machine.snapshot(base)), found.stderr
 
 
+def test_names_that_are_patterns_or_flags_to_the_client_arrive(hub: Hub, make: Make) -> None:
+    hub.files |= {"a[1].json": b"[1]", "--local-dir=b.json": b"{}", "c*.txt": b"", "d e/é?.json": b"{}"}
+    machine = make()
+    well, said, _ = ends(machine)
+    assert well, said
+    assert_whole(machine)
+
+
 def test_the_pinned_manifest_is_what_arrives(hub: Hub, make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     machine = make()
     monkeypatch.setenv("HF_ENDPOINT", machine.url)

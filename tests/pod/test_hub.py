@@ -1,0 +1,73 @@
+"""What answers as a hub and is none, or not any more: by real connections. tests/real has the real client."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import hub
+import pytest
+from basics import deadline
+
+WANTED = {"model": "acme/llama-8b", "revision": None, "manifest": None}
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+def page(status: int, body: bytes, length: int | None = None, **headers: str) -> Answer:
+    """An answer; with a length that is not its own it is cut off."""
+
+    def answer(request: BaseHTTPRequestHandler) -> None:
+        request.send_response(status)
+        for name, value in {"Content-Length": str(length or len(body)), **headers}.items():
+            request.send_header(name, value)
+        request.end_headers()
+        request.wfile.write(body)
+
+    return answer
+
+
+@contextmanager
+def answering(answer: Answer) -> Iterator[tuple[str, list[str | None]]]:
+    """An address whose every GET is answered so, and each HEAD with 200; and the logins that came with the GETs."""
+    logins: list[str | None] = []
+
+    def get(request: Any) -> None:
+        logins.append(request.headers["Authorization"])
+        answer(request)
+
+    methods = {"do_GET": get, "do_HEAD": page(200, b""), "log_message": lambda *_: None}
+    server = ThreadingHTTPServer(("127.0.0.1", 0), type("Pages", (BaseHTTPRequestHandler,), methods))
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", logins
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_token_does_not_follow_to_another_host() -> None:
+    found = b'{"sha": "c0ffee", "siblings": []}'
+    with answering(page(200, found)) as (there, theirs):
+        for other in (there, there.replace("127.0.0.1", "localhost")):
+            with answering(page(302, b"", Location=f"{other}/api")) as (url, ours):
+                with pytest.raises(hub.GiveUp, match=r"no config\.json"):
+                    hub.listing(WANTED, url, "hf_secret")
+                assert ours == ["Bearer hf_secret"]
+        assert theirs == [None, None]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        page(200, b"<html>Log in to the guest network"),
+        page(200, b"\x1f\x8b\xff"),
+        page(200, b"null"),
+        page(200, b'{"error": "no such thing"}'),
+        page(200, b'{"sha": "c0ffee", "siblings": [{"rfilename": "config.json"}, {"rfilename": "a.safetensors"}]}'),
+        page(200, b'{"sha"', length=1000),
+    ],
+)
+def test_what_is_no_answer_of_a_hub_is_asked_for_again_and_named(answer: Answer) -> None:
+    with answering(answer) as (url, _), deadline(60), pytest.raises(RuntimeError, match=f"{url}/api/models/acme/"):
+        hub.listing(WANTED, url, "")
