@@ -16,7 +16,7 @@ Row = tuple[str, int, str]
 # Weights, in the formats that vLLM's default loader takes, the better first.
 WEIGHTS = (r"[^/]+\.safetensors", r"pytorch_model[^/]*\.bin")
 # Configuration, tokenizer, chat template, index, code of the model's own; of any folder.
-SMALL = r".+\.(json|jinja|txt|py|tiktoken|bpe|model(\.v\w+)?)"
+SMALL = r"[^/].*\.(json|jinja|txt|py|tiktoken|bpe|model(\.v\w+)?)"
 
 
 def taken(names: Iterable[str]) -> list[str]:

@@ -24,7 +24,7 @@ def file(name: str, large: bool = False) -> dict[str, Any]:
         ([*SHARDS, "consolidated.safetensors"], SHARDS),
         (["consolidated.safetensors", "params.json"], ["consolidated.safetensors", "params.json"]),
         ([*SHARDS, "README.md", "LICENSE", ".gitattributes", "figures/a.png"], SHARDS),
-        ([*SHARDS, "../outside.json", "a/../../b.json"], SHARDS),
+        ([*SHARDS, "../outside.json", "a/../../b.json", "/etc/docker/daemon.json"], SHARDS),
         (
             [*SHARDS, "tokenizer.model.v3", "tiktoken.model", "merges.txt", "chat_template.jinja", "modeling_x.py"],
             [*SHARDS, "tokenizer.model.v3", "tiktoken.model", "merges.txt", "chat_template.jinja", "modeling_x.py"],
