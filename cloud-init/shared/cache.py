@@ -52,8 +52,17 @@ class Cache:
 
     def rows(self) -> list[manifest.Row]:
         """The manifest of the snapshot, once it is complete; empty before, and while it is not the pinned one."""
-        rows = json.loads((self.marker().exists() and self.marker().read_text()) or "[]")
-        return rows if self.wanted["manifest"] in (None, manifest.digest(rows)) else []
+        try:
+            rows = json.loads(self.marker().read_text())
+        except (FileNotFoundError, ValueError):
+            return []
+        return rows if isinstance(rows, list) and self.wanted["manifest"] in (None, manifest.digest(rows)) else []
+
+    def complete(self) -> list[manifest.Row]:
+        """The same; RuntimeError without any, as another machine takes the marker away when it finds damage."""
+        if not (rows := self.rows()):
+            raise RuntimeError(f"{self.snapshot()} is not complete, or no longer")
+        return rows
 
     def finish(self, rows: list[manifest.Row]) -> None:
         """Marks the snapshot as complete."""
@@ -100,7 +109,7 @@ class Cache:
 
         Large ones were compared when they came; to read them all at each start costs as much as a copy.
         """
-        rows = self.rows()
+        rows = self.complete()
         self.prune(rows)
         self.check_all(row for row in rows if len(row[0]) < 64 or not self.has(row))
 
@@ -108,16 +117,22 @@ class Cache:
         """Copies a complete snapshot, comparing each file on the way.
 
         Raises:
-            OSError: with ENOSPC, before the first byte, when there is no room.
+            OSError: with ENOSPC, before the first byte, when there is no room; later when somebody else took it, and
+                then nothing of the copy is left there.
         """
-        rows = self.rows()
+        rows = self.complete()
         to.root.mkdir(exist_ok=True)
         to.settle(self.snapshot().name)
         todo = [row for row in rows if not to.has(row)]
         need, free = sum(row[1] for row in todo), shutil.disk_usage(to.root).free
         if need > free:
             raise OSError(errno.ENOSPC, f"{need >> 20} MiB to copy, {free >> 20} MiB free")
-        self.check_all(todo, to)
+        try:
+            self.check_all(todo, to)
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                shutil.rmtree(to.repository)
+            raise
         to.finish(rows)
 
     def fetch(self, download: Callable[[Cache], None]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -99,6 +100,26 @@ def test_a_marker_from_before_there_were_manifests_is_not_trusted(host: SimpleNa
     assert host.weights.run() == "downloaded to EFS, copied to local storage"
 
 
+@pytest.mark.parametrize("text", ["done", "{}", "null", "\0" * 20])
+def test_a_marker_that_is_no_manifest_is_not_trusted(host: SimpleNamespace, text: str) -> None:
+    snapshot(host.shared).mkdir(parents=True)
+    snapshot(host.shared).with_name(f"{REVISION}.complete").write_text(text)
+    assert host.weights.run() == "downloaded to EFS, copied to local storage"
+
+
+@pytest.mark.parametrize("tier", ["efs", "nvme"])
+def test_a_marker_that_another_host_takes_away_meanwhile_costs_no_file(
+    host: SimpleNamespace, tier: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host.weights.ENGINE["weights"] = tier
+    finish(host.shared)
+    monkeypatch.setattr(host.cache.Cache, "fetch", lambda cache, _: cache.marker().unlink())
+    with pytest.raises(RuntimeError, match="is not complete, or no longer"):
+        host.weights.run()
+    assert (snapshot(host.shared) / "config.json").exists()
+    assert not snapshot(host.local).with_name(f"{REVISION}.complete").exists()
+
+
 def test_another_manifest_than_the_pinned_one_is_not_trusted(host: SimpleNamespace) -> None:
     rows = finish(host.shared)
     host.weights.ENGINE["manifest"] = host.manifest.digest(rows)
@@ -179,6 +200,24 @@ def test_without_room_the_host_serves_from_efs_and_says_so(
     assert host.weights.served_from() == host.shared
     console = (host.root / "dev/console").read_text()
     assert console == "tandem: weights: 4 MiB to copy, 3 MiB free: serving from EFS, restarts will be slower\n"
+
+
+def test_a_copy_whose_room_somebody_else_takes_leaves_nothing(
+    host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish(host.shared)
+    check = host.cache.Cache.check
+
+    def full(cache: Any, row: Any, to: Any = None) -> None:
+        if to and row[2].startswith("model"):
+            (to.snapshot() / f"{row[2]}.part").write_bytes(b"as far as it went")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        check(cache, row, to)
+
+    monkeypatch.setattr(host.cache.Cache, "check", full)
+    assert host.weights.run() == "found on EFS, no room for a local copy"
+    assert list(host.local.iterdir()) == []
+    assert host.weights.served_from() == host.shared
 
 
 def test_without_efs_the_host_downloads_to_local_storage(
