@@ -132,22 +132,12 @@ def _profile(config: HostConfig, item: InstanceType) -> dict[str, Any]:
 
 
 def _probe(config: HostConfig) -> dict[str, Any]:
-    """The request that asks for a token, on a path that the edge lets in."""
+    """The request that asks for a token, on a path that the edge lets in; the settings have one of the two."""
     name = config.engine.served_model_name
     if "/v1/completions" in config.edge.paths:
         return {"path": "/v1/completions", "body": {"model": name, "prompt": "1", "max_tokens": 1}}
-    if "/v1/chat/completions" in config.edge.paths:
-        messages = [{"role": "user", "content": "1"}]
-        return {"path": "/v1/chat/completions", "body": {"model": name, "messages": messages, "max_tokens": 1}}
-    raise UserError(
-        Problem(
-            key="loadBalancer.paths",
-            wrong="a host proves that it is ready by a completion through its own edge, and no such path is listed",
-            value=list(config.edge.paths),
-            allowed="with /v1/completions or /v1/chat/completions",
-            fix="add /v1/chat/completions",
-        )
-    )
+    messages = [{"role": "user", "content": "1"}]
+    return {"path": "/v1/chat/completions", "body": {"model": name, "messages": messages, "max_tokens": 1}}
 
 
 def _host_json(config: HostConfig) -> str:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from infra import costs, lifetime
 from infra.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES, unknown_type_problem
 from infra.errors import Problem
-from infra.settings import batch_rules, cluster_rules
+from infra.settings import batch_rules, cluster_rules, host_rules
 from infra.settings.schema import Settings
 
 Rule = Callable[[Settings], Iterator[Problem]]
@@ -351,6 +351,9 @@ RULES: tuple[Rule, ...] = (
     leaving_outlasts_the_longest_answer,
     client_can_wait_for_the_longest_answer,
     zones_are_in_the_region,
+    host_rules.region_is_of_the_main_partition,
+    host_rules.registry_login_is_in_the_region,
+    host_rules.hosts_can_ask_for_a_token,
     domain_can_be_proven,
     global_name_has_a_region_behind_it,
     listed_once,

@@ -152,8 +152,8 @@ PolicyArn = Annotated[
 ]
 SecretArn = Annotated[
     str,
-    _matches(r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@-]+"),
-    Allowed("the ARN of a secret in Secrets Manager"),
+    _matches(r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@-]+-[A-Za-z0-9]{6}"),
+    Allowed("the whole ARN of a secret in Secrets Manager, with - and six characters at its end"),
 ]
 MirrorUrl = Annotated[str, _matches(r"https?://[a-z0-9.-]+(:\d+)?"), Allowed("https://host or https://host:port")]
 HttpUrl = Annotated[

@@ -143,12 +143,6 @@ def test_too_large_is_refused_with_the_figure() -> None:
     assert problem.allowed == "up to 16,384 bytes of gzip"
 
 
-def test_without_a_completions_path_a_host_could_never_be_ready() -> None:
-    config = stacks.config("dev")
-    with pytest.raises(UserError, match=r"loadBalancer\.paths"):
-        render_user_data(replace(config, edge=replace(config.edge, paths=["/v1/embeddings"])))
-
-
 def test_probe_takes_a_path_that_the_edge_lets_in() -> None:
     probes = {}
     for name in stacks.NAMES:

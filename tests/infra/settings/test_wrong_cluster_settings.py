@@ -46,7 +46,12 @@ WRONG = [
     # What only a host's script can do
     Wrong({"fleet": {"hosts": 4, "registryMirror": "https://cache.example.com"}}, "fleet.registryMirror", "ec2", "ECR"),
     Wrong(
-        {"fleet": {"hosts": 4, "registryLoginSecretArn": "arn:aws:secretsmanager:us-east-1:000000000000:secret:hub-a"}},
+        {
+            "fleet": {
+                "hosts": 4,
+                "registryLoginSecretArn": "arn:aws:secretsmanager:us-east-1:000000000000:secret:hub-AbCdEf",
+            }
+        },
         "fleet.registryLoginSecretArn",
         "ec2",
         "ECR",

@@ -1,0 +1,46 @@
+"""What hosts need of the settings, and would find out only once they are paid for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from infra.errors import Problem
+from infra.settings.schema import Settings
+
+
+def registry_login_is_in_the_region(settings: Settings) -> Iterator[Problem]:
+    """Hosts ask Secrets Manager of their own region, and are granted what is there."""
+    arn = settings.fleet.registry_login_secret_arn
+    if arn and f":secretsmanager:{settings.region}:" not in arn:
+        yield Problem(
+            key="fleet.registryLoginSecretArn",
+            wrong="the secret is in another region than the stack",
+            value=arn,
+            allowed=f"a secret in {settings.region}",
+            fix=f"replicate the secret to {settings.region}, and name the replica",
+        )
+
+
+def hosts_can_ask_for_a_token(settings: Settings) -> Iterator[Problem]:
+    """A host proves that it is ready by a completion through its own edge."""
+    paths = settings.load_balancer.paths
+    if settings.platform == "ec2" and not {"/v1/completions", "/v1/chat/completions"} & set(paths):
+        yield Problem(
+            key="loadBalancer.paths",
+            wrong="a host proves that it is ready by a completion through its own edge, and no such path is listed",
+            value=list(paths),
+            allowed="with /v1/completions or /v1/chat/completions",
+            fix="add /v1/chat/completions",
+        )
+
+
+def region_is_of_the_main_partition(settings: Settings) -> Iterator[Problem]:
+    """China, GovCloud and the isolated regions have other ARNs, and names of services."""
+    if settings.region.startswith(("cn-", "us-gov-", "us-iso")):
+        yield Problem(
+            key="region",
+            wrong="is of a partition of AWS whose ARNs tandem does not write",
+            value=settings.region,
+            allowed="a region whose ARNs begin with arn:aws:",
+            fix="choose such a region, as us-east-1 or eu-west-1",
+        )
