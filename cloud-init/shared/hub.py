@@ -74,12 +74,7 @@ def listing(wanted: dict[str, Any], url: str, token: str) -> tuple[str, list[man
     try:
         said = json.loads(ask(address, token))
         commit, rows = said["sha"], manifest.of_hub(said["siblings"])
-    except (
-        json.JSONDecodeError,
-        UnicodeDecodeError,
-        LookupError,
-        TypeError,
-    ) as error:  # a proxy's page, a mirror that knows no sizes
+    except (json.JSONDecodeError, UnicodeDecodeError, LookupError, TypeError) as error:  # a proxy's page
         raise RuntimeError(f"{address}: not a model hub's answer: {error!r}") from None
     except ValueError as error:
         raise GiveUp(f"{model}: {error}") from None

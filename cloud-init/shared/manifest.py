@@ -44,11 +44,14 @@ def of_hub(siblings: Iterable[dict[str, Any]]) -> list[Row]:
     """The manifest of a revision, from the `siblings` of the hub's answer about it with `blobs=true`.
 
     Raises:
-        ValueError: no config.json, or no weights.
+        ValueError: no config.json, or no weights; or no sizes and hashes, as a mirror's answer may have none.
     """
     files = {file["rfilename"]: file for file in siblings}
     chosen = ((path, files[path]) for path in taken(files))
-    return [((file.get("lfs") or {}).get("sha256") or file["blobId"], file["size"], path) for path, file in chosen]
+    try:
+        return [((file.get("lfs") or {}).get("sha256") or file["blobId"], file["size"], path) for path, file in chosen]
+    except KeyError as error:
+        raise ValueError(f"no {error} of each file in the hub's answer") from None
 
 
 def digest(rows: Iterable[Row]) -> str:

@@ -64,7 +64,6 @@ def test_the_token_does_not_follow_to_another_host() -> None:
         page(200, b"\x1f\x8b\xff"),
         page(200, b"null"),
         page(200, b'{"error": "no such thing"}'),
-        page(200, b'{"sha": "c0ffee", "siblings": [{"rfilename": "config.json"}, {"rfilename": "a.safetensors"}]}'),
         page(200, b'{"sha"', length=1000),
     ],
 )

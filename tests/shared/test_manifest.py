@@ -48,6 +48,13 @@ def test_a_manifest_has_the_hash_that_the_hub_knows_a_file_by() -> None:
     assert rows == [("1" * 40, 5, "config.json"), ("2" * 64, 5, "model.safetensors")]
 
 
+def test_a_mirror_that_tells_no_hashes_or_sizes_is_no_help() -> None:
+    names = ("config.json", "model.safetensors")
+    for known, lacking in (({}, "blobId"), ({"blobId": "1" * 40}, "size")):
+        with pytest.raises(ValueError, match=f"no '{lacking}' of each file in the hub's answer"):
+            rule.of_hub([{"rfilename": name, **known} for name in names])
+
+
 def test_a_digest_changes_with_every_part_of_every_row() -> None:
     rows = [("1" * 40, 5, "config.json")]
     others = [[("2" * 40, 5, "config.json")], [("1" * 40, 6, "config.json")], [("1" * 40, 5, "other.json")], []]
