@@ -31,10 +31,14 @@ POLL_SECONDS = 5
 def check_driver(least: int) -> None:
     """Refuses a driver that the image's CUDA does not run on, before anything is downloaded."""
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
-    found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    if found.returncode:
-        raise GiveUp(f"nvidia-smi failed: {(found.stdout + found.stderr).strip()}")
-    new_enough(found.stdout.splitlines()[0].strip(), least)
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as error:  # NVIDIA's runtime puts the tool into pods
+        raise GiveUp(f"nvidia-smi failed: {error}") from None
+    version = found.stdout.partition("\n")[0].strip()
+    if found.returncode or not version[:1].isdigit():
+        raise GiveUp(f"nvidia-smi failed: {(found.stdout + found.stderr).strip() or 'it said nothing'}")
+    new_enough(version, least)
 
 
 def client(environment: dict[str, str]) -> list[str]:
