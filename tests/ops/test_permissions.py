@@ -88,8 +88,8 @@ NOT_PLAYED = {
     "eks:UpdateAccessEntry eks:UpdateAddon eks:UpdateClusterVersion eks:UpdateNodegroupVersion "
     "eks:UpdatePodIdentityAssociation s3:PutBucketAbac s3:TagResource s3:UntagResource",
     # a row calls it in a function of its own, or reads with it
-    "route53:ChangeResourceRecordSets s3:DeleteObject s3:DeleteObjectVersion s3:ListBucketVersions "
-    "secretsmanager:GetSecretValue",
+    "route53:ChangeResourceRecordSets s3:DeleteObjectVersion s3:GetObject s3:GetObjectTagging s3:ListBucketVersions "
+    "s3:PutObject secretsmanager:GetSecretValue",
     # the real provider's way of changing in place
     "ec2:ReplaceRouteTableAssociation elasticfilesystem:DeleteFileSystemPolicy elasticfilesystem:UpdateFileSystem "
     "elasticloadbalancing:ModifyListenerAttributes iam:UpdateRoleDescription secretsmanager:UpdateSecretVersionStage",

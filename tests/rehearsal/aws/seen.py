@@ -120,6 +120,9 @@ SEEN: dict[str, Look] = {
     w.ACCESS_POINT: lambda o, m: o.client("efs").describe_access_points(AccessPointId=m.id)["AccessPoints"],
     w.FILES_POLICY: lambda o, m: o.client("efs").describe_file_system_policy(FileSystemId=m.id)["Policy"],
     w.BUCKET: lambda o, m: _matching(o.client("s3").list_buckets()["Buckets"], Name=m.id),
+    w.OBJECT: lambda o, m: _matching(
+        o.client("s3").list_objects_v2(Bucket=m.inputs["bucket"]).get("Contents", []), Key=m.inputs["key"]
+    ),
     w.BUCKET_POLICY: _of_bucket("get_bucket_policy"),
     w.PUBLIC_ACCESS: _of_bucket("get_public_access_block"),
     w.ENCRYPTION: lambda o, m: o.client("s3").get_bucket_encryption(Bucket=m.id),
