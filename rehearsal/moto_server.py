@@ -155,6 +155,23 @@ def budgets_with_tags() -> None:
         setattr(BudgetsResponse, name, operation)
 
 
+def requests_over_tls() -> None:
+    """moto holds what a bucket's policy denies against every request, whatever the condition.
+
+    Stands for: S3, whose clients come with TLS, before a policy that denies what comes without.
+    Held by: tests/ops/test_bucket_policy.py::test_a_denial_without_tls_is_none_with_it
+    """
+    from moto.iam.access_control import IAMPolicyStatement, PermissionResult
+
+    decide = IAMPolicyStatement.is_action_permitted
+
+    def decided(self: IAMPolicyStatement, *args: Any, **named: Any) -> PermissionResult:
+        without_tls = self._statement.get("Condition") == {"Bool": {"aws:SecureTransport": "false"}}
+        return PermissionResult.NEUTRAL if without_tls else decide(self, *args, **named)
+
+    IAMPolicyStatement.is_action_permitted = decided
+
+
 if __name__ == "__main__":
     quicker()
     one_request_at_a_time()
@@ -166,4 +183,5 @@ if __name__ == "__main__":
     clusters_that_are_gone()
     policies_that_stay()
     budgets_with_tags()
+    requests_over_tls()
     main()
