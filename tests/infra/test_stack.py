@@ -106,13 +106,6 @@ def test_the_prod_stack_resource_by_resource() -> None:
     assert counts("prod-ec2") == PROD
 
 
-@pytest.mark.parametrize("name", ["dev", "prod-ec2"])
-def test_user_data_has_room_to_spare(name: str) -> None:
-    user_data = base64.b64decode(built(name).one("LaunchTemplate")["userData"])
-    assert gzip.decompress(user_data).startswith(b"#cloud-config")
-    assert len(user_data) < 10_000
-
-
 def test_access_logs_outlive_the_stack_unless_it_is_ephemeral() -> None:
     assert built("dev").of("Bucket")["dev-access-logs"]["forceDestroy"] is True
     assert built("prod-ec2").of("Bucket")["prod-ec2-access-logs"]["forceDestroy"] is False
