@@ -30,9 +30,10 @@ def fleet_name(name: str, stack: str, opts: pulumi.ResourceOptions) -> pulumi.Ou
         filters=[autoscaling.GetAmiIdsFilterArgs(name=f"tag:{key}", values=[value]) for key, value in tags.items()],
         opts=pulumi.InvokeOptions(provider=opts.provider),
     )
-    former = _former(name, found.names)
+    former = chosen_by_engine(name, found.names)
     return pulumi.Output.from_input(former) if former else own
 
 
-def _former(name: str, found: Sequence[str]) -> str | None:
+def chosen_by_engine(name: str, found: Sequence[str]) -> str | None:
+    """Which of the names the engine made of this one."""
     return next((one for one in sorted(found) if re.fullmatch(rf"{re.escape(name)}-[0-9a-f]{{7}}", one)), None)

@@ -6,19 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pulumi
-import pulumi_random as random
 from pulumi_aws import eks
 
 from infra.components.cluster import launch_template, node_role
 from infra.components.karpenter import Karpenter, KarpenterArgs
+from infra.components.node_group_name import IMAGES, capacity_type
 from infra.kubernetes.nodes import Nodes, node_objects
 from infra.kubernetes.objects import declare
 from infra.kubernetes.workload import GPU
 from infra.pins import Chart
 from infra.settings.cluster import NodePoolSettings
 from infra.settings.schema import FleetSettings
-
-MANAGED_IMAGES = {"al2023": "AL2023_x86_64_NVIDIA", "bottlerocket": "BOTTLEROCKET_x86_64_NVIDIA"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,7 +137,6 @@ class NodePool(pulumi.ComponentResource):
 
     def _managed(self, args: NodePoolArgs) -> eks.NodeGroup:
         template = launch_template(f"{self._name}-gpu", args.fleet.root_volume_gib, args.tags, self._child)
-        spot = args.fleet.on_demand_percentage < 100
         nodes = pulumi.Output.from_input(args.running).apply(lambda it: args.nodes if it else 0)
         return eks.NodeGroup(
             f"{self._name}-gpu",
@@ -147,9 +144,9 @@ class NodePool(pulumi.ComponentResource):
             node_group_name=args.group_name,
             node_role_arn=self._role.arn,
             subnet_ids=args.subnet_ids,
-            ami_type=MANAGED_IMAGES[args.pool.image],
+            ami_type=IMAGES[args.pool.image],
             release_version=args.release or None,
-            capacity_type="SPOT" if spot else "ON_DEMAND",
+            capacity_type=capacity_type(args.fleet),
             instance_types=list(args.fleet.instance_types),
             launch_template={"id": template.id, "version": template.latest_version.apply(str)},
             scaling_config={"min_size": nodes, "desired_size": nodes, "max_size": nodes.apply(lambda n: max(1, n))},
@@ -162,21 +159,3 @@ class NodePool(pulumi.ComponentResource):
             taints=[{"key": GPU, "value": "true", "effect": "NO_SCHEDULE"}],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[*self._attached, *args.after]),
         )
-
-
-def managed_group_name(
-    name: str, pool: NodePoolSettings, fleet: FleetSettings, subnet_ids: Sequence[pulumi.Input[str]]
-) -> pulumi.Output[str] | None:
-    """Of the managed node group, before it is made; None with Karpenter.
-
-    A change that replaces the group gives it another name, so that the new one can be there before the old one goes.
-    """
-    if pool.provisioner == "karpenter":
-        return None
-    replaces: dict[str, pulumi.Input[str]] = {
-        "instance_types": ",".join(fleet.instance_types),
-        "image": pool.image,
-        "spot": str(fleet.on_demand_percentage < 100),
-        "subnet_ids": pulumi.Output.all(*subnet_ids).apply(",".join),
-    }
-    return random.RandomId(f"{name}-gpu", byte_length=4, keepers=replaces).hex.apply(lambda id: f"{name}-gpu-{id}")

@@ -13,7 +13,8 @@ from infra.components.cluster import Cluster, ClusterArgs, file_system_role
 from infra.components.controllers import PROMETHEUS_URL, Controllers, ControllersArgs
 from infra.components.cost_guard import CostGuard, Resize
 from infra.components.inference_service import Inference, InferenceArgs
-from infra.components.node_pool import NodePool, NodePoolArgs, managed_group_name
+from infra.components.node_group_name import node_group_name
+from infra.components.node_pool import NodePool, NodePoolArgs
 from infra.components.pod_role import PodRole, Pods
 from infra.components.secrets import Secrets
 from infra.host.from_settings import engine, timeouts
@@ -96,7 +97,7 @@ def _node_pool(common: Common, cluster: Cluster, provider: kubernetes.Provider) 
     settings, network = common.settings, common.network
     gpus = capacity.gpus_per_node(settings)
     subnet_ids = capacity.node_subnets(settings, network.host_subnet_ids)
-    group_name = managed_group_name(common.name, settings.node_pool, settings.fleet, subnet_ids)
+    group_name = node_group_name(common.name, settings.node_pool, settings.fleet, subnet_ids, common.here)
     guard = _guard(common, cluster, group_name)
     return NodePool(
         common.name,

@@ -131,6 +131,28 @@ INVOKES: Mapping[str, Function] = {
         operation="list_clusters",
         outputs={"id": "region", "names": "found.clusters", "region": "region"},
     ),
+    "aws:eks/getNodeGroups:getNodeGroups": Function(
+        service="eks",
+        operation="list_nodegroups",
+        params="{clusterName: args.clusterName}",
+        outputs={"id": "args.clusterName", "names": "found.nodegroups", "region": "region"},
+    ),
+    "aws:eks/getNodeGroup:getNodeGroup": Function(
+        service="eks",
+        operation="describe_nodegroup",
+        params="{clusterName: args.clusterName, nodegroupName: args.nodeGroupName}",
+        at="nodegroup",
+        outputs={
+            "id": "join(':', [args.clusterName, args.nodeGroupName])",
+            "arn": "found.nodegroupArn",
+            "status": "found.status",
+            "amiType": "found.amiType",
+            "capacityType": "found.capacityType",
+            "instanceTypes": "found.instanceTypes",
+            "subnetIds": "found.subnets",
+            "region": "region",
+        },
+    ),
     "aws:route53/getZone:getZone": Function(
         service="route53",
         operation="list_hosted_zones",

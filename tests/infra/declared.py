@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from pulumi.runtime.rpc import _special_secret_sig, _special_sig_key
 
 ACCOUNT = "123456789012"
 STACK_ID = "0123456789abcdef"
+GROUPS, CLUSTERS = "aws:autoscaling/getAmiIds:getAmiIds", "aws:eks/getClusters:getClusters"
+NODE_GROUPS, NODE_GROUP = "aws:eks/getNodeGroups:getNodeGroups", "aws:eks/getNodeGroup:getNodeGroup"
 ENGINE_TYPES = ("pulumi:pulumi:Stack", "pulumi:providers:")
 
 
@@ -28,9 +30,9 @@ class Resource:
 class Recorder(mocks.Mocks):
     """Answers like a provider that succeeds: an id, an ARN and a name for everything."""
 
-    def __init__(self, groups: Sequence[str] = ()) -> None:
+    def __init__(self, account: Mapping[str, dict[str, Any]] | None = None) -> None:
         self.resources: list[Resource] = []
-        self.groups = list(groups)
+        self.account = account or {}
 
     def new_resource(self, args: pulumi.runtime.MockResourceArgs) -> tuple[str | None, dict[str, Any]]:
         self.resources.append(Resource(args.typ, args.name, dict(args.inputs)))
@@ -54,15 +56,14 @@ class Recorder(mocks.Mocks):
 
     def call(self, args: pulumi.runtime.MockCallArgs) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """The program asks who holds its name, which is itself, since an `up` before; and for a group from before."""
-        match args.token:
-            case "aws:ssm/getParametersByPath:getParametersByPath":
-                return {"names": [f"{args.args['path']}/{STACK_ID}"]}
-            case "aws:autoscaling/getAmiIds:getAmiIds":
-                return {"names": self.groups}
-            case "aws:eks/getClusters:getClusters":
-                return {"names": []}
-            case _:
-                raise AssertionError(f"the program asks for nothing else while it is planned, but called {args.token}")
+        answers = {
+            "aws:ssm/getParametersByPath:getParametersByPath": {"names": [f"{args.args.get('path')}/{STACK_ID}"]},
+            GROUPS: {"names": []},
+            CLUSTERS: {"names": []},
+            **self.account,
+        }
+        assert args.token in answers, f"the program asks for nothing else while it is planned, but called {args.token}"
+        return answers[args.token]
 
 
 class Callbacks:
@@ -173,13 +174,15 @@ class Declared:
         return next(iter(found.values()))
 
 
-def declared(program: Callable[[], Any], stack: str = "dev", groups: Sequence[str] = ()) -> Declared:
+def declared(
+    program: Callable[[], Any], stack: str = "dev", account: Mapping[str, dict[str, Any]] | None = None
+) -> Declared:
     """Runs a program to its end, outputs resolved, and returns what it declared.
 
     Args:
-        groups: names of the stack's Auto Scaling groups that the account has.
+        account: what data sources answer, by token, where it is not that nothing is there yet.
     """
-    recorder = Recorder(groups)
+    recorder = Recorder(account)
     monitor = Monitor(recorder)
     pulumi.runtime.set_mocks(recorder, project="tandem", stack=stack, preview=False, monitor=monitor)
     settings.SETTINGS.callbacks = Callbacks()  # pyright: ignore[reportAttributeAccessIssue]

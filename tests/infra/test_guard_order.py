@@ -3,7 +3,7 @@ depends on, and destroys nothing before what depends on it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +12,7 @@ import pytest
 
 from infra import pins, stack
 from infra.settings import Settings
-from tests.infra.declared import Declared, declared
+from tests.infra.declared import CLUSTERS, GROUPS, NODE_GROUP, NODE_GROUPS, Declared, declared
 
 CREATED = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 GUARD = {"expiresAfter": "4h", "maxUsd": 200, "businessHours": {}}
@@ -23,9 +23,14 @@ EITHER = pytest.mark.parametrize(
 )
 
 
-def built(settings: dict[str, Any], now: datetime | None = None, groups: Sequence[str] = (), **guard: Any) -> Declared:
+def built(
+    settings: dict[str, Any],
+    now: datetime | None = None,
+    account: Mapping[str, dict[str, Any]] | None = None,
+    **guard: Any,
+) -> Declared:
     whole = Settings.model_validate(settings | {"costGuard": guard or GUARD})
-    return declared(lambda: stack.build(whole, pins.load(), "dev", now), groups=groups)
+    return declared(lambda: stack.build(whole, pins.load(), "dev", now), account=account)
 
 
 def gpus(found: Declared, fleet: str) -> list[str]:
@@ -68,13 +73,44 @@ def test_schedules_call_for_the_name_that_the_fleet_then_has(settings: dict[str,
     ids=["none yet", "its own", "from before", "others"],
 )
 def test_a_group_from_before_keeps_its_name_which_its_guard_knows_first(groups: list[str], name: str) -> None:
-    found = built(HOSTS, groups=groups)
+    found = built(HOSTS, account={GROUPS: {"names": groups}})
     (group,) = gpus(found, "autoscaling/group:Group")
     assert found.one("autoscaling/group:Group")["name"] == name
     schedules = found.urns("scheduler/schedule:Schedule")
     assert {*schedules} <= found.before(group)
     targets = [one["target"]["input"] for label, one in found.of("Schedule").items() if not label.endswith("-warn")]
     assert [f'"AutoScalingGroupName": "{name}"' in text for text in targets] == [True] * 4
+
+
+FORMER = {"nodeGroupName": "tandem-dev-gpu-1a2b3c4"}
+
+
+@pytest.mark.parametrize(
+    ("former", "kept"),
+    [
+        ({}, True),
+        ({"nodeGroupName": "tandem-dev-gpu-0123456789abcdef"}, False),
+        ({"nodeGroupName": "tandem-dev-system-1a2b3c4"}, False),
+        ({"instanceTypes": ["g6.2xlarge"]}, False),
+        ({"amiType": "BOTTLEROCKET_x86_64_NVIDIA"}, False),
+        ({"capacityType": "SPOT"}, False),
+        ({"subnetIds": ["another"]}, False),
+    ],
+)
+def test_a_node_group_from_before_keeps_its_name_until_something_replaces_it(
+    former: dict[str, Any], kept: bool
+) -> None:
+    group = built(NODES).of("NodeGroup")["tandem-dev-gpu"] | FORMER | former
+    there = {
+        CLUSTERS: {"names": ["tandem-dev"]},
+        NODE_GROUPS: {"names": ["somebodys", group["nodeGroupName"]]},
+        NODE_GROUP: group,
+    }
+    found = built(NODES, account=there)
+    name = FORMER["nodeGroupName"] if kept else "tandem-dev-gpu-0123456789abcdef"
+    assert found.of("NodeGroup")["tandem-dev-gpu"]["nodeGroupName"] == name
+    targets = [one["target"]["input"] for label, one in found.of("Schedule").items() if not label.endswith("-warn")]
+    assert [f'"NodegroupName": "{name}"' in text for text in targets] == [True] * 4
 
 
 def test_karpenters_nodes_come_after_the_budget_which_is_all_that_there_is_before_them() -> None:

@@ -358,3 +358,16 @@ def test_what_is_deleted_is_not_in_the_report(world: World) -> None:
 def test_default_tags_arrive_as_json_text() -> None:
     subject = Subject(w.VPC, "vpc", "", {"region": "us-east-1", "defaultTags": json.dumps({"tags": {"a": "1"}})})
     assert OFFLINE.provider.check(subject, {"cidrBlock": "10.0.0.0/16"}, {}, b"").inputs["tagsAll"] == {"a": "1"}
+
+
+def test_a_node_group_is_found_by_its_cluster(world: World) -> None:
+    group = world.get("aws:eks/nodeGroup:NodeGroup")
+    cluster, name = group["clusterName"], group["nodeGroupName"]
+
+    def found(token: str, **args: str) -> dict[str, Any]:
+        return world.provider.invoke(f"aws:eks/{token}:{token}", {"clusterName": cluster, **args}, {"region": w.REGION})
+
+    assert found("getNodeGroups")["names"] == [name]
+    shown = found("getNodeGroup", nodeGroupName=name)
+    known = ("instanceTypes", "amiType", "capacityType", "subnetIds", "arn")
+    assert {key: shown[key] for key in known} == {key: group[key] for key in known}
