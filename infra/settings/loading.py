@@ -90,7 +90,7 @@ def load_stack_file(path: Path) -> Settings:
                 fix="name a stack that has a file, or make one with `pulumi stack init`",
             )
         ) from None
-    except (yaml.YAMLError, AttributeError) as error:
+    except (yaml.YAMLError, AttributeError, UnicodeDecodeError) as error:
         raise UserError(
             Problem(
                 key=path.name,

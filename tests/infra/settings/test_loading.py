@@ -135,6 +135,14 @@ def test_a_broken_stack_file_is_an_error_with_its_name(tmp_path: Path, text: str
         load_stack_file(file)
 
 
+def test_a_stack_file_in_another_encoding_is_an_error_with_its_name(tmp_path: Path) -> None:
+    """As PowerShell writes them."""
+    file = tmp_path / "Pulumi.x.yaml"
+    file.write_text("config: {}", encoding="utf-16")
+    with pytest.raises(UserError, match=r"Pulumi\.x\.yaml.*is not a stack file: .*utf-8"):
+        load_stack_file(file)
+
+
 def test_a_missing_stack_file_names_those_that_are_there(tmp_path: Path) -> None:
     (tmp_path / "Pulumi.dev.yaml").write_text("config: {}")
     with pytest.raises(UserError, match=r"Pulumi\.dev\.yaml"):
