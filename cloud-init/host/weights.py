@@ -26,7 +26,7 @@ def model(base):
 
 
 def download(to):
-    """Fetches the revision with the image's own client, whose container has nothing but the cache and the token."""
+    """Fetches the revision with the image's own client, whose container has the cache, the token and no credentials."""
     to.root.mkdir(exist_ok=True)
     if to.root.stat().st_uid != 2000:  # on EFS the access point sees to that
         os.chown(to.root, 2000, 0)
@@ -39,6 +39,7 @@ def download(to):
         values = {**environment, "HOME": "/tmp", "HF_TOKEN_PATH": "/token", "HF_HUB_CACHE": "/hub"}  # noqa: S108
         return [
             *("docker", "run", "--rm", "--name", "download", "--network", "host", "--user", USER),
+            *("--cgroup-parent", "vllm.slice", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
             *("-v", f"{token}:/token:ro", "-v", f"{to.root}:/hub", *(f"--env={k}={v}" for k, v in values.items())),
             *("--entrypoint", "hf", ENGINE["image"]),
         ]

@@ -321,6 +321,12 @@ def test_a_gated_model_gets_its_token_by_file(host: SimpleNamespace, monkeypatch
     assert not (host.root / "run/tandem/hub-token").exists()
 
 
+def test_what_downloads_has_no_way_to_the_roles_credentials(host: SimpleNamespace) -> None:
+    host.weights.run()
+    (command,) = host.downloads
+    assert "--cgroup-parent vllm.slice --cap-drop ALL --security-opt no-new-privileges" in " ".join(command)
+
+
 HOLDER = """
 import sys, time
 sys.path[:0] = sys.argv[2:]
