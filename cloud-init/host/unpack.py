@@ -32,9 +32,13 @@ def run():
         how = "fetched"
     # Bytecode goes by a source's time and size, and all times in the archive are the same.
     shutil.rmtree(ARCHIVE.with_name("__pycache__"), ignore_errors=True)
+    new = ARCHIVE.with_name("new")  # a loss of power must leave whole files, this one among them
     with tarfile.open(ARCHIVE) as archive:
-        archive.extractall(ARCHIVE.parent, filter="data")
-        return f"{how}, {len(archive.getnames())} files"
+        archive.extractall(new, filter="data")
+        names = archive.getnames()
+    for name in names:
+        (new / name).replace(ARCHIVE.with_name(name))
+    return f"{how}, {len(names)} files"
 
 
 def give_up():

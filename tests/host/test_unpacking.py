@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+import tarfile
+from pathlib import Path
 
 import pytest
 import stacks
@@ -48,6 +50,23 @@ def test_a_reboot_asks_nobody_and_finds_what_was_changed_on_the_disk_as_it_was(f
     assert first.scripts.unpack.run().startswith("were there, ")
     assert boot.read_text() == sources("host")["boot.py"]
     assert first.cloud.actions("GetObject") == ["GetObject"]
+
+
+def test_an_unpacking_that_is_cut_off_tears_no_file(first: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by a loss of power, after which the same file would run again."""
+    first.scripts.unpack.run()
+
+    def cut(_archive: tarfile.TarFile, path: Path, **_: object) -> None:
+        path.mkdir(exist_ok=True)
+        (path / "unpack.py").write_text("torn")
+        raise OSError
+
+    monkeypatch.setattr(tarfile.TarFile, "extractall", cut)
+    with pytest.raises(OSError):
+        first.scripts.unpack.run()
+    assert (first.scripts.root / "opt/tandem/unpack.py").read_text() == sources("host")["unpack.py"]
+    monkeypatch.undo()
+    assert first.scripts.unpack.run().startswith("were there, ")
 
 
 def test_another_version_on_the_disk_is_replaced(first: Host) -> None:
