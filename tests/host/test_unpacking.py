@@ -59,10 +59,10 @@ def test_an_unpacking_that_is_cut_off_tears_no_file(first: Host, monkeypatch: py
     def cut(_archive: tarfile.TarFile, path: Path, **_: object) -> None:
         path.mkdir(exist_ok=True)
         (path / "unpack.py").write_text("torn")
-        raise OSError
+        raise OSError("no power")
 
     monkeypatch.setattr(tarfile.TarFile, "extractall", cut)
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="no power"):
         first.scripts.unpack.run()
     assert (first.scripts.root / "opt/tandem/unpack.py").read_text() == sources("host")["unpack.py"]
     monkeypatch.undo()
