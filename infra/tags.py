@@ -23,6 +23,8 @@ def stack_tags(stack: str, region: str, *, ephemeral: bool) -> dict[str, str]:
     return own | {EPHEMERAL_TAG: "true"} if ephemeral else own
 
 
+WEB_ACL_DESCRIPTION = "Limits the requests of one client address"
+"""Of our web ACLs: a listing shows it, and tags only to a call for each."""
 PARAMETER_PATH = f"/{PROJECT}"
 """Where parameters hold the names of stacks: STACK/ID below it."""
 

@@ -199,14 +199,8 @@ def old_images(images: list[Image], keep: int, in_use: set[str]) -> list[Image]:
 
 def images_in_use(ec2: Any) -> set[str]:
     """Ids that launch templates' latest and default versions name: a group could not start a host without them."""
-    found: set[str] = set()
-    for page in ec2.get_paginator("describe_launch_templates").paginate():
-        for template in page["LaunchTemplates"]:
-            versions = ec2.describe_launch_template_versions(
-                LaunchTemplateId=template["LaunchTemplateId"], Versions=["$Latest", "$Default"]
-            )["LaunchTemplateVersions"]
-            found |= {version["LaunchTemplateData"].get("ImageId", "") for version in versions}
-    return found
+    pages = ec2.get_paginator("describe_launch_template_versions").paginate(Versions=["$Latest", "$Default"])
+    return set(pages.search("LaunchTemplateVersions[].LaunchTemplateData.ImageId"))
 
 
 def remove(ec2: Any, image: Image) -> None:

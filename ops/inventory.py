@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from infra.errors import Problem
-from infra.tags import PROJECT, PROJECT_TAG, STACK_TAG
 from ops.aws import AwsError, is_gone, problem_of
 from ops.kinds import KINDS
 from ops.kinds.kind import Clients, Found, Kind, Scope, tag_map
@@ -31,7 +30,7 @@ class Inventory:
     unreadable: list[Problem] = field(default_factory=list)
 
 
-def find(clients: Clients, stack: str | None) -> Inventory:
+def find(clients: Clients, stack: str | None, exact: Container[str] = ()) -> Inventory:
     """Everything in one account and region that carries our tags, or hangs on what does.
 
     Types with a row are listed by their own service, which knows at once what was created a second ago. What the rows
@@ -39,13 +38,14 @@ def find(clients: Clients, stack: str | None) -> Inventory:
 
     Args:
         stack: only this stack's; None for all stacks of the project.
+        exact: types of which a second-old one must not be missed, however many others the account has.
     """
     found: dict[str, list[Found]] = defaultdict(list)
     unreadable: list[Problem] = []
     for kinds in _by_parent():
         with ThreadPoolExecutor(_WORKERS) as pool:
             for kind, result in zip(
-                kinds, pool.map(lambda kind: _try(clients, stack, kind, found), kinds), strict=True
+                kinds, pool.map(lambda kind: _try(clients, stack, kind, found, kind.type in exact), kinds), strict=True
             ):
                 if isinstance(result, Problem):
                     unreadable.append(result)
@@ -59,23 +59,37 @@ def find(clients: Clients, stack: str | None) -> Inventory:
     return Inventory(resources, unreadable)
 
 
-def find_kind(clients: Clients, stack: str | None, kind: Kind, parents: Iterable[Found]) -> list[Found]:
-    """Those of one type; `parents` are the found ones of the type through which it is found."""
+def find_kind(
+    clients: Clients,
+    stack: str | None,
+    kind: Kind,
+    parents: Iterable[Found],
+    *,
+    known: Sequence[Found] = (),
+    exact: bool = False,
+) -> list[Found]:
+    """Those of one type; `parents` are the found ones of the type through which it is found.
+
+    Args:
+        known, exact: of `Scope`.
+    """
     if not kind.parent:
-        return kind.find(Scope(clients, stack))
+        return kind.find(Scope(clients, stack, known=known, exact=exact))
     found: list[Found] = []
     for parent in parents:
         try:
-            found += kind.find(Scope(clients, stack, parent))
+            found += kind.find(Scope(clients, stack, parent, known=known))
         except AwsError as error:
             if not is_gone(error):  # the parent went meanwhile
                 raise
     return found
 
 
-def _try(clients: Clients, stack: str | None, kind: Kind, found: dict[str, list[Found]]) -> list[Found] | Problem:
+def _try(
+    clients: Clients, stack: str | None, kind: Kind, found: dict[str, list[Found]], exact: bool
+) -> list[Found] | Problem:
     try:
-        return find_kind(clients, stack, kind, found.get(kind.parent or "", ()))
+        return find_kind(clients, stack, kind, found.get(kind.parent or "", ()), exact=exact)
     except AwsError as error:
         return problem_of(error, kind.type)
 
@@ -98,9 +112,7 @@ def _others(clients: Clients, stack: str | None, known: set[str]) -> Iterator[Fo
     """
     partial = {kind.tagging_type: kind for kind in KINDS.values() if kind.partial}
     in_full = {kind.tagging_type for kind in KINDS.values() if not kind.partial}
-    filters = [{"Key": PROJECT_TAG, "Values": [PROJECT]}, {"Key": STACK_TAG, "Values": [stack] if stack else []}]
-    pages = clients("resourcegroupstaggingapi").get_paginator("get_resources").paginate(TagFilters=filters)
-    for item in pages.search("ResourceTagMappingList[]"):
+    for item in Scope(clients, stack).tagged():
         arn = item["ResourceARN"]
         tagging_type, name = _split(arn)
         if known & {arn, name} or tagging_type in in_full:

@@ -113,6 +113,12 @@ def pod_identities(deployment: Deployment, clients: Clients) -> dict[str, str]:
     return found
 
 
+def under_way(deployment: Deployment) -> set[str]:
+    """Types of what was being created: of these not even a second-old one may be missed."""
+    operations = deployment["deployment"].get("pending_operations") or []
+    return {operation["resource"]["type"] for operation in operations if operation["type"] == "creating"}
+
+
 def decide(deployment: Deployment, inventory: Inventory, pod_identities: Mapping[str, str] | None = None) -> Plan:
     """Compares the account with the state.
 

@@ -184,7 +184,7 @@ def _listed(clients: Clients, resources: Iterable[Found]) -> set[tuple[str, str]
         parents = {resource.parent_id: resource.parent for resource in some if resource.parent}
         stacks = {resource.stack for resource in some}
         stack = stacks.pop() if len(stacks) == 1 else None
-        keys |= {found.key for found in find_kind(clients, stack, KINDS[type_], parents.values())}
+        keys |= {found.key for found in find_kind(clients, stack, KINDS[type_], parents.values(), known=some)}
     return keys
 
 

@@ -12,7 +12,7 @@ from ops import inventory, removal
 from ops.aws import user_errors
 from ops.kinds.kind import Clients, Found
 from ops.pulumi import Deployment, Stack
-from ops.recovery import Plan, amended, decide, pod_identities
+from ops.recovery import Plan, amended, decide, pod_identities, under_way
 
 Told = Callable[[str], None]
 SETTLE_SECONDS = 10
@@ -27,7 +27,7 @@ def look(clients: Clients, stack: str, deployment: Deployment) -> Plan:
     """
     with user_errors(stack):
         identities = pod_identities(deployment, clients)
-    return decide(deployment, inventory.find(clients, stack), identities)
+    return decide(deployment, inventory.find(clients, stack, under_way(deployment)), identities)
 
 
 def carry_out(clients: Clients, engine: Stack, deployment: Deployment, plan: Plan, told: Told) -> None:

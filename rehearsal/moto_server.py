@@ -172,7 +172,8 @@ def requests_over_tls() -> None:
     IAMPolicyStatement.is_action_permitted = decided
 
 
-if __name__ == "__main__":
+def mend() -> None:
+    """All of the above, in this process."""
     quicker()
     one_request_at_a_time()
     launchable_versions()
@@ -184,4 +185,8 @@ if __name__ == "__main__":
     policies_that_stay()
     budgets_with_tags()
     requests_over_tls()
+
+
+if __name__ == "__main__":
+    mend()
     main()

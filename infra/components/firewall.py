@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import pulumi
 
+from infra.tags import WEB_ACL_DESCRIPTION
+
 WINDOW_SECONDS = 60
 RATE_LIMITED = json.dumps(
     {"error": {"message": "Too many requests", "type": "rate_limit_error", "code": "rate_limit_exceeded"}}
@@ -65,7 +67,7 @@ class _WebAcl(pulumi.CustomResource):
         }
         properties = {
             "scope": "REGIONAL",
-            "description": "Limits the requests of one client address",
+            "description": WEB_ACL_DESCRIPTION,
             "defaultAction": {"allow": {}},
             "customResponseBodies": [
                 {"key": "rate-limited", "contentType": "APPLICATION_JSON", "content": RATE_LIMITED}

@@ -172,7 +172,7 @@ def beside(clients: Clients, stack: str | None, ours: Iterable[Found]) -> Iterat
     def new(
         type_: str, parent: Found, name: str, value: str, only: Callable[[Found], bool] = lambda _: True
     ) -> list[Found]:
-        found = _list(type_, Beside(clients, None, parent, {name: [value]}), only)
+        found = _list(type_, Beside(clients, None, parent, filters={name: [value]}), only)
         fresh = [resource for resource in found if resource.key not in known]
         known.update(resource.key for resource in fresh)
         return fresh

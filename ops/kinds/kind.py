@@ -73,11 +73,15 @@ class Scope:
     Attributes:
         stack: only this stack; None for all stacks of the project.
         parent: what the listed resources belong to, for types that are found through another.
+        known: found before, and looked at again whatever names them now.
+        exact: asks for each resource of the account, also of types that only the tagging API can name quickly.
     """
 
     clients: Clients
     stack: str | None
     parent: Found | None = None
+    known: Sequence[Found] = ()
+    exact: bool = False
 
     def holds(self, tags: Mapping[str, str]) -> bool:
         """Both tags with our values: a look-alike has another name, another tag or another value."""
@@ -107,30 +111,75 @@ class Scope:
             filters.append({"Name": f"tag:{STACK_TAG}", "Values": [self.stack]})
         return filters
 
+    def tagged(self, *types: str) -> Iterator[dict[str, Any]]:
+        """What the tagging API names by our tags: it learns of the new late, and still names what is gone for a while.
+
+        Args:
+            types: its names of them; all where there are none.
+        """
+        stack = {"Key": STACK_TAG, "Values": [] if self.stack is None else [self.stack]}
+        call = {"TagFilters": [{"Key": PROJECT_TAG, "Values": [PROJECT]}, stack], "ResourceTypeFilters": list(types)}
+        yield from (
+            self.clients("resourcegroupstaggingapi")
+            .get_paginator("get_resources")
+            .paginate(**call)
+            .search("ResourceTagMappingList[]")
+        )
+
 
 Item = Mapping[str, Any]
 Listing = Callable[[Any, Scope], Iterable[Item]]
 """A client and a scope to the descriptions that AWS gives of one type's resources."""
 
 
-def listed(operation: str, items: str, arguments: Callable[[Scope], Mapping[str, Any]] = lambda _scope: {}) -> Listing:
+def listed(
+    operation: str,
+    items: str,
+    arguments: Callable[[Scope], Mapping[str, Any]] = lambda _scope: {},
+    page_size: int | None = None,
+) -> Listing:
     """The listing by one operation, paginated where boto3 can.
 
     Args:
         items: JMESPath to the items in an answer.
         arguments: of the call.
+        page_size: the most that AWS gives at once, where it gives less unasked.
     """
     expression = jmespath.compile(items)
 
     def listing(client: Any, scope: Scope) -> Iterator[Item]:
         call = arguments(scope)
         pages = (
-            client.get_paginator(operation).paginate(**call)
+            client.get_paginator(operation).paginate(**call, PaginationConfig={"PageSize": page_size})
             if client.can_paginate(operation)
             else [getattr(client, operation)(**call)]
         )
         for page in pages:
             yield from expression.search(page) or ()
+
+    return listing
+
+
+def named(tagging_type: str, describe: Callable[[Any, str], Item | None], every: Listing) -> Listing:
+    """The listing of a type that tells its tags one call a resource only: those that the tagging API names.
+
+    Args:
+        describe: an ARN to what its own service says of it now; None for what is about to go.
+        every: all of the account, for an exact scope.
+    """
+
+    def listing(client: Any, scope: Scope) -> Iterator[Item]:
+        if scope.exact:
+            yield from every(client, scope)
+            return
+        names = [item["ResourceARN"] for item in scope.tagged(tagging_type)]
+        for arn in dict.fromkeys([*names, *(found.arn for found in scope.known)]):
+            try:
+                if item := describe(client, arn):
+                    yield item
+            except AwsError as error:
+                if not is_gone(error):  # the tagging API's memory
+                    raise
 
     return listing
 

@@ -6,15 +6,17 @@ from collections.abc import Iterator
 from typing import Any
 
 from ops.kinds import types
-from ops.kinds.kind import Found, Item, Kind, Scope, listed, tag_map
+from ops.kinds.kind import Found, Item, Kind, Scope, listed, named, tag_map
 
 KEY_RECOVERY_DAYS = 7
 """The shortest that KMS allows: a key that waits for its deletion costs nothing, and can be restored."""
 
 
 def _clusters(eks: Any, _scope: Scope) -> Iterator[Item]:
+    """By name first: each tells its tags to a call of its own."""
     for name in eks.get_paginator("list_clusters").paginate().search("clusters"):
-        yield eks.describe_cluster(name=name)["cluster"]
+        if name.startswith("tandem-"):
+            yield eks.describe_cluster(name=name)["cluster"]
 
 
 def _node_groups(eks: Any, scope: Scope) -> Iterator[Item]:
@@ -38,12 +40,16 @@ def _delete_rule(events: Any, rule: Found) -> None:
     events.delete_rule(Name=rule.id)
 
 
+def _key(kms: Any, key: str) -> Item | None:
+    """A key of the account's own that is not about to go."""
+    described = kms.describe_key(KeyId=key)["KeyMetadata"]
+    stays = described["KeyManager"] == "CUSTOMER" and described["KeyState"] != "PendingDeletion"
+    return described if stays else None
+
+
 def _keys(kms: Any, scope: Scope) -> Iterator[Item]:
-    """Keys of the account's own that are not about to go."""
-    for key in listed("list_keys", "Keys")(kms, scope):
-        described = kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]
-        if described["KeyManager"] == "CUSTOMER" and described["KeyState"] != "PendingDeletion":
-            yield described
+    keys = listed("list_keys", "Keys", page_size=1000)(kms, scope)
+    return (described for key in keys if (described := _key(kms, key["KeyId"])))
 
 
 def _key_tags(kms: Any, item: Item) -> dict[str, str]:
@@ -103,7 +109,7 @@ ROWS = (
         type=types.KEY,
         service="kms",
         tagging_type="kms:key",
-        listing=_keys,
+        listing=named("kms:key", _key, _keys),
         id="KeyId",
         name="Description",
         created="CreationDate",

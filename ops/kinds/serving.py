@@ -5,13 +5,29 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from infra.tags import WEB_ACL_DESCRIPTION
+from ops.aws import AwsError, is_gone
 from ops.kinds import types
-from ops.kinds.kind import Found, Item, Kind, Scope, listed, tag_map
+from ops.kinds.kind import Found, Item, Kind, Listing, Scope, listed, named, tag_map
 from ops.kinds.network import ours
+
+HEALTH_PATHS = ("/healthz", "/health")
+"""What our health checks ask for, on ec2 and on eks."""
 
 
 def _elb_tags(arn: str) -> Callable[[Any, Item], dict[str, str]]:
     return lambda elb, item: tag_map(elb.describe_tags(ResourceArns=[item[arn]])["TagDescriptions"][0]["Tags"])
+
+
+def _in_our_networks(operation: str, items: str) -> Listing:
+    """Tags are told apart from the listing; the network, in the listing, leaves few to ask for."""
+
+    def listing(elb: Any, scope: Scope) -> Iterator[Item]:
+        vpcs = {vpc["VpcId"] for vpc in listed("describe_vpcs", "Vpcs", ours)(scope.clients("ec2"), scope)}
+        found = listed(operation, items, page_size=400)(elb, scope) if vpcs else ()
+        return (item for item in found if item.get("VpcId") in vpcs)
+
+    return listing
 
 
 def _unprotect_load_balancer(elb: Any, balancer: Found) -> None:
@@ -26,17 +42,64 @@ def _delete_web_acl(waf: Any, acl: Found) -> None:
     waf.delete_web_acl(**which, LockToken=token)
 
 
+def _host_names(scope: Scope) -> set[str]:
+    """For which the parent, a load balancer, has certificates: clients reach it by no other."""
+    acm, names = scope.clients("acm"), set()
+    listeners = listed("describe_listeners", "Listeners[].Certificates[]", _of_balancer)(scope.clients("elbv2"), scope)
+    for arn in {certificate["CertificateArn"] for certificate in listeners}:
+        try:
+            found = acm.describe_certificate(CertificateArn=arn)["Certificate"]
+        except AwsError as error:
+            if not is_gone(error):
+                raise
+        else:
+            names |= {found["DomainName"], *found.get("SubjectAlternativeNames", ())}
+    return names
+
+
+def _may_hold(zone: str, host_name: str) -> bool:
+    """Whether a zone may have a record of the name; of a wildcard, of any name that it covers."""
+    host_name, any_label, zone = host_name.removeprefix("*."), host_name.startswith("*."), zone.rstrip(".")
+    return f".{host_name}".endswith(f".{zone}") or (any_label and zone.partition(".")[2] == host_name)
+
+
 def _records(route53: Any, scope: Scope) -> Iterator[Item]:
-    """Names that lead to one of our load balancers, in any zone of the account: the zones themselves are not ours."""
+    """Names that lead to one of our load balancers, in the zones that may hold them: these themselves are not ours."""
     assert scope.parent is not None
-    address = scope.parent.facts["DNSName"].lower()
-    zones = route53.get_paginator("list_hosted_zones").paginate()
-    for zone in zones.search("HostedZones[].Id"):
-        sets = route53.get_paginator("list_resource_record_sets").paginate(HostedZoneId=zone)
+    address, names = scope.parent.facts["DNSName"].lower(), _host_names(scope)
+    known = {record.facts["ZoneId"] for record in scope.known}
+    for zone in listed("list_hosted_zones", "HostedZones")(route53, scope) if names or known else ():
+        zone_id = zone["Id"].removeprefix("/hostedzone/")
+        if zone_id not in known and not any(_may_hold(zone["Name"], name) for name in names):
+            continue
+        sets = route53.get_paginator("list_resource_record_sets").paginate(HostedZoneId=zone_id)
         for record in sets.search("ResourceRecordSets[?AliasTarget]"):
             if record["AliasTarget"]["DNSName"].lower().removeprefix("dualstack.").rstrip(".") == address:
-                zone_id = zone.removeprefix("/hostedzone/")
                 yield {"ZoneId": zone_id, "Name": record["Name"].rstrip("."), "Type": record["Type"], "Set": record}
+
+
+def _of_balancer(scope: Scope) -> dict[str, str]:
+    return {"LoadBalancerArn": scope.parent_id}
+
+
+def _health_checks(route53: Any, scope: Scope) -> Iterator[Item]:
+    """With their tags, which Route 53 tells of ten at once."""
+    found = listed("list_health_checks", "HealthChecks[?HealthCheckConfig.Type=='HTTPS']")(route53, scope)
+    checks = [one for one in found if one["HealthCheckConfig"].get("ResourcePath") in HEALTH_PATHS]
+    for start in range(0, len(checks), 10):
+        some = checks[start : start + 10]
+        tags = route53.list_tags_for_resources(ResourceType="healthcheck", ResourceIds=[one["Id"] for one in some])
+        by_id = {answer["ResourceId"]: answer["Tags"] for answer in tags["ResourceTagSets"]}
+        yield from ({**one, "Tags": by_id.get(one["Id"], [])} for one in some)
+
+
+def _web_acls(waf: Any, _scope: Scope) -> Iterator[Item]:
+    """By what they say of themselves first: each tells its tags to a call of its own. boto3 does not paginate here."""
+    more = {}
+    while more is not None:
+        page = waf.list_web_acls(Scope="REGIONAL", Limit=100, **more)
+        yield from (acl for acl in page["WebACLs"] if acl.get("Description") == WEB_ACL_DESCRIPTION)
+        more = {"NextMarker": page["NextMarker"]} if page.get("NextMarker") and page["WebACLs"] else None
 
 
 def _delete_record(route53: Any, record: Found) -> None:
@@ -59,12 +122,9 @@ ROWS = (
         type=types.HEALTH_CHECK,
         service="route53",
         tagging_type="route53:healthcheck",
-        listing=listed("list_health_checks", "HealthChecks"),
+        listing=_health_checks,
         id="Id",
         name="HealthCheckConfig.FullyQualifiedDomainName",
-        tags=lambda route53, item: tag_map(
-            route53.list_tags_for_resource(ResourceType="healthcheck", ResourceId=item["Id"])["ResourceTagSet"]["Tags"]
-        ),
         after=(types.RECORD,),
         delete=lambda route53, check: route53.delete_health_check(HealthCheckId=check.id),
     ),
@@ -72,7 +132,7 @@ ROWS = (
         type=types.LOAD_BALANCER,
         service="elbv2",
         tagging_type="elasticloadbalancing:loadbalancer",
-        listing=listed("describe_load_balancers", "LoadBalancers"),
+        listing=_in_our_networks("describe_load_balancers", "LoadBalancers"),
         id="LoadBalancerArn",
         arn="LoadBalancerArn",
         name="LoadBalancerName",
@@ -86,7 +146,7 @@ ROWS = (
         type=types.LISTENER,
         service="elbv2",
         tagging_type="elasticloadbalancing:listener",
-        listing=listed("describe_listeners", "Listeners", lambda scope: {"LoadBalancerArn": scope.parent_id}),
+        listing=listed("describe_listeners", "Listeners", _of_balancer),
         id="ListenerArn",
         arn="ListenerArn",
         name="join(' ', [Protocol, to_string(Port)])",
@@ -110,7 +170,7 @@ ROWS = (
         type=types.TARGET_GROUP,
         service="elbv2",
         tagging_type="elasticloadbalancing:targetgroup",
-        listing=listed("describe_target_groups", "TargetGroups"),
+        listing=_in_our_networks("describe_target_groups", "TargetGroups"),
         id="TargetGroupArn",
         arn="TargetGroupArn",
         name="TargetGroupName",
@@ -122,11 +182,16 @@ ROWS = (
         type=types.CERTIFICATE,
         service="acm",
         tagging_type="acm:certificate",
-        # Without `keyTypes` ACM lists RSA certificates only, and the self-signed one is not.
-        listing=listed(
-            "list_certificates",
-            "CertificateSummaryList",
-            lambda _scope: {"Includes": {"keyTypes": ["RSA_2048", "RSA_4096", "EC_prime256v1", "EC_secp384r1"]}},
+        listing=named(
+            "acm:certificate",
+            lambda acm, arn: acm.describe_certificate(CertificateArn=arn)["Certificate"],
+            # Without `keyTypes` ACM lists RSA certificates only, and the self-signed one is not.
+            listed(
+                "list_certificates",
+                "CertificateSummaryList",
+                lambda _scope: {"Includes": {"keyTypes": ["RSA_2048", "RSA_4096", "EC_prime256v1", "EC_secp384r1"]}},
+                page_size=1000,
+            ),
         ),
         id="CertificateArn",
         arn="CertificateArn",
@@ -140,7 +205,7 @@ ROWS = (
         type=types.WEB_ACL,
         service="wafv2",
         tagging_type="wafv2:regional",
-        listing=listed("list_web_acls", "WebACLs", lambda _scope: {"Scope": "REGIONAL"}),
+        listing=_web_acls,
         id="Id",
         arn="ARN",
         name="Name",
@@ -154,7 +219,7 @@ ROWS = (
         type=types.GROUP,
         service="autoscaling",
         tagging_type="autoscaling:autoScalingGroup",
-        listing=listed("describe_auto_scaling_groups", "AutoScalingGroups"),
+        listing=listed("describe_auto_scaling_groups", "AutoScalingGroups", ours),
         id="AutoScalingGroupName",
         arn="AutoScalingGroupARN",
         name="AutoScalingGroupName",
@@ -162,6 +227,31 @@ ROWS = (
         delete=lambda scaling, group: scaling.delete_auto_scaling_group(
             AutoScalingGroupName=group.id, ForceDelete=True
         ),
+    ),
+    Kind(
+        type=types.POLICY,
+        service="autoscaling",
+        listing=listed("describe_policies", "ScalingPolicies", lambda scope: {"AutoScalingGroupName": scope.parent_id}),
+        id="PolicyName",
+        arn="PolicyARN",
+        name="PolicyName",
+        tags=None,
+        parent=types.GROUP,
+        delete=lambda scaling, policy: scaling.delete_policy(
+            AutoScalingGroupName=policy.parent_id, PolicyName=policy.id
+        ),
+    ),
+    Kind(
+        type=types.ALARM,
+        service="cloudwatch",
+        tagging_type="cloudwatch:alarm",
+        listing=listed("describe_alarms", "MetricAlarms", lambda _scope: {"AlarmNamePrefix": "tandem-"}),
+        id="AlarmName",
+        arn="AlarmArn",
+        name="AlarmName",
+        created="AlarmConfigurationUpdatedTimestamp",
+        tags=lambda watch, item: tag_map(watch.list_tags_for_resource(ResourceARN=item["AlarmArn"])["Tags"]),
+        delete=lambda watch, alarm: watch.delete_alarms(AlarmNames=[alarm.id]),
     ),
     Kind(
         type=types.LAUNCH_TEMPLATE,

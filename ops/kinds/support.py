@@ -7,9 +7,9 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from infra.tags import PARAMETER_PATH
+from infra.tags import PARAMETER_PATH, PROJECT, PROJECT_TAG
 from ops.kinds import types
-from ops.kinds.kind import Found, Item, Kind, Scope, listed, tag_map
+from ops.kinds.kind import Found, Item, Kind, Scope, listed, named, tag_map
 
 SECRET_RECOVERY_DAYS = 7
 """The shortest that Secrets Manager allows: a deleted secret costs nothing meanwhile and can be restored."""
@@ -17,6 +17,11 @@ SECRET_RECOVERY_DAYS = 7
 
 def _of_file_system(scope: Scope) -> dict[str, str]:
     return {"FileSystemId": scope.parent_id}
+
+
+def _with_our_tags(_scope: Scope) -> dict[str, Any]:
+    """Of those that have both words somewhere in their tags' keys and values, as Secrets Manager searches them."""
+    return {"Filters": [{"Key": "tag-key", "Values": [PROJECT_TAG]}, {"Key": "tag-value", "Values": [PROJECT]}]}
 
 
 def _bucket_tags(s3: Any, item: Item) -> dict[str, str]:
@@ -59,11 +64,12 @@ def _parameter_tags(ssm: Any, item: Item) -> dict[str, str]:
 
 def _roles(iam: Any, scope: Scope) -> Iterator[Item]:
     """By name first: an account's roles are many, and each answers with its tags to a call of its own."""
-    return (item for item in listed("list_roles", "Roles")(iam, scope) if item["RoleName"].startswith("tandem-"))
+    roles = listed("list_roles", "Roles", page_size=1000)(iam, scope)
+    return (item for item in roles if item["RoleName"].startswith("tandem-"))
 
 
 def _profiles(iam: Any, scope: Scope) -> Iterator[Item]:
-    profiles = listed("list_instance_profiles", "InstanceProfiles")(iam, scope)
+    profiles = listed("list_instance_profiles", "InstanceProfiles", page_size=1000)(iam, scope)
     return (item for item in profiles if item["InstanceProfileName"].startswith("tandem-"))
 
 
@@ -90,7 +96,7 @@ def _delete_profile(iam: Any, profile: Found) -> None:
 
 def _budgets(budgets: Any, scope: Scope) -> Iterator[Item]:
     account = {"AccountId": scope.account}
-    found = listed("describe_budgets", "Budgets", lambda _scope: account)(budgets, scope)
+    found = listed("describe_budgets", "Budgets", lambda _scope: account, page_size=1000)(budgets, scope)
     return ({**item, **account} for item in found if item["BudgetName"].startswith("tandem-"))
 
 
@@ -104,7 +110,7 @@ ROWS = (
         type=types.FILE_SYSTEM,
         service="efs",
         tagging_type="elasticfilesystem:file-system",
-        listing=listed("describe_file_systems", "FileSystems[?LifeCycleState!='deleted']"),
+        listing=listed("describe_file_systems", "FileSystems[?LifeCycleState!='deleted']", page_size=100),
         id="FileSystemId",
         arn="FileSystemArn",
         name="Name",
@@ -117,7 +123,7 @@ ROWS = (
         type=types.ACCESS_POINT,
         service="efs",
         tagging_type="elasticfilesystem:access-point",
-        listing=listed("describe_access_points", "AccessPoints[?LifeCycleState!='deleted']"),
+        listing=listed("describe_access_points", "AccessPoints[?LifeCycleState!='deleted']", page_size=100),
         id="AccessPointId",
         arn="AccessPointArn",
         name="Name",
@@ -137,7 +143,8 @@ ROWS = (
         type=types.BUCKET,
         service="s3",
         tagging_type="s3",
-        listing=listed("list_buckets", "Buckets"),
+        # By name first: each tells its tags to a call of its own.
+        listing=listed("list_buckets", "Buckets[?contains(Name, '-access-logs')]", page_size=10_000),
         id="Name",
         name="Name",
         created="CreationDate",
@@ -150,7 +157,7 @@ ROWS = (
         type=types.SECRET,
         service="secretsmanager",
         tagging_type="secretsmanager:secret",
-        listing=listed("list_secrets", "SecretList[?!DeletedDate]"),
+        listing=listed("list_secrets", "SecretList[?!DeletedDate]", _with_our_tags, page_size=100),
         id="ARN",
         arn="ARN",
         name="Name",
@@ -177,7 +184,11 @@ ROWS = (
         type=types.TOPIC,
         service="sns",
         tagging_type="sns",
-        listing=listed("list_topics", "Topics"),
+        listing=named(
+            "sns",
+            lambda _sns, arn: {"TopicArn": arn},
+            listed("list_topics", "Topics[?contains(TopicArn, ':tandem-')]"),
+        ),
         id="TopicArn",
         arn="TopicArn",
         name="TopicArn",
@@ -203,7 +214,7 @@ ROWS = (
         type=types.SCHEDULE_GROUP,
         service="scheduler",
         tagging_type="scheduler:schedule-group",
-        listing=listed("list_schedule_groups", "ScheduleGroups[?Name!='default']"),
+        listing=listed("list_schedule_groups", "ScheduleGroups", lambda _scope: {"NamePrefix": "tandem-"}),
         id="Name",
         name="Name",
         created="CreationDate",

@@ -8,7 +8,15 @@ from collections.abc import Callable
 from typing import Any
 
 from infra.components.cost_guard import GROUP_TARGET
-from infra.tags import EPHEMERAL_TAG, EXPIRES_TAG, PROJECT_TAG, STACK_ID_TAG, STACK_TAG, parameter_path
+from infra.tags import (
+    EPHEMERAL_TAG,
+    EXPIRES_TAG,
+    PROJECT_TAG,
+    STACK_ID_TAG,
+    STACK_TAG,
+    WEB_ACL_DESCRIPTION,
+    parameter_path,
+)
 from ops.kinds import types
 from ops.kinds.kind import Clients
 from rehearsal.account_gaps import PUBLIC_IMAGE
@@ -322,6 +330,7 @@ class Builder:
         acl = waf.create_web_acl(
             Name=self.name,
             Scope="REGIONAL",
+            Description=WEB_ACL_DESCRIPTION,
             DefaultAction={"Allow": {}},
             VisibilityConfig={"SampledRequestsEnabled": False, "CloudWatchMetricsEnabled": False, "MetricName": "m"},
             Tags=self.tags,
@@ -343,7 +352,11 @@ class Builder:
         self.zone = zone
         check = route53.create_health_check(
             CallerReference=self.name,
-            HealthCheckConfig={"Type": "HTTPS", "FullyQualifiedDomainName": f"{self.name}.example.com"},
+            HealthCheckConfig={
+                "Type": "HTTPS",
+                "FullyQualifiedDomainName": f"{self.name}.example.com",
+                "ResourcePath": "/healthz",
+            },
         )["HealthCheck"]["Id"]
         route53.change_tags_for_resource(ResourceType="healthcheck", ResourceId=check, AddTags=self.tags)
         self.add(types.HEALTH_CHECK, check)
@@ -379,6 +392,25 @@ class Builder:
             ],
         )
         self.add(types.GROUP, self.name)
+        scaling.put_scaling_policy(
+            AutoScalingGroupName=self.name,
+            PolicyName=self.add(types.POLICY, f"{self.name}-idle"),
+            PolicyType="StepScaling",
+            AdjustmentType="ExactCapacity",
+            StepAdjustments=[{"ScalingAdjustment": 0, "MetricIntervalUpperBound": 0.0}],
+        )
+        self.clients("cloudwatch").put_metric_alarm(
+            AlarmName=self.add(types.ALARM, f"{self.name}-idle"),
+            Namespace="AWS/ApplicationELB",
+            MetricName="RequestCount",
+            Statistic="Sum",
+            Period=60,
+            EvaluationPeriods=60,
+            Threshold=1,
+            ComparisonOperator="LessThanThreshold",
+            AlarmActions=[scaling.describe_policies()["ScalingPolicies"][0]["PolicyARN"]],
+            Tags=self.tags,
+        )
         instances = ec2.describe_instances(Filters=[{"Name": "tag:aws:autoscaling:groupName", "Values": [self.name]}])
         [instance] = (instance for reservation in instances["Reservations"] for instance in reservation["Instances"])
         self.instance = self.add(types.INSTANCE, instance["InstanceId"])

@@ -12,6 +12,7 @@ import pytest
 from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
+from infra.tags import WEB_ACL_DESCRIPTION
 from ops.audit import Audit, Leftover, audit
 from ops.cli import app
 from ops.kinds import types
@@ -171,6 +172,7 @@ def web_acl(site: Site) -> str:
     return site.clients("wafv2").create_web_acl(
         Name=f"tandem-{site.stack}",
         Scope="REGIONAL",
+        Description=WEB_ACL_DESCRIPTION,
         DefaultAction={"Allow": {}},
         VisibilityConfig=visible,
         Tags=site.tags,

@@ -168,6 +168,7 @@ def test_a_stacks_endpoint_is_found_by_tags(clients: Clients) -> None:
     key, signed = api_stand_in.certificate()
     ec2, elb = clients("ec2"), clients("elbv2")
     subnets = [subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"][:2]]
+    ec2.create_tags(Resources=[ec2.describe_vpcs()["Vpcs"][0]["VpcId"]], Tags=tags)
     of_another = [tags[0], {"Key": "tandem:stack", "Value": "other"}]
     elb.create_load_balancer(Name="dev-7654321", Subnets=subnets, Tags=of_another)
     assert endpoint.find(clients, "dev") is None

@@ -163,6 +163,7 @@ def models_on_a_cluster(clients: Clients, **pods: int) -> None:
     start(clients, "g6e.12xlarge", 2)
     start(clients, "g6e.12xlarge", 1, "another")
     vpc = ec2.describe_vpcs()["Vpcs"][0]["VpcId"]
+    ec2.create_tags(Resources=[vpc], Tags=TAG_LIST)
     for model, count in pods.items():
         group = elb.create_target_group(
             Name=model,
@@ -264,7 +265,7 @@ def test_the_dev_stack_as_it_stands(shell: Clients) -> None:
     found = look(shell, "dev", load_stack_file(stack_file("dev")), datetime.now(UTC), probe=False)
     assert isinstance(found.servers, Fleet)
     (host,) = found.servers.hosts
-    assert (found.servers.minimum, found.servers.desired, found.servers.maximum) == (1, 1, 1)
+    assert (found.servers.minimum, found.servers.desired, found.servers.maximum) == (0, 1, 1)
     assert (host.type, host.state, host.target, host.current, host.replicas) == (
         "g6.12xlarge",
         "InService",
@@ -294,7 +295,7 @@ def test_the_command_on_the_dev_stack(shell: Clients) -> None:
     assert report["servers"]["replicasServing"] == 2
     assert report["lastToken"]["unknown"].startswith("the API makes none: the connection failed")
     text = CliRunner().invoke(app, ["status", "dev", "--no-probe"], env={"COLUMNS": "200"}).stdout
-    assert "1 wanted, 1 to 1" in text
+    assert "1 wanted, 0 to 1" in text
     assert "unknown: not asked for (--no-probe)" in text
 
 
