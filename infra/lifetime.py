@@ -39,8 +39,9 @@ STOPPED = Size(0, 0, 0)
 
 
 def size(settings: Settings) -> Size:
-    """Of the group while the stack runs."""
-    return Size(settings.group_size, settings.max_group_size, settings.group_size)
+    """Of the group while the stack runs; an idle stop may take it to 0."""
+    least = 0 if settings.cost_guard.idle_after else settings.group_size
+    return Size(least, settings.max_group_size, settings.group_size)
 
 
 def drain_time(settings: Settings) -> timedelta:
@@ -131,6 +132,15 @@ def skipped_on(hours: BusinessHoursSettings, years: range) -> tuple[str, date] |
             if there.astimezone(UTC).astimezone(zone).time() != there.time():
                 return text, there.date()
     return None
+
+
+def why_idle(settings: Settings) -> str | None:
+    """The sentence that says why the hosts are at 0 within the stack's time, and what brings them back; None where
+    nothing but a person sets them to 0."""
+    after = settings.cost_guard.idle_after
+    if after is None:
+        return None
+    return f"stopped after {after // MINUTE} min without a request, or by hand; `pulumi up --refresh` starts it again"
 
 
 def why_stopped(settings: Settings, ends: datetime | None, now: datetime) -> str | None:

@@ -17,13 +17,14 @@ from ops.kinds.kind import Found
 from ops.rights import RIGHTS
 from ops.rights.actions import action_of
 from ops.rights.right import DEPLOYER, VIEWER
+from rehearsal.idle import Alarm, wrong
 from rehearsal.operations import Operation
 
 LAUNCH_TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 GROUP = "aws:autoscaling/group:Group"
 
-NOBODYS_RIGHTS = ("sts:GetCallerIdentity", "sns:Publish")
-"""The first, everybody has; with the second the rehearsal plays a schedule, whose role has it."""
+NOBODYS_RIGHTS = ("sts:GetCallerIdentity", "sns:Publish", "autoscaling:ExecutePolicy")
+"""The first, everybody has; with the second the rehearsal plays a schedule, whose role has it, with the third AWS."""
 
 P = ParamSpec("P")
 
@@ -153,6 +154,24 @@ def is_at_zero(groups: Iterable[Mapping[str, Any]]) -> Iterable[str]:
         if group["Instances"]:
             hosts = ", ".join(instance["InstanceId"] for instance in group["Instances"])
             yield f"still in {group['AutoScalingGroupName']}: {hosts}"
+
+
+@expectation("the alarm rings after so long without a request, and only then")
+def rings_only_when_idle(alarm: Alarm) -> Iterable[str]:
+    yield from wrong(alarm)
+
+
+@expectation("an idle stack has no host, and may have some again")
+def has_no_host(groups: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+    for group in groups:
+        if group["DesiredCapacity"] or group["Instances"] or not group["MaxSize"]:
+            name, wanted, most = (group[key] for key in ("AutoScalingGroupName", "DesiredCapacity", "MaxSize"))
+            yield f"{name}: {wanted} wanted of at most {most}, {len(group['Instances'])} in it"
+
+
+@expectation("hosts come back when they are asked for")
+def comes_back(groups: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+    yield from (f"{group['AutoScalingGroupName']} stays at 0" for group in groups if not group["DesiredCapacity"])
 
 
 @expectation("a protected stack refuses to go")

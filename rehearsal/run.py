@@ -17,7 +17,7 @@ from infra.settings import load_stack_file
 from ops import inventory, removal
 from ops.kinds import KINDS, state_key, types
 from ops.kinds.kind import Clients, Found
-from rehearsal import expectations, expiry, placeholders, plain_text
+from rehearsal import expectations, expiry, idle, placeholders, plain_text
 from rehearsal.engine import Engine
 from rehearsal.expectations import Verdict
 from rehearsal.kubernetes import expectations as kubernetes
@@ -93,6 +93,7 @@ class _Rehearsal:
             ("new image", self._new_image),
             *([("disruption", self._disrupt), ("load", self._load)] if self.cluster else []),
             ("secrets", self._look_for_secrets),
+            ("idle", self._fall_idle),
             ("business hours", self._keep_hours),
             ("expiry", self._expire),
             ("destroy", self._destroy),
@@ -230,6 +231,22 @@ class _Rehearsal:
         week = hours_kept(expiry.calls(clients, self._found()), clients, now, now + timedelta(days=7), hosts)
         phase.verdicts = [expectations.follow_the_hours(week, lambda moment: is_open(hours, moment))]
 
+    def _fall_idle(self, phase: Phase) -> None:
+        """No request comes, then somebody wants the hosts back."""
+        found = self._found()
+        for alarm in idle.alarms(found):
+            phase.verdicts.append(expectations.rings_only_when_idle(alarm))
+            alarm.act(self.scene.clients)
+            phase.verdicts.append(expectations.has_no_host(self._groups()))
+            for group in (one.facts for one in found if one.type == expectations.GROUP):
+                self.scene.clients("autoscaling").set_desired_capacity(
+                    AutoScalingGroupName=group["AutoScalingGroupName"], DesiredCapacity=group["DesiredCapacity"]
+                )
+            phase.verdicts.append(expectations.comes_back(self._groups()))
+
+    def _groups(self) -> list[Mapping[str, Any]]:
+        return [resource.facts for resource in self._found() if resource.type == expectations.GROUP]
+
     def _expire(self, phase: Phase) -> None:
         if self.report.expires_at is None:
             return
@@ -241,8 +258,7 @@ class _Rehearsal:
             documents = expiry.policies(clients, call.role)
             phase.verdicts.append(expectations.role_allows(call.action, call.role, documents))
             call.invoke(clients)
-        groups = [resource.facts for resource in self._found() if resource.type == expectations.GROUP]
-        phase.verdicts.append(expectations.is_at_zero(groups))
+        phase.verdicts.append(expectations.is_at_zero(self._groups()))
         if self.cluster:
             nodes = [object for object in self.cluster.objects() if object["kind"] == "Node"]
             phase.verdicts.append(kubernetes.have_no_gpu(nodes))

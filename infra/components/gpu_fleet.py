@@ -36,6 +36,7 @@ class GpuFleetArgs:
         settings: sizes, types, purchase and rollout.
         group_name: of the group; what guards it calls it by this name before it is there.
         min_hosts, max_hosts: size of the group.
+        idle_stop: an alarm may set the group to 0, and needs its metrics.
         running: false keeps it at 0.
         after: what is there before the first host, and goes after the last.
         tags: on instances and volumes, where the provider's default tags do not reach.
@@ -57,6 +58,7 @@ class GpuFleetArgs:
     group_name: pulumi.Input[str]
     min_hosts: int
     max_hosts: int
+    idle_stop: bool = False
     running: pulumi.Input[bool] = True
     after: Sequence[pulumi.Resource] = ()
     weights_s3_uri: str | None = None
@@ -182,13 +184,16 @@ class GpuFleet(pulumi.ComponentResource):
         # A number, not $Latest: only a number that changes starts an instance refresh.
         version = template.latest_version.apply(str)
         running = pulumi.Output.from_input(args.running)
+        wanted = running.apply(lambda it: args.min_hosts if it else 0)
         spot = settings.on_demand_percentage < 100
         launch_first = settings.rollout == "launchFirst"
         return autoscaling.Group(
             self._name,
             vpc_zone_identifiers=[args.subnet_ids[block.zone]] if block else list(args.subnet_ids.values()),
             name=args.group_name,
-            min_size=running.apply(lambda it: args.min_hosts if it else 0),
+            min_size=0 if args.idle_stop else wanted,
+            desired_capacity=wanted if args.idle_stop else None,
+            enabled_metrics=[autoscaling.Metric.GROUP_IN_SERVICE_INSTANCES] if args.idle_stop else None,
             max_size=running.apply(lambda it: args.max_hosts if it else 0),
             launch_template={"id": template.id, "version": version} if block else None,
             mixed_instances_policy=None if block else _mixed_instances(settings, template.id, version),

@@ -11,6 +11,7 @@ from infra.components.fleet_name import fleet_name
 from infra.components.gpu_fleet import GROUPS, GpuFleet, GpuFleetArgs
 from infra.components.host_role import HostRole
 from infra.components.host_scripts import HostScripts
+from infra.components.idle_stop import IdleStop, IdleStopArgs
 from infra.components.log_group import LogGroup
 from infra.components.model_cache import ModelCache
 from infra.components.secrets import Secrets
@@ -23,6 +24,7 @@ def build(common: Common) -> dict[str, Any]:
     """Hosts that register with the load balancer by themselves; returns the outputs that only this platform has."""
     settings, network = common.settings, common.network
     role = HostRole(common.name, common.pins.vllm.image, common.here)
+    idle_after = settings.cost_guard.idle_after
     cache = model_cache(common, role.role_arn)
     stored = secrets(common, role.role_name)
     log_name = pulumi.Output.concat(f"/tandem/{common.stack}/", common.stack_id, "/hosts")
@@ -55,11 +57,19 @@ def build(common: Common) -> dict[str, Any]:
             weights_s3_uri=settings.inference.weights_s3_uri,
             tags=common.tags,
             force_delete=settings.ephemeral,
+            idle_stop=idle_after is not None,
             running=common.times.running,
             after=[guard],
         ),
         common.here,
     )
+    if idle_after is not None:
+        suffix = common.balancer.arn_suffix
+        IdleStop(
+            common.name,
+            IdleStopArgs(group_name=fleet.group_name, load_balancer_suffix=suffix, after=idle_after),
+            common.here,
+        )
     return {
         "apiKeyCommand": api_key_command(settings, stored),
         "fleetName": fleet.group_name,

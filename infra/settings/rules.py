@@ -10,7 +10,7 @@ from itertools import pairwise
 from infra import costs, lifetime
 from infra.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES, unknown_type_problem
 from infra.errors import Problem
-from infra.settings import batch_rules, cluster_rules, host_rules
+from infra.settings import batch_rules, cluster_rules, host_rules, idle_rules
 from infra.settings.schema import Settings
 
 Rule = Callable[[Settings], Iterator[Problem]]
@@ -365,6 +365,7 @@ RULES: tuple[Rule, ...] = (
     alerts_reach_someone,
     cap_buys_a_first_token,
     business_hours_are_a_span,
+    idle_rules.idle_stop_can_work,
     batch_rules.batch_fits_into_a_step,
     batch_rules.queue_can_reach_the_autoscaler,
 )

@@ -343,6 +343,11 @@ class CostGuardSettings(Section):
 
     expires_after: Duration | None = Field(default=None, description="Life of the stack from its first `up`.")
     expires_at: Instant | None = Field(default=None, description="The same as a moment.")
+    idle_after: Duration | None = Field(
+        default=None,
+        description="Hosts go to 0 after so long without a request, counted from when a host is in service (ec2); by "
+        "the minute to 1d, by the hour to 7d. `pulumi up --refresh` brings them back. The alarm costs $0.30 a month.",
+    )
     max_usd: float | None = Field(
         default=None,
         gt=0,

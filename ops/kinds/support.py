@@ -144,7 +144,11 @@ ROWS = (
         service="s3",
         tagging_type="s3",
         # By name first: each tells its tags to a call of its own.
-        listing=listed("list_buckets", "Buckets[?contains(Name, '-access-logs')]", page_size=10_000),
+        listing=listed(
+            "list_buckets",
+            "Buckets[?contains(Name, '-access-logs') || starts_with(Name, 'tandem-')]",
+            page_size=10_000,
+        ),
         id="Name",
         name="Name",
         created="CreationDate",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ops.rights.right import DEPLOYER, REAPER, By, Right
 
 GROUP = "autoScalingGroup:*:autoScalingGroupName/tandem-{stack}-*"
+ALARM = "alarm:tandem-{stack}-*"
 
 ROWS = (
     Right(
@@ -36,6 +37,53 @@ ROWS = (
         platform="ec2",
         why="with the instances in it",
         who=(DEPLOYER, REAPER),
+    ),
+    Right(
+        sid="StopIdleGroups",
+        service="autoscaling",
+        actions="DeletePolicy DisableMetricsCollection EnableMetricsCollection PutScalingPolicy SetDesiredCapacity",
+        on=GROUP,
+        by=By.TAG,
+        platform="ec2",
+        why="costGuard.idleAfter: the policy that an alarm calls, the metric that it looks at, and the way back from 0",
+    ),
+    Right(
+        sid="MakeIdleAlarms",
+        service="cloudwatch",
+        actions="PutMetricAlarm TagResource",
+        on=ALARM,
+        by=By.REQUEST,
+        platform="ec2",
+        why="costGuard.idleAfter; each carries tandem's tags from the start, and a name of tandem's",
+    ),
+    Right(
+        sid="ChangeIdleAlarms",
+        service="cloudwatch",
+        actions="PutMetricAlarm TagResource UntagResource",
+        on=ALARM,
+        by=By.TAG,
+        platform="ec2",
+        why="another time, another policy",
+    ),
+    Right(
+        sid="RemoveIdleAlarms",
+        service="cloudwatch",
+        actions="DeleteAlarms",
+        on=ALARM,
+        by=By.TAG,
+        platform="ec2",
+        why="of one's own",
+        who=(DEPLOYER, REAPER),
+    ),
+    Right(
+        sid="RemoveIdlePolicies",
+        service="autoscaling",
+        actions="DeletePolicy",
+        on=GROUP,
+        by=By.TAG,
+        platform="ec2",
+        why="of one's own",
+        who=(REAPER,),
     ),
     Right(
         sid="LaunchOwn",

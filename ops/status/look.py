@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from infra import costs
+from infra import costs, lifetime
 from infra.errors import UserError
 from infra.settings import Settings
 from ops import endpoint, lives
@@ -51,7 +51,7 @@ def look(
         expires = pool.submit(_known, lambda: _expires_at(clients, stack, stack_id))
         requests = pool.submit(_known, lambda: _requests(clients, stack, now, stack_id))
         found, serving = way_in.result(), servers.result()
-        token = pool.submit(_known, lambda: _token(clients, stack, found, serving, probe, stack_id))
+        token = pool.submit(_known, lambda: _token(clients, stack, settings, found, serving, probe, stack_id))
     return Status(
         stack=stack,
         region=settings.region,
@@ -144,12 +144,15 @@ def _requests(clients: Clients, stack: str, now: datetime, stack_id: str | None)
 def _token(
     clients: Clients,
     stack: str,
+    settings: Settings,
     way_in: Endpoint | Unknown,
     servers: Fleet | Cluster | Unknown,
     probe: bool,
     stack_id: str | None,
 ) -> str | Unknown:
     """One token, asked for now; nothing else proves that the servers make progress."""
+    if isinstance(servers, Fleet) and servers.asleep:
+        return Unknown(lifetime.why_idle(settings) or "the group is at 0, which its settings in the account allow")
     if not probe:
         return Unknown("not asked for (--no-probe)")
     if isinstance(way_in, Unknown):

@@ -87,6 +87,11 @@ class Fleet:
         return self.maximum == 0
 
     @property
+    def asleep(self) -> bool:
+        """No host is wanted, as costGuard.idleAfter allows; within the stack's time, somebody may want one again."""
+        return self.minimum == self.desired == 0 < self.maximum
+
+    @property
     def summary(self) -> str:
         """Serving of wanted, in one line."""
         serving = sum(host.serves for host in self.hosts)
@@ -210,8 +215,7 @@ class Status:
         servers = self.servers
         if isinstance(servers, Unknown) or not servers.enough:
             return False
-        asleep = isinstance(servers, Cluster) and servers.asleep
-        return asleep or not isinstance(self.last_token, Unknown)
+        return servers.asleep or not isinstance(self.last_token, Unknown)
 
     def as_json(self) -> dict[str, Any]:
         found: dict[str, Any] = asdict(self) | {"well": self.well}

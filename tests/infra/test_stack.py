@@ -63,6 +63,8 @@ COMMON = {
     "WebAclAssociation": 1,
 }
 DEV = COMMON | {
+    "MetricAlarm": 1,
+    "Policy": 1,
     "LogGroup": 1,
     "MountTarget": 2,
     "Route": 1,
@@ -166,6 +168,7 @@ TAGGED_BY_THEIR_PARENT = {
     "FileSystemPolicy",
     "LifecycleHook",
     "MountTarget",
+    "Policy",
     "Record",
     "RolePolicy",
     "RolePolicyAttachment",

@@ -1,0 +1,51 @@
+"""What must hold of a stack that stops when nobody asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from infra.errors import Problem
+from infra.settings.schema import Settings
+
+LONGEST_BY_MINUTES, LONGEST = timedelta(days=1), timedelta(days=7)
+"""An alarm looks back a day by periods under an hour, and 7 days by longer ones:
+https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html"""
+HOUR = timedelta(hours=1)
+
+
+def idle_stop_can_work(settings: Settings) -> Iterator[Problem]:
+    """An alarm can look back so far, sees no requests but clients', and is not all that stops the stack."""
+    guard = settings.cost_guard
+    if guard.idle_after is None:
+        return
+
+    def problem(wrong: str, allowed: str, fix: str) -> Problem:
+        minutes = f"{guard.idle_after // timedelta(minutes=1)}m" if guard.idle_after else ""
+        return Problem(key="costGuard.idleAfter", wrong=wrong, value=minutes, allowed=allowed, fix=fix)
+
+    if settings.platform == "eks":
+        yield problem(
+            "a cluster's nodes follow its pods, and an alarm that takes nodes away leaves pods that ask for them",
+            "on platform ec2",
+            "remove it, and set scaling.minReplicas to 0 with nodePool.provisioner karpenter: nothing runs while "
+            "nobody asks",
+        )
+    if guard.idle_after > LONGEST or (guard.idle_after > LONGEST_BY_MINUTES and guard.idle_after % HOUR):
+        yield problem(
+            "a CloudWatch alarm cannot look back so",
+            "from 10m to 1d by the minute, and to 7d by the hour",
+            "set it to 7d or less, in whole hours above 1d",
+        )
+    if not (guard.expires_after or guard.expires_at or guard.max_usd):
+        yield problem(
+            "a host that never serves is not idle, and a stack that is asked all night does not stop",
+            "beside an end that comes in any case",
+            "set costGuard.expiresAfter or costGuard.maxUsd, too",
+        )
+    if settings.global_name is not None and settings.global_name.outside_check:
+        yield problem(
+            "Route 53 asks for the stack's health from outside, and each of these counts as a request",
+            "without globalName.outsideCheck",
+            "set globalName.outsideCheck to false, or remove costGuard.idleAfter",
+        )
