@@ -131,17 +131,25 @@ def policies_that_stay() -> None:
 def budgets_with_tags() -> None:
     """moto's budgets have no tags.
 
-    Stands for: TagResource, UntagResource and ListTagsForResource of AWS Budgets.
+    Stands for: TagResource, UntagResource and ListTagsForResource of AWS Budgets, and tags in CreateBudget.
     Held by: tests/ops/test_kind.py::test_a_budget_is_ours_by_its_own_tags
     """
     from moto.budgets.responses import BudgetsResponse
 
+    create_budget = BudgetsResponse.create_budget
+
     def tags(self: BudgetsResponse) -> dict[str, str]:
-        return vars(self.backend).setdefault("tags", {}).setdefault(self._get_param("ResourceARN"), {})
+        named = (self._get_param("Budget") or {}).get("BudgetName")
+        own = self._get_param("ResourceARN") or f"arn:aws:budgets::{self._get_param('AccountId')}:budget/{named}"
+        return vars(self.backend).setdefault("tags", {}).setdefault(own, {})
 
     def tag(self: BudgetsResponse) -> str:
-        tags(self).update({tag["Key"]: tag["Value"] for tag in self._get_param("ResourceTags")})
+        tags(self).update({tag["Key"]: tag["Value"] for tag in self._get_param("ResourceTags") or []})
         return "{}"
+
+    def create(self: BudgetsResponse) -> str:
+        create_budget(self)
+        return tag(self)
 
     def untag(self: BudgetsResponse) -> str:
         for key in self._get_param("ResourceTagKeys"):
@@ -151,6 +159,7 @@ def budgets_with_tags() -> None:
     def list_tags(self: BudgetsResponse) -> str:
         return json.dumps({"ResourceTags": [{"Key": key, "Value": value} for key, value in tags(self).items()]})
 
+    BudgetsResponse.create_budget = create
     for name, operation in (("tag_resource", tag), ("untag_resource", untag), ("list_tags_for_resource", list_tags)):
         setattr(BudgetsResponse, name, operation)
 
@@ -172,6 +181,24 @@ def requests_over_tls() -> None:
     IAMPolicyStatement.is_action_permitted = decided
 
 
+def buckets_born_with_tags() -> None:
+    """moto drops the tags of CreateBucket (https://docs.aws.amazon.com/AmazonS3/latest/API/API_CreateBucket.html)."""
+    import xmltodict
+    from moto.s3.responses import S3Response
+
+    put = S3Response._bucket_response_put
+
+    def tagged(self: S3Response, request: Any, bucket_name: str, querystring: dict[str, Any]) -> Any:
+        answer = put(self, request, bucket_name, querystring)
+        if not querystring and self.body:
+            said = xmltodict.parse(self.body, force_list=("Tag",))["CreateBucketConfiguration"]
+            if tags := (said.get("Tags") or {}).get("Tag"):
+                self.backend.put_bucket_tagging(bucket_name, {tag["Key"]: tag["Value"] for tag in tags})
+        return answer
+
+    S3Response._bucket_response_put = tagged
+
+
 def mend() -> None:
     """All of the above, in this process."""
     quicker()
@@ -185,6 +212,7 @@ def mend() -> None:
     policies_that_stay()
     budgets_with_tags()
     requests_over_tls()
+    buckets_born_with_tags()
 
 
 if __name__ == "__main__":

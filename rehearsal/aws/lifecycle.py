@@ -105,12 +105,12 @@ class Resource:
         if id is None:  # some batch operations answer 200 and put the refusal in the response
             raise AwsError(self.row.type, "Unsuccessful", str(self.result))
         self.id = str(id)
+        if self.row.tags and self.wanted_tags and not self.row.tags.born:
+            self.call(self.row.tags.add, tags=self.wanted_tags)
         self.run(self.row.after_create)
         for change in self.row.changes:
             if change.on_create and any(self.inputs.get(name) is not None for name in change.inputs):
                 self.run(change.steps)
-        if self.row.tags and self.wanted_tags:
-            self.call(self.row.tags.add, tags=self.wanted_tags)
 
     def update(self) -> None:
         """Changes what differs between `old` and `inputs`.
@@ -291,11 +291,18 @@ class Resource:
         return part
 
     def _call_once(self, call: Call, scope: Mapping[str, Any]) -> Any:
-        params = without_nulls(evaluate(call.params, scope))
+        params = without_nulls(evaluate(call.params, scope)) | self._tags_with(call)
         if call.fill:
             filled = self.filled(call)
             params = params | {call.within: filled | params.get(call.within, {})} if call.within else filled | params
         return self.region.call(call.service or self.row.service, call.operation, **params)
+
+    def _tags_with(self, call: Call) -> Properties:
+        """The parameters that give tags with the creation."""
+        tags = self.row.tags
+        if not (tags and self.is_new and self.wanted_tags and call in as_tuple(self.row.create)):
+            return {}
+        return without_nulls(evaluate(tags.born, {**self.scope, "tags": self.wanted_tags})) if tags.born else {}
 
     def filled(self, call: Call) -> Properties:
         """The parameters that `fill` takes from the inputs by name.

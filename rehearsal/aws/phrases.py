@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from rehearsal.aws.lifecycle import Resource
 from rehearsal.aws.row import Call, Step, Tags
@@ -20,16 +21,28 @@ def attributes(keys: Mapping[str, str]) -> str:
     return f"[{pairs}][?Value != null]"
 
 
-EC2_TAGS = Tags(
+_EC2_TAGS = Tags(
     add=Call("create_tags", "{Resources: [id], Tags: pairs(tags)}", service="ec2"),
     remove=Call("delete_tags", "{Resources: [id], Tags: removed[*].{Key: @}}", service="ec2"),
     read=Call("describe_tags", filters({"resource-id": "id"}), at="Tags", service="ec2"),
 )
+GIVEN_LATER = _EC2_TAGS
+"""Of what is there before the provider comes to it."""
+
+
+def ec2_tags(kind: str) -> Tags:
+    """Tags that something of EC2's is born with: `ec2_tags("vpc")`."""
+    return replace(_EC2_TAGS, born=f"{{TagSpecifications: [{{ResourceType: '{kind}', Tags: pairs(tags)}}]}}")
+
+
+BORN_WITH = "{Tags: pairs(tags)}"
+"""As most services take tags with a creation."""
 
 ELB_TAGS = Tags(
     add=Call("add_tags", "{ResourceArns: [id], Tags: pairs(tags)}"),
     remove=Call("remove_tags", "{ResourceArns: [id], TagKeys: removed}"),
     read=Call("describe_tags", "{ResourceArns: [id]}", at="TagDescriptions[0].Tags"),
+    born=BORN_WITH,
 )
 
 
@@ -43,11 +56,12 @@ def tagged_by_arn(parameter: str, identifier: str, *, as_map: bool = False, at: 
         at: where the response has the tags.
     """
     which = f"{parameter}: {identifier}"
-    key = "tags" if at == "tags" else "Tags"
+    given = f"{'tags' if at == 'tags' else 'Tags'}: {'tags' if as_map else 'pairs(tags)'}"
     return Tags(
-        add=Call("tag_resource", f"{{{which}, {key}: {'tags' if as_map else 'pairs(tags)'}}}"),
+        add=Call("tag_resource", f"{{{which}, {given}}}"),
         remove=Call("untag_resource", f"{{{which}, {'tagKeys' if at == 'tags' else 'TagKeys'}: removed}}"),
         read=Call("list_tags_for_resource", f"{{{which}}}", at=at),
+        born=f"{{{given}}}",
     )
 
 

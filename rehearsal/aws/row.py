@@ -85,11 +85,15 @@ class Tags:
         add: sets `tags`.
         remove: removes the keys `removed`.
         read: gives the tags as a map or as a list of Key and Value (or TagKey and TagValue).
+        born: the parameters by which the create call gives `tags`, where the real provider does so; where it has none,
+            it tags right after (`getTagsIn`, `createTags` in
+            https://github.com/hashicorp/terraform-provider-aws/tree/main/internal/service).
     """
 
     add: Call
     remove: Call
     read: Call
+    born: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rehearsal.aws.lifecycle import Resource
-from rehearsal.aws.phrases import EC2_TAGS
+from rehearsal.aws.phrases import ec2_tags
 from rehearsal.aws.row import AutoName, Call, ResourceType, Text, change
 
 LAUNCH_TEMPLATE = ResourceType(
@@ -11,9 +11,7 @@ LAUNCH_TEMPLATE = ResourceType(
     service="ec2",
     create=Call(
         "create_launch_template",
-        # moto shows only the tags that a template is born with
-        "{LaunchTemplateName: inputs.name, VersionDescription: inputs.description, TagSpecifications: "
-        "inputs.tagsAll && [{ResourceType: 'launch-template', Tags: pairs(inputs.tagsAll)}] || null}",
+        "{LaunchTemplateName: inputs.name, VersionDescription: inputs.description}",
         fill=True,
         within="LaunchTemplateData",
     ),
@@ -45,7 +43,7 @@ LAUNCH_TEMPLATE = ResourceType(
         ),
     ),
     delete=Call("delete_launch_template", "{LaunchTemplateId: id}"),
-    tags=EC2_TAGS,
+    tags=ec2_tags("launch-template"),
     autoname=AutoName(),
     outputs={
         "arn": Text("arn:{partition}:ec2:{region}:{account}:launch-template/{id}"),

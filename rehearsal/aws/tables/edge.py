@@ -6,7 +6,7 @@ from typing import Any
 
 from rehearsal.aws.account import AwsError
 from rehearsal.aws.lifecycle import Resource, without_nulls
-from rehearsal.aws.phrases import tagged_by_arn
+from rehearsal.aws.phrases import BORN_WITH, tagged_by_arn
 from rehearsal.aws.row import AutoName, Call, ResourceType, Step, Tags, Text, change
 
 CERTIFICATE = ResourceType(
@@ -50,6 +50,7 @@ CERTIFICATE = ResourceType(
         add=Call("add_tags_to_certificate", "{CertificateArn: id, Tags: pairs(tags)}"),
         remove=Call("remove_tags_from_certificate", "{CertificateArn: id, Tags: removed[*].{Key: @}}"),
         read=Call("list_tags_for_certificate", "{CertificateArn: id}", at="Tags"),
+        born=BORN_WITH,
     ),
     outputs={
         "arn": "id",

@@ -90,7 +90,7 @@ _GROUP = "clusterName: inputs.clusterName, nodegroupName: inputs.nodeGroupName"
 NODE_GROUP = ResourceType(
     type="aws:eks/nodeGroup:NodeGroup",
     service="eks",
-    create=Call("create_nodegroup", "{tags: inputs.tagsAll}", fill=True),
+    create=Call("create_nodegroup", fill=True),
     id="join(':', [inputs.clusterName, inputs.nodeGroupName])",
     read=Call("describe_nodegroup", f"{{{_GROUP}}}", at="nodegroup"),
     changes=(
@@ -114,6 +114,7 @@ NODE_GROUP = ResourceType(
         add=Call("tag_resource", when="`false`"),
         remove=Call("untag_resource", when="`false`"),
         read=Call("describe_nodegroup", f"{{{_GROUP}}}", at="nodegroup.tags"),
+        born="{tags: tags}",
     ),
     autoname=AutoName("nodeGroupName", limit=63),
     names={"nodeGroupName": "nodegroupName", "nodeRoleArn": "nodeRole", "subnetIds": "subnets"},

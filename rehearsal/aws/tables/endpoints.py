@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rehearsal.aws.phrases import EC2_TAGS, recorded
+from rehearsal.aws.phrases import ec2_tags, recorded
 from rehearsal.aws.row import Call, Change, ResourceType, Text, change
 
 
@@ -39,7 +39,7 @@ VPC_ENDPOINT = ResourceType(
         ),
     ),
     delete=Call("delete_vpc_endpoints", "{VpcEndpointIds: [id]}"),
-    tags=EC2_TAGS,
+    tags=ec2_tags("vpc-endpoint"),
     outputs={
         "arn": Text("arn:{partition}:ec2:{region}:{account}:vpc-endpoint/{id}"),
         "ownerId": "account",
@@ -65,7 +65,7 @@ FLOW_LOG = ResourceType(
     id="result.FlowLogIds[0]",
     read=Call("describe_flow_logs", "{FlowLogIds: [id]}", at="FlowLogs[0]"),
     delete=Call("delete_flow_logs", "{FlowLogIds: [id]}"),
-    tags=EC2_TAGS,
+    tags=ec2_tags("vpc-flow-log"),
     outputs={
         "arn": Text("arn:{partition}:ec2:{region}:{account}:vpc-flow-log/{id}"),
         "iamRoleArn": "found.DeliverLogsPermissionArn",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rehearsal.aws.lifecycle import Resource
+from rehearsal.aws.phrases import BORN_WITH
 from rehearsal.aws.row import AutoName, Call, ResourceType, Tags, change
 
 MANAGED_POLICY_VERSIONS = 5
@@ -16,6 +17,7 @@ def _tags(kind: str, parameter: str) -> Tags:
         add=Call(f"tag_{kind}", f"{{{parameter}: id, Tags: pairs(tags)}}"),
         remove=Call(f"untag_{kind}", f"{{{parameter}: id, TagKeys: removed}}"),
         read=Call(f"list_{kind}_tags", f"{{{parameter}: id}}", at="Tags"),
+        born=BORN_WITH,
     )
 
 

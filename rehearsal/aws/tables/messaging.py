@@ -135,6 +135,7 @@ QUEUE = ResourceType(
         add=Call("tag_queue", "{QueueUrl: id, Tags: tags}"),
         remove=Call("untag_queue", "{QueueUrl: id, TagKeys: removed}"),
         read=Call("list_queue_tags", "{QueueUrl: id}", at="Tags"),
+        born="{tags: tags}",
     ),
     autoname=AutoName(limit=80),
     outputs={"arn": "found.QueueArn", "url": "id", "name": "part(id, '/', `-1`)"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rehearsal.aws.phrases import EC2_TAGS, filters
+from rehearsal.aws.phrases import ec2_tags, filters
 from rehearsal.aws.row import Call, ResourceType, Text, change
 
 _VPC_ATTRIBUTES = ("enableDnsSupport", "enableDnsHostnames", "enableNetworkAddressUsageMetrics")
@@ -60,7 +60,7 @@ VPC = ResourceType(
         for name in _VPC_ATTRIBUTES
     ),
     delete=(Call("delete_vpc", "{VpcId: id}"),),
-    tags=EC2_TAGS,
+    tags=ec2_tags("vpc"),
     outputs={
         "arn": Text("arn:{partition}:ec2:{region}:{account}:vpc/{id}"),
         "defaultSecurityGroupId": "found.group.GroupId",
@@ -86,7 +86,7 @@ SUBNET = ResourceType(
         for name in _SUBNET_ATTRIBUTES
     ),
     delete=(Call("delete_subnet", "{SubnetId: id}"),),
-    tags=EC2_TAGS,
+    tags=ec2_tags("subnet"),
     outputs={"arn": Text("arn:{partition}:ec2:{region}:{account}:subnet/{id}")},
 )
 
@@ -109,7 +109,7 @@ INTERNET_GATEWAY = ResourceType(
         Call("detach_internet_gateway", "{InternetGatewayId: id, VpcId: inputs.vpcId}", when="inputs.vpcId"),
         Call("delete_internet_gateway", "{InternetGatewayId: id}"),
     ),
-    tags=EC2_TAGS,
+    tags=ec2_tags("internet-gateway"),
     outputs={
         "arn": Text("arn:{partition}:ec2:{region}:{account}:internet-gateway/{id}"),
         "ownerId": "account",
@@ -124,7 +124,7 @@ EIP = ResourceType(
     id="result.AllocationId",
     read=(Call("describe_addresses", "{AllocationIds: [id]}", at="Addresses[0]"),),
     delete=(Call("release_address", "{AllocationId: id}"),),
-    tags=EC2_TAGS,
+    tags=ec2_tags("elastic-ip"),
     outputs={
         "arn": Text("arn:{partition}:ec2:{region}:{account}:elastic-ip/{id}"),
         "publicDns": Text("ec2-{found[PublicIp]}.{region}.compute.amazonaws.com"),
@@ -138,7 +138,7 @@ NAT_GATEWAY = ResourceType(
     id="result.NatGateway.NatGatewayId",
     read=(Call("describe_nat_gateways", "{NatGatewayIds: [id]}", at="NatGateways[?State != 'deleted'] | [0]"),),
     delete=(Call("delete_nat_gateway", "{NatGatewayId: id}"),),
-    tags=EC2_TAGS,
+    tags=ec2_tags("natgateway"),
     outputs={
         "associationId": "found.NatGatewayAddresses[0].AssociationId",
         "networkInterfaceId": "found.NatGatewayAddresses[0].NetworkInterfaceId",
@@ -173,7 +173,7 @@ ROUTE_TABLE = ResourceType(
         ),
     ),
     delete=(Call("delete_route_table", "{RouteTableId: id}"),),
-    tags=EC2_TAGS,
+    tags=ec2_tags("route-table"),
     outputs={"arn": Text("arn:{partition}:ec2:{region}:{account}:route-table/{id}")},
     # what is described holds the routes of `Route` resources too
     unread=("routes",),

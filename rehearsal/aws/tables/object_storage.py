@@ -20,13 +20,15 @@ def _empty_if_forced(bucket: Resource) -> None:
             bucket.region.call("s3", "delete_objects", Bucket=bucket.id, Delete={"Objects": objects, "Quiet": True})
 
 
+_ELSEWHERE = "(region != 'us-east-1' || `null`)"
+_WHERE = f"LocationConstraint: {_ELSEWHERE} && region"
+
 BUCKET = ResourceType(
     type="aws:s3/bucket:Bucket",
     service="s3",
     create=Call(
         "create_bucket",
-        "{Bucket: inputs.bucket, CreateBucketConfiguration: "
-        "region != 'us-east-1' && {LocationConstraint: region} || `null`}",
+        f"{{Bucket: inputs.bucket, CreateBucketConfiguration: {_ELSEWHERE} && {{{_WHERE}}}}}",
     ),
     id="inputs.bucket",
     read=Call("head_bucket", "{Bucket: id}", at="{Bucket: id}"),
@@ -36,6 +38,7 @@ BUCKET = ResourceType(
         # there is no call for single tags; those that stay are put again
         remove=Call("delete_bucket_tagging", "{Bucket: id}"),
         read=Call("get_bucket_tagging", "{Bucket: id}", at="TagSet"),
+        born=f"{{CreateBucketConfiguration: {{{_WHERE}, Tags: pairs(tags)}}}}",
     ),
     autoname=AutoName("bucket", limit=63, lower=True),
     outputs={

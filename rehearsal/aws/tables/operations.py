@@ -39,6 +39,7 @@ BUDGET = ResourceType(
         add=Call("tag_resource", f"{{ResourceARN: {_BUDGET_ARN}, ResourceTags: pairs(tags)}}"),
         remove=Call("untag_resource", f"{{ResourceARN: {_BUDGET_ARN}, ResourceTagKeys: removed}}"),
         read=Call("list_tags_for_resource", f"{{ResourceARN: {_BUDGET_ARN}}}", at="ResourceTags"),
+        born="{ResourceTags: pairs(tags)}",
     ),
     autoname=AutoName(),
     outputs={

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rehearsal.aws.phrases import tagged_by_arn
+from rehearsal.aws.phrases import BORN_WITH, tagged_by_arn
 from rehearsal.aws.row import AutoName, Call, ResourceType, Tags, Text, change
 
 SECRET = ResourceType(
@@ -123,6 +123,7 @@ KEY = ResourceType(
         add=Call("tag_resource", "{KeyId: id, Tags: pairs(tags)[*].{TagKey: Key, TagValue: Value}}"),
         remove=Call("untag_resource", "{KeyId: id, TagKeys: removed}"),
         read=Call("list_resource_tags", "{KeyId: id}", at="Tags"),
+        born="{Tags: pairs(tags)[*].{TagKey: Key, TagValue: Value}}",
     ),
     outputs={"isEnabled": "found.Enabled"},
     names={"customerMasterKeySpec": "KeySpec", "bypassPolicyLockoutSafetyCheck": "BypassPolicyLockoutSafetyCheck"},
@@ -160,6 +161,7 @@ PARAMETER = ResourceType(
         add=Call("add_tags_to_resource", "{ResourceType: 'Parameter', ResourceId: id, Tags: pairs(tags)}"),
         remove=Call("remove_tags_from_resource", "{ResourceType: 'Parameter', ResourceId: id, TagKeys: removed}"),
         read=Call("list_tags_for_resource", "{ResourceType: 'Parameter', ResourceId: id}", at="TagList"),
+        born=BORN_WITH,
     ),
     autoname=AutoName(),
     secrets=("value",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rehearsal.aws.lifecycle import Resource
-from rehearsal.aws.phrases import EC2_TAGS, filters
+from rehearsal.aws.phrases import GIVEN_LATER, ec2_tags, filters
 from rehearsal.aws.row import AutoName, Call, ResourceType, Step, Text, change
 
 _GROUP_ARN = Text("arn:{partition}:ec2:{region}:{account}:security-group/{id}")
@@ -69,7 +69,7 @@ SECURITY_GROUP = ResourceType(
     read=_READ,
     changes=(change("ingress", by=_set_rules("ingress")), change("egress", by=_set_rules("egress"))),
     delete=Call("delete_security_group", "{GroupId: id}"),
-    tags=EC2_TAGS,
+    tags=ec2_tags("security-group"),
     autoname=AutoName(),
     outputs={"arn": _GROUP_ARN},
     names={"name": "GroupName"},
@@ -87,7 +87,7 @@ DEFAULT_SECURITY_GROUP = ResourceType(
     after_create=_REVOKE_ALL,
     read=_READ,
     changes=(change("ingress", by=_set_rules("ingress")), change("egress", by=_set_rules("egress"))),
-    tags=EC2_TAGS,
+    tags=GIVEN_LATER,
     outputs={"arn": _GROUP_ARN, "name": "found.GroupName"},
     unread=("ingress", "egress"),
     provider_only=("revokeRulesOnDelete",),
@@ -123,7 +123,7 @@ def _rule(direction: str) -> ResourceType:
         delete=Call(
             f"revoke_security_group_{direction}", "{GroupId: inputs.securityGroupId, SecurityGroupRuleIds: [id]}"
         ),
-        tags=EC2_TAGS,
+        tags=ec2_tags("security-group-rule"),
         outputs={
             "arn": Text("arn:{partition}:ec2:{region}:{account}:security-group-rule/{id}"),
             "referencedSecurityGroupId": "found.ReferencedGroupInfo.GroupId",
