@@ -43,6 +43,11 @@ class Call:
         return action_of(self.service, self.operation)
 
 
+def bound(call: Call) -> bool:
+    """Whether a right to it depends on the resource: all that changes something, and reading parameters."""
+    return not READS.match(call.operation) or call.service == "ssm"
+
+
 @contextmanager
 def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Call]]:
     """All calls of boto3 in this process that succeed, in order."""
@@ -119,7 +124,12 @@ _NAMED: Mapping[str, Sequence[str]] = {
     ),
     "sns": ("sns:{region}:{account}:{Name}",),
     "sqs": ("sqs:{region}:{account}:{QueueName}", "sqs:{region}:{account}:{QueueUrl}"),
-    "ssm": ("ssm:{region}:{account}:parameter{Name}", "ssm:{region}:{account}:parameter{ResourceId}"),
+    "ssm": (
+        "ssm:{region}:{account}:parameter{Name}",
+        "ssm:{region}:{account}:parameter{ResourceId}",
+        "ssm:{region}:{account}:parameter{Names}",
+        "ssm:{region}:{account}:parameter{Path}",
+    ),
     "wafv2": ("wafv2:{region}:{account}:regional/webacl/{Name}/{Id}",),
 }
 """ARNs of what calls name, by boto3's name of the service."""
@@ -316,7 +326,7 @@ def unread(calls: Sequence[Call], identity: Sequence[Policy]) -> list[str]:
         for name in statement["Action"]
         if "*" in statement["Resource"]
     ]
-    asked = {call.action for call in calls if READS.match(call.operation) and call.service not in ("ssm", "sts")}
+    asked = {call.action for call in calls if not bound(call) and call.service != "sts"}
     return sorted(action for action in asked if not any(fnmatchcase(action, name) for name in granted))
 
 
@@ -326,13 +336,13 @@ def refused(
     since: int = 0,
     tags: Mapping[str, Mapping[str, str]] | None = None,
 ) -> list[str]:
-    """What policies do not allow of the calls that change something, each question once: action and resource.
+    """What policies do not allow of the calls that the resource decides, each question once: action and resource.
 
     Args:
         since: what came before this call was done by somebody else.
         tags: of what no call tells, by ARN.
     """
-    changing = [(number, call) for number, call in enumerate(calls) if not READS.match(call.operation)]
+    changing = [(number, call) for number, call in enumerate(calls) if bound(call)]
     known = takes(sorted({action for number, call in changing if number >= since for action, _ in asked_for(call)}))
     account, asks = Account({arn: dict(own) for arn, own in (tags or {}).items()}), {}
     for number, call in changing:

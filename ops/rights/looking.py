@@ -53,13 +53,18 @@ ROWS = (
     _look("budgets", "ListTagsForResource ViewBudget"),
     _look("tag", "GetResources"),
     _look("servicequotas", "GetServiceQuota ListRequestedServiceQuotaChangeHistoryByQuota"),
-    _look("ce", "GetCostAndUsage", "what a stack has cost; Cost Explorer has no smaller part"),
+    _look(
+        "ce",
+        "GetCostAndUsage ListCostAllocationTags",
+        "what a stack has cost, and whether its tag counts; Cost Explorer has no smaller part",
+    ),
+    _look("savingsplans", "DescribeSavingsPlansOfferingRates", "AWS's price list of Savings Plans"),
     _look("pricing", "GetProducts", "AWS's price list"),
     _look("ssm", "DescribeParameters ListTagsForResource", "names and tags, never a value"),
     _look(
         "ssm",
         "GetParameter GetParameters GetParametersByPath",
         "AWS's own parameters, which name machine images, and those that hold stacks' names",
-        "parameter/aws/service/* parameter/tandem/*",
+        "parameter/aws/service/* parameter/tandem parameter/tandem/*",
     ),
 )

@@ -7,10 +7,12 @@ from datetime import UTC, datetime
 
 import boto3
 import pytest
+from typer.testing import CliRunner
 
 from ops import image as images
 from ops import inventory
 from ops.aws import aws_clients
+from ops.cli import app
 from ops.reap import plan, reap
 from ops.rights import RIGHTS
 from ops.rights.documents import Policy, documents
@@ -18,6 +20,7 @@ from ops.rights.right import BAKER, REAPER, VIEWER
 from rehearsal.account_gaps import AccountGaps
 from tests.calls import Call, asked_for, recorded, refused, unread
 from tests.ops.account import REGION, Builder, at_once
+from tests.ops.broken_account import World
 from tests.ops.test_image import SAID, playing, request
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -67,3 +70,31 @@ def test_a_reap_is_within_the_reapers_rights(aws_account: AccountGaps, monkeypat
     assert denied == {"route53:ChangeResourceRecordSets", "route53:DeleteHealthCheck"}, "which look at no tags"
     assert unread(calls[before:], policies(VIEWER)) == []
     assert unused(REAPER, calls[before:]) == {"s3:DeleteObjectVersion"}, "asked of a deletion that names a version"
+
+
+LOOKING = (
+    ("status", "dev"),
+    ("audit", "dev"),
+    ("cost", "dev", "--live"),
+    ("cost", "dev", "--actual"),
+    ("cost", "dev", "--live", "--purchases"),
+    ("doctor", "dev"),
+    ("region", "list"),
+    ("ephemeral", "list"),
+    ("image", "list", "dev"),
+)
+
+
+def test_who_looks_has_the_right_to_and_little_else(
+    aws_account: AccountGaps, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aws_account.refused["secretsmanager:GetSecretValue"] = ("AccessDeniedException", "not authorized")
+    Builder(aws_clients(REGION, None), "dev", "tandem-dev-one", ephemeral=True).everything()
+    with recorded(monkeypatch) as calls:
+        results = [CliRunner().invoke(app, list(command)) for command in LOOKING]
+    assert [result.exception for result in results if not isinstance(result.exception, SystemExit | None)] == []
+    assert len(calls) > 100
+    assert unread(calls, policies(VIEWER)) == []
+    assert refused(calls, policies(VIEWER)) == []
+    services = {right.service for right in RIGHTS if VIEWER in right.who}
+    assert services - {call.action.partition(":")[0] for call in calls} == set()

@@ -301,4 +301,4 @@ def test_regions_bind_all_but_what_is_answered_in_one() -> None:
         for role in right.who
         if "aws:RequestedRegion" not in str(condition(right, role, scope))
     }
-    assert free == {"iam", "route53", "budgets", "ce", "pricing"}
+    assert free == {"iam", "route53", "budgets", "ce", "pricing", "savingsplans"}
