@@ -151,6 +151,8 @@ def named(call: Call) -> set[str]:
     """ARNs of what a call names, in its parameters or in its answer."""
     found = [*texts(call.params), *texts({key: one for key, one in call.answer.items() if key != "ResponseMetadata"})]
     arns = {text for _, text in found if text.startswith("arn:aws:")}
+    if call.service == "sns":  # of a subscription IAM asks about its topic
+        arns = {":".join(arn.split(":")[:6]) for arn in arns}
     for _, text in found:
         if (match := re.fullmatch(r"([a-z]+)-[0-9a-f]{8,17}", text)) and match[1] in _IDS:
             owner = "" if match[1] in ("ami", "snap") else ACCOUNT
@@ -188,7 +190,7 @@ def about(
         if not one.resource:
             return ["*"]
         parts = [re.escape(part) for part in re.split(r"\$\{[^}]+\}", one.arn)]
-        any_text = "[^/]+" if one.resource == "bucket" else ".+"
+        any_text = {"bucket": "[^/]+", "file-system": "fs-[^/]+", "access-point": "fsap-[^/]+"}.get(one.resource, ".+")
         found += [arn for arn in names if re.fullmatch(any_text.join(parts), arn)]
     if not found:
         raise LookupError(f"{call.service}:{call.operation} names nothing that {action} is about: {sorted(names)}")

@@ -33,7 +33,7 @@ ROWS = (
         sid="ChangeClusters",
         service="eks",
         actions="AssociateAccessPolicy CreateAccessEntry CreateAddon CreateNodegroup CreatePodIdentityAssociation "
-        "DeleteAccessEntry DeleteAddon DeletePodIdentityAssociation DisassociateAccessPolicy UntagResource "
+        "DeleteAccessEntry DeleteAddon DeletePodIdentityAssociation DisassociateAccessPolicy TagResource UntagResource "
         "UpdateAccessEntry UpdateAddon UpdateClusterConfig UpdateClusterVersion UpdateNodegroupConfig "
         "UpdateNodegroupVersion UpdatePodIdentityAssociation",
         on=_PARTS,
@@ -72,7 +72,7 @@ ROWS = (
     Right(
         sid="ChangeKeys",
         service="kms",
-        actions="EnableKeyRotation UntagResource UpdateKeyDescription",
+        actions="EnableKeyRotation TagResource UntagResource UpdateKeyDescription",
         on="key/*",
         by=By.TAG,
         platform="eks",
@@ -110,7 +110,7 @@ ROWS = (
     Right(
         sid="ChangeQueues",
         service="sqs",
-        actions="SetQueueAttributes UntagQueue",
+        actions="SetQueueAttributes TagQueue UntagQueue",
         on=_NAMED,
         by=By.TAG,
         platform="eks",
@@ -138,7 +138,7 @@ ROWS = (
     Right(
         sid="ChangeEventRules",
         service="events",
-        actions="PutTargets UntagResource",
+        actions="PutTargets TagResource UntagResource",
         on=f"rule/{_NAMED}",
         by=By.TAG,
         platform="eks",

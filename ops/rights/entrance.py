@@ -80,7 +80,7 @@ ROWS = (
     Right(
         sid="ChangeFirewalls",
         service="wafv2",
-        actions="AssociateWebACL UntagResource UpdateWebACL",
+        actions="AssociateWebACL TagResource UntagResource UpdateWebACL",
         on="regional/webacl/*",
         by=By.TAG,
         why="rules of one's own",
@@ -122,7 +122,7 @@ ROWS = (
     Right(
         sid="ChangeCertificates",
         service="acm",
-        actions="RemoveTagsFromCertificate UpdateCertificateOptions",
+        actions="AddTagsToCertificate RemoveTagsFromCertificate UpdateCertificateOptions",
         on="certificate/*",
         by=By.TAG,
         why="tags and options of one's own",

@@ -20,7 +20,7 @@ ROWS = (
     Right(
         sid="ChangeGroups",
         service="autoscaling",
-        actions="AttachLoadBalancerTargetGroups CancelInstanceRefresh DeleteLifecycleHook "
+        actions="AttachLoadBalancerTargetGroups CancelInstanceRefresh CreateOrUpdateTags DeleteLifecycleHook "
         "DeleteTags DetachLoadBalancerTargetGroups PutLifecycleHook "
         "ResumeProcesses StartInstanceRefresh SuspendProcesses UpdateAutoScalingGroup",
         on=GROUP,

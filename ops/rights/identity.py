@@ -40,7 +40,7 @@ ROWS = (
     Right(
         sid="ChangeRoles",
         service="iam",
-        actions="UntagRole UpdateAssumeRolePolicy UpdateRole UpdateRoleDescription",
+        actions="TagRole UntagRole UpdateAssumeRolePolicy UpdateRole UpdateRoleDescription",
         on=ROLES,
         by=By.TAG,
         why="who may have them, and what they are called",
@@ -85,7 +85,7 @@ ROWS = (
     Right(
         sid="ChangeProfiles",
         service="iam",
-        actions="AddRoleToInstanceProfile UntagInstanceProfile",
+        actions="AddRoleToInstanceProfile TagInstanceProfile UntagInstanceProfile",
         on=PROFILES,
         by=By.TAG,
         platform="ec2",

@@ -99,7 +99,7 @@ ROWS = (
     Right(
         sid="ChangeSecrets",
         service="secretsmanager",
-        actions="GetSecretValue PutSecretValue UntagResource UpdateSecret UpdateSecretVersionStage",
+        actions="GetSecretValue PutSecretValue TagResource UntagResource UpdateSecret UpdateSecretVersionStage",
         on=f"secret:{_NAMED}",
         by=By.TAG,
         why="who deploys wrote them, and compares them at each refresh",
@@ -124,7 +124,7 @@ ROWS = (
     Right(
         sid="ChangeLogs",
         service="logs",
-        actions="PutRetentionPolicy UntagResource",
+        actions="PutRetentionPolicy TagResource UntagResource",
         on=_LOGS,
         by=By.TAG,
         why="how long lines are kept",
@@ -157,7 +157,7 @@ ROWS = (
     Right(
         sid="ChangeScheduleGroups",
         service="scheduler",
-        actions="UntagResource",
+        actions="TagResource UntagResource",
         on=f"schedule-group/{_NAMED}",
         by=By.TAG,
         why="tags of one's own",
@@ -182,7 +182,7 @@ ROWS = (
     Right(
         sid="ChangeNamesTags",
         service="ssm",
-        actions="RemoveTagsFromResource",
+        actions="AddTagsToResource RemoveTagsFromResource",
         on="parameter/tandem/{stack}/*",
         by=By.TAG,
         why="tags of one's own",
@@ -207,7 +207,7 @@ ROWS = (
     Right(
         sid="ChangeTopics",
         service="sns",
-        actions="SetTopicAttributes Subscribe UntagResource",
+        actions="SetTopicAttributes Subscribe TagResource UntagResource",
         on=_NAMED,
         by=By.TAG,
         why="policy and subscribers of one's own",
