@@ -12,7 +12,7 @@ import yaml
 
 from infra import settings
 from infra.errors import Problem, UserError
-from infra.settings import Settings
+from infra.settings import Settings, engine_yaml
 
 Config = dict[str, Any]
 """A stack file's configuration: `tandem:fleet` to a mapping and so on."""
@@ -46,7 +46,7 @@ def rest(path: Path) -> dict[str, Any]:
 
 
 def _document(path: Path) -> dict[str, Any]:
-    return yaml.safe_load(path.read_text(encoding="utf-8"))
+    return engine_yaml.parse(path.read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)

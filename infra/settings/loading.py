@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import types
 import typing
 from collections.abc import Collection, Mapping
@@ -15,7 +16,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from infra.errors import Problem, UserError
-from infra.settings import rules
+from infra.settings import engine_yaml, rules
 from infra.settings.schema import Settings
 from infra.settings.section import Section
 from infra.settings.types import Allowed
@@ -78,8 +79,7 @@ def load_stack_file(path: Path) -> Settings:
         UserError: when the file is missing, is not YAML, or its settings are wrong.
     """
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        entries = document.get("config", {}).items()
+        document = engine_yaml.parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         known = sorted(p.name for p in path.parent.glob("Pulumi.*.yaml"))
         raise UserError(
@@ -90,21 +90,28 @@ def load_stack_file(path: Path) -> Settings:
                 fix="name a stack that has a file, or make one with `pulumi stack init`",
             )
         ) from None
-    except (yaml.YAMLError, AttributeError, UnicodeDecodeError) as error:
-        raise UserError(
-            Problem(
-                key=path.name,
-                wrong=f"is not a stack file: {' '.join(str(error).split())}",
-                allowed="YAML with a `config:` mapping",
-                fix="compare with Pulumi.dev.yaml",
-            )
-        ) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise _no_stack_file(path, " ".join(str(error).split())) from None
+    entries = document.get("config") if isinstance(document, dict) else document
+    if not isinstance(entries or {}, dict):
+        raise _no_stack_file(path, f"a {type(entries).__name__} is where a mapping belongs")
     config, secret_keys = {}, set()
-    for key, value in entries:
+    for key, value in (entries or {}).items():
         if _holds_secret(value):
             secret_keys.add(key)
         config[key] = value if isinstance(value, str) else json.dumps(_reveal(value), default=str)
     return load(config, secret_keys)
+
+
+def _no_stack_file(path: Path, why: str) -> UserError:
+    return UserError(
+        Problem(
+            key=path.name,
+            wrong=f"is not a stack file: {why}",
+            allowed="YAML with a `config:` mapping",
+            fix="correct it there; Pulumi.dev.yaml is an example",
+        )
+    )
 
 
 def _holds_secret(value: Any) -> bool:
@@ -163,17 +170,38 @@ def _problem(entry: Any, hidden: Collection[str]) -> Problem:
     path, parents, field = _resolve(location)
     key = ".".join(path)
     value = HIDDEN if path[0] in hidden or path[0] in SECRET_KEYS else entry["input"]
-    setting = f"`pulumi config set --path '{NAMESPACE}:{key}' VALUE`"
+    place = _property_path(path, field)
+    setting = f"`pulumi config set {'--type string ' * (entry['type'] == 'string_type')}--path '{place}' VALUE`"
     if entry["type"] == "missing":
         return Problem(key=key, wrong="must be set", allowed=_allowed(field), fix=setting)
     if entry["type"] == "extra_forbidden":
         names = [known.alias or name for name, known in parents.model_fields.items()]
-        nearest = get_close_matches(path[-1], names, n=1, cutoff=0.75)
-        fix = f"did you mean {nearest[0]}?" if nearest else f"`pulumi config rm --path '{NAMESPACE}:{key}'`"
+        fix = _instead(path, names, place)
         return Problem(key=key, wrong="there is no such setting", value=value, allowed=", ".join(names), fix=fix)
+    if entry["loc"][-1] == "[key]":
+        setting = f"`pulumi config rm --path '{place}'`, and another name"
     if path[0] in SECRET_KEYS:
         setting = setting.replace("config set", "config set --secret")
     return Problem(key=key, wrong="is not a valid value", value=value, allowed=_allowed(field), fix=setting)
+
+
+def _property_path(path: list[str], field: FieldInfo | None) -> str:
+    """As `--path` of `pulumi config` reads it: entries of lists by number, names with a dot in quotes."""
+    of_list = field is not None and not is_mapping(field)
+    parts = (
+        f"[{part}]" if of_list and part.isdigit() else f".{part}" if re.fullmatch(r"[\w:/-]+", part) else f'["{part}"]'
+        for part in path[1:]
+    )
+    return f"{NAMESPACE}:{path[0]}{''.join(parts)}"
+
+
+def _instead(path: list[str], names: list[str], place: str) -> str:
+    """What to do about a setting that there is not. Without --path, `rm` takes the key itself, dots and all."""
+    if len(path) == 1 and path[0].partition(".")[0] in names:
+        return f"`pulumi config rm '{place}'`, then `pulumi config set --path '{place}' VALUE`"
+    if nearest := get_close_matches(path[-1], names, n=1, cutoff=0.75):
+        return f"did you mean {nearest[0]}?"
+    return f"`pulumi config rm {'--path ' * (len(path) > 1)}'{place}'`"
 
 
 def _innermost(found: list[Problem]) -> list[Problem]:

@@ -124,7 +124,9 @@ def test_encrypted_values_of_a_stack_file_count_as_set(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("config: [", "is not a stack file"),
-        ("- a list", "is not a stack file"),
+        ("- a list", "is not a stack file: a list is where"),
+        ("config: a", "is not a stack file: a str is where"),
+        ("config:\n  tandem:costGuard:\n    maxUsd: 30\n    maxUsd: 50", "maxUsd is there twice .*line 4"),
         ("config: {tandem:region: us-east-1, tandem:apiKeys: {alice: plain-text-plain-text}}", "in plain text"),
     ],
 )
@@ -141,6 +143,15 @@ def test_a_stack_file_in_another_encoding_is_an_error_with_its_name(tmp_path: Pa
     file.write_text("config: {}", encoding="utf-16")
     with pytest.raises(UserError, match=r"Pulumi\.x\.yaml.*is not a stack file: .*utf-8"):
         load_stack_file(file)
+
+
+def test_times_without_quotes_are_text_as_they_are_to_the_engine(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.x.yaml"
+    hours = "{start: 08:00, stop: 20:00}"
+    file.write_text(f"config: {{tandem:region: us-east-1, tandem:costGuard: {{businessHours: {hours}}}}}")
+    kept = load_stack_file(file).cost_guard.business_hours
+    assert kept is not None
+    assert (kept.start, kept.stop) == ("08:00", "20:00")
 
 
 def test_a_missing_stack_file_names_those_that_are_there(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ def block(**changes: Any) -> dict[str, Any]:
 
 
 SET = "pulumi config set --path 'tandem:"
+RM = "pulumi config rm --path 'tandem:"
 WRONG = [
     # One value that is not what it should be
     Wrong({"region": "Frankfurt"}, "region", "Frankfurt", "us-east-1", SET + "region'"),
@@ -36,14 +37,18 @@ WRONG = [
     Wrong({"platform": "ecs"}, "platform", "ecs", "ec2", SET + "platform'"),
     Wrong({"ephemeral": "perhaps"}, "ephemeral", "perhaps", "true or false", SET + "ephemeral'"),
     Wrong({"requirePins": 3}, "requirePins", 3, "true or false", SET + "requirePins'"),
-    Wrong({"tags": {"aws:team": "a"}}, "tags.aws:team", "aws:team", "do not begin with aws:", SET + "tags"),
-    Wrong({"tags": {"tandem:stack": "a"}}, "tags.tandem:stack", "tandem:stack", "or tandem:", SET + "tags"),
+    Wrong({"tags": {"aws:team": "a"}}, "tags.aws:team", "aws:team", "do not begin with aws:", RM + "tags.aws:team'"),
+    Wrong(
+        {"tags": {"tandem:stack": "a"}}, "tags.tandem:stack", "tandem:stack", "or tandem:", RM + "tags.tandem:stack'"
+    ),
+    Wrong({"tags": {"cost-centre": 7}}, "tags.cost-centre", 7, "letters", "set --type string --path 'tandem:tags."),
+    Wrong({"tags": {"a.b": "\n"}}, "tags.a.b", "\n", "letters", SET + 'tags["a.b"]\''),
     Wrong({"tags": {"team": "a\nb"}}, "tags.team", "a\nb", "up to 256 letters", SET + "tags.team'"),
     Wrong({"network": {"cidrBlock": "8.8.0.0/16"}}, "network.cidrBlock", "8.8.0.0/16", "private IPv4", SET + "network"),
     Wrong({"network": {"cidrBlock": "10.0.0.0/28"}}, "network.cidrBlock", "10.0.0.0/28", "/16 to /22", SET + "network"),
     Wrong({"network": {"cidrBlock": "10.0.0.1/16"}}, "network.cidrBlock", "10.0.0.1/16", "no host bits", SET),
     Wrong({"network": {"egress": "nat"}}, "network.egress", "nat", "natPerZone, singleNat, publicHosts", SET),
-    Wrong({"network": {"zones": ["a", "us-east-1b"]}}, "network.zones.0", "a", "us-east-1a", SET + "network.zones.0'"),
+    Wrong({"network": {"zones": ["a", "us-east-1b"]}}, "network.zones.0", "a", "us-east-1a", SET + "network.zones[0]'"),
     Wrong({"network": {"interfaceEndpoints": ["s3"]}}, "network.interfaceEndpoints.0", "s3", "secretsmanager", SET),
     Wrong({"network": {"flowLogRetentionDays": 91}}, "network.flowLogRetentionDays", 91, "60, 90, 120", SET),
     Wrong({"modelCache": {"provisionedMibps": 0}}, "modelCache.provisionedMibps", 0, "1 to 3414", SET),
@@ -123,6 +128,10 @@ WRONG = [
         SET,
     ),
     # A key that does not exist, or a group that is not one
+    Wrong({"flat": {}}, "flat", "{}", "fleet, inference", "`pulumi config rm 'tandem:flat'`"),
+    Wrong(
+        {"costGuard.maxUsd": "9"}, "costGuard.maxUsd", "9", "costGuard", "rm 'tandem:costGuard.maxUsd'`, then `pulumi"
+    ),
     Wrong({"flet": {}}, "flet", "{}", "fleet, inference", "did you mean fleet?"),
     Wrong({"fleet": {"instanceType": "g6"}}, "fleet.instanceType", "g6", "instanceTypes, hosts", "instanceTypes?"),
     Wrong(
