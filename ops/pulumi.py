@@ -169,6 +169,8 @@ class Stack:
         if any(words in said for words in _LOCKED):
             release = f"`tandem recover {self.name} --yes` releases it"
             fix = f"wait until the other `pulumi` has ended; where none works on the stack any more, {release}"
+        elif any(words in said for words in _NO_PROJECT):
+            fix = "the same command in the directory of Pulumi.yaml"
         elif _CUT_OFF in said:
             fix = (
                 f"a `pulumi` was killed while it wrote beside the state, which is whole: `find DIRECTORY -name "
@@ -183,6 +185,8 @@ def _missing() -> UserError:
 
 _CUT_OFF = "failed to load checkpoint: EOF"
 """What a backend of files says where the attributes beside a state are empty: they are not written in one piece."""
+_NO_PROJECT = ("pass the fully qualified name", "no Pulumi.yaml project file found")
+"""What `pulumi` says outside of a project, to a stack's name and to a command that needs the program."""
 _LOCKED = ("the stack is currently locked", "Another update is currently in progress")
 """What a backend of files or buckets says, and Pulumi's service."""
 
