@@ -93,6 +93,10 @@ _NAMED: Mapping[str, Sequence[str]] = {
         "autoscaling:{region}:{account}:autoScalingGroup:0:autoScalingGroupName/{ResourceId}",
     ),
     "budgets": ("budgets::{account}:budget/{BudgetName}",),
+    "cloudwatch": (
+        "cloudwatch:{region}:{account}:alarm:{AlarmName}",
+        "cloudwatch:{region}:{account}:alarm:{AlarmNames}",
+    ),
     "efs": (
         "elasticfilesystem:{region}:{account}:file-system/{FileSystemId}",
         "elasticfilesystem:{region}:{account}:file-system/{ResourceId}",
@@ -166,7 +170,8 @@ def named(call: Call) -> set[str]:
             arns.add(
                 "arn:aws:" + pattern.format(region=REGION, account=ACCOUNT, **{key: values[key][0] for key in keys})
             )
-    return arns
+    # EFS's ResourceId is of either kind
+    return {arn for arn in arns if not re.search("file-system/fsap-|access-point/fs-", arn)}
 
 
 def about(
@@ -190,7 +195,7 @@ def about(
         if not one.resource:
             return ["*"]
         parts = [re.escape(part) for part in re.split(r"\$\{[^}]+\}", one.arn)]
-        any_text = {"bucket": "[^/]+", "file-system": "fs-[^/]+", "access-point": "fsap-[^/]+"}.get(one.resource, ".+")
+        any_text = "[^/]+" if one.resource == "bucket" else ".+"
         found += [arn for arn in names if re.fullmatch(any_text.join(parts), arn)]
     if not found:
         raise LookupError(f"{call.service}:{call.operation} names nothing that {action} is about: {sorted(names)}")
@@ -206,6 +211,7 @@ def _type_of(arn: str) -> str:
 _TAGS_WITH_CREATION: Mapping[str, str] = {
     "acm:ImportCertificate": "acm:AddTagsToCertificate",
     "autoscaling:CreateAutoScalingGroup": "autoscaling:CreateOrUpdateTags",
+    "cloudwatch:PutMetricAlarm": "cloudwatch:TagResource",
     "eks:CreateCluster": "eks:TagResource",
     "eks:CreateNodegroup": "eks:TagResource",
     "elasticfilesystem:CreateAccessPoint": "elasticfilesystem:TagResource",
