@@ -63,11 +63,29 @@ us-east-1      eks terminateFirst 100 g6.12xlarge               natPerZone  200 
 eu-central-1   eks terminateFirst 0   g6e.48xlarge              singleNat   200  1   420   hours 12h  300     20T15:11
 ap-northeast-1 eks launchFirst    0   g6e.48xlarge              natPerZone  200  1   2400  hours 3d   2000    20T18:48
 """
-MOST_USD_PER_HOUR = """
-9.3878 4.7642 5.7396 21.3999 23.1956 31.4656 38.7435 226.3289 120.7531 52.8779
-69.0503 551.6366 441.3374 1456.4028 8421.3738 7.8966 32.8069 14.3129 75.9295 262.9096
-""".split()
-"""Row by row, worked out in the same way; in a region without a price of its own at us-east-1's times the dearest known."""
+MOST_USD_PER_HOUR = [
+    "9.3878",
+    "4.7642",
+    "5.7396",
+    "21.3999",
+    "23.1956",
+    "31.4656",
+    "38.7435",
+    "226.3289",
+    "120.7531",
+    "52.8779",
+    "69.0503",
+    "551.6366",
+    "441.3374",
+    "1456.4028",
+    "8421.3738",
+    "7.8966",
+    "32.8069",
+    "14.3129",
+    "75.9295",
+    "262.9096",
+]
+"""Row by row, worked out in the same way; an unknown price is us-east-1's times the dearest surcharge known."""
 NAMES, *COMBINATIONS = [line.split() for line in TABLE.strip().splitlines()]
 EACH = pytest.mark.parametrize(
     "row", [dict(zip(NAMES, one, strict=True)) for one in COMBINATIONS], ids=["-".join(one) for one in COMBINATIONS]
