@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from infra.errors import UserError
+from infra.errors import Problem, UserError
 from ops.kinds import types
+from ops.kinds.kind import Clients
 from ops.pulumi import Deployment, Stack
 from ops.recovery import stack_id
 
@@ -42,3 +43,28 @@ def of_state(deployment: Deployment) -> Own:
     found = [resource["type"] for resource in deployment["deployment"].get("resources") or []]
     made = any(type_.startswith("aws:") for type_ in found)
     return Own(stack_id(deployment) or "", types.PARAMETER in found, made)
+
+
+def refuse_elsewhere(deployment: Deployment, stack: str, clients: Clients) -> None:
+    """Where nothing of a stack is looked for, nothing of it is found, and its state must not be forgotten for that.
+
+    Raises:
+        UserError: the state tells of another account or region than the one that is looked into.
+    """
+    resources = deployment["deployment"].get("resources") or []
+    names = [one.get("outputs", {}).get("arn", "") for one in resources if one["type"] == types.PARAMETER]
+    places = sorted({(arn.split(":")[4], arn.split(":")[3]) for arn in names if arn})
+    if not places:
+        return
+    here = clients("sts")
+    account, region = here.get_caller_identity()["Account"], here.meta.region_name
+    if (account, region) not in places:
+        raise UserError(
+            Problem(
+                key=stack,
+                wrong="its state tells of another account or region than the one that was looked into",
+                value=f"{account} in {region}",
+                allowed=", ".join(f"{one} in {where}" for one, where in places),
+                fix="credentials of that account, and --region or tandem:region of that region",
+            )
+        )

@@ -178,6 +178,7 @@ def down(
     Examples: `tandem ephemeral down eph-3f9a2c`, `tandem ephemeral down eph-3f9a2c --yes --by-tags --region us-east-1`.
     """
     from ops.aws import aws_clients
+    from ops.whose import refuse_elsewhere
 
     console, path = Screen(stderr=as_json), stack_file(name)
     if path.exists():
@@ -188,6 +189,8 @@ def down(
     clients = aws_clients(where, profile)
     engine = None if by_tags else _engine(name, profile)
     deployment = engine.export() if engine and engine.exists() else None
+    if deployment:
+        refuse_elsewhere(deployment, name, clients)
     found = _of_life(clients, name, stack_id if by_tags else _own_id(name, deployment))
     kinds = Counter(item.type.rpartition(":")[2] for item in found)
     listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing in the account"

@@ -48,7 +48,9 @@ class World:
             "outputs": {"hex": of.stack_id if of else ""},
         }
         name = f"/tandem/{of.stack}/{of.stack_id}" if of else ""
-        holder = {"urn": "urn:pulumi:dev::tandem::parameter", "type": types.PARAMETER, "id": name}
+        arn = f"arn:aws:ssm:{REGION}:123456789012:parameter{name}"
+        urn = "urn:pulumi:dev::tandem::parameter"
+        holder = {"urn": urn, "type": types.PARAMETER, "id": name, "outputs": {"arn": arn}}
         found = {"resources": [own, holder] if of else [], "pending_operations": pending or []}
         (self.directory / "state.json").write_text(json.dumps({"version": 3, "deployment": found}))
 
@@ -250,6 +252,20 @@ def empty_state_and_down(world: World) -> tuple[tuple[str, ...], str]:
     return ("ephemeral", "down", "dev", "--yes"), "no state here tells of the life"
 
 
+def another_region_and_down(world: World) -> tuple[tuple[str, ...], str]:
+    world.state(world.stack("dev", "own"))
+    world.file("dev")
+    return ("ephemeral", "down", "dev", "--yes", "--region", "eu-west-1"), f"allowed: 123456789012 in {REGION}"
+
+
+def another_account_and_down(world: World) -> tuple[tuple[str, ...], str]:
+    world.state(world.stack("dev", "own"))
+    world.file("dev")
+    state = (world.directory / "state.json").read_text()
+    (world.directory / "state.json").write_text(state.replace(":123456789012:", ":210987654321:"))
+    return ("ephemeral", "down", "dev", "--yes"), f"allowed: 210987654321 in {REGION}"
+
+
 def state_from_before_and_down(world: World) -> tuple[tuple[str, ...], str]:
     world.stack("dev", "theirs")
     vpc = {"urn": "urn:v", "type": types.VPC, "id": "vpc-1"}
@@ -294,6 +310,8 @@ UNTOUCHED: Mapping[str, Scene] = {
         missing_tag_and_down,
         two_states_and_no_word_which,
         empty_state_and_down,
+        another_region_and_down,
+        another_account_and_down,
         state_from_before_and_down,
         region_remove_of_what_is_protected,
         region_remove_of_another_states,
@@ -366,7 +384,7 @@ def test_nothing_is_touched(world: World, name: str) -> None:
     assert len(before["ec2.describe_vpcs"]) >= 1
     result = run(*command)
     assert world.seen() == before
-    assert "destroy" not in world.log()
+    assert not any(word in world.log() for word in ("destroy", "stack rm"))
     assert says in result.output + str(result.exception)
 
 
