@@ -44,7 +44,7 @@ def written(tmp_path: Path, **config: Any) -> Path:
 def test_the_file_is_devs_with_a_life_and_a_cap_of_its_own() -> None:
     made = draft(DEV, "90m", 12.5)
     before = yaml.safe_load(DEV.read_text())["config"]
-    expected = {**before, "tandem:costGuard": {"expiresAfter": "90m", "maxUsd": 12.5}}
+    expected = {**before, "tandem:costGuard": {"expiresAfter": "90m", "maxUsd": 12.5, "idleAfter": "60m"}}
     assert made.config == {**expected, "tandem:loadBalancer": {"deletionProtection": False}}
     assert (made.settings.ephemeral, life(made.settings)) == (True, timedelta(minutes=90))
     assert yaml.safe_load(made.text("why"))["config"] == made.config
@@ -122,7 +122,7 @@ def test_a_longer_life_counts_from_the_first_up_and_keeps_the_rest_of_the_file(o
     own.write_text(made.text("extended"))
     document = yaml.safe_load(own.read_text())
     assert document["encryptionsalt"] == "v1:salt"
-    assert document["config"]["tandem:costGuard"] == {"expiresAfter": "5h", "maxUsd": 40}
+    assert document["config"]["tandem:costGuard"] == {"expiresAfter": "5h", "maxUsd": 40, "idleAfter": "60m"}
     assert extended(own, "5h", None).config == made.config, "asked again, it is the same"
 
 
@@ -206,7 +206,8 @@ def test_a_failed_up_leaves_a_file_by_which_it_can_be_continued(
     double = tmp_path / "pulumi"
     double.write_text(
         '#!/bin/sh\necho "$@" >> "$(dirname "$0")/log"\n'
-        '[ "$2" = --show-name ] && echo "error: no stack named x found" >&2 && exit 255\n[ "$1" != up ]\n'
+        '[ "$2" = --show-name ] && echo "error: no stack named x found" >&2 && exit 255\n'
+        '[ "$2" = export ] && echo \'{"version": 3, "deployment": {}}\' && exit\n[ "$1" != up ]\n'
     )
     double.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
@@ -225,6 +226,7 @@ def test_a_failed_up_leaves_a_file_by_which_it_can_be_continued(
         == [
             f"stack --show-name --stack {name} --non-interactive",
             f"stack init {name} --no-select --non-interactive",
+            f"stack export --stack {name} --non-interactive",
             f"up --yes --skip-preview --stack {name} --non-interactive",
         ]
         * 2

@@ -28,6 +28,7 @@ EVERYTHING = {
         "monthlyBudgetUsd": 100,
         "alertEmails": ["a@example.com"],
         "businessHours": {},
+        "idleAfter": "2h",
     },
 }
 SELF_SIGNED = {"region": "us-east-1", "ephemeral": True}
@@ -92,7 +93,8 @@ NOT_PLAYED = {
     "s3:PutObject secretsmanager:GetSecretValue",
     # the real provider's way of changing in place
     "ec2:ReplaceRouteTableAssociation elasticfilesystem:DeleteFileSystemPolicy elasticfilesystem:UpdateFileSystem "
-    "elasticloadbalancing:ModifyListenerAttributes iam:UpdateRoleDescription secretsmanager:UpdateSecretVersionStage",
+    "autoscaling:DisableMetricsCollection autoscaling:SetDesiredCapacity elasticloadbalancing:ModifyListenerAttributes "
+    "iam:UpdateRoleDescription secretsmanager:UpdateSecretVersionStage",
 }
 """What who deploys may do and no row of the rehearsal calls, by why."""
 
@@ -133,5 +135,5 @@ def test_no_platform_asks_for_what_only_the_other_needs() -> None:
     def services(platform: str) -> set[str]:
         return {action.partition(":")[0] for action in actions(platform)}
 
-    assert services("ec2") - services("eks") == {"autoscaling"}
+    assert services("ec2") - services("eks") == {"autoscaling", "cloudwatch"}
     assert services("eks") - services("ec2") == {"eks", "kms", "sqs", "events"}

@@ -60,7 +60,7 @@ role = aws.iam.Role(
 )
 action = "autoscaling:DescribeAutoScalingGroups" if BROKEN else "autoscaling:UpdateAutoScalingGroup"
 aws.iam.RolePolicy("expiry", role=role.name, policy=policy(Action=action, Resource="*"), opts=here)
-schedules = aws.scheduler.ScheduleGroup("expiry", opts=here)
+schedules = aws.scheduler.ScheduleGroup(f"tandem-{pulumi.get_stack()}", opts=here)
 hosts = 1 if BROKEN else 0
 aws.scheduler.Schedule(
     "stop",
