@@ -70,9 +70,10 @@ class Stack:
         """`pulumi destroy`, without its own question; the caller has asked."""
         self._stream(["destroy", "--yes", "--skip-preview"], told)
 
-    def remove(self) -> None:
-        """Forgets the stack and its configuration file, whatever its state says."""
-        self._checked(["stack", "rm", self.name, "--yes", "--force"])
+    def remove(self, *, keep_file: bool = False) -> None:
+        """Forgets the stack and, unless it is to be kept, its configuration file, whatever its state says."""
+        kept = ["--preserve-config"] if keep_file else []
+        self._checked(["stack", "rm", self.name, "--yes", "--force", *kept])
 
     def release_lock(self) -> None:
         """Ends the update that the backend believes to be running.

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from ops.removal import Left
     from ops.status import Status
 
+MADE_BY = "Made by `tandem ephemeral up`"
+"""On top of each stack file that is ours to remove."""
+
 app = typer.Typer(no_args_is_help=True, help="Stacks for an hour or an afternoon, which end by themselves.")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As `tandem ephemeral list` shows it.")]
@@ -70,7 +73,7 @@ def up(
             for line in made.dropped:
                 screen.print(f"left behind, it is {source}'s own: {line}")
             # The file first: whatever happens from here on, this stack has a name and can be taken down by it.
-            stackfile.write(path, made.text(f"Made by `tandem ephemeral up` from {source}; it ends by itself."))
+            stackfile.write(path, made.text(f"{MADE_BY} from {source}; it ends by itself."))
         settings = load_stack_file(path)
         _announce(screen, name, settings)
         engine.init()
@@ -112,7 +115,8 @@ def extend(
     clients = aws_clients(load_stack_file(path).region, profile)  # before the file says what `up` could not do
     made = ephemeral.extended(path, ttl, max_usd)
     with _continued(screen, f"tandem ephemeral extend {name} with the same options"):
-        stackfile.write(path, made.text("Made by `tandem ephemeral up`, extended since; it ends by itself."))
+        whose = MADE_BY if _made_here(path) else "Made by hand"
+        stackfile.write(path, made.text(f"{whose}, extended since; it ends by itself."))
         settings = load_stack_file(path)
         _announce(screen, name, settings)
         engine = _engine(name, profile)
@@ -216,10 +220,17 @@ def _down(console: Screen, clients: Clients, name: str, engine: Stack | None, fo
         left = _remove_rest(console, clients, name, found)
         if left:
             raise UserError(*(_left(item) for item in left))
+        path = stack_file(name)
+        by_hand = path.exists() and not _made_here(path)
         if engine and engine.exists():
-            engine.remove()
-        stack_file(name).unlink(missing_ok=True)
-    console.print(f"{name} is gone.")
+            engine.remove(keep_file=by_hand)
+        if not by_hand:
+            path.unlink(missing_ok=True)
+    console.print(f"{name} is gone." + (f" {path} stays: no `tandem ephemeral up` made it." if by_hand else ""))
+
+
+def _made_here(path: Path) -> bool:
+    return MADE_BY in path.read_text(encoding="utf-8").partition("\n")[0]
 
 
 def _own_id(name: str, deployment: Deployment | None) -> str:

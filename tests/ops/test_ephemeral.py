@@ -199,6 +199,28 @@ def test_an_unknown_stack_is_said() -> None:
 
 
 @pytest.mark.usefixtures("aws_account")
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_only_a_file_that_up_made_goes_with_its_stack(
+    by_hand: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "Pulumi.dev.yaml"
+    file.write_text(("# Ours.\n" if by_hand else "# Made by `tandem ephemeral up` from dev.\n") + DEV.read_text())
+    double = tmp_path / "pulumi"
+    double.write_text(
+        '#!/bin/sh\necho "$@" >> "$(dirname "$0")/log"\n'
+        '[ "$2" = export ] && echo \'{"version": 3, "deployment": {}}\'\nexit 0\n'
+    )
+    double.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(options, "PROJECT", tmp_path)
+    result = CliRunner().invoke(app, ["ephemeral", "down", "dev", "--yes"])
+    assert "dev is gone." in result.output, result.exception
+    assert file.exists() is by_hand
+    (removed,) = [line for line in (tmp_path / "log").read_text().splitlines() if line.startswith("stack rm")]
+    assert ("--preserve-config" in removed) is by_hand
+
+
+@pytest.mark.usefixtures("aws_account")
 def test_a_failed_up_leaves_a_file_by_which_it_can_be_continued(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
