@@ -57,7 +57,7 @@ def test_a_deployment_is_there_when_its_pods_are_ready_over_the_zones(
 
 def test_pods_without_a_gpu_are_named_with_the_schedulers_words(provider: KubernetesProvider, namespace: str) -> None:
     wanted = deployment(namespace, replicas=1, gpus=8)
-    wanted["metadata"]["annotations"] = {"pulumi.com/timeoutSeconds": "1"}
+    wanted["metadata"]["annotations"] = {"pulumi.com/timeoutSeconds": "5"}
     with pytest.raises(InitializationError) as caught:
         provider.create(subject(wanted), wanted)
     assert "'server' timed out waiting to be Ready" in str(caught.value)
