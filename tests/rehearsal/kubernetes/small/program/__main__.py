@@ -41,7 +41,13 @@ trust = json.dumps(
     }
 )
 role = aws.iam.Role(f"tandem-{stack}-cluster", assume_role_policy=trust, opts=here)
-cluster = aws.eks.Cluster("cluster", role_arn=role.arn, vpc_config={"subnet_ids": subnet_ids}, opts=here)
+cluster = aws.eks.Cluster(
+    "cluster",
+    name=f"tandem-{pulumi.get_stack()}",
+    role_arn=role.arn,
+    vpc_config={"subnet_ids": subnet_ids},
+    opts=here,
+)
 system = aws.eks.NodeGroup(
     "system",
     cluster_name=cluster.name,
