@@ -21,6 +21,7 @@ from typing import Any
 import yaml
 
 from infra.errors import Problem, UserError
+from infra.settings import engine_yaml
 from rehearsal import operations
 from rehearsal.engine import Engine
 from rehearsal.operations import Operation, Step
@@ -166,7 +167,7 @@ def stack_config(project: Path, stack: str) -> dict[str, Any]:
                 fix=f"name one of these, or write {path.name} (Pulumi.dev.yaml is an example)",
             )
         )
-    return (yaml.safe_load(path.read_text()) or {}).get("config") or {}
+    return (engine_yaml.parse(path.read_text(encoding="utf-8")) or {}).get("config") or {}
 
 
 def _copy_project(project: Path, directory: Path, stack: str) -> None:

@@ -11,18 +11,17 @@ from infra.settings.schema import Settings
 LONGEST_BY_MINUTES, LONGEST = timedelta(days=1), timedelta(days=7)
 """An alarm looks back a day by periods under an hour, and 7 days by longer ones:
 https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html"""
-HOUR = timedelta(hours=1)
+MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
 def idle_stop_can_work(settings: Settings) -> Iterator[Problem]:
     """An alarm can look back so far, sees no requests but clients', and is not all that stops the stack."""
-    guard = settings.cost_guard
-    if guard.idle_after is None:
+    guard, after = settings.cost_guard, settings.cost_guard.idle_after
+    if after is None:
         return
 
     def problem(wrong: str, allowed: str, fix: str) -> Problem:
-        minutes = f"{guard.idle_after // timedelta(minutes=1)}m" if guard.idle_after else ""
-        return Problem(key="costGuard.idleAfter", wrong=wrong, value=minutes, allowed=allowed, fix=fix)
+        return Problem(key="costGuard.idleAfter", wrong=wrong, value=f"{after // MINUTE}m", allowed=allowed, fix=fix)
 
     if settings.platform == "eks":
         yield problem(
@@ -31,7 +30,7 @@ def idle_stop_can_work(settings: Settings) -> Iterator[Problem]:
             "remove it, and set scaling.minReplicas to 0 with nodePool.provisioner karpenter: nothing runs while "
             "nobody asks",
         )
-    if guard.idle_after > LONGEST or (guard.idle_after > LONGEST_BY_MINUTES and guard.idle_after % HOUR):
+    if after > LONGEST or (after > LONGEST_BY_MINUTES and after % HOUR):
         yield problem(
             "a CloudWatch alarm cannot look back so",
             "from 10m to 1d by the minute, and to 7d by the hour",
