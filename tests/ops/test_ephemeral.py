@@ -198,6 +198,25 @@ def test_an_unknown_stack_is_said() -> None:
         assert "there is no file of this stack here" in str(result.exception)
 
 
+def played_pulumi(directory: Path, monkeypatch: pytest.MonkeyPatch, *lines: str) -> Callable[[], list[str]]:
+    """A project in a directory, and a `pulumi` that has an empty state and does nothing; returns what tells its calls.
+
+    Stands for: the `pulumi` command.
+    Held by: tests/ops/test_ephemeral.py::test_the_whole_life_of_an_ephemeral_stack
+
+    Args:
+        lines: of its shell script, before it has done nothing.
+    """
+    noted = 'echo "$@" >> "$(dirname "$0")/log"'
+    state = """[ "$2" = export ] && echo '{"version": 3, "deployment": {}}' && exit"""
+    double = directory / "pulumi"
+    double.write_text("\n".join(["#!/bin/sh", noted, state, *lines, ""]))
+    double.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{directory}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(options, "PROJECT", directory)
+    return lambda: (directory / "log").read_text().splitlines()
+
+
 @pytest.mark.usefixtures("aws_account")
 @pytest.mark.parametrize("by_hand", [True, False])
 def test_only_a_file_that_up_made_goes_with_its_stack(
@@ -205,18 +224,11 @@ def test_only_a_file_that_up_made_goes_with_its_stack(
 ) -> None:
     file = tmp_path / "Pulumi.dev.yaml"
     file.write_text(("# Ours.\n" if by_hand else "# Made by `tandem ephemeral up` from dev.\n") + DEV.read_text())
-    double = tmp_path / "pulumi"
-    double.write_text(
-        '#!/bin/sh\necho "$@" >> "$(dirname "$0")/log"\n'
-        '[ "$2" = export ] && echo \'{"version": 3, "deployment": {}}\'\nexit 0\n'
-    )
-    double.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(options, "PROJECT", tmp_path)
+    log = played_pulumi(tmp_path, monkeypatch, "exit 0")
     result = CliRunner().invoke(app, ["ephemeral", "down", "dev", "--yes"])
     assert "dev is gone." in result.output, result.exception
     assert file.exists() is by_hand
-    (removed,) = [line for line in (tmp_path / "log").read_text().splitlines() if line.startswith("stack rm")]
+    (removed,) = [line for line in log() if line.startswith("stack rm")]
     assert ("--preserve-config" in removed) is by_hand
 
 
@@ -225,15 +237,8 @@ def test_a_failed_up_leaves_a_file_by_which_it_can_be_continued(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "Pulumi.dev.yaml").write_text(DEV.read_text())
-    double = tmp_path / "pulumi"
-    double.write_text(
-        '#!/bin/sh\necho "$@" >> "$(dirname "$0")/log"\n'
-        '[ "$2" = --show-name ] && echo "error: no stack named x found" >&2 && exit 255\n'
-        '[ "$2" = export ] && echo \'{"version": 3, "deployment": {}}\' && exit\n[ "$1" != up ]\n'
-    )
-    double.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(options, "PROJECT", tmp_path)
+    unknown = '[ "$2" = --show-name ] && echo "error: no stack named x found" >&2 && exit 255'
+    log = played_pulumi(tmp_path, monkeypatch, unknown, '[ "$1" != up ]')
     first = CliRunner().invoke(app, ["ephemeral", "up", "--no-wait"])
     assert "`pulumi up --yes` failed" in str(first.exception)
     (file,) = tmp_path.glob("Pulumi.eph-*.yaml")
@@ -242,9 +247,8 @@ def test_a_failed_up_leaves_a_file_by_which_it_can_be_continued(
     again = CliRunner().invoke(app, ["ephemeral", "up", "--no-wait", "--name", name])
     assert "`pulumi up --yes` failed" in str(again.exception)
     assert file.read_text() == before
-    log = (tmp_path / "log").read_text().splitlines()
     assert (
-        log
+        log()
         == [
             f"stack --show-name --stack {name} --non-interactive",
             f"stack init {name} --no-select --non-interactive",
