@@ -210,6 +210,7 @@ def test_a_copy_whose_room_somebody_else_takes_leaves_nothing(
 
     def full(cache: Any, row: Any, to: Any = None) -> None:
         if to and row[2].startswith("model"):
+            to.snapshot().mkdir(parents=True, exist_ok=True)  # the other files' threads may not have got there
             (to.snapshot() / f"{row[2]}.part").write_bytes(b"as far as it went")
             raise OSError(errno.ENOSPC, "No space left on device")
         check(cache, row, to)
