@@ -24,6 +24,7 @@ from typing import Any
 from boto3.session import Session
 from botocore.config import Config
 
+from rehearsal import constraints
 from rehearsal.servers import free_ports, stop
 
 ACCOUNT_ID = "123456789012"
@@ -75,11 +76,13 @@ class SimulatedAccount:
                     aws_access_key_id=CREDENTIALS,
                     aws_secret_access_key=CREDENTIALS,
                 )
+                constraints.initialize_client_plugin(made)
                 made.meta.events.register("before-call", lambda model, **_: self.calls.add((service, model.name)))
             return self._clients[service, region]
 
     def environment(self, region: str) -> dict[str, str]:
-        """Environment variables that lead any AWS SDK and the `aws` command to this account."""
+        """Environment variables that lead any AWS SDK and the `aws` command to this account, and hold those of boto3 to
+        what AWS's models allow."""
         return {
             "AWS_ENDPOINT_URL": self.url,
             "AWS_REGION": region,
@@ -90,6 +93,7 @@ class SimulatedAccount:
             "AWS_CONFIG_FILE": "/dev/null",
             "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
             "AWS_EC2_METADATA_DISABLED": "true",
+            "BOTOCORE_EXPERIMENTAL__PLUGINS": f"constraints={constraints.__name__}",
         }
 
     def reset(self) -> None:

@@ -337,6 +337,16 @@ def test_what_aws_refuses_is_said_in_its_words(world: World) -> None:
     )
 
 
+def test_what_aws_s_models_do_not_allow_is_refused_before_moto_is_asked(world: World) -> None:
+    with pytest.raises(ProviderError) as error:
+        world.create(w.ROLE, {"assumeRolePolicy": w.TRUST, "name": "hosts of mine"})
+    assert str(error.value) == (
+        "operation error IAM: CreateRole, api error ValidationError: 1 validation error detected: "
+        "Value 'hosts of mine' at 'roleName' failed to satisfy constraint: "
+        r"Member must satisfy regular expression pattern: [\w+=,.@-]+"
+    )
+
+
 # -- the report
 
 
