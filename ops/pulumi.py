@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from infra.errors import Problem, UserError
+from ops import file_backend
 
 Deployment = dict[str, Any]
 """What `pulumi stack export` prints."""
@@ -108,13 +106,24 @@ class Stack:
     def _checked(self, arguments: Sequence[str]) -> str:
         """Runs a command; returns what it prints, or a UserError with what it said."""
         done = self._run(arguments)
-        if done.returncode != 0 and _frees_lock(done.stderr + done.stdout):
-            done = self._run(arguments)
         if done.returncode != 0:
             raise self._refused(arguments, done.stderr.strip() or done.stdout.strip())
         return done.stdout
 
     def _run(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        done = self._ran(arguments)
+        while done.returncode != 0 and self._cleared(done.stderr + done.stdout):
+            done = self._ran(arguments)
+        return done
+
+    def _cleared(self, said: str) -> bool:
+        """Whether what a killed `pulumi` left in a backend of local files was in the way, and is not any more."""
+        return file_backend.cleared(said, self.name, self.directory or Path.cwd(), self._backend)
+
+    def _backend(self) -> str:
+        return json.loads(self._ran(["whoami", "--verbose", "--json"]).stdout or "{}").get("url", "")
+
+    def _ran(self, arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
         try:
             return subprocess.run(
                 ["pulumi", *arguments, "--non-interactive"],
@@ -136,7 +145,7 @@ class Stack:
     def _stream(self, arguments: Sequence[str], told: Callable[[str], None]) -> None:
         """Runs a command and passes on what it prints. Ctrl-C reaches it, too: it ends the call that it is in."""
         status, last = self._streamed(arguments, told)
-        if status != 0 and _frees_lock(last):
+        while status != 0 and self._cleared(last):
             status, last = self._streamed(arguments, told)
         if status != 0:
             raise self._refused(arguments, last)
@@ -172,11 +181,6 @@ class Stack:
             fix = f"wait until the other `pulumi` has ended; where none works on the stack any more, {release}"
         elif any(words in said for words in _NO_PROJECT):
             fix = "the same command in the directory of Pulumi.yaml"
-        elif _CUT_OFF in said:
-            fix = (
-                f"a `pulumi` was killed while it wrote beside the state, which is whole: `find DIRECTORY -name "
-                f"'{self.name}.json.attrs' -empty -delete` in the backend's directory, then the same command again"
-            )
         return _failed(shown, f"`{shown}` failed", said[-2000:], fix)
 
 
@@ -184,39 +188,10 @@ def _missing() -> UserError:
     return _failed("pulumi", "there is no `pulumi` on PATH", None, "https://www.pulumi.com/docs/install/")
 
 
-_CUT_OFF = "failed to load checkpoint: EOF"
-"""What a backend of files says where the attributes beside a state are empty: they are not written in one piece."""
 _NO_PROJECT = ("pass the fully qualified name", "no Pulumi.yaml project file found")
 """What `pulumi` says outside of a project, to a stack's name and to a command that needs the program."""
 _LOCKED = ("the stack is currently locked", "Another update is currently in progress")
 """What a backend of files or buckets says, and Pulumi's service."""
-
-
-def _frees_lock(said: str) -> bool:
-    """Whether nothing locks the stack any more: processes of this machine did, were killed, and could not end it.
-
-    Only of a backend of local files, which names each lock and its holder: a number tells a process on its own machine.
-    """
-    holders = re.findall(r"^\s*(\S+): created by .*@(\S+) \(pid (\d+)\)", said, re.MULTILINE)
-    if not holders or not all(_is_orphaned(*holder) for holder in holders):
-        return False
-    for url, _host, _pid in holders:
-        Path(unquote(urlsplit(url).path)).unlink(missing_ok=True)
-    return True
-
-
-def _is_orphaned(url: str, host: str, pid: str) -> bool:
-    return url.startswith("file://") and host == socket.gethostname() and not _runs(int(pid))
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        pass
-    return True
 
 
 def _failed(key: str, wrong: str, value: str | None, fix: str) -> UserError:

@@ -82,16 +82,6 @@ def test_a_killed_command_is_recovered_once_its_last_call_shows(
     assert least <= waits[0] <= most
 
 
-def test_a_state_whose_attributes_were_cut_off_is_named_with_what_mends_it(tmp_path: Path) -> None:
-    """The words are those of the engine where such a file is empty."""
-    (tmp_path / "pulumi").write_text("#!/bin/sh\necho 'error: failed to load checkpoint: EOF' >&2\nexit 1\n")
-    (tmp_path / "pulumi").chmod(0o755)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-        with pytest.raises(UserError, match=r"find DIRECTORY -name 'dev\.json\.attrs' -empty -delete"):
-            Stack("dev", tmp_path).exists()
-
-
 def test_while_another_pulumi_works_nothing_is_removed(tmp_path: Path, waits: list[float], clients: Clients) -> None:
     made = Builder(clients, "dev", "x")
     vpc = clients("ec2").create_vpc(CidrBlock="10.0.0.0/16", TagSpecifications=made.specification("vpc"))["Vpc"]
