@@ -1,10 +1,14 @@
-"""What AWS enforces and moto does not: a list of named checks.
+"""The rules of AWS that a program can break: a list, each with its name and its source.
 
-`CHECKS` is the list. A check at `plan` is one that the real provider makes before anything is done, so it fails a
-preview too; at `apply` AWS refuses the create or the change; at `delete` AWS refuses to delete.
+`CHECKS` is the list; tests/rehearsal/aws/check_cases.py breaks each. What AWS's own models say of a request is in
+rehearsal/constraints.py, for every call alike; here is what they do not say.
+
+A check at `plan` is one that the real provider makes before anything is done, so it fails a preview too; at `apply` AWS
+refuses the create or the change; at `delete` AWS refuses to delete.
 
 Stands for: what AWS and its provider refuse.
-Held by: nothing, each check was written after documentation, source or bug reports; only its own words are tested.
+Held by: nothing, each was written after its source: documentation, the provider or bug reports; tests see each one
+    refuse, in its own words.
 """
 
 from __future__ import annotations
@@ -12,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rehearsal.aws.account import AwsError
-from rehearsal.aws.checks import duplicates, in_use, limits, placement, references, requirements, schedules
+from rehearsal.aws.checks import duplicates, in_use, kept, limits, placement, references, requirements, schedules
 from rehearsal.aws.checks.base import Check, Refusal, Stage
 from rehearsal.aws.lifecycle import Resource
 
@@ -24,6 +28,7 @@ CHECKS: tuple[Check, ...] = (
     *placement.CHECKS,
     *duplicates.CHECKS,
     *in_use.CHECKS,
+    *kept.CHECKS,
 )
 
 

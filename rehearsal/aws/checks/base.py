@@ -11,6 +11,28 @@ from rehearsal.wire import contains_unknown
 
 Stage = Literal["plan", "apply", "delete"]
 
+_REFERENCES = {
+    "acm": "acm/latest/APIReference",
+    "autoscaling": "autoscaling/ec2/APIReference",
+    "ec2": "AWSEC2/latest/APIReference",
+    "eks": "eks/latest/APIReference",
+    "elb": "elasticloadbalancing/latest/APIReference",
+    "iam": "IAM/latest/APIReference",
+    "kms": "kms/latest/APIReference",
+    "logs": "AmazonCloudWatchLogs/latest/APIReference",
+    "route53": "Route53/latest/APIReference",
+    "s3": "AmazonS3/latest/API",
+    "scheduler": "scheduler/latest/APIReference",
+    "secrets": "secretsmanager/latest/apireference",
+    "ssm": "systems-manager/latest/APIReference",
+    "waf": "waf/latest/APIReference",
+}
+
+
+def api(service: str, page: str) -> str:
+    """Address of an operation, or of a type, in a service's API reference."""
+    return f"https://docs.aws.amazon.com/{_REFERENCES[service]}/API_{page}.html"
+
 
 @dataclass(frozen=True)
 class Refusal:
@@ -31,12 +53,13 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Check:
-    """One rule that AWS enforces and moto does not.
+    """One rule that AWS enforces, and a program can break.
 
     Attributes:
         name: short and unique.
         types: the resource types that it looks at; all when empty.
-        says: what AWS says about it, in a sentence.
+        says: the rule, in a sentence.
+        source: address of where AWS says so, or of who saw it refused.
         at: when it is refused.
         find: yields the refusals.
     """
@@ -44,6 +67,7 @@ class Check:
     name: str
     types: tuple[str, ...]
     says: str
+    source: str
     at: Stage
     find: Callable[[Resource], Iterable[Refusal]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rehearsal.aws.account import AwsError
-from rehearsal.aws.checks.base import Check, Refusal
+from rehearsal.aws.checks.base import Check, Refusal, api
 from rehearsal.aws.lifecycle import Resource
 
 
@@ -70,6 +70,7 @@ CHECKS = (
         "load balancer name taken",
         ("aws:lb/loadBalancer:LoadBalancer",),
         "The name of a load balancer is unique in the region.",
+        api("elb", "CreateLoadBalancer"),
         "apply",
         _load_balancer,
     ),
@@ -77,6 +78,7 @@ CHECKS = (
         "group name taken",
         ("aws:autoscaling/group:Group",),
         "The name of an Auto Scaling group is unique in the region.",
+        api("autoscaling", "CreateAutoScalingGroup"),
         "apply",
         _auto_scaling_group,
     ),
@@ -84,6 +86,7 @@ CHECKS = (
         "schedule group name taken",
         ("aws:scheduler/scheduleGroup:ScheduleGroup",),
         "The name of a schedule group is unique in the region.",
+        api("scheduler", "CreateScheduleGroup"),
         "apply",
         _schedule_group,
     ),
@@ -91,6 +94,7 @@ CHECKS = (
         "listener port taken",
         ("aws:lb/listener:Listener",),
         "A load balancer has one listener a port.",
+        api("elb", "CreateListener"),
         "apply",
         _listener,
     ),
@@ -98,6 +102,7 @@ CHECKS = (
         "secret being deleted",
         ("aws:secretsmanager/secret:Secret",),
         "The name of a deleted secret is free again when its recovery window has ended.",
+        api("secrets", "DeleteSecret"),
         "apply",
         _secret_being_deleted,
     ),

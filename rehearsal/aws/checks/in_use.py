@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rehearsal.aws.checks.base import Check, Refusal
+from rehearsal.aws.checks.base import Check, Refusal, api
 from rehearsal.aws.lifecycle import Resource
 
 _VIOLATION = "DependencyViolation"
@@ -163,8 +163,8 @@ def _web_acl(acl: Resource) -> Iterator[Refusal]:
             )
 
 
-def _check(name: str, type: str, says: str, find: Any) -> Check:
-    return Check(name, (type,), says, "delete", find)
+def _check(name: str, type: str, says: str, source: str, find: Any) -> Check:
+    return Check(name, (type,), says, source, "delete", find)
 
 
 CHECKS = (
@@ -172,39 +172,63 @@ CHECKS = (
         "security group in use",
         "aws:ec2/securityGroup:SecurityGroup",
         "A security group that an interface has, or a rule of another group names, cannot be deleted.",
+        api("ec2", "DeleteSecurityGroup"),
         _security_group,
     ),
-    _check("subnet in use", "aws:ec2/subnet:Subnet", "A subnet with interfaces in it cannot be deleted.", _subnet),
-    _check("VPC in use", "aws:ec2/vpc:Vpc", "A VPC with anything of ours in it cannot be deleted.", _vpc),
+    _check(
+        "subnet in use",
+        "aws:ec2/subnet:Subnet",
+        "A subnet with interfaces in it cannot be deleted.",
+        api("ec2", "DeleteSubnet"),
+        _subnet,
+    ),
+    _check(
+        "VPC in use",
+        "aws:ec2/vpc:Vpc",
+        "A VPC with anything of ours in it cannot be deleted.",
+        api("ec2", "DeleteVpc"),
+        _vpc,
+    ),
     _check(
         "internet gateway in use",
         "aws:ec2/internetGateway:InternetGateway",
         "A gateway stays attached while the VPC has public addresses.",
+        api("ec2", "DetachInternetGateway"),
         _internet_gateway,
     ),
-    _check("address in use", "aws:ec2/eip:Eip", "An address that a gateway has cannot be released.", _address),
+    _check(
+        "address in use",
+        "aws:ec2/eip:Eip",
+        "An address that a gateway has cannot be released.",
+        api("ec2", "ReleaseAddress"),
+        _address,
+    ),
     _check(
         "deletion protection",
         "aws:lb/loadBalancer:LoadBalancer",
         "A load balancer with deletion protection cannot be deleted.",
+        api("elb", "DeleteLoadBalancer"),
         _protected_balancer,
     ),
     _check(
         "certificate in use",
         "aws:acm/certificate:Certificate",
         "A certificate that a listener has cannot be deleted.",
+        api("acm", "DeleteCertificate"),
         _certificate,
     ),
     _check(
         "managed policy in use",
         "aws:iam/policy:Policy",
         "A policy that is attached cannot be deleted.",
+        api("iam", "DeletePolicy"),
         _managed_policy,
     ),
     _check(
         "web ACL in use",
         "aws:wafv2/webAcl:WebAcl",
         "A web ACL that is associated with a resource cannot be deleted.",
+        api("waf", "DeleteWebACL"),
         _web_acl,
     ),
 )

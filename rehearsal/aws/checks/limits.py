@@ -7,18 +7,18 @@ import binascii
 import re
 from collections.abc import Callable, Iterator
 
-from rehearsal.aws.checks.base import Check, Refusal, Stage, at_path, snake
+from rehearsal.aws.checks.base import Check, Refusal, Stage, api, at_path, snake
 from rehearsal.aws.lifecycle import Resource
 
 USER_DATA_BYTES = 16384
-"""https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html: raw, before it is base64-encoded."""
+"""Raw, before it is base64-encoded."""
 
 CONDITION_VALUES = 5
-"""https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-limits.html"""
 
 ROLE_POLICY_BYTES = 10240
 MANAGED_POLICY_BYTES = 6144
-"""https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html: white space does not count."""
+IAM_QUOTAS = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"
+"""White space does not count."""
 
 LOG_RETENTION_DAYS = (
     *(0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653),
@@ -151,8 +151,8 @@ def _managed_policy_size(policy: Resource) -> Iterator[Refusal]:
         yield Refusal(f"Cannot exceed quota for PolicySize: {MANAGED_POLICY_BYTES}", "LimitExceeded")
 
 
-def _check(name: str, types: str | tuple[str, ...], says: str, find: Find, at: Stage = "plan") -> Check:
-    return Check(name, (types,) if isinstance(types, str) else types, says, at, find)
+def _check(name: str, types: str | tuple[str, ...], says: str, source: str, find: Find, at: Stage = "plan") -> Check:
+    return Check(name, (types,) if isinstance(types, str) else types, says, source, at, find)
 
 
 CHECKS = (
@@ -160,6 +160,7 @@ CHECKS = (
         "user data size",
         _LAUNCH_TEMPLATE,
         "User data is limited to 16 KB, in raw form, before it is base64-encoded.",
+        "https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/user-data.html",
         _user_data,
         at="apply",
     ),
@@ -167,18 +168,21 @@ CHECKS = (
         "load balancer name",
         (_LOAD_BALANCER, _TARGET_GROUP),
         "A name has at most 32 letters, digits and hyphens, and no hyphen at either end.",
+        api("elb", "CreateLoadBalancer"),
         _balancer_name,
     ),
     _check(
         "deregistration delay",
         _TARGET_GROUP,
         "The deregistration delay is 0 to 3600 seconds.",
+        api("elb", "TargetGroupAttribute"),
         _in_range("deregistrationDelay", 0, 3600),
     ),
     _check(
         "idle timeout",
         _LOAD_BALANCER,
         "The idle timeout is 1 to 4000 seconds.",
+        api("elb", "LoadBalancerAttribute"),
         _in_range(
             "idleTimeout",
             1,
@@ -192,12 +196,14 @@ CHECKS = (
         "heartbeat timeout",
         _HOOK,
         "The heartbeat timeout of a lifecycle hook is 30 to 7200 seconds.",
+        api("autoscaling", "PutLifecycleHook"),
         _in_range("heartbeatTimeout", 30, 7200),
     ),
     _check(
         "heartbeat timeout of initial hooks",
         _GROUP,
         "The heartbeat timeout of a lifecycle hook is 30 to 7200 seconds.",
+        api("autoscaling", "LifecycleHookSpecification"),
         _in_range("initialLifecycleHooks[].heartbeatTimeout", 30, 7200, code="ValidationError"),
         at="apply",
     ),
@@ -205,6 +211,7 @@ CHECKS = (
         "group size",
         _GROUP,
         "Minimum, desired and maximum size are in that order.",
+        api("autoscaling", "UpdateAutoScalingGroup"),
         _group_size,
         at="apply",
     ),
@@ -212,6 +219,7 @@ CHECKS = (
         "node group size",
         "aws:eks/nodeGroup:NodeGroup",
         "Minimum, desired and maximum size of a node group are in that order, and the maximum is 1 at least.",
+        api("eks", "NodegroupScalingConfig"),
         _node_group_size,
         at="apply",
     ),
@@ -219,6 +227,7 @@ CHECKS = (
         "condition values",
         _RULE,
         "A listener rule has at most five condition values.",
+        "https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-limits.html",
         _condition_values,
         at="apply",
     ),
@@ -226,30 +235,35 @@ CHECKS = (
         "rate limit",
         _WEB_ACL,
         "A rate-based rule's limit is 10 to 2,000,000,000 requests.",
+        api("waf", "RateBasedStatement"),
         _in_range("rules[].statement.rateBasedStatement.limit", 10, 2_000_000_000),
     ),
     _check(
         "rate window",
         _WEB_ACL,
         "A rate-based rule looks back 60, 120, 300 or 600 seconds.",
+        api("waf", "RateBasedStatement"),
         _one_of("rules[].statement.rateBasedStatement.evaluationWindowSec", RATE_WINDOWS_SECONDS),
     ),
     _check(
         "recovery window",
         "aws:secretsmanager/secret:Secret",
         "A deleted secret can be restored for 7 to 30 days, or not at all.",
+        api("secrets", "DeleteSecret"),
         _in_range("recoveryWindowInDays", 7, 30, also=(0,)),
     ),
     _check(
         "log retention",
         "aws:cloudwatch/logGroup:LogGroup",
         "Logs are kept for one of the listed numbers of days.",
+        api("logs", "PutRetentionPolicy"),
         _one_of("retentionInDays", LOG_RETENTION_DAYS),
     ),
     _check(
         "role policy size",
         "aws:iam/rolePolicy:RolePolicy",
         "An inline policy of a role has at most 10,240 characters, white space not counted.",
+        IAM_QUOTAS,
         _role_policy_size,
         at="apply",
     ),
@@ -257,6 +271,7 @@ CHECKS = (
         "managed policy size",
         "aws:iam/policy:Policy",
         "A managed policy has at most 6,144 characters, white space not counted.",
+        IAM_QUOTAS,
         _managed_policy_size,
         at="apply",
     ),

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cache
 
 from rehearsal.aws.account import Region
-from rehearsal.aws.checks.base import Check, Refusal
+from rehearsal.aws.checks.base import Check, Refusal, api
 from rehearsal.aws.lifecycle import Resource
 
 _LOAD_BALANCER = "aws:lb/loadBalancer:LoadBalancer"
@@ -36,7 +36,6 @@ def _zone(resource: Resource) -> Iterator[Refusal]:
 
 
 def _subnet_zones(balancer: Resource) -> Iterator[Refusal]:
-    """Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html."""
     ids = balancer.inputs.get("subnets") or [item["subnetId"] for item in balancer.inputs.get("subnetMappings") or []]
     if balancer.inputs.get("loadBalancerType", "application") != "application" or not ids:
         return
@@ -52,11 +51,12 @@ def _subnet_zones(balancer: Resource) -> Iterator[Refusal]:
 
 
 CHECKS = (
-    Check("zone", tuple(_ZONE_INPUTS), "A zone belongs to the region.", "apply", _zone),
+    Check("zone", tuple(_ZONE_INPUTS), "A zone belongs to the region.", api("ec2", "CreateSubnet"), "apply", _zone),
     Check(
         "load balancer zones",
         (_LOAD_BALANCER,),
         "An application load balancer has subnets in two zones or more, one a zone.",
+        "https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html",
         "apply",
         _subnet_zones,
     ),

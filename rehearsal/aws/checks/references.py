@@ -234,4 +234,13 @@ def _look_up(region: Region, kind: Reference, ref: str, name: str | None) -> Ite
         yield Refusal(kind.message.format_map(scope), kind.code)
 
 
-CHECKS = (Check("references", (), "What an id or ARN names has to exist.", "apply", _references),)
+CHECKS = (
+    Check(
+        "references",
+        (),
+        "What an id or ARN names has to exist.",
+        "https://docs.aws.amazon.com/AWSEC2/latest/APIReference/errors-overview.html",
+        "apply",
+        _references,
+    ),
+)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rehearsal.aws.account import AwsError, Region
-from rehearsal.aws.checks.base import Check, Refusal
+from rehearsal.aws.checks.base import Check, Refusal, api
 from rehearsal.aws.lifecycle import Resource
 
 _LOAD_BALANCER = "aws:lb/loadBalancer:LoadBalancer"
@@ -45,10 +45,7 @@ def _listener_certificate(listener: Resource) -> Iterator[Refusal]:
 
 
 def _access_log_bucket(balancer: Resource) -> Iterator[Refusal]:
-    """A load balancer writes a test object when it is given a bucket.
-
-    Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/enable-access-logging.html
-    """
+    """A load balancer writes a test object when it is given a bucket."""
     logs = balancer.inputs.get("accessLogs") or {}
     if not logs.get("enabled"):
         return
@@ -113,6 +110,7 @@ CHECKS = (
         "schedule group",
         ("aws:scheduler/schedule:Schedule",),
         "A schedule's group has to exist.",
+        api("scheduler", "CreateSchedule"),
         "apply",
         _schedule_group,
     ),
@@ -120,6 +118,7 @@ CHECKS = (
         "endpoint service",
         ("aws:ec2/vpcEndpoint:VpcEndpoint",),
         "The service of a VPC endpoint has to exist in the region.",
+        api("ec2", "CreateVpcEndpoint"),
         "apply",
         _endpoint_service,
     ),
@@ -127,6 +126,7 @@ CHECKS = (
         "TLS policy",
         ("aws:lb/listener:Listener",),
         "A listener's security policy is one of ELB's.",
+        api("elb", "CreateListener"),
         "apply",
         _ssl_policy,
     ),
@@ -134,6 +134,7 @@ CHECKS = (
         "listener certificate",
         ("aws:lb/listener:Listener",),
         "An HTTPS listener has a certificate.",
+        "https://docs.aws.amazon.com/elasticloadbalancing/latest/application/https-listener-certificates.html",
         "apply",
         _listener_certificate,
     ),
@@ -141,6 +142,7 @@ CHECKS = (
         "access log bucket",
         (_LOAD_BALANCER,),
         "The bucket for access logs exists and lets the log delivery service write.",
+        "https://docs.aws.amazon.com/elasticloadbalancing/latest/application/enable-access-logging.html",
         "apply",
         _access_log_bucket,
     ),
@@ -148,6 +150,7 @@ CHECKS = (
         "certificate validation",
         ("aws:acm/certificateValidation:CertificateValidation",),
         "A certificate validated by DNS is issued once its records are in the zone.",
+        "https://docs.aws.amazon.com/acm/latest/userguide/dns-validation.html",
         "apply",
         _validation_records,
     ),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo, available_timezones
 
-from rehearsal.aws.checks.base import Check, Refusal
+from rehearsal.aws.checks.base import Check, Refusal, api
 from rehearsal.aws.lifecycle import Resource
 from rehearsal.aws.universal_target import InvalidRequest, arguments
 
@@ -21,7 +21,6 @@ _CRON = re.compile(r"cron\((\S+ ){5}\S+\)")
 
 
 def _expression(schedule: Resource) -> Iterator[Refusal]:
-    """Source: https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html."""
     text = schedule.inputs["scheduleExpression"]
     if not (_is_moment(text) or _RATE.fullmatch(text) or _CRON.fullmatch(text)):
         yield Refusal(f"Invalid Schedule Expression {text}.", _CODE)
@@ -74,7 +73,6 @@ def _time_zone(schedule: Resource) -> Iterator[Refusal]:
 
 
 def _universal_target(schedule: Resource) -> Iterator[Refusal]:
-    """Source: https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-universal.html."""
     target = schedule.inputs["target"]
     if not target["arn"].startswith(_UNIVERSAL):
         return
@@ -94,14 +92,23 @@ CHECKS = (
         "schedule expression",
         (_SCHEDULE,),
         "An expression is at(yyyy-mm-ddThh:mm:ss), rate(value unit) or cron(six fields).",
+        "https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html",
         "apply",
         _expression,
     ),
-    Check("schedule time zone", (_SCHEDULE,), "The time zone is one of the tz database.", "apply", _time_zone),
+    Check(
+        "schedule time zone",
+        (_SCHEDULE,),
+        "The time zone is one of the tz database.",
+        api("scheduler", "CreateSchedule"),
+        "apply",
+        _time_zone,
+    ),
     Check(
         "schedule moment",
         (_SCHEDULE,),
         "A one-time schedule lies ahead.",
+        "https://github.com/DefangLabs/pulumi-defang/pull/425",
         "apply",
         _moment_to_come,
     ),
@@ -109,6 +116,7 @@ CHECKS = (
         "schedule dates",
         (_SCHEDULE,),
         "A recurring schedule starts no more than five minutes ago, and ends later than now.",
+        "https://github.com/getmoto/moto/pull/8172",
         "apply",
         _dates_to_come,
     ),
@@ -116,6 +124,7 @@ CHECKS = (
         "universal target",
         (_SCHEDULE,),
         "A universal target names an SDK's service and action, and its input is that action's request.",
+        "https://docs.aws.amazon.com/scheduler/latest/UserGuide/managing-targets-universal.html",
         "apply",
         _universal_target,
     ),

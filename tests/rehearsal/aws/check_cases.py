@@ -84,6 +84,25 @@ def twice(type: str) -> Act:
     return act
 
 
+def after(type: str, act: Act) -> Act:
+    """Acts once the sample of the type is there."""
+
+    def both(world: World) -> None:
+        world.get(type)
+        act(world)
+
+    return both
+
+
+def kept_object(world: World) -> None:
+    world.made[w.BUCKET] = world.update(world.made[w.BUCKET], forceDestroy=False)
+    world.get(w.OBJECT)
+
+
+def tags(count: int) -> dict[str, str]:
+    return {f"k{number}": "" for number in range(count)}
+
+
 def policy_of(characters: int) -> str:
     return w.policy(Sid="x" * (characters - len(json.dumps(json.loads(w.policy(Sid="")), separators=(",", ":")))))
 
@@ -436,5 +455,165 @@ CASES = (
         delete(w.ACL, by=get(w.ACL_ASSOCIATION)),
         ("WAFV2: DeleteWebACL", "WAFAssociatedItemException: AWS WAF couldn't perform the operation because"),
         delete(w.ACL, by=nothing),
+    ),
+    Case(
+        "VPC range",
+        make(w.VPC, cidrBlock="10.0.0.0/15"),
+        ("EC2: CreateVpc", "InvalidVpc.Range: The CIDR '10.0.0.0/15' is invalid."),
+        make(w.VPC, cidrBlock="10.0.0.0/28"),
+    ),
+    Case(
+        "subnet overlap",
+        after(w.SUBNET, make(w.SUBNET, cidrBlock="10.0.1.128/25", availabilityZone="us-east-1b")),
+        ("EC2: CreateSubnet", "InvalidSubnet.Conflict: The CIDR '10.0.1.128/25' conflicts with another subnet"),
+        after(w.SUBNET, make(w.SUBNET, cidrBlock="10.0.3.0/25", availabilityZone="us-east-1b")),
+    ),
+    Case(
+        "subnet range",
+        make(w.SUBNET, cidrBlock="10.1.0.0/24"),
+        ("EC2: CreateSubnet", "InvalidSubnet.Range: The CIDR '10.1.0.0/24' is invalid."),
+        make(w.SUBNET, cidrBlock="10.0.255.0/24"),
+    ),
+    Case(
+        "route taken",
+        twice(w.ROUTE),
+        ("EC2: CreateRoute", "RouteAlreadyExists: The route identified by 0.0.0.0/0 already exists"),
+        after(w.ROUTE, make(w.ROUTE, destinationCidrBlock="198.51.100.0/24")),
+    ),
+    Case(
+        "security group name taken",
+        twice(w.GROUP),
+        ("EC2: CreateSecurityGroup", "InvalidGroup.Duplicate: The security group", "already exists"),
+        make(w.GROUP),
+    ),
+    Case(
+        "rule taken",
+        twice(w.INGRESS),
+        ("AuthorizeSecurityGroupIngress", "InvalidPermission.Duplicate: The specified rule already exists"),
+        after(w.INGRESS, make(w.INGRESS, toPort=81)),
+    ),
+    Case(
+        "launch template name taken",
+        twice(w.TEMPLATE),
+        ("EC2: CreateLaunchTemplate", "InvalidLaunchTemplateName.AlreadyExistsException"),
+        make(w.TEMPLATE),
+    ),
+    Case(
+        "route table in use",
+        delete(w.ROUTE_TABLE, by=get(w.ASSOCIATION)),
+        (
+            "EC2: DeleteRouteTable",
+            "DependencyViolation: The routeTable 'rtb-",
+            "has dependencies and cannot be deleted.",
+        ),
+        delete(w.ROUTE_TABLE, by=get(w.SUBNET)),
+    ),
+    Case(
+        "log group taken",
+        twice(w.LOGS),
+        ("CreateLogGroup", "ResourceAlreadyExistsException: The specified log group already exists"),
+        make(w.LOGS),
+    ),
+    Case(
+        "parameter taken",
+        twice(w.PARAMETER),
+        ("SSM: PutParameter", "ParameterAlreadyExists: The parameter already exists."),
+        make(w.PARAMETER),
+    ),
+    Case(
+        "secret taken",
+        twice(w.SECRET),
+        ("CreateSecret", "ResourceExistsException: The operation failed because the secret", "already exists."),
+        make(w.SECRET),
+    ),
+    Case(
+        "budget taken",
+        twice(w.BUDGET),
+        ("CreateBudget", "DuplicateRecordException: Error creating budget: ", "the budget already exists."),
+        make(w.BUDGET),
+    ),
+    Case(
+        "record taken",
+        twice(w.RECORD),
+        ("ChangeResourceRecordSets", "InvalidChangeBatch: Tried to create resource record set [name='api.", "exists"),
+        after(w.RECORD, make(w.RECORD, name="another")),
+    ),
+    Case(
+        "zone in use",
+        delete(w.ZONE, by=get(w.RECORD)),
+        ("DeleteHostedZone", "HostedZoneNotEmpty: The hosted zone contains resource records that are not SOA or NS"),
+        delete(w.ZONE, by=nothing),
+    ),
+    Case(
+        "target group name taken",
+        twice(w.TARGETS),
+        ("CreateTargetGroup", "DuplicateTargetGroupName: A target group with the specified name already exists."),
+        make(w.TARGETS),
+    ),
+    Case(
+        "target group in use",
+        delete(w.TARGETS, by=get(w.RULE)),
+        ("DeleteTargetGroup", "ResourceInUse: The target group '", "' is currently in use by a listener or a rule"),
+        delete(w.TARGETS, by=get(w.LISTENER)),
+    ),
+    Case(
+        "role taken",
+        twice(w.ROLE),
+        ("IAM: CreateRole", "EntityAlreadyExists: Role with name ", " already exists."),
+        make(w.ROLE),
+    ),
+    Case(
+        "role with policies",
+        delete(w.ROLE, by=get(w.ATTACHMENT)),
+        ("IAM: DeleteRole", "DeleteConflict: Cannot delete entity, must detach all policies first."),
+        delete(w.ROLE, by=get(w.MANAGED_POLICY)),
+    ),
+    Case(
+        "role of a profile",
+        delete(w.ROLE, by=get(w.PROFILE)),
+        ("IAM: DeleteRole", "DeleteConflict: Cannot delete entity, must remove roles from instance profile first."),
+        delete(w.ROLE, by=nothing),
+    ),
+    Case(
+        "policy document",
+        make(w.ROLE_POLICY, policy="{}"),
+        ("IAM: PutRolePolicy", "MalformedPolicyDocument: Syntax errors in policy."),
+        make(w.ROLE_POLICY),
+    ),
+    Case(
+        "alias taken",
+        twice(w.ALIAS),
+        ("KMS: CreateAlias", "AlreadyExistsException: An alias with the name arn:aws:kms", "already exists"),
+        make(w.ALIAS),
+    ),
+    Case(
+        "file system with mount targets",
+        delete(w.FILES, by=get(w.MOUNT)),
+        ("EFS: DeleteFileSystem", "FileSystemInUse: "),
+        delete(w.FILES, by=get(w.ACCESS_POINT)),
+    ),
+    Case(
+        "bucket with objects",
+        delete(w.BUCKET, by=kept_object),
+        ("S3: DeleteBucket", "BucketNotEmpty: The bucket you tried to delete is not empty"),
+        delete(w.BUCKET, by=get(w.OBJECT)),
+    ),
+    Case(
+        "object tags",
+        make(w.OBJECT, tags=tags(11)),
+        ("S3: PutObjectTagging", "BadRequest: Object tags cannot be greater than 10"),
+        make(w.OBJECT, tags=tags(10)),
+    ),
+    Case(
+        "tags in Route 53",
+        make(w.HEALTH_CHECK, tags=tags(11)),
+        ("ChangeTagsForResource", "at 'addTags' failed to satisfy constraint: Member must have length less than or"),
+        make(w.HEALTH_CHECK, tags=tags(10)),
+    ),
+    Case(
+        "cluster with node groups",
+        delete(w.CLUSTER, by=get(w.NODE_GROUP)),
+        ("EKS: DeleteCluster", "ResourceInUseException: Cluster has nodegroups attached"),
+        delete(w.CLUSTER, by=get(w.ACCESS_ENTRY)),
     ),
 )

@@ -10,6 +10,7 @@ from rehearsal.aws import AwsProvider
 from rehearsal.aws.account import AwsError
 from rehearsal.aws.checks import CHECKS
 from rehearsal.moto import SimulatedAccount
+from rehearsal.plugin import ProviderError
 from tests.rehearsal.aws import world as w
 from tests.rehearsal.aws.check_cases import CASES, Case, fresh, make
 from tests.rehearsal.aws.world import World
@@ -27,7 +28,7 @@ def shared(account: SimulatedAccount) -> World:
 
 @EACH
 def test_it_refuses(case: Case, shared: World) -> None:
-    with pytest.raises((AwsError, AssertionError)) as refused:
+    with pytest.raises((ProviderError, AssertionError)) as refused:
         case.refused(shared)
     for words in case.words:
         assert words in str(refused.value)
@@ -42,8 +43,9 @@ def test_every_check_is_seen_in_action() -> None:
     assert sorted(case.name for case in CASES) == sorted(check.name for check in CHECKS)
 
 
-def test_every_check_says_in_a_sentence_what_aws_says() -> None:
+def test_every_check_says_its_rule_in_a_sentence_and_where_it_is_from() -> None:
     assert all(check.says.endswith(".") and check.says[0].isupper() for check in CHECKS)
+    assert all(check.source.startswith(("https://docs.aws.amazon.com/", "https://github.com/")) for check in CHECKS)
 
 
 @pytest.mark.parametrize(
