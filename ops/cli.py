@@ -18,6 +18,7 @@ from ops.commands.reap import reap
 from ops.commands.recover import recover
 from ops.commands.rehearse import rehearse
 from ops.commands.render import render
+from ops.commands.rollout import rollout
 from ops.commands.size import size
 from ops.commands.smoke import smoke
 from ops.commands.status import status
@@ -48,6 +49,7 @@ app.command()(recover)
 app.add_typer(region.app, name="region")
 app.command()(rehearse)
 app.command()(render)
+app.command()(rollout)
 app.command()(size)
 app.command()(smoke)
 app.command()(status)

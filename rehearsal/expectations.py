@@ -19,6 +19,7 @@ from ops.rights.actions import action_of
 from ops.rights.right import DEPLOYER, VIEWER
 from rehearsal.idle import Alarm, wrong
 from rehearsal.operations import Operation
+from rehearsal.rollout import Seen
 
 LAUNCH_TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 GROUP = "aws:autoscaling/group:Group"
@@ -100,6 +101,23 @@ def changes_launch_template_and_group(operation: Operation) -> Iterable[str]:
     wanted = sorted([("update", LAUNCH_TEMPLATE), ("update", GROUP)])
     if found != wanted:
         yield f"changed: {', '.join(f'{operation} {type}' for operation, type in found) or 'nothing'}"
+
+
+@expectation("a rollout replaces one host after another, and no fewer serve than it says")
+def replaces_hosts(seen: Seen) -> Iterable[str]:
+    for hosts in seen.looks:
+        serving = sum(count for (_, state), count in hosts.items() if state == "InService")
+        if serving < seen.fewest:
+            yield f"{serving} hosts serve, {seen.fewest} should: {dict(hosts)}"
+    if versions := {version for version, _ in seen.looks[-1]} - {seen.version}:
+        yield f"version {seen.version} should be everywhere in the end, there is {', '.join(sorted(versions))}"
+
+
+@expectation("a version that makes no token is noticed, and the one before serves all along")
+def goes_back(seen: Seen) -> Iterable[str]:
+    if seen.noticed is None or not seen.noticed.failures:
+        yield "no host that gave up was told of"
+    yield from replaces_hosts(seen).violations
 
 
 @expectation("an expiry schedule names the fleet")

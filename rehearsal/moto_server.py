@@ -17,6 +17,7 @@ from typing import Any
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from moto.server import main
 
+from rehearsal.instance_refresh import with_instance_refreshes
 from rehearsal.moto_speed import quicker
 
 ONE_AT_A_TIME = threading.Lock()
@@ -210,6 +211,7 @@ def mend() -> None:
     zone_ids_that_begin_with_z()
     clusters_that_are_gone()
     policies_that_stay()
+    with_instance_refreshes()
     budgets_with_tags()
     requests_over_tls()
     buckets_born_with_tags()

@@ -24,6 +24,9 @@ PLACEHOLDERS = {
 OTHER_DIGEST = f"sha256:{'1' * 64}"
 """Stands for the next release of an image."""
 
+BAD_DIGEST = f"sha256:{'b' * 64}"
+"""Stands for a release that makes no token."""
+
 
 def fill(pins: Path) -> list[str]:
     """Writes a placeholder into each empty pin of a pins file; returns their keys (`vllm.digest`), in file order."""
@@ -36,10 +39,10 @@ def fill(pins: Path) -> list[str]:
     return filled
 
 
-def change_image(pins: Path) -> None:
+def change_image(pins: Path, digest: str = OTHER_DIGEST) -> None:
     """Puts another digest of the server image into a pins file, as a new release would."""
     document: Any = tomlkit.parse(pins.read_text())
-    document["vllm"]["digest"] = OTHER_DIGEST
+    document["vllm"]["digest"] = digest
     pins.write_text(tomlkit.dumps(document))
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from infra.lifetime import is_open
-from infra.settings import load_stack_file
+from infra.settings import Settings, load_stack_file
 from ops import inventory, removal
 from ops.kinds import KINDS, state_key, types
 from ops.kinds.kind import Clients, Found
-from rehearsal import expectations, expiry, idle, placeholders, plain_text
+from rehearsal import expectations, expiry, idle, placeholders, plain_text, rollout
 from rehearsal.engine import Engine
 from rehearsal.expectations import Verdict
 from rehearsal.kubernetes import expectations as kubernetes
@@ -91,6 +91,7 @@ class _Rehearsal:
             ("up", self._up),
             ("second up", self._second_up),
             ("new image", self._new_image),
+            ("bad image", self._bad_image),
             *([("disruption", self._disrupt), ("load", self._load)] if self.cluster else []),
             ("secrets", self._look_for_secrets),
             ("idle", self._fall_idle),
@@ -154,8 +155,30 @@ class _Rehearsal:
         if self.cluster:
             self._roll_out(phase, self.cluster)
             return
+        self._change_image(phase)
+        if self._groups():
+            phase.verdicts.append(expectations.replaces_hosts(rollout.roll_out(*self._hosts)))
+
+    def _change_image(self, phase: Phase) -> None:
         up = self._must_succeed(phase, self.workspace.up)
         phase.verdicts.append(expectations.changes_launch_template_and_group(up))
+
+    @property
+    def _hosts(self) -> tuple[Clients, str, Settings]:
+        return self.scene.clients, self.stack, load_stack_file(self.workspace.stack_file)
+
+    def _bad_image(self, phase: Phase) -> None:
+        """Its hosts give up, and the way back is taken; then the pin is put back, as docs/runbook.md says."""
+        if self.cluster or not (self.workspace.pins.exists() and any(one["DesiredCapacity"] for one in self._groups())):
+            return
+        if self._hosts[2].fleet.rollout != "launchFirst":
+            return
+        placeholders.change_image(self.workspace.pins, placeholders.BAD_DIGEST)
+        self._change_image(phase)
+        phase.verdicts.append(expectations.goes_back(rollout.go_back(*self._hosts)))
+        placeholders.change_image(self.workspace.pins)
+        self._change_image(phase)
+        phase.verdicts.append(expectations.replaces_hosts(rollout.roll_out(*self._hosts)))
 
     def _roll_out(self, phase: Phase, cluster: Cluster) -> None:
         with lowest_available(cluster.api) as lowest:

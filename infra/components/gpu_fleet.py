@@ -11,10 +11,9 @@ from pulumi_aws import autoscaling, ec2, iam
 
 from infra import policies
 from infra.lifetime import HEARTBEAT_SECONDS
+from infra.rollout import LAUNCH_HOOK, TERMINATE_HOOK, refresh_percentages
 from infra.settings.schema import CapacityBlockSettings, FleetSettings
 
-LAUNCH_HOOK = "first-token"
-TERMINATE_HOOK = "drain"
 GROUPS = ":autoScalingGroup:*:autoScalingGroupName"
 
 
@@ -139,7 +138,7 @@ class GpuFleet(pulumi.ComponentResource):
 
     def _launch_template(self, args: GpuFleetArgs) -> ec2.LaunchTemplate:
         block = args.settings.capacity_block
-        tags = {"Name": f"{self._name}-host", **args.tags}
+        own = {key: value for key, value in args.tags.items() if key.startswith("tandem:")}
         return ec2.LaunchTemplate(
             self._name,
             image_id=args.machine_image_id,
@@ -173,7 +172,8 @@ class GpuFleet(pulumi.ComponentResource):
             ],
             instance_market_options={"market_type": "capacity-block"} if block else None,
             capacity_reservation_specification=_reservation(block),
-            tag_specifications=[{"resource_type": kind, "tags": tags} for kind in ("instance", "volume")],
+            # Instances get all tags from the group. One of the user's here would replace each host when it changes.
+            tag_specifications=[{"resource_type": "volume", "tags": {"Name": f"{self._name}-host", **own}}],
             update_default_version=True,
             tags={"Name": self._name},
             opts=self._child,
@@ -273,25 +273,22 @@ def _reservation(block: CapacityBlockSettings | None) -> ec2.LaunchTemplateCapac
 
 
 def _refresh(settings: FleetSettings, least: int, most: int) -> autoscaling.GroupInstanceRefreshPreferencesArgs:
-    """How a new launch template reaches the hosts; a refresh that fails goes back to the old one by itself."""
+    """How a new launch template reaches the hosts.
+
+    With nothing that makes the provider send a desired configuration (`auto_rollback`, `skip_matching`): that locks
+    the group until the refresh ends, is refused with an image alias, and goes "back" to what the provider has given
+    the group before, the new one. The way back is `tandem rollout --back`.
+    """
     launch_first = settings.rollout == "launchFirst"
     # By the largest group where hosts come on top: a smaller one gets one all the same, to the letter of the API.
     low, high = refresh_percentages(launch_first, most if launch_first else least)
+    hold = settings.hold_after_first_host
     return autoscaling.GroupInstanceRefreshPreferencesArgs(
         min_healthy_percentage=low,
         max_healthy_percentage=high,
         # The launch hook already waits for a token.
         instance_warmup="0",
-        auto_rollback=True,
-        skip_matching=True,
+        # The first host of the largest group; of a smaller one its first host is a larger part.
+        checkpoint_percentages=[100 // most, 100] if hold else None,
+        checkpoint_delay=str(int(hold.total_seconds())) if hold else None,
     )
-
-
-def refresh_percentages(launch_first: bool, hosts: int) -> tuple[int, int]:
-    """(min, max) healthy percentage that replaces one host at a time.
-
-    launch_first needs room for a host more than the group has; otherwise one host goes before its successor comes,
-    and a group of one is without a host meanwhile.
-    """
-    one = max(1, -(-100 // max(hosts, 1)))
-    return (100, min(200, 100 + one)) if launch_first else (max(0, 100 - one), 100)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from infra.catalog.instances import INSTANCE_TYPES
-from infra.components.gpu_fleet import LAUNCH_HOOK, TERMINATE_HOOK
 from infra.host.config import Edge, Engine, HostConfig, Packages, Pinned, Timeouts
 from infra.lifetime import HEARTBEAT_SECONDS
 from infra.pins import Package, Pins
+from infra.rollout import LAUNCH_HOOK, TERMINATE_HOOK
 from infra.settings import Settings
 from infra.settings.schema import InferenceSettings
 from infra.sizing import Plan

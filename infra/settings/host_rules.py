@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from infra.errors import Problem
 from infra.settings.schema import Settings
+
+LONGEST_HOLD = timedelta(days=2)
 
 
 def registry_login_is_in_the_region(settings: Settings) -> Iterator[Problem]:
@@ -31,6 +34,20 @@ def hosts_can_ask_for_a_token(settings: Settings) -> Iterator[Problem]:
             value=list(paths),
             allowed="with /v1/completions or /v1/chat/completions",
             fix="add /v1/chat/completions",
+        )
+
+
+def a_rollout_can_be_held(settings: Settings) -> Iterator[Problem]:
+    """A refresh stops at a share of the group's hosts, for up to 48 hours:
+    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_RefreshPreferences.html"""
+    hold = settings.fleet.hold_after_first_host
+    if hold and (settings.platform == "eks" or settings.max_group_size < 2 or hold > LONGEST_HOLD):
+        yield Problem(
+            key="fleet.holdAfterFirstHost",
+            wrong="no instance refresh can be held so",
+            value=f"{hold // timedelta(minutes=1)}m",
+            allowed="10m to 2d, on platform ec2 with two hosts or more",
+            fix="set it to 2d or less, or remove it",
         )
 
 

@@ -354,6 +354,7 @@ RULES: tuple[Rule, ...] = (
     host_rules.region_is_of_the_main_partition,
     host_rules.registry_login_is_in_the_region,
     host_rules.hosts_can_ask_for_a_token,
+    host_rules.a_rollout_can_be_held,
     domain_can_be_proven,
     global_name_has_a_region_behind_it,
     listed_once,

@@ -204,6 +204,11 @@ class FleetSettings(Section):
         description="How a change of the hosts is rolled out. launchFirst needs quota and capacity for one host more; "
         "terminateFirst is for accounts that have no spare GPU.",
     )
+    hold_after_first_host: Duration | None = Field(
+        default=None,
+        description="A rollout waits so long, up to 2d, once its first new host serves (ec2, two hosts or more): time "
+        "for `tandem rollout --check`, which goes on at once or goes back. Unset: it does not wait.",
+    )
     launch_timeout_seconds: int = Field(
         default=3600,
         ge=600,

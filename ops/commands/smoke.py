@@ -13,9 +13,11 @@ from ops.options import DEFAULT_STACK, AsJson, ProfileName, RegionName, StackNam
 from ops.screen import Screen
 
 if TYPE_CHECKING:
+    from infra.settings import Settings
     from ops.smoke import Result, Target
 
 KEY_VARIABLE = "TANDEM_API_KEY"
+TIMEOUT_SECONDS = 120
 _COLOURS = {"ok": "green", "surprise": "red", "skipped": "cyan"}
 
 
@@ -28,7 +30,7 @@ def smoke(
     ] = None,
     ca: Annotated[Path | None, typer.Option(metavar="FILE.pem", help="Trust this certificate authority, too.")] = None,
     model: Annotated[str | None, typer.Option(help="Model to ask; the first that the API lists by default.")] = None,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds for one connection and one pause.")] = 120,
+    timeout: Annotated[float, typer.Option(min=1, help="Seconds for one connection and one pause.")] = TIMEOUT_SECONDS,
     region: RegionName = None,
     profile: ProfileName = None,
     as_json: AsJson = False,
@@ -46,12 +48,15 @@ def smoke(
     """
     from ops.smoke import Smoke, run
 
-    target = _given(url, api_key_file, ca, timeout) if url else _of_stack(stack, region, profile, ca, timeout)
+    if url:
+        target = _given(url, api_key_file, ca, timeout)
+    else:
+        target = of_stack(stack, stack_settings(stack, region), profile, ca, timeout)
     console, results = Screen(), []
     for result in run(Smoke(target, model)):
         results.append(result)
         if not as_json:
-            _print(console, result)
+            show(console, result)
     if as_json:
         print_json({"url": target.url, "results": [result.as_json() for result in results]})
     raise typer.Exit(1 if any(result.outcome == "surprise" for result in results) else 0)
@@ -78,12 +83,18 @@ def _given(url: str, api_key_file: Path | None, ca: Path | None, timeout: float)
     return Target(url.rstrip("/"), key_of(text), _read(ca, "--ca") if ca else None, timeout)
 
 
-def _of_stack(stack: str, region: str | None, profile: str | None, ca: Path | None, timeout: float) -> Target:
+def of_stack(
+    stack: str, settings: Settings, profile: str | None, ca: Path | None = None, timeout: float = TIMEOUT_SECONDS
+) -> Target:
+    """The stack's load balancer, its certificate and its key, as its tags tell of them.
+
+    Raises:
+        UserError: there is none, or AWS refuses.
+    """
     from ops import endpoint
     from ops.aws import aws_clients, user_errors
     from ops.smoke import Target
 
-    settings = stack_settings(stack, region)
     clients = aws_clients(settings.region, profile)
     with user_errors(stack):
         found = endpoint.find(clients, stack, settings.load_balancer.domain_name)
@@ -110,6 +121,7 @@ def _read(path: Path, option: str) -> str:
         ) from None
 
 
-def _print(console: Screen, result: Result) -> None:
+def show(console: Screen, result: Result) -> None:
+    """One check, in a line."""
     text = f"{result.check:<19}{result.seconds:6.2f} s  {result.detail}"
     console.marked(f"{result.outcome:<9}", _COLOURS[result.outcome], text)

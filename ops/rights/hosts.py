@@ -20,8 +20,8 @@ ROWS = (
     Right(
         sid="ChangeGroups",
         service="autoscaling",
-        actions="AttachLoadBalancerTargetGroups CancelInstanceRefresh CreateOrUpdateTags DeleteLifecycleHook "
-        "DeleteTags DetachLoadBalancerTargetGroups PutLifecycleHook "
+        actions="AttachLoadBalancerTargetGroups CancelInstanceRefresh CompleteLifecycleAction CreateOrUpdateTags "
+        "DeleteLifecycleHook DeleteTags DetachLoadBalancerTargetGroups PutLifecycleHook "
         "ResumeProcesses StartInstanceRefresh SuspendProcesses UpdateAutoScalingGroup",
         on=GROUP,
         by=By.TAG,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
@@ -32,7 +32,7 @@ def servers(clients: Clients, stack: str, _settings: Settings, stack_id: str | N
     if not groups:
         return Absent("the stack has no Auto Scaling group in this account and region")
     group = groups[0].facts
-    wanted = str((_template(group) or {}).get("Version", ""))
+    wanted = str((template_of(group) or {}).get("Version", ""))
     instances = {found.id: found.facts for found in ours(clients, stack, types.INSTANCE, stack_id)}
     targets = _target_states(clients, group.get("TargetGroupARNs", ()))
     hosts = [
@@ -66,7 +66,8 @@ def _host(item: Mapping[str, Any], instance: Mapping[str, Any], target: str, wan
     )
 
 
-def _template(group: Mapping[str, Any]) -> Mapping[str, Any] | None:
+def template_of(group: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The launch template, and its version, that a group starts hosts from."""
     mixed = group.get("MixedInstancesPolicy")
     return mixed["LaunchTemplate"]["LaunchTemplateSpecification"] if mixed else group.get("LaunchTemplate")
 
@@ -86,22 +87,35 @@ def running(clients: Clients, stack: str, stack_id: str | None) -> Mapping[str, 
         botocore's errors.
     """
     groups = ours(clients, stack, types.GROUP, stack_id)
-    template = _template(groups[0].facts) if groups else None
+    template = template_of(groups[0].facts) if groups else None
     if not template:
         return Absent("there is no launch template")
-    found = clients("ec2").describe_launch_template_versions(
-        LaunchTemplateId=template["LaunchTemplateId"], Versions=[str(template.get("Version") or "$Default")]
-    )["LaunchTemplateVersions"]
-    data = found[0]["LaunchTemplateData"] if found else {}
+    number = str(template.get("Version") or "$Default")
+    runs = versions_run(clients, template["LaunchTemplateId"], [number])
+    return next(iter(runs.values()), {}) or Unknown("the launch template's user data is not tandem's")
+
+
+def versions_run(clients: Clients, template_id: str, numbers: Iterable[str]) -> dict[str, dict[str, str]]:
+    """What each version of a launch template starts, by its number; empty for one whose user data is not tandem's.
+
+    Raises:
+        botocore's errors.
+    """
+    found = clients("ec2").describe_launch_template_versions(LaunchTemplateId=template_id, Versions=[*numbers])
+    return {str(one["VersionNumber"]): _runs(one) for one in found["LaunchTemplateVersions"]}
+
+
+def _runs(version: Mapping[str, Any]) -> dict[str, str]:
+    data = version["LaunchTemplateData"]
     engine = host_file(data.get("UserData", "")).get("engine")
     if not engine:
-        return Unknown("the launch template's user data is not tandem's")
+        return {}
     return {
         "image": engine["image"],
         "model": engine["model"],
         "revision": engine.get("revision") or "not pinned",
         "machineImage": data.get("ImageId", ""),
-        "launchTemplateVersion": str(found[0]["VersionNumber"]),
+        "launchTemplateVersion": str(version["VersionNumber"]),
     }
 
 

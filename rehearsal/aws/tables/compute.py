@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+from rehearsal.aws.account import AwsError
 from rehearsal.aws.lifecycle import Resource
 from rehearsal.aws.phrases import ec2_tags
 from rehearsal.aws.row import AutoName, Call, ResourceType, Text, change
+from rehearsal.aws.shapes import to_params
+from rehearsal.plugin import ProviderError
+from rehearsal.wire import Properties
 
 LAUNCH_TEMPLATE = ResourceType(
     type="aws:ec2/launchTemplate:LaunchTemplate",
@@ -65,11 +71,54 @@ _REFRESH_TRIGGERS = ("launchTemplate", "launchConfiguration", "mixedInstancesPol
 
 
 def _start_instance_refresh(group: Resource) -> None:
-    """The provider starts an instance refresh when what the group launches changes; moto has none."""
+    """Replaces the hosts when what the group launches has changed, as the provider does: the group has it already.
+
+    One that is under way is cancelled first, which takes until the hosts that are starting or leaving have done so; for
+    a way back, or to skip what matches, the new configuration goes along, and locks the group's
+    (`startInstanceRefresh` in https://github.com/hashicorp/terraform-provider-aws/blob/main/internal/service/autoscaling/group.go).
+    """
     refresh = group.inputs.get("instanceRefresh")
     triggers = {*_REFRESH_TRIGGERS, *((refresh or {}).get("triggers") or [])}
-    if refresh and any(group.old.get(name) != group.inputs.get(name) for name in triggers):
-        group.register.event("autoscaling:StartInstanceRefresh", group.id, refresh.get("strategy", ""))
+    if not (refresh and any(group.old.get(name) != group.inputs.get(name) for name in triggers)):
+        return
+    shape = group.region.shape("autoscaling", "start_instance_refresh").members
+    preferences = to_params(shape["Preferences"], refresh.get("preferences") or {}, group.row.names)
+    given: Properties = {}
+    if preferences.get("AutoRollback") or preferences.get("SkipMatching"):
+        launched = {name: group.inputs[name] for name in _REFRESH_TRIGGERS if group.inputs.get(name)}
+        given["DesiredConfiguration"] = to_params(shape["DesiredConfiguration"], launched, group.row.names)
+    start = partial(
+        group.region.call,
+        "autoscaling",
+        "start_instance_refresh",
+        AutoScalingGroupName=group.id,
+        Strategy=refresh.get("strategy"),
+        Preferences=preferences,
+        **given,
+    )
+    try:
+        start()
+    except AwsError as error:
+        if error.code != "InstanceRefreshInProgress":
+            raise
+        _cancel_instance_refresh(group)
+        start()
+
+
+def _cancel_instance_refresh(group: Resource) -> None:
+    """Raises:
+    ProviderError: hosts are starting or leaving. The provider waits for a quarter of an hour; nobody completes their
+        hooks meanwhile here, so that nothing would come of waiting.
+    """
+    asked = {"AutoScalingGroupName": group.id}
+    group.region.call("autoscaling", "cancel_instance_refresh", **asked)
+    found = group.region.call("autoscaling", "describe_instance_refreshes", **asked)["InstanceRefreshes"][0]
+    if found["Status"] == "Cancelling":
+        raise ProviderError(
+            f"starting Auto Scaling Group ({group.id}) instance refresh: waiting for Auto Scaling Group ({group.id}) "
+            "instance refresh cancel: timeout while waiting for state to become 'Cancelled' (last state: 'Cancelling', "
+            "timeout: 15m0s)"
+        )
 
 
 AUTO_SCALING_GROUP = ResourceType(

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from infra.components.gpu_fleet import GpuFleet, GpuFleetArgs, refresh_percentages
+from infra.components.gpu_fleet import GpuFleet, GpuFleetArgs
+from infra.rollout import refresh_percentages
 from infra.settings.schema import FleetSettings
 from tests.infra.declared import ACCOUNT, Declared, declared
 
@@ -99,11 +100,12 @@ def test_user_data_is_passed_on_byte_by_byte() -> None:
     assert base64.b64decode(template()["userData"]) == b"\x1f\x8bdata"
 
 
-def test_instances_and_volumes_carry_the_stacks_tags() -> None:
-    expected = {"Name": "f-host", **TAGS}
-    specifications = template()["tagSpecifications"]
-    assert {s["resourceType"]: s["tags"] for s in specifications} == {"instance": expected, "volume": expected}
-    tags = group()["tags"]
+def test_instances_carry_all_tags_and_volumes_those_that_never_change() -> None:
+    expected = {"Name": "f-host", **TAGS, "team": "search"}
+    made = fleet.__wrapped__(tags={**TAGS, "team": "search"})
+    [volume] = made.one("LaunchTemplate")["tagSpecifications"]
+    assert volume == {"resourceType": "volume", "tags": {"Name": "f-host", **TAGS}}
+    tags = made.one("Group")["tags"]
     assert {tag["key"]: tag["value"] for tag in tags} == expected
     assert all(tag["propagateAtLaunch"] for tag in tags)
 
@@ -173,7 +175,12 @@ def test_health_is_the_watchdogs_business() -> None:
 def test_rollout_with_and_without_a_spare_gpu(rollout: str, expected: tuple[int, int]) -> None:
     preferences = group(rollout=rollout)["instanceRefresh"]["preferences"]
     assert (preferences["minHealthyPercentage"], preferences["maxHealthyPercentage"]) == expected
-    assert preferences["autoRollback"] is True
+    assert {*preferences} == {"minHealthyPercentage", "maxHealthyPercentage", "instanceWarmup"}
+
+
+def test_a_rollout_can_wait_after_its_first_host() -> None:
+    preferences = group(hold_after_first_host="90m")["instanceRefresh"]["preferences"]
+    assert (preferences["checkpointPercentages"], preferences["checkpointDelay"]) == ([25, 100], "5400")
 
 
 @pytest.mark.parametrize("hosts", [0, 1, 2, 3, 7, 100])

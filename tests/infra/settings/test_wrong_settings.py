@@ -209,6 +209,10 @@ WRONG = [
         "a certificate in us-east-1",
         "import the certificate in us-east-1",
     ),
+    Wrong({"fleet": {"holdAfterFirstHost": "3d"}}, "fleet.holdAfterFirstHost", "4320m", "10m to 2d", "2d or less"),
+    Wrong(
+        {"fleet": {"holdAfterFirstHost": "1h", "hosts": 1}}, "fleet.holdAfterFirstHost", "60m", "two hosts", "remove it"
+    ),
     Wrong({"region": "cn-north-1"}, "region", "cn-north-1", "arn:aws:", "us-east-1"),
     Wrong({"region": "us-gov-west-1"}, "region", "us-gov-west-1", "arn:aws:", "us-east-1"),
     Wrong(

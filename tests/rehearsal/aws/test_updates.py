@@ -11,6 +11,7 @@ import pytest
 from rehearsal.aws import AwsProvider
 from rehearsal.aws.account import AwsError, Event, Region
 from rehearsal.moto import SimulatedAccount
+from rehearsal.plugin import ProviderError
 from tests.rehearsal.aws import world as w
 from tests.rehearsal.aws.check_cases import ago
 from tests.rehearsal.aws.world import SAMPLES, Made, World, self_signed, user_data
@@ -317,16 +318,48 @@ def test_a_group_launches_the_version_that_it_is_given(world: World) -> None:
     assert launched_with(world, group) == [first, first, second]
 
 
-def test_a_new_launch_template_version_starts_an_instance_refresh(world: World) -> None:
-    group = world.get(w.FLEET)
+def refreshes(world: World, group: Made) -> list[dict[str, Any]]:
+    return world.client("autoscaling").describe_instance_refreshes(AutoScalingGroupName=group.id)["InstanceRefreshes"]
+
+
+def with_version(world: World, group: Made, number: int, **changes: Any) -> Made:
+    """The group, updated to a new version of its template."""
     policy = json.loads(json.dumps(group.inputs["mixedInstancesPolicy"]))
-    world.update(world.get(w.TEMPLATE), userData=user_data("#!/bin/sh\nexit 1\n"))
-    policy["launchTemplate"]["launchTemplateSpecification"]["version"] = "2"
-    group = world.update(group, mixedInstancesPolicy=policy)
-    refresh = Event("autoscaling:StartInstanceRefresh", group.id, "Rolling")
-    assert world.provider.events() == [refresh]
+    world.update(world.get(w.TEMPLATE), userData=user_data(f"#!/bin/sh\nexit {number}\n"))
+    policy["launchTemplate"]["launchTemplateSpecification"]["version"] = str(number)
+    return world.update(group, mixedInstancesPolicy=policy, **changes)
+
+
+def test_a_new_launch_template_version_starts_an_instance_refresh(world: World) -> None:
+    group = with_version(world, world.get(w.FLEET), 2)
+    [refresh] = refreshes(world, group)
+    assert (refresh["Strategy"], "DesiredConfiguration" in refresh) == ("Rolling", False)
     world.update(group, maxSize=3)
-    assert world.provider.events() == [refresh]
+    assert len(refreshes(world, group)) == 1
+
+
+def test_another_version_cancels_a_refresh_that_is_under_way(world: World) -> None:
+    group = with_version(world, with_version(world, world.get(w.FLEET), 2), 3)
+    assert [refresh["Status"] for refresh in refreshes(world, group)][1:] == ["Cancelled"]
+
+
+def test_a_way_back_of_the_providers_locks_the_group_and_leads_to_the_new_version(world: World) -> None:
+    """https://github.com/hashicorp/terraform-provider-aws/issues/34189"""
+    refresh = {"strategy": "Rolling", "preferences": {"autoRollback": True, "minHealthyPercentage": 100}}
+    group = with_version(world, world.get(w.FLEET), 2, instanceRefresh=refresh)
+    [found] = refreshes(world, group)
+    policy = found["DesiredConfiguration"]["MixedInstancesPolicy"]
+    assert policy["LaunchTemplate"]["LaunchTemplateSpecification"]["Version"] == "2"
+    with pytest.raises(AwsError, match="An active instance refresh with a desired configuration exists"):
+        with_version(world, group, 3)
+
+
+def test_a_host_on_its_way_keeps_the_provider_from_cancelling(world: World) -> None:
+    world.get(w.HOOK)
+    group = with_version(world, world.get(w.FLEET), 2)
+    refreshes(world, group)
+    with pytest.raises(ProviderError, match="instance refresh cancel: timeout while waiting"):
+        with_version(world, group, 3)
 
 
 def sizes(world: World, group: Made) -> tuple[int, int, int]:

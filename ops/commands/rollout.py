@@ -1,0 +1,166 @@
+"""`tandem rollout`: what runs where, how a new version gets there, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from time import sleep
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from infra.errors import Problem, UserError
+from ops import options
+from ops.options import DEFAULT_STACK, AsJson, ProfileName, RegionName, StackName, Yes, print_json, stack_settings
+from ops.screen import Screen, columns
+
+if TYPE_CHECKING:
+    from infra.settings import Settings
+    from ops.rollout import Platform, Rollout
+
+_COLOURS = {"failing": "red", "stopped": "yellow"}
+
+
+def rollout(
+    stack: StackName = DEFAULT_STACK,
+    back: Annotated[bool, typer.Option("--back", help="Go back to the version before.")] = False,
+    to: Annotated[str | None, typer.Option("--to", metavar="VERSION", help="Go to this version instead.")] = None,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Stop replacing; what runs stays as it is.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Once the first new one serves: `tandem smoke`; on a surprise, go back.")
+    ] = False,
+    yes: Yes = False,
+    wait: Annotated[bool, typer.Option(help="Follow what is under way to its end.")] = True,
+    wait_minutes: Annotated[float, typer.Option(min=1, help="Give up following after so long.")] = 180,
+    region: RegionName = None,
+    profile: ProfileName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show which versions run where, and follow a rollout, which `pulumi up` starts, to its end.
+
+    --back stops what is under way, gives up new hosts that do not serve, and has those of the new version replaced, one
+    at a time; the old ones serve meanwhile. Put the old pin back, too: the next `pulumi up` rolls out what is in the
+    files. --check tries the API while fleet.holdAfterFirstHost holds the rollout, and goes on at once when all is well.
+
+    Exit status: 0 all serve the wanted version (or the plan was shown), 1 not yet, or a new one gave up, 2 refused.
+
+    Examples: `pulumi up && tandem rollout prod --check`, `tandem rollout prod --no-wait --json`,
+    `tandem rollout prod --back --yes`, `tandem rollout prod --cancel --yes`.
+    """
+    from ops.aws import user_errors
+
+    if sum((back or to is not None, cancel, check)) > 1:
+        raise UserError(Problem(key="--back, --to, --cancel, --check", wrong="exclude each other", allowed="one"))
+    console, settings = Screen(stderr=as_json), stack_settings(stack, region)
+    seconds, smokes = 60 * wait_minutes if wait else 0, True
+    with user_errors(stack):
+        platform = _platform(stack, settings, profile, changes=back or to is not None or cancel or check)
+        if back or to or cancel:
+            for one in platform.look():
+                _change(console, platform, one, None if cancel else to or _before(one), yes=yes)
+            seconds = seconds if yes else 0
+        elif check:
+            smokes = _check(console, stack, platform, seconds, lambda: _smoke(console, stack, settings, profile))
+        found = _follow(console, stack, platform, seconds)
+        held = [one for one in found if one.state == "held" and check and smokes]
+        for one in held:
+            platform.go_on(one)
+        if held:
+            found = _follow(console, stack, platform, seconds)
+    if as_json:
+        print_json({"stack": stack, "rollouts": [one.as_json() for one in found]})
+    shown_only = (back or to or cancel) and not yes
+    raise typer.Exit(0 if shown_only or (smokes and all(one.state == "done" for one in found)) else 1)
+
+
+def _platform(stack: str, settings: Settings, profile: str | None, *, changes: bool) -> Platform:
+    """Raises:
+    UserError: something is to be changed, and no state here says that it is its own.
+    """
+    from ops.aws import aws_clients
+    from ops.pulumi import Stack
+    from ops.rollout.group import HostGroup
+    from ops.whose import own
+
+    clients, mine = aws_clients(settings.region, profile), own(Stack(stack, options.PROJECT))
+    if changes and not (mine and mine.id):
+        wrong, allowed = "no state here tells that this stack is its own", "the state that `pulumi up` wrote"
+        fix = f"`pulumi login` to where that state is; `pulumi stack --stack {stack}` shows whether it is there"
+        raise UserError(Problem(key=stack, wrong=wrong, allowed=allowed, fix=fix))
+    return HostGroup(clients, stack, mine.id if mine and mine.id else None, settings)
+
+
+def _before(one: Rollout) -> str:
+    if one.before is None:
+        raise UserError(Problem(key=one.name, wrong=f"there is no version before {one.wanted.name}"))
+    return one.before
+
+
+def _change(console: Screen, platform: Platform, one: Rollout, version: str | None, *, yes: bool) -> None:
+    """Args:
+    version: to go to; None only stops.
+    """
+    what = f"{one.name}: stop replacing" if version is None else f"{one.name}: from {one.wanted.name} to {version}"
+    console.print(what if yes else f"{what}; nothing was changed, --yes does it")
+    if yes and version is None:
+        platform.cancel(one)
+    elif yes and version is not None:
+        platform.take(one, version)
+
+
+def _follow(
+    console: Screen,
+    stack: str,
+    platform: Platform,
+    seconds: float,
+    until: Callable[[Rollout], object] | None = None,
+) -> Sequence[Rollout]:
+    from ops.rollout import follow
+
+    found: Sequence[Rollout] = ()
+    for found in follow(platform, seconds, until, sleep):
+        for one in found:
+            _show(console, stack, one)
+    return found
+
+
+def _check(console: Screen, stack: str, platform: Platform, seconds: float, smoke: Callable[[], bool]) -> bool:
+    """Tries the API as soon as one of the new version serves; goes back on a surprise, where that is rolled out now.
+
+    Returns:
+        Whether there was no surprise.
+    """
+    under_way = {one.name for one in platform.look() if one.state in ("running", "held")}
+    found = _follow(console, stack, platform, seconds, lambda one: one.wanted.serving)
+    if not any(one.wanted.serving for one in found):
+        return False
+    well = smoke()
+    for one in found:
+        if one.name in under_way and not well:
+            _change(console, platform, one, _before(one), yes=True)
+    return well
+
+
+def _smoke(console: Screen, stack: str, settings: Settings, profile: str | None) -> bool:
+    from ops.commands.smoke import of_stack, show
+    from ops.smoke import Smoke, run
+
+    well = True
+    for result in run(Smoke(of_stack(stack, settings, profile))):
+        show(console, result)
+        well &= result.outcome != "surprise"
+    return well
+
+
+def _show(console: Screen, stack: str, one: Rollout) -> None:
+    console.marked(f"{one.state:<9}", _COLOURS.get(one.state, "green"), one.summary)
+    table = columns("version", one.unit, "starting or leaving", "image", "model", "revision")
+    for version in one.versions:
+        runs = [version.runs.get(name, "unknown") for name in ("image", "model", "revision")]
+        name = f"{version.name} (wanted)" if version.wanted else version.name
+        table.add_row(name, str(version.serving), str(version.moving), *runs)
+    console.print(table)
+    for line in (one.reason, *one.failures):
+        if line:
+            console.print(line)
+    if one.state in ("failing", "stopped", "held") and one.before:
+        console.print(f"Back to {one.before}: `tandem rollout {stack} --back --yes`; put the old pin back, too.")

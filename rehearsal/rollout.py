@@ -1,0 +1,60 @@
+"""A good version and a bad one on a group whose hosts are played; what it had at each look is the evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from infra.settings import Settings
+from ops.kinds.kind import Clients
+from ops.rollout import Rollout
+from ops.rollout.group import HostGroup
+from rehearsal.played_hosts import Hosts, play
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was seen of a rollout.
+
+    Attributes:
+        looks: hosts by version and state, at each look.
+        version: that they should all have in the end.
+        fewest: hosts that must serve all along.
+        noticed: what `tandem rollout` said once a host had given up; None where none did.
+    """
+
+    looks: Sequence[Hosts]
+    version: str
+    fewest: int
+    noticed: Rollout | None = None
+
+
+def roll_out(clients: Clients, stack: str, settings: Settings) -> Seen:
+    """Hosts do what a refresh has them do, until it is over."""
+    [found] = _platform(clients, stack, settings).look()
+    return Seen(list(play(clients, found.name)), found.wanted.name, _fewest(settings, found.size))
+
+
+def go_back(clients: Clients, stack: str, settings: Settings) -> Seen:
+    """No host of the wanted version makes a token; once that is noticed, `tandem rollout --back --yes`."""
+    platform = _platform(clients, stack, settings)
+    [found] = platform.look()
+    bad = {found.wanted.name}
+    looks: list[Hosts] = []
+    for hosts in play(clients, found.name, bad):
+        looks.append(hosts)
+        [found] = platform.look()
+        if found.state == "failing":
+            break
+    before = found.before or ""
+    platform.take(found, before)
+    looks += play(clients, found.name, bad)
+    return Seen(looks, before, _fewest(settings, found.size), found)
+
+
+def _platform(clients: Clients, stack: str, settings: Settings) -> HostGroup:
+    return HostGroup(clients, stack, None, settings, sleep=lambda _seconds: None)
+
+
+def _fewest(settings: Settings, size: int) -> int:
+    return size if settings.fleet.rollout == "launchFirst" else size - 1
