@@ -37,6 +37,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "region add": ["eu-west-1", "--from", "dev"],
     "region list": [],
     "region remove": ["dev"],
+    "rollout": ["dev"],
     "size": ["Qwen/Qwen3-8B", "--region", "eu-west-1"],
     "smoke": ["dev"],
     "status": ["dev"],

@@ -55,7 +55,7 @@ def violations(report: StackReport) -> dict[str, dict[str, tuple[str, ...]]]:
 
 
 def test_a_sound_program_meets_every_expectation(reports: dict[str, StackReport]) -> None:
-    phases = ("preview", "up", "second up", "new image", "secrets", "expiry", "destroy")
+    phases = ("preview", "up", "second up", "new image", "bad image", "secrets", "expiry", "destroy")
     assert violations(reports["sound"]) == {phase: {} for phase in phases}
     assert reports["sound"].met
 
@@ -67,7 +67,15 @@ def test_a_broken_program_breaks_each_of_them(reports: dict[str, StackReport]) -
         "preview": [],
         "up": ["up creates what the preview announced", "boto3 finds each resource of the state by its tags"],
         "second up": ["a second up changes nothing"],
-        "new image": ["a new image changes the launch template and the group, in place, and nothing else"],
+        "new image": [
+            "a new image changes the launch template and the group, in place, and nothing else",
+            "a rollout replaces one host after another, and no fewer serve than it says",
+        ],
+        "bad image": [
+            "a new image changes the launch template and the group, in place, and nothing else",
+            "a version that makes no token is noticed, and the one before serves all along",
+            "a rollout replaces one host after another, and no fewer serve than it says",
+        ],
         "secrets": ["the secrets that were set are in the secret store", "no secret in plain text"],
         "expiry": [
             "an expiry schedule names the fleet",
@@ -86,10 +94,12 @@ def test_violations_name_what_is_wrong(reports: dict[str, StackReport]) -> None:
     [untagged] = found["up"]["boto3 finds each resource of the state by its tags"]
     assert ":untagged-" in untagged
     assert found["second up"] == {"a second up changes nothing": ("update aws:sns/topic:Topic restless (displayName)",)}
-    *places, first, second, outputs = found["secrets"]["no secret in plain text"]
-    assert places == ["tandem:huggingFaceToken is in the state on disk"]
-    assert first.startswith("tandem:huggingFaceToken is in user data of launch template fleet-")
-    assert second.endswith(" version 2")
+    state, *versions, outputs = found["secrets"]["no secret in plain text"]
+    assert state == "tandem:huggingFaceToken is in the state on disk"
+    assert {line.rpartition("-")[0] for line in versions} == {
+        "tandem:huggingFaceToken is in user data of launch template fleet"
+    }
+    assert [line.rpartition(" version ")[2] for line in versions] == ["1", "2", "3", "4"]
     assert outputs == "tandem:huggingFaceToken is in the stack's outputs"
     [left] = found["destroy"]["destroy leaves nothing but what is kept on purpose"]
     assert left.endswith(":unrecorded")

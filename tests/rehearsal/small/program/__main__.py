@@ -45,6 +45,17 @@ group = aws.autoscaling.Group(
     max_size=1,
     launch_template={"id": template.id, "version": template.latest_version.apply(str)},
     tags=[{"key": key, "value": value, "propagate_at_launch": True} for key, value in tags.items()],
+    initial_lifecycle_hooks=[
+        {"name": name, "lifecycle_transition": f"autoscaling:EC2_INSTANCE_{transition}"}
+        for name, transition in (("first-token", "LAUNCHING"), ("drain", "TERMINATING"))
+    ],
+    instance_refresh={
+        "strategy": "Rolling",
+        "preferences": {
+            "min_healthy_percentage": 0 if BROKEN else 100,
+            "max_healthy_percentage": 100 if BROKEN else 200,
+        },
+    },
     opts=here,
 )
 
