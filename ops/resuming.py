@@ -13,6 +13,7 @@ from ops.aws import user_errors
 from ops.kinds.kind import Clients, Found
 from ops.pulumi import Deployment, Stack
 from ops.recovery import Plan, amended, decide, pod_identities, under_way
+from ops.whose import refuse_elsewhere
 
 Told = Callable[[str], None]
 SETTLE_SECONDS = 10
@@ -23,9 +24,10 @@ def look(clients: Clients, stack: str, deployment: Deployment) -> Plan:
     """What has to be done; nothing is changed.
 
     Raises:
-        UserError: AWS does not tell all.
+        UserError: AWS does not tell all, or was asked about another account or region than the state's.
     """
     with user_errors(stack):
+        refuse_elsewhere(deployment, stack, clients)
         identities = pod_identities(deployment, clients)
     return decide(deployment, inventory.find(clients, stack, under_way(deployment)), identities)
 

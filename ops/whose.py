@@ -46,25 +46,31 @@ def of_state(deployment: Deployment) -> Own:
 
 
 def refuse_elsewhere(deployment: Deployment, stack: str, clients: Clients) -> None:
-    """Where nothing of a stack is looked for, nothing of it is found, and its state must not be forgotten for that.
+    """Where nothing of a stack is looked for, nothing of it is found: its state must be neither forgotten for that, nor
+    taken for what else is there.
 
     Raises:
         UserError: the state tells of another account or region than the one that is looked into.
+        botocore's errors.
     """
-    resources = deployment["deployment"].get("resources") or []
-    names = [one.get("outputs", {}).get("arn", "") for one in resources if one["type"] == types.PARAMETER]
-    places = sorted({(arn.split(":")[4], arn.split(":")[3]) for arn in names if arn})
-    if not places:
-        return
+    places = _places(deployment)
     here = clients("sts")
     account, region = here.get_caller_identity()["Account"], here.meta.region_name
-    if (account, region) not in places:
+    if places and not {(account, region), ("", region)} & places:
         raise UserError(
             Problem(
                 key=stack,
                 wrong="its state tells of another account or region than the one that was looked into",
                 value=f"{account} in {region}",
-                allowed=", ".join(f"{one} in {where}" for one, where in places),
+                allowed=", ".join(sorted(f"{one or 'its account'} in {where}" for one, where in places)),
                 fix="credentials of that account, and --region or tandem:region of that region",
             )
         )
+
+
+def _places(deployment: Deployment) -> set[tuple[str, str]]:
+    """Account and region of what holds the name; where nothing was made yet, the regions in which it was to be made."""
+    resources = deployment["deployment"].get("resources") or []
+    names = [one.get("outputs", {}).get("arn", "").split(":") for one in resources if one["type"] == types.PARAMETER]
+    providers = [one for one in resources if one["type"] == "pulumi:providers:aws"]
+    return {(arn[4], arn[3]) for arn in names if len(arn) > 4} or {("", one["inputs"]["region"]) for one in providers}

@@ -266,6 +266,29 @@ def another_account_and_down(world: World) -> tuple[tuple[str, ...], str]:
     return ("ephemeral", "down", "dev", "--yes"), f"allowed: 210987654321 in {REGION}"
 
 
+def another_region_and_recover(world: World) -> tuple[tuple[str, ...], str]:
+    world.state(world.stack("dev", "own"), pending(*EVERY))
+    return ("recover", "dev", "--yes", "--region", "eu-west-1"), f"allowed: 123456789012 in {REGION}"
+
+
+def another_account_and_recover(world: World) -> tuple[tuple[str, ...], str]:
+    world.state(world.stack("dev", "own"), pending(*EVERY))
+    state = (world.directory / "state.json").read_text()
+    (world.directory / "state.json").write_text(state.replace(":123456789012:", ":210987654321:"))
+    return ("recover", "dev", "--yes"), f"allowed: 210987654321 in {REGION}"
+
+
+def another_region_and_recover_before_anything_was_made(world: World) -> tuple[tuple[str, ...], str]:
+    """Killed while it made what holds the name: the state tells of a region only."""
+    own = world.stack("dev", "own")
+    world.state(own, pending(types.PARAMETER))
+    state = json.loads((world.directory / "state.json").read_text())
+    provider = {"urn": "urn:provider", "type": "pulumi:providers:aws", "inputs": {"region": REGION}}
+    state["deployment"]["resources"][1:] = [provider]
+    (world.directory / "state.json").write_text(json.dumps(state))
+    return ("recover", "dev", "--yes", "--region", "eu-west-1"), f"allowed: its account in {REGION}"
+
+
 def state_from_before_and_down(world: World) -> tuple[tuple[str, ...], str]:
     world.stack("dev", "theirs")
     vpc = {"urn": "urn:v", "type": types.VPC, "id": "vpc-1"}
@@ -312,6 +335,9 @@ UNTOUCHED: Mapping[str, Scene] = {
         empty_state_and_down,
         another_region_and_down,
         another_account_and_down,
+        another_region_and_recover,
+        another_account_and_recover,
+        another_region_and_recover_before_anything_was_made,
         state_from_before_and_down,
         region_remove_of_what_is_protected,
         region_remove_of_another_states,
