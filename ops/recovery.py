@@ -9,7 +9,7 @@ the account knows.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -143,33 +143,38 @@ def decide(deployment: Deployment, inventory: Inventory, pod_identities: Mapping
     keep = [kept for resource in unknown if (kept := _kept(resource, own))]
     mine = [resource for resource in unknown if _may_be_taken(resource, own)]
     # A name that the state has already is being replaced: the resource that it has holds the data.
-    names = {resource["urn"] for resource in resources}
-    remove, adopt = [], []
-    for type_ in dict.fromkeys(resource.type for resource in mine):
-        made = [one for one in operations if _creates(one, type_)]
-        of_type = [resource for resource in mine if resource.type == type_]
-        found = [resource for resource in of_type if any(_describes(one["resource"], resource) for one in made)]
-        keep += [Kept(resource, NOT_UNDER_WAY) for resource in of_type if resource not in found]
-        new = [one for one in made if one["resource"]["urn"] not in names]
-        if KINDS[type_].holds_data and len(new) == 1 and found:
-            newest = max(found, key=lambda resource: resource.created.timestamp() if resource.created else 0)
-            adopt.append(Adoption(newest, new[0]))
-            keep += [Kept(one, "it may hold data, and the state has no place for it") for one in found if one != newest]
-        elif KINDS[type_].holds_data:
-            keep += [Kept(one, "it may hold data, and the state has no place for it") for one in found]
-        elif len(found) > len(made):
-            keep += [Kept(one, f"{len(found)} look like the {len(made)} under way: nobody can tell") for one in found]
-        else:
-            remove += found
-    adopt += [
+    taken = {resource["urn"] for resource in resources}
+    parts = [_outcome(made, found, taken) for made, found in _pairs(operations, mine)]
+    in_cluster = [
         Adoption(resource, operation, "in the cluster, if it was created: the refresh finds out")
         for operation in operations
-        if operation["resource"]["urn"] not in names and (resource := _in_cluster(operation, pod_identities or {}))
+        if operation["resource"]["urn"] not in taken and (resource := _in_cluster(operation, pod_identities or {}))
     ]
-    pending = [(operation["resource"]["urn"], operation["type"]) for operation in operations]
-    return Plan(remove, adopt, keep, pending)
+    return Plan(
+        remove=[one for part in parts for one in part.remove],
+        adopt=[one for part in parts for one in part.adopt] + in_cluster,
+        keep=keep + [one for part in parts for one in part.keep],
+        pending=[(operation["resource"]["urn"], operation["type"]) for operation in operations],
+    )
 
 
+def _outcome(made: Sequence[Mapping[str, Any]], found: Sequence[Found], taken: Set[str]) -> Plan:
+    """What is done with what may have come of some operations; `taken` are the URNs that the state has already."""
+    if not made:
+        return Plan(keep=[Kept(one, NOT_UNDER_WAY) for one in found])
+    if found and KINDS[found[0].type].holds_data:
+        newest = max(found, key=lambda one: one.created.timestamp() if one.created else 0)
+        new = [one for one in made if one["resource"]["urn"] not in taken]
+        adopt = [Adoption(newest, one) for one in new if len(new) == 1]
+        left = [one for one in found if not adopt or one != newest]
+        return Plan(adopt=adopt, keep=[Kept(one, NO_PLACE) for one in left])
+    if len(found) > len(made):
+        why = f"{len(found)} look like the {len(made)} under way: nobody can tell"
+        return Plan(keep=[Kept(one, why) for one in found])
+    return Plan(remove=found)
+
+
+NO_PLACE = "it may hold data, and the state has no place for it"
 NOT_UNDER_WAY = "it carries this state's id and was not under way; remove it by hand if nobody needs it"
 
 
@@ -198,14 +203,36 @@ def _kept(resource: Found, own: str | None) -> Kept | None:
     return None
 
 
-def _describes(resource: Mapping[str, Any], found: Found) -> bool:
-    """Whether an operation could have made it: of the name that it was to have, where it has one."""
+def _pairs(
+    operations: Sequence[Mapping[str, Any]], found: Sequence[Found]
+) -> Iterator[tuple[list[Mapping[str, Any]], list[Found]]]:
+    """What was under way, with what may have come of it: each name by itself, of each type what has none, and the rest.
+
+    AWS gives a name once, so two of a type are told apart by theirs. Of those without, such as routes, one is as good
+    as another: `up` makes them anew.
+    """
+    creating = [one for one in operations if one["type"] == "creating"]
+    left = list(found)
+    # Those with names first: what they describe is not taken for what another operation made.
+    for type_, name in sorted(dict.fromkeys(map(_described, creating)), key=lambda key: key[1] is None):
+        paired = [one for one in left if one.type == type_ and name in (None, *_names(one))]
+        left = [one for one in left if one not in paired]
+        yield [one for one in creating if _described(one) == (type_, name)], paired
+    yield [], left
+
+
+def _described(operation: Mapping[str, Any]) -> tuple[str, str | None]:
+    """Type and name of what an operation was to make; no name where AWS or the engine gives it none."""
+    resource = operation["resource"]
     inputs = resource.get("inputs") or {}
     named = inputs.get("name") or inputs.get("bucket") or (inputs.get("tags") or {}).get("Name")
+    return resource["type"], named if isinstance(named, str) else None
+
+
+def _names(found: Found) -> set[str | None]:
+    """Under which it may have been made. A topic's id is its ARN, a queue's its URL; either ends in the name."""
     texts = (text for text in found.facts.values() if isinstance(text, str))
-    # A topic's id is its ARN, a queue's its URL; either ends in the name.
-    known = {found.id, re.split("[:/]", found.id)[-1], found.name, found.tags.get("Name"), *texts}
-    return not isinstance(named, str) or named in known
+    return {found.id, re.split("[:/]", found.id)[-1], found.name, found.tags.get("Name"), *texts}
 
 
 def _in_cluster(operation: Mapping[str, Any], pod_identities: Mapping[str, str]) -> Found | None:

@@ -10,6 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from textwrap import dedent
@@ -28,7 +29,7 @@ from ops.inventory import Inventory, find
 from ops.kinds import types
 from ops.kinds.kind import Clients, Found
 from ops.pulumi import Deployment, Stack
-from ops.recovery import NOT_UNDER_WAY, POD_IDENTITY, Adoption, Plan, amended, decide, pod_identities
+from ops.recovery import NO_PLACE, NOT_UNDER_WAY, POD_IDENTITY, Adoption, Plan, amended, decide, pod_identities
 from rehearsal.moto import SimulatedAccount
 from tests.ops.account import REGION, Builder, id_of, tags_of
 
@@ -191,6 +192,38 @@ def test_of_several_file_systems_the_newest_is_the_one_just_made() -> None:
     plan = decide(deployment(pending=[creating(types.FILE_SYSTEM, FILE_SYSTEM_URN)]), Inventory([new, old]))
     assert [adoption.resource for adoption in plan.adopt] == [new]
     assert [kept.resource for kept in plan.keep] == [old]
+
+
+def bucket(name: str) -> Found:
+    return Found(type=types.BUCKET, id=name, name=name, tags=TAGS)
+
+
+def making(type_: str, urn: str, **inputs: Any) -> dict[str, Any]:
+    return {"type": "creating", "resource": {"urn": urn, "type": type_, "inputs": inputs}}
+
+
+def test_two_buckets_under_way_are_each_taken_for_what_they_are() -> None:
+    pending = [making(types.BUCKET, f"urn:{name}", bucket=f"tandem-dev-{name}-1a2b3c4") for name in ("logs", "scripts")]
+    found = [bucket(f"tandem-dev-{name}-1a2b3c4") for name in ("scripts", "former", "logs")]
+    plan = decide(deployment(pending=pending), Inventory(found))
+    adopted = {adoption.urn: adoption.resource.id for adoption in plan.adopt}
+    assert adopted == {"urn:logs": "tandem-dev-logs-1a2b3c4", "urn:scripts": "tandem-dev-scripts-1a2b3c4"}
+    assert why_kept(plan) == {"tandem-dev-former-1a2b3c4": NOT_UNDER_WAY}
+    assert plan.remove == []
+
+
+def test_what_a_name_describes_is_not_taken_for_what_has_none() -> None:
+    pending = [making(types.FILE_SYSTEM, "urn:b"), making(types.FILE_SYSTEM, "urn:a", tags={"Name": "a"})]
+    named = replace(file_system("fs-a", 21), tags=TAGS | {"Name": "a"})
+    plan = decide(deployment(pending=pending), Inventory([named, file_system("fs-b", 1)]))
+    assert {adoption.urn: adoption.resource.id for adoption in plan.adopt} == {"urn:a": "fs-a", "urn:b": "fs-b"}
+
+
+def test_of_two_under_way_without_a_name_that_hold_data_none_is_taken_for_the_other() -> None:
+    pending = [making(types.FILE_SYSTEM, f"urn:{one}") for one in "ab"]
+    plan = decide(deployment(pending=pending), Inventory([file_system("fs-1", 1), file_system("fs-2", 2)]))
+    assert set(why_kept(plan).values()) == {NO_PLACE}
+    assert plan.adopt == plan.remove == []
 
 
 @pytest.mark.parametrize("type_", [types.FILE_SYSTEM, types.BUCKET])
