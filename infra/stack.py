@@ -153,6 +153,7 @@ def _global_name(
             health_check_path=_health_path(settings),
             alias_name=balancer.dns_name,
             alias_zone_id=balancer.zone_id,
+            listener=balancer.listener,
         ),
         opts,
     )

@@ -25,6 +25,7 @@ class GlobalNameArgs:
         own_name: of this region's load balancer, which the check from outside asks.
         health_check_path: answers 200 only while a replica makes tokens.
         alias_name, alias_zone_id: the load balancer that the record leads to.
+        listener: of that load balancer; comes before the record.
     """
 
     settings: GlobalNameSettings
@@ -34,6 +35,7 @@ class GlobalNameArgs:
     health_check_path: str
     alias_name: pulumi.Input[str]
     alias_zone_id: pulumi.Input[str]
+    listener: pulumi.Resource
 
 
 class GlobalName(pulumi.ComponentResource):
@@ -73,6 +75,6 @@ class GlobalName(pulumi.ComponentResource):
                 weighted_routing_policies=None if latency else [{"weight": settings.weight}],
                 health_check_id=check.id if check else None,
                 aliases=[{"name": args.alias_name, "zone_id": args.alias_zone_id, "evaluate_target_health": True}],
-                opts=child,
+                opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[args.listener])),
             )
         self.register_outputs({})

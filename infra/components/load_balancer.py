@@ -79,6 +79,7 @@ class LoadBalancer(pulumi.ComponentResource):
         arn_suffix: what metrics call the load balancer.
         authority_pem: what clients must trust when the certificate is self-signed, else None.
         dns_name, zone_id: what an alias record leads to.
+        listener: for HTTPS. By its certificate an alias record is found again after a kill: it comes before any.
     """
 
     def __init__(self, name: str, args: LoadBalancerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -125,11 +126,12 @@ class LoadBalancer(pulumi.ComponentResource):
         )
         if args.domain_name and args.hosted_zone_id:
             for label, host in {name: args.domain_name, **args.further}.items():
-                self._alias(label, host, args.hosted_zone_id, balancer)
+                self._alias(label, host, args.hosted_zone_id, balancer, https)
         host = pulumi.Output.from_input(args.domain_name) if args.domain_name else balancer.dns_name
         self.url = pulumi.Output.concat("https://", host)
         self.dns_name = balancer.dns_name
         self.zone_id = balancer.zone_id
+        self.listener = https
         self.target_group_arn = targets.arn
         self.further_target_group_arns = {model: group.arn for model, group in further.items()}
         self.arn_suffix = balancer.arn_suffix
@@ -224,14 +226,16 @@ class LoadBalancer(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _alias(self, label: str, host_name: str, hosted_zone_id: str, balancer: lb.LoadBalancer) -> None:
+    def _alias(
+        self, label: str, host_name: str, hosted_zone_id: str, balancer: lb.LoadBalancer, https: lb.Listener
+    ) -> None:
         route53.Record(
             label,
             zone_id=hosted_zone_id,
             name=host_name,
             type="A",
             aliases=[{"name": balancer.dns_name, "zone_id": balancer.zone_id, "evaluate_target_health": True}],
-            opts=self._child,
+            opts=pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(depends_on=[https])),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from pulumi.resource import DependencyResource
 
 from infra import pins, stack
 from infra.components.global_name import GlobalName, GlobalNameArgs
@@ -21,16 +22,21 @@ BEHIND: dict[str, Any] = {
 
 def part(**changes: Any) -> Declared:
     settings = GlobalNameSettings.model_validate({**BEHIND["globalName"], **changes})
-    args = GlobalNameArgs(
-        settings=settings,
-        region="eu-west-1",
-        stack="prod-eu-west-1",
-        own_name="eu-west-1.llm.example.com",
-        health_check_path="/healthz",
-        alias_name="prod-1.eu-west-1.elb.amazonaws.com",
-        alias_zone_id="Z32O12XQLNTSW2",
-    )
-    return declared(lambda: GlobalName("g", args))
+
+    def program() -> GlobalName:
+        args = GlobalNameArgs(
+            settings=settings,
+            region="eu-west-1",
+            stack="prod-eu-west-1",
+            own_name="eu-west-1.llm.example.com",
+            health_check_path="/healthz",
+            alias_name="prod-1.eu-west-1.elb.amazonaws.com",
+            alias_zone_id="Z32O12XQLNTSW2",
+            listener=DependencyResource("urn:pulumi:stack::project::aws:lb/listener:Listener::https"),
+        )
+        return GlobalName("g", args)
+
+    return declared(program)
 
 
 def test_the_nearest_region_that_works() -> None:
@@ -81,6 +87,14 @@ def test_in_a_stack_the_check_is_let_in_and_the_certificate_has_both_names() -> 
     assert found.one("HealthCheck")["fqdn"] == "eu-west-1.llm.example.com"
     assert found.one("Certificate")["subjectAlternativeNames"] == ["llm.example.com"]
     assert any(name.endswith("-health") for name in found.of("ListenerRule"))
+
+
+def test_no_name_leads_to_the_load_balancer_before_the_listener_by_which_recover_finds_it() -> None:
+    found = declared(lambda: stack.build(Settings.model_validate(BEHIND), pins.load(), "prod-eu-west-1"))
+    aliases = [urn for urn in found.urns("route53/record:Record") if "validation" not in urn]
+    (https,) = [urn for urn in found.urns("lb/listener:Listener") if urn.endswith("-https")]
+    assert len(aliases) == 2
+    assert all(https in found.before(urn) for urn in aliases)
 
 
 @pytest.mark.parametrize(
