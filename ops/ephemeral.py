@@ -12,7 +12,7 @@ from typing import Any
 from infra import checks, costs, lifetime
 from infra.errors import Problem, UserError
 from infra.settings import Settings
-from ops import stackfile
+from ops import options, stackfile
 from ops.kinds import KINDS, types
 from ops.kinds.kind import Clients, Scope
 from ops.lives import lives
@@ -20,6 +20,8 @@ from ops.stackfile import Draft
 from ops.status import Status, Unknown
 
 PREFIX = "eph-"
+MADE_BY = "Made by `tandem ephemeral up`"
+"""On top of each stack file that is ours to remove."""
 MODEL_OWN = (
     "inference.toolCallParser",
     "inference.reasoningParser",
@@ -28,6 +30,32 @@ MODEL_OWN = (
     "inference.weightsS3Uri",
 )
 """Settings that fit one model only."""
+
+
+def made_here(path: Path) -> bool:
+    """Whether a stack's file is ours to remove."""
+    return MADE_BY in path.read_text(encoding="utf-8").partition("\n")[0]
+
+
+def file(stack: str) -> Path:
+    """The stack's file.
+
+    Raises:
+        UserError: there is none here.
+    """
+    path = options.stack_file(stack)
+    if not path.exists():
+        known = [one for one in options.stack_names() if one.startswith(PREFIX)]
+        raise UserError(
+            Problem(
+                key=stack,
+                wrong="there is no file of this stack here",
+                allowed=", ".join(known) or "a stack made on this machine",
+                fix="`tandem ephemeral list`; what was made elsewhere is changed there, and removed with "
+                "`down --by-tags`",
+            )
+        )
+    return path
 
 
 def random_name() -> str:

@@ -6,27 +6,33 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from infra.errors import Problem, UserError
 from infra.settings import Settings, load_stack_file
 
+if TYPE_CHECKING:
+    from ops.pulumi import Stack
 
-def _project(start: Path) -> Path:
-    """The project that a directory is in; the one that this file is part of, for a directory outside of any."""
+
+def _project(start: Path) -> Path | None:
+    """The project that a directory is in."""
     for directory in (start, *start.parents):
         try:
             if "name: tandem\n" in (directory / "Pulumi.yaml").read_text(encoding="utf-8"):
                 return directory
         except (OSError, UnicodeDecodeError):
             continue
-    return Path(__file__).resolve().parents[1]
+    return None
 
 
-PROJECT = _project(Path.cwd())
-"""Stack files are found here."""
+HERE = _project(Path.cwd())
+"""The project that the shell is in."""
+
+PROJECT = HERE or Path(__file__).resolve().parents[1]
+"""Stack files are found here: outside of any project, in the one that this file is part of."""
 
 StackName = Annotated[
     str, typer.Argument(metavar="STACK", envvar="PULUMI_STACK", help="Name of the stack.", show_default=True)
@@ -51,6 +57,27 @@ DEFAULT_STACK = "dev"
 def stack_file(stack: str) -> Path:
     """Where a stack's settings are: `Pulumi.STACK.yaml` of this project, or the file itself where a path is given."""
     return Path(stack) if stack.endswith((".yaml", ".yml")) else PROJECT / f"Pulumi.{stack}.yaml"
+
+
+def engine(stack: str, profile: str | None) -> Stack:
+    """A stack of the shell's project, to be changed.
+
+    Raises:
+        UserError: the shell is in none. What the installed project has is looked at from anywhere, and changed there.
+    """
+    from ops.pulumi import Stack
+
+    if HERE is None:
+        raise UserError(
+            Problem(
+                key=stack,
+                wrong="a stack is changed in its project, and this directory is in none",
+                value=str(Path.cwd()),
+                allowed="a directory that holds tandem's Pulumi.yaml, or one below it",
+                fix="`cd` there, then the same command",
+            )
+        )
+    return Stack(stack, PROJECT, {"AWS_PROFILE": profile} if profile else {})
 
 
 def stack_settings(stack: str, region: str | None = None) -> Settings:

@@ -12,6 +12,7 @@ from typing import Any
 
 from botocore.parsers import ResponseParserError
 
+from infra.errors import Problem, UserError
 from ops.aws import AwsError, code_of, is_gone
 from ops.inventory import find_kind
 from ops.kinds import KINDS, types
@@ -26,6 +27,26 @@ class Left:
 
     resource: Found
     reason: str
+
+
+def reporting(told: Callable[[str], None]) -> Report:
+    """For people, a line each."""
+    return lambda resource, outcome: told(f"{outcome}: {resource.type} {resource.id}")
+
+
+def refuse_left(left: Iterable[Left], wrong: str, command: str) -> None:
+    """Raises a UserError where anything is left, which names the command to run again."""
+    problems = [
+        Problem(
+            key=f"{item.resource.type} {item.resource.id}",
+            wrong=wrong,
+            value=item.reason,
+            fix=f"mend what AWS says, then run {command} again",
+        )
+        for item in left
+    ]
+    if problems:
+        raise UserError(*problems)
 
 
 def plan(resources: Iterable[Found]) -> list[list[Found]]:

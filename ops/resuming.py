@@ -7,10 +7,9 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from infra.errors import Problem, UserError
 from ops import inventory, removal
 from ops.aws import user_errors
-from ops.kinds.kind import Clients, Found
+from ops.kinds.kind import Clients
 from ops.pulumi import Deployment, Stack
 from ops.recovery import Plan, amended, decide, pod_identities, under_way
 from ops.whose import refuse_elsewhere
@@ -40,7 +39,9 @@ def carry_out(clients: Clients, engine: Stack, deployment: Deployment, plan: Pla
     """
     if plan.is_empty:
         return
-    _remove(clients, plan, told)
+    # Before the state is written: an interrupted removal finds its way again, from the account alone.
+    left = removal.remove(clients, plan.remove, report=removal.reporting(told))
+    removal.refuse_left(left, "the next `up` would fail on it, or make it twice", "`tandem recover`")
     engine.replace(amended(deployment, plan.adopt))
     if plan.unsure:
         engine.refresh(plan.unsure)
@@ -70,24 +71,3 @@ def _unsettled_seconds(state: Mapping[str, Any], now: datetime) -> float:
     except (KeyError, ValueError):
         return 0
     return min(SETTLE_SECONDS, max(0, SETTLE_SECONDS - (now - written).total_seconds()))
-
-
-def _remove(clients: Clients, plan: Plan, told: Told) -> None:
-    """Before the state is written: an interrupted removal finds its way again, from the account alone."""
-
-    def report(resource: Found, outcome: str) -> None:
-        told(f"{outcome}: {resource.type} {resource.id}")
-
-    left = removal.remove(clients, plan.remove, report=report)
-    if left:
-        raise UserError(
-            *(
-                Problem(
-                    key=f"{item.resource.type} {item.resource.id}",
-                    wrong="this resource could not be removed, and the next `up` would fail on it or make it twice",
-                    value=item.reason,
-                    fix="mend what AWS says, then run `tandem recover` again",
-                )
-                for item in left
-            )
-        )

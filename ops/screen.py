@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import typer
 from rich.console import Console
 from rich.status import Status
 from rich.table import Table
@@ -47,6 +50,16 @@ class Screen(Console):
     def status(self, status: Any, **options: Any) -> Status:
         """A line that says what is going on, on terminals only."""
         return super().status(Text(visible(status)), **options)
+
+
+@contextmanager
+def continued(console: Screen, command: str) -> Iterator[None]:
+    """Ctrl-C leaves what there is, and says how to go on; exit status 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        console.print(f"\nInterrupted. To go on: {command}")
+        raise typer.Exit(130) from None
 
 
 def columns(*names: str, title: str = "") -> Table:

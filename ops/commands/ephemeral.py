@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,17 +12,12 @@ import typer
 from infra.errors import Problem, UserError
 from infra.settings import Settings, load_stack_file
 from ops import options
-from ops.options import AsJson, ProfileName, RegionName, RegionNames, Yes, print_json, regions_of, stack_file
-from ops.screen import Screen, columns
+from ops.commands.ephemeral_down import down
+from ops.options import AsJson, ProfileName, RegionName, RegionNames, print_json, regions_of, stack_file
+from ops.screen import Screen, columns, continued
 
 if TYPE_CHECKING:
-    from ops.kinds.kind import Clients, Found
-    from ops.pulumi import Deployment, Stack
-    from ops.removal import Left
     from ops.status import Status
-
-MADE_BY = "Made by `tandem ephemeral up`"
-"""On top of each stack file that is ours to remove."""
 
 app = typer.Typer(no_args_is_help=True, help="Stacks for an hour or an afternoon, which end by themselves.")
 
@@ -63,17 +55,16 @@ def up(
 
     screen, known = Screen(stderr=True), name is not None
     name = name or ephemeral.random_name()
-    path, engine = stack_file(name), _engine(name, profile)
-    if known and not path.exists():
-        raise _unknown(name)
-    with _continued(screen, f"tandem ephemeral up --name {name}"):
+    engine = options.engine(name, profile)
+    path = ephemeral.file(name) if known else stack_file(name)
+    with continued(screen, f"tandem ephemeral up --name {name}"):
         if not known:
             made = ephemeral.draft(stack_file(source), ttl, max_usd, model, region)
             aws_clients(made.settings.region, profile)  # before there is a file of a stack that never came up
             for line in made.dropped:
                 screen.print(f"left behind, it is {source}'s own: {line}")
             # The file first: whatever happens from here on, this stack has a name and can be taken down by it.
-            stackfile.write(path, made.text(f"{MADE_BY} from {source}; it ends by itself."))
+            stackfile.write(path, made.text(f"{ephemeral.MADE_BY} from {source}; it ends by itself."))
         settings = load_stack_file(path)
         _announce(screen, name, settings)
         engine.init()
@@ -107,19 +98,16 @@ def extend(
     from ops.aws import aws_clients
     from ops.resuming import resume
 
-    screen, path = Screen(stderr=True), stack_file(name)
-    if not path.exists():
-        raise _unknown(name)
+    screen, engine, path = Screen(stderr=True), options.engine(name, profile), ephemeral.file(name)
     if ttl is None and max_usd is None:
         raise UserError(Problem(key="extend", wrong="says neither how long nor how much", allowed="--ttl, --max-usd"))
     clients = aws_clients(load_stack_file(path).region, profile)  # before the file says what `up` could not do
     made = ephemeral.extended(path, ttl, max_usd)
-    with _continued(screen, f"tandem ephemeral extend {name} with the same options"):
-        whose = MADE_BY if _made_here(path) else "Made by hand"
+    with continued(screen, f"tandem ephemeral extend {name} with the same options"):
+        whose = ephemeral.MADE_BY if ephemeral.made_here(path) else "Made by hand"
         stackfile.write(path, made.text(f"{whose}, extended since; it ends by itself."))
         settings = load_stack_file(path)
         _announce(screen, name, settings)
-        engine = _engine(name, profile)
         resume(clients, engine, screen.print)
         # The schedule may have stopped the fleet, which the state does not know.
         engine.up(screen.print, refresh=True)
@@ -158,194 +146,7 @@ def list_(regions: RegionNames = None, profile: ProfileName = None, as_json: AsJ
         console.print(f"{stack} has a file and is not up: `tandem ephemeral down {stack} --yes` forgets it.")
 
 
-@app.command()
-def down(
-    name: Name,
-    yes: Yes = False,
-    by_tags: Annotated[
-        bool, typer.Option("--by-tags", help="Without Pulumi: where the state is lost or elsewhere.")
-    ] = False,
-    stack_id: Annotated[
-        str | None, typer.Option("--stack-id", metavar="ID", help="Which life of the name, with --by-tags.")
-    ] = None,
-    region: RegionName = None,
-    profile: ProfileName = None,
-    as_json: AsJson = False,
-) -> None:
-    """Remove an ephemeral stack with all it has, then its state and its file.
-
-    Shows what would go; with --yes destroys it, removes what only its tags tell of, and forgets it. Can be run again.
-    Only what carries this stack's id goes, and only if all of it carries the tag of ephemeral stacks.
-
-    Exit status: 0 nothing is left (or nothing was to be done yet), 2 something could not be removed, or AWS refused.
-
-    Examples: `tandem ephemeral down eph-3f9a2c`, `tandem ephemeral down eph-3f9a2c --yes --by-tags --region us-east-1`.
-    """
-    from ops.aws import aws_clients
-    from ops.whose import refuse_elsewhere
-
-    console, path = Screen(stderr=as_json), stack_file(name)
-    if path.exists():
-        _ephemeral(name, load_stack_file(path).ephemeral)
-    elif not by_tags:
-        raise _unknown(name)
-    (where,) = regions_of(name, [region] if region else None)
-    clients = aws_clients(where, profile)
-    engine = None if by_tags else _engine(name, profile)
-    deployment = engine.export() if engine and engine.exists() else None
-    if deployment:
-        refuse_elsewhere(deployment, name, clients)
-    found = _of_life(clients, name, stack_id if by_tags else _own_id(name, deployment))
-    kinds = Counter(item.type.rpartition(":")[2] for item in found)
-    listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing in the account"
-    console.print(f"{name} in {where}: {listed}")
-    report = {"stack": name, "region": where, "found": dict(kinds), "removed": yes}
-    if not yes:
-        console.print(f"Nothing was changed. To remove it: `tandem ephemeral down {name} --yes`.")
-    else:
-        _down(console, clients, name, engine, found)
-    if as_json:
-        print_json(report)
-
-
-def _down(console: Screen, clients: Clients, name: str, engine: Stack | None, found: Sequence[Found]) -> None:
-    """Args:
-    engine: None where its state is lost or elsewhere.
-    found: what the stack has in the account.
-    """
-    with _continued(console, f"tandem ephemeral down {name} --yes"):
-        # Where nothing is left, a state from before a reap could only name what another life has made since.
-        if engine and found:
-            engine.destroy(console.print)
-        left = _remove_rest(console, clients, name, found)
-        if left:
-            raise UserError(*(_left(item) for item in left))
-        path = stack_file(name)
-        by_hand = path.exists() and not _made_here(path)
-        if engine and engine.exists():
-            engine.remove(keep_file=by_hand)
-        if not by_hand:
-            path.unlink(missing_ok=True)
-    console.print(f"{name} is gone." + (f" {path} stays: no `tandem ephemeral up` made it." if by_hand else ""))
-
-
-def _made_here(path: Path) -> bool:
-    return MADE_BY in path.read_text(encoding="utf-8").partition("\n")[0]
-
-
-def _own_id(name: str, deployment: Deployment | None) -> str:
-    """The life that a state tells of; empty where it has made nothing yet.
-
-    Raises:
-        UserError: it has made something and has no id.
-    """
-    from ops.recovery import stack_id
-
-    found = stack_id(deployment) if deployment else None
-    resources = (deployment or {"deployment": {}})["deployment"].get("resources") or []
-    if found is None and any(resource["type"].startswith("aws:") for resource in resources):
-        wrong = "its state is from before stacks had an id, so nothing in the account can be told to be its own"
-        fix = f"`pulumi up --stack {name}` gives it one; or `pulumi destroy --stack {name}`"
-        raise UserError(Problem(key=name, wrong=wrong, fix=fix))
-    return found or ""
-
-
-def _of_life(clients: Clients, name: str, stack_id: str | None) -> list[Found]:
-    """What one life of a stack has in the account; all of it says that it is ephemeral.
-
-    Args:
-        stack_id: None for the only life of the name.
-
-    Raises:
-        UserError: something cannot be looked at, does not say that it is ephemeral, or there are two lives.
-    """
-    from ops import inventory
-    from ops.aws import user_errors
-    from ops.lives import against_removal
-
-    with user_errors(name):
-        found = inventory.find(clients, name)
-    if found.unreadable:
-        raise UserError(*found.unreadable)
-    ids = sorted({one.stack_id for one in found.resources if one.stack_id})
-    if stack_id is None and len(ids) > 1:
-        wrong, fix = "two lives of this name are in the account", "name the one to remove: --by-tags --stack-id ID"
-        raise UserError(Problem(key=name, wrong=wrong, value=", ".join(ids), fix=fix))
-    if stack_id == "" and ids:
-        wrong = "no state here tells of the life that the account has under this name"
-        fix = f"`pulumi login` to where its state is; or, if that is lost, `tandem ephemeral down {name} --by-tags`"
-        raise UserError(Problem(key=name, wrong=wrong, value=", ".join(ids), fix=fix))
-    whose = next(iter(ids), "") if stack_id is None else stack_id
-    against = [
-        Problem(
-            key=f"{one.type} {one.id}",
-            wrong=f"{why}, so nothing of {name} is removed",
-            fix="if it is the stack's, `pulumi up` gives it its tags; if not, it has to lose the stack's",
-        )
-        for one, why in against_removal(name, whose, found.resources)
-    ]
-    if against:
-        raise UserError(*against)
-    return [one for one in found.resources if whose and one.stack_id == whose]
-
-
-def _remove_rest(console: Screen, clients: Clients, name: str, found: Sequence[Found]) -> list[Left]:
-    """What destroy did not know of, in the order in which an interrupted removal is found again."""
-    from ops import removal
-    from ops.aws import user_errors
-
-    if not found:
-        return []
-
-    def report(resource: Found, outcome: str) -> None:
-        console.print(f"{outcome}: {resource.type} {resource.id}")
-
-    rest = _of_life(clients, name, found[0].stack_id)
-    with user_errors(name):
-        return removal.remove_stack(clients, rest, report=report)
-
-
-def _left(item: Left) -> Problem:
-    return Problem(
-        key=f"{item.resource.type} {item.resource.id}",
-        wrong="could not be removed",
-        value=item.reason,
-        fix="mend what AWS says, then run the same command again",
-    )
-
-
-def _engine(name: str, profile: str | None) -> Stack:
-    from ops.pulumi import Stack
-
-    return Stack(name, options.PROJECT, {"AWS_PROFILE": profile} if profile else {})
-
-
-def _ephemeral(name: str, ephemeral: bool) -> None:
-    from ops.ephemeral import refuse_others
-
-    refuse_others(name, ephemeral)
-
-
-def _unknown(name: str) -> UserError:
-    known = [stack for stack in options.stack_names() if stack.startswith("eph-")]
-    return UserError(
-        Problem(
-            key=name,
-            wrong="there is no file of this stack here",
-            allowed=", ".join(known) or "a stack made on this machine",
-            fix="`tandem ephemeral list`; what was made elsewhere is changed there, and removed with `down --by-tags`",
-        )
-    )
-
-
-@contextmanager
-def _continued(console: Screen, command: str) -> Iterator[None]:
-    """Ctrl-C leaves what there is, and says how to go on."""
-    try:
-        yield
-    except KeyboardInterrupt:
-        console.print(f"\nInterrupted. To go on: {command}")
-        raise typer.Exit(130) from None
+app.command()(down)
 
 
 def _announce(console: Screen, name: str, settings: Settings) -> None:

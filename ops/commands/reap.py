@@ -12,7 +12,7 @@ from ops.options import AsJson, ProfileName, RegionNames, Yes, print_json, regio
 from ops.screen import Screen
 
 if TYPE_CHECKING:
-    from ops.kinds.kind import Clients, Found
+    from ops.kinds.kind import Clients
     from ops.reap import Plan
     from ops.removal import Left
 
@@ -60,13 +60,11 @@ def reap(
 
 def _remove(console: Screen, clients: Clients, found: Plan) -> list[Left]:
     from ops.reap import reap as reap_one
-
-    def report(resource: Found, outcome: str) -> None:
-        console.print(f"{outcome}: {resource.type} {resource.id}")
+    from ops.removal import reporting
 
     left = []
     for expired in found.expired:
-        left += reap_one(clients, expired, datetime.now(UTC), report=report)
+        left += reap_one(clients, expired, datetime.now(UTC), report=reporting(console.print))
     return left
 
 

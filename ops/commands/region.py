@@ -15,7 +15,7 @@ from infra.errors import Problem, UserError, merged
 from infra.settings import Settings, load_stack_file
 from ops import options
 from ops.options import AsJson, ProfileName, Yes, print_json, stack_file
-from ops.screen import Screen, columns
+from ops.screen import Screen, columns, continued
 
 if TYPE_CHECKING:
     from ops.doctor import Finding
@@ -138,7 +138,7 @@ def remove(
     from ops import leaving
     from ops.aws import aws_clients
 
-    console, path = Screen(stderr=as_json), stack_file(stack)
+    console, engine, path = Screen(stderr=as_json), options.engine(stack, profile), stack_file(stack)
     settings = load_stack_file(path)
     clients = aws_clients(settings.region, profile)
     wait = leaving.drain_seconds(settings) if drain_seconds is None else drain_seconds
@@ -149,7 +149,7 @@ def remove(
     for line in steps:
         console.print(line)
     if yes:
-        _remove(console, clients, stack, wait, profile)
+        _remove(console, clients, engine, wait)
         console.print(f"{stack} is gone. What it left: `tandem audit {stack} --region {settings.region}`")
     else:
         console.print(f"Nothing was changed. To do this: `tandem region remove {stack} --yes`.")
@@ -198,7 +198,7 @@ def _examine(one: NewRegion, profile: str | None) -> list[Finding]:
             clients=aws_clients(one.settings.region, profile, ask=False),
             home=aws_clients("us-east-1", profile, ask=False),
             now=datetime.now(UTC),
-            own=own(_engine(one.stack, profile)),
+            own=own(options.engine(one.stack, profile)),
         )
     )
 
@@ -219,7 +219,7 @@ def _bring_up(screen: Screen, one: NewRegion, source: str, profile: str | None) 
     def told(line: str) -> None:
         screen.print(f"{one.stack}: {line}")
 
-    engine = _engine(one.stack, profile)
+    engine = options.engine(one.stack, profile)
     engine.init()
     for key in stackfile.missing_secrets(stack_file(source), stack_file(one.stack)):
         engine.copy_secret(key, source)
@@ -351,35 +351,25 @@ def _last(stack: str, name: str) -> UserError:
     )
 
 
-def _remove(console: Screen, clients: Clients, stack: str, wait: int, profile: str | None) -> None:
+def _remove(console: Screen, clients: Clients, engine: Stack, wait: int) -> None:
     from ops.leaving import Removal
     from ops.resuming import resume
 
-    engine = _engine(stack, profile)
     if not engine.exists():
         raise UserError(
             Problem(
-                key=stack,
+                key=engine.name,
                 wrong="Pulumi's backend does not know this stack",
                 allowed="a stack that was brought up with this backend",
                 fix="`pulumi login` to the right backend; `tandem audit` shows what is in the account",
             )
         )
-    try:
+    with continued(console, "the same command."):
         resume(clients, engine, console.print)
         Removal(
-            path=stack_file(stack),
+            path=stack_file(engine.name),
             engine=engine,
             seconds=wait,
             told=console.print,
             sleep=time.sleep,
         ).run()
-    except KeyboardInterrupt:
-        console.print("\nInterrupted. To go on: the same command.")
-        raise typer.Exit(130) from None
-
-
-def _engine(name: str, profile: str | None) -> Stack:
-    from ops.pulumi import Stack
-
-    return Stack(name, options.PROJECT, {"AWS_PROFILE": profile} if profile else {})

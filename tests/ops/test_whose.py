@@ -414,6 +414,43 @@ def test_nothing_is_touched(world: World, name: str) -> None:
     assert says in result.output + str(result.exception)
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("ephemeral", "up", "--no-wait"),
+        ("ephemeral", "up", "--no-wait", "--name", "eph-1"),
+        ("ephemeral", "extend", "eph-1", "--ttl", "9h"),
+        ("ephemeral", "down", "eph-1", "--yes"),
+        ("region", "add", "eu-west-1", "--from", "eph-1", "--yes"),
+        ("region", "remove", "eph-1", "--yes"),
+    ],
+    ids=" ".join,
+)
+def test_outside_of_a_project_no_stack_of_the_installed_one_is_changed(
+    world: World, command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.state(world.stack("eph-1", "own"))
+    world.file("eph-1")
+    monkeypatch.setattr(options, "HERE", None)
+    before, files = world.seen(), sorted(world.directory.iterdir())
+    result = run(*command)
+    assert "a stack is changed in its project, and this directory is in none" in str(result.exception)
+    assert (world.seen(), sorted(world.directory.iterdir()), world.log()) == (before, files, "")
+
+
+def test_outside_of_a_project_a_life_goes_by_its_tags_and_the_installed_ones_file_stays(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.stack("eph-1", "own")
+    world.file("eph-1")
+    file = world.directory / "Pulumi.eph-1.yaml"
+    file.write_text("# Made by `tandem ephemeral up` from dev.\n" + file.read_text())
+    monkeypatch.setattr(options, "HERE", None)
+    assert run("ephemeral", "down", "eph-1", "--yes", "--by-tags").exit_code == 0
+    assert inventory.find(world.clients, "eph-1").resources == []
+    assert file.exists()
+
+
 @pytest.mark.parametrize("command", ["down", "down by tags", "reap"])
 def test_of_two_states_of_one_name_one_goes_and_the_other_stays(world: World, command: str) -> None:
     own = world.stack("dev", "own", expires=PAST)
