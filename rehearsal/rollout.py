@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from infra.settings import Settings
 from ops.kinds.kind import Clients
-from ops.rollout import Rollout
+from ops.rollout import Platform, Rollout
 from ops.rollout.group import HostGroup
+from rehearsal.kubernetes.api import countdown
 from rehearsal.played_hosts import Hosts, play
+
+WATCH_SECONDS = 120
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,27 @@ def go_back(clients: Clients, stack: str, settings: Settings) -> Seen:
     platform.take(found, before)
     looks += play(clients, found.name, bad)
     return Seen(looks, before, _fewest(settings, found.size), found)
+
+
+def watch_and_go_back(platform: Platform, over: Callable[[], bool]) -> list[Rollout]:
+    """Somebody at 3 a.m., while `up` waits: `tandem rollout`, and `--back --yes` for each that fails.
+
+    Args:
+        over: `up` has ended.
+
+    Returns:
+        What was noticed, by the time that nothing moves any more.
+    """
+    noticed: list[Rollout] = []
+    for _ in countdown(WATCH_SECONDS, poll_seconds=0.5):
+        found = platform.look()
+        for one in found:
+            if one.state == "failing" and one.before and one.name not in {known.name for known in noticed}:
+                noticed.append(one)
+                platform.take(one, one.before)
+        if over() and noticed and all(one.state == "done" for one in found):
+            break
+    return noticed
 
 
 def _platform(clients: Clients, stack: str, settings: Settings) -> HostGroup:

@@ -17,11 +17,13 @@ from infra.settings import Settings, load_stack_file
 from ops import inventory, removal
 from ops.kinds import KINDS, state_key, types
 from ops.kinds.kind import Clients, Found
+from ops.rollout.cluster import Deployments, Kubectl
 from rehearsal import expectations, expiry, idle, placeholders, plain_text, rollout
 from rehearsal.engine import Engine
 from rehearsal.expectations import Verdict
 from rehearsal.kubernetes import expectations as kubernetes
 from rehearsal.kubernetes.autoscaling import try_load
+from rehearsal.kubernetes.build import KUBECTL
 from rehearsal.kubernetes.cluster import Cluster, title
 from rehearsal.kubernetes.connections import are_as_promised, connections
 from rehearsal.kubernetes.disruption import drain, lose_zone, servers
@@ -168,17 +170,29 @@ class _Rehearsal:
         return self.scene.clients, self.stack, load_stack_file(self.workspace.stack_file)
 
     def _bad_image(self, phase: Phase) -> None:
-        """Its hosts give up, and the way back is taken; then the pin is put back, as docs/runbook.md says."""
-        if self.cluster or not (self.workspace.pins.exists() and any(one["DesiredCapacity"] for one in self._groups())):
+        """No server starts with it, and the way back is taken; then the pin is put back, as docs/runbook.md says."""
+        if not self.workspace.pins.exists() or self._hosts[2].fleet.rollout != "launchFirst":
             return
-        if self._hosts[2].fleet.rollout != "launchFirst":
-            return
+        if self.cluster:
+            self._bad_image_of_pods(phase, self.cluster)
+        elif any(group["DesiredCapacity"] for group in self._groups()):
+            placeholders.change_image(self.workspace.pins, placeholders.BAD_DIGEST)
+            self._change_image(phase)
+            phase.verdicts.append(expectations.goes_back(rollout.go_back(*self._hosts)))
+            placeholders.change_image(self.workspace.pins)
+            self._change_image(phase)
+            phase.verdicts.append(expectations.replaces_hosts(rollout.roll_out(*self._hosts)))
+
+    def _bad_image_of_pods(self, phase: Phase, cluster: Cluster) -> None:
+        platform = Deployments(Kubectl(cluster.plane.kubeconfig, str(KUBECTL.command("kubectl"))))
         placeholders.change_image(self.workspace.pins, placeholders.BAD_DIGEST)
-        self._change_image(phase)
-        phase.verdicts.append(expectations.goes_back(rollout.go_back(*self._hosts)))
+        with lowest_available(cluster.api) as lowest, ThreadPoolExecutor(1) as pool:
+            up = pool.submit(self._must_succeed, phase, self.workspace.up)
+            noticed = rollout.watch_and_go_back(platform, up.done)
+        deployments = cluster.api.list("apps/v1", "Deployment")
+        phase.verdicts += [kubernetes.are_noticed(noticed, deployments), kubernetes.keep_serving(lowest, deployments)]
         placeholders.change_image(self.workspace.pins)
-        self._change_image(phase)
-        phase.verdicts.append(expectations.replaces_hosts(rollout.roll_out(*self._hosts)))
+        self._roll_out(phase, cluster)
 
     def _roll_out(self, phase: Phase, cluster: Cluster) -> None:
         with lowest_available(cluster.api) as lowest:

@@ -13,6 +13,7 @@ from pulumi_aws import ec2, eks, iam, kms
 from infra import policies
 from infra.components.log_group import LogGroup
 from infra.components.pod_role import PodRole, Pods
+from infra.kubernetes.kubeconfig import kubeconfig
 from infra.settings.cluster import ClusterSettings
 
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
@@ -276,20 +277,4 @@ def launch_template(
         update_default_version=True,
         tags={"Name": name},
         opts=opts,
-    )
-
-
-def kubeconfig(region: str, name: str, endpoint: str, authority: str) -> str:
-    """A kubeconfig that asks the AWS command line for a token; JSON is YAML."""
-    arguments = ["--region", region, "eks", "get-token", "--cluster-name", name, "--output", "json"]
-    entry = {"apiVersion": "client.authentication.k8s.io/v1beta1", "command": "aws", "args": arguments}
-    return json.dumps(
-        {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": name, "cluster": {"server": endpoint, "certificate-authority-data": authority}}],
-            "users": [{"name": name, "user": {"exec": entry}}],
-            "contexts": [{"name": name, "context": {"cluster": name, "user": name}}],
-            "current-context": name,
-        }
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from time import sleep
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from infra.settings import Settings
     from ops.rollout import Platform, Rollout
 
+SERVER_PREFIX = "vllm-"
 _COLOURS = {"failing": "red", "stopped": "yellow"}
 
 
@@ -28,6 +30,9 @@ def rollout(
     check: Annotated[
         bool, typer.Option("--check", help="Once the first new one serves: `tandem smoke`; on a surprise, go back.")
     ] = False,
+    model: Annotated[
+        str | None, typer.Option(help="Change this model's only (eks); those that are not done by default.")
+    ] = None,
     yes: Yes = False,
     wait: Annotated[bool, typer.Option(help="Follow what is under way to its end.")] = True,
     wait_minutes: Annotated[float, typer.Option(min=1, help="Give up following after so long.")] = 180,
@@ -52,10 +57,10 @@ def rollout(
         raise UserError(Problem(key="--back, --to, --cancel, --check", wrong="exclude each other", allowed="one"))
     console, settings = Screen(stderr=as_json), stack_settings(stack, region)
     seconds, smokes = 60 * wait_minutes if wait else 0, True
-    with user_errors(stack):
-        platform = _platform(stack, settings, profile, changes=back or to is not None or cancel or check)
+    with user_errors(stack), ExitStack() as up:
+        platform = _platform(stack, settings, profile, up, changes=back or to is not None or cancel or check)
         if back or to or cancel:
-            for one in platform.look():
+            for one in _meant(platform.look(), model):
                 _change(console, platform, one, None if cancel else to or _before(one), yes=yes)
             seconds = seconds if yes else 0
         elif check:
@@ -72,12 +77,13 @@ def rollout(
     raise typer.Exit(0 if shown_only or (smokes and all(one.state == "done" for one in found)) else 1)
 
 
-def _platform(stack: str, settings: Settings, profile: str | None, *, changes: bool) -> Platform:
+def _platform(stack: str, settings: Settings, profile: str | None, up: ExitStack, *, changes: bool) -> Platform:
     """Raises:
     UserError: something is to be changed, and no state here says that it is its own.
     """
     from ops.aws import aws_clients
     from ops.pulumi import Stack
+    from ops.rollout import cluster
     from ops.rollout.group import HostGroup
     from ops.whose import own
 
@@ -86,7 +92,26 @@ def _platform(stack: str, settings: Settings, profile: str | None, *, changes: b
         wrong, allowed = "no state here tells that this stack is its own", "the state that `pulumi up` wrote"
         fix = f"`pulumi login` to where that state is; `pulumi stack --stack {stack}` shows whether it is there"
         raise UserError(Problem(key=stack, wrong=wrong, allowed=allowed, fix=fix))
-    return HostGroup(clients, stack, mine.id if mine and mine.id else None, settings)
+    stack_id = mine.id if mine and mine.id else None
+    if settings.platform == "eks":
+        return cluster.of_stack(clients, stack, stack_id, settings.region, up)
+    return HostGroup(clients, stack, stack_id, settings)
+
+
+def _meant(found: Sequence[Rollout], model: str | None) -> Sequence[Rollout]:
+    """What is changed: the model's, or all that is not done; the only one, where there is only one.
+
+    Raises:
+        UserError: there is none of that name, or it is not clear which is meant.
+    """
+    names = ", ".join(one.name.removeprefix(SERVER_PREFIX) for one in found)
+    if model:
+        meant = [one for one in found if one.name == SERVER_PREFIX + model]
+    else:
+        meant = [one for one in found if one.state != "done"] or (found if len(found) == 1 else [])
+    if not meant:
+        raise UserError(Problem(key="--model", wrong="does not say whose version is meant", value=model, allowed=names))
+    return meant
 
 
 def _before(one: Rollout) -> str:

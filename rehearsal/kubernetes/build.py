@@ -99,6 +99,13 @@ CONTROL_PLANE = Tool(
     },
     version_in="k8s.io/component-base/version",
 )
+KUBECTL = Tool(
+    "kubectl",
+    "k8s.io/kubernetes",
+    "kubectl",
+    {"kubectl": "k8s.io/kubernetes/cmd/kubectl"},
+    version_in="k8s.io/component-base/version",
+)
 KWOK = Tool("kwok", "sigs.k8s.io/kwok", "kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"})
 KARPENTER = Tool("karpenter", "sigs.k8s.io/karpenter", "Karpenter", {"karpenter": "sigs.k8s.io/karpenter/kwok"})
 KEDA = Tool(
@@ -126,7 +133,7 @@ CRD_DIRECTORIES = {
 }
 """Module and directory, by the name of the chart; `karpenter-kwok` is what its provider for kwok needs beside."""
 
-TOOLS_OF_THE_CONTROL_PLANE = (CONTROL_PLANE, KWOK, CRDS)
+TOOLS_OF_THE_CONTROL_PLANE = (CONTROL_PLANE, KUBECTL, KWOK, CRDS)
 
 
 def ensure(tools: tuple[Tool, ...], progress: Progress) -> None:

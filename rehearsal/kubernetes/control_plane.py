@@ -20,6 +20,7 @@ import yaml
 from rehearsal.kubernetes.api import Api, ApiError
 from rehearsal.kubernetes.build import CONTROL_PLANE, KWOK
 from rehearsal.kubernetes.certificates import Authority, signing_key
+from rehearsal.placeholders import BAD_DIGEST
 from rehearsal.servers import free_ports, running
 
 START_SECONDS = 60
@@ -27,6 +28,8 @@ START_SECONDS = 60
 
 SMALL = {"GOGC": "50"}
 """Environment of all: five processes of a cluster without load need little memory, and no speed."""
+
+PODS = Path(__file__).with_name("pod_stages.yaml")
 
 NODES_OF_KWOK = "kwok.x-k8s.io/node=fake"
 """Annotation of the nodes that kwok plays: ours, and those that Karpenter makes."""
@@ -157,8 +160,13 @@ def _scheduler(plane: ControlPlane) -> list[str | Path]:
 def _kwok(plane: ControlPlane) -> list[str | Path]:
     command = KWOK.command("kwok")
     manages = f"--manage-nodes-with-annotation-selector={NODES_OF_KWOK}"
+    stages = plane.directory / "pod_stages.yaml"
+    stages.write_text(PODS.read_text().replace("BAD_DIGEST", BAD_DIGEST))
     # without leases the nodes count as lost after 50 seconds
-    return [command, "--kubeconfig", plane.kubeconfig, manages, "--node-lease-duration-seconds=40"]
+    return [
+        *(command, "--kubeconfig", plane.kubeconfig, "--config", stages),
+        *(manages, "--node-lease-duration-seconds=40"),
+    ]
 
 
 def _wait_until_ready(plane: ControlPlane, server: subprocess.Popen[bytes]) -> None:

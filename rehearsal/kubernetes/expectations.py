@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from ops.rollout import Rollout
 from rehearsal.expectations import expectation
 from rehearsal.kubernetes.api import Object
 from rehearsal.kubernetes.autoscaling import FALL_SECONDS, RISE_SECONDS, Answer
@@ -61,6 +62,19 @@ def changes_servers(operation: Operation) -> Iterable[str]:
     changes = sorted({(step.operation, step.type) for step in operation.changing()})
     if not changes or any(operation != "update" or type not in SERVERS for operation, type in changes):
         yield f"changed: {', '.join(f'{operation} {type}' for operation, type in changes) or 'nothing'}"
+
+
+@expectation("a version whose pods do not start is noticed, each model's by itself")
+def are_noticed(noticed: Iterable[Rollout], deployments: Iterable[Object]) -> Iterable[str]:
+    """Args:
+    noticed: what `tandem rollout` called failing.
+    """
+    told = {one.name for one in noticed if one.failures}
+    yield from (f"{name}: no pod that gave up was told of" for name in sorted({*map(_name, deployments)} - told))
+
+
+def _name(object: Object) -> str:
+    return object["metadata"]["name"]
 
 
 @expectation("no rollout takes servers away that it does not allow itself to miss")

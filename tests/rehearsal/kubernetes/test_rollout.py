@@ -4,17 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from infra.catalog.instances import INSTANCE_TYPES
+from infra.errors import UserError
+from infra.kubernetes.kubeconfig import kubeconfig
 from infra.kubernetes.shared import NAMESPACE
-from rehearsal.kubernetes import expectations
+from ops.rollout.cluster import Deployments, Kubectl
+from rehearsal.kubernetes import build, expectations
 from rehearsal.kubernetes.api import Api, Object
+from rehearsal.kubernetes.control_plane import ControlPlane
 from rehearsal.kubernetes.disruption import all_back, servers, unscheduled
 from rehearsal.kubernetes.nodes import gpu_node
 from rehearsal.kubernetes.readiness import wait_until_ready
 from rehearsal.kubernetes.watch import lowest_available, seconds_until
+from rehearsal.placeholders import BAD_DIGEST
 from tests.infra.kubernetes.samples import manifests_of
 from tests.rehearsal.kubernetes.conftest import ZONES
 
@@ -55,9 +62,9 @@ def deployment(api: Api, request: pytest.FixtureRequest) -> Iterator[Object]:
     assert seconds_until(lambda: api.get("v1", "Namespace", NAMESPACE) is None, WAIT_SECONDS)
 
 
-def with_new_image(deployment: Object) -> Object:
+def with_new_image(deployment: Object, image: str = "vllm:next") -> Object:
     changed = deepcopy(deployment)
-    changed["spec"]["template"]["spec"]["containers"][0]["image"] = "vllm:next"
+    changed["spec"]["template"]["spec"]["containers"][0]["image"] = image
     return changed
 
 
@@ -89,6 +96,62 @@ def test_launch_first_waits_for_a_spare_gpu_and_says_so(api: Api, node_for_later
         assert seconds_until(lambda: has_gone_through(api), WAIT_SECONDS)
     assert expectations.promised_replicas(changed) == REPLICAS
     assert expectations.keep_serving(lowest, [changed]).violations == ()
+
+
+@pytest.fixture
+def platform(kubernetes: ControlPlane) -> Deployments:
+    """`tandem rollout` with the real `kubectl`."""
+    return Deployments(Kubectl(kubernetes.kubeconfig, str(build.KUBECTL.command("kubectl"))))
+
+
+def state(platform: Deployments) -> str:
+    [found] = platform.look()
+    return found.state
+
+
+@pytest.mark.parametrize("deployment", ["terminateFirst"], indirect=True)
+def test_a_bad_image_is_noticed_and_the_way_back_leads_to_the_old_one(
+    api: Api, deployment: Object, platform: Deployments
+) -> None:
+    assert seconds_until(lambda: state(platform) == "done", WAIT_SECONDS)
+    good = images(api)
+    with lowest_available(api) as lowest:
+        changed = api.apply(with_new_image(deployment, f"vllm@{BAD_DIGEST}"), "test")
+        assert seconds_until(lambda: state(platform) == "failing", WAIT_SECONDS)
+        [found] = platform.look()
+        assert "ImagePullBackOff: Back-off pulling image" in found.failures[0]
+        assert (found.wanted.serving, found.before) == (0, "1")
+        platform.take(found, "1")
+        assert seconds_until(lambda: state(platform) == "done", WAIT_SECONDS)
+    assert expectations.keep_serving(lowest, [changed]).violations == ()
+    assert images(api) == good
+    api.apply(with_new_image(deployment), "test")  # as the next `up` does, without force
+    assert seconds_until(lambda: has_gone_through(api), WAIT_SECONDS)
+
+
+@pytest.mark.parametrize("deployment", ["terminateFirst"], indirect=True)
+def test_a_rollout_can_be_held_and_goes_on_or_back(api: Api, deployment: Object, platform: Deployments) -> None:
+    [found] = platform.look()
+    good = images(api)
+    platform.cancel(found)
+    api.apply(with_new_image(deployment), "test")
+    assert state(platform) == "held"
+    assert images(api) == good
+    [held] = platform.look()
+    platform.go_on(held)
+    assert seconds_until(lambda: has_gone_through(api) and state(platform) == "done", WAIT_SECONDS)
+    [found] = platform.look()
+    platform.cancel(found)
+    [held] = platform.look()
+    platform.take(held, held.before or "")
+    assert seconds_until(lambda: images(api) == good, WAIT_SECONDS)
+
+
+def test_a_cluster_that_does_not_answer_is_a_message(platform: Deployments, tmp_path: Path) -> None:
+    nowhere = tmp_path / "kubeconfig"
+    nowhere.write_text(kubeconfig("us-east-1", "tandem-dev-1", "https://127.0.0.1:1", ""))
+    with pytest.raises(UserError, match="the cluster does not do what it is asked"):
+        Deployments(replace(platform.kubectl, kubeconfig=nowhere)).look()
 
 
 def waiting(api: Api) -> list[str]:

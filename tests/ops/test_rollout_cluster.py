@@ -1,0 +1,93 @@
+"""`tandem rollout` on platform eks: which cluster is asked, and what is read from its answers.
+
+tests/rehearsal/kubernetes/test_rollout.py has it with the real `kubectl` on a real control plane.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from infra.errors import UserError
+from ops.commands.rollout import _meant
+from ops.kinds.kind import Clients
+from ops.rollout import Rollout, Version
+from ops.rollout.cluster import Deployments, Kubectl, _rollout, of_stack
+from tests.ops.account import Builder, id_of
+
+ONE = Rollout(
+    name="vllm-main",
+    unit="pods",
+    state="running",
+    size=2,
+    versions=(Version(name="2", runs={}, wanted=True, serving=0, moving=1),),
+)
+
+
+@pytest.mark.account
+def test_kubectl_gets_a_kubeconfig_of_this_life_alone(clients: Clients) -> None:
+    Builder(clients, "dev", "tandem-dev-one").kubernetes()
+    with ExitStack() as up:
+        found = of_stack(clients, "dev", id_of("tandem-dev-one"), "us-east-1", up)
+        document = json.loads(found.kubectl.kubeconfig.read_text())
+        assert document["current-context"].startswith("tandem-dev-one")
+        assert "get-token" in document["users"][0]["user"]["exec"]["args"]
+    assert not found.kubectl.kubeconfig.exists()
+    with ExitStack() as up, pytest.raises(UserError, match="no EKS cluster"):
+        of_stack(clients, "dev", "another life", "us-east-1", up)
+
+
+def test_without_kubectl_it_says_so(tmp_path: Any) -> None:
+    with pytest.raises(UserError, match="is not on PATH"):
+        Deployments(Kubectl(tmp_path, "no-such-kubectl")).look()
+
+
+def deployment(**status: Any) -> dict[str, Any]:
+    annotations = {"deployment.kubernetes.io/revision": "2"}
+    return {
+        "metadata": {"name": "vllm-main", "uid": "d", "generation": 3, "annotations": annotations},
+        "spec": {"replicas": 2},
+        "status": {"observedGeneration": 3, **status},
+    }
+
+
+DONE = {"updatedReplicas": 2, "availableReplicas": 2, "replicas": 2}
+LATE = [{"type": "Progressing", "reason": "ProgressDeadlineExceeded", "message": "has timed out progressing."}]
+
+
+@pytest.mark.parametrize(
+    ("found", "state"),
+    [
+        (deployment(**DONE), "done"),
+        (deployment(**DONE, observedGeneration=2), "running"),
+        (deployment(**{**DONE, "replicas": 3}), "running"),
+        (deployment(conditions=LATE), "failing"),
+        ({**deployment(**DONE), "spec": {"replicas": 2, "paused": True}}, "held"),
+    ],
+)
+def test_the_state_is_that_of_the_deployment(found: dict[str, Any], state: str) -> None:
+    container = {"image": "vllm"}
+    new = {
+        "metadata": {
+            "uid": "r",
+            "annotations": {"deployment.kubernetes.io/revision": "2"},
+            "ownerReferences": [{"uid": "d"}],
+        },
+        "spec": {"template": {"spec": {"containers": [container]}}},
+        "status": {},
+    }
+    assert _rollout(found, [new], []).state == state
+
+
+def test_what_is_not_done_is_meant_and_else_a_name_is_wanted() -> None:
+    done, other = replace(ONE, state="done"), replace(ONE, name="vllm-embed")
+    assert _meant([done, other], None) == [other]
+    assert _meant([done], None) == [done]
+    assert _meant([done, other], "main") == [done]
+    with pytest.raises(UserError) as refused:
+        _meant([done, replace(other, state="done")], None)
+    assert refused.value.problems[0].allowed == "main, embed"
