@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
-from typing import Literal, TypedDict, Unpack
+from typing import TypedDict, Unpack
 
 import pulumi
 from pulumi_aws import ec2, iam, vpc
 
 from infra import policies
 from infra.components.log_group import LogGroup
+from infra.subnets import Egress, SubnetPlan, plan_subnets
 
-Egress = Literal["natPerZone", "singleNat", "publicHosts"]
-
-SUBNETS_PER_KIND = 4
 ANYWHERE = "0.0.0.0/0"
 NFS_PORT = 2049
 
@@ -51,27 +49,6 @@ class NetworkArgs:
     client_cidrs: Sequence[str]
     interface_endpoints: Sequence[str] = ()
     flow_log_retention_days: int | None = None
-
-
-@dataclass(frozen=True)
-class SubnetPlan:
-    """One subnet: its zone, its range and whether it is public."""
-
-    zone: str
-    cidr_block: str
-    public: bool
-
-
-def plan_subnets(cidr_block: IPv4Network, zones: Sequence[str], egress: Egress) -> list[SubnetPlan]:
-    """Public subnets for each zone, then private ones unless the hosts are public.
-
-    A zone keeps its ranges when others are added: the range of eight is fixed by the zone's place in the list.
-    """
-    parts = [str(part) for part in cidr_block.subnets(prefixlen_diff=3)]
-    public = [SubnetPlan(zone, parts[i], True) for i, zone in enumerate(zones)]
-    if egress == "publicHosts":
-        return public
-    return public + [SubnetPlan(zone, parts[SUBNETS_PER_KIND + i], False) for i, zone in enumerate(zones)]
 
 
 class Network(pulumi.ComponentResource):

@@ -13,11 +13,12 @@ from infra import lifetime
 from infra.components.cost_guard import BusinessHours, CostGuard, CostGuardArgs, Resize
 from infra.components.load_balancer import LoadBalancer
 from infra.components.model_cache import ModelCache, ModelCacheArgs
-from infra.components.network import Network, plan_subnets
+from infra.components.network import Network
 from infra.components.secrets import Secrets, SecretsArgs
 from infra.pins import Pins
 from infra.settings import Settings
 from infra.sizing import Plan
+from infra.subnets import plan_subnets
 
 
 @dataclass(frozen=True, kw_only=True)

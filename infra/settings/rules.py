@@ -12,6 +12,7 @@ from infra.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES, unknown_ty
 from infra.errors import Problem
 from infra.settings import batch_rules, cluster_rules, host_rules, idle_rules
 from infra.settings.schema import Settings
+from infra.subnets import slot
 
 Rule = Callable[[Settings], Iterator[Problem]]
 
@@ -113,6 +114,17 @@ def zones_are_in_the_region(settings: Settings) -> Iterator[Problem]:
                 allowed=f"zones such as {settings.region}a",
                 fix=f"use zones of {settings.region}, or change tandem:region",
             )
+    by_slot: dict[int, list[str]] = {}
+    for zone in dict.fromkeys(zone for zone in zones if zone[:-1] == settings.region):
+        by_slot.setdefault(slot(zone), []).append(zone)
+    for sharing in (sharing for sharing in by_slot.values() if len(sharing) > 1):
+        yield Problem(
+            key="network.zones",
+            wrong="these zones have the same ranges of addresses: a range goes by the zone's letter, so that it stays",
+            value=sharing,
+            allowed="one of a and e, one of b and f, and so on",
+            fix=f"remove {sharing[-1]}",
+        )
 
 
 def domain_can_be_proven(settings: Settings) -> Iterator[Problem]:

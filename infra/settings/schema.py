@@ -423,8 +423,8 @@ class Settings(Section):
 
     @property
     def zones(self) -> tuple[str, ...]:
-        """The stack's availability zones."""
-        return self.network.zones or (f"{self.region}a", f"{self.region}b")
+        """The stack's availability zones, in their own order: that of the stack file means nothing."""
+        return tuple(sorted(self.network.zones)) or (f"{self.region}a", f"{self.region}b")
 
     @property
     def group_size(self) -> int:

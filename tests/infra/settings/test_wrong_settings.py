@@ -209,6 +209,13 @@ WRONG = [
         "a certificate in us-east-1",
         "import the certificate in us-east-1",
     ),
+    Wrong(
+        {"network": {"zones": ["us-east-1a", "us-east-1b", "us-east-1e"]}},
+        "network.zones",
+        ["us-east-1a", "us-east-1e"],
+        "one of a and e",
+        "remove us-east-1e",
+    ),
     Wrong({"fleet": {"holdAfterFirstHost": "3d"}}, "fleet.holdAfterFirstHost", "4320m", "10m to 2d", "2d or less"),
     Wrong(
         {"fleet": {"holdAfterFirstHost": "1h", "hosts": 1}}, "fleet.holdAfterFirstHost", "60m", "two hosts", "remove it"
