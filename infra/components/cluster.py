@@ -30,10 +30,10 @@ FIRST_ADDONS: Mapping[str, dict[str, Any]] = {
     "eks-pod-identity-agent": {},
 }
 """Without these no node becomes ready."""
-FILE_SYSTEM_DRIVER = "aws-efs-csi-driver"
-LATER_ADDONS: Mapping[str, dict[str, Any]] = {"coredns": {}, "metrics-server": {}, FILE_SYSTEM_DRIVER: {}}
+LATER_ADDONS: Mapping[str, dict[str, Any]] = {"coredns": {}, "metrics-server": {}, "aws-efs-csi-driver": {}}
 """These are pods, and need a node."""
 FILE_SYSTEM_ACCOUNTS = ("efs-csi-controller-sa", "efs-csi-node-sa")
+"""The add-on itself lends a role to the first only (https://github.com/kubernetes-sigs/aws-efs-csi-driver/issues/1759)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +47,7 @@ class ClusterArgs:
         settings: endpoint, administrators, nodes of the controllers.
         node_release: of the image of the controllers' nodes; empty takes EKS's newest when they are made.
         addon_versions: add-on to pinned version; one that is missing takes EKS's default.
-        mount_role_arn: with which the file system driver mounts the model cache.
+        mount_role: with which the file system driver mounts the model cache.
         log_retention_days: of the control plane's log.
         node_tags: on the controllers' instances and volumes.
         keep_key_days: how long a deleted encryption key can be restored, 7 to 30.
@@ -60,7 +60,7 @@ class ClusterArgs:
     settings: ClusterSettings
     node_release: str
     addon_versions: Mapping[str, str]
-    mount_role_arn: pulumi.Input[str]
+    mount_role: PodRole
     log_retention_days: int = 30
     node_tags: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     keep_key_days: int = 30
@@ -86,7 +86,8 @@ class Cluster(pulumi.ComponentResource):
         self._access(args.settings.admins)
         first = [self._addon(addon, values, args, []) for addon, values in FIRST_ADDONS.items()]
         nodes = self._system_nodes(args, first)
-        later = [self._addon(addon, values, args, [nodes]) for addon, values in LATER_ADDONS.items()]
+        lent = args.mount_role.lend(self.cluster_name)
+        later = [self._addon(addon, values, args, [nodes, *lent]) for addon, values in LATER_ADDONS.items()]
         self.ready: list[pulumi.Resource] = [*first, nodes, *later]
         self.kubeconfig = pulumi.Output.all(
             name=self._cluster.name,
@@ -157,19 +158,12 @@ class Cluster(pulumi.ComponentResource):
     def _addon(
         self, addon: str, values: dict[str, Any], args: ClusterArgs, depends_on: Sequence[pulumi.Resource]
     ) -> eks.Addon:
-        lent = addon == FILE_SYSTEM_DRIVER
         return eks.Addon(
             f"{self._name}-{addon}",
             cluster_name=self.cluster_name,
             addon_name=addon,
             addon_version=args.addon_versions.get(addon) or None,
             configuration_values=json.dumps(values) if values else None,
-            pod_identity_associations=[
-                eks.AddonPodIdentityAssociationArgs(role_arn=args.mount_role_arn, service_account=account)
-                for account in FILE_SYSTEM_ACCOUNTS
-            ]
-            if lent
-            else None,
             resolve_conflicts_on_create="OVERWRITE",
             resolve_conflicts_on_update="OVERWRITE",
             opts=pulumi.ResourceOptions(parent=self, depends_on=list(depends_on)),
@@ -185,6 +179,7 @@ class Cluster(pulumi.ComponentResource):
             node_role_arn=role.arn,
             subnet_ids=args.subnet_ids,
             ami_type="AL2023_x86_64_STANDARD",
+            version=args.version,
             release_version=args.node_release or None,
             instance_types=[settings.system_instance_type],
             launch_template={"id": template.id, "version": template.latest_version.apply(str)},

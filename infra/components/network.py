@@ -57,7 +57,7 @@ class Network(pulumi.ComponentResource):
     Attributes:
         vpc_id: the VPC.
         account_id: that owns it, and so all of the stack.
-        public_subnet_ids: one a zone, for the load balancer.
+        public_subnet_ids: one a zone, for the load balancer, which is refused where there is no way out.
         host_subnet_ids: zone to the subnet that its hosts and mount targets live in.
         load_balancer_security_group_id: in from the clients, out to the hosts' edge.
         host_security_group_id: in from the load balancer, out to HTTPS, HTTP (package mirrors) and the model cache.
@@ -83,15 +83,15 @@ class Network(pulumi.ComponentResource):
 
         gateway = ec2.InternetGateway(name, vpc_id=self.vpc_id, tags={"Name": name}, opts=self._child)
         subnets = {
-            (plan.zone, plan.public): self._subnet(plan)
+            (plan.zone, plan.public): self._subnet(plan, args.egress)
             for plan in plan_subnets(args.cidr_block, args.zones, args.egress)
         }
         public = {zone: subnet for (zone, is_public), subnet in subnets.items() if is_public}
         private = {zone: subnet for (zone, is_public), subnet in subnets.items() if not is_public}
-        self.public_subnet_ids = [subnet.id for subnet in public.values()]
         self.host_subnet_ids = {zone: subnet.id for zone, subnet in (private or public).items()}
 
-        tables = [self._route_table("public", public.values(), gateway_id=gateway.id)]
+        table, self.public_subnet_ids = self._route_table("public", public.values(), gateway_id=gateway.id)
+        tables = [table]
         if private:
             tables += self._private_routes(args, public, private, gateway)
         ec2.VpcEndpoint(
@@ -116,14 +116,15 @@ class Network(pulumi.ComponentResource):
             }
         )
 
-    def _subnet(self, plan: SubnetPlan) -> ec2.Subnet:
+    def _subnet(self, plan: SubnetPlan, egress: Egress) -> ec2.Subnet:
         label = f"{self._name}-{'public' if plan.public else 'private'}-{plan.zone[-1]}"
         return ec2.Subnet(
             label,
             vpc_id=self.vpc_id,
             availability_zone=plan.zone,
             cidr_block=plan.cidr_block,
-            map_public_ip_on_launch=False,
+            # Node groups of EKS join from a public subnet only if it gives them an address.
+            map_public_ip_on_launch=plan.public and egress == "publicHosts",
             tags={"Name": label},
             opts=self._child,
         )
@@ -135,10 +136,11 @@ class Network(pulumi.ComponentResource):
         *,
         gateway_id: pulumi.Input[str] | None = None,
         nat_gateway_id: pulumi.Input[str] | None = None,
-    ) -> ec2.RouteTable:
+    ) -> tuple[ec2.RouteTable, list[pulumi.Output[str]]]:
+        """A table, and the ids of its subnets, known once they lead out."""
         name = f"{self._name}-{label}"
         table = ec2.RouteTable(name, vpc_id=self.vpc_id, tags={"Name": name}, opts=self._child)
-        ec2.Route(
+        route = ec2.Route(
             name,
             route_table_id=table.id,
             destination_cidr_block=ANYWHERE,
@@ -146,9 +148,13 @@ class Network(pulumi.ComponentResource):
             nat_gateway_id=nat_gateway_id,
             opts=self._child,
         )
+        ids = []
         for subnet in subnets:
-            ec2.RouteTableAssociation(subnet._name, route_table_id=table.id, subnet_id=subnet.id, opts=self._child)
-        return table
+            own = ec2.RouteTableAssociation(
+                subnet._name, route_table_id=table.id, subnet_id=subnet.id, opts=self._child
+            )
+            ids.append(pulumi.Output.all(subnet.id, own.id, route.id).apply(lambda known: str(known[0])))
+        return table, ids
 
     def _private_routes(
         self,
@@ -161,7 +167,7 @@ class Network(pulumi.ComponentResource):
         nat_zones = list(args.zones) if args.egress == "natPerZone" else [args.zones[0]]
         nats = {zone: self._nat(zone, public[zone], gateway) for zone in nat_zones}
         return [
-            self._route_table(f"private-{zone[-1]}", [subnet], nat_gateway_id=nats.get(zone, nats[nat_zones[0]]).id)
+            self._route_table(f"private-{zone[-1]}", [subnet], nat_gateway_id=nats.get(zone, nats[nat_zones[0]]).id)[0]
             for zone, subnet in private.items()
         ]
 

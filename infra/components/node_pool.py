@@ -37,6 +37,7 @@ class NodePoolArgs:
         running: false keeps a managed node group at 0.
         after: what is there before the first node, and goes after the last.
         image_id: of Karpenter's nodes, pinned; None takes the newest of the day.
+        version: of Kubernetes, major.minor; a node group's release of another version is refused without it.
         release: of the image of a managed node group; empty takes EKS's newest when the group is made.
         karpenter_chart: pinned.
         tags: on instances and volumes.
@@ -55,6 +56,7 @@ class NodePoolArgs:
     nodes: int
     group_name: pulumi.Input[str] | None
     image_id: str | None
+    version: str
     release: str
     karpenter_chart: Chart
     tags: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
@@ -145,6 +147,7 @@ class NodePool(pulumi.ComponentResource):
             node_role_arn=self._role.arn,
             subnet_ids=args.subnet_ids,
             ami_type=IMAGES[args.pool.image],
+            version=args.version,
             release_version=args.release or None,
             capacity_type=capacity_type(args.fleet),
             instance_types=list(args.fleet.instance_types),

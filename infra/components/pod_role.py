@@ -32,7 +32,7 @@ class PodRole(pulumi.ComponentResource):
 
     Attributes:
         role_name: for policies that other components attach.
-        role_arn: for resource policies, and for add-ons that lend it themselves.
+        role_arn: for resource policies.
     """
 
     def __init__(self, name: str, description: str, pods: Pods, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -51,9 +51,9 @@ class PodRole(pulumi.ComponentResource):
             f"{self._name}-{label}", role=self.role_name, policy=policies.document(*statements), opts=self._child
         )
 
-    def lend(self, cluster_name: pulumi.Input[str]) -> None:
-        """Gives the role to its pods, once there is a cluster."""
-        for service_account in self._pods.service_accounts:
+    def lend(self, cluster_name: pulumi.Input[str]) -> list[pulumi.Resource]:
+        """Gives the role to its pods, once there is a cluster; those that start before get nothing."""
+        return [
             eks.PodIdentityAssociation(
                 f"{self._name}-{service_account}",
                 cluster_name=cluster_name,
@@ -62,6 +62,8 @@ class PodRole(pulumi.ComponentResource):
                 role_arn=self.role_arn,
                 opts=self._child,
             )
+            for service_account in self._pods.service_accounts
+        ]
 
 
 def _trust(pods: Pods) -> pulumi.Output[str]:

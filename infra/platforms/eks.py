@@ -54,7 +54,7 @@ def build(common: Common) -> dict[str, Any]:
             settings=settings.cluster,
             node_release=common.pins.kubernetes.releases["system"].version,
             addon_versions={name: addon.version for name, addon in common.pins.kubernetes.addons.items()},
-            mount_role_arn=mount_role.role_arn,
+            mount_role=mount_role,
             log_retention_days=settings.fleet.log_retention_days,
             node_tags=common.tags,
             keep_key_days=7 if settings.ephemeral else 30,
@@ -116,6 +116,7 @@ def _node_pool(common: Common, cluster: Cluster, provider: kubernetes.Provider) 
             group_name=group_name,
             image_id=settings.fleet.machine_image_id
             or common.pins.kubernetes.node_image_id(settings.node_pool.image, settings.region),
+            version=common.pins.kubernetes.version,
             release=common.pins.kubernetes.releases[settings.node_pool.image].version,
             karpenter_chart=common.pins.kubernetes.charts["karpenter"],
             tags=common.tags,

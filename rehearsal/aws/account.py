@@ -116,6 +116,11 @@ class Register:
         with self._lock:
             self._resources[token].pop(id, None)
 
+    def has(self, token: str, id: str) -> bool:
+        """Whether such a resource exists."""
+        with self._lock:
+            return id in self._resources[token]
+
     def event(self, operation: str, resource: str, detail: str = "") -> None:
         """Keeps what AWS would have done."""
         with self._lock:

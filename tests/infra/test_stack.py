@@ -123,6 +123,14 @@ def test_a_host_that_is_told_where_its_scripts_are_finds_them_and_may_read_them(
     assert {scripts, grant} <= before
 
 
+def test_the_load_balancer_is_made_after_its_way_out_and_goes_before_it() -> None:
+    found = built("prod-ec2")
+    (balancer,) = found.urns("loadBalancer:LoadBalancer")
+    ways = [urn for urn in found.urns(":RouteTableAssociation", ":Route") if "-public" in urn]
+    assert len(ways) == 4
+    assert {*ways, *found.urns(":InternetGateway")} <= found.before(balancer)
+
+
 def test_no_secret_reaches_a_host_or_an_output() -> None:
     settings = Settings.model_validate({"region": "us-east-1", "hugging_face_token": TOKEN, "api_keys": {"alice": KEY}})
     found = declared(lambda: stack.build(settings, pins.load(), "dev"))

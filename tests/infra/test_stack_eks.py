@@ -47,7 +47,7 @@ CLUSTER = {
     "LaunchTemplate": 1,
     "LogGroup": 1,
     "NodeGroup": 1,
-    "PodIdentityAssociation": 3,
+    "PodIdentityAssociation": 5,
     "Queue": 1,
     "QueuePolicy": 1,
     "Role": 7,
@@ -110,6 +110,21 @@ def test_each_part_that_is_added_brings_exactly_its_own() -> None:
     assert "apps/v1:Deployment" not in pipeline
     zero = kubernetes(with_settings(scaling={"min_replicas": 0}))
     assert zero["keda.sh/v1alpha1:TriggerAuthentication"] == 1
+
+
+def test_the_file_system_driver_gets_its_role_by_associations_before_its_pods_start() -> None:
+    """The add-on itself lends a role to one of its two accounts only."""
+    found = built()
+    lent = found.urns("PodIdentityAssociation")
+    (driver,) = (urn for urn in found.urns("Addon") if urn.endswith("aws-efs-csi-driver"))
+    assert {urn for urn in lent if "efs-csi-" in urn} <= found.before(driver)
+    assert not any("podIdentityAssociations" in addon for addon in found.of("Addon").values())
+
+
+def test_node_groups_are_of_the_clusters_version() -> None:
+    """Without it, a release of the next one is refused."""
+    found = with_settings(node_pool={"provisioner": "managed"})
+    assert {group["version"] for group in found.of("NodeGroup").values()} == {found.one("Cluster")["version"]}
 
 
 def test_a_managed_node_group_in_place_of_karpenter() -> None:

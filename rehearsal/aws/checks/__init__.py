@@ -16,7 +16,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from rehearsal.aws.account import AwsError
-from rehearsal.aws.checks import duplicates, in_use, kept, limits, placement, references, requirements, schedules
+from rehearsal.aws.checks import (
+    clusters,
+    duplicates,
+    in_use,
+    kept,
+    limits,
+    placement,
+    references,
+    requirements,
+    schedules,
+    ways_out,
+    words,
+)
 from rehearsal.aws.checks.base import Check, Refusal, Stage
 from rehearsal.aws.lifecycle import Resource
 
@@ -26,6 +38,9 @@ CHECKS: tuple[Check, ...] = (
     *references.CHECKS,
     *requirements.CHECKS,
     *placement.CHECKS,
+    *ways_out.CHECKS,
+    *clusters.CHECKS,
+    *words.CHECKS,
     *duplicates.CHECKS,
     *in_use.CHECKS,
     *kept.CHECKS,

@@ -131,4 +131,42 @@ CHECKS = (
         api("eks", "DeleteCluster"),
         "delete",
     ),
+    _kept("tag count", "ec2/vpc:Vpc", "A resource has 50 tags at most.", api("ec2", "CreateTags")),
+    _kept(
+        "tags in capitals",
+        "iam/role:Role",
+        "Keys of IAM's tags differ in more than capitals.",
+        "https://github.com/github-aws-runners/terraform-aws-github-runner/pull/1346",
+    ),
+    _kept(
+        "rules of a group",
+        "ec2/securityGroup:SecurityGroup",
+        "A security group has 60 rules in a direction at most.",
+        "https://docs.aws.amazon.com/vpc/latest/userguide/amazon-vpc-limits.html",
+    ),
+    _kept(
+        "mount target of a zone",
+        "efs/mountTarget:MountTarget",
+        "A file system has one mount target in a zone.",
+        "https://docs.aws.amazon.com/efs/latest/ug/API_CreateMountTarget.html",
+    ),
+    _kept("priority taken", "lb/listenerRule:ListenerRule", "A priority is one rule's.", api("elb", "CreateRule")),
+    _kept(
+        "template version",
+        "autoscaling/group:Group",
+        "A group's version of its launch template exists.",
+        api("autoscaling", "LaunchTemplateSpecification"),
+    ),
+    _kept(
+        "cluster taken",
+        "eks/cluster:Cluster",
+        "The name of a cluster is unique in the region.",
+        api("eks", "CreateCluster"),
+    ),
+    _kept(
+        "node group taken",
+        "eks/nodeGroup:NodeGroup",
+        "The name of a node group is unique in its cluster.",
+        api("eks", "CreateNodegroup"),
+    ),
 )

@@ -96,9 +96,7 @@ def _condition_values(rule: Resource) -> Iterator[Refusal]:
     count = sum(len(values) for kind in kinds for _, values in at_path(rule.inputs, f"conditions[].{kind}.values"))
     count += sum(len(pairs) for _, pairs in at_path(rule.inputs, "conditions[].queryStrings"))
     if count > CONDITION_VALUES:
-        yield Refusal(
-            f"Rules can have at most {CONDITION_VALUES} condition values, this one has {count}", "ValidationError"
-        )
+        yield Refusal(f"A rule can only have '{CONDITION_VALUES}' condition values", "ValidationError")
 
 
 def _group_size(group: Resource) -> Iterator[Refusal]:

@@ -19,6 +19,13 @@ def _make_group(cluster: Resource) -> None:
     )
 
 
+def _let_creator_in(cluster: Resource) -> None:
+    """AWS gives who makes a cluster an access entry, unless told not to."""
+    if (cluster.inputs.get("accessConfig") or {}).get("bootstrapClusterCreatorAdminPermissions", True):
+        creator = cluster.region.call("sts", "get_caller_identity")["Arn"]
+        cluster.register.event("eks:CreateAccessEntry", f"{cluster.id}:{creator}")
+
+
 def _delete_group(cluster: Resource) -> None:
     filter = {"Name": "group-name", "Values": [_group_name(cluster)]}
     for group in cluster.region.call("ec2", "describe_security_groups", Filters=[filter])["SecurityGroups"]:
@@ -36,7 +43,7 @@ CLUSTER = ResourceType(
     service="eks",
     create=Call("create_cluster", f"{{logging: inputs.enabledClusterLogTypes && {_LOGGING}}}", fill=True),
     id="inputs.name",
-    after_create=_make_group,
+    after_create=(_make_group, _let_creator_in),
     read=(
         Call("describe_cluster", "{name: id}", at="cluster"),
         Call(

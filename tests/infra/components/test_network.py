@@ -57,6 +57,12 @@ def test_exact_resources_for_each_way_out(egress: str, parts: dict[str, int]) ->
     assert found == ALWAYS | parts | {"RouteTableAssociation": parts["Subnet"]}
 
 
+def test_subnets_give_addresses_only_where_hosts_stand_in_public_ones() -> None:
+    """A node group of EKS does not join from a public subnet that gives none."""
+    assert {subnet["mapPublicIpOnLaunch"] for subnet in network(egress="publicHosts").of("Subnet").values()} == {True}
+    assert {subnet["mapPublicIpOnLaunch"] for subnet in network().of("Subnet").values()} == {False}
+
+
 def test_every_child_hangs_on_the_component() -> None:
     found = network()
     assert {parent for parent, _ in found.parents()} == {"tandem:index:Network"}

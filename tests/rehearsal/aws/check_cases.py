@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 import json
 from collections.abc import Callable
@@ -103,6 +104,142 @@ def tags(count: int) -> dict[str, str]:
     return {f"k{number}": "" for number in range(count)}
 
 
+def rules(count: int) -> list[dict[str, Any]]:
+    return [{"protocol": "tcp", "fromPort": 1, "toPort": 1, "cidrBlocks": [f"10.0.{n}.0/24" for n in range(count)]}]
+
+
+def of_version(version: str) -> Callable[[World], dict[str, Any]]:
+    def act(world: World) -> dict[str, Any]:
+        policy = copy.deepcopy(SAMPLES[w.FLEET](world)["mixedInstancesPolicy"])
+        policy["launchTemplate"]["launchTemplateSpecification"]["version"] = version
+        return policy
+
+    return act
+
+
+def without_gateway(world: World) -> list[str]:
+    """Subnets of a VPC that has no way out."""
+    vpc = world.create(w.VPC, {"cidrBlock": "10.0.0.0/16"}, fresh())
+    blocks = {"us-east-1a": "10.0.1.0/24", "us-east-1b": "10.0.2.0/24"}
+    inputs = [{"vpcId": vpc.id, "cidrBlock": block, "availabilityZone": zone} for zone, block in blocks.items()]
+    return [world.create(w.SUBNET, one, fresh()).id for one in inputs]
+
+
+def balancer_in(subnets: Callable[[World], list[str]], **more: Any) -> Act:
+    return make(w.BALANCER, subnets=subnets, securityGroups=None, accessLogs=None, **more)
+
+
+def nat_in(subnets: Callable[[World], list[str]]) -> Act:
+    return make(w.NAT, subnetId=lambda world: subnets(world)[0])
+
+
+def crowded(taken: int) -> Callable[[World], list[str]]:
+    """Two subnets of eleven addresses each, so many of them taken in the first."""
+
+    def act(world: World) -> list[str]:
+        ids = []
+        for zone in ("us-east-1a", "us-east-1b"):
+            number = next(NUMBERS)
+            block = f"10.0.{210 + number // 16}.{number % 16 * 16}/28"
+            inputs = {"vpcId": world.get(w.VPC).id, "cidrBlock": block, "availabilityZone": zone}
+            ids.append(world.create(w.SUBNET, inputs, fresh()).id)
+        for _ in range(taken + 1):
+            world.client("ec2").create_network_interface(SubnetId=ids[0])
+        return ids
+
+    return act
+
+
+def endpoint_in(**dns: Any) -> Act:
+    def act(world: World) -> None:
+        vpc = world.create(w.VPC, {"cidrBlock": "10.0.0.0/16", **dns}, fresh())
+        inputs = {"vpcId": vpc.id, "cidrBlock": "10.0.1.0/24"}
+        subnet = world.create(w.SUBNET, inputs, fresh())
+        make(w.ENDPOINT, vpcId=vpc.id, subnetIds=[subnet.id], securityGroupIds=None)(world)
+
+    return act
+
+
+def requested(world: World) -> str:
+    inputs = {"domainName": f"{fresh()}.example.com", "validationMethod": "EMAIL"}
+    return world.create(w.CERTIFICATE, inputs, fresh())["arn"]
+
+
+def creator(world: World) -> str:
+    return world.client("sts").get_caller_identity()["Arn"]
+
+
+def lending(service_account: str) -> dict[str, Any]:
+    return {
+        "addonName": "aws-efs-csi-driver",
+        "podIdentityAssociations": lambda world: [
+            {"roleArn": world.get(w.ROLE)["arn"], "serviceAccount": service_account}
+        ],
+    }
+
+
+def change(type: str, **changed: Any) -> Act:
+    """Changes a sample of a world of its own."""
+
+    def act(world: World) -> None:
+        inner = World(world.provider)
+        inner.update(inner.get(type), **changed)
+
+    return act
+
+
+def nodes_in_public(**subnet: Any) -> Act:
+    def act(world: World) -> None:
+        inner = World(world.provider)
+        inner.get(w.ROUTE)
+        inner.made[w.SUBNET] = inner.create(w.SUBNET, SAMPLES[w.SUBNET](inner) | subnet)
+        inner.get(w.ASSOCIATION)
+        inner.get(w.NODE_GROUP)
+
+    return act
+
+
+def open_to(principal: Any) -> Act:
+    def act(world: World) -> None:
+        inner = World(world.provider)
+        inner.get(w.PUBLIC_ACCESS)
+        document = w.policy("s3:GetObject", f"{inner.get(w.BUCKET)['arn']}/*", Principal=principal)
+        inner.create(w.BUCKET_POLICY, {"bucket": inner.get(w.BUCKET).id, "policy": document})
+
+    return act
+
+
+def attached(count: int) -> Act:
+    def act(world: World) -> None:
+        inner = World(world.provider)
+        for _ in range(count):
+            policy = make(w.MANAGED_POLICY)(inner)
+            make(w.ATTACHMENT, policyArn=policy["arn"])(inner)
+
+    return act
+
+
+def of_key(*, deleted: bool) -> Act:
+    def act(world: World) -> None:
+        key = world.create(w.KEY, SAMPLES[w.KEY](world), fresh())
+        if deleted:
+            world.delete(key)
+        make(w.ALIAS, targetKeyId=key.id)(world)
+
+    return act
+
+
+def routed(policy: str, how: dict[str, Any], beside: tuple[str, dict[str, Any]]) -> Act:
+    """A record with a policy of routing, beside one of the same name."""
+
+    def act(world: World) -> None:
+        inner = World(world.provider)
+        for name, value in (beside, (policy, how)):
+            make(w.RECORD, setIdentifier=fresh(), **{name: [value]})(inner)
+
+    return act
+
+
 def policy_of(characters: int) -> str:
     return w.policy(Sid="x" * (characters - len(json.dumps(json.loads(w.policy(Sid="")), separators=(",", ":")))))
 
@@ -139,7 +276,8 @@ def ago(minutes: int) -> str:
 
 def other_subnet(zone: str) -> Callable[[World], str]:
     def act(world: World) -> str:
-        block = f"10.0.{100 + next(NUMBERS)}.0/24"
+        number = next(NUMBERS)
+        block = f"10.0.{92 + number // 4}.{number % 4 * 64}/26"
         inputs = {"vpcId": world.get(w.VPC).id, "cidrBlock": block, "availabilityZone": zone}
         return world.create(w.SUBNET, inputs, fresh()).id
 
@@ -249,7 +387,7 @@ CASES = (
     Case(
         "condition values",
         make(w.RULE, priority=2, conditions=paths(6)),
-        ("CreateRule", "Rules can have at most 5 condition values, this one has 6"),
+        ("CreateRule", "A rule can only have '5' condition values"),
         make(w.RULE, priority=3, conditions=paths(5)),
     ),
     Case(
@@ -615,5 +753,207 @@ CASES = (
         delete(w.CLUSTER, by=get(w.NODE_GROUP)),
         ("EKS: DeleteCluster", "ResourceInUseException: Cluster has nodegroups attached"),
         delete(w.CLUSTER, by=get(w.ACCESS_ENTRY)),
+    ),
+    Case(
+        "tag count",
+        make(w.VPC, tags=tags(51)),
+        ("EC2: CreateVpc", "TagLimitExceeded: The maximum number of Tags for a resource has been reached."),
+        make(w.VPC, tags=tags(50)),
+    ),
+    Case(
+        "rules of a group",
+        make(w.GROUP, ingress=rules(61)),
+        ("AuthorizeSecurityGroupIngress", "RulesPerSecurityGroupLimitExceeded: The maximum number of rules per"),
+        make(w.GROUP, ingress=rules(60)),
+    ),
+    Case(
+        "mount target of a zone",
+        after(w.MOUNT, make(w.MOUNT, subnetId=other_subnet("us-east-1a"))),
+        ("EFS: CreateMountTarget", "MountTargetConflict: mount target already exists in this AZ"),
+        after(w.MOUNT, make(w.MOUNT, subnetId=other_subnet("us-east-1c"))),
+    ),
+    Case(
+        "priority taken",
+        after(w.RULE, make(w.RULE)),
+        ("CreateRule", "PriorityInUse: The specified priority is in use."),
+        after(w.RULE, make(w.RULE, priority=77)),
+    ),
+    Case(
+        "template version",
+        make(w.FLEET, mixedInstancesPolicy=of_version("99")),
+        ("Auto Scaling: ", "InvalidLaunchTemplateId.VersionNotFound: Could not find the specified version 99"),
+        make(w.FLEET, mixedInstancesPolicy=of_version("1")),
+    ),
+    Case(
+        "cluster taken",
+        after(w.CLUSTER, make(w.CLUSTER, name=lambda world: world.get(w.CLUSTER)["name"])),
+        ("EKS: CreateCluster", "ResourceInUseException: Cluster already exists with name: "),
+        make(w.CLUSTER, name="another"),
+    ),
+    Case(
+        "node group taken",
+        twice(w.NODE_GROUP),
+        ("EKS: CreateNodegroup", "ResourceInUseException: NodeGroup already exists with name "),
+        after(w.NODE_GROUP, make(w.NODE_GROUP)),
+    ),
+    Case(
+        "load balancer's way out",
+        balancer_in(without_gateway),
+        ("CreateLoadBalancer", "InvalidSubnet: VPC vpc-", "has no internet gateway"),
+        balancer_in(without_gateway, internal=True),
+    ),
+    Case(
+        "NAT gateway's way out",
+        nat_in(without_gateway),
+        ("EC2: CreateNatGateway", "Gateway.NotAttached: Network vpc-", "has no Internet gateway attached"),
+        make(w.NAT),
+    ),
+    Case(
+        "load balancer's addresses",
+        make(w.BALANCER, subnets=crowded(3)),
+        ("CreateLoadBalancer", "InvalidSubnet: Not enough IP space available in subnet-"),
+        make(w.BALANCER, subnets=crowded(2)),
+    ),
+    Case(
+        "private names",
+        endpoint_in(enableDnsHostnames=False),
+        ("EC2: CreateVpcEndpoint", "InvalidParameter: Enabling private DNS requires both enableDnsSupport and"),
+        endpoint_in(enableDnsHostnames=True),
+    ),
+    Case(
+        "issued certificate",
+        make(w.LISTENER, port=8448, certificateArn=requested),
+        (
+            "CreateListener",
+            "UnsupportedCertificate: The certificate 'arn:aws:acm",
+            "must have a fully-qualified",
+        ),
+        make(w.LISTENER, port=8449),
+    ),
+    Case(
+        "health check interval",
+        make(w.TARGETS, healthCheck={"interval": 10, "timeout": 10}),
+        ("CreateTargetGroup", "ValidationError: Health check interval must be greater than the timeout."),
+        make(w.TARGETS, healthCheck={"interval": 10, "timeout": 9}),
+    ),
+    Case(
+        "condition length",
+        make(w.RULE, priority=4, conditions=[{"pathPattern": {"values": ["/" + "x" * 128]}}]),
+        ("CreateRule", "conditions[0].pathPattern.values", "Member must have length less than or equal to 128"),
+        make(w.RULE, priority=5, conditions=[{"hostHeader": {"values": ["x" * 128]}}]),
+    ),
+    Case(
+        "made once in a cluster",
+        after(w.CLUSTER, make(w.ACCESS_ENTRY, principalArn=creator)),
+        ("EKS: CreateAccessEntry", "ResourceInUseException: The specified access entry resource is already in use on"),
+        after(w.CLUSTER, make(w.ACCESS_ENTRY)),
+    ),
+    Case(
+        "accounts of an add-on",
+        make(w.ADDON, **lending("efs-csi-node-sa")),
+        (
+            "EKS: CreateAddon",
+            "Service account efs-csi-node-sa in pod identity configuration is not supported for",
+        ),
+        make(w.ADDON, **lending("efs-csi-controller-sa")),
+    ),
+    Case(
+        "cluster zones",
+        make(w.CLUSTER, vpcConfig=lambda world: {"subnetIds": subnets("us-east-1a", "us-east-1e")(world)}),
+        ("EKS: CreateCluster", "UnsupportedAvailabilityZoneException: Cannot create cluster '", "because us-east-1e"),
+        make(
+            w.CLUSTER, name="zones", vpcConfig=lambda world: {"subnetIds": subnets("us-east-1a", "us-east-1b")(world)}
+        ),
+    ),
+    Case(
+        "cluster version",
+        change(w.CLUSTER, version="1.37"),
+        ("EKS: UpdateClusterVersion", "Unsupported Kubernetes minor version update from 1.35 to 1.37"),
+        change(w.CLUSTER, version="1.36"),
+    ),
+    Case(
+        "node release",
+        change(w.NODE_GROUP, releaseVersion="1.36.1-20261101"),
+        (
+            "EKS: UpdateNodegroupVersion",
+            "Requested release version 1.36.1-20261101 is not valid for kubernetes",
+        ),
+        change(w.NODE_GROUP, releaseVersion="1.36.1-20261101", version="1.36"),
+    ),
+    Case(
+        "nodes in public subnets",
+        nodes_in_public(mapPublicIpOnLaunch=False),
+        ("EKS: CreateNodegroup", "Ec2SubnetInvalidConfiguration: One or more Amazon EC2 Subnets of [subnet-"),
+        nodes_in_public(mapPublicIpOnLaunch=True),
+    ),
+    Case(
+        "reserved tags",
+        make(w.VPC, tags={"aws:mine": "1"}),
+        ("EC2: CreateVpc", "InvalidParameterValue: Tag keys starting with 'aws:' are reserved for internal use"),
+        make(w.VPC, tags={"aws-mine": "1"}),
+    ),
+    Case(
+        "tags in capitals",
+        make(w.ROLE, tags={"team": "1", "Team": "2"}),
+        ("IAM: CreateRole", "InvalidInput: Duplicate tag keys found. Please note that Tag keys are case insensitive."),
+        make(w.VPC, tags={"team": "1", "Team": "2"}),
+    ),
+    Case(
+        "secret name",
+        make(w.SECRET, name="schlüssel"),
+        ("CreateSecret", "ValidationException: Invalid name. Must be a valid name containing alphanumeric characters"),
+        make(w.SECRET, name="keys/of_mine+=.@!-1"),
+    ),
+    Case(
+        "parameter size",
+        make(w.PARAMETER, value="x" * 4097),
+        (
+            "SSM: PutParameter",
+            "ValidationException: Standard tier parameters support a maximum parameter value of",
+        ),
+        make(w.PARAMETER, value="x" * 4096),
+    ),
+    Case(
+        "bucket name",
+        make(w.BUCKET, bucket="two..dots"),
+        ("S3: CreateBucket", "InvalidBucketName: The specified bucket is not valid."),
+        make(w.BUCKET, bucket="two.dots.here"),
+    ),
+    Case(
+        "public policy",
+        open_to("*"),
+        ("S3: PutBucketPolicy", "AccessDenied: User", "prevented by the BlockPublicPolicy setting"),
+        open_to({"AWS": "arn:aws:iam::123456789012:root"}),
+    ),
+    Case(
+        "firewall's log",
+        make(w.ACL_LOGGING, logDestinationConfigs=lambda world: [world.get(w.LOGS)["arn"]]),
+        (
+            "WAFV2: PutLoggingConfiguration",
+            "Error reason: The ARN isn't valid.",
+            "field: LOG_DESTINATION, parameter: arn",
+        ),
+        make(w.ACL_LOGGING),
+    ),
+    Case(
+        "policies of a role",
+        attached(11),
+        ("IAM: AttachRolePolicy", "LimitExceeded: Cannot exceed quota for PoliciesPerRole: 10"),
+        attached(10),
+    ),
+    Case(
+        "key being deleted",
+        of_key(deleted=True),
+        ("KMS: CreateAlias", "KMSInvalidStateException: arn:aws:kms", "is pending deletion."),
+        of_key(deleted=False),
+    ),
+    Case(
+        "record beside others",
+        routed("latencyRoutingPolicies", {"region": "eu-west-1"}, beside=("weightedRoutingPolicies", {"weight": 1})),
+        (
+            "InvalidChangeBatch: [RRSet with DNS name",
+            "cannot be created as a non-latency set exists with the same",
+        ),
+        routed("weightedRoutingPolicies", {"weight": 2}, beside=("weightedRoutingPolicies", {"weight": 1})),
     ),
 )

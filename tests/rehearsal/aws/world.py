@@ -180,6 +180,12 @@ def _second_subnet(world: World) -> Made:
     return world.made["second"]
 
 
+def _firewall_log(world: World) -> Made:
+    if "firewall" not in world.made:
+        world.made["firewall"] = world.create(LOGS, {"name": f"aws-waf-logs-{world.name}"}, "firewall")
+    return world.made["firewall"]
+
+
 def user_data(text: str = "#!/bin/sh\n") -> str:
     return base64.b64encode(text.encode()).decode()
 
@@ -212,7 +218,7 @@ SAMPLES: dict[str, Sample] = {
     },
     GATEWAY: lambda w: {"vpcId": w.get(VPC).id},
     EIP: lambda w: {"domain": "vpc"},
-    NAT: lambda w: {"subnetId": w.get(SUBNET).id, "allocationId": w.get(EIP).id},
+    NAT: lambda w: w.get(GATEWAY) and {"subnetId": w.get(SUBNET).id, "allocationId": w.get(EIP).id},
     ROUTE_TABLE: lambda w: {"vpcId": w.get(VPC).id},
     ROUTE: lambda w: {
         "routeTableId": w.get(ROUTE_TABLE).id,
@@ -327,16 +333,19 @@ SAMPLES: dict[str, Sample] = {
             },
         },
     },
-    BALANCER: lambda w: {
-        "loadBalancerType": "application",
-        "subnets": [w.get(SUBNET).id, _second_subnet(w).id],
-        "securityGroups": [w.get(GROUP).id],
-        "idleTimeout": 900,
-        "dropInvalidHeaderFields": True,
-        "enableDeletionProtection": False,
-        "accessLogs": {"bucket": w.get(BUCKET_POLICY)["bucket"], "prefix": "alb", "enabled": True},
-        "tags": {"Name": "sample"},
-    },
+    BALANCER: lambda w: (
+        w.get(GATEWAY)
+        and {
+            "loadBalancerType": "application",
+            "subnets": [w.get(SUBNET).id, _second_subnet(w).id],
+            "securityGroups": [w.get(GROUP).id],
+            "idleTimeout": 900,
+            "dropInvalidHeaderFields": True,
+            "enableDeletionProtection": False,
+            "accessLogs": {"bucket": w.get(BUCKET_POLICY)["bucket"], "prefix": "alb", "enabled": True},
+            "tags": {"Name": "sample"},
+        }
+    ),
     TARGETS: lambda w: {
         "vpcId": w.get(VPC).id,
         "port": 80,
@@ -418,7 +427,7 @@ SAMPLES: dict[str, Sample] = {
     ACL_ASSOCIATION: lambda w: {"webAclArn": w.get(ACL)["arn"], "resourceArn": w.get(BALANCER)["arn"]},
     ACL_LOGGING: lambda w: {
         "resourceArn": w.get(ACL)["arn"],
-        "logDestinationConfigs": [w.get(LOGS)["arn"]],
+        "logDestinationConfigs": [_firewall_log(w)["arn"]],
     },
     FILES: lambda w: {
         "encrypted": True,

@@ -1,0 +1,168 @@
+"""EKS: what a cluster, its nodes and its add-ons take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rehearsal.aws.checks.base import Check, Refusal
+from rehearsal.aws.expressions import evaluate
+from rehearsal.aws.lifecycle import Resource
+
+_CLUSTER, _NODE_GROUP = "aws:eks/cluster:Cluster", "aws:eks/nodeGroup:NodeGroup"
+_ADDON, _ENTRY = "aws:eks/addon:Addon", "aws:eks/accessEntry:AccessEntry"
+_POD_IDENTITY = "aws:eks/podIdentityAssociation:PodIdentityAssociation"
+_INVALID, _IN_USE = "InvalidParameterException", "ResourceInUseException"
+_TAKEN = {
+    _ADDON: "Addon already exists.",
+    _ENTRY: "The specified access entry resource is already in use on this cluster.",
+    _POD_IDENTITY: "Association already exists: {associationId}",
+}
+ACCOUNTS = {"aws-efs-csi-driver": {"efs-csi-controller-sa"}}
+"""The service accounts to which an add-on lends a role itself; of an add-on that is not named, all are believed."""
+_NO_CLUSTERS = ("use1-az3", "usw1-az2", "cac1-az3")
+_PUBLIC_ADDRESSES = "https://docs.aws.amazon.com/vpc/latest/userguide/vpc-ip-addressing.html#subnet-public-ip"
+
+
+def _taken(resource: Resource) -> Iterator[Refusal]:
+    """moto has none of these; the cluster's creator got an entry with it."""
+    id = evaluate(resource.row.id, resource.scope)
+    creators = [event.resource for event in resource.register.events() if event.operation == "eks:CreateAccessEntry"]
+    is_creators = resource.row.type == _ENTRY and id in creators
+    if resource.is_new and (is_creators or resource.register.has(resource.row.type, id)):
+        words = _TAKEN[resource.row.type].format(associationId=f"a-{id.rpartition('/')[2]}")
+        operation = f"EKS: Create{resource.row.type.rpartition(':')[2]}"
+        yield Refusal(words, _IN_USE, operation=operation)
+
+
+def _addon_accounts(addon: Resource) -> Iterator[Refusal]:
+    name = addon.inputs["addonName"]
+    for lent in addon.inputs.get("podIdentityAssociations") or []:
+        if lent["serviceAccount"] not in ACCOUNTS.get(name, {lent["serviceAccount"]}):
+            yield Refusal(
+                f"Service account {lent['serviceAccount']} in pod identity configuration is not supported for addon "
+                f"{name}",
+                _INVALID,
+                operation="EKS: CreateAddon",
+            )
+
+
+def _subnets(resource: Resource, ids: list[str]) -> list[dict[str, Any]]:
+    return resource.region.call("ec2", "describe_subnets", SubnetIds=ids)["Subnets"]
+
+
+def _cluster_zones(cluster: Resource) -> Iterator[Refusal]:
+    subnets = _subnets(cluster, cluster.inputs["vpcConfig"]["subnetIds"])
+    if len({subnet["AvailabilityZone"] for subnet in subnets}) < 2:
+        yield Refusal("Subnets specified must be in at least two different AZs", _INVALID)
+    for subnet in subnets:
+        if subnet["AvailabilityZoneId"] in _NO_CLUSTERS:
+            yield Refusal(
+                f"Cannot create cluster '{cluster.inputs['name']}' because {subnet['AvailabilityZone']}, the targeted "
+                "availability zone, does not currently have sufficient capacity to support the cluster.",
+                "UnsupportedAvailabilityZoneException",
+            )
+
+
+def _minor(version: str) -> int:
+    return int(version.split(".")[1].split("-")[0])
+
+
+def _cluster_version(cluster: Resource) -> Iterator[Refusal]:
+    before, after = cluster.old.get("version"), cluster.inputs.get("version")
+    if before and after and _minor(after) - _minor(before) not in (0, 1):
+        yield Refusal(
+            f"Unsupported Kubernetes minor version update from {before} to {after}",
+            _INVALID,
+            operation="EKS: UpdateClusterVersion",
+        )
+
+
+def _release(group: Resource) -> Iterator[Refusal]:
+    """A call without a version keeps the group's own, which is the cluster's of when it was made."""
+    release, old = group.inputs.get("releaseVersion"), group.old
+    before = old.get("version") or ".".join(old.get("releaseVersion", "").split(".")[:2])
+    version = group.inputs.get("version") or before or _version_of(group)
+    if release and release != old.get("releaseVersion") and _minor(release) != _minor(version):
+        yield Refusal(
+            f"Requested release version {release} is not valid for kubernetes version {version}.",
+            _INVALID,
+            operation=f"EKS: {'CreateNodegroup' if group.is_new else 'UpdateNodegroupVersion'}",
+        )
+
+
+def _version_of(group: Resource) -> str:
+    return group.region.call("eks", "describe_cluster", name=group.inputs["clusterName"])["cluster"]["version"]
+
+
+def _public_nodes(group: Resource) -> Iterator[Refusal]:
+    for subnet in _subnets(group, group.inputs["subnetIds"]):
+        if not subnet["MapPublicIpOnLaunch"] and _is_public(group, subnet):
+            yield Refusal(
+                f"One or more Amazon EC2 Subnets of [{subnet['SubnetId']}] for node group "
+                f"{group.inputs['nodeGroupName']} does not automatically assign public IP addresses to instances "
+                "launched into it. If you want your instances to be assigned a public IP address, then you need to "
+                f"enable auto-assign public IP address for the subnet. See IP addressing in VPC guide: "
+                f"{_PUBLIC_ADDRESSES}",
+                "Ec2SubnetInvalidConfiguration",
+            )
+
+
+def _is_public(group: Resource, subnet: dict[str, Any]) -> bool:
+    """Whether the subnet's table leads to an internet gateway."""
+    filters = [{"Name": "association.subnet-id", "Values": [subnet["SubnetId"]]}]
+    tables = group.region.call("ec2", "describe_route_tables", Filters=filters)["RouteTables"]
+    return any((route.get("GatewayId") or "").startswith("igw-") for table in tables for route in table["Routes"])
+
+
+CHECKS = (
+    Check(
+        "made once in a cluster",
+        tuple(_TAKEN),
+        "A cluster has one access entry for a principal, its creator's from the start, one association for a service "
+        "account, and an add-on once.",
+        "https://github.com/terraform-aws-modules/terraform-aws-eks/issues/3293",
+        "apply",
+        _taken,
+    ),
+    Check(
+        "accounts of an add-on",
+        (_ADDON,),
+        "An add-on lends a role to the service accounts that it names, and to no other.",
+        "https://github.com/terraform-aws-modules/terraform-aws-eks/issues/3520",
+        "apply",
+        _addon_accounts,
+    ),
+    Check(
+        "cluster zones",
+        (_CLUSTER,),
+        "A cluster has subnets in two zones or more, none of them a zone that EKS does not serve.",
+        "https://docs.aws.amazon.com/eks/latest/userguide/network-reqs.html",
+        "apply",
+        _cluster_zones,
+    ),
+    Check(
+        "cluster version",
+        (_CLUSTER,),
+        "A cluster goes to the next minor version of Kubernetes, and never back.",
+        "https://docs.aws.amazon.com/eks/latest/userguide/update-cluster.html",
+        "apply",
+        _cluster_version,
+    ),
+    Check(
+        "node release",
+        (_NODE_GROUP,),
+        "A release of the node image is of the node group's version of Kubernetes, which a change gives along.",
+        "https://github.com/eksctl-io/eksctl/issues/7976",
+        "apply",
+        _release,
+    ),
+    Check(
+        "nodes in public subnets",
+        (_NODE_GROUP,),
+        "A public subnet gives nodes an address, or they cannot join.",
+        "https://github.com/aws/amazon-vpc-cni-k8s/pull/878",
+        "apply",
+        _public_nodes,
+    ),
+)
