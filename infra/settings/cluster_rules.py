@@ -10,6 +10,7 @@ from infra.kubernetes import capacity
 from infra.kubernetes.workload import DEREGISTRATION_SECONDS, STOP_MARGIN_SECONDS
 from infra.settings.cluster import ScalingSettings
 from infra.settings.schema import InferenceSettings, Settings
+from infra.settings.types import PRIVATE
 
 Rule = Callable[[Settings], Iterator[Problem]]
 
@@ -254,8 +255,17 @@ def models_have_names(settings: Settings) -> Iterator[Problem]:
 
 
 def endpoint_is_one_thing(settings: Settings) -> Iterator[Problem]:
-    """A private endpoint has no clients outside."""
+    """A private endpoint has no clients outside, and a public one no others."""
     cluster = settings.cluster
+    for cidr in cluster.endpoint_cidrs:
+        if cidr.is_loopback or cidr.is_link_local or cidr.is_multicast or any(map(cidr.subnet_of, PRIVATE)):
+            yield Problem(
+                key="cluster.endpointCidrs",
+                wrong="nobody comes from there over the internet, and EKS takes no reserved addresses",
+                value=str(cidr),
+                allowed="public ranges, such as 203.0.113.0/24",
+                fix="name the public address behind which clients are; the VPC needs no entry",
+            )
     if cluster.endpoint == "private" and cluster.endpoint_cidrs != type(cluster)().endpoint_cidrs:
         yield Problem(
             key="cluster.endpointCidrs",

@@ -10,7 +10,7 @@ from itertools import pairwise
 from infra import costs, lifetime
 from infra.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES, unknown_type_problem
 from infra.errors import Problem
-from infra.settings import batch_rules, cluster_rules, host_rules, idle_rules
+from infra.settings import batch_rules, cluster_rules, host_rules, idle_rules, name_rules, tag_rules
 from infra.settings.schema import Settings
 from infra.subnets import slot
 
@@ -188,6 +188,8 @@ def listed_once(settings: Settings) -> Iterator[Problem]:
         ("loadBalancer.clientCidrs", settings.load_balancer.client_cidrs),
         ("costGuard.alertEmails", settings.cost_guard.alert_emails),
         ("network.interfaceEndpoints", settings.network.interface_endpoints),
+        ("cluster.admins", settings.cluster.admins),
+        ("cluster.endpointCidrs", settings.cluster.endpoint_cidrs),
     ):
         for entry in {entry for entry in entries if entries.count(entry) > 1}:
             yield Problem(
@@ -368,6 +370,10 @@ RULES: tuple[Rule, ...] = (
     host_rules.hosts_can_ask_for_a_token,
     host_rules.a_rollout_can_be_held,
     domain_can_be_proven,
+    name_rules.names_fit,
+    tag_rules.tags_differ_in_more_than_capitals,
+    tag_rules.tags_fit_on_a_health_check,
+    tag_rules.tags_fit_on_nodes,
     global_name_has_a_region_behind_it,
     listed_once,
     instance_types_can_serve,
@@ -401,4 +407,4 @@ def warnings(settings: Settings) -> list[str]:
         )
     if settings.ephemeral and not (settings.cost_guard.expires_after or settings.cost_guard.expires_at):
         found.append("ephemeral is on without costGuard.expiresAfter: nothing stops this stack by itself")
-    return [*found, *cluster_rules.warnings(settings)]
+    return [*found, *name_rules.warnings(settings), *cluster_rules.warnings(settings)]

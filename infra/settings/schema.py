@@ -362,7 +362,10 @@ class CostGuardSettings(Section):
         "cap and expiry wins. fleet.rollout terminateFirst, with nothing that overlaps, buys the most time.",
     )
     monthly_budget_usd: float | None = Field(
-        default=None, gt=0, le=10_000_000, description="AWS Budget of the stack: mail at 80 % and 100 %, and forecast."
+        default=None,
+        ge=0.01,
+        le=10_000_000,
+        description="AWS Budget of the stack: mail at 80 % and 100 %, and forecast.",
     )
     alert_emails: tuple[Email, ...] = Field(
         default=(), max_length=10, description="Who hears of budget and expiry. Each must confirm the subscription."
@@ -398,8 +401,9 @@ class Settings(Section):
     )
     api_keys: dict[KeyName, ApiKey] = Field(
         default_factory=dict,
-        description="API keys by client name, set with `pulumi config set --secret --path`. Empty: one named "
-        "`default` is generated.",
+        max_length=200,
+        description="API keys by client name, set with `pulumi config set --secret --path`; a secret has room for 200. "
+        "Empty: one named `default` is generated.",
     )
     network: NetworkSettings = Field(default_factory=NetworkSettings)
     model_cache: ModelCacheSettings = Field(default_factory=ModelCacheSettings)

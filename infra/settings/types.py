@@ -41,9 +41,14 @@ def _instant(value: Any) -> datetime:
     return moment.astimezone(UTC)
 
 
+PRIVATE = tuple(IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
+"""RFC 1918. Loopback, link-local, documentation and reserved ranges are private to Python, and no VPC to AWS:
+https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html"""
+
+
 def _network(value: Any) -> IPv4Network:
     network = IPv4Network(value)
-    if not network.is_private or not 16 <= network.prefixlen <= 22:
+    if not any(network.subnet_of(block) for block in PRIVATE) or not 16 <= network.prefixlen <= 22:
         raise ValueError("not a private range of a usable size")
     return network
 
@@ -87,7 +92,10 @@ Instant = Annotated[
 PrivateNetwork = Annotated[
     IPv4Network,
     BeforeValidator(_network),
-    Allowed("a private IPv4 range from /16 to /22, such as 10.20.0.0/16, with no host bits set"),
+    Allowed(
+        "a private IPv4 range from /16 to /22 in 10.0.0.0/8, 172.16.0.0/12 or 192.168.0.0/16, such as 10.20.0.0/16, "
+        "with no host bits set"
+    ),
 ]
 ClientNetwork = Annotated[IPv4Network, Allowed("an IPv4 range such as 203.0.113.0/24, or 0.0.0.0/0 for everyone")]
 Region = Annotated[str, _matches(r"[a-z]{2}(-[a-z]+)+-\d"), Allowed("the name of an AWS region, such as us-east-1")]
@@ -102,13 +110,16 @@ HostedZoneId = Annotated[
 ]
 CertificateArn = Annotated[
     str,
-    _matches(r"arn:aws[a-z-]*:acm:[a-z0-9-]+:\d{12}:certificate/[0-9a-f-]+"),
+    _matches(r"arn:aws:acm:[a-z0-9-]+:[0-9]{12}:certificate/[0-9a-f-]+"),
     Allowed("the ARN of an ACM certificate in the stack's region"),
 ]
 ApiPath = Annotated[
     str,
-    _matches(r"/v1(/[a-z0-9_-]+)+(/\*)?"),
-    Allowed("a path under /v1/ in lower case, a last /* for everything below; only /v1 is guarded by the API key"),
+    _matches(r"(?=.{1,128}$)/v1(/[a-z0-9_-]+)+(/\*)?"),
+    Allowed(
+        "a path under /v1/ in lower case of up to 128 characters, a last /* for everything below; only /v1 is guarded "
+        "by the API key"
+    ),
 ]
 ModelId = Annotated[
     str,
@@ -127,7 +138,9 @@ ParserName = Annotated[
     str, _matches(r"[a-z0-9][a-z0-9_-]*"), Allowed("the name of a parser that vLLM ships, such as hermes or qwen3")
 ]
 S3Uri = Annotated[
-    str, _matches(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[\w./-]+"), Allowed("s3://bucket/path of the weights")
+    str,
+    _matches(r"s3://(?!xn--|[0-9.]+/|[^/]*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[A-Za-z0-9_./-]{1,1024}"),
+    Allowed("s3://bucket/path of the weights"),
 ]
 MachineImageId = Annotated[
     str, _matches(r"ami-([0-9a-f]{8}|[0-9a-f]{17})"), Allowed("the id of a machine image, ami- and 17 hex digits")
@@ -137,8 +150,8 @@ ReservationId = Annotated[
 ]
 RoleArn = Annotated[
     str,
-    _matches(r"arn:aws[a-z-]*:iam::\d{12}:(role|user)/[\w+=,.@/-]+"),
-    Allowed("the ARN of an IAM role or user, without a session"),
+    _matches(r"arn:aws:iam::[0-9]{12}:(role/(?!aws-service-role/)|user/)([!-~]{1,510}/)?[A-Za-z0-9_+=,.@-]{1,64}"),
+    Allowed("the ARN of an IAM role or user, without a session, and not of a service-linked role"),
 ]
 ServiceName = Annotated[
     str,
@@ -147,25 +160,33 @@ ServiceName = Annotated[
 ]
 PolicyArn = Annotated[
     str,
-    _matches(r"arn:aws:iam::\d{12}:policy/[\w+=,.@/-]{1,512}"),
+    _matches(r"arn:aws:iam::[0-9]{12}:policy/([!-~]{1,510}/)?[A-Za-z0-9_+=,.@-]{1,128}"),
     Allowed("the ARN of an IAM policy of the account"),
 ]
 SecretArn = Annotated[
     str,
-    _matches(r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[\w/+=.@-]+-[A-Za-z0-9]{6}"),
+    _matches(r"arn:aws:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9_/+=.@!-]{1,512}-[A-Za-z0-9]{6}"),
     Allowed("the whole ARN of a secret in Secrets Manager, with - and six characters at its end"),
 ]
 MirrorUrl = Annotated[str, _matches(r"https?://[a-z0-9.-]+(:\d+)?"), Allowed("https://host or https://host:port")]
 HttpUrl = Annotated[
     str, _matches(r"https?://[a-z0-9.-]+(:\d+)?(/[\w./-]*)?"), Allowed("http://host:port, the address in the cluster")
 ]
-Email = Annotated[str, _matches(r"[^@\s]+@[^@\s]+\.[^@\s]+"), Allowed("an e-mail address")]
+Email = Annotated[
+    str,
+    _matches(r"(?=.{6,254}$)[A-Za-z0-9._%+'-]{1,64}@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}"),
+    Allowed("an e-mail address of ASCII letters, digits and ._%+'-"),
+]
 TimeOfDay = Annotated[str, _matches(r"([01]\d|2[0-3]):[0-5]\d"), Allowed("a time of day, HH:MM from 00:00 to 23:59")]
 TimeZone = Annotated[str, AfterValidator(_time_zone), Allowed("an IANA time zone, such as Europe/Berlin")]
 TagKey = Annotated[
     str,
-    _matches(r"(?!aws:|tandem:)[\w .:/=+@-]{1,128}"),
+    _matches(r"(?i)(?!aws:|tandem:)[\w .:/=+@-]{1,128}"),
     Allowed("1 to 128 characters that do not begin with aws: or tandem:"),
 ]
-TagValue = Annotated[str, _matches(r"[\w .:/=+@-]{0,256}"), Allowed("up to 256 letters, digits, spaces and .:/=+@-_")]
+TagValue = Annotated[
+    str,
+    _matches(r"[\w .:/=+@-]{1,256}"),
+    Allowed("1 to 256 letters, digits, spaces and .:/=+@-_; EventBridge Scheduler takes no empty one"),
+]
 KeyName = Annotated[str, _matches(r"[a-z][a-z0-9-]{0,31}"), Allowed("the name of a client: lower case, digits and -")]

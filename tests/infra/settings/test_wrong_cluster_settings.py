@@ -32,7 +32,23 @@ def model(**changes: Any) -> dict[str, Any]:
     return {"hostName": "small.example.com", "inference": SERVED, "scaling": {"maxReplicas": 2}} | changes
 
 
+LONG_NAME = "x" * 60 + "." + "x" * 57 + ".example.com"
+IN_CHINA = "arn:aws-cn:iam::123456789012:role/ops"
+OF_A_SERVICE = "arn:aws:iam::123456789012:role/aws-service-role/eks.amazonaws.com/AWSServiceRoleForAmazonEKS"
+ADMIN = "arn:aws:iam::123456789012:role/ops"
 WRONG = [
+    # Limits of AWS
+    Wrong({"tags": {"karpenter.sh/nodepool": "a"}}, "tags.karpenter.sh/nodepool", "other keys", "remove it"),
+    Wrong({"cluster": {"admins": [IN_CHINA]}}, "cluster.admins.0", "ARN of an IAM role", "pulumi config set"),
+    Wrong({"cluster": {"admins": [OF_A_SERVICE]}}, "cluster.admins.0", "not of a service-linked", "pulumi config set"),
+    Wrong({"cluster": {"admins": [ADMIN, ADMIN]}}, "cluster.admins", "each once", "remove one"),
+    Wrong({"cluster": {"endpointCidrs": ["10.0.0.0/8"]}}, "cluster.endpointCidrs", "public ranges", "public address"),
+    Wrong(
+        {"loadBalancer": DOMAIN, "models": {"small": model(hostName=LONG_NAME)}},
+        "models.small.hostName",
+        "up to 128 characters",
+        "a shorter name",
+    ),
     # Bounds
     Wrong({"scaling": {"minReplicas": 3, "maxReplicas": 2}}, "scaling.maxReplicas", "3 or more", "lower minReplicas"),
     Wrong({"scaling": {"fallbackReplicas": 9}}, "scaling.fallbackReplicas", "2 to 4", "remove it"),

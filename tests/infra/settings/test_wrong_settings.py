@@ -28,6 +28,13 @@ def block(**changes: Any) -> dict[str, Any]:
     return {"reservationId": KEY, "zone": "us-east-1a", "endsAt": "2026-12-24T18:00:00Z"} | changes
 
 
+TAGS = {f"k{number}": "v" for number in range(6)}
+OWN_NAME = {"domainName": "us.llm.example.com", "hostedZoneId": "Z0123456789"}
+GLOBAL_NAME = {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789"}
+LONG_PATH = "/v1/" + "x" * 125
+LONG_NAME = "x" * 53 + ".example.com"
+IN_CHINA = "arn:aws-cn:acm:us-east-1:123456789012:certificate/0a"
+AWS_POLICY = "arn:aws:iam::aws:policy/PowerUserAccess"
 SET = "pulumi config set --path 'tandem:"
 RM = "pulumi config rm --path 'tandem:"
 WRONG = [
@@ -43,7 +50,22 @@ WRONG = [
     ),
     Wrong({"tags": {"cost-centre": 7}}, "tags.cost-centre", 7, "letters", "set --type string --path 'tandem:tags."),
     Wrong({"tags": {"a.b": "\n"}}, "tags.a.b", "\n", "letters", SET + 'tags["a.b"]\''),
-    Wrong({"tags": {"team": "a\nb"}}, "tags.team", "a\nb", "up to 256 letters", SET + "tags.team'"),
+    Wrong({"tags": {"team": "a\nb"}}, "tags.team", "a\nb", "1 to 256 letters", SET + "tags.team'"),
+    Wrong({"tags": {"team": ""}}, "tags.team", "", "Scheduler takes no empty one", SET + "tags.team'"),
+    Wrong({"tags": {"AWS:team": "a"}}, "tags.AWS:team", "AWS:team", "begin with aws:", RM + "tags.AWS:team'"),
+    Wrong({"tags": {"k" * 129: "a"}}, f"tags.{'k' * 129}", "k" * 129, "1 to 128", RM),
+    Wrong({"tags": {"team": "v" * 257}}, "tags.team", "v" * 257, "1 to 256", SET + "tags.team'"),
+    Wrong({"tags": {"team": "a;b"}}, "tags.team", "a;b", "letters, digits", SET + "tags.team'"),
+    Wrong({"tags": {"team": "a", "Team": "b"}}, "tags.Team", "Team", "more than capitals", "remove one"),
+    Wrong(
+        {"tags": TAGS, "loadBalancer": OWN_NAME, "globalName": GLOBAL_NAME},
+        "tags",
+        6,
+        "up to 5 tags with globalName.outsideCheck",
+        "set globalName.outsideCheck to false",
+    ),
+    Wrong({"network": {"cidrBlock": "127.0.0.0/16"}}, "network.cidrBlock", "127.0.0.0/16", "192.168.0.0/16", SET),
+    Wrong({"network": {"cidrBlock": "169.254.0.0/16"}}, "network.cidrBlock", "169.254.0.0/16", "10.0.0.0/8", SET),
     Wrong({"network": {"cidrBlock": "8.8.0.0/16"}}, "network.cidrBlock", "8.8.0.0/16", "private IPv4", SET + "network"),
     Wrong({"network": {"cidrBlock": "10.0.0.0/28"}}, "network.cidrBlock", "10.0.0.0/28", "/16 to /22", SET + "network"),
     Wrong({"network": {"cidrBlock": "10.0.0.1/16"}}, "network.cidrBlock", "10.0.0.1/16", "no host bits", SET),
@@ -65,6 +87,14 @@ WRONG = [
     Wrong({"loadBalancer": {"clientCidrs": []}}, "loadBalancer.clientCidrs", [], "1 to 20", SET),
     Wrong({"loadBalancer": {"paths": ["/invocations"]}}, "loadBalancer.paths.0", "/invocations", "under /v1/", SET),
     Wrong({"loadBalancer": {"paths": ["/v1/../metrics"]}}, "loadBalancer.paths.0", "/v1/../metrics", "/v1", SET),
+    Wrong({"loadBalancer": {"paths": [LONG_PATH]}}, "loadBalancer.paths.0", LONG_PATH, "up to 128 characters", SET),
+    Wrong(
+        {"loadBalancer": OWN_NAME | {"domainName": LONG_NAME}},
+        "loadBalancer.domainName",
+        LONG_NAME,
+        "up to 64 characters",
+        "choose a shorter name",
+    ),
     Wrong({"loadBalancer": {"requestsPerMinutePerIp": 5}}, "loadBalancer.requestsPerMinutePerIp", 5, "10 to", SET),
     Wrong({"loadBalancer": {"accessLogRetentionDays": 0}}, "loadBalancer.accessLogRetentionDays", 0, "1 to 3650", SET),
     Wrong({"fleet": {"instanceTypes": []}}, "fleet.instanceTypes", [], "1 to 10", SET),
@@ -111,6 +141,15 @@ WRONG = [
         SET,
     ),
     Wrong({"costGuard": {"maxUsd": 0}}, "costGuard.maxUsd", 0, "above 0", SET),
+    Wrong(
+        {"costGuard": {"alertEmails": ["on call@example.com"]}},
+        "costGuard.alertEmails.0",
+        "on call@example.com",
+        "ASCII",
+        SET,
+    ),
+    Wrong({"costGuard": {"alertEmails": ["a@b..com"]}}, "costGuard.alertEmails.0", "a@b..com", "an e-mail", SET),
+    Wrong({"costGuard": {"monthlyBudgetUsd": 0.001}}, "costGuard.monthlyBudgetUsd", 0.001, "0.01 to", SET),
     Wrong({"costGuard": {"alertEmails": ["oncall"]}}, "costGuard.alertEmails.0", "oncall", "an e-mail address", SET),
     Wrong({"costGuard": {"businessHours": {"start": "8am"}}}, "costGuard.businessHours.start", "8am", "HH:MM", SET),
     Wrong(
@@ -220,6 +259,14 @@ WRONG = [
     Wrong(
         {"fleet": {"holdAfterFirstHost": "1h", "hosts": 1}}, "fleet.holdAfterFirstHost", "60m", "two hosts", "remove it"
     ),
+    Wrong(
+        {"loadBalancer": {"domainName": "a.example.com", "certificateArn": IN_CHINA}},
+        "loadBalancer.certificateArn",
+        IN_CHINA,
+        "ARN of an ACM certificate",
+        SET,
+    ),
+    Wrong({"permissionsBoundary": AWS_POLICY}, "permissionsBoundary", AWS_POLICY, "policy of the account", SET),
     Wrong({"region": "cn-north-1"}, "region", "cn-north-1", "arn:aws:", "us-east-1"),
     Wrong({"region": "us-gov-west-1"}, "region", "us-gov-west-1", "arn:aws:", "us-east-1"),
     Wrong(
@@ -280,6 +327,10 @@ WRONG = [
         "us-east-1f",
         "us-east-1a, us-east-1b",
         "add us-east-1f",
+    ),
+    Wrong({"inference": {"weightsS3Uri": "s3://a..b/c"}}, "inference.weightsS3Uri", "s3://a..b/c", "s3://bucket", SET),
+    Wrong(
+        {"inference": {"weightsS3Uri": "s3://10.0.0.1/c"}}, "inference.weightsS3Uri", "s3://10.0.0.1/c", "s3://", SET
     ),
     Wrong({"inference": {"weights": "s3"}}, "inference.weightsS3Uri", None, "s3://", "set both"),
     Wrong(
