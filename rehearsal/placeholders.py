@@ -1,10 +1,12 @@
 """Fills the empty pins of a scratch copy, so that a project whose pins are not looked up yet can be rehearsed.
 
-A placeholder is well formed and cannot be mistaken for a real value: it is all zeros. None leaves the scratch copy.
+A placeholder is well formed and cannot be mistaken for a real value: it is all zeros, behind the version of Kubernetes
+where one belongs. None leaves the scratch copy.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
@@ -33,7 +35,8 @@ def fill(pins: Path) -> list[str]:
     document = tomlkit.parse(pins.read_text())
     filled = []
     for table, key, path in list(_empty(document)):
-        table[key] = PLACEHOLDERS[key]
+        image = re.search(r"/eks/optimized-ami/([0-9.]+)/", table.get("parameter", ""))
+        table[key] = f"{image[1]}.0-00000000" if image and key == "version" else PLACEHOLDERS[key]
         filled.append(path)
     pins.write_text(tomlkit.dumps(document))
     return filled

@@ -17,6 +17,8 @@ version = ""  # job
 [machine_image.ubuntu.regions]
 us-east-1 = { id = "" }
 us-west-2 = { id = "ami-0123456789abcdef0" }
+[kubernetes.releases]
+system = { parameter = "/aws/service/eks/optimized-ami/1.35/x/recommended/release_version", version = "" }
 [models]
 "Qwen/Qwen3-8B" = { revision = "" }
 """
@@ -29,12 +31,14 @@ def test_empty_pins_get_zeros_and_are_named(tmp_path: Path) -> None:
         "vllm.digest",
         "docker.version",
         "machine_image.ubuntu.regions.us-east-1.id",
+        "kubernetes.releases.system.version",
         'models."Qwen/Qwen3-8B".revision',
     ]
     assert file.read_text() == (
         PINS.replace('digest = ""', f'digest = "sha256:{"0" * 64}"')
         .replace('[docker]\nversion = ""', '[docker]\nversion = "0.0.0"')
         .replace('us-east-1 = { id = "" }', 'us-east-1 = { id = "ami-00000000000000000" }')
+        .replace('release_version", version = ""', 'release_version", version = "1.35.0-00000000"')
         .replace('revision = ""', f'revision = "{"0" * 40}"')
     )
 

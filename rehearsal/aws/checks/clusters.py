@@ -83,7 +83,8 @@ def _release(group: Resource) -> Iterator[Refusal]:
     release, old = group.inputs.get("releaseVersion"), group.old
     before = old.get("version") or ".".join(old.get("releaseVersion", "").split(".")[:2])
     version = group.inputs.get("version") or before or _version_of(group)
-    if release and release != old.get("releaseVersion") and _minor(release) != _minor(version):
+    named = not group.inputs.get("amiType", "").startswith("BOTTLEROCKET")  # whose releases have versions of their own
+    if named and release and release != old.get("releaseVersion") and _minor(release) != _minor(version):
         yield Refusal(
             f"Requested release version {release} is not valid for kubernetes version {version}.",
             _INVALID,
