@@ -175,14 +175,18 @@ class Declared:
 
 
 def declared(
-    program: Callable[[], Any], stack: str = "dev", account: Mapping[str, dict[str, Any]] | None = None
+    program: Callable[[], Any],
+    stack: str = "dev",
+    account: Mapping[str, dict[str, Any]] | None = None,
+    recorder: Recorder | None = None,
 ) -> Declared:
     """Runs a program to its end, outputs resolved, and returns what it declared.
 
     Args:
         account: what data sources answer, by token, where it is not that nothing is there yet.
+        recorder: answers in place of one that always succeeds.
     """
-    recorder = Recorder(account)
+    recorder = recorder or Recorder(account)
     monitor = Monitor(recorder)
     pulumi.runtime.set_mocks(recorder, project="tandem", stack=stack, preview=False, monitor=monitor)
     settings.SETTINGS.callbacks = Callbacks()  # pyright: ignore[reportAttributeAccessIssue]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import IPv4Network
 from typing import Any
 
 from rehearsal.aws.checks.base import Check, Refusal
@@ -20,6 +21,7 @@ _TAKEN = {
 }
 ACCOUNTS = {"aws-efs-csi-driver": {"efs-csi-controller-sa"}}
 """The service accounts to which an add-on lends a role itself; of an add-on that is not named, all are believed."""
+_RESERVED = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")
 _NO_CLUSTERS = ("use1-az3", "usw1-az2", "cac1-az3")
 _PUBLIC_ADDRESSES = "https://docs.aws.amazon.com/vpc/latest/userguide/vpc-ip-addressing.html#subnet-public-ip"
 
@@ -62,6 +64,14 @@ def _cluster_zones(cluster: Resource) -> Iterator[Refusal]:
                 "availability zone, does not currently have sufficient capacity to support the cluster.",
                 "UnsupportedAvailabilityZoneException",
             )
+
+
+def _endpoint_ranges(cluster: Resource) -> Iterator[Refusal]:
+    """EKS names all that it was given. Source of what is reserved:
+    https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html."""
+    given = cluster.inputs["vpcConfig"].get("publicAccessCidrs") or []
+    if any(IPv4Network(cidr).subnet_of(IPv4Network(reserved)) for cidr in given for reserved in _RESERVED):
+        yield Refusal(f"The following CIDRs are invalid in publicAccessCidrs: [{','.join(given)}]", _INVALID)
 
 
 def _minor(version: str) -> int:
@@ -141,6 +151,14 @@ CHECKS = (
         "https://docs.aws.amazon.com/eks/latest/userguide/network-reqs.html",
         "apply",
         _cluster_zones,
+    ),
+    Check(
+        "endpoint ranges",
+        (_CLUSTER,),
+        "A public endpoint is asked from public addresses.",
+        "https://github.com/aws/aws-cdk/issues/33176",
+        "apply",
+        _endpoint_ranges,
     ),
     Check(
         "cluster version",

@@ -81,19 +81,34 @@ def _lets_logs_in(statement: dict[str, Any], bucket: str) -> bool:
 def _validation_records(validation: Resource) -> Iterator[Refusal]:
     """The certificate is only ever issued when DNS answers with what ACM asked for."""
     arn = validation.inputs["certificateArn"]
-    certificate = validation.region.call("acm", "describe_certificate", CertificateArn=arn)["Certificate"]
-    wanted = {
-        option["ResourceRecord"]["Name"].rstrip("."): option["ResourceRecord"]["Value"].rstrip(".")
-        for option in certificate.get("DomainValidationOptions", [])
-        if "ResourceRecord" in option
-    }
-    found = dict(_cname_records(validation.region)) if wanted else {}
-    missing = sorted(name for name, value in wanted.items() if found.get(name) != value)
+    missing = _missing_proofs(validation.region, arn)
     if missing:
         yield Refusal(
             f"waiting for ACM Certificate ({arn}) to be issued: timeout while waiting for state to become 'ISSUED'; "
             f"no record {', '.join(missing)}",
             "PENDING_VALIDATION",
+        )
+
+
+def _missing_proofs(region: Region, arn: str) -> list[str]:
+    certificate = region.call("acm", "describe_certificate", CertificateArn=arn)["Certificate"]
+    wanted = {
+        option["ResourceRecord"]["Name"].rstrip("."): option["ResourceRecord"]["Value"].rstrip(".")
+        for option in certificate.get("DomainValidationOptions", [])
+        if "ResourceRecord" in option
+    }
+    found = dict(_cname_records(region)) if wanted else {}
+    return sorted(name for name, value in wanted.items() if found.get(name) != value)
+
+
+def _issued(listener: Resource) -> Iterator[Refusal]:
+    """moto issues by the clock, ACM when the proofs are there."""
+    arn = listener.inputs.get("certificateArn")
+    if arn and _missing_proofs(listener.region, arn):
+        yield Refusal(
+            f"The certificate '{arn}' must have a fully-qualified domain name, a supported signature, and a supported "
+            "key size.",
+            "UnsupportedCertificate",
         )
 
 
@@ -137,6 +152,14 @@ CHECKS = (
         "https://docs.aws.amazon.com/elasticloadbalancing/latest/application/https-listener-certificates.html",
         "apply",
         _listener_certificate,
+    ),
+    Check(
+        "issued certificate",
+        ("aws:lb/listener:Listener",),
+        "A listener takes a certificate that has been issued.",
+        "https://docs.aws.amazon.com/elasticloadbalancing/latest/application/https-listener-certificates.html",
+        "apply",
+        _issued,
     ),
     Check(
         "access log bucket",

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rehearsal.aws.checks.base import Check, Refusal, api, at_path
 from rehearsal.aws.lifecycle import Resource
 
-_LOAD_BALANCER, _LISTENER = "aws:lb/loadBalancer:LoadBalancer", "aws:lb/listener:Listener"
+_LOAD_BALANCER = "aws:lb/loadBalancer:LoadBalancer"
 _FREE_ADDRESSES = 8
 _CONDITION_CHARACTERS = 128
 _BALANCERS = "https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html"
@@ -57,19 +57,6 @@ def _private_dns(endpoint: Resource) -> Iterator[Refusal]:
                 f"for {vpc_id}",
                 "InvalidParameter",
             )
-
-
-def _issued(listener: Resource) -> Iterator[Refusal]:
-    arn = listener.inputs.get("certificateArn")
-    if (
-        arn
-        and listener.region.call("acm", "describe_certificate", CertificateArn=arn)["Certificate"]["Status"] != "ISSUED"
-    ):
-        yield Refusal(
-            f"The certificate '{arn}' must have a fully-qualified domain name, a supported signature, and a supported "
-            "key size.",
-            "UnsupportedCertificate",
-        )
 
 
 def _health_check(group: Resource) -> Iterator[Refusal]:
@@ -122,14 +109,6 @@ CHECKS = (
         "https://docs.aws.amazon.com/vpc/latest/privatelink/interface-endpoints.html",
         "apply",
         _private_dns,
-    ),
-    Check(
-        "issued certificate",
-        (_LISTENER,),
-        "A listener takes a certificate that has been issued.",
-        "https://docs.aws.amazon.com/elasticloadbalancing/latest/application/https-listener-certificates.html",
-        "apply",
-        _issued,
     ),
     Check(
         "health check interval",

@@ -14,6 +14,7 @@ _RECORD = "aws:route53/record:Record"
 _LIMITS = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quotas.html"
 _PARAMETER_CHARACTERS = 4096
 _ROLE_POLICIES = 10
+_CERTIFICATE_CHARACTERS = 64
 
 
 def _reserved_tags(resource: Resource) -> Iterator[Refusal]:
@@ -93,6 +94,16 @@ def _pending_key(resource: Resource) -> Iterator[Refusal]:
         found = resource.region.call("kms", "describe_key", KeyId=key)["KeyMetadata"]
         if found["KeyState"] == "PendingDeletion":
             yield Refusal(f"{found['Arn']} is pending deletion.", "KMSInvalidStateException")
+
+
+def _certificate_name(certificate: Resource) -> Iterator[Refusal]:
+    """The source has no words of the refusal; these are its own."""
+    name = certificate.inputs.get("domainName") or ""
+    if len(name) > _CERTIFICATE_CHARACTERS:
+        yield Refusal(
+            f"The length of the domain name that you provide cannot exceed {_CERTIFICATE_CHARACTERS} octets: {name}",
+            "InvalidParameterException",
+        )
 
 
 def _record_beside_others(record: Resource) -> Iterator[Refusal]:
@@ -185,6 +196,14 @@ CHECKS = (
         "https://docs.aws.amazon.com/kms/latest/developerguide/key-state.html",
         "apply",
         _pending_key,
+    ),
+    Check(
+        "name of a certificate",
+        ("aws:acm/certificate:Certificate",),
+        "The first name of a certificate has 64 characters at most, its further names have 253.",
+        api("acm", "RequestCertificate"),
+        "apply",
+        _certificate_name,
     ),
     Check(
         "record beside others",

@@ -231,7 +231,7 @@ HEALTH_CHECK = ResourceType(
     service="route53",
     create=Call(
         "create_health_check",
-        "{CallerReference: join('-', [inputs.fqdn || 'check', to_string(now())])}",
+        "{CallerReference: join('-', ['check', to_string(now())])}",
         fill=True,
         within="HealthCheckConfig",
     ),

@@ -161,7 +161,7 @@ def endpoint_in(**dns: Any) -> Act:
 
 
 def requested(world: World) -> str:
-    inputs = {"domainName": f"{fresh()}.example.com", "validationMethod": "EMAIL"}
+    inputs = {"domainName": f"{fresh()}.example.com", "validationMethod": "DNS"}
     return world.create(w.CERTIFICATE, inputs, fresh())["arn"]
 
 
@@ -183,9 +183,14 @@ def change(type: str, **changed: Any) -> Act:
 
     def act(world: World) -> None:
         inner = World(world.provider)
-        inner.update(inner.get(type), **changed)
+        made = inner.get(type)
+        inner.update(made, **{key: value(inner) if callable(value) else value for key, value in changed.items()})
 
     return act
+
+
+def asked_from(cidr: str) -> Callable[[World], dict[str, Any]]:
+    return lambda world: world.get(w.CLUSTER).inputs["vpcConfig"] | {"publicAccessCidrs": [cidr]}
 
 
 def nodes_in_public(**subnet: Any) -> Act:
@@ -864,6 +869,18 @@ CASES = (
         make(
             w.CLUSTER, name="zones", vpcConfig=lambda world: {"subnetIds": subnets("us-east-1a", "us-east-1b")(world)}
         ),
+    ),
+    Case(
+        "endpoint ranges",
+        change(w.CLUSTER, vpcConfig=asked_from("10.0.0.0/8")),
+        ("The following CIDRs are invalid in publicAccessCidrs: [10.0.0.0/8]",),
+        change(w.CLUSTER, vpcConfig=asked_from("9.9.9.0/24")),
+    ),
+    Case(
+        "name of a certificate",
+        make(w.CERTIFICATE, certificateBody=None, privateKey=None, domainName="x" * 53 + ".example.com"),
+        ("ACM: ", "The length of the domain name that you provide cannot exceed 64 octets"),
+        make(w.CERTIFICATE, certificateBody=None, privateKey=None, domainName="x" * 52 + ".example.com"),
     ),
     Case(
         "cluster version",
