@@ -66,16 +66,8 @@ class Certificate(pulumi.ComponentResource):
             tags={"Name": name},
             opts=self._child,
         )
-        # Other regions' certificates are renewed by the same records.
-        kept = pulumi.ResourceOptions(parent=self, retain_on_delete=True)
         records = [
-            self._proof(
-                f"{name}-validation" + ("" if host == domain_name else f"-{host}"),
-                certificate,
-                host,
-                zone_id,
-                kept if host in shared else self._child,
-            )
+            self._proof(f"{name}-validation" + ("" if host == domain_name else f"-{host}"), certificate, host, zone_id)
             for host, zone_id in {**own, **shared}.items()
         ]
         return acm.CertificateValidation(
@@ -85,10 +77,8 @@ class Certificate(pulumi.ComponentResource):
             opts=self._child,
         ).certificate_arn
 
-    @staticmethod
-    def _proof(
-        label: str, certificate: acm.Certificate, host_name: str, hosted_zone_id: str, opts: pulumi.ResourceOptions
-    ) -> route53.Record:
+    def _proof(self, label: str, certificate: acm.Certificate, host_name: str, hosted_zone_id: str) -> route53.Record:
+        """One an account and name: every certificate of that name is renewed by it, so it stays when this one goes."""
         # They come in no order.
         proof = certificate.domain_validation_options.apply(
             lambda options: next(option for option in options if option.domain_name == host_name)
@@ -102,7 +92,7 @@ class Certificate(pulumi.ComponentResource):
             ttl=60,
             # The same domain in another region proves itself by the same record.
             allow_overwrite=True,
-            opts=opts,
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
         )
 
     def _self_signed(self, name: str, host_name: pulumi.Input[str]) -> pulumi.Output[str]:

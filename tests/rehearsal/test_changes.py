@@ -35,7 +35,7 @@ START: dict[str, Any] = {
     "costGuard": {"expiresAfter": "30d", "alertEmails": ["ops@example.com"]},
 }
 CHANGES: dict[str, tuple[str, Any]] = {
-    "the first zone is taken out": ("network.zones", ["us-east-1c", "us-east-1b"]),
+    "a zone more, in another order": ("network.zones", ["us-east-1c", "us-east-1b", "us-east-1a"]),
     "each zone has its own way out": ("network.egress", "natPerZone"),
     "more hosts": ("fleet.hosts", 3),
     "room for more": ("fleet.maxHosts", 5),

@@ -159,7 +159,10 @@ def test_the_self_signed_certificate_is_made_out_to_the_balancer() -> None:
 
 
 def test_a_domain_is_proven_and_named_in_its_zone() -> None:
-    records = balancer(domain_name="llm.example.com", hosted_zone_id="Z0123456789").of("Record")
+    found = balancer(domain_name="llm.example.com", hosted_zone_id="Z0123456789")
+    records = found.of("Record")
+    assert "Record" in found.retained()  # the proof, by which every certificate of the name is renewed
+    assert "Record" not in balancer().retained()
     assert {record["zoneId"] for record in records.values()} == {"Z0123456789"}
     assert records["b"]["name"] == "llm.example.com"
     assert records["b"]["aliases"][0]["evaluateTargetHealth"] is True
