@@ -26,6 +26,11 @@ def slot(zone: str) -> int:
     return (ord(zone[-1]) - ord("a")) % SUBNETS_PER_KIND
 
 
+def public_range(cidr_block: IPv4Network) -> IPv4Network:
+    """The half of the VPC in which all public subnets are."""
+    return next(cidr_block.subnets())
+
+
 def plan_subnets(cidr_block: IPv4Network, zones: Sequence[str], egress: Egress) -> list[SubnetPlan]:
     """Public subnets for each zone, then private ones unless the hosts are public.
 

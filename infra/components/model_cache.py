@@ -25,6 +25,7 @@ class ModelCacheArgs:
         provisioned_mibps: throughput in MiB/s; None for Elastic (pay for each byte).
         infrequent_access_after_days: moves unread files to the cheaper class; None never.
         keep_on_destroy: protects the file system and leaves it in the account when the stack goes.
+        file_system_id: one that another stack has left, used as it is and left again; None makes one.
     """
 
     subnet_ids: Mapping[str, pulumi.Input[str]]
@@ -33,6 +34,7 @@ class ModelCacheArgs:
     provisioned_mibps: int | None = None
     infrequent_access_after_days: int | None = 30
     keep_on_destroy: bool = True
+    file_system_id: str | None = None
 
 
 class ModelCache(pulumi.ComponentResource):
@@ -46,16 +48,10 @@ class ModelCache(pulumi.ComponentResource):
     def __init__(self, name: str, args: ModelCacheArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("tandem:index:ModelCache", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        kept = pulumi.ResourceOptions(parent=self, protect=args.keep_on_destroy, retain_on_delete=args.keep_on_destroy)
-        file_system = efs.FileSystem(
-            name,
-            encrypted=True,
-            performance_mode="generalPurpose",
-            throughput_mode="provisioned" if args.provisioned_mibps else "elastic",
-            provisioned_throughput_in_mibps=args.provisioned_mibps,
-            lifecycle_policies=_lifecycle(args.infrequent_access_after_days),
-            tags={"Name": name},
-            opts=kept,
+        file_system = (
+            efs.FileSystem.get(f"{name}-kept", args.file_system_id, opts=child)
+            if args.file_system_id
+            else self._file_system(name, args)
         )
         access_point = efs.AccessPoint(
             name,
@@ -90,6 +86,19 @@ class ModelCache(pulumi.ComponentResource):
         )
         self.access_point_id = access_point.id
         self.register_outputs({"file_system_id": file_system.id, "access_point_id": access_point.id})
+
+    def _file_system(self, name: str, args: ModelCacheArgs) -> efs.FileSystem:
+        keep = args.keep_on_destroy
+        return efs.FileSystem(
+            name,
+            encrypted=True,
+            performance_mode="generalPurpose",
+            throughput_mode="provisioned" if args.provisioned_mibps else "elastic",
+            provisioned_throughput_in_mibps=args.provisioned_mibps,
+            lifecycle_policies=_lifecycle(args.infrequent_access_after_days),
+            tags={"Name": name},
+            opts=pulumi.ResourceOptions(parent=self, protect=keep, retain_on_delete=keep),
+        )
 
 
 def _lifecycle(days: int | None) -> list[efs.FileSystemLifecyclePolicyArgs] | None:

@@ -18,7 +18,7 @@ from infra.components.secrets import Secrets, SecretsArgs
 from infra.pins import Pins
 from infra.settings import Settings
 from infra.sizing import Plan
-from infra.subnets import plan_subnets
+from infra.subnets import public_range
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +62,8 @@ class Common:
 
     @property
     def load_balancer_networks(self) -> list[str]:
-        """Ranges of the load balancer's subnets."""
-        network = self.settings.network
-        subnets = plan_subnets(network.cidr_block, self.settings.zones, network.egress)
-        return [subnet.cidr_block for subnet in subnets if subnet.public]
+        """In which the load balancer's subnets are, and with any zone more will be: what hosts run says so."""
+        return [str(public_range(self.settings.network.cidr_block))]
 
 
 def model_cache(common: Common, role_arn: pulumi.Input[str]) -> ModelCache:
@@ -80,6 +78,7 @@ def model_cache(common: Common, role_arn: pulumi.Input[str]) -> ModelCache:
             provisioned_mibps=settings.model_cache.provisioned_mibps,
             infrequent_access_after_days=settings.model_cache.infrequent_access_after_days,
             keep_on_destroy=not settings.ephemeral,
+            file_system_id=settings.model_cache.file_system_id,
         ),
         common.here,
     )

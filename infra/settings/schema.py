@@ -24,6 +24,7 @@ from infra.settings.types import (
     DomainName,
     Duration,
     Email,
+    FileSystemId,
     HostedZoneId,
     Instant,
     KeyName,
@@ -95,6 +96,11 @@ class ModelCacheSettings(Section):
     infrequent_access_after_days: Literal[1, 7, 14, 30, 60, 90, 180, 270, 365] | None = Field(
         default=30,
         description="Moves files unread for so long to the cheaper class ($0.016 instead of $0.30 a GB and month).",
+    )
+    file_system_id: FileSystemId | None = Field(
+        default=None,
+        description="A model cache that a stack of this name has left (`tandem audit` lists it): its models are there "
+        "at once, and it stays when this stack goes. Unset: a new one. The two settings above are then its own.",
     )
 
 

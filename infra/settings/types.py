@@ -142,6 +142,9 @@ S3Uri = Annotated[
     _matches(r"s3://(?!xn--|[0-9.]+/|[^/]*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[A-Za-z0-9_./-]{1,1024}"),
     Allowed("s3://bucket/path of the weights"),
 ]
+FileSystemId = Annotated[
+    str, _matches(r"fs-([0-9a-f]{8}|[0-9a-f]{17})"), Allowed("the id of an EFS file system, fs- and 8 or 17 hex digits")
+]
 MachineImageId = Annotated[
     str, _matches(r"ami-([0-9a-f]{8}|[0-9a-f]{17})"), Allowed("the id of a machine image, ami- and 17 hex digits")
 ]

@@ -159,3 +159,21 @@ def test_in_any_order_the_account_ends_as_a_fresh_one(seed: int, pulumi_engine: 
                 replaced.append(what)
         assert set(replaced) == set(REPLACES_HOSTS)
         assert stack.account() == fresh
+
+
+def test_a_model_cache_that_was_left_serves_the_next_stack(pulumi_engine: Engine) -> None:
+    with a_stack(pulumi_engine) as stack:
+        efs, workspace = stack.scene.clients("efs"), stack.scene.workspace
+
+        def remove() -> list[str]:
+            workspace.pulumi("state", "unprotect", "--all", "--yes")
+            done(workspace.destroy())
+            return [one["FileSystemId"] for one in efs.describe_file_systems()["FileSystems"]]
+
+        stack.up(START)
+        [left] = remove()
+        assert efs.describe_mount_targets(FileSystemId=left)["MountTargets"] == []
+        stack.up(with_change(START, "modelCache.fileSystemId", left))
+        assert len(efs.describe_mount_targets(FileSystemId=left)["MountTargets"]) == 2
+        assert done(workspace.up()).changing() == []
+        assert remove() == [left]

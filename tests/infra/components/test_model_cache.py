@@ -34,6 +34,13 @@ def test_exact_resources() -> None:
     }
 
 
+def test_one_that_was_left_is_used_and_left_again() -> None:
+    found = cache(file_system_id="fs-0123456789abcdef0")
+    assert "FileSystem" not in found.retained()
+    ids = {kind: {one["fileSystemId"] for one in found.of(kind).values()} for kind in ("AccessPoint", "MountTarget")}
+    assert ids == {"AccessPoint": {"fs-0123456789abcdef0"}, "MountTarget": {"fs-0123456789abcdef0"}}
+
+
 def test_encrypted_elastic_and_moved_when_unread() -> None:
     file_system = cache().one("FileSystem")
     assert file_system["encrypted"] is True

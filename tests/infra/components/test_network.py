@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, collapse_addresses
 from typing import Any
 
 import pytest
 
 from infra.components.network import Network, NetworkArgs
-from infra.subnets import plan_subnets
+from infra.subnets import plan_subnets, public_range
 from tests.infra.declared import Declared, declared
 
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
@@ -145,5 +145,7 @@ def test_subnets_never_overlap_and_keep_their_ranges(size: int) -> None:
     ranges = [IPv4Network(plan.cidr_block) for plan in plan_subnets(block, four, "natPerZone")]
     assert len(set(ranges)) == 8
     assert sum(part.num_addresses for part in ranges) == block.num_addresses
+    public = [plan.cidr_block for plan in plan_subnets(block, four, "natPerZone") if plan.public]
+    assert list(collapse_addresses(map(IPv4Network, public))) == [public_range(block)]
     for others in (four[:2], four[1:3], four[::-1][:3]):
         assert set(plan_subnets(block, others, "natPerZone")) < set(plan_subnets(block, four, "natPerZone"))

@@ -108,7 +108,7 @@ def test_only_the_load_balancer_and_the_monitoring_come_in() -> None:
     assert deny["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
     (rule,) = allow["spec"]["ingress"]
     assert rule["ports"] == [{"port": 8080, "protocol": "TCP"}]
-    assert [source.get("ipBlock", {}).get("cidr") for source in rule["from"]] == ["10.20.0.0/19", "10.20.32.0/19", None]
+    assert [source.get("ipBlock", {}).get("cidr") for source in rule["from"]] == ["10.20.0.0/17", None]
     assert {port["port"] for out in allow["spec"]["egress"] for port in out["ports"]} == {53, 443, 80}
 
 
