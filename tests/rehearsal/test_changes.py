@@ -53,7 +53,7 @@ REPLACES_HOSTS = {
     "a larger disk": "the launch template",
     "spot above the base": "what the group launches",
 }
-"""All others replace none; docs/operations.md says so."""
+"""All others replace none; docs/runbook.md says so."""
 PASSING = re.compile(r"time|date|created|version|etag|token|used|nextinvocation|callerreference", re.IGNORECASE)
 """Members of AWS's descriptions that tell when, not what."""
 
@@ -177,3 +177,21 @@ def test_a_model_cache_that_was_left_serves_the_next_stack(pulumi_engine: Engine
         assert len(efs.describe_mount_targets(FileSystemId=left)["MountTargets"]) == 2
         assert done(workspace.up()).changing() == []
         assert remove() == [left]
+
+
+def test_a_zone_goes_once_its_hosts_have_left(pulumi_engine: Engine) -> None:
+    """Auto Scaling moves hosts out of a zone that its group no longer has, which moto does not; until then AWS keeps
+    the subnet."""
+    with a_stack(pulumi_engine) as stack:
+        api, workspace = stack.scene.clients("autoscaling"), stack.scene.workspace
+        stack.up(START)
+        workspace.stack_file.write_text(configured(with_change(START, "network.zones", ["us-east-1b", "us-east-1c"])))
+        refused = workspace.up()
+        assert any("DependencyViolation" in message for message in refused.messages)
+        for host in api.describe_auto_scaling_groups()["AutoScalingGroups"][0]["Instances"]:
+            api.terminate_instance_in_auto_scaling_group(
+                InstanceId=host["InstanceId"], ShouldDecrementDesiredCapacity=False
+            )
+        done(workspace.up())
+        found = stack.scene.clients("ec2").describe_subnets(Filters=[{"Name": "tag-key", "Values": ["tandem:stack"]}])
+        assert {subnet["AvailabilityZone"] for subnet in found["Subnets"]} == {"us-east-1b", "us-east-1c"}
