@@ -120,7 +120,7 @@ def _lasting(value: Any) -> Any:
         return {key: _lasting(inner) for key, inner in sorted(value.items()) if not PASSING.search(key)}
     if isinstance(value, list):
         return sorted((_lasting(inner) for inner in value), key=json.dumps)
-    return re.sub(r"[0-9a-f]{7,}|\d{4}-\d\d-\d\d\S*", "…", value) if isinstance(value, str) else value
+    return re.sub(r"\d{4}-\d\d-\d\d[T ][\d:.+Z-]*|[0-9a-f]{7,}", "…", value) if isinstance(value, str) else value
 
 
 def in_any_order(seed: int) -> Sequence[str]:
@@ -158,7 +158,7 @@ def test_in_any_order_the_account_ends_as_a_fresh_one(seed: int, pulumi_engine: 
             if stack.replaced():
                 replaced.append(what)
         assert set(replaced) == set(REPLACES_HOSTS)
-        assert stack.account() == fresh
+        assert sorted({*stack.account()} ^ {*fresh}) == []
 
 
 def test_a_model_cache_that_was_left_serves_the_next_stack(pulumi_engine: Engine) -> None:
