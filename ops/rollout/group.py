@@ -43,7 +43,7 @@ class HostGroup:
 
     def look(self) -> Sequence[Rollout]:
         group = self._group()
-        name, wanted, size = group["AutoScalingGroupName"], _wanted(group), group["DesiredCapacity"]
+        name, wanted, size = group["AutoScalingGroupName"], self._wanted(group), group["DesiredCapacity"]
         hosts = [(_version(host), host["LifecycleState"]) for host in group["Instances"]]
         numbers = sorted({wanted, *(number for number, _ in hosts)}, key=int, reverse=True)
         runs = versions_run(self.clients, _template_id(group), numbers)
@@ -107,7 +107,8 @@ class HostGroup:
         """Replaces the hosts that are not of the group's version, one at a time; nothing where there are none."""
         self.cancel(rollout)
         group = self._group()
-        if all(_version(host) == _wanted(group) for host in group["Instances"]):
+        wanted = self._wanted(group)
+        if all(_version(host) == wanted for host in group["Instances"]):
             return
         launch_first = self.settings.fleet.rollout == "launchFirst"
         hosts = self.settings.max_group_size if launch_first else self.settings.group_size
@@ -153,17 +154,20 @@ class HostGroup:
         found = pages.paginate(LaunchTemplateId=_template_id(group)).search("LaunchTemplateVersions")
         return [str(version["VersionNumber"]) for version in found]
 
+    def _wanted(self, group: Mapping[str, Any]) -> str:
+        """The number of the version that new hosts get, also where somebody has set `$Latest` by hand."""
+        version = str((template_of(group) or {})["Version"])
+        if not version.startswith("$"):
+            return version
+        return next(iter(versions_run(self.clients, _template_id(group), [version])))
+
     def _before(self, group: Mapping[str, Any], versions: Sequence[Version]) -> str | None:
         """Another version that still serves, else the one before the wanted one."""
         others = [version for version in versions if version.serving and not version.wanted]
         if others:
             return max(others, key=lambda version: version.serving).name
-        earlier = [int(number) for number in self._versions(group) if int(number) < int(_wanted(group))]
+        earlier = [int(number) for number in self._versions(group) if int(number) < int(self._wanted(group))]
         return str(max(earlier)) if earlier else None
-
-
-def _wanted(group: Mapping[str, Any]) -> str:
-    return str((template_of(group) or {})["Version"])
 
 
 def _template_id(group: Mapping[str, Any]) -> str:
@@ -171,7 +175,8 @@ def _template_id(group: Mapping[str, Any]) -> str:
 
 
 def _version(host: Mapping[str, Any]) -> str:
-    return str(host["LaunchTemplate"]["Version"])
+    """Of the launch template; 0 for a host that somebody has attached by hand."""
+    return str((host.get("LaunchTemplate") or {}).get("Version", "0"))
 
 
 def _with_version(group: Mapping[str, Any], version: str) -> dict[str, Any]:

@@ -134,6 +134,13 @@ def test_what_is_held_goes_on(group: Group, platform: HostGroup, clients: Client
     assert (look(platform).state, group.hosts()) == ("done", [("2", "InService")] * 2)
 
 
+def test_a_version_by_name_is_told_by_its_number(group: Group, platform: HostGroup) -> None:
+    given = json.loads(json.dumps(group.version(1)).replace('"1"', '"$Latest"'))
+    group.api.update_auto_scaling_group(AutoScalingGroupName=group.name, **given)
+    found = look(platform)
+    assert (found.state, found.wanted.name, found.before) == ("stopped", "2", "1")
+
+
 def test_an_unknown_version_is_refused_before_anything_is_cancelled(group: Group, platform: HostGroup) -> None:
     roll_out(group)
     with pytest.raises(UserError, match="no such version") as refused:

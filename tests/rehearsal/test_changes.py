@@ -158,7 +158,8 @@ def test_in_any_order_the_account_ends_as_a_fresh_one(seed: int, pulumi_engine: 
             if stack.replaced():
                 replaced.append(what)
         assert set(replaced) == set(REPLACES_HOSTS)
-        assert sorted({*stack.account()} ^ {*fresh}) == []
+        different = sorted({*stack.account()} ^ {*fresh})
+        assert not different, "\n".join(different)
 
 
 def test_a_model_cache_that_was_left_serves_the_next_stack(pulumi_engine: Engine) -> None:
