@@ -54,8 +54,15 @@ REPLACES_HOSTS = {
     "spot above the base": "what the group launches",
 }
 """All others replace none; docs/runbook.md says so."""
-PASSING = re.compile(r"time|date|created|version|etag|token|used|nextinvocation|callerreference", re.IGNORECASE)
-"""Members of AWS's descriptions that tell when, not what."""
+PASSING = re.compile(
+    r"time|date|created|version|etag|token|used|nextinvocation|callerreference|ipaddress|publicip|privateip|roleid|"
+    r"profileid",
+    re.IGNORECASE,
+)
+"""Members of AWS's descriptions that tell when and by which number, not what."""
+SCHEDULE = "aws:scheduler/schedule:Schedule"
+S3_ROUTE = "DestinationPrefixListId"
+"""moto's ModifyVpcEndpoint adds no such route to a table that comes later, and its UpdateSchedule drops the state."""
 
 
 def configured(values: Mapping[str, Any]) -> str:
@@ -99,7 +106,8 @@ class Stack:
         for one in found.resources:
             if one.type.endswith(("Instance", "Volume", "NetworkInterface")):
                 continue
-            told = json.dumps([one.type, one.id, one.facts, dict(one.tags)], default=str, sort_keys=True)
+            facts = {key: value for key, value in one.facts.items() if (one.type, key) != (SCHEDULE, "State")}
+            told = json.dumps([one.type, one.id, facts, dict(one.tags)], default=str, sort_keys=True)
             lines.append(
                 json.dumps(_lasting(json.loads(known.sub(lambda match: names[match[0]], told))), sort_keys=True)
             )
@@ -119,8 +127,12 @@ def _lasting(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _lasting(inner) for key, inner in sorted(value.items()) if not PASSING.search(key)}
     if isinstance(value, list):
-        return sorted((_lasting(inner) for inner in value), key=json.dumps)
+        return sorted((_lasting(inner) for inner in value if not _is_s3_route(inner)), key=json.dumps)
     return re.sub(r"\d{4}-\d\d-\d\d[T ][\d:.+Z-]*|[0-9a-f]{7,}", "…", value) if isinstance(value, str) else value
+
+
+def _is_s3_route(value: Any) -> bool:
+    return isinstance(value, dict) and S3_ROUTE in value
 
 
 def in_any_order(seed: int) -> Sequence[str]:
