@@ -149,18 +149,18 @@ def _follow(
 
 
 def _check(console: Screen, stack: str, platform: Platform, seconds: float, smoke: Callable[[], bool]) -> bool:
-    """Tries the API as soon as one of the new version serves; goes back on a surprise, where that is rolled out now.
+    """Tries the API as soon as one of the new version serves; goes back on a surprise, or when none ever serves, where
+    that version is rolled out now.
 
     Returns:
-        Whether there was no surprise.
+        Whether one serves, and there was no surprise.
     """
     under_way = {one.name for one in platform.look() if one.state in ("running", "held")}
     found = _follow(console, stack, platform, seconds, lambda one: one.wanted.serving)
-    if not any(one.wanted.serving for one in found):
-        return False
-    well = smoke()
+    serves = any(one.wanted.serving for one in found)
+    well = serves and smoke()
     for one in found:
-        if one.name in under_way and not well:
+        if one.name in under_way and not well and (serves or one.state == "failing"):
             _change(console, platform, one, _before(one), yes=True)
     return well
 

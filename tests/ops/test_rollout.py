@@ -236,6 +236,13 @@ def test_a_check_goes_on_or_back(
     assert shell.group.hosts() == [(version, "InService")] * 2
 
 
+def test_a_check_goes_back_when_no_host_ever_serves(shell: Shell) -> None:
+    roll_out(shell.group)
+    shell.bad = {"2"}
+    assert shell("--check")[0] == 1
+    assert shell.group.hosts() == [("1", "InService")] * 2
+
+
 def test_a_check_of_what_was_not_rolled_out_just_now_goes_nowhere(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
