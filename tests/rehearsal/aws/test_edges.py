@@ -30,7 +30,7 @@ ZONE = "Z0ZONE"
 """Stands for the id of the account's zone."""
 
 
-class Played(Recorder):
+class Maker(Recorder):
     """Makes what the program declares in a simulated account, by way of the rehearsal's providers."""
 
     def __init__(self, account: SimulatedAccount) -> None:
@@ -156,7 +156,7 @@ def made(
     file = tmp_path / "pins.toml"
     file.write_text((Path(pins.__file__).parents[1] / "images/pins.toml").read_text())
     placeholders.fill(file)
-    played = Played(account)
+    played = Maker(account)
 
     def build() -> None:
         stack.build(settings, pins.load(file), LONGEST_STACK, datetime.now(UTC))
