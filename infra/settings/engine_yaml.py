@@ -11,11 +11,27 @@ _TEXT = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?$")
 
 
 class _Loader(yaml.SafeLoader):
-    """The engine's reading, of YAML 1.2: 20:00 is text, where 1.1 has 1200, and no key may be there twice."""
+    """The engine's reading, of YAML 1.2: 20:00 is text, where 1.1 has 1200, no key may be there twice, and nothing may
+    hold itself."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self._unfinished: set[str | None] = set()
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent) and event.anchor in self._unfinished:
+            raise yaml.MarkedYAMLError(problem=f"{event.anchor} holds itself", problem_mark=event.start_mark)
+        self._unfinished.add(event.anchor)
+        node = super().compose_node(parent, index)
+        self._unfinished.discard(event.anchor)
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise yaml.MarkedYAMLError(problem="a key is not one word", problem_mark=key.start_mark)
             if key.value in seen:
                 raise yaml.MarkedYAMLError(problem=f"{key.value} is there twice", problem_mark=key.start_mark)
             seen.add(key.value)
@@ -32,6 +48,9 @@ def parse(text: str) -> Any:
     """What a YAML document holds.
 
     Raises:
-        yaml.YAMLError: it is none, or a key is there twice.
+        yaml.YAMLError: it is none, a key is there twice, something holds itself, or is nested hundreds deep.
     """
-    return yaml.load(text, Loader=_Loader)  # noqa: S506, a SafeLoader
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506, a SafeLoader
+    except RecursionError:
+        raise yaml.YAMLError("it is nested too deep") from None

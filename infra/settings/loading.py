@@ -90,7 +90,7 @@ def load_stack_file(path: Path) -> Settings:
                 fix="name a stack that has a file, or make one with `pulumi stack init`",
             )
         ) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise _no_stack_file(path, " ".join(str(error).split())) from None
     entries = document.get("config") if isinstance(document, dict) else document
     if not isinstance(entries or {}, dict):
@@ -99,7 +99,7 @@ def load_stack_file(path: Path) -> Settings:
     for key, value in (entries or {}).items():
         if _holds_secret(value):
             secret_keys.add(key)
-        config[key] = value if isinstance(value, str) else json.dumps(_reveal(value), default=str)
+        config[str(key)] = value if isinstance(value, str) else json.dumps(_reveal(value), default=str)
     return load(config, secret_keys)
 
 

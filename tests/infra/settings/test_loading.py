@@ -127,6 +127,10 @@ def test_encrypted_values_of_a_stack_file_count_as_set(tmp_path: Path) -> None:
         ("- a list", "is not a stack file: a list is where"),
         ("config: a", "is not a stack file: a str is where"),
         ("config:\n  tandem:costGuard:\n    maxUsd: 30\n    maxUsd: 50", "maxUsd is there twice .*line 4"),
+        ("config: &all\n  tandem:region: us-east-1\n  tandem:fleet: *all", "all holds itself .*line 3"),
+        ("config: {tandem:tags: &tags {<<: *tags}}", "tags holds itself"),
+        (f"config: {'[' * 3000}{']' * 3000}", "nested too deep"),
+        ("config: {? [a] : 1}", "a key is not one word"),
         ("config: {tandem:region: us-east-1, tandem:apiKeys: {alice: plain-text-plain-text}}", "in plain text"),
     ],
 )
@@ -143,6 +147,17 @@ def test_a_stack_file_in_another_encoding_is_an_error_with_its_name(tmp_path: Pa
     file.write_text("config: {}", encoding="utf-16")
     with pytest.raises(UserError, match=r"Pulumi\.x\.yaml.*is not a stack file: .*utf-8"):
         load_stack_file(file)
+
+
+def test_a_key_that_is_a_number_is_a_key_like_others(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.x.yaml"
+    file.write_text("config: {tandem:region: us-east-1, 5: other}")
+    assert load_stack_file(file).region == "us-east-1"
+
+
+def test_a_directory_is_no_stack_file(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"is not a stack file: .*directory"):
+        load_stack_file(tmp_path)
 
 
 def test_times_without_quotes_are_text_as_they_are_to_the_engine(tmp_path: Path) -> None:

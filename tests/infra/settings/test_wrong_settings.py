@@ -166,6 +166,28 @@ WRONG = [
         "MON-FRI",
         SET,
     ),
+    Wrong(
+        {"costGuard": {"businessHours": {"timeZone": "Factory"}}},
+        "costGuard.businessHours.timeZone",
+        "Factory",
+        "an IANA time zone",
+        SET,
+    ),
+    Wrong(
+        {"costGuard": {"businessHours": {"timeZone": "localtime"}}},
+        "costGuard.businessHours.timeZone",
+        "localtime",
+        "an IANA time zone",
+        SET,
+    ),
+    # true, which is 1 to Python
+    Wrong({"costGuard": {"maxUsd": True}}, "costGuard.maxUsd", True, "a number above 0", SET),
+    Wrong({"costGuard": {"monthlyBudgetUsd": True}}, "costGuard.monthlyBudgetUsd", True, "a number above 0", SET),
+    Wrong({"fleet": {"hosts": True}}, "fleet.hosts", True, "a whole number 0 to 100", SET),
+    Wrong({"fleet": {"maxHosts": True}}, "fleet.maxHosts", True, "1 to 120", SET),
+    Wrong({"inference": {"pipelineParallelSize": True}}, "inference.pipelineParallelSize", True, "1, 2", SET),
+    Wrong({"network": {"flowLogRetentionDays": True}}, "network.flowLogRetentionDays", True, "1, 3, 5", SET),
+    Wrong({"scaling": {"minReplicas": False}}, "scaling.minReplicas", False, "a whole number", SET),
     # A key that does not exist, or a group that is not one
     Wrong({"flat": {}}, "flat", "{}", "fleet, inference", "`pulumi config rm 'tandem:flat'`"),
     Wrong(
