@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from infra.catalog import prices
 from infra.errors import Problem, UserError
 from infra.settings import Settings, load_stack_file
 
@@ -37,8 +39,47 @@ PROJECT = HERE or Path(__file__).resolve().parents[1]
 StackName = Annotated[
     str, typer.Argument(metavar="STACK", envvar="PULUMI_STACK", help="Name of the stack.", show_default=True)
 ]
+
+
+def known_region(region: str, key: str = "--region") -> str:
+    """The region's name, if AWS has such a one.
+
+    Args:
+        key: where it is from.
+
+    Raises:
+        UserError: it has none that boto3 has heard of.
+    """
+    if region in prices.ON_DEMAND:
+        return region
+    from botocore.session import Session  # half a second, which only a region without listed prices costs
+
+    names = Session().get_available_regions("ec2")
+    if region in names:
+        return region
+    nearest = get_close_matches(region, names, n=1)
+    raise UserError(
+        Problem(
+            key=key,
+            wrong="AWS has no such region",
+            value=region,
+            allowed="a region's name, such as us-east-1; `aws account list-regions` names all",
+            fix=f"did you mean {nearest[0]}?" if nearest else "correct it",
+        )
+    )
+
+
+def _region(region: str | None) -> str | None:
+    return known_region(region) if region else region
+
+
+def _regions(regions: list[str] | None) -> list[str] | None:
+    return [known_region(region) for region in regions] if regions else regions
+
+
 RegionName = Annotated[
-    str | None, typer.Option("--region", metavar="REGION", help="Another region than the stack file's.")
+    str | None,
+    typer.Option("--region", metavar="REGION", help="Another region than the stack file's.", callback=_region),
 ]
 ProfileName = Annotated[
     str | None,
@@ -46,7 +87,12 @@ ProfileName = Annotated[
 ]
 RegionNames = Annotated[
     list[str] | None,
-    typer.Option("--region", metavar="REGION", help="Look here; repeatable. The stack files' regions by default."),
+    typer.Option(
+        "--region",
+        metavar="REGION",
+        help="Look here; repeatable. The stack files' regions by default.",
+        callback=_regions,
+    ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it; without this the plan is only shown.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
@@ -89,6 +135,7 @@ def stack_settings(stack: str, region: str | None = None) -> Settings:
         UserError: unknown stack, or settings that are wrong.
     """
     settings = load_stack_file(stack_file(stack))
+    known_region(settings.region, "region")
     if region in (None, settings.region):
         return settings
     network = settings.network.model_copy(update={"zones": ()})

@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from ops.doctor.examination import Examination
 
 
+def _amount(help: str, **more: str) -> Any:
+    """An option that takes a number from 0: one so large is a slip, and infinity no limit."""
+    return typer.Option(min=0, max=1e9, help=help, **more)  # pyright: ignore[reportArgumentType]
+
+
 def cost(
     stack: StackName = DEFAULT_STACK,
     compare: Annotated[
@@ -33,16 +38,16 @@ def cost(
         bool, typer.Option("--purchases", help="Compare ways to pay for the hosts: spot, reserved, Savings Plans.")
     ] = False,
     fail_above: Annotated[
-        float | None, typer.Option(metavar="USD", min=0, help="Exit 1 when a month costs more; of FILE with --compare.")
+        float | None, _amount("Exit 1 when a month costs more; of FILE with --compare.", metavar="USD")
     ] = None,
     fail_above_change: Annotated[
-        float | None, typer.Option(metavar="PERCENT", help="With --compare: exit 1 when a month costs so much more.")
+        float | None, _amount("With --compare: exit 1 when a month costs so much more.", metavar="PERCENT")
     ] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw the parts of a month as SVG.")] = None,
-    stored_gb: Annotated[float, typer.Option(min=0, help="Assumed: weights and caches in the model cache.")] = 100,
-    starts: Annotated[float, typer.Option(min=0, help="Assumed: cold starts of hosts a month.")] = 30,
-    internet_gb: Annotated[float, typer.Option(min=0, help="Assumed: traffic through NAT gateways a month.")] = 100,
-    logs_gb: Annotated[float, typer.Option(min=0, help="Assumed: logs a month.")] = 20,
+    stored_gb: Annotated[float, _amount("Assumed: weights and caches in the model cache.")] = 100,
+    starts: Annotated[float, _amount("Assumed: cold starts of hosts a month.")] = 30,
+    internet_gb: Annotated[float, _amount("Assumed: traffic through NAT gateways a month.")] = 100,
+    logs_gb: Annotated[float, _amount("Assumed: logs a month.")] = 20,
     region: RegionName = None,
     profile: ProfileName = None,
     as_json: AsJson = False,

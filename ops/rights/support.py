@@ -48,7 +48,7 @@ ROWS = (
     Right(
         sid="MakeBuckets",
         service="s3",
-        actions="CreateBucket TagResource",
+        actions="CreateBucket",
         on=_BUCKETS,
         by=By.REQUEST,
         why="each carries tandem's tags from the start, and a name that tandem gives",
@@ -57,7 +57,7 @@ ROWS = (
         sid="ChangeBuckets",
         service="s3",
         actions="DeleteBucketPolicy PutBucketAbac PutBucketPolicy PutBucketPublicAccessBlock PutBucketTagging "
-        "PutEncryptionConfiguration PutLifecycleConfiguration UntagResource",
+        "PutEncryptionConfiguration PutLifecycleConfiguration TagResource UntagResource",
         on=_BUCKETS,
         by=By.NAME,
         why="tags count on a bucket only after PutBucketAbac, so names bind what comes before it",

@@ -281,6 +281,28 @@ def test_a_pipeline_can_refuse_a_change(
     assert (result.exit_code, told in result.stderr) == (status, True), result.output
 
 
+@pytest.mark.parametrize("value", ["inf", "-1", "ten", "nan"])
+@pytest.mark.parametrize("option", ["--fail-above", "--fail-above-change", "--stored-gb"])
+def test_a_limit_is_a_number_from_0(tmp_path: Path, option: str, value: str) -> None:
+    command = ["cost", other_file(tmp_path, 1), "--compare", other_file(tmp_path, 2), f"{option}={value}"]
+    result = CliRunner().invoke(app, command)
+    assert (result.exit_code, f"Invalid value for '{option}'" in result.stderr) == (2, True), result.output
+
+
+@pytest.mark.parametrize(("region", "nearest"), [("us-esat-1", "did you mean us-"), ("nonsense", "correct it")])
+def test_a_region_that_aws_lacks_costs_nothing(tmp_path: Path, region: str, nearest: str) -> None:
+    (file := tmp_path / "x.yaml").write_text("config: {'tandem:region': us-esat-1}\n", encoding="utf-8")
+    for command in (["cost", "dev", "--region", region], ["audit", "dev", "--region", region], ["cost", str(file)]):
+        told = str(CliRunner().invoke(app, command).exception)
+        assert "AWS has no such region" in told
+        assert nearest in told or str(file) in command
+
+
+def test_a_region_without_listed_prices_is_a_region() -> None:
+    result = CliRunner().invoke(app, ["cost", "dev", "--region", "ap-southeast-7"])
+    assert (result.exit_code, "not known in ap-southeast-7" in result.output) == (0, True), result.output
+
+
 def test_a_change_needs_two_sides() -> None:
     result = CliRunner().invoke(app, ["cost", "dev", "--fail-above-change", "5"])
     assert "there is nothing to compare with" in str(result.exception)
