@@ -239,7 +239,7 @@ def check(pin: Pin, pins: Pins, http: Http) -> Row:
     try:
         found = look_up(pin, pins, http)
     except UserError as error:
-        return Row(pin, "failed", problem=error.problems[0])
+        return _failed(pin, error)
     same = (found.value, found.beside) == (pin.value, pin.beside)
     return Row(pin, "current" if same else "outdated", found.value, found.source)
 
@@ -256,8 +256,12 @@ def resolve(path: Path, pin: Pin, pins: Pins, http: Http, today: date) -> Row:
         text = path.read_text(encoding="utf-8")
         replace_file(path, set_pin(text, pin, found, today))
     except UserError as error:
-        return Row(pin, "failed", problem=replace(error.problems[0], key=pin.key))
+        return _failed(pin, error)
     return Row(pin, "written", found.value, found.source)
+
+
+def _failed(pin: Pin, error: UserError) -> Row:
+    return Row(pin, "failed", problem=replace(error.problems[0], key=pin.key))
 
 
 def run(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
+from infra.errors import merged
 from ops import options
 from ops.options import AsJson, ProfileName, RegionNames, print_json, regions_of
 from ops.screen import Screen, columns
@@ -82,7 +83,7 @@ def _as_json(audit: Audit) -> dict[str, Any]:
         "stillRuns": audit.still_runs,
         "leftovers": [_item(item) for item in audit.leftovers],
         "ofOtherLives": [_item(item) for item in audit.others],
-        "notLookedAt": [str(problem) for problem in audit.unreadable],
+        "notLookedAt": [str(problem) for problem in merged(audit.unreadable)],
     }
 
 
@@ -116,7 +117,7 @@ def _print(region: str, audit: Audit, everything: bool) -> None:
     console.print(f"{region}: {len(shown)} left that cost ${audit.usd_per_month:,.2f} a month{also}.")
     for why, count in Counter(item.why for item in audit.others).items():
         console.print(f"{region}: {count} more: {why}, which holds it for another state; nothing of it is left over")
-    for problem in audit.unreadable:
+    for problem in merged(audit.unreadable):
         console.print(f"not looked at: {problem}")
 
 

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from infra import pins
-from infra.errors import UserError
+from infra.errors import UserError, merged
 from ops.http import Http
 from ops.options import AsJson, ProfileName, print_json
 from ops.pin import Row, Selection, run
@@ -76,11 +76,12 @@ def pin(
             datetime.now(UTC).date(),
             lambda row: status.update(f"{row.pin.key}: {row.outcome}"),
         )
+    problems = [row.problem for row in rows if row.problem]
     if as_json:
-        print_json({"pins": [_as_json(row) for row in rows]})
+        causes = [asdict(problem) for problem in merged(problems)]
+        print_json({"pins": [_as_json(row) for row in rows], "problems": causes})
     else:
         Screen().print(_table(rows))
-    problems = [row.problem for row in rows if row.problem]
     if problems:
         raise UserError(*problems)
     if any(row.outcome in ("empty", "outdated") for row in rows):
@@ -123,7 +124,6 @@ def _as_json(row: Row) -> dict[str, str]:
         "old": row.pin.value,
         "new": row.new,
         "source": row.source or row.pin.source,
-        "problem": row.problem.wrong if row.problem else "",
     }
 
 

@@ -602,13 +602,17 @@ def test_a_parameter_that_the_region_lacks_is_said(aws: None) -> None:
         lookups.public_parameter("/tandem-test/image-id", "eu-west-1")
 
 
-def test_missing_credentials_are_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def without_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "none"))
     monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "none"))
     boto3.DEFAULT_SESSION = None
+
+
+def test_missing_credentials_are_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    without_credentials(monkeypatch, tmp_path)
     with pytest.raises(UserError, match="there are no AWS credentials in this shell"):
         lookups.public_parameter("/tandem-test/image-id", "us-east-1")
 
@@ -621,19 +625,32 @@ def test_one_place_down_does_not_stop_the_others(file: Path, online: StandIn) ->
     result = CliRunner().invoke(app, ["pin", "--json"])
     assert isinstance(result.exception, UserError)
     assert [problem.key for problem in result.exception.problems] == ["docker.version"]
-    rows = {row["pin"]: row for row in json.loads(result.stdout)["pins"]}
+    told = json.loads(result.stdout)
+    rows = {row["pin"]: row for row in told["pins"]}
     assert rows["docker.version"]["outcome"] == "failed"
-    assert rows["docker.version"]["problem"] == "the package index is not there"
+    assert [(one["key"], one["wrong"]) for one in told["problems"]] == [
+        ("docker.version", "the package index is not there")
+    ]
     assert rows["vllm.digest"] == {
         "pin": "vllm.digest",
         "outcome": "written",
         "old": "",
         "new": INDEX_DIGEST,
         "source": online.url + MANIFEST_PATH,
-        "problem": "",
     }
     written = pin_file.load(file)
     assert (written.docker.version, written.model_revision("Qwen/Qwen3-8B")) == ("", COMMIT)
+
+
+def test_one_cause_is_said_once(file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    without_credentials(monkeypatch, tmp_path)
+    result = CliRunner().invoke(app, ["pin", "--json", "--region", "us-east-1", "--region", "eu-west-1"])
+    told = json.loads(result.stdout)
+    assert [row["outcome"] for row in told["pins"]] == ["failed"] * 4
+    (cause,) = told["problems"]
+    assert cause["wrong"] == "there are no AWS credentials in this shell"
+    assert cause["key"].endswith(" and 1 more")
+    assert result.output.count(cause["wrong"]) + str(result.exception).count(cause["wrong"]) == 2, "JSON, and message"
 
 
 def test_the_exit_status_of_check_and_offline(file: Path, online: StandIn) -> None:
