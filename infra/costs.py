@@ -34,6 +34,8 @@ def fixed_costs(settings: Settings) -> list[CostItem]:
     ]
     if settings.global_name is not None and settings.global_name.outside_check:
         items.append(CostItem("health check from outside", 1, part.health_check_month / HOURS_PER_MONTH))
+    if settings.cost_guard.idle_after is not None:
+        items.append(CostItem("idle alarm's metrics", 3, 3 * part.alarm_metric_month / HOURS_PER_MONTH))
     if mibps := settings.model_cache.provisioned_mibps:
         usd = mibps * part.efs_provisioned_mibps_month / HOURS_PER_MONTH
         items.append(CostItem("model cache throughput", mibps, usd))

@@ -139,6 +139,7 @@ PARTS: Mapping[str, Part] = {
     "s3_gb_month": Part("AmazonS3", "TimedStorage-ByteHrs", {"volumeType": "Standard"}),
     "secret_month": Part("AWSSecretsManager", "AWSSecretsManager-Secret"),
     "key_month": Part("awskms", "KMS-Keys"),
+    "alarm_metric_month": Part("AmazonCloudWatch", "CW:AlarmMonitorUsage"),
     "eks_cluster_hour": Part("AmazonEKS", "AmazonEKS-Hours:perCluster"),
 }
 """Of `prices.Parts`; what is not here is no region's (health checks) or not listed as one price (extended support)."""

@@ -34,6 +34,7 @@ class Parts:
         snapshot_gib_month: of the blocks that a snapshot holds, which AWS does not tell: its volume's size is the most.
         efs_read_gb, efs_write_gb: with Elastic throughput.
         logs_gb: each GB that CloudWatch Logs takes in: the hosts' logs and the flow logs.
+        alarm_metric_month: each metric that an alarm looks at, by the minute or less often.
         health_check_month: a Route 53 health check of an address in AWS ($0.50) over HTTPS ($1.00).
         eks_cluster_hour, eks_extended_cluster_hour: in standard support of its Kubernetes version, and in the extended
             support that follows for 12 months.
@@ -65,6 +66,7 @@ class Parts:
     s3_gb_month: float
     secret_month: float
     key_month: float
+    alarm_metric_month: float
     health_check_month: float
     eks_cluster_hour: float
     eks_extended_cluster_hour: float

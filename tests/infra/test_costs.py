@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from infra import costs
+from infra import costs, pins
+from infra import stack as stacks
 from infra.settings.schema import Settings
+from tests.infra.declared import declared
 
 
 def stack(**sections: Any) -> Settings:
@@ -31,6 +33,16 @@ def test_each_part_of_the_hourly_cost() -> None:
     assert {
         item.name: (item.count, round(item.usd_per_hour, 4)) for item in costs.host_costs(settings, 3, "g6.12xlarge")
     } == {"g6.12xlarge on demand": (3, 13.8048), "root volumes": (3, 0.24)}
+
+
+def test_an_idle_stop_pays_for_the_metrics_of_its_alarm() -> None:
+    """$0.10 a month for each that the alarm looks at: https://aws.amazon.com/cloudwatch/pricing/ (metric math)."""
+    settings = stack(costGuard={"idleAfter": "1h", "expiresAfter": "4h"})
+    (alarm,) = (item for item in costs.fixed_costs(settings) if item.name.startswith("idle alarm"))
+    found = declared(lambda: stacks.build(settings, pins.load(), "dev"))
+    (made,) = (one for one in found.resources if one.type == "aws:cloudwatch/metricAlarm:MetricAlarm")
+    metrics = [query for query in made.inputs["metricQueries"] if "metric" in query]
+    assert (alarm.count, round(alarm.usd_per_hour * 730, 2)) == (len(metrics), 0.30)
 
 
 def test_public_hosts_pay_for_addresses_and_not_for_nat() -> None:

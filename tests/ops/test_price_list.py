@@ -72,6 +72,7 @@ def test_a_year_s_reservation_is_told_from_others() -> None:
         ("web_acl_rule_month", "APS1-RuleV2"),
         ("secret_month", "APS1-AWSSecretsManager-Secret"),
         ("key_month", "ap-southeast-1-KMS-Keys"),
+        ("alarm_metric_month", "APN2-CW:AlarmMonitorUsage"),
         ("logs_gb", "APS1-DataProcessing-Bytes"),
         ("efs_gb_month", "USE2-TimedStorage-ByteHrs"),
         ("efs_infrequent_gb_month", "USE2-IATimedStorage-ET-ByteHrs"),
@@ -90,6 +91,7 @@ def test_usage_types_as_bills_and_lists_show_them(name: str, usage: str) -> None
         ("efs_gb_month", "USE2-IATimedStorage-ByteHrs"),
         ("eks_cluster_hour", "EUW2-AmazonEKS-Hours:extendedSupport"),
         ("load_balancer_hour", "APS1-LCUUsage"),
+        ("alarm_metric_month", "APN2-CW:HighResAlarmMonitorUsage"),
     ],
 )
 def test_what_only_sounds_like_it_is_not_it(name: str, usage: str) -> None:
