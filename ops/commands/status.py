@@ -58,6 +58,7 @@ def _print(found: Status) -> None:
         "stack": f"{found.stack} in {found.region}",
         "url": found.url,
         "serving": servers if isinstance(servers, Unknown) else servers.summary,
+        **({"stopped": found.stopped} if found.stopped else {}),
         "last token": found.last_token,
         "requests": found.requests,
         "queue": found.queue,

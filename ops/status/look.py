@@ -48,10 +48,10 @@ def look(
         way_in = pool.submit(_known, lambda: _endpoint(clients, stack, settings, stack_id))
         servers = pool.submit(_known, lambda: platform.servers(clients, stack, settings, stack_id))
         running = pool.submit(_known, lambda: platform.running(clients, stack, stack_id))
-        expires = pool.submit(_known, lambda: _expires_at(clients, stack, stack_id))
+        ends = pool.submit(_known, lambda: lives.expires_at(clients, stack, stack_id))
         requests = pool.submit(_known, lambda: _requests(clients, stack, now, stack_id))
         found, serving = way_in.result(), servers.result()
-        token = pool.submit(_known, lambda: _token(clients, stack, settings, found, serving, probe, stack_id))
+        token = pool.submit(_known, lambda: _token(clients, stack, found, serving, probe, stack_id))
     return Status(
         stack=stack,
         region=settings.region,
@@ -63,7 +63,8 @@ def look(
         queue=platform.QUEUE,
         usd_per_hour=cost_now(settings, serving, found),
         cost_so_far=serving if isinstance(serving, Unknown) else cost_so_far(settings, serving, now),
-        expires_at=expires.result(),
+        expires_at=_expires_at(ends.result()),
+        stopped=_stopped(settings, serving, ends.result(), now),
         other_lives=tuple(id for id in ids if id != stack_id) if isinstance(ids, list) and stack_id is not None else (),
     )
 
@@ -110,10 +111,22 @@ def _endpoint(clients: Clients, stack: str, settings: Settings, stack_id: str | 
     return found or Absent("the stack has no load balancer in this account and region")
 
 
-def _expires_at(clients: Clients, stack: str, stack_id: str | None) -> str:
+def _expires_at(ends: datetime | Unknown | None) -> str | Unknown:
     """As the stack itself says it."""
-    moment = lives.expires_at(clients, stack, stack_id)
-    return f"{moment:%Y-%m-%dT%H:%M:%SZ}" if moment else "never"
+    return f"{ends:%Y-%m-%dT%H:%M:%SZ}" if isinstance(ends, datetime) else ends or "never"
+
+
+def _stopped(
+    settings: Settings, servers: Fleet | Cluster | Unknown, ends: datetime | Unknown | None, now: datetime
+) -> str:
+    """Why nothing is to run, and what brings it back; empty where something is."""
+    if isinstance(servers, Unknown) or not (servers.stopped or (isinstance(servers, Fleet) and servers.asleep)):
+        return ""
+    return (
+        lifetime.why_stopped(settings, ends if isinstance(ends, datetime) else None, now)
+        or lifetime.why_idle(settings)
+        or "its settings, or somebody by hand, have set it to 0; `pulumi up --refresh` sets it as the settings say"
+    )
 
 
 def _requests(clients: Clients, stack: str, now: datetime, stack_id: str | None) -> str | Unknown:
@@ -144,7 +157,6 @@ def _requests(clients: Clients, stack: str, now: datetime, stack_id: str | None)
 def _token(
     clients: Clients,
     stack: str,
-    settings: Settings,
     way_in: Endpoint | Unknown,
     servers: Fleet | Cluster | Unknown,
     probe: bool,
@@ -152,7 +164,7 @@ def _token(
 ) -> str | Unknown:
     """One token, asked for now; nothing else proves that the servers make progress."""
     if isinstance(servers, Fleet) and servers.asleep:
-        return Unknown(lifetime.why_idle(settings) or "the group is at 0, which its settings in the account allow")
+        return Absent("no host is wanted")
     if not probe:
         return Unknown("not asked for (--no-probe)")
     if isinstance(way_in, Unknown):

@@ -193,6 +193,7 @@ class Status:
         usd_per_hour: of what runs now, at list prices on demand: an upper bound where spot runs.
         cost_so_far: US dollars at list prices since the machines that run now were started; a lower bound.
         expires_at: when the schedule sets the fleet to 0.
+        stopped: why nothing is to run, and what brings it back; empty where something is.
         other_lives: ids that hold the same name in the account, and are not this state's.
     """
 
@@ -207,6 +208,7 @@ class Status:
     usd_per_hour: float | Unknown
     cost_so_far: float | Unknown
     expires_at: str | Unknown
+    stopped: str = ""
     other_lives: tuple[str, ...] = ()
 
     @property

@@ -20,6 +20,7 @@ from ops.aws import aws_clients
 from ops.cli import app
 from ops.doctor.examination import Examination
 from ops.doctor.run import run_check
+from ops.kinds import ours, types
 from ops.kinds.kind import Clients
 from ops.options import stack_file
 from ops.status import Absent, Cluster, Fleet, Host, Status, Unknown, look
@@ -29,6 +30,7 @@ from rehearsal import engine
 from rehearsal.account_gaps import PUBLIC_IMAGE, AccountGaps, account_gaps
 from rehearsal.moto import SimulatedAccount
 from rehearsal.scene import set_the_scene
+from tests.ops.account import Builder
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 HOST = Host(
@@ -120,6 +122,44 @@ def test_strange_user_data_tells_nothing(text: str) -> None:
 def test_the_host_file_is_found_in_user_data() -> None:
     files = [{"path": "/etc/other", "content": "x"}, {"path": "/etc/tandem/host.json", "content": '{"engine": 1}'}]
     assert host_file(user_data(f"#cloud-config\n{json.dumps({'write_files': files})}")) == {"engine": 1}
+
+
+def at_0(most: int = 1, expires: str = "2030-01-01T00:00:00") -> Clients:
+    """A stack's group without hosts, which may have so many."""
+    clients = aws_clients("us-east-1")
+    Builder(clients, "dev", "tandem-dev-one", expires=expires).everything()
+    (group,) = ours(clients, "dev", types.GROUP)
+    sizes = {"MinSize": 0, "DesiredCapacity": 0, "MaxSize": most}
+    clients("autoscaling").update_auto_scaling_group(AutoScalingGroupName=group.id, **sizes)
+    return clients
+
+
+@pytest.mark.parametrize(
+    ("guard", "expires", "most", "told"),
+    [
+        ({}, "2030-01-01T00:00:00", 1, "stopped after 60 min without a request, or by hand"),
+        ({}, "2026-11-21T11:00:00", 0, "the time of this stack ended at 2026-11-21 11:00Z"),
+        ({"businessHours": {}}, "2030-01-01T00:00:00", 1, "it is outside the business hours"),
+        ({"idleAfter": None}, "2030-01-01T00:00:00", 1, "its settings, or somebody by hand, have set it to 0"),
+    ],
+)
+def test_a_stack_at_0_says_why_and_what_starts_it(
+    aws_account: AccountGaps, guard: dict[str, Any], expires: str, most: int, told: str
+) -> None:
+    clients = at_0(most, expires)
+    values = {"region": "us-east-1", "costGuard": {"idleAfter": "60m", "expiresAfter": "4h"} | guard}
+    found = look(clients, "dev", Settings.model_validate(values), NOW)
+    assert found.stopped.startswith(told)
+    assert "`pulumi up --refresh`" in found.stopped or "until these begin" in found.stopped
+    assert found.as_json()["stopped"] == found.stopped
+
+
+def test_the_command_says_that_a_stack_has_stopped_for_idleness(aws_account: AccountGaps) -> None:
+    at_0()
+    result = CliRunner().invoke(app, ["status", "dev"], env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.output
+    assert "stopped                stopped after 60 min without a request, or by hand; `pulumi up" in result.output
+    assert "last token             none: no host is wanted" in result.output
 
 
 # -- platform eks ------------------------------------------------------------------------------------------------------
