@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
 
@@ -96,6 +97,53 @@ def zone_ids_that_begin_with_z() -> None:
 
     made = models.create_route53_zone_id
     models.create_route53_zone_id = lambda **named: f"Z{made(**named)[1:]}"
+
+
+def zones_in_order() -> None:
+    """moto lists the zones of a name, and not those that follow it in Route 53's order, by labels from the last on.
+
+    Stands for: Route 53's ListHostedZonesByName.
+    Held by: tests/ops/test_kind.py::test_zones_are_listed_from_a_name_on
+    """
+    from moto.route53.models import FakeZone, Route53Backend
+
+    def order(name: str) -> list[str]:
+        return name.rstrip(".").split(".")[::-1]
+
+    def listed(self: Route53Backend, dnsname: str | None) -> tuple[str | None, list[FakeZone]]:
+        zones = sorted(self.zones.values(), key=lambda zone: order(zone.name))
+        return dnsname, [zone for zone in zones if not dnsname or order(zone.name) >= order(dnsname)]
+
+    Route53Backend.list_hosted_zones_by_name = listed
+
+
+def firewalls_and_clusters_by_tags() -> None:
+    """moto's tagging API knows neither.
+
+    Stands for: GetResources of the Resource Groups Tagging API, on web ACLs and clusters.
+    Held by: tests/ops/test_kind.py::test_the_tagging_api_names_what_it_names_on_aws
+    """
+    from moto.core.resource_tagging import TaggableResourcesMixin, TaggedResource
+    from moto.eks.models import EKSBackend
+    from moto.wafv2.models import WAFV2Backend
+
+    class Firewalls(TaggableResourcesMixin):
+        SERVICE_NAMESPACE = "wafv2"
+
+        def iter_tagged_resources(self: Any) -> Iterator[TaggedResource]:
+            for arn in self.wacls:
+                tags = self.tagging_service.get_tag_dict_for_resource(arn)
+                yield TaggedResource(arn=arn, tags=tags, resource_type="wafv2")  # known as a whole only
+
+    class Clusters(TaggableResourcesMixin):
+        SERVICE_NAMESPACE = "eks"
+
+        def iter_tagged_resources(self: Any) -> Iterator[TaggedResource]:
+            for cluster in self.clusters.values():
+                yield TaggedResource(arn=cluster.arn, tags=cluster.tags or {}, resource_type="eks:cluster")
+
+    WAFV2Backend.__bases__ += (Firewalls,)
+    EKSBackend.__bases__ += (Clusters,)
 
 
 def clusters_that_are_gone() -> None:
@@ -209,6 +257,8 @@ def mend() -> None:
     images_with_tagged_snapshots()
     schedule_groups_that_are_gone()
     zone_ids_that_begin_with_z()
+    zones_in_order()
+    firewalls_and_clusters_by_tags()
     clusters_that_are_gone()
     policies_that_stay()
     with_instance_refreshes()

@@ -17,6 +17,7 @@ from ops.aws import code_of
 from ops.doctor.examination import Examination
 from ops.doctor.finding import Finding
 from ops.kinds import ours, types
+from ops.kinds.support import OUR_SECRETS
 
 RESOLVE = "resolve:ssm:"
 CANONICAL = "099720109477"
@@ -216,7 +217,7 @@ def secrets_are_there(examination: Examination) -> Iterator[Finding]:
     pages = (
         examination.clients("secretsmanager")
         .get_paginator("list_secrets")
-        .paginate(IncludePlannedDeletion=True, Filters=[{"Key": "tag-value", "Values": [examination.stack]}])
+        .paginate(IncludePlannedDeletion=True, **OUR_SECRETS)
     )
     ours = [secret for secret in pages.search("SecretList[]") if _is_ours(examination, secret)]
     leaving = [secret for secret in ours if secret.get("DeletedDate")]

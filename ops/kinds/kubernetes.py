@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ops.aws import AwsError, is_gone
 from ops.kinds import types
 from ops.kinds.kind import Found, Item, Kind, Scope, listed, named, tag_map
 
@@ -12,11 +13,25 @@ KEY_RECOVERY_DAYS = 7
 """The shortest that KMS allows: a key that waits for its deletion costs nothing, and can be restored."""
 
 
-def _clusters(eks: Any, _scope: Scope) -> Iterator[Item]:
-    """By name first: each tells its tags to a call of its own."""
+def _cluster(eks: Any, arn: str) -> Item:
+    return eks.describe_cluster(name=arn.rpartition("/")[2])["cluster"]
+
+
+def _clusters(eks: Any, scope: Scope) -> Iterator[Item]:
+    """A stack's by the name that it alone can have."""
+    if scope.stack is None:
+        yield from named("eks:cluster", _cluster, _every_cluster)(eks, scope)
+        return
+    try:
+        yield _cluster(eks, f"cluster/tandem-{scope.stack}")
+    except AwsError as error:
+        if not is_gone(error):
+            raise
+
+
+def _every_cluster(eks: Any, _scope: Scope) -> Iterator[Item]:
     for name in eks.get_paginator("list_clusters").paginate().search("clusters"):
-        if name.startswith("tandem-"):
-            yield eks.describe_cluster(name=name)["cluster"]
+        yield _cluster(eks, name)
 
 
 def _node_groups(eks: Any, scope: Scope) -> Iterator[Item]:

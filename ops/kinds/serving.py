@@ -57,21 +57,40 @@ def _host_names(scope: Scope) -> set[str]:
     return names
 
 
-def _may_hold(zone: str, host_name: str) -> bool:
-    """Whether a zone may have a record of the name; of a wildcard, of any name that it covers."""
-    host_name, any_label, zone = host_name.removeprefix("*."), host_name.startswith("*."), zone.rstrip(".")
-    return f".{host_name}".endswith(f".{zone}") or (any_label and zone.partition(".")[2] == host_name)
+def _zones(route53: Any, host_name: str) -> Iterator[str]:
+    """Ids of the zones that may have a record of the name; of a wildcard, of any name that it covers.
+
+    Route 53 lists zones from a name on, each followed by those below it, so that others are not asked for.
+    """
+    name = host_name.removeprefix("*.")
+    labels = name.split(".")
+    for zone in (".".join(labels[start:]) for start in range(len(labels))):
+        below = zone == name != host_name
+        for found in _zones_from(route53, zone):
+            own = found["Name"].rstrip(".")
+            if own == zone or (below and own.partition(".")[2] == zone):
+                yield found["Id"].removeprefix("/hostedzone/")
+            elif not (below and own.endswith(f".{zone}")):
+                break
+
+
+def _zones_from(route53: Any, name: str) -> Iterator[Item]:
+    """boto3 does not paginate here."""
+    more: dict[str, str] | None = {"DNSName": name}
+    while more is not None:
+        page = route53.list_hosted_zones_by_name(**more)
+        yield from page["HostedZones"]
+        truncated = page.get("IsTruncated")
+        more = {"DNSName": page["NextDNSName"], "HostedZoneId": page["NextHostedZoneId"]} if truncated else None
 
 
 def _records(route53: Any, scope: Scope) -> Iterator[Item]:
     """Names that lead to one of our load balancers, in the zones that may hold them: these themselves are not ours."""
     assert scope.parent is not None
-    address, names = scope.parent.facts["DNSName"].lower(), _host_names(scope)
-    known = {record.facts["ZoneId"] for record in scope.known}
-    for zone in listed("list_hosted_zones", "HostedZones")(route53, scope) if names or known else ():
-        zone_id = zone["Id"].removeprefix("/hostedzone/")
-        if zone_id not in known and not any(_may_hold(zone["Name"], name) for name in names):
-            continue
+    address = scope.parent.facts["DNSName"].lower()
+    zones = {record.facts["ZoneId"] for record in scope.known}
+    zones |= {zone for name in _host_names(scope) for zone in _zones(route53, name)}
+    for zone_id in sorted(zones):
         sets = route53.get_paginator("list_resource_record_sets").paginate(HostedZoneId=zone_id)
         for record in sets.search("ResourceRecordSets[?AliasTarget]"):
             if record["AliasTarget"]["DNSName"].lower().removeprefix("dualstack.").rstrip(".") == address:
@@ -93,7 +112,13 @@ def _health_checks(route53: Any, scope: Scope) -> Iterator[Item]:
         yield from ({**one, "Tags": by_id.get(one["Id"], [])} for one in some)
 
 
-def _web_acls(waf: Any, _scope: Scope) -> Iterator[Item]:
+def _web_acl(waf: Any, arn: str) -> Item | None:
+    """The tagging API knows WAF as a whole, and not its types."""
+    kind, name, acl_id = arn.split("/")[-3:]
+    return waf.get_web_acl(Name=name, Scope="REGIONAL", Id=acl_id)["WebACL"] if kind == "webacl" else None
+
+
+def _every_web_acl(waf: Any, _scope: Scope) -> Iterator[Item]:
     """By what they say of themselves first: each tells its tags to a call of its own. boto3 does not paginate here."""
     more = {}
     while more is not None:
@@ -205,7 +230,7 @@ ROWS = (
         type=types.WEB_ACL,
         service="wafv2",
         tagging_type="wafv2:regional",
-        listing=_web_acls,
+        listing=named("wafv2", _web_acl, _every_web_acl),
         id="Id",
         arn="ARN",
         name="Name",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -13,15 +13,24 @@ from ops.kinds.kind import Found, Item, Kind, Scope, listed, named, tag_map
 
 SECRET_RECOVERY_DAYS = 7
 """The shortest that Secrets Manager allows: a deleted secret costs nothing meanwhile and can be restored."""
+OUR_SECRETS: Mapping[str, Any] = {
+    "Filters": [{"Key": "tag-key", "Values": [PROJECT_TAG]}, {"Key": "tag-value", "Values": [PROJECT]}]
+}
+"""Those that have both words somewhere in their tags' keys and values, as Secrets Manager searches them."""
 
 
 def _of_file_system(scope: Scope) -> dict[str, str]:
     return {"FileSystemId": scope.parent_id}
 
 
-def _with_our_tags(_scope: Scope) -> dict[str, Any]:
-    """Of those that have both words somewhere in their tags' keys and values, as Secrets Manager searches them."""
-    return {"Filters": [{"Key": "tag-key", "Values": [PROJECT_TAG]}, {"Key": "tag-value", "Values": [PROJECT]}]}
+def _file_system(efs: Any, arn: str) -> Item | None:
+    found = efs.describe_file_systems(FileSystemId=arn.rpartition("/")[2])["FileSystems"]
+    return next((one for one in found if one["LifeCycleState"] != "deleted"), None)
+
+
+def _access_point(efs: Any, arn: str) -> Item | None:
+    found = efs.describe_access_points(AccessPointId=arn.rpartition("/")[2])["AccessPoints"]
+    return next((one for one in found if one["LifeCycleState"] != "deleted"), None)
 
 
 def _bucket_tags(s3: Any, item: Item) -> dict[str, str]:
@@ -110,7 +119,11 @@ ROWS = (
         type=types.FILE_SYSTEM,
         service="efs",
         tagging_type="elasticfilesystem:file-system",
-        listing=listed("describe_file_systems", "FileSystems[?LifeCycleState!='deleted']", page_size=100),
+        listing=named(
+            "elasticfilesystem:file-system",
+            _file_system,
+            listed("describe_file_systems", "FileSystems[?LifeCycleState!='deleted']", page_size=100),
+        ),
         id="FileSystemId",
         arn="FileSystemArn",
         name="Name",
@@ -123,7 +136,11 @@ ROWS = (
         type=types.ACCESS_POINT,
         service="efs",
         tagging_type="elasticfilesystem:access-point",
-        listing=listed("describe_access_points", "AccessPoints[?LifeCycleState!='deleted']", page_size=100),
+        listing=named(
+            "elasticfilesystem:access-point",
+            _access_point,
+            listed("describe_access_points", "AccessPoints[?LifeCycleState!='deleted']", page_size=100),
+        ),
         id="AccessPointId",
         arn="AccessPointArn",
         name="Name",
@@ -161,7 +178,7 @@ ROWS = (
         type=types.SECRET,
         service="secretsmanager",
         tagging_type="secretsmanager:secret",
-        listing=listed("list_secrets", "SecretList[?!DeletedDate]", _with_our_tags, page_size=100),
+        listing=listed("list_secrets", "SecretList[?!DeletedDate]", lambda _scope: OUR_SECRETS, page_size=100),
         id="ARN",
         arn="ARN",
         name="Name",

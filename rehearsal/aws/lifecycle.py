@@ -131,9 +131,9 @@ class Resource:
         if self.row.tags:
             before = self.old.get("tagsAll") or {}
             if removed := [key for key in before if key not in self.wanted_tags]:
-                self.call(self.row.tags.remove, removed=removed, tags={key: before[key] for key in removed})
-            if self.wanted_tags and self.wanted_tags != before:
-                self.call(self.row.tags.add, tags=self.wanted_tags)
+                self.call(self.row.tags.remove, removed=removed)
+            if changed := {key: value for key, value in self.wanted_tags.items() if before.get(key) != value}:
+                self.call(self.row.tags.add, tags=changed)
 
     def read(self) -> bool:
         """Fills `found`; False when the resource is not there."""
@@ -245,6 +245,7 @@ class Resource:
             "state": self.state,
             "result": self.result,
             "found": self.found,
+            "every_tag": self.wanted_tags,
             "region": self.region.name,
             "account": self.region.account_id,
             "partition": self.region.partition,

@@ -2,8 +2,9 @@
 
 Values travel by JMESPath expressions (https://jmespath.org), the language that boto3 and the `aws` command use for
 responses. Names an expression can use: `inputs` and `old` (the inputs now and before), `id`, `state` (the outputs
-before), `result` (the response of the create operation), `found` (the resource as read), `tags`, `region`, `zone`
-(any zone name of the region), `account`, `partition`, and `item` inside `each`. `expressions.py` adds functions.
+before), `result` (the response of the create operation), `found` (the resource as read), `every_tag` (that it is to
+carry), `region`, `zone` (any zone name of the region), `account`, `partition`, and `item` inside `each`.
+`expressions.py` adds functions.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class Tags:
     """How a service tags. The expressions see `tags` (to set), `removed` (keys) and `id` as well.
 
     Attributes:
-        add: sets `tags`.
+        add: sets `tags`, at an update those that are new or have another value, as the provider's `updateTags` does.
         remove: removes the keys `removed`.
         read: gives the tags as a map or as a list of Key and Value (or TagKey and TagValue).
         born: the parameters by which the create call gives `tags`, where the real provider does so; where it has none,

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ops.kinds import KINDS, types
+from ops.kinds import KINDS, serving, types
 from ops.kinds.kind import Clients, Item, Scope
 from rehearsal.moto import ACCOUNT_ID
+from tests.ops.account import Builder
 
 TOPIC = KINDS["aws:sns/topic:Topic"]
 CLIENT = SimpleNamespace(meta=SimpleNamespace(region_name="us-east-1"))
@@ -56,3 +57,54 @@ def test_a_budget_is_ours_by_its_own_tags(clients: Clients) -> None:
     budgets.untag_resource(ResourceARN=arn, ResourceTagKeys=["more"])
     (found,) = KINDS[types.BUDGET].find(Scope(clients, "dev"))
     assert (found.name, found.tags) == ("tandem-dev-2", TAGS)
+
+
+def test_zones_are_listed_from_a_name_on(clients: Clients) -> None:
+    """https://docs.aws.amazon.com/Route53/latest/APIReference/API_ListHostedZonesByName.html, whose example this is."""
+    route53 = clients("route53")
+    for name in ("ns.example.com", "example.com", "example.net", "a.example.com", "another.com"):
+        route53.create_hosted_zone(Name=name, CallerReference=name)
+
+    def names(start: str) -> list[str]:
+        return [zone["Name"] for zone in route53.list_hosted_zones_by_name(DNSName=start)["HostedZones"]]
+
+    assert names("example.com") == ["example.com.", "a.example.com.", "ns.example.com.", "example.net."]
+    assert names("b.example.com") == ["ns.example.com.", "example.net."]
+
+
+ZONES = ("com", "example.com", "x.example.com", "y.x.example.com", "example-2.com", "ample.com", "example.net")
+
+
+@pytest.mark.parametrize(
+    ("host_name", "expected"),
+    [
+        ("x.example.com", ["com", "example.com", "x.example.com"]),
+        ("*.example.com", ["com", "example.com", "x.example.com"]),
+        ("*.x.example.com", ["com", "example.com", "x.example.com", "y.x.example.com"]),
+        ("example.net", ["example.net"]),
+        ("*.example.org", []),
+    ],
+)
+def test_a_name_may_be_in_its_own_zone_and_those_above(clients: Clients, host_name: str, expected: list[str]) -> None:
+    """And a wildcard's name in any zone one label below."""
+    route53 = clients("route53")
+    ids = {
+        route53.create_hosted_zone(Name=name, CallerReference=name)["HostedZone"]["Id"].rpartition("/")[2]: name
+        for name in ZONES
+    }
+    assert sorted(ids[zone] for zone in serving._zones(route53, host_name)) == sorted(expected)
+
+
+def test_the_tagging_api_names_what_it_names_on_aws(clients: Clients) -> None:
+    """WAF as a whole only: https://docs.aws.amazon.com/resourcegroupstagging/latest/APIReference/API_GetResources.html
+    takes service names and types, and of these WAF's find nothing."""
+    tagging = clients("resourcegroupstaggingapi")
+    Builder(clients, "dev", "tandem-dev-one").everything()
+
+    def found(*types: str) -> list[str]:
+        listed = tagging.get_resources(ResourceTypeFilters=list(types))["ResourceTagMappingList"]
+        return [item["ResourceARN"].split(":")[5].partition("/")[0] for item in listed]
+
+    assert found("eks:cluster") == ["cluster"]
+    assert found("wafv2") == ["regional"]
+    assert found("wafv2:regional", "wafv2:regional/webacl") == []

@@ -22,6 +22,8 @@ def _empty_if_forced(bucket: Resource) -> None:
 
 _ELSEWHERE = "(region != 'us-east-1' || `null`)"
 _WHERE = f"LocationConstraint: {_ELSEWHERE} && region"
+_BUCKET_TAGS = Call("put_bucket_tagging", "{Bucket: id, Tagging: {TagSet: pairs(every_tag)}}")
+"""All of them, at each change: there is no call for single tags."""
 
 BUCKET = ResourceType(
     type="aws:s3/bucket:Bucket",
@@ -34,9 +36,8 @@ BUCKET = ResourceType(
     read=Call("head_bucket", "{Bucket: id}", at="{Bucket: id}"),
     delete=(_empty_if_forced, Call("delete_bucket", "{Bucket: id}")),
     tags=Tags(
-        add=Call("put_bucket_tagging", "{Bucket: id, Tagging: {TagSet: pairs(tags)}}"),
-        # there is no call for single tags; those that stay are put again
-        remove=Call("delete_bucket_tagging", "{Bucket: id}"),
+        add=_BUCKET_TAGS,
+        remove=_BUCKET_TAGS,
         read=Call("get_bucket_tagging", "{Bucket: id}", at="TagSet"),
         born=f"{{CreateBucketConfiguration: {{{_WHERE}, Tags: pairs(tags)}}}}",
     ),
@@ -65,6 +66,8 @@ def _put(object: Resource) -> None:
 
 
 _OBJECT = "Bucket: inputs.bucket, Key: inputs.key"
+_OBJECT_TAGS = Call("put_object_tagging", f"{{{_OBJECT}, Tagging: {{TagSet: pairs(every_tag)}}}}")
+"""All of them, at each change: there is no call for single tags."""
 
 OBJECT = ResourceType(
     type="aws:s3/bucketObjectv2:BucketObjectv2",
@@ -76,8 +79,8 @@ OBJECT = ResourceType(
     changes=(change("contentBase64", "contentType", by=_put, on_create=False),),
     takes=("bucket", "key", "contentBase64", "contentType"),
     tags=Tags(
-        add=Call("put_object_tagging", f"{{{_OBJECT}, Tagging: {{TagSet: pairs(tags)}}}}"),
-        remove=Call("delete_object_tagging", f"{{{_OBJECT}}}"),
+        add=_OBJECT_TAGS,
+        remove=_OBJECT_TAGS,
         read=Call("get_object_tagging", f"{{{_OBJECT}}}", at="TagSet"),
     ),
     replaces=("bucket", "key"),
