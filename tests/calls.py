@@ -21,8 +21,8 @@ from ops.rights.actions import action_of
 from tests.evaluator import ACCOUNT, Policy, Request, Takes, allowed, takes
 
 REGION = "us-east-1"
-READS = re.compile(r"(Describe|Get|List|Head|Simulate)(?!SecretValue|ObjectVersions|ConsoleOutput)")
-"""What is allowed on all resources, or on none; the three others tags bind."""
+READS = re.compile(r"(Describe|Get|List|Head|Simulate)(?!SecretValue|Object(?!s)|ConsoleOutput)")
+"""What is allowed on all resources, or on none; secrets, objects and consoles are bound."""
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,9 @@ def texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 
 def named(call: Call) -> set[str]:
     """ARNs of what a call names, in its parameters or in its answer."""
-    found = [*texts(call.params), *texts({key: one for key, one in call.answer.items() if key != "ResponseMetadata"})]
+    told = texts({key: one for key, one in call.answer.items() if key != "ResponseMetadata"})
+    # EKS's answers name Auto Scaling's groups, too
+    found = [*texts(call.params), *(one for one in told if call.service != "eks" or one[1].startswith("arn:"))]
     arns = {text for _, text in found if text.startswith("arn:aws:")}
     if call.service == "sns":  # of a subscription IAM asks about its topic
         arns = {":".join(arn.split(":")[:6]) for arn in arns}
@@ -191,6 +193,8 @@ def about(
     if action == "ec2:CreateTags" and call.operation != "CreateTags":
         kinds = {one["ResourceType"] for one in call.params["TagSpecifications"]}
         names = {arn for arn in names - named(replace(call, answer={})) if _type_of(arn) in kinds}
+    elif action == _TAGS_WITH_CREATION.get(call.action) and call.operation in _MADE:
+        names = {arn for arn in names if _type_of(arn) == _MADE[call.operation]}
     for one in known[action]:
         if not one.resource:
             return ["*"]
@@ -208,6 +212,18 @@ def _type_of(arn: str) -> str:
 
 # -- what it says of itself
 
+_MADE = {
+    "CreateAccessPoint": "access-point",
+    "CreateCluster": "cluster",
+    "CreateFileSystem": "file-system",
+    "CreateListener": "listener",
+    "CreateLoadBalancer": "loadbalancer",
+    "CreateNodegroup": "nodegroup",
+    "CreateRule": "listener-rule",
+    "CreateTargetGroup": "targetgroup",
+}
+"""What is tagged by a call that names something else, too."""
+
 _TAGS_WITH_CREATION: Mapping[str, str] = {
     "acm:ImportCertificate": "acm:AddTagsToCertificate",
     "autoscaling:CreateAutoScalingGroup": "autoscaling:CreateOrUpdateTags",
@@ -216,7 +232,10 @@ _TAGS_WITH_CREATION: Mapping[str, str] = {
     "eks:CreateNodegroup": "eks:TagResource",
     "elasticfilesystem:CreateAccessPoint": "elasticfilesystem:TagResource",
     "elasticfilesystem:CreateFileSystem": "elasticfilesystem:TagResource",
+    "elasticloadbalancing:CreateListener": "elasticloadbalancing:AddTags",
     "elasticloadbalancing:CreateLoadBalancer": "elasticloadbalancing:AddTags",
+    "elasticloadbalancing:CreateRule": "elasticloadbalancing:AddTags",
+    "elasticloadbalancing:CreateTargetGroup": "elasticloadbalancing:AddTags",
     "events:PutRule": "events:TagResource",
     "iam:CreateInstanceProfile": "iam:TagInstanceProfile",
     "iam:CreateRole": "iam:TagRole",
@@ -338,13 +357,14 @@ def unread(calls: Sequence[Call], identity: Sequence[Policy]) -> list[str]:
     return sorted(action for action in asked if not any(fnmatchcase(action, name) for name in granted))
 
 
-def refused(
-    calls: Sequence[Call],
-    identity: Sequence[Policy],
-    since: int = 0,
-    tags: Mapping[str, Mapping[str, str]] | None = None,
-) -> list[str]:
-    """What policies do not allow of the calls that the resource decides, each question once: action and resource.
+Question = tuple[str, str, tuple[tuple[str, str], ...]]
+"""Action, ARN and context of a request."""
+
+
+def questions(
+    calls: Sequence[Call], since: int = 0, tags: Mapping[str, Mapping[str, str]] | None = None
+) -> list[Question]:
+    """What IAM is asked about the calls that the resource decides, each question once.
 
     Args:
         since: what came before this call was done by somebody else.
@@ -352,20 +372,39 @@ def refused(
     """
     changing = [(number, call) for number, call in enumerate(calls) if bound(call)]
     known = takes(sorted({action for number, call in changing if number >= since for action, _ in asked_for(call)}))
-    account, asks = Account({arn: dict(own) for arn, own in (tags or {}).items()}), {}
+    account, found = Account({arn: dict(own) for arn, own in (tags or {}).items()}), {}
     for number, call in changing:
         for action, arn, context in account.asks(call, known) if number >= since else ():
-            asks[action, arn, tuple(sorted(context.items()))] = Request(
-                action=action,
-                resource=arn,
-                context=context,
-                identity=identity,
-                on_resource=OF_A_KEY if action.startswith("kms:") else None,
-                bucket_abac=arn.startswith("arn:aws:s3:"),
-            )
+            found[action, arn, tuple(sorted(context.items()))] = None
         account.note(call)
-    decisions = zip(asks, allowed(list(asks.values())), strict=True)
-    return sorted({f"{action} on {arn}" for (action, arn, _), decision in decisions if not decision})
+    return list(found)
+
+
+def decided(asked: Sequence[Question], identity: Sequence[Policy], decision: bool) -> list[str]:
+    """Action and resource of the questions that policies decide so."""
+    requests = [
+        Request(
+            action=action,
+            resource=arn,
+            context=dict(context),
+            identity=identity,
+            on_resource=OF_A_KEY if action.startswith("kms:") else None,
+            bucket_abac=arn.startswith("arn:aws:s3:"),
+        )
+        for action, arn, context in asked
+    ]
+    decisions = zip(asked, allowed(requests), strict=True)
+    return sorted({f"{action} on {arn}" for (action, arn, _), one in decisions if one is decision})
+
+
+def refused(
+    calls: Sequence[Call],
+    identity: Sequence[Policy],
+    since: int = 0,
+    tags: Mapping[str, Mapping[str, str]] | None = None,
+) -> list[str]:
+    """What policies do not allow of the calls that the resource decides. Arguments: of `questions`."""
+    return decided(questions(calls, since, tags), identity, False)
 
 
 OF_A_KEY: Policy = {

@@ -18,12 +18,14 @@ def _cluster(eks: Any, arn: str) -> Item:
 
 
 def _clusters(eks: Any, scope: Scope) -> Iterator[Item]:
-    """A stack's by the name that it alone can have."""
-    if scope.stack is None:
-        yield from named("eks:cluster", _cluster, _every_cluster)(eks, scope)
-        return
+    """A stack's also by its name, which the tagging API may not have heard of yet."""
+    own = f"tandem-{scope.stack}"
+    for cluster in named("eks:cluster", _cluster, _every_cluster)(eks, scope):
+        yield cluster
+        own = "" if cluster["name"] == own else own
     try:
-        yield _cluster(eks, f"cluster/tandem-{scope.stack}")
+        if scope.stack and own:
+            yield _cluster(eks, f"cluster/{own}")
     except AwsError as error:
         if not is_gone(error):
             raise

@@ -103,7 +103,9 @@ def _of_balancer(scope: Scope) -> dict[str, str]:
 
 def _health_checks(route53: Any, scope: Scope) -> Iterator[Item]:
     """With their tags, which Route 53 tells of ten at once."""
-    found = listed("list_health_checks", "HealthChecks[?HealthCheckConfig.Type=='HTTPS']")(route53, scope)
+    found = listed("list_health_checks", "HealthChecks[?HealthCheckConfig.Type=='HTTPS']", page_size=1000)(
+        route53, scope
+    )
     checks = [one for one in found if one["HealthCheckConfig"].get("ResourcePath") in HEALTH_PATHS]
     for start in range(0, len(checks), 10):
         some = checks[start : start + 10]

