@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,11 @@ import typer.main
 
 from infra import pins
 from ops import cli, options
+from ops.aws import aws_clients
+from ops.kinds.kind import Clients
 from rehearsal.account_gaps import AccountGaps
+from tests.ops.account import IMAGE, Builder
+from tests.ops.test_screen import NASTY
 
 ARGUMENTS: dict[str, list[str]] = {
     "audit": ["dev"],
@@ -150,3 +155,70 @@ def test_every_command_can_answer_in_json(command: str) -> None:
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_says_how_it_ends(command: str) -> None:
     assert "Exit status" in (COMMANDS[command].help or ""), command
+
+
+IN_XML = NASTY.replace("\x1b", "").replace("\x07", "")
+"""What XML, in which EC2 and others answer, can carry of it."""
+
+
+def named(clients: Clients) -> None:
+    """A stack whose names, tags and machine image a terminal or rich would obey, and another with such a name."""
+    made = Builder(clients, "dev", "tandem-dev-one", expires=NASTY)
+    made.tag_map["Name"] = IN_XML
+    made.everything()
+    ec2 = clients("ec2")
+    ec2.create_vpc(CidrBlock="10.9.0.0/16", TagSpecifications=Builder(clients, IN_XML, "x").specification("vpc"))
+    (instance,) = ec2.run_instances(ImageId=IMAGE, MinCount=1, MaxCount=1)["Instances"]
+    baked = [{"ResourceType": "image", "Tags": [*made.tags, {"Key": "tandem:baked", "Value": "true"}]}]
+    ec2.create_image(InstanceId=instance["InstanceId"], Name=IN_XML, TagSpecifications=baked)
+
+
+def refusing(account: AccountGaps) -> None:
+    """AWS's own words hold what somebody has made."""
+    for action in ("ec2:DescribeVpcs", "ec2:DescribeImages"):
+        account.refused[action] = ("UnauthorizedOperation", IN_XML)
+    for action in ("pricing:GetProducts", "ssm:GetParametersByPath", "ssm:GetParameter"):
+        account.refused[action] = ("AccessDeniedException", NASTY)
+
+
+OBEYED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e]|\N{SMILING FACE WITH OPEN MOUTH AND SMILING EYES}"
+)
+"""What a terminal obeys, and what rich makes of `:smile:`."""
+
+
+@pytest.mark.parametrize("scene", ["names", "refusals"])
+def test_no_command_obeys_what_an_account_says(
+    scene: str, aws_account: AccountGaps, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ids, names and AWS's words are printed as they are, escape sequences written out; JSON escapes them itself."""
+    named(aws_clients("us-east-1"))
+    if scene == "refusals":
+        refusing(aws_account)
+    told = set()
+    for command in LOOKING:
+        for more in ([], ["--json"]):
+            _, said = run([*command.split(), *more], monkeypatch)
+            assert not OBEYED.search(said), (command, said)
+            assert "Traceback" not in said, said
+            told |= {command} if "[red]a[/] [/b] :smile:" in said else set()
+    assert told == set(LOOKING) - set(SILENT[scene])
+
+
+LOOKING = (
+    "audit",
+    "audit dev",
+    "cost dev --live",
+    "doctor dev",
+    "ephemeral list",
+    "image clean dev --keep 0",
+    "image list dev",
+    "reap",
+    "region list --no-probe",
+    "status dev --no-probe",
+)
+SILENT = {
+    "names": ("cost dev --live", "doctor dev", "ephemeral list", "region list --no-probe", "status dev --no-probe"),
+    "refusals": ("region list --no-probe", "status dev --no-probe"),
+}
+"""Commands that print no name that AWS lets anybody choose freely, and those that say a refusal in their own words."""

@@ -64,7 +64,7 @@ class Watched:
     sizes: dict[str, int] = field(default_factory=dict)
     stops: dict[tuple[str, str], str] = field(default_factory=dict)
     allowed: set[str] = field(default_factory=set)
-    objects: dict[str, str] = field(default_factory=dict)
+    objects: list[tuple[str, str]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -85,15 +85,17 @@ class Watched:
         """Something came into the cluster, or went."""
         with self.lock:
             if verb == "create":
-                self.objects[urn] = kind
+                self.objects.append((urn, kind))
             else:
-                del self.objects[urn]
+                self.objects.remove((urn, kind))
             self._note(f"{verb} {kind}")
 
     def _note(self, name: str) -> None:
         guarded = {*self.stops.values()} if self.allowed else set()
         running = {group for group, hosts in self.sizes.items() if hosts}
-        self.moments.append(Moment(name, bool(running), running <= guarded, frozenset(self.objects.values())))
+        self.moments.append(
+            Moment(name, bool(running), running <= guarded, frozenset(kind for _, kind in self.objects))
+        )
 
     def _sizes(self, name: str, params: Mapping[str, Any]) -> None:
         if found := sized(name, params):
