@@ -163,10 +163,9 @@ IN_XML = NASTY.replace("\x1b", "").replace("\x07", "")
 
 def named(clients: Clients) -> None:
     """A stack whose names, tags and machine image a terminal or rich would obey, and another with such a name."""
-    made = Builder(clients, "dev", "tandem-dev-one", expires=NASTY)
-    made.tag_map["Name"] = IN_XML
-    made.everything()
-    ec2 = clients("ec2")
+    made, ec2 = Builder(clients, "dev", "tandem-dev-one").everything(), clients("ec2")
+    own = [resource_id for _, resource_id in made.made if re.fullmatch(r"(vpc|subnet|vol|eipalloc)-\w+", resource_id)]
+    ec2.create_tags(Resources=own, Tags=[{"Key": "Name", "Value": IN_XML}])
     ec2.create_vpc(CidrBlock="10.9.0.0/16", TagSpecifications=Builder(clients, IN_XML, "x").specification("vpc"))
     (instance,) = ec2.run_instances(ImageId=IMAGE, MinCount=1, MaxCount=1)["Instances"]
     baked = [{"ResourceType": "image", "Tags": [*made.tags, {"Key": "tandem:baked", "Value": "true"}]}]
