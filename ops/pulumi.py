@@ -42,7 +42,7 @@ class Stack:
         """Whether the backend knows the stack. Asked by name: a list of all breaks while others are being written."""
         arguments = ["stack", "--show-name", "--stack", self.name]
         done = self._run(arguments)
-        if done.returncode != 0 and "no stack named" not in done.stderr:
+        if done.returncode != 0 and _UNKNOWN not in done.stderr:
             raise self._refused(arguments, done.stderr.strip())
         return done.returncode == 0
 
@@ -175,6 +175,9 @@ class Stack:
         return status, "\n".join(last)
 
     def _refused(self, arguments: Sequence[str], said: str) -> UserError:
+        if _UNKNOWN in said:
+            fix = "`pulumi stack ls` names those that are there, `pulumi whoami --verbose` says where that is"
+            return _failed(self.name, "there is no such stack where `pulumi` is logged in", None, fix)
         shown, fix = f"pulumi {' '.join(arguments[:2])}", "mend what it says, then run the same command again"
         if any(words in said for words in _LOCKED):
             release = f"`tandem recover {self.name} --yes` releases it"
@@ -190,6 +193,7 @@ def _missing() -> UserError:
 
 _NO_PROJECT = ("pass the fully qualified name", "no Pulumi.yaml project file found")
 """What `pulumi` says outside of a project, to a stack's name and to a command that needs the program."""
+_UNKNOWN = "no stack named"
 _LOCKED = ("the stack is currently locked", "Another update is currently in progress")
 """What a backend of files or buckets says, and Pulumi's service."""
 

@@ -50,7 +50,7 @@ def status(
 
 
 def _print(found: Status) -> None:
-    from ops.status import Fleet, Unknown
+    from ops.status import Absent, Fleet, Unknown
 
     console = Screen()
     servers, running, now, spent = found.servers, found.running, found.usd_per_hour, found.cost_so_far
@@ -70,7 +70,8 @@ def _print(found: Status) -> None:
     told: set[str] = set()
     for name, value in lines.items():
         again = isinstance(value, Unknown) and value.why in told
-        _line(console, name, "unknown: as above" if again else value)
+        known = "none" if isinstance(value, Absent) else "unknown"
+        _line(console, name, f"{known}: as above" if again else value)
         if isinstance(value, Unknown):
             told.add(value.why)
     for other in found.other_lives:

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from infra.errors import UserError
+from ops.cli import app
 from ops.kinds.kind import Clients
 from ops.pulumi import Stack
 from ops.resuming import resume
 from tests.ops.account import Builder
+from tests.ops.test_ephemeral import played_pulumi
 
 ROOT = "urn:pulumi:dev::tandem::pulumi:pulumi:Stack::tandem-dev"
 
@@ -92,3 +95,11 @@ def test_while_another_pulumi_works_nothing_is_removed(tmp_path: Path, waits: li
     assert clients("ec2").describe_vpcs(VpcIds=[vpc["VpcId"]])["Vpcs"]
     assert len(played.pending()) == 1
     assert waits == []
+
+
+@pytest.mark.parametrize("options", [[], ["--yes"], ["--json"]])
+def test_a_stack_that_is_nowhere_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: list[str]) -> None:
+    played_pulumi(tmp_path, monkeypatch, "echo \"error: no stack named 'nope' found\" >&2; exit 255")
+    said = str(CliRunner().invoke(app, ["recover", "nope", *options]).exception)
+    assert said.startswith("nope: there is no such stack where `pulumi` is logged in")
+    assert "`pulumi stack ls`" in said

@@ -162,6 +162,12 @@ def test_the_command_says_that_a_stack_has_stopped_for_idleness(aws_account: Acc
     assert "last token             none: no host is wanted" in result.output
 
 
+def test_what_is_not_there_is_none_and_not_unknown(aws_account: AccountGaps) -> None:
+    said = CliRunner().invoke(app, ["status", "dev"], env={"COLUMNS": "200"}).output
+    assert "last token             none: as above" in said
+    assert "unknown: as above" not in said
+
+
 # -- platform eks ------------------------------------------------------------------------------------------------------
 
 EKS = Settings.model_validate(

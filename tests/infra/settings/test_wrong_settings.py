@@ -182,7 +182,7 @@ WRONG = [
     ),
     # true, which is 1 to Python
     Wrong({"costGuard": {"maxUsd": True}}, "costGuard.maxUsd", True, "a number above 0", SET),
-    Wrong({"costGuard": {"monthlyBudgetUsd": True}}, "costGuard.monthlyBudgetUsd", True, "a number above 0", SET),
+    Wrong({"costGuard": {"monthlyBudgetUsd": True}}, "costGuard.monthlyBudgetUsd", True, "a number 0.01", SET),
     Wrong({"fleet": {"hosts": True}}, "fleet.hosts", True, "a whole number 0 to 100", SET),
     Wrong({"fleet": {"maxHosts": True}}, "fleet.maxHosts", True, "1 to 120", SET),
     Wrong({"inference": {"pipelineParallelSize": True}}, "inference.pipelineParallelSize", True, "1, 2", SET),
