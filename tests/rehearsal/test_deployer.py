@@ -15,7 +15,7 @@ from rehearsal.workspace import PROJECT, Workspace
 from tests.calls import Call, Question, decided, questions, recorded, unread
 from tests.evaluator import ACCOUNT
 from tests.ops.test_permissions import NOT_PLAYED
-from tests.rehearsal.test_guard import KARPENTER, MANAGED
+from tests.rehearsal.test_guard import MANAGED
 from tests.rehearsal.watched import REGION, done
 from tests.rehearsal.watched import account as account
 from tests.rehearsal.watched import watched as watched
@@ -89,9 +89,9 @@ def actions(decisions: Sequence[str]) -> set[str]:
 
 @pytest.mark.parametrize(
     "workspace",
-    [HOSTS + BOUNDED, MANAGED + BOUNDED, KARPENTER + BOUNDED],
+    [HOSTS + BOUNDED, MANAGED + BOUNDED],
     indirect=True,
-    ids=["ec2", "eks managed", "eks karpenter"],
+    ids=["ec2", "eks"],
 )
 def test_what_a_deployer_calls_is_within_its_rights(
     workspace: Workspace, account: SimulatedAccount, monkeypatch: pytest.MonkeyPatch

@@ -64,7 +64,7 @@ class Watched:
     sizes: dict[str, int] = field(default_factory=dict)
     stops: dict[tuple[str, str], str] = field(default_factory=dict)
     allowed: set[str] = field(default_factory=set)
-    objects: list[tuple[str, str]] = field(default_factory=list)
+    objects: dict[str, str] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -85,17 +85,15 @@ class Watched:
         """Something came into the cluster, or went."""
         with self.lock:
             if verb == "create":
-                self.objects.append((urn, kind))
+                self.objects[urn] = kind
             else:
-                self.objects.remove((urn, kind))
+                del self.objects[urn]
             self._note(f"{verb} {kind}")
 
     def _note(self, name: str) -> None:
         guarded = {*self.stops.values()} if self.allowed else set()
         running = {group for group, hosts in self.sizes.items() if hosts}
-        self.moments.append(
-            Moment(name, bool(running), running <= guarded, frozenset(kind for _, kind in self.objects))
-        )
+        self.moments.append(Moment(name, bool(running), running <= guarded, frozenset(self.objects.values())))
 
     def _sizes(self, name: str, params: Mapping[str, Any]) -> None:
         if found := sized(name, params):
