@@ -49,7 +49,8 @@ def recover(
 
 def _tell(console: Screen, stack: str, plan: Plan, yes: bool) -> None:
     if plan.is_empty:
-        console.print(f"State and account agree. Go on with `pulumi up --stack {stack}`.")
+        agree = "Nothing was under way, and what is kept is left alone" if plan.keep else "State and account agree"
+        console.print(f"{agree}. Go on with `pulumi up --stack {stack}`.")
         if not yes:
             console.print(f"Should it say that the stack is locked: `tandem recover {stack} --yes` releases the lock.")
     elif yes:

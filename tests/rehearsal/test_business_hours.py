@@ -13,7 +13,7 @@ import pytest
 from infra import lifetime
 from infra.settings.schema import BusinessHoursSettings
 from ops import inventory
-from rehearsal import expectations, expiry, providers
+from rehearsal import expectations, expiry, idle, providers
 from rehearsal.moto import SimulatedAccount
 from rehearsal.operations import Operation
 from rehearsal.run import hours_kept
@@ -51,6 +51,26 @@ def sizes(account: SimulatedAccount) -> list[tuple[int, int, int]]:
 
 def changed(operation: Operation) -> set[tuple[str, str]]:
     return {(step.operation, step.type) for step in operation.changing()}
+
+
+def played(account: SimulatedAccount, schedule: str) -> None:
+    """What a recurring schedule does when its time comes."""
+    clients = lambda service: account.client(service, REGION)  # noqa: E731
+    (call,) = [
+        one
+        for one in inventory.find(clients, "dev").resources
+        if one.type == SCHEDULE and schedule in one.id.rpartition("/")[2]
+    ]
+    for one in expiry.calls(clients, [call]):
+        one.invoke(clients)
+
+
+def fall_idle(account: SimulatedAccount) -> None:
+    """What the alarm does after so long without a request while a host is in service."""
+    clients = lambda service: account.client(service, REGION)  # noqa: E731
+    (alarm,) = idle.alarms(inventory.find(clients, "dev").resources)
+    assert alarm.rings([idle.IDLE] * alarm.periods)
+    alarm.act(clients)
 
 
 @pytest.fixture(autouse=True)
@@ -92,3 +112,23 @@ def test_hours_are_kept_and_change_on_any_later_day(
         *(f"{day} 06:00" for day in ("Sun", "Mon", "Tue", "Wed")),
     ]
     assert watched.unguarded == []
+
+
+IDLE_FILE = FILE.replace("expiresAfter: 90d", "expiresAfter: 90d, idleAfter: 1h")
+
+
+@pytest.mark.parametrize("workspace", [IDLE_FILE % ("00:00", "23:59")], indirect=True, ids=["open"])
+def test_a_stack_that_fell_idle_starts_at_the_next_opening_and_can_fall_idle_again(
+    workspace: Workspace, account: SimulatedAccount
+) -> None:
+    done(workspace.up())
+    assert sizes(account) == [(0, 1, 1)]
+    for _day in range(2):
+        fall_idle(account)
+        assert sizes(account) == [(0, 0, 1)]
+        assert done(workspace.up()).changing() == []
+        assert sizes(account) == [(0, 0, 1)], "an `up` of the day does not undo it"
+        played(account, "-close")
+        assert sizes(account) == [(0, 0, 0)]
+        played(account, "-open")
+        assert sizes(account) == [(0, 1, 1)]
