@@ -56,15 +56,19 @@ def down(
     deployment = engine.export() if engine and engine.exists() else None
     if deployment:
         refuse_elsewhere(deployment, name, clients)
-    found = _of_life(clients, name, stack_id if by_tags else _own_id(name, deployment))
+    carries_name = _listed(clients, name)
+    found = _of_life(name, stack_id if by_tags else _own_id(name, deployment), carries_name)
     kinds = Counter(item.type.rpartition(":")[2] for item in found)
     listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items())) or "nothing in the account"
-    console.print(f"{name} in {where}: {listed}")
+    what = f"{name} ({stack_id})" if stack_id else name
+    console.print(f"{what} in {where}: {listed}")
+    for other in sorted({one.stack_id for one in carries_name} - {one.stack_id for one in found}):
+        console.print(f"left alone: {other}, which is another life of the name")
     if yes:
         with continued(console, f"tandem ephemeral down {name} --yes"):
             _remove(console, clients, name, engine, found)
             kept = _forget(engine, path)
-        console.print(f"{name} is gone." + (f" {path} stays: no `tandem ephemeral up` made it." if kept else ""))
+        console.print(f"{what} is gone." + (f" {path} stays: no `tandem ephemeral up` made it." if kept else ""))
     else:
         console.print(f"Nothing was changed. To remove it: `tandem ephemeral down {name} --yes`.")
     if as_json:
@@ -87,24 +91,35 @@ def _own_id(name: str, deployment: Deployment | None) -> str:
     return own.id
 
 
-def _of_life(clients: Clients, name: str, stack_id: str | None) -> list[Found]:
-    """What one life of a stack has in the account; all of it says that it is ephemeral.
-
-    Args:
-        stack_id: None for the only life of the name.
+def _listed(clients: Clients, name: str) -> Sequence[Found]:
+    """What carries the name.
 
     Raises:
-        UserError: something cannot be looked at, does not say that it is ephemeral, or there are two lives.
+        UserError: something cannot be looked at.
     """
     from ops import inventory
     from ops.aws import user_errors
-    from ops.lives import against_removal
 
     with user_errors(name):
         found = inventory.find(clients, name)
     if found.unreadable:
         raise UserError(*found.unreadable)
-    ids = sorted({one.stack_id for one in found.resources if one.stack_id})
+    return found.resources
+
+
+def _of_life(name: str, stack_id: str | None, resources: Sequence[Found]) -> list[Found]:
+    """What one life of a stack has in the account; all of it says that it is ephemeral.
+
+    Args:
+        stack_id: None for the only life of the name.
+        resources: what carries the name.
+
+    Raises:
+        UserError: something does not say that it is ephemeral, or there are two lives.
+    """
+    from ops.lives import against_removal
+
+    ids = sorted({one.stack_id for one in resources if one.stack_id})
     if stack_id is None and len(ids) > 1:
         wrong, fix = "two lives of this name are in the account", "name the one to remove: --by-tags --stack-id ID"
         raise UserError(Problem(key=name, wrong=wrong, value=", ".join(ids), fix=fix))
@@ -119,11 +134,11 @@ def _of_life(clients: Clients, name: str, stack_id: str | None) -> list[Found]:
             wrong=f"{why}, so nothing of {name} is removed",
             fix="if it is the stack's, `pulumi up` gives it its tags; if not, it has to lose the stack's",
         )
-        for one, why in against_removal(name, whose, found.resources)
+        for one, why in against_removal(name, whose, resources)
     ]
     if against:
         raise UserError(*against)
-    return [one for one in found.resources if whose and one.stack_id == whose]
+    return [one for one in resources if whose and one.stack_id == whose]
 
 
 def _remove(console: Screen, clients: Clients, name: str, engine: Stack | None, found: Sequence[Found]) -> None:
@@ -141,7 +156,7 @@ def _remove(console: Screen, clients: Clients, name: str, engine: Stack | None, 
         return
     if engine:
         engine.destroy(console.print)
-    rest = _of_life(clients, name, found[0].stack_id)
+    rest = _of_life(name, found[0].stack_id, _listed(clients, name))
     with user_errors(name):
         left = removal.remove_stack(clients, rest, report=removal.reporting(console.print))
     removal.refuse_left(left, "could not be removed", "the same command")

@@ -299,7 +299,7 @@ def test_the_whole_life_of_an_ephemeral_stack(workshop: AccountGaps) -> None:
     later = json.loads(run("extend", name, "--ttl", "3h", "--json").stdout)
     assert datetime.fromisoformat(later["expiresAt"]) - first == timedelta(hours=1)
     (group,) = KINDS[types.GROUP].find(Scope(clients, name))
-    assert (group.facts["MinSize"], group.facts["MaxSize"]) == (1, 1)
+    assert (group.facts["DesiredCapacity"], group.facts["MaxSize"]) == (1, 1)
 
     by_hand = clients("ec2").create_volume(AvailabilityZone="us-east-1a", Size=1)["VolumeId"]
     shown = run("down", name).stdout

@@ -463,6 +463,7 @@ def test_of_two_states_of_one_name_one_goes_and_the_other_stays(world: World, co
         "reap": lambda: run("reap", "--yes", "--region", REGION),
     }[command]()
     assert result.exit_code == 0, result.output + str(result.exception)
+    assert theirs.stack_id in result.output
     left = inventory.find(world.clients, "dev").resources
     assert {one.stack_id for one in left} == {theirs.stack_id}
     assert sorted(one.key for one in left) == sorted(theirs.made)
