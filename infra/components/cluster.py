@@ -251,9 +251,18 @@ def node_role(name: str, description: str, opts: pulumi.ResourceOptions) -> tupl
 
 
 def launch_template(
-    name: str, volume_gib: int, tags: Mapping[str, pulumi.Input[str]], opts: pulumi.ResourceOptions
+    name: str,
+    volume_gib: int,
+    tags: Mapping[str, pulumi.Input[str]],
+    opts: pulumi.ResourceOptions,
+    security_group_ids: Sequence[pulumi.Input[str]] = (),
 ) -> ec2.LaunchTemplate:
-    """What EKS's own node groups leave open: IMDSv2 out of pods' reach, an encrypted volume, tags on both."""
+    """What EKS's own node groups leave open: IMDSv2 out of pods' reach, an encrypted volume, tags on both.
+
+    Args:
+        security_group_ids: of the nodes, the cluster's own among them; none leaves them in that one alone
+            (https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html).
+    """
     return ec2.LaunchTemplate(
         name,
         metadata_options={"http_endpoint": "enabled", "http_tokens": "required", "http_put_response_hop_limit": 1},
@@ -268,6 +277,7 @@ def launch_template(
                 },
             }
         ],
+        vpc_security_group_ids=list(security_group_ids) or None,
         tag_specifications=[{"resource_type": kind, "tags": {"Name": name, **tags}} for kind in ("instance", "volume")],
         update_default_version=True,
         tags={"Name": name},

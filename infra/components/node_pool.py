@@ -138,7 +138,9 @@ class NodePool(pulumi.ComponentResource):
         return [*declared, *declare(self._name, pools, after)]
 
     def _managed(self, args: NodePoolArgs) -> eks.NodeGroup:
-        template = launch_template(f"{self._name}-gpu", args.fleet.root_volume_gib, args.tags, self._child)
+        template = launch_template(
+            f"{self._name}-gpu", args.fleet.root_volume_gib, args.tags, self._child, args.security_group_ids
+        )
         nodes = pulumi.Output.from_input(args.running).apply(lambda it: args.nodes if it else 0)
         return eks.NodeGroup(
             f"{self._name}-gpu",

@@ -127,6 +127,16 @@ def test_node_groups_are_of_the_clusters_version() -> None:
     assert {group["version"] for group in found.of("NodeGroup").values()} == {found.one("Cluster")["version"]}
 
 
+def test_gpu_nodes_of_a_node_group_are_in_the_group_that_balancer_and_cache_let_in() -> None:
+    """EKS puts nodes of a template without groups into the cluster's alone."""
+    found = with_settings(node_pool={"provisioner": "managed"})
+    groups = {name: template.get("vpcSecurityGroupIds") for name, template in found.of("LaunchTemplate").items()}
+    assert groups == {
+        "tandem-prod-gpu": ["tandem-prod-hosts-SecurityGroup-id", "sg-cluster"],
+        "tandem-prod-system": None,
+    }
+
+
 def test_a_managed_node_group_in_place_of_karpenter() -> None:
     found = with_settings(node_pool={"provisioner": "managed"}, cost_guard={"expiresAfter": "4h"})
     assert "karpenter.sh/v1:NodePool" not in kubernetes(found)
