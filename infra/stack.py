@@ -46,6 +46,7 @@ def build(settings: Settings, pins: Pins, stack: str, now: datetime | None = Non
     here = pulumi.ResourceOptions(provider=provider, transformations=transformations)
 
     network = _network(name, settings, _first(name, stack, settings, here))
+    here = pulumi.ResourceOptions.merge(here, pulumi.ResourceOptions(transformations=[_after(network.vpc)]))
     # A load balancer's name has 32 characters, and the engine adds 8.
     balancer = _load_balancer(stack, settings, network, here)
     _global_name(name, stack, settings, balancer, here)
@@ -83,6 +84,18 @@ def _first(name: str, stack: str, settings: Settings, here: pulumi.ResourceOptio
         return here
     free = pulumi.ResourceOptions(transformations=[refuse_taken_cluster(name, stack, here)])
     return pulumi.ResourceOptions.merge(here, free)
+
+
+def _after(first: pulumi.Resource) -> pulumi.ResourceTransformation:
+    """Nothing is made of what may cost before what stops a stack whose name is taken."""
+
+    def transform(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
+        if not args.type_.startswith("aws:"):
+            return None
+        after = pulumi.ResourceOptions(depends_on=[first])
+        return pulumi.ResourceTransformationResult(args.props, pulumi.ResourceOptions.merge(args.opts, after))
+
+    return transform
 
 
 def _network(name: str, settings: Settings, opts: pulumi.ResourceOptions) -> Network:

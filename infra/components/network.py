@@ -55,7 +55,8 @@ class Network(pulumi.ComponentResource):
     """VPC, subnets, routes, endpoints and security groups of one stack.
 
     Attributes:
-        vpc_id: the VPC.
+        vpc: the first that is made of a network.
+        vpc_id: its id.
         account_id: that owns it, and so all of the stack.
         public_subnet_ids: one a zone, for the load balancer, which is refused where there is no way out.
         host_subnet_ids: zone to the subnet that its hosts and mount targets live in.
@@ -68,7 +69,7 @@ class Network(pulumi.ComponentResource):
         super().__init__("tandem:index:Network", name, None, opts)
         self._name = name
         self._child = pulumi.ResourceOptions(parent=self)
-        self._vpc = ec2.Vpc(
+        self.vpc = ec2.Vpc(
             name,
             cidr_block=str(args.cidr_block),
             enable_dns_support=True,
@@ -76,8 +77,8 @@ class Network(pulumi.ComponentResource):
             tags={"Name": name},
             opts=self._child,
         )
-        self.vpc_id = self._vpc.id
-        self.account_id = self._vpc.owner_id
+        self.vpc_id = self.vpc.id
+        self.account_id = self.vpc.owner_id
         # The group every VPC is born with allows its members everything; nothing here uses it.
         ec2.DefaultSecurityGroup(name, vpc_id=self.vpc_id, ingress=[], egress=[], opts=self._child)
 
@@ -173,7 +174,9 @@ class Network(pulumi.ComponentResource):
 
     def _nat(self, zone: str, subnet: ec2.Subnet, gateway: ec2.InternetGateway) -> ec2.NatGateway:
         label = f"{self._name}-nat-{zone[-1]}"
-        address = ec2.Eip(label, domain="vpc", tags={"Name": label}, opts=self._child)
+        # It costs, and a VPC that may not be made is made without it.
+        after = pulumi.ResourceOptions(parent=self, depends_on=[self.vpc])
+        address = ec2.Eip(label, domain="vpc", tags={"Name": label}, opts=after)
         return ec2.NatGateway(
             label,
             allocation_id=address.id,
