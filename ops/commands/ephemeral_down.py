@@ -125,7 +125,10 @@ def _of_life(name: str, stack_id: str | None, resources: Sequence[Found]) -> lis
         raise UserError(Problem(key=name, wrong=wrong, value=", ".join(ids), fix=fix))
     if stack_id == "" and ids:
         wrong = "no state here tells of the life that the account has under this name"
-        fix = f"`pulumi login` to where its state is; or, if that is lost, `tandem ephemeral down {name} --by-tags`"
+        fix = (
+            f"`pulumi login` to where its state is; if that is lost, `tandem ephemeral down {name} --by-tags`; if it is "
+            f"somebody else's, `pulumi stack rm {name}` forgets the empty state here"
+        )
         raise UserError(Problem(key=name, wrong=wrong, value=", ".join(ids), fix=fix))
     whose = next(iter(ids), "") if stack_id is None else stack_id
     against = [
