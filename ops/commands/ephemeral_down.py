@@ -126,8 +126,8 @@ def _of_life(name: str, stack_id: str | None, resources: Sequence[Found]) -> lis
     if stack_id == "" and ids:
         wrong = "no state here tells of the life that the account has under this name"
         fix = (
-            f"`pulumi login` to where its state is; if that is lost, `tandem ephemeral down {name} --by-tags`; if it is "
-            f"somebody else's, `pulumi stack rm {name}` forgets the empty state here"
+            f"`pulumi login` to where its state is; if that is lost, `tandem ephemeral down {name} --by-tags`; if that "
+            f"life is somebody else's, `pulumi stack rm {name}` forgets the empty state here"
         )
         raise UserError(Problem(key=name, wrong=wrong, value=", ".join(ids), fix=fix))
     whose = next(iter(ids), "") if stack_id is None else stack_id
