@@ -53,7 +53,7 @@ def changed(operation: Operation) -> set[tuple[str, str]]:
     return {(step.operation, step.type) for step in operation.changing()}
 
 
-def played(account: SimulatedAccount, schedule: str) -> None:
+def pass_by(account: SimulatedAccount, schedule: str) -> None:
     """What a recurring schedule does when its time comes."""
     clients = lambda service: account.client(service, REGION)  # noqa: E731
     (call,) = [
@@ -128,7 +128,7 @@ def test_a_stack_that_fell_idle_starts_at_the_next_opening_and_can_fall_idle_aga
         assert sizes(account) == [(0, 0, 1)]
         assert done(workspace.up()).changing() == []
         assert sizes(account) == [(0, 0, 1)], "an `up` of the day does not undo it"
-        played(account, "-close")
+        pass_by(account, "-close")
         assert sizes(account) == [(0, 0, 0)]
-        played(account, "-open")
+        pass_by(account, "-open")
         assert sizes(account) == [(0, 1, 1)]
