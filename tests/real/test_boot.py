@@ -16,7 +16,7 @@ from infra.scripts import sources
 from rehearsal.host import packages
 from rehearsal.host.cloud import API_KEY, WEIGHTS
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("boot")]
+pytestmark = pytest.mark.real
 
 
 def test_the_ledger_tells_each_stage_once_and_in_order(host: Host) -> None:

@@ -7,7 +7,7 @@ from boot import SECONDS, Clients, Host, details
 
 from rehearsal.host import packages, scene
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("boot")]
+pytestmark = pytest.mark.real
 
 
 def test_the_pinned_versions_are_installed_and_held_although_newer_ones_are_offered(host: Host) -> None:

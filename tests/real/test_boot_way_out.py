@@ -14,7 +14,7 @@ from boot import SECONDS, Host
 from rehearsal.host.member import Member
 from rehearsal.host.metadata import SPOT_NOTICE
 
-pytestmark = [pytest.mark.real, pytest.mark.xdist_group("boot")]
+pytestmark = pytest.mark.real
 
 
 def actions(host: Host, since: int, *names: str) -> list[str]:
