@@ -37,7 +37,7 @@ def report() -> StackReport:
 def test_a_sound_program_meets_every_expectation(report: StackReport) -> None:
     violations = {verdict.expectation: verdict.violations for phase in report.phases for verdict in phase.verdicts}
     assert {words: found for words, found in violations.items() if found} == {}
-    phases = ["preview", "up", "second up", "new image", "disruption", "secrets", "destroy"]
+    phases = ["preview", "up", "second up", "new image", "bad image", "disruption", "secrets", "destroy"]
     assert [phase.name for phase in report.phases] == phases
 
 
@@ -49,6 +49,7 @@ def test_the_cluster_is_looked_at_and_not_only_the_state(report: StackReport) ->
         "servers have their GPUs to themselves, and are spread over the zones where they must",
         "a new image changes the servers, in place, and nothing else",
         "no rollout takes servers away that it does not allow itself to miss",
+        "a version whose pods do not start is noticed, each model's by itself",
         "only those talk to servers, and servers only to those, that the documentation names",
         "a drain takes no more servers at once than their budget allows, and they come back elsewhere",
         "a lost zone takes its own servers only, and they come back in the others",
