@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 LAUNCH_HOOK, TERMINATE_HOOK = "first-token", "drain"
 """Names of the lifecycle hooks that hold a host until it has made a token, and until it has drained."""
 
 
-def refresh_percentages(launch_first: bool, hosts: int) -> tuple[int, int]:
-    """(min, max) healthy percentage that replaces one host at a time.
+def refresh_percentages(rollout: Literal["launchFirst", "terminateFirst"], least: int, most: int) -> tuple[int, int]:
+    """(min, max) healthy percentage that replaces one host at a time, in a group of so many.
 
-    launch_first needs room for a host more than the group has; otherwise one host goes before its successor comes,
-    and a group of one is without a host meanwhile.
+    launchFirst needs room for a host more than the group has; with terminateFirst one host goes before its successor
+    comes, and a group of one is without a host meanwhile.
     """
-    one = max(1, -(-100 // max(hosts, 1)))
-    return (100, min(200, 100 + one)) if launch_first else (max(0, 100 - one), 100)
+    if rollout == "launchFirst":
+        # By the largest group: a smaller one gets a host on top all the same, to the letter of the API.
+        return 100, min(200, 100 + _one_of(most))
+    return max(0, 100 - _one_of(least)), 100
+
+
+def _one_of(hosts: int) -> int:
+    return max(1, -(-100 // max(hosts, 1)))

@@ -29,6 +29,11 @@ class Own:
     def from_before(self) -> bool:
         return self.made and not self.id
 
+    @property
+    def life(self) -> str | None:
+        """The only one to look at; None for all that carries the name, as what is from before ids does."""
+        return None if self.from_before else self.id
+
 
 def own(engine: Stack) -> Own | None:
     """What the state here tells; None where there is no `pulumi`, or its backend does not answer."""

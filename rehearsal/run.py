@@ -151,37 +151,22 @@ class _Rehearsal:
         phase.verdicts.append(expectations.changes_nothing(self._must_succeed(phase, self.workspace.up)))
 
     def _new_image(self, phase: Phase) -> None:
-        if not self.workspace.pins.exists():
-            return
-        placeholders.change_image(self.workspace.pins)
-        if self.cluster:
-            self._roll_out(phase, self.cluster)
-            return
-        self._change_image(phase)
-        if self._groups():
-            phase.verdicts.append(expectations.replaces_hosts(rollout.roll_out(*self._hosts)))
-
-    def _change_image(self, phase: Phase) -> None:
-        up = self._must_succeed(phase, self.workspace.up)
-        phase.verdicts.append(expectations.changes_launch_template_and_group(up))
-
-    @property
-    def _hosts(self) -> tuple[Clients, str, Settings]:
-        return self.scene.clients, self.stack, load_stack_file(self.workspace.stack_file)
+        if self.workspace.pins.exists():
+            self._roll_out(phase)
 
     def _bad_image(self, phase: Phase) -> None:
         """No server starts with it, and the way back is taken; then the pin is put back, as docs/runbook.md says."""
-        if not self.workspace.pins.exists() or self._hosts[2].fleet.rollout != "launchFirst":
+        if not self.workspace.pins.exists() or self._settings.fleet.rollout != "launchFirst":
             return
         if self.cluster:
             self._bad_image_of_pods(phase, self.cluster)
         elif any(group["DesiredCapacity"] for group in self._groups()):
-            placeholders.change_image(self.workspace.pins, placeholders.BAD_DIGEST)
-            self._change_image(phase)
-            phase.verdicts.append(expectations.goes_back(rollout.go_back(*self._hosts)))
-            placeholders.change_image(self.workspace.pins)
-            self._change_image(phase)
-            phase.verdicts.append(expectations.replaces_hosts(rollout.roll_out(*self._hosts)))
+            self._bad_image_of_hosts(phase)
+
+    def _bad_image_of_hosts(self, phase: Phase) -> None:
+        self._change_image(phase, placeholders.BAD_DIGEST)
+        phase.verdicts.append(expectations.goes_back(rollout.go_back(self.scene.clients, self.stack, self._settings)))
+        self._roll_out(phase)
 
     def _bad_image_of_pods(self, phase: Phase, cluster: Cluster) -> None:
         platform = Deployments(Kubectl(cluster.plane.kubeconfig, str(KUBECTL.command("kubectl"))))
@@ -191,10 +176,25 @@ class _Rehearsal:
             noticed = rollout.watch_and_go_back(platform, up.done)
         deployments = cluster.api.list("apps/v1", "Deployment")
         phase.verdicts += [kubernetes.are_noticed(noticed, deployments), kubernetes.keep_serving(lowest, deployments)]
-        placeholders.change_image(self.workspace.pins)
-        self._roll_out(phase, cluster)
+        self._roll_out(phase)
 
-    def _roll_out(self, phase: Phase, cluster: Cluster) -> None:
+    def _roll_out(self, phase: Phase) -> None:
+        """The next release of the image, until it is everywhere."""
+        if self.cluster:
+            self._roll_out_to_pods(phase, self.cluster)
+            return
+        self._change_image(phase, placeholders.OTHER_DIGEST)
+        if self._groups():
+            seen = rollout.roll_out(self.scene.clients, self.stack, self._settings)
+            phase.verdicts.append(expectations.replaces_hosts(seen))
+
+    def _change_image(self, phase: Phase, digest: str) -> None:
+        placeholders.change_image(self.workspace.pins, digest)
+        up = self._must_succeed(phase, self.workspace.up)
+        phase.verdicts.append(expectations.changes_launch_template_and_group(up))
+
+    def _roll_out_to_pods(self, phase: Phase, cluster: Cluster) -> None:
+        placeholders.change_image(self.workspace.pins)
         with lowest_available(cluster.api) as lowest:
             up = self._must_succeed(phase, self.workspace.up)
         deployments = cluster.api.list("apps/v1", "Deployment")
@@ -252,7 +252,7 @@ class _Rehearsal:
     def _keep_hours(self, phase: Phase) -> None:
         """The week to come, on a played clock."""
         clients = self.scene.clients
-        hours = load_stack_file(self.workspace.stack_file).cost_guard.business_hours
+        hours = self._settings.cost_guard.business_hours
         if hours is None:
             return
         now = datetime.now(UTC)
@@ -321,6 +321,10 @@ class _Rehearsal:
         phase.verdicts.append(expectations.are_within_the_rights(self.scene.provider.account.calls))
 
     # -- evidence
+
+    @property
+    def _settings(self) -> Settings:
+        return load_stack_file(self.workspace.stack_file)
 
     def _lift_protection(self, phase: Phase, state: Sequence[Mapping[str, Any]]) -> None:
         """As docs/runbook.md does, under "Remove a production stack for good"."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from rehearsal.account_gaps import PUBLIC_IMAGE
 from rehearsal.moto import SimulatedAccount
+from rehearsal.played_hosts import play
 
 HOOKS = {"launch": "autoscaling:EC2_INSTANCE_LAUNCHING", "drain": "autoscaling:EC2_INSTANCE_TERMINATING"}
 ONE_MORE_FIRST = {"MinHealthyPercentage": 100, "MaxHealthyPercentage": 150}
@@ -93,9 +94,5 @@ class Group:
 
     def play(self) -> Iterator[list[tuple[str, str]]]:
         """Hosts do what they have to; yields what the group has at each look."""
-        for _ in range(30):
-            if self.refresh()["Status"] not in ("Pending", "InProgress"):
-                return
-            yield (hosts := self.hosts())
-            for state in {state for _, state in hosts if state.endswith(":Wait")}:
-                self.complete(state)
+        clients = {"autoscaling": self.api}
+        yield from (sorted(hosts.elements()) for hosts in play(clients.__getitem__, self.name))

@@ -64,6 +64,11 @@ class GpuFleetArgs:
     tags: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     force_delete: bool = False
 
+    @property
+    def own_tags(self) -> dict[str, pulumi.Input[str]]:
+        """Those of tandem's, which never change: whose it is."""
+        return {key: value for key, value in self.tags.items() if key.startswith("tandem:")}
+
 
 class GpuFleet(pulumi.ComponentResource):
     """Launch template and Auto Scaling group.
@@ -99,7 +104,7 @@ class GpuFleet(pulumi.ComponentResource):
     def _grant(self, args: GpuFleetArgs) -> None:
         """What a host does to itself, and only in groups and targets of its own stack."""
         group = pulumi.Output.concat(f"arn:aws:autoscaling:{args.region}:", args.account_id, GROUPS, f"/{self._name}-*")
-        own = {f"aws:ResourceTag/{key}": value for key, value in args.tags.items() if key.startswith("tandem:")}
+        own = {f"aws:ResourceTag/{key}": value for key, value in args.own_tags.items()}
         statements = [
             policies.allow(
                 [
@@ -138,7 +143,6 @@ class GpuFleet(pulumi.ComponentResource):
 
     def _launch_template(self, args: GpuFleetArgs) -> ec2.LaunchTemplate:
         block = args.settings.capacity_block
-        own = {key: value for key, value in args.tags.items() if key.startswith("tandem:")}
         return ec2.LaunchTemplate(
             self._name,
             image_id=args.machine_image_id,
@@ -173,7 +177,7 @@ class GpuFleet(pulumi.ComponentResource):
             instance_market_options={"market_type": "capacity-block"} if block else None,
             capacity_reservation_specification=_reservation(block),
             # Instances get all tags from the group. One of the user's here would replace each host when it changes.
-            tag_specifications=[{"resource_type": "volume", "tags": {"Name": f"{self._name}-host", **own}}],
+            tag_specifications=[{"resource_type": "volume", "tags": {"Name": f"{self._name}-host", **args.own_tags}}],
             update_default_version=True,
             tags={"Name": self._name},
             opts=self._child,
@@ -279,9 +283,7 @@ def _refresh(settings: FleetSettings, least: int, most: int) -> autoscaling.Grou
     the group until the refresh ends, is refused with an image alias, and goes "back" to what the provider has given
     the group before, the new one. The way back is `tandem rollout --back`.
     """
-    launch_first = settings.rollout == "launchFirst"
-    # By the largest group where hosts come on top: a smaller one gets one all the same, to the letter of the API.
-    low, high = refresh_percentages(launch_first, most if launch_first else least)
+    low, high = refresh_percentages(settings.rollout, least, most)
     hold = settings.hold_after_first_host
     return autoscaling.GroupInstanceRefreshPreferencesArgs(
         min_healthy_percentage=low,

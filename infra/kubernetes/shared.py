@@ -38,6 +38,11 @@ def shared_objects(
     ]
 
 
+def server_name(model: str) -> str:
+    """Of a model's Deployment, Service and pods."""
+    return f"vllm-{model}"
+
+
 def namespace() -> Manifest:
     """The namespace, with the strictest admission, and pods that count as ready only once the load balancer agrees."""
     manifest = named("Namespace", "v1", NAMESPACE)

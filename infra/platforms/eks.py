@@ -21,7 +21,7 @@ from infra.host.from_settings import engine, timeouts
 from infra.host.vllm import server_environment, vllm_arguments
 from infra.kubernetes import capacity
 from infra.kubernetes.scaling import Scaling
-from infra.kubernetes.shared import NAMESPACE, SERVICE_ACCOUNT
+from infra.kubernetes.shared import NAMESPACE, SERVICE_ACCOUNT, server_name
 from infra.kubernetes.workload import InferenceService
 from infra.platforms.common import Common, api_key_command, cost_guard, model_cache, secrets
 from infra.settings.cluster import ScalingSettings
@@ -165,9 +165,9 @@ def _controllers(common: Common, cluster: Cluster, provider: kubernetes.Provider
 def _services(common: Common, stored: Secrets) -> list[tuple[InferenceService, Scaling]]:
     """The main model, then the further ones."""
     settings, balancer = common.settings, common.balancer
-    main = ("vllm-main", settings.inference, settings.scaling, balancer.target_group_arn)
+    main = (server_name("main"), settings.inference, settings.scaling, balancer.target_group_arn)
     further = [
-        (f"vllm-{name}", model.inference, model.scaling, balancer.further_target_group_arns[name])
+        (server_name(name), model.inference, model.scaling, balancer.further_target_group_arns[name])
         for name, model in settings.models.items()
     ]
     return [_service(common, stored, *model) for model in (main, *further)]

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from infra.settings import Settings
     from ops.rollout import Platform, Rollout
 
-SERVER_PREFIX = "vllm-"
 _COLOURS = {"failing": "red", "stopped": "yellow"}
 
 
@@ -92,10 +91,10 @@ def _platform(stack: str, settings: Settings, profile: str | None, up: ExitStack
         wrong, allowed = "no state here tells that this stack is its own", "the state that `pulumi up` wrote"
         fix = f"`pulumi login` to where that state is; `pulumi stack --stack {stack}` shows whether it is there"
         raise UserError(Problem(key=stack, wrong=wrong, allowed=allowed, fix=fix))
-    stack_id = mine.id if mine and mine.id else None
+    life = mine.life if mine else None
     if settings.platform == "eks":
-        return cluster.of_stack(clients, stack, stack_id, settings.region, up)
-    return HostGroup(clients, stack, stack_id, settings)
+        return cluster.of_stack(clients, stack, life, settings.region, up)
+    return HostGroup(clients, stack, life, settings)
 
 
 def _meant(found: Sequence[Rollout], model: str | None) -> Sequence[Rollout]:
@@ -104,9 +103,11 @@ def _meant(found: Sequence[Rollout], model: str | None) -> Sequence[Rollout]:
     Raises:
         UserError: there is none of that name, or it is not clear which is meant.
     """
-    names = ", ".join(one.name.removeprefix(SERVER_PREFIX) for one in found)
+    from infra.kubernetes.shared import server_name
+
+    names = ", ".join(one.name.removeprefix(server_name("")) for one in found)
     if model:
-        meant = [one for one in found if one.name == SERVER_PREFIX + model]
+        meant = [one for one in found if one.name == server_name(model)]
     else:
         meant = [one for one in found if one.state != "done"] or (found if len(found) == 1 else [])
     if not meant:

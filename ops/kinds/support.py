@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from botocore.exceptions import ClientError
@@ -24,12 +24,15 @@ def _of_file_system(scope: Scope) -> dict[str, str]:
 
 
 def _file_system(efs: Any, arn: str) -> Item | None:
-    found = efs.describe_file_systems(FileSystemId=arn.rpartition("/")[2])["FileSystems"]
-    return next((one for one in found if one["LifeCycleState"] != "deleted"), None)
+    return _there(efs.describe_file_systems(FileSystemId=arn.rpartition("/")[2])["FileSystems"])
 
 
 def _access_point(efs: Any, arn: str) -> Item | None:
-    found = efs.describe_access_points(AccessPointId=arn.rpartition("/")[2])["AccessPoints"]
+    return _there(efs.describe_access_points(AccessPointId=arn.rpartition("/")[2])["AccessPoints"])
+
+
+def _there(found: Iterable[Item]) -> Item | None:
+    """EFS still tells for a while of what is deleted."""
     return next((one for one in found if one["LifeCycleState"] != "deleted"), None)
 
 

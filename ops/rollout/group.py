@@ -110,9 +110,8 @@ class HostGroup:
         wanted = self._wanted(group)
         if all(_version(host) == wanted for host in group["Instances"]):
             return
-        launch_first = self.settings.fleet.rollout == "launchFirst"
-        hosts = self.settings.max_group_size if launch_first else self.settings.group_size
-        low, high = refresh_percentages(launch_first, hosts)
+        settings = self.settings
+        low, high = refresh_percentages(settings.fleet.rollout, settings.group_size, settings.max_group_size)
         preferences = {"MinHealthyPercentage": low, "MaxHealthyPercentage": high, "InstanceWarmup": 0}
         self._api.start_instance_refresh(
             AutoScalingGroupName=rollout.name, Preferences={**preferences, "SkipMatching": True}

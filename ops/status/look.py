@@ -72,7 +72,7 @@ def look(
 def _whose(own: Own | None, ids: list[str] | Unknown) -> str | Unknown | None:
     """The life that is meant; None for all that carries the name."""
     if own is not None:
-        return None if own.from_before else own.id
+        return own.life
     if isinstance(ids, Unknown) or not ids:
         return None
     if len(ids) > 1:

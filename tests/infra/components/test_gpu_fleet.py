@@ -185,10 +185,10 @@ def test_a_rollout_can_wait_after_its_first_host() -> None:
 
 @pytest.mark.parametrize("hosts", [0, 1, 2, 3, 7, 100])
 def test_a_refresh_replaces_one_host_at_a_time(hosts: int) -> None:
-    low, high = refresh_percentages(True, hosts)
+    low, high = refresh_percentages("launchFirst", hosts, hosts)
     assert low == 100
     assert max(hosts, 1) * (high - 100) // 100 == 1
-    low, high = refresh_percentages(False, hosts)
+    low, high = refresh_percentages("terminateFirst", hosts, hosts)
     assert high == 100
     assert max(hosts, 1) * (100 - low) // 100 == 1
 
