@@ -33,8 +33,8 @@ def test_the_plan_is_what_the_server_reports(vllm: tuple[Server, int]) -> None:
     assert check["asPlanned"] is True
     plan = _size(length)
     assert check["kvCacheTokens"] == plan["kvCacheTokens"] > 2_000_000
-    assert f"{plan['kv_cache_tokens']:,} tokens" in running.log.read_text()
-    assert f"{plan['max_concurrency']:.2f}x" in running.log.read_text()
+    assert f"{plan['kvCacheTokens']:,} tokens" in running.log.read_text()
+    assert f"{plan['maxConcurrency']:.2f}x" in running.log.read_text()
 
 
 def test_a_wrong_plan_is_found(vllm: tuple[Server, int]) -> None:
