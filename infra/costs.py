@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from infra.catalog import prices
 from infra.catalog.prices import HOURS_PER_MONTH
-from infra.kubernetes import capacity
+from infra.kubernetes import capacity, draining
 from infra.settings.schema import Settings
 
 
@@ -96,10 +96,12 @@ def dearest_type(settings: Settings) -> str:
 
 def launched_ahead(settings: Settings) -> int:
     """Hosts that a rollout starts before those go that they replace: with fleet.rollout launchFirst one in a group of
-    hosts, up to two a zone on EKS (https://docs.aws.amazon.com/eks/latest/userguide/managed-node-update-behavior.html).
-    Karpenter stays within its limits."""
-    karpenter = settings.platform == "eks" and settings.node_pool.provisioner == "karpenter"
-    if karpenter or settings.fleet.rollout == "terminateFirst":
+    hosts, up to two a zone in a managed group
+    (https://docs.aws.amazon.com/eks/latest/userguide/managed-node-update-behavior.html). Karpenter starts a node first
+    whatever fleet.rollout says, beside its limits."""
+    if settings.platform == "eks" and settings.node_pool.provisioner == "karpenter":
+        return draining.replaced_at_once(settings)
+    if settings.fleet.rollout == "terminateFirst":
         return 0
     return 2 * len(settings.zones) if settings.platform == "eks" else 1
 

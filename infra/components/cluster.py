@@ -14,6 +14,7 @@ from infra import policies
 from infra.components.log_group import LogGroup
 from infra.components.pod_role import PodRole, Pods
 from infra.kubernetes.kubeconfig import kubeconfig
+from infra.kubernetes.node_disks import volumes
 from infra.settings.cluster import ClusterSettings
 
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
@@ -172,7 +173,7 @@ class Cluster(pulumi.ComponentResource):
     def _system_nodes(self, args: ClusterArgs, depends_on: Sequence[pulumi.Resource]) -> eks.NodeGroup:
         settings = args.settings
         role, attached = node_role(f"{self._name}-system-node", "Nodes of the cluster's controllers", self._child)
-        template = launch_template(f"{self._name}-system", 50, args.node_tags, self._child)
+        template = launch_template(f"{self._name}-system", volumes("al2023", 50), args.node_tags, self._child)
         return eks.NodeGroup(
             f"{self._name}-system",
             cluster_name=self.cluster_name,
@@ -252,14 +253,17 @@ def node_role(name: str, description: str, opts: pulumi.ResourceOptions) -> tupl
 
 def launch_template(
     name: str,
-    volume_gib: int,
+    disks: Mapping[str, int],
     tags: Mapping[str, pulumi.Input[str]],
     opts: pulumi.ResourceOptions,
     security_group_ids: Sequence[pulumi.Input[str]] = (),
+    user_data: str | None = None,
 ) -> ec2.LaunchTemplate:
-    """What EKS's own node groups leave open: IMDSv2 out of pods' reach, an encrypted volume, tags on both.
+    """What EKS's own node groups leave open: IMDSv2 out of pods' reach, encrypted volumes, tags on both.
 
     Args:
+        disks: device to GiB.
+        user_data: in base64; EKS adds its own to it.
         security_group_ids: of the nodes, the cluster's own among them; none leaves them in that one alone
             (https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html).
     """
@@ -268,15 +272,17 @@ def launch_template(
         metadata_options={"http_endpoint": "enabled", "http_tokens": "required", "http_put_response_hop_limit": 1},
         block_device_mappings=[
             {
-                "device_name": "/dev/xvda",
+                "device_name": device,
                 "ebs": {
-                    "volume_size": volume_gib,
+                    "volume_size": gib,
                     "volume_type": "gp3",
                     "encrypted": "true",
                     "delete_on_termination": "true",
                 },
             }
+            for device, gib in disks.items()
         ],
+        user_data=user_data,
         vpc_security_group_ids=list(security_group_ids) or None,
         tag_specifications=[{"resource_type": kind, "tags": {"Name": name, **tags}} for kind in ("instance", "volume")],
         update_default_version=True,

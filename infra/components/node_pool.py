@@ -11,6 +11,7 @@ from pulumi_aws import eks
 from infra.components.cluster import launch_template, node_role
 from infra.components.karpenter import Karpenter, KarpenterArgs
 from infra.components.node_group_name import IMAGES, capacity_type
+from infra.kubernetes.node_disks import user_data, volumes
 from infra.kubernetes.nodes import Nodes, node_objects
 from infra.kubernetes.objects import declare
 from infra.kubernetes.workload import GPU
@@ -29,10 +30,11 @@ class NodePoolArgs:
         subnet_ids: of the nodes, one a zone.
         security_group_ids: of the nodes: the cluster's, and the hosts', which the load balancer reaches.
         public_address: nodes get a public address; only in public subnets.
-        pool: who provides nodes, and how long they live.
+        pool: who provides nodes, and when they are replaced.
         fleet: types, purchase, root volume.
         gpus_on_demand, gpus: of the base, and at most.
         nodes: of a managed node group.
+        drain_seconds: what a drain of Karpenter's nodes may take.
         group_name: of a managed node group; what guards it calls it by this name before it is there.
         running: false keeps a managed node group at 0.
         after: what is there before the first node, and goes after the last.
@@ -54,6 +56,7 @@ class NodePoolArgs:
     gpus_on_demand: int
     gpus: int
     nodes: int
+    drain_seconds: int
     group_name: pulumi.Input[str] | None
     image_id: str | None
     version: str
@@ -124,8 +127,9 @@ class NodePool(pulumi.ComponentResource):
                 security_group_ids=args.security_group_ids,
                 public_address=args.public_address,
                 root_volume_gib=fleet.root_volume_gib,
-                expire_after_days=pool.expire_after_days,
                 empty_minutes=pool.empty_minutes,
+                drain_seconds=args.drain_seconds,
+                window=pool.replacement_window and pool.replacement_window.minutes_and_hours,
                 tags=args.tags,
             )
         )
@@ -139,7 +143,12 @@ class NodePool(pulumi.ComponentResource):
 
     def _managed(self, args: NodePoolArgs) -> eks.NodeGroup:
         template = launch_template(
-            f"{self._name}-gpu", args.fleet.root_volume_gib, args.tags, self._child, args.security_group_ids
+            f"{self._name}-gpu",
+            volumes(args.pool.image, args.fleet.root_volume_gib),
+            args.tags,
+            self._child,
+            args.security_group_ids,
+            user_data(args.pool.image),
         )
         nodes = pulumi.Output.from_input(args.running).apply(lambda it: args.nodes if it else 0)
         return eks.NodeGroup(

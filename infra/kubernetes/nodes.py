@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 import pulumi
 
+from infra.kubernetes.node_disks import Image, volumes
 from infra.kubernetes.objects import Manifest, named
 from infra.kubernetes.workload import GPU
 
@@ -30,8 +30,9 @@ class Nodes:
         subnet_ids, security_group_ids: where they stand.
         public_address: only in public subnets.
         root_volume_gib: encrypted gp3.
-        expire_after_days: oldest age of a node; None for any.
         empty_minutes: a node without pods stays so long.
+        drain_seconds: a drain may take so long, before pods go that a disruption budget holds.
+        window: in which nodes are replaced, by hours of the day in UTC: (minute of the day, hours); None for always.
         tags: on instances and volumes.
     """
 
@@ -39,7 +40,7 @@ class Nodes:
     gpus_on_demand: int
     gpus: int
     spot: bool
-    image: Literal["al2023", "bottlerocket"]
+    image: Image
     image_id: str | None
     capacity_reservation_id: str | None = None
     role_name: pulumi.Input[str]
@@ -47,8 +48,9 @@ class Nodes:
     security_group_ids: Sequence[pulumi.Input[str]]
     public_address: bool
     root_volume_gib: int
-    expire_after_days: int | None
     empty_minutes: int
+    drain_seconds: int
+    window: tuple[int, int] | None = None
     tags: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
 
 
@@ -68,8 +70,6 @@ def node_objects(nodes: Nodes) -> list[Manifest]:
 def _node_class(nodes: Nodes) -> Manifest:
     alias = {"alias": f"{nodes.image}@latest"}
     image = {"id": nodes.image_id} if nodes.image_id else alias
-    # Bottlerocket has its data on a second disk.
-    data_device = "/dev/xvdb" if nodes.image == "bottlerocket" else "/dev/xvda"
     reservation = nodes.capacity_reservation_id
     return named("EC2NodeClass", "karpenter.k8s.aws/v1", NODE_CLASS) | {
         "spec": {
@@ -84,14 +84,15 @@ def _node_class(nodes: Nodes) -> Manifest:
             "instanceStorePolicy": "RAID0",
             "blockDeviceMappings": [
                 {
-                    "deviceName": data_device,
+                    "deviceName": device,
                     "ebs": {
-                        "volumeSize": f"{nodes.root_volume_gib}Gi",
+                        "volumeSize": f"{gib}Gi",
                         "volumeType": "gp3",
                         "encrypted": True,
                         "deleteOnTermination": True,
                     },
                 }
+                for device, gib in volumes(nodes.image, nodes.root_volume_gib).items()
             ],
             # One hop: a pod cannot reach the node's credentials.
             "metadataOptions": {"httpEndpoint": "enabled", "httpTokens": "required", "httpPutResponseHopLimit": 1},
@@ -115,17 +116,17 @@ def _pool(nodes: Nodes, name: str, capacity_types: Sequence[str], gpus: int, wei
                 # A pod that makes tokens is never moved to save money; nodes without pods go.
                 "consolidationPolicy": "WhenEmpty",
                 "consolidateAfter": f"{nodes.empty_minutes}m",
-                # One by one where there are pods to move; empty nodes only cost, and go together.
-                "budgets": [{"nodes": "1", "reasons": ["Drifted", "Underutilized"]}],
+                "budgets": _budgets(nodes.window),
             },
             "template": {
                 # By this label the device plugin knows where there are GPUs.
                 "metadata": {"labels": {"nvidia.com/gpu.present": "true"}},
                 "spec": {
                     "nodeClassRef": {"group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": NODE_CLASS},
-                    "expireAfter": f"{24 * nodes.expire_after_days}h" if nodes.expire_after_days else "Never",
+                    # An age ends nodes at once, without budget or successor; a newer image is drift, which has both.
+                    "expireAfter": "Never",
                     # A drain that never ends would cost a node for as long; pods have had their grace by then.
-                    "terminationGracePeriod": "3h",
+                    "terminationGracePeriod": f"{-(-nodes.drain_seconds // 3600)}h",
                     "taints": [{"key": GPU, "value": "true", "effect": "NoSchedule"}],
                     "requirements": [
                         {"key": key, "operator": "In", "values": values} for key, values in requirements.items()
@@ -134,3 +135,18 @@ def _pool(nodes: Nodes, name: str, capacity_types: Sequence[str], gpus: int, wei
             },
         }
     }
+
+
+def _budgets(window: tuple[int, int] | None) -> list[Manifest]:
+    """One node by one where there are pods to move; empty nodes only cost, and go together.
+
+    Of several budgets the smallest that is active counts, and their schedules know UTC only
+    (`Budget.IsActive` in pkg/apis/v1/nodepool.go of sigs.k8s.io/karpenter v1.14.0).
+    """
+    always = {"nodes": "1", "reasons": ["Drifted", "Underutilized"]}
+    if window is None:
+        return [always]
+    start, hours = window
+    closes = (start + 60 * hours) % (24 * 60)
+    shut = {"schedule": f"{closes % 60} {closes // 60} * * *", "duration": f"{24 - hours}h"}
+    return [always, always | {"nodes": "0"} | shut]

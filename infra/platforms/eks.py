@@ -19,7 +19,7 @@ from infra.components.pod_role import PodRole, Pods
 from infra.components.secrets import Secrets
 from infra.host.from_settings import engine, timeouts
 from infra.host.vllm import server_environment, vllm_arguments
-from infra.kubernetes import capacity
+from infra.kubernetes import capacity, draining
 from infra.kubernetes.scaling import Scaling
 from infra.kubernetes.shared import NAMESPACE, SERVICE_ACCOUNT, server_name
 from infra.kubernetes.workload import InferenceService
@@ -113,6 +113,7 @@ def _node_pool(common: Common, cluster: Cluster, provider: kubernetes.Provider) 
             gpus_on_demand=settings.fleet.on_demand_base * gpus,
             gpus=settings.max_group_size * gpus,
             nodes=settings.group_size,
+            drain_seconds=draining.drain_seconds(settings),
             group_name=group_name,
             image_id=settings.fleet.machine_image_id
             or common.pins.kubernetes.node_image_id(settings.node_pool.image, settings.region),

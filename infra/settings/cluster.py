@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from infra.settings.section import Section
-from infra.settings.types import ClientNetwork, HttpUrl, RoleArn
+from infra.settings.types import ClientNetwork, HttpUrl, RoleArn, TimeOfDay
 
 
 class ClusterSettings(Section):
@@ -31,6 +31,19 @@ class ClusterSettings(Section):
     system_nodes: int = Field(default=2, ge=2, le=10, description="Number of those; two, so that one may be drained.")
 
 
+class ReplacementWindowSettings(Section):
+    """When Karpenter may replace nodes that work; what is broken or reclaimed is replaced at any time."""
+
+    start: TimeOfDay = Field(default="02:00", description="From then on, in UTC: Karpenter knows no other clock.")
+    hours: int = Field(default=4, ge=1, le=23, description="For so long, each day; what has begun goes on.")
+
+    @property
+    def minutes_and_hours(self) -> tuple[int, int]:
+        """(minute of the day at which it opens, hours that it is open)."""
+        hour, _, minute = self.start.partition(":")
+        return 60 * int(hour) + int(minute), self.hours
+
+
 class NodePoolSettings(Section):
     """GPU nodes; for platform eks only. Types, sizes and purchase are the fleet's."""
 
@@ -40,8 +53,8 @@ class NodePoolSettings(Section):
         "fleet.hosts + spareHosts nodes, which a schedule can stop.",
     )
     image: Literal["al2023", "bottlerocket"] = Field(default="al2023", description="Family of the NVIDIA node image.")
-    expire_after_days: int | None = Field(
-        default=14, ge=1, le=365, description="Karpenter replaces a node of this age, one by one; unset keeps it."
+    replacement_window: ReplacementWindowSettings | None = Field(
+        default=None, description="Karpenter replaces nodes of an older image at these hours only. Unset: at any time."
     )
     empty_minutes: int = Field(default=10, ge=1, le=1440, description="Karpenter removes a node without pods after it.")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from infra.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES
 from infra.errors import Problem
-from infra.kubernetes import capacity
+from infra.kubernetes import capacity, draining
 from infra.kubernetes.workload import DEREGISTRATION_SECONDS, STOP_MARGIN_SECONDS
 from infra.settings.cluster import ScalingSettings
 from infra.settings.schema import InferenceSettings, Settings
@@ -229,6 +229,31 @@ def nodes_are_to_be_had(settings: Settings) -> Iterator[Problem]:
         )
 
 
+def managed_nodes_can_be_replaced(settings: Settings) -> Iterator[Problem]:
+    """By EKS, at an update, in the time that it gives each of them."""
+    if settings.node_pool.provisioner != "managed":
+        return
+    most = draining.MANAGED_DRAIN_SECONDS - STOP_MARGIN_SECONDS
+    if (grace := settings.timeouts.termination_grace_seconds) > most:
+        yield Problem(
+            key="timeouts.terminationGraceSeconds",
+            wrong="EKS gives a node of a managed group 15 minutes to be empty, then an update ends with "
+            "PodEvictionFailure",
+            value=grace,
+            allowed=f"up to {most} s with nodePool.provisioner: managed",
+            fix=f"set it to {most} or less, with timeouts.longestGenerationSeconds below it, or set "
+            "nodePool.provisioner to karpenter",
+        )
+    if (window := settings.node_pool.replacement_window) is not None:
+        yield Problem(
+            key="nodePool.replacementWindow",
+            wrong="EKS replaces nodes of a managed group during `pulumi up`, and at no other time",
+            value=f"{window.start} UTC for {window.hours} h",
+            allowed="with nodePool.provisioner: karpenter",
+            fix="remove it, and run `pulumi up` when nodes may be replaced",
+        )
+
+
 def models_have_names(settings: Settings) -> Iterator[Problem]:
     """Each further model has a host name of its own, under a certificate that covers it."""
     balancer = settings.load_balancer
@@ -284,6 +309,7 @@ KUBERNETES_RULES: tuple[Rule, ...] = (
     pods_leave_in_order,
     something_outside_can_stop_it,
     nodes_are_to_be_had,
+    managed_nodes_can_be_replaced,
     models_have_names,
     endpoint_is_one_thing,
     only_on_hosts,
@@ -314,6 +340,13 @@ def warnings(settings: Settings) -> Iterator[str]:
         yield (
             "network.egress is publicHosts: nodes stand in the load balancer's subnets, so that pods of other "
             "namespaces can reach the servers' port as it can; they need a key for /v1, and none for /metrics"
+        )
+    start = settings.fleet.launch_timeout_seconds
+    if settings.node_pool.provisioner == "managed" and start > draining.MANAGED_DRAIN_SECONDS:
+        yield (
+            f"nodePool.provisioner is managed and a server may take {start // 60} minutes to start: at an update EKS "
+            "waits 15 minutes for a node to be empty, and a disruption budget holds the next server until the last one "
+            "serves. The update may end with PodEvictionFailure; `pulumi up` then goes on with the nodes that are left"
         )
     if settings.cluster.endpoint == "private":
         yield "cluster.endpoint is private: `pulumi up` must run inside the VPC"

@@ -12,7 +12,7 @@ from infra.catalog import prices, quotas
 from infra.catalog.instances import INSTANCE_TYPES
 from infra.catalog.quotas import Purchase, Quota, vcpu_quota
 from infra.tags import PROJECT, PROJECT_TAG, STACK_TAG
-from ops.doctor.examination import Examination, hosts_by_purchase
+from ops.doctor.examination import Examination, hosts_by_purchase, hosts_while_replaced
 from ops.doctor.finding import Finding, Severity
 from ops.kinds.kind import tag_map
 
@@ -57,11 +57,10 @@ def _quota(
     """One quota. The start counts with the smallest type, everything later with the largest."""
     settings = examination.settings
     hosts = partial(hosts_by_purchase, settings)
-    rolling = settings.max_group_size + costs.launched_ahead(settings)
     needs: list[Need] = [
         ("error", "the hosts that `up` starts", hosts(costs.hosts_at_first(settings))[purchase] * min(vcpus)),
         ("warning", "the group at its maximum", hosts(settings.max_group_size)[purchase] * max(vcpus)),
-        ("warning", "the group while hosts are replaced", hosts(rolling)[purchase] * max(vcpus)),
+        ("warning", "the group while hosts are replaced", hosts_while_replaced(settings)[purchase] * max(vcpus)),
     ]
     if any(need for _, _, need in needs):
         yield _vcpus_are_enough(examination, quota, needs, used)

@@ -76,9 +76,15 @@ def test_what_overlaps_while_hosts_are_replaced(fleet: dict[str, Any], expected:
     assert costs.overlapping_hosts(stack(fleet=fleet)) == expected
 
 
-def test_nodes_overlap_by_two_a_zone_and_karpenters_stay_within_its_limit() -> None:
+def test_nodes_overlap_by_two_a_zone_and_karpenters_by_one_a_pool() -> None:
     managed = {"platform": "eks", "nodePool": {"provisioner": "managed"}, "fleet": {"hosts": 1}}
     assert costs.overlapping_hosts(stack(**managed)) == 4
     assert costs.overlapping_hosts(stack(**managed | {"fleet": {"hosts": 1, "rollout": "terminateFirst"}})) == 0
     assert costs.overlapping_hosts(stack(**managed | {"fleet": {"hosts": 2, "rollout": "terminateFirst"}})) == 1
-    assert costs.overlapping_hosts(stack(platform="eks")) == 0
+    mixed = {"hosts": 2, "maxHosts": 4, "onDemandBase": 2, "onDemandPercentage": 0}
+    assert costs.overlapping_hosts(stack(platform="eks")) == 1
+    assert costs.overlapping_hosts(stack(platform="eks", fleet={"hosts": 1, "rollout": "terminateFirst"})) == 1
+    assert costs.overlapping_hosts(stack(platform="eks", fleet=mixed)) == 2
+    assert costs.overlapping_hosts(stack(platform="eks", fleet=mixed | {"hosts": 2, "maxHosts": 2})) == 1
+    block = {"reservationId": "cr-" + "0" * 17, "zone": "us-east-1a", "endsAt": "2026-12-24T18:00:00Z"}
+    assert costs.overlapping_hosts(stack(platform="eks", fleet={"hosts": 1, "capacityBlock": block})) == 0

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
+import email
 import functools
 import json
 import re
+import tomllib
 from typing import Any
+
+import yaml
 
 from infra import pins, stack
 from infra.settings import Settings
@@ -135,6 +140,42 @@ def test_gpu_nodes_of_a_node_group_are_in_the_group_that_balancer_and_cache_let_
         "tandem-prod-gpu": ["tandem-prod-hosts-SecurityGroup-id", "sg-cluster"],
         "tandem-prod-system": None,
     }
+
+
+def told(template: dict[str, Any]) -> str:
+    return base64.b64decode(template["userData"]).decode()
+
+
+def disks(template: dict[str, Any]) -> dict[str, tuple[float, str]]:
+    return {
+        one["deviceName"]: (one["ebs"]["volumeSize"], one["ebs"]["encrypted"])
+        for one in template["blockDeviceMappings"]
+    }
+
+
+def test_managed_nodes_of_each_family_have_its_disks_and_their_drives_as_one() -> None:
+    fleet = SOUND["fleet"] | {"rootVolumeGib": 300}
+    pool = {"provisioner": "managed"}
+    amazon = with_settings(node_pool=pool, fleet=fleet).of("LaunchTemplate")["tandem-prod-gpu"]
+    assert disks(amazon) == {"/dev/xvda": (300, "true")}
+    message = email.message_from_string(told(amazon))
+    (config,) = message.get_payload()
+    assert config.get_content_type() == "application/node.eks.aws"
+    assert yaml.safe_load(config.get_payload()) == {
+        "apiVersion": "node.eks.aws/v1alpha1",
+        "kind": "NodeConfig",
+        "spec": {"instance": {"localStorage": {"strategy": "RAID0"}}},
+    }
+    bottle = with_settings(node_pool=pool | {"image": "bottlerocket"}, fleet=fleet).of("LaunchTemplate")
+    assert disks(bottle["tandem-prod-gpu"]) == {"/dev/xvda": (4, "true"), "/dev/xvdb": (300, "true")}
+    (command,) = tomllib.loads(told(bottle["tandem-prod-gpu"]))["settings"]["bootstrap-commands"].values()
+    # As bootstrap-commands in bottlerocket-core-kit reads it.
+    assert (command["mode"], command["essential"]) == ("always", True)
+    assert [one[:3] for one in command["commands"]] == [
+        ["apiclient", "ephemeral-storage", "init"],
+        ["apiclient", "ephemeral-storage", "bind"],
+    ]
+    assert "userData" not in bottle["tandem-prod-system"]
 
 
 def test_a_managed_node_group_in_place_of_karpenter() -> None:

@@ -11,6 +11,7 @@ import pytest
 from infra import pins
 from ops.aws import aws_clients
 from ops.doctor import CHECKS, examine
+from ops.doctor.examination import hosts_while_replaced
 from ops.doctor.run import run_check
 from rehearsal.account_gaps import PUBLIC_IMAGE, AccountGaps
 from tests.ops.broken_account import Account, Case, World, assert_found
@@ -120,14 +121,14 @@ BROKEN: dict[str, Case] = {
         "GPU quota",
         "error",
         "the hosts that `up` starts",
-        f"--quota-code {G_ON_DEMAND} --desired-value 192",
+        f"--quota-code {G_ON_DEMAND} --desired-value 240",
     ),
     "quota below the limit of nodes": (
         quota(G_ON_DEMAND, 3 * 48),
         "GPU quota",
         "warning",
         "the group at its maximum",
-        f"--quota-code {G_ON_DEMAND} --desired-value 192",
+        f"--quota-code {G_ON_DEMAND} --desired-value 240",
     ),
     "managed nodes that cannot be replaced": (
         managed_without_a_spare,
@@ -176,10 +177,19 @@ def test_a_sound_account_has_no_complaints(account: Account) -> None:
     assert {finding.check for finding in found} == set(CHECKS) - named - spot
 
 
-def test_karpenter_stays_within_its_limit_and_needs_no_spare_quota(account: Account) -> None:
+def test_karpenter_needs_quota_for_a_node_more_than_its_limit(account: Account) -> None:
+    """It starts a node's successor before the node goes, whatever the limit of the pool."""
     account.gaps.quotas[G_ON_DEMAND] = 4 * 48
     (found,) = run_check("GPU quota", account.examination())
+    assert (found.severity, found.needed) == ("warning", f"{5 * 48} vCPUs")
+    account.gaps.quotas[G_ON_DEMAND] = 5 * 48
+    (found,) = run_check("GPU quota", account.examination())
     assert found.severity == "ok"
+
+
+def test_a_successor_of_karpenters_base_is_on_demand_and_one_of_the_others_spot(account: Account) -> None:
+    account.fleet(hosts=2, maxHosts=4, onDemandBase=2, onDemandPercentage=0)
+    assert hosts_while_replaced(account.examination().settings) == {"on demand": 3, "spot": 3}
 
 
 def test_a_pinned_image_of_the_clusters_version_is_fine(account: Account) -> None:

@@ -23,7 +23,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     | {
         "inference": BASE["inference"] | {"pipelineParallelSize": 2, "weights": "efs"},
         "scaling": {"maxReplicas": 2, "spread": "require", "minAvailable": 1},
-        "nodePool": {"image": "bottlerocket", "expireAfterDays": None},
+        "nodePool": {"image": "bottlerocket", "replacementWindow": {"start": "22:30", "hours": 5}},
     },
     "sleeping": BASE
     | {

@@ -135,10 +135,36 @@ def test_a_capacity_block_is_one_pool_in_its_zone() -> None:
     assert pool["template"]["spec"]["requirements"][1]["values"] == ["reserved"]
 
 
-def test_bottlerocket_has_its_data_on_a_second_disk() -> None:
+def test_bottlerocket_has_its_data_on_a_second_disk_and_both_are_encrypted() -> None:
     spec = one("pipeline", "EC2NodeClass")["spec"]
-    assert (spec["amiFamily"], spec["blockDeviceMappings"][0]["deviceName"]) == ("Bottlerocket", "/dev/xvdb")
-    assert one("pipeline", "NodePool")["spec"]["template"]["spec"]["expireAfter"] == "Never"
+    disks = {disk["deviceName"]: disk["ebs"] for disk in spec["blockDeviceMappings"]}
+    assert spec["amiFamily"] == "Bottlerocket"
+    assert {device: disk["volumeSize"] for device, disk in disks.items()} == {"/dev/xvda": "4Gi", "/dev/xvdb": "200Gi"}
+    assert all(disk["encrypted"] for disk in disks.values())
+
+
+@ALL
+def test_no_age_ends_nodes(sample: str) -> None:
+    """It would end all nodes of one `up` at once, without budget or successor."""
+    pools = [item["spec"] for item in manifests(sample) if item["kind"] == "NodePool"]
+    assert {pool["template"]["spec"]["expireAfter"] for pool in pools} == {"Never"}
+
+
+def test_nodes_are_replaced_one_by_one_and_in_the_window_only() -> None:
+    always = {"nodes": "1", "reasons": ["Drifted", "Underutilized"]}
+    assert one("karpenter", "NodePool", "gpu")["spec"]["disruption"]["budgets"] == [always]
+    # Open from 22:30 for five hours: shut from 3:30 for the other nineteen.
+    shut = always | {"nodes": "0", "schedule": "30 3 * * *", "duration": "19h"}
+    assert one("pipeline", "NodePool")["spec"]["disruption"]["budgets"] == [always, shut]
+
+
+def test_a_drain_has_time_for_each_server_of_a_node_and_its_successor() -> None:
+    """Two servers on a node of four GPUs, four on one of eight; each leaves in 7 minutes, and starts in an hour."""
+    periods = {
+        sample: one(sample, "NodePool", name)["spec"]["template"]["spec"]["terminationGracePeriod"]
+        for sample, name in (("karpenter", "gpu"), ("sleeping", "gpu-reserved"))
+    }
+    assert periods == {"karpenter": "3h", "sleeping": "5h"}
 
 
 def test_stages_of_a_pipeline_find_each_other() -> None:

@@ -206,7 +206,30 @@ WRONG = [
     ),
     Wrong({"cluster": {"admins": ["alice"]}}, "cluster.admins.0", "ARN of an IAM role", "set"),
     Wrong({"cluster": {"systemNodes": 1}}, "cluster.systemNodes", "2 to 10", "set"),
-    Wrong({"nodePool": {"expireAfterDays": 0}}, "nodePool.expireAfterDays", "1 to 365", "set"),
+    # Nodes that are replaced
+    Wrong({"nodePool": {"expireAfterDays": 14}}, "nodePool.expireAfterDays", "replacementWindow", "config rm"),
+    Wrong(
+        {"nodePool": {"replacementWindow": {"hours": 24}}}, "nodePool.replacementWindow.hours", "1 to 23", "config set"
+    ),
+    Wrong(
+        {"nodePool": {"replacementWindow": {"start": "2am"}}}, "nodePool.replacementWindow.start", "HH:MM", "config set"
+    ),
+    Wrong(
+        {"nodePool": {"provisioner": "managed", "replacementWindow": {}}, "fleet": {"hosts": 2}},
+        "nodePool.replacementWindow",
+        "karpenter",
+        "`pulumi up` when",
+    ),
+    Wrong(
+        {
+            "nodePool": {"provisioner": "managed"},
+            "fleet": {"hosts": 2},
+            "timeouts": {"terminationGraceSeconds": 901},
+        },
+        "timeouts.terminationGraceSeconds",
+        "up to 870 s",
+        "karpenter",
+    ),
     # On the other platform
     Wrong({"platform": "ec2", "scaling": {"minReplicas": 1}}, "scaling", "platform: eks", "remove tandem:scaling"),
     Wrong({"platform": "ec2", "cluster": {"systemNodes": 3}}, "cluster", "platform: eks", "tandem:platform to eks"),
@@ -271,6 +294,7 @@ def test_sound_combinations_pass(changes: dict[str, Any]) -> None:
         ({"cluster": {"endpoint": "private"}}, "inside the VPC"),
         ({"network": {"egress": "publicHosts"}}, "namespaces can reach the servers' port"),
         ({"scaling": {"maxReplicas": 8}}, "no GPU is left for one more pod"),
+        ({"nodePool": {"provisioner": "managed"}, "fleet": {"hosts": 3}}, "PodEvictionFailure"),
     ],
 )
 def test_what_may_surprise_is_said(changes: dict[str, Any], words: str) -> None:
