@@ -72,17 +72,19 @@ class Plan:
         remove: what the next `up` makes anew.
         adopt: what holds data, and what may be in a cluster.
         keep: what is not touched.
+        sweep: what AWS or the cluster left for this stack, which nothing uses and nobody makes anew.
         pending: URN and kind of each operation that was under way; they are cleared from the state.
     """
 
     remove: Sequence[Found] = ()
     adopt: Sequence[Adoption] = ()
     keep: Sequence[Kept] = ()
+    sweep: Sequence[Found] = ()
     pending: Sequence[tuple[str, str]] = ()
 
     @property
     def is_empty(self) -> bool:
-        return not (self.remove or self.adopt or self.pending)
+        return not (self.remove or self.adopt or self.sweep or self.pending)
 
     @property
     def unsure(self) -> list[str]:
@@ -119,7 +121,12 @@ def under_way(deployment: Deployment) -> set[str]:
     return {operation["resource"]["type"] for operation in operations if operation["type"] == "creating"}
 
 
-def decide(deployment: Deployment, inventory: Inventory, pod_identities: Mapping[str, str] | None = None) -> Plan:
+def decide(
+    deployment: Deployment,
+    inventory: Inventory,
+    pod_identities: Mapping[str, str] | None = None,
+    left_by_name: Sequence[Found] = (),
+) -> Plan:
     """Compares the account with the state.
 
     What the state does not know is removed only if it carries the state's own id, and if one of its type was being
@@ -128,6 +135,7 @@ def decide(deployment: Deployment, inventory: Inventory, pod_identities: Mapping
 
     Args:
         pod_identities: those that were under way and are there.
+        left_by_name: what only a name of this stack's tells of, and no other life holds the name.
 
     Raises:
         UserError: the inventory is not complete, so that nothing can be said to be unknown.
@@ -139,7 +147,9 @@ def decide(deployment: Deployment, inventory: Inventory, pod_identities: Mapping
     resources = state.get("resources") or []
     own = stack_id(deployment)
     recorded = {state_key(resource) for resource in resources}
-    unknown = [resource for resource in inventory.resources if resource.key not in recorded]
+    unknown = [resource for resource in (*inventory.resources, *left_by_name) if resource.key not in recorded]
+    sweep = [one for one in unknown if one.left_by and (one in left_by_name or one.stack_id == own)]
+    unknown = [one for one in unknown if one not in sweep and not (one.parent and one.parent.left_by)]
     keep = [kept for resource in unknown if (kept := _kept(resource, own))]
     mine = [resource for resource in unknown if _may_be_taken(resource, own)]
     # A name that the state has already is being replaced: the resource that it has holds the data.
@@ -154,6 +164,7 @@ def decide(deployment: Deployment, inventory: Inventory, pod_identities: Mapping
         remove=[one for part in parts for one in part.remove],
         adopt=[one for part in parts for one in part.adopt] + in_cluster,
         keep=keep + [one for part in parts for one in part.keep],
+        sweep=sweep,
         pending=[(operation["resource"]["urn"], operation["type"]) for operation in operations],
     )
 

@@ -9,9 +9,11 @@ from typing import Any
 
 from ops import inventory, removal
 from ops.aws import user_errors
+from ops.kinds import left_behind
 from ops.kinds.kind import Clients
+from ops.lives import of_parameters
 from ops.pulumi import Deployment, Stack
-from ops.recovery import Plan, amended, decide, pod_identities, under_way
+from ops.recovery import Plan, amended, decide, pod_identities, stack_id, under_way
 from ops.whose import refuse_elsewhere
 
 Told = Callable[[str], None]
@@ -28,7 +30,10 @@ def look(clients: Clients, stack: str, deployment: Deployment) -> Plan:
     with user_errors(stack):
         refuse_elsewhere(deployment, stack, clients)
         identities = pod_identities(deployment, clients)
-    return decide(deployment, inventory.find(clients, stack, under_way(deployment)), identities)
+        left = list(left_behind.log_groups(clients, stack))
+    found = inventory.find(clients, stack, under_way(deployment))
+    others = {life.id for life in of_parameters(found.resources)} - {stack_id(deployment)}
+    return decide(deployment, found, identities, [] if others else left)
 
 
 def carry_out(clients: Clients, engine: Stack, deployment: Deployment, plan: Plan, told: Told) -> None:
@@ -40,9 +45,10 @@ def carry_out(clients: Clients, engine: Stack, deployment: Deployment, plan: Pla
     if plan.is_empty:
         return
     # Before the state is written: an interrupted removal finds its way again, from the account alone.
-    left = removal.remove(clients, plan.remove, report=removal.reporting(told))
-    removal.refuse_left(left, "the next `up` would fail on it, or make it twice", "`tandem recover`")
-    engine.replace(amended(deployment, plan.adopt))
+    left = removal.remove(clients, [*plan.remove, *plan.sweep], report=removal.reporting(told))
+    removal.refuse_left(left, "the next `up` or `destroy` would fail on it, or make it twice", "`tandem recover`")
+    if plan.pending:
+        engine.replace(amended(deployment, plan.adopt))
     if plan.unsure:
         engine.refresh(plan.unsure)
 

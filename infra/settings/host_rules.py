@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import timedelta
+from ipaddress import IPv4Network
 
 from infra.errors import Problem
 from infra.settings.schema import Settings
@@ -48,6 +49,23 @@ def a_rollout_can_be_held(settings: Settings) -> Iterator[Problem]:
             value=f"{hold // timedelta(minutes=1)}m",
             allowed="10m to 2d, on platform ec2 with two hosts or more",
             fix="set it to 2d or less, or remove it",
+        )
+
+
+DOCKERS = IPv4Network("172.17.0.0/16")
+"""Of Docker's bridge, unless a daemon is told otherwise: https://docs.docker.com/engine/daemon/#configure-the-bridge"""
+
+
+def network_is_not_dockers(settings: Settings) -> Iterator[Problem]:
+    """A host's kernel would send to its own bridge what is meant for the VPC: its resolver, EFS, the load balancer."""
+    network = settings.network.cidr_block
+    if settings.platform == "ec2" and network.overlaps(DOCKERS):
+        yield Problem(
+            key="network.cidrBlock",
+            wrong="these addresses are those of Docker's bridge on each host",
+            value=str(network),
+            allowed=f"a private range outside {DOCKERS}",
+            fix="pulumi config set --path 'tandem:network.cidrBlock' 10.20.0.0/16",
         )
 
 

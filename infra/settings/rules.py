@@ -366,6 +366,7 @@ RULES: tuple[Rule, ...] = (
     client_can_wait_for_the_longest_answer,
     zones_are_in_the_region,
     host_rules.region_is_of_the_main_partition,
+    host_rules.network_is_not_dockers,
     host_rules.registry_login_is_in_the_region,
     host_rules.hosts_can_ask_for_a_token,
     host_rules.a_rollout_can_be_held,

@@ -14,6 +14,7 @@ from ops.audit.price import usd_per_month
 from ops.aws import AwsError, is_gone, problem_of
 from ops.kinds import KINDS, types
 from ops.kinds.kind import Clients, Found, Scope
+from ops.kinds.left_behind import log_groups
 from ops.lives import of_parameters
 
 FILLED_IN_VPC = (
@@ -97,7 +98,7 @@ def audit(clients: Clients, stack: str | None, now: datetime, own: Mapping[str, 
     near = [one for one in found.resources if one.key not in elsewhere]
     for look in (beside, _by_name):
         try:
-            leftovers += [(resource, why, False) for resource, why in look(clients, stack, near)]
+            leftovers += [(resource, why, bool(resource.left_by)) for resource, why in look(clients, stack, near)]
         except AwsError as error:
             unreadable.append(problem_of(error, "what hangs on the stack's resources"))
     priced = [_leftover(resource, why, ours, clients, now) for resource, why, ours in leftovers]
@@ -114,6 +115,8 @@ def _is_elsewhere(one: Found, own: Mapping[str, str], alive: Collection[str]) ->
 def _why(one: Found, own: Mapping[str, str]) -> str:
     if one.stack_id and one.stack_id != own.get(one.stack, one.stack_id):
         return f"belongs to another life {one.stack_id} of the name {one.stack}"
+    if one.left_by:
+        return one.left_by
     return f"carries the tags of {one.stack}"
 
 
@@ -126,6 +129,9 @@ def _leftover(resource: Found, why: str, ours: bool, clients: Clients, now: date
 
 
 def _note(resource: Found) -> str:
+    if resource.left_by:
+        by_hand = f", or `aws logs delete-log-group --log-group-name {resource.id}`"
+        return f"goes with `tandem recover {resource.stack} --yes`{by_hand if resource.type == types.LOG_GROUP else ''}"
     if resource.type == types.LOG_GROUP and not resource.facts.get("retentionInDays"):
         return "has no retention: it grows and is never emptied"
     if resource.type in (types.FILE_SYSTEM, types.BUCKET):
@@ -228,6 +234,7 @@ def _is_managed(resource: Found) -> bool:
 
 def _by_name(clients: Clients, stack: str | None, ours: Iterable[Found]) -> Iterator[tuple[Found, str]]:
     """Log groups that a host or a service has written anew after their deletion: without tags, without retention."""
+    yield from ((one, one.left_by) for one in log_groups(clients, stack))
     known = {resource.key for resource in ours}
     prefix = f"/tandem/{stack}/" if stack else "/tandem/"
     logs = clients("logs")

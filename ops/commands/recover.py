@@ -24,6 +24,9 @@ def recover(
 ) -> None:
     """Remove or adopt what a killed `pulumi up` created and did not record, and release its lock.
 
+    What AWS and the cluster left for the stack goes, too: interfaces of pods whose node is gone, which keep `pulumi
+    destroy` from the network, the security group of a cluster that is gone, and a log group that EKS wrote anew.
+
     Run it in the directory of Pulumi.yaml, with the same environment as `pulumi up`, and only when no `pulumi` works on
     the stack any more. Nothing is changed without --yes. Safe to run again, also after an interruption.
 
@@ -64,7 +67,8 @@ def _as_json(plan: Plan) -> dict[str, Any]:
         return {"type": resource.type, "id": resource.id, "why": why}
 
     return {
-        "remove": [named(resource, "created and not recorded") for resource in plan.remove],
+        "remove": [named(resource, "created and not recorded") for resource in plan.remove]
+        + [named(resource, resource.left_by) for resource in plan.sweep],
         "adopt": [named(adoption.resource, adoption.reason) for adoption in plan.adopt],
         "keep": [named(kept.resource, kept.reason) for kept in plan.keep],
         "pending": [{"urn": urn, "kind": kind} for urn, kind in plan.pending],
@@ -75,6 +79,8 @@ def _show(console: Screen, plan: Plan) -> None:
     table = columns("what", "type", "id", "why")
     for resource in plan.remove:
         table.add_row("remove", resource.type, resource.id, "created and not recorded; `up` makes it anew")
+    for resource in plan.sweep:
+        table.add_row("remove", resource.type, resource.id, resource.left_by)
     for adoption in plan.adopt:
         table.add_row("adopt", adoption.resource.type, adoption.resource.id, adoption.reason)
     for kept in plan.keep:

@@ -1,4 +1,4 @@
-"""What a cluster needs besides GPUs: a Kubernetes version in support, and the command that logs in to it."""
+"""What a cluster needs besides GPUs: zones, a Kubernetes version in support, the command that logs in to it."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 
 from infra.catalog import prices
+from infra.catalog.cluster_zones import NO_CLUSTERS
 from ops.doctor.examination import Examination
 from ops.doctor.finding import Finding
 
@@ -24,6 +25,32 @@ def login_command_is_there(examination: Examination) -> Iterator[Finding]:
             needed="the AWS command line, version 2",
             fix="https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html",
         )
+
+
+def zones_take_clusters(examination: Examination) -> Iterator[Finding]:
+    """Each account has its own names for zones, and EKS refuses some of the zones behind them."""
+    settings = examination.settings
+    if settings.platform != "eks":
+        return
+    found = examination.clients("ec2").describe_availability_zones()["AvailabilityZones"]
+    refused = {zone["ZoneName"]: zone["ZoneId"] for zone in found if zone["ZoneId"] in NO_CLUSTERS}
+    wrong = [zone for zone in settings.zones if zone in refused]
+    if wrong:
+        others = sorted({zone["ZoneName"] for zone in found if zone["State"] == "available"} - {*refused})
+        yield Finding(
+            severity="error",
+            what="EKS makes no control plane in this zone: `up` would end with UnsupportedAvailabilityZoneException",
+            value=", ".join(f"{zone}, which is {refused[zone]} in this account" for zone in wrong),
+            needed=f"two to four of {', '.join(others)}",
+            fix=" && ".join(
+                f"pulumi config set --path 'tandem:network.zones[{place}]' {zone}"
+                for place, zone in enumerate(
+                    list(dict.fromkeys([*(one for one in settings.zones if one not in wrong), *others]))[:2]
+                )
+            ),
+        )
+    else:
+        yield Finding(severity="ok", what="EKS takes the zones", value=", ".join(settings.zones))
 
 
 def kubernetes_is_supported(examination: Examination) -> Iterator[Finding]:

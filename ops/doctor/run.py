@@ -27,6 +27,7 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
         "controllers' quota": quota.controllers_quota_is_enough,
         "network quota": quota.network_quotas_are_enough,
         "Capacity Block": reservation.capacity_block_is_ours,
+        "cluster zones": cluster.zones_take_clusters,
         "Kubernetes": cluster.kubernetes_is_supported,
         "machine image": machine.machine_image_is_there,
         "model": machine.model_can_be_read,

@@ -15,6 +15,8 @@ from ops.aws import AwsError, is_gone
 
 Clients = Callable[[str], Any]
 """A service's name to its boto3 client, of one account and region."""
+LEFT_BY = "LeftBy"
+"""In a description beside what AWS says: whose leftover it is. Without tags of ours, and ours all the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,11 @@ class Found:
     def stack_id(self) -> str:
         """The life of that stack; empty for what was made before lives had ids."""
         return self.tags.get(STACK_ID_TAG) or (self.parent.stack_id if self.parent else "")
+
+    @property
+    def left_by(self) -> str:
+        """Who made it for us without our tags and left it, for people; empty for what carries them."""
+        return self.facts.get(LEFT_BY, "")
 
     @property
     def ephemeral(self) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from ops.kinds import types
-from ops.kinds.kind import Found, Kind, Scope, listed
+from ops.kinds import left_behind, types
+from ops.kinds.kind import Found, Item, Kind, Listing, Scope, listed
 
 
 def ours(scope: Scope) -> dict[str, Any]:
@@ -21,6 +21,19 @@ def _ours(scope: Scope) -> dict[str, Any]:
 
 def _of_parent(name: str) -> Callable[[Scope], dict[str, Any]]:
     return lambda scope: {"Filters": [{"Name": name, "Values": [scope.parent_id]}]}
+
+
+def _and(carrying_our_tags: Listing, left: Listing, id: str) -> Listing:
+    """What carries our tags, then what was left for us without them."""
+
+    def listing(ec2: Any, scope: Scope) -> Iterator[Item]:
+        known = set()
+        for item in carrying_our_tags(ec2, scope):
+            known.add(item[id])
+            yield item
+        yield from (item for item in left(ec2, scope) if item[id] not in known)
+
+    return listing
 
 
 def _delete_gateway(ec2: Any, gateway: Found) -> None:
@@ -163,7 +176,11 @@ ROWS = (
         type=types.SECURITY_GROUP,
         service="ec2",
         tagging_type="ec2:security-group",
-        listing=listed("describe_security_groups", "SecurityGroups[?GroupName!='default']", ours),
+        listing=_and(
+            listed("describe_security_groups", "SecurityGroups[?GroupName!='default']", ours),
+            left_behind.security_groups,
+            "GroupId",
+        ),
         id="GroupId",
         arn="SecurityGroupArn",
         # Groups that name each other cannot go before their rules.
@@ -194,7 +211,11 @@ ROWS = (
         type=types.NETWORK_INTERFACE,
         service="ec2",
         tagging_type="ec2:network-interface",
-        listing=listed("describe_network_interfaces", "NetworkInterfaces", ours),
+        listing=_and(
+            listed("describe_network_interfaces", "NetworkInterfaces", ours),
+            left_behind.interfaces,
+            "NetworkInterfaceId",
+        ),
         id="NetworkInterfaceId",
         name="TagSet[?Key=='Name'].Value | [0]",
         tags=lambda _ec2, item: {tag["Key"]: tag["Value"] for tag in item.get("TagSet", ())},

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from infra.tags import PARAMETER_PATH, PROJECT, PROJECT_TAG
 from ops.kinds import types
-from ops.kinds.kind import Found, Item, Kind, Scope, listed, named, tag_map
+from ops.kinds.kind import LEFT_BY, Found, Item, Kind, Scope, listed, named, tag_map
 
 SECRET_RECOVERY_DAYS = 7
 """The shortest that Secrets Manager allows: a deleted secret costs nothing meanwhile and can be restored."""
@@ -61,12 +61,20 @@ def _delete_bucket(s3: Any, bucket: Found) -> None:
 def _log_groups(logs: Any, scope: Scope) -> Iterator[Item]:
     """Of the thousands that an account may have, those with our names; others come from the tagging API."""
     for prefix in ("/tandem/", "tandem-"):
-        yield from listed("describe_log_groups", "logGroups", lambda _scope, p=prefix: {"logGroupNamePrefix": p})(
-            logs, scope
-        )
+        yield from _log_groups_from(logs, scope, prefix)
+    for left in (one for one in scope.known if one.left_by):
+        known = {LEFT_BY: left.left_by, "tags": left.tags}
+        found = _log_groups_from(logs, scope, left.id)
+        yield from ({**item, **known} for item in found if item["logGroupName"] == left.id)
 
 
-def _log_tags(logs: Any, item: Item) -> dict[str, str]:
+def _log_groups_from(logs: Any, scope: Scope, prefix: str) -> Iterable[Item]:
+    return listed("describe_log_groups", "logGroups", lambda _scope: {"logGroupNamePrefix": prefix})(logs, scope)
+
+
+def _log_tags(logs: Any, item: Item) -> Mapping[str, str]:
+    if LEFT_BY in item:
+        return item["tags"]
     return logs.list_tags_for_resource(resourceArn=item["arn"].removesuffix(":*"))["tags"]
 
 

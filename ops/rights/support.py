@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from infra.tags import PROJECT_TAG
 from ops.rights.right import DEPLOYER, REAPER, By, Right
 
 _BUCKETS = "{stack}-access-logs-* tandem-{stack}-host-scripts-*"
@@ -137,6 +138,16 @@ ROWS = (
         by=By.TAG,
         why="with its lines",
         who=(DEPLOYER, REAPER),
+    ),
+    Right(
+        sid="RemoveLogsWrittenAnew",
+        service="logs",
+        actions="DeleteLogGroup",
+        on="log-group:/aws/eks/tandem-{stack}/cluster",
+        by=By.NAME,
+        when={"Null": {f"aws:ResourceTag/{PROJECT_TAG}": "true"}},
+        platform="eks",
+        why="EKS writes a cluster's log for a while after its end, and makes the group anew, without tags",
     ),
     Right(
         sid="MakeSchedules",

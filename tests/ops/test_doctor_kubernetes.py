@@ -92,7 +92,18 @@ def secrets_gone(account: Account) -> None:
     )
 
 
+def zone_without_clusters(account: Account) -> None:
+    account.sections["network"] = {"zones": ["us-east-1a", "us-east-1e"]}
+
+
 BROKEN: dict[str, Case] = {
+    "a zone without control planes": (
+        zone_without_clusters,
+        "cluster zones",
+        "error",
+        "EKS makes no control plane in this zone",
+        "'tandem:network.zones[1]' us-east-1b",
+    ),
     "no login command": (no_command, "cluster login", "error", "no `aws` command", "getting-started-install"),
     "no such Kubernetes": (unsupported, "Kubernetes", "error", "EKS has no Kubernetes", "kubernetes.version in images"),
     "old Kubernetes": (

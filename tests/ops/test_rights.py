@@ -210,11 +210,13 @@ def test_the_reaper_can_remove_nothing_that_is_not_ephemeral(tags: Mapping[str, 
 
 def test_the_reaper_has_nothing_that_tags_do_not_bind() -> None:
     """But what EFS does for a removal of a mount target that was allowed."""
-    loose = [right.sid for right in RIGHTS if REAPER in right.who and right.by not in (By.TAG, By.BUCKET_TAG)]
-    assert loose == ["RemoveServicesInterfaces"]
-    (case,) = cases(By.NOTHING, role=REAPER)
-    request = asked(list(documents(REAPER).values()), case, {"aws:ViaAWSService": "false"})
-    assert allowed([request]) == [False]
+    loose = [right for right in RIGHTS if REAPER in right.who and right.by not in (By.TAG, By.BUCKET_TAG)]
+    by_a_clusters_tags = [right.sid for right in loose if "aws:ResourceTag/" in str(right.when)]
+    assert by_a_clusters_tags == ["RemovePodsInterfaces", "RemoveClustersGroups"]
+    assert [right.sid for right in loose if right.sid not in by_a_clusters_tags] == ["RemoveServicesInterfaces"]
+    found = cases(By.NOTHING, role=REAPER)
+    policies = list(documents(REAPER).values())
+    assert allowed([asked(policies, case, {"aws:ViaAWSService": "false"}) for case in found]) == [False] * 3
 
 
 def test_the_deployer_can_change_nothing_of_another_project() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network
 from typing import Any
 
+from infra.catalog.cluster_zones import NO_CLUSTERS
 from rehearsal.aws.checks.base import Check, Refusal
 from rehearsal.aws.expressions import evaluate
 from rehearsal.aws.lifecycle import Resource
@@ -22,7 +23,6 @@ _TAKEN = {
 ACCOUNTS = {"aws-efs-csi-driver": {"efs-csi-controller-sa"}}
 """The service accounts to which an add-on lends a role itself; of an add-on that is not named, all are believed."""
 _RESERVED = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")
-_NO_CLUSTERS = ("use1-az3", "usw1-az2", "cac1-az3")
 _PUBLIC_ADDRESSES = "https://docs.aws.amazon.com/vpc/latest/userguide/vpc-ip-addressing.html#subnet-public-ip"
 
 
@@ -58,7 +58,7 @@ def _cluster_zones(cluster: Resource) -> Iterator[Refusal]:
     if len({subnet["AvailabilityZone"] for subnet in subnets}) < 2:
         yield Refusal("Subnets specified must be in at least two different AZs", _INVALID)
     for subnet in subnets:
-        if subnet["AvailabilityZoneId"] in _NO_CLUSTERS:
+        if subnet["AvailabilityZoneId"] in NO_CLUSTERS:
             yield Refusal(
                 f"Cannot create cluster '{cluster.inputs['name']}' because {subnet['AvailabilityZone']}, the targeted "
                 "availability zone, does not currently have sufficient capacity to support the cluster.",

@@ -68,6 +68,7 @@ WRONG = [
     Wrong({"network": {"cidrBlock": "169.254.0.0/16"}}, "network.cidrBlock", "169.254.0.0/16", "10.0.0.0/8", SET),
     Wrong({"network": {"cidrBlock": "8.8.0.0/16"}}, "network.cidrBlock", "8.8.0.0/16", "private IPv4", SET + "network"),
     Wrong({"network": {"cidrBlock": "10.0.0.0/28"}}, "network.cidrBlock", "10.0.0.0/28", "/16 to /22", SET + "network"),
+    Wrong({"network": {"cidrBlock": "172.17.0.0/16"}}, "network.cidrBlock", "172.17.0.0/16", "outside", SET),
     Wrong({"network": {"cidrBlock": "10.0.0.1/16"}}, "network.cidrBlock", "10.0.0.1/16", "no host bits", SET),
     Wrong({"network": {"egress": "nat"}}, "network.egress", "nat", "natPerZone, singleNat, publicHosts", SET),
     Wrong({"network": {"zones": ["a", "us-east-1b"]}}, "network.zones.0", "a", "us-east-1a", SET + "network.zones[0]'"),
