@@ -110,6 +110,8 @@ def _network(name: str, settings: Settings, opts: pulumi.ResourceOptions) -> Net
             edge_port=EDGE_PORT,
             client_cidrs=[str(cidr) for cidr in settings.load_balancer.client_cidrs],
             interface_endpoints=network.interface_endpoints,
+            # The controllers' nodes have the cluster's group alone, which is made after the network.
+            open_endpoints=settings.platform == "eks",
             flow_log_retention_days=network.flow_log_retention_days,
         ),
         opts,

@@ -22,16 +22,26 @@ ADMIN_POLICY = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPoli
 NODE_POLICIES: Mapping[str, str] = {
     "AmazonEKSWorkerNodePolicy": "the kubelet looks up its instance; nothing is changed",
     "AmazonEC2ContainerRegistryPullOnly": "EKS's own images, and images of one's own, come from registries by name",
-    "AmazonEKS_CNI_Policy": "the network plugin gives pods addresses before Pod Identity runs; EKS keeps this policy",
 }
-"""AWS's own policies that nodes have, each with its reason: their statements have no bounds of ours."""
+CNI_POLICY = "AmazonEKS_CNI_Policy"
+POD_POLICIES: Mapping[str, str] = {
+    CNI_POLICY: "the network plugin gives pods addresses; its needs change with it, and EKS keeps this policy",
+}
+"""AWS's own policies that nodes and pods have, each with its reason: their statements have no bounds of ours."""
 FIRST_ADDONS: Mapping[str, dict[str, Any]] = {
     "vpc-cni": {"enableNetworkPolicy": "true"},
     "kube-proxy": {},
     "eks-pod-identity-agent": {},
 }
 """Without these no node becomes ready."""
-LATER_ADDONS: Mapping[str, dict[str, Any]] = {"coredns": {}, "metrics-server": {}, "aws-efs-csi-driver": {}}
+LATER_ADDONS: Mapping[str, dict[str, Any]] = {
+    "coredns": {},
+    "metrics-server": {},
+    "aws-efs-csi-driver": {},
+    # What looks at GPUs tolerates no taint by itself: dcgmAgent in
+    # https://github.com/aws/eks-node-monitoring-agent/blob/main/charts/eks-node-monitoring-agent/values.yaml
+    "eks-node-monitoring-agent": {"dcgmAgent": {"tolerations": [{"operator": "Exists"}]}},
+}
 """These are pods, and need a node."""
 FILE_SYSTEM_ACCOUNTS = ("efs-csi-controller-sa", "efs-csi-node-sa")
 """The add-on itself lends a role to the first only (https://github.com/kubernetes-sigs/aws-efs-csi-driver/issues/1759)."""
@@ -85,7 +95,11 @@ class Cluster(pulumi.ComponentResource):
         self.cluster_name = self._cluster.name
         self.security_group_id = self._cluster.vpc_config.apply(lambda config: str(config.cluster_security_group_id))
         self._access(args.settings.admins)
-        first = [self._addon(addon, values, args, []) for addon, values in FIRST_ADDONS.items()]
+        network = self._network_role(args)
+        first = [
+            self._addon(addon, values, args, network if addon == "vpc-cni" else [])
+            for addon, values in FIRST_ADDONS.items()
+        ]
         nodes = self._system_nodes(args, first)
         lent = args.mount_role.lend(self.cluster_name)
         later = [self._addon(addon, values, args, [nodes, *lent]) for addon, values in LATER_ADDONS.items()]
@@ -156,6 +170,18 @@ class Cluster(pulumi.ComponentResource):
                 opts=self._child,
             )
 
+    def _network_role(self, args: ClusterArgs) -> list[pulumi.Resource]:
+        """Of the network plugin's pods alone; nodes, and so whatever reaches their credentials, change no network.
+
+        Pods get a role when they start, so that it is lent before the plugin is there. Its agent needs no plugin: it
+        is on the node's own network.
+        """
+        pods = Pods(
+            account_id=args.account_id, cluster=self._name, namespace="kube-system", service_accounts=["aws-node"]
+        )
+        role = PodRole(f"{self._name}-network", "Network plugin: addresses of pods", pods, self._child)
+        return [role.attach(CNI_POLICY), *role.lend(self.cluster_name)]
+
     def _addon(
         self, addon: str, values: dict[str, Any], args: ClusterArgs, depends_on: Sequence[pulumi.Resource]
     ) -> eks.Addon:
@@ -190,6 +216,7 @@ class Cluster(pulumi.ComponentResource):
                 "max_size": settings.system_nodes + 1,
             },
             update_config={"max_unavailable": 1},
+            node_repair_config=node_repair(settings.system_nodes),
             opts=pulumi.ResourceOptions(parent=self, depends_on=[*attached, *depends_on]),
         )
 
@@ -234,6 +261,16 @@ def file_system_role(
         ),
     )
     return role
+
+
+def node_repair(nodes: int) -> eks.NodeGroupNodeRepairConfigArgsDict:
+    """EKS replaces a node that its monitoring agent, or the kubelet's silence, calls broken: one at a time, and none
+    while more than a fifth are, rounded up, as Karpenter does: then it is rather the network, or the agent."""
+    return {
+        "enabled": True,
+        "max_parallel_nodes_repaired_count": 1,
+        "max_unhealthy_node_threshold_count": max(1, -(-nodes // 5)),
+    }
 
 
 def node_role(name: str, description: str, opts: pulumi.ResourceOptions) -> tuple[iam.Role, list[pulumi.Resource]]:

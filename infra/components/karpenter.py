@@ -73,7 +73,12 @@ class Karpenter(pulumi.ComponentResource):
                 namespace=NAMESPACE,
                 values={
                     "serviceAccount": {"name": SERVICE_ACCOUNT},
-                    "settings": {"clusterName": args.cluster_name, "interruptionQueue": queue.name},
+                    "settings": {
+                        "clusterName": args.cluster_name,
+                        "interruptionQueue": queue.name,
+                        # Ends nodes that EKS's monitoring agent, or the kubelet's silence, calls broken.
+                        "featureGates": {"nodeRepair": True},
+                    },
                 },
             ),
             kubernetes,

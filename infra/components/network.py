@@ -38,6 +38,7 @@ class NetworkArgs:
         edge_port: port of the hosts' edge that the load balancer may reach.
         client_cidrs: who may reach the load balancer, on 443 and 80 only.
         interface_endpoints: AWS services to reach inside the VPC.
+        open_endpoints: they let in all of the VPC, not only GPU hosts: their names lead there for everything in it.
         flow_log_retention_days: keeps flow logs so many days; None keeps none.
     """
 
@@ -48,6 +49,7 @@ class NetworkArgs:
     edge_port: int
     client_cidrs: Sequence[str]
     interface_endpoints: Sequence[str] = ()
+    open_endpoints: bool = False
     flow_log_retention_days: int | None = None
 
 
@@ -238,8 +240,10 @@ class Network(pulumi.ComponentResource):
 
     def _interface_endpoints(self, args: NetworkArgs) -> None:
         group = self._group("endpoints", "Interface endpoints: HTTPS from GPU hosts")
-        hosts = self.host_security_group_id
-        self._ingress("endpoints", group, 443, referenced_security_group_id=hosts)
+        if args.open_endpoints:
+            self._ingress("endpoints-of-all", group, 443, cidr_ipv4=str(args.cidr_block))
+        else:
+            self._ingress("endpoints", group, 443, referenced_security_group_id=self.host_security_group_id)
         for service in args.interface_endpoints:
             ec2.VpcEndpoint(
                 f"{self._name}-{service}",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import pulumi
 from pulumi_aws import eks
 
-from infra.components.cluster import launch_template, node_role
+from infra.components.cluster import launch_template, node_repair, node_role
 from infra.components.karpenter import Karpenter, KarpenterArgs
 from infra.components.node_group_name import IMAGES, capacity_type
 from infra.kubernetes.node_disks import user_data, volumes
@@ -169,6 +169,7 @@ class NodePool(pulumi.ComponentResource):
                 # EKS's own way starts up to two nodes a zone before it ends one.
                 "update_strategy": "MINIMAL" if args.fleet.rollout == "terminateFirst" else "DEFAULT",
             },
+            node_repair_config=node_repair(args.nodes),
             labels={"nvidia.com/gpu.present": "true"},
             taints=[{"key": GPU, "value": "true", "effect": "NO_SCHEDULE"}],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[*self._attached, *args.after]),

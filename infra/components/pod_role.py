@@ -51,6 +51,15 @@ class PodRole(pulumi.ComponentResource):
             f"{self._name}-{label}", role=self.role_name, policy=policies.document(*statements), opts=self._child
         )
 
+    def attach(self, policy: str) -> pulumi.Resource:
+        """Allows what a policy of AWS's own says, by its name."""
+        return iam.RolePolicyAttachment(
+            f"{self._name}-{policy}",
+            role=self.role_name,
+            policy_arn=f"arn:aws:iam::aws:policy/{policy}",
+            opts=self._child,
+        )
+
     def lend(self, cluster_name: pulumi.Input[str]) -> list[pulumi.Resource]:
         """Gives the role to its pods, once there is a cluster; those that start before get nothing."""
         return [

@@ -122,7 +122,7 @@ def _node_pool(common: Common, cluster: Cluster, provider: kubernetes.Provider) 
             karpenter_chart=common.pins.kubernetes.charts["karpenter"],
             tags=common.tags,
             running=common.times.running,
-            after=[guard],
+            after=[guard, *cluster.ready],
         ),
         provider,
         common.here,

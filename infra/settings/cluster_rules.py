@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from ipaddress import IPv4Network
 
 from infra.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES
 from infra.errors import Problem
@@ -347,6 +348,11 @@ def warnings(settings: Settings) -> Iterator[str]:
             f"nodePool.provisioner is managed and a server may take {start // 60} minutes to start: at an update EKS "
             "waits 15 minutes for a node to be empty, and a disruption budget holds the next server until the last one "
             "serves. The update may end with PodEvictionFailure; `pulumi up` then goes on with the nodes that are left"
+        )
+    if settings.cluster.endpoint == "public" and IPv4Network("0.0.0.0/0") in settings.cluster.endpoint_cidrs:
+        yield (
+            "the Kubernetes API answers the whole internet, to those with credentials: name who may reach it in "
+            "cluster.endpointCidrs, or set cluster.endpoint to private"
         )
     if settings.cluster.endpoint == "private":
         yield "cluster.endpoint is private: `pulumi up` must run inside the VPC"

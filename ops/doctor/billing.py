@@ -41,8 +41,9 @@ def spot_role_is_there(examination: Examination) -> Iterator[Finding]:
     except AwsError as error:
         if not is_gone(error):
             raise
+        # Of a cluster's roles none may make it: Karpenter takes nodes on demand, and a managed group takes none.
         yield Finding(
-            severity="warning",
+            severity="error" if examination.settings.platform == "eks" else "warning",
             what="the account has no role for spot instances, so hosts are bought on demand or not at all",
             value=f"no {SPOT_ROLE}",
             needed="the service-linked role of EC2 Spot, once in an account",

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from moto.iam.aws_managed_policies import aws_managed_policies_data
 
-from infra.components.cluster import NODE_POLICIES
+from infra.components.cluster import NODE_POLICIES, POD_POLICIES
 from infra.policies import REASONS
 from infra.tags import STACK_ID_TAG, stack_tags
 from tests.evaluator import ACCOUNT, Request, allowed
@@ -118,7 +118,10 @@ FOREIGN: Sequence[Case] = [
     ("prod", "cluster", "ec2:TerminateInstances", INSTANCE, {}),
     ("prod", "gpu-node", "ssm:GetParameter", arn("ssm", "parameter/theirs"), {}),
     ("prod", "gpu-node", "secretsmanager:GetSecretValue", arn("secretsmanager", "secret:theirs-AbCdEf"), {}),
+    ("prod", "gpu-node", "ec2:AttachNetworkInterface", INSTANCE, {}),
+    ("prod", "system-node", "ec2:AssignPrivateIpAddresses", arn("ec2", "network-interface/eni-1"), {}),
     ("prod", "system-node", "ec2:TerminateInstances", INSTANCE, {}),
+    ("prod", "network", "ec2:TerminateInstances", INSTANCE, {}),
     ("pods", "keda", "cloudwatch:GetMetricData", "*", {"aws:RequestedRegion": "eu-west-1"}),
 ]
 
@@ -192,6 +195,8 @@ OWN: Sequence[Case] = [
     # Not ssm:GetParameter: the evaluator knows no parameter without an account, which AWS's own are.
     ("prod", "karpenter", "ec2:DescribeInstanceStatus", "*", HERE),
     ("prod", "karpenter", "pricing:GetProducts", "*", {}),
+    ("prod", "network", "ec2:AttachNetworkInterface", INSTANCE, {}),
+    ("prod", "network", "ec2:AssignPrivateIpAddresses", arn("ec2", "network-interface/eni-1"), {}),
     (
         "prod",
         "load-balancer",
@@ -361,4 +366,4 @@ def test_no_action_is_a_wildcard_but_in_a_denial() -> None:
 
 def test_each_of_awss_own_policies_has_its_reason() -> None:
     attached = {policy.rpartition("/")[2] for stack in ALL for role in roles(stack).values() for policy in role.managed}
-    assert attached == set(NODE_POLICIES)
+    assert attached == {*NODE_POLICIES, *POD_POLICIES}

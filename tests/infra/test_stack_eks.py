@@ -44,7 +44,7 @@ KUBERNETES = {
 }
 CLUSTER = {
     "AccessEntry": 1,
-    "Addon": 6,
+    "Addon": 7,
     "Cluster": 1,
     "EventRule": 4,
     "EventTarget": 4,
@@ -52,12 +52,12 @@ CLUSTER = {
     "LaunchTemplate": 1,
     "LogGroup": 1,
     "NodeGroup": 1,
-    "PodIdentityAssociation": 5,
+    "PodIdentityAssociation": 6,
     "Queue": 1,
     "QueuePolicy": 1,
-    "Role": 7,
+    "Role": 8,
     "RolePolicy": 7,
-    "RolePolicyAttachment": 6,
+    "RolePolicyAttachment": 5,
 }
 
 
@@ -124,6 +124,61 @@ def test_the_file_system_driver_gets_its_role_by_associations_before_its_pods_st
     (driver,) = (urn for urn in found.urns("Addon") if urn.endswith("aws-efs-csi-driver"))
     assert {urn for urn in lent if "efs-csi-" in urn} <= found.before(driver)
     assert not any("podIdentityAssociations" in addon for addon in found.of("Addon").values())
+
+
+def test_the_network_plugin_has_a_role_of_its_own_before_its_pods_start_and_nodes_have_none_for_it() -> None:
+    found = built()
+    (plugin,) = (urn for urn in found.urns("Addon") if urn.endswith("vpc-cni"))
+    before = found.before(plugin)
+    assert [urn for urn in found.urns("PodIdentityAssociation") if urn.endswith("network-aws-node") and urn in before]
+    assert [urn for urn in found.urns("RolePolicyAttachment") if urn.endswith("AmazonEKS_CNI_Policy") and urn in before]
+    attached = [one["role"] for one in found.of("RolePolicyAttachment").values() if "CNI" in one["policyArn"]]
+    assert len(attached) == 1
+    assert "node" not in attached[0]
+
+
+def test_a_newer_kubernetes_reaches_the_control_plane_then_the_network_then_nodes() -> None:
+    """In EKS's order, on updates, too: dependents wait for what they depend on."""
+    found = with_settings(node_pool={"provisioner": "managed"})
+    (cluster,) = found.urns("eks/cluster:Cluster")
+    addons = {urn.rpartition("::tandem-prod-")[2]: urn for urn in found.urns("Addon")}
+    groups = {urn.rpartition("::tandem-prod-")[2]: urn for urn in found.urns("NodeGroup")}
+    assert all(cluster in found.before(urn) for urn in addons.values())
+    first = {addons[name] for name in ("vpc-cni", "kube-proxy", "eks-pod-identity-agent")}
+    assert first <= found.before(groups["system"])
+    assert {*addons.values(), groups["system"]} <= found.before(groups["gpu"])
+
+
+def test_broken_nodes_are_told_of_and_replaced() -> None:
+    found = with_settings(node_pool={"provisioner": "managed"}, fleet=SOUND["fleet"] | {"hosts": 6, "maxHosts": 6})
+    agent = found.of("Addon")["tandem-prod-eks-node-monitoring-agent"]
+    # Its host engine of GPUs tolerates no taint by itself, and GPU nodes have one.
+    assert json.loads(agent["configurationValues"]) == {"dcgmAgent": {"tolerations": [{"operator": "Exists"}]}}
+    assert {name: group["nodeRepairConfig"] for name, group in found.of("NodeGroup").items()} == {
+        "tandem-prod-gpu": {"enabled": True, "maxParallelNodesRepairedCount": 1, "maxUnhealthyNodeThresholdCount": 2},
+        "tandem-prod-system": {
+            "enabled": True,
+            "maxParallelNodesRepairedCount": 1,
+            "maxUnhealthyNodeThresholdCount": 1,
+        },
+    }
+    (karpenter,) = (one for one in built().of("Release").values() if one["chart"].endswith("/karpenter"))
+    assert karpenter["values"]["settings"]["featureGates"] == {"nodeRepair": True}
+
+
+def test_interface_endpoints_let_in_each_node() -> None:
+    """The controllers' nodes are in no group of the network's."""
+    found = with_settings(network={"interfaceEndpoints": ["sts"]})
+    rules = {name: rule for name, rule in found.of("SecurityGroupIngressRule").items() if "endpoints" in name}
+    assert [(rule["cidrIpv4"], rule["fromPort"]) for rule in rules.values()] == [("10.20.0.0/16", 443)]
+
+
+def test_public_nodes_get_their_address_from_subnet_or_class() -> None:
+    found = with_settings(network={"egress": "publicHosts"}, node_pool={"provisioner": "managed"})
+    public = {f"{name}-Subnet-id" for name, subnet in found.of("Subnet").items() if subnet["mapPublicIpOnLaunch"]}
+    assert [{*group["subnetIds"]} for group in found.of("NodeGroup").values()] == [public, public]
+    (node_class,) = with_settings(network={"egress": "publicHosts"}).of("EC2NodeClass").values()
+    assert node_class["spec"]["associatePublicIPAddress"] is True
 
 
 def test_node_groups_are_of_the_clusters_version() -> None:

@@ -96,6 +96,11 @@ def zone_without_clusters(account: Account) -> None:
     account.sections["network"] = {"zones": ["us-east-1a", "us-east-1e"]}
 
 
+def no_spot_role(account: Account) -> None:
+    account.fleet(hosts=2, maxHosts=4, onDemandPercentage=0)
+    account.gaps.spot_role = False
+
+
 BROKEN: dict[str, Case] = {
     "a zone without control planes": (
         zone_without_clusters,
@@ -104,6 +109,7 @@ BROKEN: dict[str, Case] = {
         "EKS makes no control plane in this zone",
         "'tandem:network.zones[1]' us-east-1b",
     ),
+    "no spot role": (no_spot_role, "spot role", "error", "no role for spot", "create-service-linked-role"),
     "no login command": (no_command, "cluster login", "error", "no `aws` command", "getting-started-install"),
     "no such Kubernetes": (unsupported, "Kubernetes", "error", "EKS has no Kubernetes", "kubernetes.version in images"),
     "old Kubernetes": (

@@ -292,10 +292,12 @@ def test_sound_combinations_pass(changes: dict[str, Any]) -> None:
         ({"scaling": {"minReplicas": 0}}, "clients get 503 until one has started"),
         ({"scaling": {"minReplicas": 1}}, "takes the model away"),
         ({"cluster": {"endpoint": "private"}}, "inside the VPC"),
+        ({"cluster": {}}, "who may reach it in cluster.endpointCidrs"),
         ({"network": {"egress": "publicHosts"}}, "namespaces can reach the servers' port"),
         ({"scaling": {"maxReplicas": 8}}, "no GPU is left for one more pod"),
         ({"nodePool": {"provisioner": "managed"}, "fleet": {"hosts": 3}}, "PodEvictionFailure"),
     ],
 )
 def test_what_may_surprise_is_said(changes: dict[str, Any], words: str) -> None:
-    assert [words in warning for warning in rules.warnings(settings(**changes))] == [True]
+    closed = {"cluster": {"endpointCidrs": ["203.0.113.0/24"]}}
+    assert [words in warning for warning in rules.warnings(settings(**(closed | changes)))] == [True]
