@@ -13,6 +13,8 @@ EPHEMERAL_TAG = "tandem:ephemeral"
 """`true` on everything of a stack that may be removed with all it has; absent on everything of the others."""
 EXPIRES_TAG = "tandem:expires-at"
 """On the parameter that holds the stack's name: when the stack ends, RFC 3339 in UTC."""
+CREATOR_TAG = "tandem:creator"
+"""On a cluster: who made it, `role/NAME` or `user/NAME`; EKS lets that one in by itself, and tells nobody its name."""
 MODEL_TAG = "tandem:model"
 """On a target group: the model that it leads to; `main`, or the name of a further one."""
 

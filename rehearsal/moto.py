@@ -51,10 +51,12 @@ class SimulatedAccount:
 
     Attributes:
         url: endpoint of every service (`AWS_ENDPOINT_URL`).
+        key: access key of these clients; by that of a session of a role, AWS knows the role.
         calls: boto3's name of a service and AWS's name of an operation, of each call by these clients.
     """
 
     url: str
+    key: str = CREDENTIALS
     calls: set[tuple[str, str]] = field(default_factory=set, repr=False)
     _session: Session = field(default_factory=Session, repr=False)
     _clients: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False)
@@ -73,7 +75,7 @@ class SimulatedAccount:
                         s3={"addressing_style": "path"},
                         retries={"mode": "standard", "max_attempts": 3},
                     ),
-                    aws_access_key_id=CREDENTIALS,
+                    aws_access_key_id=self.key,
                     aws_secret_access_key=CREDENTIALS,
                 )
                 constraints.initialize_client_plugin(made)
@@ -87,7 +89,7 @@ class SimulatedAccount:
             "AWS_ENDPOINT_URL": self.url,
             "AWS_REGION": region,
             "AWS_DEFAULT_REGION": region,
-            "AWS_ACCESS_KEY_ID": CREDENTIALS,
+            "AWS_ACCESS_KEY_ID": self.key,
             "AWS_SECRET_ACCESS_KEY": CREDENTIALS,
             # a profile or a metadata service of the machine must not lead anywhere else
             "AWS_CONFIG_FILE": "/dev/null",

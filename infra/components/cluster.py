@@ -11,11 +11,14 @@ import pulumi
 from pulumi_aws import ec2, eks, iam, kms
 
 from infra import policies
+from infra.components.cluster_before import Creator
 from infra.components.log_group import LogGroup
+from infra.components.node_tags import warn_of_new_tags
 from infra.components.pod_role import PodRole, Pods
 from infra.kubernetes.kubeconfig import kubeconfig
 from infra.kubernetes.node_disks import volumes
 from infra.settings.cluster import ClusterSettings
+from infra.tags import CREATOR_TAG
 
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 ADMIN_POLICY = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"
@@ -56,6 +59,7 @@ class ClusterArgs:
         subnet_ids: of the control plane's interfaces and of the controllers' nodes.
         version: of Kubernetes, major.minor.
         settings: endpoint, administrators, nodes of the controllers.
+        creator: who EKS lets in by itself.
         node_release: of the image of the controllers' nodes; empty takes EKS's newest when they are made.
         addon_versions: add-on to pinned version; one that is missing takes EKS's default.
         mount_role: with which the file system driver mounts the model cache.
@@ -69,6 +73,7 @@ class ClusterArgs:
     subnet_ids: Sequence[pulumi.Input[str]]
     version: str
     settings: ClusterSettings
+    creator: Creator
     node_release: str
     addon_versions: Mapping[str, str]
     mount_role: PodRole
@@ -94,7 +99,7 @@ class Cluster(pulumi.ComponentResource):
         self._cluster = self._control_plane(args)
         self.cluster_name = self._cluster.name
         self.security_group_id = self._cluster.vpc_config.apply(lambda config: str(config.cluster_security_group_id))
-        self._access(args.settings.admins)
+        self._access(args.creator.others(args.settings.admins))
         network = self._network_role(args)
         first = [
             self._addon(addon, values, args, network if addon == "vpc-cni" else [])
@@ -149,11 +154,14 @@ class Cluster(pulumi.ComponentResource):
                 else None,
             },
             encryption_config={"provider": {"key_arn": key.arn}, "resources": ["secrets"]},
+            # The latter cannot be changed without another cluster:
+            # https://github.com/hashicorp/terraform-provider-aws/blob/main/internal/service/eks/cluster.go
             access_config={"authentication_mode": "API", "bootstrap_cluster_creator_admin_permissions": True},
             # Add-ons with a version of ours come right after; unmanaged copies of them would be in the way.
             bootstrap_self_managed_addons=False,
             enabled_cluster_log_types=list(LOG_TYPES),
             upgrade_policy={"support_type": "STANDARD"},
+            tags={CREATOR_TAG: args.creator.name},
             opts=pulumi.ResourceOptions(parent=self, depends_on=[granted, log]),
         )
 
@@ -199,7 +207,9 @@ class Cluster(pulumi.ComponentResource):
     def _system_nodes(self, args: ClusterArgs, depends_on: Sequence[pulumi.Resource]) -> eks.NodeGroup:
         settings = args.settings
         role, attached = node_role(f"{self._name}-system-node", "Nodes of the cluster's controllers", self._child)
-        template = launch_template(f"{self._name}-system", volumes("al2023", 50), args.node_tags, self._child)
+        template = launch_template(
+            f"{self._name}-system", volumes("al2023", 50), args.node_tags, self._child, nodes="nodes of the controllers"
+        )
         return eks.NodeGroup(
             f"{self._name}-system",
             cluster_name=self.cluster_name,
@@ -295,6 +305,8 @@ def launch_template(
     opts: pulumi.ResourceOptions,
     security_group_ids: Sequence[pulumi.Input[str]] = (),
     user_data: str | None = None,
+    *,
+    nodes: str,
 ) -> ec2.LaunchTemplate:
     """What EKS's own node groups leave open: IMDSv2 out of pods' reach, encrypted volumes, tags on both.
 
@@ -303,6 +315,7 @@ def launch_template(
         user_data: in base64; EKS adds its own to it.
         security_group_ids: of the nodes, the cluster's own among them; none leaves them in that one alone
             (https://docs.aws.amazon.com/eks/latest/userguide/launch-templates.html).
+        nodes: what people call them.
     """
     return ec2.LaunchTemplate(
         name,
@@ -324,5 +337,5 @@ def launch_template(
         tag_specifications=[{"resource_type": kind, "tags": {"Name": name, **tags}} for kind in ("instance", "volume")],
         update_default_version=True,
         tags={"Name": name},
-        opts=opts,
+        opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(hooks=warn_of_new_tags(name, nodes))),
     )

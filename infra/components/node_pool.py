@@ -11,6 +11,7 @@ from pulumi_aws import eks
 from infra.components.cluster import launch_template, node_repair, node_role
 from infra.components.karpenter import Karpenter, KarpenterArgs
 from infra.components.node_group_name import IMAGES, capacity_type
+from infra.components.node_tags import warn_of_new_tags
 from infra.kubernetes.node_disks import user_data, volumes
 from infra.kubernetes.nodes import Nodes, node_objects
 from infra.kubernetes.objects import declare
@@ -137,7 +138,8 @@ class NodePool(pulumi.ComponentResource):
             parent=self, provider=kubernetes, depends_on=[karpenter.release, entry, *self._attached, *args.after]
         )
         node_class, pools = manifests[0], manifests[1:]
-        declared = declare(self._name, [node_class], here)
+        says = pulumi.ResourceOptions(hooks=warn_of_new_tags(f"{self._name} EC2NodeClass", "GPU nodes"))
+        declared = declare(self._name, [node_class], pulumi.ResourceOptions.merge(here, says))
         after = pulumi.ResourceOptions(parent=self, provider=kubernetes, depends_on=declared)
         return [*declared, *declare(self._name, pools, after)]
 
@@ -149,6 +151,7 @@ class NodePool(pulumi.ComponentResource):
             self._child,
             args.security_group_ids,
             user_data(args.pool.image),
+            nodes="GPU nodes",
         )
         nodes = pulumi.Output.from_input(args.running).apply(lambda it: args.nodes if it else 0)
         return eks.NodeGroup(

@@ -10,6 +10,7 @@ import pulumi_kubernetes as kubernetes
 from infra import policies
 from infra.checks import size_of
 from infra.components.cluster import Cluster, ClusterArgs, file_system_role
+from infra.components.cluster_before import cluster_before
 from infra.components.controllers import PROMETHEUS_URL, Controllers, ControllersArgs
 from infra.components.cost_guard import CostGuard, Resize
 from infra.components.inference_service import Inference, InferenceArgs
@@ -44,14 +45,16 @@ def build(common: Common) -> dict[str, Any]:
     cache = model_cache(common, mount_role.role_arn)
     stored = secrets(common, pod_role.role_name)
 
+    before = cluster_before(common.name, common.here)
     cluster = Cluster(
         common.name,
         ClusterArgs(
             region=settings.region,
             account_id=network.account_id,
-            subnet_ids=list(network.host_subnet_ids.values()),
+            subnet_ids=[network.host_subnet_ids[zone] for zone in before.control_plane_zones(settings.zones)],
             version=common.pins.kubernetes.version,
             settings=settings.cluster,
+            creator=before.creator,
             node_release=common.pins.kubernetes.releases["system"].version,
             addon_versions={name: addon.version for name, addon in common.pins.kubernetes.addons.items()},
             mount_role=mount_role,

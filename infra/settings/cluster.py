@@ -23,7 +23,9 @@ class ClusterSettings(Section):
         default=(IPv4Network("0.0.0.0/0"),), min_length=1, max_length=40, description="Who may use a public endpoint."
     )
     admins: tuple[RoleArn, ...] = Field(
-        default=(), max_length=20, description="Roles that administer the cluster, besides the one that made it."
+        default=(),
+        max_length=20,
+        description="Roles that administer the cluster, besides the one that made it, which may be among them.",
     )
     system_instance_type: Literal["m6i.large", "m7i.large", "m7i.xlarge"] = Field(
         default="m7i.large", description="Nodes of the controllers; no GPU."

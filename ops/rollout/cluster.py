@@ -62,7 +62,7 @@ class Kubectl:
 
 
 def _refused(said: str) -> UserError:
-    fix = "a private API is reached from inside the VPC only; who may is in kubernetes.admins: docs/kubernetes.md"
+    fix = "a private API is reached from inside the VPC only; who may is in cluster.admins: docs/kubernetes.md"
     return UserError(Problem(key="kubectl", wrong="the cluster does not do what it is asked", value=said, fix=fix))
 
 

@@ -14,6 +14,7 @@ from pulumi.runtime.rpc import _special_secret_sig, _special_sig_key
 ACCOUNT = "123456789012"
 STACK_ID = "0123456789abcdef"
 GROUPS, CLUSTERS = "aws:autoscaling/getAmiIds:getAmiIds", "aws:eks/getClusters:getClusters"
+CLUSTER, CALLER = "aws:eks/getCluster:getCluster", "aws:index/getCallerIdentity:getCallerIdentity"
 NODE_GROUPS, NODE_GROUP = "aws:eks/getNodeGroups:getNodeGroups", "aws:eks/getNodeGroup:getNodeGroup"
 ENGINE_TYPES = ("pulumi:pulumi:Stack", "pulumi:providers:")
 
@@ -60,6 +61,8 @@ class Recorder(mocks.Mocks):
             "aws:ssm/getParametersByPath:getParametersByPath": {"names": [f"{args.args.get('path')}/{STACK_ID}"]},
             GROUPS: {"names": []},
             CLUSTERS: {"names": []},
+            CLUSTER: {"tags": {}},
+            CALLER: {"accountId": ACCOUNT, "arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/ci/run-7"},
             **self.account,
         }
         assert args.token in answers, f"the program asks for nothing else while it is planned, but called {args.token}"

@@ -66,6 +66,20 @@ def _cluster_zones(cluster: Resource) -> Iterator[Refusal]:
             )
 
 
+def _cluster_keeps_zones(cluster: Resource) -> Iterator[Refusal]:
+    before, after = (
+        {subnet["AvailabilityZone"] for subnet in _subnets(cluster, inputs["vpcConfig"]["subnetIds"])}
+        for inputs in (cluster.old or cluster.inputs, cluster.inputs)
+    )
+    if before != after:
+        yield Refusal(
+            f"Provided subnets belong to the AZs '{','.join(sorted(after))}'. But they should belong to the exact set "
+            f"of AZs '{','.join(sorted(before))}' in which subnets were provided during cluster creation.",
+            _INVALID,
+            operation="EKS: UpdateClusterConfig",
+        )
+
+
 def _endpoint_ranges(cluster: Resource) -> Iterator[Refusal]:
     """EKS names all that it was given. Source of what is reserved:
     https://docs.aws.amazon.com/eks/latest/userguide/cluster-endpoint.html."""
@@ -151,6 +165,14 @@ CHECKS = (
         "https://docs.aws.amazon.com/eks/latest/userguide/network-reqs.html",
         "apply",
         _cluster_zones,
+    ),
+    Check(
+        "cluster keeps its zones",
+        (_CLUSTER,),
+        "The subnets of a cluster change within the zones that it was made with, neither more nor fewer.",
+        "https://docs.aws.amazon.com/eks/latest/userguide/network-reqs.html",
+        "apply",
+        _cluster_keeps_zones,
     ),
     Check(
         "endpoint ranges",

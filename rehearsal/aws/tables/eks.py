@@ -20,10 +20,14 @@ def _make_group(cluster: Resource) -> None:
 
 
 def _let_creator_in(cluster: Resource) -> None:
-    """AWS gives who makes a cluster an access entry, unless told not to."""
-    if (cluster.inputs.get("accessConfig") or {}).get("bootstrapClusterCreatorAdminPermissions", True):
-        creator = cluster.region.call("sts", "get_caller_identity")["Arn"]
-        cluster.register.event("eks:CreateAccessEntry", f"{cluster.id}:{creator}")
+    """AWS gives who makes a cluster an access entry, unless told not to: the role, where a session of it asks
+    (https://docs.aws.amazon.com/eks/latest/userguide/access-entries.html)."""
+    if not (cluster.inputs.get("accessConfig") or {}).get("bootstrapClusterCreatorAdminPermissions", True):
+        return
+    creator = cluster.region.call("sts", "get_caller_identity")["Arn"]
+    if ":assumed-role/" in creator:
+        creator = cluster.region.call("iam", "get_role", RoleName=creator.split("/")[1])["Role"]["Arn"]
+    cluster.register.event("eks:CreateAccessEntry", f"{cluster.id}:{creator}")
 
 
 def _delete_group(cluster: Resource) -> None:

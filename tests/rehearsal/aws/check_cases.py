@@ -193,6 +193,10 @@ def asked_from(cidr: str) -> Callable[[World], dict[str, Any]]:
     return lambda world: world.get(w.CLUSTER).inputs["vpcConfig"] | {"publicAccessCidrs": [cidr]}
 
 
+def standing_in(*zones: str) -> Callable[[World], dict[str, Any]]:
+    return lambda world: world.get(w.CLUSTER).inputs["vpcConfig"] | {"subnetIds": subnets(*zones)(world)}
+
+
 def nodes_in_public(**subnet: Any) -> Act:
     def act(world: World) -> None:
         inner = World(world.provider)
@@ -869,6 +873,12 @@ CASES = (
         make(
             w.CLUSTER, name="zones", vpcConfig=lambda world: {"subnetIds": subnets("us-east-1a", "us-east-1b")(world)}
         ),
+    ),
+    Case(
+        "cluster keeps its zones",
+        change(w.CLUSTER, vpcConfig=standing_in("us-east-1a", "us-east-1b", "us-east-1c")),
+        ("EKS: UpdateClusterConfig", "But they should belong to the exact set of AZs 'us-east-1a,us-east-1b' in which"),
+        change(w.CLUSTER, vpcConfig=standing_in("us-east-1b", "us-east-1a")),
     ),
     Case(
         "endpoint ranges",
