@@ -146,7 +146,8 @@ def launch(group: FakeAutoScalingGroup) -> None:
 
 
 def terminate(group: FakeAutoScalingGroup, id: str) -> None:
-    """Takes a host out of service: `Terminating` while the load balancer lets go of it, then `Terminating:Wait`."""
+    """Takes a host out of service: `Terminating` while the load balancer lets go of it, then `Terminating:Wait`
+    (https://docs.aws.amazon.com/autoscaling/ec2/userguide/lifecycle-hooks-overview.html)."""
     state = next(state for state in group.instance_states if state.instance_id == id)
     if _hooked(group, TERMINATING):
         state.lifecycle_state = "Terminating"

@@ -196,7 +196,8 @@ class GpuFleet(pulumi.ComponentResource):
             vpc_zone_identifiers=[args.subnet_ids[block.zone]] if block else list(args.subnet_ids.values()),
             name=args.group_name,
             min_size=0 if args.idle_stop else wanted,
-            desired_capacity=wanted if args.idle_stop else None,
+            # Fewer hosts would else go on running: AWS takes the bounds for no wish.
+            desired_capacity=wanted,
             enabled_metrics=[autoscaling.Metric.GROUP_IN_SERVICE_INSTANCES] if args.idle_stop else None,
             max_size=running.apply(lambda it: args.max_hosts if it else 0),
             launch_template={"id": template.id, "version": version} if block else None,

@@ -154,10 +154,9 @@ def test_hosts_are_held_until_the_first_token_and_until_drained() -> None:
     assert [{k: v for k, v in hook.items() if k != "autoscalingGroupName"} for hook in hooks] == list(initial.values())
 
 
-def test_sizes_are_bounds_and_leave_the_wanted_number_to_aws() -> None:
+def test_as_many_hosts_are_wanted_as_there_are_at_least() -> None:
     found = group()
-    assert (found["minSize"], found["maxSize"]) == (3, 4)
-    assert "desiredCapacity" not in found
+    assert (found["minSize"], found["desiredCapacity"], found["maxSize"]) == (3, 3, 4)
     assert found["waitForCapacityTimeout"] == "0"
     assert "warmPool" not in found
 
