@@ -51,16 +51,24 @@ CHANCE = re.compile(r"\d{4}-\d\d-\d\d[T ][\d:.+Z-]*|[0-9a-f]{7,}|[a-z]{10}(?=\.a
 SHORT = 3
 """An id of so few characters is a word, too."""
 HOSTS = ("Instance", "Volume", "NetworkInterface")
-HOSTS_OF_A_GROUP = "Instances"
-"""Which zone each starts in is Auto Scaling's choice."""
 NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
 """moto has most of what it was made with, whatever was said since: what the provider was told last stands for it, as
 for what moto has not at all."""
-CERTIFICATE_TYPE = "aws:acm/certificate:Certificate"
-"""In moto it is issued after a minute, and in use by listeners made with it, not by those changed to it."""
 SCHEDULE = "aws:scheduler/schedule:Schedule"
+CHANGED_TO = "moto notes what was made with it, not what was changed to it"
+UNTOLD: Mapping[tuple[str, str], str] = {
+    (SCHEDULE, "State"): "moto's UpdateSchedule drops it",
+    (types.GROUP, "Instances"): "which zone each starts in is Auto Scaling's choice",
+    (types.CERTIFICATE, "Status"): "moto issues it after a minute",
+    (types.CERTIFICATE, "InUseBy"): CHANGED_TO,
+    (types.TARGET_GROUP, "LoadBalancerArns"): CHANGED_TO,
+    (types.CLUSTER, "certificateAuthority"): "made up",
+    (types.CLUSTER, "endpoint"): "made up",
+    (types.CLUSTER, "identity"): "made up",
+}
+"""Members of AWS's descriptions that two like accounts need not share, and why."""
 S3_ROUTE = "DestinationPrefixListId"
-"""moto's ModifyVpcEndpoint adds no such route to a table that comes later, and its UpdateSchedule drops the state."""
+"""moto's ModifyVpcEndpoint adds no such route to a table that comes later."""
 
 
 def open_hours() -> dict[str, str]:
@@ -204,14 +212,7 @@ class Stack:
 
 
 def _facts(one: inventory.Found) -> dict[str, Any]:
-    left_out = {
-        (SCHEDULE, "State"),
-        (expectations.GROUP, HOSTS_OF_A_GROUP),
-        (CERTIFICATE_TYPE, "Status"),
-        (CERTIFICATE_TYPE, "InUseBy"),
-        *((types.CLUSTER, made_up) for made_up in ("certificateAuthority", "endpoint", "identity")),
-    }
-    return {key: value for key, value in one.facts.items() if (one.type, key) not in left_out}
+    return {key: value for key, value in one.facts.items() if (one.type, key) not in UNTOLD}
 
 
 def _lasting(value: Any) -> Any:
