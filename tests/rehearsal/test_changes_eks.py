@@ -71,12 +71,12 @@ CHANGES: dict[str, dict[str, Change]] = {
         "room for more": [{"fleet.maxHosts": 4}],
         "a budget": [{"costGuard.monthlyBudgetUsd": 20000}],
         "spot above the base": [{"fleet.onDemandBase": 1, "fleet.onDemandPercentage": 0}],
-        "nodes may be older": [{"nodePool.expireAfterDays": 30}],
+        "a window": [{"nodePool.replacementWindow": {"start": "01:00"}}],
     },
 }
 REPLACES_NODES = {
     "managed": {"another type beside", "another team", "a larger disk"},
-    "karpenter": {"another team", "a larger disk", "nodes may be older"},
+    "karpenter": {"another team", "a larger disk"},
 }
 """All others replace none; docs/runbook.md says so."""
 SAYS_SO = "tags: new ones replace the GPU nodes, one after another"
