@@ -193,7 +193,7 @@ def asked_from(cidr: str) -> Callable[[World], dict[str, Any]]:
     return lambda world: world.get(w.CLUSTER).inputs["vpcConfig"] | {"publicAccessCidrs": [cidr]}
 
 
-def standing_in(*zones: str) -> Callable[[World], dict[str, Any]]:
+def in_zones(*zones: str) -> Callable[[World], dict[str, Any]]:
     return lambda world: world.get(w.CLUSTER).inputs["vpcConfig"] | {"subnetIds": subnets(*zones)(world)}
 
 
@@ -876,9 +876,9 @@ CASES = (
     ),
     Case(
         "cluster keeps its zones",
-        change(w.CLUSTER, vpcConfig=standing_in("us-east-1a", "us-east-1b", "us-east-1c")),
+        change(w.CLUSTER, vpcConfig=in_zones("us-east-1a", "us-east-1b", "us-east-1c")),
         ("EKS: UpdateClusterConfig", "But they should belong to the exact set of AZs 'us-east-1a,us-east-1b' in which"),
-        change(w.CLUSTER, vpcConfig=standing_in("us-east-1b", "us-east-1a")),
+        change(w.CLUSTER, vpcConfig=in_zones("us-east-1b", "us-east-1a")),
     ),
     Case(
         "endpoint ranges",
