@@ -76,9 +76,10 @@ CHANGES: dict[str, dict[str, Change]] = {
 }
 REPLACES_NODES = {
     "managed": {"another type beside", "another team", "a larger disk"},
-    "karpenter": {"another team", "a larger disk"},
+    "karpenter": {"another type beside", "another team", "a larger disk"},
 }
-"""All others replace none; docs/runbook.md says so."""
+"""All others replace none; docs/runbook.md says so. A type with more GPUs has more pods to drain, which Karpenter's nodes
+are made after."""
 SAYS_SO = "tags: new ones replace the GPU nodes, one after another"
 NODE_POOL, NODE_CLASS = ":NodePool", ":EC2NodeClass"
 ROLLED = ("launchTemplate", "version", "releaseVersion")
