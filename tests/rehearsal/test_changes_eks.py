@@ -78,8 +78,8 @@ REPLACES_NODES = {
     "managed": {"another type beside", "another team", "a larger disk"},
     "karpenter": {"another type beside", "another team", "a larger disk"},
 }
-"""All others replace none; docs/runbook.md says so. A type with more GPUs has more pods to drain, which Karpenter's nodes
-are made after."""
+"""All others replace none; docs/runbook.md says so. A type with more GPUs has more pods to drain, and the time for that
+is a part of Karpenter's nodes."""
 SAYS_SO = "tags: new ones replace the GPU nodes, one after another"
 NODE_POOL, NODE_CLASS = ":NodePool", ":EC2NodeClass"
 ROLLED = ("launchTemplate", "version", "releaseVersion")
