@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from infra.errors import UserError
 from ops.aws import AwsError, is_gone
+from ops.helm_releases import Releases
 from ops.inventory import Inventory
 from ops.kinds import KINDS, state_key
 from ops.kinds.kind import Clients, Found
@@ -73,6 +74,7 @@ class Plan:
         adopt: what holds data, and what may be in a cluster.
         keep: what is not touched.
         sweep: what AWS or the cluster left for this stack, which nothing uses and nobody makes anew.
+        helm: releases of the cluster that are pending, and where they could not be looked at, why.
         pending: URN and kind of each operation that was under way; they are cleared from the state.
     """
 
@@ -80,16 +82,18 @@ class Plan:
     adopt: Sequence[Adoption] = ()
     keep: Sequence[Kept] = ()
     sweep: Sequence[Found] = ()
+    helm: Releases = field(default_factory=Releases)
     pending: Sequence[tuple[str, str]] = ()
 
     @property
     def is_empty(self) -> bool:
-        return not (self.remove or self.adopt or self.sweep or self.pending)
+        return not (self.remove or self.adopt or self.sweep or self.helm.stuck or self.pending)
 
     @property
     def unsure(self) -> list[str]:
         """URNs of what the state then holds, and AWS or the cluster may not: a refresh finds out and drops it."""
-        return [adoption.urn for adoption in self.adopt] + [urn for urn, kind in self.pending if kind == "deleting"]
+        deleted = [urn for urn, kind in self.pending if kind == "deleting"]
+        return [*dict.fromkeys([*(one.urn for one in self.adopt), *deleted, *self.helm.known])]
 
 
 def pod_identities(deployment: Deployment, clients: Clients) -> dict[str, str]:

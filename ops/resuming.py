@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from ops import inventory, removal
+from ops import helm_releases, inventory, removal
 from ops.aws import user_errors
-from ops.kinds import left_behind
+from ops.inventory import Inventory
+from ops.kinds import left_behind, types
 from ops.kinds.kind import Clients
 from ops.lives import of_parameters
 from ops.pulumi import Deployment, Stack
@@ -33,7 +35,15 @@ def look(clients: Clients, stack: str, deployment: Deployment) -> Plan:
         left = list(left_behind.log_groups(clients, stack))
     found = inventory.find(clients, stack, under_way(deployment))
     others = {life.id for life in of_parameters(found.resources)} - {stack_id(deployment)}
-    return decide(deployment, found, identities, [] if others else left)
+    plan = decide(deployment, found, identities, [] if others else left)
+    return replace(plan, helm=_helm(clients, stack, deployment, found))
+
+
+def _helm(clients: Clients, stack: str, deployment: Deployment, found: Inventory) -> helm_releases.Releases:
+    own = stack_id(deployment)
+    clusters = [one for one in found.resources if one.type == types.CLUSTER and one.stack_id == own]
+    with user_errors(stack):
+        return helm_releases.look(clients, stack, own, deployment, clusters) if own else helm_releases.Releases()
 
 
 def carry_out(clients: Clients, engine: Stack, deployment: Deployment, plan: Plan, told: Told) -> None:
@@ -47,6 +57,9 @@ def carry_out(clients: Clients, engine: Stack, deployment: Deployment, plan: Pla
     # Before the state is written: an interrupted removal finds its way again, from the account alone.
     left = removal.remove(clients, [*plan.remove, *plan.sweep], report=removal.reporting(told))
     removal.refuse_left(left, "the next `up` or `destroy` would fail on it, or make it twice", "`tandem recover`")
+    if plan.helm.stuck:
+        with user_errors(engine.name):
+            helm_releases.mend(clients, engine.name, stack_id(deployment) or "", plan.helm.stuck)
     if plan.pending:
         engine.replace(amended(deployment, plan.adopt))
     if plan.unsure:

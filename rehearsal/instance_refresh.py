@@ -125,6 +125,11 @@ def _active(group: FakeAutoScalingGroup) -> Refresh | None:
     return next((refresh for refresh in _refreshes(group) if refresh.status in ACTIVE), None)
 
 
+def is_refreshing(group: FakeAutoScalingGroup) -> bool:
+    """A refresh of the group is under way."""
+    return _active(group) is not None
+
+
 def _hooked(group: FakeAutoScalingGroup, transition: str) -> bool:
     hooks = group.autoscaling_backend.describe_lifecycle_hooks(group.name)
     return any(hook.lifecycle_transition == transition for hook in hooks)

@@ -20,6 +20,7 @@ from moto.server import main
 
 from rehearsal.instance_refresh import with_instance_refreshes
 from rehearsal.moto_speed import quicker
+from rehearsal.rebalancing import with_rebalancing
 
 ONE_AT_A_TIME = threading.Lock()
 
@@ -262,6 +263,7 @@ def mend() -> None:
     clusters_that_are_gone()
     policies_that_stay()
     with_instance_refreshes()
+    with_rebalancing()
     budgets_with_tags()
     requests_over_tls()
     buckets_born_with_tags()

@@ -39,7 +39,8 @@ class GpuFleetArgs:
         running: false keeps it at 0.
         after: what is there before the first host, and goes after the last.
         tags: on instances and volumes, where the provider's default tags do not reach.
-        force_delete: destroy ends hosts at once instead of draining them.
+        force_delete: destroy does not wait for the hosts' end. It drains none in any case: their hooks go before the
+            group (docs/runbook.md).
     """
 
     region: str
@@ -219,7 +220,7 @@ class GpuFleet(pulumi.ComponentResource):
                 {"key": key, "value": value, "propagate_at_launch": True}
                 for key, value in {"Name": f"{self._name}-host", **args.tags}.items()
             ],
-            # Draining hosts hold their hook for up to two hours; destroy waits for them.
+            # Hosts that were draining before are waited for; others have no hook any more.
             opts=pulumi.ResourceOptions(
                 parent=self, depends_on=list(args.after), custom_timeouts=pulumi.CustomTimeouts(delete="130m")
             ),

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from ops.aws import aws_clients
+from ops.helm_releases import RELEASE
 from ops.kinds.kind import Found
 from ops.options import AsJson, print_json
 from ops.pulumi import Stack
@@ -25,7 +26,8 @@ def recover(
     """Remove or adopt what a killed `pulumi up` created and did not record, and release its lock.
 
     What AWS and the cluster left for the stack goes, too: interfaces of pods whose node is gone, which keep `pulumi
-    destroy` from the network, the security group of a cluster that is gone, and a log group that EKS wrote anew.
+    destroy` from the network, the security group of a cluster that is gone, and a log group that EKS wrote anew. A Helm
+    release that a killed `up` left pending is freed, which takes `kubectl` and the way to the cluster.
 
     Run it in the directory of Pulumi.yaml, with the same environment as `pulumi up`, and only when no `pulumi` works on
     the stack any more. Nothing is changed without --yes. Safe to run again, also after an interruption.
@@ -69,6 +71,8 @@ def _as_json(plan: Plan) -> dict[str, Any]:
     return {
         "remove": [named(resource, "created and not recorded") for resource in plan.remove]
         + [named(resource, resource.left_by) for resource in plan.sweep],
+        "mend": [{"type": RELEASE, "id": one.id, "why": one.status} for one in plan.helm.stuck],
+        "notLookedAt": [str(problem) for problem in plan.helm.unseen],
         "adopt": [named(adoption.resource, adoption.reason) for adoption in plan.adopt],
         "keep": [named(kept.resource, kept.reason) for kept in plan.keep],
         "pending": [{"urn": urn, "kind": kind} for urn, kind in plan.pending],
@@ -81,6 +85,9 @@ def _show(console: Screen, plan: Plan) -> None:
         table.add_row("remove", resource.type, resource.id, "created and not recorded; `up` makes it anew")
     for resource in plan.sweep:
         table.add_row("remove", resource.type, resource.id, resource.left_by)
+    for one in plan.helm.stuck:
+        why = f"{one.status}, and nobody is at work on it: Helm would refuse the next `up`"
+        table.add_row("forget", RELEASE, one.id, why)
     for adoption in plan.adopt:
         table.add_row("adopt", adoption.resource.type, adoption.resource.id, adoption.reason)
     for kept in plan.keep:
@@ -89,3 +96,5 @@ def _show(console: Screen, plan: Plan) -> None:
         table.add_row("clear", kind, urn.rpartition("::")[2], "was under way when `up` was killed")
     if table.row_count:
         console.print(table)
+    for problem in plan.helm.unseen:
+        console.print(f"not looked at: whether a Helm release is pending: {problem}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any
@@ -37,6 +38,9 @@ from rehearsal.wire import Properties, Secret, contains_unknown, unknown
 
 RANDOM_DIGITS = 7
 """Hex digits of an automatic name, as the real provider makes them."""
+
+PATIENCE_SECONDS = 10
+"""For the 20 minutes that the provider asks again whether what it deletes has become free."""
 
 PREFIX_DIGITS = 26
 """Digits after a `namePrefix`, as the real provider makes them."""
@@ -162,7 +166,7 @@ class AwsProvider(Provider):
         row = self._row(subject.type)
         resource = self._resource(row, subject, inputs or state)
         resource.id, resource.state = id, state
-        checks.enforce("delete", resource)
+        _enforce_delete(resource)
         resource.delete()
         self.register.remove(row.type, id)
 
@@ -195,6 +199,19 @@ class AwsProvider(Provider):
         if resource.row.read and not resource.read():
             raise ProviderError(f"{resource.row.type} {resource.id} is not there after it was created or changed")
         return _with_secrets(resource.row, resource.outputs(just_set=True))
+
+
+def _enforce_delete(resource: Resource) -> None:
+    """With the provider's patience, on a clock of which one second is two minutes."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            checks.enforce("delete", resource)
+            return
+        except AwsError as error:
+            if not resource.row.patient or error.code != "DependencyViolation" or time.monotonic() >= deadline:
+                raise
+        time.sleep(PATIENCE_SECONDS / 20)
 
 
 def _with_secrets(row: ResourceType, outputs: Properties) -> Properties:

@@ -132,6 +132,7 @@ class ResourceType:
         after_update: what follows it.
         changes: inputs with calls of their own.
         delete: what deletes it.
+        patient: while AWS says on a deletion that something depends on it, the provider asks again.
         tags: how it is tagged; None when it has no tags of its own.
         autoname: the provider's automatic name, if the type has one.
         outputs: expressions (or `Text`) for outputs that the description does not give under the same name.
@@ -161,6 +162,7 @@ class ResourceType:
     after_update: Steps = ()
     changes: tuple[Change, ...] = ()
     delete: Steps = ()
+    patient: bool = False
     tags: Tags | None = None
     autoname: AutoName | None = None
     outputs: Mapping[str, str | Text] = field(default_factory=dict)

@@ -86,6 +86,8 @@ SUBNET = ResourceType(
         for name in _SUBNET_ATTRIBUTES
     ),
     delete=(Call("delete_subnet", "{SubnetId: id}"),),
+    # for 20 minutes: https://github.com/hashicorp/terraform-provider-aws/blob/main/internal/service/ec2/vpc_subnet.go
+    patient=True,
     tags=ec2_tags("subnet"),
     outputs={"arn": Text("arn:{partition}:ec2:{region}:{account}:subnet/{id}")},
 )
