@@ -16,6 +16,7 @@ from infra.settings import Settings, rules
 from infra.settings.schema import InferenceSettings
 from infra.sizing import Plan, plan
 from infra.sizing.choice import batch_size
+from infra.tags import MAIN_MODEL
 
 PROJECT = Path(__file__).resolve().parents[1]
 PINS_NAMED = 5
@@ -127,5 +128,5 @@ def _model_names(settings: Settings, stack: str) -> list[Problem]:
             fix=f"rename tandem:models.{name} in the stack's file",
         )
         for name in settings.models
-        if name in ("main", stack)
+        if name in (MAIN_MODEL, stack)
     ]

@@ -53,7 +53,7 @@ def hosts_at_first(settings: Settings) -> int:
     """GPU hosts as the stack comes up: of the group, or as many nodes as the pods at their minimum need."""
     if settings.platform == "ec2" or settings.node_pool.provisioner == "managed":
         return settings.group_size
-    return capacity.nodes_for(settings, capacity.replicas(settings, most=False))
+    return capacity.nodes_that_serve(settings, most=False)
 
 
 def host_costs(settings: Settings, hosts: int, instance_type: str) -> list[CostItem]:

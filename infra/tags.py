@@ -16,7 +16,9 @@ EXPIRES_TAG = "tandem:expires-at"
 CREATOR_TAG = "tandem:creator"
 """On a cluster: who made it, `role/NAME` or `user/NAME`; EKS lets that one in by itself, and tells nobody its name."""
 MODEL_TAG = "tandem:model"
-"""On a target group: the model that it leads to; `main`, or the name of a further one."""
+"""On a target group: the model that it leads to."""
+MAIN_MODEL = "main"
+"""Name of the model that every stack has; further ones have names of their own."""
 
 
 def stack_tags(stack: str, region: str, *, ephemeral: bool) -> dict[str, str]:

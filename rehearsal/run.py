@@ -12,12 +12,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
+from infra.kubernetes.kubectl import Kubectl
 from infra.lifetime import is_open
 from infra.settings import Settings, load_stack_file
 from ops import inventory, removal
 from ops.kinds import KINDS, state_key, types
 from ops.kinds.kind import Clients, Found
-from ops.rollout.cluster import Deployments, Kubectl
+from ops.rollout.cluster import Deployments
 from rehearsal import expectations, expiry, idle, placeholders, plain_text, rollout
 from rehearsal.engine import Engine
 from rehearsal.expectations import Verdict

@@ -10,7 +10,7 @@ import pulumi
 from infra.kubernetes.objects import KubernetesObject, Manifest, declare
 from infra.kubernetes.scaling import Scaling, scaling_objects
 from infra.kubernetes.shared import namespace, shared_objects
-from infra.kubernetes.workload import InferenceService, service_objects
+from infra.kubernetes.workload import InferenceService, servers, surroundings, way_in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,19 +54,25 @@ class Inference(pulumi.ComponentResource):
             place,
         )
         for service, scaling in args.services:
-            served = self._declare(service_objects(service), shared)
-            self._declare(scaling_objects(scaling), served)
+            self._serve(service, scaling, shared)
         self.register_outputs({})
 
-    def _declare(self, manifests: Sequence[Manifest], after: Sequence[pulumi.Resource]) -> list[KubernetesObject]:
+    def _serve(self, service: InferenceService, scaling: Scaling, shared: Sequence[pulumi.Resource]) -> None:
+        entered = self._declare([way_in(service)], self._declare(surroundings(service), shared))
+        manifest = servers(service)
+        # Answers end within their grace; nodes and volumes then have a few minutes.
+        patient = pulumi.CustomTimeouts(delete=f"{service.termination_grace_seconds + 600}s")
+        served = self._declare([manifest], entered, pulumi.ResourceOptions(custom_timeouts=patient))
+        self._declare(scaling_objects(scaling), served)
+
+    def _declare(
+        self,
+        manifests: Sequence[Manifest],
+        after: Sequence[pulumi.Resource],
+        more: pulumi.ResourceOptions | None = None,
+    ) -> list[KubernetesObject]:
         """Each group after the one before it, and so gone before it; the autoscaler moves the replicas later."""
-        return declare(
-            self._name,
-            manifests,
-            pulumi.ResourceOptions(
-                parent=self,
-                provider=self._kubernetes,
-                depends_on=list(after),
-                ignore_changes=["spec.replicas"],
-            ),
+        options = pulumi.ResourceOptions(
+            parent=self, provider=self._kubernetes, depends_on=list(after), ignore_changes=["spec.replicas"]
         )
+        return declare(self._name, manifests, pulumi.ResourceOptions.merge(options, more))

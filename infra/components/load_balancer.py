@@ -13,7 +13,7 @@ from pulumi_aws import lb, route53
 from infra.components.access_logs import PREFIX, AccessLogs, AccessLogsArgs
 from infra.components.certificate import Certificate, CertificateArgs
 from infra.components.firewall import Firewall, FirewallArgs
-from infra.tags import MODEL_TAG
+from infra.tags import MAIN_MODEL, MODEL_TAG
 
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
 NOT_FOUND = json.dumps({"error": {"message": "Not found", "type": "invalid_request_error", "code": 404}})
@@ -98,7 +98,7 @@ class LoadBalancer(pulumi.ComponentResource):
             tags={"Name": name},
             opts=self._child,
         )
-        targets = self._targets(name, "main", args)
+        targets = self._targets(name, MAIN_MODEL, args)
         # Not with the stack's name before it: a target group's has 32 characters, and the engine adds 8.
         further = {model: self._targets(model, model, args) for model in args.further}
         certificate = Certificate(

@@ -11,6 +11,7 @@ from infra.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES, InstanceTy
 from infra.host.config import Engine
 from infra.host.vllm import admission_arguments, profile
 from infra.pins import Pins
+from infra.settings.cluster import ScalingSettings
 from infra.settings.schema import Settings
 
 SHARE = 0.85
@@ -44,19 +45,35 @@ def share_of_node(settings: Settings) -> Share:
     )
 
 
-def nodes_for(settings: Settings, replicas: int) -> int:
+def nodes_for(settings: Settings, pods: int) -> int:
     """Nodes that so many pods of a pair of GPUs fill, on the smallest type."""
     gpus = min(one.gpus for one in node_types(settings))
-    return -(-replicas * GPUS_PER_REPLICA // gpus)
+    return -(-pods * GPUS_PER_REPLICA // gpus)
+
+
+def spread_over(settings: Settings, scaling: ScalingSettings) -> int:
+    """Nodes that have one of a model's replicas each before any has two; 1 lets them fill nodes as they come.
+
+    Several models share nodes: one that is full of another would keep replicas waiting that need not.
+    """
+    wanted = scaling.min_replicas
+    if scaling.spread == "prefer":
+        wanted = min(wanted, 2, settings.max_group_size) if len(settings.scaled) == 1 else 1
+    return max(1, wanted)
+
+
+def nodes_that_serve(settings: Settings, *, most: bool) -> int:
+    """Nodes with a pod, when models have their fewest or their most replicas: filled, but for those kept apart."""
+    apart = max(spread_over(settings, scaling) for _, scaling in settings.scaled.values())
+    pods = replicas(settings, most=most)
+    return max(nodes_for(settings, pods), apart) if pods else 0
 
 
 def replicas(settings: Settings, *, most: bool) -> int:
     """Pods of all models together, at least or at most; a pipeline's stages count each."""
-    models = [(settings.inference, settings.scaling)]
-    models += [(model.inference, model.scaling) for model in settings.models.values()]
     return sum(
         (scaling.max_replicas if most else scaling.min_replicas) * inference.pipeline_parallel_size
-        for inference, scaling in models
+        for inference, scaling in settings.scaled.values()
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +14,17 @@ from infra.kubernetes.objects import Manifest, named
 from infra.kubernetes.shared import GIB, MODEL_CACHE, NAMESPACE, PORT, PRIORITY_CLASS, SCRIPT, SERVICE_ACCOUNT
 
 GPU = "nvidia.com/gpu"
+GPU_NODE = "nvidia.com/gpu.present"
+"""Label of GPU nodes, by which NVIDIA's device plugin knows them, too."""
+ZONE, HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
+LEADER = "leaderworkerset.sigs.k8s.io/worker-index"
+"""0 on the pod of a pipeline that answers."""
+GROUP = "leaderworkerset.sigs.k8s.io/group-key"
+"""The same on all pods of one replica, and on no other's."""
+VERSION = "tandem/version"
+"""Label of pods: what their template was."""
+SKIP_AWAIT = "pulumi.com/skipAwait"
+"""https://www.pulumi.com/registry/packages/kubernetes/installation-configuration/#annotations"""
 USER = 2000
 """The image's own unprivileged user; the model cache's access point has the same."""
 DEREGISTRATION_SECONDS = 30
@@ -48,7 +60,8 @@ class InferenceService:
         termination_grace_seconds: all that a leaving pod gets.
         launch_first: a change starts a new pod before an old one goes, which takes spare GPUs.
         min_available: replicas that drains leave alone; None lets them take one at a time.
-        spread: whether replicas wait when zones cannot be kept even.
+        spread_over: nodes that have a replica each before any has two; 1 lets them fill nodes as they come.
+        spread_over_zones: zones that must be even, of so many at least; 1 keeps them even as far as GPUs allow.
     """
 
     name: str
@@ -74,7 +87,8 @@ class InferenceService:
     termination_grace_seconds: int = 420
     launch_first: bool = True
     min_available: int | None = None
-    spread: Literal["prefer", "require"] = "prefer"
+    spread_over: int = 1
+    spread_over_zones: int = 1
 
     @property
     def labels(self) -> dict[str, str]:
@@ -82,43 +96,81 @@ class InferenceService:
         return {"app.kubernetes.io/name": "vllm", "app.kubernetes.io/instance": self.name}
 
     @property
+    def pipelined(self) -> bool:
+        """A replica is several pods, which start and end together."""
+        return self.nodes > 1
+
+    @property
+    def entry(self) -> str:
+        """Name of the Service. LeaderWorkerSet makes one with the model's name, by which stages find their leader."""
+        return f"{self.name}-entry" if self.pipelined else self.name
+
+    @property
+    def entry_labels(self) -> dict[str, str]:
+        """By which the pods that answer are found: all, or the leaders of pipelines."""
+        return {**self.labels, **({LEADER: "0"} if self.pipelined else {})}
+
+    @property
     def start_seconds(self) -> int:
         """For one start of the server."""
         return self.launch_seconds // 2 if self.over_pcie else self.launch_seconds
 
-
-def service_objects(service: InferenceService) -> list[Manifest]:
-    """The servers of one model and what belongs to them."""
-    labels = {"matchLabels": service.labels}
-    return [
-        _secrets(service),
-        named("Service", "v1", service.name, NAMESPACE)
-        | {"spec": {"selector": _entry(service), "ports": [{"name": "http", "port": PORT, "targetPort": "http"}]}},
-        named("PodDisruptionBudget", "policy/v1", service.name, NAMESPACE)
-        | {
-            "spec": {
-                "selector": labels,
-                # A pod that is not ready serves nobody: it must not hold up a drain.
-                "unhealthyPodEvictionPolicy": "AlwaysAllow",
-                **({"minAvailable": service.min_available} if service.min_available else {"maxUnavailable": 1}),
-            }
-        },
-        *([_peers(service), _pipeline(service)] if service.nodes > 1 else [_deployment(service)]),
-        named("TargetGroupBinding", "elbv2.k8s.aws/v1beta1", service.name, NAMESPACE)
-        | {
-            "spec": {
-                "targetGroupARN": service.target_group_arn,
-                "targetType": "ip",
-                "serviceRef": {"name": service.name, "port": PORT},
-            }
-        },
-    ]
+    @property
+    def progress_seconds(self) -> int:
+        """In which one more server makes a token: download and start each have their time, and a node some minutes."""
+        return 2 * self.launch_seconds + 600
 
 
-def _entry(service: InferenceService) -> dict[str, str]:
-    """The pods that answer requests: all of them, or the leaders of pipelines."""
-    leader = {"leaderworkerset.sigs.k8s.io/worker-index": "0"} if service.nodes > 1 else {}
-    return {**service.labels, **leader}
+def surroundings(service: InferenceService) -> list[Manifest]:
+    """What servers find when they come: keys, a name, a budget."""
+    entry = named("Service", "v1", service.entry, NAMESPACE) | {
+        "spec": {
+            "selector": service.entry_labels,
+            "ports": [{"name": "http", "port": PORT, "targetPort": "http"}],
+        }
+    }
+    # It is there before the pods to which it leads.
+    entry["metadata"]["annotations"] = {SKIP_AWAIT: "true"}
+    budget = named("PodDisruptionBudget", "policy/v1", service.name, NAMESPACE) | {
+        "spec": {
+            "selector": {"matchLabels": service.labels},
+            # A pod that is not ready serves nobody: it must not hold up a drain.
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            **({"minAvailable": service.min_available} if service.min_available else {"maxUnavailable": 1}),
+        }
+    }
+    return [_secrets(service), entry, budget, *([_peers(service)] if service.pipelined else [])]
+
+
+def way_in(service: InferenceService) -> Manifest:
+    """Pods that come after it count as ready only once the load balancer sends them requests."""
+    return named("TargetGroupBinding", "elbv2.k8s.aws/v1beta1", service.name, NAMESPACE) | {
+        "spec": {
+            "targetGroupARN": service.target_group_arn,
+            "targetType": "ip",
+            "serviceRef": {"name": service.entry, "port": PORT},
+        }
+    }
+
+
+def servers(service: InferenceService) -> Manifest:
+    """The Deployment, or the LeaderWorkerSet of pipelines."""
+    manifest = _pipeline(service) if service.pipelined else _deployment(service)
+    version = hashlib.sha256(json.dumps(_templates(manifest), sort_keys=True).encode()).hexdigest()[:12]
+    for template in _templates(manifest):
+        template["metadata"]["labels"][VERSION] = version
+    return manifest
+
+
+def version_of(servers: Manifest) -> str:
+    """By which pods of this version are told from others'."""
+    return _templates(servers)[0]["metadata"]["labels"][VERSION]
+
+
+def _templates(servers: Manifest) -> list[Manifest]:
+    spec = servers["spec"]
+    group = spec.get("leaderWorkerTemplate", {})
+    return [group["leaderTemplate"], group["workerTemplate"]] if group else [spec["template"]]
 
 
 def _peers(service: InferenceService) -> Manifest:
@@ -168,8 +220,7 @@ def _deployment(service: InferenceService) -> Manifest:
             "revisionHistoryLimit": 3,
             "selector": {"matchLabels": service.labels},
             "strategy": {"rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}},
-            # Download and start each have their time; a rollout that makes no token by then is reported as failed.
-            "progressDeadlineSeconds": 2 * service.launch_seconds + 600,
+            "progressDeadlineSeconds": service.progress_seconds,
             "template": _pod(service, service.arguments),
         }
     }
@@ -205,7 +256,7 @@ def _pipeline(service: InferenceService) -> Manifest:
 
 
 def _pod(service: InferenceService, arguments: Sequence[str], *, answers: bool = True) -> Manifest:
-    labels = {**service.labels, **({"tandem/pipeline": "true"} if service.nodes > 1 else {})}
+    labels = {**service.labels, **({"tandem/pipeline": "true"} if service.pipelined else {})}
     scrape = {"prometheus.io/scrape": "true", "prometheus.io/port": str(PORT), "prometheus.io/path": "/metrics"}
     return {
         "metadata": {"labels": labels, **({"annotations": scrape} if answers else {})},
@@ -217,7 +268,10 @@ def _pod(service: InferenceService, arguments: Sequence[str], *, answers: bool =
             "priorityClassName": PRIORITY_CLASS,
             "terminationGracePeriodSeconds": service.termination_grace_seconds,
             "tolerations": [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}],
-            "topologySpreadConstraints": _spread(service),
+            # Without it nodes of the controllers would count as nodes over which to spread.
+            "nodeSelector": {GPU_NODE: "true"},
+            **({"topologySpreadConstraints": _spread(service)} if answers else {}),
+            **({"affinity": _together(service)} if service.pipelined else {}),
             "securityContext": {
                 "runAsNonRoot": True,
                 "runAsUser": USER,
@@ -233,25 +287,41 @@ def _pod(service: InferenceService, arguments: Sequence[str], *, answers: bool =
 
 
 def _spread(service: InferenceService) -> list[Manifest]:
-    """Over zones, then over nodes: two replicas share a node only when there is no other."""
-    unsatisfiable = "DoNotSchedule" if service.spread == "require" else "ScheduleAnyway"
+    """Of replicas over zones and nodes.
+
+    Nodes join one by one: what is only wished for would put all replicas on the first of them. What must hold counts
+    old and new pods of a rollout alike, or a new one could wait for ever for a node that is full of old ones. The wish
+    counts new ones only, or they would crowd into what the old ones leave.
+    """
+    must = {HOST: service.spread_over, ZONE: service.spread_over_zones}
+    labels = {"labelSelector": {"matchLabels": service.entry_labels}}
+    apart = {} if service.pipelined else {"matchLabelKeys": ["pod-template-hash"]}
     return [
-        {
-            "maxSkew": 1,
-            "topologyKey": key,
-            "whenUnsatisfiable": unsatisfiable if key == "topology.kubernetes.io/zone" else "ScheduleAnyway",
-            "labelSelector": {"matchLabels": service.labels},
-            # Old and new pods of a rollout are counted apart, or the new ones crowd into what the old ones leave.
-            **({"matchLabelKeys": ["pod-template-hash"]} if service.nodes == 1 else {}),
-        }
-        for key in ("topology.kubernetes.io/zone", "kubernetes.io/hostname")
+        *(
+            {"topologyKey": key, "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule", "minDomains": least}
+            # A node that is being drained has none, and takes none.
+            | {"nodeTaintsPolicy": "Honor", **labels}
+            for key, least in must.items()
+            if least > 1
+        ),
+        *(
+            {"topologyKey": key, "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway", **labels, **apart}
+            for key, least in must.items()
+            if key == ZONE or least > 1
+        ),
     ]
+
+
+def _together(service: InferenceService) -> Manifest:
+    """Stages of one replica in one zone: what they exchange for each token is neither slow nor paid for."""
+    group = {"topologyKey": ZONE, "labelSelector": {"matchLabels": service.labels}, "matchLabelKeys": [GROUP]}
+    return {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [group]}}
 
 
 def _container(service: InferenceService, name: str, command: Sequence[str]) -> Manifest:
     """What every container of a pod has: the image, the files, no rights."""
     hub = "/local/hub" if service.weights == "nvme" else "/models/hub"
-    alone = service.nodes == 1
+    alone = not service.pipelined
     pod = {
         "model": service.model,
         "revision": service.revision,
@@ -302,7 +372,7 @@ def _container(service: InferenceService, name: str, command: Sequence[str]) -> 
 
 def _server(service: InferenceService, arguments: Sequence[str], *, answers: bool) -> Manifest:
     listen = ["--host", "0.0.0.0", "--port", str(PORT), "--config", "/run/secrets/tandem/vllm.yaml"]  # noqa: S104
-    through = ["python3", "/tandem/server.py", "serve"] if service.nodes == 1 else []
+    through = [] if service.pipelined else ["python3", "/tandem/server.py", "serve"]
     container = _container(service, "vllm", [*through, "vllm", "serve", *arguments, *(listen if answers else [])])
     values = {
         **service.environment,
@@ -312,7 +382,9 @@ def _server(service: InferenceService, arguments: Sequence[str], *, answers: boo
     }
     container["env"] += [{"name": key, "value": value} for key, value in values.items()]
     if not answers:
-        return container
+        # It ends at once on SIGTERM, and the answers of its leader with it, which is told to go at the same moment.
+        outlives = service.termination_grace_seconds - STOP_MARGIN_SECONDS
+        return container | {"lifecycle": {"preStop": {"sleep": {"seconds": outlives}}}}
     token = {"exec": {"command": ["python3", "/tandem/server.py", "ready"]}, "timeoutSeconds": LOOK_SECONDS}
     hung = {"terminationGracePeriodSeconds": HUNG_GRACE_SECONDS}
     return container | {

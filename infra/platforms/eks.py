@@ -27,6 +27,7 @@ from infra.kubernetes.workload import InferenceService
 from infra.platforms.common import Common, api_key_command, cost_guard, model_cache, secrets
 from infra.settings.cluster import ScalingSettings
 from infra.settings.schema import InferenceSettings
+from infra.tags import MAIN_MODEL
 
 
 def build(common: Common) -> dict[str, Any]:
@@ -145,8 +146,7 @@ def _guard(common: Common, cluster: Cluster, group_name: pulumi.Output[str] | No
 
 def _controllers(common: Common, cluster: Cluster, provider: kubernetes.Provider) -> Controllers:
     settings, balancer = common.settings, common.balancer
-    models = [settings.inference, *(model.inference for model in settings.models.values())]
-    scalings = [settings.scaling, *(model.scaling for model in settings.models.values())]
+    models, scalings = zip(*settings.scaled.values(), strict=True)
     return Controllers(
         common.name,
         ControllersArgs(
@@ -169,12 +169,11 @@ def _controllers(common: Common, cluster: Cluster, provider: kubernetes.Provider
 def _services(common: Common, stored: Secrets) -> list[tuple[InferenceService, Scaling]]:
     """The main model, then the further ones."""
     settings, balancer = common.settings, common.balancer
-    main = (server_name("main"), settings.inference, settings.scaling, balancer.target_group_arn)
-    further = [
-        (server_name(name), model.inference, model.scaling, balancer.further_target_group_arns[name])
-        for name, model in settings.models.items()
+    groups = {MAIN_MODEL: balancer.target_group_arn, **balancer.further_target_group_arns}
+    return [
+        _service(common, stored, server_name(name), inference, scaling, groups[name])
+        for name, (inference, scaling) in settings.scaled.items()
     ]
-    return [_service(common, stored, *model) for model in (main, *further)]
 
 
 def _service(
@@ -212,11 +211,12 @@ def _service(
         termination_grace_seconds=settings.timeouts.termination_grace_seconds,
         launch_first=settings.fleet.rollout == "launchFirst",
         min_available=scaling.min_available,
-        spread=scaling.spread,
+        spread_over=capacity.spread_over(settings, scaling),
+        spread_over_zones=min(len(settings.zones), scaling.min_replicas) if scaling.spread == "zones" else 1,
     )
     return service, Scaling(
         service=name,
-        pipelined=service.nodes > 1,
+        pipelined=service.pipelined,
         min_replicas=scaling.min_replicas,
         max_replicas=scaling.max_replicas,
         waiting_requests=scaling.waiting_requests_per_replica,
@@ -232,8 +232,8 @@ def _service(
 
 def _grant_weights(common: Common, role: PodRole) -> None:
     """Streaming reads the bucket with the pods' own role."""
-    models = [common.settings.inference, *(model.inference for model in common.settings.models.values())]
-    for uri in sorted({model.weights_s3_uri for model in models if model.weights_s3_uri}):
+    models = common.settings.scaled.values()
+    for uri in sorted({model.weights_s3_uri for model, _ in models if model.weights_s3_uri}):
         role.grant(f"weights-{uri.removeprefix('s3://').replace('/', '-')}", *policies.read_weights(uri))
 
 

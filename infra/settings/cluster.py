@@ -83,8 +83,10 @@ class ScalingSettings(Section):
     min_available: int | None = Field(
         default=None, ge=1, le=400, description="Replicas that drains leave alone. Unset: drains take one at a time."
     )
-    spread: Literal["prefer", "require"] = Field(
-        default="prefer", description="Replicas over the zones: as far as GPUs allow, or else they wait."
+    spread: Literal["prefer", "nodes", "zones"] = Field(
+        default="prefer",
+        description="prefer: over the zones as far as GPUs allow, not all on one node; nodes: each of minReplicas has "
+        "a node of its own, or waits; zones: even over the zones as well, or they wait.",
     )
     prometheus_url: HttpUrl | None = Field(
         default=None, description="A Prometheus that is there already. Unset: a small one is installed."

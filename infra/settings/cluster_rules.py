@@ -12,15 +12,15 @@ from infra.kubernetes.workload import DEREGISTRATION_SECONDS, STOP_MARGIN_SECOND
 from infra.settings.cluster import ScalingSettings
 from infra.settings.schema import InferenceSettings, Settings
 from infra.settings.types import PRIVATE
+from infra.tags import MAIN_MODEL
 
 Rule = Callable[[Settings], Iterator[Problem]]
 
 
 def models(settings: Settings) -> Iterator[tuple[str, InferenceSettings, ScalingSettings]]:
     """(prefix of its keys, what it serves, how it scales) of each model, the main one first."""
-    yield "", settings.inference, settings.scaling
-    for name, model in settings.models.items():
-        yield f"models.{name}.", model.inference, model.scaling
+    for name, (inference, scaling) in settings.scaled.items():
+        yield "" if name == MAIN_MODEL else f"models.{name}.", inference, scaling
 
 
 def only_on_kubernetes(settings: Settings) -> Iterator[Problem]:
@@ -92,9 +92,17 @@ def replicas_have_bounds(settings: Settings) -> Iterator[Problem]:
 
 def drains_can_go_on(settings: Settings) -> Iterator[Problem]:
     """A disruption budget that is never met stops every node upgrade."""
-    for prefix, _, scaling in models(settings):
+    for prefix, inference, scaling in models(settings):
         keep = scaling.min_available
-        if keep is not None and keep >= max(1, scaling.min_replicas):
+        if keep is not None and inference.pipeline_parallel_size > 1:
+            yield Problem(
+                key=f"{prefix}scaling.minAvailable",
+                wrong="a budget counts pods, and each pod that goes takes the others of its pipeline along",
+                value=keep,
+                allowed="unset with pipelineParallelSize above 1: drains take one pipeline at a time",
+                fix="remove it",
+            )
+        elif keep is not None and keep >= max(1, scaling.min_replicas):
             yield Problem(
                 key=f"{prefix}scaling.minAvailable",
                 wrong=f"no node could ever be drained: there may be no more than {scaling.min_replicas} replicas",
@@ -125,27 +133,31 @@ def pods_find_gpus(settings: Settings) -> Iterator[Problem]:
 
 
 def spread_can_be_met(settings: Settings) -> Iterator[Problem]:
-    """`require` leaves a pod waiting when its zone has no node."""
+    """A pod waits where its zone or its node cannot come."""
     block, zones = settings.fleet.capacity_block, len(settings.zones)
     for prefix, _, scaling in models(settings):
-        if scaling.spread != "require":
+        if scaling.spread == "prefer":
             continue
-        if block is not None and scaling.max_replicas > 1:
+        if block is not None and scaling.spread == "zones" and scaling.max_replicas > 1:
             yield Problem(
                 key=f"{prefix}scaling.spread",
                 wrong=f"a Capacity Block is in one zone ({block.zone}), so replicas cannot be spread",
-                value="require",
-                allowed="prefer, with a Capacity Block",
-                fix="set it to prefer",
+                value=scaling.spread,
+                allowed="prefer or nodes, with a Capacity Block",
+                fix="set it to nodes",
             )
-        elif settings.max_group_size < min(zones, scaling.max_replicas):
+            continue
+        in_zones = min(zones, scaling.max_replicas) if scaling.spread == "zones" else 1
+        needed = max(scaling.min_replicas, in_zones)
+        if settings.max_group_size < needed:
             yield Problem(
                 key=f"{prefix}scaling.spread",
-                wrong=f"{scaling.max_replicas} replicas over {zones} zones need a node in each, and the fleet has "
-                f"{settings.max_group_size} at most",
-                value="require",
-                allowed="prefer, or as many fleet.maxHosts as zones",
-                fix=f"set it to prefer, or fleet.maxHosts to {min(zones, scaling.max_replicas)}",
+                wrong=f"{scaling.min_replicas} replicas, each on a node of its own, need {needed} nodes"
+                + (f" in {zones} zones" if in_zones > 1 else "")
+                + f", and the fleet has {settings.max_group_size} at most",
+                value=scaling.spread,
+                allowed="prefer, or as many fleet.maxHosts",
+                fix=f"set it to prefer, or fleet.maxHosts to {needed}",
             )
 
 

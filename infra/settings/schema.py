@@ -47,6 +47,7 @@ from infra.settings.types import (
     TimeZone,
     Zone,
 )
+from infra.tags import MAIN_MODEL
 
 LogRetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827]
 """The periods that CloudWatch Logs knows, up to five years."""
@@ -446,6 +447,12 @@ class Settings(Section):
         """What is served, each model once, the main one first."""
         further = (model.inference.model for model in self.models.values())
         return tuple(dict.fromkeys([self.inference.model, *further]))
+
+    @property
+    def scaled(self) -> dict[str, tuple[InferenceSettings, ScalingSettings]]:
+        """What each model serves and how it scales, by its name on platform eks, the main one first."""
+        further = {name: (model.inference, model.scaling) for name, model in self.models.items()}
+        return {MAIN_MODEL: (self.inference, self.scaling), **further}
 
     @property
     def max_group_size(self) -> int:

@@ -93,7 +93,8 @@ def _platform(stack: str, settings: Settings, profile: str | None, up: ExitStack
         raise UserError(Problem(key=stack, wrong=wrong, allowed=allowed, fix=fix))
     life = mine.life if mine else None
     if settings.platform == "eks":
-        return cluster.of_stack(clients, stack, life, settings.region, up)
+        pipelines = any(inference.pipeline_parallel_size > 1 for inference, _ in settings.scaled.values())
+        return cluster.of_stack(clients, stack, life, settings.region, up, pipelines=pipelines)
     return HostGroup(clients, stack, life, settings)
 
 

@@ -177,7 +177,7 @@ def _driver(examination: Examination, image: dict[str, Any]) -> Finding:
 def model_can_be_read(examination: Examination) -> Iterator[Finding]:
     """A gated model needs a token in the stack's settings; hosts fail after 20 minutes of boot without it."""
     settings = examination.settings
-    served = [settings.inference, *(further.inference for further in settings.models.values())]
+    served = [inference for inference, _ in settings.scaled.values()]
     for model in dict.fromkeys(one.model for one in served if one.weights != "s3"):
         yield from _can_be_read(examination, model)
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from ops.rollout.report import Platform, Rollout
+from infra.rollout import Rollout
+from ops.rollout.report import Platform
 
 LOOK_SECONDS = 15
 

@@ -12,11 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.errors import Problem, UserError
-from infra.rollout import LAUNCH_HOOK, refresh_percentages
+from infra.rollout import LAUNCH_HOOK, Rollout, State, Version, refresh_percentages
 from infra.settings import Settings
 from ops.kinds import ours, types
 from ops.kinds.kind import Clients
-from ops.rollout.report import Rollout, State, Version
 from ops.status.group import template_of, versions_run
 
 ACTIVE = ("Pending", "InProgress", "Cancelling", "RollbackInProgress", "Baking")

@@ -50,8 +50,7 @@ def _models(clients: Clients, stack: str, settings: Settings, stack_id: str | No
         )
         for group in ours(clients, stack, types.TARGET_GROUP, stack_id)
     }
-    scalings = {"main": settings.scaling, **{name: model.scaling for name, model in settings.models.items()}}
-    for name, scaling in scalings.items():
+    for name, (_, scaling) in settings.scaled.items():
         yield Model(
             name=name,
             minimum=scaling.min_replicas,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from infra.catalog.instances import INSTANCE_TYPES, InstanceType
+from infra.kubernetes.workload import GPU_NODE
 from rehearsal.kubernetes.api import Api, Object, countdown
 
 GPU = "nvidia.com/gpu"
@@ -57,6 +58,7 @@ def gpu_node(
                 ZONE: zone,
                 REGION: zone[:-1],
                 CAPACITY_TYPE: capacity_type,
+                **({GPU_NODE: "true"} if instance_type.gpus else {}),
                 **(labels or {}),
             },
         },

@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 
 from infra.errors import UserError
+from infra.kubernetes.kubectl import Kubectl
+from infra.kubernetes.rollouts import _of_deployment
 from ops.commands.rollout import _meant
 from ops.kinds.kind import Clients
 from ops.rollout import Rollout, Version
-from ops.rollout.cluster import Deployments, Kubectl, _rollout, of_stack
+from ops.rollout.cluster import Deployments, of_stack
 from tests.ops.account import Builder, id_of
 
 ONE = Rollout(
@@ -66,21 +68,22 @@ LATE = [{"type": "Progressing", "reason": "ProgressDeadlineExceeded", "message":
         (deployment(**DONE, observedGeneration=2), "running"),
         (deployment(**{**DONE, "replicas": 3}), "running"),
         (deployment(conditions=LATE), "failing"),
+        (deployment(conditions=[{"type": "ReplicaFailure", "message": "exceeded quota"}]), "failing"),
         ({**deployment(**DONE), "spec": {"replicas": 2, "paused": True}}, "held"),
     ],
 )
 def test_the_state_is_that_of_the_deployment(found: dict[str, Any], state: str) -> None:
-    container = {"image": "vllm"}
+    template = {"metadata": {"labels": {"tandem/version": "a1"}}, "spec": {"containers": [{"image": "vllm"}]}}
     new = {
         "metadata": {
             "uid": "r",
             "annotations": {"deployment.kubernetes.io/revision": "2"},
             "ownerReferences": [{"uid": "d"}],
         },
-        "spec": {"template": {"spec": {"containers": [container]}}},
+        "spec": {"template": template},
         "status": {},
     }
-    assert _rollout(found, [new], []).state == state
+    assert _of_deployment(found, [new], []).state == state
 
 
 def test_what_is_not_done_is_meant_and_else_a_name_is_wanted() -> None:

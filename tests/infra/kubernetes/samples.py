@@ -22,7 +22,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "pipeline": BASE
     | {
         "inference": BASE["inference"] | {"pipelineParallelSize": 2, "weights": "efs"},
-        "scaling": {"maxReplicas": 2, "spread": "require", "minAvailable": 1},
+        "scaling": {"maxReplicas": 2, "spread": "zones"},
         "nodePool": {"image": "bottlerocket", "replacementWindow": {"start": "22:30", "hours": 5}},
     },
     "sleeping": BASE

@@ -11,7 +11,7 @@ from typing import Any
 import jmespath
 import pytest
 
-from tests.infra.kubernetes.samples import SAMPLES, manifests, rendered
+from tests.infra.kubernetes.samples import BASE, SAMPLES, manifests, manifests_of, rendered
 
 GOLDEN = Path(__file__).with_name("golden")
 ALL = pytest.mark.parametrize("sample", SAMPLES)
@@ -75,11 +75,13 @@ def test_each_pod_has_a_pair_of_gpus_and_shared_memory_for_them(sample: str) -> 
 def test_a_pod_leaves_within_its_grace(sample: str) -> None:
     for pod in pods(sample):
         server = pod["containers"][0]
-        if "lifecycle" not in server:
-            continue
-        command = server["command"]
+        command, sleeps = server["command"], server["lifecycle"]["preStop"]["sleep"]["seconds"]
         drain = int(command[command.index("--shutdown-timeout") + 1])
-        assert server["lifecycle"]["preStop"]["sleep"]["seconds"] + drain < pod["terminationGracePeriodSeconds"]
+        if "--headless" in command:  # ends at once then, and its leader must have ended by then
+            assert 30 + drain <= sleeps < pod["terminationGracePeriodSeconds"]
+        else:
+            assert sleeps == 30
+            assert sleeps + drain < pod["terminationGracePeriodSeconds"]
 
 
 @ALL
@@ -114,9 +116,48 @@ def test_only_the_load_balancer_and_the_monitoring_come_in() -> None:
 
 def test_a_drain_takes_one_pod_and_a_broken_pod_is_in_nobodys_way() -> None:
     assert one("karpenter", "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
-    kept = one("pipeline", "PodDisruptionBudget")["spec"]
+    assert one("pipeline", "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
+    kept = next(
+        manifest["spec"]
+        for manifest in manifests_of(BASE | {"scaling": {"minAvailable": 1}})
+        if manifest["kind"] == "PodDisruptionBudget"
+    )
     assert (kept["minAvailable"], kept["unhealthyPodEvictionPolicy"]) == (1, "AlwaysAllow")
     assert "maxUnavailable" not in kept
+
+
+def test_replicas_are_kept_apart_before_they_fill_nodes() -> None:
+    """Nodes join one by one: without the least number of nodes all replicas would go to the first."""
+    (pod,) = pods("karpenter")
+    nodes, *wishes = pod["topologySpreadConstraints"]
+    assert (nodes["topologyKey"], nodes["whenUnsatisfiable"]) == ("kubernetes.io/hostname", "DoNotSchedule")
+    assert (nodes["maxSkew"], nodes["minDomains"], nodes["nodeTaintsPolicy"]) == (1, 2, "Honor")
+    assert "matchLabelKeys" not in nodes, "a new pod would wait for a node that is full of old ones"
+    assert [(one["topologyKey"], one["whenUnsatisfiable"], one["matchLabelKeys"]) for one in wishes] == [
+        ("kubernetes.io/hostname", "ScheduleAnyway", ["pod-template-hash"]),
+        ("topology.kubernetes.io/zone", "ScheduleAnyway", ["pod-template-hash"]),
+    ]
+    assert pod["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
+
+
+def test_a_pipeline_counts_once_and_stands_in_one_zone() -> None:
+    leader, worker = pods("pipeline")
+    nodes, zones, *_ = leader["topologySpreadConstraints"]
+    assert (zones["whenUnsatisfiable"], zones["minDomains"], nodes["minDomains"]) == ("DoNotSchedule", 2, 2)
+    assert zones["labelSelector"]["matchLabels"]["leaderworkerset.sigs.k8s.io/worker-index"] == "0"
+    assert "topologySpreadConstraints" not in worker
+    for pod in (leader, worker):
+        (together,) = pod["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+        assert together["topologyKey"] == "topology.kubernetes.io/zone"
+        assert together["matchLabelKeys"] == ["leaderworkerset.sigs.k8s.io/group-key"]
+
+
+def test_the_controller_of_pipelines_has_their_name_to_itself() -> None:
+    """It makes a Service of that name, by which stages look for their leader."""
+    name = one("pipeline", "LeaderWorkerSet")["metadata"]["name"]
+    entry = one("pipeline", "Service")["metadata"]["name"]
+    assert entry != name
+    assert one("pipeline", "TargetGroupBinding")["spec"]["serviceRef"]["name"] == entry
 
 
 def test_base_on_demand_then_spot_with_gpus_limited() -> None:

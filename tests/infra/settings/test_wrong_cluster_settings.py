@@ -58,7 +58,7 @@ WRONG = [
     Wrong({"scaling": {"runningRequestsPerReplica": 0}}, "scaling.runningRequestsPerReplica", "1 to 4096", "set"),
     Wrong({"scaling": {"cooldownSeconds": 5}}, "scaling.cooldownSeconds", "30 to 3600", "set"),
     Wrong({"scaling": {"prometheusUrl": "prometheus:9090"}}, "scaling.prometheusUrl", "http://host:port", "set"),
-    Wrong({"scaling": {"spread": "evenly"}}, "scaling.spread", "prefer, require", "set"),
+    Wrong({"scaling": {"spread": "evenly"}}, "scaling.spread", "prefer, nodes, zones", "set"),
     # What only a host's script can do
     Wrong({"fleet": {"hosts": 4, "registryMirror": "https://cache.example.com"}}, "fleet.registryMirror", "ec2", "ECR"),
     Wrong(
@@ -120,16 +120,32 @@ WRONG = [
     Wrong({"inference": SERVED | {"pipelineParallelSize": 3}}, "inference.pipelineParallelSize", "1, 2", "set"),
     # Spread
     Wrong(
-        {"scaling": {"spread": "require"}, "fleet": BLOCKED},
+        {"scaling": {"spread": "zones"}, "fleet": BLOCKED},
         "scaling.spread",
-        "prefer, with a Capacity Block",
-        "prefer",
+        "prefer or nodes, with a Capacity Block",
+        "nodes",
     ),
     Wrong(
-        {"scaling": {"spread": "require"}, "fleet": {"instanceTypes": ["g6.48xlarge"], "hosts": 1}},
+        {"scaling": {"spread": "zones", "minReplicas": 1}, "fleet": {"instanceTypes": ["g6.48xlarge"], "hosts": 1}},
         "scaling.spread",
-        "as many fleet.maxHosts as zones",
+        "as many fleet.maxHosts",
         "fleet.maxHosts to 2",
+    ),
+    Wrong(
+        {"scaling": {"spread": "nodes", "minReplicas": 3}, "fleet": {"instanceTypes": ["g6.48xlarge"], "hosts": 1}},
+        "scaling.spread",
+        "as many fleet.maxHosts",
+        "fleet.maxHosts to 3",
+    ),
+    Wrong(
+        {
+            "scaling": {"minAvailable": 1, "maxReplicas": 2},
+            "inference": SERVED | {"pipelineParallelSize": 2},
+            "fleet": {"hosts": 4},
+        },
+        "scaling.minAvailable",
+        "one pipeline at a time",
+        "remove it",
     ),
     # Leaving
     Wrong(

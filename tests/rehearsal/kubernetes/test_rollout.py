@@ -12,8 +12,9 @@ import pytest
 from infra.catalog.instances import INSTANCE_TYPES
 from infra.errors import UserError
 from infra.kubernetes.kubeconfig import kubeconfig
+from infra.kubernetes.kubectl import Kubectl
 from infra.kubernetes.shared import NAMESPACE
-from ops.rollout.cluster import Deployments, Kubectl
+from ops.rollout.cluster import Deployments
 from rehearsal.kubernetes import build, expectations
 from rehearsal.kubernetes.api import Api, Object
 from rehearsal.kubernetes.control_plane import ControlPlane

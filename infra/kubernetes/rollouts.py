@@ -1,0 +1,184 @@
+"""How far a model's servers are, read from what `kubectl` shows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+from infra.kubernetes.kubectl import Kubectl
+from infra.kubernetes.workload import GROUP, LEADER, VERSION
+from infra.rollout import Rollout, State, Version
+
+Object = Mapping[str, Any]
+TEMPLATE = "template"
+"""Key of what a version runs: that of the pods' template (`version_of`)."""
+SET = "leaderworkerset.sigs.k8s.io/name"
+"""Label of a pipeline's pods: their LeaderWorkerSet."""
+
+REVISION = "deployment.kubernetes.io/revision"
+GIVES_UP = {
+    *("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CrashLoopBackOff"),
+    *("CreateContainerConfigError", "CreateContainerError", "RunContainerError"),
+}
+"""Why a container waits that will not start by waiting:
+https://github.com/kubernetes/kubernetes/blob/v1.35.0/pkg/kubelet/images/types.go and pkg/kubelet/kuberuntime"""
+
+
+def look(kubectl: Kubectl, *, pipelines: bool) -> tuple[list[Rollout], list[Object]]:
+    """The rollouts of all models, and all pods.
+
+    Args:
+        pipelines: there may be LeaderWorkerSets; without their controller the cluster does not know the word.
+
+    Raises:
+        UserError: the cluster does not answer.
+    """
+    found: dict[str, list[Object]] = {}
+    for one in kubectl.read("deployments,replicasets,pods" + (",leaderworkersets" if pipelines else "")):
+        found.setdefault(one["kind"], []).append(one)
+    pods = found.get("Pod", [])
+    return [
+        *(_of_deployment(one, found.get("ReplicaSet", []), pods) for one in found.get("Deployment", [])),
+        *(_of_pipelines(one, pods) for one in found.get("LeaderWorkerSet", [])),
+    ], pods
+
+
+def stage(pod: Object) -> str:
+    """How far a pod is on its way to a first token, in a few words."""
+    status, reached = pod.get("status", {}), _true_conditions(pod)
+    if pod["metadata"].get("deletionTimestamp"):
+        return "leaves"
+    if "Ready" in reached:
+        return "serves"
+    if not pod["spec"].get("nodeName"):
+        return "waits for a node"
+    if "ContainersReady" in reached:
+        return "waits for the load balancer"
+    containers = [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
+    running = [one["name"] for one in containers if "running" in one.get("state", {})]
+    ended = [one["state"]["waiting"]["reason"] for one in containers if _waiting(one) in GIVES_UP]
+    if ended:
+        return ended[0]
+    return {"prepare": "has the model brought", "vllm": "starts"}.get("".join(running[-1:]), "pulls its images")
+
+
+def _true_conditions(pod: Object) -> set[str]:
+    return {one["type"] for one in pod.get("status", {}).get("conditions", ()) if one["status"] == "True"}
+
+
+def _waiting(container: Object) -> str:
+    return container.get("state", {}).get("waiting", {}).get("reason", "")
+
+
+def _of_pipelines(one: Object, pods: Sequence[Object]) -> Rollout:
+    """Of a LeaderWorkerSet, by its pods: its status does not say of which version it tells."""
+    name, spec = one["metadata"]["name"], one["spec"]
+    wanted = _version_of(spec["leaderWorkerTemplate"]["workerTemplate"])
+    own = [pod for pod in pods if pod["metadata"]["labels"].get(SET) == name]
+    groups = [list(group) for _, group in groupby(sorted(own, key=_group), _group)]
+    versions = tuple(
+        _version_of_pipelines(version, wanted, spec["leaderWorkerTemplate"], groups)
+        for version in sorted({wanted, *map(_version_of, own)}, key=lambda version: version != wanted)
+    )
+    failures = tuple(line for pod in own if _version_of(pod) == wanted for line in _troubles(pod))
+    size = spec.get("replicas", 1)
+    counts = [(version.wanted, version.serving, version.moving) for version in versions]
+    state: State = "failing" if failures else "done" if counts == [(True, size, 0)] else "running"
+    return Rollout(name=name, unit="pipelines", state=state, size=size, versions=versions, failures=failures)
+
+
+def _version_of_pipelines(name: str, wanted: str, template: Object, groups: Sequence[Sequence[Object]]) -> Version:
+    own = [group for group in groups if {_version_of(pod) for pod in group} == {name}]
+    serving = [group for group in own if len(group) == template["size"] and all(map(_serves, group))]
+    leaders = [pod for group in own for pod in group if pod["metadata"]["labels"].get(LEADER) == "0"]
+    image = (leaders[0] if leaders else template["workerTemplate"])["spec"]["containers"][0]["image"]
+    moving = len(own) - len(serving)
+    runs = {"image": image, TEMPLATE: name}
+    return Version(name=name, runs=runs, wanted=name == wanted, serving=len(serving), moving=moving)
+
+
+def _group(pod: Object) -> str:
+    return pod["metadata"]["labels"].get(GROUP, "")
+
+
+def _version_of(templated: Object) -> str:
+    return templated["metadata"].get("labels", {}).get(VERSION, "unknown")
+
+
+def _serves(pod: Object) -> bool:
+    return stage(pod) == "serves"
+
+
+def _of_deployment(deployment: Object, sets: Sequence[Object], pods: Sequence[Object]) -> Rollout:
+    metadata, status = deployment["metadata"], deployment.get("status", {})
+    own = [one for one in sets if _owner(one) == metadata["uid"]]
+    wanted = metadata.get("annotations", {}).get(REVISION, "0")
+    versions = tuple(
+        _version(one, wanted)
+        for one in sorted(own, key=lambda one: int(_revision(one)), reverse=True)
+        if one["status"].get("replicas") or _revision(one) == wanted
+    )
+    new = {one["metadata"]["uid"] for one in own if _revision(one) == wanted}
+    refused = [one["message"] for one in status.get("conditions", ()) if one["type"] == "ReplicaFailure"]
+    failures = (*refused, *(line for pod in pods if _owner(pod) in new for line in _troubles(pod)))
+    return Rollout(
+        name=metadata["name"],
+        unit="pods",
+        state=_state(deployment, failures),
+        size=deployment["spec"].get("replicas", 1),
+        versions=versions,
+        before=_before(versions, own, wanted),
+        reason=next((one.get("message", "") for one in _progress(status)), ""),
+        failures=failures,
+    )
+
+
+def _owner(object: Object) -> str:
+    return next((owner["uid"] for owner in object["metadata"].get("ownerReferences", ())), "")
+
+
+def _revision(replica_set: Object) -> str:
+    return replica_set["metadata"].get("annotations", {}).get(REVISION, "0")
+
+
+def _version(replica_set: Object, wanted: str) -> Version:
+    status = replica_set["status"]
+    ready, name = status.get("readyReplicas", 0), _revision(replica_set)
+    template = replica_set["spec"]["template"]
+    runs = {"image": template["spec"]["containers"][0]["image"], TEMPLATE: _version_of(template)}
+    moving = status.get("replicas", 0) - ready
+    return Version(name=name, runs=runs, wanted=name == wanted, serving=ready, moving=moving)
+
+
+def _troubles(pod: Object) -> Iterator[str]:
+    status = pod.get("status", {})
+    for container in [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]:
+        if _waiting(container) in GIVES_UP:
+            waiting = container["state"]["waiting"]
+            yield f"{pod['metadata']['name']}: {waiting['reason']}: {waiting.get('message', '')}"
+
+
+def _progress(status: Object) -> list[Object]:
+    return [one for one in status.get("conditions", ()) if one["type"] == "Progressing"]
+
+
+def _state(deployment: Object, failures: Sequence[str]) -> State:
+    spec, status = deployment["spec"], deployment.get("status", {})
+    if spec.get("paused"):
+        return "held"
+    if failures or any(one.get("reason") == "ProgressDeadlineExceeded" for one in _progress(status)):
+        return "failing"
+    size = spec.get("replicas", 1)
+    seen = status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
+    counts = [status.get(name, 0) for name in ("updatedReplicas", "availableReplicas", "replicas")]
+    return "done" if seen and counts == [size] * 3 else "running"
+
+
+def _before(versions: Sequence[Version], sets: Sequence[Object], wanted: str) -> str | None:
+    """Another revision that still serves, else the latest that is not the wanted one."""
+    others = [version for version in versions if version.serving and not version.wanted]
+    if others:
+        return max(others, key=lambda version: version.serving).name
+    earlier = [int(_revision(one)) for one in sets if _revision(one) != wanted]
+    return str(max(earlier)) if earlier else None
