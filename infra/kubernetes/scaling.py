@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pulumi
@@ -11,6 +12,8 @@ from infra.kubernetes.shared import NAMESPACE
 
 POLLING_SECONDS = 15
 STEP_SECONDS = 60
+RECENT_SECONDS = 300
+"""CloudWatch has what a load balancer counts within a few minutes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +28,9 @@ class Scaling:
         fallback_replicas: at least so many while no metrics can be read.
         prometheus_url: in the cluster.
         launch_seconds: what a first replica may take to its first token.
-        load_balancer_suffix, region: by which CloudWatch knows the load balancer; with min_replicas 0 only.
+        longest_answer_seconds: a request may run so long after the load balancer has counted it.
+        load_balancer_suffix, target_group_suffix, region: by which CloudWatch knows the load balancer and the model's
+            target group; with min_replicas 0 only.
     """
 
     service: str
@@ -38,7 +43,9 @@ class Scaling:
     fallback_replicas: int
     prometheus_url: str
     launch_seconds: int
+    longest_answer_seconds: int
     load_balancer_suffix: pulumi.Input[str] = ""
+    target_group_suffix: pulumi.Input[str] = ""
     region: str = ""
 
 
@@ -66,7 +73,7 @@ def scaling_objects(scaling: Scaling) -> list[Manifest]:
             "triggers": [
                 _prometheus(scaling, "waiting", scaling.waiting_requests),
                 _prometheus(scaling, "running", scaling.running_requests),
-                *([_wake_up(scaling)] if sleeps else []),
+                *([_wake_up(scaling), _stay_awake(scaling)] if sleeps else []),
             ],
         }
     }
@@ -98,12 +105,24 @@ def _prometheus(scaling: Scaling, requests: str, each: int) -> Manifest:
         "metricType": "AverageValue",
         "metadata": {
             "serverAddress": scaling.prometheus_url,
-            "query": f"sum(vllm:num_requests_{requests}{{{selector}}})",
+            "query": _load(f"vllm:num_requests_{requests}{{{selector}}}", f"up{{{selector}}}", scaling),
             "threshold": str(each),
-            # No server runs, so nothing is measured: that is a load of 0, not an error. An unreachable Prometheus is.
-            "ignoreNullValues": "true" if scaling.min_replicas == 0 else "false",
+            # Nothing measured is an error, after which the fallback keeps what there is.
+            "ignoreNullValues": "false",
         },
     }
+
+
+def _load(metric: str, targets: str, scaling: Scaling) -> str:
+    """The sum over all servers; nothing where there are servers and no figures of theirs.
+
+    A model that sleeps has no servers, and one that wakes has none that answers yet: their load is 0. A server that
+    Prometheus has known for as long as a start may take, and that has no figures, is one that it cannot ask.
+    """
+    total = f"sum({metric})"
+    if scaling.min_replicas:
+        return total
+    return f"{total} or (vector(0) unless on() ({targets} and {targets} offset {scaling.launch_seconds}s))"
 
 
 def _wake_up(scaling: Scaling) -> Manifest:
@@ -112,20 +131,37 @@ def _wake_up(scaling: Scaling) -> Manifest:
     Clients try again; the first replica takes as long as any start. The count is the load balancer's, so that a
     refused request wakes every model that sleeps.
     """
+    return _counted(
+        scaling, "refused", "HTTPCode_ELB_503_Count", {"LoadBalancer": scaling.load_balancer_suffix}, RECENT_SECONDS
+    )
+
+
+def _stay_awake(scaling: Scaling) -> Manifest:
+    """Notices that a model serves without asking Prometheus, which may know none of its servers: KEDA sets a model to 0
+    only when no trigger is active (pkg/scaling/executor/scale_scaledobjects.go, KEDA v2.20)."""
+    group = {"TargetGroup": scaling.target_group_suffix, "LoadBalancer": scaling.load_balancer_suffix}
+    seconds = RECENT_SECONDS + 60 * -(-scaling.longest_answer_seconds // 60)
+    return _counted(scaling, "served", "RequestCount", group, seconds)
+
+
+def _counted(
+    scaling: Scaling, name: str, metric: str, dimensions: Mapping[str, pulumi.Input[str]], seconds: int
+) -> Manifest:
+    """A trigger that is active while the load balancer has counted something in the last seconds."""
     return {
         "type": "aws-cloudwatch",
-        "name": "refused",
+        "name": name,
         "metricType": "AverageValue",
         "authenticationRef": {"name": "aws"},
         "metadata": {
             "namespace": "AWS/ApplicationELB",
-            "dimensionName": "LoadBalancer",
-            "dimensionValue": scaling.load_balancer_suffix,
-            "metricName": "HTTPCode_ELB_503_Count",
+            "dimensionName": ";".join(dimensions),
+            "dimensionValue": pulumi.Output.all(*dimensions.values()).apply(";".join),
+            "metricName": metric,
             "metricStat": "Sum",
             "metricStatPeriod": "60",
-            "metricCollectionTime": "300",
-            # It only wakes: the number of replicas follows the queue.
+            "metricCollectionTime": str(seconds),
+            # It only wakes, or keeps awake: the number of replicas follows the queue.
             "targetMetricValue": "1000000",
             "activationTargetMetricValue": "0",
             "minMetricValue": "0",

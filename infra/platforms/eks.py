@@ -225,7 +225,9 @@ def _service(
         fallback_replicas=scaling.fallback,
         prometheus_url=scaling.prometheus_url or PROMETHEUS_URL,
         launch_seconds=settings.fleet.launch_timeout_seconds,
+        longest_answer_seconds=settings.timeouts.longest_generation_seconds,
         load_balancer_suffix=common.balancer.arn_suffix,
+        target_group_suffix=target_group_arn.apply(lambda arn: arn.rpartition(":")[2]),
         region=settings.region,
     )
 

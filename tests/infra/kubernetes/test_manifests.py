@@ -239,7 +239,23 @@ def test_a_sleeping_model_is_woken_by_what_the_load_balancer_refused() -> None:
     assert (spec["minReplicaCount"], spec["fallback"]["replicas"]) == (0, 1)
     # A first replica that has not made a token yet must not be taken for an idle one.
     assert spec["cooldownPeriod"] == 300 + 3600
-    refused = spec["triggers"][2]
-    assert refused["type"] == "aws-cloudwatch"
+    refused, served = spec["triggers"][2:]
+    assert {refused["type"], served["type"]} == {"aws-cloudwatch"}
     assert refused["metadata"]["metricName"] == "HTTPCode_ELB_503_Count"
     assert refused["metadata"]["dimensionValue"] == "app/dev-1/50dc6c495c0c9188"
+
+
+def test_a_model_that_serves_stays_awake_without_prometheus() -> None:
+    """By its own target group's count, kept in sight for as long as an answer may take."""
+    served = one("sleeping", "ScaledObject")["spec"]["triggers"][3]["metadata"]
+    assert (served["metricName"], served["dimensionName"]) == ("RequestCount", "TargetGroup;LoadBalancer")
+    assert served["dimensionValue"] == "TargetGroup/golden;app/dev-1/50dc6c495c0c9188"
+    assert served["metricCollectionTime"] == "600"
+    assert len(one("karpenter", "ScaledObject")["spec"]["triggers"]) == 2
+
+
+@ALL
+def test_nothing_measured_is_no_load_of_zero(sample: str) -> None:
+    found = [item["spec"] for item in manifests(sample) if item["kind"] == "ScaledObject"]
+    triggers = [one["metadata"] for spec in found for one in spec["triggers"] if one["type"] == "prometheus"]
+    assert {trigger["ignoreNullValues"] for trigger in triggers} == {"false"}
