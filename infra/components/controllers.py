@@ -12,9 +12,9 @@ from infra import policies
 from infra.components.helm_chart import HelmChart, HelmChartArgs
 from infra.components.pod_role import PodRole, Pods
 from infra.pins import Chart
+from infra.settings.cluster import MONITORING
 
-MONITORING = "monitoring"
-PROMETHEUS_URL = "http://prometheus-server.monitoring.svc"
+PROMETHEUS_URL = f"http://prometheus-server.{MONITORING}.svc"
 EVERYWHERE = [{"operator": "Exists"}]
 LOAD_BALANCER_ACCOUNT = "aws-load-balancer-controller"
 

@@ -21,6 +21,7 @@ class InferenceArgs:
         services: each model, and how its replicas follow the load.
         file_system_id, access_point_id: of the model cache.
         load_balancer_networks: the only addresses from which requests may come.
+        monitoring_namespaces: whose pods may ask for metrics.
         after: controllers and nodes, which must be there before the models and still be there when they go.
     """
 
@@ -28,6 +29,7 @@ class InferenceArgs:
     file_system_id: pulumi.Input[str]
     access_point_id: pulumi.Input[str]
     load_balancer_networks: Sequence[str]
+    monitoring_namespaces: Sequence[str]
     after: Sequence[pulumi.Resource] = ()
 
 
@@ -50,6 +52,7 @@ class Inference(pulumi.ComponentResource):
                 file_system_id=args.file_system_id,
                 access_point_id=args.access_point_id,
                 load_balancer_networks=args.load_balancer_networks,
+                monitoring_namespaces=args.monitoring_namespaces,
             ),
             place,
         )

@@ -26,6 +26,7 @@ def shared_objects(
     file_system_id: pulumi.Input[str],
     access_point_id: pulumi.Input[str],
     load_balancer_networks: Sequence[str],
+    monitoring_namespaces: Sequence[str],
 ) -> list[Manifest]:
     """Priority, default deny, model cache, and the script that pods run; the namespace itself comes before them."""
     return [
@@ -34,7 +35,7 @@ def shared_objects(
         named("ServiceAccount", "v1", SERVICE_ACCOUNT, NAMESPACE) | {"automountServiceAccountToken": False},
         named("ConfigMap", "v1", SCRIPT, NAMESPACE) | {"data": sources("pod", "shared")},
         *_model_cache(file_system_id, access_point_id),
-        *_network_policies(load_balancer_networks),
+        *_network_policies(load_balancer_networks, monitoring_namespaces),
     ]
 
 
@@ -79,12 +80,12 @@ def _model_cache(file_system_id: pulumi.Input[str], access_point_id: pulumi.Inpu
     return [volume, claim]
 
 
-def _network_policies(load_balancer_networks: Sequence[str]) -> list[Manifest]:
+def _network_policies(load_balancer_networks: Sequence[str], monitoring_namespaces: Sequence[str]) -> list[Manifest]:
     """Nothing in or out but what is listed. EFS is mounted by the node, not by the pod."""
     https = [{"port": 443, "protocol": "TCP"}]
     dns = [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
-    system = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "kube-system"}}}
-    monitoring = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}
+    system = _namespace("kube-system")
+    monitoring = [_namespace(name) for name in monitoring_namespaces]
     balancer = [{"ipBlock": {"cidr": network}} for network in load_balancer_networks]
     deny = named("NetworkPolicy", "networking.k8s.io/v1", "default-deny", NAMESPACE) | {
         "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
@@ -93,7 +94,7 @@ def _network_policies(load_balancer_networks: Sequence[str]) -> list[Manifest]:
         "spec": {
             "podSelector": {"matchLabels": {"app.kubernetes.io/name": "vllm"}},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": [{"from": [*balancer, monitoring], "ports": [{"port": PORT, "protocol": "TCP"}]}],
+            "ingress": [{"from": [*balancer, *monitoring], "ports": [{"port": PORT, "protocol": "TCP"}]}],
             "egress": [
                 {"to": [system], "ports": dns},
                 # The hub and S3 have no fixed addresses; the metadata service is on port 80 and stays out of reach.
@@ -104,3 +105,8 @@ def _network_policies(load_balancer_networks: Sequence[str]) -> list[Manifest]:
         }
     }
     return [deny, allow]
+
+
+def _namespace(name: str) -> Manifest:
+    """All pods of a namespace, as the end of a rule."""
+    return {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}}

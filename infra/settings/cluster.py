@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from ipaddress import IPv4Network
 from typing import Literal
 
 from pydantic import Field
 
 from infra.settings.section import Section
-from infra.settings.types import ClientNetwork, HttpUrl, RoleArn, TimeOfDay
+from infra.settings.types import NAMESPACE_NAME, ClientNetwork, HttpUrl, NamespaceName, RoleArn, TimeOfDay
+
+MONITORING = "monitoring"
+"""Namespace of the Prometheus that the stack brings."""
 
 
 class ClusterSettings(Section):
@@ -91,6 +95,20 @@ class ScalingSettings(Section):
     prometheus_url: HttpUrl | None = Field(
         default=None, description="A Prometheus that is there already. Unset: a small one is installed."
     )
+
+    prometheus_namespace: NamespaceName | None = Field(
+        default=None,
+        description="Namespace whose pods scrape the servers. Unset: that of prometheusUrl, NAME.NAMESPACE.svc.",
+    )
+
+    @property
+    def scraped_from(self) -> str | None:
+        """The namespace whose pods may ask for metrics; None where the settings do not say it."""
+        if self.prometheus_namespace or not self.prometheus_url:
+            return self.prometheus_namespace or MONITORING
+        host = self.prometheus_url.partition("://")[2].partition("/")[0].partition(":")[0]
+        found = re.fullmatch(rf"[a-z0-9-]+\.({NAMESPACE_NAME})(\.svc(\.[a-z0-9.-]+)?)?", host)
+        return found[1] if found else None
 
     @property
     def fallback(self) -> int:

@@ -267,6 +267,19 @@ def managed_nodes_can_be_replaced(settings: Settings) -> Iterator[Problem]:
         )
 
 
+def scrapes_are_let_in(settings: Settings) -> Iterator[Problem]:
+    """Servers let in the namespace that scrapes them, and no other."""
+    for prefix, _, scaling in models(settings):
+        if scaling.scraped_from is None:
+            yield Problem(
+                key=f"{prefix}scaling.prometheusNamespace",
+                wrong="servers let in who scrapes them by namespace, and prometheusUrl names none",
+                value=scaling.prometheus_url,
+                allowed="set with such a prometheusUrl, or http://NAME.NAMESPACE.svc:PORT",
+                fix=f"set {prefix}scaling.prometheusNamespace to the namespace whose pods scrape this cluster",
+            )
+
+
 def models_have_names(settings: Settings) -> Iterator[Problem]:
     """Each further model has a host name of its own, under a certificate that covers it."""
     balancer = settings.load_balancer
@@ -323,6 +336,7 @@ KUBERNETES_RULES: tuple[Rule, ...] = (
     something_outside_can_stop_it,
     nodes_are_to_be_had,
     managed_nodes_can_be_replaced,
+    scrapes_are_let_in,
     models_have_names,
     endpoint_is_one_thing,
     only_on_hosts,

@@ -179,6 +179,10 @@ MirrorUrl = Annotated[str, _matches(r"https?://[a-z0-9.-]+(:\d+)?"), Allowed("ht
 HttpUrl = Annotated[
     str, _matches(r"https?://[a-z0-9.-]+(:\d+)?(/[\w./-]*)?"), Allowed("http://host:port, the address in the cluster")
 ]
+NAMESPACE_NAME = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+NamespaceName = Annotated[
+    str, _matches(NAMESPACE_NAME), Allowed("the name of a namespace: lower case, digits and -, up to 63 characters")
+]
 Email = Annotated[
     str,
     _matches(r"(?=.{6,254}$)[A-Za-z0-9._%+'-]{1,64}@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}"),

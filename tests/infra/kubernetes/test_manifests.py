@@ -114,6 +114,14 @@ def test_only_the_load_balancer_and_the_monitoring_come_in() -> None:
     assert {port["port"] for out in allow["spec"]["egress"] for port in out["ports"]} == {53, 443, 80}
 
 
+def test_a_prometheus_that_is_there_scrapes_from_its_own_namespace() -> None:
+    """The sample's is prometheus.observability, and so are its pods."""
+    for sample, name in (("sleeping", "observability"), ("karpenter", "monitoring")):
+        (rule,) = one(sample, "NetworkPolicy", "servers")["spec"]["ingress"]
+        selected = [source["namespaceSelector"] for source in rule["from"] if "namespaceSelector" in source]
+        assert selected == [{"matchLabels": {"kubernetes.io/metadata.name": name}}]
+
+
 def test_a_drain_takes_one_pod_and_a_broken_pod_is_in_nobodys_way() -> None:
     assert one("karpenter", "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1
     assert one("pipeline", "PodDisruptionBudget")["spec"]["maxUnavailable"] == 1

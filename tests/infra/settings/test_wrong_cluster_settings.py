@@ -59,6 +59,15 @@ WRONG = [
     Wrong({"scaling": {"cooldownSeconds": 5}}, "scaling.cooldownSeconds", "30 to 3600", "set"),
     Wrong({"scaling": {"prometheusUrl": "prometheus:9090"}}, "scaling.prometheusUrl", "http://host:port", "set"),
     Wrong({"scaling": {"spread": "evenly"}}, "scaling.spread", "prefer, nodes, zones", "set"),
+    # Who scrapes
+    Wrong(
+        {"scaling": {"prometheusUrl": "https://metrics.eu.example.com"}},
+        "scaling.prometheusNamespace",
+        "NAME.NAMESPACE.svc",
+        "whose pods scrape",
+    ),
+    Wrong({"scaling": {"prometheusUrl": "http://10.0.0.7:9090"}}, "scaling.prometheusNamespace", "NAME", "set scaling"),
+    Wrong({"scaling": {"prometheusNamespace": "Ops"}}, "scaling.prometheusNamespace", "lower case", "config set"),
     # What only a host's script can do
     Wrong({"fleet": {"hosts": 4, "registryMirror": "https://cache.example.com"}}, "fleet.registryMirror", "ec2", "ECR"),
     Wrong(
@@ -300,6 +309,21 @@ def test_there_are_thirty_or_more() -> None:
 )
 def test_sound_combinations_pass(changes: dict[str, Any]) -> None:
     assert settings(**changes).platform == "eks"
+
+
+@pytest.mark.parametrize(
+    ("scaling", "namespace"),
+    [
+        ({}, "monitoring"),
+        ({"prometheusUrl": "http://prometheus.observability:9090"}, "observability"),
+        ({"prometheusUrl": "http://prom-server.ops.svc"}, "ops"),
+        ({"prometheusUrl": "https://prom.ops.svc.cluster.local:9090/prefix"}, "ops"),
+        ({"prometheusUrl": "https://metrics.eu.example.com", "prometheusNamespace": "agents"}, "agents"),
+        ({"prometheusUrl": "http://query.thanos.svc:9090", "prometheusNamespace": "agents"}, "agents"),
+    ],
+)
+def test_who_scrapes_is_told_by_the_address_or_by_name(scaling: dict[str, str], namespace: str) -> None:
+    assert settings(scaling=scaling).scaling.scraped_from == namespace
 
 
 @pytest.mark.parametrize(
