@@ -142,7 +142,7 @@ PARTS: Mapping[str, Part] = {
     "alarm_metric_month": Part("AmazonCloudWatch", "CW:AlarmMonitorUsage"),
     "eks_cluster_hour": Part("AmazonEKS", "AmazonEKS-Hours:perCluster"),
 }
-"""Of `prices.Parts`; what is not here is no region's (health checks) or not listed as one price (extended support)."""
+"""Of `prices.Parts`; what is not here is no region's (health checks)."""
 
 
 def part_price(pricing: Any, region: str, part: Part) -> float | None:

@@ -62,6 +62,7 @@ class AccountGaps:
         images: machine images beside moto's, by id.
         reservations: what DescribeCapacityReservations knows.
         kubernetes: versions that EKS has, to their status; every other is in standard support.
+        supported_until: when standard support ends, of each version.
         disabled_regions: AWS accepts no credentials there.
         refused: `service:Operation`, or `*`, to the code and message of a refusal.
         throttled: `service:Operation` to how many of its next calls are throttled.
@@ -85,6 +86,7 @@ class AccountGaps:
     images: dict[str, dict[str, Any]] = field(default_factory=lambda: {PUBLIC_IMAGE: _public_image()})
     reservations: list[dict[str, Any]] = field(default_factory=list)
     kubernetes: dict[str, str] = field(default_factory=dict)
+    supported_until: datetime = datetime(2027, 3, 27, tzinfo=UTC)
     disabled_regions: set[str] = field(default_factory=set)
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)
     throttled: dict[str, int] = field(default_factory=dict)
@@ -180,7 +182,7 @@ def _kubernetes_versions(gaps: AccountGaps, call: Call) -> dict[str, Any]:
     known = {version: gaps.kubernetes.get(version, "STANDARD_SUPPORT") for version in wanted}
     return {
         "clusterVersions": [
-            {"clusterVersion": version, "versionStatus": status, "endOfStandardSupportDate": datetime(2027, 3, 27)}
+            {"clusterVersion": version, "versionStatus": status, "endOfStandardSupportDate": gaps.supported_until}
             for version, status in known.items()
             if status
         ]

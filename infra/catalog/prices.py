@@ -36,8 +36,7 @@ class Parts:
         logs_gb: each GB that CloudWatch Logs takes in: the hosts' logs and the flow logs.
         alarm_metric_month: each metric that an alarm looks at, by the minute or less often.
         health_check_month: a Route 53 health check of an address in AWS ($0.50) over HTTPS ($1.00).
-        eks_cluster_hour, eks_extended_cluster_hour: in standard support of its Kubernetes version, and in the extended
-            support that follows for 12 months.
+        eks_cluster_hour: in standard support of its Kubernetes version; clusters ask for no other.
     """
 
     load_balancer_hour: float
@@ -69,7 +68,6 @@ class Parts:
     alarm_metric_month: float
     health_check_month: float
     eks_cluster_hour: float
-    eks_extended_cluster_hour: float
 
 
 @dataclass(frozen=True)

@@ -87,9 +87,15 @@ class Controllers(pulumi.ComponentResource):
     def _chart(self, chart: str, namespace: str, values: Mapping[str, Any], role: PodRole | None = None) -> HelmChart:
         return HelmChart(
             f"{self._name}-{chart}",
-            HelmChartArgs(name=chart, chart=self._args.charts[chart], namespace=namespace, values=values),
+            HelmChartArgs(
+                name=chart,
+                chart=self._args.charts[chart],
+                namespace=namespace,
+                values=values,
+                after=[role] if role else [],
+            ),
             self._kubernetes,
-            pulumi.ResourceOptions(parent=self, depends_on=[role] if role else []),
+            self._child,
         )
 
     def _pods(self, namespace: str, service_account: str) -> Pods:

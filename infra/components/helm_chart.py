@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,12 +23,18 @@ class HelmChartArgs:
         chart: repository and version; an empty version takes the newest.
         namespace: made if it is not there.
         values: few; what is left out is the chart's default.
+        definitions_apart: its CRDs are another chart's: Helm makes what lies in crds/ once, and never upgrades it
+            (https://helm.sh/docs/chart_best_practices/custom_resource_definitions/).
+        after: what is there before its pods start, such as their role: a dependency of this component would not be one
+            of its release.
     """
 
     name: str
     chart: Chart
     namespace: str
     values: Mapping[str, Any] = field(default_factory=dict)
+    definitions_apart: bool = False
+    after: Sequence[pulumi.Resource] = ()
 
 
 class HelmChart(pulumi.ComponentResource):
@@ -55,9 +61,10 @@ class HelmChart(pulumi.ComponentResource):
                 namespace=args.namespace,
                 create_namespace=args.namespace != "kube-system",
                 values=dict(args.values),
+                skip_crds=args.definitions_apart,
                 atomic=True,
                 timeout=TIMEOUT_SECONDS,
             ),
-            opts=pulumi.ResourceOptions(parent=self, provider=kubernetes),
+            opts=pulumi.ResourceOptions(parent=self, provider=kubernetes, depends_on=list(args.after)),
         )
         self.register_outputs({})

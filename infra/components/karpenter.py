@@ -33,7 +33,7 @@ class KarpenterArgs:
         region, account_id: of the stack.
         cluster_name: that the nodes join.
         node_role_arn: the only role that it may give to an instance.
-        chart: pinned.
+        chart: pinned; that of its CRDs lies beside it, at the same version.
     """
 
     region: str
@@ -65,6 +65,12 @@ class Karpenter(pulumi.ComponentResource):
         role = PodRole(f"{name}-karpenter", "Karpenter: starts and ends GPU nodes", pods, self._child)
         role.grant("nodes", *_statements(name, args, queue.arn))
         role.lend(args.cluster_name)
+        definitions = HelmChart(
+            f"{name}-karpenter-crd",
+            HelmChartArgs(name="karpenter-crd", chart=args.chart, namespace=NAMESPACE),
+            kubernetes,
+            self._child,
+        )
         self.release = HelmChart(
             f"{name}-karpenter",
             HelmChartArgs(
@@ -80,9 +86,11 @@ class Karpenter(pulumi.ComponentResource):
                         "featureGates": {"nodeRepair": True},
                     },
                 },
+                definitions_apart=True,
+                after=[role, definitions],
             ),
             kubernetes,
-            pulumi.ResourceOptions(parent=self, depends_on=[role]),
+            self._child,
         )
         self.register_outputs({"queue_name": queue.name})
 

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from infra import pins
-from infra.errors import UserError, merged
+from infra.errors import Problem, UserError, merged
 from ops.http import Http
 from ops.options import AsJson, ProfileName, print_json
 from ops.pin import Row, Selection, run
@@ -32,6 +32,10 @@ def pin(
     kubernetes: Annotated[
         bool, typer.Option("--kubernetes", help="What platform eks needs: charts, add-ons, node images.")
     ] = False,
+    to: Annotated[
+        str | None,
+        typer.Option(help="With --kubernetes: the next minor version, such as 1.36, and all pins that belong to it."),
+    ] = None,
     prices: Annotated[
         bool, typer.Option("--prices", help="List prices of --region, or of all known regions, from AWS's price list.")
     ] = False,
@@ -48,15 +52,19 @@ def pin(
     Without options, every empty pin that platform ec2 needs; `--kubernetes` those of platform eks. Asks the image
     registry, the model hub (HF_TOKEN for gated models), the package and chart repositories, and AWS with the
     credentials of the shell. Each pin is written as soon as it is known. `--prices` is a run of its own: it reads what
-    a region asks for instances and for all else, and writes infra/catalog/prices.json.
+    a region asks for instances and for all else, and writes infra/catalog/prices.json. `--kubernetes --to` writes a
+    newer Kubernetes with its node images, add-ons and charts, all or nothing.
 
     Exit status: 0 all is pinned, 1 with --check or --offline something is empty or out of date, 2 a look-up failed.
 
     Examples: `tandem pin`, `tandem pin --region eu-west-1 --model Qwen/Qwen3-8B`, `tandem pin --image --update`,
-    `tandem pin --prices --region eu-west-1`, `tandem pin --check`.
+    `tandem pin --prices --region eu-west-1`, `tandem pin --check`, `tandem pin --kubernetes --to 1.36`.
     """
     if prices:
         _prices(region, profile, check=check, as_json=as_json)
+        return
+    if to is not None:
+        _newer_kubernetes(to, alone=kubernetes and not (check or offline), as_json=as_json)
         return
     selection = Selection(
         image=image,
@@ -86,6 +94,39 @@ def pin(
         raise UserError(*problems)
     if any(row.outcome in ("empty", "outdated") for row in rows):
         raise typer.Exit(1)
+
+
+def _newer_kubernetes(version: str, *, alone: bool, as_json: bool) -> None:
+    from ops import newer_kubernetes
+
+    if not alone:
+        raise UserError(
+            Problem(
+                key="--to",
+                wrong="moves all pins of platform eks, and writes them",
+                value=version,
+                allowed="with --kubernetes, without --check and --offline",
+                fix=f"`tandem pin --kubernetes --to {version}`",
+            )
+        )
+    path, today = pins.pins_path(), datetime.now(UTC).date()
+    with Screen(stderr=True).status(f"looking up Kubernetes {version}") as status:
+        rows, support = newer_kubernetes.go_to(
+            path, version, Http(), today, lambda row: status.update(f"{row.pin.key}: {row.outcome}")
+        )
+    steps = newer_kubernetes.definitions_to_upgrade(rows, pins.load(path).kubernetes)
+    if as_json:
+        support_json = {"version": support.version, "standardSupportUntil": f"{support.standard_until}"}
+        print_json({"pins": [_as_json(row) for row in rows], "kubernetes": support_json, "before up": steps})
+        return
+    screen = Screen()
+    screen.print(_table(rows))
+    screen.print(
+        f"Kubernetes {version} is in standard support until {support.standard_until}; then AWS upgrades the control "
+        "plane by itself. docs/kubernetes.md has the way there."
+    )
+    for step in steps:
+        screen.print(f"Before `pulumi up`, on each cluster: {step}", soft_wrap=True)
 
 
 def _prices(regions: list[str] | None, profile: str | None, *, check: bool, as_json: bool) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 
-from infra.catalog import prices
 from infra.catalog.cluster_zones import NO_CLUSTERS
 from ops.doctor.examination import Examination
 from ops.doctor.finding import Finding
+
+SOON_DAYS = 60
 
 
 def login_command_is_there(examination: Examination) -> Iterator[Finding]:
@@ -54,13 +55,15 @@ def zones_take_clusters(examination: Examination) -> Iterator[Finding]:
 
 
 def kubernetes_is_supported(examination: Examination) -> Iterator[Finding]:
-    """EKS has the pinned version, in standard support: afterwards the control plane costs six times as much."""
+    """EKS has the pinned version, in standard support. Clusters ask for no extended support, which costs six times as
+    much: at its end AWS upgrades them (https://docs.aws.amazon.com/eks/latest/userguide/disable-extended-support.html).
+    """
     if examination.settings.platform != "eks":
         return
     version = examination.pins.kubernetes.version
     found = examination.clients("eks").describe_cluster_versions(clusterVersions=[version])["clusterVersions"]
     status = found[0]["versionStatus"] if found else "UNSUPPORTED"
-    newer = "kubernetes.version in images/pins.toml, then `tandem pin --kubernetes --update`; docs/kubernetes.md"
+    newer = "`tandem pin --kubernetes --to VERSION`, the next one; docs/kubernetes.md"
     if status == "UNSUPPORTED":
         yield Finding(
             severity="error",
@@ -70,16 +73,28 @@ def kubernetes_is_supported(examination: Examination) -> Iterator[Finding]:
             fix=newer,
         )
         return
-    ends = f"{found[0]['endOfStandardSupportDate']:%Y-%m-%d}"
+    ends = found[0]["endOfStandardSupportDate"].date()
     if status == "EXTENDED_SUPPORT":
-        part = prices.parts(examination.region)
         yield Finding(
-            severity="warning",
-            what=f"Kubernetes {version} is in extended support: ${part.eks_extended_cluster_hour:.2f} an hour for the "
-            f"control plane, not ${part.eks_cluster_hour:.2f}",
-            value=f"standard support ended on {ends}",
+            severity="error",
+            what=f"standard support of Kubernetes {version} has ended: AWS upgrades a cluster by itself, since it asks "
+            "for no extended support, and makes none with this version",
+            value=f"ended on {ends}",
             needed="a version in standard support",
             fix=newer,
         )
+    elif (left := (ends - examination.now.date()).days) < SOON_DAYS:
+        yield Finding(
+            severity="warning",
+            what=f"standard support of Kubernetes {version} ends in {left} days; AWS then upgrades the control plane "
+            "by itself, and leaves nodes and add-ons behind",
+            value=f"until {ends}",
+            needed=f"a newer version, {SOON_DAYS} days before",
+            fix=newer,
+        )
     else:
-        yield Finding(severity="ok", what=f"Kubernetes {version} is in standard support", value=f"until {ends}")
+        yield Finding(
+            severity="ok",
+            what=f"Kubernetes {version} is in standard support; AWS then upgrades the control plane by itself",
+            value=f"until {ends}",
+        )

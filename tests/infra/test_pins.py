@@ -91,7 +91,6 @@ def test_the_renovate_pattern_of_the_header_finds_each_line_meant_for_it() -> No
     assert pattern.replace("?P<", "?<").replace('"', '\\"').replace(r"\S", r"\\S") in SHIPPED
     assert [match.group("currentValue", "depName") for match in re.finditer(pattern, SHIPPED)] == [
         ("v0.32.0", "vllm/vllm-openai"),
-        ("1.35", "amazon-eks"),
         ("3.255.0", "pulumi"),
         ("7.51.1", "pulumi-aws"),
         ("4.21.4", "pulumi-random"),

@@ -33,7 +33,7 @@ KUBERNETES = {
     "core/v1:Service": 1,
     "core/v1:ServiceAccount": 1,
     "elbv2.k8s.aws/v1beta1:TargetGroupBinding": 1,
-    "helm.sh/v3:Release": 6,
+    "helm.sh/v3:Release": 7,
     "karpenter.k8s.aws/v1:EC2NodeClass": 1,
     "karpenter.sh/v1:NodePool": 1,
     "keda.sh/v1alpha1:ScaledObject": 1,
@@ -111,7 +111,7 @@ def test_each_part_that_is_added_brings_exactly_its_own() -> None:
     pipeline = kubernetes(
         with_settings(inference=SOUND["inference"] | {"pipelineParallelSize": 2}, scaling={"maxReplicas": 2})
     )
-    assert (pipeline["leaderworkerset.x-k8s.io/v1:LeaderWorkerSet"], pipeline["helm.sh/v3:Release"]) == (1, 7)
+    assert (pipeline["leaderworkerset.x-k8s.io/v1:LeaderWorkerSet"], pipeline["helm.sh/v3:Release"]) == (1, 8)
     assert "apps/v1:Deployment" not in pipeline
     zero = kubernetes(with_settings(scaling={"min_replicas": 0}))
     assert zero["keda.sh/v1alpha1:TriggerAuthentication"] == 1
@@ -164,6 +164,35 @@ def test_broken_nodes_are_told_of_and_replaced() -> None:
     }
     (karpenter,) = (one for one in built().of("Release").values() if one["chart"].endswith("/karpenter"))
     assert karpenter["values"]["settings"]["featureGates"] == {"nodeRepair": True}
+
+
+def test_controllers_have_their_roles_before_their_pods_start() -> None:
+    """A pod that starts before gets none."""
+    found = with_settings(scaling={"min_replicas": 0})
+    urns = {urn.rpartition("::tandem-prod-")[2]: urn for urn in found.urns("helm.sh/v3:Release")}
+    lent = {urn.rpartition("::tandem-prod-")[2]: urn for urn in found.urns("PodIdentityAssociation")}
+    granted = {urn.rpartition("::tandem-prod-")[2]: urn for urn in found.urns("RolePolicy")}
+    for chart, association, policy in (
+        ("karpenter", "karpenter-karpenter", "karpenter-nodes"),
+        ("aws-load-balancer-controller", "load-balancer-aws-load-balancer-controller", "load-balancer-targets"),
+        ("keda", "keda-keda-operator", "keda-metrics"),
+    ):
+        assert {lent[association], granted[policy]} <= found.before(urns[chart])
+
+
+def test_karpenters_definitions_are_upgraded_with_it_and_before_it() -> None:
+    found = built()
+    releases = {one["name"]: one for one in found.of("Release").values()}
+    karpenter, definitions = releases["karpenter"], releases["karpenter-crd"]
+    assert karpenter["skipCrds"] is True
+    assert (definitions["chart"], definitions.get("version")) == (
+        "oci://public.ecr.aws/karpenter/karpenter-crd",
+        karpenter.get("version"),
+    )
+    urns = {urn.rpartition("::tandem-prod-")[2]: urn for urn in found.urns("helm.sh/v3:Release")}
+    assert urns["karpenter-crd"] in found.before(urns["karpenter"])
+    # The others bring them in their templates, or need the step of the docs.
+    assert not [name for name, one in releases.items() if one.get("skipCrds") and name != "karpenter"]
 
 
 def test_interface_endpoints_let_in_each_node() -> None:

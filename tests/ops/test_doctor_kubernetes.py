@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,10 @@ def zone_without_clusters(account: Account) -> None:
     account.sections["network"] = {"zones": ["us-east-1a", "us-east-1e"]}
 
 
+def nearly_out_of_support(account: Account) -> None:
+    account.gaps.supported_until = datetime(2026, 12, 24, tzinfo=UTC)
+
+
 def no_spot_role(account: Account) -> None:
     account.fleet(hosts=2, maxHosts=4, onDemandPercentage=0)
     account.gaps.spot_role = False
@@ -111,13 +116,20 @@ BROKEN: dict[str, Case] = {
     ),
     "no spot role": (no_spot_role, "spot role", "error", "no role for spot", "create-service-linked-role"),
     "no login command": (no_command, "cluster login", "error", "no `aws` command", "getting-started-install"),
-    "no such Kubernetes": (unsupported, "Kubernetes", "error", "EKS has no Kubernetes", "kubernetes.version in images"),
+    "no such Kubernetes": (unsupported, "Kubernetes", "error", "EKS has no Kubernetes", "tandem pin --kubernetes --to"),
     "old Kubernetes": (
         extended,
         "Kubernetes",
+        "error",
+        "AWS upgrades a cluster by itself",
+        "tandem pin --kubernetes --to VERSION",
+    ),
+    "Kubernetes of which support ends soon": (
+        nearly_out_of_support,
+        "Kubernetes",
         "warning",
-        "$0.60 an hour for the control plane, not $0.10",
-        "tandem pin",
+        "days; AWS then upgrades the control plane by itself",
+        "tandem pin --kubernetes --to VERSION",
     ),
     "no quota for controllers": (
         quota(STANDARD, 3),

@@ -12,7 +12,7 @@ import yaml
 
 from infra import pins as pin_file
 from infra.errors import UserError
-from ops import lookups, pin
+from ops import lookups, newer_kubernetes, pin
 from ops.http import Http
 from ops.pin import Selection
 from tests.ops.test_pin import IMAGE_ID, SHIPPED, TODAY, StandIn, aws, moto_url, stand_in
@@ -132,3 +132,86 @@ def test_a_refused_addon_says_which_action_is_missing(online: StandIn) -> None:
     online.always("/addons/supported-versions", status=403, body=body, x_amzn_errortype="AccessDeniedException")
     with pytest.raises(UserError, match="allow eks:DescribeAddonVersions"):
         lookups.addon_version("vpc-cni", "1.35")
+
+
+NEXT = "1.36"
+
+
+def eks_has(online: StandIn, version: str, status: str = "STANDARD_SUPPORT") -> None:
+    found = {"clusterVersion": version, "versionStatus": status, "endOfStandardSupportDate": 1817164800}
+    online.always("/cluster-versions", body=json.dumps({"clusterVersions": [found]}).encode())
+
+
+def newer(file: Path, version: str = NEXT) -> tuple[list[pin.Row], newer_kubernetes.Support]:
+    return newer_kubernetes.go_to(file, version, Http(), TODAY, lambda _row: None)
+
+
+def test_a_newer_kubernetes_brings_all_that_belongs_to_it(file: Path, online: StandIn) -> None:
+    eks_has(online, NEXT)
+    pin.run(file, Selection(kubernetes=True), "fill", Http(), TODAY)
+    online.always("/addons/supported-versions", body=addon("any", "v1.21.0-eksbuild.1"))
+    rows, support = newer(file)
+    written = pin_file.load(file).kubernetes
+    assert (written.version, str(support.standard_until)) == (NEXT, "2027-08-02")
+    assert {pinned.version for pinned in written.addons.values()} == {"v1.21.0-eksbuild.1"}
+    asked = [path for path, _ in online.requests if "supported-versions" in path]
+    assert {f"kubernetesVersion={NEXT}" in path for path in asked[-len(written.addons) :]} == {True}
+    assert {row.outcome for row in rows} <= {"written", "current"}
+    assert {row.pin.group for row in rows} == {"kubernetes"}
+
+
+def test_every_parameter_names_the_newer_version() -> None:
+    text = newer_kubernetes.moved(SHIPPED, "1.35", NEXT)
+    old, new = pin_file.parse(SHIPPED, "old").kubernetes, pin_file.parse(text, "new").kubernetes
+    for before, after in zip(parameters(old), parameters(new), strict=True):
+        assert after == before.replace("1.35", NEXT) != before
+    assert [line for line in text.splitlines() if "1.35" in line] == []
+    assert text.count("\n") == SHIPPED.count("\n")  # comments are kept
+
+
+def parameters(kubernetes: pin_file.Kubernetes) -> list[str]:
+    nodes = [kubernetes.nodes.al2023.parameter, kubernetes.nodes.bottlerocket.parameter]
+    return [*nodes, *(release.parameter for release in kubernetes.releases.values())]
+
+
+@pytest.mark.parametrize("version", ["1.37", "1.34", "1.35", "2.0", "newest"])
+def test_a_jump_or_a_way_back_is_refused_before_anything_is_asked(file: Path, online: StandIn, version: str) -> None:
+    before = file.read_text()
+    with pytest.raises(UserError) as caught:
+        newer(file, version)
+    (problem,) = caught.value.problems
+    assert (problem.key, problem.value, problem.allowed) == ("kubernetes.version", version, NEXT)
+    assert (online.requests, file.read_text()) == ([], before)
+
+
+@pytest.mark.parametrize("status", ["EXTENDED_SUPPORT", "UNSUPPORTED"])
+def test_a_version_that_eks_does_not_support_is_refused(file: Path, online: StandIn, status: str) -> None:
+    eks_has(online, NEXT, status)
+    with pytest.raises(UserError, match="in standard support"):
+        newer(file)
+
+
+def test_a_look_up_that_fails_leaves_the_whole_file_as_it_was(file: Path, online: StandIn) -> None:
+    eks_has(online, NEXT)
+    online.always("/v2/lws/charts/lws/tags/list", status=404)
+    before = file.read_text()
+    with pytest.raises(UserError, match="lws"):
+        newer(file)
+    assert file.read_text() == before
+
+
+def test_definitions_that_no_up_upgrades_come_with_their_command(file: Path, online: StandIn) -> None:
+    eks_has(online, NEXT)
+    pin.run(file, Selection(kubernetes=True), "fill", Http(), TODAY)
+    rows, _ = newer(file)
+    assert newer_kubernetes.definitions_to_upgrade(rows, pin_file.load(file).kubernetes) == []
+    online.always("/v2/lws/charts/lws/tags/list", body=json.dumps({"tags": ["1.15.0"]}).encode())
+    rows = pin.run(file, Selection(kubernetes=True), "update", Http(), TODAY)
+    assert newer_kubernetes.definitions_to_upgrade(rows, pin_file.load(file).kubernetes) == [
+        "helm show crds oci://registry.k8s.io/lws/charts/lws --version 1.15.0 "
+        "| kubectl apply --server-side --force-conflicts -f -"
+    ]
+    of_balancer = newer_kubernetes.upgrade_definitions(
+        "aws-load-balancer-controller", pin_file.parse(SHIPPED, "").kubernetes
+    )
+    assert "aws-load-balancer-controller --repo https://aws.github.io/eks-charts --version" in of_balancer
