@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from ipaddress import IPv4Network
 
 from infra.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES
 from infra.errors import Problem
@@ -349,45 +348,3 @@ def problems(settings: Settings) -> Iterator[Problem]:
     if settings.platform == "eks":
         for rule in KUBERNETES_RULES:
             yield from rule(settings)
-
-
-def warnings(settings: Settings) -> Iterator[str]:
-    """What is allowed and may surprise."""
-    if settings.platform != "eks":
-        return
-    for prefix, _, scaling in models(settings):
-        if scaling.min_replicas == 0:
-            yield (
-                f"{prefix}scaling.minReplicas is 0: while no replica runs, clients get 503 until one has started, "
-                f"which takes up to {settings.fleet.launch_timeout_seconds // 60} minutes"
-            )
-        elif scaling.min_replicas == 1:
-            yield f"{prefix}scaling.minReplicas is 1: a node that goes takes the model away until another has started"
-    if settings.network.egress == "publicHosts":
-        yield (
-            "network.egress is publicHosts: nodes stand in the load balancer's subnets, so that pods of other "
-            "namespaces can reach the servers' port as it can; they need a key for /v1, and none for /metrics"
-        )
-    start = settings.fleet.launch_timeout_seconds
-    if settings.node_pool.provisioner == "managed" and start > draining.MANAGED_DRAIN_SECONDS:
-        yield (
-            f"nodePool.provisioner is managed and a server may take {start // 60} minutes to start: at an update EKS "
-            "waits 15 minutes for a node to be empty, and a disruption budget holds the next server until the last one "
-            "serves. The update may end with PodEvictionFailure; `pulumi up` then goes on with the nodes that are left"
-        )
-    if settings.cluster.endpoint == "public" and IPv4Network("0.0.0.0/0") in settings.cluster.endpoint_cidrs:
-        yield (
-            "the Kubernetes API answers the whole internet, to those with credentials: name who may reach it in "
-            "cluster.endpointCidrs, or set cluster.endpoint to private"
-        )
-    if settings.cluster.endpoint == "private":
-        yield "cluster.endpoint is private: `pulumi up` must run inside the VPC"
-    if settings.fleet.rollout == "launchFirst" and any(
-        name in INSTANCE_TYPES for name in settings.fleet.instance_types
-    ):
-        most = capacity.replicas(settings, most=True) + len(list(models(settings)))
-        if capacity.nodes_for(settings, most) > settings.max_group_size:
-            yield (
-                "fleet.rollout is launchFirst and at maxReplicas no GPU is left for one more pod: a rollout then waits "
-                "until the load is lower; raise fleet.maxHosts, or set terminateFirst"
-            )

@@ -79,3 +79,21 @@ def region_is_of_the_main_partition(settings: Settings) -> Iterator[Problem]:
             allowed="a region whose ARNs begin with arn:aws:",
             fix="choose such a region, as us-east-1 or eu-west-1",
         )
+
+
+SPOT_NOTICE_SECONDS = 120
+
+
+def may_be_taken_back(settings: Settings) -> bool:
+    """Whether AWS may end a host with two minutes' notice: a spot host, or one in a Capacity Block at its end."""
+    return settings.fleet.on_demand_percentage < 100 or settings.fleet.capacity_block is not None
+
+
+def warnings(settings: Settings) -> Iterator[str]:
+    """What is allowed on platform ec2 and may surprise."""
+    delay = settings.timeouts.deregistration_delay_seconds
+    if settings.platform == "ec2" and may_be_taken_back(settings) and delay > SPOT_NOTICE_SECONDS:
+        yield (
+            f"timeouts.deregistrationDelaySeconds is {delay} and spot gives {SPOT_NOTICE_SECONDS} s of notice: answers "
+            "longer than that are cut off when a spot host is reclaimed"
+        )

@@ -10,14 +10,13 @@ from itertools import pairwise
 from infra import costs, lifetime
 from infra.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES, unknown_type_problem
 from infra.errors import Problem
-from infra.settings import batch_rules, cluster_rules, host_rules, idle_rules, name_rules, tag_rules
+from infra.settings import batch_rules, cluster_rules, cluster_warnings, host_rules, idle_rules, name_rules, tag_rules
 from infra.settings.schema import Settings
 from infra.subnets import slot
 
 Rule = Callable[[Settings], Iterator[Problem]]
 
 TERMINATE_HOOK_MARGIN_SECONDS = 60
-SPOT_NOTICE_SECONDS = 120
 YEARS = range(2026, 2036)
 SHORTEST_LIFE = timedelta(minutes=30)
 
@@ -399,13 +398,11 @@ def problems(settings: Settings) -> list[Problem]:
 def warnings(settings: Settings) -> list[str]:
     """What is allowed and may surprise."""
     found = []
-    timeouts = settings.timeouts
-    spot = settings.fleet.on_demand_percentage < 100 or settings.fleet.capacity_block is not None
-    if spot and timeouts.deregistration_delay_seconds > SPOT_NOTICE_SECONDS:
-        found.append(
-            f"timeouts.deregistrationDelaySeconds is {timeouts.deregistration_delay_seconds} and spot gives "
-            f"{SPOT_NOTICE_SECONDS} s of notice: answers longer than that are cut off when a spot host is reclaimed"
-        )
     if settings.ephemeral and not (settings.cost_guard.expires_after or settings.cost_guard.expires_at):
         found.append("ephemeral is on without costGuard.expiresAfter: nothing stops this stack by itself")
-    return [*found, *name_rules.warnings(settings), *cluster_rules.warnings(settings)]
+    return [
+        *host_rules.warnings(settings),
+        *found,
+        *name_rules.warnings(settings),
+        *cluster_warnings.warnings(settings),
+    ]
