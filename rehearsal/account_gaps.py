@@ -70,6 +70,8 @@ class AccountGaps:
         spot_role: the account has the service-linked role of EC2 Spot.
         allocation_tags: keys of cost allocation tags that Cost Explorer has seen, to `Active` or `Inactive`.
         asked: calls that were answered here, in order.
+        seen: all calls, those that moto answered, too; of services that name an operation by method and path, only
+            those that are answered here.
     """
 
     url: str = ""
@@ -94,6 +96,7 @@ class AccountGaps:
     spot_role: bool = True
     allocation_tags: dict[str, str] = field(default_factory=lambda: {"tandem:stack": "Active"})
     asked: list[Call] = field(default_factory=list)
+    seen: list[Call] = field(default_factory=list)
 
     def add_images(self, pins: Path) -> None:
         """The machine images that a file of pins names exist, those that stand in for empty pins, too."""
@@ -137,7 +140,7 @@ def _offerings(gaps: AccountGaps, call: Call) -> dict[str, Any]:
 
 
 def _spot_prices(gaps: AccountGaps, call: Call) -> dict[str, Any]:
-    types = call.params.get("InstanceTypes", ())
+    types = call.params.get("InstanceTypes") or INSTANCE_TYPES
     return {
         "SpotPriceHistory": [
             {
@@ -212,6 +215,14 @@ def _products(gaps: AccountGaps, call: Call) -> dict[str, Any]:
     if "instanceType" in wanted:
         price = gaps.price(wanted["instanceType"])
         found = {} if price is None else {f"BoxUsage:{wanted['instanceType']}": price}
+    elif service == "AmazonEC2" and wanted.get("productFamily", "").startswith("Compute Instance"):
+        prices = {name: gaps.price(name) for name in INSTANCE_TYPES}
+        all_types = [
+            _product(service, {**wanted, "instanceType": name}, f"BoxUsage:{name}", price)
+            for name, price in prices.items()
+            if price is not None
+        ]
+        return {"FormatVersion": "aws_v1", "PriceList": all_types}
     else:
         only = wanted.get("volumeApiName") or wanted.get("throughputClass") or ""
         found = {usage: usd for (one, usage), usd in gaps.part_prices.items() if one == service and only in usage}
@@ -399,8 +410,13 @@ def account_gaps(moto_url: str) -> Iterator[AccountGaps]:
         def log_message(self, format: str, *args: Any) -> None:
             """Silent."""
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+
+        def handle_error(self, request: Any, client_address: Any) -> None:
+            """A client may have gone before its answer; one that fails otherwise gets none, and says so itself."""
+
+    server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     gaps.url = f"http://127.0.0.1:{server.server_address[1]}"
@@ -416,6 +432,7 @@ def _own_answer(gaps: AccountGaps, request: BaseHTTPRequestHandler, body: bytes)
     call = received(request, body, ANSWERS)
     if call is None:
         return None
+    gaps.seen.append(call)
     try:
         result: Any = gaps.answer(call)
     except Refused as refusal:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Iterator
 from copy import deepcopy
 from typing import Any
@@ -18,9 +19,12 @@ from typing import Any
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from moto.server import main
 
+from infra.catalog.instances import INSTANCE_TYPES
 from rehearsal.instance_refresh import with_instance_refreshes
 from rehearsal.moto_speed import quicker
 from rehearsal.rebalancing import with_rebalancing
+
+POLL_SECONDS = 1.0
 
 ONE_AT_A_TIME = threading.Lock()
 
@@ -38,13 +42,16 @@ def one_request_at_a_time() -> None:
 
 def launchable_versions() -> None:
     """moto keeps the user data of every launch template version but the first as the text that was sent, from which no
-    instance can be launched."""
+    instance can be launched; and it launches without the groups that a version gives to a network interface:
+    https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_InstanceNetworkInterfaceSpecification.html."""
     from moto.ec2.models.launch_templates import LaunchTemplate, LaunchTemplateVersion
     from moto.ec2.utils import parse_user_data
 
     create_version = LaunchTemplate.create_version
 
     def with_user_data(self: LaunchTemplate, data: dict[str, Any], description: str) -> LaunchTemplateVersion:
+        groups = [group for interface in data.get("NetworkInterfaces") or [] for group in interface.get("Groups") or []]
+        data = {"GroupSet": groups} | data if groups else data
         if self.versions and data.get("UserData"):
             data = data | {"UserData": parse_user_data(data["UserData"])}
         return create_version(self, data, description)
@@ -249,11 +256,61 @@ def buckets_born_with_tags() -> None:
     S3Response._bucket_response_put = tagged
 
 
+def queues_that_keep_nobody_waiting() -> None:
+    """A long poll waits within moto, and here everybody else would wait with it, for the requests of all follow one
+    another: it is answered at once, a second later where there is nothing
+    (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ReceiveMessage.html).
+
+    Stands for: SQS's long polls.
+    Held by: tests/rehearsal/aws/test_moto_server.py::test_a_long_poll_keeps_nobody_else_waiting
+    """
+    from moto.sqs.models import SQSBackend
+
+    answer, receive = DomainDispatcherApplication.__call__, SQSBackend.receive_message
+
+    def polled(self: DomainDispatcherApplication, environ: Any, start_response: Any) -> Any:
+        found = answer(self, environ, start_response)
+        if environ.get("HTTP_X_AMZ_TARGET") == "AmazonSQS.ReceiveMessage":
+            found = [b"".join(found)]
+            if b'"Messages"' not in found[0]:
+                time.sleep(POLL_SECONDS)
+        return found
+
+    def at_once(
+        self: SQSBackend, queue_name: str, count: int, wait_seconds_timeout: int, *args: Any, **named: Any
+    ) -> Any:
+        del wait_seconds_timeout
+        return receive(self, queue_name, count, 0, *args, **named)
+
+    DomainDispatcherApplication.__call__ = polled
+    SQSBackend.receive_message = at_once
+
+
+def instance_types_of_the_catalog() -> None:
+    """Who asks for all 1,377 types, which takes moto up to 13 s, gets those of our catalog, and those alone.
+
+    Stands for: DescribeInstanceTypes without a type.
+    Held by: tests/rehearsal/aws/test_moto_server.py::test_all_instance_types_are_those_of_the_catalog
+    """
+    from moto.ec2.models.instance_types import InstanceType, InstanceTypeBackend
+
+    describe = InstanceTypeBackend.describe_instance_types
+
+    def few(
+        self: InstanceTypeBackend, instance_types: list[str] | None = None, filters: Any = None
+    ) -> list[InstanceType]:
+        return describe(self, instance_types or [*INSTANCE_TYPES], filters)
+
+    InstanceTypeBackend.describe_instance_types = few
+
+
 def mend() -> None:
     """All of the above, in this process."""
     quicker()
     one_request_at_a_time()
     launchable_versions()
+    queues_that_keep_nobody_waiting()
+    instance_types_of_the_catalog()
     templates_with_todays_tags()
     images_with_tagged_snapshots()
     schedule_groups_that_are_gone()

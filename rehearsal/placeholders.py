@@ -49,6 +49,12 @@ def change_image(pins: Path, digest: str = OTHER_DIGEST) -> None:
     pins.write_text(tomlkit.dumps(document))
 
 
+def charts(pins: Path) -> list[str]:
+    """Names of the charts that a pins file pins."""
+    document: Any = tomlkit.parse(pins.read_text())
+    return [*(document.get("kubernetes", {}).get("charts") or {})]
+
+
 def _empty(table: MutableMapping[str, Any], path: str = "") -> Iterator[tuple[MutableMapping[str, Any], str, str]]:
     for key, value in table.items():
         name = f'"{key}"' if "." in key or "/" in key else key

@@ -15,6 +15,7 @@ from rich.text import Text
 from rehearsal.engine import Engine
 from rehearsal.expectations import Verdict
 from rehearsal.kubernetes.connections import Connection
+from rehearsal.kubernetes.provider_plugin import OLDER
 
 EC2_LIMIT_BYTES = 16_384
 """User data before base64, by the EC2 user guide."""
@@ -72,6 +73,8 @@ class StackReport:
         user_data_bytes: as EC2 gets it, of the 16384 that it takes.
         kept: what stays after destroy, on purpose.
         connections: on platform eks, who may talk to whom.
+        provider: on platform eks, which provider of objects runs.
+        recorded: on platform eks, charts that are only recorded, each with the reason.
     """
 
     stack: str
@@ -85,6 +88,8 @@ class StackReport:
     user_data_bytes: int | None = None
     kept: list[str] = field(default_factory=list)
     connections: list[Connection] = field(default_factory=list)
+    provider: str = ""
+    recorded: dict[str, str] = field(default_factory=dict)
 
     @property
     def met(self) -> bool:
@@ -173,6 +178,10 @@ def _facts(report: StackReport) -> Iterable[Text]:
     for row in report.resources:
         if row.simulated and row.recorded_inputs:
             yield Text(f"only recorded of {_short(row.type)}: {', '.join(row.recorded_inputs)}")
+    if report.provider:
+        yield Text(f"{report.provider}: {'; '.join(OLDER)}")
+    for chart, reason in report.recorded.items():
+        yield Text(f"only recorded of charts: {chart}, {reason}")
     if report.usd_per_hour is not None:
         yield Text(f"cost: ${report.usd_per_hour:.2f} an hour as it comes up, at most ${report.max_usd_per_hour:.2f}")
     if report.expires_at:

@@ -22,12 +22,13 @@ from ops.rollout.cluster import Deployments
 from rehearsal import expectations, expiry, idle, placeholders, plain_text, rollout
 from rehearsal.engine import Engine
 from rehearsal.expectations import Verdict
+from rehearsal.kubernetes import declared, provider_plugin
 from rehearsal.kubernetes import expectations as kubernetes
 from rehearsal.kubernetes.autoscaling import try_load
 from rehearsal.kubernetes.build import KUBECTL
 from rehearsal.kubernetes.cluster import Cluster, title
 from rehearsal.kubernetes.connections import are_as_promised, connections
-from rehearsal.kubernetes.disruption import drain, lose_zone, servers
+from rehearsal.kubernetes.disruption import deployments, drain, lose_zone, servers
 from rehearsal.kubernetes.shortage import run_out_of_gpus
 from rehearsal.kubernetes.watch import lowest_available
 from rehearsal.moto import simulated_account
@@ -175,8 +176,8 @@ class _Rehearsal:
         with lowest_available(cluster.api) as lowest, ThreadPoolExecutor(1) as pool:
             up = pool.submit(self._must_succeed, phase, self.workspace.up)
             noticed = rollout.watch_and_go_back(platform, up.done)
-        deployments = cluster.api.list("apps/v1", "Deployment")
-        phase.verdicts += [kubernetes.are_noticed(noticed, deployments), kubernetes.keep_serving(lowest, deployments)]
+        served = deployments(cluster.api)
+        phase.verdicts += [kubernetes.are_noticed(noticed, served), kubernetes.keep_serving(lowest, served)]
         self._roll_out(phase)
 
     def _roll_out(self, phase: Phase) -> None:
@@ -198,11 +199,11 @@ class _Rehearsal:
         placeholders.change_image(self.workspace.pins)
         with lowest_available(cluster.api) as lowest:
             up = self._must_succeed(phase, self.workspace.up)
-        deployments = cluster.api.list("apps/v1", "Deployment")
+        served = deployments(cluster.api)
         phase.verdicts += [
             kubernetes.changes_servers(up),
-            kubernetes.keep_serving(lowest, deployments),
-            kubernetes.have_their_replicas(deployments),
+            kubernetes.keep_serving(lowest, served),
+            kubernetes.have_their_replicas(served),
         ]
 
     def _disrupt(self, phase: Phase) -> None:
@@ -211,15 +212,17 @@ class _Rehearsal:
         api = self.cluster.api
         if not servers(api):
             return
-        deployments = api.list("apps/v1", "Deployment")
+        served = deployments(api)
         budgets = api.list("policy/v1", "PodDisruptionBudget")
-        phase.verdicts.append(kubernetes.leave_within_the_budget(drain(api), deployments, budgets))
-        phase.verdicts.append(kubernetes.outlive_a_zone(lose_zone(api, self.cluster.let_nodes_join), deployments))
+        phase.verdicts.append(kubernetes.leave_within_the_budget(drain(api), served, budgets))
+        with self.cluster.groups_stay_as_they_are():
+            loss = lose_zone(api, self.cluster.let_nodes_join)
+        phase.verdicts.append(kubernetes.outlive_a_zone(loss, served))
         shortage = run_out_of_gpus(api)
         phase.verdicts += [
             kubernetes.are_told_why(shortage),
             kubernetes.come_first(shortage),
-            kubernetes.have_their_replicas(api.list("apps/v1", "Deployment")),
+            kubernetes.have_their_replicas(deployments(api)),
             kubernetes.share_no_gpu(api.list("v1", "Pod"), api.list("v1", "Node")),
         ]
 
@@ -303,6 +306,9 @@ class _Rehearsal:
 
     def _destroy(self, phase: Phase) -> None:
         state = self.workspace.resources()
+        if self.cluster:
+            granted = declared.granted(self.scene.clients, state)
+            phase.verdicts.append(kubernetes.call_what_their_roles_allow(self.cluster.calls(), granted))
         if any(resource.get("protect") for resource in state):
             refused = self._operate(phase, self.workspace.destroy_with_preview)
             phase.verdicts.append(expectations.refuses_to_go(refused, _urns(state), _urns(self.workspace.resources())))
@@ -317,6 +323,7 @@ class _Rehearsal:
         )
         if self.cluster:
             phase.verdicts.append(kubernetes.is_empty(map(title, self.cluster.objects())))
+            phase.verdicts.append(kubernetes.kept_running(self.cluster.controllers))
         removal.remove(self.scene.clients, left, deadline_seconds=60, poll_seconds=0.2)
         phase.verdicts.append(expectations.leaves_nothing_but([], self._in_account()))
         phase.verdicts.append(expectations.are_within_the_rights(self.scene.provider.account.calls))
@@ -339,9 +346,11 @@ class _Rehearsal:
         """What must hold of a cluster when all is up."""
         api = cluster.api
         self.report.connections = connections(cluster, self._found())
-        recorded = (object for object in map(kubernetes.recorded_object, self.workspace.resources()) if object)
+        state = self.workspace.resources()
+        recorded = (object for object in map(kubernetes.recorded_object, state) if object)
         return [
             kubernetes.are_held(recorded, map(title, cluster.objects())),
+            kubernetes.are_known_to_the_last_field(declared.refusals(api, declared.manifests(state))),
             kubernetes.have_their_replicas(api.list("apps/v1", "Deployment")),
             kubernetes.share_no_gpu(api.list("v1", "Pod"), api.list("v1", "Node")),
             are_as_promised(self.report.connections),
@@ -354,8 +363,9 @@ class _Rehearsal:
             for type, count in self.scene.provider.report().items()
         ]
         if self.cluster:
-            counts = self.cluster.provider.report().items()
-            report.resources += [ResourceCount(type, held, recorded) for type, (held, recorded) in counts]
+            state = self.workspace.resources()
+            report.resources += [ResourceCount(*counts) for counts in declared.by_type(state)]
+            report.provider, report.recorded = provider_plugin.label(), declared.recorded_charts(state)
         report.usd_per_hour, report.max_usd_per_hour = outputs.get("usdPerHour"), outputs.get("maxUsdPerHour")
         report.user_data_bytes = outputs.get("userDataBytes")
         report.expires_at = outputs.get("expiresAt")

@@ -13,12 +13,15 @@ from ops.kinds.kind import Clients
 from rehearsal import placeholders
 from rehearsal.aws.provider import AwsProvider
 from rehearsal.engine import Engine
+from rehearsal.kubernetes import provider_plugin
 from rehearsal.kubernetes.cluster import Cluster
 from rehearsal.kubernetes.cluster import cluster as start_cluster
 from rehearsal.moto import SimulatedAccount
 from rehearsal.plugin import attach
 from rehearsal.providers import random_provider, time_provider, tls_provider
 from rehearsal.workspace import PROJECT, Workspace, open_workspace, stack_config
+
+CLUSTER = "aws:eks/cluster:Cluster"
 
 
 @dataclass(frozen=True)
@@ -53,13 +56,22 @@ def set_the_scene(stack: str, engine: Engine, account: SimulatedAccount, project
         def clients(service: str) -> Any:
             return account.client(service, region)
 
-        cluster = up.enter_context(start_cluster(stack, clients)) if on_kubernetes(project, stack) else None
-        own = [provider, random_provider(), tls_provider(), time_provider()]
-        providers = up.enter_context(attach(*own, *([cluster.provider] if cluster else [])))
+        providers = up.enter_context(attach(provider, random_provider(), tls_provider(), time_provider()))
         variables = account.environment(region)
         workspace = up.enter_context(open_workspace(stack, engine, providers, variables, project))
         filled = placeholders.fill(workspace.pins) if workspace.pins.exists() else []
+        cluster = None
+        if on_kubernetes(project, stack):
+            cluster = up.enter_context(start_cluster(stack, account, region, placeholders.charts(workspace.pins)))
+            _join(workspace, cluster, provider)
         yield Scene(workspace, provider, clients, filled, cluster)
+
+
+def _join(workspace: Workspace, cluster: Cluster, provider: AwsProvider) -> None:
+    """Leads the workspace's program, its charts and its provider to the cluster."""
+    provider.elsewhere[CLUSTER] = provider_plugin.cluster_outputs(cluster.plane)
+    provider_plugin.install(workspace.directory / "home", workspace.directory / "bin", cluster.plane)
+    cluster.charts.pin(workspace.pins)
 
 
 def on_kubernetes(project: Path, stack: str) -> bool:

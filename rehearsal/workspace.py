@@ -31,7 +31,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 
 PASSPHRASE = "rehearsal"  # noqa: S105 (it guards a state that lives for minutes and holds secrets made up for it)
 
-FOREIGN = ("AWS_", "PULUMI_", "PYTHONDONTWRITEBYTECODE")
+FOREIGN = ("AWS_", "PULUMI_", "HELM_", "KUBECONFIG", "PYTHONDONTWRITEBYTECODE")
 """Variables of the user's shell that could lead the engine or a provider to a real account; and the one that would make
 every run of the program compile pulumi_aws anew, which takes longer than all the rest."""
 
@@ -196,6 +196,7 @@ def _environment(directory: Path, providers: str, variables: Mapping[str, str]) 
         "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true",
         "PULUMI_ENABLE_STREAMING_JSON_PREVIEW": "true",
         "TANDEM_PINS_FILE": str(directory / "images" / "pins.toml"),
+        **{f"HELM_{kind}_HOME": str(directory / "helm" / kind.lower()) for kind in ("CACHE", "CONFIG", "DATA")},
     }
 
 

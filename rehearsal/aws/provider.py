@@ -51,6 +51,7 @@ class AwsProvider(Provider):
 
     Attributes:
         register: what exists by type, and what was only recorded.
+        elsewhere: outputs of a type that are not from the account, because the thing itself runs elsewhere.
     """
 
     name = "aws"
@@ -60,6 +61,7 @@ class AwsProvider(Provider):
         self.account = account
         self.table = table
         self.register = Register()
+        self.elsewhere: dict[str, Mapping[str, Any]] = {}
 
     def report(self) -> dict[str, TypeReport]:
         """Where the resources really are, by type: in moto or only recorded."""
@@ -151,7 +153,7 @@ class AwsProvider(Provider):
         outputs = resource.outputs(just_set=False)
         self._register(resource)
         found = resource.inputs_as_found(outputs) if inputs else resource.inputs_of_import(outputs)
-        return found, _with_secrets(row, outputs)
+        return found, self._shown(row, outputs)
 
     def update(self, subject: Subject, id: str, old: Properties, new: Properties, state: Properties) -> Properties:
         resource = self._resource(self._row(subject.type), subject, new)
@@ -194,11 +196,13 @@ class AwsProvider(Provider):
         used = [name for name in row.recorded if resource.inputs.get(name) is not None]
         self.register.add(row.type, resource.id, row.in_moto, used + resource.unseen)
 
-    @staticmethod
-    def _state(resource: Resource) -> Properties:
+    def _state(self, resource: Resource) -> Properties:
         if resource.row.read and not resource.read():
             raise ProviderError(f"{resource.row.type} {resource.id} is not there after it was created or changed")
-        return _with_secrets(resource.row, resource.outputs(just_set=True))
+        return self._shown(resource.row, resource.outputs(just_set=True))
+
+    def _shown(self, row: ResourceType, outputs: Properties) -> Properties:
+        return _with_secrets(row, outputs | dict(self.elsewhere.get(row.type, {})))
 
 
 def _enforce_delete(resource: Resource) -> None:

@@ -148,7 +148,7 @@ class Api:
         try:
             served = self.request("GET", path)["resources"]
         except ApiError as error:
-            if error.status == 404:
+            if error.status in (404, 503):  # 503: of an API server beside it, which is not there now
                 return
             raise
         with self._lock:

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from rehearsal.kubernetes.api import Api, Object
+from rehearsal.kubernetes.disruption import of_karpenter
+from rehearsal.kubernetes.keda import hastened
 from rehearsal.kubernetes.played_servers import PlayedServers
 from rehearsal.kubernetes.watch import seconds_until
 
@@ -13,6 +17,9 @@ RISE_SECONDS = 90
 
 FALL_SECONDS = 180
 """Replicas go one by one, after the cooldown, and then empty nodes: 40 s for four replicas on two quiet cores."""
+
+EMPTY_FOR = "5s"
+"""In place of the minutes that a node may be empty. Karpenter looks again 15 s later, which no setting changes."""
 
 MORE_THAN_ENOUGH = 100
 """Times the threshold of one replica: as many replicas as there may be."""
@@ -68,13 +75,42 @@ def try_load(api: Api, servers: PlayedServers, scaled: Object) -> Answer:
         return look(answer.fall) == (answer.least, answer.least) and gpu_nodes(api) <= nodes
 
     threshold = float(spec["triggers"][0]["metadata"]["threshold"])
-    servers.waiting[name] = threshold * answer.most * MORE_THAN_ENOUGH
-    answer.rise_seconds = seconds_until(all_there, RISE_SECONDS)
-    answer.nodes.append(gpu_nodes(api))
-    servers.waiting[name] = 0
-    answer.fall_seconds = seconds_until(all_back, FALL_SECONDS)
-    answer.nodes.append(gpu_nodes(api))
+    with _changed(api, scaled, hastened(scaled)), _empty_nodes_go_soon(api):
+        servers.waiting[name] = threshold * answer.most * MORE_THAN_ENOUGH
+        answer.rise_seconds = seconds_until(all_there, RISE_SECONDS)
+        answer.nodes.append(gpu_nodes(api))
+        servers.waiting[name] = 0
+        answer.fall_seconds = seconds_until(all_back, FALL_SECONDS)
+        answer.nodes.append(gpu_nodes(api))
     return answer
+
+
+@contextmanager
+def _empty_nodes_go_soon(api: Api) -> Iterator[None]:
+    """In each pool whose empty nodes go at all."""
+    with ExitStack() as changes:
+        for pool in of_karpenter(api, "NodePool"):
+            if pool["spec"].get("disruption", {}).get("consolidateAfter", "Never") != "Never":
+                changes.enter_context(_changed(api, pool, {"spec": {"disruption": {"consolidateAfter": EMPTY_FOR}}}))
+        yield
+
+
+@contextmanager
+def _changed(api: Api, object: Object, change: Object) -> Iterator[None]:
+    """An object with a merge patch, which is taken back after the block."""
+    api.patch(object, change)
+    try:
+        yield
+    finally:
+        api.patch(object, before(object, change))
+
+
+def before(object: Object, change: Object) -> Object:
+    """The patch that undoes a patch."""
+    return {
+        key: before(object.get(key) or {}, value) if isinstance(value, dict) else object.get(key)
+        for key, value in change.items()
+    }
 
 
 def gpu_nodes(api: Api) -> int:

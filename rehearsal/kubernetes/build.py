@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +35,7 @@ class Tool:
         title: as people know it.
         commands: packages, by the name under which the command is kept.
         version_in: Go package that holds the version, when the command does not know it itself.
+        files: of that Go module, that lie beside the commands.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Tool:
     title: str
     commands: Mapping[str, str]
     version_in: str = ""
+    files: tuple[str, ...] = ()
 
     @property
     def directory(self) -> Path:
@@ -60,7 +63,8 @@ class Tool:
     @property
     def home(self) -> Path:
         """Where the commands are kept."""
-        content = self._go_mod + (self.directory / "go.sum").read_text()
+        own = sorted(path for path in self.directory.rglob("*.go") if path.name != "tools.go")
+        content = "".join(path.read_text() for path in (self.directory / "go.mod", self.directory / "go.sum", *own))
         digest = hashlib.sha256(content.encode()).hexdigest()[:12]
         return cache_directory() / "kubernetes" / f"{self.name}-{digest}"
 
@@ -107,7 +111,26 @@ KUBECTL = Tool(
     version_in="k8s.io/component-base/version",
 )
 KWOK = Tool("kwok", "sigs.k8s.io/kwok", "kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"})
-KARPENTER = Tool("karpenter", "sigs.k8s.io/karpenter", "Karpenter", {"karpenter": "sigs.k8s.io/karpenter/kwok"})
+CONTROLLERS = Tool(
+    "controllers",
+    "github.com/aws/karpenter-provider-aws",
+    "Karpenter and the controllers of load balancers and pipelines",
+    {
+        "karpenter": "github.com/aws/karpenter-provider-aws/cmd/controller",
+        "aws-load-balancer-controller": "sigs.k8s.io/aws-load-balancer-controller",
+        "lws": "sigs.k8s.io/lws/cmd",
+    },
+)
+"""One module, for its parts share most of what they are compiled from, and share that with KEDA's."""
+
+RENDER = "tandem.example/tools/kubernetes/provider/render"
+PROVIDER = Tool(
+    "provider",
+    "github.com/pulumi/pulumi-kubernetes/provider/v4",
+    "Pulumi's provider for Kubernetes",
+    {"pulumi-resource-kubernetes": "tandem.example/tools/kubernetes/provider", "render-charts": RENDER},
+    files=tuple(f"cmd/pulumi-resource-kubernetes/{name}" for name in ("schema.json", "terraform-mapping.json")),
+)
 KEDA = Tool(
     "keda",
     "github.com/kedacore/keda/v2",
@@ -118,20 +141,20 @@ KEDA = Tool(
     },
 )
 
-AUTOSCALERS = (KARPENTER, KEDA)
+IN_THE_CLUSTER = (KEDA, CONTROLLERS)
+"""What runs in a cluster; in this order, for the second is compiled from what the first has left."""
 
 CRDS = Tool("crds", "sigs.k8s.io/lws", "custom resource definitions", {})
 """Not built: the directories of its modules hold the CRDs that Helm charts would bring."""
 
 CRD_DIRECTORIES = {
     "karpenter": ("github.com/aws/karpenter-provider-aws", "pkg/apis/crds"),
-    "karpenter-kwok": ("sigs.k8s.io/karpenter", "kwok/apis/crds"),
     "keda": ("github.com/kedacore/keda/v2", "config/crd/bases"),
     "aws-load-balancer-controller": ("sigs.k8s.io/aws-load-balancer-controller", "config/crd/bases"),
     "lws": ("sigs.k8s.io/lws", "config/crd/bases"),
     "secrets-store-csi-driver": ("sigs.k8s.io/secrets-store-csi-driver", "config/crd/bases"),
 }
-"""Module and directory, by the name of the chart; `karpenter-kwok` is what its provider for kwok needs beside."""
+"""Module and directory, by the name of the chart."""
 
 TOOLS_OF_THE_CONTROL_PLANE = (CONTROL_PLANE, KUBECTL, KWOK, CRDS)
 
@@ -160,6 +183,8 @@ def _make(tool: Tool, progress: Progress, directory: Path) -> None:
     go_build.build(go, tool.module, directory, progress)
     for name, package in tool.commands.items():
         (directory / _binary(package)).rename(directory / name)
+    for file in tool.files:
+        shutil.copyfile(tool.module.source(go, tool.pins) / file, directory / Path(file).name)
 
 
 def custom_resource_definitions(chart: str) -> list[dict[str, Any]]:

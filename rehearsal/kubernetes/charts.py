@@ -1,55 +1,99 @@
-"""What Helm charts would bring. Charts cannot be fetched here, so a release is recorded and its controllers do not run:
-their CRDs are made real, and of what the controllers do, one thing is played, on which the order of removal depends.
+"""A Helm repository on 127.0.0.1: the real charts of Go modules that carry theirs, and stubs of the others.
 
-Stands for: Helm releases and the controllers that they bring.
-Held by: nothing, charts cannot be fetched here; the definitions of their kinds are from their modules.
+Stands for: the repositories that images/pins.toml names.
+Held by: tests/rehearsal/kubernetes/test_charts.py::test_each_value_of_ours_changes_what_a_real_chart_renders
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import functools
+import hashlib
+import http.server
+import io
+import json
+import tarfile
+import tempfile
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
 
-from rehearsal.kubernetes.api import Api, Object
-from rehearsal.kubernetes.build import custom_resource_definitions
+import tomlkit
+import yaml
 
-SERVED_SECONDS = 10
+from rehearsal import go_build
+from rehearsal.cache import Progress, cache_directory, make_once
+from rehearsal.kubernetes.build import CRDS
 
 
 @dataclass(frozen=True)
-class Controller:
-    """What one controller does to objects.
+class Source:
+    """Where a chart lies.
 
     Attributes:
-        finalizers: that it puts on objects, by kind, and takes away when they are to go. A controller that is gone
-            before them never does.
+        module: a Go module of tools/kubernetes/crds.
+        directory: of the chart in it.
+        definitions: directory of CRDs which the chart has as symbolic links, that no module's archive holds.
     """
 
-    finalizers: Mapping[str, str] = field(default_factory=dict)
+    module: str
+    directory: str
+    definitions: str = ""
 
 
-CONTROLLERS = {
-    # pkg/controllers/nodeclass/controller.go in karpenter-provider-aws v1.14.1
-    "karpenter": Controller({"EC2NodeClass": "karpenter.k8s.aws/termination"}),
-    # controllers/keda/*_finalizer.go in keda v2.20.2
-    "keda": Controller(
-        {
-            "ScaledObject": "finalizer.keda.sh",
-            "ScaledJob": "finalizer.keda.sh",
-            "TriggerAuthentication": "finalizer.keda.sh",
-            "ClusterTriggerAuthentication": "finalizer.keda.sh",
-        }
+_KARPENTER = "github.com/aws/karpenter-provider-aws"
+_KEDA = "github.com/kedacore/keda/v2"
+_DRIVER = "secrets-store-csi-driver"
+
+REAL: Mapping[str, Source] = {
+    "aws-load-balancer-controller": Source(
+        "sigs.k8s.io/aws-load-balancer-controller", "helm/aws-load-balancer-controller"
     ),
-    # controllers/elbv2/targetgroupbinding_controller.go in aws-load-balancer-controller
-    "aws-load-balancer-controller": Controller({"TargetGroupBinding": "elbv2.k8s.aws/resources"}),
-    "lws": Controller(),
-    "secrets-store-csi-driver": Controller(),
+    "karpenter": Source(_KARPENTER, "charts/karpenter", "pkg/apis/crds"),
+    "karpenter-crd": Source(_KARPENTER, "charts/karpenter-crd"),
+    "lws": Source("sigs.k8s.io/lws", "charts/lws"),
+    "nvidia-device-plugin": Source("github.com/NVIDIA/k8s-device-plugin", "deployments/helm/nvidia-device-plugin"),
+    _DRIVER: Source("sigs.k8s.io/secrets-store-csi-driver", "charts/secrets-store-csi-driver"),
 }
-"""By name of the chart."""
+
+RECORDED: Mapping[str, str] = {
+    "keda": "no Go module carries the chart: in its place are the manifests of KEDA's own, with its rights",
+    "prometheus": "its charts are no Go module: the values are recorded, and Prometheus itself runs beside the cluster",
+    f"{_DRIVER}-provider-aws": "its module is not served: the values are recorded, and the driver below it is real",
+}
+"""Charts that are stubs, each with the reason."""
+
+UNKNOWN = "the rehearsal does not know the chart: its values are recorded"
+
+KEDA_MANIFESTS = ("rbac", "service_account", "manager", "metrics-server")
+"""Directories of KEDA's config/default; its webhooks, which let everything pass when they are not there, do not run."""
+
+STUB = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s-recorded, namespace: {{ .Release.Namespace }}}\n" + (
+    "data: {values: {{ .Values | toJson | quote }}}\n"
+)
 
 
-DEPENDENCIES = {"secrets-store-csi-driver-provider-aws": ("secrets-store-csi-driver",)}
-"""Charts that a chart installs with it (`secrets-store-csi-driver.install` is true unless a value says otherwise)."""
+@dataclass(frozen=True)
+class Repository:
+    """A repository that is served.
+
+    Attributes:
+        url: of its index.
+        versions: of each chart in it.
+    """
+
+    url: str
+    versions: Mapping[str, str]
+
+    def pin(self, pins: Path) -> None:
+        """Makes the charts of a pins file come from here."""
+        document: Any = tomlkit.parse(pins.read_text())
+        for name, chart in (document.get("kubernetes", {}).get("charts") or {}).items():
+            chart["repository"], chart["version"] = self.url, self.versions[name]
+        pins.write_text(tomlkit.dumps(document))
 
 
 def chart_name(chart: str) -> str:
@@ -57,27 +101,136 @@ def chart_name(chart: str) -> str:
     return chart.rstrip("/").rpartition("/")[2]
 
 
-def finalizer(kind: str) -> tuple[str, str] | None:
-    """The chart whose controller puts a finalizer on a kind, and the finalizer."""
-    for chart, controller in CONTROLLERS.items():
-        if kind in controller.finalizers:
-            return chart, controller.finalizers[kind]
-    return None
+def reason(chart: str) -> str:
+    """Why a chart is only recorded; nothing for one that is real."""
+    return "" if chart in REAL else RECORDED.get(chart, UNKNOWN)
 
 
-def install_definitions(api: Api, chart: str) -> list[Object]:
-    """Makes the chart's CRDs, as `helm install` does; returns them once their kinds are served.
+def ensure(progress: Progress) -> None:
+    """Packs the charts that modules carry, once.
 
     Raises:
-        NoSuchKind: one is not served in time.
+        UserError: the modules cannot be downloaded.
     """
-    charts = (chart, *DEPENDENCIES.get(chart, ()))
-    definitions = [definition for one in charts for definition in custom_resource_definitions(one)]
-    for definition in definitions:
-        api.apply(definition, "helm", force=True)
-    api.forget_kinds()
-    for definition in definitions:
-        spec = definition["spec"]
-        version = next(version["name"] for version in spec["versions"] if version["served"])
-        api.wait_until_served(f"{spec['group']}/{version}", spec["names"]["kind"], SERVED_SECONDS)
-    return definitions
+    home = packed()
+    make_once(home, home.is_dir, functools.partial(_pack, progress), "charts", progress)
+
+
+def packed() -> Path:
+    """The directory of the packed charts."""
+    digest = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:6]
+    return cache_directory() / "kubernetes" / f"charts-{CRDS.home.name.removeprefix('crds-')}-{digest}"
+
+
+def _pack(progress: Progress, directory: Path) -> None:
+    go = go_build.toolchain(CRDS.module.required_go, cache_directory(), progress)
+    progress("packing the charts of Go modules")
+
+    def source(module: str) -> Path:
+        return CRDS.module.source(go, module)
+
+    for name, chart in REAL.items():
+        files = _files(source(chart.module) / chart.directory)
+        if chart.definitions:
+            files |= _files(source(chart.module) / chart.definitions, "crds/")
+        _write(directory, name, files)
+    driver = _files(source(REAL[_DRIVER].module) / REAL[_DRIVER].directory, f"charts/{_DRIVER}/")
+    provider = f"{_DRIVER}-provider-aws"
+    _write(directory, provider, _stub(provider, [{"name": _DRIVER, "version": "*"}]) | driver)
+    definitions = _files(source(_KEDA) / "config/crd/bases", "crds/")
+    _write(directory, "keda", _stub("keda") | definitions | _manifests_of_keda(source(_KEDA) / "config"))
+    _write(directory, "prometheus", _stub("prometheus"))
+
+
+def _files(directory: Path, prefix: str = "") -> dict[str, bytes]:
+    """What `helm package` would take: not what a chart has ignored."""
+    list_file = directory / ".helmignore"
+    lines = list_file.read_text().splitlines() if list_file.exists() else []
+    ignored = [line for line in lines if line and not line.startswith("#")]
+    return {
+        f"{prefix}{path.relative_to(directory)}": path.read_bytes()
+        for path in directory.rglob("*")
+        if path.is_file()
+        and not any(fnmatch(path.name, line) or fnmatch(str(path.relative_to(directory)), line) for line in ignored)
+    }
+
+
+def _stub(name: str, dependencies: Iterable[Mapping[str, str]] = ()) -> dict[str, bytes]:
+    """A chart that keeps what values it was given, in a ConfigMap.
+
+    Stands for: a chart that cannot be had.
+    Held by: tests/rehearsal/kubernetes/test_charts.py::test_a_chart_that_cannot_be_had_keeps_its_values
+    """
+    chart = {"apiVersion": "v2", "name": name, "version": "0.0.0", "dependencies": list(dependencies)}
+    return {
+        "Chart.yaml": yaml.safe_dump(chart).encode(),
+        "values.yaml": b"{}\n",
+        "templates/recorded.yaml": (STUB % name).encode(),
+    }
+
+
+def _manifests_of_keda(config: Path) -> dict[str, bytes]:
+    documents = [
+        document
+        for place in KEDA_MANIFESTS
+        for file in sorted((config / place).glob("*.yaml"))
+        if file.name != "kustomization.yaml"
+        for document in yaml.safe_load_all(file.read_text())
+        if document
+    ]
+    return {"templates/keda.yaml": yaml.safe_dump_all(documents).encode()}
+
+
+def _write(directory: Path, name: str, files: Mapping[str, bytes]) -> None:
+    version = yaml.safe_load(files["Chart.yaml"])["version"]
+    with tarfile.open(directory / f"{name}-{version}.tgz", "w:gz", compresslevel=1) as archive:
+        for path, content in files.items():
+            info = tarfile.TarInfo(f"{name}/{path}")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+
+
+@contextmanager
+def repository(names: Iterable[str]) -> Iterator[Repository]:
+    """Serves the charts until the block ends; `ensure` has packed them.
+
+    Args:
+        names: of all charts that are wanted; one that is not known is a stub.
+    """
+    with tempfile.TemporaryDirectory(prefix="tandem-charts-") as place:
+        directory = Path(place)
+        for file in packed().iterdir():
+            (directory / file.name).symlink_to(file)
+        for name in {*names} - {*REAL} - {*RECORDED}:
+            _write(directory, name, _stub(name))
+        entries = {name: [entry] for name, entry in map(_entry, sorted(directory.glob("*.tgz")))}
+        (directory / "index.yaml").write_text(json.dumps({"apiVersion": "v1", "entries": entries}))
+        with _served(directory) as url:
+            yield Repository(url, {name: entry["version"] for name, [entry] in entries.items()})
+
+
+def _entry(file: Path) -> tuple[str, Mapping[str, Any]]:
+    with tarfile.open(file) as archive:
+        name = archive.getnames()[0].partition("/")[0]
+        found = archive.extractfile(f"{name}/Chart.yaml")
+        assert found is not None
+        chart = yaml.safe_load(found.read())
+    return name, {"apiVersion": chart["apiVersion"], "name": name, "version": chart["version"], "urls": [file.name]}
+
+
+@contextmanager
+def _served(directory: Path) -> Iterator[str]:
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: Any) -> None:
+            """Silent."""
+
+    handler = functools.partial(Quiet, directory=str(directory))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()

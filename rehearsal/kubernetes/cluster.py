@@ -1,4 +1,4 @@
-"""What stands for a stack's EKS cluster: a control plane, its nodes, and the provider that the engine talks to.
+"""What stands for a stack's EKS cluster: a control plane, its nodes, and the controllers that charts bring.
 
 Stands for: an EKS cluster.
 Held by: nothing, its API server is Kubernetes' own; that of EKS has not been compared.
@@ -6,30 +6,53 @@ Held by: nothing, its API server is Kubernetes' own; that of EKS has not been co
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from functools import partial
+import logging
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import Any
+
+import urllib3
+from botocore.exceptions import ClientError
 
 from ops.kinds.kind import Clients
+from ops.rights.actions import action_of
+from rehearsal.account_gaps import AccountGaps, account_gaps
 from rehearsal.cache import Progress
-from rehearsal.kubernetes import build, prometheus_command
-from rehearsal.kubernetes.api import Api, NoSuchKind, Object, countdown
+from rehearsal.kubernetes import build, charts, prometheus_command
+from rehearsal.kubernetes.api import Api, ApiError, NoSuchKind, Object, countdown
+from rehearsal.kubernetes.charts import Repository, repository
 from rehearsal.kubernetes.control_plane import ControlPlane, control_plane
-from rehearsal.kubernetes.karpenter import for_kwok, karpenter
-from rehearsal.kubernetes.keda import for_rehearsal, keda
+from rehearsal.kubernetes.hosting import Controller, hosted
+from rehearsal.kubernetes.instances import let_instances_join
+from rehearsal.kubernetes.karpenter import karpenter
+from rehearsal.kubernetes.keda import keda
+from rehearsal.kubernetes.load_balancer import load_balancer_controller
 from rehearsal.kubernetes.node_groups import let_nodes_join
+from rehearsal.kubernetes.pipelines import pipeline_controller
 from rehearsal.kubernetes.prometheus import Prometheus, prometheus
-from rehearsal.kubernetes.provider import KubernetesProvider
+from rehearsal.moto import SimulatedAccount
+
+logger = logging.getLogger(__name__)
+
+JOIN_SECONDS = 1.0
+CALLERS = {
+    "aws-load-balancer-controller": "aws-load-balancer-controller",
+    "karpenter": "karpenter",
+    "keda": "keda-operator",
+}
+"""Controllers that call AWS, with their service accounts."""
 
 BY_ITSELF_SECONDS = 30
 
 # What controllers of the control plane make by themselves, again and again.
 PASSING = {"Event", "Lease", "EndpointSlice", "Endpoints", "ControllerRevision", "CSINode"}
 
-# What a Helm release leaves behind, as `helm uninstall` does too, and what stands for EC2 here.
-NOT_OURS = {"CustomResourceDefinition", "APIService", "KWOKNodeClass"}
-NAMESPACES_OF_CHARTS = {"keda"}
+# What a Helm release leaves behind, as `helm uninstall` does too.
+NOT_OURS = {"CustomResourceDefinition", "APIService"}
+NAMESPACES_OF_CHARTS = {"keda", "lws-system", "monitoring"}
 
 
 @dataclass(frozen=True)
@@ -38,19 +61,24 @@ class Cluster:
 
     Attributes:
         plane: the control plane.
-        provider: serves the engine.
         clients: of the simulated account.
         stack: whose node groups join.
         prometheus: what KEDA asks for the load; the queue of each model is set there.
+        charts: the repository that releases come from.
+        controllers: that charts bring.
+        asked: by controller, what it asks of the account.
         at_first: objects that were there before the stack, by kind, namespace and name.
     """
 
     plane: ControlPlane
-    provider: KubernetesProvider
     clients: Clients
     stack: str
     prometheus: Prometheus
+    charts: Repository
+    controllers: Sequence[Controller]
+    asked: Mapping[str, AccountGaps]
     at_first: frozenset[str]
+    _groups: Lock = field(default_factory=Lock)
 
     @property
     def api(self) -> Api:
@@ -63,43 +91,96 @@ class Cluster:
         except NoSuchKind:
             return False
 
+    def calls(self) -> dict[str, set[str]]:
+        """What controllers have called, as IAM names it, by their service accounts."""
+        return {
+            CALLERS[name]: {action_of(call.service, call.operation) for call in gaps.seen}
+            for name, gaps in self.asked.items()
+        }
+
     def let_nodes_join(self) -> None:
         """Gives node groups the nodes that the simulated account says they have."""
         let_nodes_join(self.api, self.clients, self.stack)
 
+    @contextmanager
+    def groups_stay_as_they_are(self) -> Iterator[None]:
+        """No node of a node group joins by itself in this block."""
+        with self._groups:
+            yield
+
+    @contextmanager
+    def nodes_joining(self) -> Iterator[None]:
+        """Nodes of node groups, and instances of Karpenter, join as the account has them, until the block ends."""
+        over = threading.Event()
+
+        def join() -> None:
+            while not over.wait(JOIN_SECONDS):
+                try:
+                    let_instances_join(self.api, self.clients)
+                    if self._groups.acquire(blocking=False):
+                        try:
+                            self.let_nodes_join()
+                        finally:
+                            self._groups.release()
+                except (ApiError, ClientError, TimeoutError, urllib3.exceptions.HTTPError) as error:
+                    logger.info("nodes do not join: %s", error)  # a group may go while it is looked at
+
+        joiner = threading.Thread(target=join, name="joining")
+        joiner.start()
+        try:
+            yield
+        finally:
+            over.set()
+            joiner.join()
+
     def objects(self) -> list[Object]:
         """What the stack has brought into the cluster, and what followed from it: pods, replica sets, nodes."""
-        self.let_nodes_join()
+        with self._groups:
+            self.let_nodes_join()
         came = [object for object in _objects(self.api) if title(object) not in self.at_first]
         return [object for object in came if not NAMESPACES_OF_CHARTS & {*_place(object)}]
 
 
 @contextmanager
-def cluster(stack: str, clients: Clients) -> Iterator[Cluster]:
-    """Starts a cluster without nodes, until the block ends; `ensure` has built what it needs."""
-    with control_plane() as plane, prometheus(plane) as metrics:
-        zones = [zone["ZoneName"] for zone in clients("ec2").describe_availability_zones()["AvailabilityZones"]]
-        provider = KubernetesProvider(
-            plane.api,
-            before_objects=partial(let_nodes_join, plane.api, clients, stack),
-            translate=lambda object: for_rehearsal(for_kwok(object, plane.api, clients), metrics.url),
-            controllers={"karpenter": partial(karpenter, plane, zones), "keda": partial(keda, plane)},
-            handled=frozenset({"ScaledObject"}),
-        )
-        with closing(provider):
-            _wait_for_what_comes_by_itself(plane.api)
-            at_first = frozenset(title(object) for object in _objects(plane.api))
-            yield Cluster(plane, provider, clients, stack, metrics, at_first)
+def cluster(stack: str, account: SimulatedAccount, region: str, charts: Iterable[str] = ()) -> Iterator[Cluster]:
+    """Starts a cluster without nodes, until the block ends; `ensure` has built what it needs.
+
+    Args:
+        charts: names of those that the program may install.
+    """
+
+    def clients(service: str) -> Any:
+        return account.client(service, region)
+
+    with ExitStack() as up:
+        plane = up.enter_context(control_plane())
+        metrics = up.enter_context(prometheus(plane))
+        served = up.enter_context(repository(charts))
+        asked = {name: up.enter_context(account_gaps(account.url)) for name in CALLERS}
+        variables = {name: account.environment(region) | {"AWS_ENDPOINT_URL": gaps.url} for name, gaps in asked.items()}
+        controllers = [
+            karpenter(plane, variables["karpenter"]),
+            load_balancer_controller(plane, variables["aws-load-balancer-controller"]),
+            pipeline_controller(plane),
+            *keda(plane, metrics.url, variables["keda"]),
+        ]
+        _wait_for_what_comes_by_itself(plane.api)
+        at_first = frozenset(title(object) for object in _objects(plane.api))
+        found = Cluster(plane, clients, stack, metrics, served, controllers, asked, at_first)
+        up.enter_context(hosted(plane, controllers))
+        up.enter_context(found.nodes_joining())
+        yield found
 
 
 def ensure(progress: Progress) -> None:
-    """Builds the control plane and the autoscalers, and takes Prometheus from its package, once.
+    """Builds the control plane, controllers and provider, and takes Prometheus from its package, once.
 
     Raises:
         UserError: they cannot be had.
     """
     prometheus_command.ensure(progress)
-    build.ensure((*build.TOOLS_OF_THE_CONTROL_PLANE, *build.AUTOSCALERS), progress)
+    build.ensure((*build.TOOLS_OF_THE_CONTROL_PLANE, *build.IN_THE_CLUSTER, build.PROVIDER), progress)
+    charts.ensure(progress)
 
 
 def _place(object: Object) -> tuple[str, str]:

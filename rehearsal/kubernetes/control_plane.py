@@ -5,6 +5,7 @@ Ready in a few seconds. Its state is a directory that goes away with it.
 
 from __future__ import annotations
 
+import json
 import secrets
 import subprocess
 import tempfile
@@ -29,7 +30,15 @@ START_SECONDS = 60
 SMALL = {"GOGC": "50"}
 """Environment of all: five processes of a cluster without load need little memory, and no speed."""
 
+TWO_HOURS = {"spec": {"expirationSeconds": 7200}}
+
 PODS = Path(__file__).with_name("pod_stages.yaml")
+
+HOSTED = ("aws-load-balancer-controller", "karpenter", "keda-operator", "lws-controller-manager")
+"""Service accounts of pods whose processes run beside the cluster (hosting.py)."""
+
+RUNS = "tandem.rehearsal/runs"
+"""Annotation of such a pod: its process works."""
 
 NODES_OF_KWOK = "kwok.x-k8s.io/node=fake"
 """Annotation of the nodes that kwok plays: ours, and those that Karpenter makes."""
@@ -42,14 +51,26 @@ class ControlPlane:
     Attributes:
         api: a client that may do everything.
         kubeconfig: for others who may do everything.
+        token: of one who may do everything.
         authority: that signed the API server's certificate, for servers that the API server is to trust.
         directory: of logs and files.
     """
 
     api: Api
     kubeconfig: Path
+    token: str
     authority: Authority
     directory: Path
+
+    def kubeconfig_of(self, namespace: str, account: str) -> Path:
+        """A kubeconfig of a service account, with a token that the API server gave for it."""
+        head = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest"}
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
+        config = yaml.safe_load(self.kubeconfig.read_text())
+        config["users"][0]["user"] = {"token": self.api.request("POST", path, head | TWO_HOURS)["status"]["token"]}
+        file = self.directory / f"kubeconfig-{namespace}-{account}"
+        file.write_text(yaml.safe_dump(config))
+        return file
 
     def log(self, command: str) -> str:
         """What a component has printed."""
@@ -103,7 +124,7 @@ def _files(directory: Path, port: int) -> ControlPlane:
             }
         )
     )
-    return ControlPlane(Api(url, token, authority.certificate), kubeconfig, authority, directory)
+    return ControlPlane(Api(url, token, authority.certificate), kubeconfig, token, authority, directory)
 
 
 def _run(directory: Path, command: Sequence[str | Path]) -> AbstractContextManager[subprocess.Popen[bytes]]:
@@ -161,7 +182,9 @@ def _kwok(plane: ControlPlane) -> list[str | Path]:
     command = KWOK.command("kwok")
     manages = f"--manage-nodes-with-annotation-selector={NODES_OF_KWOK}"
     stages = plane.directory / "pod_stages.yaml"
-    stages.write_text(PODS.read_text().replace("BAD_DIGEST", BAD_DIGEST))
+    names = ", ".join(json.dumps(name) for name in HOSTED)
+    text = PODS.read_text().replace("IN(HOSTED)", f"IN({names})").replace('"RUNS"', json.dumps(RUNS))
+    stages.write_text(text.replace("BAD_DIGEST", BAD_DIGEST))
     # without leases the nodes count as lost after 50 seconds
     return [
         *(command, "--kubeconfig", plane.kubeconfig, "--config", stages),

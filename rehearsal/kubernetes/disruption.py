@@ -119,9 +119,14 @@ def servers(api: Api) -> list[Object]:
     return [pod for pod in pods if gpus_of(pod) and "deletionTimestamp" not in pod["metadata"]]
 
 
+def deployments(api: Api) -> list[Object]:
+    """Deployments of servers, not those of controllers."""
+    return [one for one in api.list("apps/v1", "Deployment") if gpus_of(one["spec"]["template"])]
+
+
 def all_back(api: Api) -> bool:
     """Whether each Deployment has its replicas, ready, and no other pod."""
-    for deployment in api.list("apps/v1", "Deployment"):
+    for deployment in deployments(api):
         status, wanted = deployment.get("status", {}), deployment["spec"].get("replicas", 1)
         if (status.get("readyReplicas", 0), status.get("replicas", 0)) != (wanted, wanted):
             return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 from ops.rollout import Rollout
@@ -11,8 +12,9 @@ from rehearsal.expectations import expectation
 from rehearsal.kubernetes.api import Object
 from rehearsal.kubernetes.autoscaling import FALL_SECONDS, RISE_SECONDS, Answer
 from rehearsal.kubernetes.disruption import BACK_SECONDS, Drain, ZoneLoss, covers
+from rehearsal.kubernetes.hosting import Controller
 from rehearsal.kubernetes.nodes import GPU, ZONE, gpus_of, has_gpus
-from rehearsal.kubernetes.provider import RELEASE
+from rehearsal.kubernetes.provider_plugin import RELEASE
 from rehearsal.kubernetes.shortage import Shortage, names_limits
 from rehearsal.operations import Operation
 
@@ -22,6 +24,30 @@ SERVERS = ("kubernetes:apps/v1:Deployment", "kubernetes:leaderworkerset.x-k8s.io
 @expectation("the API server holds each object of the state")
 def are_held(recorded: Iterable[str], found: Iterable[str]) -> Iterable[str]:
     yield from (f"not found: {object}" for object in sorted(set(recorded) - set(found)))
+
+
+@expectation("the API server knows each field of each object that the program declares")
+def are_known_to_the_last_field(refusals: Iterable[str]) -> Iterable[str]:
+    yield from refusals
+
+
+@expectation("controllers run until their release goes")
+def kept_running(controllers: Iterable[Controller]) -> Iterable[str]:
+    yield from (words for controller in controllers for words in controller.ended)
+
+
+@expectation("controllers call AWS only as their roles allow")
+def call_what_their_roles_allow(
+    asked: Mapping[str, Iterable[str]], granted: Mapping[str, Iterable[str]]
+) -> Iterable[str]:
+    """Args:
+    asked: actions, by service account. granted: actions and patterns of actions, by the same.
+    """
+    for account, actions in asked.items():
+        patterns = [*granted.get(account, ())]
+        for action in sorted({*actions}):
+            if not any(fnmatchcase(action.lower(), pattern.lower()) for pattern in patterns):
+                yield f"{account} calls {action}, which its role does not allow"
 
 
 @expectation("each Deployment has its replicas ready")

@@ -1,22 +1,27 @@
 """The real KEDA: its operator and its metrics adapter.
 
-ScaledObjects are the program's own, and so are their queries. On their way to the API server four things change: the
-address of Prometheus is that of the rehearsal's, it is asked every 2 s in place of 15 (and scrapes every second in
-place of 15, see prometheus.py), it may fail more often before the fallback, and time to scale runs faster, or a
-rehearsal would take as long as a cooldown.
+ScaledObjects are the program's own, and so are their queries, which a proxy leads to the rehearsal's Prometheus. While
+load is played three things differ: Prometheus is asked every 2 s in place of 15 (and scrapes every second in place of
+15, see prometheus.py), it may fail more often before the fallback, and time to scale runs faster, or a rehearsal would
+take as long as a cooldown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
-from rehearsal.kubernetes.api import ApiError, Object, countdown
+import urllib3
+
+from rehearsal.kubernetes.api import Object
 from rehearsal.kubernetes.build import KEDA
 from rehearsal.kubernetes.control_plane import ControlPlane
+from rehearsal.kubernetes.hosting import AT_LOCALHOST, Controller, Process, account_of, variables
 from rehearsal.servers import free_ports, running
 
 NAMESPACE = "keda"
+ADAPTER = "keda-metrics-apiserver"
 METRICS = "v1beta1.external.metrics.k8s.io"
 POLL_SECONDS = 2
 FASTER = 20
@@ -25,118 +30,104 @@ FASTER = 20
 PATIENCE = 4
 """Times the failures before the fallback: they come faster than Prometheus can hear of new pods, every five seconds."""
 
-START_SECONDS = 60
 
+def keda(plane: ControlPlane, prometheus_url: str, account: Mapping[str, str]) -> list[Controller]:
+    """Operator and metrics adapter, with the rights that KEDA's own manifests give them.
 
-@contextmanager
-def keda(plane: ControlPlane) -> Iterator[None]:
-    """Runs operator and adapter until the block ends. KEDA's CRDs must be there.
-
-    Raises:
-        RuntimeError: the metrics are not served within a minute; the message ends with what the adapter printed.
+    Args:
+        prometheus_url: answers for the address that triggers name.
+        account: variables that lead to the simulated account.
     """
-    certificates = plane.authority.directory
     plane.authority.issue("keda", "tls")
-    metrics, health, service, adapter = free_ports(4)
-    variables = {
-        "KUBECONFIG": str(plane.kubeconfig),
-        "WATCH_NAMESPACE": "",
+    [service] = free_ports(1)
+    shared = {
+        **account,
         "POD_NAMESPACE": NAMESPACE,
         "KEDA_CLUSTER_OBJECT_NAMESPACE": NAMESPACE,
+        "HTTP_PROXY": prometheus_url,
+        "NO_PROXY": urlsplit(account.get("AWS_ENDPOINT_URL", "")).netloc,
         "GOGC": "50",
     }
-    operator = [
-        KEDA.command("keda-operator"),
-        *(f"--cert-dir={certificates}", "--enable-webhook-patching=false", "--enable-apiservice-patching=false"),
-        *(f"--metrics-bind-address=127.0.0.1:{metrics}", f"--health-probe-bind-address=127.0.0.1:{health}"),
-        f"--metrics-service-bind-address=127.0.0.1:{service}",
-    ]
-    kubeconfigs = [f"--{use}-kubeconfig={plane.kubeconfig}" for use in ("lister", "authentication", "authorization")]
-    metrics_server = [
-        KEDA.command("keda-adapter"),
-        *kubeconfigs,
-        *("--bind-address=127.0.0.1", f"--secure-port={adapter}", f"--cert-dir={certificates}", "--port=0"),
-        *(f"--tls-cert-file={certificates / 'tls.crt'}", f"--tls-private-key-file={certificates / 'tls.key'}"),
-        f"--metrics-service-address=localhost:{service}",
-    ]
-    registered = _register(plane, adapter)
-    with (
-        running(operator, plane.directory / "keda-operator.log", variables),
-        running(metrics_server, plane.directory / "keda-adapter.log", variables),
-    ):
-        _wait_until_served(plane)
-        yield
-        # with its chart: an API that does not answer would keep every namespace from going
-        for object in registered:
-            plane.api.delete(object)
+    return [_operator(plane, service, shared), _adapter(plane, service, shared)]
 
 
-def _register(plane: ControlPlane, port: int) -> list[Object]:
-    """Lets the API server ask the adapter for external metrics: a Service that leads to localhost."""
-    api, name = plane.api, "keda-operator-metrics-apiserver"
-    if api.get("v1", "Namespace", NAMESPACE) is None:
-        api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
-    service = {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": {"type": "ExternalName", "externalName": "localhost", "ports": [{"port": port}]},
-    }
-    registration = {
-        "apiVersion": "apiregistration.k8s.io/v1",
-        "kind": "APIService",
-        "metadata": {"name": METRICS},
-        "spec": {
-            "group": "external.metrics.k8s.io",
-            "version": "v1beta1",
-            "groupPriorityMinimum": 100,
-            "versionPriority": 100,
-            "insecureSkipTLSVerify": True,
-            "service": {"name": name, "namespace": NAMESPACE, "port": port},
-        },
-    }
-    return [api.apply(object, "helm", force=True) for object in (registration, service)]
+def _operator(plane: ControlPlane, service: int, shared: Mapping[str, str]) -> Controller:
+    log = plane.directory / "keda-operator.log"
+
+    @contextmanager
+    def start(deployment: Object) -> Iterator[Process]:
+        metrics, health = free_ports(2)
+        kubeconfig = plane.kubeconfig_of(NAMESPACE, account_of(deployment))
+        command = [
+            KEDA.command("keda-operator"),
+            *(f"--cert-dir={plane.authority.directory}", "--enable-cert-rotation=false"),
+            *("--enable-webhook-patching=false", "--enable-apiservice-patching=false"),
+            *(f"--metrics-bind-address=127.0.0.1:{metrics}", f"--health-probe-bind-address=127.0.0.1:{health}"),
+            f"--metrics-service-bind-address=127.0.0.1:{service}",
+        ]
+        own = {**variables(deployment), "WATCH_NAMESPACE": "", **shared, "KUBECONFIG": str(kubeconfig)}
+        with running(command, log, own) as process:
+            yield Process(f"http://127.0.0.1:{health}/readyz", lambda: process.poll() is None)
+
+    return Controller("keda-operator", NAMESPACE, start, log=log)
 
 
-def _wait_until_served(plane: ControlPlane) -> None:
-    for _ in countdown(START_SECONDS, poll_seconds=0.2):
-        try:
-            plane.api.request("GET", "/apis/external.metrics.k8s.io/v1beta1")
-        except ApiError:
-            continue
-        return
-    raise RuntimeError(f"KEDA's metrics are not served: {plane.log('keda-adapter')[-2000:]}")
+def _adapter(plane: ControlPlane, service: int, shared: Mapping[str, str]) -> Controller:
+    log = plane.directory / "keda-adapter.log"
+
+    @contextmanager
+    def start(deployment: Object) -> Iterator[Process]:
+        [port] = free_ports(1)
+        kubeconfig = plane.kubeconfig_of(NAMESPACE, account_of(deployment))
+        certificates = plane.authority.directory
+        command = [
+            KEDA.command("keda-adapter"),
+            *(f"--{use}-kubeconfig={kubeconfig}" for use in ("lister", "authentication", "authorization")),
+            *("--bind-address=127.0.0.1", f"--secure-port={port}", f"--cert-dir={certificates}", "--port=0"),
+            *(f"--tls-cert-file={certificates / 'tls.crt'}", f"--tls-private-key-file={certificates / 'tls.key'}"),
+            f"--metrics-service-address=localhost:{service}",
+        ]
+        own = {**variables(deployment), "WATCH_NAMESPACE": "", **shared, "KUBECONFIG": str(kubeconfig)}
+        _lead_to(plane, port)
+        with running(command, log, own) as process:
+            yield Process(f"https://localhost:{port}/readyz", lambda: process.poll() is None)
+
+    def needs() -> bool:
+        return bool(plane.api.get("apiregistration.k8s.io/v1", "APIService", METRICS))
+
+    asks = urllib3.PoolManager(ca_certs=str(plane.authority.certificate))
+    return Controller(ADAPTER, NAMESPACE, start, needs, log, asks)
 
 
-def for_rehearsal(object: Object, prometheus_url: str) -> Object:
-    """A ScaledObject as it is rehearsed; other objects as they are."""
-    if object["kind"] != "ScaledObject":
-        return object
-    spec = object["spec"]
-    triggers = [_trigger(trigger, prometheus_url) for trigger in spec["triggers"]]
-    hastened: Object = {key: max(1, spec[key] // FASTER) for key in ("cooldownPeriod",) if key in spec}
+def _lead_to(plane: ControlPlane, port: int) -> None:
+    """Lets the API server ask the adapter for external metrics: the Service leads to localhost.
+
+    KEDA, which makes its own certificate, would write there whom to trust.
+    """
+    api = plane.api
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": ADAPTER, "namespace": NAMESPACE}}
+    api.patch(service, {"spec": AT_LOCALHOST})
+    registration = {"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService", "metadata": {"name": METRICS}}
+    api.patch(registration, {"spec": {"insecureSkipTLSVerify": True, "service": {"port": port}}})
+
+
+def hastened(scaled: Object) -> Object:
+    """What is faster in a ScaledObject while load is played, as a merge patch of it."""
+    spec = scaled["spec"]
+    found: Object = {key: max(1, spec[key] // FASTER) for key in ("cooldownPeriod",) if key in spec}
     if fallback := spec.get("fallback"):
-        hastened["fallback"] = {**fallback, "failureThreshold": fallback["failureThreshold"] * PATIENCE}
-    return {**object, "spec": {**_faster(spec), **hastened, "triggers": triggers, "pollingInterval": POLL_SECONDS}}
-
-
-def _trigger(trigger: Object, prometheus_url: str) -> Object:
-    if trigger["type"] != "prometheus":
-        return trigger
-    return {**trigger, "metadata": {**trigger["metadata"], "serverAddress": prometheus_url}}
+        found["fallback"] = {**fallback, "failureThreshold": fallback["failureThreshold"] * PATIENCE}
+    return {"spec": {**_faster(spec), **found, "pollingInterval": POLL_SECONDS}}
 
 
 def _faster(spec: Object) -> Object:
-    """With the behaviour of the autoscaler made faster, in both directions."""
+    """The behaviour of the autoscaler made faster, in both directions."""
     advanced = spec.get("advanced") or {}
     config = advanced.get("horizontalPodAutoscalerConfig") or {}
     if not (behavior := config.get("behavior")):
-        return spec
-    hastened = {direction: _hasten(rules) for direction, rules in behavior.items()}
-    return {
-        **spec,
-        "advanced": {**advanced, "horizontalPodAutoscalerConfig": {**config, "behavior": hastened}},
-    }
+        return {}
+    faster = {direction: _hasten(rules) for direction, rules in behavior.items()}
+    return {"advanced": {**advanced, "horizontalPodAutoscalerConfig": {**config, "behavior": faster}}}
 
 
 def _hasten(rules: Object) -> Object:

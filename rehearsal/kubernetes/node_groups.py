@@ -12,7 +12,7 @@ from typing import Any
 from infra.catalog.instances import INSTANCE_TYPES, InstanceType
 from infra.tags import STACK_TAG
 from ops.kinds.kind import Clients
-from rehearsal.kubernetes.api import Api, Object
+from rehearsal.kubernetes.api import Api, ApiError, Object
 from rehearsal.kubernetes.nodes import gpu_node, wait_for_nodes
 
 GROUP_LABEL = "eks.amazonaws.com/nodegroup"
@@ -29,7 +29,11 @@ def let_nodes_join(api: Api, clients: Clients, stack: str) -> None:
         api.delete(found[name])
     missing = wanted.keys() - found.keys()
     for name in missing:
-        api.create(wanted[name])
+        try:
+            api.create(wanted[name])
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
     if missing:
         wait_for_nodes(api, missing)
 

@@ -18,8 +18,9 @@ REGION = "topology.kubernetes.io/region"
 INSTANCE_TYPE = "node.kubernetes.io/instance-type"
 CAPACITY_TYPE = "karpenter.sh/capacity-type"
 
-TAKEN_CPU = 1
-"""vCPUs that the system keeps on a node."""
+TAKEN_CPU = ((1, 60), (1, 10), (2, 5), (1024, 2.5))
+"""Processors, and thousandths of each that EKS's nodes keep for the system, from the first on:
+https://github.com/awslabs/amazon-eks-ami/blob/main/nodeadm/internal/kubelet/config.go"""
 
 TAKEN_MEMORY = 0.06
 """Part of a node's memory that the system keeps; close to what EKS reserves on large hosts."""
@@ -70,12 +71,21 @@ def gpu_node(
 def node_resources(instance_type: InstanceType) -> dict[str, str]:
     """What pods can have of it."""
     return {
-        "cpu": str(instance_type.vcpus - TAKEN_CPU),
+        "cpu": f"{instance_type.vcpus * 1000 - _taken_cpu(instance_type.vcpus)}m",
         "memory": f"{int(instance_type.memory_gib * (1 - TAKEN_MEMORY))}Gi",
         "ephemeral-storage": f"{instance_type.nvme_gb or 100}G",
         "pods": str(PODS),
         GPU: str(instance_type.gpus),
     }
+
+
+def _taken_cpu(vcpus: int) -> int:
+    """Thousandths of a processor that the system keeps."""
+    taken, left = 0.0, vcpus
+    for processors, each in TAKEN_CPU:
+        taken += min(left, processors) * each
+        left -= min(left, processors)
+    return int(taken)
 
 
 def add_nodes(

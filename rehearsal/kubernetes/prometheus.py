@@ -8,7 +8,7 @@ second in place of every fifteen.
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,12 +34,14 @@ class Prometheus:
     """A Prometheus that runs.
 
     Attributes:
-        url: for a trigger's `serverAddress`.
+        url: of a proxy, too: whatever address a trigger names, it answers.
         servers: what it scrapes; their queue is set there.
+        end: ends it before its time.
     """
 
     url: str
     servers: PlayedServers
+    end: Callable[[], None]
 
 
 @contextmanager
@@ -63,7 +65,7 @@ def prometheus(plane: ControlPlane) -> Iterator[Prometheus]:
         with running(server, plane.directory / "prometheus.log", {"GOGC": "50"}) as process:
             url = f"http://127.0.0.1:{port}"
             _wait_until_ready(url, process, plane)
-            yield Prometheus(url, servers)
+            yield Prometheus(url, servers, process.terminate)
 
 
 def configuration(proxy_url: str) -> Object:

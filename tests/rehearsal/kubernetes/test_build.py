@@ -9,7 +9,7 @@ import pytest
 
 from rehearsal.cache import cache_directory
 from rehearsal.kubernetes import build
-from rehearsal.kubernetes.build import CONTROL_PLANE, CRDS, KARPENTER, KEDA, KWOK, Tool
+from rehearsal.kubernetes.build import CONTROL_PLANE, CONTROLLERS, CRDS, KEDA, KWOK, PROVIDER, Tool
 
 FAKE_GO = """#!/bin/sh
 echo "$@" >> ASKED
@@ -34,7 +34,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return log
 
 
-@pytest.mark.parametrize("tool", [CONTROL_PLANE, KWOK, KARPENTER, KEDA], ids=lambda tool: tool.name)
+@pytest.mark.parametrize("tool", [CONTROL_PLANE, KWOK, CONTROLLERS, KEDA], ids=lambda tool: tool.name)
 def test_each_command_is_kept_under_its_name(asked: Path, tool: Tool) -> None:
     build.ensure((tool,), lambda line: None)
     assert {path.name: path.read_text().strip() for path in tool.home.iterdir()} == dict(tool.commands)
@@ -52,7 +52,18 @@ def test_the_commands_know_their_version(asked: Path) -> None:
     build.ensure((CONTROL_PLANE,), lambda line: None)
     assert f"version.gitVersion=v{CONTROL_PLANE.version} " in asked.read_text()
     assert CONTROL_PLANE.version == "1.35.4"
-    assert [tool.version for tool in (KWOK, KARPENTER, KEDA)] == ["0.7.0", "1.12.0", "2.20.2"]
+    assert [tool.version for tool in (KWOK, CONTROLLERS, KEDA)] == ["0.7.0", "1.14.0", "2.20.2"]
+
+
+def test_files_of_the_module_lie_beside_the_command(asked: Path, tmp_path: Path) -> None:
+    for file in PROVIDER.files:
+        (tmp_path / "source" / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "source" / file).write_text(file)
+    build.ensure((PROVIDER,), lambda line: None)
+    assert {path.name for path in PROVIDER.home.iterdir()} == {
+        *("pulumi-resource-kubernetes", "render-charts", "schema.json", "terraform-mapping.json")
+    }
+    assert (PROVIDER.home / "schema.json").read_text() == "cmd/pulumi-resource-kubernetes/schema.json"
 
 
 def test_definitions_are_read_from_the_modules(asked: Path, tmp_path: Path) -> None:
@@ -75,3 +86,6 @@ def test_other_checksums_are_another_directory(tmp_path: Path, monkeypatch: pyte
     (tmp_path / "kwok" / "go.sum").write_text("another\n")
     assert KWOK.home.name.startswith("kwok-")
     assert KWOK.home != before
+    others = KWOK.home
+    (tmp_path / "kwok" / "main.go").write_text("package main\n")
+    assert KWOK.home != others, "and so is other code of our own"

@@ -2,55 +2,47 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Iterator
 
 import pytest
 
-from rehearsal.kubernetes import build, charts, expectations
+from rehearsal.kubernetes import disruption, expectations
 from rehearsal.kubernetes.api import Api, Object
-from rehearsal.kubernetes.control_plane import control_plane
 from rehearsal.kubernetes.disruption import all_back, drain, lose_zone
-from rehearsal.kubernetes.karpenter import for_kwok, karpenter
 from rehearsal.kubernetes.shortage import NAMESPACE, run_out_of_gpus
 from rehearsal.kubernetes.watch import seconds_until
-from tests.infra.kubernetes.samples import manifests
+from tests.rehearsal.kubernetes.scenes import scene_of
 
-pytestmark = pytest.mark.kubernetes
+pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]
 
-ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
-CHARTS = ("karpenter", "aws-load-balancer-controller", "secrets-store-csi-driver")
+STACK = "shaken"
 REPLICAS = 3
-NOT_HERE = {"EC2NodeClass", "ScaledObject"}
-"""AWS's, and KEDA's: what they name is not there."""
+FILE = """\
+config:
+  tandem:region: us-east-1
+  tandem:platform: eks
+  tandem:ephemeral: true
+  tandem:network: {zones: [us-east-1a, us-east-1b, us-east-1c]}
+  tandem:fleet:
+    {instanceTypes: [g6e.12xlarge], hosts: 2, maxHosts: 4, onDemandBase: 1, onDemandPercentage: 0, rollout: launchFirst}
+  tandem:scaling: {minReplicas: 3, maxReplicas: 4}
+  tandem:inference: {model: Qwen/Qwen3-8B, maxModelLen: 32768}
+"""
 
 
 @pytest.fixture(scope="module")
-def api() -> Iterator[Api]:
-    """The sample stack with three replicas, as `up` leaves it."""
-    build.ensure((*build.TOOLS_OF_THE_CONTROL_PLANE, *build.AUTOSCALERS), print)
-    with control_plane() as plane:
-        for chart in CHARTS:
-            charts.install_definitions(plane.api, chart)
-        with karpenter(plane, ZONES):
-            for manifest in _sample():
-                plane.api.apply(for_kwok(manifest, plane.api, lambda _: None), "test")
-            assert seconds_until(lambda: all_back(plane.api), 60)
-            yield plane.api
-
-
-def _sample() -> list[Object]:
-    found = [one for one in manifests("karpenter") if one["kind"] not in NOT_HERE]
-    text = re.sub(r'"tandem-[\w-]+-id"', '"id"', json.dumps(found))
-    for one in (found := json.loads(text)):
-        if one["kind"] == "Deployment":
-            one["spec"]["replicas"] = REPLICAS
-    return found
+def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
+    """A stack with three replicas, as `up` leaves it."""
+    with scene_of(tmp_path_factory.mktemp(STACK), STACK, FILE) as scene:
+        up = scene.workspace.up()
+        assert up.succeeded, up.messages
+        assert scene.cluster is not None
+        assert seconds_until(lambda: all_back(scene.cluster.api), 60)
+        yield scene.cluster.api
 
 
 def deployments(api: Api) -> list[Object]:
-    return api.list("apps/v1", "Deployment")
+    return disruption.deployments(api)
 
 
 def pools(api: Api) -> list[Object]:

@@ -6,6 +6,8 @@ for ever.
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,12 +15,13 @@ from pathlib import Path
 
 import pytest
 
+from infra.kubernetes.shared import NAMESPACE
 from ops import inventory
 from rehearsal.kubernetes.cluster import title
 from rehearsal.kubernetes.expectations import recorded_object
-from rehearsal.plugin import Subject
+from rehearsal.kubernetes.watch import seconds_until
 from rehearsal.scene import Scene
-from rehearsal.wire import Properties
+from tests.rehearsal.kubernetes.asked import asked_before
 from tests.rehearsal.kubernetes.scenes import scene_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]
@@ -26,6 +29,8 @@ pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]
 STACK = "half"
 NODE_POOL = "kubernetes:karpenter.sh/v1:NodePool"
 SERVERS = "kubernetes:apps/v1:Deployment"
+PLURALS = {NODE_POOL: "nodepools", SERVERS: "deployments"}
+UP_SECONDS = 300
 FILE = """\
 config:
   tandem:region: us-east-1
@@ -43,28 +48,27 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         yield scene
 
 
-def kill_up_at(scene: Scene, type: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Runs `up` until an object of the type exists, and kills it before it hears of that; returns the object's id."""
+def kill_up_at(scene: Scene, type: str) -> str:
+    """Runs `up` until an object of the type exists, and kills it before it hears of that; returns the object's id.
+
+    The API server asks us before it makes the object: the engine is stopped then, and killed once the object is there.
+    """
     assert scene.cluster is not None
-    workspace, provider, created = scene.workspace, scene.cluster.provider, []
-    up = [workspace.command, "up", "--stack", STACK, "--yes", "--skip-preview", "--non-interactive"]
-    create = provider.create
+    api, workspace = scene.cluster.api, scene.workspace
+    api_version, kind = type.split(":")[1:]
+    command = [workspace.command, "up", "--stack", STACK, "--yes", "--skip-preview", "--non-interactive"]
+    up = subprocess.Popen(command, cwd=workspace.directory, env=dict(workspace.environment), stdout=subprocess.DEVNULL)
 
-    def deadly(subject: Subject, inputs: Properties) -> tuple[str, Properties]:
-        id, state = create(subject, inputs)
-        if subject.type == type:
-            created.append(id)
-            process.kill()
-            process.wait()
-        return id, state
+    def there() -> list[str]:
+        found = api.list(api_version, kind) if scene.cluster and scene.cluster.has(api_version, kind) else []
+        metadata = [one["metadata"] for one in found if one["metadata"].get("namespace") in (None, NAMESPACE)]
+        return ["/".join(filter(None, (one.get("namespace"), one["name"]))) for one in metadata]
 
-    with monkeypatch.context() as patch:
-        patch.setattr(provider, "create", deadly)
-        process = subprocess.Popen(
-            up, cwd=workspace.directory, env=dict(workspace.environment), stdout=subprocess.DEVNULL
-        )
-        assert process.wait(timeout=300) == -9, f"`up` ended before it made a {type}"
-    (id,) = created
+    with asked_before(scene.cluster.plane, api_version, PLURALS[type], lambda: os.kill(up.pid, signal.SIGSTOP)):
+        assert seconds_until(lambda: bool(there()) or up.poll() is not None, UP_SECONDS)
+    up.kill()
+    assert up.wait() == -signal.SIGKILL, f"`up` ended before it made a {type}"
+    [id] = there()
     return id
 
 
@@ -92,10 +96,8 @@ def nothing_is_left(scene: Scene) -> None:
     assert inventory.find(scene.clients, STACK).resources == []
 
 
-def test_a_half_finished_up_is_destroyed_with_what_it_did_not_record(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    id = kill_up_at(scene, NODE_POOL, monkeypatch)
+def test_a_half_finished_up_is_destroyed_with_what_it_did_not_record(scene: Scene) -> None:
+    id = kill_up_at(scene, NODE_POOL)
     assert ids(scene, NODE_POOL) == [], "created, not recorded"
 
     recover(scene)
@@ -106,8 +108,8 @@ def test_a_half_finished_up_is_destroyed_with_what_it_did_not_record(
     nothing_is_left(scene)
 
 
-def test_or_it_goes_on_to_the_wanted_state(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    id = kill_up_at(scene, SERVERS, monkeypatch)
+def test_or_it_goes_on_to_the_wanted_state(scene: Scene) -> None:
+    id = kill_up_at(scene, SERVERS)
     recover(scene)
     assert ids(scene, SERVERS) == [id]
 

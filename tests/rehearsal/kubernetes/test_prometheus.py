@@ -10,8 +10,9 @@ from infra.kubernetes.shared import NAMESPACE
 from rehearsal.kubernetes import prometheus_command
 from rehearsal.kubernetes.api import Api, countdown
 from rehearsal.kubernetes.control_plane import ControlPlane
+from rehearsal.kubernetes.disruption import all_back
 from rehearsal.kubernetes.prometheus import Prometheus, prometheus
-from rehearsal.kubernetes.readiness import wait_until_ready
+from rehearsal.kubernetes.watch import seconds_until
 from tests.rehearsal.kubernetes.conftest import of_the_program, servers_of_the_program
 
 SECONDS = 30
@@ -34,8 +35,8 @@ def test_the_programs_query_comes_to_the_queue_of_the_programs_pods(kubernetes: 
     namespace = api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     prometheus_command.ensure(print)
     try:
-        _, reasons = wait_until_ready(api, api.apply(servers, "test"))
-        assert reasons == []
+        api.apply(servers, "test")
+        assert seconds_until(lambda: all_back(api), SECONDS)
         with prometheus(kubernetes) as found:
             assert comes_to(2, lambda: answer(found, waiting.replace("sum", "count")))
             found.servers.waiting[name] = 28

@@ -45,6 +45,9 @@ def test_the_cluster_is_looked_at_and_not_only_the_state(report: StackReport) ->
     asked = {verdict.expectation for phase in report.phases for verdict in phase.verdicts}
     assert {
         "the API server holds each object of the state",
+        "the API server knows each field of each object that the program declares",
+        "controllers call AWS only as their roles allow",
+        "controllers run until their release goes",
         "each Deployment has its replicas ready",
         "servers have their GPUs to themselves, and are spread over the zones where they must",
         "a new image changes the servers, in place, and nothing else",
@@ -67,7 +70,7 @@ def test_the_report_says_what_exists_and_what_is_only_recorded(report: StackRepo
         "kubernetes:core/v1:Namespace": (1, 0),
         "kubernetes:core/v1:Service": (1, 0),
         "kubernetes:elbv2.k8s.aws/v1beta1:TargetGroupBinding": (1, 0),
-        "kubernetes:helm.sh/v3:Release": (0, 2),
+        "kubernetes:helm.sh/v3:Release": (2, 0),
         "kubernetes:karpenter.k8s.aws/v1:EC2NodeClass": (1, 0),
         "kubernetes:karpenter.sh/v1:NodePool": (1, 0),
         "kubernetes:networking.k8s.io/v1:NetworkPolicy": (2, 0),

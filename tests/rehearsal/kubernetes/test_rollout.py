@@ -20,7 +20,6 @@ from rehearsal.kubernetes.api import Api, Object
 from rehearsal.kubernetes.control_plane import ControlPlane
 from rehearsal.kubernetes.disruption import all_back, servers, unscheduled
 from rehearsal.kubernetes.nodes import gpu_node
-from rehearsal.kubernetes.readiness import wait_until_ready
 from rehearsal.kubernetes.watch import lowest_available, seconds_until
 from rehearsal.placeholders import BAD_DIGEST
 from tests.infra.kubernetes.samples import manifests_of
@@ -55,8 +54,7 @@ def deployment(api: Api, request: pytest.FixtureRequest) -> Iterator[Object]:
     for manifest in found:
         api.apply(manifest, "test")
     [servers] = [manifest for manifest in found if manifest["kind"] == "Deployment"]
-    _, reasons = wait_until_ready(api, api.get("apps/v1", "Deployment", servers["metadata"]["name"], NAMESPACE) or {})
-    assert reasons == []
+    assert seconds_until(lambda: all_back(api), WAIT_SECONDS)
     yield servers
     for manifest in reversed(found):
         api.delete(manifest)

@@ -57,7 +57,22 @@ system = aws.eks.NodeGroup(
     scaling_config={"min_size": 2, "desired_size": 2, "max_size": 3},
     opts=here,
 )
-kubeconfig = pulumi.Output.json_dumps({"clusters": [{"cluster": {"server": cluster.endpoint}, "name": "cluster"}]})
+login = {
+    "apiVersion": "client.authentication.k8s.io/v1beta1",
+    "command": "aws",
+    "args": ["eks", "get-token", "--cluster-name", f"tandem-{stack}"],
+}
+place = {"server": cluster.endpoint, "certificate-authority-data": cluster.certificate_authority.data}
+kubeconfig = pulumi.Output.json_dumps(
+    {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "cluster", "cluster": place}],
+        "users": [{"name": "user", "user": {"exec": login}}],
+        "contexts": [{"name": "here", "context": {"cluster": "cluster", "user": "user"}}],
+        "current-context": "here",
+    }
+)
 server = kubernetes.Provider("kubernetes", kubeconfig=kubeconfig)
 
 
@@ -65,12 +80,46 @@ def in_cluster(*after: pulumi.Resource) -> pulumi.ResourceOptions:
     return pulumi.ResourceOptions(provider=server, depends_on=[system, *after])
 
 
+def lent(account: str, *actions: str) -> pulumi.Resource:
+    """A role for a controller."""
+    statement = {"Effect": "Allow", "Action": [*actions], "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    its_role = aws.iam.Role(f"tandem-{stack}-{account}", assume_role_policy=trust, opts=here)
+    aws.iam.RolePolicy(account, role=its_role.name, policy=policy, opts=here)
+    return aws.eks.PodIdentityAssociation(
+        account,
+        cluster_name=cluster.name,
+        namespace="kube-system",
+        service_account=account,
+        role_arn=its_role.arn,
+        opts=here,
+    )
+
+
+CHARTS = {
+    "karpenter": ({"settings": {"clusterName": cluster.name}}, ("ec2:*", "iam:*", "ssm:*", "pricing:*", "eks:*")),
+    "aws-load-balancer-controller": (
+        {"clusterName": cluster.name, "region": region, "vpcId": vpc.id},
+        ("elasticloadbalancing:*", "ec2:Describe*"),
+    ),
+}
 charts = [
     kubernetes.helm.v3.Release(
-        name, name=name, chart=f"oci://example.com/charts/{name}", namespace="kube-system", opts=in_cluster()
+        name,
+        name=name,
+        chart=name,
+        repository_opts={"repo": pins["kubernetes"]["charts"][name]["repository"]},
+        version=pins["kubernetes"]["charts"][name]["version"],
+        namespace="kube-system",
+        values=values,
+        atomic=True,
+        opts=in_cluster(lent(name, *actions)),
     )
-    for name in ("karpenter", "aws-load-balancer-controller")
+    for name, (values, actions) in CHARTS.items()
 ]
+targets = aws.lb.TargetGroup(
+    "targets", port=8080, protocol="HTTP", target_type="ip", vpc_id=vpc.id, health_check={"path": "/"}, opts=here
+)
 
 
 def custom(
@@ -99,6 +148,7 @@ pool = custom(
     None,
     {
         "limits": {"nvidia.com/gpu": "16"},
+        "disruption": {"consolidationPolicy": "WhenEmpty", "consolidateAfter": "10m"},
         "template": {
             "spec": {
                 "nodeClassRef": {"group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "gpu"},
@@ -209,7 +259,7 @@ custom(
     "elbv2.k8s.aws/v1beta1",
     "TargetGroupBinding",
     "inference",
-    {"serviceRef": {"name": "model", "port": 8080}, "targetGroupARN": "arn:aws:elasticloadbalancing:targets"},
+    {"serviceRef": {"name": "model", "port": 8080}, "targetGroupARN": targets.arn, "targetType": "ip"},
     service,
     deployment,
 )

@@ -1,0 +1,75 @@
+"""What a stack's state says of its cluster: objects, releases, and the roles that controllers are lent."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from ops.kinds.kind import Clients
+from rehearsal import expiry
+from rehearsal.kubernetes import charts
+from rehearsal.kubernetes.api import Api, ApiError, Object
+from rehearsal.kubernetes.provider_plugin import RELEASE
+
+ASSOCIATION = "aws:eks/podIdentityAssociation:PodIdentityAssociation"
+LOOK = "rehearsal"
+"""Field manager of a look that changes nothing."""
+
+State = Sequence[Mapping[str, Any]]
+
+
+def by_type(state: State) -> list[tuple[str, int, int]]:
+    """Type, objects that the API server holds, and releases that are only recorded."""
+    found: dict[str, list[bool]] = defaultdict(list)
+    for resource in state:
+        if resource["type"].startswith("kubernetes:"):
+            found[resource["type"]].append(not _recorded(resource))
+    return [(type, sum(held), len(held) - sum(held)) for type, held in sorted(found.items())]
+
+
+def recorded_charts(state: State) -> dict[str, str]:
+    """Releases that are only recorded, each with the reason."""
+    return {charts.chart_name(one["inputs"]["chart"]): reason for one in state if (reason := _recorded(one))}
+
+
+def _recorded(resource: Mapping[str, Any]) -> str:
+    return charts.reason(charts.chart_name(resource["inputs"]["chart"])) if resource["type"] == RELEASE else ""
+
+
+def manifests(state: State) -> list[Object]:
+    """What the program declares, but for what is secret."""
+    return [
+        {key: value for key, value in resource["inputs"].items() if not key.startswith("__")}
+        for resource in state
+        if resource["type"].startswith("kubernetes:") and resource["type"] != RELEASE and "kind" in resource["inputs"]
+    ]
+
+
+def refusals(api: Api, declared: Iterable[Object]) -> Iterator[str]:
+    """What the API server says to manifests when it looks at every field, which the provider only warns of."""
+    for manifest in declared:
+        try:
+            api.apply(manifest, LOOK, force=True, fieldValidation="Strict", dryRun="All")
+        except ApiError as error:
+            yield f"{manifest['kind']} {manifest['metadata']['name']}: {error}"
+
+
+def granted(clients: Clients, state: State) -> dict[str, list[str]]:
+    """Actions that roles allow, by the service account that each is lent to."""
+    found: dict[str, list[str]] = {}
+    for resource in state:
+        if resource["type"] == ASSOCIATION:
+            role = resource["inputs"]["roleArn"].rpartition("/")[2]
+            documents = [json.loads(document) for document in expiry.policies(clients, role)]
+            found.setdefault(resource["inputs"]["serviceAccount"], []).extend(_actions(documents))
+    return found
+
+
+def _actions(documents: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    for document in documents:
+        for statement in document["Statement"]:
+            if statement["Effect"] == "Allow":
+                actions = statement.get("Action", [])
+                yield from [actions] if isinstance(actions, str) else actions

@@ -1,0 +1,62 @@
+"""Faults of moto that are mended for controllers, seen by boto3."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from infra.catalog.instances import INSTANCE_TYPES
+from rehearsal.moto import SimulatedAccount
+
+pytestmark = pytest.mark.account
+
+REGION = "us-east-1"
+LONG = 10
+"""Seconds of a poll; Karpenter takes 20."""
+
+
+def test_a_long_poll_keeps_nobody_else_waiting(account: SimulatedAccount) -> None:
+    sqs, ec2 = account.client("sqs", REGION), account.client("ec2", REGION)
+    queue = sqs.create_queue(QueueName="interruptions")["QueueUrl"]
+    answers: list[object] = []
+    poll = threading.Thread(
+        target=lambda: answers.append(sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=LONG).get("Messages"))
+    )
+    started = time.monotonic()
+    poll.start()
+    ec2.describe_vpcs()
+    assert time.monotonic() - started < LONG / 2
+    poll.join()
+    assert answers == [None]
+    sqs.send_message(QueueUrl=queue, MessageBody="spot")
+    assert sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=LONG)["Messages"][0]["Body"] == "spot"
+
+
+def test_instances_have_the_groups_of_their_templates_network_interface(account: SimulatedAccount) -> None:
+    ec2 = account.client("ec2", REGION)
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.0.0/24")["Subnet"]["SubnetId"]
+    group = ec2.create_security_group(GroupName="nodes", Description="nodes", VpcId=vpc)["GroupId"]
+    interface = {"DeviceIndex": 0, "Groups": [group]}
+    data = {"ImageId": "ami-00000000000000000", "InstanceType": "g6.12xlarge", "NetworkInterfaces": [interface]}
+    ec2.create_launch_template(LaunchTemplateName="nodes", LaunchTemplateData=data)
+    specification = {"LaunchTemplateName": "nodes", "Version": "$Latest"}
+    override = {"SubnetId": subnet, "InstanceType": "g6.12xlarge"}
+    made = ec2.create_fleet(
+        Type="instant",
+        LaunchTemplateConfigs=[{"LaunchTemplateSpecification": specification, "Overrides": [override]}],
+        TargetCapacitySpecification={"TotalTargetCapacity": 1, "DefaultTargetCapacityType": "on-demand"},
+    )
+    [id] = made["Instances"][0]["InstanceIds"]
+    [instance] = ec2.describe_instances(InstanceIds=[id])["Reservations"][0]["Instances"]
+    assert [one["GroupId"] for one in instance["SecurityGroups"]] == [group]
+
+
+def test_all_instance_types_are_those_of_the_catalog(account: SimulatedAccount) -> None:
+    ec2 = account.client("ec2", REGION)
+    pages = ec2.get_paginator("describe_instance_types").paginate()
+    assert {one["InstanceType"] for page in pages for one in page["InstanceTypes"]} == {*INSTANCE_TYPES}
+    [named] = ec2.describe_instance_types(InstanceTypes=["m7i.large"])["InstanceTypes"]
+    assert named["VCpuInfo"]["DefaultVCpus"] == 2

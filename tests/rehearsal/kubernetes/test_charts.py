@@ -1,0 +1,141 @@
+"""The charts that the rehearsal serves: real ones react to each value of ours, stubs keep theirs."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tomlkit
+import urllib3
+
+from infra import pins, stack
+from infra.settings import Settings
+from rehearsal.kubernetes import build, charts
+from rehearsal.kubernetes.provider_plugin import RELEASE
+from tests.infra.declared import declared
+from tests.infra.kubernetes.samples import SAMPLES, whole
+
+pytestmark = pytest.mark.kubernetes
+
+Values = dict[str, Any]
+MADE_ANEW = re.compile(r"(caBundle|(tls|ca)\.(crt|key)): [\w+/=]+")
+"""Certificates, of which each rendering makes others."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def packed() -> None:
+    build.ensure((build.CRDS, build.PROVIDER), print)
+    charts.ensure(print)
+
+
+@cache
+def releases() -> dict[str, Values]:
+    """Values by chart, of all samples together."""
+    found: dict[str, Values] = {}
+    for sample in SAMPLES.values():
+        settings = Settings.model_validate(sample)
+        for one in declared(partial(stack.build, settings, pins.load(), "golden"), stack="golden").resources:
+            if one.type == RELEASE:
+                values = whole(one.inputs.get("values") or {})
+                found.setdefault(charts.chart_name(one.inputs["chart"]), {}).update(values)
+    return found
+
+
+def rendered(chart: str, *values: Values) -> list[Mapping[str, Any]]:
+    """What the provider's Helm makes of a chart, for each of several values: manifests, or an error."""
+    [archive] = charts.packed().glob(f"{chart}-[0-9]*.tgz")
+    head = {
+        "Chart": str(archive),
+        "Name": chart,
+        "Namespace": "kube-system",
+        "Version": f"v{build.CONTROL_PLANE.version}",
+    }
+    done = subprocess.run(
+        [build.PROVIDER.command("render-charts")],
+        input=json.dumps([head | {"Values": one} for one in values]),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [{**answer, "text": MADE_ANEW.sub("", json.dumps(answer))} for answer in json.loads(done.stdout)]
+
+
+def leaves(values: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    if isinstance(values, dict) and values:
+        for key, value in values.items():
+            yield from leaves(value, (*path, key))
+    else:
+        yield path
+
+
+def otherwise(values: Values, path: Sequence[str], *, keep: bool) -> Values:
+    """The values without one of them, or with another in its place."""
+    found = deepcopy(values)
+    *way, last = path
+    place = found
+    for key in way:
+        place = place[key]
+    value = place.pop(last)
+    if keep:
+        place[last] = not value if isinstance(value, bool) else f"{value}-other" if isinstance(value, str) else []
+    return found
+
+
+@pytest.mark.parametrize("chart", ["aws-load-balancer-controller", "karpenter", "nvidia-device-plugin"])
+def test_each_value_of_ours_changes_what_a_real_chart_renders(chart: str) -> None:
+    values = releases()[chart]
+    ways = [path for path in leaves(values) if path]
+    without = [otherwise(values, path, keep=False) for path in ways]
+    other = [otherwise(values, path, keep=True) for path in ways]
+    ours, *tried = (one["text"] for one in rendered(chart, values, *without, *other))
+    assert "error" not in ours
+    both = zip(ways, tried[: len(ways)], tried[len(ways) :], strict=True)
+    assert [way for way, *two in both if {*two} == {ours}] == []
+
+
+def test_only_charts_without_values_of_ours_are_left_out_above() -> None:
+    assert {name for name in charts.REAL if releases().get(name)} == {
+        *("aws-load-balancer-controller", "karpenter", "nvidia-device-plugin")
+    }
+
+
+def test_a_value_that_a_chart_does_not_know_would_be_noticed() -> None:
+    values = releases()["karpenter"]
+    ours, wrong = rendered("karpenter", values, values | {"setings": {"clusterName": "x"}})
+    assert ours["text"] == wrong["text"]
+
+
+def test_each_chart_that_the_program_pins_is_served(tmp_path: Path) -> None:
+    file = tmp_path / "pins.toml"
+    file.write_text(pins.PINS_FILE.read_text())
+    names = list(pins.load().kubernetes.charts)
+    with charts.repository([*names, "unheard"]) as served:
+        served.pin(file)
+        index = urllib3.request("GET", f"{served.url}/index.yaml").json()["entries"]
+        for [entry] in index.values():
+            assert urllib3.request("HEAD", f"{served.url}/{entry['urls'][0]}").status == 200
+    pinned: Any = tomlkit.parse(file.read_text())["kubernetes"]
+    assert {name: (chart["repository"], chart["version"]) for name, chart in pinned["charts"].items()} == {
+        name: (served.url, index[name][0]["version"]) for name in names
+    }
+    assert {name for name in names if charts.reason(name)} == {*charts.RECORDED}
+    assert charts.reason("unheard") == charts.UNKNOWN
+
+
+def test_a_chart_that_cannot_be_had_keeps_its_values() -> None:
+    [found] = rendered("prometheus", {"server": {"retention": "2d"}})
+    assert '{\\"server\\":{\\"retention\\":\\"2d\\"}}' in found["manifests"]["prometheus/templates/recorded.yaml"]
+    assert charts.RECORDED["prometheus"]
+
+
+def test_keda_comes_with_the_rights_of_its_own_manifests() -> None:
+    [found] = rendered("keda", {})
+    assert "kind: ClusterRoleBinding" in found["manifests"]["keda/templates/keda.yaml"]
+    assert "ValidatingWebhookConfiguration" not in found["text"]

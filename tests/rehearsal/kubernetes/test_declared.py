@@ -1,0 +1,76 @@
+"""What is read from a state about a cluster."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rehearsal.kubernetes import declared, expectations
+from rehearsal.kubernetes.api import Api
+from rehearsal.kubernetes.charts import RECORDED
+from rehearsal.kubernetes.hosting import Controller
+from rehearsal.kubernetes.provider_plugin import RELEASE
+
+MAP = "kubernetes:core/v1:ConfigMap"
+
+
+def release(chart: str) -> dict[str, Any]:
+    return {"type": RELEASE, "inputs": {"chart": chart}}
+
+
+def config_map(namespace: str, **fields: object) -> dict[str, Any]:
+    head = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings", "namespace": namespace}}
+    return {"type": MAP, "inputs": {**head, "__defaults": [], **fields}}
+
+
+def test_real_charts_are_counted_apart_from_recorded_ones() -> None:
+    state = [config_map("x"), release("karpenter"), release("prometheus"), {"type": "aws:s3/bucket:Bucket"}]
+    assert declared.by_type(state) == [(MAP, 1, 0), (RELEASE, 1, 1)]
+    assert declared.recorded_charts(state) == {"prometheus": RECORDED["prometheus"]}
+
+
+def test_a_field_that_the_api_server_does_not_know_is_named(api: Api, namespace: str) -> None:
+    sound, wrong = config_map(namespace, data={"a": "b"}), config_map(namespace, datta={"a": "b"})
+    assert list(declared.refusals(api, declared.manifests([sound]))) == []
+    [words] = declared.refusals(api, declared.manifests([sound, wrong]))
+    assert words.startswith("ConfigMap settings:")
+    assert "datta" in words
+    assert api.get("v1", "ConfigMap", "settings", namespace) is None, "nothing was made"
+
+
+class Iam:
+    """Knows one role.
+
+    Stands for: IAM, of which boto3 asks for a role's policies.
+    Held by: nothing, it answers with what the test has put in.
+    """
+
+    def list_role_policies(self, RoleName: str) -> Any:
+        return {"PolicyNames": [RoleName]}
+
+    def get_role_policy(self, RoleName: str, PolicyName: str) -> Any:
+        del PolicyName
+        allowed = {"Effect": "Allow", "Action": [f"{RoleName}:Describe*", "sqs:ReceiveMessage"], "Resource": "*"}
+        denied = {"Effect": "Deny", "Action": "ec2:RunInstances", "Resource": "*"}
+        return {"PolicyDocument": json.loads(json.dumps({"Statement": [allowed, denied]}))}
+
+
+def test_a_call_that_a_role_does_not_allow_is_named() -> None:
+    inputs = {"serviceAccount": "karpenter", "roleArn": "arn:aws:iam::1:role/ec2"}
+    granted = declared.granted(lambda _: Iam(), [{"type": declared.ASSOCIATION, "inputs": inputs}])
+    assert granted == {"karpenter": ["ec2:Describe*", "sqs:ReceiveMessage"]}
+    check = expectations.call_what_their_roles_allow
+    assert check({"karpenter": {"ec2:DescribeVpcs", "sqs:ReceiveMessage"}}, granted).met
+    assert check({"karpenter": {"ec2:RunInstances"}, "keda-operator": {"sts:AssumeRole"}}, granted).violations == (
+        "karpenter calls ec2:RunInstances, which its role does not allow",
+        "keda-operator calls sts:AssumeRole, which its role does not allow",
+    )
+
+
+def test_a_controller_that_ended_by_itself_is_named() -> None:
+    controller = Controller("karpenter", "kube-system", start=lambda _: never(), ended=["karpenter ended: panic"])
+    assert expectations.kept_running([controller]).violations == ("karpenter ended: panic",)
+
+
+def never() -> Any:
+    raise AssertionError("nothing is started")
