@@ -20,13 +20,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from infra.catalog.instances import INSTANCE_TYPES
 from rehearsal.aws_wire import Answer, Call, Refused, received
+from rehearsal.servers import QuietServer
 
 PUBLIC_IMAGE = "ami-00000000000002404"
 """What public parameters of machine images name. moto's own images are ten years old."""
@@ -410,13 +411,7 @@ def account_gaps(moto_url: str) -> Iterator[AccountGaps]:
         def log_message(self, format: str, *args: Any) -> None:
             """Silent."""
 
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, request: Any, client_address: Any) -> None:
-            """A client may have gone before its answer; one that fails otherwise gets none, and says so itself."""
-
-    server = Server(("127.0.0.1", 0), Handler)
+    server = QuietServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     gaps.url = f"http://127.0.0.1:{server.server_address[1]}"

@@ -7,7 +7,7 @@ Held by: nothing, no schedule of AWS's has been seen to fire.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -101,3 +101,13 @@ def policies(clients: Clients, role: str) -> Iterator[str]:
     for name in iam.list_role_policies(RoleName=role)["PolicyNames"]:
         # boto3 has decoded the document already
         yield json.dumps(iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"])
+
+
+def hours_kept(
+    calls: Iterable[Call], clients: Clients, start: datetime, end: datetime, hosts: Callable[[], list[int]]
+) -> Iterator[tuple[datetime, list[int]]]:
+    """Plays the schedules of business hours; yields each moment at which one calls, and what it makes of the groups."""
+    recurring = [call for call in calls if call.when.startswith("cron(")]
+    for moment, call in play(recurring, start, end):
+        call.invoke(clients)
+        yield moment, hosts()

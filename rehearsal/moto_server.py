@@ -286,6 +286,27 @@ def queues_that_keep_nobody_waiting() -> None:
     SQSBackend.receive_message = at_once
 
 
+def spot_requests_that_end_with_their_instance() -> None:
+    """A one-time request is closed when its instance is ended, and forgotten soon after; moto keeps it for ever, tags
+    and all: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-request-status.html.
+
+    Stands for: EC2's spot requests.
+    Held by: tests/rehearsal/aws/test_moto_server.py::test_a_spot_request_goes_with_its_instance
+    """
+    from moto.ec2.models import EC2Backend
+
+    terminate = EC2Backend.terminate_instances
+
+    def terminated(self: EC2Backend, instance_ids: list[str]) -> Any:
+        found = terminate(self, instance_ids)
+        for id, request in [*self.spot_instance_requests.items()]:
+            if getattr(request.instance, "id", None) in instance_ids:
+                del self.spot_instance_requests[id]
+        return found
+
+    EC2Backend.terminate_instances = terminated
+
+
 def instance_types_of_the_catalog() -> None:
     """Who asks for all 1,377 types, which takes moto up to 13 s, gets those of our catalog, and those alone.
 
@@ -311,6 +332,7 @@ def mend() -> None:
     launchable_versions()
     queues_that_keep_nobody_waiting()
     instance_types_of_the_catalog()
+    spot_requests_that_end_with_their_instance()
     templates_with_todays_tags()
     images_with_tagged_snapshots()
     schedule_groups_that_are_gone()

@@ -6,7 +6,7 @@ import dataclasses
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +17,7 @@ from infra.lifetime import is_open
 from infra.settings import Settings, load_stack_file
 from ops import inventory, removal
 from ops.kinds import KINDS, state_key, types
-from ops.kinds.kind import Clients, Found
+from ops.kinds.kind import Found
 from ops.rollout.cluster import Deployments
 from rehearsal import expectations, expiry, idle, placeholders, plain_text, rollout
 from rehearsal.engine import Engine
@@ -178,12 +178,12 @@ class _Rehearsal:
             noticed = rollout.watch_and_go_back(platform, up.done)
         served = deployments(cluster.api)
         phase.verdicts += [kubernetes.are_noticed(noticed, served), kubernetes.keep_serving(lowest, served)]
-        self._roll_out(phase)
+        self._roll_out_to_pods(phase, cluster, kubernetes.are_back)
 
     def _roll_out(self, phase: Phase) -> None:
         """The next release of the image, until it is everywhere."""
         if self.cluster:
-            self._roll_out_to_pods(phase, self.cluster)
+            self._roll_out_to_pods(phase, self.cluster, kubernetes.changes_servers)
             return
         self._change_image(phase, placeholders.OTHER_DIGEST)
         if self._groups():
@@ -195,13 +195,13 @@ class _Rehearsal:
         up = self._must_succeed(phase, self.workspace.up)
         phase.verdicts.append(expectations.changes_launch_template_and_group(up))
 
-    def _roll_out_to_pods(self, phase: Phase, cluster: Cluster) -> None:
+    def _roll_out_to_pods(self, phase: Phase, cluster: Cluster, judge: Callable[..., Verdict]) -> None:
         placeholders.change_image(self.workspace.pins)
         with lowest_available(cluster.api) as lowest:
             up = self._must_succeed(phase, self.workspace.up)
         served = deployments(cluster.api)
         phase.verdicts += [
-            kubernetes.changes_servers(up),
+            judge(up, served, placeholders.OTHER_DIGEST),
             kubernetes.keep_serving(lowest, served),
             kubernetes.have_their_replicas(served),
         ]
@@ -269,7 +269,7 @@ class _Rehearsal:
                 *(group["scalingConfig"]["desiredSize"] for group in nodes),
             ]
 
-        week = hours_kept(expiry.calls(clients, self._found()), clients, now, now + timedelta(days=7), hosts)
+        week = expiry.hours_kept(expiry.calls(clients, self._found()), clients, now, now + timedelta(days=7), hosts)
         phase.verdicts = [expectations.follow_the_hours(week, lambda moment: is_open(hours, moment))]
 
     def _fall_idle(self, phase: Phase) -> None:
@@ -386,16 +386,6 @@ class _Rehearsal:
     def _in_state(self) -> list[str]:
         """The resources of the state that boto3 can list."""
         return [_name(state_key(resource)) for resource in self.workspace.resources() if resource["type"] in KINDS]
-
-
-def hours_kept(
-    calls: Iterable[expiry.Call], clients: Clients, start: datetime, end: datetime, hosts: Callable[[], list[int]]
-) -> Iterator[tuple[datetime, list[int]]]:
-    """Plays the schedules of business hours; yields each moment at which one calls, and what it makes of the groups."""
-    recurring = [call for call in calls if call.when.startswith("cron(")]
-    for moment, call in expiry.play(recurring, start, end):
-        call.invoke(clients)
-        yield moment, hosts()
 
 
 def _urns(state: Sequence[Mapping[str, Any]]) -> set[str]:

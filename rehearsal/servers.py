@@ -5,12 +5,25 @@ from __future__ import annotations
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from http.server import ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 STOP_SECONDS = 10
 _running: set[subprocess.Popen[bytes]] = set()
+
+
+class QuietServer(ThreadingHTTPServer):
+    """An HTTP server in this process; a client that has gone before its answer is no news."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 def free_ports(count: int) -> list[int]:

@@ -27,6 +27,7 @@ import yaml
 from rehearsal import go_build
 from rehearsal.cache import Progress, cache_directory, make_once
 from rehearsal.kubernetes.build import CRDS
+from rehearsal.servers import QuietServer
 
 
 @dataclass(frozen=True)
@@ -225,7 +226,7 @@ def _served(directory: Path) -> Iterator[str]:
             """Silent."""
 
     handler = functools.partial(Quiet, directory=str(directory))
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = QuietServer(("127.0.0.1", 0), handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:

@@ -134,11 +134,15 @@ class Cluster:
             joiner.join()
 
     def objects(self) -> list[Object]:
-        """What the stack has brought into the cluster, and what followed from it: pods, replica sets, nodes."""
+        """What the stack has brought into the cluster, and what followed from it: pods, replica sets, nodes.
+
+        Pods of nodes that are gone are not among them: the control plane takes those of daemons away a minute later.
+        """
         with self._groups:
             self.let_nodes_join()
         came = [object for object in _objects(self.api) if title(object) not in self.at_first]
-        return [object for object in came if not NAMESPACES_OF_CHARTS & {*_place(object)}]
+        nodes = {node["metadata"]["name"] for node in self.api.list("v1", "Node")}
+        return [one for one in came if not NAMESPACES_OF_CHARTS & {*_place(one)} and not _is_orphan(one, nodes)]
 
 
 @contextmanager
@@ -187,6 +191,12 @@ def _place(object: Object) -> tuple[str, str]:
     """Its namespace; a namespace is its own."""
     metadata = object["metadata"]
     return metadata.get("namespace", ""), metadata["name"] if object["kind"] == "Namespace" else ""
+
+
+def _is_orphan(object: Object, nodes: set[str]) -> bool:
+    """Whether it is a pod whose node is gone."""
+    node = object["spec"].get("nodeName") if object["kind"] == "Pod" else None
+    return node is not None and node not in nodes
 
 
 def title(object: Object) -> str:

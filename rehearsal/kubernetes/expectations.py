@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -84,10 +84,35 @@ def share_no_gpu(pods: Iterable[Object], nodes: Iterable[Object]) -> Iterable[st
 
 
 @expectation("a new image changes the servers, in place, and nothing else")
-def changes_servers(operation: Operation) -> Iterable[str]:
-    changes = sorted({(step.operation, step.type) for step in operation.changing()})
-    if not changes or any(operation != "update" or type not in SERVERS for operation, type in changes):
+def changes_servers(operation: Operation, deployments: Iterable[Object], digest: str) -> Iterable[str]:
+    changes = _changes(operation)
+    if not changes or any(not _of_servers(*change) for change in changes):
         yield f"changed: {', '.join(f'{operation} {type}' for operation, type in changes) or 'nothing'}"
+    yield from _others(deployments, digest)
+
+
+@expectation("once the pin is put back, servers run what it names, and nothing else was changed")
+def are_back(operation: Operation, deployments: Iterable[Object], digest: str) -> Iterable[str]:
+    """The way back may have left nothing to do: the provider compares with what runs."""
+    for operation_, type in _changes(operation):
+        if not _of_servers(operation_, type):
+            yield f"changed: {operation_} {type}"
+    yield from _others(deployments, digest)
+
+
+def _changes(operation: Operation) -> list[tuple[str, str]]:
+    return sorted({(step.operation, step.type) for step in operation.changing()})
+
+
+def _of_servers(operation: str, type: str) -> bool:
+    return operation == "update" and type in SERVERS
+
+
+def _others(deployments: Iterable[Object], digest: str) -> Iterator[str]:
+    for deployment in deployments:
+        images = [one["image"] for one in deployment["spec"]["template"]["spec"]["containers"]]
+        if not any(image.endswith(digest) for image in images):
+            yield f"{_name(deployment)} runs {', '.join(images)}"
 
 
 @expectation("a version whose pods do not start is noticed, each model's by itself")

@@ -14,13 +14,14 @@ from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from threading import Lock, Thread
 from typing import Any
 from urllib.parse import urlsplit
 
 from rehearsal.kubernetes.api import Api, Object
 from rehearsal.kubernetes.pod_discovery import container_ports, target_group
+from rehearsal.servers import QuietServer
 
 INSTANCE = "app.kubernetes.io/instance"
 """Label of a pod that says which model it serves."""
@@ -131,7 +132,7 @@ def played_servers(api: Api) -> Iterator[PlayedServers]:
 
         def log_message(self, format: str, *args: Any) -> None: ...
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = QuietServer(("127.0.0.1", 0), Handler)
     servers.url = f"http://127.0.0.1:{server.server_port}"
     thread = Thread(target=server.serve_forever)
     thread.start()

@@ -14,9 +14,9 @@ from infra import lifetime
 from infra.settings.schema import BusinessHoursSettings
 from ops import inventory
 from rehearsal import expectations, expiry, idle, providers
+from rehearsal.expiry import hours_kept
 from rehearsal.moto import SimulatedAccount
 from rehearsal.operations import Operation
-from rehearsal.run import hours_kept
 from rehearsal.workspace import Workspace
 from tests.rehearsal.watched import REGION, Watched, done
 from tests.rehearsal.watched import account as account

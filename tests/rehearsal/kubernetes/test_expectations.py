@@ -91,7 +91,32 @@ def test_servers_must_not_share(pods: list[Object], violations: tuple[str, ...])
     ],
 )
 def test_a_new_image_changes_the_servers(steps: list[Step], violations: tuple[str, ...]) -> None:
-    assert expectations.changes_servers(Operation("up", steps)).violations == violations
+    assert expectations.changes_servers(Operation("up", steps), [running("new")], "new").violations == violations
+
+
+def running(digest: str) -> Object:
+    return deployment("inference") | {
+        "spec": {"template": {"spec": {"containers": [{"image": "sidecar"}, {"image": f"server@{digest}"}]}}}
+    }
+
+
+def test_a_new_image_must_be_what_runs() -> None:
+    steps = [step("update", expectations.SERVERS[0])]
+    found = expectations.changes_servers(Operation("up", steps), [running("old")], "new")
+    assert found.violations == ("server runs sidecar, server@old",)
+
+
+@pytest.mark.parametrize(
+    ("steps", "digest", "violations"),
+    [
+        ([], "new", ()),
+        ([step("update", expectations.SERVERS[0])], "new", ()),
+        ([step("replace", expectations.SERVERS[0])], "new", (f"changed: replace {expectations.SERVERS[0]}",)),
+        ([], "bad", ("server runs sidecar, server@bad",)),
+    ],
+)
+def test_the_way_back_ends_at_the_pin(steps: list[Step], digest: str, violations: tuple[str, ...]) -> None:
+    assert expectations.are_back(Operation("up", steps), [running(digest)], "new").violations == violations
 
 
 @pytest.mark.parametrize(
