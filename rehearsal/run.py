@@ -347,9 +347,8 @@ class _Rehearsal:
         api = cluster.api
         self.report.connections = connections(cluster, self._found())
         state = self.workspace.resources()
-        recorded = (object for object in map(kubernetes.recorded_object, state) if object)
         return [
-            kubernetes.are_held(recorded, map(title, cluster.objects())),
+            kubernetes.are_held(filter(None, map(kubernetes.recorded_object, state)), map(title, cluster.objects())),
             kubernetes.are_known_to_the_last_field(declared.refusals(api, declared.manifests(state))),
             kubernetes.have_their_replicas(api.list("apps/v1", "Deployment")),
             kubernetes.share_no_gpu(api.list("v1", "Pod"), api.list("v1", "Node")),
