@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from infra.kubernetes.shared import NAMESPACE
 from rehearsal.kubernetes.control_plane import ControlPlane
 
 NAME = "test-asks"
@@ -18,7 +19,11 @@ NAME = "test-asks"
 
 @contextmanager
 def asked_before(plane: ControlPlane, api_version: str, plural: str, notice: Callable[[], None]) -> Iterator[None]:
-    """Calls `notice` before an object of a kind is made for real, and then lets it be made."""
+    """Calls `notice` before an object of a kind is made for real, and then lets it be made.
+
+    Args:
+        plural: of the kind; objects in other namespaces than the program's are left alone.
+    """
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -51,6 +56,7 @@ def asked_before(plane: ControlPlane, api_version: str, plural: str, notice: Cal
                 "name": "asks.tandem.rehearsal",
                 "admissionReviewVersions": ["v1"],
                 "sideEffects": "None",
+                "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": NAMESPACE}},
                 "clientConfig": {
                     "url": f"https://127.0.0.1:{server.server_address[1]}/",
                     "caBundle": base64.b64encode(plane.authority.certificate.read_bytes()).decode(),

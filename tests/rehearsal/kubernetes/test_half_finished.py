@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,12 +61,22 @@ def kill_up_at(scene: Scene, type: str) -> str:
     up = subprocess.Popen(command, cwd=workspace.directory, env=dict(workspace.environment), stdout=subprocess.DEVNULL)
 
     def there() -> list[str]:
-        found = api.list(api_version, kind) if scene.cluster and scene.cluster.has(api_version, kind) else []
-        metadata = [one["metadata"] for one in found if one["metadata"].get("namespace") in (None, NAMESPACE)]
+        metadata = [
+            one["metadata"]
+            for one in api.list(api_version, kind)
+            if one["metadata"].get("namespace") in (None, NAMESPACE)
+        ]
         return ["/".join(filter(None, (one.get("namespace"), one["name"]))) for one in metadata]
 
-    with asked_before(scene.cluster.plane, api_version, PLURALS[type], lambda: os.kill(up.pid, signal.SIGSTOP)):
-        assert seconds_until(lambda: bool(there()) or up.poll() is not None, UP_SECONDS)
+    stopped = threading.Event()
+
+    def stop() -> None:
+        os.kill(up.pid, signal.SIGSTOP)
+        stopped.set()
+
+    with asked_before(scene.cluster.plane, api_version, PLURALS[type], stop):
+        assert seconds_until(lambda: stopped.is_set() or up.poll() is not None, UP_SECONDS)
+        assert seconds_until(lambda: bool(there()), UP_SECONDS)
     up.kill()
     assert up.wait() == -signal.SIGKILL, f"`up` ended before it made a {type}"
     [id] = there()
