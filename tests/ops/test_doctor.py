@@ -549,6 +549,7 @@ def test_a_sound_account_has_no_complaints(account: Account) -> None:
         "Capacity Block",
         "certificate",
         "cluster login",
+        "cluster zones",
         "controllers' quota",
         "Kubernetes",
     }
