@@ -39,8 +39,7 @@ def test_the_schedules_of_a_stack_take_its_gpu_nodes_away(tmp_path: Path) -> Non
         assert scene.cluster is not None
         before = status(scene)
         assert [(group.desired, group.state) for group in before.node_groups] == [(2, "ACTIVE"), (2, "ACTIVE")]
-        # Pods are registered by a controller that is not rehearsed.
-        assert [(model.name, model.minimum, model.serving) for model in before.models] == [("main", 2, 0)]
+        assert [(model.name, model.minimum, model.serving) for model in before.models] == [("main", 2, 2)]
         assert not before.stopped
         calls = expiry.calls(scene.clients, inventory.find(scene.clients, STACK).resources)
         assert {call.action for call in calls} == {"eks:UpdateNodegroupConfig", "sns:Publish"}

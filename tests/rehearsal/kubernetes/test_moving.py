@@ -8,6 +8,7 @@ import pytest
 
 from ops import inventory
 from rehearsal.kubernetes.cluster import title
+from rehearsal.kubernetes.disruption import deployments
 from rehearsal.scene import Scene
 from tests.rehearsal.kubernetes.scenes import scene_of
 
@@ -63,9 +64,7 @@ def test_a_move_and_the_way_back_keep_the_cache_the_name_and_the_keys(scene: Sce
     in_pods = moved_to(scene, "eks")
     assert {type: in_pods[type] for type in KEPT} == {type: on_hosts[type] for type in KEPT}
     assert (GROUP in in_pods, CLUSTER in in_pods) == (False, True)
-    assert [
-        deployment["status"]["readyReplicas"] for deployment in scene.cluster.api.list("apps/v1", "Deployment")
-    ] == [2]
+    assert [deployment["status"]["readyReplicas"] for deployment in deployments(scene.cluster.api)] == [2]
     assert scene.clients("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"] == []
 
     back = moved_to(scene, "ec2")
