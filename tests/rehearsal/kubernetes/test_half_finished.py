@@ -6,6 +6,7 @@ for ever.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ import pytest
 
 from infra.kubernetes.shared import NAMESPACE
 from ops import inventory
+from rehearsal.kubernetes.api import ApiError
 from rehearsal.kubernetes.cluster import title
 from rehearsal.kubernetes.expectations import recorded_object
 from rehearsal.kubernetes.watch import seconds_until
@@ -61,11 +63,11 @@ def kill_up_at(scene: Scene, type: str) -> str:
     up = subprocess.Popen(command, cwd=workspace.directory, env=dict(workspace.environment), stdout=subprocess.DEVNULL)
 
     def there() -> list[str]:
-        metadata = [
-            one["metadata"]
-            for one in api.list(api_version, kind)
-            if one["metadata"].get("namespace") in (None, NAMESPACE)
-        ]
+        try:
+            found = api.list(api_version, kind)
+        except ApiError:  # of a kind that is only just served
+            return []
+        metadata = [one["metadata"] for one in found if one["metadata"].get("namespace") in (None, NAMESPACE)]
         return ["/".join(filter(None, (one.get("namespace"), one["name"]))) for one in metadata]
 
     stopped = threading.Event()
@@ -78,9 +80,18 @@ def kill_up_at(scene: Scene, type: str) -> str:
         assert seconds_until(lambda: stopped.is_set() or up.poll() is not None, UP_SECONDS)
         assert seconds_until(lambda: bool(there()), UP_SECONDS)
     up.kill()
+    kill_plugins(workspace.directory / "home")
     assert up.wait() == -signal.SIGKILL, f"`up` ended before it made a {type}"
     [id] = there()
     return id
+
+
+def kill_plugins(home: Path) -> None:
+    """What a machine that is lost would have ended, too: a plugin outlives an engine that was killed."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if str(home) in (process / "cmdline").read_text():
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 def recover(scene: Scene) -> str:

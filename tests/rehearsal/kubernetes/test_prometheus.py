@@ -48,3 +48,4 @@ def test_the_programs_query_comes_to_the_queue_of_the_programs_pods(kubernetes: 
             assert comes_to(None, lambda: answer(found, waiting))
     finally:
         api.delete(namespace)
+        assert seconds_until(lambda: api.get("v1", "Namespace", NAMESPACE) is None, SECONDS)
