@@ -58,7 +58,7 @@ class Rollout:
         unit: what it has: hosts or pods.
         size: how many are wanted.
         versions: those that run or are wanted, the newest first.
-        before: the version to go back to; None where there is none.
+        before: the version to go back to; the wanted one where that is where it goes already, None where there is none.
         reason: in AWS's or Kubernetes' words, where they have some.
         failures: what has given up since it began, the newest first.
     """

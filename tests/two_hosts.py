@@ -65,6 +65,15 @@ class Group:
             "MixedInstancesPolicy": {"LaunchTemplate": launch, "InstancesDistribution": {"OnDemandBaseCapacity": 1}}
         }
 
+    def release(self, number: int) -> None:
+        """What `pulumi up` does with a version, which it makes where there is none of that number."""
+        known = self.ec2.describe_launch_template_versions(LaunchTemplateId=self.template)["LaunchTemplateVersions"]
+        if number > len(known):
+            data = _data(f"v{number}")
+            self.ec2.create_launch_template_version(LaunchTemplateId=self.template, LaunchTemplateData=data)
+        self.ec2.modify_launch_template(LaunchTemplateId=self.template, DefaultVersion=str(number))
+        self.take(number)
+
     def take(self, number: int) -> None:
         self.api.update_auto_scaling_group(AutoScalingGroupName=self.name, **self.version(number))
 

@@ -292,7 +292,7 @@ def _refresh(settings: FleetSettings, least: int, most: int) -> autoscaling.Grou
         max_healthy_percentage=high,
         # The launch hook already waits for a token.
         instance_warmup="0",
-        # The first host of the largest group; of a smaller one its first host is a larger part.
-        checkpoint_percentages=[100 // most, 100] if hold else None,
+        # The first host of the largest group; of a smaller one its first host is a larger part. AWS takes 1 to 100.
+        checkpoint_percentages=[max(1, 100 // most), 100] if hold else None,
         checkpoint_delay=str(int(hold.total_seconds())) if hold else None,
     )

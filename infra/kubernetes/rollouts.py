@@ -44,6 +44,20 @@ def look(kubectl: Kubectl, *, pipelines: bool) -> tuple[list[Rollout], list[Obje
     ], pods
 
 
+def revisions(kubectl: Kubectl, deployment: str) -> dict[str, Mapping[str, str]]:
+    """What each revision of a Deployment runs that the cluster still has, by its number.
+
+    Raises:
+        UserError: the cluster does not answer.
+    """
+    own = [
+        one
+        for one in kubectl.read("replicasets")
+        if any(owner["name"] == deployment for owner in one["metadata"].get("ownerReferences", ()))
+    ]
+    return {_revision(one): _runs(one) for one in sorted(own, key=lambda one: int(_revision(one)))}
+
+
 def stage(pod: Object) -> str:
     """How far a pod is on its way to a first token, in a few words."""
     status, reached = pod.get("status", {}), _true_conditions(pod)
@@ -145,10 +159,13 @@ def _revision(replica_set: Object) -> str:
 def _version(replica_set: Object, wanted: str) -> Version:
     status = replica_set["status"]
     ready, name = status.get("readyReplicas", 0), _revision(replica_set)
-    template = replica_set["spec"]["template"]
-    runs = {"image": template["spec"]["containers"][0]["image"], TEMPLATE: _version_of(template)}
     moving = status.get("replicas", 0) - ready
-    return Version(name=name, runs=runs, wanted=name == wanted, serving=ready, moving=moving)
+    return Version(name=name, runs=_runs(replica_set), wanted=name == wanted, serving=ready, moving=moving)
+
+
+def _runs(replica_set: Object) -> dict[str, str]:
+    template = replica_set["spec"]["template"]
+    return {"image": template["spec"]["containers"][0]["image"], TEMPLATE: _version_of(template)}
 
 
 def _troubles(pod: Object) -> Iterator[str]:

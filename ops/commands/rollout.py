@@ -55,12 +55,16 @@ def rollout(
     if sum((back or to is not None, cancel, check)) > 1:
         raise UserError(Problem(key="--back, --to, --cancel, --check", wrong="exclude each other", allowed="one"))
     console, settings = Screen(stderr=as_json), stack_settings(stack, region)
+    changes = back or to is not None or cancel
+    if model is not None and settings.platform == "ec2":
+        wrong, fix = "hosts are of one version, whatever they serve", "leave it out"
+        raise UserError(Problem(key="--model", wrong=wrong, value=model, allowed="for platform eks", fix=fix))
     seconds, smokes = 60 * wait_minutes if wait else 0, True
     with user_errors(stack), ExitStack() as up:
-        platform = _platform(stack, settings, profile, up, changes=back or to is not None or cancel or check)
-        if back or to or cancel:
+        platform = _platform(stack, settings, profile, up, changes=changes or check)
+        if changes:
             for one in _meant(platform.look(), model):
-                _change(console, platform, one, None if cancel else to or _before(one), yes=yes)
+                _change(console, platform, one, None if cancel else _before(one) if to is None else to, yes=yes)
             seconds = seconds if yes else 0
         elif check:
             smokes = _check(console, stack, platform, seconds, lambda: _smoke(console, stack, settings, profile))
@@ -72,7 +76,7 @@ def rollout(
             found = _follow(console, stack, platform, seconds)
     if as_json:
         print_json({"stack": stack, "rollouts": [one.as_json() for one in found]})
-    shown_only = (back or to or cancel) and not yes
+    shown_only = changes and not yes
     raise typer.Exit(0 if shown_only or (smokes and all(one.state == "done" for one in found)) else 1)
 
 
@@ -124,9 +128,19 @@ def _before(one: Rollout) -> str:
 
 def _change(console: Screen, platform: Platform, one: Rollout, version: str | None, *, yes: bool) -> None:
     """Args:
-    version: to go to; None only stops.
+        version: to go to; None only stops.
+
+    Raises:
+        UserError: there is no such version; nothing was changed.
     """
-    what = f"{one.name}: stop replacing" if version is None else f"{one.name}: from {one.wanted.name} to {version}"
+    runs = platform.runs(one, version) if version is not None else {}
+    if one.state == "done" and version == one.wanted.name:
+        console.print(f"{one.name}: nothing to change: {version} is wanted, and all serve it; --to names another")
+        return
+    what = "stop replacing" if version is None else f"from {one.wanted.name} to {version}"
+    if version == one.wanted.name:
+        what = f"go on to {version}"
+    what = f"{one.name}: {what}" + (f" ({runs['image']})" if "image" in runs else "")
     console.print(what if yes else f"{what}; nothing was changed, --yes does it")
     if yes and version is None:
         platform.cancel(one)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 from infra.errors import Problem, UserError
 from infra.kubernetes.kubeconfig import kubeconfig
 from infra.kubernetes.kubectl import Kubectl
-from infra.kubernetes.rollouts import look
+from infra.kubernetes.rollouts import look, revisions
 from infra.rollout import Rollout
 from ops.kinds import ours, types
 from ops.kinds.kind import Clients
@@ -38,6 +38,14 @@ class Deployments:
 
     def cancel(self, rollout: Rollout) -> None:
         self.kubectl.run("rollout", "pause", _deployment(rollout))
+
+    def runs(self, rollout: Rollout, version: str) -> Mapping[str, str]:
+        _deployment(rollout)
+        known = revisions(self.kubectl, rollout.name)
+        if version not in known:
+            wrong, allowed = f"{rollout.name} has no such revision", ", ".join(known)
+            raise UserError(Problem(key="--to", wrong=wrong, value=version, allowed=allowed))
+        return known[version]
 
     def take(self, rollout: Rollout, version: str) -> None:
         self.go_on(rollout)  # one that is paused cannot be taken back

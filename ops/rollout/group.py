@@ -65,7 +65,7 @@ class HostGroup:
                 state=_state(refresh, versions, size, failures),
                 size=size,
                 versions=versions,
-                before=self._before(group, versions),
+                before=self._before(group, wanted, versions),
                 reason=(refresh or {}).get("StatusReason", ""),
                 failures=failures,
             )
@@ -84,12 +84,17 @@ class HostGroup:
                 )
             self.sleep(1)
 
-    def take(self, rollout: Rollout, version: str) -> None:
+    def runs(self, rollout: Rollout, version: str) -> Mapping[str, str]:
         group = self._group()
-        known = self._versions(group)
+        known = [str(one["VersionNumber"]) for one in self._versions(group)]
         if version not in known:
-            wrong, allowed = "the launch template has no such version", ", ".join(known)
+            wrong, allowed = f"the launch template of {rollout.name} has no such version", ", ".join(known)
             raise UserError(Problem(key="--to", wrong=wrong, value=version, allowed=allowed))
+        return versions_run(self.clients, _template_id(group), [version])[version]
+
+    def take(self, rollout: Rollout, version: str) -> None:
+        self.runs(rollout, version)
+        group = self._group()
         self.cancel(rollout)
         self._api.update_auto_scaling_group(AutoScalingGroupName=rollout.name, **_with_version(group, version))
         for host in self._group()["Instances"]:
@@ -146,11 +151,10 @@ class HostGroup:
                 found.append(activity["Description"])
         return tuple(found)
 
-    def _versions(self, group: Mapping[str, Any]) -> list[str]:
-        """Numbers of all versions of the launch template."""
+    def _versions(self, group: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """All versions of the launch template."""
         pages = self.clients("ec2").get_paginator("describe_launch_template_versions")
-        found = pages.paginate(LaunchTemplateId=_template_id(group)).search("LaunchTemplateVersions")
-        return [str(version["VersionNumber"]) for version in found]
+        return list(pages.paginate(LaunchTemplateId=_template_id(group)).search("LaunchTemplateVersions"))
 
     def _wanted(self, group: Mapping[str, Any]) -> str:
         """The number of the version that new hosts get, also where somebody has set `$Latest` by hand."""
@@ -159,13 +163,20 @@ class HostGroup:
             return version
         return next(iter(versions_run(self.clients, _template_id(group), [version])))
 
-    def _before(self, group: Mapping[str, Any], versions: Sequence[Version]) -> str | None:
-        """Another version that still serves, else the one before the wanted one."""
-        others = [version for version in versions if version.serving and not version.wanted]
+    def _before(self, group: Mapping[str, Any], wanted: str, versions: Sequence[Version]) -> str | None:
+        """Another version that still serves, else the one before the wanted one.
+
+        `up` makes each version that it brings the template's default. A group that wants an earlier one was taken back
+        to it: back is where it goes already.
+        """
+        known = self._versions(group)
+        if any(one["DefaultVersion"] and one["VersionNumber"] > int(wanted) for one in known):
+            return wanted
+        earlier = {str(one["VersionNumber"]) for one in known if one["VersionNumber"] < int(wanted)}
+        others = [version for version in versions if version.serving and version.name in earlier]
         if others:
             return max(others, key=lambda version: version.serving).name
-        earlier = [int(number) for number in self._versions(group) if int(number) < int(self._wanted(group))]
-        return str(max(earlier)) if earlier else None
+        return max(earlier, key=int, default=None)
 
 
 def _template_id(group: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from infra.rollout import Rollout
@@ -22,6 +22,14 @@ class Platform(Protocol):
 
     def cancel(self, rollout: Rollout) -> None:
         """Stops replacing; what runs stays as it is."""
+        ...
+
+    def runs(self, rollout: Rollout, version: str) -> Mapping[str, str]:
+        """What a version runs, as `Version.runs`.
+
+        Raises:
+            UserError: there is none of that name.
+        """
         ...
 
     def take(self, rollout: Rollout, version: str) -> None:

@@ -46,7 +46,7 @@ def look(platform: HostGroup) -> Rollout:
 
 def roll_out(group: Group, number: int = 2) -> None:
     """What `pulumi up` does with a new version."""
-    group.take(number)
+    group.release(number)
     group.start(ONE_MORE_FIRST)
 
 
@@ -111,6 +111,30 @@ def test_a_version_that_is_everywhere_goes_back_to_the_one_before_it(
     roll_out(group)
     list(play(clients, group.name))
     assert look(platform).before == "1"
+
+
+def is_at_the_third_version(group: Group, clients: Clients, hosts: int) -> None:
+    """The second one was everywhere; of the third so many serve."""
+    roll_out(group)
+    list(play(clients, group.name))
+    roll_out(group, 3)
+    for found in play(clients, group.name):
+        if found[("3", "InService")] == hosts:
+            break
+
+
+@pytest.mark.parametrize("hosts", [0, 1, 2])
+def test_the_way_back_leads_to_the_same_version_however_often_it_is_taken(
+    group: Group, platform: HostGroup, clients: Clients, hosts: int
+) -> None:
+    is_at_the_third_version(group, clients, hosts)
+    for _ in range(3):
+        found = look(platform)
+        assert found.before == "2"
+        platform.take(found, found.before)
+        next(play(clients, group.name), None)
+    list(play(clients, group.name))
+    assert (look(platform).state, look(platform).before, group.hosts()) == ("done", "2", [("2", "InService")] * 2)
 
 
 def test_a_cancelled_one_stays_as_it_is_and_says_so(group: Group, platform: HostGroup, clients: Clients) -> None:
@@ -211,8 +235,56 @@ def test_without_yes_the_plan_is_shown_and_nothing_changes(shell: Shell) -> None
     shell.group.refresh()
     code, said = shell("--back")
     assert code == 0
-    assert "tandem-dev-hosts: from 2 to 1; nothing was changed" in said
+    assert "tandem-dev-hosts: from 2 to 1 (v1); nothing was changed" in said
     assert shell.group.refresh()["Status"] == "InProgress"
+
+
+@pytest.mark.parametrize("yes", [["--yes"], []], ids=["--yes", "plan"])
+@pytest.mark.parametrize("version", ["99", "-1", "abc", "", "0"])
+def test_a_version_that_there_is_not_is_refused_at_once(shell: Shell, version: str, yes: list[str]) -> None:
+    roll_out(shell.group)
+    code, said = shell(f"--to={version}", *yes)
+    assert code == 2
+    assert "no such version" in said
+    assert "from" not in said
+    assert shell.group.refresh()["Status"] == "InProgress"
+
+
+@pytest.mark.parametrize("arguments", [["--to", "1"], ["--to", "1", "--yes"]])
+def test_where_it_is_already_there_is_nothing_to_change(shell: Shell, arguments: list[str]) -> None:
+    code, said = shell(*arguments)
+    assert code == 0
+    assert "nothing to change: 1 is wanted, and all serve it" in said
+    assert "from 1" not in said
+
+
+def test_back_once_more_changes_nothing(shell: Shell) -> None:
+    is_at_the_third_version(shell.group, shell.clients, 0)
+    shell.bad = {"3"}
+    assert shell("--back", "--yes")[0] == 0
+    refresh = shell.group.refresh()
+    code, said = shell("--back", "--yes")
+    assert code == 0
+    assert "nothing to change: 2 is wanted, and all serve it" in said
+    assert (shell.group.refresh(), shell.group.hosts()) == (refresh, [("2", "InService")] * 2)
+
+
+def test_back_after_an_interruption_ends_what_was_begun(shell: Shell, platform: HostGroup) -> None:
+    is_at_the_third_version(shell.group, shell.clients, 1)
+    platform.cancel(look(platform))
+    shell.group.take(2)  # and no refresh
+    assert look(platform).state == "stopped"
+    code, said = shell("--back", "--yes")
+    assert code == 0, said
+    assert "go on to 2 (v2)" in said
+    assert shell.group.hosts() == [("2", "InService")] * 2
+
+
+def test_a_model_is_nothing_that_hosts_know(shell: Shell) -> None:
+    code, said = shell("--back", "--model", "main")
+    assert code == 2
+    assert "--model" in said
+    assert "for platform eks" in said
 
 
 def test_back_with_yes_goes_back(shell: Shell) -> None:

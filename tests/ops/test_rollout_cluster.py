@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -84,6 +85,26 @@ def test_the_state_is_that_of_the_deployment(found: dict[str, Any], state: str) 
         "status": {},
     }
     assert _of_deployment(found, [new], []).state == state
+
+
+def test_a_revision_that_the_cluster_does_not_have_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def replica_set(deployment: str, revision: str) -> dict[str, Any]:
+        labels = {"labels": {"tandem/version": "a1"}}
+        return {
+            "metadata": {
+                "annotations": {"deployment.kubernetes.io/revision": revision},
+                "ownerReferences": [{"uid": "d", "name": deployment}],
+            },
+            "spec": {"template": {"metadata": labels, "spec": {"containers": [{"image": f"vllm:{revision}"}]}}},
+        }
+
+    sets = [replica_set("vllm-main", "10"), replica_set("vllm-main", "2"), replica_set("vllm-embed", "3")]
+    monkeypatch.setattr(Kubectl, "read", lambda *_: sets)
+    platform = Deployments(Kubectl(Path("kubeconfig")))
+    assert platform.runs(ONE, "10")["image"] == "vllm:10"
+    with pytest.raises(UserError, match="no such revision") as refused:
+        platform.runs(ONE, "3")
+    assert refused.value.problems[0].allowed == "2, 10"
 
 
 def test_what_is_not_done_is_meant_and_else_a_name_is_wanted() -> None:

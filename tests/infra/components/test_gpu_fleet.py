@@ -182,6 +182,14 @@ def test_a_rollout_can_wait_after_its_first_host() -> None:
     assert (preferences["checkpointPercentages"], preferences["checkpointDelay"]) == ([25, 100], "5400")
 
 
+@pytest.mark.parametrize(("most", "share"), [(2, 50), (100, 1), (101, 1), (120, 1)])
+def test_a_large_group_is_held_after_its_first_hundredth(most: int, share: int) -> None:
+    preferences = fleet('{"hold_after_first_host": "90m"}', max_hosts=most).one("Group")["instanceRefresh"][
+        "preferences"
+    ]
+    assert preferences["checkpointPercentages"] == [share, 100]
+
+
 @pytest.mark.parametrize("hosts", [0, 1, 2, 3, 7, 100])
 def test_a_refresh_replaces_one_host_at_a_time(hosts: int) -> None:
     low, high = refresh_percentages("launchFirst", hosts, hosts)
