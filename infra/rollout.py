@@ -61,6 +61,7 @@ class Rollout:
         before: the version to go back to; the wanted one where that is where it goes already, None where there is none.
         reason: in AWS's or Kubernetes' words, where they have some.
         failures: what has given up since it began, the newest first.
+        hold_ends: what is held goes on by itself in the end.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Rollout:
     before: str | None = None
     reason: str = ""
     failures: tuple[str, ...] = ()
+    hold_ends: bool = False
 
     @property
     def wanted(self) -> Version:
@@ -79,7 +81,7 @@ class Rollout:
     @property
     def moves(self) -> bool:
         """Time alone brings it further."""
-        return self.state == "running"
+        return self.state == "running" or (self.state == "held" and self.hold_ends)
 
     @property
     def summary(self) -> str:

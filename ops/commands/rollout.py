@@ -68,8 +68,9 @@ def rollout(
             seconds = seconds if yes else 0
         elif check:
             smokes = _check(console, stack, platform, seconds, lambda: _smoke(console, stack, settings, profile))
-        found = _follow(console, stack, platform, seconds)
-        held = [one for one in found if one.state == "held" and check and smokes]
+        tried = check and smokes
+        found = _follow(console, stack, platform, seconds, lambda one: tried and one.state == "held")
+        held = [one for one in found if one.state == "held" and tried]
         for one in held:
             platform.go_on(one)
         if held:

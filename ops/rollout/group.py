@@ -68,6 +68,7 @@ class HostGroup:
                 before=self._before(group, wanted, versions),
                 reason=(refresh or {}).get("StatusReason", ""),
                 failures=failures,
+                hold_ends=True,
             )
         ]
 

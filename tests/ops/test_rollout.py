@@ -296,6 +296,24 @@ def test_back_with_yes_goes_back(shell: Shell) -> None:
     assert shell.group.hosts() == [("1", "InService")] * 2
 
 
+def test_a_held_one_is_followed_beyond_its_hold(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    shell.group.release(2)
+    shell.group.start({**ONE_MORE_FIRST, "CheckpointPercentages": [33, 100], "CheckpointDelay": 3600})
+    list(play(shell.clients, shell.group.name))
+
+    def its_hour_is_over(seconds: float) -> None:
+        if shell.group.refresh().get("Preferences", {}).get("CheckpointPercentages"):
+            shell.group.cancel(WaitForTransitioningInstances=False)
+            shell.group.start({**ONE_MORE_FIRST, "SkipMatching": True})
+        shell.hosts_do(seconds)
+
+    monkeypatch.setattr(command, "sleep", its_hour_is_over)
+    code, said = shell()
+    assert code == 0, said
+    assert "held     1 of 2 hosts" in said
+    assert "done     2 of 2 hosts" in said
+
+
 @pytest.mark.parametrize(("well", "code", "version"), [(True, 0, "2"), (False, 1, "1")])
 def test_a_check_goes_on_or_back(
     shell: Shell, monkeypatch: pytest.MonkeyPatch, well: bool, code: int, version: str
