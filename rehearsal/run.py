@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import secrets
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -33,6 +32,7 @@ from rehearsal.kubernetes.shortage import run_out_of_gpus
 from rehearsal.kubernetes.watch import lowest_available
 from rehearsal.moto import simulated_account
 from rehearsal.operations import Operation, Step
+from rehearsal.phases import go_through
 from rehearsal.report import Phase, ResourceCount, StackReport
 from rehearsal.scene import Scene, region_of, set_the_scene
 from rehearsal.workspace import PROJECT, OnStep, stack_config
@@ -109,10 +109,9 @@ class _Rehearsal:
         return self.report
 
     def _phase(self, name: str, body: Callable[[Phase], None]) -> None:
-        phase, started = Phase(name), time.monotonic()
         self.watcher.phase_started(self.stack, name)
-        body(phase)
-        phase.seconds = time.monotonic() - started
+        phase, broken = go_through(name, body)
+        self.broken |= broken
         if phase.verdicts:  # some stacks do not expire, some projects have no image
             self.report.phases.append(phase)
         self.watcher.phase_ended(self.stack, phase)

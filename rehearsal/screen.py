@@ -20,8 +20,8 @@ LINE_EVERY_SECONDS = 15
 """Where nothing can be overwritten, as in a log file."""
 
 
-class Interrupted(Exception):
-    """The user has had enough."""
+class Interrupted(BaseException):
+    """The user has had enough; as with KeyboardInterrupt, nobody takes it for a failure of what was under way."""
 
 
 class Screen:
