@@ -8,11 +8,15 @@ import zlib
 from collections.abc import Iterator
 from typing import Any
 
+from botocore.exceptions import ClientError
+
+from ops.aws import code_of
 from ops.kinds.kind import Clients, Found
 
 LAUNCH_TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 SECRET = "aws:secretsmanager/secret:Secret"  # noqa: S105
 
+GONE = "InvalidLaunchTemplateId.NotFound"
 SHORTEST_SECRET = 12
 """Shorter values occur by chance."""
 
@@ -23,7 +27,13 @@ def launch_templates(clients: Clients, found: list[Found]) -> Iterator[tuple[str
         if template.type != LAUNCH_TEMPLATE:
             continue
         pages = clients("ec2").get_paginator("describe_launch_template_versions").paginate(LaunchTemplateId=template.id)
-        for version in pages.search("LaunchTemplateVersions[]"):
+        try:
+            versions = list(pages.search("LaunchTemplateVersions[]"))
+        except ClientError as error:
+            if code_of(error) != GONE:
+                raise
+            continue  # Karpenter's go by themselves
+        for version in versions:
             place = f"launch template {template.name} version {version['VersionNumber']}"
             yield place, json.dumps(version, default=str)
             if data := version["LaunchTemplateData"].get("UserData"):

@@ -29,6 +29,7 @@ from rehearsal.kubernetes.cluster import Cluster, title
 from rehearsal.kubernetes.connections import are_as_promised, connections
 from rehearsal.kubernetes.disruption import deployments, drain, lose_zone, servers
 from rehearsal.kubernetes.shortage import run_out_of_gpus
+from rehearsal.kubernetes.verdicts import of_cluster
 from rehearsal.kubernetes.watch import lowest_available
 from rehearsal.moto import simulated_account
 from rehearsal.operations import Operation, Step
@@ -145,7 +146,9 @@ class _Rehearsal:
                 ephemeral = bool(stack_config(self.workspace.directory, self.stack).get("tandem:ephemeral"))
                 phase.verdicts.append(expectations.carries_the_tags(self.stack, stack_id, ephemeral, self._found()))
             if self.cluster:
-                phase.verdicts += self._state_of(self.cluster)
+                self.report.connections = connections(self.cluster, self._found())
+                phase.verdicts += of_cluster(self.cluster, self.workspace.resources(), self._settings)
+                phase.verdicts.append(are_as_promised(self.report.connections))
             self._note_facts()
 
     def _second_up(self, phase: Phase) -> None:
@@ -173,10 +176,14 @@ class _Rehearsal:
         platform = Deployments(Kubectl(cluster.plane.kubeconfig, str(KUBECTL.command("kubectl"))))
         placeholders.change_image(self.workspace.pins, placeholders.BAD_DIGEST)
         with lowest_available(cluster.api) as lowest, ThreadPoolExecutor(1) as pool:
-            up = pool.submit(self._must_succeed, phase, self.workspace.up)
+            up = pool.submit(self._operate, phase, self.workspace.up)
             noticed = rollout.watch_and_go_back(platform, up.done)
         served = deployments(cluster.api)
-        phase.verdicts += [kubernetes.are_noticed(noticed, served), kubernetes.keep_serving(lowest, served)]
+        phase.verdicts += [
+            kubernetes.are_noticed(noticed, served),
+            kubernetes.is_not_called_a_success(up.result(), cluster.api.list("v1", "ConfigMap")),
+            kubernetes.keep_serving(lowest, served),
+        ]
         self._roll_out_to_pods(phase, cluster, kubernetes.are_back)
 
     def _roll_out(self, phase: Phase) -> None:
@@ -340,19 +347,6 @@ class _Rehearsal:
             self._must_succeed(phase, self.workspace.up)
         if any(resource.get("protect") for resource in state):
             self.workspace.pulumi("state", "unprotect", "--all", "--yes")
-
-    def _state_of(self, cluster: Cluster) -> list[Verdict]:
-        """What must hold of a cluster when all is up."""
-        api = cluster.api
-        self.report.connections = connections(cluster, self._found())
-        state = self.workspace.resources()
-        return [
-            kubernetes.are_held(filter(None, map(kubernetes.recorded_object, state)), map(title, cluster.objects())),
-            kubernetes.are_known_to_the_last_field(declared.refusals(api, declared.manifests(state))),
-            kubernetes.have_their_replicas(api.list("apps/v1", "Deployment")),
-            kubernetes.share_no_gpu(api.list("v1", "Pod"), api.list("v1", "Node")),
-            are_as_promised(self.report.connections),
-        ]
 
     def _note_facts(self) -> None:
         outputs, report = self.workspace.outputs(), self.report

@@ -9,8 +9,9 @@ import pulumi
 
 from infra.kubernetes.objects import KubernetesObject, Manifest, declare
 from infra.kubernetes.scaling import Scaling, scaling_objects
+from infra.kubernetes.serving import before_it_serves, serves
 from infra.kubernetes.shared import namespace, shared_objects
-from infra.kubernetes.workload import InferenceService, servers, surroundings, way_in
+from infra.kubernetes.workload import InferenceService, servers, surroundings, version_of, way_in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,6 +23,7 @@ class InferenceArgs:
         file_system_id, access_point_id: of the model cache.
         load_balancer_networks: the only addresses from which requests may come.
         monitoring_namespaces: whose pods may ask for metrics.
+        kubeconfig: by which `up` sees how far the servers are.
         after: controllers and nodes, which must be there before the models and still be there when they go.
     """
 
@@ -30,6 +32,7 @@ class InferenceArgs:
     access_point_id: pulumi.Input[str]
     load_balancer_networks: Sequence[str]
     monitoring_namespaces: Sequence[str]
+    kubeconfig: pulumi.Output[str]
     after: Sequence[pulumi.Resource] = ()
 
 
@@ -57,16 +60,26 @@ class Inference(pulumi.ComponentResource):
             place,
         )
         for service, scaling in args.services:
-            self._serve(service, scaling, shared)
+            self._serve(service, scaling, args.kubeconfig, shared)
         self.register_outputs({})
 
-    def _serve(self, service: InferenceService, scaling: Scaling, shared: Sequence[pulumi.Resource]) -> None:
+    def _serve(
+        self,
+        service: InferenceService,
+        scaling: Scaling,
+        kubeconfig: pulumi.Output[str],
+        shared: Sequence[pulumi.Resource],
+    ) -> None:
+        """Everything of a model is made before `up` waits for its servers, which may take as long as a download."""
         entered = self._declare([way_in(service)], self._declare(surroundings(service), shared))
         manifest = servers(service)
         # Answers end within their grace; nodes and volumes then have a few minutes.
         patient = pulumi.CustomTimeouts(delete=f"{service.termination_grace_seconds + 600}s")
         served = self._declare([manifest], entered, pulumi.ResourceOptions(custom_timeouts=patient))
-        self._declare(scaling_objects(scaling), served)
+        scaled = self._declare(scaling_objects(scaling), served)
+        version = version_of(manifest)
+        hooks = before_it_serves(service, version, kubeconfig)
+        self._declare([serves(service, version)], scaled, pulumi.ResourceOptions(hooks=hooks))
 
     def _declare(
         self,

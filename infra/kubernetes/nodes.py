@@ -12,6 +12,8 @@ from infra.kubernetes.objects import Manifest, named
 from infra.kubernetes.workload import GPU
 
 NODE_CLASS = "gpu"
+BASE_POOL = "gpu-base"
+"""Of nodes on demand, which come first."""
 FAMILIES = {"al2023": "AL2023", "bottlerocket": "Bottlerocket"}
 
 
@@ -60,7 +62,7 @@ def node_objects(nodes: Nodes) -> list[Manifest]:
         return [_node_class(nodes), _pool(nodes, "gpu-reserved", ["reserved"], nodes.gpus, 100)]
     pools = []
     if nodes.gpus_on_demand:
-        pools.append(_pool(nodes, "gpu-base", ["on-demand"], nodes.gpus_on_demand, 100))
+        pools.append(_pool(nodes, BASE_POOL, ["on-demand"], nodes.gpus_on_demand, 100))
     if rest := nodes.gpus - nodes.gpus_on_demand:
         # Of two kinds Karpenter takes spot as long as there is any, and on demand when there is none.
         pools.append(_pool(nodes, "gpu", ["spot", "on-demand"] if nodes.spot else ["on-demand"], rest, 50))

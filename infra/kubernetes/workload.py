@@ -23,7 +23,7 @@ GROUP = "leaderworkerset.sigs.k8s.io/group-key"
 """The same on all pods of one replica, and on no other's."""
 VERSION = "tandem/version"
 """Label of pods: what their template was."""
-SKIP_AWAIT = "pulumi.com/skipAwait"
+WAIT_FOR, SKIP_AWAIT = "pulumi.com/waitFor", "pulumi.com/skipAwait"
 """https://www.pulumi.com/registry/packages/kubernetes/installation-configuration/#annotations"""
 USER = 2000
 """The image's own unprivileged user; the model cache's access point has the same."""
@@ -144,18 +144,21 @@ def surroundings(service: InferenceService) -> list[Manifest]:
 
 def way_in(service: InferenceService) -> Manifest:
     """Pods that come after it count as ready only once the load balancer sends them requests."""
-    return named("TargetGroupBinding", "elbv2.k8s.aws/v1beta1", service.name, NAMESPACE) | {
+    manifest = named("TargetGroupBinding", "elbv2.k8s.aws/v1beta1", service.name, NAMESPACE) | {
         "spec": {
             "targetGroupARN": service.target_group_arn,
             "targetType": "ip",
             "serviceRef": {"name": service.entry, "port": PORT},
         }
     }
+    manifest["metadata"]["annotations"] = {WAIT_FOR: "jsonpath={.status.observedGeneration}"}
+    return manifest
 
 
 def servers(service: InferenceService) -> Manifest:
-    """The Deployment, or the LeaderWorkerSet of pipelines."""
+    """The Deployment, or the LeaderWorkerSet of pipelines. The provider does not wait for it: serving.py does."""
     manifest = _pipeline(service) if service.pipelined else _deployment(service)
+    manifest["metadata"]["annotations"] = {WAIT_FOR: "jsonpath={.metadata.uid}"}
     version = hashlib.sha256(json.dumps(_templates(manifest), sort_keys=True).encode()).hexdigest()[:12]
     for template in _templates(manifest):
         template["metadata"]["labels"][VERSION] = version

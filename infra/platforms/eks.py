@@ -85,6 +85,7 @@ def build(common: Common) -> dict[str, Any]:
             monitoring_namespaces=sorted(
                 {scaling.scraped_from or MONITORING for _, scaling in settings.scaled.values()}
             ),
+            kubeconfig=cluster.kubeconfig,
             after=[*nodes.ready, *controllers.releases, pod_role],
         ),
         provider,

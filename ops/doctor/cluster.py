@@ -1,4 +1,4 @@
-"""What a cluster needs besides GPUs: zones, a Kubernetes version in support, the command that logs in to it."""
+"""What a cluster needs besides GPUs: zones, a Kubernetes version in support, the commands that reach it."""
 
 from __future__ import annotations
 
@@ -11,21 +11,31 @@ from ops.doctor.finding import Finding
 
 SOON_DAYS = 60
 
+COMMANDS = {
+    "aws": (
+        "`pulumi up` logs in to the cluster",
+        "https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html",
+    ),
+    "kubectl": ("`pulumi up` sees whether servers start", "https://kubernetes.io/docs/tasks/tools/"),
+}
+"""What each is for, and where to have it from."""
 
-def login_command_is_there(examination: Examination) -> Iterator[Finding]:
-    """`pulumi up` and `kubectl` run `aws eks get-token`: a kubeconfig holds a command, no credential."""
+
+def commands_are_there(examination: Examination) -> Iterator[Finding]:
+    """A kubeconfig holds a command, no credential."""
     if examination.settings.platform != "eks":
         return
-    if path := shutil.which("aws"):
-        yield Finding(severity="ok", what="the AWS command line logs in to the cluster", value=path)
-    else:
-        yield Finding(
-            severity="error",
-            what="there is no `aws` command, with which `pulumi up` logs in to the cluster",
-            value="not on PATH",
-            needed="the AWS command line, version 2",
-            fix="https://docs.aws.amazon.com/cli/latest/userguide/getting-started-install.html",
-        )
+    for command, (purpose, source) in COMMANDS.items():
+        if path := shutil.which(command):
+            yield Finding(severity="ok", what=f"with `{command}` {purpose}", value=path)
+        else:
+            yield Finding(
+                severity="error",
+                what=f"there is no `{command}`, with which {purpose}",
+                value="not on PATH",
+                needed=f"`{command}`",
+                fix=source,
+            )
 
 
 def zones_take_clusters(examination: Examination) -> Iterator[Finding]:

@@ -16,7 +16,7 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
         "settings": settings.settings_hold,
         "pins": settings.versions_are_pinned,
         "expiry": settings.has_time_left,
-        "cluster login": cluster.login_command_is_there,
+        "cluster commands": cluster.commands_are_there,
         "credentials": identity.credentials_work,
         "region": identity.region_is_enabled,
         "stack's name": identity.name_is_free_or_own,
@@ -44,7 +44,7 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
 )
 """All checks by name, in the order in which they are reported."""
 
-OFFLINE = ("settings", "pins", "expiry", "cluster login", "name")
+OFFLINE = ("settings", "pins", "expiry", "cluster commands", "name")
 """Those that need neither AWS nor any other network."""
 
 FIRST = ("credentials", "region")

@@ -84,6 +84,11 @@ class Cluster:
     def api(self) -> Api:
         return self.plane.api
 
+    def bindings(self) -> list[Object]:
+        """What leads to pods from the load balancer; none where its controller is not installed."""
+        kind = "elbv2.k8s.aws/v1beta1", "TargetGroupBinding"
+        return self.api.list(*kind) if self.has(*kind) else []
+
     def has(self, api_version: str, kind: str) -> bool:
         """Whether the cluster serves a kind."""
         try:

@@ -14,6 +14,10 @@ from rehearsal.kubernetes.api import Api, ApiError, Object
 from rehearsal.kubernetes.provider_plugin import RELEASE
 
 ASSOCIATION = "aws:eks/podIdentityAssociation:PodIdentityAssociation"
+SERVERS = ("kubernetes:apps/v1:Deployment", "kubernetes:leaderworkerset.x-k8s.io/v1:LeaderWorkerSet")
+TIMEOUT = "pulumi.com/timeoutSeconds"
+UNDECLARED_SECONDS = 600
+
 LOOK = "rehearsal"
 """Field manager of a look that changes nothing."""
 
@@ -54,6 +58,21 @@ def refusals(api: Api, declared: Iterable[Object]) -> Iterator[str]:
             api.apply(manifest, LOOK, force=True, fieldValidation="Strict", dryRun="All")
         except ApiError as error:
             yield f"{manifest['kind']} {manifest['metadata']['name']}: {error}"
+
+
+def waits(state: State) -> dict[str, float | None]:
+    """Seconds that the provider waits for servers before it fails, by name; none where `up` returns from them at once.
+
+    Without a word of the program's it waits ten minutes, whatever `progressDeadlineSeconds` says.
+    """
+    found: dict[str, float | None] = {}
+    for resource in state:
+        if resource["type"] in SERVERS:
+            annotations = resource["inputs"]["metadata"].get("annotations") or {}
+            declared = annotations.get(TIMEOUT) or (resource.get("customTimeouts") or {}).get("create")
+            at_once = annotations.get("pulumi.com/skipAwait") == "true" or "pulumi.com/waitFor" in annotations
+            found[resource["inputs"]["metadata"]["name"]] = None if at_once else float(declared or UNDECLARED_SECONDS)
+    return found
 
 
 def granted(clients: Clients, state: State) -> dict[str, list[str]]:

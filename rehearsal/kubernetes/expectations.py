@@ -7,18 +7,24 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
+from infra.kubernetes.nodes import BASE_POOL
+from infra.kubernetes.serving import SERVES
+from infra.kubernetes.workload import HOST
 from ops.rollout import Rollout
 from rehearsal.expectations import expectation
 from rehearsal.kubernetes.api import Object
 from rehearsal.kubernetes.autoscaling import FALL_SECONDS, RISE_SECONDS, Answer
+from rehearsal.kubernetes.declared import SERVERS
 from rehearsal.kubernetes.disruption import BACK_SECONDS, Drain, ZoneLoss, covers
 from rehearsal.kubernetes.hosting import Controller
+from rehearsal.kubernetes.network_policy import selects
 from rehearsal.kubernetes.nodes import GPU, ZONE, gpus_of, has_gpus
 from rehearsal.kubernetes.provider_plugin import RELEASE
 from rehearsal.kubernetes.shortage import Shortage, names_limits
 from rehearsal.operations import Operation
 
-SERVERS = ("kubernetes:apps/v1:Deployment", "kubernetes:leaderworkerset.x-k8s.io/v1:LeaderWorkerSet")
+NODE_POOL = "karpenter.sh/nodepool"
+TARGET_HEALTH = "target-health.elbv2.k8s.aws/"
 
 
 @expectation("the API server holds each object of the state")
@@ -29,6 +35,16 @@ def are_held(recorded: Iterable[str], found: Iterable[str]) -> Iterable[str]:
 @expectation("the API server knows each field of each object that the program declares")
 def are_known_to_the_last_field(refusals: Iterable[str]) -> Iterable[str]:
     yield from refusals
+
+
+@expectation("`up` does not fail before servers have had the time that a first start takes")
+def are_given_their_time(waits: Mapping[str, float | None], launch_seconds: int) -> Iterable[str]:
+    """Args:
+    waits: seconds that the provider waits for each, none where it does not. launch_seconds: of a first start.
+    """
+    for name, seconds in waits.items():
+        if seconds is not None and seconds < launch_seconds:
+            yield f"{name}: `up` fails after {seconds:.0f} s, a first start may take {launch_seconds} s"
 
 
 @expectation("controllers run until their release goes")
@@ -83,6 +99,37 @@ def share_no_gpu(pods: Iterable[Object], nodes: Iterable[Object]) -> Iterable[st
             yield f"{owner} is not spread: {', '.join(f'{zone} {counts[zone]}' for zone in sorted(of_gpu_nodes))}"
 
 
+@expectation("replicas stand on as many nodes as they ask for, and none of the base on demand is empty")
+def stand_apart(pods: Iterable[Object], nodes: Iterable[Object]) -> Iterable[str]:
+    placed = [pod for pod in pods if gpus_of(pod) and pod["spec"].get("nodeName")]
+    by_owner: dict[str, list[Object]] = defaultdict(list)
+    for pod in placed:
+        by_owner[_owner(pod)].append(pod)
+    for owner, own in by_owner.items():
+        least = min(_least_nodes(own[0]), len(own))
+        if len(there := {pod["spec"]["nodeName"] for pod in own}) < least:
+            yield f"{owner} stands on {', '.join(sorted(there))}, and asks for {least} nodes"
+    taken = {pod["spec"]["nodeName"] for pod in placed}
+    for node in nodes:
+        if node["metadata"]["labels"].get(NODE_POOL) == BASE_POOL and node["metadata"]["name"] not in taken:
+            yield f"{node['metadata']['name']} of the base has no server"
+
+
+@expectation("pods wait until the load balancer sends them requests")
+def wait_for_their_way_in(
+    pods: Sequence[Object], services: Iterable[Object], bindings: Iterable[Object]
+) -> Iterable[str]:
+    bound = {(one["metadata"]["namespace"], one["spec"]["serviceRef"]["name"]) for one in bindings}
+    for service in services:
+        place, name = service["metadata"]["namespace"], service["metadata"]["name"]
+        for pod in pods if (place, name) in bound else ():
+            labels = pod["metadata"].get("labels") or {}
+            if pod["metadata"]["namespace"] == place and selects({"matchLabels": service["spec"]["selector"]}, labels):
+                gates = [gate["conditionType"] for gate in pod["spec"].get("readinessGates", ())]
+                if not any(gate.startswith(TARGET_HEALTH) for gate in gates):
+                    yield f"{pod['metadata']['name']} has no readiness gate of the load balancer's"
+
+
 @expectation("a new image changes the servers, in place, and nothing else")
 def changes_servers(operation: Operation, deployments: Iterable[Object], digest: str) -> Iterable[str]:
     changes = _changes(operation)
@@ -101,7 +148,9 @@ def are_back(operation: Operation, deployments: Iterable[Object], digest: str) -
 
 
 def _changes(operation: Operation) -> list[tuple[str, str]]:
-    return sorted({(step.operation, step.type) for step in operation.changing()})
+    """Beside what says that a version serves."""
+    told = [step for step in operation.changing() if not step.name.endswith(SERVES)]
+    return sorted({(step.operation, step.type) for step in told})
 
 
 def _of_servers(operation: str, type: str) -> bool:
@@ -122,6 +171,18 @@ def are_noticed(noticed: Iterable[Rollout], deployments: Iterable[Object]) -> It
     """
     told = {one.name for one in noticed if one.failures}
     yield from (f"{name}: no pod that gave up was told of" for name in sorted({*map(_name, deployments)} - told))
+
+
+@expectation("an `up` whose version was taken back says so")
+def is_not_called_a_success(up: Operation, config_maps: Iterable[Object]) -> Iterable[str]:
+    """Args:
+    up: under way while somebody went back.
+    config_maps: what a program has that waits for its servers; one that does not leaves it to the provider.
+    """
+    waits = any(_name(one).endswith(SERVES) for one in config_maps)
+    said = "\n".join(up.messages)
+    if waits and (up.succeeded or "another version is rolled out" not in said):
+        yield f"it succeeded, or said something else: {said[-400:]}"
 
 
 def _name(object: Object) -> str:
@@ -259,6 +320,14 @@ def _allowed_skew(pod: Object) -> int | None:
         if constraint["topologyKey"] == ZONE and constraint["whenUnsatisfiable"] == "DoNotSchedule":
             return constraint["maxSkew"]
     return None
+
+
+def _least_nodes(pod: Object) -> int:
+    """Over how many nodes its replicas must stand."""
+    for constraint in pod["spec"].get("topologySpreadConstraints") or []:
+        if constraint["topologyKey"] == HOST and constraint["whenUnsatisfiable"] == "DoNotSchedule":
+            return constraint.get("minDomains", 1)
+    return 1
 
 
 def _owner(pod: Object) -> str:

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rehearsal.kubernetes.build import PROVIDER
+from rehearsal.kubernetes.build import KUBECTL, PROVIDER
 from rehearsal.kubernetes.control_plane import ControlPlane
 
 RELEASE = "kubernetes:helm.sh/v3:Release"
@@ -48,7 +48,7 @@ def label() -> str:
 
 
 def install(home: Path, commands: Path, plane: ControlPlane) -> None:
-    """Installs the plugin, and the `aws` command that lets its kubeconfig log in.
+    """Installs the plugin, the `aws` command that lets its kubeconfig log in, and `kubectl`.
 
     Args:
         home: PULUMI_HOME.
@@ -66,6 +66,7 @@ def install(home: Path, commands: Path, plane: ControlPlane) -> None:
     otherwise = f'exec "{own}" "$@"' if own else "echo 'aws: only `eks get-token` is played here' >&2; exit 252"
     aws.write_text(AWS.format(token=json.dumps(_credential(plane.token)), otherwise=otherwise))
     aws.chmod(0o755)
+    (commands / "kubectl").symlink_to(KUBECTL.command("kubectl"))
 
 
 def _credential(token: str) -> Mapping[str, Any]:

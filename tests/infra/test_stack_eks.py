@@ -26,7 +26,7 @@ SOUND: dict[str, Any] = {
 }
 KUBERNETES = {
     "apps/v1:Deployment": 1,
-    "core/v1:ConfigMap": 1,
+    "core/v1:ConfigMap": 2,
     "core/v1:Namespace": 1,
     "core/v1:PersistentVolume": 1,
     "core/v1:PersistentVolumeClaim": 1,
@@ -102,6 +102,7 @@ def test_each_part_that_is_added_brings_exactly_its_own() -> None:
     more = {kind: number - KUBERNETES.get(kind, 0) for kind, number in two.items()}
     assert {kind: number for kind, number in more.items() if number} == {
         "apps/v1:Deployment": 1,
+        "core/v1:ConfigMap": 1,
         "core/v1:Service": 1,
         "elbv2.k8s.aws/v1beta1:TargetGroupBinding": 1,
         "keda.sh/v1alpha1:ScaledObject": 1,

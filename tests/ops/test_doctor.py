@@ -548,7 +548,7 @@ def test_a_sound_account_has_no_complaints(account: Account) -> None:
     assert {finding.check for finding in found} == set(CHECKS) - {
         "Capacity Block",
         "certificate",
-        "cluster login",
+        "cluster commands",
         "cluster zones",
         "controllers' quota",
         "Kubernetes",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,9 +24,10 @@ G_ON_DEMAND = "L-DB2E81BA"
 
 @pytest.fixture
 def account(aws_account: AccountGaps, world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Account:
-    """Two nodes of four GPUs at least, four at most; `aws` on PATH."""
-    (tmp_path / "aws").write_text("#!/bin/sh\n")
-    (tmp_path / "aws").chmod(0o755)
+    """Two nodes of four GPUs at least, four at most; the commands that `up` runs are on PATH."""
+    for command in ("aws", "kubectl"):
+        (tmp_path / command).write_text("#!/bin/sh\n")
+        (tmp_path / command).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
     account = Account(aws_account, world, aws_clients("us-east-1", ask=False), monkeypatch)
     account.sections = {"platform": "eks", "scaling": {"minReplicas": 3, "maxReplicas": 7}}
@@ -33,8 +35,12 @@ def account(aws_account: AccountGaps, world: World, monkeypatch: pytest.MonkeyPa
     return account
 
 
-def no_command(account: Account) -> None:
-    account.monkeypatch.setenv("PATH", "")
+def no_login(account: Account) -> None:
+    (Path(os.environ["PATH"]) / "aws").unlink()
+
+
+def no_kubectl(account: Account) -> None:
+    (Path(os.environ["PATH"]) / "kubectl").unlink()
 
 
 def unsupported(account: Account) -> None:
@@ -115,7 +121,8 @@ BROKEN: dict[str, Case] = {
         "'tandem:network.zones[1]' us-east-1b",
     ),
     "no spot role": (no_spot_role, "spot role", "error", "no role for spot", "create-service-linked-role"),
-    "no login command": (no_command, "cluster login", "error", "no `aws` command", "getting-started-install"),
+    "no login command": (no_login, "cluster commands", "error", "no `aws`", "getting-started-install"),
+    "no kubectl": (no_kubectl, "cluster commands", "error", "no `kubectl`, with which `pulumi up` sees", "docs/tasks"),
     "no such Kubernetes": (unsupported, "Kubernetes", "error", "EKS has no Kubernetes", "tandem pin --kubernetes --to"),
     "old Kubernetes": (
         extended,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -23,7 +24,6 @@ from rehearsal import expectations, placeholders, rollout
 from rehearsal.aws.provider import AwsProvider
 from rehearsal.aws.tables import TABLE
 from rehearsal.engine import Engine
-from rehearsal.kubernetes import immutable
 from rehearsal.moto import ACCOUNT_ID, SimulatedAccount, simulated_account
 from rehearsal.operations import Operation
 from rehearsal.plugin import Checked, Difference, Provider, Subject, attach, changed_paths
@@ -112,31 +112,53 @@ def in_any_order(changes: Mapping[str, Change], seed: int) -> Iterator[tuple[str
 class Objects(Provider):
     """Keeps what the program declares in its cluster.
 
-    Stands for: the plugin pulumi-resource-kubernetes, as far as objects are kept, changed in place and replaced.
+    Stands for: the plugin pulumi-resource-kubernetes, as far as objects are kept and changed in place, and `kubectl`.
     Held by: nothing, it answers with what it is given; tests/rehearsal/kubernetes has a real API server.
+
+    Attributes:
+        kubectl: the command that shows all servers as ready.
     """
 
     name: str = "kubernetes"
     version: str = version("pulumi-kubernetes")
     kept: dict[str, Properties] = field(default_factory=dict)
+    kubectl: Path = field(default=Path(os.devnull))
 
     def check(self, subject: Subject, inputs: Properties, old: Properties, seed: bytes) -> Checked:
         return Checked({**inputs, "metadata": {"name": subject.name, **(inputs.get("metadata") or {})}})
 
     def diff(self, subject: Subject, id: str, old: Properties, new: Properties, state: Properties) -> Difference:
-        changes, fields = changed_paths(old, new), immutable.replacing_fields(new, subject.config)
-        return Difference(changes, frozenset(path for path in changes if immutable.replaces(path, fields)))
+        return Difference(changed_paths(old, new), frozenset())
 
     def create(self, subject: Subject, inputs: Properties) -> tuple[str, Properties]:
-        self.kept[subject.name] = inputs
+        self._keep(subject, inputs)
         return subject.name, inputs
 
     def update(self, subject: Subject, id: str, old: Properties, new: Properties, state: Properties) -> Properties:
-        self.kept[subject.name] = new
+        self._keep(subject, new)
         return new
+
+    def _keep(self, subject: Subject, inputs: Properties) -> None:
+        self.kept[subject.name] = inputs
+        servers = [one for one in self.kept.values() if one.get("kind") == "Deployment"]
+        shown = json.dumps({"items": [item for one in servers for item in _ready(one)]})
+        self.kubectl.write_text(f"#!/bin/sh\ncat <<'OBJECTS'\n{shown}\nOBJECTS\n")
+        self.kubectl.chmod(0o755)
 
     def delete(self, subject: Subject, id: str, inputs: Properties, state: Properties) -> None:
         self.kept.pop(subject.name)
+
+
+def _ready(deployment: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """A Deployment and its pods' set as they are when all replicas serve."""
+    name, spec = deployment["metadata"]["name"], deployment["spec"]
+    head = {"name": name, "uid": name, "generation": 1, "annotations": {"deployment.kubernetes.io/revision": "1"}}
+    counts = dict.fromkeys(("updatedReplicas", "availableReplicas", "readyReplicas", "replicas"), int(spec["replicas"]))
+    owned = {**head, "ownerReferences": [{"uid": name}]}
+    return [
+        {"kind": "Deployment", "metadata": head, "spec": spec, "status": {**counts, "observedGeneration": 1}},
+        {"kind": "ReplicaSet", "metadata": owned, "spec": {"template": spec["template"]}, "status": counts},
+    ]
 
 
 @dataclass
@@ -246,6 +268,7 @@ def a_stack(engine: Engine, account: SimulatedAccount, directory: Path) -> Itera
         open_workspace("dev", engine, providers, account.environment(REGION), directory) as workspace,
     ):
         placeholders.fill(workspace.pins)
+        objects.kubectl = workspace.directory / "bin" / "kubectl"
         yield Stack(account, workspace, objects, theirs)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from rehearsal.kubernetes import declared, expectations
 from rehearsal.kubernetes.api import Api
 from rehearsal.kubernetes.charts import RECORDED
@@ -74,3 +76,27 @@ def test_a_controller_that_ended_by_itself_is_named() -> None:
 
 def never() -> Any:
     raise AssertionError("nothing is started")
+
+
+def server(*, create: float | None = None, **annotations: str) -> dict[str, Any]:
+    named = {f"pulumi.com/{key}": value for key, value in annotations.items()}
+    resource = {"type": declared.SERVERS[0], "inputs": {"metadata": {"name": "vllm-main", "annotations": named}}}
+    return resource | ({"customTimeouts": {"create": create}} if create else {})
+
+
+@pytest.mark.parametrize(
+    ("resource", "seconds"),
+    [
+        (server(), 600),
+        (server(create=7200), 7200),
+        (server(timeoutSeconds="9000"), 9000),
+        (server(skipAwait="true"), None),
+        (server(waitFor="jsonpath={.metadata.uid}"), None),
+    ],
+)
+def test_ten_minutes_are_what_nobody_declared(resource: dict[str, Any], seconds: float | None) -> None:
+    waits = declared.waits([resource, release("karpenter")])
+    assert waits == {"vllm-main": seconds}
+    found = expectations.are_given_their_time(waits, 3600)
+    assert found.met is (seconds is None or seconds >= 3600)
+    assert found.met or found.violations[0].endswith("fails after 600 s, a first start may take 3600 s")

@@ -49,6 +49,48 @@ def test_replicas_must_be_ready() -> None:
     assert expectations.have_their_replicas([state_of(1)]).violations == ("server: 1 of 2 replicas are ready",)
 
 
+def test_replicas_must_stand_apart_and_on_the_base() -> None:
+    base = gpu_node("base", L4, "us-east-1a", labels={"karpenter.sh/nodepool": "gpu-base"})
+    nodes = [base, gpu_node("a", L4, "us-east-1a"), gpu_node("b", L4, "us-east-1b")]
+
+    def replica(name: str, node: str) -> Object:
+        found = pod(name, node)
+        constraint = {"topologyKey": "kubernetes.io/hostname", "whenUnsatisfiable": "DoNotSchedule", "minDomains": 3}
+        found["spec"]["topologySpreadConstraints"] = [constraint]
+        return found
+
+    three = [replica("0", "base"), replica("1", "a"), replica("2", "b")]
+    assert expectations.stand_apart(three, nodes).met
+    assert expectations.stand_apart([*three, replica("3", "a")], nodes).met
+    assert expectations.stand_apart([replica("0", "a"), replica("1", "a"), replica("2", "b")], nodes).violations == (
+        "ReplicaSet server stands on a, b, and asks for 3 nodes",
+        "base of the base has no server",
+    )
+
+
+def test_pods_must_wait_for_their_way_in() -> None:
+    labels = {"app": "server"}
+    place = {"namespace": "inference", "name": "server"}
+    service = {"metadata": place, "spec": {"selector": labels}}
+    binding = {"metadata": place, "spec": {"serviceRef": {"name": "server"}}}
+    early = {"metadata": {"namespace": "inference", "name": "0", "labels": labels}, "spec": {}}
+    gate = {"conditionType": "target-health.elbv2.k8s.aws/server"}
+    assert expectations.wait_for_their_way_in([{**early, "spec": {"readinessGates": [gate]}}], [service], [binding]).met
+    assert expectations.wait_for_their_way_in([early], [service], []).met
+    assert expectations.wait_for_their_way_in([early], [service], [binding]).violations == (
+        "0 has no readiness gate of the load balancer's",
+    )
+
+
+def test_an_up_that_was_taken_back_must_say_so() -> None:
+    serves = {"metadata": {"name": "vllm-main-serves"}}
+    red = Operation("up", status=1, messages=["vllm-main: another version is rolled out meanwhile: somebody went back"])
+    assert expectations.is_not_called_a_success(red, [serves]).met
+    assert expectations.is_not_called_a_success(Operation("up"), []).met
+    assert not expectations.is_not_called_a_success(Operation("up"), [serves]).met
+    assert not expectations.is_not_called_a_success(replace(red, messages=["timed out"]), [serves]).met
+
+
 @pytest.mark.parametrize(
     ("pods", "violations"),
     [

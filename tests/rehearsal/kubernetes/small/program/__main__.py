@@ -180,7 +180,7 @@ kubernetes.core.v1.ConfigMap(
 priority = kubernetes.scheduling.v1.PriorityClass("model", metadata={"name": "model"}, value=1000, opts=here_and_now)
 deployment = kubernetes.apps.v1.Deployment(
     "model",
-    metadata=metadata,
+    metadata={**metadata, "annotations": {"pulumi.com/timeoutSeconds": "7200"}},
     spec={
         "replicas": 2,
         "selector": {"match_labels": labels},

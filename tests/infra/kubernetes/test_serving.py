@@ -1,0 +1,117 @@
+"""`up` waits for servers: what it says meanwhile, and when it gives up.
+
+tests/rehearsal/kubernetes has it on a real control plane.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from infra.errors import Problem, UserError
+from infra.kubernetes.rollouts import TEMPLATE
+from infra.kubernetes.serving import PATIENCE_SECONDS, GaveUp, Progress, follow
+from infra.rollout import Rollout, State, Version
+
+PATIENCE = 7800
+
+
+def rollout(
+    state: State = "running", serving: int = 0, template: str = "new", failures: tuple[str, ...] = ()
+) -> Rollout:
+    wanted = Version(name="1", runs={TEMPLATE: template}, wanted=True, serving=serving, moving=3 - serving)
+    return Rollout(name="vllm-main", unit="pods", state=state, size=3, versions=(wanted,), failures=failures)
+
+
+def pod(name: str = "vllm-main-a", *true: str, node: str = "n", **status: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"name": name, "labels": {"app.kubernetes.io/instance": "vllm-main"}},
+        "spec": {"nodeName": node},
+        "status": {"conditions": [{"type": one, "status": "True"} for one in true], **status},
+    }
+
+
+def container(name: str, **state: Any) -> dict[str, Any]:
+    return {"name": name, "state": state}
+
+
+def test_news_are_told_once() -> None:
+    progress = Progress("vllm-main", "new", PATIENCE)
+    first = progress.news([rollout()], [pod(node=""), pod("of-another") | {"metadata": {"name": "x", "labels": {}}}])
+    assert first == "0 of 3 pods of vllm-main serve version 1; vllm-main-a waits for a node"
+    assert progress.news([rollout()], [pod(node="")]) == ""
+    assert progress.news([rollout()], [pod()]).endswith("vllm-main-a pulls its images")
+
+
+def test_all_serve() -> None:
+    assert Progress("vllm-main", "new", PATIENCE).over([rollout("done", 3)], [], 0)
+
+
+def test_one_that_fails_has_two_minutes_in_a_row() -> None:
+    progress = Progress("vllm-main", "new", PATIENCE)
+    failing = rollout("failing", failures=("a: ImagePullBackOff",))
+    assert not progress.over([failing], [], 0)
+    assert not progress.over([rollout()], [], PATIENCE_SECONDS - 1), "the next try mended it"
+    assert not progress.over([failing], [], PATIENCE_SECONDS + 1)
+    with pytest.raises(GaveUp, match="gave up") as gave_up:
+        progress.over([failing], [], 2 * PATIENCE_SECONDS + 1)
+    assert gave_up.value.failures == ("a: ImagePullBackOff",)
+
+
+def test_as_long_as_servers_come_it_waits() -> None:
+    progress = Progress("vllm-main", "new", PATIENCE)
+    assert not progress.over([rollout(serving=0)], [pod(node="")], 0)
+    assert not progress.over([rollout(serving=1)], [pod(node="")], PATIENCE - 1)
+    assert not progress.over([rollout(serving=1)], [pod(node="")], 2 * PATIENCE - 2)
+    with pytest.raises(GaveUp, match=r"1 of 3 pods of vllm-main .* no more for 130 minutes") as gave_up:
+        progress.over([rollout(serving=1)], [pod(node="")], 2 * PATIENCE - 1)
+    assert gave_up.value.failures == ["vllm-main-a: waits for a node"]
+
+
+def test_somebody_who_went_back_ends_it() -> None:
+    with pytest.raises(GaveUp, match="another version"):
+        Progress("vllm-main", "new", PATIENCE).over([rollout("done", 3, template="old")], [], 0)
+
+
+class Clock:
+    """Seconds that pass as it sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    async def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def looks(*answers: Rollout | None) -> Any:
+    """One answer a look, the last one again and again; None for a cluster that does not answer."""
+    left: Iterator[Rollout | None] = iter(answers)
+    last: list[Rollout | None] = []
+
+    def look() -> tuple[Sequence[Rollout], Sequence[Any]]:
+        last[:] = [next(left, last[0] if last else None)]
+        if last[0] is None:
+            raise UserError(Problem(key="kubectl", wrong="no answer"))
+        return [last[0]], []
+
+    return look
+
+
+def followed(*answers: Rollout | None) -> tuple[float, list[str]]:
+    clock, told = Clock(), []
+    progress = Progress("vllm-main", "new", PATIENCE)
+    asyncio.run(follow(progress, looks(*answers), told.append, clock.sleep, lambda: clock.now))
+    return clock.now, told
+
+
+def test_an_api_server_may_be_away_for_a_moment() -> None:
+    seconds, _ = followed(rollout(), None, None, rollout("done", 3))
+    assert seconds == 30
+
+
+def test_an_api_server_that_stays_away_ends_it() -> None:
+    with pytest.raises(UserError, match="no answer"):
+        followed(rollout(), None)
