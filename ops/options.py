@@ -36,8 +36,23 @@ HERE = _project(Path.cwd())
 PROJECT = HERE or Path(__file__).resolve().parents[1]
 """Stack files are found here: outside of any project, in the one that this file is part of."""
 
+
+def named(stack: str | None) -> str | None:
+    """A stack's name; every argument of that kind goes through it.
+
+    Raises:
+        UserError: it is empty, as from a shell variable that is not set.
+    """
+    if stack is not None and not stack.strip():
+        raise UserError(Problem(key="STACK", wrong="no stack has an empty name", value=stack, allowed="such as dev"))
+    return stack
+
+
 StackName = Annotated[
-    str, typer.Argument(metavar="STACK", envvar="PULUMI_STACK", help="Name of the stack.", show_default=True)
+    str,
+    typer.Argument(
+        metavar="STACK", envvar="PULUMI_STACK", help="Name of the stack.", show_default=True, callback=named
+    ),
 ]
 
 

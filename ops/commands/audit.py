@@ -12,7 +12,7 @@ from rich.table import Table
 
 from infra.errors import merged
 from ops import options
-from ops.options import AsJson, ProfileName, RegionNames, print_json, regions_of
+from ops.options import AsJson, ProfileName, RegionNames, named, print_json, regions_of
 from ops.screen import Screen, columns
 
 if TYPE_CHECKING:
@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 
 def audit(
-    stack: Annotated[str | None, typer.Argument(help="Only this stack; all of the project by default.")] = None,
+    stack: Annotated[
+        str | None, typer.Argument(help="Only this stack; all of the project by default.", callback=named)
+    ] = None,
     everything: Annotated[bool, typer.Option("--all", help="List what costs nothing, too.")] = False,
     regions: RegionNames = None,
     profile: ProfileName = None,
@@ -113,8 +115,9 @@ def _print(region: str, audit: Audit, everything: bool) -> None:
     if free:
         console.print(f"{region}: costs nothing: " + ", ".join(f"{count} {name}" for name, count in free.items()))
     unknown = sum(item.usd_per_month is None for item in shown)
+    kept = "in use or left" if audit.still_runs else "left"
     also = f", and {unknown} whose price nobody can say" if unknown else ""
-    console.print(f"{region}: {len(shown)} left that cost ${audit.usd_per_month:,.2f} a month{also}.")
+    console.print(f"{region}: {len(shown)} {kept} that cost ${audit.usd_per_month:,.2f} a month{also}.")
     for why, count in Counter(item.why for item in audit.others).items():
         console.print(f"{region}: {count} more: {why}, which holds it for another state; nothing of it is left over")
     for problem in merged(audit.unreadable):

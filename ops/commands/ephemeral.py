@@ -13,7 +13,7 @@ from infra.errors import Problem, UserError
 from infra.settings import Settings, load_stack_file
 from ops import options
 from ops.commands.ephemeral_down import down
-from ops.options import AsJson, ProfileName, RegionName, RegionNames, print_json, regions_of, stack_file
+from ops.options import AsJson, ProfileName, RegionName, RegionNames, named, print_json, regions_of, stack_file
 from ops.screen import Screen, columns, continued
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="Stacks for an hour or an afternoon, which end by themselves.")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="As `tandem ephemeral list` shows it.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="As `tandem ephemeral list` shows it.", callback=named)]
 Ttl = typer.Option("--ttl", metavar="4h", help="Life from the first `up`: minutes, hours or days (90m, 4h, 2d).")
 MaxUsd = typer.Option("--max-usd", metavar="30", min=0.01, help="Spend cap in US dollars; the sooner of the two wins.")
 

@@ -12,7 +12,7 @@ import typer
 from infra.errors import Problem, UserError
 from infra.settings import load_stack_file
 from ops import options
-from ops.options import AsJson, ProfileName, RegionName, Yes, print_json, regions_of, stack_file
+from ops.options import AsJson, ProfileName, RegionName, Yes, named, print_json, regions_of, stack_file
 from ops.screen import Screen, continued
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def down(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="As `tandem ephemeral list` shows it.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="As `tandem ephemeral list` shows it.", callback=named)],
     yes: Yes = False,
     by_tags: Annotated[
         bool, typer.Option("--by-tags", help="Without Pulumi: where the state is lost or elsewhere.")

@@ -9,7 +9,7 @@ import typer
 from ops.aws import aws_clients
 from ops.helm_releases import RELEASE
 from ops.kinds.kind import Found
-from ops.options import AsJson, print_json
+from ops.options import AsJson, named, print_json
 from ops.pulumi import Stack
 from ops.recovery import Plan
 from ops.resuming import carry_out, look
@@ -17,7 +17,7 @@ from ops.screen import Screen, columns
 
 
 def recover(
-    stack: Annotated[str, typer.Argument(help="The stack whose `up` was killed.")],
+    stack: Annotated[str, typer.Argument(help="The stack whose `up` was killed.", callback=named)],
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without this the plan is only shown.")] = False,
     region: Annotated[str | None, typer.Option(help="Another region than the stack's configuration names.")] = None,
     profile: Annotated[str | None, typer.Option(help="Profile of the AWS configuration.")] = None,

@@ -14,7 +14,7 @@ import typer
 from infra.errors import Problem, UserError, merged
 from infra.settings import Settings, load_stack_file
 from ops import options
-from ops.options import AsJson, ProfileName, Yes, print_json, stack_file
+from ops.options import AsJson, ProfileName, Yes, named, print_json, stack_file
 from ops.screen import Screen, columns, continued
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def list_(
 
 @app.command()
 def remove(
-    stack: Annotated[str, typer.Argument(metavar="STACK", help="Such as prod-eu-west-1.")],
+    stack: Annotated[str, typer.Argument(metavar="STACK", help="Such as prod-eu-west-1.", callback=named)],
     drain_seconds: Annotated[
         int | None, typer.Option(min=0, help="Wait so long after the name has been left; TTL and longest answer.")
     ] = None,

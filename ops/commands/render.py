@@ -17,7 +17,7 @@ from infra.host.from_settings import HostResources, host_config
 from infra.host.render import render_cloud_config
 from infra.scripts import host_archive, sources
 from infra.settings import load_stack_file
-from ops.options import AsJson, print_json
+from ops.options import AsJson, named, print_json
 
 PROJECT = Path(__file__).resolve().parents[2]
 # What only `pulumi up` knows. The lengths are those of real ones, so that the size of the user data is right.
@@ -75,7 +75,7 @@ def documents(config: HostConfig) -> dict[str, str | bytes]:
 
 
 def render(
-    stack: Annotated[str, typer.Argument(help="Stack whose file (Pulumi.STACK.yaml) to render.")],
+    stack: Annotated[str, typer.Argument(help="Stack whose file (Pulumi.STACK.yaml) to render.", callback=named)],
     document: Annotated[
         str | None, typer.Argument(help="Print this one, such as nginx.conf or compose/compose.yaml.")
     ] = None,

@@ -181,6 +181,10 @@ def plain_http(smoke: Smoke) -> str:
     if not target.secure or target.port != 443:
         raise Skipped("the URL names a port of its own")
     try:
+        socket.getaddrinfo(target.host, 80)
+    except OSError as error:
+        raise Surprise(f"{target.host} does not resolve: {error.strerror}") from None
+    try:
         answer = send(Target(f"http://{target.host}", "", timeout_seconds=10), "GET", "/v1/models")
     except Surprise:
         return "port 80 is closed"

@@ -147,6 +147,19 @@ def test_no_command_takes_no_answer_for_an_answer(
     assert os.environ["PATH"] == "/nonexistent"
 
 
+@pytest.mark.parametrize(
+    "command", [*sorted(name for name, given in ARGUMENTS.items() if given[:1] in (["dev"], ["eph-abc123"])), "render"]
+)
+def test_no_command_takes_an_empty_name_for_a_stack(
+    command: str, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`tandem recover "$STACK"` where the variable is not set."""
+    for name in ("", " "):
+        status, said = run([*command.split(), name], monkeypatch)
+        assert status == 2
+        assert "no stack has an empty name" in said
+
+
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_every_command_can_answer_in_json(command: str) -> None:
     assert "--json" in {option for parameter in COMMANDS[command].params for option in parameter.opts}

@@ -289,6 +289,14 @@ def test_what_is_refused_is_said(clients: Clients, stack: str) -> None:
     assert [problem.key for problem in result.unreadable] == [types.LOG_GROUP, "what hangs on the stack's resources"]
 
 
+def test_nothing_of_a_stack_that_is_up_is_said_to_be_left(
+    aws_account: AccountGaps, clients: Clients, stack: str
+) -> None:
+    Builder(clients, stack, f"tandem-{stack}").everything()
+    said = CliRunner().invoke(app, ["audit", stack, "--region", "us-east-1"]).stdout
+    assert " in use or left that cost $" in said
+
+
 def test_the_command_lists_sums_and_exits_with_1(aws_account: AccountGaps, stack: str) -> None:
     from ops.aws import aws_clients
 

@@ -118,6 +118,12 @@ def test_nobody_there_is_a_surprise_in_every_check() -> None:
     assert {result.outcome for result in results if result.check != "plain http"} == {"surprise"}
 
 
+def test_a_port_of_a_name_that_does_not_resolve_is_not_said_to_be_closed() -> None:
+    results = {result.check: result for result in run(Smoke(Target("https://nowhere.invalid", KEY, timeout_seconds=2)))}
+    assert {result.outcome for result in results.values()} == {"surprise"}
+    assert "nowhere.invalid does not resolve" in results["plain http"].detail
+
+
 def test_the_command_passes_and_never_prints_the_key(tmp_path: Path) -> None:
     key, authority = tmp_path / "key", tmp_path / "ca.pem"
     key.write_text(json.dumps({"other": "no", "default": KEY}))
