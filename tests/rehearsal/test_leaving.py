@@ -80,6 +80,32 @@ def test_a_zone_goes_in_one_up_while_its_hosts_move(pulumi_engine: Engine) -> No
         assert min(sum(many for (_, state), many in look.items() if state == "InService") for look in looks) == 2
 
 
+def test_hosts_that_move_first_serve_all_along(pulumi_engine: Engine) -> None:
+    """As docs/runbook.md takes a zone out: a load balancer sends nothing to a zone that it does not have."""
+    with a_stack(pulumi_engine) as scene:
+        api, outputs = scene.clients("autoscaling"), scene.workspace.outputs()
+        filters = {
+            "tag:tandem:stack-id": outputs["stackId"],
+            "tag:Name": "*-private-*",
+            "availability-zone": "us-east-1b",
+        }
+        [stays] = scene.clients("ec2").describe_subnets(
+            Filters=[{"Name": name, "Values": [value]} for name, value in filters.items()]
+        )["Subnets"]
+        api.update_auto_scaling_group(AutoScalingGroupName=outputs["fleetName"], VPCZoneIdentifier=stays["SubnetId"])
+        [balancer] = scene.clients("elbv2").describe_load_balancers()["LoadBalancers"]
+        reached = {zone["ZoneName"] for zone in balancer["AvailabilityZones"]}
+        looks = list(play(scene.clients, outputs["fleetName"]))
+        assert zones(scene)[0] == {"us-east-1b"} <= reached == set(ZONES)
+        assert min(sum(many for (_, state), many in look.items() if state == "InService") for look in looks) == 2
+        before = api.describe_auto_scaling_groups()["AutoScalingGroups"][0]["Instances"]
+        scene.workspace.stack_file.write_text(configured(["us-east-1b", "us-east-1c"]))
+        done(scene.workspace.up())
+        after = api.describe_auto_scaling_groups()["AutoScalingGroups"][0]["Instances"]
+        assert {host["InstanceId"] for host in after} == {host["InstanceId"] for host in before}
+        assert zones(scene)[1] == {"us-east-1b", "us-east-1c"}
+
+
 def test_a_destroy_ends_what_lets_hosts_drain_before_the_hosts(pulumi_engine: Engine) -> None:
     """docs/runbook.md says so, and how answers end whole: a host that drains needs its hooks and its role's rights."""
     with a_stack(pulumi_engine) as scene:
