@@ -103,8 +103,8 @@ def test_a_model_cache_that_was_left_serves_the_next_stack(open_stack: Open) -> 
 
 
 def test_a_zone_goes_once_its_hosts_have_left(open_stack: Open) -> None:
-    """Auto Scaling moves hosts out of a zone that its group no longer has, as rehearsal/rebalancing.py does once hosts end
-    their hooks. None plays here, so that they are taken out by hand; until then AWS keeps the subnet."""
+    """Auto Scaling moves hosts out of a zone that its group no longer has, as rehearsal/rebalancing.py does once hosts
+    end their hooks. None plays here, so that they are taken out by hand; until then AWS keeps the subnet."""
     with open_stack() as stack:
         api, workspace = stack.clients("autoscaling"), stack.workspace
         stack.up(START)
