@@ -11,6 +11,7 @@ from infra.kubernetes.workload import GROUP, LEADER, VERSION
 from infra.rollout import Rollout, State, Version
 
 Object = Mapping[str, Any]
+UNKNOWN = "unknown"
 TEMPLATE = "template"
 """Key of what a version runs: that of the pods' template (`version_of`)."""
 SET = "leaderworkerset.sigs.k8s.io/name"
@@ -117,7 +118,7 @@ def _group(pod: Object) -> str:
 
 
 def _version_of(templated: Object) -> str:
-    return templated["metadata"].get("labels", {}).get(VERSION, "unknown")
+    return templated["metadata"].get("labels", {}).get(VERSION, UNKNOWN)
 
 
 def _serves(pod: Object) -> bool:
@@ -142,7 +143,7 @@ def _of_deployment(deployment: Object, sets: Sequence[Object], pods: Sequence[Ob
         state=_state(deployment, failures),
         size=deployment["spec"].get("replicas", 1),
         versions=versions,
-        before=_before(versions, own, wanted),
+        before=wanted if _went_back(deployment) else _before(versions, own, wanted),
         reason=next((one.get("message", "") for one in _progress(status)), ""),
         failures=failures,
     )
@@ -190,6 +191,12 @@ def _state(deployment: Object, failures: Sequence[str]) -> State:
     seen = status.get("observedGeneration", 0) >= deployment["metadata"]["generation"]
     counts = [status.get(name, 0) for name in ("updatedReplicas", "availableReplicas", "replicas")]
     return "done" if seen and counts == [size] * 3 else "running"
+
+
+def _went_back(deployment: Object) -> bool:
+    """Whether new pods are of another version than the last `up` made: then the way back leads nowhere else."""
+    made = _version_of(deployment)
+    return made != UNKNOWN and made != _version_of(deployment["spec"]["template"])
 
 
 def _before(versions: Sequence[Version], sets: Sequence[Object], wanted: str) -> str | None:

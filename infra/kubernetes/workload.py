@@ -160,6 +160,8 @@ def servers(service: InferenceService) -> Manifest:
     manifest = _pipeline(service) if service.pipelined else _deployment(service)
     manifest["metadata"]["annotations"] = {WAIT_FOR: "jsonpath={.metadata.uid}"}
     version = hashlib.sha256(json.dumps(_templates(manifest), sort_keys=True).encode()).hexdigest()[:12]
+    # Of the object a label, which no way back touches: where its template has another, somebody has gone back.
+    manifest["metadata"]["labels"] = {VERSION: version}
     for template in _templates(manifest):
         template["metadata"]["labels"][VERSION] = version
     return manifest

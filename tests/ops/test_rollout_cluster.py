@@ -53,7 +53,7 @@ def deployment(**status: Any) -> dict[str, Any]:
     annotations = {"deployment.kubernetes.io/revision": "2"}
     return {
         "metadata": {"name": "vllm-main", "uid": "d", "generation": 3, "annotations": annotations},
-        "spec": {"replicas": 2},
+        "spec": {"replicas": 2, "template": {"metadata": {"labels": {"tandem/version": "old"}}}},
         "status": {"observedGeneration": 3, **status},
     }
 
@@ -70,7 +70,7 @@ LATE = [{"type": "Progressing", "reason": "ProgressDeadlineExceeded", "message":
         (deployment(**{**DONE, "replicas": 3}), "running"),
         (deployment(conditions=LATE), "failing"),
         (deployment(conditions=[{"type": "ReplicaFailure", "message": "exceeded quota"}]), "failing"),
-        ({**deployment(**DONE), "spec": {"replicas": 2, "paused": True}}, "held"),
+        ({**deployment(**DONE), "spec": {**deployment()["spec"], "paused": True}}, "held"),
     ],
 )
 def test_the_state_is_that_of_the_deployment(found: dict[str, Any], state: str) -> None:
@@ -105,6 +105,26 @@ def test_a_revision_that_the_cluster_does_not_have_is_refused(monkeypatch: pytes
     with pytest.raises(UserError, match="no such revision") as refused:
         platform.runs(ONE, "3")
     assert refused.value.problems[0].allowed == "2, 10"
+
+
+def test_a_way_back_that_was_taken_leads_nowhere_else() -> None:
+    """`kubectl rollout undo` changes the template, and not the label of the Deployment."""
+
+    def replica_set(number: str, version: str) -> dict[str, Any]:
+        template = {"metadata": {"labels": {"tandem/version": version}}, "spec": {"containers": [{"image": version}]}}
+        metadata = {
+            "uid": number,
+            "annotations": {"deployment.kubernetes.io/revision": number},
+            "ownerReferences": [{"uid": "d"}],
+        }
+        return {"metadata": metadata, "spec": {"template": template}, "status": {}}
+
+    sets = [replica_set("1", "bad"), replica_set("2", "old")]
+    found = deployment(**DONE)
+    found["metadata"]["labels"] = {"tandem/version": "bad"}
+    assert _of_deployment(found, sets, []).before == "2"
+    found["metadata"]["labels"] = {"tandem/version": "old"}
+    assert _of_deployment(found, sets, []).before == "1"
 
 
 def test_what_is_not_done_is_meant_and_else_a_name_is_wanted() -> None:

@@ -14,6 +14,7 @@ from infra.errors import UserError
 from infra.kubernetes.kubeconfig import kubeconfig
 from infra.kubernetes.kubectl import Kubectl
 from infra.kubernetes.shared import NAMESPACE
+from infra.kubernetes.workload import VERSION
 from ops.rollout.cluster import Deployments
 from rehearsal.kubernetes import build, expectations
 from rehearsal.kubernetes.api import Api, Object
@@ -64,6 +65,8 @@ def deployment(api: Api, request: pytest.FixtureRequest) -> Iterator[Object]:
 def with_new_image(deployment: Object, image: str = "vllm:next") -> Object:
     changed = deepcopy(deployment)
     changed["spec"]["template"]["spec"]["containers"][0]["image"] = image
+    for labelled in (changed, changed["spec"]["template"]):
+        labelled["metadata"]["labels"][VERSION] = image.rpartition(":")[2][:12]
     return changed
 
 
@@ -124,6 +127,8 @@ def test_a_bad_image_is_noticed_and_the_way_back_leads_to_the_old_one(
         assert seconds_until(lambda: state(platform) == "done", WAIT_SECONDS)
     assert expectations.keep_serving(lowest, [changed]).violations == ()
     assert images(api) == good
+    [found] = platform.look()
+    assert found.before == found.wanted.name, "a second way back leads nowhere else"
     api.apply(with_new_image(deployment), "test")  # as the next `up` does, without force
     assert seconds_until(lambda: has_gone_through(api), WAIT_SECONDS)
 
