@@ -146,7 +146,7 @@ class _Rehearsal:
                 ephemeral = bool(stack_config(self.workspace.directory, self.stack).get("tandem:ephemeral"))
                 phase.verdicts.append(expectations.carries_the_tags(self.stack, stack_id, ephemeral, self._found()))
             if self.cluster:
-                self.report.connections = connections(self.cluster, self._found())
+                self.report.connections = connections(self.cluster, self._found(), self._settings.monitoring_namespaces)
                 phase.verdicts += of_cluster(self.cluster, self.workspace.resources(), self._settings)
                 phase.verdicts.append(are_as_promised(self.report.connections))
             self._note_facts()

@@ -25,7 +25,7 @@ from infra.kubernetes.scaling import Scaling
 from infra.kubernetes.shared import NAMESPACE, SERVICE_ACCOUNT, server_name
 from infra.kubernetes.workload import InferenceService
 from infra.platforms.common import Common, api_key_command, cost_guard, model_cache, secrets
-from infra.settings.cluster import MONITORING, ScalingSettings
+from infra.settings.cluster import ScalingSettings
 from infra.settings.schema import InferenceSettings
 from infra.tags import MAIN_MODEL
 
@@ -82,9 +82,7 @@ def build(common: Common) -> dict[str, Any]:
             file_system_id=cache.file_system_id,
             access_point_id=cache.access_point_id,
             load_balancer_networks=common.load_balancer_networks,
-            monitoring_namespaces=sorted(
-                {scaling.scraped_from or MONITORING for _, scaling in settings.scaled.values()}
-            ),
+            monitoring_namespaces=settings.monitoring_namespaces,
             kubeconfig=cluster.kubeconfig,
             after=[*nodes.ready, *controllers.releases, pod_role],
         ),

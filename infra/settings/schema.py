@@ -14,7 +14,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from infra.settings.cluster import ClusterSettings, NodePoolSettings, ScalingSettings
+from infra.settings.cluster import MONITORING, ClusterSettings, NodePoolSettings, ScalingSettings
 from infra.settings.section import Section
 from infra.settings.types import (
     ApiKey,
@@ -453,6 +453,11 @@ class Settings(Section):
         """What each model serves and how it scales, by its name on platform eks, the main one first."""
         further = {name: (model.inference, model.scaling) for name, model in self.models.items()}
         return {MAIN_MODEL: (self.inference, self.scaling), **further}
+
+    @property
+    def monitoring_namespaces(self) -> list[str]:
+        """Of the cluster: whose pods may ask the servers for metrics."""
+        return sorted({scaling.scraped_from or MONITORING for _, scaling in self.scaled.values()})
 
     @property
     def max_group_size(self) -> int:

@@ -73,18 +73,20 @@ def are_as_promised(connections: Iterable[Connection]) -> Iterable[str]:
             yield f"{connection.source} cannot talk to {connection.destination}"
 
 
-def connections(cluster: Cluster, found: Sequence[Found]) -> list[Connection]:
+def connections(cluster: Cluster, found: Sequence[Found], monitoring: Sequence[str]) -> list[Connection]:
     """Every pair of a stack's cluster.
 
     Args:
         found: what the account holds of the stack; its load balancers and its cluster say where they stand.
+        monitoring: namespaces from which the settings let metrics be asked for.
     """
     api = cluster.api
     namespaces = {namespace["metadata"]["name"]: namespace for namespace in api.list("v1", "Namespace")}
     kinds = [("apps/v1", "Deployment"), ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet")]
     workloads = [object for kind in kinds if cluster.has(*kind) for object in api.list(*kind)]
     policies = api.list("networking.k8s.io/v1", "NetworkPolicy")
-    return table(policies, servers(workloads, namespaces, hosts_of(found)), balancers_of(found), hosts_of(found))
+    ends = servers(workloads, namespaces, hosts_of(found))
+    return table(policies, ends, balancers_of(found), hosts_of(found), monitoring)
 
 
 def table(
@@ -92,24 +94,26 @@ def table(
     servers: Sequence[End],
     balancers: Sequence[IPv4Network],
     hosts: Sequence[IPv4Network],
+    monitoring: Sequence[str],
 ) -> list[Connection]:
     """Every pair of which one end is a server, or a pod beside it.
 
     Args:
         balancers: where load balancers stand; nowhere, and there is no row for them.
         hosts: where nodes stand, and so their pods, file systems, and the cluster's API.
+        monitoring: namespaces whose pods may ask for metrics.
     """
     hosts = tuple(hosts)
     beside = [End(f"another pod in {name}", hosts, labels) for name, labels in _namespaces(servers).items()]
     within = [*servers, *beside]
-    monitoring = _pod("a pod in monitoring", "monitoring", hosts)
+    watchers = [_pod(f"a pod in {namespace}", namespace, hosts) for namespace in monitoring]
     stranger = _pod("a pod in another namespace", "elsewhere", hosts)
     dns = _pod("DNS", "kube-system", hosts, {"k8s-app": "kube-dns"})
     host = End("another host in the VPC", hosts)
     internet = End("the internet", (IPv4Network("203.0.113.0/24"),))
     sources = [
         *([("load balancer", End("load balancer", tuple(balancers)))] if balancers else []),
-        ("monitoring", monitoring),
+        *(("monitoring", watcher) for watcher in watchers),
         *((SERVER, server) for server in servers),
         *(("", end) for end in (*beside, stranger, dns, host, internet)),
     ]
@@ -121,7 +125,7 @@ def table(
         Destination(End("pod identity", _address("169.254.170.23")), "pod identity", 80),
         Destination(End("instance metadata", _address("169.254.169.254")), "", 80),
         *(Destination(end, "HTTPS", 443) for end in (internet, End("the cluster's API", hosts), stranger)),
-        *(Destination(end, "", PORT) for end in (stranger, monitoring)),
+        *(Destination(end, "", PORT) for end in (stranger, *watchers)),
         Destination(internet, "", 80),
         Destination(End("EFS", hosts), "", 2049),
     ]

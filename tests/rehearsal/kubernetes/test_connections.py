@@ -7,6 +7,7 @@ from ipaddress import IPv4Network
 
 import pytest
 
+from infra.settings import Settings
 from ops.kinds.kind import Found
 from rehearsal.kubernetes.api import Object
 from rehearsal.kubernetes.connections import (
@@ -48,7 +49,8 @@ def tabled(
 ) -> list[Connection]:
     workloads = [one for one in manifests(sample) if one["kind"] in ("Deployment", "LeaderWorkerSet")]
     ends = servers(workloads, NAMESPACES, HOSTS)
-    return table(found, ends, blocks(policies(sample)) if balancers is None else balancers, HOSTS)
+    watching = Settings.model_validate(SAMPLES[sample]).monitoring_namespaces
+    return table(found, ends, blocks(policies(sample)) if balancers is None else balancers, HOSTS, watching)
 
 
 def allowed(table: list[Connection]) -> set[tuple[str, str]]:
