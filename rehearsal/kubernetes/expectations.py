@@ -25,6 +25,7 @@ from rehearsal.operations import Operation
 
 NODE_POOL = "karpenter.sh/nodepool"
 TARGET_HEALTH = "target-health.elbv2.k8s.aws/"
+GATES = "elbv2.k8s.aws/pod-readiness-gate-inject"
 
 
 @expectation("the API server holds each object of the state")
@@ -117,9 +118,12 @@ def stand_apart(pods: Iterable[Object], nodes: Iterable[Object]) -> Iterable[str
 
 @expectation("pods wait until the load balancer sends them requests")
 def wait_for_their_way_in(
-    pods: Sequence[Object], services: Iterable[Object], bindings: Iterable[Object]
+    pods: Sequence[Object], services: Iterable[Object], bindings: Iterable[Object], namespaces: Iterable[Object]
 ) -> Iterable[str]:
-    bound = {(one["metadata"]["namespace"], one["spec"]["serviceRef"]["name"]) for one in bindings}
+    """Where the namespace asks for it."""
+    asks = {one["metadata"]["name"] for one in namespaces if GATES in (one["metadata"].get("labels") or {})}
+    targets = [(one["metadata"]["namespace"], one["spec"]["serviceRef"]["name"]) for one in bindings]
+    bound = {target for target in targets if target[0] in asks}
     for service in services:
         place, name = service["metadata"]["namespace"], service["metadata"]["name"]
         for pod in pods if (place, name) in bound else ():

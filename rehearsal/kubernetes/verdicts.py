@@ -27,5 +27,7 @@ def of_cluster(cluster: Cluster, state: Sequence[Mapping[str, Any]], settings: S
         kubernetes.have_their_replicas(api.list("apps/v1", "Deployment")),
         kubernetes.share_no_gpu(pods, nodes),
         kubernetes.stand_apart(pods, nodes),
-        kubernetes.wait_for_their_way_in(pods, api.list("v1", "Service"), cluster.bindings()),
+        kubernetes.wait_for_their_way_in(
+            pods, api.list("v1", "Service"), cluster.bindings(), api.list("v1", "Namespace")
+        ),
     ]

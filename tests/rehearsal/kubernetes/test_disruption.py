@@ -38,7 +38,8 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         assert up.succeeded, up.messages
         assert scene.cluster is not None
         assert seconds_until(lambda: all_back(scene.cluster.api), 60)
-        yield scene.cluster.api
+        with scene.cluster.groups_stay_as_they_are():
+            yield scene.cluster.api
 
 
 def deployments(api: Api) -> list[Object]:

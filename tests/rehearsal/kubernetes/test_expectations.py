@@ -75,11 +75,15 @@ def test_pods_must_wait_for_their_way_in() -> None:
     binding = {"metadata": place, "spec": {"serviceRef": {"name": "server"}}}
     early = {"metadata": {"namespace": "inference", "name": "0", "labels": labels}, "spec": {}}
     gate = {"conditionType": "target-health.elbv2.k8s.aws/server"}
-    assert expectations.wait_for_their_way_in([{**early, "spec": {"readinessGates": [gate]}}], [service], [binding]).met
-    assert expectations.wait_for_their_way_in([early], [service], []).met
-    assert expectations.wait_for_their_way_in([early], [service], [binding]).violations == (
-        "0 has no readiness gate of the load balancer's",
-    )
+    asks = {"metadata": {"name": "inference", "labels": {"elbv2.k8s.aws/pod-readiness-gate-inject": "enabled"}}}
+
+    def found(pod: Object, bindings: list[Object], namespace: Object = asks) -> tuple[str, ...]:
+        return expectations.wait_for_their_way_in([pod], [service], bindings, [namespace]).violations
+
+    assert found({**early, "spec": {"readinessGates": [gate]}}, [binding]) == ()
+    assert found(early, []) == ()
+    assert found(early, [binding], {"metadata": {"name": "inference"}}) == ()
+    assert found(early, [binding]) == ("0 has no readiness gate of the load balancer's",)
 
 
 def test_an_up_that_was_taken_back_must_say_so() -> None:
