@@ -21,13 +21,13 @@ rehearse: .venv ## the stacks on hosts (STACKS="dev prod-ec2") up, unchanged, ne
 shell: .venv ## a shell in which `pulumi` works on a stack (STACK=dev) in a simulated account
 	$(RUN) tandem rehearse --shell $(STACK)
 
-rehearse-kubernetes: .venv ## prod on a real control plane, which is built once, in about nine minutes
+rehearse-kubernetes: .venv ## prod on a real control plane, which is built once, in some fifteen minutes
 	$(RUN) tandem rehearse prod
 
 test: .venv ## tests, those on the real engine included
 	$(PYTEST) -m "not (kubernetes or long or real)"
 
-test-kubernetes: .venv ## tests on a real Kubernetes control plane, which is built once, in about nine minutes
+test-kubernetes: .venv ## tests on a real Kubernetes control plane, which is built once, in some fifteen minutes
 	$(PYTEST) -m "kubernetes and not long"
 
 test-long: .venv ## proofs of minutes: up killed at several points and recovered, removal killed after each call

@@ -7,7 +7,8 @@ from itertools import groupby
 from typing import Any
 
 from infra.kubernetes.kubectl import Kubectl
-from infra.kubernetes.workload import GROUP, LEADER, VERSION
+from infra.kubernetes.placement import GROUP, LEADER
+from infra.kubernetes.workload import VERSION
 from infra.rollout import Rollout, State, Version
 
 Object = Mapping[str, Any]

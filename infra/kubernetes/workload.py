@@ -11,16 +11,12 @@ from typing import Literal
 import pulumi
 
 from infra.kubernetes.objects import Manifest, named
+from infra.kubernetes.placement import LEADER, spread, together
 from infra.kubernetes.shared import GIB, MODEL_CACHE, NAMESPACE, PORT, PRIORITY_CLASS, SCRIPT, SERVICE_ACCOUNT
 
 GPU = "nvidia.com/gpu"
 GPU_NODE = "nvidia.com/gpu.present"
 """Label of GPU nodes, by which NVIDIA's device plugin knows them, too."""
-ZONE, HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
-LEADER = "leaderworkerset.sigs.k8s.io/worker-index"
-"""0 on the pod of a pipeline that answers."""
-GROUP = "leaderworkerset.sigs.k8s.io/group-key"
-"""The same on all pods of one replica, and on no other's."""
 VERSION = "tandem/version"
 """Label of pods: what their template was."""
 WAIT_FOR, SKIP_AWAIT = "pulumi.com/waitFor", "pulumi.com/skipAwait"
@@ -275,8 +271,8 @@ def _pod(service: InferenceService, arguments: Sequence[str], *, answers: bool =
             "tolerations": [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}],
             # Without it nodes of the controllers would count as nodes over which to spread.
             "nodeSelector": {GPU_NODE: "true"},
-            **({"topologySpreadConstraints": _spread(service)} if answers else {}),
-            **({"affinity": _together(service)} if service.pipelined else {}),
+            **({"topologySpreadConstraints": spread(service)} if answers else {}),
+            **({"affinity": together(service)} if service.pipelined else {}),
             "securityContext": {
                 "runAsNonRoot": True,
                 "runAsUser": USER,
@@ -289,38 +285,6 @@ def _pod(service: InferenceService, arguments: Sequence[str], *, answers: bool =
             "volumes": _volumes(service),
         },
     }
-
-
-def _spread(service: InferenceService) -> list[Manifest]:
-    """Of replicas over zones and nodes.
-
-    Nodes join one by one: what is only wished for would put all replicas on the first of them. What must hold counts
-    old and new pods of a rollout alike, or a new one could wait for ever for a node that is full of old ones. The wish
-    counts new ones only, or they would crowd into what the old ones leave.
-    """
-    must = {HOST: service.spread_over, ZONE: service.spread_over_zones}
-    labels = {"labelSelector": {"matchLabels": service.entry_labels}}
-    apart = {} if service.pipelined else {"matchLabelKeys": ["pod-template-hash"]}
-    return [
-        *(
-            {"topologyKey": key, "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule", "minDomains": least}
-            # A node that is being drained has none, and takes none.
-            | {"nodeTaintsPolicy": "Honor", **labels}
-            for key, least in must.items()
-            if least > 1
-        ),
-        *(
-            {"topologyKey": key, "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway", **labels, **apart}
-            for key, least in must.items()
-            if key == ZONE or least > 1
-        ),
-    ]
-
-
-def _together(service: InferenceService) -> Manifest:
-    """Stages of one replica in one zone: what they exchange for each token is neither slow nor paid for."""
-    group = {"topologyKey": ZONE, "labelSelector": {"matchLabels": service.labels}, "matchLabelKeys": [GROUP]}
-    return {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [group]}}
 
 
 def _container(service: InferenceService, name: str, command: Sequence[str]) -> Manifest:

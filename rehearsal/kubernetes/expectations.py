@@ -8,8 +8,8 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from infra.kubernetes.nodes import BASE_POOL
+from infra.kubernetes.placement import HOST
 from infra.kubernetes.serving import SERVES
-from infra.kubernetes.workload import HOST
 from ops.rollout import Rollout
 from rehearsal.expectations import expectation
 from rehearsal.kubernetes.api import Object

@@ -79,3 +79,12 @@ def rendered(sample: str) -> str:
     """The same as YAML; the script that pods run is left out, it is a file of its own."""
     documents = [one | {"data": {"pod.py": "..."}} if one["kind"] == "ConfigMap" else one for one in manifests(sample)]
     return yaml.safe_dump_all(sorted(documents, key=lambda one: (one["kind"], one["metadata"]["name"])), sort_keys=True)
+
+
+def pod(name: str = "vllm-main-a", *true: str, node: str = "n", **status: Any) -> dict[str, Any]:
+    """A server's pod on a node, with these conditions."""
+    return {
+        "metadata": {"name": name, "labels": {"app.kubernetes.io/instance": "vllm-main"}},
+        "spec": {"nodeName": node},
+        "status": {"conditions": [{"type": one, "status": "True"} for one in true], **status},
+    }

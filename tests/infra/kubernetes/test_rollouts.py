@@ -8,14 +8,7 @@ import pytest
 
 from infra.kubernetes.rollouts import TEMPLATE, _of_pipelines, stage
 from infra.rollout import Rollout
-
-
-def pod(name: str = "vllm-main-a", *true: str, node: str = "n", **status: Any) -> dict[str, Any]:
-    return {
-        "metadata": {"name": name, "labels": {"app.kubernetes.io/instance": "vllm-main"}},
-        "spec": {"nodeName": node},
-        "status": {"conditions": [{"type": one, "status": "True"} for one in true], **status},
-    }
+from tests.infra.kubernetes.samples import pod
 
 
 def container(name: str, **state: Any) -> dict[str, Any]:

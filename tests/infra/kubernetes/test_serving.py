@@ -15,6 +15,7 @@ from infra.errors import Problem, UserError
 from infra.kubernetes.rollouts import TEMPLATE
 from infra.kubernetes.serving import PATIENCE_SECONDS, GaveUp, Progress, follow
 from infra.rollout import Rollout, State, Version
+from tests.infra.kubernetes.samples import pod
 
 PATIENCE = 7800
 
@@ -24,18 +25,6 @@ def rollout(
 ) -> Rollout:
     wanted = Version(name="1", runs={TEMPLATE: template}, wanted=True, serving=serving, moving=3 - serving)
     return Rollout(name="vllm-main", unit="pods", state=state, size=3, versions=(wanted,), failures=failures)
-
-
-def pod(name: str = "vllm-main-a", *true: str, node: str = "n", **status: Any) -> dict[str, Any]:
-    return {
-        "metadata": {"name": name, "labels": {"app.kubernetes.io/instance": "vllm-main"}},
-        "spec": {"nodeName": node},
-        "status": {"conditions": [{"type": one, "status": "True"} for one in true], **status},
-    }
-
-
-def container(name: str, **state: Any) -> dict[str, Any]:
-    return {"name": name, "state": state}
 
 
 def test_news_are_told_once() -> None:

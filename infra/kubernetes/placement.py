@@ -1,0 +1,48 @@
+"""Where replicas stand: over zones and nodes, the stages of a pipeline together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from infra.kubernetes.objects import Manifest
+
+if TYPE_CHECKING:
+    from infra.kubernetes.workload import InferenceService
+
+ZONE, HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
+LEADER = "leaderworkerset.sigs.k8s.io/worker-index"
+"""0 on the pod of a pipeline that answers."""
+GROUP = "leaderworkerset.sigs.k8s.io/group-key"
+"""The same on all pods of one replica, and on no other's."""
+
+
+def spread(service: InferenceService) -> list[Manifest]:
+    """Of replicas over zones and nodes.
+
+    Nodes join one by one: what is only wished for would put all replicas on the first of them. What must hold counts
+    old and new pods of a rollout alike, or a new one could wait for ever for a node that is full of old ones. The wish
+    counts new ones only, or they would crowd into what the old ones leave.
+    """
+    must = {HOST: service.spread_over, ZONE: service.spread_over_zones}
+    labels = {"labelSelector": {"matchLabels": service.entry_labels}}
+    apart = {} if service.pipelined else {"matchLabelKeys": ["pod-template-hash"]}
+    return [
+        *(
+            {"topologyKey": key, "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule", "minDomains": least}
+            # A node that is being drained has none, and takes none.
+            | {"nodeTaintsPolicy": "Honor", **labels}
+            for key, least in must.items()
+            if least > 1
+        ),
+        *(
+            {"topologyKey": key, "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway", **labels, **apart}
+            for key, least in must.items()
+            if key == ZONE or least > 1
+        ),
+    ]
+
+
+def together(service: InferenceService) -> Manifest:
+    """Stages of one replica in one zone: what they exchange for each token is neither slow nor paid for."""
+    group = {"topologyKey": ZONE, "labelSelector": {"matchLabels": service.labels}, "matchLabelKeys": [GROUP]}
+    return {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [group]}}
