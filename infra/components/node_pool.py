@@ -15,7 +15,7 @@ from infra.components.node_tags import warn_of_new_tags
 from infra.kubernetes.node_disks import user_data, volumes
 from infra.kubernetes.nodes import Nodes, node_objects
 from infra.kubernetes.objects import declare
-from infra.kubernetes.workload import GPU
+from infra.kubernetes.workload import GPU, GPU_NODE
 from infra.pins import Chart
 from infra.settings.cluster import NodePoolSettings
 from infra.settings.schema import FleetSettings
@@ -173,7 +173,7 @@ class NodePool(pulumi.ComponentResource):
                 "update_strategy": "MINIMAL" if args.fleet.rollout == "terminateFirst" else "DEFAULT",
             },
             node_repair_config=node_repair(args.nodes),
-            labels={"nvidia.com/gpu.present": "true"},
+            labels={GPU_NODE: "true"},
             taints=[{"key": GPU, "value": "true", "effect": "NO_SCHEDULE"}],
             opts=pulumi.ResourceOptions(parent=self, depends_on=[*self._attached, *args.after]),
         )

@@ -9,7 +9,7 @@ import pulumi
 
 from infra.kubernetes.node_disks import Image, volumes
 from infra.kubernetes.objects import Manifest, named
-from infra.kubernetes.workload import GPU
+from infra.kubernetes.workload import GPU, GPU_NODE
 
 NODE_CLASS = "gpu"
 BASE_POOL = "gpu-base"
@@ -122,7 +122,7 @@ def _pool(nodes: Nodes, name: str, capacity_types: Sequence[str], gpus: int, wei
             },
             "template": {
                 # By this label the device plugin knows where there are GPUs.
-                "metadata": {"labels": {"nvidia.com/gpu.present": "true"}},
+                "metadata": {"labels": {GPU_NODE: "true"}},
                 "spec": {
                     "nodeClassRef": {"group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": NODE_CLASS},
                     # An age ends nodes at once, without budget or successor; a newer image is drift, which has both.

@@ -62,7 +62,7 @@ def revisions(kubectl: Kubectl, deployment: str) -> dict[str, Mapping[str, str]]
 
 def stage(pod: Object) -> str:
     """How far a pod is on its way to a first token, in a few words."""
-    status, reached = pod.get("status", {}), _true_conditions(pod)
+    reached, containers = _true_conditions(pod), _containers(pod)
     if pod["metadata"].get("deletionTimestamp"):
         return "leaves"
     if "Ready" in reached:
@@ -71,7 +71,6 @@ def stage(pod: Object) -> str:
         return "waits for a node"
     if "ContainersReady" in reached:
         return "waits for the load balancer"
-    containers = [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
     running = [one["name"] for one in containers if "running" in one.get("state", {})]
     ended = [one["state"]["waiting"]["reason"] for one in containers if _waiting(one) in GIVES_UP]
     if ended:
@@ -81,6 +80,12 @@ def stage(pod: Object) -> str:
 
 def _true_conditions(pod: Object) -> set[str]:
     return {one["type"] for one in pod.get("status", {}).get("conditions", ()) if one["status"] == "True"}
+
+
+def _containers(pod: Object) -> list[Object]:
+    """Their statuses, in the order in which they run."""
+    status = pod.get("status", {})
+    return [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
 
 
 def _waiting(container: Object) -> str:
@@ -171,8 +176,7 @@ def _runs(replica_set: Object) -> dict[str, str]:
 
 
 def _troubles(pod: Object) -> Iterator[str]:
-    status = pod.get("status", {})
-    for container in [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]:
+    for container in _containers(pod):
         if _waiting(container) in GIVES_UP:
             waiting = container["state"]["waiting"]
             yield f"{pod['metadata']['name']}: {waiting['reason']}: {waiting.get('message', '')}"

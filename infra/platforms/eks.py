@@ -148,7 +148,7 @@ def _guard(common: Common, cluster: Cluster, group_name: pulumi.Output[str] | No
 
 def _controllers(common: Common, cluster: Cluster, provider: kubernetes.Provider) -> Controllers:
     settings, balancer = common.settings, common.balancer
-    models, scalings = zip(*settings.scaled.values(), strict=True)
+    scalings = [scaling for _, scaling in settings.scaled.values()]
     return Controllers(
         common.name,
         ControllersArgs(
@@ -159,7 +159,7 @@ def _controllers(common: Common, cluster: Cluster, provider: kubernetes.Provider
             charts=common.pins.kubernetes.charts,
             target_group_arns=[balancer.target_group_arn, *balancer.further_target_group_arns.values()],
             device_plugin=settings.node_pool.image == "al2023",
-            pipelines=any(model.pipeline_parallel_size > 1 for model in models),
+            pipelines=settings.has_pipelines,
             prometheus=any(scaling.prometheus_url is None for scaling in scalings),
             wakes_up=any(scaling.min_replicas == 0 for scaling in scalings),
         ),

@@ -455,6 +455,11 @@ class Settings(Section):
         return {MAIN_MODEL: (self.inference, self.scaling), **further}
 
     @property
+    def has_pipelines(self) -> bool:
+        """Whether a replica of any model is several pods."""
+        return any(inference.pipeline_parallel_size > 1 for inference, _ in self.scaled.values())
+
+    @property
     def monitoring_namespaces(self) -> list[str]:
         """Of the cluster: whose pods may ask the servers for metrics."""
         return sorted({scaling.scraped_from or MONITORING for _, scaling in self.scaled.values()})

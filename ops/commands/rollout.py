@@ -98,8 +98,7 @@ def _platform(stack: str, settings: Settings, profile: str | None, up: ExitStack
         raise UserError(Problem(key=stack, wrong=wrong, allowed=allowed, fix=fix))
     life = mine.life if mine else None
     if settings.platform == "eks":
-        pipelines = any(inference.pipeline_parallel_size > 1 for inference, _ in settings.scaled.values())
-        return cluster.of_stack(clients, stack, life, settings.region, up, pipelines=pipelines)
+        return cluster.of_stack(clients, stack, life, settings.region, up, pipelines=settings.has_pipelines)
     return HostGroup(clients, stack, life, settings)
 
 
