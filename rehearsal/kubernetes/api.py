@@ -18,6 +18,10 @@ Object = dict[str, Any]
 APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 TIMEOUT_SECONDS = 30
+# What client-go does: a server that says when to come back (429 while it reads a CRD's storage anew) is asked again.
+ASKED_TO_COME_BACK = urllib3.Retry(
+    total=10, connect=0, read=0, redirect=0, other=0, allowed_methods=None, raise_on_status=False
+)
 
 
 class ApiError(Exception):
@@ -85,7 +89,7 @@ class Api:
             ca_certs=str(certificate_authority),
             headers={"Authorization": f"Bearer {token}", "Accept": "application/json"},
             timeout=TIMEOUT_SECONDS,
-            retries=False,
+            retries=ASKED_TO_COME_BACK,
         )
         self._kinds: dict[tuple[str, str], Kind] = {}
         self._lock = Lock()
