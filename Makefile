@@ -75,6 +75,7 @@ docs: .venv ## the README's tables, those of docs/sizing.md and docs/rights.md, 
 	$(RUN) python -m ops.rights.write
 	$(RUN) python -m bench.sizing_tables docs/sizing.md
 	$(RUN) python tools/stand_ins.py docs/stand-ins.md
+	$(RUN) python tools/decisions.py docs/decisions/README.md
 
 golden: .venv ## what is rendered for hosts, made anew; review the difference
 	GOLDEN_UPDATE=1 $(RUN) pytest tests/host/test_render.py tests/infra/kubernetes/test_manifests.py

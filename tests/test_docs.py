@@ -73,7 +73,7 @@ def test_the_price_of_the_way_out_is_the_catalogs(egress: str) -> None:
     first_start = 60 * prices.parts("us-east-1").nat_gateway_gb
     month = nat.usd_per_hour * prices.HOURS_PER_MONTH
     row = f"| `{egress}` | ${nat.usd_per_hour:.3f} | ${first_start:.2f} | ${month:.2f} |"
-    assert row in (ROOT / "docs/decisions/way-out.md").read_text()
+    assert row in (ROOT / "docs/decisions/0003-way-out.md").read_text()
 
 
 def test_the_quota_in_the_readme_is_that_of_the_test_stack() -> None:
