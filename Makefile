@@ -69,9 +69,9 @@ bench-peers: .venv ## other estimators on the measured starts, into tests/ and d
 	$(UV) run bench/sizing_peers.py
 	$(RUN) python -m bench.sizing_tables docs/sizing.md
 
-docs: .venv ## the README's tables, those of docs/sizing.md and docs/rights.md, and policies/, made anew
-	$(RUN) python -m infra.settings.table README.md
-	$(RUN) python -m ops.command_table README.md
+docs: .venv ## what is generated in docs/ and policies/, made anew
+	$(RUN) python -m infra.settings.table docs/settings.md
+	$(RUN) python -m ops.command_table docs/operations.md
 	$(RUN) python -m ops.rights.write
 	$(RUN) python -m bench.sizing_tables docs/sizing.md
 	$(RUN) python tools/stand_ins.py docs/stand-ins.md

@@ -1,4 +1,4 @@
-"""The README's table of commands, from the commands' own help: `python -m ops.command_table README.md`."""
+"""The table of commands, from the commands' own help: `python -m ops.command_table docs/operations.md`."""
 
 from __future__ import annotations
 

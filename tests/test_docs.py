@@ -15,16 +15,20 @@ from infra.settings.table import replaced, rows
 from ops import command_table
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def test_the_readme_is_short() -> None:
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
 
 def test_the_table_of_settings_is_current() -> None:
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs/settings.md").read_text()
     assert replaced(text) == text, "run `make docs`"
 
 
 def test_the_table_of_commands_is_current() -> None:
-    text = (ROOT / "README.md").read_text()
+    text = (ROOT / "docs/operations.md").read_text()
     assert command_table.replaced(text) == text, "run `make docs`"
 
 

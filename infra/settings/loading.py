@@ -250,7 +250,7 @@ def section_of(field: FieldInfo) -> type[Section] | None:
 
 def _allowed(field: FieldInfo | None) -> str:
     if field is None:
-        return "see the table of settings in README.md"
+        return "see docs/settings.md"
     return describe(field.annotation, tuple(field.metadata))
 
 

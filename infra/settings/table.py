@@ -1,4 +1,4 @@
-"""The README's table of settings, generated from the schema: `python -m infra.settings.table README.md`."""
+"""The table of settings, generated from the schema: `python -m infra.settings.table docs/settings.md`."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ def settings_hold(examination: Examination) -> Iterator[Finding]:
     found = checks.problems(settings, pins, examination.stack, sized)
     yield from (from_problem(problem) for problem in found)
     for warning in (*rules.warnings(settings), *sized.warnings):
-        yield Finding(severity="warning", what=warning, fix="see the table of settings in README.md")
+        yield Finding(severity="warning", what=warning, fix="see docs/settings.md")
     if not found:
         tokens = f"{sized.kv_cache_tokens} KV-cache tokens a replica" if sized.kv_cache_tokens else "not sized"
         model = settings.inference.model
