@@ -239,9 +239,8 @@ class _Rehearsal:
             return
         api = self.cluster.api
         for scaled in api.list("keda.sh/v1alpha1", "ScaledObject"):
-            if scaled["spec"]["scaleTargetRef"].get("kind", "Deployment") == "Deployment":
-                answer = try_load(api, self.cluster.prometheus.servers, scaled)
-                phase.verdicts.append(kubernetes.follow_the_load(answer))
+            answer = try_load(api, self.cluster.prometheus.servers, scaled)
+            phase.verdicts.append(kubernetes.follow_the_load(answer))
 
     def _look_for_secrets(self, phase: Phase) -> None:
         found, clients = self._found(), self.scene.clients

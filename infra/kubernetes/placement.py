@@ -1,4 +1,4 @@
-"""Where replicas stand: over zones and nodes, the stages of a pipeline together."""
+"""Where replicas stand: over zones and nodes, the stages of a pipeline in one zone."""
 
 from __future__ import annotations
 
@@ -42,7 +42,11 @@ def spread(service: InferenceService) -> list[Manifest]:
     ]
 
 
-def together(service: InferenceService) -> Manifest:
-    """Stages of one replica in one zone: what they exchange for each token is neither slow nor paid for."""
-    group = {"topologyKey": ZONE, "labelSelector": {"matchLabels": service.labels}, "matchLabelKeys": [GROUP]}
-    return {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [group]}}
+def beside_its_leader(service: InferenceService) -> Manifest:
+    """A worker in its leader's zone: what stages exchange for each token is neither slow nor paid for.
+
+    Workers come as soon as their leader does, and have nothing to spread by. So they wait until it has a node: one that
+    came first could stand where its leader must not.
+    """
+    leader = {"topologyKey": ZONE, "labelSelector": {"matchLabels": service.entry_labels}, "matchLabelKeys": [GROUP]}
+    return {"podAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [leader]}}

@@ -11,7 +11,7 @@ from typing import Literal
 import pulumi
 
 from infra.kubernetes.objects import Manifest, named
-from infra.kubernetes.placement import LEADER, spread, together
+from infra.kubernetes.placement import LEADER, beside_its_leader, spread
 from infra.kubernetes.shared import GIB, MODEL_CACHE, NAMESPACE, PORT, PRIORITY_CLASS, SCRIPT, SERVICE_ACCOUNT
 
 GPU = "nvidia.com/gpu"
@@ -271,8 +271,7 @@ def _pod(service: InferenceService, arguments: Sequence[str], *, answers: bool =
             "tolerations": [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}],
             # Without it nodes of the controllers would count as nodes over which to spread.
             "nodeSelector": {GPU_NODE: "true"},
-            **({"topologySpreadConstraints": spread(service)} if answers else {}),
-            **({"affinity": together(service)} if service.pipelined else {}),
+            **({"topologySpreadConstraints": spread(service)} if answers else {"affinity": beside_its_leader(service)}),
             "securityContext": {
                 "runAsNonRoot": True,
                 "runAsUser": USER,

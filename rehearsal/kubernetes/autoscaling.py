@@ -30,7 +30,7 @@ class Answer:
     """How a model answered to load.
 
     Attributes:
-        name: of its Deployment.
+        name: of its Deployment or LeaderWorkerSet.
         least, most: replicas that it may have.
         rise, fall: numbers of replicas in the order in which they came, while load was high, and after.
         nodes: before, at most, and after.
@@ -53,18 +53,19 @@ def try_load(api: Api, servers: PlayedServers, scaled: Object) -> Answer:
 
     Args:
         servers: answer for its pods.
-        scaled: names a Deployment; its first trigger tells the load of one replica.
+        scaled: its first trigger tells the load of one replica.
     """
     spec, namespace = scaled["spec"], scaled["metadata"]["namespace"]
-    name = spec["scaleTargetRef"]["name"]
+    target = spec["scaleTargetRef"]
+    name = target["name"]
     answer = Answer(name, max(1, spec.get("minReplicaCount", 0)), spec["maxReplicaCount"], nodes=[gpu_nodes(api)])
 
     def look(seen: list[int]) -> tuple[int, int]:
-        deployment = api.get("apps/v1", "Deployment", name, namespace) or {"spec": {}}
-        replicas = deployment["spec"].get("replicas", 0)
+        live = api.get(target["apiVersion"], target["kind"], name, namespace) or {"spec": {}}
+        replicas = live["spec"].get("replicas", 0)
         if not seen or seen[-1] != replicas:
             seen.append(replicas)
-        return replicas, deployment.get("status", {}).get("readyReplicas", 0)
+        return replicas, live.get("status", {}).get("readyReplicas", 0)
 
     def all_there() -> bool:
         return look(answer.rise) == (answer.most, answer.most)
