@@ -2,6 +2,7 @@
 
     server.py serve COMMAND ...   becomes the server (the container's command)
     server.py ready               exit status 0 when it makes tokens (startup, readiness and liveness probe)
+    server.py accompany SECONDS   stays until a pipeline's leader is gone, or so long (a worker's preStop)
 
 The settings come as JSON in TANDEM_POD. LOCAL lives as long as the pod; SHARED holds what all pods of a model compile,
 in a directory for each generation. vLLM keeps more in its cache than that, such as what it found out about the node's
@@ -24,6 +25,9 @@ import starts
 LOCAL, SHARED = Path("/local"), Path("/cache")
 KEYS = Path("/run/secrets/tandem/vllm.yaml")
 COMPILED = ("torch_compile_cache", "deep_gemm")
+CONNECTIONS = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+ESTABLISHED = "01"
+LOOK_SECONDS = 1
 
 
 def unsound_keys() -> str:
@@ -84,12 +88,36 @@ def ready(pod: dict[str, Any]) -> str:
     return ""
 
 
+def accompany(seconds: float) -> None:
+    """Stays while this stage and another hold a connection: the leader ends its answers, then itself.
+
+    A stage that stays longer holds GPUs for nothing, and the pipeline that comes in its place must wait for its name.
+    """
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and connected():
+        time.sleep(LOOK_SECONDS)
+
+
+def connected() -> bool:
+    """Whether a TCP connection to another address than one's own is open:
+    https://docs.kernel.org/networking/proc_net_tcp.html"""
+    for table in CONNECTIONS:
+        for line in table.read_text().splitlines()[1:] if table.exists() else ():
+            _, local, remote, state, *_ = line.split()
+            if state == ESTABLISHED and local.partition(":")[0] != remote.partition(":")[0]:
+                return True
+    return False
+
+
 def say(text: str) -> None:
     """One line among the server's own."""
     print(f"tandem: {text}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":
+    if sys.argv[1] == "accompany":
+        accompany(float(sys.argv[2]))
+        raise SystemExit
     settings = json.loads(os.environ["TANDEM_POD"])
     if trouble := unsound_keys() if sys.argv[1] == "serve" else ready(settings):
         say(trouble)

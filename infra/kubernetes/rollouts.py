@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -15,10 +15,13 @@ Object = Mapping[str, Any]
 UNKNOWN = "unknown"
 TEMPLATE = "template"
 """Key of what a version runs: that of the pods' template (`version_of`)."""
+PIPELINES, KIND = "pipelines", "LeaderWorkerSet"
 SET = "leaderworkerset.sigs.k8s.io/name"
 """Label of a pipeline's pods: their LeaderWorkerSet."""
 
-REVISION = "deployment.kubernetes.io/revision"
+REVISION, REVISIONS_BEFORE = "deployment.kubernetes.io/revision", "deployment.kubernetes.io/revision-history"
+"""Of a ReplicaSet: its number, and those that it had before its template was gone back to, with commas:
+https://github.com/kubernetes/kubernetes/blob/v1.35.0/pkg/controller/deployment/util/deployment_util.go"""
 GIVES_UP = {
     *("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CrashLoopBackOff"),
     *("CreateContainerConfigError", "CreateContainerError", "RunContainerError"),
@@ -37,12 +40,13 @@ def look(kubectl: Kubectl, *, pipelines: bool) -> tuple[list[Rollout], list[Obje
         UserError: the cluster does not answer.
     """
     found: dict[str, list[Object]] = {}
-    for one in kubectl.read("deployments,replicasets,pods" + (",leaderworkersets" if pipelines else "")):
+    kinds = "deployments,replicasets,pods" + (",leaderworkersets,controllerrevisions" if pipelines else "")
+    for one in kubectl.read(kinds):
         found.setdefault(one["kind"], []).append(one)
     pods = found.get("Pod", [])
     return [
         *(_of_deployment(one, found.get("ReplicaSet", []), pods) for one in found.get("Deployment", [])),
-        *(_of_pipelines(one, pods) for one in found.get("LeaderWorkerSet", [])),
+        *(_of_pipelines(one, pods, found.get("ControllerRevision", [])) for one in found.get("LeaderWorkerSet", [])),
     ], pods
 
 
@@ -58,6 +62,22 @@ def revisions(kubectl: Kubectl, deployment: str) -> dict[str, Mapping[str, str]]
         if any(owner["name"] == deployment for owner in one["metadata"].get("ownerReferences", ()))
     ]
     return {_revision(one): _runs(one) for one in sorted(own, key=lambda one: int(_revision(one)))}
+
+
+def templates(kubectl: Kubectl, pipelines: str) -> dict[str, Object]:
+    """What pipelines are made from, by each version that their controller still has.
+
+    Raises:
+        UserError: the cluster does not answer.
+    """
+    history = _history(kubectl.read("controllerrevisions"), pipelines)
+    return {_version_of_group(template): template for _, template in history}
+
+
+def run_by(template: Object) -> Mapping[str, str]:
+    """What a pipeline runs that is made from this."""
+    image = template["leaderTemplate"]["spec"]["containers"][0]["image"]
+    return {"image": image, TEMPLATE: _version_of_group(template)}
 
 
 def stage(pod: Object) -> str:
@@ -92,10 +112,10 @@ def _waiting(container: Object) -> str:
     return container.get("state", {}).get("waiting", {}).get("reason", "")
 
 
-def _of_pipelines(one: Object, pods: Sequence[Object]) -> Rollout:
+def _of_pipelines(one: Object, pods: Sequence[Object], revisions: Iterable[Object] = ()) -> Rollout:
     """Of a LeaderWorkerSet, by its pods: its status does not say of which version it tells."""
     name, spec = one["metadata"]["name"], one["spec"]
-    wanted = _version_of(spec["leaderWorkerTemplate"]["workerTemplate"])
+    wanted = _version_of_group(spec["leaderWorkerTemplate"])
     own = [pod for pod in pods if pod["metadata"]["labels"].get(SET) == name]
     groups = [list(group) for _, group in groupby(sorted(own, key=_group), _group)]
     versions = tuple(
@@ -106,7 +126,11 @@ def _of_pipelines(one: Object, pods: Sequence[Object]) -> Rollout:
     size = spec.get("replicas", 1)
     counts = [(version.wanted, version.serving, version.moving) for version in versions]
     state: State = "failing" if failures else "done" if counts == [(True, size, 0)] else "running"
-    return Rollout(name=name, unit="pipelines", state=state, size=size, versions=versions, failures=failures)
+    numbers = [(_version_of_group(template), number) for number, template in _history(revisions, name)]
+    before = wanted if _went_back(one, wanted) else _before_pipelines(versions, numbers, wanted)
+    return Rollout(
+        name=name, unit=PIPELINES, state=state, size=size, versions=versions, before=before, failures=failures
+    )
 
 
 def _version_of_pipelines(name: str, wanted: str, template: Object, groups: Sequence[Sequence[Object]]) -> Version:
@@ -117,6 +141,30 @@ def _version_of_pipelines(name: str, wanted: str, template: Object, groups: Sequ
     moving = len(own) - len(serving)
     runs = {"image": image, TEMPLATE: name}
     return Version(name=name, runs=runs, wanted=name == wanted, serving=len(serving), moving=moving)
+
+
+def _history(revisions: Iterable[Object], pipelines: str) -> list[tuple[int, Object]]:
+    """What a LeaderWorkerSet's controller keeps until all pipelines are of one version, the oldest first.
+
+    https://github.com/kubernetes-sigs/lws/blob/v0.9.0/pkg/utils/revision/revision_utils.go (`getPatch`)
+    """
+    own = [
+        (one["revision"], one["data"]["spec"]["leaderWorkerTemplate"])
+        for one in revisions
+        if any((owner["kind"], owner["name"]) == (KIND, pipelines) for owner in one["metadata"]["ownerReferences"])
+    ]
+    oldest_first = sorted(own, key=lambda one: one[0])
+    return [(number, {key: part for key, part in one.items() if key != "$patch"}) for number, one in oldest_first]
+
+
+def _before_pipelines(versions: Sequence[Version], numbers: Sequence[tuple[str, int]], wanted: str) -> str | None:
+    first, latest = dict(reversed(numbers)), dict(numbers)
+    there = [(first[name], latest[name], name) for name in latest]
+    return _before([one for one in versions if one.name in latest], there, first.get(wanted), wanted)
+
+
+def _version_of_group(template: Object) -> str:
+    return _version_of(template["workerTemplate"])
 
 
 def _group(pod: Object) -> str:
@@ -141,6 +189,9 @@ def _of_deployment(deployment: Object, sets: Sequence[Object], pods: Sequence[Ob
         if one["status"].get("replicas") or _revision(one) == wanted
     )
     new = {one["metadata"]["uid"] for one in own if _revision(one) == wanted}
+    firsts = {_revision(one): _first_revision(one) for one in own}
+    there = [(first, int(name), name) for name, first in firsts.items()]
+    earlier = _before(versions, there, firsts.get(wanted), wanted)
     refused = [one["message"] for one in status.get("conditions", ()) if one["type"] == "ReplicaFailure"]
     failures = (*refused, *(line for pod in pods if _owner(pod) in new for line in _troubles(pod)))
     return Rollout(
@@ -149,7 +200,7 @@ def _of_deployment(deployment: Object, sets: Sequence[Object], pods: Sequence[Ob
         state=_state(deployment, failures),
         size=deployment["spec"].get("replicas", 1),
         versions=versions,
-        before=wanted if _went_back(deployment) else _before(versions, own, wanted),
+        before=wanted if _went_back(deployment, _version_of(deployment["spec"]["template"])) else earlier,
         reason=next((one.get("message", "") for one in _progress(status)), ""),
         failures=failures,
     )
@@ -161,6 +212,12 @@ def _owner(object: Object) -> str:
 
 def _revision(replica_set: Object) -> str:
     return replica_set["metadata"].get("annotations", {}).get(REVISION, "0")
+
+
+def _first_revision(replica_set: Object) -> int:
+    """The number that a ReplicaSet had at first; going back to it gives it a new one."""
+    before = replica_set["metadata"].get("annotations", {}).get(REVISIONS_BEFORE)
+    return int(before.partition(",")[0] if before else _revision(replica_set))
 
 
 def _version(replica_set: Object, wanted: str) -> Version:
@@ -198,16 +255,23 @@ def _state(deployment: Object, failures: Sequence[str]) -> State:
     return "done" if seen and counts == [size] * 3 else "running"
 
 
-def _went_back(deployment: Object) -> bool:
+def _went_back(made: Object, wanted: str) -> bool:
     """Whether new pods are of another version than the last `up` made: then the way back leads nowhere else."""
-    made = _version_of(deployment)
-    return made != UNKNOWN and made != _version_of(deployment["spec"]["template"])
+    return _version_of(made) not in (UNKNOWN, wanted)
 
 
-def _before(versions: Sequence[Version], sets: Sequence[Object], wanted: str) -> str | None:
-    """Another revision that still serves, else the latest that is not the wanted one."""
+def _before(
+    versions: Iterable[Version], there: Iterable[tuple[int, int, str]], first: int | None, wanted: str
+) -> str | None:
+    """Another version that still serves, else the latest of those that came before the wanted one first did: one that
+    was gone back from came after it.
+
+    Args:
+        there: first and latest number, and name of each version that the cluster still has.
+        first: number of the wanted one; None where the cluster has none yet.
+    """
     others = [version for version in versions if version.serving and not version.wanted]
     if others:
         return max(others, key=lambda version: version.serving).name
-    earlier = [int(_revision(one)) for one in sets if _revision(one) != wanted]
-    return str(max(earlier)) if earlier else None
+    earlier = [(latest, name) for began, latest, name in there if name != wanted and (first is None or began < first)]
+    return max(earlier)[1] if earlier else None

@@ -351,8 +351,9 @@ def _server(service: InferenceService, arguments: Sequence[str], *, answers: boo
     container["env"] += [{"name": key, "value": value} for key, value in values.items()]
     if not answers:
         # It ends at once on SIGTERM, and the answers of its leader with it, which is told to go at the same moment.
-        outlives = service.termination_grace_seconds - STOP_MARGIN_SECONDS
-        return container | {"lifecycle": {"preStop": {"sleep": {"seconds": outlives}}}}
+        outlives = str(service.termination_grace_seconds - STOP_MARGIN_SECONDS)
+        stays = {"exec": {"command": ["python3", "/tandem/server.py", "accompany", outlives]}}
+        return container | {"lifecycle": {"preStop": stays}}
     token = {"exec": {"command": ["python3", "/tandem/server.py", "ready"]}, "timeoutSeconds": LOOK_SECONDS}
     hung = {"terminationGracePeriodSeconds": HUNG_GRACE_SECONDS}
     return container | {

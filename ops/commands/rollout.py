@@ -122,7 +122,8 @@ def _meant(found: Sequence[Rollout], model: str | None) -> Sequence[Rollout]:
 
 def _before(one: Rollout) -> str:
     if one.before is None:
-        raise UserError(Problem(key=one.name, wrong=f"there is no version before {one.wanted.name}"))
+        wrong, fix = f"there is no version before {one.wanted.name}", "put the old pin back, and `pulumi up`"
+        raise UserError(Problem(key=one.name, wrong=wrong, allowed="--to, with another one that is there", fix=fix))
     return one.before
 
 

@@ -1,4 +1,4 @@
-"""Rollouts on platform eks: each model's Deployment, through `kubectl`, and the way back."""
+"""Rollouts on platform eks: each model's Deployment or LeaderWorkerSet, through `kubectl`, and the way back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from infra.errors import Problem, UserError
 from infra.kubernetes.kubeconfig import kubeconfig
 from infra.kubernetes.kubectl import Kubectl
-from infra.kubernetes.rollouts import look, revisions
+from infra.kubernetes.rollouts import PIPELINES, look, revisions, run_by, templates
 from infra.rollout import Rollout
 from ops.kinds import ours, types
 from ops.kinds.kind import Clients
@@ -27,7 +27,8 @@ class Deployments:
     """The servers of one stack, as `Platform`.
 
     Attributes:
-        pipelines: some models' servers may be LeaderWorkerSets, which have no history to go back in.
+        pipelines: some models' servers may be LeaderWorkerSets, whose controller keeps versions only as long as one is
+            rolled out.
     """
 
     kubectl: Kubectl
@@ -40,8 +41,10 @@ class Deployments:
         self.kubectl.run("rollout", "pause", _deployment(rollout))
 
     def runs(self, rollout: Rollout, version: str) -> Mapping[str, str]:
-        _deployment(rollout)
-        known = revisions(self.kubectl, rollout.name)
+        if rollout.unit == PIPELINES:
+            known = {name: run_by(template) for name, template in templates(self.kubectl, rollout.name).items()}
+        else:
+            known = revisions(self.kubectl, rollout.name)
         if version not in known:
             wrong, allowed = f"{rollout.name} has no such revision", ", ".join(known)
             raise UserError(Problem(key="--to", wrong=wrong, value=version, allowed=allowed))
@@ -49,11 +52,17 @@ class Deployments:
 
     def take(self, rollout: Rollout, version: str) -> None:
         self.go_on(rollout)  # one that is paused cannot be taken back
-        self.kubectl.run("rollout", "undo", _deployment(rollout), f"--to-revision={version}")
-        self._disown(_deployment(rollout))
+        if rollout.unit == PIPELINES:
+            name, template = f"leaderworkerset/{rollout.name}", templates(self.kubectl, rollout.name)[version]
+            change = [{"op": "replace", "path": "/spec/leaderWorkerTemplate", "value": template}]
+            self.kubectl.run("patch", name, "--type", "json", "--patch", json.dumps(change), "--field-manager", MANAGER)
+        else:
+            name = _deployment(rollout)
+            self.kubectl.run("rollout", "undo", name, f"--to-revision={version}")
+        self._disown(name)
 
     def _disown(self, name: str) -> None:
-        """What `kubectl rollout undo` has written becomes nobody's, for which server-side apply would refuse `up`.
+        """What `kubectl` has written becomes nobody's, for which server-side apply would refuse `up`.
 
         The version that was read goes along, since controllers write all the time while pods come and go.
         """
@@ -78,8 +87,8 @@ def _deployment(rollout: Rollout) -> str:
     """Raises:
     UserError: it is a LeaderWorkerSet.
     """
-    if rollout.unit == "pipelines":
-        wrong, fix = "pipelines can be neither paused nor taken back", "put the old pin back, and `pulumi up`"
+    if rollout.unit == PIPELINES:
+        wrong, fix = "pipelines cannot be paused", "`--back`, or put the old pin back and `pulumi up`"
         raise UserError(Problem(key=rollout.name, wrong=wrong, allowed="with pipelineParallelSize 1", fix=fix))
     return f"deployment/{rollout.name}"
 

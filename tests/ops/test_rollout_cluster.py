@@ -107,24 +107,44 @@ def test_a_revision_that_the_cluster_does_not_have_is_refused(monkeypatch: pytes
     assert refused.value.problems[0].allowed == "2, 10"
 
 
+def replica_set(number: str, version: str, before: str = "") -> dict[str, Any]:
+    """Args:
+    before: numbers that it had before it was gone back to.
+    """
+    template = {"metadata": {"labels": {"tandem/version": version}}, "spec": {"containers": [{"image": version}]}}
+    annotations = {"deployment.kubernetes.io/revision": number}
+    if before:
+        annotations["deployment.kubernetes.io/revision-history"] = before
+    metadata = {"uid": number, "annotations": annotations, "ownerReferences": [{"uid": "d"}]}
+    return {"metadata": metadata, "spec": {"template": template}, "status": {}}
+
+
+def before(wanted: str, made: str, *sets: dict[str, Any]) -> str | None:
+    """Where the way back leads.
+
+    Args:
+        wanted: revision that new pods are of.
+        made: version of the last `up`.
+    """
+    found = deployment(**DONE)
+    found["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = wanted
+    found["metadata"]["labels"] = {"tandem/version": made}
+    [found["spec"]["template"]] = [one["spec"]["template"] for one in sets if one["metadata"]["uid"] == wanted]
+    return _of_deployment(found, sets, []).before
+
+
 def test_a_way_back_that_was_taken_leads_nowhere_else() -> None:
     """`kubectl rollout undo` changes the template, and not the label of the Deployment."""
+    assert before("2", "bad", replica_set("1", "bad"), replica_set("2", "old")) == "2"
+    assert before("2", "old", replica_set("1", "earlier"), replica_set("2", "old")) == "1"
 
-    def replica_set(number: str, version: str) -> dict[str, Any]:
-        template = {"metadata": {"labels": {"tandem/version": version}}, "spec": {"containers": [{"image": version}]}}
-        metadata = {
-            "uid": number,
-            "annotations": {"deployment.kubernetes.io/revision": number},
-            "ownerReferences": [{"uid": "d"}],
-        }
-        return {"metadata": metadata, "spec": {"template": template}, "status": {}}
 
-    sets = [replica_set("1", "bad"), replica_set("2", "old")]
-    found = deployment(**DONE)
-    found["metadata"]["labels"] = {"tandem/version": "bad"}
-    assert _of_deployment(found, sets, []).before == "2"
-    found["metadata"]["labels"] = {"tandem/version": "old"}
-    assert _of_deployment(found, sets, []).before == "1"
+def test_the_way_back_leads_to_nothing_that_was_gone_back_from() -> None:
+    """Kubernetes gives what is gone back to a new number, and keeps its old ones."""
+    bad = replica_set("2", "bad")
+    assert before("3", "old", bad, replica_set("3", "old", "1")) is None
+    assert before("4", "new", bad, replica_set("3", "old", "1"), replica_set("4", "new")) == "3"
+    assert before("4", "old", replica_set("1", "earlier"), replica_set("3", "bad"), replica_set("4", "old", "2")) == "1"
 
 
 def test_what_is_not_done_is_meant_and_else_a_name_is_wanted() -> None:

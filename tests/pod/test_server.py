@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -204,3 +206,56 @@ def test_an_open_port_without_a_token_is_noted(pod: dict[str, Any], vllm: Played
     vllm.hangs = True
     server.ready(pod)
     assert (server.LOCAL / "opened").exists()
+
+
+class Connection:
+    """One that is open to this address; `Path.read_text` as the kernel would answer, of this connection alone."""
+
+    def __init__(self, address: str) -> None:
+        self.listener = socket.create_server((address, 0))
+        self.port = f":{self.listener.getsockname()[1]:04X}"
+        self.stage = socket.create_connection(self.listener.getsockname())
+        self.leader, _ = self.listener.accept()
+
+    def exists(self) -> bool:
+        return True
+
+    def read_text(self) -> str:
+        head, *lines = Path("/proc/net/tcp").read_text().splitlines()
+        return "\n".join([head, *(line for line in lines if self.port in line)])
+
+    def close(self) -> None:
+        for one in (self.leader, self.stage, self.listener):
+            one.close()
+
+
+@pytest.fixture
+def connection(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Connection]:
+    found = Connection(request.param)
+    monkeypatch.setattr(server, "CONNECTIONS", (tmp_path / "no IPv6", found))
+    monkeypatch.setattr(server, "LOOK_SECONDS", 0.01)
+    yield found
+    found.close()
+
+
+@pytest.mark.parametrize("connection", ["127.0.0.2"], indirect=True)
+def test_a_worker_stays_as_long_as_its_leader_and_no_longer(connection: Connection) -> None:
+    assert server.connected()
+    ends = threading.Timer(0.3, connection.leader.close)
+    started = time.monotonic()
+    ends.start()
+    server.accompany(60)
+    assert 0.3 <= time.monotonic() - started < 10
+    ends.join()
+
+
+@pytest.mark.parametrize("connection", ["127.0.0.2"], indirect=True)
+def test_a_worker_stays_no_longer_than_it_may(connection: Connection) -> None:
+    server.accompany(0.2)
+    assert server.connected()
+
+
+@pytest.mark.parametrize("connection", ["127.0.0.1"], indirect=True)
+def test_what_a_worker_says_to_itself_holds_it_up_in_nothing(connection: Connection) -> None:
+    assert connection.leader.getpeername()[0] == "127.0.0.1"
+    assert not server.connected()

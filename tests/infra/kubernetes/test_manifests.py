@@ -75,13 +75,15 @@ def test_each_pod_has_a_pair_of_gpus_and_shared_memory_for_them(sample: str) -> 
 def test_a_pod_leaves_within_its_grace(sample: str) -> None:
     for pod in pods(sample):
         server = pod["containers"][0]
-        command, sleeps = server["command"], server["lifecycle"]["preStop"]["sleep"]["seconds"]
+        command, stop = server["command"], server["lifecycle"]["preStop"]
         drain = int(command[command.index("--shutdown-timeout") + 1])
         if "--headless" in command:  # ends at once then, and its leader must have ended by then
-            assert 30 + drain <= sleeps < pod["terminationGracePeriodSeconds"]
+            *does, seconds = stop["exec"]["command"]
+            assert does == ["python3", "/tandem/server.py", "accompany"]
+            assert 30 + drain <= int(seconds) < pod["terminationGracePeriodSeconds"]
         else:
-            assert sleeps == 30
-            assert sleeps + drain < pod["terminationGracePeriodSeconds"]
+            assert stop["sleep"]["seconds"] == 30
+            assert 30 + drain < pod["terminationGracePeriodSeconds"]
 
 
 @ALL

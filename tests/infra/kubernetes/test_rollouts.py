@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -52,11 +53,26 @@ def stages(version: str, group: str, *, ready: bool = True) -> list[dict[str, An
     return found
 
 
-def pipelines(*pods: dict[str, Any]) -> Rollout:
-    template = {"metadata": {"labels": {"tandem/version": "new"}}, "spec": {"containers": [{"image": "vllm:new"}]}}
-    group = {"size": 2, "leaderTemplate": template, "workerTemplate": template}
-    spec = {"replicas": 2, "leaderWorkerTemplate": group}
-    return _of_pipelines({"metadata": {"name": "vllm-main"}, "spec": spec}, pods)
+def template(version: str) -> dict[str, Any]:
+    pod = {"metadata": {"labels": {"tandem/version": version}}, "spec": {"containers": [{"image": f"vllm:{version}"}]}}
+    return {"size": 2, "leaderTemplate": pod, "workerTemplate": pod}
+
+
+def pipelines(*pods: dict[str, Any], made: str = "new", wanted: str = "new", history: Sequence[str] = ()) -> Rollout:
+    """Args:
+    made: version of the last `up`. wanted: of new pods. history: versions that the controller keeps, the oldest first.
+    """
+    metadata = {"name": "vllm-main", "labels": {"tandem/version": made}}
+    revisions = [
+        {
+            "metadata": {"ownerReferences": [{"kind": "LeaderWorkerSet", "name": "vllm-main"}]},
+            "revision": number,
+            "data": {"spec": {"leaderWorkerTemplate": template(version) | {"$patch": "replace"}}},
+        }
+        for number, version in enumerate(history, 1)
+    ]
+    spec = {"replicas": 2, "leaderWorkerTemplate": template(wanted)}
+    return _of_pipelines({"metadata": metadata, "spec": spec}, pods, revisions)
 
 
 def test_a_pipeline_serves_when_all_its_stages_do() -> None:
@@ -73,3 +89,12 @@ def test_pipelines_of_the_version_before_are_not_those_that_are_waited_for() -> 
     old = pipelines(*stages("old", "a"), *stages("old", "b"))
     assert (old.state, old.wanted.serving, old.wanted.runs[TEMPLATE]) == ("running", 0, "new")
     assert old.versions[1].serving == 2
+
+
+def test_pipelines_go_back_to_what_their_controller_keeps() -> None:
+    old = stages("old", "a")
+    assert pipelines(*old, history=["old", "new"]).before == "old"
+    assert pipelines(history=["old", "new"]).before == "old", "none of them may serve"
+    assert pipelines(*old, wanted="old", history=["old", "new", "old"]).before == "old", "a way that was taken"
+    assert pipelines(*stages("new", "a"), history=["new", "bad", "new"]).before is None, "it was gone back from"
+    assert pipelines(*old, history=["new"]).before is None, "it is kept no more"
