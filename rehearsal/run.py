@@ -173,7 +173,8 @@ class _Rehearsal:
         self._roll_out(phase)
 
     def _bad_image_of_pods(self, phase: Phase, cluster: Cluster) -> None:
-        platform = Deployments(Kubectl(cluster.plane.kubeconfig, str(KUBECTL.command("kubectl"))))
+        kubectl = Kubectl(cluster.plane.kubeconfig, str(KUBECTL.command("kubectl")))
+        platform = Deployments(kubectl, pipelines=self._settings.has_pipelines)
         placeholders.change_image(self.workspace.pins, placeholders.BAD_DIGEST)
         with lowest_available(cluster.api) as lowest, ThreadPoolExecutor(1) as pool:
             up = pool.submit(self._operate, phase, self.workspace.up)

@@ -7,7 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from infra.kubernetes.kubectl import Kubectl
-from infra.kubernetes.placement import GROUP, LEADER
+from infra.kubernetes.placement import GROUP
 from infra.kubernetes.workload import VERSION
 from infra.rollout import Rollout, State, Version
 
@@ -136,8 +136,8 @@ def _of_pipelines(one: Object, pods: Sequence[Object], revisions: Iterable[Objec
 def _version_of_pipelines(name: str, wanted: str, template: Object, groups: Sequence[Sequence[Object]]) -> Version:
     own = [group for group in groups if {_version_of(pod) for pod in group} == {name}]
     serving = [group for group in own if len(group) == template["size"] and all(map(_serves, group))]
-    leaders = [pod for group in own for pod in group if pod["metadata"]["labels"].get(LEADER) == "0"]
-    image = (leaders[0] if leaders else template["workerTemplate"])["spec"]["containers"][0]["image"]
+    pods = [pod for group in groups for pod in group if _version_of(pod) == name]
+    image = (pods[0] if pods else template["workerTemplate"])["spec"]["containers"][0]["image"]
     moving = len(own) - len(serving)
     runs = {"image": image, TEMPLATE: name}
     return Version(name=name, runs=runs, wanted=name == wanted, serving=len(serving), moving=moving)

@@ -74,7 +74,7 @@ def drain(api: Api) -> Drain:
 
     def away_and_back() -> bool:
         for pod in left():
-            _evict(api, pod)
+            evict(api, pod)
         return not left() and all_back(api)
 
     with lowest_available(api) as found.lowest, _cordoned(api, [name]):
@@ -196,7 +196,7 @@ def _evict_at_once(api: Api, drain: Drain) -> None:
             exhausted = any(spare[name] <= 0 for name in names)
             if elsewhere and not exhausted:
                 continue
-            if refusal := _evict(api, pod, dry=elsewhere):
+            if refusal := evict(api, pod, dry=elsewhere):
                 drain.refusals.append(refusal)
             elif exhausted:
                 drain.beyond.append(pod["metadata"]["name"])
@@ -204,7 +204,7 @@ def _evict_at_once(api: Api, drain: Drain) -> None:
                 spare[name] -= not refusal
 
 
-def _evict(api: Api, pod: Object, *, dry: bool = False) -> str | None:
+def evict(api: Api, pod: Object, *, dry: bool = False) -> str | None:
     """Evicts a pod; the API server's words when a budget forbids it."""
     metadata = {key: pod["metadata"][key] for key in ("name", "namespace")}
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}

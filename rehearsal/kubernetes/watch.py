@@ -12,15 +12,24 @@ from rehearsal.kubernetes.api import Api, countdown
 EVERY_SECONDS = 0.1
 
 
+def available(api: Api) -> dict[str, int]:
+    """Available replicas of each Deployment, by name."""
+    deployments = api.list("apps/v1", "Deployment")
+    return {
+        deployment["metadata"]["name"]: deployment.get("status", {}).get("availableReplicas", 0)
+        for deployment in deployments
+    }
+
+
 @contextmanager
-def lowest_available(api: Api) -> Iterator[dict[str, int]]:
-    """The fewest available replicas of each Deployment that is there from the start, by name; whole after the block."""
-    lowest = _available(api)
+def lowest_available(api: Api, count: Callable[[Api], dict[str, int]] = available) -> Iterator[dict[str, int]]:
+    """The fewest replicas of each model that is there from the start, by name; whole after the block."""
+    lowest = count(api)
     over = threading.Event()
 
     def look() -> None:
         while not over.wait(EVERY_SECONDS):
-            for name, available in _available(api).items():
+            for name, available in count(api).items():
                 if name in lowest:
                     lowest[name] = min(lowest[name], available)
 
@@ -40,11 +49,3 @@ def seconds_until(condition: Callable[[], bool], seconds: float) -> float | None
         if condition():
             return time.monotonic() - started
     return None
-
-
-def _available(api: Api) -> dict[str, int]:
-    deployments = api.list("apps/v1", "Deployment")
-    return {
-        deployment["metadata"]["name"]: deployment.get("status", {}).get("availableReplicas", 0)
-        for deployment in deployments
-    }
