@@ -233,7 +233,10 @@ def _pipeline(service: InferenceService) -> Manifest:
 
     def arguments(rank: str, *more: str) -> list[str]:
         leader = "$(LWS_LEADER_ADDRESS)"
-        return [*service.arguments, "--nnodes", str(service.nodes), "--node-rank", rank, "--master-addr", leader, *more]
+        group = ["--nnodes", str(service.nodes), "--node-rank", rank, "--master-addr", leader]
+        # So long stages wait for each other, not PyTorch's 10 minutes: a worker's node, image and weights may take more
+        # time, and a leader that gives up takes the worker along, which would begin anew.
+        return [*service.arguments, *group, "--distributed-timeout-seconds", str(service.start_seconds), *more]
 
     worker = _pod(service, arguments("$(LWS_WORKER_INDEX)", "--headless"), answers=False)
     return named("LeaderWorkerSet", "leaderworkerset.x-k8s.io/v1", service.name, NAMESPACE) | {

@@ -94,7 +94,8 @@ def cases() -> dict[str, tuple[list[str], dict[str, Any]]]:
         arguments = command[2 : command.index("--host")] if role == "leader" else command[2:]
         found[f"pipeline {role}"] = (
             arguments,
-            {"nnodes": 2, "node_rank": rank, "master_addr": "10.0.0.1", "headless": role == "worker"},
+            {"nnodes": 2, "node_rank": rank, "master_addr": "10.0.0.1", "headless": role == "worker"}
+            | {"distributed_timeout_seconds": 3600},
         )
     for stack in stacks.NAMES:
         config = stacks.config(stack)
