@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from infra.kubernetes.placement import GROUP
 from rehearsal.kubernetes.api import Api, ApiError, NoSuchKind, Object
 from rehearsal.kubernetes.network_policy import selects
 from rehearsal.kubernetes.nodes import ZONE, gpus_of
 from rehearsal.kubernetes.watch import lowest_available, seconds_until
 
 BACK_SECONDS = 60
-TOO_MANY_REQUESTS = 429
+TOO_MANY_REQUESTS, NOT_FOUND = 429, 404
 CLAIMED = "karpenter.sh/nodepool"
 
 OUT_OF_SERVICE = {"key": "node.kubernetes.io/out-of-service", "value": "nodeshutdown", "effect": "NoExecute"}
@@ -125,8 +126,8 @@ def deployments(api: Api) -> list[Object]:
 
 
 def all_back(api: Api) -> bool:
-    """Whether each Deployment has its replicas, ready, and no other pod."""
-    for deployment in deployments(api):
+    """Whether each Deployment and LeaderWorkerSet has its replicas, ready, and no other."""
+    for deployment in [*deployments(api), *_where_served(api, "leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet")]:
         status, wanted = deployment.get("status", {}), deployment["spec"].get("replicas", 1)
         if (status.get("readyReplicas", 0), status.get("replicas", 0)) != (wanted, wanted):
             return False
@@ -188,30 +189,36 @@ def _evict_at_once(api: Api, drain: Drain) -> None:
     budgets = api.list("policy/v1", "PodDisruptionBudget")
     spare = {_name(budget): budget["status"]["disruptionsAllowed"] for budget in budgets}
     pods = sorted(servers(api), key=lambda pod: pod["spec"].get("nodeName") != drain.node)
+    gone: set[str] = set()  # pipelines, all pods of which go with the first one
     others = {node["metadata"]["name"] for node in api.list("v1", "Node")} - {drain.node}
     with _cordoned(api, others):
         for pod in pods:
             elsewhere = pod["spec"].get("nodeName") != drain.node
             names = [_name(budget) for budget in budgets if covers(budget, pod["metadata"]["namespace"], pod)]
             exhausted = any(spare[name] <= 0 for name in names)
-            if elsewhere and not exhausted:
+            pipeline = pod["metadata"]["labels"].get(GROUP)
+            if pipeline in gone or (elsewhere and not exhausted):
                 continue
             if refusal := evict(api, pod, dry=elsewhere):
                 drain.refusals.append(refusal)
             elif exhausted:
                 drain.beyond.append(pod["metadata"]["name"])
+            elif pipeline:
+                gone.add(pipeline)
             for name in names:
                 spare[name] -= not refusal
 
 
 def evict(api: Api, pod: Object, *, dry: bool = False) -> str | None:
-    """Evicts a pod; the API server's words when a budget forbids it."""
+    """Evicts a pod, if it is there; the API server's words when a budget forbids it."""
     metadata = {key: pod["metadata"][key] for key in ("name", "namespace")}
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
     options = {"deleteOptions": {"dryRun": ["All"]}} if dry else {}
     try:
         api.request("POST", api.url_of(pod) + "/eviction", eviction | options)
     except ApiError as error:
+        if error.status == NOT_FOUND:
+            return None
         if error.status != TOO_MANY_REQUESTS:
             raise
         return f"{metadata['name']}: {error}"
@@ -252,8 +259,12 @@ def _require(api: Api, pool: Object, requirements: list[Object]) -> None:
 
 def of_karpenter(api: Api, kind: str) -> list[Object]:
     """NodePools, or NodeClaims; none where there is no Karpenter."""
+    return _where_served(api, "karpenter.sh/v1", kind)
+
+
+def _where_served(api: Api, api_version: str, kind: str) -> list[Object]:
     try:
-        return api.list("karpenter.sh/v1", kind)
+        return api.list(api_version, kind)
     except NoSuchKind:
         return []
 
