@@ -15,7 +15,7 @@ Object = Mapping[str, Any]
 UNKNOWN = "unknown"
 TEMPLATE = "template"
 """Key of what a version runs: that of the pods' template (`version_of`)."""
-PIPELINES, KIND = "pipelines", "LeaderWorkerSet"
+PIPELINES = "pipelines"
 SET = "leaderworkerset.sigs.k8s.io/name"
 """Label of a pipeline's pods: their LeaderWorkerSet."""
 
@@ -151,13 +151,17 @@ def _history(revisions: Iterable[Object], pipelines: str) -> list[tuple[int, Obj
     own = [
         (one["revision"], one["data"]["spec"]["leaderWorkerTemplate"])
         for one in revisions
-        if any((owner["kind"], owner["name"]) == (KIND, pipelines) for owner in one["metadata"]["ownerReferences"])
+        for owner in one["metadata"]["ownerReferences"]
+        if (owner["kind"], owner["name"]) == ("LeaderWorkerSet", pipelines)
     ]
     oldest_first = sorted(own, key=lambda one: one[0])
     return [(number, {key: part for key, part in one.items() if key != "$patch"}) for number, one in oldest_first]
 
 
 def _before_pipelines(versions: Sequence[Version], numbers: Sequence[tuple[str, int]], wanted: str) -> str | None:
+    """Args:
+    numbers: of versions, the oldest first; one that was gone back to has several.
+    """
     first, latest = dict(reversed(numbers)), dict(numbers)
     there = [(first[name], latest[name], name) for name in latest]
     return _before([one for one in versions if one.name in latest], there, first.get(wanted), wanted)
