@@ -129,7 +129,10 @@ def test_a_bad_image_is_noticed_and_the_way_back_leads_to_the_old_one(
     assert images(api) == good
     [found] = platform.look()
     assert found.before == found.wanted.name, "a second way back leads nowhere else"
-    api.apply(with_new_image(deployment), "test")  # as the next `up` does, without force
+    api.apply(deployment, "test")  # the old pin put back: as the next `up` does, without force
+    [found] = platform.look()
+    assert found.before is None, "what was gone back from is no version to go back to"
+    api.apply(with_new_image(deployment), "test")
     assert seconds_until(lambda: has_gone_through(api), WAIT_SECONDS)
 
 
