@@ -71,6 +71,7 @@ bench-peers: .venv ## other estimators on the measured starts, into tests/ and d
 
 docs: .venv ## what is generated in docs/ and policies/, made anew
 	$(RUN) python -m infra.settings.table docs/settings.md
+	$(RUN) python -m infra.settings.json_schema docs/stack.schema.json
 	$(RUN) python -m ops.command_table docs/operations.md
 	$(RUN) python -m ops.rights.write
 	$(RUN) python -m bench.sizing_tables docs/sizing.md
