@@ -20,6 +20,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from moto.server import main
 
 from infra.catalog.instances import INSTANCE_TYPES
+from rehearsal.eks import with_eks_parts
 from rehearsal.instance_refresh import with_instance_refreshes
 from rehearsal.moto_speed import quicker
 from rehearsal.rebalancing import with_rebalancing
@@ -343,6 +344,7 @@ def mend() -> None:
     policies_that_stay()
     with_instance_refreshes()
     with_rebalancing()
+    with_eks_parts()
     budgets_with_tags()
     requests_over_tls()
     buckets_born_with_tags()

@@ -23,6 +23,9 @@ PLACEHOLDERS = {
 }
 """By the last part of a pin's key."""
 
+ADDONS = "kubernetes.addons."
+"""Pins of versions in a form of their own; kube-proxy's are Kubernetes'."""
+
 OTHER_DIGEST = f"sha256:{'1' * 64}"
 """Stands for the next release of an image."""
 
@@ -32,11 +35,13 @@ BAD_DIGEST = f"sha256:{'b' * 64}"
 
 def fill(pins: Path) -> list[str]:
     """Writes a placeholder into each empty pin of a pins file; returns their keys (`vllm.digest`), in file order."""
-    document = tomlkit.parse(pins.read_text())
+    document: Any = tomlkit.parse(pins.read_text())
     filled = []
     for table, key, path in list(_empty(document)):
         image = re.search(r"/eks/optimized-ami/([0-9.]+)/", table.get("parameter", ""))
         table[key] = f"{image[1]}.0-00000000" if image and key == "version" else PLACEHOLDERS[key]
+        if path.startswith(ADDONS):
+            table[key] = f"v{document['kubernetes']['version']}.0-eksbuild.0"
         filled.append(path)
     pins.write_text(tomlkit.dumps(document))
     return filled

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from rehearsal.engine import Engine
 from rehearsal.kubernetes import provider_plugin
 from rehearsal.kubernetes.cluster import Cluster
 from rehearsal.kubernetes.cluster import cluster as start_cluster
-from rehearsal.moto import SimulatedAccount
+from rehearsal.moto import ACCOUNT_ID, SimulatedAccount
 from rehearsal.plugin import attach
 from rehearsal.providers import random_provider, time_provider, tls_provider
 from rehearsal.workspace import PROJECT, Workspace, open_workspace, stack_config
@@ -57,6 +57,7 @@ def set_the_scene(stack: str, engine: Engine, account: SimulatedAccount, project
             return account.client(service, region)
 
         providers = up.enter_context(attach(provider, random_provider(), tls_provider(), time_provider()))
+        _let_administrators_be(clients("iam"), stack_config(project, stack).get("tandem:cluster") or {})
         variables = account.environment(region)
         workspace = up.enter_context(open_workspace(stack, engine, providers, variables, project))
         filled = placeholders.fill(workspace.pins) if workspace.pins.exists() else []
@@ -72,6 +73,15 @@ def _join(workspace: Workspace, cluster: Cluster, provider: AwsProvider) -> None
     provider.elsewhere[CLUSTER] = provider_plugin.cluster_outputs(cluster.plane)
     provider_plugin.install(workspace.directory / "home", workspace.directory / "bin", cluster.plane)
     cluster.charts.pin(workspace.pins)
+
+
+def _let_administrators_be(iam: Any, cluster: Mapping[str, Any]) -> None:
+    """EKS lets in only roles that there are: those of the account that the stack file names are made."""
+    for arn in cluster.get("admins") or ():
+        path, _, name = arn.partition(":role")[2].rpartition("/")
+        if f"::{ACCOUNT_ID}:" in arn:
+            with suppress(iam.exceptions.EntityAlreadyExistsException):
+                iam.create_role(RoleName=name, Path=f"{path}/", AssumeRolePolicyDocument="{}")
 
 
 def on_kubernetes(project: Path, stack: str) -> bool:

@@ -83,10 +83,7 @@ NOT_PLAYED = {
     # `tandem recover` removes what a killed `up` left
     "ec2:DeleteSnapshot ec2:DeleteVolume ec2:DeregisterImage ec2:TerminateInstances",
     # moto has none of it, so that it is only recorded
-    "eks:AssociateAccessPolicy eks:CreateAccessEntry eks:CreateAddon eks:CreatePodIdentityAssociation "
-    "eks:DeleteAccessEntry eks:DeleteAddon eks:DeletePodIdentityAssociation eks:DisassociateAccessPolicy "
-    "eks:UpdateAccessEntry eks:UpdateAddon eks:UpdateClusterVersion eks:UpdateNodegroupVersion "
-    "eks:UpdatePodIdentityAssociation s3:PutBucketAbac s3:TagResource s3:UntagResource",
+    "eks:UpdateNodegroupVersion s3:PutBucketAbac s3:TagResource s3:UntagResource",
     # a row calls it in a function of its own, or reads with it; the last, `tandem rollout --back`
     "autoscaling:CancelInstanceRefresh autoscaling:StartInstanceRefresh autoscaling:CompleteLifecycleAction "
     "route53:ChangeResourceRecordSets s3:DeleteObjectVersion s3:GetObject s3:GetObjectTagging s3:ListBucketVersions "

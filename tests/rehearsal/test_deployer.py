@@ -14,7 +14,6 @@ from rehearsal.moto import SimulatedAccount
 from rehearsal.workspace import PROJECT, Workspace
 from tests.calls import Call, Question, decided, questions, recorded, unread
 from tests.evaluator import ACCOUNT
-from tests.ops.test_permissions import NOT_PLAYED
 from tests.rehearsal.test_guard import MANAGED
 from tests.rehearsal.watched import REGION, done
 from tests.rehearsal.watched import account as account
@@ -41,14 +40,6 @@ SHIPPED, NARROW = Scope(), Scope(account=ACCOUNT, regions=[REGION], stacks=["dev
 
 BY_EKS = re.compile("eks-cluster-sg-")
 """The name of the one group that EKS makes itself, and removes, with the cluster: the rehearsal plays that."""
-ONLY_RECORDED = {
-    *("eks:AssociateAccessPolicy", "eks:CreateAccessEntry", "eks:CreateAddon", "eks:CreatePodIdentityAssociation"),
-    *("eks:DeleteAccessEntry", "eks:DeleteAddon", "eks:DeletePodIdentityAssociation", "eks:DisassociateAccessPolicy"),
-    *("eks:UpdateAccessEntry", "eks:UpdateAddon", "eks:UpdateClusterVersion", "eks:UpdateNodegroupVersion"),
-    "eks:UpdatePodIdentityAssociation",
-}
-"""Actions on EKS for which the rehearsal makes no call, as moto has nothing of them: it records that they are due. What
-policies say of them is asked with made-up resources in tests/ops/test_rights.py."""
 ON_FOREIGN = {"ssm:ListTagsForResource", "wafv2:AssociateWebACL", "wafv2:DisassociateWebACL"}
 """What is allowed on another project's: a look, and what WAF binds to no tag of a load balancer (docs/rights.md)."""
 ON_FOREIGN_NAMES = {
@@ -116,9 +107,3 @@ def test_what_a_deployer_calls_is_within_its_rights(
     assert len(others) > 200
     assert actions(decided(others, policies(SHIPPED), True)) == ON_FOREIGN | ON_FOREIGN_NAMES
     assert actions(decided(others, policies(NARROW), True)) == ON_FOREIGN
-    assert {action for action, _, _ in asked}.isdisjoint(ONLY_RECORDED)
-
-
-def test_what_is_only_recorded_is_what_nothing_plays() -> None:
-    """The rows of the rehearsal say so themselves (tests/ops/test_permissions.py)."""
-    assert {name for names in NOT_PLAYED for name in names.split()} >= ONLY_RECORDED

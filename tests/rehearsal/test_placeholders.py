@@ -17,8 +17,12 @@ version = ""  # job
 [machine_image.ubuntu.regions]
 us-east-1 = { id = "" }
 us-west-2 = { id = "ami-0123456789abcdef0" }
+[kubernetes]
+version = "1.35"
 [kubernetes.releases]
 system = { parameter = "/aws/service/eks/optimized-ami/1.35/x/recommended/release_version", version = "" }
+[kubernetes.addons]
+kube-proxy = { version = "" }
 [models]
 "Qwen/Qwen3-8B" = { revision = "" }
 """
@@ -32,6 +36,7 @@ def test_empty_pins_get_zeros_and_are_named(tmp_path: Path) -> None:
         "docker.version",
         "machine_image.ubuntu.regions.us-east-1.id",
         "kubernetes.releases.system.version",
+        "kubernetes.addons.kube-proxy.version",
         'models."Qwen/Qwen3-8B".revision',
     ]
     assert file.read_text() == (
@@ -39,6 +44,7 @@ def test_empty_pins_get_zeros_and_are_named(tmp_path: Path) -> None:
         .replace('[docker]\nversion = ""', '[docker]\nversion = "0.0.0"')
         .replace('us-east-1 = { id = "" }', 'us-east-1 = { id = "ami-00000000000000000" }')
         .replace('release_version", version = ""', 'release_version", version = "1.35.0-00000000"')
+        .replace('kube-proxy = { version = ""', 'kube-proxy = { version = "v1.35.0-eksbuild.0"')
         .replace('revision = ""', f'revision = "{"0" * 40}"')
     )
 

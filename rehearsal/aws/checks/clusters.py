@@ -8,33 +8,14 @@ from typing import Any
 
 from infra.catalog.cluster_zones import NO_CLUSTERS
 from rehearsal.aws.checks.base import Check, Refusal
-from rehearsal.aws.expressions import evaluate
 from rehearsal.aws.lifecycle import Resource
 
 _CLUSTER, _NODE_GROUP = "aws:eks/cluster:Cluster", "aws:eks/nodeGroup:NodeGroup"
-_ADDON, _ENTRY = "aws:eks/addon:Addon", "aws:eks/accessEntry:AccessEntry"
-_POD_IDENTITY = "aws:eks/podIdentityAssociation:PodIdentityAssociation"
-_INVALID, _IN_USE = "InvalidParameterException", "ResourceInUseException"
-_TAKEN = {
-    _ADDON: "Addon already exists.",
-    _ENTRY: "The specified access entry resource is already in use on this cluster.",
-    _POD_IDENTITY: "Association already exists: {associationId}",
-}
+_ADDON, _INVALID = "aws:eks/addon:Addon", "InvalidParameterException"
 ACCOUNTS = {"aws-efs-csi-driver": {"efs-csi-controller-sa"}}
 """The service accounts to which an add-on lends a role itself; of an add-on that is not named, all are believed."""
 _RESERVED = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")
 _PUBLIC_ADDRESSES = "https://docs.aws.amazon.com/vpc/latest/userguide/vpc-ip-addressing.html#subnet-public-ip"
-
-
-def _taken(resource: Resource) -> Iterator[Refusal]:
-    """moto has none of these; the cluster's creator got an entry with it."""
-    id = evaluate(resource.row.id, resource.scope)
-    creators = [event.resource for event in resource.register.events() if event.operation == "eks:CreateAccessEntry"]
-    is_creators = resource.row.type == _ENTRY and id in creators
-    if resource.is_new and (is_creators or resource.register.has(resource.row.type, id)):
-        words = _TAKEN[resource.row.type].format(associationId=f"a-{id.rpartition('/')[2]}")
-        operation = f"EKS: Create{resource.row.type.rpartition(':')[2]}"
-        yield Refusal(words, _IN_USE, operation=operation)
 
 
 def _addon_accounts(addon: Resource) -> Iterator[Refusal]:
@@ -141,15 +122,6 @@ def _is_public(group: Resource, subnet: dict[str, Any]) -> bool:
 
 
 CHECKS = (
-    Check(
-        "made once in a cluster",
-        tuple(_TAKEN),
-        "A cluster has one access entry for a principal, its creator's from the start, one association for a service "
-        "account, and an add-on once.",
-        "https://github.com/terraform-aws-modules/terraform-aws-eks/issues/3293",
-        "apply",
-        _taken,
-    ),
     Check(
         "accounts of an add-on",
         (_ADDON,),

@@ -1,10 +1,10 @@
-"""EKS: cluster and node groups in moto, what belongs to a cluster and moto does not have as a record; and events."""
+"""EKS: clusters and what belongs to them; and events."""
 
 from __future__ import annotations
 
 from rehearsal.aws.lifecycle import Resource
 from rehearsal.aws.phrases import filters, recorded, tagged_by_arn
-from rehearsal.aws.row import AutoName, Call, ResourceType, Tags, Text, change
+from rehearsal.aws.row import AutoName, Call, ResourceType, Tags, change
 
 
 def _make_group(cluster: Resource) -> None:
@@ -19,17 +19,6 @@ def _make_group(cluster: Resource) -> None:
     )
 
 
-def _let_creator_in(cluster: Resource) -> None:
-    """AWS gives who makes a cluster an access entry, unless told not to: the role, where a session of it asks
-    (https://docs.aws.amazon.com/eks/latest/userguide/access-entries.html)."""
-    if not (cluster.inputs.get("accessConfig") or {}).get("bootstrapClusterCreatorAdminPermissions", True):
-        return
-    creator = cluster.region.call("sts", "get_caller_identity")["Arn"]
-    if ":assumed-role/" in creator:
-        creator = cluster.region.call("iam", "get_role", RoleName=creator.split("/")[1])["Role"]["Arn"]
-    cluster.register.event("eks:CreateAccessEntry", f"{cluster.id}:{creator}")
-
-
 def _delete_group(cluster: Resource) -> None:
     filter = {"Name": "group-name", "Values": [_group_name(cluster)]}
     for group in cluster.region.call("ec2", "describe_security_groups", Filters=[filter])["SecurityGroups"]:
@@ -40,6 +29,10 @@ def _group_name(cluster: Resource) -> str:
     return f"eks-cluster-sg-{cluster.id}"
 
 
+def _tags(arn: str) -> Tags:
+    return tagged_by_arn("resourceArn", arn, as_map=True, at="tags")
+
+
 _LOGGING = "{clusterLogging: [{types: inputs.enabledClusterLogTypes, enabled: `true`}]}"
 
 CLUSTER = ResourceType(
@@ -47,7 +40,7 @@ CLUSTER = ResourceType(
     service="eks",
     create=Call("create_cluster", f"{{logging: inputs.enabledClusterLogTypes && {_LOGGING}}}", fill=True),
     id="inputs.name",
-    after_create=(_make_group, _let_creator_in),
+    after_create=_make_group,
     read=(
         Call("describe_cluster", "{name: id}", at="cluster"),
         Call(
@@ -74,7 +67,7 @@ CLUSTER = ResourceType(
             by=Call("update_cluster_config", f"{{name: id, logging: {_LOGGING}}}"),
             on_create=False,
         ),
-        change("version", by=recorded("eks:UpdateClusterVersion"), on_create=False),
+        change("version", by=Call("update_cluster_version", "{name: id, version: inputs.version}"), on_create=False),
         change(
             *("accessConfig", "upgradePolicy", "deletionProtection"),
             by=recorded("eks:UpdateClusterConfig"),
@@ -82,7 +75,7 @@ CLUSTER = ResourceType(
         ),
     ),
     delete=(Call("delete_cluster", "{name: id}"), _delete_group),
-    tags=tagged_by_arn("resourceArn", "result.cluster.arn || found.arn || state.arn", as_map=True, at="tags"),
+    tags=_tags("result.cluster.arn || found.arn || state.arn"),
     autoname=AutoName(limit=100),
     names={"vpcConfig": "resourcesVpcConfig"},
     adds=("vpcConfig",),
@@ -92,7 +85,7 @@ CLUSTER = ResourceType(
         "vpcConfig": "merge(found.resourcesVpcConfig, "
         "{clusterSecurityGroupId: found.group.GroupId, vpcId: found.group.VpcId})",
     },
-    unread=("version", "accessConfig", "upgradePolicy", "deletionProtection"),
+    unread=("accessConfig", "upgradePolicy", "deletionProtection"),
     import_id="{name: id}",
 )
 
@@ -120,13 +113,7 @@ NODE_GROUP = ResourceType(
         ),
     ),
     delete=Call("delete_nodegroup", f"{{{_GROUP}}}"),
-    # moto tags clusters only: a node group keeps the tags that it was made with
-    tags=Tags(
-        add=Call("tag_resource", when="`false`"),
-        remove=Call("untag_resource", when="`false`"),
-        read=Call("describe_nodegroup", f"{{{_GROUP}}}", at="nodegroup.tags"),
-        born="{tags: tags}",
-    ),
+    tags=_tags("found.nodegroupArn || state.arn || result.nodegroup.nodegroupArn"),
     autoname=AutoName("nodeGroupName", limit=63),
     names={"nodeGroupName": "nodegroupName", "nodeRoleArn": "nodeRole", "subnetIds": "subnets"},
     outputs={
@@ -139,57 +126,79 @@ NODE_GROUP = ResourceType(
     import_id="{clusterName: part(id, ':', `0`), nodeGroupName: part(id, ':', `1`)}",
 )
 
-# Of what follows moto has nothing; that the cluster exists is asked all the same.
-_OF_A_CLUSTER = Call("describe_cluster", "{name: inputs.clusterName}", at="cluster")
+_ADDON = "clusterName: inputs.clusterName, addonName: inputs.addonName"
 
 ADDON = ResourceType(
     type="aws:eks/addon:Addon",
     service="eks",
-    create=_OF_A_CLUSTER,
+    create=Call("create_addon", "{resolveConflicts: inputs.resolveConflictsOnCreate}", fill=True),
     id="join(':', [inputs.clusterName, inputs.addonName])",
-    recorded=(
-        *("addonName", "addonVersion", "configurationValues", "podIdentityAssociations", "preserve"),
-        *("resolveConflictsOnCreate", "resolveConflictsOnUpdate", "serviceAccountRoleArn", "tags"),
+    read=Call("describe_addon", f"{{{_ADDON}}}", at="addon"),
+    # What is taken away is given as nothing: `updateInput.ConfigurationValues` in
+    # https://github.com/hashicorp/terraform-provider-aws/blob/main/internal/service/eks/addon.go
+    update=Call(
+        "update_addon",
+        f"{{{_ADDON}, resolveConflicts: inputs.resolveConflictsOnUpdate, "
+        "configurationValues: inputs.configurationValues || ''}",
+        fill=True,
+        only_changed=True,
     ),
+    delete=Call("delete_addon", f"{{{_ADDON}, preserve: inputs.preserve}}"),
+    tags=_tags("result.addon.addonArn || found.addonArn || state.arn"),
+    outputs={"arn": "found.addonArn"},
+    provider_only=("resolveConflicts",),
+    # AWS tells the associations of an add-on by their ARNs, and nobody how conflicts were to be resolved
+    unread=("podIdentityAssociations", "preserve", "resolveConflictsOnCreate", "resolveConflictsOnUpdate"),
     replaces=("clusterName", "addonName"),
-    outputs={"arn": Text("arn:{partition}:eks:{region}:{account}:addon/{inputs[clusterName]}/{inputs[addonName]}/0")},
-    in_moto=False,
+    import_id="{clusterName: part(id, ':', `0`), addonName: part(id, ':', `1`)}",
 )
+
+_ENTRY = "clusterName: inputs.clusterName, principalArn: inputs.principalArn"
 
 ACCESS_ENTRY = ResourceType(
     type="aws:eks/accessEntry:AccessEntry",
     service="eks",
-    create=_OF_A_CLUSTER,
+    create=Call("create_access_entry", fill=True),
+    update=Call("update_access_entry", f"{{{_ENTRY}}}", fill=True),
     id="join(':', [inputs.clusterName, inputs.principalArn])",
-    recorded=("principalArn", "kubernetesGroups", "type", "userName", "tags"),
+    read=Call("describe_access_entry", f"{{{_ENTRY}}}", at="accessEntry"),
+    delete=Call("delete_access_entry", f"{{{_ENTRY}}}"),
+    tags=_tags("result.accessEntry.accessEntryArn || found.accessEntryArn || state.accessEntryArn"),
+    names={"userName": "username"},
     replaces=("clusterName", "principalArn", "type"),
     defaults={"type": "STANDARD"},
-    outputs={
-        "accessEntryArn": Text("arn:{partition}:eks:{region}:{account}:access-entry/{inputs[clusterName]}/role/0/0"),
-        "userName": "inputs.userName || inputs.principalArn",
-    },
-    in_moto=False,
 )
 
 ACCESS_POLICY_ASSOCIATION = ResourceType(
     type="aws:eks/accessPolicyAssociation:AccessPolicyAssociation",
     service="eks",
-    create=_OF_A_CLUSTER,
+    create=Call("associate_access_policy", fill=True),
     id="join('#', [inputs.clusterName, inputs.principalArn, inputs.policyArn])",
-    recorded=("principalArn", "policyArn", "accessScope"),
-    replaces=("clusterName", "principalArn", "policyArn", "accessScope"),
-    in_moto=False,
+    read=Call(
+        "list_associated_access_policies",
+        f"{{{_ENTRY}}}",
+        at="find(associatedAccessPolicies, {policyArn: inputs.policyArn})",
+    ),
+    delete=Call("disassociate_access_policy", f"{{{_ENTRY}, policyArn: inputs.policyArn}}"),
+    import_id="{clusterName: part(id, '#', `0`), principalArn: part(id, '#', `1`), policyArn: part(id, '#', `2`)}",
 )
+
+_ASSOCIATION = "clusterName: inputs.clusterName, associationId: id"
 
 POD_IDENTITY_ASSOCIATION = ResourceType(
     type="aws:eks/podIdentityAssociation:PodIdentityAssociation",
     service="eks",
-    create=_OF_A_CLUSTER,
-    id="join('/', [inputs.clusterName, inputs.namespace, inputs.serviceAccount])",
-    recorded=("namespace", "serviceAccount", "roleArn", "targetRoleArn", "disableSessionTags", "policy", "tags"),
+    create=Call("create_pod_identity_association", fill=True),
+    update=Call(
+        "update_pod_identity_association",
+        f"{{{_ASSOCIATION}, roleArn: inputs.roleArn, targetRoleArn: inputs.targetRoleArn, "
+        "disableSessionTags: inputs.disableSessionTags, policy: inputs.policy}",
+    ),
+    id="result.association.associationId",
+    read=Call("describe_pod_identity_association", f"{{{_ASSOCIATION}}}", at="association"),
+    delete=Call("delete_pod_identity_association", f"{{{_ASSOCIATION}}}"),
+    tags=_tags("result.association.associationArn || found.associationArn || state.associationArn"),
     replaces=("clusterName", "namespace", "serviceAccount"),
-    outputs={"associationId": Text("a-{inputs[namespace]}-{inputs[serviceAccount]}")},
-    in_moto=False,
 )
 
 EVENT_RULE = ResourceType(

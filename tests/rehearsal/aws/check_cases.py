@@ -165,15 +165,11 @@ def requested(world: World) -> str:
     return world.create(w.CERTIFICATE, inputs, fresh())["arn"]
 
 
-def creator(world: World) -> str:
-    return world.client("sts").get_caller_identity()["Arn"]
-
-
 def lending(service_account: str) -> dict[str, Any]:
     return {
         "addonName": "aws-efs-csi-driver",
         "podIdentityAssociations": lambda world: [
-            {"roleArn": world.get(w.ROLE)["arn"], "serviceAccount": service_account}
+            {"roleArn": w.pod_role(world)["arn"], "serviceAccount": service_account}
         ],
     }
 
@@ -850,12 +846,6 @@ CASES = (
         make(w.RULE, priority=4, conditions=[{"pathPattern": {"values": ["/" + "x" * 128]}}]),
         ("CreateRule", "conditions[0].pathPattern.values", "Member must have length less than or equal to 128"),
         make(w.RULE, priority=5, conditions=[{"hostHeader": {"values": ["x" * 128]}}]),
-    ),
-    Case(
-        "made once in a cluster",
-        after(w.CLUSTER, make(w.ACCESS_ENTRY, principalArn=creator)),
-        ("EKS: CreateAccessEntry", "ResourceInUseException: The specified access entry resource is already in use on"),
-        after(w.CLUSTER, make(w.ACCESS_ENTRY)),
     ),
     Case(
         "accounts of an add-on",

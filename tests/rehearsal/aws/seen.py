@@ -160,6 +160,20 @@ SEEN: dict[str, Look] = {
     w.NODE_GROUP: lambda o, m: (
         m.inputs["nodeGroupName"] in o.client("eks").list_nodegroups(clusterName=m.inputs["clusterName"])["nodegroups"]
     ),
+    w.ADDON: lambda o, m: (
+        m.inputs["addonName"] in o.client("eks").list_addons(clusterName=m.inputs["clusterName"])["addons"]
+    ),
+    w.ACCESS_ENTRY: lambda o, m: (
+        m.inputs["principalArn"]
+        in o.client("eks").list_access_entries(clusterName=m.inputs["clusterName"])["accessEntries"]
+    ),
+    w.ACCESS_POLICY: lambda o, m: o.client("eks").list_associated_access_policies(
+        clusterName=m.inputs["clusterName"], principalArn=m.inputs["principalArn"]
+    )["associatedAccessPolicies"],
+    w.POD_IDENTITY: lambda o, m: _matching(
+        o.client("eks").list_pod_identity_associations(clusterName=m.inputs["clusterName"])["associations"],
+        associationId=m.id,
+    ),
     w.EVENT_RULE: lambda o, m: _matching(o.client("events").list_rules()["Rules"], Name=m.id),
     w.EVENT_TARGET: lambda o, m: o.client("events").list_targets_by_rule(Rule=m.inputs["rule"])["Targets"],
     w.QUEUE_POLICY: lambda o, m: (
@@ -167,7 +181,7 @@ SEEN: dict[str, Look] = {
     ),
 }
 
-ONLY_RECORDED = {w.ABAC, w.VALIDATION, w.BACKUP, w.ADDON, w.ACCESS_ENTRY, w.ACCESS_POLICY, w.POD_IDENTITY}
+ONLY_RECORDED = {w.ABAC, w.VALIDATION, w.BACKUP}
 """Types of which moto has nothing, so that boto3 cannot see them."""
 
 STAYS = {

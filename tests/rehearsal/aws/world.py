@@ -15,18 +15,21 @@ from rehearsal.providers import tls_provider
 
 REGION = "us-east-1"
 _NUMBERS = itertools.count(1)
-TRUST = json.dumps(
-    {
-        "Version": "2012-10-17",
-        "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}],
-    }
-)
 
 
 def policy(action: str = "s3:GetObject", resource: str = "*", **more: Any) -> str:
     """A policy document with one statement."""
     statement = {"Effect": "Allow", "Action": action, "Resource": resource, **more}
     return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+def trust(service: str) -> str:
+    """The trust policy of a service's role."""
+    statement = {"Effect": "Allow", "Principal": {"Service": f"{service}.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+TRUST = trust("ec2")
 
 
 @dataclass
@@ -205,6 +208,10 @@ def self_signed(name: str = "example.com") -> tuple[str, str]:
         "validityPeriodHours": 24,
     }
     return tls.create(subject, inputs)[1]["certPem"], key
+
+
+def pod_role(w: World) -> Made:
+    return w.create(ROLE, {"assumeRolePolicy": trust("pods.eks")}, f"pods{next(_NUMBERS)}")
 
 
 SAMPLES: dict[str, Sample] = {
@@ -615,8 +622,8 @@ SAMPLES: dict[str, Sample] = {
     POD_IDENTITY: lambda w: {
         "clusterName": w.get(CLUSTER).id,
         "namespace": "kube-system",
-        "serviceAccount": "karpenter",
-        "roleArn": w.get(ROLE)["arn"],
+        "serviceAccount": w.name,
+        "roleArn": pod_role(w)["arn"],
     },
     EVENT_RULE: lambda w: {"eventPattern": json.dumps({"source": ["aws.ec2"]})},
     EVENT_TARGET: lambda w: {"rule": w.get(EVENT_RULE)["name"], "arn": w.get(QUEUE)["arn"]},
