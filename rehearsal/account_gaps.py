@@ -71,8 +71,8 @@ class AccountGaps:
         spot_role: the account has the service-linked role of EC2 Spot.
         allocation_tags: keys of cost allocation tags that Cost Explorer has seen, to `Active` or `Inactive`.
         asked: calls that were answered here, in order.
-        seen: all calls, those that moto answered, too; of services that name an operation by method and path, only
-            those that are answered here.
+        seen: all calls but S3's with what they were answered, those that moto answered, too, in the order in which they
+            ended.
     """
 
     url: str = ""
@@ -97,7 +97,7 @@ class AccountGaps:
     spot_role: bool = True
     allocation_tags: dict[str, str] = field(default_factory=lambda: {"tandem:stack": "Active"})
     asked: list[Call] = field(default_factory=list)
-    seen: list[Call] = field(default_factory=list)
+    seen: list[tuple[Call, Answer]] = field(default_factory=list)
 
     def add_images(self, pins: Path) -> None:
         """The machine images that a file of pins names exist, those that stand in for empty pins, too."""
@@ -397,7 +397,11 @@ def account_gaps(moto_url: str) -> Iterator[AccountGaps]:
 
         def _serve(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            status, headers, content = _own_answer(gaps, self, body) or _forward(moto_url, self, body)
+            call = received(self, body)
+            answer = (call and call.readable and _own_answer(gaps, call)) or _forward(moto_url, self, body)
+            if call:
+                gaps.seen.append((call, answer))
+            status, headers, content = answer
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
@@ -423,11 +427,7 @@ def account_gaps(moto_url: str) -> Iterator[AccountGaps]:
         thread.join()
 
 
-def _own_answer(gaps: AccountGaps, request: BaseHTTPRequestHandler, body: bytes) -> Answer | None:
-    call = received(request, body, ANSWERS)
-    if call is None:
-        return None
-    gaps.seen.append(call)
+def _own_answer(gaps: AccountGaps, call: Call) -> Answer | None:
     try:
         result: Any = gaps.answer(call)
     except Refused as refusal:

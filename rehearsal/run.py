@@ -17,6 +17,7 @@ from infra.settings import Settings, load_stack_file
 from ops import inventory, removal
 from ops.kinds import KINDS, state_key, types
 from ops.kinds.kind import Found
+from ops.kinds.left_behind import cluster_name
 from ops.rollout.cluster import Deployments
 from rehearsal import expectations, expiry, idle, placeholders, plain_text, rollout
 from rehearsal.engine import Engine
@@ -28,6 +29,7 @@ from rehearsal.kubernetes.build import KUBECTL
 from rehearsal.kubernetes.cluster import Cluster, title
 from rehearsal.kubernetes.connections import are_as_promised, connections
 from rehearsal.kubernetes.disruption import deployments, drain, lose_zone, servers
+from rehearsal.kubernetes.lent_roles import lent_roles
 from rehearsal.kubernetes.shortage import run_out_of_gpus
 from rehearsal.kubernetes.verdicts import of_cluster
 from rehearsal.kubernetes.watch import lowest_available
@@ -312,9 +314,7 @@ class _Rehearsal:
 
     def _destroy(self, phase: Phase) -> None:
         state = self.workspace.resources()
-        if self.cluster:
-            granted = declared.granted(self.scene.clients, state)
-            phase.verdicts.append(kubernetes.call_what_their_roles_allow(self.cluster.calls(), granted))
+        lent = lent_roles(self.scene.clients, cluster_name(self.stack)) if self.cluster else {}
         if any(resource.get("protect") for resource in state):
             refused = self._operate(phase, self.workspace.destroy_with_preview)
             phase.verdicts.append(expectations.refuses_to_go(refused, _urns(state), _urns(self.workspace.resources())))
@@ -330,6 +330,7 @@ class _Rehearsal:
         if self.cluster:
             phase.verdicts.append(kubernetes.is_empty(map(title, self.cluster.objects())))
             phase.verdicts.append(kubernetes.kept_running(self.cluster.controllers))
+            phase.verdicts.append(kubernetes.call_what_their_roles_allow(self.cluster.calls(), lent))
         removal.remove(self.scene.clients, left, deadline_seconds=60, poll_seconds=0.2)
         phase.verdicts.append(expectations.leaves_nothing_but([], self._in_account()))
         phase.verdicts.append(expectations.are_within_the_rights(self.scene.provider.account.calls))

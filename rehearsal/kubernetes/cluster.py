@@ -18,8 +18,10 @@ import urllib3
 from botocore.exceptions import ClientError
 
 from ops.kinds.kind import Clients
-from ops.rights.actions import action_of
+from rehearsal import policy_evaluator
 from rehearsal.account_gaps import AccountGaps, account_gaps
+from rehearsal.aws_wire import Answer, said
+from rehearsal.aws_wire import Call as Received
 from rehearsal.cache import Progress
 from rehearsal.kubernetes import build, charts, prometheus_command
 from rehearsal.kubernetes.api import Api, ApiError, NoSuchKind, Object, countdown
@@ -34,6 +36,7 @@ from rehearsal.kubernetes.node_groups import let_nodes_join
 from rehearsal.kubernetes.pipelines import pipeline_controller
 from rehearsal.kubernetes.prometheus import Prometheus, prometheus
 from rehearsal.moto import SimulatedAccount
+from rehearsal.policy_calls import READS, Call
 
 logger = logging.getLogger(__name__)
 
@@ -96,12 +99,9 @@ class Cluster:
         except NoSuchKind:
             return False
 
-    def calls(self) -> dict[str, set[str]]:
-        """What controllers have called, as IAM names it, by their service accounts."""
-        return {
-            CALLERS[name]: {action_of(call.service, call.operation) for call in gaps.seen}
-            for name, gaps in self.asked.items()
-        }
+    def calls(self) -> dict[str, list[Call]]:
+        """What controllers have called, by their service accounts."""
+        return {CALLERS[name]: [as_asked(*one) for one in gaps.seen] for name, gaps in self.asked.items()}
 
     def let_nodes_join(self) -> None:
         """Gives node groups the nodes that the simulated account says they have."""
@@ -181,8 +181,15 @@ def cluster(stack: str, account: SimulatedAccount, region: str, charts: Iterable
         yield found
 
 
+def as_asked(call: Received, answer: Answer) -> Call:
+    """A call on the wire as IAM's question needs it."""
+    answered = {} if READS.match(call.operation) else said(call, answer)
+    return Call(call.service, call.operation, call.params, answered, call.region, answer[0] < 300)
+
+
 def ensure(progress: Progress) -> None:
-    """Builds the control plane, controllers and provider, and takes Prometheus from its package, once.
+    """Builds the control plane, controllers and provider, and takes Prometheus from its package, and what evaluates
+    policies, once.
 
     Raises:
         UserError: they cannot be had.
@@ -190,6 +197,7 @@ def ensure(progress: Progress) -> None:
     prometheus_command.ensure(progress)
     build.ensure((*build.TOOLS_OF_THE_CONTROL_PLANE, *build.IN_THE_CLUSTER, build.PROVIDER), progress)
     charts.ensure(progress)
+    policy_evaluator.ensure(progress)
 
 
 def _place(object: Object) -> tuple[str, str]:

@@ -1,19 +1,15 @@
-"""What a stack's state says of its cluster: objects, releases, and the roles that controllers are lent."""
+"""What a stack's state says of its cluster: objects and releases."""
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from ops.kinds.kind import Clients
-from rehearsal import expiry
 from rehearsal.kubernetes import charts
 from rehearsal.kubernetes.api import Api, ApiError, Object
 from rehearsal.kubernetes.provider_plugin import RELEASE
 
-ASSOCIATION = "aws:eks/podIdentityAssociation:PodIdentityAssociation"
 SERVERS = ("kubernetes:apps/v1:Deployment", "kubernetes:leaderworkerset.x-k8s.io/v1:LeaderWorkerSet")
 TIMEOUT = "pulumi.com/timeoutSeconds"
 UNDECLARED_SECONDS = 600
@@ -73,22 +69,3 @@ def waits(state: State) -> dict[str, float | None]:
             at_once = annotations.get("pulumi.com/skipAwait") == "true" or "pulumi.com/waitFor" in annotations
             found[resource["inputs"]["metadata"]["name"]] = None if at_once else float(declared or UNDECLARED_SECONDS)
     return found
-
-
-def granted(clients: Clients, state: State) -> dict[str, list[str]]:
-    """Actions that roles allow, by the service account that each is lent to."""
-    found: dict[str, list[str]] = {}
-    for resource in state:
-        if resource["type"] == ASSOCIATION:
-            role = resource["inputs"]["roleArn"].rpartition("/")[2]
-            documents = [json.loads(document) for document in expiry.policies(clients, role)]
-            found.setdefault(resource["inputs"]["serviceAccount"], []).extend(_actions(documents))
-    return found
-
-
-def _actions(documents: Iterable[Mapping[str, Any]]) -> Iterator[str]:
-    for document in documents:
-        for statement in document["Statement"]:
-            if statement["Effect"] == "Allow":
-                actions = statement.get("Action", [])
-                yield from [actions] if isinstance(actions, str) else actions

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
 from infra.kubernetes.nodes import BASE_POOL
@@ -17,11 +16,13 @@ from rehearsal.kubernetes.autoscaling import FALL_SECONDS, RISE_SECONDS, Answer
 from rehearsal.kubernetes.declared import SERVERS
 from rehearsal.kubernetes.disruption import BACK_SECONDS, Drain, ZoneLoss, covers
 from rehearsal.kubernetes.hosting import Controller
+from rehearsal.kubernetes.lent_roles import LentRole
 from rehearsal.kubernetes.network_policy import selects
 from rehearsal.kubernetes.nodes import GPU, ZONE, gpus_of, has_gpus
 from rehearsal.kubernetes.provider_plugin import RELEASE
 from rehearsal.kubernetes.shortage import Shortage, names_limits
 from rehearsal.operations import Operation
+from rehearsal.policy_calls import Call
 
 NODE_POOL = "karpenter.sh/nodepool"
 TARGET_HEALTH = "target-health.elbv2.k8s.aws/"
@@ -53,18 +54,14 @@ def kept_running(controllers: Iterable[Controller]) -> Iterable[str]:
     yield from (words for controller in controllers for words in controller.ended)
 
 
-@expectation("controllers call AWS only as their roles allow")
-def call_what_their_roles_allow(
-    asked: Mapping[str, Iterable[str]], granted: Mapping[str, Iterable[str]]
-) -> Iterable[str]:
+@expectation("controllers call AWS only as their roles allow, by resource and by tag")
+def call_what_their_roles_allow(asked: Mapping[str, Sequence[Call]], lent: Mapping[str, LentRole]) -> Iterable[str]:
     """Args:
-    asked: actions, by service account. granted: actions and patterns of actions, by the same.
+    asked: calls, by service account. lent: roles, by the same.
     """
-    for account, actions in asked.items():
-        patterns = [*granted.get(account, ())]
-        for action in sorted({*actions}):
-            if not any(fnmatchcase(action.lower(), pattern.lower()) for pattern in patterns):
-                yield f"{account} calls {action}, which its role does not allow"
+    for account, calls in asked.items():
+        for refused in lent.get(account, LentRole()).refuses(calls) if calls else ():
+            yield f"{account} calls {refused}, which its role does not allow"
 
 
 @expectation("each Deployment has its replicas ready")

@@ -12,7 +12,7 @@ from moto.iam.aws_managed_policies import aws_managed_policies_data
 from infra.components.cluster import NODE_POLICIES, POD_POLICIES
 from infra.policies import REASONS
 from infra.tags import STACK_ID_TAG, stack_tags
-from tests.evaluator import ACCOUNT, Request, allowed
+from rehearsal.policy_evaluator import ACCOUNT, Request, allowed
 from tests.infra.declared import STACK_ID
 from tests.infra.roles import FILES, MADE, documents, policy_of, roles
 

@@ -9,7 +9,7 @@ import pytest
 from ops.rights import boundary
 from ops.rights.documents import documents
 from ops.rights.right import BOUNDARY, DEPLOYER, TAGS, Scope
-from tests.evaluator import ACCOUNT, Request, allowed
+from rehearsal.policy_evaluator import ACCOUNT, Request, allowed
 from tests.infra.roles import FILES, MADE, roles
 from tests.infra.test_roles import AWS_MANAGED, OWN, asked
 

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 
 from infra.policies import VERSION, only_tls
 from ops.kinds.kind import Clients
-from tests.evaluator import Request, allowed
+from rehearsal.policy_evaluator import Request, allowed
 
 BUCKET = "scripts"
 OBJECT = f"arn:aws:s3:::{BUCKET}/object"

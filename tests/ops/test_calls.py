@@ -4,6 +4,7 @@ resource and with their tags; and they have little that nothing calls."""
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import boto3
 import pytest
@@ -13,12 +14,16 @@ from ops import image as images
 from ops import inventory
 from ops.aws import aws_clients
 from ops.cli import app
+from ops.kinds.kind import tag_map
 from ops.reap import plan, reap
 from ops.rights import RIGHTS
 from ops.rights.documents import Policy, documents
 from ops.rights.right import BAKER, REAPER, VIEWER
 from rehearsal.account_gaps import AccountGaps
-from tests.calls import Call, asked_for, recorded, refused, unread
+from rehearsal.policy_calls import Call
+from rehearsal.policy_evaluator import ACCOUNT
+from rehearsal.policy_questions import asked_for
+from tests.calls import recorded, refused, unread
 from tests.ops.account import REGION, Builder, at_once
 from tests.ops.broken_account import World
 from tests.ops.test_image import SAID, playing, request
@@ -57,16 +62,23 @@ def test_a_bake_and_a_clean_are_within_the_bakers_rights(
     assert unused(BAKER, own) == {"iam:PassRole"}, "only with --instance-profile"
 
 
+def by_the_group(ec2: Any) -> dict[str, dict[str, str]]:
+    """Tags of instances, which Auto Scaling gives them, by ARN."""
+    found = [one for batch in ec2.describe_instances()["Reservations"] for one in batch["Instances"]]
+    return {f"arn:aws:ec2:{REGION}:{ACCOUNT}:instance/{one['InstanceId']}": tag_map(one.get("Tags")) for one in found}
+
+
 def test_a_reap_is_within_the_reapers_rights(aws_account: AccountGaps, monkeypatch: pytest.MonkeyPatch) -> None:
     clients = aws_clients(REGION, None)
     with recorded(monkeypatch) as calls:
         made = Builder(clients, "gone", "tandem-gone-one", expires="2026-03-02T11:59:00", ephemeral=True).everything()
         before = len(calls)
+        launched = by_the_group(clients("ec2"))
         (expired,) = plan(clients, NOW).expired
         reap(clients, expired, NOW, sleep=at_once, deadline_seconds=0)
     assert len(made.made) > 40
     assert inventory.find(clients, "gone").resources == []
-    denied = {text.partition(" on ")[0] for text in refused(calls, policies(REAPER, VIEWER), since=before)}
+    denied = {text.partition(" on ")[0] for text in refused(calls, policies(REAPER, VIEWER), before, launched)}
     assert denied == {"route53:ChangeResourceRecordSets", "route53:DeleteHealthCheck"}, "which look at no tags"
     assert unread(calls[before:], policies(VIEWER)) == []
     assert unused(REAPER, calls[before:]) == {"s3:DeleteObjectVersion"}, "asked of a deletion that names a version"

@@ -26,7 +26,7 @@ from ops.rights.right import (
     condition,
 )
 from ops.rights.write import PROJECT_ROOT, policies, replaced
-from tests.evaluator import ACCOUNT, Policy, Request, Takes, allowed, takes
+from rehearsal.policy_evaluator import ACCOUNT, Policy, Request, Takes, allowed, takes
 
 HERE = "us-east-1"
 STACK = Scope(account=ACCOUNT, stacks=["dev"], zones=["Z0123456789ABC"], buckets=["weights"])

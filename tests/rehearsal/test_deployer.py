@@ -11,9 +11,11 @@ import pytest
 from ops.rights.documents import Policy, documents
 from ops.rights.right import DEPLOYER, VIEWER, Scope
 from rehearsal.moto import SimulatedAccount
+from rehearsal.policy_calls import Call
+from rehearsal.policy_evaluator import ACCOUNT
+from rehearsal.policy_questions import Question, decided, questions
 from rehearsal.workspace import PROJECT, Workspace
-from tests.calls import Call, Question, decided, questions, recorded, unread
-from tests.evaluator import ACCOUNT
+from tests.calls import recorded, unread
 from tests.rehearsal.test_guard import MANAGED
 from tests.rehearsal.watched import REGION, done
 from tests.rehearsal.watched import account as account

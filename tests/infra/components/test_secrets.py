@@ -9,7 +9,7 @@ import pulumi
 
 from infra.components.host_role import HostRole
 from infra.components.secrets import Secrets, SecretsArgs
-from tests.evaluator import ACCOUNT, Request, allowed
+from rehearsal.policy_evaluator import ACCOUNT, Request, allowed
 from tests.infra.declared import Declared, declared, secret
 
 

@@ -12,7 +12,8 @@ from rehearsal.aws import AwsProvider
 from rehearsal.aws.account import AwsError, Event, Region
 from rehearsal.moto import SimulatedAccount
 from rehearsal.plugin import ProviderError
-from tests.calls import recorded, tags_given
+from rehearsal.policy_questions import tags_given
+from tests.calls import recorded
 from tests.rehearsal.aws import world as w
 from tests.rehearsal.aws.check_cases import ago
 from tests.rehearsal.aws.world import SAMPLES, Made, World, self_signed, user_data

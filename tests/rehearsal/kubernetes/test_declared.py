@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -38,35 +37,6 @@ def test_a_field_that_the_api_server_does_not_know_is_named(api: Api, namespace:
     assert words.startswith("ConfigMap settings:")
     assert "datta" in words
     assert api.get("v1", "ConfigMap", "settings", namespace) is None, "nothing was made"
-
-
-class Iam:
-    """Knows one role.
-
-    Stands for: IAM, of which boto3 asks for a role's policies.
-    Held by: nothing, it answers with what the test has put in.
-    """
-
-    def list_role_policies(self, RoleName: str) -> Any:
-        return {"PolicyNames": [RoleName]}
-
-    def get_role_policy(self, RoleName: str, PolicyName: str) -> Any:
-        del PolicyName
-        allowed = {"Effect": "Allow", "Action": [f"{RoleName}:Describe*", "sqs:ReceiveMessage"], "Resource": "*"}
-        denied = {"Effect": "Deny", "Action": "ec2:RunInstances", "Resource": "*"}
-        return {"PolicyDocument": json.loads(json.dumps({"Statement": [allowed, denied]}))}
-
-
-def test_a_call_that_a_role_does_not_allow_is_named() -> None:
-    inputs = {"serviceAccount": "karpenter", "roleArn": "arn:aws:iam::1:role/ec2"}
-    granted = declared.granted(lambda _: Iam(), [{"type": declared.ASSOCIATION, "inputs": inputs}])
-    assert granted == {"karpenter": ["ec2:Describe*", "sqs:ReceiveMessage"]}
-    check = expectations.call_what_their_roles_allow
-    assert check({"karpenter": {"ec2:DescribeVpcs", "sqs:ReceiveMessage"}}, granted).met
-    assert check({"karpenter": {"ec2:RunInstances"}, "keda-operator": {"sts:AssumeRole"}}, granted).violations == (
-        "karpenter calls ec2:RunInstances, which its role does not allow",
-        "keda-operator calls sts:AssumeRole, which its role does not allow",
-    )
 
 
 def test_a_controller_that_ended_by_itself_is_named() -> None:

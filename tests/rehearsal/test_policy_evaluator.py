@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.evaluator import ACCOUNT, Request, allowed, takes
+from rehearsal.policy_evaluator import ACCOUNT, Request, allowed, takes
 
 INSTANCE = f"arn:aws:ec2:us-east-1:{ACCOUNT}:instance/i-0123456789abcdef0"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/somebody"
