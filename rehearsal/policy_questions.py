@@ -39,7 +39,7 @@ def about(
         if not one.resource:
             return ["*"]
         parts = [re.escape(part) for part in re.split(r"\$\{[^}]+\}", one.arn)]
-        any_text = "[^/]+" if one.resource == "bucket" else ".+"
+        any_text = {"bucket": "[^/]+", "parameter": ".*"}.get(one.resource, ".+")
         found += [arn for arn in names if re.fullmatch(any_text.join(parts), arn)]
     if not found and not any(one.required for one in known[action]):
         return ["*"]
@@ -64,12 +64,15 @@ def _type_of(arn: str) -> str:
 # -- what it says of itself
 
 _MADE = {
+    "CreateAccessEntry": "access-entry",
     "CreateAccessPoint": "access-point",
+    "CreateAddon": "addon",
     "CreateCluster": "cluster",
     "CreateFileSystem": "file-system",
     "CreateListener": "listener",
     "CreateLoadBalancer": "loadbalancer",
     "CreateNodegroup": "nodegroup",
+    "CreatePodIdentityAssociation": "podidentityassociation",
     "CreateRule": "listener-rule",
     "CreateTargetGroup": "targetgroup",
 }
@@ -79,8 +82,11 @@ _TAGS_WITH_CREATION: Mapping[str, str] = {
     "acm:ImportCertificate": "acm:AddTagsToCertificate",
     "autoscaling:CreateAutoScalingGroup": "autoscaling:CreateOrUpdateTags",
     "cloudwatch:PutMetricAlarm": "cloudwatch:TagResource",
+    "eks:CreateAccessEntry": "eks:TagResource",
+    "eks:CreateAddon": "eks:TagResource",
     "eks:CreateCluster": "eks:TagResource",
     "eks:CreateNodegroup": "eks:TagResource",
+    "eks:CreatePodIdentityAssociation": "eks:TagResource",
     "elasticfilesystem:CreateAccessPoint": "elasticfilesystem:TagResource",
     "elasticfilesystem:CreateFileSystem": "elasticfilesystem:TagResource",
     "elasticloadbalancing:CreateListener": "elasticloadbalancing:AddTags",
@@ -168,16 +174,26 @@ class Account:
         made = not re.match("(Delete|Terminate|Untag|Remove)", call.operation)
         # EC2's tags are of what a call makes, not of what it names
         tagged = arns - named(replace(call, answer={})) if _tags_what_it_makes(call) else arns
-        if call.operation == "CreateLaunchTemplate":
-            self.parts_of[call.params["LaunchTemplateName"]] = {arn for arn in arns if ":launch-template/" in arn}
         for arn in tagged if tags and made else ():
             if arn not in self.tags or "Tag" in call.operation:
                 self.tags.setdefault(arn, {}).update(tags)
+        if call.action in _LATER_BY:
+            kind, name = _LATER_BY[call.action]
+            named_so = [text for key, text in texts(call.answer) if key == name]
+            self.parts_of |= {text: {arn for arn in arns if f":{kind}/" in arn} for text in named_so}
         for _, text in texts(call.answer):
             if text.startswith(("rtbassoc-", "fsmt-")):
                 self.parts_of.setdefault(text, arns)
         if boundary := call.params.get("PermissionsBoundary"):
             self.boundaries |= {arn: boundary for arn in arns if ":role/" in arn}
+
+
+_LATER_BY = {
+    "ec2:CreateLaunchTemplate": ("launch-template", "LaunchTemplateName"),
+    "eks:CreateAccessEntry": ("access-entry", "principalArn"),
+    "eks:CreatePodIdentityAssociation": ("podidentityassociation", "associationId"),
+}
+"""By what later calls name that which a call makes: kind in its ARN, and the member of the answer."""
 
 
 def _tags_what_it_makes(call: Call) -> bool:
@@ -205,6 +221,8 @@ def asked_for(call: Call) -> Iterator[tuple[str, dict[str, str]]]:
         yield action, {f"{action.partition(':')[0]}:CreateAction": created}
     for key, text in texts(call.params):
         service = _PASSED.get((call.service, key))
+        if service and call.operation.endswith("PodIdentityAssociation"):
+            service = "pods.eks"
         if service and (":role/" in text or call.operation == "AddRoleToInstanceProfile"):
             yield "iam:PassRole", {"iam:PassedToService": f"{service}.amazonaws.com"}
 

@@ -6,6 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from infra.kubernetes.draining import MANAGED_DRAIN_SECONDS
 from infra.kubernetes.nodes import BASE_POOL
 from infra.kubernetes.placement import HOST
 from infra.kubernetes.serving import SERVES
@@ -18,6 +19,7 @@ from rehearsal.kubernetes.disruption import BACK_SECONDS, Drain, ZoneLoss, cover
 from rehearsal.kubernetes.hosting import Controller
 from rehearsal.kubernetes.lent_roles import LentRole
 from rehearsal.kubernetes.network_policy import selects
+from rehearsal.kubernetes.node_groups import GROUP_LABEL
 from rehearsal.kubernetes.nodes import GPU, ZONE, gpus_of, has_gpus
 from rehearsal.kubernetes.provider_plugin import RELEASE
 from rehearsal.kubernetes.shortage import Shortage, names_limits
@@ -26,6 +28,7 @@ from rehearsal.policy_calls import Call
 
 NODE_POOL = "karpenter.sh/nodepool"
 TARGET_HEALTH = "target-health.elbv2.k8s.aws/"
+AGENT = "eks-pod-identity-agent"
 GATES = "elbv2.k8s.aws/pod-readiness-gate-inject"
 
 
@@ -62,6 +65,28 @@ def call_what_their_roles_allow(asked: Mapping[str, Sequence[Call]], lent: Mappi
     for account, calls in asked.items():
         for refused in lent.get(account, LentRole()).refuses(calls) if calls else ():
             yield f"{account} calls {refused}, which its role does not allow"
+
+
+@expectation("roles that are lent to pods reach them")
+def reach_their_pods(lent: Iterable[str], addons: Iterable[str]) -> Iterable[str]:
+    """EKS takes associations without it: https://docs.aws.amazon.com/eks/latest/userguide/pod-id-agent-setup.html.
+
+    Args:
+        lent: service accounts. addons: names of those of the cluster.
+    """
+    if AGENT not in addons:
+        yield from (f"{account} gets no credentials: the cluster has no add-on {AGENT}" for account in sorted(lent))
+
+
+@expectation("nodes of managed groups can be emptied in the time that EKS gives them")
+def can_be_emptied(pods: Iterable[Object], nodes: Iterable[Object]) -> Iterable[str]:
+    """An update of a group ends with PodEvictionFailure otherwise."""
+    managed = {node["metadata"]["name"] for node in nodes if GROUP_LABEL in node["metadata"]["labels"]}
+    for pod in pods:
+        grace = pod["spec"].get("terminationGracePeriodSeconds", 0)
+        daemon = any(owner["kind"] == "DaemonSet" for owner in pod["metadata"].get("ownerReferences") or ())
+        if pod["spec"].get("nodeName") in managed and not daemon and grace >= MANAGED_DRAIN_SECONDS:
+            yield f"{pod['metadata']['name']} may take {grace} s to leave, EKS waits {MANAGED_DRAIN_SECONDS} s"
 
 
 @expectation("each Deployment has its replicas ready")

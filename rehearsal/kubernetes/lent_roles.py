@@ -28,7 +28,10 @@ class LentRole:
 
     def refuses(self, calls: Sequence[Call]) -> list[str]:
         """Action and resource of what IAM would refuse, by the resources that calls are about, and by their tags."""
-        asked = questions(calls, of=lambda _: True)
+        try:
+            asked = questions(calls, of=lambda _: True)
+        except LookupError as error:
+            return [f"what cannot be judged ({error})"]
         return decided(asked, self.policies, False, self.boundary)
 
 

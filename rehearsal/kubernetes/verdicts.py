@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from infra.settings import Settings
+from ops.kinds.left_behind import cluster_name
 from rehearsal.expectations import Verdict
 from rehearsal.kubernetes import declared
 from rehearsal.kubernetes import expectations as kubernetes
@@ -24,6 +25,8 @@ def of_cluster(cluster: Cluster, state: Sequence[Mapping[str, Any]], settings: S
         kubernetes.are_held(filter(None, map(kubernetes.recorded_object, state)), map(title, cluster.objects())),
         kubernetes.are_known_to_the_last_field(declared.refusals(api, declared.manifests(state))),
         kubernetes.are_given_their_time(declared.waits(state), settings.fleet.launch_timeout_seconds),
+        kubernetes.reach_their_pods(*_lent(cluster)),
+        kubernetes.can_be_emptied(pods, nodes),
         kubernetes.have_their_replicas(api.list("apps/v1", "Deployment")),
         kubernetes.share_no_gpu(pods, nodes),
         kubernetes.stand_apart(pods, nodes),
@@ -31,3 +34,10 @@ def of_cluster(cluster: Cluster, state: Sequence[Mapping[str, Any]], settings: S
             pods, api.list("v1", "Service"), cluster.bindings(), api.list("v1", "Namespace")
         ),
     ]
+
+
+def _lent(cluster: Cluster) -> tuple[list[str], list[str]]:
+    """Service accounts to which the account lends a role, and the cluster's add-ons."""
+    eks, name = cluster.clients("eks"), {"clusterName": cluster_name(cluster.stack)}
+    lent = eks.list_pod_identity_associations(**name)["associations"]
+    return [one["serviceAccount"] for one in lent], eks.list_addons(**name)["addons"]

@@ -97,6 +97,19 @@ def _release(group: Resource) -> Iterator[Refusal]:
         )
 
 
+def _node_counts(group: Resource) -> Iterator[Refusal]:
+    for block in ("nodeRepairConfig", "updateConfig"):
+        given = {name: value for name, value in (group.inputs.get(block) or {}).items() if name.startswith("max")}
+        for name, value in given.items():
+            other = f"{name.removesuffix('Count')}Percentage"
+            if other in given:
+                yield Refusal(f'"{block}.{name}": conflicts with {block}.{other}', property=block)
+            if name.endswith("Percentage") and not 1 <= value <= 100:
+                yield Refusal(f"expected {block}.{name} to be in the range (1 - 100), got {value}", property=block)
+            elif value < 1:
+                yield Refusal(f"expected {block}.{name} to be at least (1), got {value}", property=block)
+
+
 def _version_of(group: Resource) -> str:
     return group.region.call("eks", "describe_cluster", name=group.inputs["clusterName"])["cluster"]["version"]
 
@@ -169,6 +182,14 @@ CHECKS = (
         "https://github.com/eksctl-io/eksctl/issues/7976",
         "apply",
         _release,
+    ),
+    Check(
+        "counts of nodes",
+        (_NODE_GROUP,),
+        "How many nodes may be missing or be repaired at once is a number from 1, or a percentage up to 100, not both.",
+        "https://github.com/hashicorp/terraform-provider-aws/pull/44894",
+        "plan",
+        _node_counts,
     ),
     Check(
         "nodes in public subnets",

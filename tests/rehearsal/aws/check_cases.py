@@ -898,6 +898,23 @@ CASES = (
         change(w.NODE_GROUP, releaseVersion="1.36.1-20261101", version="1.36"),
     ),
     Case(
+        "counts of nodes",
+        check(
+            w.NODE_GROUP,
+            nodeRepairConfig={"maxUnhealthyNodeThresholdCount": 1, "maxUnhealthyNodeThresholdPercentage": 20},
+            updateConfig={"maxUnavailablePercentage": 101},
+        ),
+        (
+            '"nodeRepairConfig.maxUnhealthyNodeThresholdCount": conflicts with',
+            "expected updateConfig.maxUnavailablePercentage to be in the range (1 - 100), got 101",
+        ),
+        check(
+            w.NODE_GROUP,
+            nodeRepairConfig={"maxUnhealthyNodeThresholdCount": 1, "maxParallelNodesRepairedPercentage": 100},
+            updateConfig={"maxUnavailable": 1},
+        ),
+    ),
+    Case(
         "nodes in public subnets",
         nodes_in_public(mapPublicIpOnLaunch=False),
         ("EKS: CreateNodegroup", "Ec2SubnetInvalidConfiguration: One or more Amazon EC2 Subnets of [subnet-"),

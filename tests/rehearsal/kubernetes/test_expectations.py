@@ -86,6 +86,29 @@ def test_pods_must_wait_for_their_way_in() -> None:
     assert found(early, [binding]) == ("0 has no readiness gate of the load balancer's",)
 
 
+def test_roles_reach_pods_by_an_agent() -> None:
+    assert expectations.reach_their_pods(["karpenter"], ["eks-pod-identity-agent", "coredns"]).met
+    assert expectations.reach_their_pods([], []).met
+    assert expectations.reach_their_pods(["karpenter"], ["coredns"]).violations == (
+        "karpenter gets no credentials: the cluster has no add-on eks-pod-identity-agent",
+    )
+
+
+def test_a_managed_node_is_empty_within_ekss_quarter_of_an_hour() -> None:
+    managed, other = (
+        {"metadata": {"name": name, "labels": labels}}
+        for name, labels in (("managed", {"eks.amazonaws.com/nodegroup": "gpu"}), ("karpenters", {}))
+    )
+
+    def found(grace: int, node: str = "managed", owner: str = "ReplicaSet") -> tuple[str, ...]:
+        metadata = {"name": "server", "ownerReferences": [{"kind": owner, "name": "of"}]}
+        pod = {"metadata": metadata, "spec": {"nodeName": node, "terminationGracePeriodSeconds": grace}}
+        return expectations.can_be_emptied([pod], [managed, other]).violations
+
+    assert found(899) == found(3600, node="karpenters") == found(3600, owner="DaemonSet") == ()
+    assert found(900) == ("server may take 900 s to leave, EKS waits 900 s",)
+
+
 def test_an_up_that_was_taken_back_must_say_so() -> None:
     serves = {"metadata": {"name": "vllm-main-serves"}}
     red = Operation("up", status=1, messages=["vllm-main: another version is rolled out meanwhile: somebody went back"])

@@ -108,6 +108,19 @@ def test_another_region_is_seen() -> None:
     assert refused([elsewhere], karpenter()) == {"karpenter calls ec2:DescribeInstances on *"}
 
 
+def test_a_public_parameter_is_nobodys() -> None:
+    image = "/aws/service/eks/optimized-ami/1.35/amazon-linux-2023/x86_64/nvidia/recommended/image_id"
+    parameters = [Call("ssm", "GetParameter", {"Name": name}, {}) for name in (image, "/own")]
+    assert refused(parameters, karpenter()) == {
+        "karpenter calls ssm:GetParameter on arn:aws:ssm:us-east-1:123456789012:parameter/own"
+    }
+
+
+def test_what_names_nothing_that_is_known_is_a_failure() -> None:
+    [words] = refused([Call("sqs", "ReceiveMessage", {}, {})], karpenter())
+    assert "cannot be judged (sqs:ReceiveMessage names nothing" in words
+
+
 def test_pods_are_registered_with_the_stacks_own_target_groups() -> None:
     role = LentRole(roles("prod")[f"{CLUSTER}-load-balancer"].policies)
     [own] = {arn for one in role.policies for part in one["Statement"] for arn in part["Resource"] if arn != "*"}

@@ -46,7 +46,9 @@ def test_the_cluster_is_looked_at_and_not_only_the_state(report: StackReport) ->
     assert {
         "the API server holds each object of the state",
         "the API server knows each field of each object that the program declares",
-        "controllers call AWS only as their roles allow",
+        "controllers call AWS only as their roles allow, by resource and by tag",
+        "roles that are lent to pods reach them",
+        "nodes of managed groups can be emptied in the time that EKS gives them",
         "controllers run until their release goes",
         "each Deployment has its replicas ready",
         "servers have their GPUs to themselves, and are spread over the zones where they must",

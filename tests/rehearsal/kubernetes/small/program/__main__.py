@@ -34,13 +34,15 @@ subnets = [
     for number, zone in enumerate("ab")
 ]
 subnet_ids = [subnet.id for subnet in subnets]
-trust = json.dumps(
-    {
-        "Version": "2012-10-17",
-        "Statement": [{"Effect": "Allow", "Principal": {"Service": "eks.amazonaws.com"}, "Action": "sts:AssumeRole"}],
-    }
-)
-role = aws.iam.Role(f"tandem-{stack}-cluster", assume_role_policy=trust, opts=here)
+
+
+def trust(service: str) -> str:
+    """The policy of a role that a service has."""
+    statement = {"Effect": "Allow", "Principal": {"Service": f"{service}.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+role = aws.iam.Role(f"tandem-{stack}-cluster", assume_role_policy=trust("eks"), opts=here)
 cluster = aws.eks.Cluster(
     "cluster",
     name=f"tandem-{pulumi.get_stack()}",
@@ -48,6 +50,7 @@ cluster = aws.eks.Cluster(
     vpc_config={"subnet_ids": subnet_ids},
     opts=here,
 )
+aws.eks.Addon("agent", cluster_name=cluster.name, addon_name="eks-pod-identity-agent", opts=here)
 system = aws.eks.NodeGroup(
     "system",
     cluster_name=cluster.name,
@@ -84,7 +87,7 @@ def lent(account: str, *actions: str) -> pulumi.Resource:
     """A role for a controller."""
     statement = {"Effect": "Allow", "Action": [*actions], "Resource": "*"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    its_role = aws.iam.Role(f"tandem-{stack}-{account}", assume_role_policy=trust, opts=here)
+    its_role = aws.iam.Role(f"tandem-{stack}-{account}", assume_role_policy=trust("pods.eks"), opts=here)
     aws.iam.RolePolicy(account, role=its_role.name, policy=policy, opts=here)
     return aws.eks.PodIdentityAssociation(
         account,
