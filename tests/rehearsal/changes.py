@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +24,11 @@ from rehearsal.aws.tables import TABLE
 from rehearsal.engine import Engine
 from rehearsal.moto import ACCOUNT_ID, SimulatedAccount, simulated_account
 from rehearsal.operations import Operation
-from rehearsal.plugin import Checked, Difference, Provider, Subject, attach, changed_paths
+from rehearsal.plugin import attach
 from rehearsal.providers import random_provider, time_provider, tls_provider
-from rehearsal.wire import Properties
 from rehearsal.workspace import PROJECT, Workspace, open_workspace
 from tests.ops import api_stand_in
+from tests.rehearsal.kept_objects import Objects
 from tests.rehearsal.watched import REGION, done
 
 Settings = Mapping[str, Any]
@@ -106,59 +104,6 @@ def in_any_order(changes: Mapping[str, Change], seed: int) -> Iterator[tuple[str
     left = {name: iter(steps) for name, steps in changes.items()}
     for name in names:
         yield name, next(left[name])
-
-
-@dataclass
-class Objects(Provider):
-    """Keeps what the program declares in its cluster.
-
-    Stands for: the plugin pulumi-resource-kubernetes, as far as objects are kept and changed in place, and `kubectl`.
-    Held by: nothing, it answers with what it is given; tests/rehearsal/kubernetes has a real API server.
-
-    Attributes:
-        kubectl: the command that shows all servers as ready.
-    """
-
-    name: str = "kubernetes"
-    version: str = version("pulumi-kubernetes")
-    kept: dict[str, Properties] = field(default_factory=dict)
-    kubectl: Path = field(default=Path(os.devnull))
-
-    def check(self, subject: Subject, inputs: Properties, old: Properties, seed: bytes) -> Checked:
-        return Checked({**inputs, "metadata": {"name": subject.name, **(inputs.get("metadata") or {})}})
-
-    def diff(self, subject: Subject, id: str, old: Properties, new: Properties, state: Properties) -> Difference:
-        return Difference(changed_paths(old, new), frozenset())
-
-    def create(self, subject: Subject, inputs: Properties) -> tuple[str, Properties]:
-        self._keep(subject, inputs)
-        return subject.name, inputs
-
-    def update(self, subject: Subject, id: str, old: Properties, new: Properties, state: Properties) -> Properties:
-        self._keep(subject, new)
-        return new
-
-    def _keep(self, subject: Subject, inputs: Properties) -> None:
-        self.kept[subject.name] = inputs
-        servers = [one for one in self.kept.values() if one.get("kind") == "Deployment"]
-        shown = json.dumps({"items": [item for one in servers for item in _ready(one)]})
-        self.kubectl.write_text(f"#!/bin/sh\ncat <<'OBJECTS'\n{shown}\nOBJECTS\n")
-        self.kubectl.chmod(0o755)
-
-    def delete(self, subject: Subject, id: str, inputs: Properties, state: Properties) -> None:
-        self.kept.pop(subject.name)
-
-
-def _ready(deployment: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """A Deployment and its pods' set as they are when all replicas serve."""
-    name, spec = deployment["metadata"]["name"], deployment["spec"]
-    head = {"name": name, "uid": name, "generation": 1, "annotations": {"deployment.kubernetes.io/revision": "1"}}
-    counts = dict.fromkeys(("updatedReplicas", "availableReplicas", "readyReplicas", "replicas"), int(spec["replicas"]))
-    owned = {**head, "ownerReferences": [{"uid": name}]}
-    return [
-        {"kind": "Deployment", "metadata": head, "spec": spec, "status": {**counts, "observedGeneration": 1}},
-        {"kind": "ReplicaSet", "metadata": owned, "spec": {"template": spec["template"]}, "status": counts},
-    ]
 
 
 @dataclass

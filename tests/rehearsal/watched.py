@@ -6,7 +6,6 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import version
 from typing import Any
 
 import pytest
@@ -19,10 +18,11 @@ from rehearsal.aws.universal_target import TARGET, arguments, operation
 from rehearsal.engine import Engine
 from rehearsal.moto import SimulatedAccount, simulated_account
 from rehearsal.operations import Operation
-from rehearsal.plugin import Checked, Provider, Subject, attach
+from rehearsal.plugin import Subject, attach
 from rehearsal.providers import random_provider, time_provider, tls_provider
 from rehearsal.wire import Properties
 from rehearsal.workspace import PROJECT, Workspace, open_workspace
+from tests.rehearsal.kept_objects import Objects
 
 REGION = "us-east-1"
 SIZING = ("autoscaling:UpdateAutoScalingGroup", "eks:UpdateNodegroupConfig")
@@ -133,32 +133,24 @@ def sized(name: str, params: Mapping[str, Any]) -> tuple[str, int] | None:
     return params["nodegroupName"], params["scalingConfig"]["desiredSize"]
 
 
-class NotedCluster(Provider):
-    """Keeps what the program declares in its cluster, and notes in which order.
+class NotedCluster(Objects):
+    """Notes, too, in which order the engine asks.
 
     Stands for: the plugin pulumi-resource-kubernetes, as far as the order goes in which the engine asks it.
     Held by: nothing, it answers with what it is given; tests/rehearsal/kubernetes has a real API server.
     """
 
-    name = "kubernetes"
-    version = version("pulumi-kubernetes")
-
     def __init__(self, watched: Watched) -> None:
+        super().__init__()
         self.watched = watched
-
-    def check(self, subject: Subject, inputs: Properties, old: Properties, seed: bytes) -> Checked:
-        del old, seed
-        return Checked({**inputs, "metadata": {"name": subject.name, **(inputs.get("metadata") or {})}})
 
     def create(self, subject: Subject, inputs: Properties) -> tuple[str, Properties]:
         self.watched.object("create", subject.urn, kind_of(subject))
-        return subject.name, inputs
-
-    def update(self, subject: Subject, id: str, old: Properties, new: Properties, state: Properties) -> Properties:
-        return new
+        return super().create(subject, inputs)
 
     def delete(self, subject: Subject, id: str, inputs: Properties, state: Properties) -> None:
         self.watched.object("delete", subject.urn, kind_of(subject))
+        super().delete(subject, id, inputs, state)
 
 
 def kind_of(subject: Subject) -> str:
@@ -199,12 +191,14 @@ def workspace(
         for name in ("Pulumi.yaml", "infra", "images"):
             (project / name).symlink_to(PROJECT / name)
         (project / "Pulumi.dev.yaml").write_text(text, encoding="utf-8")
-    own = (AwsProvider(account), random_provider(), tls_provider(), time_provider(), NotedCluster(watched))
+    objects = NotedCluster(watched)
+    own = (AwsProvider(account), random_provider(), tls_provider(), time_provider(), objects)
     with (
         attach(*own) as providers,
         open_workspace("dev", pulumi_engine, providers, account.environment(REGION), project) as workspace,
     ):
         placeholders.fill(workspace.pins)
+        objects.kubectl = workspace.directory / "bin" / "kubectl"
         yield workspace
 
 
