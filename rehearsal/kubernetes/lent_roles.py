@@ -9,6 +9,7 @@ from typing import Any
 
 from ops.kinds.kind import Clients
 from rehearsal import expiry
+from rehearsal.moto import SimulatedAccount
 from rehearsal.policy_calls import Call
 from rehearsal.policy_evaluator import Policy
 from rehearsal.policy_questions import decided, questions
@@ -36,21 +37,28 @@ class LentRole:
 
 
 def lent_roles(clients: Clients, cluster: str) -> dict[str, LentRole]:
-    """By service account.
+    """By service account. These looks are no calls of who deploys, and are not counted as such.
 
     Args:
+        clients: of the simulated account.
         cluster: its name.
     """
-    eks = clients("eks")
-    found = {}
+    known = clients("eks").meta
+    account, found = SimulatedAccount(known.endpoint_url), {}
+
+    def own(service: str) -> Any:
+        return account.client(service, known.region_name)
+
+    eks = own("eks")
     for one in eks.list_pod_identity_associations(clusterName=cluster)["associations"]:
         id = {"clusterName": cluster, "associationId": one["associationId"]}
         role = eks.describe_pod_identity_association(**id)["association"]["roleArn"]
-        found[one["serviceAccount"]] = _role(clients("iam"), clients, role.rpartition("/")[2])
+        found[one["serviceAccount"]] = _role(own, role.rpartition("/")[2])
     return found
 
 
-def _role(iam: Any, clients: Clients, name: str) -> LentRole:
+def _role(clients: Clients, name: str) -> LentRole:
+    iam = clients("iam")
     own = [json.loads(document) for document in expiry.policies(clients, name)]
     attached = [one["PolicyArn"] for one in iam.list_attached_role_policies(RoleName=name)["AttachedPolicies"]]
     bound = iam.get_role(RoleName=name)["Role"].get("PermissionsBoundary")

@@ -153,8 +153,10 @@ def test_a_role_is_what_the_account_lends_with_all_its_policies(account: Simulat
     eks.create_cluster(name=CLUSTER, roleArn=role["Role"]["Arn"], resourcesVpcConfig={})
     place = {"clusterName": CLUSTER, "namespace": "keda", "serviceAccount": "keda-operator"}
     eks.create_pod_identity_association(**place, roleArn=role["Role"]["Arn"])
+    before = {*account.calls}
     lent = lent_roles(lambda service: account.client(service, REGION), CLUSTER)["keda-operator"]
     assert [one["Statement"][0]["Action"] for one in lent.policies] == ["s3:GetObject", "sqs:*"]
+    assert account.calls == before, "who deploys has called nothing"
     queue = Call("sqs", "ReceiveMessage", {"QueueUrl": "https://sqs/123456789012/one"}, {})
     [words] = lent.refuses([queue])  # which the boundary leaves out
     assert words == "sqs:ReceiveMessage on arn:aws:sqs:us-east-1:123456789012:one"
