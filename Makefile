@@ -1,7 +1,7 @@
 # One command surface; `make help` lists it. Each target sets up what it needs.
 .DEFAULT_GOAL := help
 .PHONY: help rehearse rehearse-kubernetes shell test test-kubernetes test-long test-real check types unit-tests bench \
-	bench-boot bench-edge bench-sizing bench-regions bench-peers docs golden clean
+	bench-boot bench-edge bench-sizing bench-regions bench-peers docs site golden clean
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tandem
 UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
@@ -77,6 +77,10 @@ docs: .venv ## what is generated in docs/ and policies/, made anew
 	$(RUN) python -m bench.sizing_tables docs/sizing.md
 	$(RUN) python tools/stand_ins.py docs/stand-ins.md
 	$(RUN) python tools/decisions.py docs/decisions/README.md
+
+site: | $(UV) ## the documents as a site in build/site, to be read without a network
+	# not --quiet: --strict counts warnings that are shown
+	$(UV) run --locked --isolated --only-group site mkdocs build --strict
 
 golden: .venv ## what is rendered for hosts, made anew; review the difference
 	GOLDEN_UPDATE=1 $(RUN) pytest tests/host/test_render.py tests/infra/kubernetes/test_manifests.py
