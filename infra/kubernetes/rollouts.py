@@ -22,8 +22,9 @@ SET = "leaderworkerset.sigs.k8s.io/name"
 REVISION, REVISIONS_BEFORE = "deployment.kubernetes.io/revision", "deployment.kubernetes.io/revision-history"
 """Of a ReplicaSet: its number, and those that it had before its template was gone back to, with commas:
 https://github.com/kubernetes/kubernetes/blob/v1.35.0/pkg/controller/deployment/util/deployment_util.go"""
+BACK_OFF = "CrashLoopBackOff"
 GIVES_UP = {
-    *("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", "CrashLoopBackOff"),
+    *("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", BACK_OFF),
     *("CreateContainerConfigError", "CreateContainerError", "RunContainerError"),
 }
 """Why a container waits that will not start by waiting:
@@ -91,11 +92,13 @@ def stage(pod: Object) -> str:
         return "waits for a node"
     if "ContainersReady" in reached:
         return "waits for the load balancer"
-    running = [one["name"] for one in containers if "running" in one.get("state", {})]
-    ended = [one["state"]["waiting"]["reason"] for one in containers if _waiting(one) in GIVES_UP]
-    if ended:
-        return ended[0]
-    return {"prepare": "has the model brought", "vllm": "starts"}.get("".join(running[-1:]), "pulls its images")
+    if given_up := [why for one in containers if (why := _gave_up(one)[0])]:
+        return given_up[0]
+    states = {one["name"]: one.get("state", {}) for one in containers}
+    prepare = states.get("prepare", {})
+    if "running" in states.get("vllm", {}) or prepare.get("terminated", {}).get("exitCode") == 0:
+        return "starts"
+    return "has the model brought" if {"running", "terminated"} & prepare.keys() else "pulls its images"
 
 
 def _true_conditions(pod: Object) -> set[str]:
@@ -108,8 +111,21 @@ def _containers(pod: Object) -> list[Object]:
     return [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
 
 
-def _waiting(container: Object) -> str:
-    return container.get("state", {}).get("waiting", {}).get("reason", "")
+def _gave_up(container: Object) -> tuple[str, str]:
+    """Why a container does not run and will not by waiting, and more on it; empty while it may.
+
+    A back-off is shown by the kubelet itself only once it lasts longer than a minute. Until then it shows how the
+    container ended, for the second time or later; after the first time it starts it again at once:
+    https://github.com/kubernetes/kubernetes/blob/v1.35.4/pkg/kubelet/pod_workers.go, completeWork
+    """
+    state = container.get("state", {})
+    waiting, ended = state.get("waiting", {}), state.get("terminated")
+    if waiting.get("reason") in GIVES_UP:
+        return waiting["reason"], waiting.get("message", "")
+    done = ended and container["name"] == "prepare" and ended["exitCode"] == 0
+    if ended and not done and container.get("restartCount"):
+        return BACK_OFF, f"{ended.get('reason', 'ended')}, exit status {ended['exitCode']}"
+    return "", ""
 
 
 def _of_pipelines(one: Object, pods: Sequence[Object], revisions: Iterable[Object] = ()) -> Rollout:
@@ -237,10 +253,13 @@ def _runs(replica_set: Object) -> dict[str, str]:
 
 
 def _troubles(pod: Object) -> Iterator[str]:
+    """What has given up in a pod that is to stay."""
+    if pod["metadata"].get("deletionTimestamp"):
+        return
     for container in _containers(pod):
-        if _waiting(container) in GIVES_UP:
-            waiting = container["state"]["waiting"]
-            yield f"{pod['metadata']['name']}: {waiting['reason']}: {waiting.get('message', '')}"
+        why, more = _gave_up(container)
+        if why:
+            yield f"{pod['metadata']['name']}: {why}: {more}"
 
 
 def _progress(status: Object) -> list[Object]:

@@ -161,9 +161,11 @@ def _trouble(service: InferenceService, error: GaveUp, kubectl: Kubectl) -> Prob
 
 
 def _last_line(pod: str, kubectl: Kubectl) -> str:
+    """Of the log of the container's last run. That before it (`--previous`) is gone as soon as it has ended: the
+    kubelet then says so in the place of a log, and `kubectl` ends with 0."""
     for container in ("vllm", "prepare"):
         try:
-            lines = kubectl.run("logs", pod, "--container", container, "--previous", "--tail", "20").split("\n")
+            lines = kubectl.run("logs", pod, "--container", container, "--tail", "20").split("\n")
         except UserError:  # it never ran, or there is no such pod
             continue
         if said := [line for line in lines if line.strip()]:

@@ -263,14 +263,14 @@ class Pages(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def serving(hub: Hub) -> Iterator[str]:
-    """The address of the hub, on a free port of the loopback interface."""
+def serving(hub: Hub, host: str = "127.0.0.1") -> Iterator[str]:
+    """The address of the hub, on a free port of an interface: the loopback one unless another is named."""
     pages: Any = type("Pages", (Pages,), {"hub": hub})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), pages)
+    server = ThreadingHTTPServer((host, 0), pages)
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     try:
-        yield f"http://127.0.0.1:{server.server_port}"
+        yield f"http://{host}:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()

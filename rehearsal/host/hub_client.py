@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -16,7 +17,10 @@ OLDEST, NEWEST = "1.31.0", "2.4.0"
 """What vLLM 0.32.0 takes: its metadata asks for huggingface_hub>=1.31.0 and transformers<5.20.0,>=5.16.1, which takes
 less than 3.0; on 2026-11-28 uv resolved both together to the newer one."""
 
-LAYER = "usr/bin/python3 usr/bin/python3.12 usr/bin/hf usr/lib/python3 usr/lib/python3.12 lib lib64 usr/lib64"
+LAYER = (
+    "usr/bin/env", "usr/bin/python3", "usr/bin/python3.12", "usr/bin/hf", "usr/lib/python3", "usr/lib/python3.12",
+    "lib", "lib64", "usr/lib64",
+)  # fmt: skip
 """What the client needs of Ubuntu, beside the C libraries."""
 HF = "#!/usr/bin/python3\nfrom huggingface_hub.cli.hf import main\nmain()\n"
 
@@ -28,7 +32,8 @@ def client(version: str) -> Path:
 
 def layer(version: str) -> bytes:
     """An image layer with Ubuntu 24.04's Python and the client as `hf`: a tar archive, built once, in a minute."""
-    home = cache_directory() / f"huggingface-hub-layer-{version}"
+    key = hashlib.sha256(f"{LAYER}{HF}".encode()).hexdigest()[:12]
+    home = cache_directory() / f"huggingface-hub-layer-{version}-{key}"
     make_once(home, home.is_dir, lambda new: _build(version, new), f"an image layer with hf {version}", print)
     return (home / "layer.tar").read_bytes()
 
@@ -48,6 +53,6 @@ def _build(version: str, home: Path) -> None:
     run("chroot", root, "python3", "-m", "compileall", "-q", "/usr/lib/python3", "/usr/lib/python3.12")
     libraries = [str(path.relative_to(root)) for path in (root / "usr/lib/x86_64-linux-gnu").glob("*.so*")]
     with tarfile.open(home / "layer.tar", "w") as tar:
-        for path in sorted((*LAYER.split(), *libraries)):
+        for path in sorted((*LAYER, *libraries)):
             tar.add(root / path, path)
     shutil.rmtree(root)

@@ -12,6 +12,7 @@ import io
 import json
 import os
 import tarfile
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,15 +69,24 @@ def server_layer(binary: Path) -> bytes:
     return layer.getvalue()
 
 
-def stub_image(directory: Path) -> Image:
+def stub_layers(directory: Path) -> list[bytes]:
     """The hub's real client and the stub of the server, not compressed: emulated guests unpack slowly."""
-    layers = [hub_client.layer(hub_client.NEWEST), server_layer(stub(directory))]
+    return [hub_client.layer(hub_client.NEWEST), server_layer(stub(directory))]
+
+
+def image(layers: Sequence[bytes], command: Sequence[str] = (), **variables: str) -> Image:
+    """An image of layers, with what its containers run and find in their environment."""
     config = json.dumps(
         {
-            "architecture": "amd64", "os": "linux", "config": {"Env": ["PATH=/usr/bin"]},
+            "architecture": "amd64",
+            "os": "linux",
+            "config": {
+                "Env": [f"{name}={value}" for name, value in {"PATH": "/usr/bin", **variables}.items()],
+                "Cmd": list(command),
+            },
             "rootfs": {"type": "layers", "diff_ids": [digest(layer) for layer in layers]},
         }
-    ).encode()  # fmt: skip
+    ).encode()
 
     def described(data: bytes, kind: str) -> dict[str, str | int]:
         return {"mediaType": f"application/vnd.oci.image.{kind}", "digest": digest(data), "size": len(data)}
@@ -88,3 +98,21 @@ def stub_image(directory: Path) -> Image:
         "layers": [described(layer, "layer.v1.tar") for layer in layers],
     }
     return Image(json.dumps(manifest).encode(), {digest(data): data for data in (config, *layers)})
+
+
+def archive(images: Mapping[str, Image], file: Path) -> None:
+    """Writes images by their names as one archive in the form of an OCI layout, which `ctr image import` takes."""
+    blobs: dict[str, bytes] = {}
+    index = []
+    for name, one in images.items():
+        blobs |= one.blobs | {digest(one.manifest): one.manifest}
+        here = {"mediaType": MANIFEST, "digest": digest(one.manifest), "size": len(one.manifest)}
+        index.append({**here, "annotations": {"io.containerd.image.name": name}})
+    files = {f"blobs/{name.replace(':', '/')}": data for name, data in blobs.items()}
+    files["oci-layout"] = json.dumps({"imageLayoutVersion": "1.0.0"}).encode()
+    files["index.json"] = json.dumps({"schemaVersion": 2, "manifests": index}).encode()
+    with tarfile.open(file, "w") as tar:
+        for name, data in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))

@@ -16,7 +16,7 @@ from rehearsal.host import packages
 from rehearsal.host.cloud import Addresses, Cloud, serving
 from rehearsal.host.guest import Guest
 from rehearsal.host.guest_image import GuestImage, guest_image
-from rehearsal.host.registry import NAME, Image, digest, stub_image
+from rehearsal.host.registry import NAME, Image, digest, image, stub_layers
 
 READY = r"tandem: ready$"
 SCRIPTS, ARCHIVE = host_archive()
@@ -40,7 +40,7 @@ class Parts:
 def parts(directory: Path) -> Parts:
     guest = guest_image()
     repository = packages.repository(directory / "apt", guest.release, guest.library)
-    return Parts(guest, repository, stub_image(directory))
+    return Parts(guest, repository, image(stub_layers(directory)))
 
 
 def host_config(stack: HostConfig, found: Parts, at: Addresses) -> HostConfig:

@@ -110,6 +110,15 @@ KUBECTL = Tool(
     {"kubectl": "k8s.io/kubernetes/cmd/kubectl"},
     version_in="k8s.io/component-base/version",
 )
+KUBELET = Tool(
+    "kubelet",
+    "k8s.io/kubernetes",
+    "kubelet",
+    {"kubelet": "k8s.io/kubernetes/cmd/kubelet"},
+    version_in="k8s.io/component-base/version",
+)
+"""No part of a rehearsal, whose nodes kwok plays: of the proof that runs a pod (tests/real)."""
+
 KWOK = Tool("kwok", "sigs.k8s.io/kwok", "kwok", {"kwok": "sigs.k8s.io/kwok/cmd/kwok"})
 CONTROLLERS = Tool(
     "controllers",

@@ -18,7 +18,7 @@ import (
 
 // server plays vLLM: a token for a key, streamed tokens at a steady pace, /health and /metrics; it refuses beyond
 // --max-num-queued-reqs, and drains on SIGTERM. SIGUSR1 stops its engine, as SIGSTOP stops the real one's; SIGUSR2 ends
-// it with status 0, as a dead engine ends the real one.
+// it with status 0, as a dead engine ends the real one. STUB_LOAD_SECONDS pass before it opens its port.
 //
 // Stands for: a vLLM 0.32.0 server before its host: completions, streams, refusals, metrics, draining.
 // Held by: tests/real/test_stub.py::test_the_stub_answers_as_vllm_does
@@ -38,6 +38,9 @@ func serve(arguments []string) {
 	s := &server{model: option(arguments, "--served-model-name"), keys: keys(option(arguments, "--config"))}
 	s.bound = int64(must(strconv.Atoi(option(arguments, "--max-num-queued-reqs"))))
 	size := weights(arguments[1], option(arguments, "--revision"))
+	if seconds, slow := os.LookupEnv("STUB_LOAD_SECONDS"); slow {
+		time.Sleep(time.Duration(must(strconv.Atoi(seconds))) * time.Second)
+	}
 	must(0, os.WriteFile(filepath.Join(os.Getenv("VLLM_CACHE_ROOT"), "graph"), []byte("compiled"), 0o644))
 	log.Printf("gpus %v, uid %d, %d bytes of weights", gpus(), os.Getuid(), size)
 	mux := http.NewServeMux()
@@ -79,10 +82,13 @@ func keys(path string) map[string]bool {
 	return found
 }
 
-// weights is the size of what would be loaded; without it there is no server.
+// weights is the size of what would be loaded, of main where no revision is given; without it there is no server.
 func weights(model, revision string) int64 {
-	path := filepath.Join(os.Getenv("HF_HUB_CACHE"), "models--"+strings.ReplaceAll(model, "/", "--"), "snapshots", revision)
-	return must(os.Stat(filepath.Join(path, "model.safetensors"))).Size()
+	path := filepath.Join(os.Getenv("HF_HUB_CACHE"), "models--"+strings.ReplaceAll(model, "/", "--"))
+	if revision == "" {
+		revision = string(must(os.ReadFile(filepath.Join(path, "refs", "main"))))
+	}
+	return must(os.Stat(filepath.Join(path, "snapshots", revision, "model.safetensors"))).Size()
 }
 
 // gpus are those that the CDI specification of the stand-in driver gave.

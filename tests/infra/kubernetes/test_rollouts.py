@@ -7,13 +7,21 @@ from typing import Any
 
 import pytest
 
-from infra.kubernetes.rollouts import TEMPLATE, _of_pipelines, stage
+from infra.kubernetes.rollouts import TEMPLATE, _of_pipelines, _troubles, stage
 from infra.rollout import Rollout
 from tests.infra.kubernetes.samples import pod
 
 
-def container(name: str, **state: Any) -> dict[str, Any]:
-    return {"name": name, "state": state}
+def container(name: str, restarts: int = 0, **state: Any) -> dict[str, Any]:
+    return {"name": name, "state": state, "restartCount": restarts}
+
+
+def ended(name: str, status: int, restarts: int = 0) -> dict[str, Any]:
+    """As a kubelet shows it for as long as a back-off of up to a minute lasts: tests/real/test_kubelet.py."""
+    return container(name, restarts, terminated={"exitCode": status, "reason": "Error" if status else "Completed"})
+
+
+WAITS = container("vllm", waiting={"reason": "PodInitializing"})
 
 
 @pytest.mark.parametrize(
@@ -24,6 +32,11 @@ def container(name: str, **state: Any) -> dict[str, Any]:
         (pod(initContainerStatuses=[container("prepare", running={})]), "has the model brought"),
         (pod(containerStatuses=[container("vllm", running={})]), "starts"),
         (pod(containerStatuses=[container("vllm", waiting={"reason": "CrashLoopBackOff"})]), "CrashLoopBackOff"),
+        (pod(initContainerStatuses=[ended("prepare", 0, 2)], containerStatuses=[WAITS]), "starts"),
+        (pod(initContainerStatuses=[ended("prepare", 1)], containerStatuses=[WAITS]), "has the model brought"),
+        (pod(initContainerStatuses=[ended("prepare", 1, 1)], containerStatuses=[WAITS]), "CrashLoopBackOff"),
+        (pod(initContainerStatuses=[ended("prepare", 0)], containerStatuses=[ended("vllm", 1)]), "starts"),
+        (pod(initContainerStatuses=[ended("prepare", 0)], containerStatuses=[ended("vllm", 0, 1)]), "CrashLoopBackOff"),
         (pod("a", "ContainersReady"), "waits for the load balancer"),
         (pod("a", "ContainersReady", "Ready"), "serves"),
     ],
@@ -36,6 +49,14 @@ def test_a_pod_that_leaves_serves_no_more() -> None:
     found = pod("a", "Ready")
     found["metadata"]["deletionTimestamp"] = "2026-11-29T00:00:00Z"
     assert stage(found) == "leaves"
+
+
+def test_a_container_that_ends_again_and_again_has_given_up() -> None:
+    found = pod(initContainerStatuses=[ended("prepare", 1, 1)], containerStatuses=[WAITS])
+    assert list(_troubles(found)) == ["vllm-main-a: CrashLoopBackOff: Error, exit status 1"]
+    assert list(_troubles(pod(initContainerStatuses=[ended("prepare", 1)]))) == [], "the next start may mend it"
+    found["metadata"]["deletionTimestamp"] = "2026-11-29T00:00:00Z"
+    assert list(_troubles(found)) == [], "it is gone soon"
 
 
 def stages(version: str, group: str, *, ready: bool = True) -> list[dict[str, Any]]:

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from infra.errors import Problem, UserError
+from infra.kubernetes.kubectl import Kubectl
 from infra.kubernetes.rollouts import TEMPLATE
-from infra.kubernetes.serving import PATIENCE_SECONDS, GaveUp, Progress, follow
+from infra.kubernetes.serving import PATIENCE_SECONDS, GaveUp, Progress, _last_line, follow
 from infra.rollout import Rollout, State, Version
 from tests.infra.kubernetes.samples import pod
 
@@ -63,6 +64,20 @@ def test_as_long_as_servers_come_it_waits() -> None:
 def test_somebody_who_went_back_ends_it() -> None:
     with pytest.raises(GaveUp, match="another version"):
         Progress("vllm-main", "new", PATIENCE).over([rollout("done", 3, template="old")], [], 0)
+
+
+class Logs:
+    """`kubectl logs` of a pod whose init container has ended."""
+
+    def run(self, *arguments: str) -> str:
+        assert "--previous" not in arguments, "of a run that the kubelet keeps nothing of"
+        if "vllm" in arguments:
+            raise UserError(Problem(key="kubectl", wrong="waiting to start: PodInitializing"))
+        return "tandem: one\ntandem: the last one\n\n"
+
+
+def test_the_last_line_is_of_the_last_run() -> None:
+    assert _last_line("vllm-main-a", cast(Kubectl, Logs())) == "(prepare said: tandem: the last one)"
 
 
 class Clock:
