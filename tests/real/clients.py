@@ -28,11 +28,16 @@ class Answer:
 
 
 def ask(
-    port: int, body: dict[str, Any], key: str | None, path: str = "/v1/completions", seconds: float = 600
+    port: int,
+    body: dict[str, Any],
+    key: str | None,
+    path: str = "/v1/completions",
+    seconds: float = 600,
+    host: str = "127.0.0.1",
 ) -> Answer:
     """One request on a connection of its own."""
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
+    connection = http.client.HTTPConnection(host, port, timeout=seconds)
     with contextlib.closing(connection):
         connection.request("POST", path, json.dumps(body), headers)
         answer = connection.getresponse()

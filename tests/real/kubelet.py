@@ -178,7 +178,9 @@ def parts() -> Path:
         UserError: a build fails.
         AssertionError: this machine cannot run a node, or the packages cannot be had.
     """
-    missing = [name for name in ("unshare", "nsenter", "ip", "apt-get", "dpkg-deb") if not shutil.which(name)]
+    missing = [
+        name for name in ("unshare", "nsenter", "setpriv", "ip", "apt-get", "dpkg-deb") if not shutil.which(name)
+    ]
     assert not missing, f"a node needs {', '.join(missing)}: tools/real/install.sh"
     assert os.geteuid() == 0, "a node needs root: for namespaces, mounts and control groups"
     assert not _cgroups(), f"a kubelet runs on this machine already: {_cgroups()[0]}"
@@ -232,7 +234,8 @@ def _apart() -> Iterator[tuple[str, ...]]:
         if not said.isdigit():
             raise AssertionError(f"this machine gives root no namespaces of its own, which a node needs: {said}")
         with _in_network(Path(f"/proc/{said}/ns/net")):
-            yield "nsenter", f"--target={said}", "--net", "--mount", "--pid"
+            # what runs in there ends with its nsenter
+            yield ("nsenter", f"--target={said}", "--net", "--mount", "--pid", "setpriv", "--pdeathsig=KILL")
     finally:
         holder.stdin.close()
         holder.wait(timeout=60)
