@@ -33,7 +33,7 @@ test-kubernetes: .venv ## tests on a real Kubernetes control plane, which is bui
 test-long: .venv ## proofs of minutes: up killed at several points and recovered, removal killed after each call
 	$(PYTEST) -m "long"
 
-test-real: .venv ## a real boot, nginx and vLLM; needs root, installs what it lacks and says what
+test-real: .venv ## a real boot, kubelet, nginx and vLLM; needs root, installs what it lacks and says what
 	tools/real/install.sh
 	$(RUN) pytest -m real -n 2 --dist loadgroup tests/real
 

@@ -1,7 +1,8 @@
 """GPU nodes that kwok plays: what a kubelet and NVIDIA's device plugin would report of an instance type.
 
 Stands for: the kubelet and NVIDIA's device plugin of a node.
-Held by: nothing, kwok plays them; no node with GPUs was there to compare.
+Held by: tests/real/test_kubelet.py::test_pods_and_nodes_report_what_kwok_plays_of_them (a real kubelet; its GPUs are
+    played ones).
 """
 
 from __future__ import annotations

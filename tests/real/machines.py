@@ -97,7 +97,7 @@ class Machine:
 
     Stands for: Docker and the mounts of a host or a pod that fetches weights.
     Held by: tests/real/test_boot.py::test_the_ledger_tells_each_stage_once_and_in_order (the same stage in real
-        Docker).
+        Docker), tests/real/test_kubelet.py::test_one_pod_has_the_model_sent_and_both_have_it (a pod's volumes).
     """
 
     kind: Kind

@@ -169,7 +169,7 @@ class Kubelet:
     """Runs a pod's probe as the manifest says, and counts failures in a row.
 
     Stands for: the kubelet's exec probes: period, timeout, failure threshold.
-    Held by: nothing, no container runs here; the figures are the manifest's own.
+    Held by: tests/real/test_kubelet.py::test_a_hung_server_is_not_ready_and_started_again
     """
 
     command: list[str]

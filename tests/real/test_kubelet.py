@@ -1,15 +1,6 @@
 """The pods of a stack on a real kubelet: Debian's containerd, the real hub client, our scripts, a stub for the server.
 
-The manifests are the program's own, as it would send them. What differs from an EKS node with GPUs:
-
-* the image, under its own name: the guest's stub of vLLM with the hub's real client; its environment has HF_ENDPOINT,
-  which leads to the played hub, and STUB_LOAD_SECONDS, for a start that takes a while;
-* EFS and Secrets Manager are a directory and files, handed out by drivers of a few lines (node_plugins.py), through the
-  volumes that the manifests declare. The access point's owner is played: its directory is there before the pods;
-* GPUs are numbers of a played device plugin, which brings a played nvidia-smi;
-* CPU and memory of a pod are what this machine has (CPU, MEMORY);
-* a hung server is given up sooner (SOONER): at the manifest's own pace it takes four and a half minutes;
-* nothing enforces network policies, and no load balancer opens readiness gates: its webhook adds them.
+What is the program's own and what is not, kubelet_stack.py says.
 """
 
 from __future__ import annotations
@@ -20,63 +11,43 @@ import json
 import os
 import re
 import signal
-import socket
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
-from typing import Any
 
 import kubelet
-import node_plugins
 import pytest
-from clients import Answer, ask
+from clients import Answer
+from kubelet_stack import (
+    DRIVER,
+    LOAD_SECONDS,
+    NAME,
+    Cluster,
+    on_a_node,
+    preparation_of,
+    server_of,
+    since,
+    waiting,
+    when,
+)
 from machines import expected, until
 
-from infra.kubernetes.kubectl import Kubectl
-from infra.kubernetes.rollouts import look, stage
+from infra.kubernetes.rollouts import _troubles, look, stage
 from infra.kubernetes.serving import _last_line
-from infra.kubernetes.shared import NAMESPACE, PORT
-from infra.kubernetes.workload import DEREGISTRATION_SECONDS, GPU, GPU_NODE, HUNG_GRACE_SECONDS, PROBE_SECONDS, USER
+from infra.kubernetes.shared import PORT
+from infra.kubernetes.workload import DEREGISTRATION_SECONDS, HUNG_GRACE_SECONDS, PROBE_SECONDS, USER
 from infra.scripts import sources
-from rehearsal.host import registry
-from rehearsal.host.hub import Hub, serving
 from rehearsal.kubernetes.api import Object
-from rehearsal.kubernetes.build import KUBECTL
-from rehearsal.kubernetes.nodes import is_ready
-from tests.infra.kubernetes.samples import BASE, manifests_of
+from rehearsal.kubernetes.nodes import add_nodes, is_ready
+from rehearsal.placeholders import BAD_DIGEST
 
 pytestmark = pytest.mark.real
 
-MODEL, KEY, TOKEN = BASE["inference"]["model"], "first-key-0123456789", "hf_" + "t" * 30
-NAME, GPUS, LOAD_SECONDS, BOUND = "vllm-main", 4, 6, 512
-CPU, MEMORY = "100m", "512Mi"
-SOONER = {"readinessProbe": {"failureThreshold": 1}, "livenessProbe": {"failureThreshold": 2, "periodSeconds": 5}}
-LOOK_SECONDS = 25
-"""What probe.py takes to see that an engine hangs."""
-
-SETTINGS = BASE | {"scaling": {"minReplicas": 1}, "huggingFaceToken": TOKEN}
-OF_CHARTS = (
-    {
-        "apiVersion": "storage.k8s.io/v1",
-        "kind": "CSIDriver",
-        "metadata": {"name": "secrets-store.csi.k8s.io"},
-        "spec": {"attachRequired": False, "podInfoOnMount": True, "volumeLifecycleModes": ["Ephemeral"]},
-    },
-    {
-        "apiVersion": "storage.k8s.io/v1",
-        "kind": "CSIDriver",
-        "metadata": {"name": "efs.csi.aws.com"},
-        "spec": {"attachRequired": False},
-    },
-)
-"""As the drivers' own charts declare themselves."""
 WAY = ("pulls its images", "has the model brought", "starts", "serves")
 WRITABLE = ("/local", "/cache", "/tmp", "/dev/shm")
-OLD_DRIVER, DRIVER = "570.86.15", "580.159.04"
+OLD_DRIVER, BOUND = "570.86.15", 512
+LOOK_SECONDS = 25
+"""What probe.py takes to see that an engine hangs."""
 LOOK_INSIDE = """
 import json, os, pathlib
 def stat(path):
@@ -99,159 +70,12 @@ print(json.dumps({
     "marker": [path.read_text() for path in pathlib.Path("/local/hub").rglob("*.complete")],
 }))
 """.replace("*WRITABLE", repr(WRITABLE)[1:-1])
-PAUSE = ["python3", "-c", "import signal; signal.pause()"]
-
-
-def declared() -> list[Object]:
-    """What a stack's program sends of Kubernetes' own kinds, with the pod changed as the top of this file says."""
-    own = [one for one in manifests_of(SETTINGS) if one["apiVersion"].count(".") < 1 or ".k8s.io/" in one["apiVersion"]]
-    own = [one for one in own if not one["apiVersion"].startswith(("secrets-store", "elbv2"))]
-    [deployment] = [one for one in own if one["kind"] == "Deployment"]
-    pod = deployment["spec"]["template"]["spec"]
-    for container in (*pod["initContainers"], *pod["containers"]):
-        container["resources"]["requests"] |= {"cpu": CPU, "memory": MEMORY}
-        container["resources"]["limits"]["memory"] = MEMORY
-    for probe, changed in SOONER.items():
-        pod["containers"][0][probe] |= changed
-    return own
-
-
-@dataclass
-class Cluster:
-    """A cluster of one real node, with the stack's manifests.
-
-    Attributes:
-        hub: where pods download.
-        efs: what they share.
-        secrets: the driver that gives them keys.
-        tool: their nvidia-smi.
-    """
-
-    node: kubelet.Node
-    hub: Hub
-    efs: Path
-    secrets: node_plugins.StorageDriver
-    tool: Path
-
-    @property
-    def kubectl(self) -> Kubectl:
-        return Kubectl(self.node.plane.kubeconfig, str(KUBECTL.command("kubectl")))
-
-    def pods(self) -> list[Object]:
-        """The servers', oldest first."""
-        found = self.node.plane.api.list("v1", "Pod", NAMESPACE)
-        return sorted(found, key=lambda pod: (pod["metadata"]["creationTimestamp"], pod["metadata"]["name"]))
-
-    def pod(self, name: str) -> Object:
-        """A pod that is there."""
-        found = self.node.plane.api.get("v1", "Pod", name, NAMESPACE)
-        assert found, f"pod {name} is gone"
-        return found
-
-    def restarts(self, name: str) -> int:
-        return server_of(self.pod(name))["restartCount"]
-
-    def events(self, name: str) -> list[str]:
-        """Reason and message of a pod's."""
-        found = self.node.plane.api.list("v1", "Event", NAMESPACE, fieldSelector=f"involvedObject.name={name}")
-        return [f"{one['reason']}: {one['message']}" for one in found]
-
-    def scale(self, replicas: int) -> None:
-        """As the autoscaler does."""
-        [deployment] = self.node.plane.api.list("apps/v1", "Deployment", NAMESPACE)
-        self.node.plane.api.patch(deployment, {"spec": {"replicas": replicas}})
-
-    def inside(self, pod: str, program: str) -> str:
-        """What a Python program says in a server's container."""
-        command = [KUBECTL.command("kubectl"), "--kubeconfig", self.node.plane.kubeconfig, "-n", NAMESPACE, "exec", pod]
-        done = subprocess.run(
-            [*command, "-c", "vllm", "--", "python3", "-c", program], capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
-
-    def signal(self, pod: str, number: signal.Signals) -> None:
-        """To a server; where that ends, so does everything in its container."""
-        with contextlib.suppress(AssertionError):
-            self.inside(pod, f"import os; os.kill(1, {number.value})")
-
-    def stream(self, pod: Object) -> socket.socket:
-        """A client's connection, with a request whose answer takes a minute."""
-        body = json.dumps({"model": MODEL, "prompt": "1", "max_tokens": 600, "stream": True})
-        found = socket.create_connection((pod["status"]["podIP"], PORT))
-        head = f"POST /v1/completions HTTP/1.1\r\nHost: server\r\nAuthorization: Bearer {KEY}\r\n"
-        found.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
-        return found
-
-    def completes(self, pod: Object, tokens: int = 1, **more: Any) -> Answer:
-        """A client's request."""
-        body = {"model": MODEL, "prompt": "1", "max_tokens": tokens, **more}
-        return ask(PORT, body, KEY, host=pod["status"]["podIP"])
-
-    def driver(self, version: str) -> None:
-        """What the node's nvidia-smi says; written in place, as containers have the file itself."""
-        self.tool.write_text(f"#!/usr/bin/python3\nprint('{version}')\n")
-
-
-def server_of(pod: Object) -> Object:
-    """The status of its server."""
-    [found] = pod["status"]["containerStatuses"]
-    return found
-
-
-def preparation_of(pod: Object) -> Object:
-    """The status of its init container."""
-    [found] = pod["status"]["initContainerStatuses"]
-    return found
-
-
-def when(text: str) -> float:
-    """Seconds since 1970 of a time in the API, which is whole seconds."""
-    return datetime.fromisoformat(text).timestamp()
-
-
-def since(pod: Object, condition: str) -> float:
-    """When a condition of a pod became what it is."""
-    return next(when(one["lastTransitionTime"]) for one in pod["status"]["conditions"] if one["type"] == condition)
 
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """One node with four played GPUs, and the stack's manifests with two replicas."""
-    directory = tmp_path_factory.mktemp("kubelet")
-    efs = directory / "efs"
-    for place in (efs, efs / "compile", efs / "compile" / NAME):
-        place.mkdir(mode=0o750)
-        os.chown(place, USER, USER)
-    hub = Hub(MODEL, {"config.json": b"{}", "model.safetensors": bytes(range(256)) * 4096}, token=TOKEN)
-    layers = registry.stub_layers(directory)  # before: in there is no network
-    with kubelet.node() as node, serving(hub, kubelet.ADDRESS) as url:
-        secrets = node_plugins.secrets({"vllm.yaml": json.dumps({"api-key": [KEY]}), "hub-token": TOKEN})
-        found = Cluster(node, hub, efs, secrets, directory / "nvidia-smi")
-        found.driver(DRIVER)
-        found.tool.chmod(0o755)
-        manifests = declared()
-        [deployment] = [one for one in manifests if one["kind"] == "Deployment"]
-        image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
-        server = registry.image(layers, HF_ENDPOINT=url, STUB_LOAD_SECONDS=str(LOAD_SECONDS))
-        registry.archive({image: server, kubelet.PAUSE: registry.image(layers, PAUSE)}, directory / "images.tar")
-        node.bring(directory / "images.tar")
-        plugins = [secrets, node_plugins.efs(efs, node.inside), node_plugins.Gpus(GPUS, found.tool)]
-        taint = {"key": GPU, "value": "true", "effect": "NoSchedule"}
-        with (
-            node_plugins.serving(plugins, node.plugins),
-            node.kubelet({GPU_NODE: "true", "topology.kubernetes.io/zone": "us-east-1a"}, [taint]),
-        ):
-            until(lambda: _gpus(node) == GPUS, "the node has its GPUs", 60)
-            for one in (*OF_CHARTS, *manifests):
-                node.plane.api.apply(one, "tandem")
-            found.scale(2)
-            yield found
-
-
-def _gpus(node: kubelet.Node) -> int:
-    [found] = node.plane.api.list("v1", "Node")
-    return int(found["status"]["allocatable"].get(GPU, 0))
+    with on_a_node(tmp_path_factory.mktemp("kubelet")) as found:
+        yield found
 
 
 @pytest.fixture(scope="module")
@@ -300,9 +124,7 @@ def test_a_server_has_its_rights_and_no_more(cluster: Cluster, stages: dict[str,
     found = json.loads(cluster.inside(min(stages), LOOK_INSIDE))
     status = {key: value.split() for key, value in found["status"].items()}
     assert (status["Uid"], status["Gid"], status["Groups"]) == (["2000"] * 4, ["0"] * 4, ["0", "2000"])
-    assert {name: set(status[name][0]) for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb")} == dict.fromkeys(
-        ("CapPrm", "CapEff", "CapBnd", "CapAmb"), {"0"}
-    )
+    assert {digit for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb") for digit in status[name][0]} == {"0"}
     assert (status["NoNewPrivs"], status["Seccomp"]) == (["1"], ["2"])
     assert not found["token"]
     assert [name for name in found["variables"] if name.startswith("VLLM_MAIN")] == [], "no links to services"
@@ -316,7 +138,8 @@ def test_files_arrive_as_the_scripts_expect(cluster: Cluster, stages: dict[str, 
     assert found["files"] == {
         "/tandem/server.py": ["0o644", 0, USER],
         "/run/secrets/tandem/vllm.yaml": ["0o644", 0, 0],
-        **dict.fromkeys(("/local", "/tmp"), ["0o2777", 0, USER]),
+        "/local": ["0o2777", 0, USER],
+        "/tmp": ["0o2777", 0, USER],
         "/dev/shm": ["0o3777", 0, USER],
         "/cache": ["0o750", USER, USER],
     }
@@ -397,7 +220,7 @@ def test_a_pod_that_leaves_ends_its_answer(cluster: Cluster, sound: str, stages:
     [answer] = answers
     assert answer.body.count(b"data: {") == tokens
     assert answer.body.endswith(b"data: [DONE]\n\n")
-    assert DEREGISTRATION_SECONDS <= told <= DEREGISTRATION_SECONDS + 3
+    assert DEREGISTRATION_SECONDS <= told <= DEREGISTRATION_SECONDS + 5
     assert answered <= gone <= answered + 5
     assert waits == "waits for a node", "its GPUs are its own until it is gone"
 
@@ -421,6 +244,44 @@ def test_a_driver_that_is_too_old_is_told_where_people_look(cluster: Cluster, st
     assert len(cluster.hub.asked) == asked
     cluster.driver(DRIVER)
     until(lambda: is_ready(cluster.pod(name)), "it serves", 120)
+
+
+def test_pods_of_an_image_that_is_nowhere_are_as_kwok_plays_them(cluster: Cluster) -> None:
+    """One on this node, whose kubelet asks a registry in vain, and one on a node of kwok's."""
+    [played] = add_nodes(cluster.node.plane.api, ["us-east-1b"], "g6e.12xlarge")
+    image = f"registry.invalid/vllm@{BAD_DIGEST}"
+    names = {cluster.alone(image, node): node for node in (kubelet.NODE, played)}
+    real: Object = {}
+    kwoks: Object = {}
+    for name, found in zip(names, (real, kwoks), strict=True):
+        until(lambda name=name: stage(cluster.pod(name)) == "ImagePullBackOff", f"{name} gives up", 60)
+        found |= cluster.pod(name)
+    assert waiting(kwoks) == waiting(real) == {"prepare": "ImagePullBackOff", "vllm": "PodInitializing"}
+    assert kwoks["status"]["phase"] == real["status"]["phase"] == "Pending"
+    [failure], [told] = list(_troubles(kwoks)), list(_troubles(real))
+    assert told.partition(": ")[2].startswith(failure.partition(": ")[2])
+
+
+def test_pods_and_nodes_report_what_kwok_plays_of_them(cluster: Cluster, stages: dict[str, list[str]]) -> None:
+    """Whatever a played one shows, a real one shows, too, and of the same kind."""
+    api = cluster.node.plane.api
+    [played] = [node for node in api.list("v1", "Node") if node["metadata"]["name"] != kubelet.NODE]
+    node = api.get("v1", "Node", kubelet.NODE)
+    assert node
+    assert played["status"]["allocatable"].keys() <= node["status"]["allocatable"].keys()
+    assert played["status"]["allocatable"]["pods"] == node["status"]["allocatable"]["pods"]
+    of_ec2 = {"node.kubernetes.io/instance-type", "topology.kubernetes.io/region", "karpenter.sh/capacity-type"}
+    assert played["metadata"]["labels"].keys() - of_ec2 <= node["metadata"]["labels"].keys()
+    name = cluster.alone(cluster.image, played["metadata"]["name"])
+    until(lambda: is_ready(cluster.pod(name)), "kwok plays it", 30)
+    status, real = cluster.pod(name)["status"], cluster.pod(min(stages))["status"]
+    assert status.keys() <= real.keys()
+    assert {one["type"] for one in status["conditions"]} <= {one["type"] for one in real["conditions"]}
+    for kind in ("initContainerStatuses", "containerStatuses"):
+        [one], [other] = status[kind], real[kind]
+        assert one.keys() <= other.keys()
+        [(state, more)] = one["state"].items()
+        assert more.keys() <= other["state"][state].keys()
 
 
 def test_a_hung_server_is_not_ready_and_started_again(cluster: Cluster, hung: tuple[str, float]) -> None:

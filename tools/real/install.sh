@@ -10,6 +10,7 @@ needed=(
   as:binutils dpkg-deb:dpkg gpg:gnupg curl:curl                      # its package repository
   nginx:nginx shellcheck:shellcheck
   buildah:buildah                                                    # images/Dockerfile
+  ip:iproute2                                                        # a node's network
 )
 if (($#)); then
   needed=()

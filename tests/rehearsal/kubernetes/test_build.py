@@ -9,7 +9,7 @@ import pytest
 
 from rehearsal.cache import cache_directory
 from rehearsal.kubernetes import build
-from rehearsal.kubernetes.build import CONTROL_PLANE, CONTROLLERS, CRDS, KEDA, KWOK, PROVIDER, Tool
+from rehearsal.kubernetes.build import CONTROL_PLANE, CONTROLLERS, CRDS, KEDA, KUBELET, KWOK, PROVIDER, Tool
 
 FAKE_GO = """#!/bin/sh
 echo "$@" >> ASKED
@@ -34,7 +34,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return log
 
 
-@pytest.mark.parametrize("tool", [CONTROL_PLANE, KWOK, CONTROLLERS, KEDA], ids=lambda tool: tool.name)
+@pytest.mark.parametrize("tool", [CONTROL_PLANE, KUBELET, KWOK, CONTROLLERS, KEDA], ids=lambda tool: tool.name)
 def test_each_command_is_kept_under_its_name(asked: Path, tool: Tool) -> None:
     build.ensure((tool,), lambda line: None)
     assert {path.name: path.read_text().strip() for path in tool.home.iterdir()} == dict(tool.commands)
@@ -51,7 +51,7 @@ def test_what_is_in_the_cache_is_not_built_again(asked: Path) -> None:
 def test_the_commands_know_their_version(asked: Path) -> None:
     build.ensure((CONTROL_PLANE,), lambda line: None)
     assert f"version.gitVersion=v{CONTROL_PLANE.version} " in asked.read_text()
-    assert CONTROL_PLANE.version == "1.35.4"
+    assert CONTROL_PLANE.version == KUBELET.version == "1.35.4"
     assert [tool.version for tool in (KWOK, CONTROLLERS, KEDA)] == ["0.7.0", "1.14.0", "2.20.2"]
 
 
