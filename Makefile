@@ -35,7 +35,7 @@ test-long: .venv ## proofs of minutes: up killed at several points and recovered
 
 test-real: .venv ## a real boot, kubelet, nginx and vLLM; needs root, installs what it lacks and says what
 	tools/real/install.sh
-	$(RUN) pytest -m real -n 2 --dist loadgroup tests/real
+	$(RUN) pytest -m real -n 2 --dist loadfile --no-loadscope-reorder tests/real
 
 check: .venv ## lint, types, unit tests: the inner loop, under a minute
 	$(RUN) ruff check

@@ -9,6 +9,7 @@ The API server finds the kubelet by the node's name, `localhost`, since it looks
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import json
 import os
 import shutil
@@ -183,7 +184,6 @@ def parts() -> Path:
     ]
     assert not missing, f"a node needs {', '.join(missing)}: tools/real/install.sh"
     assert os.geteuid() == 0, "a node needs root: for namespaces, mounts and control groups"
-    assert not _cgroups(), f"a kubelet runs on this machine already: {_cgroups()[0]}"
     ensure((CONTROL_PLANE, KUBECTL, KWOK, KUBELET), print)
     home = cache_directory() / "kubernetes" / "containerd"
 
@@ -200,6 +200,7 @@ def node() -> Iterator[Node]:
     """A control plane and a containerd, in namespaces of their own, where this thread is until the block ends."""
     found = parts()
     with (
+        _alone(),
         tempfile.TemporaryDirectory(prefix="tandem-node-", ignore_cleanup_errors=True) as name,
         _apart() as inside,
         control_plane() as plane,
@@ -217,6 +218,15 @@ def node() -> Iterator[Node]:
                     break
                 assert left, f"containerd does not answer: {one.log('containerd')[-3000:]}"
             yield one
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """One node at a time: the control groups of all have the same names."""
+    with (cache_directory() / "kubernetes" / "node.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert not _cgroups(), f"a kubelet runs on this machine already, or did not end well: {_cgroups()[0]}"
+        yield
 
 
 @contextmanager

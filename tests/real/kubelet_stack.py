@@ -41,7 +41,9 @@ from rehearsal.kubernetes.build import KUBECTL
 from tests.infra.kubernetes.samples import BASE, manifests_of
 
 MODEL, KEY, TOKEN = BASE["inference"]["model"], "first-key-0123456789", "hf_" + "t" * 30
-NAME, GPUS, LOAD_SECONDS = "vllm-main", 4, 6
+NAME, GPUS = "vllm-main", 4
+LOAD_SECONDS = 11
+"""Of a start: longer than PROBE_SECONDS, so that the startup probe looks in vain at least once."""
 DRIVER = "580.159.04"
 CPU, MEMORY = "100m", "512Mi"
 SOONER = {"readinessProbe": {"failureThreshold": 1}, "livenessProbe": {"failureThreshold": 2, "periodSeconds": 5}}

@@ -37,7 +37,6 @@ from infra.kubernetes.serving import _last_line
 from infra.kubernetes.shared import PORT
 from infra.kubernetes.workload import DEREGISTRATION_SECONDS, HUNG_GRACE_SECONDS, PROBE_SECONDS, USER
 from infra.scripts import sources
-from rehearsal.kubernetes.api import Object
 from rehearsal.kubernetes.nodes import add_nodes, is_ready
 from rehearsal.placeholders import BAD_DIGEST
 
@@ -103,9 +102,19 @@ def hung(cluster: Cluster, stages: dict[str, list[str]]) -> Iterator[tuple[str, 
         yield name, time.time()
 
 
+@pytest.fixture(scope="module")
+def nowhere(cluster: Cluster, stages: dict[str, list[str]]) -> tuple[str, str]:
+    """The names of two pods with an image that no registry has: one on this node, one on a node of kwok's, to which no
+    replica may go."""
+    taint = {"key": "tests", "effect": "NoSchedule"}
+    [played] = add_nodes(cluster.node.plane.api, ["us-east-1b"], "g6e.12xlarge", taints=[taint])
+    image = f"registry.invalid/vllm@{BAD_DIGEST}"
+    return cluster.alone(image, kubelet.NODE), cluster.alone(image, played)
+
+
 @pytest.fixture
-def sound(cluster: Cluster, hung: tuple[str, float], stages: dict[str, list[str]]) -> str:
-    """The name of the other one."""
+def sound(hung: tuple[str, float], nowhere: tuple[str, str], stages: dict[str, list[str]]) -> str:
+    """The name of the other one. What takes long to give up has begun meanwhile."""
     return max(stages)
 
 
@@ -246,23 +255,19 @@ def test_a_driver_that_is_too_old_is_told_where_people_look(cluster: Cluster, st
     until(lambda: is_ready(cluster.pod(name)), "it serves", 120)
 
 
-def test_pods_of_an_image_that_is_nowhere_are_as_kwok_plays_them(cluster: Cluster) -> None:
-    """One on this node, whose kubelet asks a registry in vain, and one on a node of kwok's."""
-    [played] = add_nodes(cluster.node.plane.api, ["us-east-1b"], "g6e.12xlarge")
-    image = f"registry.invalid/vllm@{BAD_DIGEST}"
-    names = {cluster.alone(image, node): node for node in (kubelet.NODE, played)}
-    real: Object = {}
-    kwoks: Object = {}
-    for name, found in zip(names, (real, kwoks), strict=True):
+def test_pods_of_an_image_that_is_nowhere_are_as_kwok_plays_them(cluster: Cluster, nowhere: tuple[str, str]) -> None:
+    for name in nowhere:
         until(lambda name=name: stage(cluster.pod(name)) == "ImagePullBackOff", f"{name} gives up", 60)
-        found |= cluster.pod(name)
+    real, kwoks = map(cluster.pod, nowhere)
     assert waiting(kwoks) == waiting(real) == {"prepare": "ImagePullBackOff", "vllm": "PodInitializing"}
     assert kwoks["status"]["phase"] == real["status"]["phase"] == "Pending"
     [failure], [told] = list(_troubles(kwoks)), list(_troubles(real))
     assert told.partition(": ")[2].startswith(failure.partition(": ")[2])
 
 
-def test_pods_and_nodes_report_what_kwok_plays_of_them(cluster: Cluster, stages: dict[str, list[str]]) -> None:
+def test_pods_and_nodes_report_what_kwok_plays_of_them(
+    cluster: Cluster, stages: dict[str, list[str]], nowhere: tuple[str, str]
+) -> None:
     """Whatever a played one shows, a real one shows, too, and of the same kind."""
     api = cluster.node.plane.api
     [played] = [node for node in api.list("v1", "Node") if node["metadata"]["name"] != kubelet.NODE]
