@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"log"
@@ -50,8 +51,11 @@ func serve(arguments []string) {
 	mux.HandleFunc("/invocations", s.complete)
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGUSR1, syscall.SIGUSR2)
+	door := &http.Server{Addr: option(arguments, "--host") + ":" + option(arguments, "--port"), Handler: mux}
 	go func() {
-		log.Fatal(http.ListenAndServe(option(arguments, "--host")+":"+option(arguments, "--port"), mux))
+		if err := door.ListenAndServe(); err != http.ErrServerClosed {
+			log.Fatal(err)
+		}
 	}()
 	for received := range signals {
 		switch received {
@@ -63,6 +67,10 @@ func serve(arguments []string) {
 			s.draining.Store(true)
 			go func() {
 				s.work.Wait()
+				// a handler that is done has its last bytes still to be sent
+				soon, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+				defer cancel()
+				door.Shutdown(soon)
 				os.Exit(0)
 			}()
 		}
