@@ -252,7 +252,7 @@ def test_a_driver_that_is_too_old_is_told_where_people_look(cluster: Cluster, st
     assert preparation_of(cluster.pod(name))["lastState"]["terminated"]["message"].splitlines()[-1] == said
     assert len(cluster.hub.asked) == asked
     cluster.driver(DRIVER)
-    until(lambda: is_ready(cluster.pod(name)), "it serves", 120)
+    until(lambda: stage(cluster.pod(name)) in ("starts", "serves"), "it starts", 120)
 
 
 def test_pods_of_an_image_that_is_nowhere_are_as_kwok_plays_them(cluster: Cluster, nowhere: tuple[str, str]) -> None:
