@@ -238,10 +238,8 @@ class _Rehearsal:
     def _load(self, phase: Phase) -> None:
         """For each model whose replicas follow the load."""
         assert self.cluster is not None
-        if not self.cluster.has("keda.sh/v1alpha1", "ScaledObject"):
-            return
         api = self.cluster.api
-        for scaled in api.list("keda.sh/v1alpha1", "ScaledObject"):
+        for scaled in self.cluster.scaled():
             answer = try_load(api, self.cluster.prometheus.servers, scaled)
             phase.verdicts.append(kubernetes.follow_the_load(answer))
 

@@ -89,8 +89,18 @@ class Cluster:
 
     def bindings(self) -> list[Object]:
         """What leads to pods from the load balancer; none where its controller is not installed."""
-        kind = "elbv2.k8s.aws/v1beta1", "TargetGroupBinding"
-        return self.api.list(*kind) if self.has(*kind) else []
+        return self._all("elbv2.k8s.aws/v1beta1", "TargetGroupBinding")
+
+    def node_classes(self) -> list[Object]:
+        """Of Karpenter, where it is installed."""
+        return self._all("karpenter.k8s.aws/v1", "EC2NodeClass")
+
+    def scaled(self) -> list[Object]:
+        """What KEDA follows the load with; none where it is not installed."""
+        return self._all("keda.sh/v1alpha1", "ScaledObject")
+
+    def _all(self, api_version: str, kind: str) -> list[Object]:
+        return self.api.list(api_version, kind) if self.has(api_version, kind) else []
 
     def has(self, api_version: str, kind: str) -> bool:
         """Whether the cluster serves a kind."""

@@ -29,7 +29,6 @@ from rehearsal.policy_calls import Call
 NODE_POOL = "karpenter.sh/nodepool"
 TARGET_HEALTH = "target-health.elbv2.k8s.aws/"
 AGENT = "eks-pod-identity-agent"
-GATES = "elbv2.k8s.aws/pod-readiness-gate-inject"
 
 
 @expectation("the API server holds each object of the state")
@@ -37,7 +36,7 @@ def are_held(recorded: Iterable[str], found: Iterable[str]) -> Iterable[str]:
     yield from (f"not found: {object}" for object in sorted(set(recorded) - set(found)))
 
 
-@expectation("the API server knows each field of each object that the program declares")
+@expectation("the API server knows each field of each object that reaches it")
 def are_known_to_the_last_field(refusals: Iterable[str]) -> Iterable[str]:
     yield from refusals
 
@@ -92,9 +91,10 @@ def can_be_emptied(pods: Iterable[Object], nodes: Iterable[Object]) -> Iterable[
 @expectation("each Deployment has its replicas ready")
 def have_their_replicas(deployments: Iterable[Object]) -> Iterable[str]:
     for deployment in deployments:
-        wanted, ready = deployment["spec"].get("replicas", 1), deployment.get("status", {}).get("readyReplicas", 0)
-        if ready != wanted:
-            yield f"{deployment['metadata']['name']}: {ready} of {wanted} replicas are ready"
+        wanted, status = deployment["spec"].get("replicas", 1), deployment.get("status", {})
+        for counted, what in ("readyReplicas", "are ready"), ("updatedReplicas", "are of its last version"):
+            if (found := status.get(counted, 0)) != wanted:
+                yield f"{deployment['metadata']['name']}: {found} of {wanted} replicas {what}"
 
 
 @expectation("servers have their GPUs to themselves, and are spread over the zones where they must")
@@ -129,7 +129,7 @@ def stand_apart(pods: Iterable[Object], nodes: Iterable[Object]) -> Iterable[str
     for pod in placed:
         by_owner[_owner(pod)].append(pod)
     for owner, own in by_owner.items():
-        least = min(_least_nodes(own[0]), len(own))
+        least = min(least_nodes(own[0]), len(own))
         if len(there := {pod["spec"]["nodeName"] for pod in own}) < least:
             yield f"{owner} stands on {', '.join(sorted(there))}, and asks for {least} nodes"
     taken = {pod["spec"]["nodeName"] for pod in placed}
@@ -140,12 +140,9 @@ def stand_apart(pods: Iterable[Object], nodes: Iterable[Object]) -> Iterable[str
 
 @expectation("pods wait until the load balancer sends them requests")
 def wait_for_their_way_in(
-    pods: Sequence[Object], services: Iterable[Object], bindings: Iterable[Object], namespaces: Iterable[Object]
+    pods: Sequence[Object], services: Iterable[Object], bindings: Iterable[Object]
 ) -> Iterable[str]:
-    """Where the namespace asks for it."""
-    asks = {one["metadata"]["name"] for one in namespaces if GATES in (one["metadata"].get("labels") or {})}
-    targets = [(one["metadata"]["namespace"], one["spec"]["serviceRef"]["name"]) for one in bindings]
-    bound = {target for target in targets if target[0] in asks}
+    bound = {(one["metadata"]["namespace"], one["spec"]["serviceRef"]["name"]) for one in bindings}
     for service in services:
         place, name = service["metadata"]["namespace"], service["metadata"]["name"]
         for pod in pods if (place, name) in bound else ():
@@ -253,7 +250,7 @@ def leave_within_the_budget(drain: Drain, deployments: Iterable[Object], budgets
         if name not in drain.lowest:
             continue
         place, template = deployment["metadata"]["namespace"], deployment["spec"]["template"]
-        kept = [_kept_by(budget, deployment) for budget in budgets if covers(budget, place, template)]
+        kept = [kept_by(budget, deployment) for budget in budgets if covers(budget, place, template)]
         if not kept:
             yield f"{name} has no PodDisruptionBudget"
         elif drain.lowest[name] < max(kept):
@@ -329,7 +326,7 @@ def promised_replicas(deployment: Object) -> int:
     return wanted - missing
 
 
-def _kept_by(budget: Object, deployment: Object) -> int:
+def kept_by(budget: Object, deployment: Object) -> int:
     """How many replicas a budget always leaves; parts of a replica are rounded up, as the API server does."""
     wanted = deployment["spec"].get("replicas", 1)
 
@@ -348,7 +345,7 @@ def _allowed_skew(pod: Object) -> int | None:
     return None
 
 
-def _least_nodes(pod: Object) -> int:
+def least_nodes(pod: Object) -> int:
     """Over how many nodes its replicas must stand."""
     for constraint in pod["spec"].get("topologySpreadConstraints") or []:
         if constraint["topologyKey"] == HOST and constraint["whenUnsatisfiable"] == "DoNotSchedule":

@@ -20,10 +20,8 @@ UNREGISTERED = {"key": "karpenter.sh/unregistered", "effect": "NoExecute"}
 
 def let_instances_join(api: Api, clients: Clients) -> None:
     """Makes the Node of each instance that runs and has none."""
-    filters = [{"Name": "tag-key", "Values": [POOL]}, {"Name": "instance-state-name", "Values": ["running"]}]
-    found = clients("ec2").describe_instances(Filters=filters)["Reservations"]
     there = {node["metadata"]["name"] for node in api.list("v1", "Node")}
-    for instance in (instance for reservation in found for instance in reservation["Instances"]):
+    for instance in instances(clients):
         if instance["PrivateDnsName"] in there:
             continue
         try:
@@ -31,6 +29,13 @@ def let_instances_join(api: Api, clients: Clients) -> None:
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 raise
+
+
+def instances(clients: Clients) -> list[Any]:
+    """Those of Karpenter that run, in EC2's words."""
+    filters = [{"Name": "tag-key", "Values": [POOL]}, {"Name": "instance-state-name", "Values": ["running"]}]
+    found = clients("ec2").describe_instances(Filters=filters)["Reservations"]
+    return [instance for reservation in found for instance in reservation["Instances"]]
 
 
 def _node(instance: Any) -> Object:

@@ -126,11 +126,16 @@ def is_ready(object: Object) -> bool:
 def gpus_of(pod: Object) -> int:
     """GPUs that a pod takes from its node."""
 
-    def most(containers: Iterable[Object]) -> list[int]:
-        return [int(container.get("resources", {}).get("limits", {}).get(GPU, 0)) for container in containers]
+    return max(servers_gpus(pod), *_limits(pod["spec"].get("initContainers") or []), 0)
 
-    spec = pod["spec"]
-    return max(sum(most(spec["containers"])), *most(spec.get("initContainers") or []), 0)
+
+def servers_gpus(pod: Object) -> int:
+    """GPUs that its servers see, when what comes before them is over."""
+    return sum(_limits(pod["spec"]["containers"]))
+
+
+def _limits(containers: Iterable[Object]) -> list[int]:
+    return [int(container.get("resources", {}).get("limits", {}).get(GPU, 0)) for container in containers]
 
 
 def has_gpus(node: Object) -> bool:

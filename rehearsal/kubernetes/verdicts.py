@@ -8,9 +8,10 @@ from typing import Any
 from infra.settings import Settings
 from ops.kinds.left_behind import cluster_name
 from rehearsal.expectations import Verdict
-from rehearsal.kubernetes import declared
+from rehearsal.kubernetes import declared, promises
 from rehearsal.kubernetes import expectations as kubernetes
 from rehearsal.kubernetes.cluster import Cluster, title
+from rehearsal.kubernetes.instances import instances
 
 
 def of_cluster(cluster: Cluster, state: Sequence[Mapping[str, Any]], settings: Settings) -> list[Verdict]:
@@ -30,9 +31,14 @@ def of_cluster(cluster: Cluster, state: Sequence[Mapping[str, Any]], settings: S
         kubernetes.have_their_replicas(api.list("apps/v1", "Deployment")),
         kubernetes.share_no_gpu(pods, nodes),
         kubernetes.stand_apart(pods, nodes),
-        kubernetes.wait_for_their_way_in(
-            pods, api.list("v1", "Service"), cluster.bindings(), api.list("v1", "Namespace")
+        kubernetes.wait_for_their_way_in(pods, api.list("v1", "Service"), cluster.bindings()),
+        promises.are_given_what_is_promised(
+            settings,
+            api.list("apps/v1", "Deployment"),
+            api.list("policy/v1", "PodDisruptionBudget"),
+            cluster.scaled(),
         ),
+        promises.may_join(cluster.node_classes(), instances(cluster.clients), state),
     ]
 
 

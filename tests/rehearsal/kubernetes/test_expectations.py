@@ -32,7 +32,9 @@ def pod(name: str, node: str | None, gpus: int = 2, unsatisfiable: str = "DoNotS
 
 def state_of(ready: int, replicas: int = 2, **strategy: object) -> Object:
     more = {"strategy": {"rollingUpdate": strategy}} if strategy else {}
-    return deployment("x", replicas=replicas, **more) | {"status": {"readyReplicas": ready}}
+    return deployment("x", replicas=replicas, **more) | {
+        "status": {"readyReplicas": ready, "updatedReplicas": replicas}
+    }
 
 
 def step(operation: str, type: str) -> Step:
@@ -47,6 +49,8 @@ def test_the_api_server_must_hold_what_the_state_records() -> None:
 def test_replicas_must_be_ready() -> None:
     assert expectations.have_their_replicas([state_of(2)]).met
     assert expectations.have_their_replicas([state_of(1)]).violations == ("server: 1 of 2 replicas are ready",)
+    old = deployment("x") | {"status": {"readyReplicas": 2}}
+    assert expectations.have_their_replicas([old]).violations == ("server: 0 of 2 replicas are of its last version",)
 
 
 def test_replicas_must_stand_apart_and_on_the_base() -> None:
@@ -75,14 +79,12 @@ def test_pods_must_wait_for_their_way_in() -> None:
     binding = {"metadata": place, "spec": {"serviceRef": {"name": "server"}}}
     early = {"metadata": {"namespace": "inference", "name": "0", "labels": labels}, "spec": {}}
     gate = {"conditionType": "target-health.elbv2.k8s.aws/server"}
-    asks = {"metadata": {"name": "inference", "labels": {"elbv2.k8s.aws/pod-readiness-gate-inject": "enabled"}}}
 
-    def found(pod: Object, bindings: list[Object], namespace: Object = asks) -> tuple[str, ...]:
-        return expectations.wait_for_their_way_in([pod], [service], bindings, [namespace]).violations
+    def found(pod: Object, bindings: list[Object]) -> tuple[str, ...]:
+        return expectations.wait_for_their_way_in([pod], [service], bindings).violations
 
     assert found({**early, "spec": {"readinessGates": [gate]}}, [binding]) == ()
     assert found(early, []) == ()
-    assert found(early, [binding], {"metadata": {"name": "inference"}}) == ()
     assert found(early, [binding]) == ("0 has no readiness gate of the load balancer's",)
 
 

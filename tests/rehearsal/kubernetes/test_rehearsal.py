@@ -45,7 +45,7 @@ def test_the_cluster_is_looked_at_and_not_only_the_state(report: StackReport) ->
     asked = {verdict.expectation for phase in report.phases for verdict in phase.verdicts}
     assert {
         "the API server holds each object of the state",
-        "the API server knows each field of each object that the program declares",
+        "the API server knows each field of each object that reaches it",
         "controllers call AWS only as their roles allow, by resource and by tag",
         "roles that are lent to pods reach them",
         "nodes of managed groups can be emptied in the time that EKS gives them",

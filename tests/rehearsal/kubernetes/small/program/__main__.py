@@ -51,6 +51,7 @@ cluster = aws.eks.Cluster(
     opts=here,
 )
 aws.eks.Addon("agent", cluster_name=cluster.name, addon_name="eks-pod-identity-agent", opts=here)
+aws.eks.AccessEntry("nodes", cluster_name=cluster.name, principal_arn=role.arn, type="EC2_LINUX", opts=here)
 system = aws.eks.NodeGroup(
     "system",
     cluster_name=cluster.name,
@@ -166,9 +167,10 @@ pool = custom(
     node_class,
 )
 
+PLACE = {"pod-security.kubernetes.io/enforce": "restricted", "elbv2.k8s.aws/pod-readiness-gate-inject": "enabled"}
 place = kubernetes.core.v1.Namespace(
     "place",
-    metadata={"name": "inference", "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
+    metadata={"name": "inference", "labels": PLACE},
     opts=in_cluster(pool),
 )
 here_and_now = in_cluster(place, pool)
@@ -181,45 +183,6 @@ kubernetes.core.v1.ConfigMap(
     opts=here_and_now,
 )
 priority = kubernetes.scheduling.v1.PriorityClass("model", metadata={"name": "model"}, value=1000, opts=here_and_now)
-deployment = kubernetes.apps.v1.Deployment(
-    "model",
-    metadata={**metadata, "annotations": {"pulumi.com/timeoutSeconds": "7200"}},
-    spec={
-        "replicas": 2,
-        "selector": {"match_labels": labels},
-        "strategy": {"rolling_update": {"max_surge": 0, "max_unavailable": 1}},
-        "template": {
-            "metadata": {"labels": labels},
-            "spec": {
-                "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
-                "priority_class_name": priority.metadata.name,
-                "termination_grace_period_seconds": 5,
-                "automount_service_account_token": False,
-                "security_context": {"run_as_non_root": True, "seccomp_profile": {"type": "RuntimeDefault"}},
-                "topology_spread_constraints": [
-                    {
-                        "max_skew": 1,
-                        "topology_key": "topology.kubernetes.io/zone",
-                        "when_unsatisfiable": "DoNotSchedule",
-                        "label_selector": {"match_labels": labels},
-                    }
-                ],
-                "containers": [
-                    {
-                        "name": "server",
-                        "image": f"server@{pins['vllm']['digest']}",
-                        "resources": {"limits": {"nvidia.com/gpu": "2"}},
-                        "security_context": {
-                            "allow_privilege_escalation": False,
-                            "capabilities": {"drop": ["ALL"]},
-                        },
-                    }
-                ],
-            },
-        },
-    },
-    opts=here_and_now,
-)
 service = kubernetes.core.v1.Service(
     "model", metadata=metadata, spec={"selector": labels, "ports": [{"port": 8080}]}, opts=here_and_now
 )
@@ -258,11 +221,49 @@ kubernetes.networking.v1.NetworkPolicy(
     },
     opts=here_and_now,
 )
-custom(
+binding = custom(
     "elbv2.k8s.aws/v1beta1",
     "TargetGroupBinding",
     "inference",
     {"serviceRef": {"name": "model", "port": 8080}, "targetGroupARN": targets.arn, "targetType": "ip"},
     service,
-    deployment,
+)
+kubernetes.apps.v1.Deployment(
+    "model",
+    metadata={**metadata, "annotations": {"pulumi.com/timeoutSeconds": "7200"}},
+    spec={
+        "replicas": 2,
+        "selector": {"match_labels": labels},
+        "strategy": {"rolling_update": {"max_surge": 0, "max_unavailable": 1}},
+        "template": {
+            "metadata": {"labels": labels},
+            "spec": {
+                "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists"}],
+                "priority_class_name": priority.metadata.name,
+                "termination_grace_period_seconds": 5,
+                "automount_service_account_token": False,
+                "security_context": {"run_as_non_root": True, "seccomp_profile": {"type": "RuntimeDefault"}},
+                "topology_spread_constraints": [
+                    {
+                        "max_skew": 1,
+                        "topology_key": "topology.kubernetes.io/zone",
+                        "when_unsatisfiable": "DoNotSchedule",
+                        "label_selector": {"match_labels": labels},
+                    }
+                ],
+                "containers": [
+                    {
+                        "name": "server",
+                        "image": f"server@{pins['vllm']['digest']}",
+                        "resources": {"limits": {"nvidia.com/gpu": "2"}},
+                        "security_context": {
+                            "allow_privilege_escalation": False,
+                            "capabilities": {"drop": ["ALL"]},
+                        },
+                    }
+                ],
+            },
+        },
+    },
+    opts=in_cluster(place, pool, binding),
 )

@@ -1,0 +1,102 @@
+"""Nodes become newer under load: one by one, after their successors, and not at all while there is no capacity."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from rehearsal.kubernetes.cluster import Cluster
+from rehearsal.kubernetes.disruption import deployments, of_karpenter
+from rehearsal.kubernetes.nodes import has_gpus
+from rehearsal.kubernetes.watch import lowest_available, seconds_until
+from tests.rehearsal.kubernetes.scenes import scene_of
+
+pytestmark = [pytest.mark.engine, pytest.mark.kubernetes, pytest.mark.long]
+
+STACK = "drifting"
+FILE = """\
+config:
+  tandem:region: us-east-1
+  tandem:platform: eks
+  tandem:ephemeral: true
+  tandem:fleet: {instanceTypes: [g6.12xlarge], hosts: 2, maxHosts: 2}
+  tandem:scaling: {minReplicas: 4, maxReplicas: 4}
+  tandem:inference: {model: Qwen/Qwen3-8B, maxModelLen: 32768}
+"""
+REPLICAS = 4
+REFUSAL_SECONDS, REPLACED_SECONDS = 90, 420
+FLEETS = "ec2:CreateFleet"
+NO_CAPACITY = "InsufficientInstanceCapacity", "We currently do not have sufficient g6.12xlarge capacity."
+
+
+def claims(cluster: Cluster) -> dict[str, bool]:
+    """Karpenter's nodes by name, and whether each is no longer what its pool says."""
+    return {
+        claim["metadata"]["name"]: any(
+            one["type"] == "Drifted" and one["status"] == "True"
+            for one in claim.get("status", {}).get("conditions", [])
+        )
+        for claim in of_karpenter(cluster.api, "NodeClaim")
+    }
+
+
+@contextmanager
+def most_leaving(cluster: Cluster) -> Iterator[list[int]]:
+    """How many nodes with GPUs took no more pods, each time that it was looked."""
+    seen: list[int] = []
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.2):
+            nodes = [node for node in cluster.api.list("v1", "Node") if has_gpus(node)]
+            taints = [{taint["key"] for taint in node["spec"].get("taints", [])} for node in nodes]
+            seen.append(sum("karpenter.sh/disrupted" in keys for keys in taints))
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    try:
+        yield seen
+    finally:
+        over.set()
+        watcher.join()
+
+
+def test_never_fewer_servers_than_promised(tmp_path: Path) -> None:
+    with scene_of(tmp_path, STACK, FILE) as scene:
+        workspace, cluster = scene.workspace, scene.cluster
+        assert cluster is not None
+        up = workspace.up()
+        assert up.succeeded, up.messages
+        before = claims(cluster)
+        assert len(before) == 2, "four servers of two GPUs leave nothing free"
+        account = cluster.asked["karpenter"]
+
+        account.refused[FLEETS] = NO_CAPACITY
+        workspace.pulumi("config", "set", "--path", "tandem:tags.owner", "somebody-else")
+        asked = len(account.asked)
+        with lowest_available(cluster.api) as lowest:
+            up = workspace.up()
+            assert up.succeeded, up.messages
+            refused = seconds_until(lambda: len(account.asked) > asked + 2, REFUSAL_SECONDS)
+        assert refused is not None, "Karpenter has asked for a successor"
+        assert all(claims(cluster)[name] for name in before), "both are to be replaced, and stay"
+        assert lowest == {"vllm-main": REPLICAS} | {name: lowest[name] for name in lowest if name != "vllm-main"}
+
+        del account.refused[FLEETS]
+        with lowest_available(cluster.api) as lowest, most_leaving(cluster) as leaving:
+            done = seconds_until(lambda: not {*before} & {*claims(cluster)}, REPLACED_SECONDS)
+            back = seconds_until(lambda: _ready(cluster) == REPLICAS, 60)
+        assert done is not None, claims(cluster)
+        assert back is not None
+        assert max(leaving) == 1, "one node at a time"
+        assert lowest["vllm-main"] >= REPLICAS - 1, "one server at a time"
+        assert len(claims(cluster)) == 2
+
+
+def _ready(cluster: Cluster) -> int:
+    [server] = [one for one in deployments(cluster.api) if one["metadata"]["name"] == "vllm-main"]
+    return server["status"].get("readyReplicas", 0)
