@@ -29,6 +29,7 @@ from infra.catalog.instances import INSTANCE_TYPES
 from rehearsal.aws_wire import Answer, Call, Refused, received
 from rehearsal.servers import QuietServer
 
+KEYS_OF_AN_OVERRIDE = ("InstanceType", "SubnetId", "AvailabilityZone")
 PUBLIC_IMAGE = "ami-00000000000002404"
 """What public parameters of machine images name. moto's own images are ten years old."""
 
@@ -53,6 +54,7 @@ class AccountGaps:
         url: its endpoint (`AWS_ENDPOINT_URL`).
         quotas: quota code to value; default_quota for all others.
         not_offered: (instance type, zone) pairs that EC2 does not offer.
+        exhausted: instance types of which EC2 has none left, for fleets.
         prices: instance type to US dollars an hour on demand; the catalog's where nothing is set.
         part_prices: service code and usage type (`EU-NatGateway-Hours`) to US dollars, in any region.
         spot_share: spot price as a share of the on-demand one; None for no price history at all.
@@ -79,6 +81,7 @@ class AccountGaps:
     quotas: dict[str, float] = field(default_factory=dict)
     default_quota: float = 1000.0
     not_offered: set[tuple[str, str]] = field(default_factory=set)
+    exhausted: set[str] = field(default_factory=set)
     prices: dict[str, float] = field(default_factory=dict)
     part_prices: dict[tuple[str, str], float] = field(default_factory=dict)
     spot_share: float | None = 0.4
@@ -138,6 +141,23 @@ def _offerings(gaps: AccountGaps, call: Call) -> dict[str, Any]:
             if name in INSTANCE_TYPES and (name, zone) not in gaps.not_offered and zone[-1] in "abcd"
         ]
     }
+
+
+def _fleet(gaps: AccountGaps, call: Call) -> dict[str, Any] | None:
+    """One that got nothing, where all that it asks for is exhausted. A dry run asks only whether one may."""
+    wanted = [one for template in call.params["LaunchTemplateConfigs"] for one in template.get("Overrides", ())]
+    if call.params.get("DryRun") or not {one["InstanceType"] for one in wanted} <= gaps.exhausted:
+        return None
+    errors = [
+        {
+            "LaunchTemplateAndOverrides": {"Overrides": {key: one[key] for key in KEYS_OF_AN_OVERRIDE if key in one}},
+            "Lifecycle": call.params["TargetCapacitySpecification"]["DefaultTargetCapacityType"],
+            "ErrorCode": "InsufficientInstanceCapacity",
+            "ErrorMessage": f"We currently do not have sufficient {one['InstanceType']} capacity.",
+        }
+        for one in wanted
+    ]
+    return {"FleetId": "fleet-00000000-0000-0000-0000-000000000000", "Errors": errors, "Instances": []}
 
 
 def _spot_prices(gaps: AccountGaps, call: Call) -> dict[str, Any]:
@@ -369,6 +389,7 @@ def _cost_and_usage(gaps: AccountGaps, call: Call) -> dict[str, Any]:
 
 ANSWERS: dict[str, Callable[[AccountGaps, Call], dict[str, Any] | None]] = {
     "ec2:DescribeInstanceTypeOfferings": _offerings,
+    "ec2:CreateFleet": _fleet,
     "ec2:DescribeSpotPriceHistory": _spot_prices,
     "ec2:GetSpotPlacementScores": _placement_scores,
     "ec2:DescribeCapacityReservations": _reservations,

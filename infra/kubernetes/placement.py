@@ -22,20 +22,25 @@ def spread(service: InferenceService) -> list[Manifest]:
     Nodes join one by one: what is only wished for would put all replicas on the first of them. What must hold counts
     old and new pods of a rollout alike, or a new one could wait for ever for a node that is full of old ones. The wish
     counts new ones only, or they would crowd into what the old ones leave.
+
+    A node may have as many more than another as it has of the fewest replicas. With a skew of 1 Karpenter would plan a
+    node for each pod (`domainMinCount` in its topologygroup.go takes 0 for the emptiest host, since it can add one),
+    and replace none on which two stand: their successor would be two nodes.
     """
     must = {HOST: service.spread_over, ZONE: service.spread_over_zones}
+    skew = {HOST: max(1, -(-service.replicas // service.spread_over)), ZONE: 1}
     labels = {"labelSelector": {"matchLabels": service.entry_labels}}
     apart = {} if service.pipelined else {"matchLabelKeys": ["pod-template-hash"]}
     return [
         *(
-            {"topologyKey": key, "maxSkew": 1, "whenUnsatisfiable": "DoNotSchedule", "minDomains": least}
+            {"topologyKey": key, "maxSkew": skew[key], "whenUnsatisfiable": "DoNotSchedule", "minDomains": least}
             # A node that is being drained has none, and takes none.
             | {"nodeTaintsPolicy": "Honor", **labels}
             for key, least in must.items()
             if least > 1
         ),
         *(
-            {"topologyKey": key, "maxSkew": 1, "whenUnsatisfiable": "ScheduleAnyway", **labels, **apart}
+            {"topologyKey": key, "maxSkew": skew[key], "whenUnsatisfiable": "ScheduleAnyway", **labels, **apart}
             for key, least in must.items()
             if key == ZONE or least > 1
         ),

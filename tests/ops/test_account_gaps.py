@@ -20,6 +20,11 @@ RESERVATION = {
 }
 QUESTIONS: dict[str, dict[str, Any]] = {
     "ec2:DescribeInstanceTypeOfferings": {"LocationType": "availability-zone"},
+    "ec2:CreateFleet": {
+        "LaunchTemplateConfigs": [{"Overrides": [{"InstanceType": "g6.12xlarge", "AvailabilityZone": "us-east-1a"}]}],
+        "TargetCapacitySpecification": {"TotalTargetCapacity": 1, "DefaultTargetCapacityType": "spot"},
+        "Type": "instant",
+    },
     "ec2:DescribeSpotPriceHistory": {"InstanceTypes": ["g6.12xlarge"]},
     "ec2:GetSpotPlacementScores": {"TargetCapacity": 1, "InstanceTypes": ["g6.12xlarge"]},
     "ec2:DescribeCapacityReservations": {"CapacityReservationIds": [RESERVATION["CapacityReservationId"]]},
@@ -58,6 +63,7 @@ def test_every_answer_is_asked_for_here() -> None:
 def test_it_answers_as_the_sdks_models_say(action: str, aws_account: AccountGaps) -> None:
     """It has what AWS always answers, words are those that the model lists, and nothing is lost on the wire."""
     aws_account.reservations.append(dict(RESERVATION))
+    aws_account.exhausted.add("g6.12xlarge")
     aws_account.denied["s3:GetObject"] = "implicitDeny"
     aws_account.monthly_usd["Amazon Elastic Compute Cloud - Compute"] = 1.5
     service, _, operation = action.partition(":")

@@ -150,6 +150,16 @@ def test_replicas_are_kept_apart_before_they_fill_nodes() -> None:
     assert pod["nodeSelector"] == {"nvidia.com/gpu.present": "true"}
 
 
+@pytest.mark.parametrize(("fewest", "apart"), [(2, 1), (3, 2), (4, 2), (1, None)])
+def test_a_node_may_have_as_many_more_as_it_has_of_the_fewest(fewest: int, apart: int | None) -> None:
+    """Karpenter plans so many for a node, and replaces a node that has no more."""
+    scaling = {"minReplicas": fewest, "maxReplicas": 4}
+    (server,) = (one for one in manifests_of(BASE | {"scaling": scaling}) if one["kind"] == "Deployment")
+    spread = server["spec"]["template"]["spec"]["topologySpreadConstraints"]
+    hosts = {one["maxSkew"] for one in spread if one["topologyKey"] == "kubernetes.io/hostname"}
+    assert hosts == ({apart} if apart else set())
+
+
 def test_a_pipeline_counts_once_and_stands_in_one_zone() -> None:
     leader, worker = pods("pipeline")
     nodes, zones, *_ = leader["topologySpreadConstraints"]

@@ -10,7 +10,7 @@ import pytest
 
 from rehearsal.workspace import PROJECT
 from tests.rehearsal.kubernetes.scenes import scene_of
-from tests.rehearsal.kubernetes.test_drift import FLEETS, NO_CAPACITY
+from tests.rehearsal.kubernetes.test_drift import TYPE
 from tests.rehearsal.kubernetes.test_planted_faults import FILE, STACK, TOGETHER
 
 pytestmark = [pytest.mark.engine, pytest.mark.kubernetes, pytest.mark.long]
@@ -22,7 +22,7 @@ def test_undeclared_the_wait_ends_in_red(tmp_path: Path) -> None:
     (tmp_path / "planted").symlink_to(PROJECT / "tests/rehearsal/kubernetes/planted")
     with scene_of(tmp_path, STACK, FILE, program="planted") as scene:
         assert scene.cluster is not None
-        scene.cluster.asked["karpenter"].refused[FLEETS] = NO_CAPACITY
+        scene.cluster.asked["karpenter"].exhausted.add(TYPE)
         undeclared = TOGETHER["ten minutes are what nobody declared"]
         (scene.workspace.directory / "planted.json").write_text(json.dumps([undeclared.planted]))
         started = time.monotonic()
