@@ -16,10 +16,11 @@ import pytest
 
 from infra.settings import load_stack_file
 from ops import inventory
+from ops.kinds.left_behind import cluster_name
 from rehearsal.expectations import Verdict
-from rehearsal.kubernetes import declared
 from rehearsal.kubernetes.connections import are_as_promised, connections
 from rehearsal.kubernetes.expectations import call_what_their_roles_allow
+from rehearsal.kubernetes.lent_roles import lent_roles
 from rehearsal.kubernetes.provider_plugin import RELEASE
 from rehearsal.kubernetes.verdicts import of_cluster
 from rehearsal.operations import Operation
@@ -180,11 +181,11 @@ def verdicts(scene: Scene) -> list[Verdict]:
     assert scene.cluster is not None
     state, settings = scene.workspace.resources(), load_stack_file(scene.workspace.stack_file)
     reach = connections(scene.cluster, inventory.find(scene.clients, STACK).resources, settings.monitoring_namespaces)
-    granted = declared.granted(scene.clients, state)
+    lent = lent_roles(scene.clients, cluster_name(STACK))
     return [
         *of_cluster(scene.cluster, state, settings),
         are_as_promised(reach),
-        call_what_their_roles_allow(scene.cluster.calls(), granted),
+        call_what_their_roles_allow(scene.cluster.calls(), lent),
     ]
 
 
