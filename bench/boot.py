@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.host import render_user_data
+from infra.host.render import render_user_data
 from ops.commands.render import stack_config
 from rehearsal.host import scene
 from rehearsal.host.cloud import Cloud

@@ -23,7 +23,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from infra.host import HostConfig, render_nginx
+from infra.host.config import HostConfig
+from infra.host.render import render_nginx
 from ops.commands.render import stack_config
 from rehearsal.cache import cache_directory, make_once
 

@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 import pulumi
 from pulumi.runtime.config import get_config_env, get_config_secret_keys_env
 
-from infra import pins, settings, stack
+from infra import pins, stack
 from infra.errors import UserError
+from infra.loading import load
 
 # The program lives for seconds and mostly loads resource types; collecting garbage would take a fifth of them.
 gc.disable()
 try:
-    loaded = settings.load(get_config_env(), get_config_secret_keys_env())
+    loaded = load(get_config_env(), get_config_secret_keys_env())
     outputs = stack.build(loaded, pins.load(), pulumi.get_stack(), datetime.now(UTC))
 except UserError as error:
     # The engine prints a RunError as it is, without a traceback.

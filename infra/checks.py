@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pulumi
 
+from infra import rules
 from infra.catalog.instances import INSTANCE_TYPES
 from infra.errors import Problem, UserError
 from infra.pins import Pins
-from infra.settings import Settings, rules
+from infra.settings import Settings
 from infra.settings.schema import InferenceSettings
 from infra.sizing import Plan, plan
 from infra.sizing.choice import batch_size

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from infra import capacity, draining
 from infra.catalog import prices
 from infra.catalog.prices import HOURS_PER_MONTH
-from infra.kubernetes import capacity, draining
 from infra.settings.schema import Settings
 
 

@@ -11,17 +11,8 @@ from zoneinfo import ZoneInfo
 
 from infra import costs
 from infra.settings.schema import BusinessHoursSettings, Settings
+from infra.timing import CAPACITY_BLOCK_RECLAIM, HEARTBEAT_SECONDS, HOUR, MINUTE, NODE_HOOK, SCHEDULE_PRECISION
 
-HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
-SCHEDULE_PRECISION = MINUTE
-"""EventBridge Scheduler calls within the minute: https://docs.aws.amazon.com/scheduler/latest/UserGuide/schedule-types.html"""
-CAPACITY_BLOCK_RECLAIM = timedelta(minutes=30)
-"""AWS begins to end the hosts of a Capacity Block half an hour before its end:
-https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/capacity-blocks-using.html"""
-HEARTBEAT_SECONDS = 600
-"""A host reports to its lifecycle hook while it works; one that falls silent is given up after this long."""
-NODE_HOOK = timedelta(seconds=1800)
-"""EKS holds a node that leaves in a hook of its own (`Terminate-LC-Hook`) for as long as this, until it is drained."""
 DAYS = {"MON-FRI": range(5), "MON-SAT": range(6), "SUN-THU": (6, 0, 1, 2, 3), "*": range(7)}
 """Days of the week, Monday 0."""
 

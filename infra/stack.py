@@ -16,11 +16,10 @@ from infra.components.global_name import GlobalName, GlobalNameArgs
 from infra.components.load_balancer import LoadBalancer, LoadBalancerArgs
 from infra.components.network import Network, NetworkArgs
 from infra.components.stack_identity import StackIdentity, StackIdentityArgs
-from infra.host.from_settings import EDGE_PORT, HEALTH_PATH
-from infra.kubernetes.shared import SERVER_HEALTH_PATH
 from infra.pins import Pins
 from infra.platforms import ec2, eks
 from infra.platforms.common import Common, times
+from infra.ports import HOST_HEALTH_PATH, POD_HEALTH_PATH, SERVING_PORT
 from infra.settings import Settings
 from infra.tags import STACK_ID_TAG, stack_tags
 
@@ -107,7 +106,7 @@ def _network(name: str, settings: Settings, opts: pulumi.ResourceOptions) -> Net
             cidr_block=network.cidr_block,
             zones=settings.zones,
             egress=network.egress,
-            edge_port=EDGE_PORT,
+            edge_port=SERVING_PORT,
             client_cidrs=[str(cidr) for cidr in settings.load_balancer.client_cidrs],
             interface_endpoints=network.interface_endpoints,
             # The controllers' nodes have the cluster's group alone, which is made after the network.
@@ -128,7 +127,7 @@ def _load_balancer(name: str, settings: Settings, network: Network, opts: pulumi
             subnet_ids=network.public_subnet_ids,
             security_group_id=network.load_balancer_security_group_id,
             paths=balancer.paths,
-            target_port=EDGE_PORT,
+            target_port=SERVING_PORT,
             health_check_path=_health_path(settings),
             target_type="instance" if settings.platform == "ec2" else "ip",
             further={model: further.host_name for model, further in settings.models.items()},
@@ -149,7 +148,7 @@ def _load_balancer(name: str, settings: Settings, network: Network, opts: pulumi
 
 
 def _health_path(settings: Settings) -> str:
-    return HEALTH_PATH if settings.platform == "ec2" else SERVER_HEALTH_PATH
+    return HOST_HEALTH_PATH if settings.platform == "ec2" else POD_HEALTH_PATH
 
 
 def _global_name(

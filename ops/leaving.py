@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from infra.errors import Problem, UserError
-from infra.settings import Settings, load_stack_file
+from infra.loading import load_stack_file
+from infra.settings import Settings
 from ops import stackfile
 from ops.kinds import types
 from ops.pulumi import Deployment, Stack

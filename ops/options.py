@@ -13,7 +13,8 @@ import typer
 
 from infra.catalog import prices
 from infra.errors import Problem, UserError
-from infra.settings import Settings, load_stack_file
+from infra.loading import load_stack_file
+from infra.settings import Settings
 
 if TYPE_CHECKING:
     from ops.pulumi import Stack

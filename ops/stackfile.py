@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from infra import settings
 from infra.errors import Problem, UserError
+from infra.loading import load, load_stack_file
 from infra.settings import Settings, engine_yaml
 
 Config = dict[str, Any]
@@ -36,7 +36,7 @@ def read(path: Path) -> Config:
     Raises:
         UserError: there is no such file, it is no stack file, or its settings are wrong.
     """
-    settings.load_stack_file(path)
+    load_stack_file(path)
     return _document(path).get("config", {})
 
 
@@ -120,7 +120,7 @@ def checked(config: Config) -> Settings:
         UserError: they are wrong.
     """
     texts = {key: value if isinstance(value, str) else json.dumps(value, default=str) for key, value in config.items()}
-    return settings.load({key: text for key, text in texts.items() if key.startswith("tandem:")})
+    return load({key: text for key, text in texts.items() if key.startswith("tandem:")})
 
 
 def secret_keys(config: Config) -> list[str]:

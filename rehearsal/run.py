@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 from infra.kubernetes.kubectl import Kubectl
 from infra.lifetime import is_open
-from infra.settings import Settings, load_stack_file
+from infra.loading import load_stack_file
+from infra.settings import Settings
 from ops import inventory, removal
 from ops.kinds import KINDS, state_key, types
 from ops.kinds.kind import Found

@@ -10,9 +10,9 @@ import pulumi
 from pulumi_aws import autoscaling, ec2, iam
 
 from infra import policies
-from infra.lifetime import HEARTBEAT_SECONDS
 from infra.rollout import LAUNCH_HOOK, TERMINATE_HOOK, refresh_percentages
 from infra.settings.schema import CapacityBlockSettings, FleetSettings
+from infra.timing import HEARTBEAT_SECONDS
 
 GROUPS = ":autoScalingGroup:*:autoScalingGroupName"
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pulumi
 from pulumi_aws import autoscaling, cloudwatch
 
-from infra.settings.idle_rules import HOUR, LONGEST_BY_MINUTES, MINUTE
+from infra.timing import ALARM_LONGEST_BY_MINUTES, HOUR, MINUTE
 
 EXPRESSION = "IF(FILL(on, 0) > 0, FILL(served, 0) + FILL(refused, 0), 1)"
 """Requests in a period in which a host was in service all along; 1 in every other. The load balancer reports nothing
@@ -90,5 +90,5 @@ class IdleStop(pulumi.ComponentResource):
 
 def evaluation(after: timedelta) -> tuple[int, int]:
     """Seconds of a period and how many of them: minutes up to a day, hours above, as CloudWatch takes them."""
-    period = MINUTE if after <= LONGEST_BY_MINUTES else HOUR
+    period = MINUTE if after <= ALARM_LONGEST_BY_MINUTES else HOUR
     return int(period.total_seconds()), after // period

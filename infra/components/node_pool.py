@@ -12,10 +12,10 @@ from infra.components.cluster import launch_template, node_repair, node_role
 from infra.components.karpenter import Karpenter, KarpenterArgs
 from infra.components.node_group_name import IMAGES, capacity_type
 from infra.components.node_tags import warn_of_new_tags
+from infra.kubernetes.names import GPU, GPU_NODE
 from infra.kubernetes.node_disks import user_data, volumes
 from infra.kubernetes.nodes import Nodes, node_objects
 from infra.kubernetes.objects import declare
-from infra.kubernetes.workload import GPU, GPU_NODE
 from infra.pins import Chart
 from infra.settings.cluster import NodePoolSettings
 from infra.settings.schema import FleetSettings

@@ -2,50 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 from infra.catalog.instances import InstanceType
-
-
-@dataclass(frozen=True, kw_only=True)
-class Engine:
-    """What vLLM serves and how. Unset numbers leave the choice to vLLM.
-
-    Attributes:
-        image: container image, `repository@sha256:...`, or `repository:tag` while it is not pinned.
-        minimum_driver_branch: oldest NVIDIA driver branch that the image's CUDA runs on (580 for CUDA 13).
-        model: Hugging Face model id, organisation/name.
-        revision: commit hash of the model; None takes what `main` is on the day.
-        manifest: SHA-256 of the list of its files with their hashes; None takes what the hub says on the day.
-        weights: nvme: downloaded once to EFS, copied to each host's NVMe; efs: read in place; s3: streamed.
-        weights_s3_uri: where the weights are for `s3`.
-        served_model_name: what clients send as `model`.
-        pipeline_parallel_size: hosts that one replica spans.
-        gpu_memory_utilization: share of GPU memory that vLLM budgets, 0 to 1.
-        max_num_seqs: requests of a batch; None for vLLM's own on the GPU.
-        max_queued_requests: requests of a replica that wait beside the batch; more get 503.
-    """
-
-    image: str
-    model: str
-    revision: str | None
-    manifest: str | None = None
-    served_model_name: str
-    minimum_driver_branch: int = 580
-    weights: Literal["efs", "nvme", "s3"] = "nvme"
-    weights_s3_uri: str | None = None
-    quantization: str | None = None
-    pipeline_parallel_size: int = 1
-    kv_cache_dtype: str = "auto"
-    max_model_len: int | None = None
-    gpu_memory_utilization: float | None = None
-    max_num_seqs: int | None = None
-    max_num_batched_tokens: int | None = None
-    max_queued_requests: int = 256
-    tool_call_parser: str | None = None
-    reasoning_parser: str | None = None
+from infra.serving.engine import Engine, Timeouts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,33 +24,10 @@ class Edge:
 
     paths: Sequence[str]
     trusted_proxies: Sequence[str] = ()
-    port: int = 8080
-    requests_per_second: int = 20
-    connections: int = 64
-    max_body_mib: int = 16
-
-
-@dataclass(frozen=True, kw_only=True)
-class Timeouts:
-    """Seconds. The settings check that each link of the chain outlasts the one before it.
-
-    Attributes:
-        edge_keepalive: nginx keeps idle connections from the load balancer open so long.
-        server_keepalive: vLLM keeps idle connections from nginx open so long.
-        longest_generation: the longest answer: nginx waits so long for a byte, a stopping vLLM for its requests.
-        deregistration_delay: the load balancer lets running requests end for so long.
-        termination_grace: all that a leaving host gets.
-        launch: a host that has made no token by then is given up.
-        heartbeat: heartbeat timeout of both lifecycle hooks.
-    """
-
-    edge_keepalive: int = 320
-    server_keepalive: int = 330
-    longest_generation: int = 300
-    deregistration_delay: int = 300
-    termination_grace: int = 420
-    launch: int = 3600
-    heartbeat: int = 600
+    port: int
+    requests_per_second: int
+    connections: int
+    max_body_mib: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -206,28 +144,8 @@ class HostConfig:
     efs_file_system_id: str | None = None
     efs_access_point_id: str | None = None
     packages: Packages
-    timeouts: Timeouts = field(default_factory=Timeouts)
+    timeouts: Timeouts
     endpoint_url: str | None = None
     hub_url: str = "https://huggingface.co"
     registry_mirror: str | None = None
     registry_login_secret_arn: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Profile:
-    """What an instance type needs of the host.
-
-    Attributes:
-        gpus: number of GPUs; the host refuses to go on with another number.
-        driver_packages: with open or proprietary kernel modules, and Fabric Manager, without which
-            NVSwitch types do not join their GPUs; from NVLink 5 on it needs a subnet manager.
-        arguments: vLLM arguments of this type.
-        environment: environment of the servers of this type.
-        over_pcie: its GPUs reach each other over PCIe, where a start may hang; it is tried again without.
-    """
-
-    gpus: int
-    driver_packages: Sequence[str]
-    arguments: Sequence[str] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
-    over_pcie: bool = False

@@ -6,17 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from infra.catalog.instances import INSTANCE_TYPES
-from infra.host.config import Edge, Engine, HostConfig, Packages, Pinned, Timeouts
-from infra.lifetime import HEARTBEAT_SECONDS
+from infra.host.config import Edge, HostConfig, Packages, Pinned
 from infra.pins import Package, Pins
+from infra.ports import SERVING_PORT
 from infra.rollout import LAUNCH_HOOK, TERMINATE_HOOK
+from infra.serving.engine import engine, timeouts
 from infra.settings import Settings
-from infra.settings.schema import InferenceSettings
 from infra.sizing import Plan
-
-EDGE_PORT = 8080
-HEALTH_PATH = "/healthz"
-"""True only while a replica makes tokens; vLLM's own /health can be 200 while the engine hangs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +62,7 @@ def host_config(
         edge=Edge(
             paths=settings.load_balancer.paths,
             trusted_proxies=load_balancer_networks,
-            port=EDGE_PORT,
+            port=SERVING_PORT,
             requests_per_second=settings.edge.requests_per_second_per_client,
             connections=settings.edge.connections_per_client,
             max_body_mib=settings.edge.max_body_mib,
@@ -86,45 +82,3 @@ def host_config(
 
 def _pinned(package: Package) -> Pinned:
     return Pinned(names=package.packages, version=package.version)
-
-
-def engine(inference: InferenceSettings, pins: Pins, gpu_memory_utilization: float | None) -> Engine:
-    """What vLLM serves, with the pinned image and revision.
-
-    Args:
-        gpu_memory_utilization: share of GPU memory that sizing chose; None leaves it to vLLM.
-    """
-    return Engine(
-        image=pins.vllm_image_reference(),
-        minimum_driver_branch=pins.vllm.minimum_driver_branch,
-        model=inference.model,
-        revision=pins.model_revision(inference.model) or None,
-        manifest=pins.model_manifest(inference.model) or None,
-        served_model_name=inference.served_model_name or inference.model,
-        weights=inference.weights,
-        weights_s3_uri=inference.weights_s3_uri,
-        quantization=inference.quantization,
-        pipeline_parallel_size=inference.pipeline_parallel_size,
-        kv_cache_dtype=inference.kv_cache_dtype,
-        max_model_len=inference.max_model_len,
-        gpu_memory_utilization=gpu_memory_utilization,
-        max_num_seqs=inference.max_num_seqs,
-        max_num_batched_tokens=inference.max_num_batched_tokens,
-        max_queued_requests=inference.max_queued_requests,
-        tool_call_parser=inference.tool_call_parser,
-        reasoning_parser=inference.reasoning_parser,
-    )
-
-
-def timeouts(settings: Settings) -> Timeouts:
-    """The chain of waits, in seconds."""
-    chain = settings.timeouts
-    return Timeouts(
-        edge_keepalive=chain.edge_keepalive_seconds,
-        server_keepalive=chain.server_keepalive_seconds,
-        longest_generation=chain.longest_generation_seconds,
-        deregistration_delay=chain.deregistration_delay_seconds,
-        termination_grace=chain.termination_grace_seconds,
-        launch=settings.fleet.launch_timeout_seconds,
-        heartbeat=HEARTBEAT_SECONDS,
-    )

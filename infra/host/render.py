@@ -13,9 +13,10 @@ import zopfli.gzip
 
 from infra.catalog.instances import InstanceType
 from infra.errors import Problem, UserError
-from infra.host.config import HostConfig, Packages, Pinned, Profile
-from infra.host.vllm import admission_arguments, profile, requests_at_once, server_environment, vllm_arguments
+from infra.host.config import HostConfig, Packages, Pinned
 from infra.scripts import DIRECTORY, sources, without_remarks
+from infra.serving.engine import Profile
+from infra.serving.vllm import admission_arguments, profile, requests_at_once, server_environment, vllm_arguments
 
 EC2_LIMIT_BYTES = 16_384
 """EC2's limit on user data before base64 (EC2 user guide); cloud-init unpacks gzip."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.errors import Problem, UserError
-from infra.kubernetes.shared import NAMESPACE
+from infra.kubernetes.names import NAMESPACE
 
 KUBECTL_SECONDS = 60
 

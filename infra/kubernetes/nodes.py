@@ -7,13 +7,10 @@ from dataclasses import dataclass, field
 
 import pulumi
 
+from infra.kubernetes.names import BASE_POOL, GPU, GPU_NODE, NODE_CLASS
 from infra.kubernetes.node_disks import Image, volumes
 from infra.kubernetes.objects import Manifest, named
-from infra.kubernetes.workload import GPU, GPU_NODE
 
-NODE_CLASS = "gpu"
-BASE_POOL = "gpu-base"
-"""Of nodes on demand, which come first."""
 FAMILIES = {"al2023": "AL2023", "bottlerocket": "Bottlerocket"}
 
 

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from infra.kubernetes.names import GROUP, HOST, ZONE
 from infra.kubernetes.objects import Manifest
 
 if TYPE_CHECKING:
     from infra.kubernetes.workload import InferenceService
-
-ZONE, HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
-LEADER = "leaderworkerset.sigs.k8s.io/worker-index"
-"""0 on the pod of a pipeline that answers."""
-GROUP = "leaderworkerset.sigs.k8s.io/group-key"
-"""The same on all pods of one replica, and on no other's."""
 
 
 def spread(service: InferenceService) -> list[Manifest]:

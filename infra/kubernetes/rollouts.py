@@ -7,8 +7,7 @@ from itertools import groupby
 from typing import Any
 
 from infra.kubernetes.kubectl import Kubectl
-from infra.kubernetes.placement import GROUP
-from infra.kubernetes.workload import VERSION
+from infra.kubernetes.names import GROUP, SET, VERSION
 from infra.rollout import Rollout, State, Version
 
 Object = Mapping[str, Any]
@@ -16,8 +15,6 @@ UNKNOWN = "unknown"
 TEMPLATE = "template"
 """Key of what a version runs: that of the pods' template (`version_of`)."""
 PIPELINES = "pipelines"
-SET = "leaderworkerset.sigs.k8s.io/name"
-"""Label of a pipeline's pods: their LeaderWorkerSet."""
 
 REVISION, REVISIONS_BEFORE = "deployment.kubernetes.io/revision", "deployment.kubernetes.io/revision-history"
 """Of a ReplicaSet: its number, and those that it had before its template was gone back to, with commas:

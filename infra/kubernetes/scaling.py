@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import pulumi
 
+from infra.kubernetes.names import NAMESPACE
 from infra.kubernetes.objects import Manifest, named
-from infra.kubernetes.shared import NAMESPACE
 
 POLLING_SECONDS = 15
 STEP_SECONDS = 60

@@ -16,14 +16,12 @@ import pulumi
 
 from infra.errors import Problem, UserError
 from infra.kubernetes.kubectl import Kubectl
+from infra.kubernetes.names import NAMESPACE, SERVES
 from infra.kubernetes.objects import Manifest, named
 from infra.kubernetes.rollouts import TEMPLATE, Object, look, stage
-from infra.kubernetes.shared import NAMESPACE
 from infra.kubernetes.workload import InferenceService
 from infra.rollout import Rollout
 
-SERVES = "-serves"
-"""After the name of a model's servers: of the object that tells that they serve."""
 LOOK_SECONDS = 10
 PATIENCE_SECONDS = 120
 """What pods give up must last so long: a registry that refuses once, or a crash that the next start mends, is none."""

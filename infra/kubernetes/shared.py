@@ -6,19 +6,10 @@ from collections.abc import Sequence
 
 import pulumi
 
+from infra.kubernetes.names import GIB, MODEL_CACHE, NAMESPACE, PRIORITY_CLASS, SCRIPT, SERVICE_ACCOUNT
 from infra.kubernetes.objects import Manifest, named
+from infra.ports import SERVING_PORT
 from infra.scripts import sources
-
-NAMESPACE = "inference"
-SERVICE_ACCOUNT = "inference"
-PRIORITY_CLASS = "tandem-inference"
-MODEL_CACHE = "model-cache"
-SCRIPT = "in-pod"
-PORT = 8080
-"""The load balancer's security group already lets this port through to hosts; pods listen on the same."""
-SERVER_HEALTH_PATH = "/health"
-"""For the load balancer; that a server makes tokens, its own probes see."""
-GIB = "Gi"
 
 
 def shared_objects(
@@ -37,11 +28,6 @@ def shared_objects(
         *_model_cache(file_system_id, access_point_id),
         *_network_policies(load_balancer_networks, monitoring_namespaces),
     ]
-
-
-def server_name(model: str) -> str:
-    """Of a model's Deployment, Service and pods."""
-    return f"vllm-{model}"
 
 
 def namespace() -> Manifest:
@@ -94,7 +80,7 @@ def _network_policies(load_balancer_networks: Sequence[str], monitoring_namespac
         "spec": {
             "podSelector": {"matchLabels": {"app.kubernetes.io/name": "vllm"}},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": [{"from": [*balancer, *monitoring], "ports": [{"port": PORT, "protocol": "TCP"}]}],
+            "ingress": [{"from": [*balancer, *monitoring], "ports": [{"port": SERVING_PORT, "protocol": "TCP"}]}],
             "egress": [
                 {"to": [system], "ports": dns},
                 # The hub and S3 have no fixed addresses; the metadata service is on port 80 and stays out of reach.

@@ -10,22 +10,27 @@ from typing import Literal
 
 import pulumi
 
+from infra.kubernetes.names import (
+    GIB,
+    GPU,
+    GPU_NODE,
+    LEADER,
+    MODEL_CACHE,
+    NAMESPACE,
+    PRIORITY_CLASS,
+    SCRIPT,
+    SERVICE_ACCOUNT,
+    VERSION,
+)
 from infra.kubernetes.objects import Manifest, named
-from infra.kubernetes.placement import LEADER, beside_its_leader, spread
-from infra.kubernetes.shared import GIB, MODEL_CACHE, NAMESPACE, PORT, PRIORITY_CLASS, SCRIPT, SERVICE_ACCOUNT
+from infra.kubernetes.placement import beside_its_leader, spread
+from infra.ports import SERVING_PORT
+from infra.timing import DEREGISTRATION_SECONDS, STOP_MARGIN_SECONDS
 
-GPU = "nvidia.com/gpu"
-GPU_NODE = "nvidia.com/gpu.present"
-"""Label of GPU nodes, by which NVIDIA's device plugin knows them, too."""
-VERSION = "tandem/version"
-"""Label of pods: what their template was."""
 WAIT_FOR, SKIP_AWAIT = "pulumi.com/waitFor", "pulumi.com/skipAwait"
 """https://www.pulumi.com/registry/packages/kubernetes/installation-configuration/#annotations"""
 USER = 2000
 """The image's own unprivileged user; the model cache's access point has the same."""
-DEREGISTRATION_SECONDS = 30
-"""From the end of a pod to the moment the load balancer sends it nothing more, with room."""
-STOP_MARGIN_SECONDS = 30
 PROBE_SECONDS = 10
 LOOK_SECONDS = 30
 """For one look whether a server makes tokens, which takes `probe.SECONDS` (25) and the start of Python."""
@@ -122,7 +127,7 @@ def surroundings(service: InferenceService) -> list[Manifest]:
     entry = named("Service", "v1", service.entry, NAMESPACE) | {
         "spec": {
             "selector": service.entry_labels,
-            "ports": [{"name": "http", "port": PORT, "targetPort": "http"}],
+            "ports": [{"name": "http", "port": SERVING_PORT, "targetPort": "http"}],
         }
     }
     # It is there before the pods to which it leads.
@@ -144,7 +149,7 @@ def way_in(service: InferenceService) -> Manifest:
         "spec": {
             "targetGroupARN": service.target_group_arn,
             "targetType": "ip",
-            "serviceRef": {"name": service.entry, "port": PORT},
+            "serviceRef": {"name": service.entry, "port": SERVING_PORT},
         }
     }
     manifest["metadata"]["annotations"] = {WAIT_FOR: "jsonpath={.status.observedGeneration}"}
@@ -261,7 +266,7 @@ def _pipeline(service: InferenceService) -> Manifest:
 
 def _pod(service: InferenceService, arguments: Sequence[str], *, answers: bool = True) -> Manifest:
     labels = {**service.labels, **({"tandem/pipeline": "true"} if service.pipelined else {})}
-    scrape = {"prometheus.io/scrape": "true", "prometheus.io/port": str(PORT), "prometheus.io/path": "/metrics"}
+    scrape = {"prometheus.io/scrape": "true", "prometheus.io/port": str(SERVING_PORT), "prometheus.io/path": "/metrics"}
     return {
         "metadata": {"labels": labels, **({"annotations": scrape} if answers else {})},
         "spec": {
@@ -303,7 +308,7 @@ def _container(service: InferenceService, name: str, command: Sequence[str]) -> 
         "launch_seconds": service.launch_seconds,
         "start_seconds": service.start_seconds,
         "over_pcie": service.over_pcie,
-        "port": PORT,
+        "port": SERVING_PORT,
     }
     values = {
         "TANDEM_POD": json.dumps(pod),
@@ -342,7 +347,7 @@ def _container(service: InferenceService, name: str, command: Sequence[str]) -> 
 
 
 def _server(service: InferenceService, arguments: Sequence[str], *, answers: bool) -> Manifest:
-    listen = ["--host", "0.0.0.0", "--port", str(PORT), "--config", "/run/secrets/tandem/vllm.yaml"]  # noqa: S104
+    listen = ["--host", "0.0.0.0", "--port", str(SERVING_PORT), "--config", "/run/secrets/tandem/vllm.yaml"]  # noqa: S104
     through = [] if service.pipelined else ["python3", "/tandem/server.py", "serve"]
     container = _container(service, "vllm", [*through, "vllm", "serve", *arguments, *(listen if answers else [])])
     values = {
@@ -360,7 +365,7 @@ def _server(service: InferenceService, arguments: Sequence[str], *, answers: boo
     token = {"exec": {"command": ["python3", "/tandem/server.py", "ready"]}, "timeoutSeconds": LOOK_SECONDS}
     hung = {"terminationGracePeriodSeconds": HUNG_GRACE_SECONDS}
     return container | {
-        "ports": [{"name": "http", "containerPort": PORT}],
+        "ports": [{"name": "http", "containerPort": SERVING_PORT}],
         # A token, not an answer to /health: that stays 200 while an engine hangs.
         "startupProbe": token
         | {"periodSeconds": PROBE_SECONDS, "failureThreshold": -(-service.start_seconds // PROBE_SECONDS)}

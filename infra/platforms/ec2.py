@@ -15,8 +15,8 @@ from infra.components.idle_stop import IdleStop, IdleStopArgs
 from infra.components.log_group import LogGroup
 from infra.components.model_cache import ModelCache
 from infra.components.secrets import Secrets
-from infra.host import render_user_data
 from infra.host.from_settings import HostResources, host_config
+from infra.host.render import render_user_data
 from infra.platforms.common import Common, api_key_command, cost_guard, model_cache, secrets
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from infra import policies
+from infra import capacity, draining, policies
 from infra.checks import size_of
 from infra.components.cluster import Cluster, ClusterArgs, file_system_role
 from infra.components.cluster_before import cluster_before
@@ -18,13 +18,13 @@ from infra.components.node_group_name import node_group_name
 from infra.components.node_pool import NodePool, NodePoolArgs
 from infra.components.pod_role import PodRole, Pods
 from infra.components.secrets import Secrets
-from infra.host.from_settings import engine, timeouts
-from infra.host.vllm import server_environment, vllm_arguments
-from infra.kubernetes import capacity, draining
+from infra.kubernetes.names import NAMESPACE, SERVICE_ACCOUNT, server_name
 from infra.kubernetes.scaling import Scaling
-from infra.kubernetes.shared import NAMESPACE, SERVICE_ACCOUNT, server_name
 from infra.kubernetes.workload import InferenceService
 from infra.platforms.common import Common, api_key_command, cost_guard, model_cache, secrets
+from infra.serving import fleet
+from infra.serving.engine import engine, timeouts
+from infra.serving.vllm import server_environment, vllm_arguments
 from infra.settings.cluster import ScalingSettings
 from infra.settings.schema import InferenceSettings
 from infra.tags import MAIN_MODEL
@@ -193,8 +193,8 @@ def _service(
     service = InferenceService(
         name=name,
         image=served.image,
-        arguments=[*vllm_arguments(served, waits), *capacity.profile_arguments(settings, pins, served)],
-        environment={**server_environment(waits), **capacity.profile_environment(settings, pins)},
+        arguments=[*vllm_arguments(served, waits), *fleet.profile_arguments(settings, pins, served)],
+        environment={**server_environment(waits), **fleet.profile_environment(settings, pins)},
         model=served.model,
         revision=served.revision,
         manifest=served.manifest,
@@ -209,7 +209,7 @@ def _service(
         api_keys_secret_arn=stored.api_keys_secret_arn,
         hugging_face_token_secret_arn=stored.hugging_face_token_secret_arn,
         launch_seconds=settings.fleet.launch_timeout_seconds,
-        over_pcie=inference.pipeline_parallel_size == 1 and capacity.over_pcie(settings, pins),
+        over_pcie=inference.pipeline_parallel_size == 1 and fleet.over_pcie(settings, pins),
         termination_grace_seconds=settings.timeouts.termination_grace_seconds,
         launch_first=settings.fleet.rollout == "launchFirst",
         min_available=scaling.min_available,

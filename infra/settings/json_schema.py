@@ -1,7 +1,7 @@
 """The JSON schema of stack files, for editors: `python -m infra.settings.json_schema docs/stack.schema.json`.
 
 It lets through all that `pulumi preview` does, and finds what is wrong with one setting alone: its name, its type, its
-range. What must hold between settings is for rules.py.
+range. What must hold between settings is for infra/rules/.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from infra.settings.loading import NAMESPACE
+from infra.settings.parsing import NAMESPACE
 from infra.settings.schema import Settings
 
 AS_TEXT = {"boolean": "^(true|false)$", "integer": "^[0-9]+$", "number": "^[0-9]+([.][0-9]+)?$"}

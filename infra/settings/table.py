@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic_core import PydanticUndefined
 
-from infra.settings.loading import describe, is_mapping, section_of
+from infra.settings.parsing import describe, is_mapping, section_of
 from infra.settings.schema import Settings
 from infra.settings.section import Section
 

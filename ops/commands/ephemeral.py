@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra.errors import Problem, UserError
-from infra.settings import Settings, load_stack_file
+from infra.loading import load_stack_file
+from infra.settings import Settings
 from ops import options
 from ops.commands.ephemeral_down import down
 from ops.options import AsJson, ProfileName, RegionName, RegionNames, named, print_json, regions_of, stack_file

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from infra.errors import Problem, UserError
-from infra.settings import load_stack_file
+from infra.loading import load_stack_file
 from ops import options
 from ops.options import AsJson, ProfileName, RegionName, Yes, named, print_json, regions_of, stack_file
 from ops.screen import Screen, continued

@@ -10,7 +10,7 @@ import typer
 
 from infra import pins
 from infra.errors import Problem, UserError
-from infra.host import render_bake_user_data
+from infra.host.render import render_bake_user_data
 from infra.tags import MODEL_TAG, PROJECT, PROJECT_TAG
 from ops import image as images
 from ops.aws import aws_clients, user_errors

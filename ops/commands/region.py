@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from infra.errors import Problem, UserError, merged
-from infra.settings import Settings, load_stack_file
+from infra.loading import load_stack_file
+from infra.settings import Settings
 from ops import options
 from ops.options import AsJson, ProfileName, Yes, named, print_json, stack_file
 from ops.screen import Screen, columns, continued

@@ -12,11 +12,11 @@ import typer
 from infra import pins
 from infra.checks import size
 from infra.errors import Problem, UserError
-from infra.host import HostConfig, render_compose, render_files, render_nginx, render_user_data
+from infra.host.config import HostConfig
 from infra.host.from_settings import HostResources, host_config
-from infra.host.render import render_cloud_config
+from infra.host.render import render_cloud_config, render_compose, render_files, render_nginx, render_user_data
+from infra.loading import load_stack_file
 from infra.scripts import host_archive, sources
-from infra.settings import load_stack_file
 from ops.options import AsJson, named, print_json
 
 PROJECT = Path(__file__).resolve().parents[2]

@@ -108,7 +108,7 @@ def _meant(found: Sequence[Rollout], model: str | None) -> Sequence[Rollout]:
     Raises:
         UserError: there is none of that name, or it is not clear which is meant.
     """
-    from infra.kubernetes.shared import server_name
+    from infra.kubernetes.names import server_name
 
     names = ", ".join(one.name.removeprefix(server_name("")) for one in found)
     if model:

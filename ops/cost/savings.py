@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from infra import lifetime
+from infra import lifetime, rules
 from infra.catalog import prices
 from infra.catalog.instances import INSTANCE_TYPES
-from infra.settings import Settings, rules
+from infra.settings import Settings
 from infra.settings.schema import BusinessHoursSettings
 from ops.cost.parts import Prices, Use, parts
 from ops.doctor.examination import hosts_by_purchase

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from infra import checks, lifetime
-from infra.settings import rules
+from infra import checks, lifetime, rules
 from ops.doctor.examination import Examination
 from ops.doctor.finding import Finding, from_problem
 

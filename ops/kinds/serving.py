@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from infra.ports import HOST_HEALTH_PATH, POD_HEALTH_PATH
 from infra.tags import WEB_ACL_DESCRIPTION
 from ops.aws import AwsError, is_gone
 from ops.kinds import types
 from ops.kinds.kind import Found, Item, Kind, Listing, Scope, listed, named, tag_map
 from ops.kinds.network import ours
 
-HEALTH_PATHS = ("/healthz", "/health")
+HEALTH_PATHS = (HOST_HEALTH_PATH, POD_HEALTH_PATH)
 """What our health checks ask for, on ec2 and on eks."""
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from infra.catalog.prices import SYSTEM_NODE_VCPUS
-from infra.kubernetes.shared import NAMESPACE
+from infra.kubernetes.names import NAMESPACE
 from infra.settings import Settings
 from infra.tags import MODEL_TAG
 from ops.kinds import KINDS, ours, types

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from infra.host import HostConfig, Pinned, Repository, render_user_data
+from infra.host.config import HostConfig, Pinned, Repository
+from infra.host.render import render_user_data
 from infra.scripts import host_archive
 from rehearsal.host import packages
 from rehearsal.host.cloud import Addresses, Cloud, serving

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any
 
+from infra.ports import SERVING_PORT
 from ops.kinds.kind import Found
 from rehearsal.expectations import expectation
 from rehearsal.kubernetes.api import Object
@@ -18,8 +19,6 @@ LOAD_BALANCER = "aws:lb/loadBalancer:LoadBalancer"
 CLUSTER = "aws:eks/cluster:Cluster"
 SUBNET = "aws:ec2/subnet:Subnet"
 
-PORT = 8080
-"""Where servers answer."""
 ANY_OTHER_PORT = 22
 PIPELINE = "tandem/pipeline"
 INSTANCE = "app.kubernetes.io/instance"
@@ -118,14 +117,14 @@ def table(
         *(("", end) for end in (*beside, stranger, dns, host, internet)),
     ]
     destinations = [
-        *(Destination(server, SERVER, PORT) for server in servers),
+        *(Destination(server, SERVER, SERVING_PORT) for server in servers),
         *(Destination(server, "", ANY_OTHER_PORT) for server in servers),
-        *(Destination(end, "", PORT) for end in beside),
+        *(Destination(end, "", SERVING_PORT) for end in beside),
         *(Destination(dns, "DNS", 53, protocol) for protocol in ("UDP", "TCP")),
         Destination(End("pod identity", _address("169.254.170.23")), "pod identity", 80),
         Destination(End("instance metadata", _address("169.254.169.254")), "", 80),
         *(Destination(end, "HTTPS", 443) for end in (internet, End("the cluster's API", hosts), stranger)),
-        *(Destination(end, "", PORT) for end in (stranger, *watchers)),
+        *(Destination(end, "", SERVING_PORT) for end in (stranger, *watchers)),
         Destination(internet, "", 80),
         Destination(End("EFS", hosts), "", 2049),
     ]

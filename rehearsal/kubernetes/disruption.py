@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from infra.kubernetes.placement import GROUP
+from infra.kubernetes.names import GROUP
 from rehearsal.kubernetes.api import Api, ApiError, NoSuchKind, Object
 from rehearsal.kubernetes.network_policy import selects
 from rehearsal.kubernetes.nodes import ZONE, gpus_of

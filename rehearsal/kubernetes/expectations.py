@@ -6,10 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from infra.kubernetes.draining import MANAGED_DRAIN_SECONDS
-from infra.kubernetes.nodes import BASE_POOL
-from infra.kubernetes.placement import HOST
-from infra.kubernetes.serving import SERVES
+from infra.kubernetes.names import BASE_POOL, HOST, SERVES
+from infra.timing import MANAGED_DRAIN_SECONDS
 from ops.rollout import Rollout
 from rehearsal.expectations import expectation
 from rehearsal.kubernetes.api import Object

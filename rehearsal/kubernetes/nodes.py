@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from infra.catalog.instances import INSTANCE_TYPES, InstanceType
-from infra.kubernetes.workload import GPU_NODE
+from infra.kubernetes.names import GPU_NODE
 from rehearsal.kubernetes.api import Api, Object, countdown
 
 GPU = "nvidia.com/gpu"

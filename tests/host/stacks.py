@@ -12,9 +12,10 @@ from pathlib import Path
 import infra
 from infra import pins
 from infra.checks import size
-from infra.host import HostConfig
+from infra.host.config import HostConfig
 from infra.host.from_settings import HostResources, host_config
-from infra.settings import Settings, load, load_stack_file
+from infra.loading import load, load_stack_file
+from infra.settings import Settings
 
 ROOT = Path(infra.__file__).parents[1]
 RESOURCES = HostResources(

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import stacks
 
-from infra import pins
+from infra import capacity, pins
 from infra.catalog.instances import INSTANCE_TYPES
 from infra.checks import size_of
-from infra.host import render_compose, render_files, render_nginx
-from infra.kubernetes import capacity
+from infra.host.render import render_compose, render_files, render_nginx
+from infra.serving import fleet
 from infra.settings import Settings
 from infra.sizing.choice import batch_size
 
@@ -61,7 +61,7 @@ def test_compose_bounds_vllm_and_nginx_alike() -> None:
 )
 def test_pods_have_the_batch_that_suits_every_type_and_sizing_knows_it(types: list[str], batch: int) -> None:
     settings = Settings.model_validate({"region": "us-east-1", "platform": "eks", "fleet": {"instanceTypes": types}})
-    arguments = capacity.profile_arguments(settings, pins.load(), replace(stacks.config("dev").engine))
+    arguments = fleet.profile_arguments(settings, pins.load(), replace(stacks.config("dev").engine))
     assert (
         flags(arguments)["--max-num-seqs"] == str(batch) == str(batch_size(capacity.node_types(settings), None, None))
     )

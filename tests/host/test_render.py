@@ -20,17 +20,17 @@ import yaml
 
 from infra.catalog.instances import INSTANCE_TYPES
 from infra.errors import UserError
-from infra.host import (
-    HostConfig,
-    Packages,
-    Pinned,
+from infra.host.config import HostConfig, Packages, Pinned
+from infra.host.render import (
+    FIRST,
     render_bake_user_data,
+    render_cloud_config,
     render_compose,
     render_files,
     render_nginx,
+    render_pins,
     render_user_data,
 )
-from infra.host.render import FIRST, render_cloud_config, render_pins
 from infra.scripts import host_archive
 
 GOLDEN = stacks.ROOT / "tests/host/golden"

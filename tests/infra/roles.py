@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from infra import pins, stack
-from infra.settings import Settings, load_stack_file
+from infra.loading import load_stack_file
+from infra.settings import Settings
 from tests.infra.declared import ACCOUNT, Declared, declared
 
 ROOT = Path(__file__).parents[2]

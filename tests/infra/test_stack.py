@@ -13,7 +13,8 @@ import pytest
 
 from infra import pins, stack
 from infra.errors import UserError
-from infra.settings import Settings, load_stack_file
+from infra.loading import load_stack_file
+from infra.settings import Settings
 from infra.tags import STACK_ID_TAG
 from tests.infra.declared import STACK_ID, Declared, declared
 

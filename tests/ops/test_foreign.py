@@ -15,8 +15,6 @@ from moto.backends import get_backend
 from moto.server import ThreadedMotoServer
 from typer.testing import CliRunner
 
-from infra.host.from_settings import HEALTH_PATH
-from infra.kubernetes.shared import SERVER_HEALTH_PATH
 from infra.tags import STACK_TAG
 from ops import inventory
 from ops.aws import aws_clients
@@ -187,4 +185,4 @@ def test_what_is_not_ours_costs_few_calls_more(account: AccountGaps, monkeypatch
 
 
 def test_health_checks_are_known_by_the_paths_that_they_ask_for() -> None:
-    assert (HEALTH_PATH, SERVER_HEALTH_PATH) == HEALTH_PATHS
+    assert HEALTH_PATHS == ("/healthz", "/health")

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 
 from infra import pins
 from infra.errors import UserError
-from infra.host import render_bake_user_data
+from infra.host.render import render_bake_user_data
 from ops import image as images
 from ops.cli import app
 from ops.commands.render import stack_config

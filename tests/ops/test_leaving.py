@@ -12,7 +12,7 @@ import yaml
 from typer.testing import CliRunner
 
 from infra.errors import UserError
-from infra.settings import load_stack_file
+from infra.loading import load_stack_file
 from ops import options
 from ops.cli import app
 from ops.leaving import Removal, drain_seconds, phase

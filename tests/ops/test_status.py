@@ -14,7 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 from infra import costs, pins
-from infra.settings import Settings, load_stack_file
+from infra.loading import load_stack_file
+from infra.settings import Settings
 from ops import endpoint
 from ops.aws import aws_clients
 from ops.cli import app

@@ -13,7 +13,7 @@ import pytest
 import server
 
 from infra.errors import UserError
-from infra.settings import load
+from infra.loading import load
 
 SOUND = ["sk-" + "0" * 40, "A" * 40, "~" + "x" * 19, "_" + "-" * 19, '"' + "\\" * 19, "hf_" + "x" * 30]
 TWENTY = "x" * 20

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.host import HostConfig, render_nginx
+from infra.host.config import HostConfig
+from infra.host.render import render_nginx
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import stacks
 
-from infra.host import render_files
+from infra.host.render import render_files
 from infra.scripts import DIRECTORY, shared
 from rehearsal.host import hub_client
 from rehearsal.host.hub import Hub

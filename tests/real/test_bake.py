@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import stacks
 
-from infra.host import HostConfig, render_bake_user_data, render_user_data
+from infra.host.config import HostConfig
+from infra.host.render import render_bake_user_data, render_user_data
 from rehearsal.host import packages, scene
 from rehearsal.host.cloud import HUB_TOKEN, Cloud
 from rehearsal.host.guest import Guest

@@ -21,8 +21,8 @@ from edge import Nginx, nginx
 from scripts import Load
 from vllm_cpu import Server, server
 
-from infra.host import HostConfig, vllm_arguments
-from infra.host.vllm import admission_arguments, server_environment
+from infra.host.config import HostConfig
+from infra.serving.vllm import admission_arguments, server_environment, vllm_arguments
 from rehearsal.kubernetes.played_servers import METRICS
 
 pytestmark = pytest.mark.real

@@ -14,13 +14,15 @@ import stacks
 from vllm_cpu import environment
 
 from infra.catalog.instances import INSTANCE_TYPES
-from infra.host.config import Engine, Timeouts
-from infra.host.vllm import admission_arguments, profile, requests_at_once, vllm_arguments
+from infra.serving.engine import Engine, timeouts
+from infra.serving.vllm import admission_arguments, profile, requests_at_once, vllm_arguments
+from infra.settings import Settings
 from infra.settings.schema import InferenceSettings
 from tests.infra.kubernetes import samples
 
 pytestmark = pytest.mark.real
 
+WAITS = timeouts(Settings(region="us-east-1"))
 BASE = Engine(image="x", model="Qwen/Qwen3-8B", revision="0" * 40, served_model_name="Qwen/Qwen3-8B")
 MEANT: dict[str, Any] = {
     "model_tag": "Qwen/Qwen3-8B",
@@ -70,10 +72,10 @@ def cases() -> dict[str, tuple[list[str], dict[str, Any]]]:
         **{f"kv cache {name}": ({"kv_cache_dtype": name},) * 2 for name in choices("kv_cache_dtype")},
     }
     found = {
-        name: (vllm_arguments(replace(BASE, **change), Timeouts()), MEANT | meant)
+        name: (vllm_arguments(replace(BASE, **change), WAITS), MEANT | meant)
         for name, (change, meant) in changes.items()
     }
-    shorter = Timeouts(longest_generation=100)
+    shorter = replace(WAITS, longest_generation=100)
     found["drain"] = (vllm_arguments(BASE, shorter), MEANT | {"shutdown_timeout": 100})
     for instance_type in INSTANCE_TYPES.values():
         own: dict[str, Any] = {"dtype": "auto", "disable_custom_all_reduce": False}
@@ -84,7 +86,7 @@ def cases() -> dict[str, tuple[list[str], dict[str, Any]]]:
         batch, requests = requests_at_once(BASE, [instance_type])
         own |= {"max_num_seqs": batch, "max_num_queued_reqs": requests}
         needed = [*profile(instance_type, 580).arguments, *admission_arguments(BASE, [instance_type])]
-        found[instance_type.name] = ([*vllm_arguments(BASE, Timeouts()), *needed], MEANT | own)
+        found[instance_type.name] = ([*vllm_arguments(BASE, WAITS), *needed], MEANT | own)
     for rank, role in enumerate(("leader", "worker")):
         (replica,) = (one for one in samples.manifests("pipeline") if one["kind"] == "LeaderWorkerSet")
         spec = replica["spec"]["leaderWorkerTemplate"][f"{role}Template"]["spec"]

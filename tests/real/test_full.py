@@ -27,8 +27,8 @@ from played_server import played_server
 from scripts import Load
 from vllm_cpu import Server, server
 
-from infra.host import HostConfig, vllm_arguments
-from infra.host.vllm import admission_arguments, requests_at_once, server_environment
+from infra.host.config import HostConfig
+from infra.serving.vllm import admission_arguments, requests_at_once, server_environment, vllm_arguments
 from tests.infra.kubernetes import samples
 
 pytestmark = pytest.mark.real

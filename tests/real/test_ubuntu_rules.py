@@ -11,7 +11,7 @@ import pytest
 import stacks
 from scripts import Load
 
-from infra.host import render_files
+from infra.host.render import render_files
 from infra.scripts import DIRECTORY
 from rehearsal.host.guest_image import guest_image
 

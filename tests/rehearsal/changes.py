@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.settings import load_stack_file
+from infra.loading import load_stack_file
 from ops import inventory
 from ops.kinds import state_key, types
 from rehearsal import expectations, placeholders, rollout

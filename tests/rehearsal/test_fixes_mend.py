@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from infra.errors import UserError
-from infra.settings import load_stack_file
+from infra.loading import load_stack_file
 from ops.pulumi import Stack
 from rehearsal.engine import Engine
 

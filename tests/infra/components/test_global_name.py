@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pulumi.resource import DependencyResource
 
-from infra import pins, stack
+from infra import pins, rules, stack
 from infra.components.global_name import GlobalName, GlobalNameArgs
-from infra.settings import Settings, rules
+from infra.settings import Settings
 from infra.settings.schema import GlobalNameSettings
 from tests.infra.declared import Declared, declared
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infra.settings.idle_rules import idle_stop_can_work
+from infra.rules.idle import idle_stop_can_work
 from infra.settings.schema import Settings
 
 NAME = {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"}

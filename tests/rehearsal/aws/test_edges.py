@@ -14,7 +14,8 @@ from pulumi.runtime.rpc import _special_secret_sig, _special_sig_key
 
 from infra import pins, stack
 from infra.errors import UserError
-from infra.settings import Settings, load
+from infra.loading import load
+from infra.settings import Settings
 from rehearsal import placeholders
 from rehearsal.aws import AwsProvider
 from rehearsal.moto import SimulatedAccount

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from infra.kubernetes.shared import NAMESPACE
+from infra.kubernetes.names import NAMESPACE
 from rehearsal.kubernetes.control_plane import ControlPlane
 
 NAME = "test-asks"

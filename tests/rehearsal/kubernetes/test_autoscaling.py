@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from infra.kubernetes.shared import NAMESPACE
+from infra.kubernetes.names import NAMESPACE
 from rehearsal.kubernetes import expectations
 from rehearsal.kubernetes.api import Api, Object, countdown
 from rehearsal.kubernetes.autoscaling import gpu_nodes, try_load

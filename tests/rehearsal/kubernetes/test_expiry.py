@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.settings import load_stack_file
+from infra.loading import load_stack_file
 from ops import inventory
 from ops.status import Cluster, look
 from rehearsal import expectations, expiry

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.kubernetes.shared import NAMESPACE
+from infra.kubernetes.names import NAMESPACE
 from ops import inventory
 from rehearsal.kubernetes.api import ApiError
 from rehearsal.kubernetes.cluster import title

@@ -14,9 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from infra.kubernetes.kubectl import Kubectl
-from infra.kubernetes.placement import GROUP, LEADER, ZONE
-from infra.kubernetes.rollouts import SET
-from infra.kubernetes.shared import NAMESPACE
+from infra.kubernetes.names import GROUP, LEADER, NAMESPACE, SET, ZONE
 from infra.settings import Settings
 from ops import inventory
 from ops.rollout.cluster import Deployments

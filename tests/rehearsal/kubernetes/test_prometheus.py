@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import urllib3
 
-from infra.kubernetes.shared import NAMESPACE
+from infra.kubernetes.names import NAMESPACE
 from rehearsal.kubernetes import prometheus_command
 from rehearsal.kubernetes.api import Api, countdown
 from rehearsal.kubernetes.control_plane import ControlPlane

@@ -13,8 +13,7 @@ from infra.catalog.instances import INSTANCE_TYPES
 from infra.errors import UserError
 from infra.kubernetes.kubeconfig import kubeconfig
 from infra.kubernetes.kubectl import Kubectl
-from infra.kubernetes.shared import NAMESPACE
-from infra.kubernetes.workload import VERSION
+from infra.kubernetes.names import NAMESPACE, VERSION
 from ops.rollout.cluster import Deployments
 from rehearsal.kubernetes import build, expectations
 from rehearsal.kubernetes.api import Api, Object

@@ -8,6 +8,7 @@ from ipaddress import IPv4Network
 
 from infra.errors import Problem
 from infra.settings.schema import Settings
+from infra.timing import SPOT_NOTICE_SECONDS
 
 LONGEST_HOLD = timedelta(days=2)
 
@@ -79,9 +80,6 @@ def region_is_of_the_main_partition(settings: Settings) -> Iterator[Problem]:
             allowed="a region whose ARNs begin with arn:aws:",
             fix="choose such a region, as us-east-1 or eu-west-1",
         )
-
-
-SPOT_NOTICE_SECONDS = 120
 
 
 def may_be_taken_back(settings: Settings) -> bool:

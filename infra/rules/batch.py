@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from infra.catalog.instances import INSTANCE_TYPES
 from infra.errors import Problem
-from infra.settings.cluster_rules import models
+from infra.rules.cluster import models
 from infra.settings.schema import InferenceSettings, Settings
 from infra.sizing.choice import gpu_of
 from infra.sizing.serving import batch_limits

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from infra.catalog.instances import GPUS_PER_REPLICA, InstanceType
-from infra.host.config import Engine, Profile, Timeouts
+from infra.serving.engine import Engine, Profile, Timeouts
 from infra.sizing.choice import batch_size, gpu_of
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network
 from itertools import pairwise
@@ -10,13 +10,12 @@ from itertools import pairwise
 from infra import costs, lifetime
 from infra.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES, unknown_type_problem
 from infra.errors import Problem
-from infra.settings import batch_rules, cluster_rules, cluster_warnings, host_rules, idle_rules, name_rules, tag_rules
+from infra.rules.cluster import models
 from infra.settings.schema import Settings
 from infra.subnets import slot
+from infra.timing import HOOK_MARGIN_SECONDS, HOOK_SECONDS
 
-Rule = Callable[[Settings], Iterator[Problem]]
-
-TERMINATE_HOOK_MARGIN_SECONDS = 60
+LONGEST_GRACE_SECONDS = HOOK_SECONDS - HOOK_MARGIN_SECONDS
 YEARS = range(2026, 2036)
 SHORTEST_LIFE = timedelta(minutes=30)
 
@@ -59,16 +58,16 @@ def leaving_outlasts_the_longest_answer(settings: Settings) -> Iterator[Problem]
             key="timeouts.terminationGraceSeconds",
             wrong=f"is shorter than what a leaving host waits for ({needed} s)",
             value=timeouts.termination_grace_seconds,
-            allowed=f"{needed} to {7200 - TERMINATE_HOOK_MARGIN_SECONDS} s",
+            allowed=f"{needed} to {LONGEST_GRACE_SECONDS} s",
             fix=f"set it to {needed + 60} or more",
         )
-    if timeouts.termination_grace_seconds + TERMINATE_HOOK_MARGIN_SECONDS > 7200:
+    if timeouts.termination_grace_seconds > LONGEST_GRACE_SECONDS:
         yield Problem(
             key="timeouts.terminationGraceSeconds",
             wrong="is longer than an Auto Scaling lifecycle hook can wait, with a minute's margin",
             value=timeouts.termination_grace_seconds,
-            allowed=f"{needed} to {7200 - TERMINATE_HOOK_MARGIN_SECONDS} s",
-            fix=f"set it to {7200 - TERMINATE_HOOK_MARGIN_SECONDS} or less",
+            allowed=f"{needed} to {LONGEST_GRACE_SECONDS} s",
+            fix=f"set it to {LONGEST_GRACE_SECONDS} or less",
         )
 
 
@@ -274,7 +273,7 @@ def capacity_block_stands_alone(settings: Settings) -> Iterator[Problem]:
 
 def weights_have_a_source(settings: Settings) -> Iterator[Problem]:
     """`weights: s3` and its URI come together, for each model."""
-    for prefix, inference, _ in cluster_rules.models(settings):
+    for prefix, inference, _ in models(settings):
         if (inference.weights == "s3") != (inference.weights_s3_uri is not None):
             yield Problem(
                 key=f"{prefix}inference.weightsS3Uri",
@@ -357,52 +356,3 @@ def business_hours_are_a_span(settings: Settings) -> Iterator[Problem]:
             allowed="times that every day has",
             fix="choose a time an hour later",
         )
-
-
-RULES: tuple[Rule, ...] = (
-    timeouts_grow_along_the_chain,
-    leaving_outlasts_the_longest_answer,
-    client_can_wait_for_the_longest_answer,
-    zones_are_in_the_region,
-    host_rules.region_is_of_the_main_partition,
-    host_rules.network_is_not_dockers,
-    host_rules.registry_login_is_in_the_region,
-    host_rules.hosts_can_ask_for_a_token,
-    host_rules.a_rollout_can_be_held,
-    domain_can_be_proven,
-    name_rules.names_fit,
-    tag_rules.tags_differ_in_more_than_capitals,
-    tag_rules.tags_fit_on_a_health_check,
-    tag_rules.tags_fit_on_nodes,
-    global_name_has_a_region_behind_it,
-    listed_once,
-    instance_types_can_serve,
-    group_sizes_fit,
-    capacity_block_stands_alone,
-    weights_have_a_source,
-    one_expiry,
-    alerts_reach_someone,
-    cap_buys_a_first_token,
-    business_hours_are_a_span,
-    idle_rules.idle_stop_can_work,
-    batch_rules.batch_fits_into_a_step,
-    batch_rules.queue_can_reach_the_autoscaler,
-)
-
-
-def problems(settings: Settings) -> list[Problem]:
-    """All that does not hold, in the order of RULES."""
-    return [problem for rule in RULES for problem in rule(settings)] + list(cluster_rules.problems(settings))
-
-
-def warnings(settings: Settings) -> list[str]:
-    """What is allowed and may surprise."""
-    found = []
-    if settings.ephemeral and not (settings.cost_guard.expires_after or settings.cost_guard.expires_at):
-        found.append("ephemeral is on without costGuard.expiresAfter: nothing stops this stack by itself")
-    return [
-        *host_rules.warnings(settings),
-        *found,
-        *name_rules.warnings(settings),
-        *cluster_warnings.warnings(settings),
-    ]

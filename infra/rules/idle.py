@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import timedelta
 
 from infra.errors import Problem
 from infra.settings.schema import Settings
-
-LONGEST_BY_MINUTES, LONGEST = timedelta(days=1), timedelta(days=7)
-"""An alarm looks back a day by periods under an hour, and 7 days by longer ones:
-https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html"""
-MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
+from infra.timing import ALARM_LONGEST, ALARM_LONGEST_BY_MINUTES, HOUR, MINUTE
 
 
 def idle_stop_can_work(settings: Settings) -> Iterator[Problem]:
@@ -30,7 +25,7 @@ def idle_stop_can_work(settings: Settings) -> Iterator[Problem]:
             "remove it, and set scaling.minReplicas to 0 with nodePool.provisioner karpenter: nothing runs while "
             "nobody asks",
         )
-    if after > LONGEST or (after > LONGEST_BY_MINUTES and after % HOUR):
+    if after > ALARM_LONGEST or (after > ALARM_LONGEST_BY_MINUTES and after % HOUR):
         yield problem(
             "a CloudWatch alarm cannot look back so",
             "from 10m to 1d by the minute, and to 7d by the hour",

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 
+from infra import capacity
 from infra.catalog.instances import INSTANCE_TYPES
-from infra.kubernetes import capacity, draining
-from infra.settings import cluster_rules, host_rules
-from infra.settings.host_rules import SPOT_NOTICE_SECONDS
+from infra.rules import cluster, hosts
 from infra.settings.schema import Settings
+from infra.timing import MANAGED_DRAIN_SECONDS, SPOT_NOTICE_SECONDS
 
 
 def warnings(settings: Settings) -> Iterator[str]:
     """What is allowed and may surprise."""
     if settings.platform != "eks":
         return
-    for prefix, _, scaling in cluster_rules.models(settings):
+    for prefix, _, scaling in cluster.models(settings):
         if scaling.min_replicas == 0:
             yield (
                 f"{prefix}scaling.minReplicas is 0: while no replica runs, clients get 503 until one has started, "
@@ -30,13 +30,13 @@ def warnings(settings: Settings) -> Iterator[str]:
             "namespaces can reach the servers' port as it can; they need a key for /v1, and none for /metrics"
         )
     longest = settings.timeouts.longest_generation_seconds
-    if host_rules.may_be_taken_back(settings) and longest > SPOT_NOTICE_SECONDS:
+    if hosts.may_be_taken_back(settings) and longest > SPOT_NOTICE_SECONDS:
         yield (
             f"timeouts.longestGenerationSeconds is {longest} and spot gives {SPOT_NOTICE_SECONDS} s of notice: answers "
             "that run longer are cut off when a spot node is reclaimed"
         )
     start = settings.fleet.launch_timeout_seconds
-    if settings.node_pool.provisioner == "managed" and start > draining.MANAGED_DRAIN_SECONDS:
+    if settings.node_pool.provisioner == "managed" and start > MANAGED_DRAIN_SECONDS:
         yield (
             f"nodePool.provisioner is managed and a server may take {start // 60} minutes to start: at an update EKS "
             "waits 15 minutes for a node to be empty, and a disruption budget holds the next server until the last one "
@@ -52,7 +52,7 @@ def warnings(settings: Settings) -> Iterator[str]:
     if settings.fleet.rollout == "launchFirst" and any(
         name in INSTANCE_TYPES for name in settings.fleet.instance_types
     ):
-        most = capacity.replicas(settings, most=True) + len(list(cluster_rules.models(settings)))
+        most = capacity.replicas(settings, most=True) + len(list(cluster.models(settings)))
         if capacity.nodes_for(settings, most) > settings.max_group_size:
             yield (
                 "fleet.rollout is launchFirst and at maxReplicas no GPU is left for one more pod: a rollout then waits "

@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-from infra.kubernetes import capacity
+from infra import capacity
 from infra.settings.schema import Settings
-
-LEAST_DRAIN_SECONDS = 3 * 3600
-MANAGED_DRAIN_SECONDS = 900
-"""EKS gives a node of a managed group so long at an update, then ends the update with PodEvictionFailure
-(https://docs.aws.amazon.com/eks/latest/userguide/managed-node-update-behavior.html)."""
+from infra.timing import LEAST_DRAIN_SECONDS
 
 
 def drain_seconds(settings: Settings) -> int:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from infra import capacity
 from infra.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES
 from infra.errors import Problem
-from infra.kubernetes import capacity, draining
-from infra.kubernetes.workload import DEREGISTRATION_SECONDS, STOP_MARGIN_SECONDS
 from infra.settings.cluster import ScalingSettings
 from infra.settings.schema import InferenceSettings, Settings
 from infra.settings.types import PRIVATE
 from infra.tags import MAIN_MODEL
+from infra.timing import DEREGISTRATION_SECONDS, MANAGED_DRAIN_SECONDS, STOP_MARGIN_SECONDS
 
 Rule = Callable[[Settings], Iterator[Problem]]
 
@@ -245,7 +245,7 @@ def managed_nodes_can_be_replaced(settings: Settings) -> Iterator[Problem]:
     """By EKS, at an update, in the time that it gives each of them."""
     if settings.node_pool.provisioner != "managed":
         return
-    most = draining.MANAGED_DRAIN_SECONDS - STOP_MARGIN_SECONDS
+    most = MANAGED_DRAIN_SECONDS - STOP_MARGIN_SECONDS
     if (grace := settings.timeouts.termination_grace_seconds) > most:
         yield Problem(
             key="timeouts.terminationGraceSeconds",

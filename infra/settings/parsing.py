@@ -1,4 +1,7 @@
-"""Turns Pulumi's configuration, or a stack file, into Settings; every mistake is a Problem, all reported at once."""
+"""Turns Pulumi's configuration, or a stack file, into Settings; every mistake is a Problem, all reported at once.
+
+Each value for itself: what must hold between them is in infra/rules/.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 
 from infra.errors import Problem, UserError
-from infra.settings import engine_yaml, rules
+from infra.settings import engine_yaml
 from infra.settings.schema import Settings
 from infra.settings.section import Section
 from infra.settings.types import Allowed
@@ -35,7 +38,7 @@ _STRUCTURED = {
 }
 
 
-def load(config: Mapping[str, str], secret_keys: Collection[str] = ()) -> Settings:
+def parse(config: Mapping[str, str], secret_keys: Collection[str] = ()) -> Settings:
     """Settings from Pulumi's configuration.
 
     Args:
@@ -72,7 +75,7 @@ def load(config: Mapping[str, str], secret_keys: Collection[str] = ()) -> Settin
     return _validate(values, secret_keys)
 
 
-def load_stack_file(path: Path) -> Settings:
+def parse_stack_file(path: Path) -> Settings:
     """Settings from a Pulumi.STACK.yaml, without an engine; encrypted values stay out of reach and count as set.
 
     Raises:
@@ -100,7 +103,7 @@ def load_stack_file(path: Path) -> Settings:
         if _holds_secret(value):
             secret_keys.add(key)
         config[str(key)] = value if isinstance(value, str) else json.dumps(_reveal(value), default=str)
-    return load(config, secret_keys)
+    return parse(config, secret_keys)
 
 
 def _no_stack_file(path: Path, why: str) -> UserError:
@@ -155,14 +158,11 @@ def _decode(key: str, text: Any, *, hidden: bool) -> tuple[Any, Problem | None]:
 
 def _validate(values: dict[str, Any], secret_keys: Collection[str]) -> Settings:
     try:
-        settings = Settings.model_validate(values)
+        return Settings.model_validate(values)
     except ValidationError as error:
         hidden = {key.partition(":")[2] for key in secret_keys}
         found = [_problem(entry, hidden) for entry in error.errors(include_url=False)]
         raise UserError(*_innermost(found)) from None
-    if found := rules.problems(settings):
-        raise UserError(*found)
-    return settings
 
 
 def _problem(entry: Any, hidden: Collection[str]) -> Problem:

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 from infra.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES, InstanceType
-from infra.host.config import Engine
-from infra.host.vllm import admission_arguments, profile
-from infra.pins import Pins
 from infra.settings.cluster import ScalingSettings
 from infra.settings.schema import Settings
 
@@ -81,24 +77,3 @@ def node_subnets(settings: Settings, subnet_ids: Mapping[str, Any]) -> list[Any]
     """Where nodes stand: everywhere, or in the zone of the Capacity Block."""
     block = settings.fleet.capacity_block
     return [subnet_ids[block.zone]] if block else list(subnet_ids.values())
-
-
-def profile_arguments(settings: Settings, pins: Pins, engine: Engine) -> list[str]:
-    """vLLM's arguments that any of the types needs: a pod does not know where it will run. Its batch suits them all."""
-    types = node_types(settings)
-    needed = dict.fromkeys(tuple(profile(one, pins.nvidia_driver.branch).arguments) for one in types)
-    return [*chain.from_iterable(needed), *admission_arguments(engine, types)]
-
-
-def over_pcie(settings: Settings, pins: Pins) -> bool:
-    """Whether a start may hang on GPUs that reach each other over PCIe."""
-    return any(profile(one, pins.nvidia_driver.branch).over_pcie for one in node_types(settings))
-
-
-def profile_environment(settings: Settings, pins: Pins) -> dict[str, str]:
-    """The same for the environment."""
-    return {
-        key: value
-        for one in node_types(settings)
-        for key, value in profile(one, pins.nvidia_driver.branch).environment.items()
-    }

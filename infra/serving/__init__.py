@@ -1,0 +1,1 @@
+"""What vLLM is told, whichever platform starts it: its command line, its environment, its waits."""
