@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from infra import capacity
 from infra.catalog.instances import GPUS_PER_REPLICA
-from infra.kubernetes import capacity
-from infra.kubernetes.shared import server_name
+from infra.kubernetes.names import server_name
 from infra.settings import Settings
 from rehearsal.expectations import expectation
 from rehearsal.kubernetes.api import Object

@@ -32,8 +32,9 @@ from clients import Answer, ask
 from machines import until
 
 from infra.kubernetes.kubectl import Kubectl
-from infra.kubernetes.shared import NAMESPACE, PORT
-from infra.kubernetes.workload import GPU, GPU_NODE, USER
+from infra.kubernetes.names import GPU, GPU_NODE, NAMESPACE
+from infra.kubernetes.workload import USER
+from infra.ports import SERVING_PORT
 from rehearsal.host import registry
 from rehearsal.host.hub import Hub, serving
 from rehearsal.kubernetes.api import Object
@@ -175,7 +176,7 @@ class Cluster:
     def stream(self, pod: Object) -> socket.socket:
         """A client's connection, with a request whose answer takes a minute."""
         body = json.dumps({"model": MODEL, "prompt": "1", "max_tokens": 600, "stream": True})
-        found = socket.create_connection((pod["status"]["podIP"], PORT))
+        found = socket.create_connection((pod["status"]["podIP"], SERVING_PORT))
         head = f"POST /v1/completions HTTP/1.1\r\nHost: server\r\nAuthorization: Bearer {KEY}\r\n"
         found.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
         return found
@@ -183,7 +184,7 @@ class Cluster:
     def completes(self, pod: Object, tokens: int = 1, **more: Any) -> Answer:
         """A client's request."""
         body = {"model": MODEL, "prompt": "1", "max_tokens": tokens, **more}
-        return ask(PORT, body, KEY, host=pod["status"]["podIP"])
+        return ask(SERVING_PORT, body, KEY, host=pod["status"]["podIP"])
 
     def driver(self, version: str) -> None:
         """What the node's nvidia-smi says; written in place, as containers have the file itself."""

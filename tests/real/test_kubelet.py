@@ -34,9 +34,10 @@ from machines import expected, until
 
 from infra.kubernetes.rollouts import _troubles, look, stage
 from infra.kubernetes.serving import _last_line
-from infra.kubernetes.shared import PORT
-from infra.kubernetes.workload import DEREGISTRATION_SECONDS, HUNG_GRACE_SECONDS, PROBE_SECONDS, USER
+from infra.kubernetes.workload import HUNG_GRACE_SECONDS, PROBE_SECONDS, USER
+from infra.ports import SERVING_PORT
 from infra.scripts import sources
+from infra.timing import DEREGISTRATION_SECONDS
 from rehearsal.kubernetes.nodes import add_nodes, is_ready
 from rehearsal.placeholders import BAD_DIGEST
 
@@ -191,7 +192,8 @@ def test_a_full_server_stays_ready(cluster: Cluster, sound: str) -> None:
 
 def _refused(cluster: Cluster, pod: str) -> int:
     """Requests that a server has refused."""
-    asks = f"import urllib.request; print(urllib.request.urlopen('http://127.0.0.1:{PORT}/metrics').read().decode())"
+    url = f"http://127.0.0.1:{SERVING_PORT}/metrics"
+    asks = f"import urllib.request; print(urllib.request.urlopen('{url}').read().decode())"
     return int(float(re.findall(r"vllm:admission_rejections_total\{.*\} (\S+)", cluster.inside(pod, asks))[0]))
 
 

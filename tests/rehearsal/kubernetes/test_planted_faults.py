@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from infra.settings import load_stack_file
+from infra.loading import load_stack_file
 from ops import inventory
 from ops.kinds.left_behind import cluster_name
 from rehearsal.expectations import Verdict
