@@ -24,7 +24,7 @@ NAMESPACE = "keda"
 ADAPTER = "keda-metrics-apiserver"
 METRICS = "v1beta1.external.metrics.k8s.io"
 POLL_SECONDS = 2
-FASTER = 20
+FASTER = 60
 """Cooldowns, and the periods of scaling down, divided by this."""
 
 PATIENCE = 4

@@ -28,11 +28,11 @@ def scaled() -> Object:
 
 
 def test_a_scaled_object_is_faster() -> None:
-    faster = [{"type": "Pods", "value": 1, "periodSeconds": 3}]
-    behavior = {"scaleDown": {"stabilizationWindowSeconds": 15, "policies": faster}}
+    faster = [{"type": "Pods", "value": 1, "periodSeconds": 1}]
+    behavior = {"scaleDown": {"stabilizationWindowSeconds": 5, "policies": faster}}
     assert hastened(scaled()) == {
         "spec": {
-            "cooldownPeriod": 15,
+            "cooldownPeriod": 5,
             "pollingInterval": 2,
             "fallback": {"failureThreshold": 12, "replicas": 2},
             "advanced": {"horizontalPodAutoscalerConfig": {"behavior": behavior}},
