@@ -57,6 +57,20 @@ def test_links_lead_somewhere(document: Path) -> None:
     assert [link for link in links if not (document.parent / link).exists()] == []
 
 
+def test_every_file_that_a_recipe_names_is_there() -> None:
+    named = set(re.findall(r"`([\w.-]+/[\w./-]*|[\w-]+\.(?:md|py|toml))`", (ROOT / "CONTRIBUTING.md").read_text()))
+    assert len(named) > 40
+    assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
+
+
+def test_every_word_of_the_code_that_a_recipe_names_is_in_a_file_that_one_names() -> None:
+    text = re.sub(r"\s+", " ", (ROOT / "CONTRIBUTING.md").read_text())
+    words = set(re.findall(r"`([A-Z_]{4,})`", text)) - {"KEY"}
+    files = [ROOT / path for path in re.findall(r"`([\w./-]+\.py)`", text)]
+    assert len(words) >= 6
+    assert [word for word in words if not any(re.search(rf"\b{word}\b", file.read_text()) for file in files)] == []
+
+
 def test_the_chain_of_timeouts_in_the_architecture_is_the_default() -> None:
     timeouts = Settings(region="us-east-1").timeouts
     text = (ROOT / "docs/architecture.md").read_text()

@@ -27,6 +27,7 @@ from ops.doctor.examination import Examination, hosts_by_purchase
 from ops.doctor.permissions import actions, resources
 from ops.doctor.run import run_check
 from rehearsal.account_gaps import ANSWERS, PUBLIC_IMAGE, AccountGaps
+from tests.ops import test_doctor_kubernetes
 from tests.ops.broken_account import NOW, Account, Case, World, assert_found
 
 BLOCK = "cr-0123456789abcdef0"
@@ -534,6 +535,12 @@ BROKEN: dict[str, Case] = {
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_account_is_found_with_its_remedy(name: str, account: Account) -> None:
     assert_found(account, BROKEN[name])
+
+
+def test_every_check_finds_an_account_broken() -> None:
+    """The stack's name: tests/ops/test_whose.py; a name of the API that is wrong is the hosted zone's matter."""
+    broken = {case[1] for case in (*BROKEN.values(), *test_doctor_kubernetes.BROKEN.values())}
+    assert set(CHECKS) - broken == {"name", "stack's name"}
 
 
 def test_a_sound_account_has_no_complaints(account: Account) -> None:
