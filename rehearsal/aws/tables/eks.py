@@ -146,7 +146,6 @@ ADDON = ResourceType(
     delete=Call("delete_addon", f"{{{_ADDON}, preserve: inputs.preserve}}"),
     tags=_tags("result.addon.addonArn || found.addonArn || state.arn"),
     outputs={"arn": "found.addonArn"},
-    provider_only=("resolveConflicts",),
     # AWS tells the associations of an add-on by their ARNs, and nobody how conflicts were to be resolved
     unread=("podIdentityAssociations", "preserve", "resolveConflictsOnCreate", "resolveConflictsOnUpdate"),
     replaces=("clusterName", "addonName"),
