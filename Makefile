@@ -1,7 +1,7 @@
 # One command surface; `make help` lists it. Each target sets up what it needs.
 .DEFAULT_GOAL := help
 .PHONY: help rehearse rehearse-kubernetes shell test test-kubernetes test-long test-real check types unit-tests bench \
-	bench-boot bench-edge bench-sizing bench-regions bench-peers docs site golden clean
+	bench-boot bench-edge bench-sizing bench-start bench-regions bench-peers docs site golden clean
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tandem
 UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
@@ -40,6 +40,7 @@ test-real: .venv ## a real boot, kubelet, nginx and vLLM; needs root, installs w
 check: .venv ## lint, types, unit tests: the inner loop, under a minute
 	$(RUN) ruff check
 	$(RUN) ruff format --check
+	$(RUN) lint-imports --no-cache
 	$(MAKE) --no-print-directory --keep-going --jobs 2 --output-sync types unit-tests
 
 types: # one thread, most of a minute on a busy core: the tests run beside it
@@ -50,6 +51,9 @@ unit-tests:
 
 bench: .venv ## preview of production beside a preview of as many trivial resources; size of the user data
 	$(RUN) python -m bench
+
+bench-start: .venv ## processor time of `tandem --help` and `tandem cost dev` beside what they cannot do without
+	$(RUN) python -m bench.start
 
 bench-sizing: .venv ## what one sizing call costs, and the whole catalog on all instance types
 	$(RUN) python -m bench.sizing

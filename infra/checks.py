@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-
-import pulumi
 
 from infra import rules
 from infra.catalog.instances import INSTANCE_TYPES
@@ -78,8 +76,11 @@ def size_of(inference: InferenceSettings, instance_types: Sequence[str], platfor
     )
 
 
-def check(settings: Settings, pins: Pins, stack: str) -> Plan:
+def check(settings: Settings, pins: Pins, stack: str, warn: Callable[[str], object]) -> Plan:
     """Refuses what cannot work, warns of what may surprise, and returns what sizing planned.
+
+    Args:
+        warn: is told each warning, where nothing is wrong.
 
     Raises:
         UserError: with every problem at once.
@@ -88,7 +89,7 @@ def check(settings: Settings, pins: Pins, stack: str) -> Plan:
     if found := problems(settings, pins, stack, sized):
         raise UserError(*found)
     for warning in warnings(settings, pins, sized):
-        pulumi.log.warn(warning)
+        warn(warning)
     return sized
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from infra import capacity, draining
 from infra.catalog import prices
 from infra.catalog.prices import HOURS_PER_MONTH
+from infra.catalog.quotas import Purchase
 from infra.settings.schema import Settings
+from infra.subnets import nat_zones
 
 
 @dataclass(frozen=True)
@@ -23,7 +26,7 @@ class CostItem:
 def fixed_costs(settings: Settings) -> list[CostItem]:
     """What runs whether or not there are hosts. Traffic and storage are not in it: nobody knows them in advance."""
     zones, network, part = len(settings.zones), settings.network, prices.parts(settings.region)
-    nats = {"natPerZone": zones, "singleNat": 1, "publicHosts": 0}[network.egress]
+    nats = len(nat_zones(settings.zones, network.egress))
     endpoints = len(network.interface_endpoints) * zones
     items = [
         CostItem("load balancer", 1, part.load_balancer_hour),
@@ -56,14 +59,28 @@ def hosts_at_first(settings: Settings) -> int:
     return capacity.nodes_that_serve(settings, most=False)
 
 
-def host_costs(settings: Settings, hosts: int, instance_type: str) -> list[CostItem]:
-    """So many hosts of one type, on demand, with their root volumes and addresses."""
+def hosts_by_purchase(settings: Settings, hosts: int) -> dict[Purchase, int]:
+    """How Auto Scaling splits so many hosts: the base and its share above are on demand, rounded up."""
+    fleet = settings.fleet
+    base = min(hosts, fleet.on_demand_base)
+    on_demand = base + math.ceil((hosts - base) * fleet.on_demand_percentage / 100)
+    return {"on demand": on_demand, "spot": hosts - on_demand}
+
+
+def host_costs(
+    settings: Settings, hosts: int, instance_type: str, bought: Mapping[Purchase, tuple[int, float]] | None = None
+) -> list[CostItem]:
+    """So many hosts of one type, with their root volumes and addresses.
+
+    Args:
+        bought: how many of them at which price an hour; None for all on demand at the list price.
+    """
     addresses = hosts if settings.network.egress == "publicHosts" else 0
     part = prices.parts(settings.region)
     volume = settings.fleet.root_volume_gib * part.ebs_gp3_gib_month / HOURS_PER_MONTH
-    usd = prices.on_demand(instance_type, settings.region)
+    bought = bought or {"on demand": (hosts, prices.on_demand(instance_type, settings.region))}
     items = [
-        CostItem(f"{instance_type} on demand", hosts, hosts * usd),
+        *(CostItem(f"{instance_type} {how}", count, count * usd) for how, (count, usd) in bought.items()),
         CostItem("root volumes", hosts, hosts * volume),
         CostItem("host addresses", addresses, addresses * part.public_ipv4_hour),
     ]
@@ -118,3 +135,16 @@ def overlapping_hosts(settings: Settings) -> int:
     if rebalances and (most > 1 or fleet.on_demand_percentage < 100):
         return launched_ahead(settings) + -(-most // 10)
     return launched_ahead(settings)
+
+
+def hosts_while_replaced(settings: Settings) -> dict[Purchase, int]:
+    """The full group with those that a rollout starts ahead; a successor from Karpenter's base is on demand, too."""
+    karpenter = settings.platform == "eks" and settings.node_pool.provisioner == "karpenter"
+    of_base = int(karpenter and settings.fleet.on_demand_base > 0)
+    hosts = hosts_by_purchase(settings, settings.max_group_size + launched_ahead(settings) - of_base)
+    return {"on demand": hosts["on demand"] + of_base, "spot": hosts["spot"]}
+
+
+def uses_spot(settings: Settings) -> bool:
+    """Whether any host of the full group is spot."""
+    return settings.fleet.capacity_block is None and hosts_by_purchase(settings, settings.max_group_size)["spot"] > 0

@@ -8,7 +8,7 @@ from typing import Any
 
 import pulumi
 
-VERSION = "2012-10-17"
+from infra.catalog.iam import POLICY_VERSION
 
 ECR_IMAGE = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)")
 """Account, region and repository of an image in a private registry of ECR."""
@@ -71,7 +71,7 @@ def on_behalf_of(account_id: pulumi.Input[str], source_arn: pulumi.Input[str]) -
 
 def document(*statements: dict[str, Any]) -> pulumi.Output[str]:
     """A policy as the JSON text that AWS takes; outputs inside are resolved."""
-    return pulumi.Output.json_dumps({"Version": VERSION, "Statement": list(statements)})
+    return pulumi.Output.json_dumps({"Version": POLICY_VERSION, "Statement": list(statements)})
 
 
 def assumed_by(service: str, condition: Mapping[str, Any] | None = None) -> pulumi.Output[str]:

@@ -33,7 +33,7 @@ def build(settings: Settings, pins: Pins, stack: str, now: datetime | None = Non
     Raises:
         UserError: before any resource is declared, when the settings cannot work.
     """
-    plan = check(settings, pins, stack)
+    plan = check(settings, pins, stack, pulumi.log.warn)
     name = f"tandem-{stack}"
     tags = settings.tags | stack_tags(stack, settings.region, ephemeral=settings.ephemeral)
     provider = aws.Provider(settings.region, region=settings.region, default_tags={"tags": tags})

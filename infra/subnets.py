@@ -41,3 +41,8 @@ def plan_subnets(cidr_block: IPv4Network, zones: Sequence[str], egress: Egress) 
     if egress == "publicHosts":
         return public
     return public + [SubnetPlan(zone, parts[SUBNETS_PER_KIND + slot(zone)], False) for zone in zones]
+
+
+def nat_zones(zones: Sequence[str], egress: Egress) -> list[str]:
+    """Zones with a NAT gateway: each, the first for all, or none, where hosts have public addresses."""
+    return {"natPerZone": list(zones), "singleNat": list(zones[:1]), "publicHosts": []}[egress]

@@ -1,4 +1,4 @@
-"""The `tandem` command: a table of contents. Each command is a file in ops/commands/."""
+"""The `tandem` command: a table of contents. Each command is a file in ops/commands/, imported when it is called."""
 
 from __future__ import annotations
 
@@ -8,24 +8,64 @@ import sys
 import typer
 
 from infra.errors import UserError
-from ops.commands import ephemeral, region
-from ops.commands.audit import audit
-from ops.commands.cost import cost
-from ops.commands.doctor import doctor
-from ops.commands.image import image
-from ops.commands.pin import pin
-from ops.commands.reap import reap
-from ops.commands.recover import recover
-from ops.commands.rehearse import rehearse
-from ops.commands.render import render
-from ops.commands.rollout import rollout
-from ops.commands.size import size
-from ops.commands.smoke import smoke
-from ops.commands.status import status
+from ops.deferred import Place, group_of
 from ops.screen import visible
+
+COMMANDS = {
+    "audit": Place("ops.commands.audit:audit", "List what is left of stacks in the account and what it costs a month."),
+    "cost": Place(
+        "ops.commands.cost:cost",
+        "Say what a stack costs by hour and month, part by part, and which change would save most.",
+    ),
+    "doctor": Place(
+        "ops.commands.doctor:doctor",
+        "Check account, region and settings before `pulumi up`, and say what mends each thing.",
+    ),
+    "ephemeral": Place("ops.commands.ephemeral:app", "Stacks for an hour or an afternoon, which end by themselves."),
+    "image": Place("ops.commands.image:image", "Machine images of one's own: bake, list, clean."),
+    "pin": Place(
+        "ops.commands.pin:pin",
+        "Look up the pins that images/pins.toml still lacks, and write them with day and source.",
+    ),
+    "reap": Place(
+        "ops.commands.reap:reap",
+        "Remove every ephemeral stack that has expired, with all it has, found by tags alone.",
+    ),
+    "recover": Place(
+        "ops.commands.recover:recover",
+        "Remove or adopt what a killed `pulumi up` created and did not record, and release its lock.",
+    ),
+    "region": Place("ops.commands.region:app", "The same stack in several regions, behind one name."),
+    "rehearse": Place(
+        "ops.commands.rehearse:rehearse",
+        "Brings stacks up, changes them and takes them down, on the real Pulumi engine and a simulated AWS account.",
+    ),
+    "render": Place(
+        "ops.commands.render:render",
+        "Render user data, systemd units, nginx.conf, and a compose project for a plain GPU box.",
+    ),
+    "rollout": Place(
+        "ops.commands.rollout:rollout",
+        "Show which versions run where, and follow a rollout, which `pulumi up` starts, to its end.",
+    ),
+    "size": Place(
+        "ops.commands.size:size",
+        "Say whether a model fits, how many KV-cache tokens that leaves, on which instance types, and what a token "
+        "costs.",
+    ),
+    "smoke": Place(
+        "ops.commands.smoke:smoke",
+        "Ask an API for what clients want and for what nobody should get, and exit 1 on any surprise.",
+    ),
+    "status": Place(
+        "ops.commands.status:status",
+        "Show replicas, hosts or nodes, versions, last token, load, expiry and cost so far of a stack.",
+    ),
+}
 
 app = typer.Typer(
     name="tandem",
+    cls=group_of(COMMANDS),
     help="vLLM on AWS GPUs: rehearse it, size it, run it, stop paying for it.",
     no_args_is_help=True,
     add_completion=False,
@@ -35,24 +75,7 @@ app = typer.Typer(
 
 @app.callback()
 def _root() -> None:
-    """Keeps sub-commands sub-commands while there is only one of them."""
-
-
-app.command()(audit)
-app.command()(cost)
-app.command()(doctor)
-app.add_typer(ephemeral.app, name="ephemeral")
-app.add_typer(image, name="image")
-app.command()(pin)
-app.command()(reap)
-app.command()(recover)
-app.add_typer(region.app, name="region")
-app.command()(rehearse)
-app.command()(render)
-app.command()(rollout)
-app.command()(size)
-app.command()(smoke)
-app.command()(status)
+    """Makes a group of it: Typer sees no command here."""
 
 
 def main() -> None:

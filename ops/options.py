@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -15,9 +15,7 @@ from infra.catalog import prices
 from infra.errors import Problem, UserError
 from infra.loading import load_stack_file
 from infra.settings import Settings
-
-if TYPE_CHECKING:
-    from ops.pulumi import Stack
+from ops.pulumi import Stack
 
 
 def _project(start: Path) -> Path | None:
@@ -127,7 +125,6 @@ def engine(stack: str, profile: str | None) -> Stack:
     Raises:
         UserError: the shell is in none. What the installed project has is looked at from anywhere, and changed there.
     """
-    from ops.pulumi import Stack
 
     if HERE is None:
         raise UserError(

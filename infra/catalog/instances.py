@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 
 from infra.catalog import prices
 from infra.errors import Problem
@@ -78,8 +79,6 @@ INSTANCE_TYPES = _catalog(
 
 def nearest_names(wanted: str, limit: int = 3) -> list[str]:
     """Known instance types closest to what was written, best first."""
-    from difflib import get_close_matches
-
     return get_close_matches(wanted, INSTANCE_TYPES, n=limit, cutoff=0.4) or sorted(INSTANCE_TYPES)[:limit]
 
 

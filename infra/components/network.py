@@ -12,7 +12,7 @@ from pulumi_aws import ec2, iam, vpc
 
 from infra import policies
 from infra.components.log_group import LogGroup
-from infra.subnets import Egress, SubnetPlan, plan_subnets
+from infra.subnets import Egress, SubnetPlan, nat_zones, plan_subnets
 
 ANYWHERE = "0.0.0.0/0"
 NFS_PORT = 2049
@@ -167,10 +167,10 @@ class Network(pulumi.ComponentResource):
         gateway: ec2.InternetGateway,
     ) -> list[ec2.RouteTable]:
         """One table a zone, to the zone's own NAT or to the only one."""
-        nat_zones = list(args.zones) if args.egress == "natPerZone" else [args.zones[0]]
-        nats = {zone: self._nat(zone, public[zone], gateway) for zone in nat_zones}
+        nats = {zone: self._nat(zone, public[zone], gateway) for zone in nat_zones(args.zones, args.egress)}
+        first = next(iter(nats.values()))
         return [
-            self._route_table(f"private-{zone[-1]}", [subnet], nat_gateway_id=nats.get(zone, nats[nat_zones[0]]).id)[0]
+            self._route_table(f"private-{zone[-1]}", [subnet], nat_gateway_id=nats.get(zone, first).id)[0]
             for zone, subnet in private.items()
         ]
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING, Annotated, Any
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
 
 from infra.errors import merged
 from ops import options
+from ops.audit import Audit, Leftover
+from ops.audit import audit as look
+from ops.aws import aws_clients
 from ops.options import AsJson, ProfileName, RegionNames, named, print_json, regions_of
+from ops.pulumi import Stack
 from ops.screen import Screen, columns
-
-if TYPE_CHECKING:
-    from ops.audit import Audit, Leftover
+from ops.whose import own
 
 
 def audit(
@@ -39,11 +42,6 @@ def audit(
 
     Examples: `tandem audit dev`, `tandem audit`, `tandem audit eph-3f9a --region us-east-1 --region eu-west-1 --json`.
     """
-    from datetime import UTC, datetime
-
-    from ops.audit import audit as look
-    from ops.aws import aws_clients
-
     found: dict[str, Audit] = {}
     own = _own(stack)
     for region in regions_of(stack, regions):
@@ -60,9 +58,6 @@ def audit(
 
 def _own(stack: str | None) -> dict[str, str]:
     """The ids that states here tell, by stack; without a stack whose state cannot be asked, or is from before ids."""
-    from ops.pulumi import Stack
-    from ops.whose import own
-
     names = [stack] if stack else options.stack_names()
     with ThreadPoolExecutor(4) as pool:
         told = zip(names, pool.map(lambda name: own(Stack(name, options.PROJECT)), names), strict=True)

@@ -4,18 +4,26 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
 from infra.errors import Problem, UserError
+from infra.settings import Settings
+from ops.cost.bill import ACTIVATE_TAG, Spent
+from ops.cost.comparison import compare as changes_of
+from ops.cost.comparison import comparison, too_much
+from ops.cost.parts import Prices, Use, catalog
+from ops.cost.plan import Plan
+from ops.cost.plan import plan as plan_of
+from ops.cost.purchases import Way, ways
 from ops.options import DEFAULT_STACK, AsJson, ProfileName, RegionName, StackName, print_json, stack_settings
+from ops.plot import bars
 from ops.screen import Screen, columns
 
 if TYPE_CHECKING:
-    from infra.settings import Settings
-    from ops.cost import Plan, Prices, Spent, Way
     from ops.doctor.examination import Examination
 
 
@@ -65,24 +73,22 @@ def cost(
     `git show main:Pulumi.prod.yaml > before.yaml; tandem cost before.yaml --compare Pulumi.prod.yaml --fail-above 30000
     --fail-above-change 10`.
     """
-    from ops import cost as costing
-
     _refuse(compare, fail_above_change, purchases=purchases, actual=actual)
-    use = costing.Use(stored_gb=stored_gb, starts=starts, internet_gb=internet_gb, logs_gb=logs_gb)
+    use = Use(stored_gb=stored_gb, starts=starts, internet_gb=internet_gb, logs_gb=logs_gb)
     settings = stack_settings(stack, region)
-    asked = _examination(settings, stack, profile) if live else None
-    plan = costing.plan(settings, _prices(settings, asked), use)
+    known, asked = _prices(settings, stack, profile, live=live)
+    plan = plan_of(settings, known, use)
     passed: list[str]
     if compare:
         after = stack_settings(str(compare), region)
-        other = costing.plan(after, _prices(after, _examination(after, stack, profile) if live else None), use)
+        other = plan_of(after, _prices(after, stack, profile, live=live)[0], use)
         _compare((stack, compare.name), plan, other, as_json)
-        passed = costing.too_much(plan, other, fail_above, fail_above_change)
+        passed = too_much(plan, other, fail_above, fail_above_change)
     else:
-        bill = _bill(stack, profile) if actual else None
-        found = _ways(settings, asked) if purchases else []
+        bill = _asking().bill(stack, profile) if actual else None
+        found = _ways(settings, known, asked) if purchases else []
         _one(stack, settings, plan, bill, found, plot, as_json)
-        passed = costing.too_much(None, plan, fail_above, None)
+        passed = too_much(None, plan, fail_above, None)
         if isinstance(bill, Problem):
             passed.append("the bill could not be read")
     for line in passed:
@@ -120,8 +126,6 @@ def _one(
     plot: Path | None,
     as_json: bool,
 ) -> None:
-    from ops.plot import bars
-
     if plot:
         title = f"{stack}: ${plan.usd_per_month:,.2f} a month"
         _write(plot, bars(title, [(part.name, part.usd_per_month) for part in plan.parts]))
@@ -135,61 +139,30 @@ def _one(
 
 
 def _compare(names: tuple[str, str], before: Plan, after: Plan, as_json: bool) -> None:
-    from ops import cost as costing
-
     if as_json:
-        changes = [{**asdict(change), "difference": change.difference} for change in costing.compare(before, after)]
+        changes = [{**asdict(change), "difference": change.difference} for change in changes_of(before, after)]
         print_json({"before": _as_json(before), "after": _as_json(after), "changes": changes})
     else:
-        typer.echo(costing.comparison(names, before, after), nl=False)
+        typer.echo(comparison(names, before, after), nl=False)
 
 
-def _examination(settings: Settings, stack: str, profile: str | None) -> Examination:
-    from datetime import UTC, datetime
+def _asking() -> ModuleType:
+    """What asks AWS. boto3's part of it takes longer to load than a plan from list prices takes in all."""
+    from ops.cost import asking
 
-    from infra import pins
-    from ops.aws import aws_clients
-    from ops.doctor.examination import Examination
-
-    return Examination(
-        stack=stack,
-        settings=settings,
-        pins=pins.load(),
-        clients=aws_clients(settings.region, profile),
-        home=aws_clients("us-east-1", profile),
-        now=datetime.now(UTC),
-    )
+    return asking
 
 
-def _prices(settings: Settings, asked: Examination | None) -> Prices:
-    from ops.aws import user_errors
-    from ops.cost import catalog, live_prices
-
-    if asked is None:
-        return catalog(settings)
-    with user_errors("prices"):
-        return live_prices(asked)
+def _prices(settings: Settings, stack: str, profile: str | None, *, live: bool) -> tuple[Prices, Examination | None]:
+    """The catalog's prices, or those of the moment and the account that was asked for them."""
+    if not live:
+        return catalog(settings), None
+    asked = _asking().examination(settings, stack, profile)
+    return _asking().prices(asked), asked
 
 
-def _ways(settings: Settings, asked: Examination | None) -> list[Way]:
-    from ops.aws import user_errors
-    from ops.cost import ways
-
-    with user_errors("purchases"):
-        return ways(settings, _prices(settings, asked), asked)
-
-
-def _bill(stack: str, profile: str | None) -> Spent | Problem:
-    """The bill, or why there is none: the plan is worth printing either way."""
-    from datetime import UTC, datetime
-
-    from ops.aws import AwsError, aws_clients, problem_of
-    from ops.cost import spent
-
-    try:
-        return spent(aws_clients("us-east-1", profile), stack, datetime.now(UTC).date())
-    except AwsError as error:
-        return problem_of(error, "Cost Explorer")
+def _ways(settings: Settings, known: Prices, asked: Examination | None) -> list[Way]:
+    return _asking().purchases(settings, known, asked) if asked else ways(settings, known)
 
 
 def _write(path: Path, text: str) -> None:
@@ -269,8 +242,6 @@ def _ways_table(settings: Settings, ways: list[Way]) -> Table:
 
 
 def _print_bill(console: Screen, stack: str, bill: Spent | Problem | None) -> None:
-    from ops.cost import ACTIVATE_TAG
-
     if isinstance(bill, Problem):
         console.print(f"No bill: {bill}")
     elif bill is not None:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime
 
 import typer
 
+from infra import pins
 from infra.errors import UserError
 from ops import options
+from ops.aws import aws_clients
+from ops.doctor import Finding, examine, exit_status
+from ops.doctor.examination import Examination
+from ops.doctor.finding import from_problem
 from ops.options import DEFAULT_STACK, AsJson, ProfileName, RegionName, StackName, print_json, stack_settings
+from ops.pulumi import Stack
 from ops.screen import Screen
-
-if TYPE_CHECKING:
-    from ops.doctor import Finding
+from ops.whose import own
 
 _COLOURS = {"ok": "green", "unknown": "cyan", "warning": "yellow", "error": "red"}
 
@@ -34,8 +38,6 @@ def doctor(
 
     Examples: `tandem doctor`, `tandem doctor prod --region eu-west-1`, `tandem doctor --json --profile staging`.
     """
-    from ops.doctor import exit_status
-
     with Screen(stderr=True).status(f"examining {stack}"):
         findings = _examine(stack, region, profile)
     if as_json:
@@ -46,15 +48,6 @@ def doctor(
 
 
 def _examine(stack: str, region: str | None, profile: str | None) -> list[Finding]:
-    from datetime import UTC, datetime
-
-    from infra import pins
-    from ops.aws import aws_clients
-    from ops.doctor import examine
-    from ops.doctor.examination import Examination
-    from ops.doctor.finding import from_problem
-    from ops.pulumi import Stack
-    from ops.whose import own
 
     try:
         settings = stack_settings(stack, region)

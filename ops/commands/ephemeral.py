@@ -5,22 +5,26 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from infra import costs, lifetime
 from infra.errors import Problem, UserError
 from infra.loading import load_stack_file
 from infra.settings import Settings
-from ops import options
+from ops import ephemeral, options, stackfile
+from ops.aws import aws_clients, user_errors
 from ops.commands.ephemeral_down import down
+from ops.ephemeral import life, wait_for_token
 from ops.options import AsJson, ProfileName, RegionName, RegionNames, named, print_json, regions_of, stack_file
+from ops.resuming import resume
 from ops.screen import Screen, columns, continued
+from ops.status import Status, Unknown, look
 
-if TYPE_CHECKING:
-    from ops.status import Status
-
-app = typer.Typer(no_args_is_help=True, help="Stacks for an hour or an afternoon, which end by themselves.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Stacks for an hour or an afternoon, which end by themselves."
+)
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="As `tandem ephemeral list` shows it.", callback=named)]
 Ttl = typer.Option("--ttl", metavar="4h", help="Life from the first `up`: minutes, hours or days (90m, 4h, 2d).")
@@ -50,10 +54,6 @@ def up(
 
     Examples: `tandem ephemeral up --ttl 4h --max-usd 30`, `tandem ephemeral up --model Qwen/Qwen3-14B --ttl 90m`.
     """
-    from ops import ephemeral, stackfile
-    from ops.aws import aws_clients
-    from ops.resuming import resume
-
     screen, known = Screen(stderr=True), name is not None
     name = name or ephemeral.random_name()
     engine = options.engine(name, profile)
@@ -95,10 +95,6 @@ def extend(
 
     Examples: `tandem ephemeral extend eph-3f9a2c --ttl 8h --max-usd 50`.
     """
-    from ops import ephemeral, stackfile
-    from ops.aws import aws_clients
-    from ops.resuming import resume
-
     screen, engine, path = Screen(stderr=True), options.engine(name, profile), ephemeral.file(name)
     if ttl is None and max_usd is None:
         raise UserError(Problem(key="extend", wrong="says neither how long nor how much", allowed="--ttl, --max-usd"))
@@ -123,9 +119,6 @@ def list_(regions: RegionNames = None, profile: ProfileName = None, as_json: AsJ
 
     Examples: `tandem ephemeral list`, `tandem ephemeral list --region us-east-1 --region eu-west-1 --json`.
     """
-    from ops import ephemeral
-    from ops.aws import aws_clients, user_errors
-
     rows: list[dict[str, Any]] = []
     for region in regions_of(None, regions):
         with user_errors(region):
@@ -151,9 +144,6 @@ app.command()(down)
 
 
 def _announce(console: Screen, name: str, settings: Settings) -> None:
-    from infra import costs, lifetime
-    from ops.ephemeral import life
-
     console.print(
         f"{name} in {settings.region}: {settings.inference.model} on {', '.join(settings.fleet.instance_types)}, "
         f"${costs.max_usd_per_hour(settings):.2f} an hour at most, stops {life(settings)} after its first `up`: "
@@ -164,10 +154,6 @@ def _announce(console: Screen, name: str, settings: Settings) -> None:
 def _wait(
     console: Screen, name: str, settings: Settings, profile: str | None, wait: bool, deadline_seconds: float
 ) -> Status | None:
-    from ops.aws import aws_clients
-    from ops.ephemeral import wait_for_token
-    from ops.status import Unknown, look
-
     if not wait:
         return None
     clients = aws_clients(settings.region, profile)
@@ -194,9 +180,6 @@ def _wait(
 
 def _tell(name: str, settings: Settings, profile: str | None, found: Status | None, as_json: bool) -> None:
     """What one needs of a stack: where it is, what it has cost, when it ends."""
-    from ops.aws import aws_clients
-    from ops.status import Unknown, look
-
     status = found or look(aws_clients(settings.region, profile), name, settings, datetime.now(UTC), probe=False)
     usd = None if isinstance(status.cost_so_far, Unknown) else round(status.cost_so_far, 2)
     if as_json:
@@ -213,9 +196,6 @@ def _tell(name: str, settings: Settings, profile: str | None, found: Status | No
 
 def _cost_so_far(name: str, profile: str | None) -> float | None:
     """Of a stack whose settings are here; others' settings are not known."""
-    from ops.aws import aws_clients
-    from ops.status import Unknown, look
-
     path: Path = stack_file(name)
     if not path.exists():
         return None

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from infra.errors import Problem, UserError
 from infra.loading import load_stack_file
-from ops import options
+from ops import ephemeral, inventory, options, removal
+from ops.aws import aws_clients, user_errors
+from ops.ephemeral import made_here
+from ops.kinds.kind import Clients, Found
+from ops.lives import against_removal
 from ops.options import AsJson, ProfileName, RegionName, Yes, named, print_json, regions_of, stack_file
+from ops.pulumi import Deployment, Stack
 from ops.screen import Screen, continued
-
-if TYPE_CHECKING:
-    from ops.kinds.kind import Clients, Found
-    from ops.pulumi import Deployment, Stack
+from ops.whose import Own, of_state, refuse_elsewhere
 
 
 def down(
@@ -42,10 +44,6 @@ def down(
 
     Examples: `tandem ephemeral down eph-3f9a2c`, `tandem ephemeral down eph-3f9a2c --yes --by-tags --region us-east-1`.
     """
-    from ops import ephemeral
-    from ops.aws import aws_clients
-    from ops.whose import refuse_elsewhere
-
     console = Screen(stderr=as_json)
     engine = None if by_tags else options.engine(name, profile)
     path = ephemeral.file(name) if engine else stack_file(name)
@@ -81,8 +79,6 @@ def _own_id(name: str, deployment: Deployment | None) -> str:
     Raises:
         UserError: it has made something and has no id.
     """
-    from ops.whose import Own, of_state
-
     own = of_state(deployment) if deployment else Own()
     if own.from_before:
         wrong = "its state is from before stacks had an id, so nothing in the account can be told to be its own"
@@ -97,9 +93,6 @@ def _listed(clients: Clients, name: str) -> Sequence[Found]:
     Raises:
         UserError: something cannot be looked at.
     """
-    from ops import inventory
-    from ops.aws import user_errors
-
     with user_errors(name):
         found = inventory.find(clients, name)
     if found.unreadable:
@@ -117,8 +110,6 @@ def _of_life(name: str, stack_id: str | None, resources: Sequence[Found]) -> lis
     Raises:
         UserError: something does not say that it is ephemeral, or there are two lives.
     """
-    from ops.lives import against_removal
-
     ids = sorted({one.stack_id for one in resources if one.stack_id})
     if stack_id is None and len(ids) > 1:
         wrong, fix = "two lives of this name are in the account", "name the one to remove: --by-tags --stack-id ID"
@@ -152,9 +143,6 @@ def _remove(console: Screen, clients: Clients, name: str, engine: Stack | None, 
         found: what the stack has in the account. Where nothing is left, a state from before a reap could only name what
             another life has made since.
     """
-    from ops import removal
-    from ops.aws import user_errors
-
     if not found:
         return
     if engine:
@@ -167,8 +155,6 @@ def _remove(console: Screen, clients: Clients, name: str, engine: Stack | None, 
 
 def _forget(engine: Stack | None, path: Path) -> bool:
     """Whether a file is there that is not ours to remove."""
-    from ops.ephemeral import made_here
-
     by_hand = path.exists() and not made_here(path)
     if engine and engine.exists():
         engine.remove(keep_file=by_hand)

@@ -19,7 +19,7 @@ from ops.options import DEFAULT_STACK, AsJson, ProfileName, RegionName, StackNam
 from ops.pin import replace_file
 from ops.screen import Screen
 
-image = typer.Typer(no_args_is_help=True, help="Machine images of one's own: bake, list, clean.")
+image = typer.Typer(no_args_is_help=True, add_completion=False, help="Machine images of one's own: bake, list, clean.")
 
 
 @image.command()

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
 from infra import pins
+from infra.catalog import prices as catalog
 from infra.errors import Problem, UserError, merged
+from ops import newer_kubernetes, price_list
+from ops.aws import aws_clients, user_errors
 from ops.http import Http
 from ops.options import AsJson, ProfileName, print_json
 from ops.pin import Row, Selection, run
+from ops.price_list import Change
 from ops.screen import Screen, columns
-
-if TYPE_CHECKING:
-    from ops.price_list import Change
 
 _STYLES = {"written": "green", "empty": "yellow", "outdated": "yellow", "failed": "red"}
 
@@ -97,8 +98,6 @@ def pin(
 
 
 def _newer_kubernetes(version: str, *, alone: bool, as_json: bool) -> None:
-    from ops import newer_kubernetes
-
     if not alone:
         raise UserError(
             Problem(
@@ -130,10 +129,6 @@ def _newer_kubernetes(version: str, *, alone: bool, as_json: bool) -> None:
 
 
 def _prices(regions: list[str] | None, profile: str | None, *, check: bool, as_json: bool) -> None:
-    from infra.catalog import prices as catalog
-    from ops import price_list
-    from ops.aws import aws_clients, user_errors
-
     today, different = datetime.now(UTC).date(), []
     pricing = aws_clients(catalog.HOME, profile)("pricing")
     for region in regions or catalog.ON_DEMAND:

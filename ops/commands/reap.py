@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import typer
 
+from ops.aws import aws_clients, user_errors
+from ops.kinds.kind import Clients
 from ops.options import AsJson, ProfileName, RegionNames, Yes, print_json, regions_of
+from ops.reap import Plan, plan
+from ops.reap import reap as reap_one
+from ops.removal import Left, reporting
 from ops.screen import Screen
-
-if TYPE_CHECKING:
-    from ops.kinds.kind import Clients
-    from ops.reap import Plan
-    from ops.removal import Left
 
 
 def reap(
@@ -33,9 +33,6 @@ def reap(
 
     Examples: `tandem reap`, `tandem reap --yes --region us-east-1 --region eu-west-1`.
     """
-    from ops.aws import aws_clients, user_errors
-    from ops.reap import plan
-
     console, left, report = Screen(), 0, {}
     for region in regions_of(None, regions):
         clients = aws_clients(region, profile)
@@ -59,9 +56,6 @@ def reap(
 
 
 def _remove(console: Screen, clients: Clients, found: Plan) -> list[Left]:
-    from ops.reap import reap as reap_one
-    from ops.removal import reporting
-
     left = []
     for expired in found.expired:
         left += reap_one(clients, expired, datetime.now(UTC), report=reporting(console.print))

@@ -7,25 +7,33 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from infra import costs, pins
+from infra.catalog.prices import source
 from infra.errors import Problem, UserError, merged
 from infra.loading import load_stack_file
 from infra.settings import Settings
-from ops import options
+from ops import leaving, options, stackfile
+from ops.aws import aws_clients, user_errors
+from ops.doctor import Finding, examine, exit_status
+from ops.doctor.examination import Examination
+from ops.kinds.kind import Clients
+from ops.leaving import Removal
 from ops.options import AsJson, ProfileName, Yes, named, print_json, stack_file
+from ops.pulumi import Stack
+from ops.regions import NewRegion, new_region, offerings, stack_name
+from ops.resuming import resume
 from ops.screen import Screen, columns, continued
+from ops.stackfile import Draft
+from ops.status.row import Row, row
+from ops.whose import own
 
-if TYPE_CHECKING:
-    from ops.doctor import Finding
-    from ops.kinds.kind import Clients
-    from ops.pulumi import Stack
-    from ops.regions import NewRegion
-    from ops.status.row import Row
-
-app = typer.Typer(no_args_is_help=True, help="The same stack in several regions, behind one name.")
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="The same stack in several regions, behind one name."
+)
 
 
 @app.command()
@@ -51,8 +59,6 @@ def add(
 
     Examples: `tandem region add eu-west-1 --from prod`, `tandem region add eu-west-1 ap-northeast-1 --yes`.
     """
-    from ops.doctor import exit_status
-
     screen = Screen(stderr=True)
     with screen.status("looking at the regions"):
         made = _planned(source, list(dict.fromkeys(regions)), global_name, profile)
@@ -94,8 +100,6 @@ def list_(
 
     Examples: `tandem region list`, `tandem region list --probe --json`.
     """
-    from ops.status.row import row
-
     settings = {stack: load_stack_file(stack_file(stack)) for stack in options.stack_names()}
     with Screen(stderr=True).status("looking at all stacks"), ThreadPoolExecutor(4) as pool:
         rows = list(pool.map(lambda stack: row(stack, settings[stack], profile, probe=probe), settings))
@@ -136,9 +140,6 @@ def remove(
 
     Examples: `tandem region remove prod-eu-west-1`, `tandem region remove prod-eu-west-1 --yes`.
     """
-    from ops import leaving
-    from ops.aws import aws_clients
-
     console, engine, path = Screen(stderr=as_json), options.engine(stack, profile), stack_file(stack)
     settings = load_stack_file(path)
     clients = aws_clients(settings.region, profile)
@@ -162,11 +163,6 @@ def remove(
 
 
 def _planned(source: str, regions: Sequence[str], global_name: str | None, profile: str | None) -> list[NewRegion]:
-    from ops import stackfile
-    from ops.aws import aws_clients, user_errors
-    from ops.regions import NewRegion, new_region, offerings, stack_name
-    from ops.stackfile import Draft
-
     config = stackfile.read(stack_file(source))
     taken = [load_stack_file(stack_file(name)).network.cidr_block for name in options.stack_names()]
     made: list[NewRegion] = []
@@ -185,12 +181,6 @@ def _planned(source: str, regions: Sequence[str], global_name: str | None, profi
 
 
 def _examine(one: NewRegion, profile: str | None) -> list[Finding]:
-    from infra import pins
-    from ops.aws import aws_clients
-    from ops.doctor import examine
-    from ops.doctor.examination import Examination
-    from ops.whose import own
-
     return examine(
         Examination(
             stack=one.stack,
@@ -205,18 +195,12 @@ def _examine(one: NewRegion, profile: str | None) -> list[Finding]:
 
 
 def _write(one: NewRegion, source: str) -> None:
-    from ops import stackfile
-
     path = stack_file(one.stack)
     if not path.exists():
         stackfile.write(path, one.draft.text(f"{source} in {one.settings.region}, made by `tandem region add`."))
 
 
 def _bring_up(screen: Screen, one: NewRegion, source: str, profile: str | None) -> None:
-    from ops import stackfile
-    from ops.aws import aws_clients
-    from ops.resuming import resume
-
     def told(line: str) -> None:
         screen.print(f"{one.stack}: {line}")
 
@@ -254,9 +238,6 @@ def _in_parallel(
 
 
 def _show(console: Screen, made: Sequence[NewRegion], findings: dict[str, list[Finding]]) -> None:
-    from infra import costs
-    from infra.catalog.prices import source
-
     for one in made:
         settings = one.settings
         console.print(
@@ -297,11 +278,11 @@ def _plan_json(
 
 def _show_rows(console: Screen, rows: Sequence[Row]) -> None:
     table = columns("stack", "region", "image", "model", "serving", "token", "$/hour now", "expires")
-    for row in rows:
-        shown = row.as_json()
+    for one in rows:
+        shown = one.as_json()
         usd = "unknown" if shown["usdPerHour"] is None else f"{shown['usdPerHour']:,.2f}"
         cells = [shown[name] for name in ("stack", "region", "image", "model", "serving", "token")]
-        table.add_row(*cells, usd, shown["expires"], style="" if row.well else "red")
+        table.add_row(*cells, usd, shown["expires"], style="" if one.well else "red")
     console.print(table)
 
 
@@ -309,8 +290,6 @@ def _show_rows(console: Screen, rows: Sequence[Row]) -> None:
 
 
 def _steps(stack: str, settings: Settings, serving: Sequence[str], wait: int) -> list[str]:
-    from ops import leaving
-
     begun, name, lines = leaving.phase(stack_file(stack)), settings.global_name, []
     if name is not None and (name.serving or begun == "draining"):
         again = "go on taking" if begun else "take"
@@ -327,8 +306,6 @@ def _steps(stack: str, settings: Settings, serving: Sequence[str], wait: int) ->
 
 def _behind(stack: str, settings: Settings, profile: str | None) -> list[str]:
     """The other stacks of this project that serve under its global name, as the account has them."""
-    from ops.status.row import row
-
     if settings.global_name is None:
         return []
     found = []
@@ -353,9 +330,6 @@ def _last(stack: str, name: str) -> UserError:
 
 
 def _remove(console: Screen, clients: Clients, engine: Stack, wait: int) -> None:
-    from ops.leaving import Removal
-    from ops.resuming import resume
-
     if not engine.exists():
         raise UserError(
             Problem(

@@ -9,6 +9,14 @@ import typer
 from rich.console import Console
 
 from ops.options import AsJson, print_json
+from rehearsal import engine, report
+from rehearsal.kubernetes import cluster
+from rehearsal.kubernetes.build import CONTROL_PLANE
+from rehearsal.run import rehearse_all
+from rehearsal.scene import on_kubernetes
+from rehearsal.screen import Interrupted, screen, status_line
+from rehearsal.shell import open_shell
+from rehearsal.workspace import PROJECT
 
 DEFAULT_STACKS = ("dev", "prod-ec2")
 
@@ -24,16 +32,6 @@ def rehearse(
 
     Needs neither an account nor a GPU. Exit status 1 when anything is not as expected.
     """
-    # Imported here: boto3, grpc and the tables take a second, which `tandem --help` need not wait for.
-    from rehearsal import engine, report
-    from rehearsal.kubernetes import cluster
-    from rehearsal.kubernetes.build import CONTROL_PLANE
-    from rehearsal.run import rehearse_all
-    from rehearsal.scene import on_kubernetes
-    from rehearsal.screen import Interrupted, screen, status_line
-    from rehearsal.shell import open_shell
-    from rehearsal.workspace import PROJECT
-
     progress, started = Console(stderr=True), time.monotonic()
     names = [shell] if shell else list(dict.fromkeys(stacks or DEFAULT_STACKS))
     on_clusters = any(on_kubernetes(PROJECT, name) for name in names)

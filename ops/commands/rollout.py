@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from time import sleep
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from infra.errors import Problem, UserError
+from infra.kubernetes.names import server_name
+from infra.settings import Settings
 from ops import options
+from ops.aws import aws_clients, user_errors
+from ops.commands.smoke import of_stack, show
 from ops.options import DEFAULT_STACK, AsJson, ProfileName, RegionName, StackName, Yes, print_json, stack_settings
+from ops.pulumi import Stack
+from ops.rollout import Platform, Rollout, cluster, follow
+from ops.rollout.group import HostGroup
 from ops.screen import Screen, columns
-
-if TYPE_CHECKING:
-    from infra.settings import Settings
-    from ops.rollout import Platform, Rollout
+from ops.smoke import Smoke, run
+from ops.whose import own
 
 _COLOURS = {"failing": "red", "stopped": "yellow"}
 
@@ -50,8 +55,6 @@ def rollout(
     Examples: `pulumi up && tandem rollout prod --check`, `tandem rollout prod --no-wait --json`,
     `tandem rollout prod --back --yes`, `tandem rollout prod --cancel --yes`.
     """
-    from ops.aws import user_errors
-
     if sum((back or to is not None, cancel, check)) > 1:
         raise UserError(Problem(key="--back, --to, --cancel, --check", wrong="exclude each other", allowed="one"))
     console, settings = Screen(stderr=as_json), stack_settings(stack, region)
@@ -85,12 +88,6 @@ def _platform(stack: str, settings: Settings, profile: str | None, up: ExitStack
     """Raises:
     UserError: something is to be changed, and no state here says that it is its own.
     """
-    from ops.aws import aws_clients
-    from ops.pulumi import Stack
-    from ops.rollout import cluster
-    from ops.rollout.group import HostGroup
-    from ops.whose import own
-
     clients, mine = aws_clients(settings.region, profile), own(Stack(stack, options.PROJECT))
     if changes and not (mine and mine.id):
         wrong, allowed = "no state here tells that this stack is its own", "the state that `pulumi up` wrote"
@@ -108,8 +105,6 @@ def _meant(found: Sequence[Rollout], model: str | None) -> Sequence[Rollout]:
     Raises:
         UserError: there is none of that name, or it is not clear which is meant.
     """
-    from infra.kubernetes.names import server_name
-
     names = ", ".join(one.name.removeprefix(server_name("")) for one in found)
     if model:
         meant = [one for one in found if one.name == server_name(model)]
@@ -156,8 +151,6 @@ def _follow(
     seconds: float,
     until: Callable[[Rollout], object] | None = None,
 ) -> Sequence[Rollout]:
-    from ops.rollout import follow
-
     found: Sequence[Rollout] = ()
     for found in follow(platform, seconds, until, sleep):
         for one in found:
@@ -183,9 +176,6 @@ def _check(console: Screen, stack: str, platform: Platform, seconds: float, smok
 
 
 def _smoke(console: Screen, stack: str, settings: Settings, profile: str | None) -> bool:
-    from ops.commands.smoke import of_stack, show
-    from ops.smoke import Smoke, run
-
     well = True
     for result in run(Smoke(of_stack(stack, settings, profile))):
         show(console, result)

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from infra.catalog.instances import INSTANCE_TYPES, unknown_type_problem
 from infra.errors import Problem, UserError
+from infra.sizing.choice import Candidate, candidates, gpu_of, on_hosts
+from infra.sizing.config_file import load_shape
+from infra.sizing.cpu import cpu_cache
+from infra.sizing.fits import verdict
+from infra.sizing.memory import Sizing
+from infra.sizing.memory import size as size_model
+from infra.sizing.reading import with_quantization
+from infra.sizing.releases import MEASURED, PINNED, release_of
+from infra.sizing.serving import DEFAULT_UTILIZATION, Gpu, Serving, Speculation
+from infra.sizing.shapes import ModelShape
+from ops.http import Http
 from ops.options import AsJson, ProfileName, print_json
 from ops.screen import Screen
-
-if TYPE_CHECKING:
-    from infra.sizing.choice import Candidate
-    from infra.sizing.memory import Sizing
-    from infra.sizing.serving import Serving, Speculation
-    from infra.sizing.shapes import ModelShape
+from ops.size_report import one_json, print_comparison, print_cpu, print_one, print_rows
+from ops.sizing import find_shape, live_cache, regional
 
 _SERVING, _GPU = "How it is served", "One GPU, for scripts"
 
@@ -95,13 +104,6 @@ def size(
     `tandem size --config config.json --plot size.svg`, `tandem size Qwen/Qwen3-8B --instance-type g6.12xlarge`,
     `tandem size --config config.json --tp 2 --gpu-mib 143156 --compute-capability 9.0 --json`.
     """
-    from infra.sizing.cpu import cpu_cache
-    from infra.sizing.fits import verdict
-    from infra.sizing.serving import Serving
-    from ops.http import Http
-    from ops.size_report import one_json, print_comparison, print_cpu, print_one, print_rows
-    from ops.sizing import live_cache
-
     shape, name = _shape(model, config, quantization)
     serving = Serving(
         tensor_parallel_size=tp or 2,
@@ -138,9 +140,6 @@ def size(
 
 
 def _shape(model: str | None, config: Path | None, quantization: str | None) -> tuple[ModelShape, str]:
-    from infra.sizing.config_file import load_shape
-    from infra.sizing.reading import with_quantization
-
     if (model is None) == (config is None):
         raise UserError(
             Problem(
@@ -152,17 +151,11 @@ def _shape(model: str | None, config: Path | None, quantization: str | None) -> 
         )
     if config is not None:
         return with_quantization(load_shape(config), quantization), str(config)
-    from ops.http import Http
-    from ops.sizing import find_shape
-
     assert model is not None
     return with_quantization(find_shape(model, Http(deadline_seconds=10, timeout_seconds=5)), quantization), model
 
 
 def _speculation(tokens: int, draft: Path | None) -> Speculation | None:
-    from infra.sizing.config_file import load_shape
-    from infra.sizing.serving import Speculation
-
     if draft is not None and not tokens:
         raise UserError(
             Problem(
@@ -186,13 +179,6 @@ def _one(
     instance_type: str | None,
     version: str | None,
 ) -> Sizing:
-    from dataclasses import replace
-
-    from infra.catalog.instances import INSTANCE_TYPES, unknown_type_problem
-    from infra.sizing.choice import gpu_of, on_hosts
-    from infra.sizing.memory import size as size_model
-    from infra.sizing.releases import MEASURED, PINNED, release_of
-    from infra.sizing.serving import DEFAULT_UTILIZATION, Gpu
 
     if instance_type is not None:
         if instance_type not in INSTANCE_TYPES:
@@ -230,13 +216,8 @@ def _rows(
     context_tokens: int,
     requests: int | None,
 ) -> list[Candidate]:
-    from infra.catalog.instances import INSTANCE_TYPES
-    from infra.sizing.choice import candidates
-
     types = list(INSTANCE_TYPES.values())
     if region is not None:
-        from ops.sizing import regional
-
         with Screen(stderr=True).status(f"prices in {region}"):
             types = regional(types, region, profile)
     rows = candidates(shape, serving, types=types, context_tokens=context_tokens, requests=requests)

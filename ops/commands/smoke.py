@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from infra.errors import Problem, UserError
+from infra.settings import Settings
+from ops import endpoint
+from ops.aws import aws_clients, user_errors
+from ops.endpoint import key_of
 from ops.options import DEFAULT_STACK, AsJson, ProfileName, RegionName, StackName, print_json, stack_settings
 from ops.screen import Screen
-
-if TYPE_CHECKING:
-    from infra.settings import Settings
-    from ops.smoke import Result, Target
+from ops.smoke import Result, Smoke, Target, run
 
 KEY_VARIABLE = "TANDEM_API_KEY"
 TIMEOUT_SECONDS = 120
@@ -46,8 +47,6 @@ def smoke(
     Examples: `tandem smoke dev`, `tandem smoke --url https://llm.example.com --api-key-file key.txt`,
     `TANDEM_API_KEY=... tandem smoke --url http://localhost:8000 --json`.
     """
-    from ops.smoke import Smoke, run
-
     if url:
         target = _given(url, api_key_file, ca, timeout)
     else:
@@ -63,9 +62,6 @@ def smoke(
 
 
 def _given(url: str, api_key_file: Path | None, ca: Path | None, timeout: float) -> Target:
-    from ops.endpoint import key_of
-    from ops.smoke import Target
-
     if not url.startswith(("http://", "https://")):
         raise UserError(
             Problem(key="--url", wrong="is not a URL", value=url, allowed="https://HOST, with :PORT where it needs one")
@@ -91,10 +87,6 @@ def of_stack(
     Raises:
         UserError: there is none, or AWS refuses.
     """
-    from ops import endpoint
-    from ops.aws import aws_clients, user_errors
-    from ops.smoke import Target
-
     clients = aws_clients(settings.region, profile)
     with user_errors(stack):
         found = endpoint.find(clients, stack, settings.load_balancer.domain_name)

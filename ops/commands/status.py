@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from datetime import UTC, datetime
+from typing import Annotated
 
 import typer
 
 from ops import options
+from ops.aws import aws_clients
 from ops.options import DEFAULT_STACK, AsJson, ProfileName, RegionName, StackName, print_json, stack_settings
+from ops.pulumi import Stack
 from ops.screen import Screen, columns
-
-if TYPE_CHECKING:
-    from ops.status import Cluster, Fleet, Machine, Status
+from ops.status import Absent, Cluster, Fleet, Machine, Status, Unknown, look
+from ops.whose import own
 
 
 def status(
@@ -31,13 +33,6 @@ def status(
 
     Examples: `tandem status`, `tandem status prod --region eu-west-1`, `tandem status prod --no-probe --json`.
     """
-    from datetime import UTC, datetime
-
-    from ops.aws import aws_clients
-    from ops.pulumi import Stack
-    from ops.status import look
-    from ops.whose import own
-
     settings = stack_settings(stack, region)
     with Screen(stderr=True).status(f"looking at {stack}"):
         clients, mine = aws_clients(settings.region, profile), own(Stack(stack, options.PROJECT))
@@ -50,8 +45,6 @@ def status(
 
 
 def _print(found: Status) -> None:
-    from ops.status import Absent, Fleet, Unknown
-
     console = Screen()
     servers, running, now, spent = found.servers, found.running, found.usd_per_hour, found.cost_so_far
     lines = {

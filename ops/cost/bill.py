@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import TYPE_CHECKING
 
 from infra.tags import STACK_TAG
-from ops.kinds.kind import Clients
+
+if TYPE_CHECKING:
+    from ops.kinds.kind import Clients
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,16 @@ Hours come from infra/costs.py; what depends on use is counted from stated assum
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from infra import costs
 from infra.catalog import prices
 from infra.catalog.instances import INSTANCE_TYPES
 from infra.catalog.prices import HOURS_PER_MONTH
+from infra.catalog.quotas import Purchase
 from infra.settings import Settings
 from infra.settings.schema import BusinessHoursSettings
-from ops.doctor.examination import hosts_by_purchase
 
 _DAYS = {"MON-FRI": 5, "MON-SAT": 6, "SUN-THU": 5, "*": 7}
 
@@ -81,24 +81,23 @@ class Part:
 
 def parts(settings: Settings, known: Prices, use: Use) -> list[Part]:
     """Of the stack at the size at which it comes up."""
-    always = [
-        Part(item.name, item.count, item.usd_per_hour, item.usd_per_hour * HOURS_PER_MONTH)
-        for item in costs.fixed_costs(settings)
-    ]
     month = HOURS_PER_MONTH * share_of_week(settings.cost_guard.business_hours)
-    hosts = [Part(name, count, usd, usd * month) for name, count, usd in _hosts(settings, known) if count]
+    always = [_running(item, HOURS_PER_MONTH) for item in costs.fixed_costs(settings)]
+    hosts = [_running(item, month) for item in _hosts(settings, known)]
     return [*always, *hosts, *used(settings, use)]
 
 
-def _hosts(settings: Settings, known: Prices) -> Iterator[tuple[str, float, float]]:
-    """Name, count and US dollars an hour of what comes and goes with the hosts."""
-    first = settings.fleet.instance_types[0]
-    hosts = costs.hosts_at_first(settings)
-    split = hosts_by_purchase(settings, hosts)
-    yield f"{first} on demand", split["on demand"], split["on demand"] * known.on_demand[first]
-    yield f"{first} spot", split["spot"], split["spot"] * known.spot[first]
-    for item in costs.host_costs(settings, hosts, first)[1:]:
-        yield item.name, item.count, item.usd_per_hour
+def _running(item: costs.CostItem, hours: float) -> Part:
+    """For so many hours of a month."""
+    return Part(item.name, item.count, item.usd_per_hour, item.usd_per_hour * hours)
+
+
+def _hosts(settings: Settings, known: Prices) -> list[costs.CostItem]:
+    """What comes and goes with the hosts."""
+    first, hosts = settings.fleet.instance_types[0], costs.hosts_at_first(settings)
+    usd: dict[Purchase, float] = {"on demand": known.on_demand[first], "spot": known.spot[first]}
+    split = costs.hosts_by_purchase(settings, hosts)
+    return costs.host_costs(settings, hosts, first, {how: (count, usd[how]) for how, count in split.items()})
 
 
 def used(settings: Settings, use: Use) -> list[Part]:

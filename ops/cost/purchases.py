@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from infra import costs
 from infra.catalog import prices
@@ -12,7 +12,9 @@ from infra.catalog.prices import HOURS_PER_MONTH
 from infra.settings import Settings
 from ops import price_list
 from ops.cost.parts import Prices, share_of_week
-from ops.doctor.examination import Examination
+
+if TYPE_CHECKING:
+    from ops.doctor.examination import Examination
 
 _YEAR_SECONDS = 365 * 24 * 3600
 _PLANS = {"Compute": "Compute Savings Plan", "EC2Instance": "EC2 Instance Savings Plan"}

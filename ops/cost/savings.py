@@ -9,10 +9,10 @@ from typing import Any
 from infra import lifetime, rules
 from infra.catalog import prices
 from infra.catalog.instances import INSTANCE_TYPES
+from infra.costs import hosts_by_purchase
 from infra.settings import Settings
 from infra.settings.schema import BusinessHoursSettings
 from ops.cost.parts import Prices, Use, parts
-from ops.doctor.examination import hosts_by_purchase
 
 WORTH_USD = 1.0
 """A change that saves less in a month is not worth a line."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from infra.costs import uses_spot
 from ops.aws import AwsError, is_gone
 from ops.cost.bill import ACTIVATE_TAG
-from ops.doctor.examination import Examination, uses_spot
+from ops.doctor.examination import Examination
 from ops.doctor.finding import Finding
 from ops.kinds.kind import STACK_TAG
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from infra import costs
-from infra.catalog.quotas import Purchase
 from infra.pins import Pins
 from infra.settings import Settings
 from ops.doctor.finding import Finding
@@ -44,24 +41,3 @@ class Examination:
 
 
 Check = Callable[[Examination], Iterator[Finding]]
-
-
-def hosts_by_purchase(settings: Settings, hosts: int) -> dict[Purchase, int]:
-    """How Auto Scaling splits so many hosts: the base and its share above are on demand, rounded up."""
-    fleet = settings.fleet
-    base = min(hosts, fleet.on_demand_base)
-    on_demand = base + math.ceil((hosts - base) * fleet.on_demand_percentage / 100)
-    return {"on demand": on_demand, "spot": hosts - on_demand}
-
-
-def hosts_while_replaced(settings: Settings) -> dict[Purchase, int]:
-    """The full group with those that a rollout starts ahead; a successor from Karpenter's base is on demand, too."""
-    karpenter = settings.platform == "eks" and settings.node_pool.provisioner == "karpenter"
-    of_base = int(karpenter and settings.fleet.on_demand_base > 0)
-    hosts = hosts_by_purchase(settings, settings.max_group_size + costs.launched_ahead(settings) - of_base)
-    return {"on demand": hosts["on demand"] + of_base, "spot": hosts["spot"]}
-
-
-def uses_spot(settings: Settings) -> bool:
-    """Whether any host of the full group is spot."""
-    return settings.fleet.capacity_block is None and hosts_by_purchase(settings, settings.max_group_size)["spot"] > 0

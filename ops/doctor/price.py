@@ -10,8 +10,9 @@ from functools import partial
 
 from infra import costs
 from infra.catalog import prices as catalog
+from infra.costs import hosts_by_purchase, uses_spot
 from ops import price_list
-from ops.doctor.examination import Examination, hosts_by_purchase, uses_spot
+from ops.doctor.examination import Examination
 from ops.doctor.finding import Finding
 
 TOLERANCE = 0.02

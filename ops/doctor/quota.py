@@ -11,8 +11,9 @@ from infra import costs
 from infra.catalog import prices, quotas
 from infra.catalog.instances import INSTANCE_TYPES
 from infra.catalog.quotas import Purchase, Quota, vcpu_quota
+from infra.costs import hosts_by_purchase, hosts_while_replaced
 from infra.tags import PROJECT, PROJECT_TAG, STACK_TAG
-from ops.doctor.examination import Examination, hosts_by_purchase, hosts_while_replaced
+from ops.doctor.examination import Examination
 from ops.doctor.finding import Finding, Severity
 from ops.kinds.kind import tag_map
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from infra.policies import VERSION
+from infra.catalog.iam import POLICY_VERSION
 from ops.rights import RIGHTS
 from ops.rights.right import BOUNDARY, Right, Scope, arns, condition
 
@@ -60,11 +60,11 @@ def _packed(statements: Iterable[Policy]) -> list[Policy]:
     """As few policies as hold the statements in their order."""
     found: list[Policy] = []
     for one in statements:
-        longer = {"Version": VERSION, "Statement": [*(found[-1]["Statement"] if found else ()), one]}
+        longer = {"Version": POLICY_VERSION, "Statement": [*(found[-1]["Statement"] if found else ()), one]}
         if found and characters(longer) <= POLICY_CHARACTERS:
             found[-1] = longer
         else:
-            found.append({"Version": VERSION, "Statement": [one]})
+            found.append({"Version": POLICY_VERSION, "Statement": [one]})
     return found
 
 

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import pulumi
 import pytest
 
 from infra import checks, pins
@@ -23,11 +22,9 @@ from tests.infra.sizing.configs import llama
 
 
 @pytest.fixture
-def warned(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def warned() -> list[str]:
     """What the program warns of."""
-    found: list[str] = []
-    monkeypatch.setattr(pulumi.log, "warn", found.append)
-    return found
+    return []
 
 
 def settings(*types: str, **inference: Any) -> Settings:
@@ -38,7 +35,7 @@ def settings(*types: str, **inference: Any) -> Settings:
 
 def test_what_does_not_fit_is_refused_in_the_words_of_tandem_size() -> None:
     with pytest.raises(UserError) as refused:
-        checks.check(settings("g6.12xlarge", model="Qwen/Qwen3-32B"), pins.load(), "dev")
+        checks.check(settings("g6.12xlarge", model="Qwen/Qwen3-32B"), pins.load(), "dev", print)
     [problem] = refused.value.problems
     l4 = INSTANCE_TYPES["g6.12xlarge"]
     serving = Serving(gpu_memory_utilization=None)
@@ -51,19 +48,24 @@ def test_what_does_not_fit_is_refused_in_the_words_of_tandem_size() -> None:
 def test_every_problem_is_said_at_once() -> None:
     stack = settings("g6.12xlarge", model="Qwen/Qwen3-8B", maxModelLen=100_000, maxNumSeqs=512, maxNumBatchedTokens=256)
     with pytest.raises(UserError) as refused:
-        checks.check(stack, pins.load(), "dev")
+        checks.check(stack, pins.load(), "dev", print)
     keys = {problem.key for problem in refused.value.problems}
     assert keys == {"inference.maxModelLen", "inference.maxNumBatchedTokens"}
 
 
 def test_what_is_tight_is_warned_about(warned: list[str]) -> None:
-    plan = checks.check(settings("g6e.12xlarge", model="Qwen/Qwen3-32B", maxModelLen=32768), pins.load(), "dev")
+    plan = checks.check(
+        settings("g6e.12xlarge", model="Qwen/Qwen3-32B", maxModelLen=32768), pins.load(), "dev", warned.append
+    )
     assert plan.max_concurrency == 2.53
     assert any(text.startswith("g6e.12xlarge: only 2.5 requests of 32768 tokens fit at once") for text in warned)
 
 
 def test_a_model_that_nobody_listed_is_warned_about(warned: list[str]) -> None:
-    assert checks.check(settings("g6.12xlarge", model="someone/something"), pins.load(), "dev").sized is False
+    assert (
+        checks.check(settings("g6.12xlarge", model="someone/something"), pins.load(), "dev", warned.append).sized
+        is False
+    )
     assert any("inference.modelConfigFile names its config.json" in text for text in warned)
 
 
@@ -71,10 +73,10 @@ def test_its_config_in_the_project_sizes_it(monkeypatch: pytest.MonkeyPatch, tmp
     monkeypatch.setattr(checks, "PROJECT", tmp_path)
     stack = settings("g6.12xlarge", model="someone/something", modelConfigFile="models/config.json")
     with pytest.raises(UserError, match="there is no such file"):
-        checks.check(stack, pins.load(), "dev")
+        checks.check(stack, pins.load(), "dev", warned.append)
     (tmp_path / "models").mkdir()
     (tmp_path / "models/config.json").write_text(json.dumps(llama()))
-    plan = checks.check(stack, pins.load(), "dev")
+    plan = checks.check(stack, pins.load(), "dev", warned.append)
     assert (plan.sized, plan.max_model_len) == (True, 4096)
     assert not [text for text in warned if "was not sized" in text]
 
@@ -86,7 +88,7 @@ def test_a_config_outside_the_project_is_refused(path: str) -> None:
 
 
 def test_what_fits_with_room_is_silent_about_memory(warned: list[str]) -> None:
-    plan = checks.check(settings("g6.12xlarge", model="Qwen/Qwen3-8B"), pins.load(), "dev")
+    plan = checks.check(settings("g6.12xlarge", model="Qwen/Qwen3-8B"), pins.load(), "dev", warned.append)
     assert plan.kv_cache_tokens == 168704
     assert [text for text in warned if "tokens" in text] == []
 
@@ -94,7 +96,7 @@ def test_what_fits_with_room_is_silent_about_memory(warned: list[str]) -> None:
 def test_a_replica_over_two_hosts_is_sized_and_refused_where_nothing_keeps_them_together(warned: list[str]) -> None:
     stack = settings("g6e.12xlarge", model="Qwen/Qwen3-32B", maxModelLen=32768, pipelineParallelSize=2)
     with pytest.raises(UserError, match="an Auto Scaling group starts and replaces hosts one by one") as refused:
-        checks.check(stack, pins.load(), "dev")
+        checks.check(stack, pins.load(), "dev", warned.append)
     assert "platform eks, which keeps the pods of one replica together" in refused.value.problems[0].fix
     on_eks = checks.size_of(stack.inference, stack.fleet.instance_types, "eks")
     assert on_eks.fits
@@ -116,7 +118,7 @@ def test_a_further_model_is_not_called_as_the_main_one_is(name: str) -> None:
         }
     )
     with pytest.raises(UserError) as refused:
-        checks.check(stack, pins.load(), "prod")
+        checks.check(stack, pins.load(), "prod", print)
     assert [problem.key for problem in refused.value.problems] == [f"models.{name}"]
 
 

@@ -8,18 +8,19 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from infra.policies import VERSION, only_tls
+from infra.catalog.iam import POLICY_VERSION
+from infra.policies import only_tls
 from ops.kinds.kind import Clients
 from rehearsal.policy_evaluator import Request, allowed
 
 BUCKET = "scripts"
 OBJECT = f"arn:aws:s3:::{BUCKET}/object"
-PUT = {"Version": VERSION, "Statement": [{"Effect": "Allow", "Action": "s3:PutObject", "Resource": OBJECT}]}
+PUT = {"Version": POLICY_VERSION, "Statement": [{"Effect": "Allow", "Action": "s3:PutObject", "Resource": OBJECT}]}
 
 
 def decisions(clients: Clients, denial: dict[str, Any]) -> tuple[bool, bool]:
     """Whether the simulated account, and the evaluator, let an object be written to a bucket with this policy."""
-    policy = {"Version": VERSION, "Statement": [denial]}
+    policy = {"Version": POLICY_VERSION, "Statement": [denial]}
     over_tls = {"aws:SecureTransport": "true"}
     request = Request(action="s3:PutObject", resource=OBJECT, identity=[PUT], on_resource=policy, context=over_tls)
     s3 = clients("s3")

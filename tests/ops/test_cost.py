@@ -14,10 +14,13 @@ from typer.testing import CliRunner
 from infra import costs, lifetime
 from infra.settings import Settings
 from infra.settings.schema import BusinessHoursSettings
-from ops import cost
 from ops.aws import aws_clients
 from ops.cli import app
-from ops.cost import Prices, Use, plan
+from ops.cost.bill import spent
+from ops.cost.comparison import compare, comparison
+from ops.cost.parts import Prices, Use, catalog, share_of_week
+from ops.cost.plan import plan
+from ops.cost.purchases import ways
 from ops.plot import bars
 from rehearsal.account_gaps import AccountGaps
 
@@ -28,7 +31,7 @@ def stack(**sections: Any) -> Settings:
     return Settings.model_validate({"region": "us-east-1", **sections})
 
 
-CATALOG = cost.catalog(stack())
+CATALOG = catalog(stack())
 HALF_PRICE_SPOT = Prices(
     on_demand=CATALOG.on_demand, spot={name: usd / 2 for name, usd in CATALOG.on_demand.items()}, source="a test"
 )
@@ -76,7 +79,7 @@ def test_spot_and_on_demand_are_split_and_priced_apart() -> None:
 
 def test_business_hours_count_for_hosts_only() -> None:
     always, by_day = stack(), stack(costGuard={"businessHours": {}})
-    assert cost.share_of_week(BusinessHoursSettings()) == pytest.approx(60 / 168)
+    assert share_of_week(BusinessHoursSettings()) == pytest.approx(60 / 168)
     assert months(by_day)["g6.12xlarge on demand"] == round(3359.17 * 60 / 168, 2)
     assert months(by_day)["load balancer"] == months(always)["load balancer"]
 
@@ -115,7 +118,7 @@ def test_spot_at_the_same_price_saves_nothing() -> None:
 def test_a_comparison_fits_a_pull_request() -> None:
     before = plan(stack(), use=NOTHING_USED)
     after = plan(stack(network={"egress": "singleNat"}, fleet={"hosts": 2}), use=NOTHING_USED)
-    assert cost.comparison(("main", "this"), before, after).splitlines() == [
+    assert comparison(("main", "this"), before, after).splitlines() == [
         "**Cost: +$3,338.67 a month (+96.0%)**",
         "",
         "| $ a month | main | this | difference |",
@@ -132,8 +135,8 @@ def test_a_comparison_fits_a_pull_request() -> None:
 
 def test_equal_settings_compare_equal() -> None:
     same = plan(stack())
-    assert cost.compare(same, same) == []
-    assert cost.comparison(("a", "b"), same, same).startswith("**Cost: a and b cost the same**")
+    assert compare(same, same) == []
+    assert comparison(("a", "b"), same, same).startswith("**Cost: a and b cost the same**")
 
 
 def test_bars_are_one_scale_and_well_formed() -> None:
@@ -156,7 +159,7 @@ def test_live_prices_are_those_of_the_region(aws_account: AccountGaps) -> None:
 
 def test_the_bill_is_asked_for_by_tag(aws_account: AccountGaps) -> None:
     aws_account.monthly_usd = {"Amazon Elastic File System": 3.5, "Amazon Elastic Compute Cloud - Compute": 120.25}
-    bill = cost.spent(aws_clients("us-east-1"), "dev", date(2026, 11, 21))
+    bill = spent(aws_clients("us-east-1"), "dev", date(2026, 11, 21))
     assert bill.usd == pytest.approx(123.75)
     assert list(bill.by_service) == ["Amazon Elastic Compute Cloud - Compute", "Amazon Elastic File System"]
     (call,) = aws_account.asked
@@ -310,7 +313,7 @@ def test_a_change_needs_two_sides() -> None:
 
 def test_ways_to_pay_with_what_the_catalog_knows() -> None:
     settings = stack(fleet={"hosts": 2, "instanceTypes": ["g6e.12xlarge"]}, costGuard={"businessHours": {}})
-    found = {way.name: way for way in cost.ways(settings, cost.catalog(settings))}
+    found = {way.name: way for way in ways(settings, catalog(settings))}
     on_demand, reserved = found["on demand"], found["reserved, standard, no upfront"]
     assert on_demand.usd_per_month == pytest.approx(2 * 10.49264 * 730 * 60 / 168)
     assert reserved.usd_per_month == pytest.approx(2 * 6.61036 * 730), "a commitment is paid at night, too"
@@ -323,7 +326,7 @@ def test_ways_to_pay_with_what_the_catalog_knows() -> None:
 
 def test_a_type_that_is_not_sold_for_a_year_is_said() -> None:
     settings = stack(fleet={"hosts": 1, "instanceTypes": ["p5.48xlarge"]})
-    (reserved,) = (way for way in cost.ways(settings, cost.catalog(settings)) if way.name.startswith("reserved"))
+    (reserved,) = (way for way in ways(settings, catalog(settings)) if way.name.startswith("reserved"))
     assert (reserved.usd_per_hour, "not known in us-east-1" in reserved.source) == (None, True)
 
 

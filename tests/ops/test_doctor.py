@@ -18,12 +18,13 @@ from typer.testing import CliRunner
 from infra import pins
 from infra.catalog.instances import INSTANCE_TYPES
 from infra.catalog.quotas import vcpu_quota
+from infra.costs import hosts_by_purchase
 from infra.settings import Settings
 from ops.aws import aws_clients
 from ops.cli import app
 from ops.doctor import CHECKS, Finding, examine, exit_status, run
 from ops.doctor.address import covers
-from ops.doctor.examination import Examination, hosts_by_purchase
+from ops.doctor.examination import Examination
 from ops.doctor.permissions import actions, resources
 from ops.doctor.run import run_check
 from rehearsal.account_gaps import ANSWERS, PUBLIC_IMAGE, AccountGaps

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from infra import pins
+from infra.costs import hosts_while_replaced
 from ops.aws import aws_clients
 from ops.doctor import CHECKS, examine
-from ops.doctor.examination import hosts_while_replaced
 from ops.doctor.run import run_check
 from rehearsal.account_gaps import PUBLIC_IMAGE, AccountGaps
 from tests.ops.broken_account import Account, Case, World, assert_found

@@ -208,7 +208,7 @@ def shell(
         "config: {tandem:region: us-east-1, tandem:fleet: {hosts: 2, maxHosts: 3}}"
     )
     monkeypatch.setattr(options, "PROJECT", tmp_path)
-    monkeypatch.setattr("ops.whose.own", lambda _engine: Own("life-1", True, True))
+    monkeypatch.setattr(command, "own", lambda _engine: Own("life-1", True, True))
     made = Shell(clients, group)
     monkeypatch.setattr(command, "sleep", made.hosts_do)
     return made
@@ -358,7 +358,7 @@ def test_two_things_at_once_are_refused(shell: Shell) -> None:
 def test_nothing_is_changed_without_a_state_that_says_whose_it_is(
     shell: Shell, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ops.whose.own", lambda _engine: Own())
+    monkeypatch.setattr(command, "own", lambda _engine: Own())
     code, said = shell("--cancel", "--yes")
     assert code == 2
     assert "no state here tells that this stack is its own" in said

@@ -347,7 +347,7 @@ def test_a_region_has_its_own_prices_and_says_so(call: Call, monkeypatch: pytest
         assert (region, profile) == ("eu-west-1", None)
         return [one for one in types if one.name == "g6.12xlarge"]
 
-    monkeypatch.setattr(sizing, "regional", in_ireland)
+    monkeypatch.setattr("ops.commands.size.regional", in_ireland)
     answer = call.json("Qwen/Qwen3-8B", "--max-model-len", 8192, "--region", "eu-west-1")
     assert {row["instanceType"] for row in answer["candidates"]} == {"g6.12xlarge"}
     assert answer["prices"] == "AWS's price list for eu-west-1, on demand, asked now"
