@@ -18,7 +18,8 @@ SCRIPT = """
 import json, time
 from infra.catalog.instances import INSTANCE_TYPES
 from infra.catalog.models import MODELS
-from infra.sizing.choice import candidates, gpu_of
+from infra.sizing.choice import candidates
+from infra.sizing.gpus import gpu_of
 from infra.sizing.fits import verdict
 from infra.sizing.known import catalog_shape
 from infra.sizing.memory import size

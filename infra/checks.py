@@ -13,8 +13,8 @@ from infra.errors import Problem, UserError
 from infra.pins import Pins
 from infra.settings import Settings
 from infra.settings.schema import InferenceSettings
-from infra.sizing import Plan, plan
-from infra.sizing.choice import batch_size
+from infra.sizing.gpus import batch_size
+from infra.sizing.plan import Plan, plan
 from infra.tags import MAIN_MODEL
 
 PROJECT = Path(__file__).resolve().parents[1]

@@ -12,7 +12,7 @@ from infra.ports import SERVING_PORT
 from infra.rollout import LAUNCH_HOOK, TERMINATE_HOOK
 from infra.serving.engine import engine, timeouts
 from infra.settings import Settings
-from infra.sizing import Plan
+from infra.sizing.plan import Plan
 
 
 @dataclass(frozen=True, kw_only=True)

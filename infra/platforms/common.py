@@ -17,7 +17,7 @@ from infra.components.network import Network
 from infra.components.secrets import Secrets, SecretsArgs
 from infra.pins import Pins
 from infra.settings import Settings
-from infra.sizing import Plan
+from infra.sizing.plan import Plan
 from infra.subnets import public_range
 
 

@@ -8,15 +8,14 @@ from infra.catalog.instances import INSTANCE_TYPES
 from infra.errors import Problem
 from infra.rules.cluster import models
 from infra.settings.schema import InferenceSettings, Settings
-from infra.sizing.choice import gpu_of
-from infra.sizing.serving import batch_limits
+from infra.sizing.gpus import smallest_step
 
 
 def _smallest_step(settings: Settings, inference: InferenceSettings) -> tuple[int, int]:
     """Requests and tokens of a step on the fleet's smallest GPU; vLLM chooses there what is unset."""
     types = [INSTANCE_TYPES[name] for name in settings.fleet.instance_types if name in INSTANCE_TYPES]
-    set_ones = inference.max_num_seqs, inference.max_num_batched_tokens
-    return min((batch_limits(gpu_of(one)[0], *set_ones) for one in types), default=(0, 0))
+    limits = inference.max_num_seqs, inference.max_num_batched_tokens
+    return smallest_step(types, *limits) if types else (0, 0)
 
 
 def batch_fits_into_a_step(settings: Settings) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from infra.catalog.instances import GPUS_PER_REPLICA, InstanceType
 from infra.serving.engine import Engine, Profile, Timeouts
-from infra.sizing.choice import batch_size, gpu_of
+from infra.sizing.gpus import batch_size, gpu_of
 
 
 def vllm_arguments(engine: Engine, timeouts: Timeouts) -> list[str]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import cache
 
-from infra.catalog.gpus import GPU_MODELS, GpuModel
 from infra.catalog.instances import INSTANCE_TYPES, InstanceType
 from infra.sizing.fits import Verdict, verdict
+from infra.sizing.gpus import gpu_of
 from infra.sizing.memory import Sizing, size
-from infra.sizing.serving import Gpu, Serving, batch_limits
+from infra.sizing.serving import Serving
 from infra.sizing.shapes import ModelShape
 from infra.sizing.support import TENSOR_PARALLEL_SIZES
 from infra.sizing.throughput import Throughput, throughput
@@ -55,27 +54,6 @@ class Candidate:
     def name(self) -> str:
         """`g6.12xlarge TP=2`."""
         return f"{self.instance_type.name} TP={self.tensor_parallel_size}"
-
-
-@cache
-def gpu_of(instance_type: InstanceType) -> tuple[Gpu, GpuModel]:
-    """The GPU of an instance type as torch sees it, and its rates."""
-    model = GPU_MODELS[instance_type.gpu, instance_type.gpu_mib]
-    gpu = Gpu(
-        mib=model.torch_gib * 1024,
-        compute_capability=instance_type.compute_capability,
-        name=instance_type.gpu,
-        l2_mib=model.l2_mib,
-        multiprocessors=model.multiprocessors,
-    )
-    return gpu, model
-
-
-def batch_size(
-    instance_types: Iterable[InstanceType], max_num_seqs: int | None, max_num_batched_tokens: int | None
-) -> int:
-    """`--max-num-seqs` that every one of these types serves: as set, else the least of vLLM's own."""
-    return min(batch_limits(gpu_of(one)[0], max_num_seqs, max_num_batched_tokens)[0] for one in instance_types)
 
 
 def on_hosts(serving: Serving, instance_type: InstanceType) -> Serving:

@@ -9,9 +9,10 @@ from pathlib import Path
 from infra.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES, InstanceType
 from infra.catalog.models import MODELS
 from infra.errors import Problem, UserError
-from infra.sizing.choice import candidate, cheapest, gpu_of
+from infra.sizing.choice import candidate, cheapest
 from infra.sizing.config_file import load_shape
 from infra.sizing.fits import verdict
+from infra.sizing.gpus import gpu_of
 from infra.sizing.known import catalog_shape
 from infra.sizing.memory import Sizing, size
 from infra.sizing.reading import with_quantization

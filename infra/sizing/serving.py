@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from infra.sizing.shapes import ModelShape
 from infra.sizing.units import MIB
+
+if TYPE_CHECKING:
+    from infra.sizing.shapes import ModelShape
 
 DEFAULT_UTILIZATION = 0.92
 """vLLM's own `--gpu-memory-utilization`."""

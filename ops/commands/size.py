@@ -10,10 +10,11 @@ import typer
 
 from infra.catalog.instances import INSTANCE_TYPES, unknown_type_problem
 from infra.errors import Problem, UserError
-from infra.sizing.choice import Candidate, candidates, gpu_of, on_hosts
+from infra.sizing.choice import Candidate, candidates, on_hosts
 from infra.sizing.config_file import load_shape
 from infra.sizing.cpu import cpu_cache
 from infra.sizing.fits import verdict
+from infra.sizing.gpus import gpu_of
 from infra.sizing.memory import Sizing
 from infra.sizing.memory import size as size_model
 from infra.sizing.reading import with_quantization

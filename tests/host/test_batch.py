@@ -15,7 +15,7 @@ from infra.checks import size_of
 from infra.host.render import render_compose, render_files, render_nginx
 from infra.serving import fleet
 from infra.settings import Settings
-from infra.sizing.choice import batch_size
+from infra.sizing.gpus import batch_size
 
 # As `get_batch_defaults` of vLLM 0.32.0 has them: from 70 GiB 1024, but for the A100.
 LARGE = {"g7e.12xlarge", "g7e.24xlarge", "p5.48xlarge", "p5en.48xlarge", "p6-b200.48xlarge"}

@@ -12,8 +12,8 @@ from infra import checks, pins
 from infra.catalog.instances import INSTANCE_TYPES
 from infra.errors import UserError
 from infra.settings import Settings
-from infra.sizing.choice import gpu_of
 from infra.sizing.fits import verdict
+from infra.sizing.gpus import gpu_of
 from infra.sizing.known import catalog_shape
 from infra.sizing.memory import size
 from infra.sizing.serving import Serving

@@ -9,7 +9,8 @@ import pytest
 
 from infra.catalog.gpus import GPU_MODELS
 from infra.catalog.instances import INSTANCE_TYPES
-from infra.sizing.choice import Candidate, advice, candidate, candidates, cheapest, fitting, gpu_of
+from infra.sizing.choice import Candidate, advice, candidate, candidates, cheapest, fitting
+from infra.sizing.gpus import gpu_of
 from infra.sizing.known import catalog_shape
 from infra.sizing.reading import read_shape
 from infra.sizing.serving import Serving

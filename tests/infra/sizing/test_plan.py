@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from infra.errors import Problem
-from infra.sizing import Plan, plan
+from infra.sizing.plan import Plan, plan
 from tests.infra.sizing.configs import llama
 
 
