@@ -32,6 +32,17 @@ def gpus_per_node(settings: Settings) -> int:
     return max(one.gpus for one in node_types(settings))
 
 
+def smallest_types(settings: Settings) -> list[InstanceType]:
+    """Those with the fewest GPUs: a pool's limit counts GPUs, and of types of one size so many nodes, too."""
+    types = node_types(settings)
+    return [one for one in types if one.gpus == min(other.gpus for other in types)]
+
+
+def most_nodes(settings: Settings) -> int:
+    """Nodes with GPUs that there may ever be: a managed group stays as large as it was made."""
+    return settings.group_size if settings.node_pool.provisioner == "managed" else settings.max_group_size
+
+
 def share_of_node(settings: Settings) -> Share:
     """As much as fits on every type when all its GPUs are taken."""
     types = node_types(settings)
@@ -43,7 +54,7 @@ def share_of_node(settings: Settings) -> Share:
 
 def nodes_for(settings: Settings, pods: int) -> int:
     """Nodes that so many pods of a pair of GPUs fill, on the smallest type."""
-    gpus = min(one.gpus for one in node_types(settings))
+    gpus = smallest_types(settings)[0].gpus
     return -(-pods * GPUS_PER_REPLICA // gpus)
 
 
@@ -54,7 +65,7 @@ def spread_over(settings: Settings, scaling: ScalingSettings) -> int:
     """
     wanted = scaling.min_replicas
     if scaling.spread == "prefer":
-        wanted = min(wanted, 2, settings.max_group_size) if len(settings.scaled) == 1 else 1
+        wanted = min(wanted, 2, most_nodes(settings)) if len(settings.scaled) == 1 else 1
     return max(1, wanted)
 
 

@@ -139,6 +139,8 @@ class Controllers(pulumi.ComponentResource):
             "region": args.region,
             "vpcId": args.vpc_id,
             "serviceAccount": {"name": LOAD_BALANCER_ACCOUNT},
+            # A pod that is made without its gate counts as ready and gets no request; made later, it has one.
+            "podMutatorWebhookConfig": {"failurePolicy": "Fail"},
             # Services of type LoadBalancer are nobody's business here.
             "enableServiceMutatorWebhook": False,
         }

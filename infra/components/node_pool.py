@@ -33,6 +33,7 @@ class NodePoolArgs:
         public_address: nodes get a public address; only in public subnets.
         pool: who provides nodes, and when they are replaced.
         fleet: types, purchase, root volume.
+        base_types: instance types of the base on demand.
         gpus_on_demand, gpus: of the base, and at most.
         nodes: of a managed node group.
         drain_seconds: what a drain of Karpenter's nodes may take.
@@ -54,6 +55,7 @@ class NodePoolArgs:
     public_address: bool
     pool: NodePoolSettings
     fleet: FleetSettings
+    base_types: Sequence[str]
     gpus_on_demand: int
     gpus: int
     nodes: int
@@ -117,6 +119,7 @@ class NodePool(pulumi.ComponentResource):
         manifests = node_objects(
             Nodes(
                 instance_types=fleet.instance_types,
+                base_types=args.base_types,
                 gpus_on_demand=args.gpus_on_demand,
                 gpus=args.gpus,
                 spot=fleet.on_demand_percentage < 100,

@@ -20,7 +20,8 @@ class Nodes:
 
     Attributes:
         instance_types: that may be started; Karpenter takes the cheapest that is there.
-        gpus_on_demand: GPUs that are on demand before any other; 0 for none.
+        base_types: of these, such as the base may be: all with the same number of GPUs, so that its limit counts nodes.
+        gpus_on_demand: GPUs of the base, which is on demand before any other; 0 for none.
         gpus: GPUs at most, all together.
         spot: whether those above the base may be spot.
         image: family of the node image. image_id: one image; None takes the family's newest of the day.
@@ -36,6 +37,7 @@ class Nodes:
     """
 
     instance_types: Sequence[str]
+    base_types: Sequence[str]
     gpus_on_demand: int
     gpus: int
     spot: bool
@@ -56,13 +58,14 @@ class Nodes:
 def node_objects(nodes: Nodes) -> list[Manifest]:
     """The node class, and a pool for each kind of purchase, heaviest first."""
     if nodes.capacity_reservation_id:
-        return [_node_class(nodes), _pool(nodes, "gpu-reserved", ["reserved"], nodes.gpus, 100)]
+        return [_node_class(nodes), _pool(nodes, "gpu-reserved", ["reserved"], nodes.instance_types, nodes.gpus, 100)]
     pools = []
     if nodes.gpus_on_demand:
-        pools.append(_pool(nodes, BASE_POOL, ["on-demand"], nodes.gpus_on_demand, 100))
+        pools.append(_pool(nodes, BASE_POOL, ["on-demand"], nodes.base_types, nodes.gpus_on_demand, 100))
     if rest := nodes.gpus - nodes.gpus_on_demand:
         # Of two kinds Karpenter takes spot as long as there is any, and on demand when there is none.
-        pools.append(_pool(nodes, "gpu", ["spot", "on-demand"] if nodes.spot else ["on-demand"], rest, 50))
+        purchases = ["spot", "on-demand"] if nodes.spot else ["on-demand"]
+        pools.append(_pool(nodes, "gpu", purchases, nodes.instance_types, rest, 50))
     return [_node_class(nodes), *pools]
 
 
@@ -100,9 +103,11 @@ def _node_class(nodes: Nodes) -> Manifest:
     }
 
 
-def _pool(nodes: Nodes, name: str, capacity_types: Sequence[str], gpus: int, weight: int) -> Manifest:
+def _pool(
+    nodes: Nodes, name: str, capacity_types: Sequence[str], types: Sequence[str], gpus: int, weight: int
+) -> Manifest:
     requirements = {
-        "node.kubernetes.io/instance-type": list(nodes.instance_types),
+        "node.kubernetes.io/instance-type": list(types),
         "karpenter.sh/capacity-type": list(capacity_types),
         "kubernetes.io/arch": ["amd64"],
         "kubernetes.io/os": ["linux"],

@@ -19,6 +19,11 @@ PIPELINES = "pipelines"
 REVISION, REVISIONS_BEFORE = "deployment.kubernetes.io/revision", "deployment.kubernetes.io/revision-history"
 """Of a ReplicaSet: its number, and those that it had before its template was gone back to, with commas:
 https://github.com/kubernetes/kubernetes/blob/v1.35.0/pkg/controller/deployment/util/deployment_util.go"""
+TOO_OFTEN = 2
+"""Ends of a container, after which nobody expects the next run to be another. One may be: a first start over PCIe may
+hang, and is ended by its probe. A kubelet's own word for it comes late: a server that dies after four minutes is in a
+back-off of two minutes after half an hour."""
+
 BACK_OFF = "CrashLoopBackOff"
 GIVES_UP = {
     *("ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull", BACK_OFF),
@@ -96,6 +101,15 @@ def stage(pod: Object) -> str:
     if "running" in states.get("vllm", {}) or prepare.get("terminated", {}).get("exitCode") == 0:
         return "starts"
     return "has the model brought" if {"running", "terminated"} & prepare.keys() else "pulls its images"
+
+
+def keeps_ending(pod: Object, version: str) -> str:
+    """What is wrong with a pod of this version whose containers do run, but ended again and again; empty while fine."""
+    if _version_of(pod) != version or pod["metadata"].get("deletionTimestamp") or "Ready" in _true_conditions(pod):
+        return ""
+    ends = {one["name"]: one.get("restartCount", 0) for one in _containers(pod)}
+    name = max(ends, key=lambda name: ends[name], default="")
+    return f"{pod['metadata']['name']}: {name} has ended {ends[name]} times" if ends.get(name, 0) >= TOO_OFTEN else ""
 
 
 def _true_conditions(pod: Object) -> set[str]:

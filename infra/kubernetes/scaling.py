@@ -77,7 +77,7 @@ def scaling_objects(scaling: Scaling) -> list[Manifest]:
             ],
         }
     }
-    identity = named("TriggerAuthentication", "keda.sh/v1alpha1", "aws", NAMESPACE) | {
+    identity = named("TriggerAuthentication", "keda.sh/v1alpha1", scaling.service, NAMESPACE) | {
         "spec": {"podIdentity": {"provider": "aws"}}
     }
     return [identity, scaled] if sleeps else [scaled]
@@ -152,7 +152,7 @@ def _counted(
         "type": "aws-cloudwatch",
         "name": name,
         "metricType": "AverageValue",
-        "authenticationRef": {"name": "aws"},
+        "authenticationRef": {"name": scaling.service},
         "metadata": {
             "namespace": "AWS/ApplicationELB",
             "dimensionName": ";".join(dimensions),

@@ -18,7 +18,7 @@ from infra.errors import Problem, UserError
 from infra.kubernetes.kubectl import Kubectl
 from infra.kubernetes.names import NAMESPACE, SERVES
 from infra.kubernetes.objects import Manifest, named
-from infra.kubernetes.rollouts import TEMPLATE, Object, look, stage
+from infra.kubernetes.rollouts import TEMPLATE, Object, keeps_ending, look, stage
 from infra.kubernetes.workload import InferenceService
 from infra.rollout import Rollout
 
@@ -92,9 +92,11 @@ class Progress:
             raise GaveUp("another version is rolled out meanwhile: somebody went back, or another `up` runs")
         if rollout.state == "done":
             return True
-        self._failing_since = (self._failing_since or now) if rollout.state == "failing" else None
+        ending = [words for pod in self._own(pods) if (words := keeps_ending(pod, self.version))]
+        failing = rollout.state == "failing" or ending
+        self._failing_since = (self._failing_since or now) if failing else None
         if self._failing_since is not None and now - self._failing_since >= PATIENCE_SECONDS:
-            raise GaveUp("a server gave up", rollout.failures or [rollout.reason])
+            raise GaveUp("a server gave up", rollout.failures or ending or [rollout.reason])
         if self._serving is None or self._serving[0] != rollout.wanted.serving:
             self._serving = rollout.wanted.serving, now
         if now - self._serving[1] >= self.patience:
@@ -111,8 +113,10 @@ class Progress:
         return "; ".join([rollout.summary, *news]) if news else ""
 
     def _stages(self, pods: Sequence[Object]) -> dict[str, str]:
-        own = [pod for pod in pods if pod["metadata"]["labels"].get("app.kubernetes.io/instance") == self.name]
-        return {pod["metadata"]["name"]: stage(pod) for pod in own}
+        return {pod["metadata"]["name"]: stage(pod) for pod in self._own(pods)}
+
+    def _own(self, pods: Sequence[Object]) -> list[Object]:
+        return [pod for pod in pods if pod["metadata"]["labels"].get("app.kubernetes.io/instance") == self.name]
 
 
 async def follow(

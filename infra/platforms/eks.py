@@ -101,7 +101,8 @@ def build(common: Common) -> dict[str, Any]:
 
 def _node_pool(common: Common, cluster: Cluster, provider: kubernetes.Provider) -> NodePool:
     settings, network = common.settings, common.network
-    gpus = capacity.gpus_per_node(settings)
+    base, of_base = settings.fleet.on_demand_base, capacity.smallest_types(settings)
+    gpus_on_demand = base * of_base[0].gpus
     subnet_ids = capacity.node_subnets(settings, network.host_subnet_ids)
     group_name = node_group_name(common.name, settings.node_pool, settings.fleet, subnet_ids, common.here)
     guard = _guard(common, cluster, group_name)
@@ -116,8 +117,9 @@ def _node_pool(common: Common, cluster: Cluster, provider: kubernetes.Provider) 
             public_address=settings.network.egress == "publicHosts",
             pool=settings.node_pool,
             fleet=settings.fleet,
-            gpus_on_demand=settings.fleet.on_demand_base * gpus,
-            gpus=settings.max_group_size * gpus,
+            base_types=[one.name for one in of_base],
+            gpus_on_demand=gpus_on_demand,
+            gpus=gpus_on_demand + (settings.max_group_size - base) * capacity.gpus_per_node(settings),
             nodes=settings.group_size,
             drain_seconds=draining.drain_seconds(settings),
             group_name=group_name,

@@ -116,8 +116,7 @@ def pods_find_gpus(settings: Settings) -> Iterator[Problem]:
     if any(name not in INSTANCE_TYPES for name in settings.fleet.instance_types):
         return
     fewest = min(one.gpus for one in capacity.node_types(settings))
-    managed = settings.node_pool.provisioner == "managed"
-    nodes = settings.group_size if managed else settings.max_group_size
+    nodes = capacity.most_nodes(settings)
     most = capacity.replicas(settings, most=True)
     needed = capacity.nodes_for(settings, most)
     if needed > nodes:
@@ -127,8 +126,12 @@ def pods_find_gpus(settings: Settings) -> Iterator[Problem]:
             f"and the fleet has {nodes} at most: the last pods would wait for ever",
             value=most,
             allowed=f"up to {nodes * (fewest // GPUS_PER_REPLICA)} over all models",
-            fix=f"set fleet.{'hosts' if managed else 'maxHosts'} to {needed}, or lower maxReplicas",
+            fix=f"set {_more_nodes(settings)} to {needed}, or lower maxReplicas",
         )
+
+
+def _more_nodes(settings: Settings) -> str:
+    return "fleet.hosts" if settings.node_pool.provisioner == "managed" else "fleet.maxHosts"
 
 
 def spread_can_be_met(settings: Settings) -> Iterator[Problem]:
@@ -148,15 +151,15 @@ def spread_can_be_met(settings: Settings) -> Iterator[Problem]:
             continue
         in_zones = min(zones, scaling.max_replicas) if scaling.spread == "zones" else 1
         needed = max(scaling.min_replicas, in_zones)
-        if settings.max_group_size < needed:
+        if (nodes := capacity.most_nodes(settings)) < needed:
             yield Problem(
                 key=f"{prefix}scaling.spread",
                 wrong=f"{scaling.min_replicas} replicas, each on a node of its own, need {needed} nodes"
                 + (f" in {zones} zones" if in_zones > 1 else "")
-                + f", and the fleet has {settings.max_group_size} at most",
+                + f", and the fleet has {nodes} at most",
                 value=scaling.spread,
-                allowed="prefer, or as many fleet.maxHosts",
-                fix=f"set it to prefer, or fleet.maxHosts to {needed}",
+                allowed=f"prefer, or as many {_more_nodes(settings)}",
+                fix=f"set it to prefer, or {_more_nodes(settings)} to {needed}",
             )
 
 

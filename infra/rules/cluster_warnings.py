@@ -53,7 +53,7 @@ def warnings(settings: Settings) -> Iterator[str]:
         name in INSTANCE_TYPES for name in settings.fleet.instance_types
     ):
         most = capacity.replicas(settings, most=True) + len(list(cluster.models(settings)))
-        if capacity.nodes_for(settings, most) > settings.max_group_size:
+        if capacity.nodes_for(settings, most) > capacity.most_nodes(settings):
             yield (
                 "fleet.rollout is launchFirst and at maxReplicas no GPU is left for one more pod: a rollout then waits "
                 "until the load is lower; raise fleet.maxHosts, or set terminateFirst"

@@ -191,6 +191,27 @@ def test_base_on_demand_then_spot_with_gpus_limited() -> None:
     assert wanted == {"gpu-base": (100, "4", ["on-demand"]), "gpu": (50, "12", ["spot", "on-demand"])}
 
 
+def test_the_base_is_as_many_nodes_as_it_says_of_whatever_types() -> None:
+    """Limits count GPUs: of types of several sizes a base of two would be up to four of the smaller ones."""
+    fleet = {"instanceTypes": ["g6e.12xlarge", "g6e.48xlarge"], "hosts": 2, "maxHosts": 4, "onDemandBase": 2}
+    found = {one["metadata"]["name"]: one["spec"] for one in manifests_of(BASE | {"fleet": fleet}) if _is_pool(one)}
+    types = {name: pool["template"]["spec"]["requirements"][0]["values"] for name, pool in found.items()}
+    assert types == {"gpu-base": ["g6e.12xlarge"], "gpu": ["g6e.12xlarge", "g6e.48xlarge"]}
+    assert {name: pool["limits"]["nvidia.com/gpu"] for name, pool in found.items()} == {"gpu-base": "8", "gpu": "16"}
+
+
+def _is_pool(manifest: dict[str, Any]) -> bool:
+    return manifest["kind"] == "NodePool"
+
+
+def test_models_that_sleep_have_objects_of_their_own() -> None:
+    asleep = {"scaling": {"minReplicas": 0}}
+    small = asleep | {"hostName": "small.example.com", "inference": {"model": "Qwen/Qwen3-8B", "maxModelLen": 8192}}
+    found = manifests_of(BASE | asleep | {"models": {"small": small}})
+    names = sorted(one["metadata"]["name"] for one in found if one["kind"] == "TriggerAuthentication")
+    assert names == ["vllm-main", "vllm-small"]
+
+
 def test_a_capacity_block_is_one_pool_in_its_zone() -> None:
     node_class, pool = one("sleeping", "EC2NodeClass")["spec"], one("sleeping", "NodePool")["spec"]
     assert node_class["capacityReservationSelectorTerms"] == [{"id": "cr-" + "0" * 17}]

@@ -51,6 +51,25 @@ def test_one_that_fails_has_two_minutes_in_a_row() -> None:
     assert gave_up.value.failures == ("a: ImagePullBackOff",)
 
 
+def test_one_that_dies_late_is_not_waited_for_until_the_kubelet_says_so() -> None:
+    """Between its runs it is in no back-off that lasts two minutes."""
+    progress = Progress("vllm-main", "new", PATIENCE)
+
+    def runs(ended: int, *true: str) -> dict[str, Any]:
+        server = {"name": "vllm", "state": {"running": {}}, "restartCount": ended}
+        found = pod("vllm-main-a", *true, containerStatuses=[server])
+        found["metadata"]["labels"]["tandem/version"] = "new"
+        return found
+
+    assert not progress.over([rollout()], [runs(1)], 0)
+    assert not progress.over([rollout()], [runs(2)], 300)
+    assert not progress.over([rollout()], [runs(2, "Ready")], 410), "it serves after all"
+    assert not progress.over([rollout()], [runs(2)], 420)
+    with pytest.raises(GaveUp, match="gave up") as gave_up:
+        progress.over([rollout()], [runs(2)], 420 + PATIENCE_SECONDS)
+    assert gave_up.value.failures == ["vllm-main-a: vllm has ended 2 times"]
+
+
 def test_as_long_as_servers_come_it_waits() -> None:
     progress = Progress("vllm-main", "new", PATIENCE)
     assert not progress.over([rollout(serving=0)], [pod(node="")], 0)

@@ -150,6 +150,16 @@ WRONG = [
     ),
     Wrong(
         {
+            "scaling": {"spread": "nodes", "minReplicas": 3},
+            "fleet": {"instanceTypes": ["g6.48xlarge"], "hosts": 2, "maxHosts": 4},
+            "nodePool": {"provisioner": "managed"},
+        },
+        "scaling.spread",
+        "as many fleet.hosts",
+        "fleet.hosts to 3",
+    ),
+    Wrong(
+        {
             "scaling": {"minAvailable": 1, "maxReplicas": 2},
             "inference": SERVED | {"pipelineParallelSize": 2},
             "fleet": {"hosts": 4},
