@@ -145,13 +145,13 @@ def test_no_secret_reaches_a_host_or_an_output() -> None:
 
 def test_an_empty_pin_stops_a_stack_that_demands_pins() -> None:
     with pytest.raises(UserError, match=r"vllm\.digest: this pin is empty"):
-        stack.check(settings_of("prod-ec2"), pins.load(), "prod-ec2")
+        stack.check(settings_of("prod-ec2"), pins.load(), "prod-ec2", print)
 
 
 @pytest.mark.parametrize("name", ["x", "Prod", "a" * 25, "9lives", "a_b", "dev-"])
 def test_a_stack_name_that_aws_would_cut_is_refused(name: str) -> None:
     with pytest.raises(UserError, match="stack: this name does not fit"):
-        stack.check(settings_of("dev"), pins.load(), name)
+        stack.check(settings_of("dev"), pins.load(), name, print)
 
 
 @pytest.mark.parametrize("ephemeral", [True, False])

@@ -54,7 +54,8 @@ OFFLINE = {
 
 
 def leaves(command: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Each command as it is typed."""
+    """Each command as it is typed; what is listed only is imported."""
+    command = getattr(command, "command", command)
     for word, inner in getattr(command, "commands", {}).items():
         yield from leaves(inner, f"{name} {word}".strip())
     if not hasattr(command, "commands"):

@@ -217,8 +217,8 @@ def test_a_pod_that_leaves_ends_its_answer(cluster: Cluster, sound: str, stages:
     stream.start()
     time.sleep(1)
     cluster.driver(OLD_DRIVER)  # for the test after this one
-    cluster.node.plane.api.delete(pod)
     deleted = time.monotonic()
+    cluster.node.plane.api.delete(pod)
     until(lambda: cluster.completes(pod).status == 500, "SIGTERM reaches it", 60)
     told = time.monotonic() - deleted
     [successor] = [one for one in cluster.pods() if one["metadata"]["name"] not in stages]
