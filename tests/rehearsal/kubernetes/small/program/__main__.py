@@ -48,6 +48,7 @@ cluster = aws.eks.Cluster(
     name=f"tandem-{pulumi.get_stack()}",
     role_arn=role.arn,
     vpc_config={"subnet_ids": subnet_ids},
+    access_config={"authentication_mode": "API"},
     opts=here,
 )
 aws.eks.Addon("agent", cluster_name=cluster.name, addon_name="eks-pod-identity-agent", opts=here)
