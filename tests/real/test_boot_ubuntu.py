@@ -65,6 +65,8 @@ def test_an_unattended_upgrade_of_a_library_cuts_no_stream_and_refuses_no_health
         log = "/var/log/unattended-upgrades/unattended-upgrades-dpkg.log"
         host.eventually(lambda: "Service restarts being deferred" in host.guest.run(f"cat {log}"), "needrestart's end")
         host.eventually(lambda: host.main_pids("qemu-guest-agent") != agent, "a restart of what carries no request")
+        canary = "dpkg-query -W -f '${Version}' canary"  # packages are upgraded one by one
+        host.eventually(lambda: host.guest.run(canary).strip() == "2", "the last upgrade")
     versions = host.guest.run(
         "dpkg-query -W -f '${Package}=${Version}\\n' canary nvidia-open nvidia-container-toolkit libc6"
     ).split()
