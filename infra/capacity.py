@@ -35,7 +35,8 @@ def gpus_per_node(settings: Settings) -> int:
 def smallest_types(settings: Settings) -> list[InstanceType]:
     """Those with the fewest GPUs: a pool's limit counts GPUs, and of types of one size so many nodes, too."""
     types = node_types(settings)
-    return [one for one in types if one.gpus == min(other.gpus for other in types)]
+    fewest = min(one.gpus for one in types)
+    return [one for one in types if one.gpus == fewest]
 
 
 def most_nodes(settings: Settings) -> int:

@@ -115,7 +115,7 @@ def pods_find_gpus(settings: Settings) -> Iterator[Problem]:
     """What may be started fits into what may be bought."""
     if any(name not in INSTANCE_TYPES for name in settings.fleet.instance_types):
         return
-    fewest = min(one.gpus for one in capacity.node_types(settings))
+    fewest = capacity.smallest_types(settings)[0].gpus
     nodes = capacity.most_nodes(settings)
     most = capacity.replicas(settings, most=True)
     needed = capacity.nodes_for(settings, most)

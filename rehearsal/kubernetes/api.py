@@ -188,6 +188,13 @@ class Api:
         head = {"apiVersion": api_version, "kind": kind}
         return [head | item for item in found["items"]]
 
+    def list_where_served(self, api_version: str, kind: str) -> list[Object]:
+        """The objects of a kind in all namespaces; none where the server serves no such kind."""
+        try:
+            return self.list(api_version, kind)
+        except NoSuchKind:
+            return []
+
     def create(self, object: Object, **query: str) -> Object:
         """Creates the object."""
         kind = self.kind(object["apiVersion"], object["kind"])

@@ -7,7 +7,6 @@ Held by: nothing, its API server is Kubernetes' own; that of EKS has not been co
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ from rehearsal.aws_wire import Answer, said
 from rehearsal.aws_wire import Call as Received
 from rehearsal.cache import Progress
 from rehearsal.kubernetes import build, charts, prometheus_command
-from rehearsal.kubernetes.api import Api, ApiError, NoSuchKind, Object, countdown
+from rehearsal.kubernetes.api import Api, ApiError, Object, countdown
 from rehearsal.kubernetes.charts import Repository, repository
 from rehearsal.kubernetes.control_plane import ControlPlane, control_plane
 from rehearsal.kubernetes.hosting import Controller, hosted
@@ -35,6 +34,7 @@ from rehearsal.kubernetes.load_balancer import load_balancer_controller
 from rehearsal.kubernetes.node_groups import let_nodes_join
 from rehearsal.kubernetes.pipelines import pipeline_controller
 from rehearsal.kubernetes.prometheus import Prometheus, prometheus
+from rehearsal.meanwhile import meanwhile
 from rehearsal.moto import SimulatedAccount
 from rehearsal.policy_calls import READS, Call
 
@@ -89,25 +89,15 @@ class Cluster:
 
     def bindings(self) -> list[Object]:
         """What leads to pods from the load balancer; none where its controller is not installed."""
-        return self._all("elbv2.k8s.aws/v1beta1", "TargetGroupBinding")
+        return self.api.list_where_served("elbv2.k8s.aws/v1beta1", "TargetGroupBinding")
 
     def node_classes(self) -> list[Object]:
         """Of Karpenter, where it is installed."""
-        return self._all("karpenter.k8s.aws/v1", "EC2NodeClass")
+        return self.api.list_where_served("karpenter.k8s.aws/v1", "EC2NodeClass")
 
     def scaled(self) -> list[Object]:
         """What KEDA follows the load with; none where it is not installed."""
-        return self._all("keda.sh/v1alpha1", "ScaledObject")
-
-    def _all(self, api_version: str, kind: str) -> list[Object]:
-        return self.api.list(api_version, kind) if self.has(api_version, kind) else []
-
-    def has(self, api_version: str, kind: str) -> bool:
-        """Whether the cluster serves a kind."""
-        try:
-            return bool(self.api.kind(api_version, kind))
-        except NoSuchKind:
-            return False
+        return self.api.list_where_served("keda.sh/v1alpha1", "ScaledObject")
 
     def calls(self) -> dict[str, list[Call]]:
         """What controllers have called, by their service accounts."""
@@ -126,27 +116,20 @@ class Cluster:
     @contextmanager
     def nodes_joining(self) -> Iterator[None]:
         """Nodes of node groups, and instances of Karpenter, join as the account has them, until the block ends."""
-        over = threading.Event()
 
         def join() -> None:
-            while not over.wait(JOIN_SECONDS):
-                try:
-                    let_instances_join(self.api, self.clients)
-                    if self._groups.acquire(blocking=False):
-                        try:
-                            self.let_nodes_join()
-                        finally:
-                            self._groups.release()
-                except (ApiError, ClientError, TimeoutError, urllib3.exceptions.HTTPError) as error:
-                    logger.info("nodes do not join: %s", error)  # a group may go while it is looked at
+            try:
+                let_instances_join(self.api, self.clients)
+                if self._groups.acquire(blocking=False):
+                    try:
+                        self.let_nodes_join()
+                    finally:
+                        self._groups.release()
+            except (ApiError, ClientError, TimeoutError, urllib3.exceptions.HTTPError) as error:
+                logger.info("nodes do not join: %s", error)  # a group may go while it is looked at
 
-        joiner = threading.Thread(target=join, name="joining")
-        joiner.start()
-        try:
+        with meanwhile(join, JOIN_SECONDS, "joining"):
             yield
-        finally:
-            over.set()
-            joiner.join()
 
     def objects(self) -> list[Object]:
         """What the stack has brought into the cluster, and what followed from it: pods, replica sets, nodes.

@@ -82,7 +82,7 @@ def connections(cluster: Cluster, found: Sequence[Found], monitoring: Sequence[s
     api = cluster.api
     namespaces = {namespace["metadata"]["name"]: namespace for namespace in api.list("v1", "Namespace")}
     kinds = [("apps/v1", "Deployment"), ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet")]
-    workloads = [object for kind in kinds if cluster.has(*kind) for object in api.list(*kind)]
+    workloads = [object for kind in kinds for object in api.list_where_served(*kind)]
     policies = api.list("networking.k8s.io/v1", "NetworkPolicy")
     ends = servers(workloads, namespaces, hosts_of(found))
     return table(policies, ends, balancers_of(found), hosts_of(found), monitoring)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from infra.kubernetes.names import GROUP
-from rehearsal.kubernetes.api import Api, ApiError, NoSuchKind, Object
+from rehearsal.kubernetes.api import Api, ApiError, Object
 from rehearsal.kubernetes.network_policy import selects
 from rehearsal.kubernetes.nodes import ZONE, gpus_of
 from rehearsal.kubernetes.watch import lowest_available, seconds_until
@@ -127,7 +127,7 @@ def deployments(api: Api) -> list[Object]:
 
 def all_back(api: Api) -> bool:
     """Whether each Deployment and LeaderWorkerSet has its replicas, ready, and no other."""
-    for deployment in [*deployments(api), *_where_served(api, "leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet")]:
+    for deployment in [*deployments(api), *api.list_where_served("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet")]:
         status, wanted = deployment.get("status", {}), deployment["spec"].get("replicas", 1)
         if (status.get("readyReplicas", 0), status.get("replicas", 0)) != (wanted, wanted):
             return False
@@ -259,14 +259,7 @@ def _require(api: Api, pool: Object, requirements: list[Object]) -> None:
 
 def of_karpenter(api: Api, kind: str) -> list[Object]:
     """NodePools, or NodeClaims; none where there is no Karpenter."""
-    return _where_served(api, "karpenter.sh/v1", kind)
-
-
-def _where_served(api: Api, api_version: str, kind: str) -> list[Object]:
-    try:
-        return api.list(api_version, kind)
-    except NoSuchKind:
-        return []
+    return api.list_where_served("karpenter.sh/v1", kind)
 
 
 def _name(object: Object) -> str:

@@ -9,7 +9,6 @@ Held by: nothing; the processes are the real ones.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ import urllib3
 
 from rehearsal.kubernetes.api import ApiError, Object
 from rehearsal.kubernetes.control_plane import RUNS, ControlPlane
+from rehearsal.meanwhile import meanwhile
 
 LOOK_SECONDS = 0.3
 HEALTH_SECONDS = 2.0
@@ -99,23 +99,18 @@ class Controller:
 @contextmanager
 def hosted(plane: ControlPlane, controllers: Sequence[Controller]) -> Iterator[None]:
     """Looks after the controllers until the block ends."""
-    over = threading.Event()
 
     def look_after() -> None:
-        while not over.wait(LOOK_SECONDS):
-            for controller in controllers:
-                try:
-                    _look(plane, controller)
-                except (ApiError, urllib3.exceptions.HTTPError, KeyError):
-                    continue  # something went while it was looked at: the next turn sees it
+        for controller in controllers:
+            try:
+                _look(plane, controller)
+            except (ApiError, urllib3.exceptions.HTTPError, KeyError):
+                continue  # something went while it was looked at: the next turn sees it
 
-    watcher = threading.Thread(target=look_after, name="hosting")
-    watcher.start()
     try:
-        yield
+        with meanwhile(look_after, LOOK_SECONDS, "hosting"):
+            yield
     finally:
-        over.set()
-        watcher.join()
         for controller in controllers:
             controller.end()
 

@@ -21,22 +21,19 @@ def of_cluster(cluster: Cluster, state: Sequence[Mapping[str, Any]], settings: S
         state: the engine's, of the stack.
     """
     api = cluster.api
-    pods, nodes = api.list("v1", "Pod"), api.list("v1", "Node")
+    pods, nodes, deployments = api.list("v1", "Pod"), api.list("v1", "Node"), api.list("apps/v1", "Deployment")
     return [
         kubernetes.are_held(filter(None, map(kubernetes.recorded_object, state)), map(title, cluster.objects())),
         kubernetes.are_known_to_the_last_field(declared.refusals(api, declared.manifests(state))),
         kubernetes.are_given_their_time(declared.waits(state), settings.fleet.launch_timeout_seconds),
         kubernetes.reach_their_pods(*_lent(cluster)),
         kubernetes.can_be_emptied(pods, nodes),
-        kubernetes.have_their_replicas(api.list("apps/v1", "Deployment")),
+        kubernetes.have_their_replicas(deployments),
         kubernetes.share_no_gpu(pods, nodes),
         kubernetes.stand_apart(pods, nodes),
         kubernetes.wait_for_their_way_in(pods, api.list("v1", "Service"), cluster.bindings()),
         promises.are_given_what_is_promised(
-            settings,
-            api.list("apps/v1", "Deployment"),
-            api.list("policy/v1", "PodDisruptionBudget"),
-            cluster.scaled(),
+            settings, deployments, api.list("policy/v1", "PodDisruptionBudget"), cluster.scaled()
         ),
         promises.may_join(cluster.node_classes(), instances(cluster.clients), state),
     ]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rehearsal.kubernetes.api import Api, countdown
+from rehearsal.meanwhile import meanwhile
 
 EVERY_SECONDS = 0.1
 
@@ -25,21 +25,14 @@ def available(api: Api) -> dict[str, int]:
 def lowest_available(api: Api, count: Callable[[Api], dict[str, int]] = available) -> Iterator[dict[str, int]]:
     """The fewest replicas of each model that is there from the start, by name; whole after the block."""
     lowest = count(api)
-    over = threading.Event()
 
     def look() -> None:
-        while not over.wait(EVERY_SECONDS):
-            for name, available in count(api).items():
-                if name in lowest:
-                    lowest[name] = min(lowest[name], available)
+        for name, available in count(api).items():
+            if name in lowest:
+                lowest[name] = min(lowest[name], available)
 
-    watcher = threading.Thread(target=look)
-    watcher.start()
-    try:
+    with meanwhile(look, EVERY_SECONDS):
         yield lowest
-    finally:
-        over.set()
-        watcher.join()
 
 
 def seconds_until(condition: Callable[[], bool], seconds: float) -> float | None:

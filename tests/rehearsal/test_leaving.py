@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 import yaml
 
 from rehearsal.engine import Engine
+from rehearsal.meanwhile import meanwhile
 from rehearsal.moto import simulated_account
 from rehearsal.played_hosts import Hosts, play
 from rehearsal.scene import Scene, set_the_scene
@@ -45,19 +45,8 @@ def hosts_at_work(scene: Scene) -> Iterator[list[Hosts]]:
     """Hosts do what they have to, as long as the block lasts; what there was at each look."""
     [group] = scene.clients("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
     looks: list[Hosts] = []
-    over = threading.Event()
-
-    def work() -> None:
-        while not over.wait(0.05):
-            looks.extend(play(scene.clients, group["AutoScalingGroupName"]))
-
-    worker = threading.Thread(target=work)
-    worker.start()
-    try:
+    with meanwhile(lambda: looks.extend(play(scene.clients, group["AutoScalingGroupName"])), 0.05):
         yield looks
-    finally:
-        over.set()
-        worker.join()
 
 
 def zones(scene: Scene) -> tuple[set[str], set[str]]:

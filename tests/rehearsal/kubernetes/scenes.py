@@ -14,18 +14,18 @@ from rehearsal.workspace import PROJECT
 
 
 @contextmanager
-def scene_of(directory: Path, stack: str, file: str, program: str = "infra") -> Iterator[Scene]:
+def scene_of(directory: Path, stack: str, file: str, program: Path = PROJECT / "infra") -> Iterator[Scene]:
     """Sets the scene for a stack whose file has this text.
 
     Args:
-        directory: it becomes the project, but for its stack files.
-        program: another than the project's own, which is a directory of it.
+        directory: empty; it becomes the project, but for its stack files.
+        program: another than the project's own.
     """
     cluster.ensure(print)
-    for name in ("infra", "images"):
-        (directory / name).symlink_to(PROJECT / name)
+    for part in (program, PROJECT / "images"):
+        (directory / part.name).symlink_to(part)
     project = (PROJECT / "Pulumi.yaml").read_text(encoding="utf-8")
-    (directory / "Pulumi.yaml").write_text(project.replace("main: infra", f"main: {program}"), encoding="utf-8")
+    (directory / "Pulumi.yaml").write_text(project.replace("main: infra", f"main: {program.name}"), encoding="utf-8")
     (directory / f"Pulumi.{stack}.yaml").write_text(file, encoding="utf-8")
     with simulated_account() as account, set_the_scene(stack, engine.ensure(print), account, directory) as scene:
         yield scene

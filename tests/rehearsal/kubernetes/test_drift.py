@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from rehearsal.kubernetes.cluster import Cluster
 from rehearsal.kubernetes.disruption import deployments, of_karpenter, servers
 from rehearsal.kubernetes.watch import lowest_available, seconds_until
+from rehearsal.meanwhile import meanwhile
 from tests.rehearsal.kubernetes.scenes import scene_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.kubernetes, pytest.mark.long]
@@ -46,24 +46,17 @@ def claims(cluster: Cluster) -> dict[str, bool]:
 def leaving(cluster: Cluster) -> Iterator[list[set[str]]]:
     """The nodes that are about to go and have servers, each time that it was looked."""
     seen: list[set[str]] = []
-    over = threading.Event()
 
     def look() -> None:
-        while not over.wait(0.2):
-            going = {
-                node["metadata"]["name"]
-                for node in cluster.api.list("v1", "Node")
-                if any(taint["key"] == "karpenter.sh/disrupted" for taint in node["spec"].get("taints", []))
-            }
-            seen.append(going & {pod["spec"].get("nodeName") for pod in servers(cluster.api)})
+        going = {
+            node["metadata"]["name"]
+            for node in cluster.api.list("v1", "Node")
+            if any(taint["key"] == "karpenter.sh/disrupted" for taint in node["spec"].get("taints", []))
+        }
+        seen.append(going & {pod["spec"].get("nodeName") for pod in servers(cluster.api)})
 
-    watcher = threading.Thread(target=look)
-    watcher.start()
-    try:
+    with meanwhile(look, 0.2):
         yield seen
-    finally:
-        over.set()
-        watcher.join()
 
 
 def test_never_fewer_servers_than_promised(tmp_path: Path) -> None:

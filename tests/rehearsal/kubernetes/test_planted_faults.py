@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -25,12 +26,12 @@ from rehearsal.kubernetes.provider_plugin import RELEASE
 from rehearsal.kubernetes.verdicts import of_cluster
 from rehearsal.operations import Operation
 from rehearsal.scene import Scene
-from rehearsal.workspace import PROJECT
 from tests.rehearsal.kubernetes.scenes import scene_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.kubernetes, pytest.mark.long]
 
 STACK = "planted"
+PROGRAM = Path(__file__).parent / "planted"
 FILE = """\
 config:
   tandem:region: us-east-1
@@ -159,16 +160,19 @@ ALONE = {
 
 @pytest.fixture(scope="module")
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    directory = tmp_path_factory.mktemp("planted")
-    (directory / "planted").symlink_to(PROJECT / "tests/rehearsal/kubernetes/planted")
-    with scene_of(directory, STACK, FILE, program="planted") as scene:
+    with scene_of(tmp_path_factory.mktemp("planted"), STACK, FILE, PROGRAM) as scene:
         assert said(scene) == ""
         yield scene
 
 
+def plant(scene: Scene, *faults: Fault) -> None:
+    """From now on the program has these."""
+    (scene.workspace.directory / "planted.json").write_text(json.dumps([fault.planted for fault in faults]))
+
+
 def said(scene: Scene, *faults: Fault) -> str:
     """What an `up` with these faults, and the rehearsal after it, have to say against it."""
-    (scene.workspace.directory / "planted.json").write_text(json.dumps([fault.planted for fault in faults]))
+    plant(scene, *faults)
     up = scene.workspace.up()
     return "\n".join([*errors(up), *(words for verdict in verdicts(scene) for words in verdict.violations)])
 

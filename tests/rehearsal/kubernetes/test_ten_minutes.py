@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
 import pytest
 
-from rehearsal.workspace import PROJECT
 from tests.rehearsal.kubernetes.scenes import scene_of
 from tests.rehearsal.kubernetes.test_drift import TYPE
-from tests.rehearsal.kubernetes.test_planted_faults import FILE, STACK, TOGETHER
+from tests.rehearsal.kubernetes.test_planted_faults import FILE, PROGRAM, STACK, TOGETHER, plant
 
 pytestmark = [pytest.mark.engine, pytest.mark.kubernetes, pytest.mark.long]
 
@@ -19,12 +17,10 @@ TEN_MINUTES = 600
 
 
 def test_undeclared_the_wait_ends_in_red(tmp_path: Path) -> None:
-    (tmp_path / "planted").symlink_to(PROJECT / "tests/rehearsal/kubernetes/planted")
-    with scene_of(tmp_path, STACK, FILE, program="planted") as scene:
+    with scene_of(tmp_path, STACK, FILE, PROGRAM) as scene:
         assert scene.cluster is not None
         scene.cluster.asked["karpenter"].exhausted.add(TYPE)
-        undeclared = TOGETHER["ten minutes are what nobody declared"]
-        (scene.workspace.directory / "planted.json").write_text(json.dumps([undeclared.planted]))
+        plant(scene, TOGETHER["ten minutes are what nobody declared"])
         started = time.monotonic()
         up = scene.workspace.up()
         assert not up.succeeded
