@@ -37,8 +37,8 @@ def are_given_what_is_promised(
             if settings.fleet.rollout == "launchFirst" and promised_replicas(deployment) < wanted:
                 yield f"{name}: a rollout leaves {promised_replicas(deployment)} of {wanted}, launchFirst promises all"
             kept = max((kept_by(one, deployment) for one in budgets if one["metadata"]["name"] == name), default=0)
-            if kept < wanted - 1:
-                yield f"{name}: a drain may leave {kept} of {wanted}, one at a time is promised"
+            if kept < (promised := scaling.min_available or wanted - 1):
+                yield f"{name}: a drain may leave {kept} of {wanted}, {promised} are promised"
         for one in scaled:
             least = one["spec"]["minReplicaCount"]
             if one["metadata"]["name"] == name and least != scaling.min_replicas:

@@ -29,6 +29,21 @@ def test_what_the_program_declares_is_what_is_promised() -> None:
     )
 
 
+def test_drains_leave_what_the_settings_say() -> None:
+    deployment, budget = map(deepcopy, map(of_the_program, ("Deployment", "PodDisruptionBudget")))
+    deployment["spec"]["replicas"] = 3
+
+    def found(**kept: int) -> tuple[str, ...]:
+        scaling = {"minReplicas": 3, "maxReplicas": 4, "minAvailable": 1}
+        settings = Settings.model_validate(SAMPLES["karpenter"] | {"scaling": scaling})
+        given = {**budget, "spec": kept}
+        said = promises.are_given_what_is_promised(settings, [deployment], [given], []).violations
+        return tuple(words for words in said if "drain" in words)
+
+    assert found(minAvailable=1) == ()
+    assert found(minAvailable=0) == ("vllm-main: a drain may leave 0 of 3, 1 are promised",)
+
+
 def test_nodes_that_could_not_join_are_named() -> None:
     ours, other = ({"metadata": {"name": "gpu"}, "spec": {"role": role}} for role in ("nodes", "others"))
     assert promises.may_join([ours], [INSTANCE], STATE).met
