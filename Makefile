@@ -1,7 +1,7 @@
 # One command surface; `make help` lists it. Each target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help rehearse rehearse-kubernetes shell test test-kubernetes test-long test-real check types unit-tests bench \
-	bench-boot bench-edge bench-sizing bench-start bench-regions bench-peers docs site golden clean
+.PHONY: help mutate rehearse rehearse-kubernetes shell test test-kubernetes test-long test-real check lint types unit-tests bench \
+	bench-boot bench-edge bench-sizing bench-start bench-regions bench-peers docs site advisories scan golden clean
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tandem
 UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
@@ -11,6 +11,7 @@ PYTEST := $(RUN) pytest -n auto --dist loadfile --no-loadscope-reorder --ignore 
 unexport PYTHONDONTWRITEBYTECODE
 STACKS ?= dev prod-ec2
 STACK ?= dev
+SAMPLE ?= 40
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 28
@@ -32,22 +33,30 @@ test-kubernetes: .venv ## tests on a real Kubernetes control plane, which is bui
 
 test-long: .venv ## proofs of minutes: up killed at several points and recovered, removal killed after each call
 	$(PYTEST) -m "long"
+	tools/real/install.sh nginx
+	$(RUN) pytest -m "real and long" -n 0 tests/real
 
 test-real: .venv ## a real boot, kubelet, nginx and vLLM; needs root, installs what it lacks and says what
 	tools/real/install.sh
-	$(RUN) pytest -m real -n 2 --dist loadfile --no-loadscope-reorder tests/real
+	$(RUN) pytest -m "real and not long" -n 2 --dist loadfile --no-loadscope-reorder tests/real
 
-check: .venv ## lint, types, unit tests: the inner loop, under a minute
+check: lint ## lint, types, unit tests: the inner loop, a good minute
+	$(MAKE) --no-print-directory --keep-going --jobs 2 --output-sync types unit-tests
+
+lint: .venv
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 	$(RUN) lint-imports --no-cache
-	$(MAKE) --no-print-directory --keep-going --jobs 2 --output-sync types unit-tests
 
 types: # one thread, most of a minute on a busy core: the tests run beside it
 	$(RUN) basedpyright
 
-unit-tests:
-	$(PYTEST) -m "not (account or engine or kubernetes or long or real)"
+unit-tests: # one worker more than processors: some tests wait, and types need one thread for half of the time
+	$(RUN) pytest -n $$(($$(nproc) + 1)) --dist worksteal --ignore tests/real \
+		-m "not (account or clock or engine or kubernetes or long or real)"
+
+mutate: .venv ## small faults in the code, and which no test sees: SAMPLE=40 more in each of MODULES="costs host" (hours for all)
+	$(UV) run --locked --group mutate python tools/mutate.py --sample $(SAMPLE) $(MODULES)
 
 bench: .venv ## preview of production beside a preview of as many trivial resources; size of the user data
 	$(RUN) python -m bench
@@ -74,10 +83,10 @@ bench-peers: .venv ## other estimators on the measured starts, into tests/ and d
 	$(RUN) python -m bench.sizing_tables docs/sizing.md
 
 docs: .venv ## what is generated in docs/ and policies/, made anew
-	$(RUN) python -m infra.settings.table docs/settings.md
-	$(RUN) python -m infra.settings.json_schema docs/stack.schema.json
-	$(RUN) python -m ops.command_table docs/operations.md
-	$(RUN) python -m ops.rights.write
+	$(RUN) python -m tandem.settings.table docs/settings.md
+	$(RUN) python -m tandem.settings.json_schema docs/stack.schema.json
+	$(RUN) python -m tandem.ops.command_table docs/operations.md
+	$(RUN) python -m tandem.ops.rights.write
 	$(RUN) python -m bench.sizing_tables docs/sizing.md
 	$(RUN) python tools/stand_ins.py docs/stand-ins.md
 	$(RUN) python tools/decisions.py docs/decisions/README.md
@@ -85,6 +94,17 @@ docs: .venv ## what is generated in docs/ and policies/, made anew
 site: | $(UV) ## the documents as a site in build/site, to be read without a network
 	# not --quiet: --strict counts warnings that are shown
 	$(UV) run --locked --isolated --only-group site mkdocs build --strict
+
+advisories: | $(UV) ## known vulnerabilities of all that uv.lock pins, by PyPI's advisories (asks PyPI)
+	mkdir -p build
+	$(UV) export --locked --quiet --all-groups --no-emit-workspace --output-file build/requirements.txt
+	$(UV) tool run pip-audit@2.10.1 --strict --disable-pip --require-hashes -r build/requirements.txt
+
+scan: .venv ## known vulnerabilities of what the production stacks run, as their documents name it (Go; asks osv.dev)
+	mkdir -p build
+	for stack in prod prod-ec2; do $(RUN) tandem sbom $$stack --json > build/$$stack.cdx.json || exit; done
+	go run github.com/google/osv-scanner/v2/cmd/osv-scanner@v2.2.4 scan source --all-packages \
+		--lockfile build/prod.cdx.json --lockfile build/prod-ec2.cdx.json
 
 golden: .venv ## what is rendered for hosts, made anew; review the difference
 	GOLDEN_UPDATE=1 $(RUN) pytest tests/host/test_render.py tests/infra/kubernetes/test_manifests.py

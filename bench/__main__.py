@@ -15,10 +15,10 @@ from pathlib import Path
 
 import yaml
 
-from rehearsal import engine
-from rehearsal.moto import simulated_account
+from pulumi_rehearsal import engine
+from pulumi_rehearsal.workspace import Workspace
+from rehearsal.account import simulated_account
 from rehearsal.scene import set_the_scene
-from rehearsal.workspace import Workspace
 
 STACK = "prod-ec2"
 ROUNDS = 5

@@ -27,12 +27,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.host.render import render_user_data
-from ops.commands.render import stack_config
 from rehearsal.host import scene
 from rehearsal.host.cloud import Cloud
 from rehearsal.host.guest import Guest
 from rehearsal.host.pace import accelerator
+from tandem.host.render import render_user_data
+from tandem.ops.commands.render import stack_config
 
 FIRST_BAR, REBOOT_BAR = 10.0, 3.0
 STACK = "dev"

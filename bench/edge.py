@@ -1,13 +1,15 @@
 """`python -m bench.edge`: what the edge on a host costs a request, beside direct and beside two other ways in.
 
 One run, one stub server (an nginx that returns a fixed completion), one load (wrk): direct, through our nginx with
-everything on (allow-list, limits, request id, JSON log), through PyPI's vllm-router, through the LiteLLM proxy. All
-take their turn several times, so that a noisy machine is noisy for all; medians count.
+everything on (allow-list, a client by its key, limits, request id, JSON log, and the agent that counts by client),
+through PyPI's vllm-router, through the LiteLLM proxy. All take their turn several times, so that a noisy machine is
+noisy for all; medians count. At the end, whether the time of a refusal tells how much of a key was right.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import http.client
 import json
 import os
@@ -21,19 +23,25 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 
-from infra.host.config import HostConfig
-from infra.host.render import render_nginx
-from ops.commands.render import stack_config
-from rehearsal.cache import cache_directory, make_once
+from bench import refusals
+from pulumi_rehearsal.cache import cache_directory, make_once
+from tandem.host.config import HostConfig
+from tandem.host.render import render_nginx
+from tandem.ops.commands.render import stack_config
+from tandem.ports import EDGE_AGENT_PORT, EDGE_METRICS_PORT
+from tandem.scripts import DIRECTORY, edge_script, shared
 
+sys.path.insert(0, str(DIRECTORY / "shared"))  # the agent's modules import one another by name
 UV = os.environ.get("UV", "uv")  # `uv run` names itself so; it need not be on PATH
 ROUTER, LITELLM = "vllm-router==0.1.17", "litellm[proxy]==1.106.2"
 ROUNDS, SECONDS = 5, 3
 CONNECTIONS = 32
 KEY = "sk-bench-" + "0123456789abcdef" * 3  # LiteLLM starts with no shorter one
-ADDED_BAR_MS, RATIO_BAR = 0.15, 1.5
+ADDED_BAR_MS, RATIO_BAR = 0.10, 3.0
 
 COMPLETION = json.dumps(
     {
@@ -136,11 +144,23 @@ def answers(port: int) -> bool:
 
 
 def edge_configuration(config: HostConfig, port: int, server: int, directory: Path) -> Path:
-    """A host's own nginx.conf; other than there only its port, its directories and limits that one client may reach."""
+    """A host's own nginx.conf; other than there only its ports, directories and a rate that one client may reach."""
     edge = replace(config.edge, port=port, requests_per_second=1_000_000, connections=10_000)
     text = render_nginx(replace(config, edge=edge)).replace("user www-data;", f"user {Path.home().owner()};")
-    for path in ("/run/tandem", "/var/log/tandem"):
-        text = text.replace(path, str(directory))
+    agent, script = free_port(), edge_script()
+    import_module("traffic").listen(agent)
+    moved = {path: str(directory) for path in ("/run/tandem", "/var/log/tandem", "/opt/tandem")}
+    moved |= {f"127.0.0.1:{EDGE_METRICS_PORT};": f"127.0.0.1:{free_port()};"}
+    moved |= {f"127.0.0.1:{EDGE_AGENT_PORT}": f"127.0.0.1:{agent}"}
+    for old, new in moved.items():
+        text, script = text.replace(old, new), script.replace(old, new)
+    clients = shared("clients")
+    own = {"keys": [{"sha256": hashlib.sha256(KEY.encode()).hexdigest()}], "streams": 512, "models": ["bench"]}
+    rows = clients.rows(clients.merged([{"clients": {"bench": own}}]), "bench", datetime.now(UTC))
+    (directory / "keys").mkdir()
+    for digest, row in rows.items():
+        (directory / "keys" / digest).write_text(row)
+    (directory / "edge.js").write_text(script)
     (directory / "upstream.conf").write_text(f"server 127.0.0.1:{server};\n")
     file = directory / "nginx.conf"
     file.write_text(text)
@@ -214,7 +234,8 @@ def main() -> int:
         server = started(stub)
         ways = {"direct": server, "our edge": started(edge), ROUTER: started(router), LITELLM: started(litellm)}
         found = compare(ways, script)
-    return report(found)
+        even = refusals.report(refusals.times(ways["our edge"], KEY))
+    return report(found) or int(not even)
 
 
 def report(found: dict[str, Figures]) -> int:

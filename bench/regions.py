@@ -15,11 +15,11 @@ from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from ops import inventory
-from rehearsal import engine
-from rehearsal.account_gaps import account_gaps
-from rehearsal.moto import SimulatedAccount, simulated_account
-from rehearsal.scene import set_the_scene
+from pulumi_rehearsal import engine
+from pulumi_rehearsal.moto import SimulatedAccount
+from rehearsal.account import account_gaps, simulated_account
+from rehearsal.scene import pins_of, set_the_scene
+from tandem.ops import inventory
 
 REGIONS = (
     "us-east-2",
@@ -45,7 +45,7 @@ def tandem(directory: Path, environment: Mapping[str, str], *arguments: str) -> 
         SystemExit: it failed; a time of it would mean nothing.
     """
     done = subprocess.run(
-        [sys.executable, "-c", "from ops.cli import main; main()", *arguments],
+        [sys.executable, "-c", "from tandem.ops.cli import main; main()", *arguments],
         cwd=directory,
         env=dict(environment),
         capture_output=True,
@@ -76,7 +76,7 @@ def main() -> int:
         set_the_scene("prod-ec2", built, account) as scene,
     ):
         directory = scene.workspace.directory
-        gaps.add_images(scene.workspace.pins)
+        gaps.add_images(pins_of(scene.workspace))
         environment = {
             **scene.workspace.environment,
             "AWS_ENDPOINT_URL": gaps.url,

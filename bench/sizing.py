@@ -16,15 +16,15 @@ CATALOG_BAR_SECONDS = 0.5
 
 SCRIPT = """
 import json, time
-from infra.catalog.instances import INSTANCE_TYPES
-from infra.catalog.models import MODELS
-from infra.sizing.choice import candidates
-from infra.sizing.gpus import gpu_of
-from infra.sizing.fits import verdict
-from infra.sizing.known import catalog_shape
-from infra.sizing.memory import size
-from infra.sizing.reading import read_shape
-from infra.sizing.serving import Serving
+from tandem.catalog.instances import INSTANCE_TYPES
+from tandem.catalog.models import MODELS
+from tandem.sizing.choice import candidates
+from tandem.sizing.gpus import gpu_of
+from tandem.sizing.fits import verdict
+from tandem.sizing.known import catalog_shape
+from tandem.sizing.memory import size
+from tandem.sizing.reading import read_shape
+from tandem.sizing.serving import Serving
 
 gpu, _ = gpu_of(INSTANCE_TYPES["g6.12xlarge"])
 calls = []

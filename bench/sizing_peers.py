@@ -2,7 +2,7 @@
 # requires-python = ">=3.11"
 # dependencies = ["torch", "transformers>=5.16", "accelerate>=1.15", "hf-mem==0.5.6"]
 # ///
-"""What other estimators say about the measured starts of vLLM: writes tests/infra/sizing/peers.json.
+"""What other estimators say about the measured starts of vLLM: writes tests/sizing/peers.json.
 
 `uv run bench/sizing_peers.py`. Takes no weights and no network beside the packages: the models are made on torch's meta
 device from the rows' own config, and each estimator's arithmetic is called on them as its command would.

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from infra.sizing.units import GIB
-from tests.infra.sizing.rows import PEERS, ROWS, sized
+from tandem.sizing.units import GIB
+from tests.sizing.rows import PEERS, ROWS, sized
 
 PEER_NAMES = ("accelerate estimate-memory", "hf-mem", "parameters x bytes x 1.2")
 

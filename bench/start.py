@@ -13,10 +13,11 @@ import sys
 
 ROUNDS = 9
 RATIO_BAR = 2.0
-TANDEM = "import sys; sys.argv = ['tandem', *{words!r}]; from ops.cli import main; main()"
+TANDEM = "import sys; sys.argv = ['tandem', *{words!r}]; from tandem.ops.cli import main; main()"
 PAIRS = {
     "tandem --help": (["--help"], "import typer, rich.table"),
-    "tandem cost dev": (["cost", "dev"], "import typer, rich.table, pydantic"),
+    # `import pydantic` alone loads nothing: it is a package of names that load when they are used.
+    "tandem cost dev": (["cost", "dev"], "import typer, rich.table, pydantic\nclass A(pydantic.BaseModel): a: int = 0"),
 }
 
 
@@ -41,11 +42,10 @@ def main() -> int:
         processor_seconds(ours)  # compiles what is not
         pairs = [(processor_seconds(ours), processor_seconds(theirs)) for _ in range(ROUNDS)]
         mine, other = (statistics.median(times) for times in zip(*pairs, strict=True))
-        ratio = statistics.median(one / beside for one, beside in pairs)
+        ratio = statistics.median(one / other for one, other in pairs)
         worst = max(worst, ratio)
-        print(
-            f"{name:16} {mine * 1e3:4.0f} ms   {least:34} {other * 1e3:4.0f} ms   ratio {ratio:.2f} (bar: {RATIO_BAR})"
-        )
+        beside = f"{least.splitlines()[0]:34} {other * 1e3:4.0f} ms"
+        print(f"{name:16} {mine * 1e3:4.0f} ms   {beside}   ratio {ratio:.2f} (bar: {RATIO_BAR})")
     return 0 if worst <= RATIO_BAR else 1
 
 

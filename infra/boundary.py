@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pulumi
 
-ROLE = "aws:iam/role:Role"
+from tandem.type_tokens import ROLE
 
 
 def bounded(boundary_arn: str | None) -> Sequence[pulumi.ResourceTransformation]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pulumi
 
-from infra.catalog.iam import POLICY_VERSION
+from tandem.alarms import NAMESPACE as METRICS_NAMESPACE
+from tandem.catalog.iam import POLICY_VERSION
 
 ECR_IMAGE = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)")
 """Account, region and repository of an image in a private registry of ECR."""
@@ -19,6 +20,7 @@ REASONS: Mapping[str, str] = {
     "SessionManagerKnowsNoResources": "what Session Manager's agent calls for its own host; it reads no parameter",
     "OwnGroupByTag": "the group is made after the role that it names; name and tags bind it",
     "OwnGroupByName": "the group is made after the role that may size it; its name, which is its own, binds it",
+    "FiguresOfOneNamespace": "this action knows no resources; the namespace is bound",
     "StreamsOfOneGroup": "the streams of one log group, which hosts name after themselves",
     "ObjectsUnderOnePath": "the objects below one path of one bucket",
     "ScriptsOfEachVersion": "a bucket that holds nothing but versions of the hosts' scripts",
@@ -63,10 +65,13 @@ def in_region(region: str) -> dict[str, Any]:
     return {"StringEquals": {"aws:RequestedRegion": region}}
 
 
-def on_behalf_of(account_id: pulumi.Input[str], source_arn: pulumi.Input[str]) -> dict[str, Any]:
-    """The condition that an AWS service acts for this account and for this source, and for no other customer's
+def on_behalf_of(account_id: pulumi.Input[str], *source_arns: pulumi.Input[str]) -> dict[str, Any]:
+    """The condition that an AWS service acts for this account and for one of these sources, and for no other customer's
     (https://docs.aws.amazon.com/IAM/latest/UserGuide/confused-deputy.html)."""
-    return {"StringEquals": {"aws:SourceAccount": account_id}, "ArnLike": {"aws:SourceArn": source_arn}}
+    return {
+        "StringEquals": {"aws:SourceAccount": account_id},
+        "ArnLike": {"aws:SourceArn": source_arns[0] if len(source_arns) == 1 else list(source_arns)},
+    }
 
 
 def document(*statements: dict[str, Any]) -> pulumi.Output[str]:
@@ -126,6 +131,20 @@ def pull_from_ecr(image: str) -> list[dict[str, Any]]:
         allow(["ecr:GetAuthorizationToken"], ["*"], in_region(region), sid="DescribeKnowsNoResources"),
         allow([f"ecr:{action}" for action in actions], [f"arn:aws:ecr:{region}:{account_id}:repository/{repository}"]),
     ]
+
+
+def write_log(group_arn: pulumi.Input[str]) -> dict[str, Any]:
+    """Lines into streams of one group, which is there already."""
+    return allow(
+        ["logs:CreateLogStream", "logs:PutLogEvents"], [pulumi.Output.concat(group_arn, ":*")], sid="StreamsOfOneGroup"
+    )
+
+
+def put_metrics() -> dict[str, Any]:
+    """Figures of tandem's namespace; the action knows no resources
+    (https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html)."""
+    own = {"StringEquals": {"cloudwatch:namespace": METRICS_NAMESPACE}}
+    return allow(["cloudwatch:PutMetricData"], ["*"], own, sid="FiguresOfOneNamespace")
 
 
 def session_manager() -> dict[str, Any]:

@@ -8,20 +8,24 @@ from typing import Any
 import pulumi
 import pulumi_aws as aws
 
-from infra import costs
-from infra.boundary import bounded
-from infra.checks import check
-from infra.components.cluster_name import refuse_taken_cluster
-from infra.components.global_name import GlobalName, GlobalNameArgs
-from infra.components.load_balancer import LoadBalancer, LoadBalancerArgs
-from infra.components.network import Network, NetworkArgs
-from infra.components.stack_identity import StackIdentity, StackIdentityArgs
-from infra.pins import Pins
-from infra.platforms import ec2, eks
-from infra.platforms.common import Common, times
-from infra.ports import HOST_HEALTH_PATH, POD_HEALTH_PATH, SERVING_PORT
-from infra.settings import Settings
-from infra.tags import STACK_ID_TAG, stack_tags
+from tandem import costs
+from tandem.checks import check
+from tandem.pins import Pins
+from tandem.ports import SERVING_PORT
+from tandem.settings import Settings
+from tandem.tags import STACK_ID_TAG, stack_tags
+
+from .boundary import bounded
+from .components.global_name import GlobalName, GlobalNameArgs
+from .components.load_balancer import LoadBalancer, LoadBalancerArgs
+from .components.network import Network, NetworkArgs
+from .components.stack_identity import StackIdentity, StackIdentityArgs
+from .platforms.context import StackContext, times
+from .platforms.ec2 import EC2
+from .platforms.eks import EKS
+from .platforms.platform import Platform
+
+PLATFORMS = {"ec2": EC2, "eks": EKS}
 
 
 def build(settings: Settings, pins: Pins, stack: str, now: datetime | None = None) -> dict[str, Any]:
@@ -44,12 +48,13 @@ def build(settings: Settings, pins: Pins, stack: str, now: datetime | None = Non
     transformations = [identity.tag, *bounded(settings.permissions_boundary)]
     here = pulumi.ResourceOptions(provider=provider, transformations=transformations)
 
-    network = _network(name, settings, _first(name, stack, settings, here))
+    platform = PLATFORMS[settings.platform]
+    network = _network(name, settings, platform, platform.first(name, stack, here))
     here = pulumi.ResourceOptions.merge(here, pulumi.ResourceOptions(transformations=[_after(network.vpc)]))
     # A load balancer's name has 32 characters, and the engine adds 8.
-    balancer = _load_balancer(stack, settings, network, here)
-    _global_name(name, stack, settings, balancer, here)
-    common = Common(
+    balancer = _load_balancer(stack, settings, platform, network, here)
+    _global_name(name, stack, settings, platform, balancer, here)
+    context = StackContext(
         name=name,
         stack=stack,
         settings=settings,
@@ -63,7 +68,7 @@ def build(settings: Settings, pins: Pins, stack: str, now: datetime | None = Non
         times=run,
         now=now,
     )
-    servers = {"ec2": ec2.build, "eks": eks.build}[settings.platform](common)
+    servers = platform.build(context)
 
     return {
         "stackId": identity.id,
@@ -75,14 +80,6 @@ def build(settings: Settings, pins: Pins, stack: str, now: datetime | None = Non
         "plannedKvCacheTokens": plan.kv_cache_tokens,
         **servers,
     }
-
-
-def _first(name: str, stack: str, settings: Settings, here: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
-    """Of what is made first: on eks the cluster's name must be free by then."""
-    if settings.platform == "ec2":
-        return here
-    free = pulumi.ResourceOptions(transformations=[refuse_taken_cluster(name, stack, here)])
-    return pulumi.ResourceOptions.merge(here, free)
 
 
 def _after(first: pulumi.Resource) -> pulumi.ResourceTransformation:
@@ -97,7 +94,7 @@ def _after(first: pulumi.Resource) -> pulumi.ResourceTransformation:
     return transform
 
 
-def _network(name: str, settings: Settings, opts: pulumi.ResourceOptions) -> Network:
+def _network(name: str, settings: Settings, platform: Platform, opts: pulumi.ResourceOptions) -> Network:
     network = settings.network
     return Network(
         name,
@@ -108,16 +105,19 @@ def _network(name: str, settings: Settings, opts: pulumi.ResourceOptions) -> Net
             egress=network.egress,
             edge_port=SERVING_PORT,
             client_cidrs=[str(cidr) for cidr in settings.load_balancer.client_cidrs],
+            client_ports=(443, 80) if settings.load_balancer.redirect_http else (443,),
+            host_ports=tuple(dict.fromkeys((443, 80, *settings.tracing.ports))),
             interface_endpoints=network.interface_endpoints,
-            # The controllers' nodes have the cluster's group alone, which is made after the network.
-            open_endpoints=settings.platform == "eks",
+            open_endpoints=platform.open_endpoints,
             flow_log_retention_days=network.flow_log_retention_days,
         ),
         opts,
     )
 
 
-def _load_balancer(name: str, settings: Settings, network: Network, opts: pulumi.ResourceOptions) -> LoadBalancer:
+def _load_balancer(
+    name: str, settings: Settings, platform: Platform, network: Network, opts: pulumi.ResourceOptions
+) -> LoadBalancer:
     balancer, shared = settings.load_balancer, settings.global_name
     return LoadBalancer(
         name,
@@ -128,8 +128,8 @@ def _load_balancer(name: str, settings: Settings, network: Network, opts: pulumi
             security_group_id=network.load_balancer_security_group_id,
             paths=balancer.paths,
             target_port=SERVING_PORT,
-            health_check_path=_health_path(settings),
-            target_type="instance" if settings.platform == "ec2" else "ip",
+            health_check_path=platform.health_path,
+            target_type=platform.target_type,
             further={model: further.host_name for model, further in settings.models.items()},
             idle_timeout_seconds=settings.timeouts.load_balancer_idle_seconds,
             deregistration_delay_seconds=settings.timeouts.deregistration_delay_seconds,
@@ -138,6 +138,7 @@ def _load_balancer(name: str, settings: Settings, network: Network, opts: pulumi
             hosted_zone_id=balancer.hosted_zone_id,
             certificate_arn=balancer.certificate_arn,
             shared_names={shared.domain_name: shared.hosted_zone_id} if shared else {},
+            redirect_http=balancer.redirect_http,
             public_health_check=shared is not None and shared.outside_check,
             access_log_retention_days=balancer.access_log_retention_days,
             deletion_protection=balancer.deletion_protection,
@@ -147,12 +148,13 @@ def _load_balancer(name: str, settings: Settings, network: Network, opts: pulumi
     )
 
 
-def _health_path(settings: Settings) -> str:
-    return HOST_HEALTH_PATH if settings.platform == "ec2" else POD_HEALTH_PATH
-
-
 def _global_name(
-    name: str, stack: str, settings: Settings, balancer: LoadBalancer, opts: pulumi.ResourceOptions
+    name: str,
+    stack: str,
+    settings: Settings,
+    platform: Platform,
+    balancer: LoadBalancer,
+    opts: pulumi.ResourceOptions,
 ) -> None:
     shared, own_name = settings.global_name, settings.load_balancer.domain_name
     if shared is None or own_name is None:
@@ -164,7 +166,7 @@ def _global_name(
             region=settings.region,
             stack=stack,
             own_name=own_name,
-            health_check_path=_health_path(settings),
+            health_check_path=platform.health_path,
             alias_name=balancer.dns_name,
             alias_zone_id=balancer.zone_id,
             listener=balancer.listener,

@@ -13,13 +13,13 @@ from datetime import datetime
 from fnmatch import fnmatchcase
 from typing import Any, ParamSpec
 
-from ops.kinds.kind import Found
-from ops.rights import RIGHTS
-from ops.rights.actions import action_of
-from ops.rights.right import DEPLOYER, VIEWER
+from pulumi_rehearsal.operations import Operation
 from rehearsal.idle import Alarm, wrong
-from rehearsal.operations import Operation
 from rehearsal.rollout import Seen
+from tandem.ops.kinds.kind import Found
+from tandem.ops.rights import RIGHTS
+from tandem.ops.rights.actions import action_of
+from tandem.ops.rights.right import DEPLOYER, VIEWER
 
 LAUNCH_TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 GROUP = "aws:autoscaling/group:Group"
@@ -144,7 +144,7 @@ def are_within_the_rights(calls: Iterable[tuple[str, str]]) -> Iterable[str]:
     granted = [name for right in RIGHTS if {DEPLOYER, VIEWER} & {*right.who} for name in right.names]
     for action in sorted({action_of(*call) for call in calls}):
         if not any(fnmatchcase(action, name) for name in [*granted, *NOBODYS_RIGHTS]):
-            yield f"{action} is in no right of ops/rights"
+            yield f"{action} is in no right of tandem/ops/rights"
 
 
 @expectation("hosts run within business hours, each day of a week, and not outside of them")

@@ -14,9 +14,9 @@ from typing import Any
 
 from botocore import xform_name
 
-from ops.kinds.kind import Clients, Found
-from rehearsal import schedule_times
-from rehearsal.aws import universal_target
+from pulumi_rehearsal import schedule_times
+from pulumi_rehearsal.aws import universal_target
+from tandem.ops.kinds.kind import Clients, Found
 
 SCHEDULE = "aws:scheduler/schedule:Schedule"
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ops.kinds import types
-from ops.kinds.kind import Clients, Found
+from tandem import type_tokens as types
+from tandem.ops.kinds.kind import Clients, Found
 
 Period = Mapping[str, float]
 """What the metrics say in one period, by their ids in the alarm; what says nothing is not there."""

@@ -6,9 +6,10 @@ import time
 import traceback
 from collections.abc import Callable
 
-from infra.errors import UserError
+from pulumi_rehearsal.errors import SetupError
 from rehearsal.expectations import Verdict
 from rehearsal.report import Phase
+from tandem.errors import UserError
 
 
 def go_through(name: str, body: Callable[[Phase], None]) -> tuple[Phase, bool]:
@@ -32,5 +33,5 @@ def go_through(name: str, body: Callable[[Phase], None]) -> tuple[Phase, bool]:
 
 def _told(error: Exception) -> tuple[str, ...]:
     """In words where there are some, else with the way to the line."""
-    lines = [str(error)] if isinstance(error, UserError) else traceback.format_exception(error)
+    lines = [str(error)] if isinstance(error, UserError | SetupError) else traceback.format_exception(error)
     return tuple("".join(lines).splitlines())

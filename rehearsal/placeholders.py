@@ -13,6 +13,8 @@ from typing import Any
 
 import tomlkit
 
+from pulumi_rehearsal.kubernetes.charts import Repository
+
 PLACEHOLDERS = {
     "digest": f"sha256:{'0' * 64}",
     "revision": "0" * 40,
@@ -29,9 +31,6 @@ ADDONS = "kubernetes.addons."
 OTHER_DIGEST = f"sha256:{'1' * 64}"
 """Stands for the next release of an image."""
 
-BAD_DIGEST = f"sha256:{'b' * 64}"
-"""Stands for a release that makes no token."""
-
 
 def fill(pins: Path) -> list[str]:
     """Writes a placeholder into each empty pin of a pins file; returns their keys (`vllm.digest`), in file order."""
@@ -39,8 +38,10 @@ def fill(pins: Path) -> list[str]:
     filled = []
     for table, key, path in list(_empty(document)):
         image = re.search(r"/eks/optimized-ami/([0-9.]+)/", table.get("parameter", ""))
-        table[key] = f"{image[1]}.0-00000000" if image and key == "version" else PLACEHOLDERS[key]
-        if path.startswith(ADDONS):
+        table[key] = f"{image[1]}.0-00000000" if image and key == "version" else PLACEHOLDERS.get(key, "")
+        if ".images." in path:
+            table[key] = f"example.com/{path.split('.')[2]}/{key.lower()}:0.0.0@{PLACEHOLDERS['digest']}"
+        elif path.startswith(ADDONS):
             table[key] = f"v{document['kubernetes']['version']}.0-eksbuild.0"
         filled.append(path)
     pins.write_text(tomlkit.dumps(document))
@@ -60,10 +61,18 @@ def charts(pins: Path) -> list[str]:
     return [*(document.get("kubernetes", {}).get("charts") or {})]
 
 
+def pin_charts(pins: Path, repository: Repository) -> None:
+    """Makes the charts of a pins file come from a repository."""
+    document: Any = tomlkit.parse(pins.read_text())
+    for name, chart in (document.get("kubernetes", {}).get("charts") or {}).items():
+        chart |= {"repository": repository.url, **repository.pins[name]}
+    pins.write_text(tomlkit.dumps(document))
+
+
 def _empty(table: MutableMapping[str, Any], path: str = "") -> Iterator[tuple[MutableMapping[str, Any], str, str]]:
     for key, value in table.items():
         name = f'"{key}"' if "." in key or "/" in key else key
         if isinstance(value, MutableMapping):
             yield from _empty(value, f"{path}{name}.")
-        elif value == "" and key in PLACEHOLDERS:
+        elif value == "" and (key in PLACEHOLDERS or path.endswith(".images.")):
             yield table, key, f"{path}{name}"

@@ -10,8 +10,8 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from ops.aws import code_of
-from ops.kinds.kind import Clients, Found
+from tandem.ops.aws import code_of, is_gone
+from tandem.ops.kinds.kind import Clients, Found
 
 LAUNCH_TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 SECRET = "aws:secretsmanager/secret:Secret"  # noqa: S105
@@ -48,10 +48,15 @@ def unpacked(data: bytes) -> str:
 
 
 def stored_secrets(clients: Clients, found: list[Found]) -> Iterator[tuple[str, str]]:
-    """Every value in Secrets Manager by name, also the generated ones: the values that must be nowhere else."""
+    """Every value in Secrets Manager by name: the values that must be nowhere else."""
     for secret in found:
         if secret.type == SECRET:
-            text = clients("secretsmanager").get_secret_value(SecretId=secret.id)["SecretString"]
+            try:
+                text = clients("secretsmanager").get_secret_value(SecretId=secret.id)["SecretString"]
+            except ClientError as error:
+                if not is_gone(error):
+                    raise
+                continue  # that of the issued keys, before the first
             for index, value in enumerate(_strings(text)):
                 yield f"{secret.name}[{index}]", value
 

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
-from infra.rollout import LAUNCH_HOOK, TERMINATE_HOOK
-from ops.kinds.kind import Clients
+from tandem.ops.kinds.kind import Clients
+from tandem.rollout import LAUNCH_HOOK, TERMINATE_HOOK
 
 LOOKS = 200
 Hosts = Counter[tuple[str, str]]

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ops.rights.actions import action_of
-from rehearsal.policy_evaluator import ACCOUNT
+from pulumi_rehearsal import aws_wire
+from pulumi_rehearsal.policy_evaluator import ACCOUNT
+from tandem.ops.rights.actions import action_of
 
 READS = re.compile(r"(Describe|Get|List|Head|Simulate)(?!SecretValue|Object(?!s)|ConsoleOutput)")
 """What is allowed on all resources, or on none; secrets, objects and consoles are bound."""
@@ -33,6 +34,12 @@ class Call:
     @property
     def action(self) -> str:
         return action_of(self.service, self.operation)
+
+
+def as_asked(call: aws_wire.Call, answer: aws_wire.Answer) -> Call:
+    """A call on the wire as IAM's question needs it."""
+    answered = {} if READS.match(call.operation) else aws_wire.said(call, answer)
+    return Call(call.service, call.operation, call.params, answered, call.region, answer[0] < 300)
 
 
 def bound(call: Call) -> bool:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from pulumi_rehearsal.policy_evaluator import ACCOUNT, Policy, Request, Takes, allowed, takes
 from rehearsal.policy_calls import NEW, Call, bound, named, texts
-from rehearsal.policy_evaluator import ACCOUNT, Policy, Request, Takes, allowed, takes
 
 
 def about(
@@ -81,6 +81,7 @@ _MADE = {
 _TAGS_WITH_CREATION: Mapping[str, str] = {
     "acm:ImportCertificate": "acm:AddTagsToCertificate",
     "autoscaling:CreateAutoScalingGroup": "autoscaling:CreateOrUpdateTags",
+    "cloudwatch:PutCompositeAlarm": "cloudwatch:TagResource",
     "cloudwatch:PutMetricAlarm": "cloudwatch:TagResource",
     "eks:CreateAccessEntry": "eks:TagResource",
     "eks:CreateAddon": "eks:TagResource",

@@ -12,31 +12,16 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from rehearsal.engine import Engine
+from pulumi_rehearsal.engine import Engine
+from pulumi_rehearsal.kubernetes.provider_plugin import OLDER
+from pulumi_rehearsal.stage import ResourceCount
 from rehearsal.expectations import Verdict
 from rehearsal.kubernetes.connections import Connection
-from rehearsal.kubernetes.provider_plugin import OLDER
 
 EC2_LIMIT_BYTES = 16_384
 """User data before base64, by the EC2 user guide."""
 
 SHOWN_VIOLATIONS = 10
-
-
-@dataclass(frozen=True)
-class ResourceCount:
-    """How many resources of one type a stack has, and where they exist.
-
-    Attributes:
-        simulated: in the simulated account, where boto3 sees them.
-        recorded: nowhere but in the rehearsal's notes, because the simulation cannot hold them.
-        recorded_inputs: properties that the simulation does not store.
-    """
-
-    type: str
-    simulated: int
-    recorded: int
-    recorded_inputs: tuple[str, ...] = ()
 
 
 @dataclass
@@ -73,6 +58,7 @@ class StackReport:
         user_data_bytes: as EC2 gets it, of the 16384 that it takes.
         kept: what stays after destroy, on purpose.
         connections: on platform eks, who may talk to whom.
+        kubernetes: on platform eks, which version runs, and which the program asks EKS for.
         provider: on platform eks, which provider of objects runs.
         recorded: on platform eks, charts that are only recorded, each with the reason.
     """
@@ -88,6 +74,7 @@ class StackReport:
     user_data_bytes: int | None = None
     kept: list[str] = field(default_factory=list)
     connections: list[Connection] = field(default_factory=list)
+    kubernetes: str = ""
     provider: str = ""
     recorded: dict[str, str] = field(default_factory=dict)
 
@@ -178,6 +165,8 @@ def _facts(report: StackReport) -> Iterable[Text]:
     for row in report.resources:
         if row.simulated and row.recorded_inputs:
             yield Text(f"only recorded of {_short(row.type)}: {', '.join(row.recorded_inputs)}")
+    if report.kubernetes:
+        yield Text(report.kubernetes)
     if report.provider:
         yield Text(f"{report.provider}: {'; '.join(OLDER)}")
     for chart, reason in report.recorded.items():

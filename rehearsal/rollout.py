@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from infra.settings import Settings
-from ops.kinds.kind import Clients
-from ops.rollout import Platform, Rollout
-from ops.rollout.group import HostGroup
-from rehearsal.kubernetes.api import countdown
+from pulumi_rehearsal.kubernetes.api import countdown
 from rehearsal.played_hosts import Hosts, play
+from tandem.ops.kinds.kind import Clients
+from tandem.ops.rollout import Platform, Rollout
+from tandem.ops.rollout.group import HostGroup
+from tandem.settings import Settings
 
 WATCH_SECONDS = 120
 

@@ -11,35 +11,37 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
 
-from infra.kubernetes.kubectl import Kubectl
-from infra.lifetime import is_open
-from infra.loading import load_stack_file
-from infra.settings import Settings
-from ops import inventory, removal
-from ops.kinds import KINDS, state_key, types
-from ops.kinds.kind import Found
-from ops.kinds.left_behind import cluster_name
-from ops.rollout.cluster import Deployments
+from pulumi_rehearsal.engine import Engine
+from pulumi_rehearsal.kubernetes import declared, provider_plugin
+from pulumi_rehearsal.kubernetes.build import KUBECTL
+from pulumi_rehearsal.kubernetes.cluster import Cluster, title
+from pulumi_rehearsal.kubernetes.control_plane import BAD_DIGEST
+from pulumi_rehearsal.kubernetes.watch import lowest_available
+from pulumi_rehearsal.operations import Operation, Step
+from pulumi_rehearsal.workspace import OnStep
 from rehearsal import expectations, expiry, idle, placeholders, plain_text, rollout
-from rehearsal.engine import Engine
+from rehearsal.account import simulated_account
 from rehearsal.expectations import Verdict
-from rehearsal.kubernetes import declared, provider_plugin
 from rehearsal.kubernetes import expectations as kubernetes
 from rehearsal.kubernetes.autoscaling import try_load
-from rehearsal.kubernetes.build import KUBECTL
-from rehearsal.kubernetes.cluster import Cluster, title
 from rehearsal.kubernetes.connections import are_as_promised, connections
 from rehearsal.kubernetes.disruption import deployments, drain, lose_zone, servers
-from rehearsal.kubernetes.lent_roles import lent_roles
+from rehearsal.kubernetes.lent_roles import asked_by, lent_roles
 from rehearsal.kubernetes.shortage import run_out_of_gpus
-from rehearsal.kubernetes.verdicts import of_cluster
-from rehearsal.kubernetes.watch import lowest_available
-from rehearsal.moto import simulated_account
-from rehearsal.operations import Operation, Step
+from rehearsal.kubernetes.verdicts import of_cluster, versions
 from rehearsal.phases import go_through
-from rehearsal.report import Phase, ResourceCount, StackReport
-from rehearsal.scene import Scene, region_of, set_the_scene
-from rehearsal.workspace import PROJECT, OnStep, stack_config
+from rehearsal.report import Phase, StackReport
+from rehearsal.scene import PROJECT, Scene, pins_of, region_of, set_the_scene, stack_config
+from tandem import type_tokens as types
+from tandem.kubernetes.kubectl import Kubectl
+from tandem.lifetime import is_open
+from tandem.loading import load_stack_file
+from tandem.ops import inventory, removal
+from tandem.ops.kinds import KINDS, state_key
+from tandem.ops.kinds.kind import Found
+from tandem.ops.kinds.left_behind import cluster_name
+from tandem.ops.rollout.cluster import Deployments
+from tandem.settings import Settings
 
 LOAD_BALANCER = "aws:lb/loadBalancer:LoadBalancer"
 
@@ -83,12 +85,10 @@ class _Rehearsal:
         self.cluster = scene.cluster
         self.watcher = watcher
         self.stack = scene.workspace.stack
+        self.pins = pins_of(scene.workspace)
         self.report = StackReport(self.stack, placeholders=scene.placeholders)
-        # A token and a key that exist nowhere else, so that finding one of them proves a leak.
-        self.secrets = {
-            "tandem:huggingFaceToken": f"hf_{secrets.token_hex(17)}",
-            "tandem:apiKeys.rehearsal": f"sk-{secrets.token_hex(24)}",
-        }
+        # A token that exists nowhere else, so that finding it proves a leak.
+        self.secrets = {"tandem:huggingFaceToken": f"hf_{secrets.token_hex(17)}"}
         self.announced = Operation("preview")
         self.shown: dict[str, str] = {}
         self.broken = False
@@ -158,12 +158,12 @@ class _Rehearsal:
         phase.verdicts.append(expectations.changes_nothing(self._must_succeed(phase, self.workspace.up)))
 
     def _new_image(self, phase: Phase) -> None:
-        if self.workspace.pins.exists():
+        if self.pins.exists():
             self._roll_out(phase)
 
     def _bad_image(self, phase: Phase) -> None:
         """No server starts with it, and the way back is taken; then the pin is put back, as docs/runbook.md says."""
-        if not self.workspace.pins.exists() or self._settings.fleet.rollout != "launchFirst":
+        if not self.pins.exists() or self._settings.fleet.rollout != "launchFirst":
             return
         if self.cluster:
             self._bad_image_of_pods(phase, self.cluster)
@@ -171,14 +171,14 @@ class _Rehearsal:
             self._bad_image_of_hosts(phase)
 
     def _bad_image_of_hosts(self, phase: Phase) -> None:
-        self._change_image(phase, placeholders.BAD_DIGEST)
+        self._change_image(phase, BAD_DIGEST)
         phase.verdicts.append(expectations.goes_back(rollout.go_back(self.scene.clients, self.stack, self._settings)))
         self._roll_out(phase)
 
     def _bad_image_of_pods(self, phase: Phase, cluster: Cluster) -> None:
         kubectl = Kubectl(cluster.plane.kubeconfig, str(KUBECTL.command("kubectl")))
         platform = Deployments(kubectl, pipelines=self._settings.has_pipelines)
-        placeholders.change_image(self.workspace.pins, placeholders.BAD_DIGEST)
+        placeholders.change_image(self.pins, BAD_DIGEST)
         with lowest_available(cluster.api) as lowest, ThreadPoolExecutor(1) as pool:
             up = pool.submit(self._operate, phase, self.workspace.up)
             noticed = rollout.watch_and_go_back(platform, up.done)
@@ -201,12 +201,12 @@ class _Rehearsal:
             phase.verdicts.append(expectations.replaces_hosts(seen))
 
     def _change_image(self, phase: Phase, digest: str) -> None:
-        placeholders.change_image(self.workspace.pins, digest)
+        placeholders.change_image(self.pins, digest)
         up = self._must_succeed(phase, self.workspace.up)
         phase.verdicts.append(expectations.changes_launch_template_and_group(up))
 
     def _roll_out_to_pods(self, phase: Phase, cluster: Cluster, judge: Callable[..., Verdict]) -> None:
-        placeholders.change_image(self.workspace.pins)
+        placeholders.change_image(self.pins)
         with lowest_available(cluster.api) as lowest:
             up = self._must_succeed(phase, self.workspace.up)
         served = deployments(cluster.api)
@@ -329,7 +329,7 @@ class _Rehearsal:
         if self.cluster:
             phase.verdicts.append(kubernetes.is_empty(map(title, self.cluster.objects())))
             phase.verdicts.append(kubernetes.kept_running(self.cluster.controllers))
-            phase.verdicts.append(kubernetes.call_what_their_roles_allow(self.cluster.calls(), lent))
+            phase.verdicts.append(kubernetes.call_what_their_roles_allow(asked_by(self.cluster), lent))
         removal.remove(self.scene.clients, left, deadline_seconds=60, poll_seconds=0.2)
         phase.verdicts.append(expectations.leaves_nothing_but([], self._in_account()))
         phase.verdicts.append(expectations.are_within_the_rights(self.scene.provider.account.calls))
@@ -350,14 +350,11 @@ class _Rehearsal:
 
     def _note_facts(self) -> None:
         outputs, report = self.workspace.outputs(), self.report
-        report.resources = [
-            ResourceCount(type, count.in_moto, count.recorded, count.recorded_inputs)
-            for type, count in self.scene.provider.report().items()
-        ]
+        report.resources = self.scene.stage.resources()
         if self.cluster:
-            state = self.workspace.resources()
-            report.resources += [ResourceCount(*counts) for counts in declared.by_type(state)]
-            report.provider, report.recorded = provider_plugin.label(), declared.recorded_charts(state)
+            report.kubernetes = "Kubernetes {}, where the program asks for {}".format(*versions(self.cluster))
+            charts = declared.recorded_charts(self.workspace.resources())
+            report.provider, report.recorded = provider_plugin.label(), charts
         report.usd_per_hour, report.max_usd_per_hour = outputs.get("usdPerHour"), outputs.get("maxUsdPerHour")
         report.user_data_bytes = outputs.get("userDataBytes")
         report.expires_at = outputs.get("expiresAt")

@@ -2,44 +2,90 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from infra.errors import Problem, UserError
-from ops.kinds.kind import Clients
+from pulumi_rehearsal import workspace as engines
+from pulumi_rehearsal.aws.provider import AwsProvider
+from pulumi_rehearsal.engine import Engine
+from pulumi_rehearsal.kubernetes import provider_plugin
+from pulumi_rehearsal.kubernetes.cluster import Cluster
+from pulumi_rehearsal.kubernetes.cluster import cluster as start_cluster
+from pulumi_rehearsal.moto import ACCOUNT_ID, Clients, SimulatedAccount
+from pulumi_rehearsal.stage import Stage, stage
+from pulumi_rehearsal.workspace import Workspace, stack_file
 from rehearsal import placeholders
-from rehearsal.aws.provider import AwsProvider
-from rehearsal.engine import Engine
-from rehearsal.kubernetes import provider_plugin
-from rehearsal.kubernetes.cluster import Cluster
-from rehearsal.kubernetes.cluster import cluster as start_cluster
-from rehearsal.moto import ACCOUNT_ID, SimulatedAccount
-from rehearsal.plugin import attach
-from rehearsal.providers import random_provider, time_provider, tls_provider
-from rehearsal.workspace import PROJECT, Workspace, open_workspace, stack_config
+from rehearsal.kubernetes.vllm_metrics import vllm
+from tandem.catalog.instances import INSTANCE_TYPES
+from tandem.errors import Problem, UserError
+from tandem.pins import PINS_FILE_VARIABLE
+from tandem.settings import engine_yaml
+from tandem.tags import STACK_TAG
 
-CLUSTER = "aws:eks/cluster:Cluster"
+PROJECT = Path(__file__).resolve().parents[1]
+"""The project that the rehearsal is part of: the directory of its Pulumi.yaml."""
 
 
 @dataclass(frozen=True)
 class Scene:
-    """A stack's workspace with everything attached that it needs.
+    """A stack on its stage, with everything that it needs.
 
     Attributes:
-        provider: the simulated AWS, this stack's own view of the account.
-        clients: boto3 clients of the simulated account in the stack's region.
         placeholders: empty pins that were filled.
         cluster: stands for the stack's EKS cluster, on platform eks.
     """
 
-    workspace: Workspace
-    provider: AwsProvider
-    clients: Clients
+    stage: Stage
     placeholders: list[str]
     cluster: Cluster | None = None
+
+    @property
+    def workspace(self) -> Workspace:
+        return self.stage.workspace
+
+    @property
+    def provider(self) -> AwsProvider:
+        """This stack's own view of the simulated account."""
+        return self.stage.provider
+
+    @property
+    def clients(self) -> Clients:
+        """boto3 clients of the simulated account in the stack's region."""
+        return self.stage.clients
+
+
+@contextmanager
+def open_workspace(
+    stack: str, engine: Engine, providers: str, variables: Mapping[str, str], project: Path = PROJECT
+) -> Iterator[Workspace]:
+    """A fresh workspace of the stack, with the project's pins in a copy. Arguments: of `pulumi_rehearsal.workspace`."""
+    with engines.open_workspace(stack, engine, providers, variables, project, beside=_pins) as workspace:
+        yield workspace
+
+
+def _pins(project: Path, directory: Path) -> dict[str, str]:
+    """Copies images/ and leads the program to it."""
+    if (project / "images").is_dir():
+        shutil.copytree(project / "images", directory / "images")
+    return {PINS_FILE_VARIABLE: str(directory / "images" / "pins.toml")}
+
+
+def pins_of(workspace: Workspace) -> Path:
+    """The pins file of a workspace; not every project has one."""
+    return workspace.directory / "images" / "pins.toml"
+
+
+def stack_config(project: Path, stack: str) -> dict[str, Any]:
+    """The configuration in a stack file.
+
+    Raises:
+        SetupError: there is no such file; it names those that there are.
+    """
+    return (engine_yaml.parse(stack_file(project, stack).read_text(encoding="utf-8")) or {}).get("config") or {}
 
 
 @contextmanager
@@ -50,29 +96,34 @@ def set_the_scene(stack: str, engine: Engine, account: SimulatedAccount, project
         UserError: there is no such stack file, or it names no region.
     """
     region = region_of(project, stack)
-    provider = AwsProvider(account)
+    clients = account.clients(region)
     with ExitStack() as up:
-
-        def clients(service: str) -> Any:
-            return account.client(service, region)
-
-        providers = up.enter_context(attach(provider, random_provider(), tls_provider(), time_provider()))
         _let_administrators_be(clients("iam"), stack_config(project, stack).get("tandem:cluster") or {})
-        variables = account.environment(region)
-        workspace = up.enter_context(open_workspace(stack, engine, providers, variables, project))
-        filled = placeholders.fill(workspace.pins) if workspace.pins.exists() else []
+        opened = up.enter_context(stage(stack, engine, account, region, project, beside=_pins))
+        workspace = opened.workspace
+        pins = pins_of(workspace)
+        filled = placeholders.fill(pins) if pins.exists() else []
         cluster = None
         if on_kubernetes(project, stack):
-            cluster = up.enter_context(start_cluster(stack, account, region, placeholders.charts(workspace.pins)))
-            _join(workspace, cluster, provider)
-        yield Scene(workspace, provider, clients, filled, cluster)
+            cluster = up.enter_context(
+                start_cluster(
+                    account,
+                    region,
+                    tags={STACK_TAG: stack},
+                    charts=placeholders.charts(pins),
+                    catalog=INSTANCE_TYPES,
+                    metrics=vllm,
+                )
+            )
+            _join(workspace, cluster)
+            account.lead_cluster(f"tandem-{stack}", cluster.api.url, cluster.plane.authority.base64)
+        yield Scene(opened, filled, cluster)
 
 
-def _join(workspace: Workspace, cluster: Cluster, provider: AwsProvider) -> None:
-    """Leads the workspace's program, its charts and its provider to the cluster."""
-    provider.elsewhere[CLUSTER] = provider_plugin.cluster_outputs(cluster.plane)
+def _join(workspace: Workspace, cluster: Cluster) -> None:
+    """Leads the workspace's program and its charts to the cluster."""
     provider_plugin.install(workspace.directory / "home", workspace.directory / "bin", cluster.plane)
-    cluster.charts.pin(workspace.pins)
+    placeholders.pin_charts(pins_of(workspace), cluster.charts)
 
 
 def _let_administrators_be(iam: Any, cluster: Mapping[str, Any]) -> None:

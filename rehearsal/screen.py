@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
-from rehearsal.operations import Step
+from pulumi_rehearsal.operations import Step
+from pulumi_rehearsal.servers import stop_all
 from rehearsal.report import Phase
-from rehearsal.servers import stop_all
 
 LINE_EVERY_SECONDS = 15
 """Where nothing can be overwritten, as in a log file."""

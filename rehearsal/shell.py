@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,10 +13,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from rehearsal.account_gaps import account_gaps
-from rehearsal.engine import Engine
-from rehearsal.moto import simulated_account
-from rehearsal.scene import set_the_scene
+from pulumi_rehearsal.engine import Engine
+from rehearsal.account import account_gaps, simulated_account
+from rehearsal.scene import pins_of, set_the_scene
 
 GREETING = """\
 [bold]A shell on a simulated AWS account[/], with a copy of stack {stack} and nothing in it yet. Try:
@@ -24,12 +24,16 @@ GREETING = """\
   pulumi up                       make it, here and nowhere else
   pulumi stack output             what a client needs
   tandem doctor {stack}               this and the other tandem commands look into this account, too
-  python -c 'import boto3; print(boto3.client("autoscaling").describe_auto_scaling_groups())'
+  {look}
   pulumi destroy
 
 What the account holds, in a browser: {url}/moto-api/
+AWS answers at {endpoint} (AWS_ENDPOINT_URL). The stack's own `url` names a load balancer that only this account knows:
+the name does not resolve, and no server is behind it, so there is nothing to send a request to.
 Pulumi.{stack}.yaml here is a copy, change it at will. `exit` ends the account and removes everything.
 """
+IN_THE_ACCOUNT = "python -c 'import boto3; print(boto3.client(\"autoscaling\").describe_auto_scaling_groups())'"
+IN_THE_CLUSTER = "kubectl get pods -A             the cluster, where KUBECONFIG leads already"
 
 
 def open_shell(stack: str, engine: Engine, console: Console) -> int:
@@ -40,7 +44,7 @@ def open_shell(stack: str, engine: Engine, console: Console) -> int:
         set_the_scene(stack, engine, account) as scene,
     ):
         inherited = scene.workspace.environment
-        gaps.add_images(scene.workspace.pins)
+        gaps.add_images(pins_of(scene.workspace))
         environment = {
             **inherited,
             "AWS_ENDPOINT_URL": gaps.url,
@@ -48,7 +52,11 @@ def open_shell(stack: str, engine: Engine, console: Console) -> int:
             "PATH": os.pathsep.join([str(Path(sys.executable).parent), inherited["PATH"]]),
             "PS1": f"({stack}, simulated) $ ",
         }
-        console.print(GREETING.format(stack=stack, url=account.url), highlight=False)
+        if scene.cluster:
+            own = scene.workspace.directory / "home" / "kubeconfig"
+            environment["KUBECONFIG"] = str(shutil.copy(scene.cluster.plane.kubeconfig, own))
+        look = IN_THE_CLUSTER if scene.cluster else IN_THE_ACCOUNT
+        console.print(GREETING.format(stack=stack, look=look, url=account.url, endpoint=gaps.url), highlight=False)
         with _left_to_the_shell(signal.SIGINT):
             shell = os.environ.get("SHELL") or "bash"
             return subprocess.run([shell], cwd=scene.workspace.directory, env=environment, check=False).returncode

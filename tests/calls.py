@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from botocore.client import BaseClient
 
+from pulumi_rehearsal.policy_evaluator import Policy
 from rehearsal.policy_calls import Call, bound
-from rehearsal.policy_evaluator import Policy
 from rehearsal.policy_questions import decided, questions
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from infra import costs
-from infra.catalog import prices
-from infra.catalog.instances import INSTANCE_TYPES
-from infra.settings.schema import Settings
-from infra.settings.table import replaced, rows
-from ops import command_table
+from tandem import costs
+from tandem.catalog import prices
+from tandem.catalog.instances import INSTANCE_TYPES
+from tandem.ops import command_table
+from tandem.settings.schema import Settings
+from tandem.settings.table import replaced, rows
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]

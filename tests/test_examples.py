@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rehearsal.policy_evaluator import ACCOUNT, Request, allowed
+from pulumi_rehearsal.policy_evaluator import ACCOUNT, Request, allowed
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 PROVIDER = f"arn:aws:iam::{ACCOUNT}:oidc-provider/token.actions.githubusercontent.com"

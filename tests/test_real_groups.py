@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 REAL = Path(__file__).with_name("real")
 CONFTEST = f"""
 import sys
@@ -24,6 +26,7 @@ def test_one(number):
 """
 
 
+@pytest.mark.clock
 def test_guests_are_in_one_process_and_so_is_each_file(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(CONFTEST)
     for name in ("test_bake.py", "test_boot.py", "test_kubelet.py"):

@@ -8,8 +8,8 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from rehearsal.account_gaps import PUBLIC_IMAGE
-from rehearsal.moto import SimulatedAccount
+from pulumi_rehearsal.account_gaps import PUBLIC_IMAGE
+from pulumi_rehearsal.moto import SimulatedAccount
 from rehearsal.played_hosts import play
 
 HOOKS = {"launch": "autoscaling:EC2_INSTANCE_LAUNCHING", "drain": "autoscaling:EC2_INSTANCE_TERMINATING"}

@@ -7,6 +7,8 @@ It is collected from what stands beside each, in a docstring or a comment of Pyt
     Stands for: the real thing.
     Held by: tests/path/test_file.py::test_name        or: nothing, and why.
 
+A package under packages/ has tests of its own: a path in its files is looked for there first, then in the project.
+
 Something that only looks like a stand-in says `Stands for: nothing` and why; the page leaves it out.
 """
 
@@ -21,10 +23,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-ROOMS = ("rehearsal", "tests", "bench")
+ROOMS = ("rehearsal", "packages", "tests", "bench")
 LINES = re.compile(r"^Stands for: (?P<thing>.+?)\nHeld by: (?P<holder>.+?)(?:\n\s*\n|\Z)", re.DOTALL | re.MULTILINE)
 TEST = re.compile(r"tests/[\w/]+\.py(?:::\w+)?")
 LOOKS_LIKE_ONE = re.compile(r"stub|fake|stand_?in|played|double|mock|dummy", re.IGNORECASE)
+NAMED_LIKE_ONE = re.compile(rf"\b(?:class|def)\s+\w*(?:{LOOKS_LIKE_ONE.pattern})", re.IGNORECASE)
 HEAD = """# Stand-ins, and what holds them
 
 Made by `make docs` from the lines `Stands for:` and `Held by:` beside each stand-in; a test fails when it is stale,
@@ -90,6 +93,8 @@ def _files(root: Path) -> list[Path]:
 def _in_file(path: Path, place: str) -> Iterator[StandIn]:
     """Those of docstrings, then those of comments."""
     text = path.read_text(encoding="utf-8")
+    if "Stands for:" not in text:
+        return
     if path.suffix == ".py":
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef)):
@@ -104,8 +109,14 @@ def _read(text: str, place: str, name: str) -> Iterator[StandIn]:
     for found in LINES.finditer(inspect.cleandoc(text)):
         thing, holder = (" ".join(found[key].split()) for key in ("thing", "holder"))
         nothing = holder.removeprefix("nothing").strip(" ,.") if holder.startswith("nothing") else ""
-        tests = () if holder.startswith("nothing") else tuple(TEST.findall(holder))
+        tests = () if holder.startswith("nothing") else tuple(_of_package(place, test) for test in TEST.findall(holder))
         yield StandIn(place, name, thing.rstrip("."), tests, nothing)
+
+
+def _of_package(place: str, test: str) -> str:
+    package = "/".join(place.split("/")[:2])
+    own = f"{package}/{test}"
+    return own if place.startswith("packages/") and (ROOT / own.partition("::")[0]).is_file() else test
 
 
 def _exists(root: Path, test: str) -> bool:
@@ -116,13 +127,15 @@ def _exists(root: Path, test: str) -> bool:
 
 def _nameless(path: Path, place: str) -> Iterator[str]:
     """Modules (""), classes and functions whose names say that they stand for something, and do not say for what."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    text = path.read_text(encoding="utf-8")
     spoken = {one.name for one in _in_file(path, place)}
     if "" in spoken:
         return
     if re.search(f"{LOOKS_LIKE_ONE.pattern}|moto", path.stem) and not path.stem.startswith("test_") and not spoken:
         yield ""
-    for node in _outside_classes(tree):
+    if not NAMED_LIKE_ONE.search(text):
+        return
+    for node in _outside_classes(ast.parse(text)):
         inside = {getattr(one, "name", getattr(one, "id", "")) for one in ast.walk(node)}
         if LOOKS_LIKE_ONE.search(node.name) and not node.name.startswith("test_") and not inside & spoken:
             yield node.name

@@ -4,6 +4,8 @@ Runs once, on an instance of `tandem image bake`; its last line on the console s
 the machine off.
 """
 
+from __future__ import annotations
+
 import contextlib
 import shutil
 import sys
@@ -15,12 +17,12 @@ from host import CONFIG, STATE, GiveUp, attempt, say, sh
 from storage import BAKED
 
 
-def download():
+def download() -> str:
     weights.download(weights.model(BAKED))
     return "downloaded and checked"
 
 
-def forget():
+def forget() -> None:
     """Nothing of this instance stays: the next one is as new to cloud-init, and has its own host keys and ledger, and
     scripts of its own."""
     (STATE / "ledger.jsonl").unlink()

@@ -4,10 +4,10 @@ No SDK: the host must reach Auto Scaling while the package mirror is down, and c
 sign them: curl 7.81, of Ubuntu 22.04, signs neither a role's token nor the header that S3 asks for.
 """
 
+from __future__ import annotations
+
 import datetime
 import functools
-import hashlib
-import hmac
 import json
 import re
 import subprocess
@@ -15,9 +15,14 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
 
+import sigv4
 from host import CONFIG, TIMEOUTS, GiveUp, deadline, left, say, sh, wait, write
 
+T = TypeVar("T")
 METADATA = "http://169.254.169.254/latest/"
 REGION = CONFIG["region"]
 ANSWER = 5  # seconds for one answer of the metadata service
@@ -25,14 +30,14 @@ PATIENCE = 60  # seconds that whoever asks waits for one that is not odd, if its
 TELLING = 900  # seconds in which the group is told that this host is given up, whatever AWS answers
 
 
-def _metadata(method, path, header, value):
+def _metadata(method: str, path: str, header: str, value: str) -> str:
     headers = {f"X-aws-ec2-metadata-token{header}": value}
     request = urllib.request.Request(METADATA + path, None, headers, method=method)  # noqa: S310  always http
     with urllib.request.urlopen(request, timeout=ANSWER) as answer:  # noqa: S310
         return answer.read().decode()
 
 
-def metadata(path):
+def metadata(path: str) -> str | None:
     """An item of instance metadata; None when there is none (no spot notice). Any error is an odd answer."""
     token = _metadata("PUT", "api/token", "-ttl-seconds", "60")
     try:
@@ -42,7 +47,14 @@ def metadata(path):
             raise
 
 
-def surely(look):
+def _always(path: str) -> str:
+    """An item that every instance has: none is an odd answer, too."""
+    if (found := metadata(path)) is None:
+        raise LookupError(f"no {path}")
+    return found
+
+
+def surely(look: Callable[[], T]) -> T:
     """What a look at the metadata service finds, taken again after an odd answer.
 
     In a host's first minutes even a role's credentials are a 404 now and then.
@@ -57,64 +69,45 @@ def surely(look):
             time.sleep(1)
 
 
-def spot_end():
+def spot_end() -> float | None:
     """When a spot instance is taken back, in seconds since the epoch; None without a notice."""
     notice = metadata("meta-data/spot/instance-action")
     return None if notice is None else datetime.datetime.fromisoformat(json.loads(notice)["time"]).timestamp()
 
 
-def told_to_go():
+def told_to_go() -> bool:
     """True once this host must go. A rebalance recommendation is the group's to act on: it starts another first."""
     return spot_end() is not None or metadata("meta-data/autoscaling/target-lifecycle-state") == "Terminated"
 
 
 @functools.cache
-def identity():
+def identity() -> dict[str, str]:
     """The instance's own document: instanceId, instanceType."""
 
-    def look():
-        document = json.loads(metadata("dynamic/instance-identity/document"))
+    def look() -> dict[str, str]:
+        document = json.loads(_always("dynamic/instance-identity/document"))
         return {name: document[name] for name in ("instanceId", "instanceType")}
 
     return surely(look)
 
 
-def _credentials():
+def _credentials() -> list[str]:
     role = "meta-data/iam/security-credentials/"
-    keys = json.loads(metadata(role + metadata(role)))
+    keys = json.loads(_always(role + _always(role)))
     return [keys[name] for name in ("AccessKeyId", "SecretAccessKey", "Token")]
 
 
-def _sha256(text):
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _signed(service, region, method, url, body, headers):
-    """A request's headers, all of them signed: AWS's Signature Version 4
-    (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html)."""
-    key, secret, token = surely(_credentials)
-    now, address = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime()), urllib.parse.urlsplit(url)
-    headers |= {"host": address.netloc, "x-amz-content-sha256": _sha256(body), "x-amz-date": now}
-    headers |= {"x-amz-security-token": token}
-    names, scope = sorted(headers), [now[:8], region, service, "aws4_request"]
-    lines = [method, address.path, address.query, *(f"{name}:{headers[name]}" for name in names), "", ";".join(names)]
-    text = ["AWS4-HMAC-SHA256", now, "/".join(scope), _sha256("\n".join([*lines, headers["x-amz-content-sha256"]]))]
-    signature = f"AWS4{secret}".encode()
-    for word in (*scope, "\n".join(text)):
-        signature = hmac.digest(signature, word.encode(), "sha256")
-    credential = f"Credential={key}/{text[2]}, SignedHeaders={lines[-1]}, Signature={signature.hex()}"
-    return headers | {"Authorization": f"{text[0]} {credential}"}
-
-
-def _curl(service, method, url, *options, body="", region=REGION, **headers):
+def _curl(
+    service: str, method: str, url: str, *options: str, body: str = "", region: str = REGION, **headers: str
+) -> str:
     """A signed request. Its headers go to curl's standard input, where no list of processes shows them."""
     headers = {name.replace("_", "-"): value for name, value in headers.items()}
-    signed = _signed(service, region, method, url, body, headers)
+    signed = sigv4.signed(surely(_credentials), service, region, method, url, body, headers)
     lines = "\n".join(f'header = "{name}: {value}"' for name, value in signed.items())
     return sh("curl", "-sS", url, "--max-time", "20", "-X", method, *options, "-K", "-", input=lines)
 
 
-def _call(service, body, content_type, region=REGION, **headers):
+def _call(service: str, body: str, content_type: str, region: str = REGION, **headers: str) -> str:
     """A POST to a service by the name of its endpoint."""
     url = CONFIG["endpoint_url"] or f"https://{service}.{region}.{CONFIG['domain']}"
     options, headers = ("--fail-with-body", "--data-binary", body), {"content_type": content_type, **headers}
@@ -122,7 +115,7 @@ def _call(service, body, content_type, region=REGION, **headers):
     return _curl(name, "POST", url.rstrip("/") + "/", *options, body=body, region=region, **headers)
 
 
-def download(url, file):
+def download(url: str, file: Path) -> None:
     """An object of S3 into a file.
 
     Raises:
@@ -135,39 +128,39 @@ def download(url, file):
         raise (GiveUp if status == "404" else RuntimeError)(f"{url}: {status} {_tag('Code', file.read_text())}")
 
 
-def query(service, version, action, **parameters):
+def query(service: str, version: str, action: str, **parameters: str) -> str:
     """A call of the query protocol; the answer is XML."""
     body = urllib.parse.urlencode({"Action": action, "Version": version, **parameters})
     return _call(service, body, "application/x-www-form-urlencoded")
 
 
-def call_json(service, target, region=REGION, **parameters):
-    """A call of the JSON protocol."""
+def call_json(service: str, target: str, region: str = REGION, **parameters: Any) -> dict[str, Any]:
+    """A call of the JSON protocol; what answers nothing answers an empty object."""
     answer = _call(service, json.dumps(parameters), "application/x-amz-json-1.1", region, x_amz_target=target)
-    return json.loads(answer)
+    return json.loads(answer or "{}")
 
 
-def secret(arn):
+def secret(arn: str) -> str:
     """Text of a secret. Never logged: not here, not in an error."""
     return call_json("secretsmanager", "secretsmanager.GetSecretValue", SecretId=arn)["SecretString"]
 
 
-def autoscaling(action, **parameters):
+def autoscaling(action: str, **parameters: str) -> str:
     return query("autoscaling", "2011-01-01", action, **parameters)
 
 
-def _tag(name, text):
+def _tag(name: str, text: str) -> str:
     found = re.search(f"<{name}>(.*?)</{name}>", text)
     return found[1] if found else ""
 
 
-def membership():
+def membership() -> tuple[str, str]:
     """The state of this host in its group, and the group's name; both are empty without a group."""
     text = autoscaling("DescribeAutoScalingInstances", **{"InstanceIds.member.1": identity()["instanceId"]})
     return _tag("LifecycleState", text), _tag("AutoScalingGroupName", text)
 
 
-def _act(action, parameters):
+def _act(action: str, parameters: Mapping[str, dict[str, str]]) -> str | None:
     """An action on the hook that holds this host, with parameters by its state; that state, None where none is."""
     state, group = membership()
     if state not in parameters:
@@ -177,12 +170,12 @@ def _act(action, parameters):
     return state
 
 
-def complete(results):
+def complete(results: Mapping[str, str]) -> str | None:
     """Ends the hook that holds this host, with CONTINUE or ABANDON by its state; that state, None where none does."""
     return _act("CompleteLifecycleAction", {state: {"LifecycleActionResult": how} for state, how in results.items()})
 
 
-def wait_for(process, held):
+def wait_for(process: subprocess.Popen[Any], held: str) -> int | None:
     """Waits for a process, as long as the deadline allows, and asks the hook of a state for more time meanwhile.
 
     Returns the exit status; None for a process that did not end.
@@ -198,12 +191,12 @@ def wait_for(process, held):
     return None
 
 
-def report_unhealthy():
+def report_unhealthy() -> None:
     """Has the group replace this host."""
     autoscaling("SetInstanceHealth", InstanceId=identity()["instanceId"], HealthStatus="Unhealthy")
 
 
-def abandon():
+def abandon() -> str | None:
     """Has the group replace this host: by its launch hook, or as unhealthy when the hook is over."""
     with deadline(TELLING):
         while True:
@@ -214,7 +207,7 @@ def abandon():
                     return say(f"the group was not told: {error}")
 
 
-def target(action):
+def target(action: str) -> str:
     """RegisterTargets, DeregisterTargets or DescribeTargetHealth of this host; the last tells its state."""
     parameters = {"TargetGroupArn": CONFIG["target_group_arn"], "Targets.member.1.Id": identity()["instanceId"]}
     return _tag("State", query("elasticloadbalancing", "2015-12-01", action, **parameters))

@@ -5,11 +5,15 @@ work, and gives the host up when they fail or do not end, as a read does not whe
 which takes minutes to build, is installed by a third process while image and weights are fetched.
 """
 
+from __future__ import annotations
+
 import subprocess
 import sys
+from types import ModuleType
 
 import aws
 import driver
+import edge_keys
 import ready
 import serve
 import storage
@@ -22,17 +26,17 @@ STAGES = {driver: 1200, toolkit: 900, storage: 600, weights: 7200, serve: 600, r
 MARGIN = 10  # seconds that a stage which can say why it gives up has for it
 
 
-def run(stage):
+def run(stage: ModuleType) -> None:
     attempt(stage.__name__, stage.run, STAGES[stage])
 
 
-def gate():
+def gate() -> str:
     """What could not serve ends here, before anything is installed or downloaded."""
-    serve.write_keys()
+    edge_keys.edge().look()
     return driver.gate()
 
 
-def stages():
+def stages() -> None:
     attempt("gate", gate, 300)
     run(toolkit)
     run(storage)
@@ -45,7 +49,7 @@ def stages():
     say("ready")
 
 
-def install_driver():
+def install_driver() -> None:
     """Gives the host up as soon as it has no driver, whatever else is under way."""
     try:
         run(driver)
@@ -54,7 +58,7 @@ def install_driver():
         raise
 
 
-def main():
+def main() -> None:
     serve.LEAVING.unlink(missing_ok=True)
     work = subprocess.Popen([sys.executable, __file__, "stages"])
     with deadline(TIMEOUTS["launch"] + MARGIN):

@@ -1,17 +1,22 @@
 """Stage driver: the pinned NVIDIA driver, and the CDI specification of its GPUs."""
 
+from __future__ import annotations
+
 import os
 import shutil
+from typing import Any
 
 import aws
 from gate import new_enough
-from host import CONFIG, ROOT, GiveUp, say, sh
+from host import CONFIG, ROOT, RUN, GiveUp, say, sh
+
 from packages import apt, install
 
 BRANCH = CONFIG["driver_branch"]
+FIGURES = RUN / "gpus.json"  # what the watchdog last heard of the GPUs
 
 
-def profile():
+def profile() -> dict[str, Any]:
     """What this instance type needs; the launch template lists the types that it was written for."""
     known, name = CONFIG["instance_types"], aws.identity()["instanceType"]
     if name not in known:
@@ -19,20 +24,20 @@ def profile():
     return known[name]
 
 
-def gate():
+def gate() -> str:
     """Refuses what could not serve: another instance type, or a driver that does not run the image's CUDA."""
     profile()
     new_enough(str(BRANCH), CONFIG["minimum_driver_branch"])
     return f"driver branch {BRANCH}"
 
 
-def present():
+def present() -> str:
     """Version of the kernel module, loaded or on disk; an empty string without a driver."""
     loaded = ROOT / "sys/module/nvidia/version"
     return (loaded.read_text() if loaded.exists() else sh("modinfo", "-F", "version", "nvidia", check=False)).strip()
 
 
-def remove():
+def remove() -> None:
     """Takes out a driver of another branch, however it came, and its modules out of the kernel."""
     sh("systemctl", "stop", "nvidia-persistenced", "nvidia-fabricmanager", check=False)
     if shutil.which("nvidia-uninstall"):
@@ -43,7 +48,7 @@ def remove():
             sh("modprobe", "-r", module)
 
 
-def run():
+def run() -> str:
     needs = profile()
     packages = needs["driver_packages"]
     version = present()
@@ -71,7 +76,7 @@ def run():
     return f"{detail}, {gpus} GPUs"
 
 
-def specify():
+def specify() -> None:
     """Writes the CDI specification. nvidia-ctk leaves out a device that is not there yet, and calls that a success."""
     sh("nvidia-ctk", "system", "create-device-nodes", "--control-devices", "--load-kernel-modules")
     file = ROOT / "var/run/cdi/nvidia.yaml"

@@ -1,28 +1,32 @@
 """What the stages share: the configuration, commands under a deadline, retries, the ledger, the console."""
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from basics import GiveUp, deadline, left, wait, write  # noqa: F401  for the stages
 
 ROOT = Path(os.environ.get("TANDEM_ROOT", "/"))  # tests work in a scratch tree
 STATE, RUN = ROOT / "var/lib/tandem", ROOT / "run/tandem"
-CONFIG = json.loads((ROOT / "etc/tandem/host.json").read_text())
+CONFIG: dict[str, Any] = json.loads((ROOT / "etc/tandem/host.json").read_text())
 TIMEOUTS = CONFIG["timeouts"]
 
 
-def say(text):
+def say(text: str) -> None:
     """One line for the journal and the instance's console, which can be read without a login."""
     print(f"tandem: {text}", flush=True)
     with contextlib.suppress(OSError):  # no console is no reason to fail
         (ROOT / "dev/console").write_text(f"tandem: {text}\n")
 
 
-def sh(*command, check=True, input=None, **options):
+def sh(*command: str, check: bool = True, input: str | None = None, **options: Any) -> str:
     """Runs a command until the deadline and returns its output; the last lines of what it said are the error."""
     name, pipe = " ".join(command[:3]), subprocess.PIPE
     options |= {"stdin": pipe} if input else {}
@@ -38,7 +42,7 @@ def sh(*command, check=True, input=None, **options):
     return out
 
 
-def record(stage, started, outcome, detail, attempts=1):
+def record(stage: str, started: float, outcome: str, detail: str, attempts: int = 1) -> None:
     """Appends a line to the ledger; `seconds` is time on the clock, attempts and waits included."""
     entry = {
         "stage": stage,
@@ -54,7 +58,7 @@ def record(stage, started, outcome, detail, attempts=1):
     print(f"tandem: {stage}: {outcome}: {detail}", flush=True)
 
 
-def attempt(stage, action, seconds):
+def attempt(stage: str, action: Callable[[], str], seconds: float) -> None:
     """Runs a stage until it is done, with pauses of 2, 4, 8 ... 30 s; ends the program when it will not be."""
     started, attempts = time.time(), 0
     with deadline(seconds):

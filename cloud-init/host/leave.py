@@ -5,9 +5,13 @@ vLLM answers new requests with 500 once it has SIGTERM, so the load balancer mus
 tells the group.
 """
 
+from __future__ import annotations
+
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import aws
 import probe
@@ -22,7 +26,7 @@ EVERY = 5  # seconds between looks
 HOOKS = {"Pending:Wait": "ABANDON", "Terminating:Wait": "CONTINUE"}
 
 
-def watch():
+def watch() -> None:
     """Waits until this host must go, and sees to it that it goes and that nothing waits for it.
 
     The group has its hook wait only when the load balancer has let go of the host: before Terminating:Wait comes
@@ -37,7 +41,7 @@ def watch():
     say("lifecycle hook completed")
 
 
-def until(look):
+def until(look: Callable[[], bool]) -> None:
     """Looks until it is so. An odd answer says neither that there is a notice nor that there is none."""
     while True:
         try:
@@ -48,7 +52,7 @@ def until(look):
         time.sleep(EVERY)
 
 
-def busy(rows):
+def busy(rows: list[dict[str, Any]]) -> bool:
     """True while a replica has a request, running or waiting."""
     try:
         return any(probe.metric(row["port"], "num_requests_running", "num_requests_waiting") for row in rows)
@@ -56,7 +60,7 @@ def busy(rows):
         return True
 
 
-def leave():
+def leave() -> str:
     """Off the load balancer and then off the GPUs, in this order, within the deadline."""
     rows = serve.rows()
     write(serve.LEAVING, "")
@@ -78,7 +82,7 @@ def leave():
     return f"{len(rows)} replicas stopped"
 
 
-def grace():
+def grace() -> float:
     """Seconds to leave in. A spot instance has less, and one that is late has enough for SIGTERM all the same."""
     most = TIMEOUTS["termination_grace"]
     try:

@@ -1,5 +1,7 @@
 """Debian packages at their pinned versions, from the distribution's repositories and the pinned ones."""
 
+from __future__ import annotations
+
 import fnmatch
 import functools
 import os
@@ -8,38 +10,38 @@ import re
 from host import CONFIG, ROOT, GiveUp, sh, write
 
 
-def fetch(url, *options):
+def fetch(url: str, *options: str) -> str:
     return sh("curl", "-fsSL", "--max-time", "30", *options, url)
 
 
-def apt(*arguments):
+def apt(*arguments: str) -> None:
     """apt-get without questions."""
     options = ("-yq", "-o", "DPkg::Lock::Timeout=300", "--no-install-recommends", "--allow-change-held-packages")
     more = {"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"}  # nothing runs yet that it could restart
-    return sh("apt-get", *options, *arguments, env={**os.environ, **more})
+    sh("apt-get", *options, *arguments, env={**os.environ, **more})
 
 
-def pin(name):
+def pin(name: str) -> str:
     """The pinned upstream version of a package, a pattern; anything where there is no pin."""
     return CONFIG["pins"].get(name, "*")
 
 
-def as_pinned(name, version):
+def as_pinned(name: str, version: str) -> bool:
     """Compares a Debian version with the pin; its epoch and revision do not count."""
     return fnmatch.fnmatch(re.sub(r"^\d+:|-[^-]*$", "", version), pin(name))
 
 
-def missing(packages):
+def missing(packages: list[str]) -> list[str]:
     """Those that are not installed, or not at the pinned version."""
     said = sh("dpkg-query", "-W", "-f", "${db:Status-Status} ${Package} ${Version}\n", *packages, check=False)
     there = {name for name, version in re.findall(r"(?m)^installed (\S+) (\S+)", said) if as_pinned(name, version)}
     return [name for name in packages if name not in there]
 
 
-def install(packages):
+def install(packages: list[str]) -> None:
     """Installs at the pinned versions, and holds. apt by itself takes another version where the pinned one lacks."""
     add_repositories()
-    offered = {}  # newest first
+    offered: dict[str, str] = {}  # newest first
     for name, version in re.findall(r"(?m)^ *(\S+) \| *(\S+)", sh("apt-cache", "madison", *packages)):
         if as_pinned(name, version):
             offered.setdefault(name, f"{name}={version}")
@@ -47,7 +49,7 @@ def install(packages):
         if name not in offered:
             raise GiveUp(f"no package repository has {name} {pin(name)}, the version of images/pins.toml")
     try:
-        apt("install", *map(offered.get, packages))
+        apt("install", *map(offered.__getitem__, packages))
     except RuntimeError:
         add_repositories.cache_clear()  # the lists may be out of date
         raise
@@ -57,7 +59,7 @@ def install(packages):
 
 
 @functools.cache
-def add_repositories():
+def add_repositories() -> None:
     """Adds the pinned repositories and reads their lists, once a boot. A key file may hold the pinned key alone."""
     for entry in CONFIG["repositories"]:
         key = ROOT / f"etc/apt/keyrings/{entry['name']}.asc"

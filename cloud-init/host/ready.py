@@ -1,14 +1,18 @@
 """Stage ready: a token from each replica, one through the edge; then group and load balancer may have this host."""
 
+from __future__ import annotations
+
 import contextlib
 
 import aws
+import edge_keys
+import probe
 import serve
 import watchdog
 from host import CONFIG, GiveUp, sh, wait, write
 
 
-def each_replica():
+def each_replica() -> None:
     """Waits until every replica has made a token; says which has not, or what the watchdog found dead."""
     waiting = serve.rows()  # asked through the edge before, nginx would leave the late ones out for ten seconds
     while waiting:
@@ -19,17 +23,17 @@ def each_replica():
             raise RuntimeError("no token from " + ", ".join(f"vllm-{row['replica']}" for row in waiting))
 
 
-def silent(port):
+def silent(port: int, key: str = "") -> str | None:
     """Why no token comes."""
     try:
-        watchdog.token(port, 60)
+        probe.token(port, **CONFIG["probe"], timeout=60, key=key)
     except (OSError, ValueError) as error:
         return str(error) or "no answer"
 
 
-def run():
+def run() -> str:
     each_replica()
-    while error := silent(CONFIG["port"]):
+    while error := silent(CONFIG["port"], edge_keys.own_key()):
         if not wait(2):
             raise RuntimeError(f"no token came through the edge: {error}")
     write(watchdog.HEALTHY, "ok\n")  # the watchdog would see it seconds later

@@ -1,24 +1,29 @@
 """Stage serve: one vLLM server per pair of GPUs, as systemd units, and nginx before them."""
 
+from __future__ import annotations
+
 import json
 import os
 import re
-import shutil
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import aws
+import compiled
 import driver
-import keys
 import starts
 import weights
-from host import CONFIG, RUN, STATE, GiveUp, say, sh, write
+from host import CONFIG, RUN, STATE, say, sh, write
 from storage import LOCAL, SHARED
 
-REPLICAS, KEYS, LEAVING = RUN / "replicas.json", RUN / "secrets/vllm.yaml", RUN / "leaving"
+REPLICAS, LEAVING = RUN / "replicas.json", RUN / "leaving"
+Pair = tuple[int, int]  # of GPUs, by number
 LINKS = "SYS NODE PHB PXB PIX"  # slowest first; NVLink (NV1 ...) is above them all
 
 
-def topology(text):
+def topology(text: str) -> dict[Pair, int]:
     """Speed of each pair of GPUs, from the matrix that `nvidia-smi topo -m` prints."""
     speed = {}
     for line in text.splitlines():
@@ -29,72 +34,62 @@ def topology(text):
     return speed
 
 
-def pairs(gpus, speed):
+def pairs(gpus: int, speed: dict[Pair, int]) -> list[Pair]:
     """Splits GPUs into pairs: the slowest pair as fast as can be, then the sum, then the lowest numbers."""
 
-    def splits(free):
+    def splits(free: list[int]) -> Iterator[list[Pair]]:
         if not free:
             yield []
         for other in free[1:]:
             for tail in splits([gpu for gpu in free[1:] if gpu != other]):
                 yield [(free[0], other), *tail]
 
-    def worth(split):
+    def worth(split: list[Pair]) -> tuple[int, int]:
         speeds = [speed.get(pair, 0) for pair in split]
         return min(speeds), sum(speeds)
 
     return max(splits(list(range(gpus))), key=worth)
 
 
-def compile_cache(number):
+def compile_cache(number: int) -> Path:
     """Each replica has its own compile cache, kept apart by GPU type, image and model."""
     family, image = aws.identity()["instanceType"].split(".")[0], weights.ENGINE["image"].split("/")[-1]
     name = f"{family}-{image}-{weights.model(LOCAL).repository.name}".replace(":", "-")
     return LOCAL / "compile" / name / str(number)
 
 
-def saved_cache():
+def saved_cache() -> Path:
     return SHARED / "compile" / compile_cache(0).parent.name
 
 
-def new_cache(number, source=None):
+def new_cache(number: int, source: Path | None = None) -> None:
     """A compile cache for a replica, empty or a copy."""
-    target = compile_cache(number)
-    part = target.with_suffix(".part")
-    for old in (part, target):
-        shutil.rmtree(old, ignore_errors=True)
-    if source:
-        shutil.copytree(source, part)
-    part.mkdir(parents=True, exist_ok=True)
-    sh("chown", "-R", weights.USER, str(part))
-    part.rename(target)
+    compiled.begin(compile_cache(number), source, lambda part: sh("chown", "-R", weights.USER, str(part)))
 
 
-def restore_cache(number):
+def restore_cache(number: int) -> None:
     """Gives a replica what an earlier host of its kind compiled: half a minute less to wait."""
     if not compile_cache(number).exists():
         new_cache(number, saved_cache() if saved_cache().exists() else None)
 
 
-def save_cache():
+def save_cache() -> None:
     """Keeps the first replica's compile cache on EFS, once for the fleet; not what was found out about these GPUs."""
-    if os.path.ismount(SHARED) and not saved_cache().exists() and any(compile_cache(0).iterdir()):
-        part = saved_cache().with_suffix(f".{aws.identity()['instanceId']}")
-        shutil.copytree(compile_cache(0), part, dirs_exist_ok=True, ignore=shutil.ignore_patterns("gpu_p2p*"))
-        part.rename(saved_cache())
+    if os.path.ismount(SHARED):
+        compiled.keep(compile_cache(0), saved_cache(), aws.identity()["instanceId"])
 
 
-def starts_of(number):
+def starts_of(number: int) -> Path:
     """Where a replica's starts are counted; the watchdog removes it when a token comes."""
     return RUN / f"starts/{number}"
 
 
-def without_peers(number):
+def without_peers(number: int) -> Path:
     """Exists once a start with peer-to-peer over PCIe never opened its port."""
     return STATE / f"without-peers-{number}"
 
 
-def command(replica, gpus, port):
+def command(replica: int, gpus: Pair, port: int) -> list[str]:
     """The container of one replica. Host network: no address translation, and a refused connection is refused."""
     engine, needs, logs = weights.ENGINE, driver.profile(), CONFIG["log_options"]
     # The slice has no way to the role's credentials; only streaming from S3 needs them.
@@ -110,32 +105,20 @@ def command(replica, gpus, port):
         *("--shm-size", "8g", "--ulimit", "memlock=-1"),
         *(f"--device=nvidia.com/gpu={gpu}" for gpu in gpus),
         *("-v", f"{weights.served_from()}:/hub:ro", "-v", f"{compile_cache(replica)}:/cache"),
-        *("-v", f"{KEYS}:/run/secrets/vllm.yaml:ro"),
         *(f"--env={name}={value}" for name, value in values.items()),
         *("--log-driver", "awslogs", "--log-opt", f"awslogs-stream={aws.identity()['instanceId']}/vllm-{replica}"),
         *(f"--log-opt={name}={value}" for name, value in logs.items()),
         *("--entrypoint", "vllm", engine["image"], "serve", *arguments),
-        *("--host", "127.0.0.1", "--port", str(port), "--config", "/run/secrets/vllm.yaml"),
+        *("--host", "127.0.0.1", "--port", str(port)),
     ]
 
 
-def rows():
+def rows() -> list[dict[str, Any]]:
     """What was started: replica, gpus, port of each."""
     return json.loads(REPLICAS.read_text())
 
 
-def write_keys():
-    """Writes a file that only the servers read: neither their arguments nor their environment show a key."""
-    try:
-        found = dict(json.loads(aws.secret(CONFIG["keys_arn"])))
-    except (TypeError, ValueError):
-        found = {}
-    if why := keys.refused(found):
-        raise GiveUp(f"{CONFIG['keys_arn']}: {why}")
-    write(KEYS, json.dumps({"api-key": list(found.values())}), 0o440)
-
-
-def run():
+def run() -> str:
     needs = driver.profile()
     split = pairs(needs["gpus"], topology(sh("nvidia-smi", "topo", "-m")))
     replicas = [{"replica": n, "gpus": pair, "port": CONFIG["first_port"] + n} for n, pair in enumerate(split)]
@@ -147,11 +130,11 @@ def run():
     for row in replicas:
         restore_cache(row["replica"])
     units = [f"vllm@{row['replica']}" for row in replicas]
-    sh("systemctl", "start", *units, "tandem-edge", "tandem-watchdog")
+    sh("systemctl", "start", *units, "tandem-keys", "tandem-edge", "tandem-watchdog")
     return f"replicas on GPUs {split}"
 
 
-def start(number):
+def start(number: int) -> None:
     """A replica's container in this process's place: systemd watches docker itself, without a process between."""
     if starts.count(starts_of(number)) == starts.TRIES + 1:
         say(f"vllm-{number}: ended {starts.TRIES} times without a token: once more with an empty compile cache")

@@ -1,5 +1,7 @@
 """Stage storage: instance-store NVMe as one file system under Docker and the weights, EFS as the fleet's cache."""
 
+from __future__ import annotations
+
 import os
 import shutil
 import socket
@@ -13,7 +15,7 @@ EFS_SECONDS = 180
 DOCKER = ("docker", "containerd")  # in /var/lib: from Docker 29 on images are containerd's, before they were its own
 
 
-def instance_store():
+def instance_store() -> list[str]:
     """Drives of the instance store. They outlive a reboot, not a stop."""
     return sorted(
         f"/dev/{drive.name}"
@@ -22,7 +24,7 @@ def instance_store():
     )
 
 
-def mount_local():
+def mount_local() -> str:
     """Mounts the NVMe, striped, at LOCAL and puts Docker's images on it; without NVMe all stays on the root volume."""
     LOCAL.mkdir(parents=True, exist_ok=True)
     if os.path.ismount(LOCAL):
@@ -52,7 +54,7 @@ def mount_local():
     return f"{len(drives)} NVMe drives"
 
 
-def mount_shared():
+def mount_shared() -> str:
     """Mounts EFS with TLS and the role. Its name may take minutes to resolve; a host can serve without it."""
     efs = CONFIG["efs"]
     if not efs:
@@ -74,5 +76,5 @@ def mount_shared():
                     return "EFS never came"
 
 
-def run():
+def run() -> str:
     return f"{mount_local()}, {mount_shared()}, {shutil.disk_usage(LOCAL).free >> 30} GiB free"

@@ -1,13 +1,16 @@
 """Stage toolkit: the container toolkit, Docker, nginx: every package that a host needs beside the driver."""
 
+from __future__ import annotations
+
 import hashlib
 import shutil
 
 from host import CONFIG, RUN, GiveUp, sh
+
 from packages import apt, fetch, install, missing
 
 
-def run():
+def run() -> str:
     packages = missing(CONFIG["host_packages"])
     if packages:
         # nginx runs from our own unit; the distribution's would take port 80 until then.
@@ -17,7 +20,7 @@ def run():
     return f"{len(packages)} packages installed"
 
 
-def efs_helper():
+def efs_helper() -> None:
     """AWS's mount helper that does TLS and IAM; Ubuntu has none. One file, known by its checksum."""
     url, _, checksum = CONFIG["efs"]["helper"].partition("#sha256=")
     if shutil.which("mount.efs"):

@@ -4,6 +4,8 @@ User data has only what this takes, and the configuration: EC2 allows 16,384 byt
 SHA-256 of its content. A reboot finds it on the disk and asks nobody.
 """
 
+from __future__ import annotations
+
 import contextlib
 import hashlib
 import shutil
@@ -18,12 +20,12 @@ ARCHIVE = ROOT / "opt/tandem/scripts.tar.gz"
 NAME = URL.rpartition("/")[2].partition(".")[0]
 
 
-def content():
+def content() -> str:
     """SHA-256 of what is on the disk; empty without any."""
     return hashlib.sha256(ARCHIVE.read_bytes()).hexdigest() if ARCHIVE.exists() else ""
 
 
-def run():
+def run() -> str:
     how = "were there"
     if content() != NAME:
         aws.download(URL, ARCHIVE)
@@ -41,7 +43,7 @@ def run():
     return f"{how}, {len(names)} files"
 
 
-def give_up():
+def give_up() -> None:
     """Has the group replace this host. No other unit runs yet that would let a leaving host go."""
     aws.abandon()
     with deadline(aws.TELLING):
@@ -51,7 +53,7 @@ def give_up():
                     return
 
 
-def main():
+def main() -> None:
     try:
         attempt("scripts", run, SECONDS)
     except SystemExit:

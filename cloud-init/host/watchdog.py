@@ -4,12 +4,16 @@ A busy server is not a hung one: as long as its engine moves, a late or refused 
 The file HEALTHY is the load balancer's health check; nginx serves it.
 """
 
+from __future__ import annotations
+
 import concurrent.futures
 import contextlib
+import json
 import re
 import subprocess
 import threading
 import time
+from typing import Any
 
 import aws
 import driver
@@ -24,25 +28,21 @@ STRIKES, FIRST = 3, 12  # looks without a token before a restart; before its fir
 WITHOUT = 840  # seconds without a token before a replica that has worked is dead; or twice what it took to start
 START = TIMEOUTS["launch"] / 4  # seconds for a start over PCIe to open its port
 GPUS_UNSEEN = 300
+USE = "utilization.gpu,memory.used,memory.total,temperature.gpu"
 # What AWS's own monitor of EKS nodes has a machine replaced for (WellKnownXidCodes of eks-node-monitoring-agent).
 XIDS = "46|48|54|62|63|64|74|79|95|109|110|119|120|136|140|142|143|151|155|156|158"
 
 
-def token(port, timeout):
-    """One token, asked for as the stack's clients ask."""
-    probe.token(port, *CONFIG["probe"].values(), serve.KEYS, timeout)
-
-
 class Replica:
-    def __init__(self, row):
+    def __init__(self, row: dict[str, Any]) -> None:
         self.number, self.port = row["replica"], row["port"]
         self.name, self.starts = f"vllm-{self.number}", serve.starts_of(self.number)
         self.strikes, self.made, self.dead = 0, False, ""
         self.last, self.limit = time.monotonic(), TIMEOUTS["launch"]
 
-    def check(self):
+    def check(self) -> bool:
         """One look; True while this replica may be counted on."""
-        why = probe.trouble(self.port, *CONFIG["probe"].values(), serve.KEYS)
+        why = probe.trouble(self.port, **CONFIG["probe"])
         number, since = starts.read(self.starts)
         if not why:
             self.lives(number, since)
@@ -64,7 +64,7 @@ class Replica:
             self.dead = f"{self.name}: no token for {silent:.0f} s"
         return False
 
-    def lives(self, number, since):
+    def lives(self, number: int, since: float) -> None:
         if number or not self.made:
             self.limit = max(WITHOUT, number and 2 * (time.time() - since))
         if number > starts.TRIES:  # other hosts must not get it
@@ -72,19 +72,33 @@ class Replica:
         self.starts.unlink(missing_ok=True)
         self.strikes, self.made, self.dead, self.last = 0, True, "", time.monotonic()
 
-    def restart(self, why):
+    def restart(self, why: str) -> None:
         say(f"{self.name}: {why}: restart")
         self.strikes = 0
         sh("timeout", "30", "docker", "kill", self.name, check=False)  # hung, so it would not drain
 
 
+def used(text: str) -> dict[str, float]:
+    """The busiest, fullest and hottest of the GPUs that `nvidia-smi` tells of; nothing where one does not say."""
+    try:
+        rows = [[float(value) for value in row.split(",")] for row in text.splitlines()]
+        return {
+            "GpuUse": max(use for use, *_ in rows),
+            "GpuMemory": max(100 * memory / total for _, memory, total, _ in rows),
+            "GpuTemperature": max(heat for *_, heat in rows),
+        }
+    except ValueError:
+        return {}
+
+
 class Gpus:
     """Looks in a thread of its own: a driver that has lost a GPU may never answer."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.seen, self.error, self.said = time.monotonic(), "", ""
+        self.used: dict[str, float] = {}
 
-    def once(self):
+    def once(self) -> None:
         """One look, which may never end."""
         try:
             found = re.search(rf"NVRM: (Xid .*?: (?:{XIDS}),.*)", sh("dmesg"))
@@ -92,21 +106,27 @@ class Gpus:
             self.said = sh("nvidia-smi", "-L")
             if len(re.findall("(?m)^GPU ", self.said)) == driver.profile()["gpus"]:
                 self.seen = time.monotonic()
+            self.used = used(sh("nvidia-smi", f"--query-gpu={USE}", "--format=csv,noheader,nounits"))
         except RuntimeError as error:
             self.said = str(error)
 
-    def watch(self):
+    def watch(self) -> None:
         while True:
             self.once()
             time.sleep(60)
 
     @property
-    def dead(self):
+    def figures(self) -> dict[str, float]:
+        """What the agent beside the edge reports."""
+        return {**self.used, "GpuErrors": float(bool(self.dead))}
+
+    @property
+    def dead(self) -> str:
         unseen = time.monotonic() - self.seen > GPUS_UNSEEN
-        return self.error or (unseen and f"not all GPUs were seen for {GPUS_UNSEEN} s: {self.said[-200:]}")
+        return self.error or (f"not all GPUs were seen for {GPUS_UNSEEN} s: {self.said[-200:]}" if unseen else "")
 
 
-def report(why):
+def report(why: str) -> None:
     """Has this host replaced: by the group, or while it boots by stage ready, which reads DEAD."""
     if not DEAD.exists():
         say(f"{why}: reporting this host unhealthy")
@@ -115,7 +135,7 @@ def report(why):
         aws.report_unhealthy()
 
 
-def main():
+def main() -> None:
     replicas, gpus = [Replica(row) for row in serve.rows()], Gpus()
     threading.Thread(target=gpus.watch, daemon=True).start()
     with concurrent.futures.ThreadPoolExecutor(len(replicas)) as pool:
@@ -124,6 +144,7 @@ def main():
                 write(HEALTHY, "ok\n")
             else:
                 HEALTHY.unlink(missing_ok=True)
+            write(driver.FIGURES, json.dumps(gpus.figures))
             dead = [why for why in (gpus.dead, *(replica.dead for replica in replicas)) if why]
             if dead:
                 report(dead[0])

@@ -1,5 +1,7 @@
 """Stage weights: the image and the pinned revision of the model, checked, as near to the GPUs as the tier allows."""
 
+from __future__ import annotations
+
 import base64
 import concurrent.futures
 import errno
@@ -7,6 +9,7 @@ import json
 import os
 import re
 import shutil
+from pathlib import Path
 
 import aws
 import cache
@@ -20,19 +23,19 @@ ECR = re.compile(r"\d{12}\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?")
 USER = "2000:0"  # the image's own unprivileged user; the EFS access point has the same
 
 
-def model(base):
+def model(base: Path) -> cache.Cache:
     """The model in the hub cache below a mount."""
     return cache.Cache(base / "hub", ENGINE)
 
 
-def download(to):
+def download(to: cache.Cache) -> None:
     """Fetches the revision with the image's own client, whose container has the cache, the token and no credentials."""
     to.root.mkdir(exist_ok=True)
     if to.root.stat().st_uid != 2000:  # on EFS the access point sees to that
         os.chown(to.root, 2000, 0)
     token, secret = RUN / "hub-token", CONFIG["token_arn"] and aws.secret(CONFIG["token_arn"])
 
-    def client(environment):
+    def client(environment: dict[str, str]) -> list[str]:
         pull()
         write(token, secret or "", 0o440)
         sh("docker", "rm", "-f", "download", check=False)
@@ -50,12 +53,12 @@ def download(to):
         token.unlink(missing_ok=True)
 
 
-def served_from():
+def served_from() -> Path:
     """The hub cache that the servers read: the local one if it is whole."""
     return (LOCAL if model(LOCAL).rows() else SHARED) / "hub"
 
 
-def pull():
+def pull() -> str:
     """The server's image, by its digest. `image ls` would not find docker.io/x/y: it lists short names."""
     if not sh("docker", "image", "inspect", "-f", "{{.Id}}", ENGINE["image"], check=False).strip():
         login()
@@ -64,14 +67,14 @@ def pull():
     return "image there"
 
 
-def ecr_login(region):
+def ecr_login(region: str) -> list[str]:
     """Name and password for ECR in a region, good for twelve hours. Never logged."""
     target = "AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken"
     (found,) = aws.call_json("api.ecr", target, region)["authorizationData"]
     return base64.b64decode(found["authorizationToken"]).decode().split(":", 1)
 
 
-def login():
+def login() -> None:
     """Logs in to the registry by standard input, kept in memory: to ECR by the role, else by a secret if any."""
     registry = ENGINE["image"].partition("/")[0]
     if ecr := ECR.fullmatch(registry):
@@ -84,7 +87,7 @@ def login():
     sh(*DOCKER, "login", "-u", name, "--password-stdin", registry, input=password)
 
 
-def run():
+def run() -> str:
     # Beside a copy of weights that are there; to download any, it is needed first. What fails does not wait for it.
     image = concurrent.futures.ThreadPoolExecutor().submit(pull)
     how = place()
@@ -92,7 +95,7 @@ def run():
     return how
 
 
-def place():
+def place() -> str:
     """Has the weights where the tier wants them; returns how."""
     if ENGINE["weights"] == "s3":
         return "streamed from S3"

@@ -1,6 +1,6 @@
 """Runs inside the pods of an inference service, in the vLLM image's own Python; nothing but the standard library.
 
-    pod.py prepare   before the server: keys are there, the driver is new enough, so are the weights (init container)
+    pod.py prepare   before the server: the driver is new enough, and the weights are there (init container)
 
 The settings come as JSON in TANDEM_POD. One pod downloads at a time: the lock is on the shared file system, which frees
 it when its holder dies, and the next pod takes over. A compose project on a plain GPU box runs it, too.
@@ -17,14 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import hub
+import role
 from basics import GiveUp, deadline, wait
 from cache import Cache
 from gate import new_enough
-from server import unsound_keys
+from server import say
 
 SHARED, LOCAL = Path("/models/hub"), Path("/local/hub")
 HUB = os.environ.get("HF_ENDPOINT", "https://huggingface.co")
-TOKEN = Path(os.environ.get("HF_TOKEN_PATH", "/run/secrets/tandem/hub-token"))
 POLL_SECONDS = 5
 
 
@@ -42,15 +42,21 @@ def check_driver(least: int) -> None:
 
 
 def client(environment: dict[str, str]) -> list[str]:
-    """Runs the image's own hub client; it finds the token by HF_TOKEN_PATH."""
+    """Runs the image's own hub client, which finds the token in the environment of this process."""
     return ["env", *(f"{name}={value}" for name, value in environment.items()), f"HF_HUB_CACHE={SHARED}", "hf"]
+
+
+def download(to: Cache) -> None:
+    """Fetches the revision; for a gated model with the stack's token, which only this container may read."""
+    if arn := json.loads(os.environ["TANDEM_SECRETS"])["hubToken"]:
+        os.environ["HF_TOKEN"] = (role.secret(arn) or "").strip()
+    hub.download(to, HUB, os.environ.get("HF_TOKEN", ""), client)
 
 
 def place(pod: dict[str, Any]) -> None:
     """Has the weights where the tier wants them: on the shared file system once, then on the node's own disk."""
-    token = os.environ.get("HF_TOKEN") or (TOKEN.read_text().strip() if TOKEN.exists() else "")
     shared = Cache(SHARED, pod)
-    shared.fetch(lambda to: hub.download(to, HUB, token, client))
+    shared.fetch(download)
     if pod["weights"] == "efs":
         return shared.look()
     try:
@@ -63,8 +69,6 @@ def place(pod: dict[str, Any]) -> None:
 
 def prepare(pod: dict[str, Any]) -> None:
     """Gate and weights; what fails is tried again until the deadline."""
-    if why := unsound_keys():
-        raise GiveUp(why)
     check_driver(pod["minimum_driver_branch"])
     if pod["weights"] == "s3":
         return None
@@ -73,7 +77,7 @@ def prepare(pod: dict[str, Any]) -> None:
             try:
                 return place(pod)
             except (OSError, RuntimeError, ValueError) as error:
-                print(f"tandem: {pod['model']}: {error}", file=sys.stderr, flush=True)
+                say(f"{pod['model']}: {error}")
                 if not wait(POLL_SECONDS):
                     raise GiveUp(f"{pod['model']} was not there before the deadline: {error}") from None
 
@@ -84,7 +88,7 @@ def main(arguments: list[str]) -> int:
     try:
         {"prepare": prepare}[arguments[0]](pod)
     except GiveUp as error:
-        print(f"tandem: {error}", file=sys.stderr)
+        say(str(error))
         return 1
     return 0
 

@@ -2,42 +2,34 @@
 
     server.py serve COMMAND ...   becomes the server (the container's command)
     server.py ready               exit status 0 when it makes tokens (startup, readiness and liveness probe)
+    server.py keep                keeps what was compiled for later pods (in the background, after the first token)
     server.py accompany SECONDS   stays until a pipeline's leader is gone, or so long (a worker's preStop)
 
-The settings come as JSON in TANDEM_POD. LOCAL lives as long as the pod; SHARED holds what all pods of a model compile,
-in a directory for each generation. vLLM keeps more in its cache than that, such as what it found out about the node's
-GPUs, which no other pod must believe: so its cache is in LOCAL, and only what is compiled leads to SHARED.
+The settings come as JSON in TANDEM_POD. LOCAL lives as long as the pod, and the server's compile cache is there; SHARED
+is the model's own, and holds what pods kept for later ones, in a directory for each kind of GPU, image and arguments.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-import keys
+import compiled
 import probe
 import starts
+from basics import write
 
 LOCAL, SHARED = Path("/local"), Path("/cache")
-KEYS = Path("/run/secrets/tandem/vllm.yaml")
-COMPILED = ("torch_compile_cache", "deep_gemm")
 CONNECTIONS = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 ESTABLISHED = "01"
 LOOK_SECONDS = 1
-
-
-def unsound_keys() -> str:
-    """Why no server may be started with the keys that are mounted; empty when it may."""
-    try:
-        found = list(json.loads(KEYS.read_text())["api-key"])
-    except (OSError, ValueError, LookupError, TypeError):
-        found = []
-    why = keys.refused({f"client {number}": key for number, key in enumerate(found, 1)})
-    return why and f"the secret of the API keys: {why}"
 
 
 def serve(pod: dict[str, Any], command: list[str]) -> None:
@@ -52,40 +44,57 @@ def serve(pod: dict[str, Any], command: list[str]) -> None:
         os.environ["NCCL_P2P_DISABLE"] = "1"
         command = [*command, "--disable-custom-all-reduce"]
     number = starts.count(LOCAL / "starts")
-    if number > starts.TRIES:
-        say(f"ended {number - 1} times without a token: with a compile cache of its own")
-    link(LOCAL / "cache", empty=number > starts.TRIES)
+    if number == starts.TRIES + 1:
+        say(f"ended {number - 1} times without a token: once more with an empty compile cache")
+    if number == starts.TRIES + 1 or not (LOCAL / "cache").exists():
+        write(LOCAL / "kept", str(SHARED / f"{gpu()}-{pod['kind']}"))
+        compiled.begin(LOCAL / "cache", kept() if number <= starts.TRIES else None)
     os.execvp(command[0], command)  # noqa: S606
 
 
-def link(cache: Path, *, empty: bool) -> None:
-    """Has what is compiled lead to the newest generation; or nowhere, after a start that may have failed of it."""
-    cache.mkdir(exist_ok=True)
-    for path in (cache / name for name in COMPILED):
-        if path.is_symlink():
-            path.unlink()
-        if not empty and not path.exists():
-            target = SHARED / str(generation()) / path.name
-            target.mkdir(parents=True, exist_ok=True)
-            path.symlink_to(target)
+def gpu() -> str:
+    """Its name, as a directory may be called."""
+    try:
+        command = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+        found = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    except (OSError, subprocess.SubprocessError):
+        return "gpu"
+    return re.sub(r"\W+", "-", found.partition("\n")[0].strip())
 
 
-def generation() -> int:
-    """Of the shared cache: the newest one."""
-    return max((int(path.name) for path in SHARED.iterdir() if path.name.isdigit()), default=0)
+def kept() -> Path:
+    """Where what this pod's kind compiles is kept."""
+    return Path((LOCAL / "kept").read_text())
+
+
+def keep() -> None:
+    """Keeps it, unless another pod has; in place of one without which the server went better."""
+    if (LOCAL / "damaged").exists():
+        compiled.forget(kept(), socket.gethostname())
+    compiled.keep(LOCAL / "cache", kept(), socket.gethostname())
 
 
 def ready(pod: dict[str, Any]) -> str:
-    """Why the server makes no tokens. When one comes after a start without the shared cache, that one was damaged."""
+    """Why the server makes no tokens. When one comes after a start with an empty cache, the one before was damaged."""
     body = {"model": pod["served_model_name"], "prompt": "1", "max_tokens": 1}
-    if why := probe.trouble(pod["port"], "/v1/completions", body, KEYS):
+    if why := probe.trouble(pod["port"], "/v1/completions", body):
         if probe.listens(pod["port"]):
             (LOCAL / "opened").touch()
         return why
     if starts.read(LOCAL / "starts")[0] > starts.TRIES:
-        (SHARED / str(generation() + 1)).mkdir(exist_ok=True)
+        (LOCAL / "damaged").touch()
+    if (LOCAL / "starts").exists() and (LOCAL / "kept").exists():
+        keep_meanwhile()
     (LOCAL / "starts").unlink(missing_ok=True)
     return ""
+
+
+def keep_meanwhile() -> None:
+    """No probe waits for it, nor for an open end of its own."""
+    nothing = subprocess.DEVNULL
+    subprocess.Popen(
+        [sys.executable, __file__, "keep"], stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True
+    )
 
 
 def accompany(seconds: float) -> None:
@@ -118,9 +127,12 @@ if __name__ == "__main__":
     if sys.argv[1] == "accompany":
         accompany(float(sys.argv[2]))
         raise SystemExit
+    if sys.argv[1] == "keep":
+        keep()
+        raise SystemExit
     settings = json.loads(os.environ["TANDEM_POD"])
-    if trouble := unsound_keys() if sys.argv[1] == "serve" else ready(settings):
-        say(trouble)
-        raise SystemExit(1)
     if sys.argv[1] == "serve":
         serve(settings, sys.argv[2:])
+    if trouble := ready(settings):
+        say(trouble)
+        raise SystemExit(1)

@@ -8,8 +8,8 @@ from typing import Any
 import pulumi
 from pulumi_aws import s3
 
-from infra import policies
-from infra.components.private_bucket import private_bucket
+from .. import policies
+from .private_bucket import private_bucket
 
 LOG_DELIVERY = "logdelivery.elasticloadbalancing.amazonaws.com"
 PREFIX = "alb"

@@ -10,15 +10,16 @@ from typing import Any
 import pulumi
 from pulumi_aws import ec2, eks, iam, kms
 
-from infra import policies
-from infra.components.cluster_before import Creator
-from infra.components.log_group import LogGroup
-from infra.components.node_tags import warn_of_new_tags
-from infra.components.pod_role import PodRole, Pods
-from infra.kubernetes.kubeconfig import kubeconfig
-from infra.kubernetes.node_disks import volumes
-from infra.settings.cluster import ClusterSettings
-from infra.tags import CREATOR_TAG
+from tandem.kubernetes.kubeconfig import kubeconfig
+from tandem.settings.cluster import ClusterSettings
+from tandem.tags import CREATOR_TAG
+
+from .. import policies
+from ..kubernetes.node_disks import volumes
+from .cluster_before import Creator
+from .log_group import LogGroup
+from .node_tags import warn_of_new_tags
+from .pod_role import PodRole, Pods
 
 LOG_TYPES = ("api", "audit", "authenticator", "controllerManager", "scheduler")
 ADMIN_POLICY = "arn:aws:eks::aws:cluster-access-policy/AmazonEKSClusterAdminPolicy"

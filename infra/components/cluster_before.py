@@ -10,8 +10,8 @@ import pulumi
 import pulumi_aws as aws
 from pulumi_aws import ec2, eks
 
-from infra.errors import Problem, UserError
-from infra.tags import CREATOR_TAG, PROJECT, PROJECT_TAG
+from tandem.errors import Problem, UserError
+from tandem.tags import CREATOR_TAG, PROJECT, PROJECT_TAG
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pulumi
 from pulumi_aws import eks
 
-from infra.claim import taken
-from infra.errors import UserError
-
-VPC = "aws:ec2/vpc:Vpc"
+from tandem.claim import taken
+from tandem.errors import UserError
+from tandem.type_tokens import VPC
 
 
 def refuse_taken_cluster(name: str, stack: str, opts: pulumi.ResourceOptions) -> pulumi.ResourceTransformation:

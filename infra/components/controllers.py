@@ -8,11 +8,12 @@ from typing import Any
 
 import pulumi
 
-from infra import policies
-from infra.components.helm_chart import HelmChart, HelmChartArgs
-from infra.components.pod_role import PodRole, Pods
-from infra.pins import Chart
-from infra.settings.cluster import MONITORING
+from tandem.pins import Chart
+from tandem.settings.cluster import MONITORING
+
+from .. import policies
+from .helm_chart import HelmChart, HelmChartArgs
+from .pod_role import PodRole, Pods
 
 PROMETHEUS_URL = f"http://prometheus-server.{MONITORING}.svc"
 EVERYWHERE = [{"operator": "Exists"}]
@@ -66,16 +67,7 @@ class Controllers(pulumi.ComponentResource):
         self._args = args
         self._kubernetes = kubernetes
         self._child = pulumi.ResourceOptions(parent=self)
-        self.releases: list[pulumi.Resource] = [
-            self._load_balancer(),
-            self._autoscaler(),
-            # Daemons of every GPU node, whose taint keeps other pods away.
-            self._chart(
-                "secrets-store-csi-driver-provider-aws",
-                "kube-system",
-                {"tolerations": EVERYWHERE, "secrets-store-csi-driver": {"linux": {"tolerations": EVERYWHERE}}},
-            ),
-        ]
+        self.releases: list[pulumi.Resource] = [self._load_balancer(), self._autoscaler()]
         if args.device_plugin:
             self.releases.append(self._chart("nvidia-device-plugin", "kube-system", {"tolerations": EVERYWHERE}))
         if args.pipelines:

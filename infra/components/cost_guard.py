@@ -13,10 +13,11 @@ from typing import Any
 import pulumi
 from pulumi_aws import budgets, iam, scheduler, sns
 
-from infra import policies
-from infra.lifetime import STOPPED, Size
-from infra.settings.schema import BusinessHoursSettings
-from infra.tags import STACK_TAG
+from tandem.lifetime import STOPPED, Size
+from tandem.settings.schema import BusinessHoursSettings
+from tandem.tags import STACK_TAG
+
+from .. import policies
 
 WARNING_BEFORE = timedelta(minutes=30)
 AHEAD = timedelta(minutes=5)
@@ -83,7 +84,7 @@ class Resize:
         (https://docs.aws.amazon.com/eks/latest/APIReference/API_NodegroupScalingConfig.html).
 
         The members begin with a capital letter, as in each request of a universal target; with those of EKS's own API
-        the schedule is refused (rehearsal/aws/universal_target.py).
+        the schedule is refused (packages/pulumi-rehearsal/pulumi_rehearsal/aws/universal_target.py).
         """
 
         def values(size: Size) -> Mapping[str, Any]:
@@ -110,7 +111,7 @@ class CostGuardArgs:
         expires_at: when it goes to 0, RFC 3339 in UTC; None for never.
         now: the moment of this `up`; None takes all moments to lie ahead.
         monthly_budget_usd: AWS Budget, the second and later line; None for none.
-        alert_emails: who hears of either.
+        alert_emails, alert_hooks: who hears of either, and of alarms; hooks are addresses that take SNS's messages.
         business_hours: when it runs; None for always.
     """
 
@@ -123,6 +124,7 @@ class CostGuardArgs:
     now: datetime | None = None
     monthly_budget_usd: float | None = None
     alert_emails: Sequence[str] = ()
+    alert_hooks: Sequence[str] = ()
     business_hours: BusinessHours | None = None
 
 
@@ -143,6 +145,10 @@ class CostGuard(pulumi.ComponentResource):
         for email in args.alert_emails:
             sns.TopicSubscription(
                 f"{name}-{email}", topic=topic.arn, protocol="email", endpoint=email, opts=self._child
+            )
+        for number, hook in enumerate(args.alert_hooks, 1):
+            sns.TopicSubscription(
+                f"{name}-hook-{number}", topic=topic.arn, protocol="https", endpoint=hook, opts=self._child
             )
         if args.resize is not None and (args.expires_at is not None or args.business_hours is not None):
             self._schedules(args.resize)
@@ -254,7 +260,12 @@ class CostGuard(pulumi.ComponentResource):
         )
 
     def _budget(self, limit_usd: float) -> None:
-        source = pulumi.Output.concat("arn:aws:budgets::", self._args.account_id, ":*")
+        account_id = self._args.account_id
+        sources = [
+            pulumi.Output.concat("arn:aws:budgets::", account_id, ":*"),
+            pulumi.Output.concat(f"arn:aws:cloudwatch:{self._args.region}:", account_id, ":alarm:*"),
+        ]
+        # It takes the place of the policy that a topic is born with, by which alarms of the account may publish.
         sns.TopicPolicy(
             f"{self._name}-alerts",
             arn=self.topic_arn,
@@ -262,10 +273,10 @@ class CostGuard(pulumi.ComponentResource):
                 policies.allow(
                     ["sns:Publish"],
                     [self.topic_arn],
-                    policies.on_behalf_of(self._args.account_id, source),
+                    policies.on_behalf_of(account_id, *sources),
                     sid="OnBehalfOfThisAccount",
                 )
-                | {"Principal": {"Service": "budgets.amazonaws.com"}}
+                | {"Principal": {"Service": ["budgets.amazonaws.com", "cloudwatch.amazonaws.com"]}}
             ),
             opts=self._child,
         )

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pulumi
 
-from infra.tags import WEB_ACL_DESCRIPTION
+from tandem.tags import WEB_ACL_DESCRIPTION
+from tandem.type_tokens import WEB_ACL
 
 WINDOW_SECONDS = 60
 RATE_LIMITED = json.dumps(
@@ -77,7 +78,7 @@ class _WebAcl(pulumi.CustomResource):
             "arn": None,
             "tags": None,
         }
-        super().__init__("aws:wafv2/webAcl:WebAcl", name, properties, opts)
+        super().__init__(WEB_ACL, name, properties, opts)
 
 
 _TOO_MANY = {

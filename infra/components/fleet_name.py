@@ -9,7 +9,7 @@ import pulumi
 import pulumi_random as random
 from pulumi_aws import autoscaling
 
-from infra.tags import PROJECT, PROJECT_TAG, STACK_TAG
+from tandem.tags import PROJECT, PROJECT_TAG, STACK_TAG
 
 ID_BYTES = 4
 

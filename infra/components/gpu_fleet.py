@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 import pulumi
 from pulumi_aws import autoscaling, ec2, iam
 
-from infra import policies
-from infra.rollout import LAUNCH_HOOK, TERMINATE_HOOK, refresh_percentages
-from infra.settings.schema import CapacityBlockSettings, FleetSettings
-from infra.timing import HEARTBEAT_SECONDS
+from tandem.rollout import LAUNCH_HOOK, TERMINATE_HOOK, refresh_percentages
+from tandem.settings.schema import CapacityBlockSettings, FleetSettings
+from tandem.timing import HEARTBEAT_SECONDS
+
+from .. import policies
 
 GROUPS = ":autoScalingGroup:*:autoScalingGroupName"
 
@@ -31,13 +32,14 @@ class GpuFleetArgs:
         log_group_arn: where the hosts' logs go.
         machine_image_id: AMI id, or resolve:ssm:PARAMETER while it is not pinned.
         user_data: what the hosts run, gzip'd.
-        weights_s3_uri: s3://bucket/path that the servers stream from; None for none.
         settings: sizes, types, purchase and rollout.
         group_name: of the group; what guards it calls it by this name before it is there.
         min_hosts, max_hosts: size of the group.
         idle_stop: an alarm may set the group to 0, and needs its metrics.
         running: false keeps it at 0.
         after: what is there before the first host, and goes after the last.
+        reports: hosts report to CloudWatch.
+        weights_s3_uri: s3://bucket/path that the servers stream from; None for none.
         tags: on instances and volumes, where the provider's default tags do not reach.
         force_delete: destroy does not wait for the hosts' end. It drains none in any case: their hooks go before the
             group (docs/runbook.md).
@@ -61,6 +63,7 @@ class GpuFleetArgs:
     idle_stop: bool = False
     running: pulumi.Input[bool] = True
     after: Sequence[pulumi.Resource] = ()
+    reports: bool = True
     weights_s3_uri: str | None = None
     tags: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     force_delete: bool = False
@@ -127,11 +130,8 @@ class GpuFleet(pulumi.ComponentResource):
                 ["elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets"],
                 [args.target_group_arn],
             ),
-            policies.allow(
-                ["logs:CreateLogStream", "logs:PutLogEvents"],
-                [pulumi.Output.concat(args.log_group_arn, ":*")],
-                sid="StreamsOfOneGroup",
-            ),
+            policies.write_log(args.log_group_arn),
+            *([policies.put_metrics()] if args.reports else []),
         ]
         if args.weights_s3_uri:
             statements += policies.read_weights(args.weights_s3_uri)

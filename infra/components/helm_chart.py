@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import pulumi
 from pulumi_kubernetes import helm
 
-from infra.pins import Chart
+from tandem.chart_files import file_of
+from tandem.pins import Chart
 
 TIMEOUT_SECONDS = 600
 
@@ -20,7 +22,8 @@ class HelmChartArgs:
 
     Attributes:
         name: of the chart in its repository, and of the release.
-        chart: repository and version; an empty version takes the newest.
+        chart: repository and version; an empty version takes the newest. One with a digest was fetched, and is
+            installed from its file.
         namespace: made if it is not there.
         values: few; what is left out is the chart's default.
         definitions_apart: its CRDs are another chart's: Helm makes what lies in crds/ once, and never upgrades it
@@ -49,18 +52,18 @@ class HelmChart(pulumi.ComponentResource):
     ) -> None:
         super().__init__("tandem:index:HelmChart", name, None, opts)
         chart = args.chart
-        oci = chart.repository.startswith("oci://")
+        source, repository = _source(chart, args.name)
         helm.v3.Release(
             name,
             helm.v3.ReleaseArgs(
                 # A fixed name: a generated one would make two of a controller when it is replaced.
                 name=args.name,
-                chart=f"{chart.repository}/{args.name}" if oci else args.name,
-                repository_opts=None if oci else helm.v3.RepositoryOptsArgs(repo=chart.repository),
+                chart=source,
+                repository_opts=helm.v3.RepositoryOptsArgs(repo=repository) if repository else None,
                 version=chart.version or None,
                 namespace=args.namespace,
                 create_namespace=args.namespace != "kube-system",
-                values=dict(args.values),
+                values=_merged(args.values, chart.image_values),
                 skip_crds=args.definitions_apart,
                 atomic=True,
                 timeout=TIMEOUT_SECONDS,
@@ -68,3 +71,18 @@ class HelmChart(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, provider=kubernetes, depends_on=list(args.after)),
         )
         self.register_outputs({})
+
+
+def _source(chart: Chart, name: str) -> tuple[str, str | None]:
+    """What Helm calls the chart, and its repository. A file by its path from the program's directory, which is that of
+    the provider as well, so that the plan is the same on every machine."""
+    if chart.digest:
+        return os.path.relpath(file_of(chart, name)), None
+    if chart.repository.startswith("oci://"):
+        return f"{chart.repository}/{name}", None
+    return name, chart.repository
+
+
+def _merged(values: Mapping[str, Any], more: Mapping[str, Any]) -> dict[str, Any]:
+    both = {key: _merged(values[key], more[key]) for key in values if key in more}
+    return {**values, **more, **both}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pulumi
 from pulumi_aws import iam
 
-from infra import policies
+from .. import policies
 
 
 class HostRole(pulumi.ComponentResource):

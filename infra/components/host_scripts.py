@@ -7,9 +7,10 @@ import base64
 import pulumi
 from pulumi_aws import iam, s3
 
-from infra import policies
-from infra.components.private_bucket import private_bucket
-from infra.scripts import host_archive
+from tandem.scripts import host_archive
+
+from .. import policies
+from .private_bucket import private_bucket
 
 
 class HostScripts(pulumi.ComponentResource):
@@ -20,16 +21,19 @@ class HostScripts(pulumi.ComponentResource):
 
     Args:
         role_name: of the hosts.
+        nginx: their nginx.conf.
 
     Attributes:
         url: of the object, known once hosts may read it.
     """
 
-    def __init__(self, name: str, role_name: pulumi.Input[str], opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self, name: str, role_name: pulumi.Input[str], nginx: str, opts: pulumi.ResourceOptions | None = None
+    ) -> None:
         super().__init__("tandem:index:HostScripts", name, None, opts)
         label = f"{name}-host-scripts"
         bucket, _ = private_bucket(label, self)
-        key, content = host_archive()
+        key, content = host_archive(nginx)
         scripts = s3.BucketObjectv2(
             label,
             bucket=bucket.id,

@@ -9,7 +9,7 @@ from datetime import timedelta
 import pulumi
 from pulumi_aws import autoscaling, cloudwatch
 
-from infra.timing import ALARM_LONGEST_BY_MINUTES, HOUR, MINUTE
+from tandem.timing import ALARM_LONGEST_BY_MINUTES, HOUR, MINUTE
 
 EXPRESSION = "IF(FILL(on, 0) > 0, FILL(served, 0) + FILL(refused, 0), 1)"
 """Requests in a period in which a host was in service all along; 1 in every other. The load balancer reports nothing

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import pulumi
 
-from infra.kubernetes.objects import KubernetesObject, Manifest, declare
-from infra.kubernetes.scaling import Scaling, scaling_objects
-from infra.kubernetes.serving import before_it_serves, serves
-from infra.kubernetes.shared import namespace, shared_objects
-from infra.kubernetes.workload import InferenceService, servers, surroundings, version_of, way_in
+from ..kubernetes.objects import KubernetesObject, Manifest, declare
+from ..kubernetes.scaling import Scaling, scaling_objects
+from ..kubernetes.serving import before_it_serves, serves
+from ..kubernetes.shared import namespace, shared_objects
+from ..kubernetes.workload import InferenceService, servers, surroundings, version_of, way_in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +23,7 @@ class InferenceArgs:
         file_system_id, access_point_id: of the model cache.
         load_balancer_networks: the only addresses from which requests may come.
         monitoring_namespaces: whose pods may ask for metrics.
+        ports: which servers reach anywhere, beside HTTPS.
         kubeconfig: by which `up` sees how far the servers are.
         after: controllers and nodes, which must be there before the models and still be there when they go.
     """
@@ -33,6 +34,7 @@ class InferenceArgs:
     load_balancer_networks: Sequence[str]
     monitoring_namespaces: Sequence[str]
     kubeconfig: pulumi.Output[str]
+    ports: Sequence[int] = ()
     after: Sequence[pulumi.Resource] = ()
 
 
@@ -56,6 +58,7 @@ class Inference(pulumi.ComponentResource):
                 access_point_id=args.access_point_id,
                 load_balancer_networks=args.load_balancer_networks,
                 monitoring_namespaces=args.monitoring_namespaces,
+                ports=args.ports,
             ),
             place,
         )

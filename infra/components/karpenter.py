@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pulumi
 from pulumi_aws import cloudwatch, sqs
 
-from infra import policies
-from infra.components.helm_chart import HelmChart, HelmChartArgs
-from infra.components.pod_role import PodRole, Pods
-from infra.pins import Chart
+from tandem.pins import Chart
+
+from .. import policies
+from .helm_chart import HelmChart, HelmChartArgs
+from .pod_role import PodRole, Pods
 
 NAMESPACE = "kube-system"
 SERVICE_ACCOUNT = "karpenter"
@@ -33,14 +35,14 @@ class KarpenterArgs:
         region, account_id: of the stack.
         cluster_name: that the nodes join.
         node_role_arn: the only role that it may give to an instance.
-        chart: pinned; that of its CRDs lies beside it, at the same version.
+        charts: pinned, by name: its own, and that of its CRDs at the same version.
     """
 
     region: str
     account_id: pulumi.Input[str]
     cluster_name: pulumi.Input[str]
     node_role_arn: pulumi.Input[str]
-    chart: Chart
+    charts: Mapping[str, Chart]
 
 
 class Karpenter(pulumi.ComponentResource):
@@ -67,7 +69,7 @@ class Karpenter(pulumi.ComponentResource):
         role.lend(args.cluster_name)
         definitions = HelmChart(
             f"{name}-karpenter-crd",
-            HelmChartArgs(name="karpenter-crd", chart=args.chart, namespace=NAMESPACE),
+            HelmChartArgs(name="karpenter-crd", chart=args.charts["karpenter-crd"], namespace=NAMESPACE),
             kubernetes,
             self._child,
         )
@@ -75,7 +77,7 @@ class Karpenter(pulumi.ComponentResource):
             f"{name}-karpenter",
             HelmChartArgs(
                 name="karpenter",
-                chart=args.chart,
+                chart=args.charts["karpenter"],
                 namespace=NAMESPACE,
                 values={
                     "serviceAccount": {"name": SERVICE_ACCOUNT},

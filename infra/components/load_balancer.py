@@ -10,10 +10,11 @@ from typing import Any, Literal
 import pulumi
 from pulumi_aws import lb, route53
 
-from infra.components.access_logs import PREFIX, AccessLogs, AccessLogsArgs
-from infra.components.certificate import Certificate, CertificateArgs
-from infra.components.firewall import Firewall, FirewallArgs
-from infra.tags import MAIN_MODEL, MODEL_TAG
+from tandem.tags import MAIN_MODEL, MODEL_TAG
+
+from .access_logs import PREFIX, AccessLogs, AccessLogsArgs
+from .certificate import Certificate, CertificateArgs
+from .firewall import Firewall, FirewallArgs
 
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
 NOT_FOUND = json.dumps({"error": {"message": "Not found", "type": "invalid_request_error", "code": 404}})
@@ -31,7 +32,7 @@ class LoadBalancerArgs:
     Attributes:
         account_id, vpc_id: the stack's account; the VPC of the targets.
         subnet_ids: public subnets in two zones or more.
-        security_group_id: in from clients on 443 and 80, out to the targets' edge.
+        security_group_id: in from clients on 443, and on 80 where that redirects; out to the targets' edge.
         paths: what is forwarded; a trailing /* takes everything below.
         target_port: port of the hosts' edge.
         health_check_path: answers 200 only when a replica makes tokens.
@@ -42,6 +43,7 @@ class LoadBalancerArgs:
         requests_per_minute_per_ip: above this a client address gets 429 from the firewall.
         domain_name, hosted_zone_id, certificate_arn, shared_names: see CertificateArgs.
         public_health_check: forwards health_check_path, too, for checkers outside; it says yes or no and nothing else.
+        redirect_http: port 80 leads to https; else nothing listens there.
         access_log_retention_days: keeps access logs; None writes none.
         deletion_protection: refuses deletion until turned off.
         keep_on_destroy: leaves the access logs when the stack goes.
@@ -64,6 +66,7 @@ class LoadBalancerArgs:
     certificate_arn: str | None = None
     shared_names: Mapping[str, str] = field(default_factory=dict)
     public_health_check: bool = False
+    redirect_http: bool = True
     access_log_retention_days: int | None = 90
     deletion_protection: bool = False
     keep_on_destroy: bool = True
@@ -113,7 +116,9 @@ class LoadBalancer(pulumi.ComponentResource):
             ),
             opts=self._child,
         )
-        https = self._listeners(balancer, certificate)
+        https = self._https(balancer, certificate)
+        if args.redirect_http:
+            self._http(balancer)
         routes = [(host, further[model]) for model, host in args.further.items()]
         self._rules(https, [*routes, (None, targets)], args.paths)
         if args.public_health_check:
@@ -174,8 +179,8 @@ class LoadBalancer(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _listeners(self, balancer: lb.LoadBalancer, certificate: Certificate) -> lb.Listener:
-        https = lb.Listener(
+    def _https(self, balancer: lb.LoadBalancer, certificate: Certificate) -> lb.Listener:
+        return lb.Listener(
             f"{self._name}-https",
             load_balancer_arn=balancer.arn,
             port=443,
@@ -194,6 +199,8 @@ class LoadBalancer(pulumi.ComponentResource):
             ],
             opts=self._child,
         )
+
+    def _http(self, balancer: lb.LoadBalancer) -> None:
         lb.Listener(
             f"{self._name}-http",
             load_balancer_arn=balancer.arn,
@@ -204,7 +211,6 @@ class LoadBalancer(pulumi.ComponentResource):
             ],
             opts=self._child,
         )
-        return https
 
     def _rules(
         self, https: lb.Listener, routes: Sequence[tuple[str | None, lb.TargetGroup]], paths: Sequence[str]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pulumi
 
+from tandem.type_tokens import LOG_GROUP
+
 
 class LogGroup(pulumi.CustomResource):
     """Declared by its type token, as the firewall is: importing pulumi_aws.cloudwatch for this one resource takes as
@@ -29,4 +31,4 @@ class LogGroup(pulumi.CustomResource):
     ) -> None:
         properties = {"name": log_group_name, "retentionInDays": retention_days, "arn": None, "tags": None}
         kept = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(ignore_changes=["name"]))
-        super().__init__("aws:cloudwatch/logGroup:LogGroup", name, properties, kept)
+        super().__init__(LOG_GROUP, name, properties, kept)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_aws import efs
 
-from infra import policies
+from .. import policies
 
 OWNER_ID = 2000
 """uid and gid of everything in the cache: the non-root user of the vLLM image (`--user 2000:0` there)."""

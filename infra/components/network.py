@@ -10,9 +10,10 @@ from typing import TypedDict, Unpack
 import pulumi
 from pulumi_aws import ec2, iam, vpc
 
-from infra import policies
-from infra.components.log_group import LogGroup
-from infra.subnets import Egress, SubnetPlan, nat_zones, plan_subnets
+from tandem.subnets import Egress, SubnetPlan, nat_zones, plan_subnets
+
+from .. import policies
+from .log_group import LogGroup
 
 ANYWHERE = "0.0.0.0/0"
 NFS_PORT = 2049
@@ -36,7 +37,9 @@ class NetworkArgs:
         egress: the hosts' way out; publicHosts puts them into public subnets, with no inbound rule but the load
             balancer's.
         edge_port: port of the hosts' edge that the load balancer may reach.
-        client_cidrs: who may reach the load balancer, on 443 and 80 only.
+        client_cidrs: who may reach the load balancer, on client_ports only.
+        client_ports: of HTTPS, and of HTTP where it leads there.
+        host_ports: which hosts reach anywhere: HTTPS, the package mirrors' HTTP, and what else they are told of.
         interface_endpoints: AWS services to reach inside the VPC.
         open_endpoints: they let in all of the VPC, not only GPU hosts: their names lead there for everything in it.
         flow_log_retention_days: keeps flow logs so many days; None keeps none.
@@ -48,6 +51,8 @@ class NetworkArgs:
     egress: Egress
     edge_port: int
     client_cidrs: Sequence[str]
+    client_ports: Sequence[int] = (443, 80)
+    host_ports: Sequence[int] = (443, 80)
     interface_endpoints: Sequence[str] = ()
     open_endpoints: bool = False
     flow_log_retention_days: int | None = None
@@ -63,7 +68,7 @@ class Network(pulumi.ComponentResource):
         public_subnet_ids: one a zone, for the load balancer, which is refused where there is no way out.
         host_subnet_ids: zone to the subnet that its hosts and mount targets live in.
         load_balancer_security_group_id: in from the clients, out to the hosts' edge.
-        host_security_group_id: in from the load balancer, out to HTTPS, HTTP (package mirrors) and the model cache.
+        host_security_group_id: in from the load balancer, out to host_ports and the model cache.
         cache_security_group_id: in from the hosts on NFS, nothing out.
     """
 
@@ -201,12 +206,12 @@ class Network(pulumi.ComponentResource):
         self.load_balancer_security_group_id = balancer.id
         self.host_security_group_id = hosts.id
         self.cache_security_group_id = cache.id
-        for port in (443, 80):
+        for port in args.client_ports:
             for cidr in args.client_cidrs:
                 self._ingress(f"clients-{port}-{cidr}", balancer, port, cidr_ipv4=cidr)
         self._connect("edge", balancer, hosts, args.edge_port)
         self._connect("nfs", hosts, cache, NFS_PORT)
-        for port in (443, 80):
+        for port in args.host_ports:
             self._egress(f"hosts-{port}", hosts, port, cidr_ipv4=ANYWHERE)
 
     def _connect(self, label: str, source: ec2.SecurityGroup, target: ec2.SecurityGroup, port: int) -> None:

@@ -8,9 +8,10 @@ import pulumi
 import pulumi_random as random
 from pulumi_aws import eks
 
-from infra.components.fleet_name import ID_BYTES, chosen_by_engine
-from infra.settings.cluster import NodePoolSettings
-from infra.settings.schema import FleetSettings
+from tandem.settings.cluster import NodePoolSettings
+from tandem.settings.schema import FleetSettings
+
+from .fleet_name import ID_BYTES, chosen_by_engine
 
 IMAGES = {"al2023": "AL2023_x86_64_NVIDIA", "bottlerocket": "BOTTLEROCKET_x86_64_NVIDIA"}
 """EKS's word for each image of a node pool."""

@@ -8,17 +8,18 @@ from dataclasses import dataclass, field
 import pulumi
 from pulumi_aws import eks
 
-from infra.components.cluster import launch_template, node_repair, node_role
-from infra.components.karpenter import Karpenter, KarpenterArgs
-from infra.components.node_group_name import IMAGES, capacity_type
-from infra.components.node_tags import warn_of_new_tags
-from infra.kubernetes.names import GPU, GPU_NODE
-from infra.kubernetes.node_disks import user_data, volumes
-from infra.kubernetes.nodes import Nodes, node_objects
-from infra.kubernetes.objects import declare
-from infra.pins import Chart
-from infra.settings.cluster import NodePoolSettings
-from infra.settings.schema import FleetSettings
+from tandem.kubernetes.names import GPU, GPU_NODE
+from tandem.pins import Chart
+from tandem.settings.cluster import NodePoolSettings
+from tandem.settings.schema import FleetSettings
+
+from ..kubernetes.node_disks import user_data, volumes
+from ..kubernetes.nodes import Nodes, node_objects
+from ..kubernetes.objects import declare
+from .cluster import launch_template, node_repair, node_role
+from .karpenter import Karpenter, KarpenterArgs
+from .node_group_name import IMAGES, capacity_type
+from .node_tags import warn_of_new_tags
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +44,7 @@ class NodePoolArgs:
         image_id: of Karpenter's nodes, pinned; None takes the newest of the day.
         version: of Kubernetes, major.minor; a node group's release of another version is refused without it.
         release: of the image of a managed node group; empty takes EKS's newest when the group is made.
-        karpenter_chart: pinned.
+        charts: pinned, Karpenter's among them.
         tags: on instances and volumes.
     """
 
@@ -64,7 +65,7 @@ class NodePoolArgs:
     image_id: str | None
     version: str
     release: str
-    karpenter_chart: Chart
+    charts: Mapping[str, Chart]
     tags: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     running: pulumi.Input[bool] = True
     after: Sequence[pulumi.Resource] = ()
@@ -110,7 +111,7 @@ class NodePool(pulumi.ComponentResource):
                 account_id=args.account_id,
                 cluster_name=args.cluster_name,
                 node_role_arn=self._role.arn,
-                chart=args.karpenter_chart,
+                charts=args.charts,
             ),
             kubernetes,
             self._child,

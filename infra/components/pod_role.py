@@ -9,7 +9,7 @@ from typing import Any
 import pulumi
 from pulumi_aws import eks, iam
 
-from infra import policies
+from .. import policies
 
 
 @dataclass(frozen=True, kw_only=True)

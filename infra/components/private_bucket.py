@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 from pulumi_aws import s3
 
-from infra import policies
+from .. import policies
 
 
 def private_bucket(

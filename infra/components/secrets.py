@@ -1,17 +1,18 @@
-"""Secrets: API keys and the Hugging Face token in Secrets Manager, readable by the hosts' role."""
+"""Secrets: digests of clients' keys and the Hugging Face token in Secrets Manager, readable by the servers' role."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pulumi
-import pulumi_random as random
 from pulumi_aws import iam, secretsmanager
 
-from infra import policies
+from tandem.tags import DECLARED_KEYS, ISSUED_KEYS
 
-GENERATED_KEY_LENGTH = 40
+from .. import policies
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,24 +22,26 @@ class SecretsArgs:
     Attributes:
         reader_role_name: the hosts' role, which is granted GetSecretValue on these secrets and no other.
         hugging_face_token: for gated models; None makes no secret for it.
-        api_keys: client name to key, as secret outputs; empty generates one named `default`.
+        declared: client name to its digests and limits.
         others: ARNs of secrets that are not the stack's, which the role may read, too.
         recovery_window_days: how long a deleted secret can be restored, 7 to 30; 0 deletes at once.
     """
 
     reader_role_name: pulumi.Input[str]
     hugging_face_token: pulumi.Output[str] | None = None
-    api_keys: Mapping[str, pulumi.Output[str]] = field(default_factory=dict)
+    declared: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     others: Sequence[str] = ()
     recovery_window_days: int = 30
 
 
 class Secrets(pulumi.ComponentResource):
-    """The stack's secrets. Values never leave Secrets Manager and the encrypted part of the state.
+    """The stack's secrets. The token never leaves Secrets Manager and the encrypted part of the state; of clients' keys
+    nothing but digests is anywhere.
 
     Attributes:
-        api_keys_secret_arn: a JSON object, client name to key.
-        api_keys_secret_name: the same secret, for the command that shows it.
+        keys_secret_arns: of documents of clients (docs/keys.md): the issued ones, whose text belongs to `tandem keys`
+            and is not there before its first, then the declared ones.
+        issued_keys_secret_name: of the first of them.
         hugging_face_token_secret_arn: the token; None where there is none.
     """
 
@@ -46,11 +49,12 @@ class Secrets(pulumi.ComponentResource):
         super().__init__("tandem:index:Secrets", name, None, opts)
         self._child = pulumi.ResourceOptions(parent=self)
         self._recovery_window_days = args.recovery_window_days
-        keys = dict(args.api_keys) or {"default": self._generated_key(name)}
-        api_keys = self._secret(f"{name}-api-keys", "API keys by client name", pulumi.Output.json_dumps(keys))
-        secrets = [api_keys]
-        self.api_keys_secret_arn = api_keys.arn
-        self.api_keys_secret_name = api_keys.name
+        issued = self._secret(f"{name}-{ISSUED_KEYS}", "Clients and digests of their keys, as `tandem keys` made them")
+        # There from the start, so that the first declared client is no news to hosts but in what they read.
+        text = json.dumps({"clients": args.declared})
+        secrets = [issued, self._secret(f"{name}-{DECLARED_KEYS}", "Clients that the settings declare", text)]
+        self.issued_keys_secret_name = issued.name
+        self.keys_secret_arns = [secret.arn for secret in secrets]
         self.hugging_face_token_secret_arn: pulumi.Output[str] | None = None
         if args.hugging_face_token is not None:
             token = self._secret(f"{name}-hugging-face-token", "Hugging Face token", args.hugging_face_token)
@@ -64,21 +68,17 @@ class Secrets(pulumi.ComponentResource):
             ),
             opts=self._child,
         )
-        self.register_outputs({"api_keys_secret_arn": self.api_keys_secret_arn})
+        self.register_outputs({"keys_secret_arns": self.keys_secret_arns})
 
-    def _generated_key(self, name: str) -> pulumi.Output[str]:
-        return random.RandomPassword(
-            f"{name}-api-key", length=GENERATED_KEY_LENGTH, special=False, opts=self._child
-        ).result
-
-    def _secret(self, label: str, description: str, value: pulumi.Output[str]) -> secretsmanager.Secret:
+    def _secret(self, label: str, description: str, value: pulumi.Input[str] | None = None) -> secretsmanager.Secret:
         secret = secretsmanager.Secret(
             label,
             description=description,
             recovery_window_in_days=self._recovery_window_days,
             opts=self._child,
         )
-        secretsmanager.SecretVersion(
-            label, secret_id=secret.id, secret_string=pulumi.Output.secret(value), opts=self._child
-        )
+        if value is not None:
+            secretsmanager.SecretVersion(
+                label, secret_id=secret.id, secret_string=pulumi.Output.secret(value), opts=self._child
+            )
         return secret

@@ -10,9 +10,9 @@ import pulumi
 import pulumi_random as random
 from pulumi_aws import ssm
 
-from infra.claim import against_claim, against_hold
-from infra.errors import UserError
-from infra.tags import EXPIRES_TAG, STACK_ID_TAG, parameter_path
+from tandem.claim import against_claim, against_hold
+from tandem.errors import UserError
+from tandem.tags import EXPIRES_TAG, STACK_ID_TAG, parameter_path
 
 ID_BYTES = 8
 

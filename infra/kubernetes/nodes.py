@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 import pulumi
 
-from infra.kubernetes.names import BASE_POOL, GPU, GPU_NODE, NODE_CLASS
-from infra.kubernetes.node_disks import Image, volumes
-from infra.kubernetes.objects import Manifest, named
+from tandem.kubernetes.names import BASE_POOL, GPU, GPU_NODE, NODE_CLASS, POOL, RESERVED_POOL
+
+from .node_disks import Image, volumes
+from .objects import Manifest, named
 
 FAMILIES = {"al2023": "AL2023", "bottlerocket": "Bottlerocket"}
 
@@ -58,14 +59,14 @@ class Nodes:
 def node_objects(nodes: Nodes) -> list[Manifest]:
     """The node class, and a pool for each kind of purchase, heaviest first."""
     if nodes.capacity_reservation_id:
-        return [_node_class(nodes), _pool(nodes, "gpu-reserved", ["reserved"], nodes.instance_types, nodes.gpus, 100)]
+        return [_node_class(nodes), _pool(nodes, RESERVED_POOL, ["reserved"], nodes.instance_types, nodes.gpus, 100)]
     pools = []
     if nodes.gpus_on_demand:
         pools.append(_pool(nodes, BASE_POOL, ["on-demand"], nodes.base_types, nodes.gpus_on_demand, 100))
     if rest := nodes.gpus - nodes.gpus_on_demand:
         # Of two kinds Karpenter takes spot as long as there is any, and on demand when there is none.
         purchases = ["spot", "on-demand"] if nodes.spot else ["on-demand"]
-        pools.append(_pool(nodes, "gpu", purchases, nodes.instance_types, rest, 50))
+        pools.append(_pool(nodes, POOL, purchases, nodes.instance_types, rest, 50))
     return [_node_class(nodes), *pools]
 
 

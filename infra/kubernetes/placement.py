@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from infra.kubernetes.names import GROUP, HOST, ZONE
-from infra.kubernetes.objects import Manifest
+from tandem.kubernetes.names import GROUP, HOST, ZONE
+
+from .objects import Manifest
 
 if TYPE_CHECKING:
-    from infra.kubernetes.workload import InferenceService
+    from .workload import InferenceService
 
 
 def spread(service: InferenceService) -> list[Manifest]:

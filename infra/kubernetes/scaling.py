@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import pulumi
 
-from infra.kubernetes.names import NAMESPACE
-from infra.kubernetes.objects import Manifest, named
+from tandem.kubernetes.names import NAMESPACE
+
+from .objects import Manifest, named
 
 POLLING_SECONDS = 15
 STEP_SECONDS = 60

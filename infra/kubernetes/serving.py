@@ -14,13 +14,15 @@ from pathlib import Path
 
 import pulumi
 
-from infra.errors import Problem, UserError
-from infra.kubernetes.kubectl import Kubectl
-from infra.kubernetes.names import NAMESPACE, SERVES
-from infra.kubernetes.objects import Manifest, named
-from infra.kubernetes.rollouts import TEMPLATE, Object, keeps_ending, look, stage
-from infra.kubernetes.workload import InferenceService
-from infra.rollout import Rollout
+from tandem.errors import Problem, UserError
+from tandem.kubernetes.kubectl import Kubectl
+from tandem.kubernetes.names import NAMESPACE, SERVES
+from tandem.kubernetes.rollouts import TEMPLATE, Object, keeps_ending, look, stage
+from tandem.kubernetes.waiting import explained
+from tandem.rollout import Rollout
+
+from .objects import Manifest, named
+from .workload import InferenceService
 
 LOOK_SECONDS = 10
 PATIENCE_SECONDS = 120
@@ -44,8 +46,13 @@ def before_it_serves(
             file.write_text(str(await kubeconfig.future()))
             kubectl = Kubectl(file)
             progress = Progress(service.name, version, service.progress_seconds)
+
+            def see() -> tuple[Sequence[Rollout], Sequence[Object]]:
+                rollouts, pods = look(kubectl, pipelines=service.pipelined)
+                return rollouts, explained(kubectl, pods)
+
             try:
-                await follow(progress, lambda: look(kubectl, pipelines=service.pipelined), pulumi.log.info)
+                await follow(progress, see, pulumi.log.info)
             except GaveUp as error:
                 raise UserError(_trouble(service, error, kubectl)) from None
 
@@ -165,7 +172,7 @@ def _trouble(service: InferenceService, error: GaveUp, kubectl: Kubectl) -> Prob
 def _last_line(pod: str, kubectl: Kubectl) -> str:
     """Of the log of the container's last run. That before it (`--previous`) is gone as soon as it has ended: the
     kubelet then says so in the place of a log, and `kubectl` ends with 0."""
-    for container in ("vllm", "prepare"):
+    for container in ("vllm", "prepare", "keys"):
         try:
             lines = kubectl.run("logs", pod, "--container", container, "--tail", "20").split("\n")
         except UserError:  # it never ran, or there is no such pod

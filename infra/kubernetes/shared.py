@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 
 import pulumi
 
-from infra.kubernetes.names import GIB, MODEL_CACHE, NAMESPACE, PRIORITY_CLASS, SCRIPT, SERVICE_ACCOUNT
-from infra.kubernetes.objects import Manifest, named
-from infra.ports import SERVING_PORT
-from infra.scripts import sources
+from tandem.kubernetes.names import GIB, LOGGING, MODEL_CACHE, NAMESPACE, PRIORITY_CLASS, SCRIPT, SERVICE_ACCOUNT
+from tandem.ports import EDGE_AGENT_PORT, EDGE_METRICS_PORT, SERVING_PORT
+from tandem.scripts import sources
+from tandem.serving.vllm import logging_configuration
+
+from .objects import Manifest, named
 
 
 def shared_objects(
@@ -18,16 +21,25 @@ def shared_objects(
     access_point_id: pulumi.Input[str],
     load_balancer_networks: Sequence[str],
     monitoring_namespaces: Sequence[str],
+    ports: Sequence[int] = (),
 ) -> list[Manifest]:
-    """Priority, default deny, model cache, and the script that pods run; the namespace itself comes before them."""
+    """Priority, default deny, model cache, and the script that pods run; the namespace itself comes before them.
+
+    Args:
+        ports: which servers reach anywhere, beside HTTPS.
+    """
     return [
         named("PriorityClass", "scheduling.k8s.io/v1", PRIORITY_CLASS)
         | {"value": 1_000_000, "description": "Servers of tandem; batch work yields to them."},
-        named("ServiceAccount", "v1", SERVICE_ACCOUNT, NAMESPACE) | {"automountServiceAccountToken": False},
-        named("ConfigMap", "v1", SCRIPT, NAMESPACE) | {"data": sources("pod", "shared")},
+        service_account(SERVICE_ACCOUNT),
+        named("ConfigMap", "v1", SCRIPT, NAMESPACE) | {"data": _scripts()},
         *_model_cache(file_system_id, access_point_id),
-        *_network_policies(load_balancer_networks, monitoring_namespaces),
+        *_network_policies(load_balancer_networks, monitoring_namespaces, ports),
     ]
+
+
+def _scripts() -> Mapping[str, str]:
+    return {**sources("pod", "shared"), LOGGING: json.dumps(logging_configuration(EDGE_AGENT_PORT), indent=1)}
 
 
 def namespace() -> Manifest:
@@ -38,6 +50,11 @@ def namespace() -> Manifest:
         "elbv2.k8s.aws/pod-readiness-gate-inject": "enabled",
     }
     return manifest
+
+
+def service_account(name: str) -> Manifest:
+    """By which pods have a role of AWS's; of Kubernetes they want nothing."""
+    return named("ServiceAccount", "v1", name, NAMESPACE) | {"automountServiceAccountToken": False}
 
 
 def _model_cache(file_system_id: pulumi.Input[str], access_point_id: pulumi.Input[str]) -> list[Manifest]:
@@ -66,9 +83,14 @@ def _model_cache(file_system_id: pulumi.Input[str], access_point_id: pulumi.Inpu
     return [volume, claim]
 
 
-def _network_policies(load_balancer_networks: Sequence[str], monitoring_namespaces: Sequence[str]) -> list[Manifest]:
-    """Nothing in or out but what is listed. EFS is mounted by the node, not by the pod."""
-    https = [{"port": 443, "protocol": "TCP"}]
+def _network_policies(
+    load_balancer_networks: Sequence[str], monitoring_namespaces: Sequence[str], ports: Sequence[int]
+) -> list[Manifest]:
+    """Nothing in or out but what is listed. EFS is mounted by the node, not by the pod.
+
+    The server itself listens where only its own pod is; requests come in by the edge, and metrics go out by it.
+    """
+    out = [{"port": port, "protocol": "TCP"} for port in dict.fromkeys((443, *ports))]
     dns = [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
     system = _namespace("kube-system")
     monitoring = [_namespace(name) for name in monitoring_namespaces]
@@ -80,12 +102,16 @@ def _network_policies(load_balancer_networks: Sequence[str], monitoring_namespac
         "spec": {
             "podSelector": {"matchLabels": {"app.kubernetes.io/name": "vllm"}},
             "policyTypes": ["Ingress", "Egress"],
-            "ingress": [{"from": [*balancer, *monitoring], "ports": [{"port": SERVING_PORT, "protocol": "TCP"}]}],
+            "ingress": [
+                {"from": source, "ports": [{"port": port, "protocol": "TCP"}]}
+                for source, port in ((balancer, SERVING_PORT), (monitoring, EDGE_METRICS_PORT))
+                if source  # none would be everybody
+            ],
             "egress": [
                 {"to": [system], "ports": dns},
                 # The hub and S3 have no fixed addresses; the metadata service is on port 80 and stays out of reach.
-                {"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": https},
-                # The pod's own role, for weights that are streamed from S3.
+                {"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": out},
+                # The pod's own role.
                 {"to": [{"ipBlock": {"cidr": "169.254.170.23/32"}}], "ports": [{"port": 80, "protocol": "TCP"}]},
             ],
         }

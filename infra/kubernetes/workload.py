@@ -10,37 +10,21 @@ from typing import Literal
 
 import pulumi
 
-from infra.kubernetes.names import (
-    GIB,
-    GPU,
-    GPU_NODE,
-    LEADER,
-    MODEL_CACHE,
-    NAMESPACE,
-    PRIORITY_CLASS,
-    SCRIPT,
-    SERVICE_ACCOUNT,
-    VERSION,
-)
-from infra.kubernetes.objects import Manifest, named
-from infra.kubernetes.placement import beside_its_leader, spread
-from infra.ports import SERVING_PORT
-from infra.timing import DEREGISTRATION_SECONDS, STOP_MARGIN_SECONDS
+from tandem.kubernetes.names import LEADER, NAMESPACE, VERSION
+from tandem.ports import SERVING_PORT
+
+from .edge import edge_files
+from .objects import Manifest, named
+from .pod import pod
+from .shared import service_account
 
 WAIT_FOR, SKIP_AWAIT = "pulumi.com/waitFor", "pulumi.com/skipAwait"
 """https://www.pulumi.com/registry/packages/kubernetes/installation-configuration/#annotations"""
-USER = 2000
-"""The image's own unprivileged user; the model cache's access point has the same."""
-PROBE_SECONDS = 10
-LOOK_SECONDS = 30
-"""For one look whether a server makes tokens, which takes `probe.SECONDS` (25) and the start of Python."""
-HUNG_GRACE_SECONDS = DEREGISTRATION_SECONDS + 30
-"""For a server that a probe gives up: it has no answer to end."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class InferenceService:
-    """What one model's servers need. Nothing in it is secret: secrets are files that their own driver mounts.
+    """What one model's servers need. Nothing in it is secret: who needs a secret reads it by the pods' role.
 
     Attributes:
         name: of the Deployment, and of all that belongs to it.
@@ -52,9 +36,14 @@ class InferenceService:
         gpus: of one pod, its tensor parallel size.
         nodes: pods of one replica, its pipeline parallel size.
         replicas: at first; the autoscaler moves it later.
-        cpu, memory_gib: of one pod.
+        cpu, memory_gib: of one server; what the edge beside it takes comes on top.
+        edge_image, nginx: of the edge, by digest or tag, and its nginx.conf.
+        service_account: by which its pods have their role.
         target_group_arn: where the load balancer looks for it.
-        api_keys_secret_arn, hugging_face_token_secret_arn: in Secrets Manager.
+        log_group_arn: where the edge's log goes; None keeps it in the pod.
+        metrics: by which CloudWatch tells its figures from others'; None reports nothing.
+        keys_secret_arns: in Secrets Manager, with clients and digests of their keys, the issued ones first.
+        hugging_face_token_secret_arn: in Secrets Manager.
         launch_seconds: from start to first token, for download and start each.
         over_pcie: some GPUs reach each other over PCIe, where a start may hang; half of launch_seconds is for a first
             start then, and the next goes without.
@@ -80,9 +69,14 @@ class InferenceService:
     replicas: int
     cpu: int
     memory_gib: int
+    edge_image: str
+    nginx: str
+    service_account: str
     target_group_arn: pulumi.Input[str]
-    api_keys_secret_arn: pulumi.Input[str]
+    keys_secret_arns: Sequence[pulumi.Input[str]]
     hugging_face_token_secret_arn: pulumi.Input[str] | None = None
+    log_group_arn: pulumi.Input[str] | None = None
+    metrics: Mapping[str, str] | None = None
     launch_seconds: int = 3600
     over_pcie: bool = False
     termination_grace_seconds: int = 420
@@ -112,6 +106,12 @@ class InferenceService:
         return {**self.labels, **({LEADER: "0"} if self.pipelined else {})}
 
     @property
+    def kind(self) -> str:
+        """Of what its servers compile, on one type of GPU."""
+        decides = json.dumps([self.image, [*self.arguments], sorted(self.environment.items())])
+        return hashlib.sha256(decides.encode()).hexdigest()[:12]
+
+    @property
     def start_seconds(self) -> int:
         """For one start of the server."""
         return self.launch_seconds // 2 if self.over_pcie else self.launch_seconds
@@ -123,11 +123,11 @@ class InferenceService:
 
 
 def surroundings(service: InferenceService) -> list[Manifest]:
-    """What servers find when they come: keys, a name, a budget."""
+    """What servers find when they come: an account, their edge's files, a name, a budget."""
     entry = named("Service", "v1", service.entry, NAMESPACE) | {
         "spec": {
             "selector": service.entry_labels,
-            "ports": [{"name": "http", "port": SERVING_PORT, "targetPort": "http"}],
+            "ports": [{"name": "http", "port": SERVING_PORT, "targetPort": SERVING_PORT}],
         }
     }
     # It is there before the pods to which it leads.
@@ -140,7 +140,9 @@ def surroundings(service: InferenceService) -> list[Manifest]:
             **({"minAvailable": service.min_available} if service.min_available else {"maxUnavailable": 1}),
         }
     }
-    return [_secrets(service), entry, budget, *([_peers(service)] if service.pipelined else [])]
+    # Models of the hub share an account, which is there already.
+    own = [service_account(service.name)] if service.service_account == service.name else []
+    return [*own, edge_files(service), entry, budget, *([_peers(service)] if service.pipelined else [])]
 
 
 def way_in(service: InferenceService) -> Manifest:
@@ -192,32 +194,6 @@ def _peers(service: InferenceService) -> Manifest:
     }
 
 
-def _secrets(service: InferenceService) -> Manifest:
-    """Files that only the server reads: neither its arguments nor its environment, nor etcd, holds a secret."""
-    objects: list[Manifest] = [
-        {
-            "objectName": service.api_keys_secret_arn,
-            "objectType": "secretsmanager",
-            # {"alice": "key"} becomes {"api-key": ["key"]}, which `vllm serve --config` reads.
-            "jmesPath": [{"path": 'to_string({"api-key": values(@)})', "objectAlias": "vllm.yaml"}],
-        }
-    ]
-    if service.hugging_face_token_secret_arn is not None:
-        objects.append(
-            {
-                "objectName": service.hugging_face_token_secret_arn,
-                "objectType": "secretsmanager",
-                "objectAlias": "hub-token",
-            }
-        )
-    return named("SecretProviderClass", "secrets-store.csi.x-k8s.io/v1", service.name, NAMESPACE) | {
-        "spec": {
-            "provider": "aws",
-            "parameters": {"usePodIdentity": "true", "objects": pulumi.Output.json_dumps(objects)},
-        }
-    }
-
-
 def _deployment(service: InferenceService) -> Manifest:
     surge, unavailable = (1, 0) if service.launch_first else (0, 1)
     return named("Deployment", "apps/v1", service.name, NAMESPACE) | {
@@ -227,7 +203,7 @@ def _deployment(service: InferenceService) -> Manifest:
             "selector": {"matchLabels": service.labels},
             "strategy": {"rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}},
             "progressDeadlineSeconds": service.progress_seconds,
-            "template": _pod(service, service.arguments),
+            "template": pod(service, service.arguments),
         }
     }
 
@@ -243,7 +219,7 @@ def _pipeline(service: InferenceService) -> Manifest:
         # time, and a leader that gives up takes the worker along, which would begin anew.
         return [*service.arguments, *group, "--distributed-timeout-seconds", str(service.start_seconds), *more]
 
-    worker = _pod(service, arguments("$(LWS_WORKER_INDEX)", "--headless"), answers=False)
+    worker = pod(service, arguments("$(LWS_WORKER_INDEX)", "--headless"), answers=False)
     return named("LeaderWorkerSet", "leaderworkerset.x-k8s.io/v1", service.name, NAMESPACE) | {
         "spec": {
             "replicas": service.replicas,
@@ -257,135 +233,8 @@ def _pipeline(service: InferenceService) -> Manifest:
             "leaderWorkerTemplate": {
                 "size": service.nodes,
                 "restartPolicy": "RecreateGroupOnPodRestart",
-                "leaderTemplate": _pod(service, arguments("0")),
+                "leaderTemplate": pod(service, arguments("0")),
                 "workerTemplate": worker,
             },
         }
     }
-
-
-def _pod(service: InferenceService, arguments: Sequence[str], *, answers: bool = True) -> Manifest:
-    labels = {**service.labels, **({"tandem/pipeline": "true"} if service.pipelined else {})}
-    scrape = {"prometheus.io/scrape": "true", "prometheus.io/port": str(SERVING_PORT), "prometheus.io/path": "/metrics"}
-    return {
-        "metadata": {"labels": labels, **({"annotations": scrape} if answers else {})},
-        "spec": {
-            "serviceAccountName": SERVICE_ACCOUNT,
-            "automountServiceAccountToken": False,
-            # A Service called vllm would set VLLM_PORT in every pod, and break the server.
-            "enableServiceLinks": False,
-            "priorityClassName": PRIORITY_CLASS,
-            "terminationGracePeriodSeconds": service.termination_grace_seconds,
-            "tolerations": [{"key": GPU, "operator": "Exists", "effect": "NoSchedule"}],
-            # Without it nodes of the controllers would count as nodes over which to spread.
-            "nodeSelector": {GPU_NODE: "true"},
-            **({"topologySpreadConstraints": spread(service)} if answers else {"affinity": beside_its_leader(service)}),
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": USER,
-                "runAsGroup": 0,
-                "fsGroup": USER,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
-            "initContainers": [_container(service, "prepare", ["python3", "/tandem/pod.py", "prepare"])],
-            "containers": [_server(service, arguments, answers=answers)],
-            "volumes": _volumes(service),
-        },
-    }
-
-
-def _container(service: InferenceService, name: str, command: Sequence[str]) -> Manifest:
-    """What every container of a pod has: the image, the files, no rights."""
-    hub = "/local/hub" if service.weights == "nvme" else "/models/hub"
-    alone = not service.pipelined
-    pod = {
-        "model": service.model,
-        "revision": service.revision,
-        "manifest": service.manifest,
-        "served_model_name": service.served_model_name,
-        "weights": service.weights,
-        "minimum_driver_branch": service.minimum_driver_branch,
-        "launch_seconds": service.launch_seconds,
-        "start_seconds": service.start_seconds,
-        "over_pcie": service.over_pcie,
-        "port": SERVING_PORT,
-    }
-    values = {
-        "TANDEM_POD": json.dumps(pod),
-        "HOME": "/tmp",  # noqa: S108  a volume of the pod's own
-        "HF_HUB_CACHE": hub,
-        "HF_TOKEN_PATH": "/run/secrets/tandem/hub-token",
-    }
-    return {
-        "name": name,
-        "image": service.image,
-        "command": list(command),
-        # What `kubectl describe pod` shows of a pod that the hub refuses; a server's last words stay in its log.
-        **({"terminationMessagePolicy": "FallbackToLogsOnError"} if name == "prepare" else {}),
-        "env": [{"name": key, "value": value} for key, value in values.items()],
-        "resources": {
-            "requests": {"cpu": str(service.cpu), "memory": f"{service.memory_gib}{GIB}", GPU: str(service.gpus)},
-            "limits": {"memory": f"{service.memory_gib}{GIB}", GPU: str(service.gpus)},
-        },
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "capabilities": {"drop": ["ALL"]},
-            "readOnlyRootFilesystem": True,
-        },
-        "volumeMounts": [
-            {"name": "script", "mountPath": "/tandem", "readOnly": True},
-            {"name": "secrets", "mountPath": "/run/secrets/tandem", "readOnly": True},
-            {"name": "models", "mountPath": "/models", "readOnly": name != "prepare"},
-            {"name": "local", "mountPath": "/local"},
-            # vLLM keys what it compiles by model, GPU and version; a restart, or a sibling, saves half a minute. Pods
-            # of a pipeline start anew together, so that none could tell a damaged cache from itself: they share none.
-            *([{"name": "models", "mountPath": "/cache", "subPath": f"compile/{service.name}"}] if alone else []),
-            {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108
-            {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108
-        ],
-    }
-
-
-def _server(service: InferenceService, arguments: Sequence[str], *, answers: bool) -> Manifest:
-    listen = ["--host", "0.0.0.0", "--port", str(SERVING_PORT), "--config", "/run/secrets/tandem/vllm.yaml"]  # noqa: S104
-    through = [] if service.pipelined else ["python3", "/tandem/server.py", "serve"]
-    container = _container(service, "vllm", [*through, "vllm", "serve", *arguments, *(listen if answers else [])])
-    values = {
-        **service.environment,
-        "VLLM_CACHE_ROOT": "/local/cache",
-        # Everything was fetched before; streaming from S3 needs no hub either.
-        "HF_HUB_OFFLINE": "1",
-    }
-    container["env"] += [{"name": key, "value": value} for key, value in values.items()]
-    if not answers:
-        # It ends at once on SIGTERM, and the answers of its leader with it, which is told to go at the same moment.
-        outlives = str(service.termination_grace_seconds - STOP_MARGIN_SECONDS)
-        stays = {"exec": {"command": ["python3", "/tandem/server.py", "accompany", outlives]}}
-        return container | {"lifecycle": {"preStop": stays}}
-    token = {"exec": {"command": ["python3", "/tandem/server.py", "ready"]}, "timeoutSeconds": LOOK_SECONDS}
-    hung = {"terminationGracePeriodSeconds": HUNG_GRACE_SECONDS}
-    return container | {
-        "ports": [{"name": "http", "containerPort": SERVING_PORT}],
-        # A token, not an answer to /health: that stays 200 while an engine hangs.
-        "startupProbe": token
-        | {"periodSeconds": PROBE_SECONDS, "failureThreshold": -(-service.start_seconds // PROBE_SECONDS)}
-        | hung,
-        "readinessProbe": token | {"periodSeconds": PROBE_SECONDS, "failureThreshold": 3},
-        "livenessProbe": token | {"periodSeconds": 3 * PROBE_SECONDS, "failureThreshold": 6} | hung,
-        # The load balancer lets go of the pod, then SIGTERM comes, and running requests end within --shutdown-timeout.
-        "lifecycle": {"preStop": {"sleep": {"seconds": DEREGISTRATION_SECONDS}}},
-    }
-
-
-def _volumes(service: InferenceService) -> list[Manifest]:
-    """`local` is on the node's NVMe, which the node joins and gives to pods as ephemeral storage."""
-    driver = {"driver": "secrets-store.csi.k8s.io", "readOnly": True}
-    return [
-        {"name": "script", "configMap": {"name": SCRIPT}},
-        {"name": "secrets", "csi": driver | {"volumeAttributes": {"secretProviderClass": service.name}}},
-        {"name": "models", "persistentVolumeClaim": {"claimName": MODEL_CACHE}},
-        {"name": "local", "emptyDir": {}},
-        {"name": "tmp", "emptyDir": {}},
-        # NCCL and vLLM's workers talk through it; the default of 64 MiB stops TP=2.
-        {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": f"8{GIB}"}},
-    ]

@@ -6,38 +6,56 @@ from typing import Any
 
 import pulumi
 
-from infra.components.cost_guard import Resize
-from infra.components.fleet_name import fleet_name
-from infra.components.gpu_fleet import GROUPS, GpuFleet, GpuFleetArgs
-from infra.components.host_role import HostRole
-from infra.components.host_scripts import HostScripts
-from infra.components.idle_stop import IdleStop, IdleStopArgs
-from infra.components.log_group import LogGroup
-from infra.components.model_cache import ModelCache
-from infra.components.secrets import Secrets
-from infra.host.from_settings import HostResources, host_config
-from infra.host.render import render_user_data
-from infra.platforms.common import Common, api_key_command, cost_guard, model_cache, secrets
+from tandem.edge import edge_of, render_edge
+from tandem.platforms.ec2 import Hosts
+from tandem.ports import HEALTH_PATH
+from tandem.serving.engine import timeouts
+
+from ..components.cost_guard import Resize
+from ..components.fleet_name import fleet_name
+from ..components.gpu_fleet import GROUPS, GpuFleet, GpuFleetArgs
+from ..components.host_role import HostRole
+from ..components.host_scripts import HostScripts
+from ..components.idle_stop import IdleStop, IdleStopArgs
+from ..components.log_group import LogGroup
+from ..components.user_data import user_data
+from .context import StackContext, alarms, cost_guard, keys_command, model_cache, secrets
+from .platform import Platform
 
 
-def build(common: Common) -> dict[str, Any]:
+def build(context: StackContext) -> dict[str, Any]:
     """Hosts that register with the load balancer by themselves; returns the outputs that only this platform has."""
-    settings, network = common.settings, common.network
-    role = HostRole(common.name, common.pins.vllm.image, common.here)
+    settings, network = context.settings, context.network
+    role = HostRole(context.name, context.pins.vllm.image, context.here)
     idle_after = settings.cost_guard.idle_after
-    cache = model_cache(common, role.role_arn)
-    stored = secrets(common, role.role_name)
-    log_name = pulumi.Output.concat(f"/tandem/{common.stack}/", common.stack_id, "/hosts")
-    logs = LogGroup(f"{common.name}-hosts", settings.fleet.log_retention_days, common.here, log_name)
-    scripts = HostScripts(common.name, role.role_name, common.here)
-    user_data = _user_data(common, cache, stored, logs, scripts)
-    group_name = fleet_name(common.name, common.stack, common.here)
+    cache = model_cache(context, role.role_arn)
+    stored = secrets(context, role.role_name)
+    log_name = pulumi.Output.concat(f"/tandem/{context.stack}/", context.stack_id, "/hosts")
+    logs = LogGroup(f"{context.name}-hosts", settings.fleet.log_retention_days, context.here, log_name)
+    edge = edge_of(settings, context.load_balancer_networks)
+    scripts = HostScripts(
+        context.name, role.role_name, render_edge(edge, timeouts(settings), place="host"), context.here
+    )
+    first_run = user_data(
+        settings,
+        context.pins,
+        context.plan,
+        stack=context.stack,
+        load_balancer_networks=context.load_balancer_networks,
+        target_group_arn=context.balancer.target_group_arn,
+        logs=logs,
+        stored=stored,
+        scripts=scripts,
+        cache=cache,
+    )
+    group_name = fleet_name(context.name, context.stack, context.here)
     group_arn = pulumi.Output.concat(
         f"arn:aws:autoscaling:{settings.region}:", network.account_id, GROUPS, "/", group_name
     )
-    guard = cost_guard(common, Resize.of_group(group_name, group_arn))
+    guard = cost_guard(context, Resize.of_group(group_name, group_arn))
+    alarms(context, guard)
     fleet = GpuFleet(
-        common.name,
+        context.name,
         GpuFleetArgs(
             region=settings.region,
             account_id=network.account_id,
@@ -46,35 +64,36 @@ def build(common: Common) -> dict[str, Any]:
             public_address=settings.network.egress == "publicHosts",
             role_name=role.role_name,
             instance_profile_arn=role.instance_profile_arn,
-            target_group_arn=common.balancer.target_group_arn,
+            target_group_arn=context.balancer.target_group_arn,
             log_group_arn=logs.arn,
-            machine_image_id=settings.fleet.machine_image_id or common.pins.machine_image_id(settings.region),
-            user_data=user_data,
+            machine_image_id=Hosts(settings).machine_image(context.pins),
+            user_data=first_run,
             settings=settings.fleet,
             group_name=group_name,
             min_hosts=settings.group_size,
             max_hosts=settings.max_group_size,
+            reports=settings.metrics.cloudwatch,
             weights_s3_uri=settings.inference.weights_s3_uri,
-            tags=common.tags,
+            tags=context.tags,
             force_delete=settings.ephemeral,
             idle_stop=idle_after is not None,
-            running=common.times.running,
+            running=context.times.running,
             after=[guard],
         ),
-        common.here,
+        context.here,
     )
     if idle_after is not None:
-        suffix = common.balancer.arn_suffix
+        suffix = context.balancer.arn_suffix
         IdleStop(
-            common.name,
+            context.name,
             IdleStopArgs(group_name=fleet.group_name, load_balancer_suffix=suffix, after=idle_after),
-            common.here,
+            context.here,
         )
     return {
-        "apiKeyCommand": api_key_command(settings, stored),
+        "keysCommand": keys_command(context.stack),
         "fleetName": fleet.group_name,
-        "expiresAt": common.times.ends,
-        "userDataBytes": user_data.apply(len),
+        "expiresAt": context.times.ends,
+        "userDataBytes": first_run.apply(len),
         "logs": pulumi.Output.format(
             "https://{0}.console.aws.amazon.com/cloudwatch/home?region={0}#logsV2:log-groups/log-group/{1}",
             settings.region,
@@ -83,27 +102,4 @@ def build(common: Common) -> dict[str, Any]:
     }
 
 
-def _user_data(
-    common: Common, cache: ModelCache, stored: Secrets, logs: LogGroup, scripts: HostScripts
-) -> pulumi.Output[bytes]:
-    def render(resources: dict[str, Any]) -> bytes:
-        return render_user_data(
-            host_config(
-                common.settings,
-                common.pins,
-                common.plan,
-                stack=common.stack,
-                load_balancer_networks=common.load_balancer_networks,
-                resources=HostResources(**resources),
-            )
-        )
-
-    return pulumi.Output.all(
-        target_group_arn=common.balancer.target_group_arn,
-        log_group_name=logs.name,
-        api_keys_secret_arn=stored.api_keys_secret_arn,
-        scripts_url=scripts.url,
-        hugging_face_token_secret_arn=stored.hugging_face_token_secret_arn,
-        efs_file_system_id=cache.file_system_id,
-        efs_access_point_id=cache.access_point_id,
-    ).apply(render)
+EC2 = Platform(build=build, target_type="instance", health_path=HEALTH_PATH)

@@ -7,112 +7,136 @@ from typing import Any
 import pulumi
 import pulumi_kubernetes as kubernetes
 
-from infra import capacity, draining, policies
-from infra.checks import size_of
-from infra.components.cluster import Cluster, ClusterArgs, file_system_role
-from infra.components.cluster_before import cluster_before
-from infra.components.controllers import PROMETHEUS_URL, Controllers, ControllersArgs
-from infra.components.cost_guard import CostGuard, Resize
-from infra.components.inference_service import Inference, InferenceArgs
-from infra.components.node_group_name import node_group_name
-from infra.components.node_pool import NodePool, NodePoolArgs
-from infra.components.pod_role import PodRole, Pods
-from infra.components.secrets import Secrets
-from infra.kubernetes.names import NAMESPACE, SERVICE_ACCOUNT, server_name
-from infra.kubernetes.scaling import Scaling
-from infra.kubernetes.workload import InferenceService
-from infra.platforms.common import Common, api_key_command, cost_guard, model_cache, secrets
-from infra.serving import fleet
-from infra.serving.engine import engine, timeouts
-from infra.serving.vllm import server_environment, vllm_arguments
-from infra.settings.cluster import ScalingSettings
-from infra.settings.schema import InferenceSettings
-from infra.tags import MAIN_MODEL
+from tandem import capacity, draining
+from tandem.alarms import dimensions
+from tandem.edge import edge_of, render_edge
+from tandem.kubernetes.names import NAMESPACE, SERVICE_ACCOUNT, server_name
+from tandem.platforms import platform_of
+from tandem.ports import HEALTH_PATH, SERVER_PORT
+from tandem.serving import fleet
+from tandem.serving.engine import engine, timeouts
+from tandem.serving.vllm import requests_at_once, server_environment, vllm_arguments
+from tandem.settings.cluster import ScalingSettings
+from tandem.settings.schema import InferenceSettings
+from tandem.tags import MAIN_MODEL
+
+from .. import policies
+from ..components.cluster import Cluster, ClusterArgs, file_system_role
+from ..components.cluster_before import cluster_before
+from ..components.cluster_name import refuse_taken_cluster
+from ..components.controllers import PROMETHEUS_URL, Controllers, ControllersArgs
+from ..components.cost_guard import CostGuard, Resize
+from ..components.inference_service import Inference, InferenceArgs
+from ..components.log_group import LogGroup
+from ..components.node_group_name import node_group_name
+from ..components.node_pool import NodePool, NodePoolArgs
+from ..components.pod_role import PodRole, Pods
+from ..components.secrets import Secrets
+from ..kubernetes.scaling import Scaling
+from ..kubernetes.workload import InferenceService
+from .context import StackContext, alarms, cost_guard, keys_command, model_cache, secrets
+from .platform import Platform
 
 
-def build(common: Common) -> dict[str, Any]:
+def build(context: StackContext) -> dict[str, Any]:
     """A cluster, its nodes and the models on them; returns the outputs that only this platform has."""
-    settings, network = common.settings, common.network
+    settings, network = context.settings, context.network
     mount_role = file_system_role(
-        f"{common.name}-file-system", common.name, settings.region, network.account_id, common.here
+        f"{context.name}-file-system", context.name, settings.region, network.account_id, context.here
     )
     servers = Pods(
         account_id=network.account_id,
-        cluster=common.name,
+        cluster=context.name,
         namespace=NAMESPACE,
         service_accounts=[SERVICE_ACCOUNT],
     )
-    pod_role = PodRole(f"{common.name}-inference", "Servers: their secrets and their weights", servers, common.here)
-    cache = model_cache(common, mount_role.role_arn)
-    stored = secrets(common, pod_role.role_name)
+    pod_role = PodRole(f"{context.name}-inference", "Servers: their clients and the hub's token", servers, context.here)
+    cache = model_cache(context, mount_role.role_arn)
+    stored = secrets(context, pod_role.role_name)
+    log_name = pulumi.Output.concat(f"/tandem/{context.stack}/", context.stack_id, "/pods")
+    logs = LogGroup(f"{context.name}-pods", settings.fleet.log_retention_days, context.here, log_name)
+    pod_role.grant("log", policies.write_log(logs.arn))
+    if settings.metrics.cloudwatch:
+        pod_role.grant("metrics", policies.put_metrics())
 
-    before = cluster_before(common.name, common.here)
+    before = cluster_before(context.name, context.here)
     cluster = Cluster(
-        common.name,
+        context.name,
         ClusterArgs(
             region=settings.region,
             account_id=network.account_id,
             subnet_ids=[network.host_subnet_ids[zone] for zone in before.control_plane_zones(settings.zones)],
-            version=common.pins.kubernetes.version,
+            version=context.pins.kubernetes.version,
             settings=settings.cluster,
             creator=before.creator,
-            node_release=common.pins.kubernetes.releases["system"].version,
-            addon_versions={name: addon.version for name, addon in common.pins.kubernetes.addons.items()},
+            node_release=context.pins.kubernetes.releases["system"].version,
+            addon_versions={name: addon.version for name, addon in context.pins.kubernetes.addons.items()},
             mount_role=mount_role,
             log_retention_days=settings.fleet.log_retention_days,
-            node_tags=common.tags,
+            node_tags=context.tags,
             keep_key_days=7 if settings.ephemeral else 30,
         ),
-        common.here,
+        context.here,
     )
     provider = kubernetes.Provider(
-        common.name,
+        context.name,
         kubeconfig=cluster.kubeconfig,
         enable_server_side_apply=True,
         opts=pulumi.ResourceOptions(depends_on=cluster.ready),
     )
     pod_role.lend(cluster.cluster_name)
-    _grant_weights(common, pod_role)
-    nodes = _node_pool(common, cluster, provider)
-    controllers = _controllers(common, cluster, provider)
+    own_roles = _own_roles(context, stored, logs, cluster)
+    group_name = node_group_name(context.name, settings.node_pool, settings.fleet, _node_subnets(context), context.here)
+    guard = _guard(context, cluster, group_name)
+    nodes = _node_pool(context, cluster, provider, group_name, guard)
+    alarms(context, guard)
+    controllers = _controllers(context, cluster, provider)
     Inference(
-        common.name,
+        context.name,
         InferenceArgs(
-            services=_services(common, stored),
+            services=_services(context, stored, logs),
             file_system_id=cache.file_system_id,
             access_point_id=cache.access_point_id,
-            load_balancer_networks=common.load_balancer_networks,
+            load_balancer_networks=context.load_balancer_networks,
             monitoring_namespaces=settings.monitoring_namespaces,
             kubeconfig=cluster.kubeconfig,
-            after=[*nodes.ready, *controllers.releases, pod_role],
+            ports=settings.tracing.ports,
+            after=[*nodes.ready, *controllers.releases, pod_role, *own_roles],
         ),
         provider,
-        common.here,
+        context.here,
     )
     return {
-        "apiKeyCommand": api_key_command(settings, stored),
+        "keysCommand": keys_command(context.stack),
         "clusterName": cluster.cluster_name,
         "kubeconfigCommand": pulumi.Output.format(
             "aws eks update-kubeconfig --region {0} --name {1}", settings.region, cluster.cluster_name
         ),
-        "expiresAt": common.times.ends,
+        "expiresAt": context.times.ends,
     }
 
 
-def _node_pool(common: Common, cluster: Cluster, provider: kubernetes.Provider) -> NodePool:
-    settings, network = common.settings, common.network
+def _node_subnets(context: StackContext) -> list[pulumi.Output[str]]:
+    return capacity.node_subnets(context.settings, context.network.host_subnet_ids)
+
+
+def _node_pool(
+    context: StackContext,
+    cluster: Cluster,
+    provider: kubernetes.Provider,
+    group_name: pulumi.Output[str] | None,
+    guard: CostGuard,
+) -> NodePool:
+    settings, network = context.settings, context.network
     base, of_base = settings.fleet.on_demand_base, capacity.smallest_types(settings)
     gpus_on_demand = base * of_base[0].gpus
-    subnet_ids = capacity.node_subnets(settings, network.host_subnet_ids)
-    group_name = node_group_name(common.name, settings.node_pool, settings.fleet, subnet_ids, common.here)
-    guard = _guard(common, cluster, group_name)
     return NodePool(
-        common.name,
+        context.name,
         NodePoolArgs(
             region=settings.region,
             account_id=network.account_id,
             cluster_name=cluster.cluster_name,
-            subnet_ids=subnet_ids,
+            subnet_ids=_node_subnets(context),
             security_group_ids=[network.host_security_group_id, cluster.security_group_id],
             public_address=settings.network.egress == "publicHosts",
             pool=settings.node_pool,
@@ -123,75 +147,89 @@ def _node_pool(common: Common, cluster: Cluster, provider: kubernetes.Provider) 
             nodes=settings.group_size,
             drain_seconds=draining.drain_seconds(settings),
             group_name=group_name,
-            image_id=settings.fleet.machine_image_id
-            or common.pins.kubernetes.node_image_id(settings.node_pool.image, settings.region),
-            version=common.pins.kubernetes.version,
-            release=common.pins.kubernetes.releases[settings.node_pool.image].version,
-            karpenter_chart=common.pins.kubernetes.charts["karpenter"],
-            tags=common.tags,
-            running=common.times.running,
+            image_id=platform_of(settings).machine_image(context.pins),
+            version=context.pins.kubernetes.version,
+            release=context.pins.kubernetes.releases[settings.node_pool.image].version,
+            charts=context.pins.kubernetes.charts,
+            tags=context.tags,
+            running=context.times.running,
             after=[guard, *cluster.ready],
         ),
         provider,
-        common.here,
+        context.here,
     )
 
 
-def _guard(common: Common, cluster: Cluster, group_name: pulumi.Output[str] | None) -> CostGuard:
+def _guard(context: StackContext, cluster: Cluster, group_name: pulumi.Output[str] | None) -> CostGuard:
     """Karpenter's nodes follow pods, and no call from outside stops them: there only the budget is before them."""
     if group_name is None:
-        return cost_guard(common, None)
-    account_id = common.network.account_id
+        return cost_guard(context, None)
+    account_id = context.network.account_id
     arn = pulumi.Output.concat(
-        f"arn:aws:eks:{common.settings.region}:", account_id, ":nodegroup/", cluster.cluster_name, "/", group_name, "/*"
+        f"arn:aws:eks:{context.settings.region}:",
+        account_id,
+        ":nodegroup/",
+        cluster.cluster_name,
+        "/",
+        group_name,
+        "/*",
     )
-    return cost_guard(common, Resize.of_node_group(cluster.cluster_name, group_name, arn))
+    return cost_guard(context, Resize.of_node_group(cluster.cluster_name, group_name, arn))
 
 
-def _controllers(common: Common, cluster: Cluster, provider: kubernetes.Provider) -> Controllers:
-    settings, balancer = common.settings, common.balancer
-    scalings = [scaling for _, scaling in settings.scaled.values()]
+def _controllers(context: StackContext, cluster: Cluster, provider: kubernetes.Provider) -> Controllers:
+    settings, balancer = context.settings, context.balancer
+    charts = platform_of(settings).charts
     return Controllers(
-        common.name,
+        context.name,
         ControllersArgs(
             region=settings.region,
-            account_id=common.network.account_id,
-            vpc_id=common.network.vpc_id,
+            account_id=context.network.account_id,
+            vpc_id=context.network.vpc_id,
             cluster_name=cluster.cluster_name,
-            charts=common.pins.kubernetes.charts,
+            charts=context.pins.kubernetes.charts,
             target_group_arns=[balancer.target_group_arn, *balancer.further_target_group_arns.values()],
-            device_plugin=settings.node_pool.image == "al2023",
-            pipelines=settings.has_pipelines,
-            prometheus=any(scaling.prometheus_url is None for scaling in scalings),
-            wakes_up=any(scaling.min_replicas == 0 for scaling in scalings),
+            device_plugin="nvidia-device-plugin" in charts,
+            pipelines="lws" in charts,
+            prometheus="prometheus" in charts,
+            wakes_up=any(scaling.min_replicas == 0 for _, scaling in settings.scaled.values()),
         ),
         provider,
-        common.here,
+        context.here,
     )
 
 
-def _services(common: Common, stored: Secrets) -> list[tuple[InferenceService, Scaling]]:
+def _services(context: StackContext, stored: Secrets, logs: LogGroup) -> list[tuple[InferenceService, Scaling]]:
     """The main model, then the further ones."""
-    settings, balancer = common.settings, common.balancer
+    settings, balancer = context.settings, context.balancer
     groups = {MAIN_MODEL: balancer.target_group_arn, **balancer.further_target_group_arns}
     return [
-        _service(common, stored, server_name(name), inference, scaling, groups[name])
+        _service(context, stored, logs, name, inference, scaling, groups[name])
         for name, (inference, scaling) in settings.scaled.items()
     ]
 
 
 def _service(
-    common: Common,
+    context: StackContext,
     stored: Secrets,
-    name: str,
+    logs: LogGroup,
+    model: str,
     inference: InferenceSettings,
     scaling: ScalingSettings,
     target_group_arn: pulumi.Output[str],
 ) -> tuple[InferenceService, Scaling]:
-    settings, pins = common.settings, common.pins
-    served = engine(inference, pins, _utilization(common, inference))
+    name, settings, pins = server_name(model), context.settings, context.pins
+    served = engine(settings, inference, pins, context.sized(inference).gpu_memory_utilization)
     waits = timeouts(settings)
     share = capacity.share_of_node(settings)
+    _, requests = requests_at_once(served, capacity.node_types(settings))
+    nginx = render_edge(
+        edge_of(settings, context.load_balancer_networks),
+        waits,
+        place="pod",
+        servers=[f"127.0.0.1:{SERVER_PORT}"],
+        requests=requests,
+    )
     service = InferenceService(
         name=name,
         image=served.image,
@@ -207,11 +245,16 @@ def _service(
         replicas=scaling.min_replicas,
         cpu=share.cpu,
         memory_gib=share.memory_gib,
+        edge_image=pins.edge.reference,
+        nginx=nginx,
+        service_account=_service_account(name, inference),
         target_group_arn=target_group_arn,
-        api_keys_secret_arn=stored.api_keys_secret_arn,
+        keys_secret_arns=stored.keys_secret_arns,
         hugging_face_token_secret_arn=stored.hugging_face_token_secret_arn,
+        log_group_arn=logs.arn,
+        metrics=dimensions(context.stack, model) if settings.metrics.cloudwatch else None,
         launch_seconds=settings.fleet.launch_timeout_seconds,
-        over_pcie=inference.pipeline_parallel_size == 1 and fleet.over_pcie(settings, pins),
+        over_pcie=not inference.is_pipeline and fleet.over_pcie(settings, pins),
         termination_grace_seconds=settings.timeouts.termination_grace_seconds,
         launch_first=settings.fleet.rollout == "launchFirst",
         min_available=scaling.min_available,
@@ -230,25 +273,50 @@ def _service(
         prometheus_url=scaling.prometheus_url or PROMETHEUS_URL,
         launch_seconds=settings.fleet.launch_timeout_seconds,
         longest_answer_seconds=settings.timeouts.longest_generation_seconds,
-        load_balancer_suffix=common.balancer.arn_suffix,
+        load_balancer_suffix=context.balancer.arn_suffix,
         target_group_suffix=target_group_arn.apply(lambda arn: arn.rpartition(":")[2]),
         region=settings.region,
     )
 
 
-def _grant_weights(common: Common, role: PodRole) -> None:
-    """Streaming reads the bucket with the pods' own role."""
-    models = common.settings.scaled.values()
-    for uri in sorted({model.weights_s3_uri for model, _ in models if model.weights_s3_uri}):
-        role.grant(f"weights-{uri.removeprefix('s3://').replace('/', '-')}", *policies.read_weights(uri))
+def _service_account(name: str, inference: InferenceSettings) -> str:
+    """Its own where the server itself reads a bucket: the role then opens no other model's weights, and no token."""
+    return name if inference.weights == "s3" else SERVICE_ACCOUNT
 
 
-def _utilization(common: Common, inference: InferenceSettings) -> float | None:
-    """The share of GPU memory that sizing chose; each further model is sized for itself."""
-    settings = common.settings
-    sized = (
-        common.plan
-        if inference is settings.inference
-        else size_of(inference, settings.fleet.instance_types, settings.platform)
-    )
-    return sized.gpu_memory_utilization
+def _own_roles(context: StackContext, stored: Secrets, logs: LogGroup, cluster: Cluster) -> list[PodRole]:
+    """Of models that stream their weights."""
+    roles = []
+    for model, (inference, _) in context.settings.scaled.items():
+        if inference.weights == "s3" and inference.weights_s3_uri:
+            name = server_name(model)
+            pods = Pods(
+                account_id=context.network.account_id,
+                cluster=context.name,
+                namespace=NAMESPACE,
+                service_accounts=[name],
+            )
+            role = PodRole(f"{context.name}-{name}", "Servers of one model: clients and weights", pods, context.here)
+            role.grant("clients", policies.allow(["secretsmanager:GetSecretValue"], stored.keys_secret_arns))
+            role.grant("log", policies.write_log(logs.arn))
+            if context.settings.metrics.cloudwatch:
+                role.grant("metrics", policies.put_metrics())
+            role.grant("weights", *policies.read_weights(inference.weights_s3_uri))
+            role.lend(cluster.cluster_name)
+            roles.append(role)
+    return roles
+
+
+def _free(name: str, stack: str, here: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
+    """The cluster's name must be free before anything is made."""
+    free = pulumi.ResourceOptions(transformations=[refuse_taken_cluster(name, stack, here)])
+    return pulumi.ResourceOptions.merge(here, free)
+
+
+EKS = Platform(
+    build=build,
+    target_type="ip",
+    health_path=HEALTH_PATH,
+    open_endpoints=True,  # the controllers' nodes have the cluster's group alone, which is made after the network
+    first=_free,
+)

@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, urlsplit
 from botocore.serialize import create_serializer
 from botocore.validate import ParamValidator
 
-from rehearsal.aws_wire import Call, Refused, received
+from pulumi_rehearsal.aws_wire import Call, Refused, received
 from rehearsal.host.handler import Handler
 
 API_KEY = "test-api-key-0123456789abcdef"
@@ -30,7 +30,7 @@ class Aws(Handler):
 
     A request that botocore would not have sent is refused; an answer is made of botocore's model of it.
 
-    Stands for: Secrets Manager, Auto Scaling, Elastic Load Balancing and CloudWatch Logs; the hosts' objects in S3.
+    Stands for: Secrets Manager, Auto Scaling, Elastic Load Balancing, CloudWatch and its logs; hosts' objects in S3.
     Held by: tests/rehearsal/host/test_aws.py::test_the_sdk_is_answered_as_its_models_say,
         tests/rehearsal/host/test_aws.py::test_s3_answers_as_motos_does
     """
@@ -60,6 +60,9 @@ class Aws(Handler):
             self.cloud.bodies.append(body)
         if not self.headers.get("Authorization", "").startswith(SIGNED):
             return self.answer(403, "")
+        if body.startswith(b"Action=PutMetricData&"):  # of a protocol that botocore's model does not have any more
+            self.cloud.record("PutMetricData", _form(body))
+            return self.answer(200, "<PutMetricDataResponse/>", "text/xml")
         call = received(self, body)
         if call is None:
             return self.answer(400, "")

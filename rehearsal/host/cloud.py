@@ -9,6 +9,7 @@ import urllib.parse
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Any
 
 from rehearsal.host.aws import API_KEY, HUB_TOKEN, Aws
@@ -36,7 +37,7 @@ class Cloud:
         refused: operation to the code and the message of a refusal.
         objects: of S3, by bucket/key.
         busy: operation of S3 to how many of its first calls are told to slow down.
-        api_keys: text of the secret.
+        clients: text of the secret with the document of clients.
         mirror_down_seconds: the package mirror answers 503 for so long from the first request on.
         hub: the model hub, with faults of its own.
         pulled: paths that were asked of the registry.
@@ -52,7 +53,7 @@ class Cloud:
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)
     objects: dict[str, bytes] = field(default_factory=dict)
     busy: dict[str, int] = field(default_factory=dict)
-    api_keys: str = json.dumps({"default": API_KEY})
+    clients: str = json.dumps({"clients": {"default": {"keys": [{"sha256": sha256(API_KEY.encode()).hexdigest()}]}}})
     bodies: list[bytes] = field(default_factory=list)
     mirror_down_seconds: float = 0
     mirror_down_until: float = 0
@@ -70,7 +71,7 @@ class Cloud:
         return self.hub.downloads()
 
     def secret(self, arn: str) -> str:
-        return HUB_TOKEN if "hugging-face" in arn else self.api_keys
+        return HUB_TOKEN if "hugging-face" in arn else self.clients
 
     def record(self, action: str, parameters: dict[str, Any]) -> None:
         with self.lock:

@@ -23,9 +23,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from pulumi_rehearsal.servers import ending_with_us, free_ports
 from rehearsal.host import pace
 from rehearsal.host.guest_image import GuestImage, run
-from rehearsal.servers import free_ports
 
 OUTSIDE = "169.254.169.2"
 """This machine, as the guest sees it; the metadata service is at 169.254.169.254 of the same network."""
@@ -111,8 +111,8 @@ class Guest:
         ]
         self._started = time.monotonic()
         self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            errors="replace", start_new_session=True,
+            ending_with_us(command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True, errors="replace", start_new_session=True,
         )  # fmt: skip
         threading.Thread(target=self._read_console, args=(self._process, self._started), daemon=True).start()
 

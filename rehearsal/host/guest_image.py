@@ -16,7 +16,7 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from rehearsal.cache import cache_directory, make_once
+from pulumi_rehearsal.cache import cache_directory, make_once
 
 MIRROR = "http://archive.ubuntu.com/ubuntu"
 KEYRING = "pool/main/u/ubuntu-keyring/ubuntu-keyring_2023.11.28.1_all.deb"
@@ -26,7 +26,8 @@ KEYRING_SHA256 = "36de43b15853ccae0028e9a767613770c704833f82586f28eb262f0311adb8
 FIRST = "systemd,systemd-sysv,systemd-resolved,dbus,udev,iproute2,ca-certificates,curl,gpg"
 PACKAGES = (
     "cloud-init", "dhcpcd-base", "linux-image-virtual", "kmod", "python3", "docker.io", "containerd", "nginx",
-    "nfs-common", "nfs-kernel-server", "mdadm", "stunnel4", "qemu-guest-agent", "unattended-upgrades", "needrestart",
+    "libnginx-mod-http-js", "nfs-common", "nfs-kernel-server", "mdadm", "stunnel4", "qemu-guest-agent",
+    "unattended-upgrades", "needrestart",
 )  # fmt: skip
 LIBRARY = "libc6"
 """Every process of a host runs on it; guests are offered a newer one, the same files again."""

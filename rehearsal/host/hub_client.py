@@ -9,17 +9,17 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from rehearsal.cache import cache_directory, make_once
+from pulumi_rehearsal.cache import cache_directory, make_once
+from pulumi_rehearsal.python_environment import UV, environment
 from rehearsal.host.guest_image import bootstrap, run
-from rehearsal.python_environment import UV, environment
 
 OLDEST, NEWEST = "1.31.0", "2.4.0"
 """What vLLM 0.32.0 takes: its metadata asks for huggingface_hub>=1.31.0 and transformers<5.20.0,>=5.16.1, which takes
 less than 3.0; on 2026-11-28 uv resolved both together to the newer one."""
 
 LAYER = (
-    "usr/bin/env", "usr/bin/python3", "usr/bin/python3.12", "usr/bin/hf", "usr/lib/python3", "usr/lib/python3.12",
-    "lib", "lib64", "usr/lib64",
+    "usr/bin/env", "usr/bin/test", "usr/bin/python3", "usr/bin/python3.12", "usr/bin/hf", "usr/lib/python3",
+    "usr/lib/python3.12", "lib", "lib64", "usr/lib64",
 )  # fmt: skip
 """What the client needs of Ubuntu, beside the C libraries."""
 HF = "#!/usr/bin/python3\nfrom huggingface_hub.cli.hf import main\nmain()\n"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from rehearsal.aws_wire import Refused
+from pulumi_rehearsal.aws_wire import Refused
 
 
 @dataclass

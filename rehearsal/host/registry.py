@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rehearsal import engine_build
-from rehearsal.cache import cache_directory
+from pulumi_rehearsal import engine_build
+from pulumi_rehearsal.cache import cache_directory
 from rehearsal.host import hub_client
 from rehearsal.host.guest_image import run
 
@@ -74,8 +74,8 @@ def stub_layers(directory: Path) -> list[bytes]:
     return [hub_client.layer(hub_client.NEWEST), server_layer(stub(directory))]
 
 
-def image(layers: Sequence[bytes], command: Sequence[str] = (), **variables: str) -> Image:
-    """An image of layers, with what its containers run and find in their environment."""
+def image(layers: Sequence[bytes], command: Sequence[str] = (), stop: str = "SIGTERM", **variables: str) -> Image:
+    """An image of layers, with what its containers run, end by, and find in their environment."""
     config = json.dumps(
         {
             "architecture": "amd64",
@@ -83,6 +83,7 @@ def image(layers: Sequence[bytes], command: Sequence[str] = (), **variables: str
             "config": {
                 "Env": [f"{name}={value}" for name, value in {"PATH": "/usr/bin", **variables}.items()],
                 "Cmd": list(command),
+                "StopSignal": stop,
             },
             "rootfs": {"type": "layers", "diff_ids": [digest(layer) for layer in layers]},
         }

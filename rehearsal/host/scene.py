@@ -10,20 +10,16 @@ from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
-from infra.host.config import HostConfig, Pinned, Repository
-from infra.host.render import render_user_data
-from infra.scripts import host_archive
 from rehearsal.host import packages
 from rehearsal.host.cloud import Addresses, Cloud, serving
 from rehearsal.host.guest import Guest
 from rehearsal.host.guest_image import GuestImage, guest_image
 from rehearsal.host.registry import NAME, Image, digest, image, stub_layers
+from tandem.host.config import HostConfig, Pinned, Repository
+from tandem.host.render import render_nginx, render_user_data
+from tandem.scripts import host_archive
 
 READY = r"tandem: ready$"
-SCRIPTS, ARCHIVE = host_archive()
-OBJECT = f"host-scripts/{SCRIPTS}"
-"""Bucket and key of what hosts run."""
-
 READY_SECONDS = 900
 """Until a guest must be ready, by its own clock (Guest.clock)."""
 
@@ -42,6 +38,12 @@ def parts(directory: Path) -> Parts:
     guest = guest_image()
     repository = packages.repository(directory / "apt", guest.release, guest.library)
     return Parts(guest, repository, image(stub_layers(directory)))
+
+
+def scripts_of(stack: HostConfig) -> tuple[str, bytes]:
+    """Bucket and key of what a stack's hosts run, and its content."""
+    name, content = host_archive(render_nginx(stack))
+    return f"host-scripts/{name}", content
 
 
 def host_config(stack: HostConfig, found: Parts, at: Addresses) -> HostConfig:
@@ -68,7 +70,7 @@ def host_config(stack: HostConfig, found: Parts, at: Addresses) -> HostConfig:
         engine=replace(stack.engine, image=image, revision="0" * 40),
         packages=pinned,
         endpoint_url=at.aws_url,
-        scripts_url=f"{at.aws_url}/{OBJECT}",
+        scripts_url=f"{at.aws_url}/{scripts_of(stack)[0]}",
         hub_url=at.files_url,
         registry_mirror=at.files_url,
     )
@@ -103,7 +105,7 @@ def powered_on(
         drives: NVMe drives of its instance store.
     """
     cloud.hub.model = stack.engine.model
-    cloud.objects.setdefault(OBJECT, ARCHIVE)
+    cloud.objects.setdefault(*scripts_of(stack))
     with serving(cloud, found.repository, found.image) as at:
         cloud.user_data = render(host_config(stack, found, at))
         with Guest(found.guest, directory, at.metadata, drive, drives) as guest:

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
-from rehearsal.kubernetes.api import Api, Object
+from pulumi_rehearsal.kubernetes.api import Api, Object
+from pulumi_rehearsal.kubernetes.keda import hastened
+from pulumi_rehearsal.kubernetes.played_servers import PlayedServers
+from pulumi_rehearsal.kubernetes.watch import seconds_until
 from rehearsal.kubernetes.disruption import of_karpenter
-from rehearsal.kubernetes.keda import hastened
-from rehearsal.kubernetes.played_servers import PlayedServers
-from rehearsal.kubernetes.watch import seconds_until
 
 RISE_SECONDS = 90
 """For KEDA's, the autoscaler's and Karpenter's own intervals, which are seconds here, and a minute more."""

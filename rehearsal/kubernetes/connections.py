@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any
 
-from infra.ports import SERVING_PORT
-from ops.kinds.kind import Found
+from pulumi_rehearsal.kubernetes.api import Object
+from pulumi_rehearsal.kubernetes.cluster import Cluster
+from pulumi_rehearsal.kubernetes.network_policy import NAMESPACE_NAME, End, allows
+from pulumi_rehearsal.kubernetes.nodes import GPU
 from rehearsal.expectations import expectation
-from rehearsal.kubernetes.api import Object
-from rehearsal.kubernetes.cluster import Cluster
-from rehearsal.kubernetes.network_policy import NAMESPACE_NAME, End, allows
-from rehearsal.kubernetes.nodes import GPU
+from tandem.ops.kinds.kind import Found
+from tandem.ports import EDGE_METRICS_PORT, SERVER_PORT, SERVING_PORT
 
 LOAD_BALANCER = "aws:lb/loadBalancer:LoadBalancer"
 CLUSTER = "aws:eks/cluster:Cluster"
@@ -54,8 +54,8 @@ class Connection:
 
 SERVER = "server"
 PROMISED = {
-    ("load balancer", SERVER),
-    ("monitoring", SERVER),
+    ("load balancer", "edge"),
+    ("monitoring", "metrics"),
     (SERVER, "DNS"),
     (SERVER, "pod identity"),
     (SERVER, "HTTPS"),
@@ -117,8 +117,9 @@ def table(
         *(("", end) for end in (*beside, stranger, dns, host, internet)),
     ]
     destinations = [
-        *(Destination(server, SERVER, SERVING_PORT) for server in servers),
-        *(Destination(server, "", ANY_OTHER_PORT) for server in servers),
+        *(Destination(server, "edge", SERVING_PORT) for server in servers),
+        *(Destination(server, "metrics", EDGE_METRICS_PORT) for server in servers),
+        *(Destination(server, "", port) for server in servers for port in (SERVER_PORT, ANY_OTHER_PORT)),
         *(Destination(end, "", SERVING_PORT) for end in beside),
         *(Destination(dns, "DNS", 53, protocol) for protocol in ("UDP", "TCP")),
         Destination(End("pod identity", _address("169.254.170.23")), "pod identity", 80),

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from infra.kubernetes.names import GROUP
-from rehearsal.kubernetes.api import Api, ApiError, Object
-from rehearsal.kubernetes.network_policy import selects
-from rehearsal.kubernetes.nodes import ZONE, gpus_of
-from rehearsal.kubernetes.watch import lowest_available, seconds_until
+from pulumi_rehearsal.kubernetes.api import Api, ApiError, Object
+from pulumi_rehearsal.kubernetes.network_policy import selects
+from pulumi_rehearsal.kubernetes.nodes import ZONE, gpus_of
+from pulumi_rehearsal.kubernetes.watch import lowest_available, seconds_until
+from tandem.kubernetes.names import GROUP
 
 BACK_SECONDS = 60
 TOO_MANY_REQUESTS, NOT_FOUND = 429, 404

@@ -6,23 +6,23 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from infra.kubernetes.names import BASE_POOL, HOST, SERVES
-from infra.timing import MANAGED_DRAIN_SECONDS
-from ops.rollout import Rollout
+from pulumi_rehearsal.kubernetes.api import Object
+from pulumi_rehearsal.kubernetes.declared import SERVERS
+from pulumi_rehearsal.kubernetes.hosting import Controller
+from pulumi_rehearsal.kubernetes.network_policy import selects
+from pulumi_rehearsal.kubernetes.node_groups import GROUP_LABEL
+from pulumi_rehearsal.kubernetes.nodes import GPU, ZONE, gpus_of, has_gpus
+from pulumi_rehearsal.kubernetes.provider_plugin import RELEASE
+from pulumi_rehearsal.operations import Operation
 from rehearsal.expectations import expectation
-from rehearsal.kubernetes.api import Object
 from rehearsal.kubernetes.autoscaling import FALL_SECONDS, RISE_SECONDS, Answer
-from rehearsal.kubernetes.declared import SERVERS
 from rehearsal.kubernetes.disruption import BACK_SECONDS, Drain, ZoneLoss, covers
-from rehearsal.kubernetes.hosting import Controller
 from rehearsal.kubernetes.lent_roles import LentRole
-from rehearsal.kubernetes.network_policy import selects
-from rehearsal.kubernetes.node_groups import GROUP_LABEL
-from rehearsal.kubernetes.nodes import GPU, ZONE, gpus_of, has_gpus
-from rehearsal.kubernetes.provider_plugin import RELEASE
 from rehearsal.kubernetes.shortage import Shortage, names_limits
-from rehearsal.operations import Operation
 from rehearsal.policy_calls import Call
+from tandem.kubernetes.names import BASE_POOL, HOST, SERVES
+from tandem.ops.rollout import Rollout
+from tandem.timing import MANAGED_DRAIN_SECONDS
 
 NODE_POOL = "karpenter.sh/nodepool"
 TARGET_HEALTH = "target-health.elbv2.k8s.aws/"
@@ -32,6 +32,20 @@ AGENT = "eks-pod-identity-agent"
 @expectation("the API server holds each object of the state")
 def are_held(recorded: Iterable[str], found: Iterable[str]) -> Iterable[str]:
     yield from (f"not found: {object}" for object in sorted(set(recorded) - set(found)))
+
+
+MOVE = "packages/pulumi-rehearsal/pulumi_rehearsal/modules/kubernetes/move.sh"
+"""Moves the simulator's Kubernetes to another minor version."""
+
+
+@expectation("the control plane is of the minor version of Kubernetes that the program asks EKS for")
+def is_of_the_pinned_version(runs: str, asked: str) -> Iterable[str]:
+    """Args:
+    runs: as the API server tells it (`v1.35.4`). asked: of EKS, major.minor.
+    """
+    if not runs.startswith(f"v{asked}."):
+        command = f"`{MOVE} {asked}`, and the next rehearsal builds it"
+        yield f"{runs.removeprefix('v')} is rehearsed, {asked} is pinned: {command}"
 
 
 @expectation("the API server knows each field of each object that reaches it")

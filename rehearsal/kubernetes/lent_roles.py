@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ops.kinds.kind import Clients
+from pulumi_rehearsal.kubernetes.cluster import Cluster
+from pulumi_rehearsal.moto import Clients, SimulatedAccount
+from pulumi_rehearsal.policy_evaluator import Policy
 from rehearsal import expiry
-from rehearsal.moto import SimulatedAccount
-from rehearsal.policy_calls import Call
-from rehearsal.policy_evaluator import Policy
+from rehearsal.policy_calls import Call, as_asked
 from rehearsal.policy_questions import decided, questions
 
 
@@ -34,6 +34,11 @@ class LentRole:
         except LookupError as error:
             return [f"what cannot be judged ({error})"]
         return decided(asked, self.policies, False, self.boundary)
+
+
+def asked_by(cluster: Cluster) -> dict[str, list[Call]]:
+    """What controllers have called, by their service accounts."""
+    return {name: [as_asked(*one) for one in calls] for name, calls in cluster.calls().items()}
 
 
 def lent_roles(clients: Clients, cluster: str) -> dict[str, LentRole]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from infra import capacity
-from infra.catalog.instances import GPUS_PER_REPLICA
-from infra.kubernetes.names import server_name
-from infra.settings import Settings
+from pulumi_rehearsal.kubernetes.api import Object
+from pulumi_rehearsal.kubernetes.nodes import servers_gpus
 from rehearsal.expectations import expectation
-from rehearsal.kubernetes.api import Object
 from rehearsal.kubernetes.expectations import kept_by, least_nodes, promised_replicas
-from rehearsal.kubernetes.nodes import servers_gpus
+from tandem import capacity
+from tandem.catalog.instances import GPUS_PER_REPLICA
+from tandem.kubernetes.names import server_name
+from tandem.settings import Settings
 
 ACCESS_ENTRY = "aws:eks/accessEntry:AccessEntry"
 CLUSTER = "aws:eks/cluster:Cluster"

@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from infra.catalog.instances import INSTANCE_TYPES
-from rehearsal.kubernetes.api import Api, ApiError, Object
+from pulumi_rehearsal.kubernetes.api import Api, ApiError, Object
+from pulumi_rehearsal.kubernetes.nodes import GPU, INSTANCE_TYPE, gpus_of
+from pulumi_rehearsal.kubernetes.watch import seconds_until
 from rehearsal.kubernetes.disruption import end_nodes, of_karpenter, servers, unscheduled
-from rehearsal.kubernetes.nodes import GPU, INSTANCE_TYPE, gpus_of
-from rehearsal.kubernetes.watch import seconds_until
+from tandem.catalog.instances import INSTANCE_TYPES
 
 NAMESPACE = "rehearsal-batch"
 """Of the batch work; gone with it."""

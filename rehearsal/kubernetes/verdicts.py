@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from infra.settings import Settings
-from ops.kinds.left_behind import cluster_name
+from pulumi_rehearsal.kubernetes import declared
+from pulumi_rehearsal.kubernetes.cluster import Cluster, title
+from pulumi_rehearsal.kubernetes.instances import instances
 from rehearsal.expectations import Verdict
-from rehearsal.kubernetes import declared, promises
 from rehearsal.kubernetes import expectations as kubernetes
-from rehearsal.kubernetes.cluster import Cluster, title
-from rehearsal.kubernetes.instances import instances
+from rehearsal.kubernetes import promises
+from tandem.ops.kinds.left_behind import cluster_name
+from tandem.settings import Settings
+from tandem.tags import STACK_TAG
 
 
 def of_cluster(cluster: Cluster, state: Sequence[Mapping[str, Any]], settings: Settings) -> list[Verdict]:
@@ -23,6 +25,7 @@ def of_cluster(cluster: Cluster, state: Sequence[Mapping[str, Any]], settings: S
     api = cluster.api
     pods, nodes, deployments = api.list("v1", "Pod"), api.list("v1", "Node"), api.list("apps/v1", "Deployment")
     return [
+        kubernetes.is_of_the_pinned_version(*versions(cluster)),
         kubernetes.are_held(filter(None, map(kubernetes.recorded_object, state)), map(title, cluster.objects())),
         kubernetes.are_known_to_the_last_field(declared.refusals(api, declared.manifests(state))),
         kubernetes.are_given_their_time(declared.waits(state), settings.fleet.launch_timeout_seconds),
@@ -39,8 +42,15 @@ def of_cluster(cluster: Cluster, state: Sequence[Mapping[str, Any]], settings: S
     ]
 
 
+def versions(cluster: Cluster) -> tuple[str, str]:
+    """Of Kubernetes: which runs, and which the program asked EKS for."""
+    name = cluster_name(cluster.tags[STACK_TAG])
+    asked = cluster.clients("eks").describe_cluster(name=name)["cluster"]["version"]
+    return cluster.api.request("GET", "/version")["gitVersion"], asked
+
+
 def _lent(cluster: Cluster) -> tuple[list[str], list[str]]:
     """Service accounts to which the account lends a role, and the cluster's add-ons."""
-    eks, name = cluster.clients("eks"), {"clusterName": cluster_name(cluster.stack)}
+    eks, name = cluster.clients("eks"), {"clusterName": cluster_name(cluster.tags[STACK_TAG])}
     lent = eks.list_pod_identity_associations(**name)["associations"]
     return [one["serviceAccount"] for one in lent], eks.list_addons(**name)["addons"]

@@ -22,11 +22,10 @@ class PlayedServer:
         refuses: answers 503 after 10 ms, as a full server does.
         hangs: answers no request.
         reads_prompt: steps fill the cache and make no token.
-        key: that requests must carry.
     """
 
     def __init__(self) -> None:
-        self.step, self.refuses, self.hangs, self.reads_prompt, self.key = 0.0, False, False, False, "k1"
+        self.step, self.refuses, self.hangs, self.reads_prompt = 0.0, False, False, False
         self.started, self.released = time.monotonic(), threading.Event()
         played = self
 
@@ -36,9 +35,7 @@ class PlayedServer:
 
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"]))
-                if self.headers["Authorization"] != f"Bearer {played.key}":
-                    self.answer(401, '{"error":"Unauthorized"}')
-                elif played.refuses:
+                if played.refuses:
                     time.sleep(REFUSAL_SECONDS)
                     self.answer(503, '{"error":{"message":"The engine is currently busy","code":503}}')
                 elif played.hangs:

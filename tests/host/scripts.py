@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import stacks
 
-from infra.host.render import render_files
+from tandem.host.render import render_files
 
 ROOMS = [stacks.ROOT / "cloud-init" / room for room in ("host", "shared")]
 SCRIPTS, SHARED = ROOMS

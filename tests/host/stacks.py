@@ -10,18 +10,21 @@ from functools import cache
 from pathlib import Path
 
 import infra
-from infra import pins
-from infra.checks import size
-from infra.host.config import HostConfig
-from infra.host.from_settings import HostResources, host_config
-from infra.loading import load, load_stack_file
-from infra.settings import Settings
+from tandem import pins
+from tandem.checks import size
+from tandem.host.config import HostConfig
+from tandem.host.from_settings import HostResources, host_config
+from tandem.loading import load, load_stack_file
+from tandem.settings import Settings
 
 ROOT = Path(infra.__file__).parents[1]
 RESOURCES = HostResources(
     target_group_arn="arn:aws:elasticloadbalancing:us-east-1:000000000000:targetgroup/tandem/0000000000000000",
     log_group_name="/tandem/golden/hosts",
-    api_keys_secret_arn="arn:aws:secretsmanager:us-east-1:000000000000:secret:tandem-api-keys-000000",
+    keys_secret_arns=[
+        f"arn:aws:secretsmanager:us-east-1:000000000000:secret:tandem-{name}-keys-000000"
+        for name in ("issued", "declared")
+    ],
     scripts_url=f"https://tandem-golden-host-scripts-0000000.s3.us-east-1.amazonaws.com/{'0' * 64}.tar.gz",
     hugging_face_token_secret_arn=None,
     efs_file_system_id="fs-00000000000000000",

@@ -90,3 +90,19 @@ def test_another_key_than_the_pinned_one_is_refused(load: Load, monkeypatch: pyt
     with pytest.raises(scripts.host.GiveUp, match="EB693B3035CD5710E231E123A4B469963BF863CC"):
         scripts.packages.add_repositories()
     assert not list((scripts.root / "etc").glob("apt/**/*.list"))
+
+
+def test_what_works_at_the_third_attempt_says_so(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripts = load()
+    monkeypatch.setattr(scripts.host.time, "sleep", lambda seconds: None)
+    answers = iter([RuntimeError("busy"), RuntimeError("busy"), "580 is there"])
+
+    def install() -> str:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    scripts.host.attempt("driver", install, 60)
+    (entry,) = ledger(scripts.root)
+    assert (entry["outcome"], entry["attempts"], entry["detail"]) == ("done", 3, "580 is there")

@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 import stacks
 
-from infra import capacity, pins
-from infra.catalog.instances import INSTANCE_TYPES
-from infra.checks import size_of
-from infra.host.render import render_compose, render_files, render_nginx
-from infra.serving import fleet
-from infra.settings import Settings
-from infra.sizing.gpus import batch_size
+from tandem import capacity, pins
+from tandem.catalog.instances import INSTANCE_TYPES
+from tandem.checks import size_of
+from tandem.host.render import render_compose, render_files, render_nginx
+from tandem.serving import fleet
+from tandem.settings import Settings
+from tandem.sizing.gpus import batch_size
 
 # As `get_batch_defaults` of vLLM 0.32.0 has them: from 70 GiB 1024, but for the A100.
 LARGE = {"g7e.12xlarge", "g7e.24xlarge", "p5.48xlarge", "p5en.48xlarge", "p6-b200.48xlarge"}
@@ -52,7 +52,7 @@ def test_a_small_step_has_a_small_batch_as_vllm_itself_would_choose() -> None:
 
 def test_compose_bounds_vllm_and_nginx_alike() -> None:
     config = stacks.config("dev")
-    assert '"--max-num-seqs", "256", "--max-num-queued-reqs", "512"' in render_compose(config)
+    assert '"--max-num-seqs", "256", "--max-num-queued-reqs", "512"' in render_compose(config, edge_image="nginx")
     assert "server vllm-1:8000 max_conns=512;" in render_nginx(config, compose_replicas=2)
 
 
@@ -66,7 +66,7 @@ def test_pods_have_the_batch_that_suits_every_type_and_sizing_knows_it(types: li
         flags(arguments)["--max-num-seqs"] == str(batch) == str(batch_size(capacity.node_types(settings), None, None))
     )
     named = settings.inference.model_copy(update={"max_num_seqs": batch})
-    assert size_of(settings.inference, types, "eks") == size_of(named, types, "eks")
+    assert size_of(settings.inference, settings) == size_of(named, settings)
 
 
 def test_peers_over_pcie_are_tried_by_vllm_and_not_believed() -> None:

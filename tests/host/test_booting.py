@@ -144,13 +144,14 @@ def warm(host: Host, monkeypatch: pytest.MonkeyPatch) -> Host:
     scripts = host.scripts
     late = {8002: [OSError("refused")], 8080: [OSError("502")]}
 
-    def token(port: int, timeout: float) -> None:
+    def token(port: int, path: str, body: dict[str, Any], timeout: float, key: str = "") -> None:
+        assert (key == scripts.edge_keys.OWN.read_text()) if port == 8080 else key == ""
         host.commands.append(f"token {port}")
         if errors := late.get(port):
             raise errors.pop()
 
     scripts.host.write(scripts.serve.REPLICAS, '[{"replica": 0, "port": 8001}, {"replica": 1, "port": 8002}]')
-    monkeypatch.setattr(scripts.watchdog, "token", token)
+    monkeypatch.setattr(scripts.probe, "token", token)
     monkeypatch.setattr(scripts.serve, "save_cache", lambda: host.commands.append("save"))
     scripts.late = late
     return host

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from played import Host
 
-from infra import lifetime
 from infra.components.cost_guard import schedule_expression
-from infra.settings import Settings
+from pulumi_rehearsal.schedule_times import moments
 from rehearsal.host.metadata import ROLE, SPOT_NOTICE, TORN
-from rehearsal.schedule_times import moments
+from tandem import lifetime
+from tandem.settings import Settings
 
 STATE = "meta-data/autoscaling/target-lifecycle-state"
 UNITS = "systemctl stop --no-block tandem-watchdog vllm@0 vllm@1"

@@ -64,7 +64,7 @@ def test_every_package_that_a_host_names_is_pinned_but_those_of_the_archive(load
     config = load("eight-gpus").config
     (needs,) = config["instance_types"].values()
     names = {*config["host_packages"], *needs["driver_packages"]}
-    assert names - set(config["pins"]) == {"nginx", "nfs-common", "mdadm"}
+    assert names - set(config["pins"]) == {"nginx", "libnginx-mod-http-js", "nfs-common", "mdadm"}
     assert {"containerd.io", "docker-ce", "docker-ce-cli", "nvidia-fabricmanager", "nvidia-open"} < names
 
 

@@ -18,10 +18,11 @@ import pytest
 import stacks
 import yaml
 
-from infra.catalog.instances import INSTANCE_TYPES
-from infra.errors import UserError
-from infra.host.config import HostConfig, Packages, Pinned
-from infra.host.render import (
+from tandem.catalog.instances import INSTANCE_TYPES
+from tandem.edge import EDGE_COMMAND
+from tandem.errors import UserError
+from tandem.host.config import HostConfig, Packages, Pinned
+from tandem.host.render import (
     FIRST,
     render_bake_user_data,
     render_cloud_config,
@@ -31,10 +32,11 @@ from infra.host.render import (
     render_pins,
     render_user_data,
 )
-from infra.scripts import host_archive
+from tandem.scripts import host_archive
 
+EDGE = "docker.io/nginxinc/nginx-unprivileged@sha256:" + "e" * 64
 GOLDEN = stacks.ROOT / "tests/host/golden"
-BAR_BYTES, WORST_BYTES, BAKE_BYTES = 10_000, 12_288, 14_336
+BAR_BYTES, WORST_BYTES, BAKE_BYTES = 9_000, 12_288, 14_336
 
 
 def rendered(name: str) -> dict[str, str]:
@@ -45,7 +47,7 @@ def rendered(name: str) -> dict[str, str]:
         "host.json": json.dumps(json.loads(files["/etc/tandem/host.json"]), indent=2) + "\n",
         "nginx.conf": render_nginx(config),
         "preferences": files["/etc/apt/preferences.d/tandem"],
-        "compose.yaml": render_compose(config),
+        "compose.yaml": render_compose(config, edge_image=EDGE),
         **{path.rsplit("/", 1)[1]: text for path, text in files.items() if "/systemd/system/" in path},
     }
     return golden | ({"user-data.yaml": render_cloud_config(config)} if name == "dev" else {})
@@ -67,7 +69,7 @@ def test_what_is_rendered_is_what_was_reviewed(name: str) -> None:
 def with_real_ids(config: HostConfig) -> HostConfig:
     """A configuration whose pins and ids are as hard to compress as those of a stack that is up."""
     digits = iter(hashlib.sha512(name.encode()).hexdigest() for name in "abcdefgh")
-    arn, secret = config.target_group_arn.rsplit("/", 1)[0], config.api_keys_secret_arn.rsplit("-", 1)[0]
+    arn, secret = config.target_group_arn.rsplit("/", 1)[0], config.keys_secret_arns[0].rsplit("-", 1)[0]
     return replace(
         config,
         engine=replace(
@@ -76,7 +78,7 @@ def with_real_ids(config: HostConfig) -> HostConfig:
             revision=next(digits)[:40],
         ),
         target_group_arn=f"{arn}/{next(digits)[:16]}".replace("0" * 12, "482917365018"),
-        api_keys_secret_arn=f"{secret}-{next(digits)[:6]}".replace("0" * 12, "482917365018"),
+        keys_secret_arns=[f"{secret}-{next(digits)[:6]}".replace("0" * 12, "482917365018")],
         packages=replace(config.packages, efs_utils=config.packages.efs_utils.replace("0" * 64, next(digits)[:64])),
         scripts_url=config.scripts_url.replace("0" * 64, next(digits)[:64]).replace("0000000", "4be81f0"),
         efs_file_system_id=f"fs-{next(digits)[:17]}",
@@ -116,7 +118,7 @@ def test_cloud_config_writes_every_file_as_rendered() -> None:
 def test_every_unit_has_its_sections_and_something_to_run(name: str) -> None:
     files = render_files(stacks.config(name))
     units = {path: text for path, text in files.items() if "/systemd/system/" in path and ".d/" not in path}
-    assert len(units) == 8
+    assert len(units) == 9
     for path, text in units.items():
         read = configparser.RawConfigParser(strict=False, delimiters="=")
         read.optionxform = str  # type: ignore[assignment]
@@ -134,9 +136,9 @@ def test_a_shutdown_does_not_stop_the_servers_before_the_host_has_left() -> None
 
 def test_too_large_is_refused_with_the_figure() -> None:
     config = stacks.config("dev")
-    many = [f"/v1/{os.urandom(12).hex()}" for _ in range(800)]
+    engine = replace(config.engine, served_model_name=os.urandom(10_000).hex())
     with pytest.raises(UserError) as refused:
-        render_user_data(replace(config, edge=replace(config.edge, paths=[*config.edge.paths, *many])))
+        render_user_data(replace(config, engine=engine))
     (problem,) = refused.value.problems
     size = int(str(problem.value).removesuffix(" bytes").replace(",", ""))
     assert size > 16_384
@@ -179,18 +181,32 @@ def test_an_unpinned_driver_stays_on_its_branch() -> None:
 
 
 def test_compose_splits_the_gpus_of_the_first_type_into_pairs() -> None:
-    services = yaml.safe_load(render_compose(stacks.config("eight-gpus")))["services"]
+    services = yaml.safe_load(render_compose(stacks.config("eight-gpus"), edge_image=EDGE))["services"]
     assert {name: service["devices"] for name, service in services.items() if name.startswith("vllm-")} == {
         f"vllm-{n}": [f"nvidia.com/gpu={2 * n}", f"nvidia.com/gpu={2 * n + 1}"] for n in range(4)
     }
     assert services["vllm-0"]["command"][:2] == ["openai/gpt-oss-120b", "--revision"]
 
 
-def test_compose_has_keys_and_weights_checked_as_in_pods_before_servers_start() -> None:
-    services = yaml.safe_load(render_compose(stacks.config("dev")))["services"]
+def test_compose_has_the_edge_of_pods() -> None:
+    """Its agent shares nginx's network, over whose loopback it is told of requests, its tables, and its user."""
+    services = yaml.safe_load(render_compose(stacks.config("dev"), edge_image=EDGE))["services"]
+    edge, agent = services["edge"], services["keys"]
+    assert (edge["image"], edge["entrypoint"]) == (EDGE, list(EDGE_COMMAND))
+    assert agent["network_mode"] == "service:edge"
+    assert edge["user"] == agent["user"]
+    assert "run:/run/tandem" in {*edge["volumes"]} & {*agent["volumes"]}
+    assert json.loads(agent["environment"]["TANDEM_SECRETS"])["keys"] == ["/run/clients/keys.json"]
+    assert "./secrets:/run/clients:ro" in agent["volumes"]
+    assert {*json.loads(agent["environment"]["TANDEM_POD"])} >= {"served_model_name", "agent_port"}
+    assert [name for name, service in services.items() if "ports" in service] == ["edge"]
+
+
+def test_compose_has_weights_checked_as_in_pods_before_servers_start() -> None:
+    services = yaml.safe_load(render_compose(stacks.config("dev"), edge_image=EDGE))["services"]
     prepare = services["prepare"]
     assert prepare["entrypoint"] == ["python3", "/tandem/pod.py", "prepare"]
-    assert prepare["secrets"] == [{"source": "vllm.yaml", "target": "/run/secrets/tandem/vllm.yaml"}]
+    assert json.loads(prepare["environment"]["TANDEM_SECRETS"])["hubToken"] is None, "it takes HF_TOKEN"
     pod = json.loads(prepare["environment"]["TANDEM_POD"])
     assert (pod["model"], pod["revision"], pod["weights"]) == (stacks.config("dev").engine.model, "0" * 40, "efs")
     for server in (services["vllm-0"], services["vllm-1"]):
@@ -221,10 +237,10 @@ def test_user_data_has_every_module_that_the_first_stage_imports(name: str, tmp_
     assert imports(files, "unpack", tmp_path) == ""
 
 
-@pytest.mark.parametrize("module", ["boot", "leave", "watchdog", "serve"])
+@pytest.mark.parametrize("module", ["boot", "leave", "watchdog", "serve", "edge_keys"])
 def test_the_object_has_every_module_that_units_run(module: str, tmp_path: Path) -> None:
     config = "/etc/tandem/host.json"
-    with tarfile.open(fileobj=io.BytesIO(host_archive()[1])) as archive:
+    with tarfile.open(fileobj=io.BytesIO(host_archive(render_nginx(stacks.config("dev")))[1])) as archive:
         archive.extractall(tmp_path / "opt/tandem", filter="data")
     assert imports({config: render_files(stacks.config("dev"))[config]}, module, tmp_path) == ""
 

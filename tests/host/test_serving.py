@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from types import SimpleNamespace
 
 import pytest
@@ -70,7 +69,7 @@ def test_a_replica_gets_its_two_gpus_and_no_key(command: list[str]) -> None:
     assert "--tensor-parallel-size 2" in text
     assert "--user 2000:0" in text
     assert "--cgroup-parent vllm.slice" in text
-    assert text.endswith("--host 127.0.0.1 --port 8002 --config /run/secrets/vllm.yaml")
+    assert text.endswith("--host 127.0.0.1 --port 8002")
     assert "api-key" not in text
     assert "API_KEY" not in text
 
@@ -100,46 +99,7 @@ def test_starting_writes_ports_and_units(load: Load, monkeypatch: pytest.MonkeyP
     assert (scripts.root / "run/tandem/upstream.conf").read_text() == (
         "server 127.0.0.1:8001 max_conns=512;\nserver 127.0.0.1:8002 max_conns=512;\n"
     )
-    assert commands[-1] == ("systemctl", "start", "vllm@0", "vllm@1", "tandem-edge", "tandem-watchdog")
-
-
-def test_keys_go_into_a_file_that_only_the_servers_read(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
-    scripts = load()
-    monkeypatch.setattr(scripts.aws, "secret", lambda arn: '{"default": "k1", "batch": "k2"}')
-    scripts.serve.write_keys()
-    keys = scripts.root / "run/tandem/secrets/vllm.yaml"
-    assert json.loads(keys.read_text()) == {"api-key": ["k1", "k2"]}
-    assert keys.stat().st_mode & 0o777 == 0o440
-
-
-@pytest.mark.parametrize(
-    ("secret", "said"),
-    [
-        ("", "no API key: must be a JSON object, client name to key"),
-        ("{}", "no API key: "),
-        ("[]", "no API key: "),
-        ("null", "no API key: "),
-        ("just-a-key-as-text", "no API key: "),
-        (
-            '{"alice": "sound-key", "bob": "-not-a-key"}',
-            "API key of bob: must be printable ASCII without spaces, and not be",
-        ),
-        ('{"alice": "--enable-not-a-key"}', "API key of alice: "),
-        ('{"alice": "not a key"}', "API key of alice: "),
-        ('{"alice": null, "bob": 7}', "API key of alice, bob: "),
-        ('{"alice": "not-a-key\\n"}', "API key of alice: "),
-        ('{"alice": "not-a-kéy", "bob": ""}', "API key of alice, bob: "),
-    ],
-)
-def test_keys_that_no_server_may_start_with_end_the_boot_unseen(
-    load: Load, monkeypatch: pytest.MonkeyPatch, secret: str, said: str
-) -> None:
-    scripts = load()
-    monkeypatch.setattr(scripts.aws, "secret", lambda arn: secret)
-    with pytest.raises(scripts.host.GiveUp, match=f"secret:tandem-api-keys-000000: {said}") as refused:
-        scripts.serve.write_keys()
-    assert "key" not in str(refused.value).replace("keys", "").replace("API key", "").replace("to key", "")
-    assert not (scripts.root / "run/tandem/secrets/vllm.yaml").exists()
+    assert commands[-1] == ("systemctl", "start", "vllm@0", "vllm@1", "tandem-keys", "tandem-edge", "tandem-watchdog")
 
 
 @pytest.fixture
@@ -193,11 +153,11 @@ def test_a_cache_that_was_cut_off_while_it_was_copied_is_not_taken(
     unit.serve.saved_cache().mkdir(parents=True)
     (unit.serve.saved_cache() / "graph").write_text("compiled elsewhere")
 
-    def cut_off(source: object, target: object) -> None:
+    def cut_off(*_: object, **__: object) -> None:
         raise OSError("the file system is gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(unit.serve.shutil, "copytree", cut_off)
+        patch.setattr(unit.serve.compiled.shutil, "copytree", cut_off)
         with pytest.raises(OSError, match="is gone"):
             unit.serve.restore_cache(1)
     unit.serve.restore_cache(1)

@@ -13,9 +13,9 @@ import stacks
 from played import Host
 from scripts import Load
 
-from infra.scripts import archive, host_archive, sources
+from tandem.scripts import archive, host_archive, sources
 
-NAME, CONTENT = host_archive()
+NAME, CONTENT = host_archive("# nginx\n")
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def given_up(host: Host) -> str:
 
 
 def test_all_scripts_are_there_as_they_are_in_the_repository(first: Host) -> None:
-    assert first.scripts.unpack.run() == f"fetched, {len(sources('host', 'shared'))} files"
+    assert first.scripts.unpack.run() == f"fetched, {len(sources('host', 'shared')) + 2} files"
     files = {path.name: path.read_text() for path in (first.scripts.root / "opt/tandem").glob("*.py")}
     assert files == sources("host", "shared")
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,18 +21,17 @@ STEPS = [0.03, 0.05, 0.1, 0.25]
 
 
 @pytest.fixture
-def server() -> Iterator[PlayedServer]:
+def vllm() -> Iterator[PlayedServer]:
     with played_server() as running:
         yield running
 
 
 @pytest.fixture
-def replica(load: Load, server: PlayedServer, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+def replica(load: Load, vllm: PlayedServer, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     scripts = load(probe=BODY)
-    scripts.host.write(scripts.serve.KEYS, '{"api-key": ["k1"]}')
     commands: list[tuple[str, ...]] = []
     monkeypatch.setattr(scripts.watchdog, "sh", lambda *command, **_: commands.append(command))
-    watched = scripts.watchdog.Replica({"replica": 1, "port": server.port})
+    watched = scripts.watchdog.Replica({"replica": 1, "port": vllm.port})
     return SimpleNamespace(watched=watched, commands=commands, scripts=scripts)
 
 
@@ -50,10 +51,10 @@ def test_a_token_is_health(replica: SimpleNamespace) -> None:
 
 @pytest.mark.parametrize("step", STEPS)
 def test_a_full_server_is_left_alone_however_long_its_steps_are(
-    replica: SimpleNamespace, server: PlayedServer, step: float
+    replica: SimpleNamespace, vllm: PlayedServer, step: float
 ) -> None:
     """It refuses after 10 ms; its counter moves by the clock, a batch a step."""
-    server.step, server.refuses = step, True
+    vllm.step, vllm.refuses = step, True
     started = time.monotonic()
     assert [replica.watched.check() for _ in range(8)] == [True] * 8
     assert replica.commands == []
@@ -61,16 +62,16 @@ def test_a_full_server_is_left_alone_however_long_its_steps_are(
 
 
 @pytest.mark.usefixtures("hasty")
-def test_a_server_that_is_busy_with_others_is_left_alone(replica: SimpleNamespace, server: PlayedServer) -> None:
-    server.step, server.hangs = 0.25, True
+def test_a_server_that_is_busy_with_others_is_left_alone(replica: SimpleNamespace, vllm: PlayedServer) -> None:
+    vllm.step, vllm.hangs = 0.25, True
     assert [replica.watched.check() for _ in range(4)] == [True] * 4
     assert replica.commands == []
 
 
 @pytest.mark.usefixtures("hasty")
-def test_a_long_prompt_makes_no_token_and_is_no_hang(replica: SimpleNamespace, server: PlayedServer) -> None:
+def test_a_long_prompt_makes_no_token_and_is_no_hang(replica: SimpleNamespace, vllm: PlayedServer) -> None:
     """Nothing but the cache that it fills moves while it is read."""
-    server.reads_prompt, server.step, server.hangs = True, 0.1, True
+    vllm.reads_prompt, vllm.step, vllm.hangs = True, 0.1, True
     assert [replica.watched.check() for _ in range(4)] == [True] * 4
     assert replica.commands == []
 
@@ -78,10 +79,10 @@ def test_a_long_prompt_makes_no_token_and_is_no_hang(replica: SimpleNamespace, s
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("how", ["hangs", "refuses"])
 def test_a_server_that_hangs_after_it_worked_is_killed_at_the_third_look(
-    replica: SimpleNamespace, server: PlayedServer, how: str
+    replica: SimpleNamespace, vllm: PlayedServer, how: str
 ) -> None:
     replica.watched.check()
-    setattr(server, how, True)
+    setattr(vllm, how, True)
     started, looks = time.monotonic(), []
     for _ in range(3):
         assert replica.watched.check() is False
@@ -97,26 +98,26 @@ def test_a_hang_is_acted_on_within_two_minutes(replica: SimpleNamespace) -> None
     assert watchdog.STRIKES * (watchdog.EVERY + probe.SECONDS) <= 120
 
 
-def test_a_server_that_loads_is_left_alone(replica: SimpleNamespace, server: PlayedServer) -> None:
-    server.close()
+def test_a_server_that_loads_is_left_alone(replica: SimpleNamespace, vllm: PlayedServer) -> None:
+    vllm.close()
     assert [replica.watched.check() for _ in range(30)] == [False] * 30
     assert replica.commands == []
 
 
-def test_a_first_token_that_is_long_in_coming_is_waited_for(replica: SimpleNamespace, server: PlayedServer) -> None:
+def test_a_first_token_that_is_long_in_coming_is_waited_for(replica: SimpleNamespace, vllm: PlayedServer) -> None:
     """The port is open, and the first request still compiles."""
     replica.scripts.probe.SECONDS = 0.1
-    server.hangs = True
+    vllm.hangs = True
     looks = [replica.watched.check() for _ in range(11)]
-    server.hangs = False
+    vllm.hangs = False
     assert [*looks, replica.watched.check()] == [False] * 11 + [True]
     assert replica.commands == []
 
 
-def test_metrics_add_up_by_their_exact_names(replica: SimpleNamespace, server: PlayedServer) -> None:
+def test_metrics_add_up_by_their_exact_names(replica: SimpleNamespace, vllm: PlayedServer) -> None:
     metric = replica.scripts.probe.metric
-    assert metric(server.port, "num_requests_running", "num_requests_waiting") == 3
-    assert metric(server.port, "generation_tokens_total") == 0
+    assert metric(vllm.port, "num_requests_running", "num_requests_waiting") == 3
+    assert metric(vllm.port, "generation_tokens_total") == 0
 
 
 class Unit:
@@ -149,6 +150,15 @@ class Unit:
         return self.opens <= self.host.now < self.ends
 
 
+class OneAfterAnother(contextlib.nullcontext["OneAfterAnother"]):
+    """Looks that take no time need not be made at the same time."""
+
+    map = staticmethod(map)
+
+    def __enter__(self) -> OneAfterAnother:
+        return self
+
+
 class PlayedHost:
     """The host's own watchdog and start of units, on a clock that moves by their waits.
 
@@ -165,10 +175,12 @@ class PlayedHost:
             monkeypatch.setattr(module, "time", clock)
         for module in (scripts.watchdog, scripts.serve):
             monkeypatch.setattr(module, "say", lambda text: self.said.append((self.now, text)))
+        monkeypatch.setattr(scripts.watchdog, "write", self.write)
+        monkeypatch.setattr(scripts.watchdog.concurrent.futures, "ThreadPoolExecutor", OneAfterAnother)
         monkeypatch.setattr(scripts.serve, "sh", lambda *command: "")
         monkeypatch.setattr(scripts.serve.os, "execvp", lambda file, line: None)
         monkeypatch.setattr(scripts.watchdog, "sh", self.sh)
-        monkeypatch.setattr(scripts.watchdog, "Gpus", lambda: SimpleNamespace(dead="", watch=lambda: None))
+        monkeypatch.setattr(scripts.watchdog, "Gpus", lambda: SimpleNamespace(dead="", figures={}, watch=lambda: None))
         monkeypatch.setattr(scripts.watchdog.aws, "report_unhealthy", self.report)
         monkeypatch.setattr(scripts.probe, "trouble", self.trouble)
         monkeypatch.setattr(scripts.probe, "listens", lambda port: self.units[port].open)
@@ -178,11 +190,16 @@ class PlayedHost:
         self.units[int(command[4].removeprefix("vllm-"))].ends = self.now
         return ""
 
+    def write(self, path: Path, text: str) -> None:
+        """A disk that a day of the same health does not keep busy."""
+        if not path.exists() or path.read_text() != text:
+            self.scripts.host.write(path, text)
+
     def report(self) -> None:
         self.reported = self.now
         raise SystemExit
 
-    def trouble(self, port: int, *_: object) -> str:
+    def trouble(self, port: int, *_: object, **__: object) -> str:
         return "" if self.units[port].open else "it does not answer: refused"
 
     def sleep(self, seconds: float) -> None:

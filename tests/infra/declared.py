@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import functools
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
+from unittest import mock
 
 import pulumi
-from pulumi.runtime import mocks, settings
+from pulumi.runtime import mocks, resource, settings
+from pulumi.runtime.proto import source_pb2
 from pulumi.runtime.rpc import _special_secret_sig, _special_sig_key
+
+from infra import stack
+from tandem import pins
+from tandem.settings import Settings
 
 ACCOUNT = "123456789012"
 STACK_ID = "0123456789abcdef"
 GROUPS, CLUSTERS = "aws:autoscaling/getAmiIds:getAmiIds", "aws:eks/getClusters:getClusters"
 CLUSTER, CALLER = "aws:eks/getCluster:getCluster", "aws:index/getCallerIdentity:getCallerIdentity"
 NODE_GROUPS, NODE_GROUP = "aws:eks/getNodeGroups:getNodeGroups", "aws:eks/getNodeGroup:getNodeGroup"
+ORDER = "depends_on"
 ENGINE_TYPES = ("pulumi:pulumi:Stack", "pulumi:providers:")
 
 
@@ -80,16 +90,23 @@ class Callbacks:
 
 
 class Monitor(mocks.MockMonitor):
-    """Keeps what each resource declares that it depends on, and which stay in the account when they go."""
+    """Keeps what each resource declares that it depends on, and which stay in the account when they go.
+
+    Attributes:
+        needs: URN to input to the URNs of what its value is made of; under ORDER what is only waited for.
+    """
 
     def __init__(self, recorder: Recorder) -> None:
         super().__init__(recorder)
         self.depends_on: dict[str, set[str]] = {}
+        self.needs: dict[str, dict[str, set[str]]] = {}
         self.retained: set[str] = set()
 
     def RegisterResource(self, request: Any) -> Any:
         response = super().RegisterResource(request)
         self.depends_on[response.urn] = {*request.dependencies}
+        by_input = {name: {*made_of.urns} for name, made_of in request.propertyDependencies.items()}
+        self.needs[response.urn] = by_input | {ORDER: {*request.dependencies}.difference(*by_input.values())}
         if request.retainOnDelete:
             self.retained.add(response.urn)
         return response
@@ -110,7 +127,6 @@ ANSWERS = {
     "aws:s3/bucket:Bucket": {"bucketRegionalDomainName": "bucket.s3.us-east-1.amazonaws.com"},
     "aws:ec2/launchTemplate:LaunchTemplate": {"latestVersion": 7},
     "random:index/randomId:RandomId": {"hex": STACK_ID},
-    "random:index/randomPassword:RandomPassword": {"result": "generated-" + "k" * 30},
     "tls:index/privateKey:PrivateKey": {"privateKeyPem": "-----BEGIN PRIVATE KEY----- test"},
     "tls:index/selfSignedCert:SelfSignedCert": {"certPem": "-----BEGIN CERTIFICATE----- test"},
     "time:index/static:Static": {"rfc3339": "2026-11-20T12:00:00Z"},
@@ -124,6 +140,11 @@ def secret(value: Any) -> Any:
     return value["value"]
 
 
+def type_of(urn: str) -> str:
+    """Type token."""
+    return urn.split("::")[2].rpartition("$")[2]
+
+
 class Declared:
     """What was declared, for exact assertions."""
 
@@ -133,6 +154,7 @@ class Declared:
         }
         self.resources = [r for r in resources if not r.type.startswith(ENGINE_TYPES)]
         self.returned = returned
+        self.needs = monitor.needs
         self._depends_on = monitor.depends_on
         self._retained = monitor.retained
         self._types = [urn.split("::")[2].split("$") for urn in urns]
@@ -148,7 +170,7 @@ class Declared:
 
     def urns(self, *type_names: str) -> list[str]:
         """Of the types whose tokens end in one of these."""
-        return [urn for urn in self._depends_on if urn.split("::")[2].split("$")[-1].endswith(type_names)]
+        return [urn for urn in self._depends_on if type_of(urn).endswith(type_names)]
 
     def retained(self) -> set[str]:
         """Last part of the types that stay in the account when they go."""
@@ -177,26 +199,45 @@ class Declared:
         return next(iter(found.values()))
 
 
+def declared_by(
+    values: Mapping[str, Any],
+    name: str = "dev",
+    now: datetime | None = None,
+    account: Mapping[str, dict[str, Any]] | None = None,
+) -> Declared:
+    """What the whole program declares with these settings. Run once for a worker's life, so change nothing of it."""
+    return _declared_by(json.dumps(values), name, now, json.dumps(account))
+
+
+@functools.cache
+def _declared_by(values: str, name: str, now: datetime | None, account: str) -> Declared:
+    settings = Settings.model_validate(json.loads(values))
+    return declared(lambda: stack.build(settings, pins.load(), name, now), name, json.loads(account))
+
+
 def declared(
     program: Callable[[], Any],
-    stack: str = "dev",
+    name: str = "dev",
     account: Mapping[str, dict[str, Any]] | None = None,
     recorder: Recorder | None = None,
 ) -> Declared:
     """Runs a program to its end, outputs resolved, and returns what it declared.
 
     Args:
+        name: of the stack.
         account: what data sources answer, by token, where it is not that nothing is there yet.
         recorder: answers in place of one that always succeeds.
     """
     recorder = recorder or Recorder(account)
     monitor = Monitor(recorder)
-    pulumi.runtime.set_mocks(recorder, project="tandem", stack=stack, preview=False, monitor=monitor)
+    pulumi.runtime.set_mocks(recorder, project="tandem", stack=name, preview=False, monitor=monitor)
     settings.SETTINGS.callbacks = Callbacks()  # pyright: ignore[reportAttributeAccessIssue]
     returned: list[Any] = []
 
     def run() -> None:
         returned.append(program())
 
-    pulumi.runtime.test(run)()
+    # Where in the program a resource was declared is a quarter of a run's time, and mocks tell it to nobody.
+    with mock.patch.object(resource, "_get_stack_trace", source_pb2.StackTrace):
+        pulumi.runtime.test(run)()
     return Declared(recorder.resources, monitor.resources, returned[0], monitor)

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from infra import pins, stack
-from infra.loading import load_stack_file
-from infra.settings import Settings
-from tests.infra.declared import ACCOUNT, Declared, declared
+from infra import stack
+from tandem import pins
+from tandem.loading import load_stack_file
+from tests.infra.declared import ACCOUNT, Declared, declared, declared_by
 
 ROOT = Path(__file__).parents[2]
 FILES = ("dev", "prod-ec2", "prod")
@@ -66,11 +66,9 @@ class Role:
 @functools.cache
 def built(name: str) -> Declared:
     """A stack by its name: of its file, or of MADE."""
-    settings = (
-        Settings.model_validate(MADE[name])
-        if name in MADE
-        else load_stack_file(ROOT / f"Pulumi.{name}.yaml").model_copy(update={"require_pins": False})
-    )
+    if name in MADE:
+        return declared_by(MADE[name], name)
+    settings = load_stack_file(ROOT / f"Pulumi.{name}.yaml").model_copy(update={"require_pins": False})
     return declared(lambda: stack.build(settings, pins.load(), name), name)
 
 

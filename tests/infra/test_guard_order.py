@@ -8,11 +8,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pulumi
+import pulumi_aws as aws
 import pytest
 
-from infra import pins, stack
-from infra.settings import Settings
-from tests.infra.declared import CLUSTERS, GROUPS, NODE_GROUP, NODE_GROUPS, Declared, declared
+from infra.components.node_group_name import node_group_name
+from infra.platforms.context import times
+from tandem.settings import Settings
+from tests.infra.declared import CLUSTERS, GROUPS, NODE_GROUP, NODE_GROUPS, Declared, declared, declared_by
 
 CREATED = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 GUARD = {"expiresAfter": "4h", "maxUsd": 200, "businessHours": {}}
@@ -29,8 +31,7 @@ def built(
     account: Mapping[str, dict[str, Any]] | None = None,
     **guard: Any,
 ) -> Declared:
-    whole = Settings.model_validate(settings | {"costGuard": guard or GUARD})
-    return declared(lambda: stack.build(whole, pins.load(), "dev", now), account=account)
+    return declared_by(settings | {"costGuard": guard or GUARD}, now=now, account=account)
 
 
 def gpus(found: Declared, fleet: str) -> list[str]:
@@ -83,13 +84,21 @@ def test_a_group_from_before_keeps_its_name_which_its_guard_knows_first(groups: 
 
 
 FORMER = {"nodeGroupName": "tandem-dev-gpu-1a2b3c4"}
+OWN = "tandem-dev-gpu-0123456789abcdef"
+
+
+def with_group(**former: Any) -> tuple[dict[str, Any], Mapping[str, dict[str, Any]]]:
+    """The stack's node group as if it were from before, and an account where it is."""
+    group = built(NODES).of("NodeGroup")["tandem-dev-gpu"] | FORMER | former
+    names = ["somebodys", group["nodeGroupName"]]
+    return group, {CLUSTERS: {"names": ["tandem-dev"]}, NODE_GROUPS: {"names": names}, NODE_GROUP: group}
 
 
 @pytest.mark.parametrize(
     ("former", "kept"),
     [
         ({}, True),
-        ({"nodeGroupName": "tandem-dev-gpu-0123456789abcdef"}, False),
+        ({"nodeGroupName": OWN}, False),
         ({"nodeGroupName": "tandem-dev-system-1a2b3c4"}, False),
         ({"instanceTypes": ["g6.2xlarge"]}, False),
         ({"amiType": "BOTTLEROCKET_x86_64_NVIDIA"}, False),
@@ -100,33 +109,33 @@ FORMER = {"nodeGroupName": "tandem-dev-gpu-1a2b3c4"}
 def test_a_node_group_from_before_keeps_its_name_until_something_replaces_it(
     former: dict[str, Any], kept: bool
 ) -> None:
-    group = built(NODES).of("NodeGroup")["tandem-dev-gpu"] | FORMER | former
-    there = {
-        CLUSTERS: {"names": ["tandem-dev"]},
-        NODE_GROUPS: {"names": ["somebodys", group["nodeGroupName"]]},
-        NODE_GROUP: group,
-    }
-    found = built(NODES, account=there)
-    name = FORMER["nodeGroupName"] if kept else "tandem-dev-gpu-0123456789abcdef"
+    _, there = with_group(**former)
+    settings, subnets = Settings.model_validate(NODES), with_group()[0]["subnetIds"]
+    names: list[str] = []
+
+    def program() -> None:
+        provider = aws.Provider("us-east-1", region="us-east-1")
+        opts = pulumi.ResourceOptions(provider=provider)
+        name = node_group_name("tandem-dev", settings.node_pool, settings.fleet, subnets, opts)
+        assert name is not None
+        name.apply(names.append)
+
+    declared(program, account=there)
+    assert names == [FORMER["nodeGroupName"] if kept else OWN]
+
+
+@pytest.mark.parametrize("capacity", ["ON_DEMAND", "SPOT"])
+def test_a_node_group_and_its_guard_have_the_name_that_is_kept_or_new(capacity: str) -> None:
+    found = built(NODES, account=with_group(capacityType=capacity)[1])
+    name = FORMER["nodeGroupName"] if capacity == "ON_DEMAND" else OWN
     assert found.of("NodeGroup")["tandem-dev-gpu"]["nodeGroupName"] == name
     targets = [one["target"]["input"] for label, one in found.of("Schedule").items() if not label.endswith("-warn")]
     assert [f'"NodegroupName": "{name}"' in text for text in targets] == [True] * 4
 
 
 def test_karpenters_nodes_come_after_the_budget_which_is_all_that_there_is_before_them() -> None:
-    found = declared(
-        lambda: stack.build(
-            Settings.model_validate(
-                {
-                    "region": "us-east-1",
-                    "platform": "eks",
-                    "costGuard": {"monthlyBudgetUsd": 100, "alertEmails": ["a@example.com"]},
-                }
-            ),
-            pins.load(),
-            "dev",
-        )
-    )
+    budget = {"monthlyBudgetUsd": 100, "alertEmails": ["a@example.com"]}
+    found = declared_by({"region": "us-east-1", "platform": "eks", "costGuard": budget})
     pools = found.urns("karpenter.sh/v1:NodePool")
     assert pools
     for pool in pools:
@@ -141,7 +150,26 @@ def sizes(found: Declared, fleet: str) -> tuple[int, int]:
     return config["desiredSize"], config["maxSize"]
 
 
-@EITHER
+@pytest.fixture
+def said(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the program warns of."""
+    texts: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", lambda text, *_args, **_more: texts.append(text))
+    return texts
+
+
+def runs_at(now: datetime, **guard: Any) -> bool:
+    """What every platform is told of its servers."""
+    found: list[bool] = []
+
+    def program() -> None:
+        running = times(Settings.model_validate(HOSTS | {"costGuard": guard}), now).running
+        pulumi.Output.from_input(running).apply(found.append)
+
+    declared(program)
+    return found[0]
+
+
 @pytest.mark.parametrize(
     ("now", "runs"),
     [
@@ -151,23 +179,31 @@ def sizes(found: Declared, fleet: str) -> tuple[int, int]:
         (CREATED + timedelta(days=90), False),
     ],
 )
-def test_after_its_end_a_fleet_is_declared_at_0_with_a_sentence(
-    settings: dict[str, Any], fleet: str, now: datetime, runs: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(pulumi.log, "warn", lambda text, *_args, **_more: said.append(text))
-    found = built(settings, now, expiresAfter="4h")
-    assert sizes(found, fleet) == ((1, 1) if runs else (0, 0 if fleet.endswith("group:Group") else 1))
+def test_after_its_end_a_stack_is_stopped_with_a_sentence(now: datetime, runs: bool, said: list[str]) -> None:
+    assert runs_at(now, expiresAfter="4h") is runs
     assert any("ended at 2026-11-20 16:00Z" in text for text in said) is not runs
 
 
-@EITHER
 @pytest.mark.parametrize(("hour", "runs"), [(7, False), (8, True), (19, True), (20, False)])
-def test_an_up_outside_the_hours_starts_nothing_and_says_so(
-    settings: dict[str, Any], fleet: str, hour: int, runs: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    said: list[str] = []
-    monkeypatch.setattr(pulumi.log, "warn", lambda text, *_args, **_more: said.append(text))
-    found = built(settings, datetime(2026, 11, 20, hour, 30 if hour == 7 else 0, tzinfo=UTC), businessHours={})
-    assert sizes(found, fleet)[0] == int(runs)
+def test_an_up_outside_the_hours_starts_nothing_and_says_so(hour: int, runs: bool, said: list[str]) -> None:
+    now = datetime(2026, 11, 20, hour, 30 if hour == 7 else 0, tzinfo=UTC)
+    assert runs_at(now, businessHours={}) is runs
     assert any("outside the business hours" in text for text in said) is not runs
+
+
+@EITHER
+@pytest.mark.parametrize(
+    ("now", "guard", "runs"),
+    [
+        (CREATED, {"expiresAfter": "4h"}, True),
+        (CREATED + timedelta(hours=4), {"expiresAfter": "4h"}, False),
+        (datetime(2026, 11, 20, 20, tzinfo=UTC), {"businessHours": {}}, False),
+    ],
+    ids=["runs", "ended", "closed"],
+)
+def test_a_stopped_fleet_is_declared_at_0(
+    settings: dict[str, Any], fleet: str, now: datetime, guard: dict[str, Any], runs: bool, said: list[str]
+) -> None:
+    stopped = (0, 0 if fleet.endswith("group:Group") else 1)
+    assert sizes(built(settings, now, **guard), fleet) == ((1, 1) if runs else stopped)
+    assert any("ended at" in text or "outside" in text for text in said) is not runs

@@ -11,8 +11,8 @@ from moto.iam.aws_managed_policies import aws_managed_policies_data
 
 from infra.components.cluster import NODE_POLICIES, POD_POLICIES
 from infra.policies import REASONS
-from infra.tags import STACK_ID_TAG, stack_tags
-from rehearsal.policy_evaluator import ACCOUNT, Request, allowed
+from pulumi_rehearsal.policy_evaluator import ACCOUNT, Request, allowed
+from tandem.tags import STACK_ID_TAG, stack_tags
 from tests.infra.declared import STACK_ID
 from tests.infra.roles import FILES, MADE, documents, policy_of, roles
 
@@ -63,7 +63,13 @@ Case = tuple[str, str, str, str, Mapping[str, str]]
 FOREIGN: Sequence[Case] = [
     ("dev", "host", "ssm:GetParameter", arn("ssm", "parameter/theirs"), {}),
     ("dev", "host", "secretsmanager:GetSecretValue", arn("secretsmanager", "secret:theirs-AbCdEf"), {}),
-    ("dev", "host", "secretsmanager:GetSecretValue", arn("secretsmanager", "secret:tandem-prod-api-keys-AbCdEf"), {}),
+    (
+        "dev",
+        "host",
+        "secretsmanager:GetSecretValue",
+        arn("secretsmanager", "secret:tandem-prod-issued-keys-AbCdEf"),
+        {},
+    ),
     ("dev", "host", "autoscaling:SetInstanceHealth", THEIR_GROUP, {}),
     ("dev", "host", "autoscaling:CompleteLifecycleAction", group("tandem-prod-0a1b2c3"), of_stack("prod")),
     ("dev", "host", "autoscaling:SetInstanceHealth", OUR_GROUP, of_stack("prod")),
@@ -127,7 +133,7 @@ FOREIGN: Sequence[Case] = [
 
 OUR_TARGETS = "targetgroup/{}/0123456789abcdef"
 OWN: Sequence[Case] = [
-    ("dev", "host", "secretsmanager:GetSecretValue", arn("secretsmanager", "secret:tandem-dev-api-keys-AbCdEf"), {}),
+    ("dev", "host", "secretsmanager:GetSecretValue", arn("secretsmanager", "secret:tandem-dev-issued-keys-AbCdEf"), {}),
     *(
         ("dev", "host", f"autoscaling:{name}", OUR_GROUP, of_stack("dev"))
         for name in ("CompleteLifecycleAction", "RecordLifecycleActionHeartbeat", "SetInstanceHealth")
@@ -209,7 +215,7 @@ OWN: Sequence[Case] = [
         "prod",
         "inference",
         "secretsmanager:GetSecretValue",
-        arn("secretsmanager", "secret:tandem-prod-api-keys-AbCdEf"),
+        arn("secretsmanager", "secret:tandem-prod-issued-keys-AbCdEf"),
         {},
     ),
     ("prod", "file-system", "elasticfilesystem:DescribeMountTargets", OUR_FILES, HERE),

@@ -11,16 +11,17 @@ from typing import Any
 
 import pytest
 
-from infra import pins, stack
-from infra.errors import UserError
-from infra.loading import load_stack_file
-from infra.settings import Settings
-from infra.tags import STACK_ID_TAG
-from tests.infra.declared import STACK_ID, Declared, declared
+from infra import stack
+from tandem import pins
+from tandem.errors import UserError
+from tandem.loading import load_stack_file
+from tandem.settings import Settings
+from tandem.tags import STACK_ID_TAG
+from tests.infra.declared import STACK_ID, Declared, declared, declared_by
 
 ROOT = Path(__file__).parents[2]
 TOKEN = "hf_" + "t" * 30
-KEY = "alice-" + "k" * 30
+DIGEST = "d1" * 32
 
 
 def settings_of(name: str, **changes: Any) -> Settings:
@@ -51,7 +52,7 @@ COMMON = {
     "Parameter": 1,
     "Role": 2,
     "RolePolicy": 5,
-    "Secret": 1,
+    "Secret": 2,
     "SecretVersion": 1,
     "SecurityGroup": 3,
     "SecurityGroupEgressRule": 4,
@@ -77,9 +78,11 @@ DEV = COMMON | {
 }
 PROD = COMMON | {
     "Budget": 1,
+    "CompositeAlarm": 7,
     "Eip": 3,
     "FlowLog": 1,
     "LogGroup": 2,
+    "MetricAlarm": 21,
     "MountTarget": 3,
     "NatGateway": 3,
     "Route": 4,
@@ -94,7 +97,7 @@ PROD = COMMON | {
 @functools.cache
 def built(name: str) -> Declared:
     settings = settings_of(name, require_pins=False)
-    return declared(lambda: stack.build(settings, pins.load(), name), stack=name)
+    return declared(lambda: stack.build(settings, pins.load(), name), name)
 
 
 def counts(name: str) -> dict[str, int]:
@@ -133,11 +136,12 @@ def test_the_load_balancer_is_made_after_its_way_out_and_goes_before_it() -> Non
 
 
 def test_no_secret_reaches_a_host_or_an_output() -> None:
-    settings = Settings.model_validate({"region": "us-east-1", "hugging_face_token": TOKEN, "api_keys": {"alice": KEY}})
-    found = declared(lambda: stack.build(settings, pins.load(), "dev"))
+    found = declared_by(
+        {"region": "us-east-1", "hugging_face_token": TOKEN, "clients": {"alice": {"sha256": [DIGEST]}}}
+    )
     user_data = gzip.decompress(base64.b64decode(found.one("LaunchTemplate")["userData"])).decode()
     elsewhere = [resource for resource in found.resources if not resource.type.endswith(":SecretVersion")]
-    for value in (TOKEN, KEY):
+    for value in (TOKEN, DIGEST):
         assert value not in user_data
         assert value not in json.dumps([resource.inputs for resource in elsewhere], default=str)
     assert TOKEN in json.dumps(list(found.of("SecretVersion").values()))
@@ -215,7 +219,6 @@ def test_each_role_has_the_boundary_where_one_is_set(platform: str) -> None:
     found = {}
     for boundary in (None, arn):
         values = {"region": "us-east-1", "platform": platform, "permissionsBoundary": boundary}
-        settings = Settings.model_validate(values)
-        found[boundary] = declared(lambda s=settings: stack.build(s, pins.load(), "dev")).of("Role")
+        found[boundary] = declared_by(values).of("Role")
     assert {role.get("permissionsBoundary") for role in found[None].values()} == {None}
     assert {role.get("permissionsBoundary") for role in found[arn].values()} == {arn}

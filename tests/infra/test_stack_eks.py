@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import email
-import functools
 import json
 import re
 import tomllib
@@ -12,12 +11,13 @@ from typing import Any
 
 import yaml
 
-from infra import pins, stack
-from infra.settings import Settings
-from tests.infra.declared import Declared, declared
+from infra import stack
+from tandem import pins
+from tandem.settings import Settings
+from tests.infra.declared import Declared, declared, declared_by
 
 TOKEN = "hf_" + "t" * 30
-KEY = "alice-" + "k" * 30
+DIGEST = "d1" * 32
 SOUND: dict[str, Any] = {
     "region": "us-east-1",
     "platform": "eks",
@@ -26,21 +26,20 @@ SOUND: dict[str, Any] = {
 }
 KUBERNETES = {
     "apps/v1:Deployment": 1,
-    "core/v1:ConfigMap": 2,
+    "core/v1:ConfigMap": 3,
     "core/v1:Namespace": 1,
     "core/v1:PersistentVolume": 1,
     "core/v1:PersistentVolumeClaim": 1,
     "core/v1:Service": 1,
     "core/v1:ServiceAccount": 1,
     "elbv2.k8s.aws/v1beta1:TargetGroupBinding": 1,
-    "helm.sh/v3:Release": 7,
+    "helm.sh/v3:Release": 6,
     "karpenter.k8s.aws/v1:EC2NodeClass": 1,
     "karpenter.sh/v1:NodePool": 1,
     "keda.sh/v1alpha1:ScaledObject": 1,
     "networking.k8s.io/v1:NetworkPolicy": 2,
     "policy/v1:PodDisruptionBudget": 1,
     "scheduling.k8s.io/v1:PriorityClass": 1,
-    "secrets-store.csi.x-k8s.io/v1:SecretProviderClass": 1,
 }
 CLUSTER = {
     "AccessEntry": 1,
@@ -50,25 +49,19 @@ CLUSTER = {
     "EventTarget": 4,
     "Key": 1,
     "LaunchTemplate": 1,
-    "LogGroup": 1,
+    "LogGroup": 2,
     "NodeGroup": 1,
     "PodIdentityAssociation": 6,
     "Queue": 1,
     "QueuePolicy": 1,
     "Role": 8,
-    "RolePolicy": 7,
+    "RolePolicy": 9,
     "RolePolicyAttachment": 5,
 }
 
 
-@functools.cache
-def built(text: str = "{}") -> Declared:
-    settings = Settings.model_validate(SOUND | json.loads(text))
-    return declared(lambda: stack.build(settings, pins.load(), "prod"), stack="prod")
-
-
 def with_settings(**changes: Any) -> Declared:
-    return built(json.dumps(changes))
+    return declared_by(SOUND | changes, "prod")
 
 
 def kubernetes(found: Declared) -> dict[str, int]:
@@ -81,11 +74,11 @@ def amazon(found: Declared) -> dict[str, int]:
 
 
 def test_exact_objects_of_kubernetes() -> None:
-    assert kubernetes(built()) == KUBERNETES
+    assert kubernetes(with_settings()) == KUBERNETES
 
 
 def test_exact_resources_of_the_cluster() -> None:
-    found = amazon(built())
+    found = amazon(with_settings())
     assert {kind: found[kind] for kind in CLUSTER} == CLUSTER
     assert "Group" not in found
     assert "InstanceProfile" not in found
@@ -102,17 +95,16 @@ def test_each_part_that_is_added_brings_exactly_its_own() -> None:
     more = {kind: number - KUBERNETES.get(kind, 0) for kind, number in two.items()}
     assert {kind: number for kind, number in more.items() if number} == {
         "apps/v1:Deployment": 1,
-        "core/v1:ConfigMap": 1,
+        "core/v1:ConfigMap": 2,
         "core/v1:Service": 1,
         "elbv2.k8s.aws/v1beta1:TargetGroupBinding": 1,
         "keda.sh/v1alpha1:ScaledObject": 1,
         "policy/v1:PodDisruptionBudget": 1,
-        "secrets-store.csi.x-k8s.io/v1:SecretProviderClass": 1,
     }
     pipeline = kubernetes(
         with_settings(inference=SOUND["inference"] | {"pipelineParallelSize": 2}, scaling={"maxReplicas": 2})
     )
-    assert (pipeline["leaderworkerset.x-k8s.io/v1:LeaderWorkerSet"], pipeline["helm.sh/v3:Release"]) == (1, 8)
+    assert (pipeline["leaderworkerset.x-k8s.io/v1:LeaderWorkerSet"], pipeline["helm.sh/v3:Release"]) == (1, 7)
     assert "apps/v1:Deployment" not in pipeline
     zero = kubernetes(with_settings(scaling={"min_replicas": 0}))
     assert zero["keda.sh/v1alpha1:TriggerAuthentication"] == 1
@@ -120,7 +112,7 @@ def test_each_part_that_is_added_brings_exactly_its_own() -> None:
 
 def test_the_file_system_driver_gets_its_role_by_associations_before_its_pods_start() -> None:
     """The add-on itself lends a role to one of its two accounts only."""
-    found = built()
+    found = with_settings()
     lent = found.urns("PodIdentityAssociation")
     (driver,) = (urn for urn in found.urns("Addon") if urn.endswith("aws-efs-csi-driver"))
     assert {urn for urn in lent if "efs-csi-" in urn} <= found.before(driver)
@@ -128,7 +120,7 @@ def test_the_file_system_driver_gets_its_role_by_associations_before_its_pods_st
 
 
 def test_the_network_plugin_has_a_role_of_its_own_before_its_pods_start_and_nodes_have_none_for_it() -> None:
-    found = built()
+    found = with_settings()
     (plugin,) = (urn for urn in found.urns("Addon") if urn.endswith("vpc-cni"))
     before = found.before(plugin)
     assert [urn for urn in found.urns("PodIdentityAssociation") if urn.endswith("network-aws-node") and urn in before]
@@ -163,7 +155,7 @@ def test_broken_nodes_are_told_of_and_replaced() -> None:
             "maxUnhealthyNodeThresholdCount": 1,
         },
     }
-    (karpenter,) = (one for one in built().of("Release").values() if one["chart"].endswith("/karpenter"))
+    (karpenter,) = (one for one in with_settings().of("Release").values() if one["chart"].endswith("/karpenter"))
     assert karpenter["values"]["settings"]["featureGates"] == {"nodeRepair": True}
 
 
@@ -182,7 +174,7 @@ def test_controllers_have_their_roles_before_their_pods_start() -> None:
 
 
 def test_karpenters_definitions_are_upgraded_with_it_and_before_it() -> None:
-    found = built()
+    found = with_settings()
     releases = {one["name"]: one for one in found.of("Release").values()}
     karpenter, definitions = releases["karpenter"], releases["karpenter-crd"]
     assert karpenter["skipCrds"] is True
@@ -268,6 +260,8 @@ def test_a_managed_node_group_in_place_of_karpenter() -> None:
     assert "karpenter.sh/v1:NodePool" not in kubernetes(found)
     gpu = found.of("NodeGroup")["tandem-prod-gpu"]
     assert gpu["scalingConfig"] == {"minSize": 2, "desiredSize": 2, "maxSize": 2}
+    system = found.of("NodeGroup")["tandem-prod-system"]
+    assert system["scalingConfig"] == {"minSize": 2, "desiredSize": 2, "maxSize": 3}
     assert gpu["updateConfig"] == {"maxUnavailable": 1, "updateStrategy": "DEFAULT"}
     assert "releaseVersion" not in gpu  # the shipped pins are empty
     assert gpu["taints"] == [{"key": "nvidia.com/gpu", "value": "true", "effect": "NO_SCHEDULE"}]
@@ -280,29 +274,45 @@ def test_node_groups_run_the_pinned_releases_of_their_images() -> None:
     shipped = pins.PINS_FILE.read_text(encoding="utf-8")
     pinned = re.sub(r'(release|image)_version", version = ""', r'\1_version", version = "1.35.0-20261112"', shipped)
     managed = Settings.model_validate(SOUND | {"nodePool": {"provisioner": "managed"}})
-    found = declared(lambda: stack.build(managed, pins.parse(pinned), "prod"), stack="prod")
+    found = declared(lambda: stack.build(managed, pins.parse(pinned), "prod"), "prod")
     assert {name: group["releaseVersion"] for name, group in found.of("NodeGroup").items()} == {
         "tandem-prod-gpu": "1.35.0-20261112",
         "tandem-prod-system": "1.35.0-20261112",
     }
 
 
+def test_a_chart_with_a_digest_is_installed_from_its_file_with_its_images_by_digest() -> None:
+    digest, shipped = f"sha256:{'5' * 64}", pins.PINS_FILE.read_text(encoding="utf-8")
+    text = shipped.replace('version = "", digest = ""', f'version = "1.2.3", digest = "{digest}"')
+    text = re.sub(r'"(\S+\.(?:tag|digest))" = ""', rf'"\1" = "ghcr.io/it:1.2.3@{digest}"', text)
+    settings = Settings.model_validate(SOUND | {"scaling": {"prometheusUrl": None}})
+    found = declared(lambda: stack.build(settings, pins.parse(text), "prod"), "prod").of("Release").values()
+    releases = {one["name"]: one for one in found}
+    assert {one["chart"] for one in found} == {f"build/charts/{'5' * 12}/{name}-1.2.3.tgz" for name in releases}
+    assert [one for one in found if "repositoryOpts" in one] == []
+    assert releases["aws-load-balancer-controller"]["values"]["image"] == {"tag": f"1.2.3@{digest}"}
+    assert releases["karpenter"]["values"]["controller"] == {"image": {"digest": digest}}
+    server = releases["prometheus"]["values"]["server"]
+    assert (server["image"], server["retention"]) == ({"digest": digest}, "2d")
+
+
 def test_the_cluster_is_private_encrypted_and_logged() -> None:
-    cluster = built().one("Cluster")
+    cluster = with_settings().one("Cluster")
     assert cluster["vpcConfig"]["endpointPrivateAccess"] is True
     assert cluster["encryptionConfig"]["resources"] == ["secrets"]
     assert cluster["accessConfig"]["authenticationMode"] == "API"
     assert len(cluster["enabledClusterLogTypes"]) == 5
-    assert built().one("LogGroup")["retentionInDays"] == 30
-    assert built().one("Key")["enableKeyRotation"] is True
+    kept = {name: group["retentionInDays"] for name, group in with_settings().of("LogGroup").items()}
+    assert kept == {"tandem-prod-cluster": 30, "tandem-prod-pods": 30}
+    assert with_settings().one("Key")["enableKeyRotation"] is True
     private = with_settings(cluster={"endpoint": "private"}).one("Cluster")["vpcConfig"]
     assert private["endpointPublicAccess"] is False
     assert "publicAccessCidrs" not in private
 
 
 def test_nodes_keep_their_credentials_from_pods() -> None:
-    (template,) = built().of("LaunchTemplate").values()
-    (node_class,) = built().of("EC2NodeClass").values()
+    (template,) = with_settings().of("LaunchTemplate").values()
+    (node_class,) = with_settings().of("EC2NodeClass").values()
     assert template["metadataOptions"]["httpPutResponseHopLimit"] == 1
     assert template["blockDeviceMappings"][0]["ebs"]["encrypted"] == "true"
     assert node_class["spec"]["metadataOptions"] == {
@@ -319,7 +329,7 @@ def policies_of(found: Declared, name: str) -> list[dict[str, Any]]:
 def test_each_identity_may_do_its_own_part_and_no_more() -> None:
     found = with_settings(hugging_face_token=TOKEN)
     (secrets,) = policies_of(found, "tandem-prod-read-secrets")
-    assert (secrets["Action"], len(secrets["Resource"])) == (["secretsmanager:GetSecretValue"], 2)
+    assert (secrets["Action"], len(secrets["Resource"])) == (["secretsmanager:GetSecretValue"], 3)
     (_, targets) = policies_of(found, "tandem-prod-load-balancer-targets")
     assert targets["Resource"] == ["arn:aws:mock:us-east-1:123456789012:TargetGroup/prod"]
     (mounts,) = policies_of(found, "tandem-prod-file-system-file-system")
@@ -334,7 +344,9 @@ def test_each_identity_may_do_its_own_part_and_no_more() -> None:
 
 def test_karpenter_ends_only_what_it_made_for_this_cluster() -> None:
     ends = [
-        one for one in policies_of(built(), "tandem-prod-karpenter-nodes") if "ec2:TerminateInstances" in one["Action"]
+        one
+        for one in policies_of(with_settings(), "tandem-prod-karpenter-nodes")
+        if "ec2:TerminateInstances" in one["Action"]
     ]
     assert [one["Condition"] for one in ends] == [
         {
@@ -345,22 +357,21 @@ def test_karpenter_ends_only_what_it_made_for_this_cluster() -> None:
 
 
 def test_no_secret_reaches_a_manifest_or_an_output() -> None:
-    found = with_settings(hugging_face_token=TOKEN, api_keys={"alice": KEY})
+    found = with_settings(hugging_face_token=TOKEN, clients={"alice": {"sha256": [DIGEST]}})
     outside = [one.inputs for one in found.resources if not one.type.endswith(":SecretVersion")]
-    for value in (TOKEN, KEY):
+    for value in (TOKEN, DIGEST):
         assert value not in json.dumps(outside, default=str)
         assert value not in str(found.returned)
 
 
 def test_a_move_between_platforms_keeps_the_cache_the_name_and_the_keys() -> None:
-    hosts = Settings.model_validate({key: value for key, value in SOUND.items() if key != "platform"})
-    before = declared(lambda: stack.build(hosts, pins.load(), "prod"), stack="prod")
+    before = declared_by({key: value for key, value in SOUND.items() if key != "platform"}, "prod")
     kept = ("AccessPoint", "Certificate", "FileSystem", "Listener", "LoadBalancer", "MountTarget")
-    for kind in (*kept, "Secret", "SecretVersion", "SecurityGroup", "Subnet", "Topic", "Vpc", "WebAcl"):
-        assert built().of(kind) == before.of(kind)
-        assert built().of(kind)
-    assert built().of("Bucket") == {"prod-access-logs": before.of("Bucket")["prod-access-logs"]}
+    for kind in (*kept, "Secret", "SecurityGroup", "Subnet", "Topic", "Vpc", "WebAcl"):
+        assert with_settings().of(kind) == before.of(kind)
+        assert with_settings().of(kind)
+    assert with_settings().of("Bucket") == {"prod-access-logs": before.of("Bucket")["prod-access-logs"]}
     moved = {
         parents for parents in before.parents() if parents[0] in ("tandem:index:ModelCache", "tandem:index:Secrets")
     }
-    assert moved <= built().parents()
+    assert moved <= with_settings().parents()

@@ -8,7 +8,11 @@ from collections.abc import Callable
 from typing import Any
 
 from infra.components.cost_guard import GROUP_TARGET
-from infra.tags import (
+from pulumi_rehearsal.account_gaps import PUBLIC_IMAGE
+from pulumi_rehearsal.moto import ACCOUNT_ID
+from tandem import type_tokens as types
+from tandem.ops.kinds.kind import Clients
+from tandem.tags import (
     EPHEMERAL_TAG,
     EXPIRES_TAG,
     PROJECT_TAG,
@@ -17,10 +21,6 @@ from infra.tags import (
     WEB_ACL_DESCRIPTION,
     parameter_path,
 )
-from ops.kinds import types
-from ops.kinds.kind import Clients
-from rehearsal.account_gaps import PUBLIC_IMAGE
-from rehearsal.moto import ACCOUNT_ID
 
 REGION = "us-east-1"
 IMAGE = PUBLIC_IMAGE
@@ -232,11 +232,12 @@ class Builder:
         )
         self.add(
             types.SECRET,
-            self.clients("secretsmanager").create_secret(
-                Name=f"{self.name}-api-keys", SecretString="{}", Tags=self.tags
-            )["ARN"],
+            self.clients("secretsmanager").create_secret(Name=f"{self.name}-issued-keys", Tags=self.tags)["ARN"],
         )
-        self.add(types.TOPIC, self.clients("sns").create_topic(Name=f"{self.name}-alerts", Tags=self.tags)["TopicArn"])
+        self.add(
+            types.TOPIC,
+            self.clients("sns").create_topic(Name=f"{self.name}-alerts", Tags=self.tags)["TopicArn"],
+        )
         self.schedules()
         budgets = self.clients("budgets")
         budgets.create_budget(
@@ -409,6 +410,11 @@ class Builder:
             Threshold=1,
             ComparisonOperator="LessThanThreshold",
             AlarmActions=[scaling.describe_policies()["ScalingPolicies"][0]["PolicyARN"]],
+            Tags=self.tags,
+        )
+        self.clients("cloudwatch").put_composite_alarm(
+            AlarmName=self.add(types.COMPOSITE_ALARM, f"{self.name}-both"),
+            AlarmRule=f'ALARM("{self.name}-idle")',
             Tags=self.tags,
         )
         instances = ec2.describe_instances(Filters=[{"Name": "tag:aws:autoscaling:groupName", "Values": [self.name]}])

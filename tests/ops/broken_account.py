@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from infra import pins
-from infra.settings import Settings
-from ops.aws import aws_clients
-from ops.doctor.examination import Examination
-from ops.doctor.run import run_check
-from ops.kinds.kind import Clients
-from rehearsal.account_gaps import AccountGaps
+from pulumi_rehearsal.account_gaps import AccountGaps
+from tandem import pins
+from tandem.ops.aws import aws_clients
+from tandem.ops.doctor.examination import Examination
+from tandem.ops.doctor.run import run_check
+from tandem.ops.kinds.kind import Clients
+from tandem.settings import Settings
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DELEGATED = ["ns-1.example.net", "ns-2.example.net"]

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 import boto3
 import pytest
 
-from ops.doctor.address import DNS_VARIABLE
-from ops.kinds.kind import Clients
-from rehearsal.account_gaps import AccountGaps, account_gaps
-from rehearsal.moto import SimulatedAccount, simulated_account
+from pulumi_rehearsal.account_gaps import AccountGaps
+from pulumi_rehearsal.moto import SimulatedAccount
+from rehearsal.account import account_gaps, simulated_account
+from tandem.ops.doctor.address import DNS_VARIABLE
+from tandem.ops.kinds.kind import Clients
 from tests.ops.account import REGION
 from tests.ops.broken_account import World
 

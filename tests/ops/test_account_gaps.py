@@ -7,7 +7,7 @@ from typing import Any
 import boto3
 import pytest
 
-from rehearsal.account_gaps import ANSWERS, PUBLIC_IMAGE, AccountGaps
+from pulumi_rehearsal.account_gaps import ANSWERS, PUBLIC_IMAGE, AccountGaps
 from tests.sdk_models import complete
 
 pytestmark = pytest.mark.account

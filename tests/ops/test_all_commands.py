@@ -1,4 +1,4 @@
-"""Every command, as `ops/cli.py` has them: what it says and how it ends where AWS does not tell, and what all can do.
+"""Every command of tandem/ops/cli.py: what it says and how it ends where AWS does not tell, and what all can do.
 
 A new command is here by itself; it says in ARGUMENTS how it is called, or in OFFLINE why it needs no AWS.
 """
@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 import typer.main
 
-from infra import pins
-from ops import cli, options
-from ops.aws import aws_clients
-from ops.kinds.kind import Clients
-from rehearsal.account_gaps import AccountGaps
+from pulumi_rehearsal.account_gaps import AccountGaps
+from tandem import pins
+from tandem.ops import cli, options
+from tandem.ops.aws import aws_clients
+from tandem.ops.kinds.kind import Clients
 from tests.ops.account import IMAGE, Builder
 from tests.ops.test_screen import NASTY
 
@@ -36,6 +36,10 @@ ARGUMENTS: dict[str, list[str]] = {
     "image bake": ["dev"],
     "image clean": ["dev"],
     "image list": ["dev"],
+    "keys add": ["dev", "me"],
+    "keys list": ["dev"],
+    "keys revoke": ["dev", "me"],
+    "keys rotate": ["dev", "me"],
     "pin": ["--region", "us-east-1", "--update"],
     "reap": [],
     "recover": ["dev", "--region", "us-east-1"],
@@ -48,8 +52,11 @@ ARGUMENTS: dict[str, list[str]] = {
     "status": ["dev"],
 }
 OFFLINE = {
+    "keys digest": "reads a key from standard input",
+    "memory": "counts, and asks a server of the caller's",
     "rehearse": "simulates the account",
     "render": "reads files only",
+    "sbom": "reads files only",
 }
 
 

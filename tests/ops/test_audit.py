@@ -6,19 +6,22 @@ import json
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
-from infra.tags import WEB_ACL_DESCRIPTION
-from ops.audit import Audit, Leftover, audit
-from ops.cli import app
-from ops.kinds import types
-from ops.kinds.kind import Clients
-from rehearsal.account_gaps import AccountGaps
-from rehearsal.moto import SimulatedAccount
+from pulumi_rehearsal.account_gaps import AccountGaps
+from pulumi_rehearsal.moto import SimulatedAccount
+from tandem import type_tokens as types
+from tandem.errors import UserError
+from tandem.ops import options
+from tandem.ops.audit import Audit, Leftover, audit
+from tandem.ops.cli import app
+from tandem.ops.kinds.kind import Clients
+from tandem.tags import WEB_ACL_DESCRIPTION
 from tests.ops.account import IMAGE, REGION, Builder, tags_of, watched
 
 NOW = datetime.now(UTC)
@@ -286,7 +289,10 @@ def test_what_is_refused_is_said(clients: Clients, stack: str) -> None:
             raise ClientError({"Error": {"Code": "AccessDenied", "Message": "no"}}, operation)  # pyright: ignore[reportArgumentType]
 
     result = audit(watched(clients, denied), stack, NOW)
-    assert [problem.key for problem in result.unreadable] == [types.LOG_GROUP, "what hangs on the stack's resources"]
+    assert [problem.key for problem in result.unreadable] == [
+        types.LOG_GROUP,
+        "what hangs on the stack's resources",
+    ]
 
 
 def test_nothing_of_a_stack_that_is_up_is_said_to_be_left(
@@ -298,7 +304,7 @@ def test_nothing_of_a_stack_that_is_up_is_said_to_be_left(
 
 
 def test_the_command_lists_sums_and_exits_with_1(aws_account: AccountGaps, stack: str) -> None:
-    from ops.aws import aws_clients
+    from tandem.ops.aws import aws_clients
 
     site = Site(aws_clients("us-east-1"), stack)
     volume(site)
@@ -317,6 +323,15 @@ def test_the_command_lists_sums_and_exits_with_1(aws_account: AccountGaps, stack
 
     empty = CliRunner().invoke(app, ["audit", "gone", "--region", "us-east-1"])
     assert (empty.exit_code, empty.stdout) == (0, "us-east-1: 0 left that cost $0.00 a month.\n")
+
+
+def test_where_no_stack_file_names_a_region_nothing_is_said_to_be_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty list of an account that nobody looked into would be a comfort."""
+    monkeypatch.setattr(options, "PROJECT", tmp_path)
+    with pytest.raises(UserError, match="no region is named, and there is no stack file here"):
+        options.regions_of(None, None)
 
 
 def test_a_stack_without_a_file_needs_a_region(stack: str) -> None:

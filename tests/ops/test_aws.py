@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError, NoCredentialsError, ReadTimeoutError
 
-from infra.errors import UserError
-from ops.aws import aws_clients, problem_of, user_errors
+from tandem.errors import UserError
+from tandem.ops.aws import aws_clients, problem_of, user_errors
 
 
 def refusal(code: str, message: str = "no", operation: str = "DescribeVpcs") -> ClientError:

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import pytest
 
-from ops.rights import boundary
-from ops.rights.documents import documents
-from ops.rights.right import BOUNDARY, DEPLOYER, TAGS, Scope
-from rehearsal.policy_evaluator import ACCOUNT, Request, allowed
+from pulumi_rehearsal.policy_evaluator import ACCOUNT, Request, allowed
+from tandem.ops.rights import boundary
+from tandem.ops.rights.documents import documents
+from tandem.ops.rights.right import BOUNDARY, DEPLOYER, TAGS, Scope
 from tests.infra.roles import FILES, MADE, roles
 from tests.infra.test_roles import AWS_MANAGED, OWN, asked
 

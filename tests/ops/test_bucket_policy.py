@@ -8,10 +8,10 @@ from typing import Any
 
 from botocore.exceptions import ClientError
 
-from infra.catalog.iam import POLICY_VERSION
 from infra.policies import only_tls
-from ops.kinds.kind import Clients
-from rehearsal.policy_evaluator import Request, allowed
+from pulumi_rehearsal.policy_evaluator import Request, allowed
+from tandem.catalog.iam import POLICY_VERSION
+from tandem.ops.kinds.kind import Clients
 
 BUCKET = "scripts"
 OBJECT = f"arn:aws:s3:::{BUCKET}/object"

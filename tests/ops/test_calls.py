@@ -10,19 +10,20 @@ import boto3
 import pytest
 from typer.testing import CliRunner
 
-from ops import image as images
-from ops import inventory
-from ops.aws import aws_clients
-from ops.cli import app
-from ops.kinds.kind import tag_map
-from ops.reap import plan, reap
-from ops.rights import RIGHTS
-from ops.rights.documents import Policy, documents
-from ops.rights.right import BAKER, REAPER, VIEWER
-from rehearsal.account_gaps import AccountGaps
+from pulumi_rehearsal.account_gaps import AccountGaps
+from pulumi_rehearsal.policy_evaluator import ACCOUNT
 from rehearsal.policy_calls import Call
-from rehearsal.policy_evaluator import ACCOUNT
 from rehearsal.policy_questions import asked_for
+from tandem.ops import image as images
+from tandem.ops import inventory
+from tandem.ops.aws import aws_clients
+from tandem.ops.cli import app
+from tandem.ops.kinds.kind import tag_map
+from tandem.ops.reap import plan, reap
+from tandem.ops.rights import RIGHTS
+from tandem.ops.rights.documents import Policy, documents
+from tandem.ops.rights.right import BAKER, KEYKEEPER, REAPER, VIEWER
+from tandem.tags import stack_tags
 from tests.calls import recorded, refused, unread
 from tests.ops.account import REGION, Builder, at_once
 from tests.ops.broken_account import World
@@ -84,7 +85,21 @@ def test_a_reap_is_within_the_reapers_rights(aws_account: AccountGaps, monkeypat
     assert unused(REAPER, calls[before:]) == {"s3:DeleteObjectVersion"}, "asked of a deletion that names a version"
 
 
+def test_a_keys_life_is_within_the_keykeepers_rights(aws_account: AccountGaps, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tandem.ops.commands.keys.life_here", lambda _stack: None)
+    with recorded(monkeypatch) as calls:
+        tags = [{"Key": key, "Value": one} for key, one in stack_tags("dev", REGION, ephemeral=True).items()]
+        aws_clients(REGION, None)("secretsmanager").create_secret(Name="tandem-dev-issued-keys-0a1b2c3", Tags=tags)
+        before = len(calls)
+        for words in (["add", "dev", "alice"], ["rotate", "dev", "alice"], ["list", "dev"], ["revoke", "dev", "alice"]):
+            assert CliRunner().invoke(app, ["keys", *words]).exit_code == 0
+    assert refused(calls, policies(KEYKEEPER, VIEWER), before) == []
+    assert unread(calls[before:], policies(VIEWER)) == []
+    assert unused(KEYKEEPER, calls[before:]) == set()
+
+
 LOOKING = (
+    ("keys", "list", "dev"),
     ("status", "dev"),
     ("audit", "dev"),
     ("cost", "dev", "--live"),
@@ -100,7 +115,6 @@ LOOKING = (
 def test_who_looks_has_the_right_to_and_little_else(
     aws_account: AccountGaps, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    aws_account.refused["secretsmanager:GetSecretValue"] = ("AccessDeniedException", "not authorized")
     Builder(aws_clients(REGION, None), "dev", "tandem-dev-one", ephemeral=True).everything()
     with recorded(monkeypatch) as calls:
         results = [CliRunner().invoke(app, list(command)) for command in LOOKING]

@@ -11,19 +11,23 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner
 
-from infra import costs, lifetime
-from infra.settings import Settings
-from infra.settings.schema import BusinessHoursSettings
-from ops.aws import aws_clients
-from ops.cli import app
-from ops.cost.bill import spent
-from ops.cost.comparison import compare, comparison
-from ops.cost.parts import Prices, Use, catalog, share_of_week
-from ops.cost.plan import plan
-from ops.cost.purchases import ways
-from ops.plot import bars
-from rehearsal.account_gaps import AccountGaps
+from pulumi_rehearsal.account_gaps import AccountGaps
+from tandem import costs, lifetime
+from tandem.ops.aws import aws_clients
+from tandem.ops.cli import app
+from tandem.ops.cost.bill import spent
+from tandem.ops.cost.comparison import compare, comparison
+from tandem.ops.cost.parts import Prices, Use, catalog, share_of_week
+from tandem.ops.cost.plan import plan
+from tandem.ops.cost.purchases import ways
+from tandem.ops.plot import bars
+from tandem.settings import Settings
+from tandem.settings.schema import BusinessHoursSettings
 
+REPORTS, WATCHED = 60 * 730 * 1e-5, 15 * 0.3 + 21 * 0.1 + 7 * 0.5
+"""What a host's reports to CloudWatch cost a month, and what a stack's figures and alarms do."""
+NO_SERVER = 0.1
+"""Of one alarm that a stack has only where no schedule stops it."""
 NOTHING_USED = Use(stored_gb=0, starts=0, internet_gb=0, logs_gb=0)
 
 
@@ -57,6 +61,9 @@ def test_each_part_by_the_month() -> None:
         "load balancer addresses": 7.3,
         "web ACL": 6.0,
         "NAT traffic": 4.5,
+        "alarms": 5.6,
+        "figures in CloudWatch": 4.5,
+        "reports to CloudWatch": 0.44,
     }
 
 
@@ -100,9 +107,9 @@ def test_what_would_save_most_is_computed() -> None:
         fleet={"hosts": 2, "spareHosts": 1, "instanceTypes": ["g5.12xlarge", "g6.12xlarge"]},
     )
     assert savings(settings, HALF_PRICE_SPOT) == {
-        "costGuard.businessHours": round(3 * (5.672 * 730 + 16) * (1 - 60 / 168), 2),
+        "costGuard.businessHours": round(3 * (5.672 * 730 + 16 + REPORTS) * (1 - 60 / 168) + NO_SERVER, 2),
         "fleet.onDemandBase: 1, onDemandPercentage: 0": round(2 * 5.672 / 2 * 730, 2),
-        "fleet.spareHosts: 0": round(5.672 * 730 + 16, 2),
+        "fleet.spareHosts: 0": round(5.672 * 730 + 16 + REPORTS, 2),
         "fleet.instanceTypes: g6.12xlarge first": round(3 * (5.672 - 4.6016) * 730, 2),
         "modelCache.provisionedMibps: null": 510.0,  # Elastic reads cost 90 instead
         "network.egress: publicHosts": round(3 * 0.05 * 730 - 3 * 0.005 * 730 + 4.5, 2),
@@ -119,15 +126,16 @@ def test_a_comparison_fits_a_pull_request() -> None:
     before = plan(stack(), use=NOTHING_USED)
     after = plan(stack(network={"egress": "singleNat"}, fleet={"hosts": 2}), use=NOTHING_USED)
     assert comparison(("main", "this"), before, after).splitlines() == [
-        "**Cost: +$3,338.67 a month (+96.0%)**",
+        "**Cost: +$3,339.11 a month (+95.7%)**",
         "",
         "| $ a month | main | this | difference |",
         "|---|---:|---:|---:|",
         "| g6.12xlarge on demand | 3,359.17 | 6,718.34 | +3,359.17 |",
         "| NAT gateways with address | 73.00 | 36.50 | -36.50 |",
         "| root volumes | 16.00 | 32.00 | +16.00 |",
-        "| **all parts** | **3,477.89** | **6,816.56** | **+3,338.67** |",
-        "| $ an hour | 4.76 | 9.34 | +4.57 |",
+        "| reports to CloudWatch | 0.44 | 0.88 | +0.44 |",
+        "| **all parts** | **3,488.43** | **6,827.54** | **+3,339.11** |",
+        "| $ an hour | 4.78 | 9.35 | +4.57 |",
         "",
         f"<sub>{CATALOG.source}. Assumed: {NOTHING_USED}.</sub>",
     ]
@@ -218,8 +226,8 @@ def test_the_bound_is_max_hosts_of_the_dearest_type_whenever_hosts_may_run() -> 
         fleet={"instanceTypes": ["g6.12xlarge", "p5.48xlarge"], "hosts": 1, "maxHosts": 4},
         costGuard={"businessHours": {}},
     )
-    fixed = 0.0225 + 2 * 0.005 + 6 / 730 + 2 * 0.05
-    hosts = (4 + 2) * (55.04 + 200 * 0.08 / 730)
+    fixed = 0.0225 + 2 * 0.005 + 6 / 730 + 2 * 0.05 + (WATCHED - NO_SERVER) / 730
+    hosts = (4 + 2) * (55.04 + 200 * 0.08 / 730 + REPORTS / 730)
     assert plan(settings, use=NOTHING_USED).most_per_month == pytest.approx(fixed * 730 + hosts * 730 * 60 / 168)
     assert plan(settings).most_per_month == pytest.approx(fixed * 730 + hosts * 730 * 60 / 168 + 30 + 90 + 4.5 + 10)
 
@@ -256,7 +264,7 @@ def other_file(tmp_path: Path, hosts: int) -> str:
     ("options", "status", "told"),
     [
         (["--fail-above", "4000"], 0, ""),
-        (["--fail-above", "3000"], 1, "$3,612.39 a month is above --fail-above 3000"),
+        (["--fail-above", "3000"], 1, "$3,622.93 a month is above --fail-above 3000"),
         (["--fail-above", "3000", "--json"], 1, "is above --fail-above 3000"),
     ],
 )
@@ -269,10 +277,10 @@ def test_a_pipeline_can_refuse_a_month(tmp_path: Path, options: list[str], statu
     ("before", "after", "options", "status", "told"),
     [
         (1, 2, ["--fail-above-change", "100"], 0, ""),
-        (1, 2, ["--fail-above-change", "50"], 1, "+93.4 % is above --fail-above-change 50"),
+        (1, 2, ["--fail-above-change", "50"], 1, "+93.2 % is above --fail-above-change 50"),
         (2, 1, ["--fail-above-change", "0"], 0, ""),
         (1, 1, ["--fail-above-change", "0"], 0, ""),
-        (1, 2, ["--fail-above", "5000"], 1, "$6,987.56 a month is above --fail-above 5000"),
+        (1, 2, ["--fail-above", "5000"], 1, "$6,998.54 a month is above --fail-above 5000"),
         (2, 1, ["--fail-above", "5000"], 0, ""),
     ],
 )

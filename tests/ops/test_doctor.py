@@ -1,4 +1,4 @@
-"""`tandem doctor` against broken accounts: a moto server behind rehearsal/account_gaps.py, which fills moto's gaps.
+"""`tandem doctor` against broken accounts: a moto server behind account_gaps.py, which fills moto's gaps.
 
 Each case breaks one thing in an account in which all is right, and the finding must name it and the remedy.
 """
@@ -15,19 +15,19 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from infra import pins
-from infra.catalog.instances import INSTANCE_TYPES
-from infra.catalog.quotas import vcpu_quota
-from infra.costs import hosts_by_purchase
-from infra.settings import Settings
-from ops.aws import aws_clients
-from ops.cli import app
-from ops.doctor import CHECKS, Finding, examine, exit_status, run
-from ops.doctor.address import covers
-from ops.doctor.examination import Examination
-from ops.doctor.permissions import actions, resources
-from ops.doctor.run import run_check
-from rehearsal.account_gaps import ANSWERS, PUBLIC_IMAGE, AccountGaps
+from pulumi_rehearsal.account_gaps import ANSWERS, PUBLIC_IMAGE, AccountGaps
+from tandem import pins
+from tandem.catalog.instances import INSTANCE_TYPES
+from tandem.catalog.quotas import vcpu_quota
+from tandem.costs import hosts_by_purchase
+from tandem.ops.aws import aws_clients
+from tandem.ops.cli import app
+from tandem.ops.doctor import CHECKS, Finding, examine, exit_status, run
+from tandem.ops.doctor.address import covers
+from tandem.ops.doctor.examination import Examination
+from tandem.ops.doctor.permissions import actions, resources
+from tandem.ops.doctor.run import run_check
+from tandem.settings import Settings
 from tests.ops import test_doctor_kubernetes
 from tests.ops.broken_account import NOW, Account, Case, World, assert_found
 
@@ -214,8 +214,8 @@ def certificate_ends(account: Account) -> None:
 def secrets_gone(account: Account) -> None:
     tags = [{"Key": "tandem:project", "Value": "tandem"}, {"Key": "tandem:stack", "Value": "dev"}]
     secrets, scaling, ec2 = (account.clients(name) for name in ("secretsmanager", "autoscaling", "ec2"))
-    secrets.create_secret(Name="tandem-dev-api-keys", SecretString="{}", Tags=tags)
-    secrets.delete_secret(SecretId="tandem-dev-api-keys")
+    secrets.create_secret(Name="tandem-dev-issued-keys", SecretString="{}", Tags=tags)
+    secrets.delete_secret(SecretId="tandem-dev-issued-keys")
     subnet = ec2.describe_subnets()["Subnets"][0]["SubnetId"]
     template = ec2.create_launch_template(
         LaunchTemplateName="t", LaunchTemplateData={"ImageId": PUBLIC_IMAGE, "InstanceType": "t3.micro"}
@@ -463,7 +463,7 @@ BROKEN: dict[str, Case] = {
         "secrets",
         "error",
         "its secrets are gone",
-        "restore-secret --region us-east-1 --secret-id tandem-dev-api-keys",
+        "restore-secret --region us-east-1 --secret-id tandem-dev-issued-keys",
     ),
     "gated model": (model_is_gated, "model", "error", "the model is gated", "tandem:huggingFaceToken"),
     "no such Capacity Block": (

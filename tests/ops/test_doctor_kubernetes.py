@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from infra import pins
-from infra.costs import hosts_while_replaced
-from ops.aws import aws_clients
-from ops.doctor import CHECKS, examine
-from ops.doctor.run import run_check
-from rehearsal.account_gaps import PUBLIC_IMAGE, AccountGaps
+from pulumi_rehearsal.account_gaps import PUBLIC_IMAGE, AccountGaps
+from tandem import pins
+from tandem.costs import hosts_while_replaced
+from tandem.ops.aws import aws_clients
+from tandem.ops.doctor import CHECKS, examine
+from tandem.ops.doctor.run import run_check
 from tests.ops.broken_account import Account, Case, World, assert_found
 
 STANDARD = "L-1216C47A"

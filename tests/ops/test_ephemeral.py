@@ -14,19 +14,21 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from infra.errors import UserError
-from ops import ephemeral, inventory, options
-from ops.aws import aws_clients
-from ops.cli import app
-from ops.ephemeral import draft, extended, life, wait_for_token
-from ops.kinds import KINDS, types
-from ops.kinds.kind import Scope
-from ops.lives import lives
-from ops.status import Status, Unknown
-from rehearsal import engine
-from rehearsal.account_gaps import AccountGaps, account_gaps
-from rehearsal.moto import SimulatedAccount
+from pulumi_rehearsal import engine
+from pulumi_rehearsal.account_gaps import AccountGaps
+from pulumi_rehearsal.moto import SimulatedAccount
+from rehearsal.account import account_gaps
 from rehearsal.scene import set_the_scene
+from tandem import type_tokens as types
+from tandem.errors import UserError
+from tandem.ops import ephemeral, inventory, options
+from tandem.ops.aws import aws_clients
+from tandem.ops.cli import app
+from tandem.ops.ephemeral import draft, extended, life, wait_for_token
+from tandem.ops.kinds import KINDS
+from tandem.ops.kinds.kind import Scope
+from tandem.ops.lives import lives
+from tandem.ops.status import Status, Unknown
 from tests.ops.test_status import FLEET, STATUS
 
 DEV = options.PROJECT / "Pulumi.dev.yaml"
@@ -71,9 +73,7 @@ def test_what_belongs_to_one_stack_alone_is_left_behind_and_said(tmp_path: Path)
 
 
 def test_secrets_are_left_for_the_engine_to_copy(tmp_path: Path) -> None:
-    source = written(
-        tmp_path, region="us-east-1", huggingFaceToken={"secure": "v1:x"}, apiKeys={"me": {"secure": "v1:y"}}
-    )
+    source = written(tmp_path, region="us-east-1", huggingFaceToken={"secure": "v1:x"})
     assert "v1:" not in draft(source, "4h", 30).text("why")
 
 

@@ -15,17 +15,17 @@ from moto.backends import get_backend
 from moto.server import ThreadedMotoServer
 from typer.testing import CliRunner
 
-from infra.tags import STACK_TAG
-from ops import inventory
-from ops.aws import aws_clients
-from ops.cli import app
-from ops.doctor.address import DNS_VARIABLE
-from ops.image import images_in_use
-from ops.kinds import types
-from ops.kinds.serving import HEALTH_PATHS
-from rehearsal.account_gaps import AccountGaps, account_gaps
-from rehearsal.moto import ACCOUNT_ID, CREDENTIALS, SETTINGS
-from rehearsal.moto_server import mend
+from pulumi_rehearsal.account_gaps import AccountGaps
+from pulumi_rehearsal.moto import ACCOUNT_ID, CREDENTIALS, SETTINGS
+from pulumi_rehearsal.moto_server import mend
+from rehearsal.account import account_gaps
+from tandem import type_tokens as types
+from tandem.ops import inventory
+from tandem.ops.aws import aws_clients
+from tandem.ops.cli import app
+from tandem.ops.doctor.address import DNS_VARIABLE
+from tandem.ops.image import images_in_use
+from tandem.tags import STACK_TAG
 from tests.ops.account import REGION, Builder
 
 pytestmark = pytest.mark.account
@@ -182,7 +182,3 @@ def test_what_is_not_ours_costs_few_calls_more(account: AccountGaps, monkeypatch
     found = inventory.find(aws_clients(REGION), None)
     assert not found.unreadable
     assert not [one for one in found.resources if one.name.startswith("other-")]
-
-
-def test_health_checks_are_known_by_the_paths_that_they_ask_for() -> None:
-    assert HEALTH_PATHS == ("/healthz", "/health")

@@ -8,12 +8,12 @@ from unittest.mock import create_autospec
 
 import pytest
 
-from infra.tags import STACK_ID_TAG
-from ops import helm_releases
-from ops.helm_releases import RELEASE, Stuck
-from ops.kinds.kind import Clients
-from ops.pulumi import Deployment, Stack
-from ops.resuming import carry_out, look
+from tandem.ops import helm_releases
+from tandem.ops.helm_releases import RELEASE, Stuck
+from tandem.ops.kinds.kind import Clients
+from tandem.ops.pulumi import Deployment, Stack
+from tandem.ops.resuming import carry_out, look
+from tandem.tags import STACK_ID_TAG
 from tests.ops.account import tags_of
 from tests.ops.test_recovery import IDENTITY_RESOURCE, OWN
 

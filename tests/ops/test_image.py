@@ -15,14 +15,14 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from infra import pins
-from infra.errors import UserError
-from infra.host.render import render_bake_user_data
-from ops import image as images
-from ops.cli import app
-from ops.commands.render import stack_config
-from ops.image import Bake
-from rehearsal.account_gaps import AccountGaps
+from pulumi_rehearsal.account_gaps import AccountGaps
+from tandem import pins
+from tandem.errors import UserError
+from tandem.host.render import render_bake_user_data
+from tandem.ops import image as images
+from tandem.ops.cli import app
+from tandem.ops.commands.render import stack_config
+from tandem.ops.image import Bake
 from tests.ops.account import IMAGE, REGION
 
 SAID = "[ 60.1] cloud-init\r\ntandem: driver: 570.1 was there, branch 580 is pinned: replacing it\r\n"
@@ -163,7 +163,7 @@ def pins_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_the_commands_bake_list_and_clean(ec2: Any, pins_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images.bake, "__defaults__", (0.01,))
-    monkeypatch.setattr("ops.commands.image.aws_clients", lambda region, profile: lambda service: ec2)
+    monkeypatch.setattr("tandem.ops.commands.image.aws_clients", lambda region, profile: lambda service: ec2)
     run: Callable[..., Any] = lambda *words: CliRunner().invoke(app, ["image", *words])  # noqa: E731
     with playing(ec2, images.BAKED):
         done = run("bake", "dev")

@@ -7,10 +7,11 @@ import uuid
 import pytest
 from botocore.exceptions import ClientError
 
-from ops.inventory import find
-from ops.kinds import KINDS, state_key, types
-from ops.kinds.kind import Clients
-from rehearsal.moto import SimulatedAccount
+from pulumi_rehearsal.moto import SimulatedAccount
+from tandem import type_tokens as types
+from tandem.ops.inventory import find
+from tandem.ops.kinds import KINDS, state_key
+from tandem.ops.kinds.kind import Clients
 from tests.ops.account import REGION, Builder, tags_of, watched
 
 

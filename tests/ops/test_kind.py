@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ops.kinds import KINDS, serving, types
-from ops.kinds.kind import Clients, Item, Scope
-from rehearsal.moto import ACCOUNT_ID
+from pulumi_rehearsal.moto import ACCOUNT_ID
+from tandem import type_tokens as types
+from tandem.ops.kinds import KINDS, serving
+from tandem.ops.kinds.kind import Clients, Item, Scope
 from tests.ops.account import Builder
 
 TOPIC = KINDS["aws:sns/topic:Topic"]

@@ -11,12 +11,12 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from infra.errors import UserError
-from infra.loading import load_stack_file
-from ops import options
-from ops.cli import app
-from ops.leaving import Removal, drain_seconds, phase
-from ops.pulumi import Stack
+from tandem.errors import UserError
+from tandem.loading import load_stack_file
+from tandem.ops import options
+from tandem.ops.cli import app
+from tandem.ops.leaving import Removal, drain_seconds, phase
+from tandem.ops.pulumi import Stack
 
 NAMES = {
     "tandem:loadBalancer": {"domainName": "eu-west-1.llm.example.com", "hostedZoneId": "Z0123456789ABC"},

@@ -8,16 +8,16 @@ from datetime import UTC, datetime
 
 import pytest
 
-from infra.tags import PROJECT_TAG, STACK_ID_TAG, STACK_TAG
-from ops import inventory, removal
-from ops.audit import Leftover, audit
-from ops.kinds import types
-from ops.kinds.kind import Clients
-from ops.lives import against_removal
-from ops.pulumi import Deployment, Stack
-from ops.recovery import Plan
-from ops.resuming import carry_out, look
-from rehearsal.moto import SimulatedAccount
+from pulumi_rehearsal.moto import SimulatedAccount
+from tandem import type_tokens as types
+from tandem.ops import inventory, removal
+from tandem.ops.audit import Leftover, audit
+from tandem.ops.kinds.kind import Clients
+from tandem.ops.lives import against_removal
+from tandem.ops.pulumi import Deployment, Stack
+from tandem.ops.recovery import Plan
+from tandem.ops.resuming import carry_out, look
+from tandem.tags import PROJECT_TAG, STACK_ID_TAG, STACK_TAG
 from tests.ops.account import IMAGE, REGION, Builder, at_once, tags_of
 from tests.ops.test_recovery import IDENTITY_RESOURCE
 from tests.ops.test_removal import refusing

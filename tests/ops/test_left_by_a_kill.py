@@ -8,20 +8,19 @@ from typing import Any
 
 import pytest
 
-from infra import pins, stack
-from infra.settings import Settings
-from infra.tags import PROJECT, PROJECT_TAG, STACK_ID_TAG, STACK_TAG
-from ops import inventory
-from ops.inventory import Inventory
-from ops.kinds import KINDS, state_key, types
-from ops.pulumi import Deployment
-from ops.recovery import decide
-from rehearsal.aws import AwsProvider
-from rehearsal.moto import SimulatedAccount
-from tests.infra.declared import STACK_ID, declared
+from pulumi_rehearsal.aws import AwsProvider
+from pulumi_rehearsal.moto import SimulatedAccount
+from simulated.world import SAMPLES, Made, Sample, World, self_signed
+from tandem import type_tokens as types
+from tandem.ops import inventory
+from tandem.ops.inventory import Inventory
+from tandem.ops.kinds import KINDS, state_key
+from tandem.ops.pulumi import Deployment
+from tandem.ops.recovery import decide
+from tandem.tags import PROJECT, PROJECT_TAG, STACK_ID_TAG, STACK_TAG
+from tests.infra.declared import STACK_ID, declared_by
 from tests.ops.account import REGION
 from tests.ops.test_recovery import IDENTITY_RESOURCE
-from tests.rehearsal.aws.world import SAMPLES, Made, Sample, World, self_signed
 
 TAGS = {PROJECT_TAG: PROJECT, STACK_TAG: "dev", STACK_ID_TAG: STACK_ID}
 OF_THE_PROGRAM = [type_ for type_, kind in KINDS.items() if kind.program]
@@ -49,8 +48,7 @@ def names() -> Mapping[str, dict[str, Any]]:
     """What the program calls one of each type; nothing where the engine or AWS chooses."""
     found: dict[str, dict[str, Any]] = {}
     for settings in (HOSTS, PODS):
-        whole = Settings.model_validate(settings)
-        for one in declared(lambda whole=whole: stack.build(whole, pins.load(), "dev")).resources:
+        for one in declared_by(settings).resources:
             found[one.type] = {key: one.inputs[key] for key in ("name", "description", "tags") if key in one.inputs}
     return found
 

@@ -19,18 +19,19 @@ import pytest
 from moto.server import ThreadedMotoServer
 from typer.testing import CliRunner
 
-from infra import pins as pin_file
-from infra.errors import UserError
-from ops import lookups, pin
-from ops.cli import app
-from ops.http import Http
-from ops.pin import Selection
+from tandem import pins as pin_file
+from tandem.errors import UserError
+from tandem.http import Http
+from tandem.ops import lookups, pin
+from tandem.ops.cli import app
+from tandem.ops.pin import Selection
 
 SHIPPED = Path(pin_file.PINS_FILE).read_text(encoding="utf-8")
 TODAY = date(2026, 11, 21)
 COMMIT = "b968826d9c46dd6066d109eabc6255188de91218"
 IMAGE_ID = "ami-0fedcba9876543210"
 MANIFEST_PATH = "/v2/vllm/vllm-openai/manifests/v0.32.0"
+EDGE_PATH = "/v2/nginxinc/nginx-unprivileged/manifests/1.30.4"
 HUB_PATH = "/api/models/Qwen/Qwen3-8B/revision/main"
 SIBLINGS = [
     {"rfilename": "README.md", "size": 9, "blobId": "1" * 40},
@@ -207,6 +208,7 @@ def online(stand_in: StandIn, aws: None, monkeypatch: pytest.MonkeyPatch) -> Sta
         return 200, {"Docker-Content-Digest": INDEX_DIGEST}, INDEX
 
     stand_in.answers[MANIFEST_PATH] = manifest
+    stand_in.always(EDGE_PATH, body=INDEX)
     stand_in.always("/token", body=b'{"token": "anonymous-pull"}')
     stand_in.always(HUB_PATH, body=hub_answer())
     stand_in.always("/api/models/Qwen/Qwen3-32B-FP8/revision/main", body=hub_answer())
@@ -245,6 +247,7 @@ def run(file: Path, mode: Any = "fill", **selection: Any) -> list[pin.Row]:
 def test_every_empty_pin_is_looked_up_and_written_with_day_and_source(file: Path, online: StandIn) -> None:
     assert outcomes(run(file)) == {
         "vllm.digest": "written",
+        "edge.digest": "written",
         "nvidia_driver.version": "kept",
         "container_toolkit.version": "kept",
         "nvlink_subnet_manager.version": "written",
@@ -407,6 +410,7 @@ def test_check_names_empty_and_outdated_pins_and_writes_nothing(file: Path, onli
     found = outcomes(run(file, "check", image=True, models=("Qwen/Qwen3-8B",), regions=("ap-south-1",)))
     assert found == {
         "vllm.digest": "empty",
+        "edge.digest": "empty",
         "machine_image.ubuntu.regions.ap-south-1.id": "empty",
         "machine_image.dlami.regions.ap-south-1.id": "empty",
         'models."Qwen/Qwen3-8B".revision': "outdated",

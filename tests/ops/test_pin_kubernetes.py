@@ -2,30 +2,65 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import json
 import re
+import tarfile
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import boto3
 import pytest
 import yaml
 
-from infra import pins as pin_file
-from infra.errors import UserError
-from ops import lookups, newer_kubernetes, pin
-from ops.http import Http
-from ops.pin import Selection
+from tandem import chart_files, charts
+from tandem import pins as pin_file
+from tandem.errors import UserError
+from tandem.http import Http
+from tandem.ops import lookups, newer_kubernetes, pin
+from tandem.ops.pin import Selection
 from tests.ops.test_pin import IMAGE_ID, SHIPPED, TODAY, StandIn, aws, moto_url, stand_in
 
 __all__ = ["aws", "moto_url", "stand_in"]
 
 RELEASE = "1.35.0-20261112"
+MANIFEST = b'{"mediaType": "application/vnd.oci.image.manifest.v1+json"}'
 VERSIONS = ["1.9.0", "1.10.2", "1.10.10", "1.11.0-rc.1", "not a version"]
 
 
 def index(chart: str, *versions: str) -> bytes:
     entries = {chart: [{"name": chart, "version": version} for version in versions], "other": [{"version": "9.9.9"}]}
     return yaml.safe_dump({"apiVersion": "v1", "entries": entries}).encode()
+
+
+def archive(name: str, keys: Iterable[str]) -> bytes:
+    """A chart whose images are at these values, as `helm package` packs one."""
+    values: dict[str, Any] = {}
+    for key in keys:
+        place = values
+        for part in key.split(".")[:-1]:
+            place = place.setdefault(part, {})
+        place |= {"repository": f"registry.example.com/{name}", "tag": ""}
+    about = {"apiVersion": "v2", "name": name, "version": "2.20.2", "appVersion": "9.1.0"}
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for file, content in (("Chart.yaml", about), ("values.yaml", values)):
+            text = yaml.safe_dump(content).encode()
+            info = tarfile.TarInfo(f"{name}/{file}")
+            info.size = len(text)
+            tar.addfile(info, io.BytesIO(text))
+    return gzip.compress(packed.getvalue(), mtime=0)
+
+
+def offer(online: StandIn, path: str, name: str, content: bytes, version: str) -> None:
+    """A chart in a registry: tags, the manifest of one, the layer."""
+    layer = charts.digest_of(content)
+    manifest = {"layers": [{"mediaType": charts.LAYER, "digest": layer, "size": len(content)}]}
+    online.always(f"/v2/{path}/{name}/tags/list", body=json.dumps({"tags": [version]}).encode())
+    online.always(f"/v2/{path}/{name}/manifests/{version}", body=json.dumps(manifest).encode())
+    online.always(f"/v2/{path}/{name}/blobs/{layer}", body=content)
 
 
 def addon(name: str, version: str) -> bytes:
@@ -59,12 +94,16 @@ def file(tmp_path: Path, online: StandIn) -> Path:
     text = re.sub(r'parameter = "/aws[^"]*"', 'parameter = "/tandem-test/image-id"', text)
     text = re.sub(r"(?m)^(eu-west-1|us-west-2) = .*\n", "", text)
     path.write_text(re.sub(r'repository = "https://.*?"', f'repository = "{online.url}/charts"', text))
-    charts = yaml.safe_dump(
-        {"entries": {name: [{"version": "2.20.2"}] for name in pin_file.load(path).kubernetes.charts}}
-    )
-    online.always("/charts/index.yaml", body=charts.encode())
-    for path_of_tags in ("/v2/karpenter/karpenter/tags/list", "/v2/lws/charts/lws/tags/list"):
-        online.always(path_of_tags, body=json.dumps({"tags": ["1.14.1"]}).encode())
+    entries: dict[str, Any] = {}
+    for name, chart in pin_file.load(path).kubernetes.charts.items():
+        content, tag = archive(name, chart.images), "v9.1.0" if name == "nvidia-device-plugin" else "9.1.0"
+        online.always(f"/v2/{name}/manifests/{tag}", body=MANIFEST)
+        if chart.repository.startswith("oci://"):
+            offer(online, chart.repository.split("/", 3)[3], name, content, "1.14.1")
+        else:
+            entries[name] = [{"version": "2.20.2", "urls": [f"{name}-2.20.2.tgz"]}]
+            online.always(f"/charts/{name}-2.20.2.tgz", body=content)
+    online.always("/charts/index.yaml", body=yaml.safe_dump({"entries": entries}).encode())
     return path
 
 
@@ -73,8 +112,13 @@ def test_all_of_platform_eks_is_looked_up_and_nothing_else(file: Path) -> None:
     assert {row.outcome for row in rows if row.pin.group == "kubernetes"} == {"written"}
     assert {row.outcome for row in rows if row.pin.group != "kubernetes"} <= {"kept"}
     written = pin_file.load(file).kubernetes
-    assert written.charts["karpenter"].version == "1.14.1"
-    assert {chart.version for name, chart in written.charts.items() if name not in ("karpenter", "lws")} == {"2.20.2"}
+    for name, chart in written.charts.items():
+        assert chart.version == ("1.14.1" if chart.repository.startswith("oci://") else "2.20.2")
+        assert chart.digest == charts.digest_of(archive(name, chart.images))
+        tag = "v9.1.0" if name == "nvidia-device-plugin" else "9.1.0"
+        assert {*chart.images.values()} <= {f"registry.example.com/{name}:{tag}@{charts.digest_of(MANIFEST)}"}
+    assert written.charts["keda"].image_values["image"]["keda"] == {"tag": f"9.1.0@{charts.digest_of(MANIFEST)}"}
+    assert written.charts["karpenter"].image_values == {"controller": {"image": {"digest": charts.digest_of(MANIFEST)}}}
     assert {pinned.version for pinned in written.addons.values()} == {"v1.20.4-eksbuild.2"}
     assert written.node_image_id("al2023", "us-east-1") == IMAGE_ID
     assert {name: release.version for name, release in written.releases.items()} == {
@@ -132,6 +176,73 @@ def test_a_refused_addon_says_which_action_is_missing(online: StandIn) -> None:
     online.always("/addons/supported-versions", status=403, body=body, x_amzn_errortype="AccessDeniedException")
     with pytest.raises(UserError, match="allow eks:DescribeAddonVersions"):
         lookups.addon_version("vpc-cni", "1.35")
+
+
+def pinned(online: StandIn, content: bytes, *, registry: bool) -> pin_file.Chart:
+    """A chart as it was when it was pinned."""
+    repository = "oci://registry.example.com/charts" if registry else f"{online.url}/charts"
+    return pin_file.Chart(repository=repository, version="2.20.2", digest=charts.digest_of(content))
+
+
+def serve(online: StandIn, content: bytes, digest: str) -> None:
+    """The chart in both kinds of repository, under the digest that they claim."""
+    online.always("/charts/index.yaml", body=yaml.safe_dump({"entries": {"keda": [ENTRY]}}).encode())
+    online.always("/charts/keda.tgz", body=content)
+    online.always(f"/v2/charts/keda/blobs/{digest}", body=content)
+
+
+ENTRY = {"version": "2.20.2", "urls": ["keda.tgz"]}
+
+
+@pytest.mark.parametrize("registry", [True, False])
+def test_a_chart_with_other_bytes_than_pinned_is_refused_and_kept_nowhere(
+    online: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, registry: bool
+) -> None:
+    monkeypatch.setattr(chart_files, "DIRECTORY", tmp_path)
+    ours, planted = archive("keda", ["image.keda.tag"]), archive("keda", ["image.other.tag"])
+    chart = pinned(online, ours, registry=registry)
+    serve(online, planted, chart.digest)
+    with pytest.raises(UserError) as caught:
+        charts.fetch({"keda": chart}, Http())
+    [problem] = caught.value.problems
+    assert (problem.value, problem.allowed) == (charts.digest_of(planted), chart.digest)
+    assert [*tmp_path.iterdir()] == []
+
+    serve(online, ours, chart.digest)
+    charts.fetch({"keda": chart}, Http())
+    assert charts.file_of(chart, "keda").read_bytes() == ours
+    asked = len(online.requests)
+    charts.fetch({"keda": chart}, Http())
+    assert len(online.requests) == asked
+    charts.file_of(chart, "keda").write_bytes(planted)  # somebody changed it meanwhile
+    charts.fetch({"keda": chart}, Http())
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [charts.file_of(chart, "keda")]
+    assert charts.file_of(chart, "keda").read_bytes() == ours
+
+
+def test_a_chart_that_is_gone_is_named(online: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chart_files, "DIRECTORY", tmp_path)
+    for registry in (True, False):
+        with pytest.raises(UserError, match="keda"):
+            charts.fetch({"keda": pinned(online, b"", registry=registry)}, Http())
+
+
+@pytest.mark.parametrize("content", [b"", archive("other", []), archive("keda", [])])
+def test_an_archive_that_is_not_the_chart_pins_nothing(content: bytes) -> None:
+    with pytest.raises(UserError, match="the archive is no chart"):
+        charts.images(content, "keda", ["image.keda.tag"])
+
+
+def test_a_digest_that_a_chart_has_of_its_image_is_kept() -> None:
+    image = {"registry": "ghcr.io", "repository": "kedacore/keda", "tag": "1.0", "digest": f"sha256:{'5' * 64}"}
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as tar:
+        for file, text in (("Chart.yaml", "{appVersion: '2'}"), ("values.yaml", json.dumps({"image": image}))):
+            info = tarfile.TarInfo(f"keda/{file}")
+            info.size = len(text)
+            tar.addfile(info, io.BytesIO(text.encode()))
+    found = charts.images(content.getvalue(), "keda", ["image.digest"])
+    assert found == {"image.digest": f"ghcr.io/kedacore/keda:1.0@sha256:{'5' * 64}"}
 
 
 NEXT = "1.36"
@@ -205,7 +316,7 @@ def test_definitions_that_no_up_upgrades_come_with_their_command(file: Path, onl
     pin.run(file, Selection(kubernetes=True), "fill", Http(), TODAY)
     rows, _ = newer(file)
     assert newer_kubernetes.definitions_to_upgrade(rows, pin_file.load(file).kubernetes) == []
-    online.always("/v2/lws/charts/lws/tags/list", body=json.dumps({"tags": ["1.15.0"]}).encode())
+    offer(online, "lws/charts", "lws", archive("lws", ["image.manager.tag"]), "1.15.0")
     rows = pin.run(file, Selection(kubernetes=True), "update", Http(), TODAY)
     assert newer_kubernetes.definitions_to_upgrade(rows, pin_file.load(file).kubernetes) == [
         "helm show crds oci://registry.k8s.io/lws/charts/lws --version 1.15.0 "

@@ -11,12 +11,12 @@ import botocore
 import pytest
 from typer.testing import CliRunner
 
-from infra.catalog import prices
-from ops import price_list
-from ops.aws import aws_clients
-from ops.cli import app
-from ops.price_list import PARTS, Part
-from rehearsal.account_gaps import AccountGaps
+from pulumi_rehearsal.account_gaps import AccountGaps
+from tandem.catalog import prices
+from tandem.ops import price_list
+from tandem.ops.aws import aws_clients
+from tandem.ops.cli import app
+from tandem.ops.price_list import PARTS, Part
 
 SAMPLE = Path(botocore.__file__).parent / "data/pricing/2017-10-15/examples-1.json"
 

@@ -14,19 +14,19 @@ import yaml
 from botocore.exceptions import ClientError
 from typer.testing import CliRunner
 
-from infra.errors import UserError
-from ops import inventory
-from ops.aws import aws_clients
-from ops.cli import app
-from ops.kinds import types
-from ops.kinds.kind import Clients
-from ops.lives import lives
-from ops.reap import Plan, plan, reap
-from ops.removal import Left
-from rehearsal import engine
-from rehearsal.account_gaps import AccountGaps
-from rehearsal.moto import SimulatedAccount
+from pulumi_rehearsal import engine
+from pulumi_rehearsal.account_gaps import AccountGaps
+from pulumi_rehearsal.moto import SimulatedAccount
 from rehearsal.scene import set_the_scene
+from tandem import type_tokens as types
+from tandem.errors import UserError
+from tandem.ops import inventory
+from tandem.ops.aws import aws_clients
+from tandem.ops.cli import app
+from tandem.ops.kinds.kind import Clients
+from tandem.ops.lives import lives
+from tandem.ops.reap import Plan, plan, reap
+from tandem.ops.removal import Left
 from tests.ops.account import REGION, Builder, Killed, at_once, id_of, killing, tags_of, watched
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -21,16 +21,16 @@ import pytest
 from botocore.stub import Stubber
 from typer.testing import CliRunner, Result
 
-from infra.errors import Problem, UserError
-from infra.tags import STACK_ID_TAG
-from ops import removal
-from ops.cli import app
-from ops.inventory import Inventory, find
-from ops.kinds import types
-from ops.kinds.kind import Clients, Found
-from ops.pulumi import Deployment, Stack
-from ops.recovery import NO_PLACE, NOT_UNDER_WAY, POD_IDENTITY, Adoption, Plan, amended, decide, pod_identities
-from rehearsal.moto import SimulatedAccount
+from pulumi_rehearsal.moto import SimulatedAccount
+from tandem import type_tokens as types
+from tandem.errors import Problem, UserError
+from tandem.ops import removal
+from tandem.ops.cli import app
+from tandem.ops.inventory import Inventory, find
+from tandem.ops.kinds.kind import Clients, Found
+from tandem.ops.pulumi import Deployment, Stack
+from tandem.ops.recovery import NO_PLACE, NOT_UNDER_WAY, POD_IDENTITY, Adoption, Plan, amended, decide, pod_identities
+from tandem.tags import STACK_ID_TAG
 from tests.ops.account import REGION, Builder, id_of, tags_of
 
 FILE_SYSTEM_URN = "urn:pulumi:dev::tandem::tandem:index:ModelCache$aws:efs/fileSystem:FileSystem::tandem-dev"
@@ -147,7 +147,16 @@ def test_what_waits_to_be_deleted_is_known() -> None:
     assert decide(deployment({**recorded(types.VPC, "vpc-1"), "delete": True}), Inventory([VPC])).is_empty
 
 
-@pytest.mark.parametrize("type_", [types.INSTANCE, types.VOLUME, types.NETWORK_INTERFACE, types.IMAGE, types.SNAPSHOT])
+@pytest.mark.parametrize(
+    "type_",
+    [
+        types.INSTANCE,
+        types.VOLUME,
+        types.NETWORK_INTERFACE,
+        types.IMAGE,
+        types.SNAPSHOT,
+    ],
+)
 def test_what_the_program_does_not_declare_is_left_alone(type_: str) -> None:
     plan = decide(deployment(), Inventory([Found(type=type_, id="x", tags=TAGS)]))
     assert plan.is_empty
@@ -213,7 +222,10 @@ def test_two_buckets_under_way_are_each_taken_for_what_they_are() -> None:
 
 
 def test_what_a_name_describes_is_not_taken_for_what_has_none() -> None:
-    pending = [making(types.FILE_SYSTEM, "urn:b"), making(types.FILE_SYSTEM, "urn:a", tags={"Name": "a"})]
+    pending = [
+        making(types.FILE_SYSTEM, "urn:b"),
+        making(types.FILE_SYSTEM, "urn:a", tags={"Name": "a"}),
+    ]
     named = replace(file_system("fs-a", 21), tags=TAGS | {"Name": "a"})
     plan = decide(deployment(pending=pending), Inventory([named, file_system("fs-b", 1)]))
     assert {adoption.urn: adoption.resource.id for adoption in plan.adopt} == {"urn:a": "fs-a", "urn:b": "fs-b"}

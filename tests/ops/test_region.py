@@ -12,18 +12,20 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from infra.catalog.instances import INSTANCE_TYPES
-from infra.errors import UserError
-from ops import inventory, options
-from ops.aws import aws_clients
-from ops.cli import app
-from ops.kinds import KINDS, types
-from ops.kinds.kind import Scope
-from ops.regions import NewRegion, free_range, nearest, new_region, offerings
-from rehearsal import engine
-from rehearsal.account_gaps import AccountGaps, account_gaps
-from rehearsal.moto import SimulatedAccount
-from rehearsal.scene import set_the_scene
+from pulumi_rehearsal import engine
+from pulumi_rehearsal.account_gaps import AccountGaps
+from pulumi_rehearsal.moto import SimulatedAccount
+from rehearsal.account import account_gaps
+from rehearsal.scene import pins_of, set_the_scene
+from tandem import type_tokens as types
+from tandem.catalog.instances import INSTANCE_TYPES
+from tandem.errors import UserError
+from tandem.ops import inventory, options
+from tandem.ops.aws import aws_clients
+from tandem.ops.cli import app
+from tandem.ops.kinds import KINDS
+from tandem.ops.kinds.kind import Scope
+from tandem.ops.regions import NewRegion, free_range, nearest, new_region, offerings
 
 PROD = options.PROJECT / "Pulumi.prod.yaml"
 EVERYWHERE = {name: frozenset({"eu-west-1a", "eu-west-1b", "eu-west-1c"}) for name in INSTANCE_TYPES}
@@ -217,7 +219,7 @@ def test_removal_is_shown_step_by_step(project: Path, monkeypatch: pytest.Monkey
         own = {"domainName": f"{region}.llm.example.com", "hostedZoneId": "Z0123456789ABC"}
         values = config(region=region, loadBalancer=own, globalName=BEHIND, network={})
         (project / f"Pulumi.{name}.yaml").write_text(yaml.safe_dump({"config": values}))
-    monkeypatch.setattr("ops.status.row.Row.serves", property(lambda row: row.stack == "prod-eu-west-2"))
+    monkeypatch.setattr("tandem.ops.status.row.Row.serves", property(lambda row: row.stack == "prod-eu-west-2"))
     assert call("remove", "prod-eu-west-1").stdout.splitlines() == [
         "take prod-eu-west-1 out of llm.example.com, which leaves prod-eu-west-2 there",
         "wait 420 s, until clients have gone elsewhere and their answers have ended",
@@ -237,7 +239,7 @@ def workshop(moto_server: SimulatedAccount, monkeypatch: pytest.MonkeyPatch) -> 
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
         monkeypatch.setattr(options, "PROJECT", scene.workspace.directory)
-        gaps.add_images(scene.workspace.pins)
+        gaps.add_images(pins_of(scene.workspace))
         yield scene.workspace.directory
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from ops.inventory import find
-from ops.kinds import KINDS, types
-from ops.kinds.kind import Clients, Found
-from ops.removal import Left, plan, remove, remove_stack
-from rehearsal.moto import SimulatedAccount
+from pulumi_rehearsal.moto import SimulatedAccount
+from tandem import type_tokens as types
+from tandem.ops.inventory import find
+from tandem.ops.kinds import KINDS
+from tandem.ops.kinds.kind import Clients, Found
+from tandem.ops.removal import Left, plan, remove, remove_stack
 from tests.ops.account import REGION, Builder, Killed, at_once, killing, tags_of, watched
 
 
@@ -167,7 +168,12 @@ def test_a_refusal_is_not_repeated_and_what_depends_on_it_is_not_waited_for(clie
     )
     types_left = {item.resource.type: item.reason.split(":")[0] for item in left}
     assert types_left[types.NETWORK_INTERFACE] == "UnauthorizedOperation"
-    assert set(types_left) <= {types.NETWORK_INTERFACE, types.SUBNET, types.SECURITY_GROUP, types.VPC}
+    assert set(types_left) <= {
+        types.NETWORK_INTERFACE,
+        types.SUBNET,
+        types.SECURITY_GROUP,
+        types.VPC,
+    }
     assert waits == []
     assert types.NAT_GATEWAY not in {resource.type for resource in find(clients, stack).resources}
 

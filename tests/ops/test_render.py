@@ -9,9 +9,9 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from infra.errors import UserError
-from ops.cli import app
-from ops.commands.render import documents, stack_config
+from tandem.errors import UserError
+from tandem.ops.cli import app
+from tandem.ops.commands.render import documents, stack_config
 
 
 @pytest.mark.parametrize("stack", ["dev", "prod-ec2"])
@@ -30,12 +30,11 @@ def test_pods_have_no_documents_of_hosts() -> None:
 def test_compose_has_a_server_for_each_pair_and_nginx_knows_them() -> None:
     rendered = documents(stack_config("dev"))
     services = yaml.safe_load(rendered["compose/compose.yaml"])["services"]
-    assert list(services) == ["edge", "prepare", "vllm-0", "vllm-1"]
-    assert {"compose/tandem/pod.py", "compose/tandem/hub.py"} < set(rendered)
+    assert list(services) == ["edge", "keys", "prepare", "vllm-0", "vllm-1"]
+    assert {"compose/tandem/agent.py", "compose/tandem/hub.py", "compose/edge.js"} < set(rendered)
     nginx = rendered["compose/nginx.conf"]
     assert "server vllm-0:8000;" in nginx
     assert "server vllm-1:8000;" in nginx
-    assert "/run/tandem" not in nginx
 
 
 def test_output_writes_every_document(tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from infra.errors import UserError
-from ops.cli import app
-from ops.kinds.kind import Clients
-from ops.pulumi import Stack
-from ops.resuming import resume
+from tandem.errors import UserError
+from tandem.ops.cli import app
+from tandem.ops.kinds.kind import Clients
+from tandem.ops.pulumi import Stack
+from tandem.ops.resuming import resume
 from tests.ops.account import Builder
 from tests.ops.test_ephemeral import played_pulumi
 

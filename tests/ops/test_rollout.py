@@ -8,19 +8,19 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from infra.errors import UserError
-from infra.settings import Settings
-from infra.tags import PROJECT_TAG, STACK_ID_TAG, STACK_TAG
-from ops import options
-from ops.cli import app
-from ops.commands import rollout as command
-from ops.kinds.kind import Clients
-from ops.rollout import Rollout, follow
-from ops.rollout.group import HostGroup
-from ops.whose import Own
-from rehearsal.account_gaps import AccountGaps
-from rehearsal.moto import SimulatedAccount
+from pulumi_rehearsal.account_gaps import AccountGaps
+from pulumi_rehearsal.moto import SimulatedAccount
 from rehearsal.played_hosts import Hosts, play
+from tandem.errors import UserError
+from tandem.ops import options
+from tandem.ops.cli import app
+from tandem.ops.commands import rollout as command
+from tandem.ops.kinds.kind import Clients
+from tandem.ops.rollout import Rollout, follow
+from tandem.ops.rollout.group import HostGroup
+from tandem.ops.whose import Own
+from tandem.settings import Settings
+from tandem.tags import PROJECT_TAG, STACK_ID_TAG, STACK_TAG
 from tests.two_hosts import ONE_MORE_FIRST, Group
 
 SETTINGS = Settings.model_validate({"region": "us-east-1", "fleet": {"hosts": 2, "maxHosts": 3}})

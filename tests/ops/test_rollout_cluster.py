@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from infra.errors import UserError
-from infra.kubernetes.kubectl import Kubectl
-from infra.kubernetes.rollouts import _of_deployment
-from ops.commands.rollout import _meant
-from ops.kinds.kind import Clients
-from ops.rollout import Rollout, Version
-from ops.rollout.cluster import Deployments, of_stack
+from tandem.errors import UserError
+from tandem.kubernetes.kubectl import Kubectl
+from tandem.kubernetes.rollouts import _of_deployment
+from tandem.ops.commands.rollout import _meant
+from tandem.ops.kinds.kind import Clients
+from tandem.ops.rollout import Rollout, Version
+from tandem.ops.rollout.cluster import Deployments, of_stack
 from tests.ops.account import Builder, id_of
 
 ONE = Rollout(

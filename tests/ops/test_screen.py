@@ -9,11 +9,11 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from infra.errors import Problem, UserError, merged
-from ops.aws import aws_clients
-from ops.cli import app
-from ops.screen import Screen, columns, visible
-from rehearsal.account_gaps import AccountGaps
+from pulumi_rehearsal.account_gaps import AccountGaps
+from tandem.errors import Problem, UserError, merged
+from tandem.ops.aws import aws_clients
+from tandem.ops.cli import app
+from tandem.ops.screen import Screen, columns, visible
 
 NASTY = "[red]a[/] [/b] :smile: [link=http://x]y[/link] \x1b[31mred\x1b[0m \x9b2J \x07 \u202etxt"
 SHOWN = r"[red]a[/] [/b] :smile: [link=http://x]y[/link] \x1b[31mred\x1b[0m \x9b2J \x07 \u202etxt"

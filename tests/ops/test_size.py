@@ -1,4 +1,4 @@
-"""`tandem size` as it is called: the object that scripts read, mistakes in words, a live server, the plot."""
+"""`tandem size` and `tandem memory` as they are called: what scripts read, mistakes in words, a live server, a plot."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from xml.etree import ElementTree
 import pytest
 import typer.main
 
-from infra.catalog.instances import INSTANCE_TYPES
-from ops import cli, sizing
-from tests.infra.sizing.configs import experts, hybrid, latent, llama, windows
-from tests.infra.sizing.rows import ROWS
-from tests.infra.sizing.test_bad_inputs import CONTENTS, FILES
+from tandem.catalog.instances import INSTANCE_TYPES
+from tandem.ops import cli, sizing
+from tests.sizing.configs import experts, hybrid, latent, llama, windows
+from tests.sizing.rows import ROWS
+from tests.sizing.test_bad_inputs import CONTENTS, FILES
 
 H200 = ["--gpu-mib", "143156", "--compute-capability", "9.0"]
 SETTINGS = ["--max-model-len", "8192", "--max-num-seqs", "256", "--max-num-batched-tokens", "2048"]
@@ -32,20 +32,20 @@ COMMAND = typer.main.get_command(cli.app)
 
 
 class Call:
-    """Runs the command as the entry point does, in this process.
+    """Runs a command as the entry point does, in this process.
 
     Attributes:
         status: exit status; a traceback would be an exception of the test.
     """
 
-    def __init__(self, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-        self._capsys, self._monkeypatch = capsys, monkeypatch
+    def __init__(self, name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self._name, self._capsys, self._monkeypatch = name, capsys, monkeypatch
         self.status = 0
         monkeypatch.setenv("COLUMNS", "80")
         monkeypatch.setattr(cli, "app", COMMAND)
 
     def __call__(self, *arguments: object) -> str:
-        self._monkeypatch.setattr(sys, "argv", ["tandem", "size", *map(str, arguments)])
+        self._monkeypatch.setattr(sys, "argv", ["tandem", self._name, *map(str, arguments)])
         with pytest.raises(SystemExit) as ended:
             cli.main()
         code = ended.value.code
@@ -62,7 +62,12 @@ class Call:
 
 @pytest.fixture
 def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
-    return Call(capsys, monkeypatch)
+    return Call("size", capsys, monkeypatch)
+
+
+@pytest.fixture
+def memory(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
+    return Call("memory", capsys, monkeypatch)
 
 
 @pytest.fixture
@@ -78,9 +83,9 @@ def config(tmp_path: Path) -> Callable[[object], Path]:
 # -- one GPU, for scripts ----------------------------------------------------------------------------------------------
 
 
-def test_one_object_with_what_scripts_read(call: Call, config: Callable[[object], Path]) -> None:
+def test_one_object_with_what_scripts_read(memory: Call, config: Callable[[object], Path]) -> None:
     row = ROWS["C1"]
-    answer = call.json(
+    answer = memory.json(
         *("--config", config(row["config"]), "--tp", 2, *H200, "--gpu-memory-utilization", 0.147091, *SETTINGS)
     )
     assert answer["weightsGibPerGpu"] == pytest.approx(row["weights_gib"], rel=0.01)
@@ -103,56 +108,56 @@ FLAGS = [
 
 
 @pytest.mark.parametrize("make", [llama, experts, latent, hybrid, windows])
-def test_every_flag_may_be_left_out(call: Call, config: Callable[[object], Path], make: Callable[[], Any]) -> None:
+def test_every_flag_may_be_left_out(memory: Call, config: Callable[[object], Path], make: Callable[[], Any]) -> None:
     path = config(make())
     for chosen in product((False, True), repeat=len(FLAGS)):
         flags = [word for flag, taken in zip(FLAGS, chosen, strict=True) if taken for word in flag]
-        answer = call.json("--config", path, *H200, *flags)
+        answer = memory.json("--config", path, *H200, *flags)
         assert {"fits", "weightsGibPerGpu", "kvCacheGibPerGpu", "overheadGibPerGpu", "reasons"} <= set(answer)
         # These small models were made for 4096 tokens, so 8192 are refused and nothing else is.
         assert answer["fits"] is ("--max-model-len" not in flags), answer["reasons"]
         assert answer["kvCacheTokens"] > 0
 
 
-def test_what_does_not_fit_says_why_and_the_status_is_still_zero(call: Call, config: Callable[[object], Path]) -> None:
+def test_what_does_not_fit_says_why_and_the_status_is_zero(memory: Call, config: Callable[[object], Path]) -> None:
     path = config(ROWS["C2"]["config"])
-    answer = call.json("--config", path, "--tp", 2, "--gpu-mib", 22888, "--compute-capability", 8.9)
+    answer = memory.json("--config", path, "--tp", 2, "--gpu-mib", 22888, "--compute-capability", 8.9)
     assert answer["fits"] is False
     assert answer["kvCacheTokens"] == 0
     assert answer["reasons"][0].startswith("model: does not fit on 2 x 22888 MiB GPU: 30.7 GiB of weights and ")
 
 
-def test_a_size_that_does_not_divide(call: Call, config: Callable[[object], Path]) -> None:
-    answer = call.json("--config", config(llama()), "--tp", 3, *H200)
+def test_a_size_that_does_not_divide(memory: Call, config: Callable[[object], Path]) -> None:
+    answer = memory.json("--config", config(llama()), "--tp", 3, *H200)
     assert answer["fits"] is False
     assert "does not divide num_attention_heads, which is 16; is 3; allowed: 1, 2, 4, 8" in answer["reasons"][0]
 
 
-def test_settings_are_told_with_their_cost(call: Call, config: Callable[[object], Path], tmp_path: Path) -> None:
+def test_settings_are_told_with_their_cost(memory: Call, config: Callable[[object], Path], tmp_path: Path) -> None:
     draft = tmp_path / "draft.json"
     draft.write_text(json.dumps(llama()))
     path = config(llama(num_hidden_layers=32))
-    costs = call.json(
+    costs = memory.json(
         *("--config", path, "--tp", 2, *H200, "--quantization", "fp8", "--kv-cache-dtype", "fp8"),
         *("--enforce-eager", "--speculative-tokens", 3, "--draft", draft),
     )["kvCacheTokensBySetting"]
     assert set(costs) == {"speculativeDecoding", "prefixCaching", "kvCacheDtype", "enforceEager", "quantization"}
     assert costs["speculativeDecoding"] < 0 == costs["prefixCaching"] < costs["quantization"]
     assert costs["kvCacheDtype"] > 1_000_000
-    screen = call("--config", path, "--tp", 2, *H200, "--kv-cache-dtype", "fp8")
+    screen = memory("--config", path, "--tp", 2, *H200, "--kv-cache-dtype", "fp8")
     assert re.search(r"kv cache dtype: \+[\d,]+ KV-cache tokens", screen)
 
 
-def test_prefix_caching_costs_hybrid_models_a_second_state(call: Call, config: Callable[[object], Path]) -> None:
-    answer = call.json("--config", config(hybrid()), *H200, "--vllm-version", "0.32.0")
+def test_prefix_caching_costs_hybrid_models_a_second_state(memory: Call, config: Callable[[object], Path]) -> None:
+    answer = memory.json("--config", config(hybrid()), *H200, "--vllm-version", "0.32.0")
     assert answer["kvCacheTokensBySetting"]["prefixCaching"] < 0
 
 
-def test_a_replica_over_several_hosts_is_sized_and_refused_with_the_reason(call: Call) -> None:
+def test_a_replica_over_several_hosts_is_sized_and_refused_with_the_reason(call: Call, memory: Call) -> None:
     model = ["Qwen/Qwen3-32B", "--max-model-len", 8192]
-    on_one = call.json(*model, "--tp", 2, "--pp", 2, "--instance-type", "g6.12xlarge")
+    on_one = memory.json(*model, "--tp", 2, "--pp", 2, "--instance-type", "g6.12xlarge")
     assert (on_one["fits"], on_one["reasons"]) == (True, [])
-    on_two = call.json(*model, "--tp", 4, "--pp", 2, "--instance-type", "g6.12xlarge")
+    on_two = memory.json(*model, "--tp", 4, "--pp", 2, "--instance-type", "g6.12xlarge")
     assert on_two["fits"] is False
     assert on_two["kvCacheTokens"] > on_one["kvCacheTokens"]
     assert "an Auto Scaling group starts and replaces hosts one by one" in on_two["reasons"][0]
@@ -172,10 +177,10 @@ def test_a_replica_over_several_hosts_is_sized_and_refused_with_the_reason(call:
     ids=[case[0] for case in (*CONTENTS, *FILES)],
 )
 def test_a_config_that_cannot_be_sized(
-    call: Call, config: Callable[[object], Path], content: object, wrong: str
+    memory: Call, config: Callable[[object], Path], content: object, wrong: str
 ) -> None:
-    message = call("--config", config(content), "--tp", 2, *H200, "--json")
-    assert call.status == 2
+    message = memory("--config", config(content), "--tp", 2, *H200, "--json")
+    assert memory.status == 2
     assert message.startswith("tandem: ")
     assert wrong in message
     assert "fix: " in message
@@ -188,7 +193,8 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["--config", "/dev/zero"], "so it is no config.json"),
     (["--config", "/"], "there is no such file"),
     (["../../etc/passwd"], "is not in the catalog"),
-    (["Qwen/Qwen3-8B", "--gpu-mib", "22888"], "a GPU is described by both"),
+    (["Qwen/Qwen3-8B"], "no GPU is named"),
+    (["Qwen/Qwen3-8B", "--gpu-mib", "22888"], "one is described by its type, or by both others"),
     (["Qwen/Qwen3-8B", *H200, "--gpu-mib", "inf"], "--gpu-mib"),
     (["Qwen/Qwen3-8B", *H200, "--gpu-mib", "nan"], "--gpu-mib"),
     (["Qwen/Qwen3-8B", *H200, "--gpu-memory-utilization", "1.5"], "--gpu-memory-utilization"),
@@ -201,16 +207,20 @@ MISTAKES: list[tuple[list[str], str]] = [
     (["Qwen/Qwen3-8B", *H200, "--vllm-version", "9.9"], "how this release counts memory is not known"),
     (["Qwen/Qwen3-8B", *H200, "--draft", "x"], "but not how many tokens it proposes"),
     (["Qwen/Qwen3-8B", "--instance-type", "z9.huge"], "z9.huge"),
-    (["Qwen/Qwen3-8B", "--plot", "/nonexistent/x.svg"], "cannot be written"),
     (["Qwen/Qwen3-8B", *H200, "--check", "nonsense"], "cannot be reached"),
 ]
 
 
 @pytest.mark.parametrize(("arguments", "wrong"), MISTAKES, ids=[" ".join(case[0][-2:]) for case in MISTAKES])
-def test_a_mistake_in_the_call_is_said_in_words(call: Call, arguments: list[str], wrong: str) -> None:
-    message = call(*arguments)
-    assert call.status == 2
+def test_a_mistake_in_the_call_is_said_in_words(memory: Call, arguments: list[str], wrong: str) -> None:
+    message = memory(*arguments)
+    assert memory.status == 2
     assert wrong in re.sub(r"\s*│\s*│?\s*", " ", message)
+
+
+def test_a_plot_that_cannot_be_written_is_said(call: Call) -> None:
+    assert "cannot be written" in call("Qwen/Qwen3-8B", "--plot", "/nonexistent/x.svg")
+    assert call.status == 2
 
 
 # -- a live server -----------------------------------------------------------------------------------------------------
@@ -255,46 +265,46 @@ ON_L4 = ["Qwen/Qwen3-8B", "--instance-type", "g6.12xlarge", "--max-model-len", "
 
 
 @pytest.mark.parametrize(("share", "as_planned"), [(1.0, True), (0.96, True), (0.9, False), (1.2, False)])
-def test_the_plan_against_a_live_server(call: Call, share: float, as_planned: bool) -> None:
-    planned = call.json(*ON_L4)["kvCacheTokens"]
+def test_the_plan_against_a_live_server(memory: Call, share: float, as_planned: bool) -> None:
+    planned = memory.json(*ON_L4)["kvCacheTokens"]
     with metrics(cache_info(int(planned * share))) as url:
-        answer = call.json(*ON_L4, "--check", url)
-        assert (", as planned" in call(*ON_L4, "--check", url)) is as_planned
+        answer = memory.json(*ON_L4, "--check", url)
+        assert (", as planned" in memory(*ON_L4, "--check", url)) is as_planned
     assert answer["plannedKvCacheTokens"] == planned
     assert answer["kvCacheTokens"] == int(planned * share)
     assert answer["difference"] == pytest.approx(1 / share - 1, abs=0.001)
     assert (answer["asPlanned"], answer["gpuMemoryUtilization"]) == (as_planned, 0.9)
 
 
-def test_an_older_server_tells_blocks_only(call: Call) -> None:
+def test_an_older_server_tells_blocks_only(memory: Call) -> None:
     with metrics('vllm:cache_config_info{block_size="16",num_gpu_blocks="1000"} 1.0\n') as url:
-        assert call.json(*ON_L4, "--check", url)["kvCacheTokens"] == 16000
+        assert memory.json(*ON_L4, "--check", url)["kvCacheTokens"] == 16000
 
 
 @pytest.mark.parametrize(
     ("text", "status"), [("up 1\n", 200), ("", 404), ('vllm:cache_config_info{block_size="x"} 1\n', 200)]
 )
-def test_what_is_no_vllm_server_is_said(call: Call, text: str, status: int) -> None:
+def test_what_is_no_vllm_server_is_said(memory: Call, text: str, status: int) -> None:
     with metrics(text, status) as url:
-        message = call(*ON_L4, "--check", url)
-    assert call.status == 2
+        message = memory(*ON_L4, "--check", url)
+    assert memory.status == 2
     assert "does not tell the size of its KV cache" in message
     assert "through a tunnel to the host" in message
 
 
-def test_a_cpu_server(call: Call, config: Callable[[object], Path]) -> None:
+def test_a_cpu_server(memory: Call, config: Callable[[object], Path]) -> None:
     """Two layers with two of four key-value heads of 64 on each worker, in bf16: 1 KiB a token."""
     path = config(llama())
-    answer = call.json("--config", path, "--tp", 2, "--cpu-kvcache-space", 3, "--max-model-len", 4096)
+    answer = memory.json("--config", path, "--tp", 2, "--cpu-kvcache-space", 3, "--max-model-len", 4096)
     assert answer["kvCacheTokens"] == 3 * 2**20
     assert answer["maxConcurrency"] == 768
     # Eight blocks of 128 for a request of 900.
-    short = call.json("--config", path, "--tp", 2, "--cpu-kvcache-space", 3, "--max-model-len", 900)
+    short = memory.json("--config", path, "--tp", 2, "--cpu-kvcache-space", 3, "--max-model-len", 900)
     assert (short["maxConcurrency"], short["kvCacheTokens"]) == (3072, 3072 * 900)
     with metrics(cache_info(3 * 2**20)) as url:
-        checked = call("--config", path, "--tp", 2, "--cpu-kvcache-space", 3, "--check", url)
+        checked = memory("--config", path, "--tp", 2, "--cpu-kvcache-space", 3, "--check", url)
     assert "+0.0%, as planned" in checked
-    assert "blocks of a CPU server are known for plain attention only" in call(
+    assert "blocks of a CPU server are known for plain attention only" in memory(
         "--config", config(hybrid()), "--cpu-kvcache-space", 3
     )
 
@@ -347,15 +357,15 @@ def test_a_region_has_its_own_prices_and_says_so(call: Call, monkeypatch: pytest
         assert (region, profile) == ("eu-west-1", None)
         return [one for one in types if one.name == "g6.12xlarge"]
 
-    monkeypatch.setattr("ops.commands.size.regional", in_ireland)
+    monkeypatch.setattr("tandem.ops.commands.size.regional", in_ireland)
     answer = call.json("Qwen/Qwen3-8B", "--max-model-len", 8192, "--region", "eu-west-1")
     assert {row["instanceType"] for row in answer["candidates"]} == {"g6.12xlarge"}
     assert answer["prices"] == "AWS's price list for eu-west-1, on demand, asked now"
 
 
 def test_a_region_without_any_of_the_types_is_said(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ops.aws.aws_clients", lambda region, profile: lambda service: service)
-    monkeypatch.setattr("ops.price_list.on_demand", lambda pricing, region, name: None)
+    monkeypatch.setattr("tandem.ops.aws.aws_clients", lambda region, profile: lambda service: service)
+    monkeypatch.setattr("tandem.ops.price_list.on_demand", lambda pricing, region, name: None)
     message = call("Qwen/Qwen3-8B", "--region", "eu-nowhere-1")
     assert call.status == 2
     assert "AWS lists none of the catalog's instance types there" in message
@@ -368,8 +378,8 @@ def test_prices_are_those_that_aws_lists(monkeypatch: pytest.MonkeyPatch) -> Non
         asked.append((pricing, region))
         return 5.5 if name == "g6.12xlarge" else None
 
-    monkeypatch.setattr("ops.aws.aws_clients", lambda region, profile: lambda service: (service, region))
-    monkeypatch.setattr("ops.price_list.on_demand", listed)
+    monkeypatch.setattr("tandem.ops.aws.aws_clients", lambda region, profile: lambda service: (service, region))
+    monkeypatch.setattr("tandem.ops.price_list.on_demand", listed)
     [found] = sizing.regional(INSTANCE_TYPES.values(), "eu-west-1", None)
     assert (found.name, found.usd_per_hour, set(asked)) == (
         "g6.12xlarge",

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
-from ops import endpoint
-from ops.cli import app
-from ops.kinds.kind import Clients
-from ops.smoke import CHECKS, Smoke, Target, run
-from ops.smoke.checks import HANG_UPS
+from tandem.ops import endpoint, key_store, keys
+from tandem.ops.cli import app
+from tandem.ops.commands import smoke as smoke_command
+from tandem.ops.key_store import Store
+from tandem.ops.keys import Document
+from tandem.ops.kinds.kind import Clients
+from tandem.ops.smoke import CHECKS, Result, Smoke, Surprise, Target, run
+from tandem.ops.smoke.checks import HANG_UPS
 from tests.ops import api_stand_in
 from tests.ops.api_stand_in import KEY, MODEL, running
 
-pytestmark = pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1")
+TAGS = [{"Key": "tandem:project", "Value": "tandem"}, {"Key": "tandem:stack", "Value": "dev"}]
+pytestmark = [pytest.mark.clock, pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1")]
 
 
 def smoked(directory: Path, flaws: set[str], days: float = 200, **target: object) -> dict[str, tuple[str, str]]:
@@ -76,7 +82,6 @@ PLANTED = {
     "drops the request id": ("headers", "expected back, 0123abcd came"),
     "tells its version": ("headers", "server: nginx/1.27.1 tells a version"),
     "dead after a hang-up": ("client hangs up", "no answer within 2 s"),
-    "plain": ("certificate", "plain http"),
 }
 
 
@@ -87,6 +92,15 @@ def test_each_planted_surprise_is_found(flaw: str, tmp_path: Path) -> None:
     assert found[check][0] == "surprise"
     assert words in found[check][1]
     assert KEY not in str(found)
+
+
+def test_plain_http_is_a_surprise_unless_it_stays_on_this_machine(tmp_path: Path) -> None:
+    found = smoked(tmp_path, {"plain"})
+    skipped = {name for name, (outcome, _) in found.items() if outcome == "skipped"}
+    assert (skipped, "surprise" in {outcome for outcome, _ in found.values()}) == ({"certificate", "plain http"}, False)
+    for host in ("llm.example.com", "10.0.0.1", "127.example.com", "localhost.example.com"):
+        with pytest.raises(Surprise, match="keys and prompts travel in the open"):
+            CHECKS["certificate"](Smoke(Target(f"http://{host}", KEY)))
 
 
 def test_a_certificate_that_ends_soon_is_a_surprise(tmp_path: Path) -> None:
@@ -126,7 +140,7 @@ def test_a_port_of_a_name_that_does_not_resolve_is_not_said_to_be_closed() -> No
 
 def test_the_command_passes_and_never_prints_the_key(tmp_path: Path) -> None:
     key, authority = tmp_path / "key", tmp_path / "ca.pem"
-    key.write_text(json.dumps({"other": "no", "default": KEY}))
+    key.write_text(f"{KEY}\n")
     with running(tmp_path, {"tells the key"}) as api:
         authority.write_text(api.ca_pem)
         arguments = ["smoke", "--url", api.url, "--api-key-file", str(key), "--ca", str(authority), "--json"]
@@ -162,15 +176,84 @@ def test_mistakes_are_named(arguments: list[str], words: str, monkeypatch: pytes
     assert words in str(result.exception)
 
 
-def test_the_key_of_a_secret_is_its_default() -> None:
-    assert endpoint.key_of('{"a": "1", "default": "2"}') == "2"
-    assert endpoint.key_of('{"b": "1", "a": "2"}') == "1"
-    assert endpoint.key_of(" plain\n") == "plain"
-    assert endpoint.key_of("12345") == "12345"
+@pytest.fixture
+def tried(tmp_path: Path, clients: Clients, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
+    """A stack dev whose load balancer is the stand-in, and its keys on moto; the next is the stand-in's."""
+    for name in ("TANDEM_API_KEY", "PULUMI_BACKEND_URL"):
+        monkeypatch.delenv(name, raising=False)
+    clients("secretsmanager").create_secret(Name="tandem-dev-issued-keys-0a1b2c3", Tags=TAGS)
+    monkeypatch.setattr(smoke_command, "aws_clients", lambda *_: clients)
+    monkeypatch.setattr(smoke_command, "life_here", lambda stack: None)
+    monkeypatch.setattr(keys, "new_key", lambda: KEY)
+    with running(tmp_path) as api:
+        found = endpoint.Endpoint(api.url, api.ca_pem, "dev-1234567")
+        monkeypatch.setattr(endpoint, "find", lambda *_: found)
+        yield key_store.find(clients, "dev")
+
+
+def test_a_stack_is_tried_with_a_key_of_its_own_that_is_gone_after(
+    tried: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Document] = []
+    monkeypatch.setattr(smoke_command, "wait_until_known", lambda *_: seen.append(tried.read()[0]))
+    result = CliRunner().invoke(app, ["smoke", "dev", "--timeout", "5"])
+    assert result.exit_code == 0, result.output
+    assert KEY not in result.output
+    (client,) = seen[0].clients.items()
+    assert (client[0], client[1].keys[0].sha256) == ("tandem-smoke", keys.digest(KEY))
+    assert tried.read()[0] == Document()
+
+
+def test_nor_is_it_left_by_ctrl_c(tried: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(smoke: Smoke) -> Iterator[Result]:
+        assert tried.read()[0].clients
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(smoke_command, "run", interrupted)
+    result = CliRunner().invoke(app, ["smoke", "dev"])
+    assert result.exit_code == 130
+    assert tried.read()[0] == Document()
+
+
+def test_with_a_key_of_the_callers_none_is_made(tried: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TANDEM_API_KEY", KEY)
+    assert CliRunner().invoke(app, ["smoke", "dev", "--timeout", "5"]).exit_code == 0
+    assert tried.read() == (Document(), None)
+
+
+@pytest.mark.parametrize(
+    ("answers", "asked"),
+    [
+        ([200] * 50, 12),
+        ([401, 200, 200, 401] + [200] * 50, 16),
+        ([200] * 11 + [401] + [200] * 50, 24),
+        ([200, 429, 200] + [200] * 50, 13),
+        ([401] * 100, 60),
+        ([404], 1),
+        ([503], 1),
+    ],
+    ids=["at once", "one server later", "the last server later", "too often", "never", "no such path", "no server"],
+)
+def test_the_wait_is_over_when_no_server_refuses_the_key(
+    answers: list[int], asked: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of two servers, so that 12 in a row are let in."""
+    given, passed = iter(answers), [0.0]
+    told: list[int] = []
+
+    def send(*_: object) -> SimpleNamespace:
+        told.append(next(given))
+        return SimpleNamespace(status=told[-1])
+
+    monkeypatch.setattr(smoke_command, "send", send)
+    smoke_command.wait_until_known(
+        Target("https://a", KEY), 2, clock=lambda: passed[0], sleep=lambda s: passed.__setitem__(0, passed[0] + s)
+    )
+    assert len(told) == asked
 
 
 def test_a_stacks_endpoint_is_found_by_tags(clients: Clients) -> None:
-    tags = [{"Key": "tandem:project", "Value": "tandem"}, {"Key": "tandem:stack", "Value": "dev"}]
+    tags = TAGS
     key, signed = api_stand_in.certificate()
     ec2, elb = clients("ec2"), clients("elbv2")
     subnets = [subnet["SubnetId"] for subnet in ec2.describe_subnets()["Subnets"][:2]]
@@ -180,13 +263,11 @@ def test_a_stacks_endpoint_is_found_by_tags(clients: Clients) -> None:
     assert endpoint.find(clients, "dev") is None
     balancer = elb.create_load_balancer(Name="dev-1234567", Subnets=subnets, Tags=tags)["LoadBalancers"][0]
     clients("acm").import_certificate(Certificate=signed, PrivateKey=key, Tags=tags)
-    clients("secretsmanager").create_secret(Name="tandem-dev-api-keys-1", SecretString='{"default": "k"}', Tags=tags)
     found = endpoint.find(clients, "dev")
     assert found is not None
     assert found.url == f"https://{balancer['DNSName']}"
     assert found.ca_pem is not None
     assert found.ca_pem.strip() == signed.decode().strip()
-    assert endpoint.api_key(clients, "dev") == "k"
     named = endpoint.find(clients, "dev", "llm.example.com")
     assert named is not None
     assert named.url == "https://llm.example.com"

@@ -13,24 +13,27 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from infra import costs, pins
-from infra.loading import load_stack_file
-from infra.settings import Settings
-from ops import endpoint
-from ops.aws import aws_clients
-from ops.cli import app
-from ops.doctor.examination import Examination
-from ops.doctor.run import run_check
-from ops.kinds import ours, types
-from ops.kinds.kind import Clients
-from ops.options import stack_file
-from ops.status import Absent, Cluster, Fleet, Host, Status, Unknown, look
-from ops.status.group import host_file
-from ops.status.look import cost_so_far
-from rehearsal import engine
-from rehearsal.account_gaps import PUBLIC_IMAGE, AccountGaps, account_gaps
-from rehearsal.moto import SimulatedAccount
+from pulumi_rehearsal import engine
+from pulumi_rehearsal.account_gaps import PUBLIC_IMAGE, AccountGaps
+from pulumi_rehearsal.moto import SimulatedAccount
+from rehearsal.account import account_gaps
 from rehearsal.scene import set_the_scene
+from tandem import costs, pins
+from tandem import type_tokens as types
+from tandem.loading import load_stack_file
+from tandem.ops import endpoint, key_store
+from tandem.ops.aws import aws_clients
+from tandem.ops.cli import app
+from tandem.ops.doctor.examination import Examination
+from tandem.ops.doctor.run import run_check
+from tandem.ops.keys import Document
+from tandem.ops.kinds import ours
+from tandem.ops.kinds.kind import Clients
+from tandem.ops.options import stack_file
+from tandem.ops.status import Absent, Cluster, Fleet, Host, Status, Unknown, look
+from tandem.ops.status.group import host_file
+from tandem.ops.status.look import cost_so_far
+from tandem.settings import Settings
 from tests.ops.account import Builder
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -109,7 +112,7 @@ def test_cost_so_far_is_hosts_and_what_always_runs() -> None:
     settings = Settings.model_validate({"region": "us-east-1", "fleet": {"rootVolumeGib": 730}})
     fixed = costs.total(costs.fixed_costs(settings))
     fleet = replace(FLEET, hosts=(HOST, replace(HOST, since=NOW - timedelta(hours=1))))
-    assert cost_so_far(settings, fleet, NOW) == pytest.approx(3 * (4.6016 + 0.08) + 2 * fixed)
+    assert cost_so_far(settings, fleet, NOW) == pytest.approx(3 * (4.6016 + 0.08 + 60e-5) + 2 * fixed)
     assert isinstance(cost_so_far(settings, replace(fleet, hosts=()), NOW), Unknown)
     strange = replace(fleet, hosts=(replace(HOST, type="m5.large"),))
     assert cost_so_far(settings, strange, NOW) == Unknown("the catalog has no price of m5.large")
@@ -352,7 +355,8 @@ def test_smoke_finds_its_way_into_the_dev_stack(shell: Clients) -> None:
     assert found is not None
     assert found.ca_pem is not None
     assert "BEGIN CERTIFICATE" in found.ca_pem
-    assert len(endpoint.api_key(shell, "dev")) == 40
+    assert endpoint.servers(shell, "dev") == 1
+    assert key_store.find(shell, "dev").read() == (Document(), None)
 
 
 @pytest.mark.engine
@@ -368,4 +372,4 @@ def test_doctor_on_a_stack_that_is_up(shell: Clients, dev_stack: AccountGaps) ->
     )
     found = {name: run_check(name, examination) for name in ("GPU quota", "network quota", "secrets")}
     assert {finding.severity for findings in found.values() for finding in findings} == {"ok"}
-    assert found["secrets"][0].value.startswith("tandem-dev-api-keys")
+    assert "tandem-dev-issued-keys" in found["secrets"][0].value

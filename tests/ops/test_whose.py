@@ -14,12 +14,12 @@ import jmespath
 import pytest
 from typer.testing import CliRunner, Result
 
-from ops import inventory, options
-from ops.aws import aws_clients
-from ops.cli import app
-from ops.kinds import types
-from ops.kinds.kind import Clients
-from rehearsal.account_gaps import AccountGaps
+from pulumi_rehearsal.account_gaps import AccountGaps
+from tandem import type_tokens as types
+from tandem.ops import inventory, options
+from tandem.ops.aws import aws_clients
+from tandem.ops.cli import app
+from tandem.ops.kinds.kind import Clients
 from tests.ops.account import REGION, Builder
 
 PAST, COMING = "2020-01-01T00:00:00", "2100-01-01T00:00:00"
@@ -142,7 +142,15 @@ def pending(*types_: str) -> list[dict[str, Any]]:
     return [{"type": "creating", "resource": {"urn": f"urn:{one}", "type": one, "inputs": {}}} for one in types_]
 
 
-EVERY = (types.VPC, types.GROUP, types.LOAD_BALANCER, types.FILE_SYSTEM, types.SECRET, types.ROLE, types.TOPIC)
+EVERY = (
+    types.VPC,
+    types.GROUP,
+    types.LOAD_BALANCER,
+    types.FILE_SYSTEM,
+    types.SECRET,
+    types.ROLE,
+    types.TOPIC,
+)
 Scene = Callable[[World], tuple[tuple[str, ...], str]]
 """Prepares an account; returns the command, and what it has to say."""
 
@@ -201,7 +209,12 @@ def production_with_an_expiry(world: World) -> tuple[tuple[str, ...], str]:
 def missing_tag_on_one(world: World) -> tuple[tuple[str, ...], str]:
     dev = world.stack("dev", "own", expires=PAST)
     world.clients("ec2").delete_tags(Resources=[dev.vpc], Tags=[{"Key": "tandem:ephemeral"}])
-    return ("reap", "--yes", "--region", REGION), f"{types.VPC} {dev.vpc} does not carry tandem:ephemeral: true"
+    return (
+        "reap",
+        "--yes",
+        "--region",
+        REGION,
+    ), f"{types.VPC} {dev.vpc} does not carry tandem:ephemeral: true"
 
 
 def missing_id_on_one(world: World) -> tuple[tuple[str, ...], str]:

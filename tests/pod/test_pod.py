@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -66,6 +67,8 @@ def prepared(tools: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> di
     monkeypatch.setattr(in_pod, "LOCAL", tmp_path / "local/hub")
     monkeypatch.setattr(in_pod, "POLL_SECONDS", 0.01)
     monkeypatch.setattr(in_pod.hub, "download", filled)
+    monkeypatch.setenv("TANDEM_SECRETS", json.dumps({"keys": [], "hubToken": None}))
+    monkeypatch.delenv("HF_TOKEN", raising=False)
     wanted = {"model": MODEL, "revision": REVISION, "manifest": None, "weights": "nvme"}
     return {**wanted, "minimum_driver_branch": 580, "launch_seconds": 60}
 
@@ -74,6 +77,21 @@ def test_weights_are_downloaded_once_and_copied(prepared: dict[str, Any], monkey
     in_pod.prepare(prepared)
     assert (in_pod.Cache(in_pod.LOCAL, prepared).snapshot() / "config.json").read_text() == "{}"
     monkeypatch.setattr(in_pod.hub, "download", lambda *_: pytest.fail("a second download"))
+    in_pod.prepare(prepared)
+
+
+def test_the_hubs_token_is_read_by_the_role_and_only_for_a_download(
+    prepared: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tokens: list[str] = []
+    monkeypatch.setenv("TANDEM_SECRETS", json.dumps({"keys": [], "hubToken": "arn:token"}))
+    monkeypatch.setenv("HF_TOKEN", "of the test, which puts it back")
+    monkeypatch.setattr(in_pod.role, "secret", {"arn:token": "hf_secret\n"}.get)
+    monkeypatch.setattr(in_pod.hub, "download", lambda to, _hub, token, _client: (tokens.append(token), filled(to)))
+    in_pod.prepare(prepared)
+    assert tokens == [os.environ["HF_TOKEN"]] == ["hf_secret"]
+    assert "hf_secret" not in str(in_pod.client({}))
+    monkeypatch.setattr(in_pod.role, "secret", lambda _: pytest.fail("asked without a download"))
     in_pod.prepare(prepared)
 
 
@@ -113,6 +131,7 @@ def test_a_download_that_fails_is_tried_again_until_the_deadline(
         in_pod.prepare(prepared | {"revision": "0" * 40, "launch_seconds": 0.1})
 
 
+@pytest.mark.clock
 def test_the_next_pod_takes_over_when_the_downloading_one_dies(
     prepared: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -20,7 +21,7 @@ import server
 import starts
 from played_server import PlayedServer, played_server
 
-from infra.kubernetes import workload
+from infra.kubernetes.pod import LOOK_SECONDS
 
 GRAPH = "torch_compile_cache/graph"
 
@@ -33,13 +34,12 @@ def vllm() -> Iterator[PlayedServer]:
 
 @pytest.fixture
 def pod(tmp_path: Path, vllm: PlayedServer, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    keys = tmp_path / "vllm.yaml"
-    keys.write_text(json.dumps({"api-key": [vllm.key]}))
-    monkeypatch.setattr(server, "KEYS", keys)
     for name in ("LOCAL", "SHARED"):
         (tmp_path / name).mkdir()
         monkeypatch.setattr(server, name, tmp_path / name)
-    return {"port": vllm.port, "served_model_name": "m", "over_pcie": True, "start_seconds": 1800}
+    monkeypatch.setattr(server, "gpu", lambda: "NVIDIA-L40S")
+    monkeypatch.setattr(server, "keep_meanwhile", server.keep)
+    return {"port": vllm.port, "served_model_name": "m", "over_pcie": True, "start_seconds": 1800, "kind": "0123"}
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_a_server_that_hangs_is_not_ready(pod: dict[str, Any], vllm: PlayedServe
 
 def test_a_look_ends_before_the_kubelet_cuts_it_off() -> None:
     """Python itself takes a second at most to start in the image."""
-    assert probe.SECONDS + 2 < workload.LOOK_SECONDS
+    assert probe.SECONDS + 2 < LOOK_SECONDS
 
 
 def test_a_server_that_is_gone_is_one_line_and_status_1(pod: dict[str, Any]) -> None:
@@ -99,6 +99,7 @@ def test_a_server_that_is_gone_is_one_line_and_status_1(pod: dict[str, Any]) -> 
 
 
 def compile_something(text: str) -> None:
+    (server.LOCAL / "cache" / GRAPH).parent.mkdir(exist_ok=True)
     (server.LOCAL / "cache" / GRAPH).write_text(text)
 
 
@@ -112,41 +113,108 @@ def another_pod(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(server, "LOCAL", tmp_path / name)
 
 
-def test_what_one_pod_compiles_the_next_one_finds_and_nothing_else_of_its_cache(
+def test_what_one_pod_compiles_the_next_one_begins_with_and_neither_changes_the_others(
     pod: dict[str, Any], ran: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.serve(pod, ["vllm", "serve"])
     compile_something("compiled")
     (server.LOCAL / "cache/gpu_p2p_access_cache_for_0,1.json").write_text("{}")
+    assert server.ready(pod) == ""
+    compile_something("changed later")
     another_pod(tmp_path, "second", monkeypatch)
     server.serve(pod, ["vllm", "serve"])
     assert compiled() == "compiled"
-    assert sorted(path.name for path in (server.LOCAL / "cache").iterdir()) == ["deep_gemm", "torch_compile_cache"]
-    assert ran == [["vllm", "serve"]] * 2
+    assert [path.name for path in (server.LOCAL / "cache").iterdir()] == ["torch_compile_cache"]
+    compile_something("of the second")
+    assert server.ready(pod) == ""
+    assert (server.SHARED / "NVIDIA-L40S-0123" / GRAPH).read_text() == "compiled"
+    another_pod(tmp_path, "third", monkeypatch)
+    server.serve(pod | {"kind": "of other arguments"}, ["vllm", "serve"])
+    assert compiled() == ""
+    assert ran == [["vllm", "serve"]] * 3
+
+
+def test_nothing_is_kept_before_a_token_nor_half(
+    pod: dict[str, Any], ran: list[list[str]], vllm: PlayedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.serve(pod, ["vllm"])
+    compile_something("compiled")
+    assert server.ready(pod | {"port": 1}) != ""
+    assert [*server.SHARED.iterdir()] == []
+    monkeypatch.setattr(server.compiled.shutil, "copytree", full)
+    with pytest.raises(OSError, match="No space"):
+        server.keep()
+    assert [*server.SHARED.iterdir()] == []
+
+
+def full(_own: Path, part: Path, **_options: Any) -> None:
+    """A copy that ends in the middle."""
+    part.mkdir()
+    (part / "graph").write_text("half")
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_of_two_that_keep_at_once_one_is_first_and_nothing_else_stays(
+    pod: dict[str, Any], ran: list[list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server.serve(pod, ["vllm"])
+    compile_something("of the second")
+    first, copy = server.SHARED / "NVIDIA-L40S-0123", server.compiled.shutil.copytree
+
+    def overtaken(own: Path, part: Path, *more: Any, **options: Any) -> None:
+        copy(own, part, *more, **options)
+        if Path(part).parent == server.SHARED:
+            first.mkdir()
+            (first / "graph").write_text("of the first")
+
+    monkeypatch.setattr(server.compiled.shutil, "copytree", overtaken)
+    server.keep()
+    assert [*server.SHARED.iterdir()] == [first]
+    assert (first / "graph").read_text() == "of the first"
 
 
 def test_a_damaged_cache_is_left_after_three_ends_and_no_later_pod_gets_it(
     pod: dict[str, Any], ran: list[list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server.serve(pod, ["vllm"])
-    compile_something("damaged")
+    (server.SHARED / "NVIDIA-L40S-0123" / GRAPH).parent.mkdir(parents=True)
+    (server.SHARED / "NVIDIA-L40S-0123" / GRAPH).write_text("damaged")
     found = []
-    for _ in range(3):
+    for _ in range(4):
         server.serve(pod, ["vllm"])
         found.append(compiled())
-    assert found == ["damaged", "damaged", ""]
-    server.link(server.LOCAL / "cache", empty=True)
-    (server.LOCAL / "cache/torch_compile_cache").mkdir()
+    assert found == ["damaged", "damaged", "damaged", ""]
     compile_something("sound")
     assert server.ready(pod) == ""
     another_pod(tmp_path, "second", monkeypatch)
     server.serve(pod, ["vllm"])
-    assert compiled() == ""
-    compile_something("sound")
-    another_pod(tmp_path, "third", monkeypatch)
-    server.serve(pod, ["vllm"])
     assert compiled() == "sound"
-    assert (server.SHARED / "0" / GRAPH).read_text() == "damaged", "servers that run may still read it"
+    assert [path.name for path in server.SHARED.iterdir()] == ["NVIDIA-L40S-0123"]
+
+
+def test_a_look_does_not_wait_for_what_is_kept(tmp_path: Path) -> None:
+    """The kubelet waits until nobody holds the ends of a probe's output."""
+    slow = tmp_path / "slow.py"
+    slow.write_text("import time; time.sleep(20)")
+    program = f"import server; server.__file__ = {str(slow)!r}; server.keep_meanwhile()"
+    started = time.monotonic()
+    subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "PYTHONPATH": f"{Path(server.__file__).parent}:{Path(probe.__file__).parent}"},
+        capture_output=True,
+        check=True,
+    )
+    assert time.monotonic() - started < 15
+
+
+@pytest.mark.parametrize(("said", "name"), [("NVIDIA L40S\nNVIDIA L40S\n", "NVIDIA-L40S"), (None, "gpu")])
+def test_the_kind_of_gpu_is_a_name(monkeypatch: pytest.MonkeyPatch, said: str | None, name: str) -> None:
+    def run(*_: Any, **__: Any) -> SimpleNamespace:
+        if said is None:
+            raise FileNotFoundError("nvidia-smi")
+        return SimpleNamespace(stdout=said)
+
+    monkeypatch.setattr(server.subprocess, "run", run)
+    assert server.gpu() == name
 
 
 def test_a_token_between_begins_the_count_anew(pod: dict[str, Any], ran: list[list[str]]) -> None:

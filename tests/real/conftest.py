@@ -3,16 +3,38 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "host")]
+from tandem.scripts import DIRECTORY
+
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "host"), str(DIRECTORY / "shared")]
 
 from boot import host  # noqa: E402, F401  a fixture
+from edge import Nginx, nginx  # noqa: E402
 from groups import GUESTS, Groups  # noqa: E402
+from recording import Backend, recording  # noqa: E402
 from scripts import load  # noqa: E402, F401  a fixture
+from strangers import wide  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def backends() -> Iterator[list[Backend]]:
+    with recording(2) as found:
+        yield found
+
+
+@pytest.fixture(scope="module", params=["host", "pod"])
+def roomy(
+    request: pytest.FixtureRequest, backends: list[Backend], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Nginx]:
+    """The edge of dev's hosts, and that of its pods."""
+    directory = tmp_path_factory.mktemp("edge")
+    with nginx(wide(), [backend.port for backend in backends], directory, place=request.param) as edge:
+        yield edge
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import json
 import shutil
 import socket
 import subprocess
@@ -10,19 +12,56 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, Literal
 
+import keysync
 import pytest
 
-from infra.host.config import HostConfig
-from infra.host.render import render_nginx
+from tandem.edge import render_edge
+from tandem.host.config import HostConfig
+from tandem.host.render import render_nginx
+from tandem.ports import EDGE_AGENT_PORT, EDGE_METRICS_PORT
+from tandem.scripts import DIRECTORY
+
+KEY = "tdm_" + "k" * 43
+"""Of client alice, whom the edge knows where a test says nothing else."""
+
+
+def sha256(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def document(**clients: Any) -> dict[str, Any]:
+    """Client name to what it has beside its keys; each has one, `KEY` and its name."""
+    return {"clients": {name: {"keys": [{"sha256": sha256(key_of(name))}], **more} for name, more in clients.items()}}
+
+
+def key_of(name: str) -> str:
+    return KEY if name == "alice" else f"{KEY}-{name}"
+
+
+ALICE = document(alice={})
+
+
+def admit(directory: Path, clients: dict[str, Any], model: str) -> None:
+    """By the agent beside an edge, for which the document is in the store."""
+    text, nobody = json.dumps(clients), {"clients": {}}
+    keysync.Edge(["arn"], model, nobody, directory / "keys", directory / "kept.json", lambda _: text, print).look()
 
 
 @dataclass(frozen=True)
 class Nginx:
-    """A running nginx: its port, and the directory that holds its access log and health file."""
+    """A running nginx: its ports, the directory that holds its access log and health file, and its model."""
 
     port: int
+    metrics_port: int
+    agent_port: int
     directory: Path
+    model: str
+
+    def admits(self, clients: dict[str, Any]) -> None:
+        """From now on these, and nobody else."""
+        admit(self.directory, clients, self.model)
 
     def raw(self, request: bytes, timeout: float = 10) -> bytes:
         """Sends bytes as they are and reads until the server closes or falls silent."""
@@ -58,21 +97,52 @@ def wait_for(port: int, process: subprocess.Popen[bytes], seconds: float) -> Non
 
 
 @contextlib.contextmanager
-def nginx(config: HostConfig, ports: Sequence[int], directory: Path, max_conns: int = 0) -> Iterator[Nginx]:
-    """Runs nginx as a host does; only its port and its directories are others.
+def nginx(
+    config: HostConfig,
+    ports: Sequence[int],
+    directory: Path,
+    max_conns: int = 0,
+    clients: dict[str, Any] = ALICE,
+    place: Literal["host", "pod"] = "host",
+    agent: int = 0,
+) -> Iterator[Nginx]:
+    """Runs nginx as a host or a pod does; only its ports and its directories are others.
 
     Args:
+        ports: of the servers; a pod has one.
         max_conns: requests at once to each server; 0 for no bound.
+        clients: the document of who may enter.
+        agent: the port of one that listens already.
     """
     if not shutil.which("nginx"):
         pytest.fail("nginx is not installed: `make test-real` installs it, or `apt-get install nginx`")
     port = free_port()
-    config = replace(config, edge=replace(config.edge, port=port))
-    text = render_nginx(config)
-    for path in ("/run/tandem", "/var/log/tandem"):
-        text = text.replace(path, str(directory))
+    on_port = replace(config.edge, port=port)
+    if place == "host":
+        text = render_nginx(replace(config, edge=on_port))
+    else:
+        servers, requests = [f"127.0.0.1:{number}" for number in ports[:1]], max_conns or 10_000
+        text = render_edge(on_port, config.timeouts, place=place, servers=servers, requests=requests)
+    script = (DIRECTORY / "edge.js").read_text(encoding="utf-8")
+    metrics, agent = free_port(), agent or free_port()
+    moved = {
+        "/run/tandem": str(directory),
+        "/var/log/tandem": str(directory),
+        "/opt/tandem": str(directory),
+        "/etc/tandem": str(directory),
+        "/dev/stdout": str(directory / "edge.log"),
+        "_temp_path /tmp": f"_temp_path {directory}",
+        f"127.0.0.1:{EDGE_METRICS_PORT};": f"127.0.0.1:{metrics};",
+        f"listen {EDGE_METRICS_PORT};": f"listen 127.0.0.1:{metrics};",
+        f"127.0.0.1:{EDGE_AGENT_PORT}": f"127.0.0.1:{agent}",
+    }
+    for path, new in moved.items():
+        text, script = text.replace(path, new), script.replace(path, new)
+    (directory / "edge.js").write_text(script)
+    model = config.engine.served_model_name
+    admit(directory, clients, model)
     # pytest keeps its directories to their owner, so the workers must be that.
-    text = text.replace("user www-data;", "user root;")
+    text = "user root;\n" + text.replace("user www-data;", "")
     file = directory / "nginx.conf"
     file.write_text(text)
     (directory / "upstream.conf").write_text(
@@ -84,7 +154,7 @@ def nginx(config: HostConfig, ports: Sequence[int], directory: Path, max_conns: 
     process = subprocess.Popen(["nginx", "-c", str(file), "-g", "daemon off;"], stderr=errors)
     try:
         wait_for(port, process, 10)
-        yield Nginx(port, directory)
+        yield Nginx(port, metrics, agent, directory, model)
     finally:
         process.terminate()
         process.wait(20)

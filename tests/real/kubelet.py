@@ -22,13 +22,13 @@ from pathlib import Path
 
 import yaml
 
-from rehearsal.cache import cache_directory, make_once
-from rehearsal.distribution import unpack
-from rehearsal.kubernetes.api import Object, countdown
-from rehearsal.kubernetes.build import CONTROL_PLANE, KUBECTL, KUBELET, KWOK, ensure
-from rehearsal.kubernetes.control_plane import ControlPlane, control_plane
-from rehearsal.kubernetes.nodes import wait_for_nodes
-from rehearsal.servers import running
+from pulumi_rehearsal.cache import cache_directory, make_once
+from pulumi_rehearsal.distribution import unpack
+from pulumi_rehearsal.kubernetes.api import Object, countdown
+from pulumi_rehearsal.kubernetes.build import CONTROL_PLANE, KUBECTL, KUBELET, KWOK, ensure
+from pulumi_rehearsal.kubernetes.control_plane import ControlPlane, control_plane
+from pulumi_rehearsal.kubernetes.nodes import wait_for_nodes
+from pulumi_rehearsal.servers import running
 
 PACKAGES = ("containerd", "runc", "containernetworking-plugins")
 NODE, ADDRESS = "localhost", "10.9.0.2"

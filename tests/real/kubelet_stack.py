@@ -4,8 +4,10 @@ What differs from an EKS node with GPUs:
 
 * the image, under its own name: the guest's stub of vLLM with the hub's real client; its environment has HF_ENDPOINT,
   which leads to the played hub, and STUB_LOAD_SECONDS, for a start that takes a while;
-* EFS and Secrets Manager are a directory and files, handed out by drivers of a few lines (node_plugins.py), through the
-  volumes that the manifests declare. The access point's owner is played: its directory is there before the pods;
+* EFS is a directory, handed out by a driver of a few lines (node_plugins.py) through the volume that the manifests
+  declare. The access point's owner is played: its directory is there before the pods;
+* the role is lent by a played webhook and a played agent, with the API server's real tokens, and Secrets Manager is
+  played, too (pod_identity.py); the edge's image is this machine's nginx (edge_image.py);
 * GPUs are numbers of a played device plugin, which brings a played nvidia-smi;
 * CPU and memory of a pod are what this machine has (CPU, MEMORY);
 * a hung server is given up sooner (SOONER): at the manifest's own pace it takes four and a half minutes;
@@ -17,6 +19,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -28,34 +31,36 @@ from typing import Any
 
 import kubelet
 import node_plugins
-from clients import Answer, ask
+import pod_identity
+from asking import Answer, ask
+from edge import ALICE, document, key_of
+from edge_image import edge_image
 from machines import until
 
-from infra.kubernetes.kubectl import Kubectl
-from infra.kubernetes.names import GPU, GPU_NODE, NAMESPACE
-from infra.kubernetes.workload import USER
-from infra.ports import SERVING_PORT
+from infra.kubernetes.pod import USER
+from pulumi_rehearsal.kubernetes.api import Object
+from pulumi_rehearsal.kubernetes.build import KUBECTL
 from rehearsal.host import registry
 from rehearsal.host.hub import Hub, serving
-from rehearsal.kubernetes.api import Object
-from rehearsal.kubernetes.build import KUBECTL
+from tandem.kubernetes.kubectl import Kubectl
+from tandem.kubernetes.names import GPU, GPU_NODE, NAMESPACE
+from tandem.ports import SERVING_PORT
 from tests.infra.kubernetes.samples import BASE, manifests_of
 
-MODEL, KEY, TOKEN = BASE["inference"]["model"], "first-key-0123456789", "hf_" + "t" * 30
+MODEL, TOKEN = BASE["inference"]["model"], "hf_" + "t" * 30
 NAME, GPUS = "vllm-main", 4
 LOAD_SECONDS = 11
 """Of a start: longer than PROBE_SECONDS, so that the startup probe looks in vain at least once."""
 DRIVER = "580.159.04"
 CPU, MEMORY = "100m", "512Mi"
 SOONER = {"readinessProbe": {"failureThreshold": 1}, "livenessProbe": {"failureThreshold": 2, "periodSeconds": 5}}
-SETTINGS = BASE | {"scaling": {"minReplicas": 1}, "huggingFaceToken": TOKEN}
+SETTINGS = BASE | {
+    "scaling": {"minReplicas": 1},
+    "huggingFaceToken": TOKEN,
+    # All clients come from one address here.
+    "edge": {"requestsPerSecondPerClient": 10_000, "connectionsPerClient": 10_000},
+}
 OF_CHARTS = (
-    {
-        "apiVersion": "storage.k8s.io/v1",
-        "kind": "CSIDriver",
-        "metadata": {"name": "secrets-store.csi.k8s.io"},
-        "spec": {"attachRequired": False, "podInfoOnMount": True, "volumeLifecycleModes": ["Ephemeral"]},
-    },
     {
         "apiVersion": "storage.k8s.io/v1",
         "kind": "CSIDriver",
@@ -63,26 +68,38 @@ OF_CHARTS = (
         "spec": {"attachRequired": False},
     },
 )
-"""As the drivers' own charts declare themselves."""
-OF_CONTROLLERS = (
-    *("EC2NodeClass", "NodePool", "ScaledObject", "TargetGroupBinding"),
-    "SecretProviderClass",  # the volume names it, its driver would read it
-)
+"""As the driver's own add-on declares itself."""
+OF_CONTROLLERS = ("EC2NodeClass", "NodePool", "ScaledObject", "TargetGroupBinding")
 """Kinds that are none of Kubernetes' own."""
 PAUSE = ["python3", "-c", "import signal; signal.pause()"]
 
 
-def declared() -> list[Object]:
-    """What the program sends of Kubernetes' own kinds, with the pod changed as the top of this file says."""
-    own = [one for one in manifests_of(SETTINGS) if one["kind"] not in OF_CONTROLLERS]
+def declared(lent_by: str) -> list[Object]:
+    """What the program sends of Kubernetes' own kinds, with the pod changed as the top of this file says.
+
+    Args:
+        lent_by: address of what lends the pods' role.
+    """
+    log = (r"arn:aws:mock:([\w-]+:\d+):LogGroup/([\w-]+)", r"arn:aws:logs:\1:log-group:\2")
+    own = [
+        json.loads(re.sub(*log, json.dumps(one)))  # the agent reads the group's name in its ARN
+        for one in manifests_of(SETTINGS)
+        if one["kind"] not in OF_CONTROLLERS
+    ]
     [deployment] = [one for one in own if one["kind"] == "Deployment"]
     pod = deployment["spec"]["template"]["spec"]
     for container in (*pod["initContainers"], *pod["containers"]):
-        container["resources"]["requests"] |= {"cpu": CPU, "memory": MEMORY}
-        container["resources"]["limits"]["memory"] = MEMORY
+        container["resources"]["requests"] |= {"cpu": CPU, "memory": MEMORY if GPU in _limits(container) else "64Mi"}
+        if GPU in _limits(container):
+            container["resources"]["limits"]["memory"] = MEMORY
+    pod_identity.lend(deployment["spec"]["template"], lent_by)
     for probe, changed in SOONER.items():
         pod["containers"][0][probe] |= changed
     return own
+
+
+def _limits(container: Object) -> Object:
+    return container["resources"]["limits"]
 
 
 @dataclass
@@ -92,14 +109,14 @@ class Cluster:
     Attributes:
         hub: where pods download.
         efs: what they share.
-        secrets: the driver that gives them keys.
+        store: where they read who may enter.
         tool: their nvidia-smi.
     """
 
     node: kubelet.Node
     hub: Hub
     efs: Path
-    secrets: node_plugins.StorageDriver
+    store: pod_identity.Store
     tool: Path
 
     @property
@@ -177,14 +194,19 @@ class Cluster:
         """A client's connection, with a request whose answer takes a minute."""
         body = json.dumps({"model": MODEL, "prompt": "1", "max_tokens": 600, "stream": True})
         found = socket.create_connection((pod["status"]["podIP"], SERVING_PORT))
-        head = f"POST /v1/completions HTTP/1.1\r\nHost: server\r\nAuthorization: Bearer {KEY}\r\n"
+        head = f"POST /v1/completions HTTP/1.1\r\nHost: server\r\nAuthorization: Bearer {key_of('alice')}\r\n"
         found.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
         return found
 
-    def completes(self, pod: Object, tokens: int = 1, **more: Any) -> Answer:
+    def completes(self, pod: Object, tokens: int = 1, key: str | None = key_of("alice"), **more: Any) -> Answer:
         """A client's request."""
         body = {"model": MODEL, "prompt": "1", "max_tokens": tokens, **more}
-        return ask(SERVING_PORT, body, KEY, host=pod["status"]["podIP"])
+        return ask(SERVING_PORT, body, key, host=pod["status"]["podIP"])
+
+    def admits(self, *names: str) -> None:
+        """Who may enter from now on."""
+        [arn] = [arn for arn in self.store.secrets if "issued" in arn]
+        self.store.secrets[arn] = json.dumps(document(**{name: {} for name in names}))
 
     def driver(self, version: str) -> None:
         """What the node's nvidia-smi says; written in place, as containers have the file itself."""
@@ -198,16 +220,20 @@ def server_of(pod: Object) -> Object:
 
 
 def preparation_of(pod: Object) -> Object:
-    """The status of its init container."""
-    [found] = pod["status"]["initContainerStatuses"]
-    return found
+    """The status of its init container that ends."""
+    return containers_of(pod)["prepare"]
+
+
+def containers_of(pod: Object) -> dict[str, Object]:
+    """The status of each container, by name."""
+    status = pod["status"]
+    return {one["name"]: one for kind in ("initContainerStatuses", "containerStatuses") for one in status.get(kind, ())}
 
 
 def waiting(pod: Object) -> dict[str, str]:
     """Why each container waits, by its name."""
-    status = pod["status"]
-    containers = [*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ())]
-    return {one["name"]: one["state"]["waiting"]["reason"] for one in containers if "waiting" in one["state"]}
+    states = {name: one["state"] for name, one in containers_of(pod).items()}
+    return {name: state["waiting"]["reason"] for name, state in states.items() if "waiting" in state}
 
 
 def when(text: str) -> float:
@@ -233,18 +259,27 @@ def on_a_node(directory: Path) -> Iterator[Cluster]:
         os.chown(place, USER, USER)
     hub = Hub(MODEL, {"config.json": b"{}", "model.safetensors": bytes(range(256)) * 4096}, token=TOKEN)
     layers = registry.stub_layers(directory)  # before: in there is no network
-    with kubelet.node() as node, serving(hub, kubelet.ADDRESS) as url:
-        secrets = node_plugins.secrets({"vllm.yaml": json.dumps({"api-key": [KEY]}), "hub-token": TOKEN})
-        found = Cluster(node, hub, efs, secrets, directory / "nvidia-smi")
+    store = pod_identity.Store({})
+    with (
+        kubelet.node() as node,
+        serving(hub, kubelet.ADDRESS) as url,
+        pod_identity.serving(store, kubelet.ADDRESS) as lent_by,
+    ):
+        found = Cluster(node, hub, efs, store, directory / "nvidia-smi")
         found.driver(DRIVER)
         found.tool.chmod(0o755)
-        manifests = declared()
+        manifests = declared(lent_by)
+        [files] = [one for one in manifests if "secrets.json" in one.get("data", {})]
+        secrets = json.loads(files["data"]["secrets.json"])
+        store.secrets |= {secrets["hubToken"]: TOKEN, secrets["keys"][0]: json.dumps(ALICE)}
         [deployment] = [one for one in manifests if one["kind"] == "Deployment"]
-        image = deployment["spec"]["template"]["spec"]["containers"][0]["image"]
+        pod = deployment["spec"]["template"]["spec"]
+        image, edge = pod["containers"][0]["image"], pod["initContainers"][1]["image"]
         server = registry.image(layers, HF_ENDPOINT=url, STUB_LOAD_SECONDS=str(LOAD_SECONDS))
-        registry.archive({image: server, kubelet.PAUSE: registry.image(layers, PAUSE)}, directory / "images.tar")
+        images = {image: server, edge: edge_image(), kubelet.PAUSE: registry.image(layers, PAUSE)}
+        registry.archive(images, directory / "images.tar")
         node.bring(directory / "images.tar")
-        plugins = [secrets, node_plugins.efs(efs, node.inside), node_plugins.Gpus(GPUS, found.tool)]
+        plugins = [node_plugins.efs(efs, node.inside), node_plugins.Gpus(GPUS, found.tool)]
         taint = {"key": GPU, "value": "true", "effect": "NoSchedule"}
         with (
             node_plugins.serving(plugins, node.plugins),

@@ -19,10 +19,10 @@ from typing import Any, Literal
 
 import stacks
 
-from infra.host.render import render_files
-from infra.scripts import DIRECTORY, shared
 from rehearsal.host import hub_client
 from rehearsal.host.hub import Hub
+from tandem.host.render import render_files
+from tandem.scripts import DIRECTORY, shared
 
 Kind = Literal["host", "pod"]
 SETTLE = """
@@ -41,9 +41,7 @@ import weights
 host.attempt("weights", weights.run, seconds)
 """
 POD = f"""{SETTLE}
-import pod, server
-server.KEYS = local / "vllm.yaml"
-server.KEYS.write_text('{{"api-key": ["test-api-key-0123456789abcdef"]}}')
+import pod
 pod.SHARED, pod.LOCAL, pod.POLL_SECONDS = shared / "hub", local / "hub", 0.2
 raise SystemExit(pod.main(["prepare"]))
 """
@@ -145,9 +143,9 @@ class Machine:
         pod = {**self.wanted(), "minimum_driver_branch": 580, "launch_seconds": seconds}
         self.tool("nvidia-smi", "#!/bin/sh\necho 580.159.04\n")
         (self.root / "bin/hf").symlink_to(hub_client.client(self.version) / "hf")
-        (self.root / "token").write_text(self.token)
-        named = {"HF_ENDPOINT": self.url, "HF_TOKEN_PATH": str(self.root / "token"), "HOME": str(self.root)}
-        return {"TANDEM_POD": json.dumps(pod), **named}
+        secrets = {"keys": [], "hubToken": None}
+        named = {"HF_ENDPOINT": self.url, "HF_TOKEN": self.token, "HOME": str(self.root)}
+        return {"TANDEM_POD": json.dumps(pod), "TANDEM_SECRETS": json.dumps(secrets), **named}
 
     def tool(self, name: str, text: str) -> None:
         path = self.root / "bin" / name

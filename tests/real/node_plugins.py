@@ -1,4 +1,4 @@
-"""What a node's kubelet talks to beside its containers: two storage drivers and the GPUs' device plugin.
+"""What a node's kubelet talks to beside its containers: a storage driver and the GPUs' device plugin.
 
 Each is a server on a socket in the kubelet's directory for plugins, by which it finds them. Of each protocol only those
 calls are answered that a kubelet makes for a pod of ours.
@@ -6,10 +6,9 @@ calls are answered that a kubelet makes for a pod of ours.
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -107,7 +106,7 @@ class StorageDriver(Plugin):
             https://github.com/container-storage-interface/spec/blob/v1.9.0/csi.proto.
         remove: empties it again.
 
-    Stands for: the CSI drivers of EFS and of secrets on a node.
+    Stands for: the CSI driver of EFS on a node.
     Held by: nothing, no file system of AWS's is in reach; the kubelet that asks is the real one.
     """
 
@@ -192,17 +191,6 @@ def serving(plugins: Sequence[Plugin], directory: Path) -> Iterator[None]:
     finally:
         for server in servers:
             server.stop(grace=None).wait()
-
-
-def secrets(files: Mapping[str, str]) -> StorageDriver:
-    """The driver of secrets, with these files for every pod; of AWS's provider is their mode, 0644."""
-
-    def publish(target: Path, _attributes: dict[str, str]) -> None:
-        for name, content in files.items():
-            (target / name).write_text(content)
-            (target / name).chmod(0o644)
-
-    return StorageDriver("secrets-store.csi.k8s.io", publish, shutil.rmtree)
 
 
 def efs(directory: Path, inside: Sequence[str]) -> StorageDriver:

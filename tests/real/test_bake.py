@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 import stacks
 
-from infra.host.config import HostConfig
-from infra.host.render import render_bake_user_data, render_user_data
 from rehearsal.host import packages, scene
 from rehearsal.host.cloud import HUB_TOKEN, Cloud
 from rehearsal.host.guest import Guest
 from rehearsal.host.guest_image import run
+from tandem.host.config import HostConfig
+from tandem.host.render import render_bake_user_data, render_user_data
 
 pytestmark = pytest.mark.real
 

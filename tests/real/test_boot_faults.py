@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import stacks
 
-from infra.scripts import archive
 from rehearsal.host import packages, scene
 from rehearsal.host.cloud import Cloud
 from rehearsal.host.guest import Guest
+from tandem.scripts import archive
 
 pytestmark = pytest.mark.real
 
@@ -91,9 +91,10 @@ def test_a_full_disk_is_said_and_efs_serves(troubled: tuple[Guest, Cloud]) -> No
 
 
 def test_scripts_of_another_hash_are_not_run_and_the_host_is_replaced(tmp_path: Path) -> None:
-    cloud = Cloud(objects={scene.OBJECT: archive({"boot.py": "raise SystemExit"})})
+    name, _ = scene.scripts_of(stacks.config("dev"))
+    cloud = Cloud(objects={name: archive({"boot.py": "raise SystemExit"})})
     with scene.powered_on(stacks.config("dev"), scene.parts(tmp_path), cloud, tmp_path) as guest:
         guest.wait_for_line(r"tandem: gave up$", scene.READY_SECONDS)
     (said,) = [line.text for line in guest.console if "tandem: scripts: gave up after 1 attempts" in line.text]
-    assert f"{scene.SCRIPTS} has another SHA-256 than its name: " in said
+    assert f"{name.rpartition('/')[2]} has another SHA-256 than its name: " in said
     assert cloud.member.transitions == ["Terminating", "Terminating:Wait", "Terminating:Proceed"]

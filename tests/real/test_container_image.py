@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.cache import cache_directory, make_once
+from pulumi_rehearsal.cache import cache_directory, make_once
 from rehearsal.host.guest_image import bootstrap
-from rehearsal.workspace import PROJECT
+from rehearsal.scene import PROJECT
 
 pytestmark = pytest.mark.real
 

@@ -71,7 +71,8 @@ def test_a_reload_keeps_the_door_open_and_a_stop_does_not(nginx: edge.Nginx, nam
 
     def client() -> None:
         connection = http.client.HTTPConnection("127.0.0.1", nginx.port, timeout=60)
-        connection.request("POST", "/v1/completions", "{}", {"Content-Type": "application/json", "Authorization": "x"})
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {edge.KEY}"}
+        connection.request("POST", "/v1/completions", "{}", headers)
         answer = connection.getresponse()
         answers.append((answer.status, answer.read().count(b"data: x")))
 

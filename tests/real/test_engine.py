@@ -12,42 +12,23 @@ import statistics
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import pytest
-import stacks
-from edge import Nginx, nginx
+from asking import ask
+from edge import KEY, Nginx, nginx
 from scripts import Load
-from vllm_cpu import Server, server
+from served import NAME, completion, config, serving
+from vllm_cpu import Server
 
-from infra.host.config import HostConfig
-from infra.serving.vllm import admission_arguments, server_environment, vllm_arguments
-from rehearsal.kubernetes.played_servers import METRICS
+from rehearsal.kubernetes.vllm_metrics import METRICS
 
 pytestmark = pytest.mark.real
-
-KEYS = {"default": "first-key-0123456789", "batch": "second-key-012345678"}
-NAME = "tiny"
-
-
-def config() -> HostConfig:
-    """dev's host, with a served model that a CPU can run and limits that no test here reaches."""
-    dev = stacks.config("dev")
-    engine = replace(dev.engine, served_model_name=NAME, max_model_len=2048, revision=None, tool_call_parser=None)
-    edge = replace(dev.edge, requests_per_second=10_000, connections=1_000)
-    return replace(dev, engine=replace(engine, reasoning_parser=None, gpu_memory_utilization=None), edge=edge)
 
 
 @pytest.fixture(scope="module")
 def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    directory = tmp_path_factory.mktemp("vllm")
-    keys = directory / "vllm.yaml"
-    keys.write_text(json.dumps({"api-key": list(KEYS.values())}))
-    arguments = vllm_arguments(config().engine, config().timeouts)[1:]
-    arguments += admission_arguments(config().engine, config().instance_types)
-    variables = server_environment(config().timeouts)
-    with server([*arguments, "--config", str(keys)], variables, directory / "log") as running:
+    with serving(config(), tmp_path_factory.mktemp("vllm")) as running:
         yield running
 
 
@@ -57,71 +38,44 @@ def edge(vllm: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ngi
         yield running
 
 
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: bytes
+HEADERS = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
 
 
-def ask(port: int, method: str, path: str, body: Any = None, key: str | None = None, **headers: str) -> Answer:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    if key:
-        headers["Authorization"] = f"Bearer {key}"
-    with contextlib.closing(connection):
-        text = None if body is None else json.dumps(body)
-        connection.request(method, path, text, {"Content-Type": "application/json", **headers})
-        answer = connection.getresponse()
-        return Answer(answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read())
+def test_a_key_of_the_edge_works_and_the_server_has_none(vllm: Server, edge: Nginx) -> None:
+    for port, key in ((edge.port, KEY), (vllm.port, None)):
+        assert ask(port, completion(), key).status == 200
+        assert ask(port, None, key, "/v1/models").status == 200
 
 
-def completion(**more: Any) -> dict[str, Any]:
-    return {"model": NAME, "prompt": "a host", "max_tokens": 4, "ignore_eos": True, **more}
-
-
-@pytest.mark.parametrize("key", KEYS.values())
-def test_every_key_of_the_file_works(edge: Nginx, key: str) -> None:
-    assert ask(edge.port, "POST", "/v1/completions", completion(), key).status == 200
-    assert ask(edge.port, "GET", "/v1/models", key=key).status == 200
-
-
-@pytest.mark.parametrize("key", [None, "wrong", "first-key-012345678", ""])
+@pytest.mark.parametrize("key", [None, "wrong", KEY[:-1], ""])
 def test_without_a_key_nothing_is_served(edge: Nginx, key: str | None) -> None:
-    assert ask(edge.port, "POST", "/v1/completions", completion(), key).status == 401
-    assert ask(edge.port, "GET", "/v1/models", key=key).status == 401
+    assert ask(edge.port, completion(), key).status == 401
+    assert ask(edge.port, None, key, "/v1/models").status == 401
 
 
-# (method, path, status of vLLM itself without a key): why the edge has an allow-list.
+# (path, whether it is asked with a POST, status of vLLM itself): why the edge has an allow-list.
 OPEN = [
-    ("POST", "/invocations", 200),
-    ("POST", "/tokenize", 200),
-    ("GET", "/metrics", 200),
-    ("GET", "/health", 200),
-    ("GET", "/version", 200),
-    ("GET", "/docs", 200),
-    ("GET", "/openapi.json", 200),
-    ("GET", "/load", 200),
-    ("POST", "/sleep", 404),
+    ("/invocations", True, 200),
+    ("/tokenize", True, 200),
+    ("/metrics", False, 200),
+    ("/health", False, 200),
+    ("/version", False, 200),
+    ("/docs", False, 200),
+    ("/openapi.json", False, 200),
+    ("/load", False, 200),
+    ("/sleep", True, 404),
 ]
 
 
-@pytest.mark.parametrize(("method", "path", "direct"), OPEN)
-def test_what_vllm_leaves_open_the_edge_closes(vllm: Server, edge: Nginx, method: str, path: str, direct: int) -> None:
-    body = completion() if method == "POST" else None
-    assert ask(vllm.port, method, path, body).status == direct
-    assert ask(edge.port, method, path, body).status == 404
-
-
-@pytest.mark.parametrize(
-    "path",
-    ["/v1/..%2fmetrics", "/v1/%2e%2e/metrics", "//metrics", "/v1/models/../../metrics", "/v1/models;/../metrics"],
-)
-def test_paths_that_vllm_might_read_otherwise_stay_outside(edge: Nginx, path: str) -> None:
-    assert ask(edge.port, "GET", path, key=KEYS["default"]).status == 404
+@pytest.mark.parametrize(("path", "posted", "direct"), OPEN)
+def test_what_vllm_leaves_open_the_edge_closes(vllm: Server, edge: Nginx, path: str, posted: bool, direct: int) -> None:
+    body = completion() if posted else None
+    assert ask(vllm.port, body, None, path).status == direct
+    assert ask(edge.port, body, KEY, path).status == 404
 
 
 def test_a_request_id_reaches_the_answer(edge: Nginx) -> None:
-    answer = ask(edge.port, "POST", "/v1/completions", completion(), KEYS["default"], **{"X-Request-Id": "trace-7"})
+    answer = ask(edge.port, completion(), KEY, **{"X-Request-Id": "trace-7"})
     assert answer.headers["x-request-id"] == "trace-7"
     assert "trace-7" in json.loads(answer.body)["id"]
 
@@ -129,9 +83,8 @@ def test_a_request_id_reaches_the_answer(edge: Nginx) -> None:
 def first_chunk_seconds(port: int) -> float:
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     with contextlib.closing(connection):
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEYS['default']}"}
         started = time.perf_counter()
-        connection.request("POST", "/v1/completions", json.dumps(completion(stream=True, max_tokens=8)), headers)
+        connection.request("POST", "/v1/completions", json.dumps(completion(8, stream=True)), HEADERS)
         answer = connection.getresponse()
         line = answer.readline()
         seconds = time.perf_counter() - started
@@ -153,8 +106,7 @@ def test_chunks_of_a_chat_arrive_one_by_one(edge: Nginx) -> None:
     connection = http.client.HTTPConnection("127.0.0.1", edge.port, timeout=60)
     with contextlib.closing(connection):
         body = {"model": NAME, "messages": [{"role": "user", "content": "a host"}], "max_tokens": 60, "stream": True}
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEYS['default']}"}
-        connection.request("POST", "/v1/chat/completions", json.dumps(body | {"ignore_eos": True}), headers)
+        connection.request("POST", "/v1/chat/completions", json.dumps(body | {"ignore_eos": True}), HEADERS)
         answer = connection.getresponse()
         assert answer.getheader("Content-Type", "").startswith("text/event-stream")
         times = []
@@ -172,9 +124,8 @@ def test_the_watchdog_reads_the_real_metrics_and_makes_a_token(vllm: Server, loa
         first_port=vllm.port,
         probe={"path": "/v1/completions", "body": {"model": NAME, "prompt": "1", "max_tokens": 1}},
     )
-    scripts.host.write(scripts.serve.KEYS, json.dumps({"api-key": list(KEYS.values())}))
     before = scripts.probe.metric(vllm.port, "generation_tokens_total")
-    scripts.watchdog.token(vllm.port, 60)
+    scripts.probe.token(vllm.port, **scripts.config["probe"], timeout=60)
     assert scripts.probe.metric(vllm.port, "generation_tokens_total") == before + 1
     assert scripts.probe.metric(vllm.port, "num_requests_running", "num_requests_waiting") == 0
     assert scripts.watchdog.Replica({"replica": 0, "port": vllm.port}).check() is True
@@ -207,9 +158,8 @@ class Stream:
 def follow(port: int, stream: Stream, tokens: int) -> None:
     try:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
-        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEYS['default']}"}
-        asked = completion(stream=True, max_tokens=tokens, stream_options={"include_usage": True})
-        connection.request("POST", "/v1/completions", json.dumps(asked), headers)
+        asked = completion(tokens, stream=True, stream_options={"include_usage": True})
+        connection.request("POST", "/v1/completions", json.dumps(asked), HEADERS)
         answer = connection.getresponse()
         if answer.status != 200:
             stream.error = str(answer.status)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import os
 import subprocess
 import typing
 from dataclasses import replace
@@ -13,11 +15,17 @@ import pytest
 import stacks
 from vllm_cpu import environment
 
-from infra.catalog.instances import INSTANCE_TYPES
-from infra.serving.engine import Engine, timeouts
-from infra.serving.vllm import admission_arguments, profile, requests_at_once, vllm_arguments
-from infra.settings import Settings
-from infra.settings.schema import InferenceSettings
+from tandem.catalog.instances import INSTANCE_TYPES
+from tandem.serving.engine import Engine, timeouts
+from tandem.serving.vllm import (
+    admission_arguments,
+    profile,
+    requests_at_once,
+    server_environment,
+    vllm_arguments,
+)
+from tandem.settings import Settings
+from tandem.settings.schema import InferenceSettings
 from tests.infra.kubernetes import samples
 
 pytestmark = pytest.mark.real
@@ -30,7 +38,10 @@ MEANT: dict[str, Any] = {
     "served_model_name": ["Qwen/Qwen3-8B"],
     "tensor_parallel_size": 2,
     "shutdown_timeout": 300,
-    "disable_access_log_for_endpoints": "/health,/metrics",
+    "allowed_media_domains": ["no host"],
+    "disable_uvicorn_access_log": True,
+    "enable_log_requests": True,
+    "otlp_traces_endpoint": None,
     "load_format": "auto",
     "quantization": None,
     "kv_cache_dtype": "auto",
@@ -66,6 +77,12 @@ def cases() -> dict[str, tuple[list[str], dict[str, Any]]]:
         "tools": (
             {"tool_call_parser": "hermes"},
             {"tool_call_parser": "hermes", "enable_auto_tool_choice": True},
+        ),
+        "media": ({"media_domains": ("a.example", "b.example")}, {"allowed_media_domains": ["a.example", "b.example"]}),
+        "quiet": ({"log_requests": False}, {"enable_log_requests": False}),
+        "traced": (
+            {"traces_endpoint": "https://otel.example.com/v1/traces"},
+            {"otlp_traces_endpoint": "https://otel.example.com/v1/traces"},
         ),
         "reasoning": ({"reasoning_parser": "qwen3"}, {"reasoning_parser": "qwen3"}),
         **{f"quantization {name}": ({"quantization": name},) * 2 for name in choices("quantization")},
@@ -106,12 +123,9 @@ def cases() -> dict[str, tuple[list[str], dict[str, Any]]]:
 
 
 @pytest.fixture(scope="module")
-def parsed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+def parsed() -> dict[str, dict[str, Any]]:
     """All cases through the parser, in one process: importing vLLM takes half a minute."""
-    keys = tmp_path_factory.mktemp("keys") / "vllm.yaml"
-    keys.write_text(json.dumps({"api-key": ["first-key", "second-key"]}))
-    table = {name: [*arguments, "--host", "127.0.0.1", "--port", "8001", "--config", str(keys)]
-             for name, (arguments, _) in cases().items()}  # fmt: skip
+    table = {name: [*arguments, "--host", "127.0.0.1", "--port", "8001"] for name, (arguments, _) in cases().items()}
     script = Path(__file__).with_name("parse_arguments.py")
     done = subprocess.run(
         [environment(), script], input=json.dumps(list(table.values())), capture_output=True, text=True, timeout=300
@@ -134,5 +148,60 @@ def test_no_argument_is_an_abbreviation(parsed: dict[str, dict[str, Any]], name:
     assert parsed[name]["abbreviated"] == []
 
 
-def test_keys_come_from_the_file(parsed: dict[str, dict[str, Any]]) -> None:
-    assert parsed["defaults"]["values"]["api_key"] == ["first-key", "second-key"]
+def test_a_server_wants_no_key_and_listens_where_only_its_edge_is(parsed: dict[str, dict[str, Any]]) -> None:
+    assert {(one["values"]["api_key"], one["values"]["host"]) for one in parsed.values()} == {(None, "127.0.0.1")}
+
+
+def test_lines_are_json_without_prompts(parsed: dict[str, dict[str, Any]]) -> None:
+    """A prompt is in a line of DEBUG, an answer in one of log_outputs."""
+    values = parsed["defaults"]["values"]
+    assert "formatter='json'" in values["logging_config"]
+    assert "log_level='INFO'" in values["logging_config"]
+    assert values["enable_log_outputs"] is False
+
+
+PIXEL = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"
+NOWHERE = "ValueError: The URL must be from one of the allowed domains: ['no host']"
+MEDIA: list[tuple[str, str, str, list[str]]] = [
+    # hosts of the settings, a URL, how what comes of it begins, what was asked for
+    ("", PIXEL, "(1, 1)", []),
+    ("", "http://127.0.0.1:PORT/x", NOWHERE, []),
+    ("", "HTTP://127.0.0.1:PORT/x", NOWHERE, []),
+    ("", "http:/127.0.0.1:PORT/x", NOWHERE, []),
+    ("", "httpx://127.0.0.1:PORT/x", NOWHERE, []),
+    ("", "http://169.254.169.254/latest/meta-data/", NOWHERE, []),
+    ("", "http://no%20host:PORT/x", NOWHERE, []),
+    ("", "http://no host:PORT/x", "LocationParseError", []),
+    ("", "file:///etc/passwd", "RuntimeError: Cannot load local files", []),
+    ("127.0.0.1", "http://localhost:PORT/x", "ValueError: The URL must be from one of", []),
+    ("127.0.0.1", "http://127.0.0.1@localhost:PORT/x", "ValueError: The URL must be from one of", []),
+    ("127.0.0.1", "http://127.0.0.1:PORT/x", "VLLMUnprocessableEntityError", ["/x"]),
+    ("127.0.0.1", "http://127.0.0.1:PORT/elsewhere", "", ["/elsewhere"]),
+]
+
+
+@pytest.fixture(scope="module")
+def fetched() -> list[tuple[str, list[str]]]:
+    """What became of each of MEDIA, with the hosts that vLLM is given."""
+
+    def hosts(of_settings: str) -> list[str]:
+        arguments = vllm_arguments(replace(BASE, media_domains=tuple(of_settings.split())), WAITS)
+        given = arguments[arguments.index("--allowed-media-domains") + 1 :]
+        return list(itertools.takewhile(lambda one: not one.startswith("--"), given))
+
+    asked = [(hosts(of_settings), url) for of_settings, url, _, _ in MEDIA]
+    script = Path(__file__).with_name("media_urls.py")
+    variables = {**os.environ, **server_environment(WAITS)}
+    done = subprocess.run(
+        [environment(), script], input=json.dumps(asked), env=variables, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.partition("ANSWERS")[2])
+
+
+@pytest.mark.parametrize("number", range(len(MEDIA)), ids=[f"{one[0]} {one[1][:40]}" for one in MEDIA])
+def test_media_come_from_where_the_settings_say_and_by_no_redirect(
+    fetched: list[tuple[str, list[str]]], number: int
+) -> None:
+    said, asked = fetched[number]
+    assert (said.startswith(MEDIA[number][2]), asked) == (True, MEDIA[number][3]), said

@@ -15,78 +15,43 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 import stacks
-from clients import Answer, ask, series
-from edge import nginx
+from asking import Answer, ask, series
+from edge import KEY, nginx
 from played_server import played_server
 from scripts import Load
-from vllm_cpu import Server, server
+from served import NAME, completion, config, serving
+from vllm_cpu import Server
 
-from infra.host.config import HostConfig
-from infra.serving.vllm import admission_arguments, requests_at_once, server_environment, vllm_arguments
+from tandem.serving.vllm import requests_at_once
 from tests.infra.kubernetes import samples
 
 pytestmark = pytest.mark.real
 
-KEY, NAME = "first-key-0123456789", "tiny"
 BATCH, QUEUE = 8, 48
 FULL_SECONDS = 300
-
-
-def config() -> HostConfig:
-    """dev's host with a batch that a CPU can fill, and limits by client that no test here reaches."""
-    dev = stacks.config("dev")
-    engine = replace(
-        dev.engine,
-        served_model_name=NAME,
-        max_model_len=2048,
-        revision=None,
-        tool_call_parser=None,
-        reasoning_parser=None,
-        gpu_memory_utilization=None,
-        max_num_seqs=BATCH,
-        max_num_batched_tokens=64,
-        max_queued_requests=QUEUE,
-    )
-    return replace(dev, engine=engine, edge=replace(dev.edge, requests_per_second=10_000, connections=10_000))
+CONFIG = config(max_num_seqs=BATCH, max_num_batched_tokens=64, max_queued_requests=QUEUE)
+"""With a batch that a CPU can fill."""
 
 
 @pytest.fixture(scope="module")
-def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("keys") / "vllm.yaml"
-    path.write_text(json.dumps({"api-key": [KEY]}))
-    return path
-
-
-@pytest.fixture(scope="module")
-def vllm(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """With a host's own arguments."""
-    arguments = [
-        *vllm_arguments(config().engine, config().timeouts)[1:],
-        *admission_arguments(config().engine, config().instance_types),
-        *("--config", str(keys)),
-    ]
-    log = tmp_path_factory.mktemp("vllm") / "log"
-    with server(arguments, server_environment(config().timeouts), log) as running:
+def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(CONFIG, tmp_path_factory.mktemp("vllm")) as running:
         yield running
 
 
-def completion(tokens: int, **more: Any) -> dict[str, Any]:
-    return {"model": NAME, "prompt": "a host", "max_tokens": tokens, "ignore_eos": True, **more}
-
-
-def at_once(port: int, number: int, tokens: int, **more: Any) -> list[Answer]:
+def at_once(port: int, number: int, tokens: int, key: str | None = None, **more: Any) -> list[Answer]:
     """Answers to so many requests that are sent at the same moment."""
     together, answers = threading.Barrier(number), list[Answer]()
 
     def one() -> None:
         together.wait()
-        answers.append(ask(port, completion(tokens, **more), KEY))
+        answers.append(ask(port, completion(tokens, **more), key))
 
     threads = [threading.Thread(target=one) for _ in range(number)]
     for thread in threads:
@@ -119,10 +84,10 @@ def test_what_is_beyond_batch_and_queue_is_refused(vllm: Server) -> None:
 
 def test_the_edge_refuses_before_a_stream_begins(vllm: Server, tmp_path: Path) -> None:
     """A burst of twice what a replica takes: vLLM refuses a part inside the stream, nginx none."""
-    number, bound = 2 * (BATCH + QUEUE), requests_at_once(config().engine, config().instance_types)[1]
+    number, bound = 2 * (BATCH + QUEUE), requests_at_once(CONFIG.engine, CONFIG.instance_types)[1]
     direct = [kinds(at_once(vllm.port, number, 200, stream=True)) for _ in range(3)]
-    with nginx(config(), [vllm.port], tmp_path, max_conns=bound) as edge:
-        through = [at_once(edge.port, number, 200, stream=True) for _ in range(3)]
+    with nginx(CONFIG, [vllm.port], tmp_path, max_conns=bound) as edge:
+        through = [at_once(edge.port, number, 200, KEY, stream=True) for _ in range(3)]
     print(f"bursts of {number}: direct {direct}, through the edge {list(map(kinds, through))}")
     for answers in through:
         assert kinds(answers) == {"whole": bound, "503": number - bound}
@@ -150,7 +115,7 @@ def held_full(port: int) -> Iterator[collections.Counter[str]]:
     def client() -> None:
         while not stop.is_set():
             with contextlib.suppress(OSError):
-                found.update(kinds([ask(port, completion(200, stream=True), KEY)]))
+                found.update(kinds([ask(port, completion(200, stream=True), None)]))
             stop.wait(0.2)
 
     threads = [threading.Thread(target=client, daemon=True) for _ in range(BATCH + QUEUE + 8)]
@@ -198,19 +163,18 @@ PROBE = """
 import pathlib, sys
 import server
 server.LOCAL = server.SHARED = pathlib.Path({directory!r})
-server.KEYS = pathlib.Path({keys!r})
 if why := server.ready({{"port": {port}, "served_model_name": {name!r}}}):
     server.say(why)
     raise SystemExit(1)
 """
 
 
-def kubelets(port: int, keys: Path, directory: Path) -> dict[str, Kubelet]:
+def kubelets(port: int, directory: Path) -> dict[str, Kubelet]:
     """Readiness and liveness as the program's manifest has them, of the pods' own script; only its paths are others."""
     (deployment,) = (one for one in samples.manifests("karpenter") if one["kind"] == "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     script = directory / "look.py"
-    script.write_text(PROBE.format(directory=str(directory), keys=str(keys), port=port, name=NAME))
+    script.write_text(PROBE.format(directory=str(directory), port=port, name=NAME))
     path = f"{stacks.ROOT}/cloud-init/pod:{stacks.ROOT}/cloud-init/shared"
     command = ["env", f"PYTHONPATH={path}", sys.executable, str(script)]
     return {name: Kubelet(command, container[f"{name}Probe"]) for name in ("readiness", "liveness")}
@@ -225,16 +189,15 @@ def test_a_full_server_is_as_the_played_one(vllm: Server, load: Load) -> None:
     """The server that unit tests of hosts and pods play: its metrics, its refusals, and that those come at once."""
     metric = load().probe.metric
     with played_server() as played:
-        played.refuses, played.key = True, KEY
-        ours, our_refusal = series(metrics_of(played.port)), ask(played.port, completion(1), KEY)
-        our_stranger = ask(played.port, completion(1), "wrong")
+        played.refuses = True
+        ours, our_refusal = series(metrics_of(played.port)), ask(played.port, completion(1), None)
     with held_full(vllm.port):
         wait_for(
             lambda: metric(vllm.port, "num_requests_running", "num_requests_waiting") >= BATCH + QUEUE,
             120,
             "full",
         )
-        refusals = [(time.perf_counter(), ask(vllm.port, completion(1), KEY), time.perf_counter()) for _ in range(20)]
+        refusals = [(time.perf_counter(), ask(vllm.port, completion(1), None), time.perf_counter()) for _ in range(20)]
     theirs = series(metrics_of(vllm.port))
     assert {name: theirs[name] for name in ours} == ours
     times = [end - start for start, answer, end in refusals if answer.status == 503]
@@ -243,15 +206,13 @@ def test_a_full_server_is_as_the_played_one(vllm: Server, load: Load) -> None:
     assert our_refusal.status == refusal.status
     assert json.loads(our_refusal.body).keys() == json.loads(refusal.body).keys()
     assert json.loads(our_refusal.body)["error"].keys() <= json.loads(refusal.body)["error"].keys()
-    stranger = ask(vllm.port, completion(1), "wrong")
-    assert (our_stranger.status, json.loads(our_stranger.body)) == (stranger.status, json.loads(stranger.body))
 
 
 def test_a_prompt_that_is_read_fills_the_cache_step_by_step_and_makes_no_token(vllm: Server, load: Load) -> None:
     metric = load().probe.metric
     tokens = metric(vllm.port, "generation_tokens_total")
     prompt = [[number % 500 for number in range(2000)]]
-    reader = threading.Thread(target=ask, args=(vllm.port, completion(1, prompt=prompt), KEY))
+    reader = threading.Thread(target=ask, args=(vllm.port, completion(1, prompt=prompt), None))
     reader.start()
     seen = set()
     while reader.is_alive():
@@ -270,7 +231,6 @@ class Watch:
         self.kills: list[float] = []
         self.looks: list[bool] = []
         watchdog = self.scripts.watchdog
-        self.scripts.host.write(self.scripts.serve.KEYS, json.dumps({"api-key": [KEY]}))
         self.replica = watchdog.Replica({"replica": 0, "port": port})
         monkeypatch.setattr(watchdog, "sh", lambda *command, **_: self.kills.append(time.monotonic()))
 
@@ -281,10 +241,10 @@ class Watch:
 
 
 def test_five_minutes_of_a_full_server_alarm_nobody_and_a_hang_then_does(
-    vllm: Server, keys: Path, load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    vllm: Server, load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """The hang is the worst one to see: the server goes on refusing at once, as it did while it was only full."""
-    stop, watch, probes = threading.Event(), Watch(load, monkeypatch, vllm.port), kubelets(vllm.port, keys, tmp_path)
+    stop, watch, probes = threading.Event(), Watch(load, monkeypatch, vllm.port), kubelets(vllm.port, tmp_path)
     metric = watch.scripts.probe.metric
     actors = [threading.Thread(target=one.run, args=(stop,), daemon=True) for one in (watch, *probes.values())]
     refused: list[float] = []
@@ -316,7 +276,7 @@ def test_five_minutes_of_a_full_server_alarm_nobody_and_a_hang_then_does(
             wait_for(probes["readiness"].failed, 120, "the pod is not ready")
             wait_for(probes["liveness"].failed, 300, "the pod is restarted")
             print(f"hung: killed after {watch.kills[0] - hung:.0f} s, {time.monotonic() - hung:.0f} s until liveness")
-            assert ask(vllm.port, completion(1), KEY, seconds=30).status == 503, "it refused all the time"
+            assert ask(vllm.port, completion(1), None, seconds=30).status == 503, "it refused all the time"
         finally:
             stop.set()
             os.kill(engine, signal.SIGCONT)

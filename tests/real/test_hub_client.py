@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 from machines import Kind, Machine, assert_whole
 
-from infra.scripts import shared
-from ops import lookups
-from ops.http import Http
 from rehearsal.host import hub_client
 from rehearsal.host.hub import Hub, serving
+from tandem.http import Http
+from tandem.ops import lookups
+from tandem.scripts import shared
 
 pytestmark = pytest.mark.real
 

@@ -17,12 +17,13 @@ from collections.abc import Iterator
 
 import kubelet
 import pytest
-from clients import Answer
+from asking import Answer, ask
+from edge import key_of
 from kubelet_stack import (
     DRIVER,
     LOAD_SECONDS,
-    NAME,
     Cluster,
+    containers_of,
     on_a_node,
     preparation_of,
     server_of,
@@ -32,14 +33,15 @@ from kubelet_stack import (
 )
 from machines import expected, until
 
-from infra.kubernetes.rollouts import _troubles, look, stage
+from infra.kubernetes.pod import HUNG_GRACE_SECONDS, PROBE_SECONDS, USER
 from infra.kubernetes.serving import _last_line
-from infra.kubernetes.workload import HUNG_GRACE_SECONDS, PROBE_SECONDS, USER
-from infra.ports import SERVING_PORT
-from infra.scripts import sources
-from infra.timing import DEREGISTRATION_SECONDS
-from rehearsal.kubernetes.nodes import add_nodes, is_ready
-from rehearsal.placeholders import BAD_DIGEST
+from pulumi_rehearsal.kubernetes.control_plane import BAD_DIGEST
+from pulumi_rehearsal.kubernetes.nodes import add_nodes, is_ready
+from tandem.catalog.instances import INSTANCE_TYPES
+from tandem.kubernetes.rollouts import _troubles, look, stage
+from tandem.ports import SERVER_PORT
+from tandem.scripts import sources
+from tandem.timing import DEREGISTRATION_SECONDS
 
 pytestmark = pytest.mark.real
 
@@ -63,10 +65,11 @@ def writes(path):
 print(json.dumps({
     "status": dict(line.split(":\\t", 1) for line in open("/proc/1/status").read().splitlines() if ":\\t" in line),
     "variables": dict(os.environ),
-    "writes": {path: writes(path) for path in ("/", "/tandem", "/run/secrets/tandem", "/models", *WRITABLE)},
-    "files": {path: stat(path) for path in ("/tandem/server.py", "/run/secrets/tandem/vllm.yaml", *WRITABLE)},
+    "writes": {path: writes(path) for path in ("/", "/tandem", *WRITABLE)},
+    "files": {path: stat(path) for path in ("/tandem/server.py", *WRITABLE)},
     "scripts": {path.name: path.read_text() for path in pathlib.Path("/tandem").glob("*.py")},
-    "token": os.path.exists("/var/run/secrets/kubernetes.io"),
+    "seen": [path for path in ("/var/run/secrets", "/run/secrets", "/run/tandem", "/etc/tandem", "/models")
+             if os.path.exists(path)],
     "marker": [path.read_text() for path in pathlib.Path("/local/hub").rglob("*.complete")],
 }))
 """.replace("*WRITABLE", repr(WRITABLE)[1:-1])
@@ -108,7 +111,7 @@ def nowhere(cluster: Cluster, stages: dict[str, list[str]]) -> tuple[str, str]:
     """The names of two pods with an image that no registry has: one on this node, one on a node of kwok's, to which no
     replica may go."""
     taint = {"key": "tests", "effect": "NoSchedule"}
-    [played] = add_nodes(cluster.node.plane.api, ["us-east-1b"], "g6e.12xlarge", taints=[taint])
+    [played] = add_nodes(cluster.node.plane.api, ["us-east-1b"], INSTANCE_TYPES["g6e.12xlarge"], taints=[taint])
     image = f"registry.invalid/vllm@{BAD_DIGEST}"
     return cluster.alone(image, kubelet.NODE), cluster.alone(image, played)
 
@@ -136,9 +139,10 @@ def test_a_server_has_its_rights_and_no_more(cluster: Cluster, stages: dict[str,
     assert (status["Uid"], status["Gid"], status["Groups"]) == (["2000"] * 4, ["0"] * 4, ["0", "2000"])
     assert {digit for name in ("CapPrm", "CapEff", "CapBnd", "CapAmb") for digit in status[name][0]} == {"0"}
     assert (status["NoNewPrivs"], status["Seccomp"]) == (["1"], ["2"])
-    assert not found["token"]
+    assert found["seen"] == [], "no token of Kubernetes or AWS, nothing of the edge, no other model's weights"
+    assert [name for name in found["variables"] if name.startswith(("AWS_", "TANDEM_SECRETS", "HF_TOKEN"))] == []
     assert [name for name in found["variables"] if name.startswith("VLLM_MAIN")] == [], "no links to services"
-    read_only = dict.fromkeys(("/", "/tandem", "/run/secrets/tandem", "/models"), os.strerror(errno.EROFS))
+    read_only = dict.fromkeys(("/", "/tandem"), os.strerror(errno.EROFS))
     assert found["writes"] == {**read_only, **dict.fromkeys(WRITABLE, "")}
 
 
@@ -147,17 +151,60 @@ def test_files_arrive_as_the_scripts_expect(cluster: Cluster, stages: dict[str, 
     assert found["scripts"] == sources("pod", "shared")
     assert found["files"] == {
         "/tandem/server.py": ["0o644", 0, USER],
-        "/run/secrets/tandem/vllm.yaml": ["0o644", 0, 0],
         "/local": ["0o2777", 0, USER],
         "/tmp": ["0o2777", 0, USER],
         "/dev/shm": ["0o3777", 0, USER],
         "/cache": ["0o750", USER, USER],
     }
-    asked = {one["csi.storage.k8s.io/pod.name"]: one for one in cluster.secrets.asked}
-    assert {(one["secretProviderClass"], one["csi.storage.k8s.io/serviceAccount.name"]) for one in asked.values()} == {
-        (NAME, "inference")
-    }
-    assert asked.keys() == stages.keys()
+    assert len(cluster.store.tokens) == 2, "each pod brings its own token for its role"
+
+
+def test_the_edge_lets_in_who_is_known_and_nobody_reaches_the_server(
+    cluster: Cluster, stages: dict[str, list[str]]
+) -> None:
+    """From outside the pod, as the load balancer and other pods are."""
+    pod = cluster.pod(min(stages))
+    assert cluster.completes(pod, key=None).status == 401
+    assert cluster.completes(pod, key="tdm_wrong").status == 401
+    assert cluster.completes(pod).status == 200
+    with pytest.raises(ConnectionRefusedError):
+        ask(SERVER_PORT, {}, None, host=pod["status"]["podIP"])
+    url = f"http://{pod['status']['podIP']}:{SERVER_PORT}/health"
+    other = f"import urllib.request; print(urllib.request.urlopen('{url}', timeout=5).status)"
+    with pytest.raises(AssertionError, match="refused"):
+        cluster.inside(max(stages), other)
+
+
+def test_a_revoked_key_is_refused_within_a_minute_and_its_stream_goes_on(
+    cluster: Cluster, stages: dict[str, list[str]]
+) -> None:
+    """Without a restart of anything, on both pods; and with the store away nobody is refused."""
+    pod, before = cluster.pod(min(stages)), {name: _restarts(cluster, name) for name in stages}
+    answers: list[Answer] = []
+    stream = threading.Thread(target=lambda: answers.append(cluster.completes(pod, 400, stream=True)))
+    stream.start()
+    time.sleep(1)
+    cluster.admits("bob")
+    changed = time.monotonic()
+    for name in stages:
+        until(lambda name=name: cluster.completes(cluster.pod(name)).status == 401, f"{name} refuses it", 60)
+        assert cluster.completes(cluster.pod(name), key=key_of("bob")).status == 200
+    print(f"refused on both after {time.monotonic() - changed:.0f} s")
+    stream.join(90)
+    [answer] = answers
+    assert answer.body.endswith(b"data: [DONE]\n\n")
+    cluster.store.away = True
+    time.sleep(25)
+    assert {cluster.completes(cluster.pod(name), key=key_of("bob")).status for name in stages} == {200}
+    cluster.store.away = False
+    cluster.admits("alice")
+    for name in stages:
+        until(lambda name=name: cluster.completes(cluster.pod(name)).status == 200, f"{name} knows it again", 60)
+    assert {name: _restarts(cluster, name) for name in stages} == before
+
+
+def _restarts(cluster: Cluster, name: str) -> dict[str, int]:
+    return {one: status["restartCount"] for one, status in containers_of(cluster.pod(name)).items()}
 
 
 def test_a_pod_is_ready_once_its_server_makes_tokens(cluster: Cluster, stages: dict[str, list[str]]) -> None:
@@ -185,14 +232,14 @@ def test_a_full_server_stays_ready(cluster: Cluster, sound: str) -> None:
             assert is_ready(cluster.pod(sound))
             time.sleep(0.5)
         assert cluster.completes(pod).status == 503, "it was full all the time"
-        probes = _refused(cluster, sound) - before - 1
+        probes = _refused(cluster, sound) - before  # the edge refuses before its server would
     assert cluster.restarts(sound) == 0
     assert probes >= 4, f"{probes} requests of probes were refused"
 
 
 def _refused(cluster: Cluster, pod: str) -> int:
     """Requests that a server has refused."""
-    url = f"http://127.0.0.1:{SERVING_PORT}/metrics"
+    url = f"http://127.0.0.1:{SERVER_PORT}/metrics"
     asks = f"import urllib.request; print(urllib.request.urlopen('{url}').read().decode())"
     return int(float(re.findall(r"vllm:admission_rejections_total\{.*\} (\S+)", cluster.inside(pod, asks))[0]))
 
@@ -233,7 +280,7 @@ def test_a_pod_that_leaves_ends_its_answer(cluster: Cluster, sound: str, stages:
     assert answer.body.endswith(b"data: [DONE]\n\n")
     assert DEREGISTRATION_SECONDS <= told <= DEREGISTRATION_SECONDS + 5
     assert answered <= gone <= answered + 5
-    assert waits == "waits for a node", "its GPUs are its own until it is gone"
+    assert waits.startswith("waits for a node"), "its GPUs are its own until it is gone"
 
 
 def test_a_driver_that_is_too_old_is_told_where_people_look(cluster: Cluster, stages: dict[str, list[str]]) -> None:
@@ -261,7 +308,9 @@ def test_pods_of_an_image_that_is_nowhere_are_as_kwok_plays_them(cluster: Cluste
     for name in nowhere:
         until(lambda name=name: stage(cluster.pod(name)) == "ImagePullBackOff", f"{name} gives up", 60)
     real, kwoks = map(cluster.pod, nowhere)
-    assert waiting(kwoks) == waiting(real) == {"prepare": "ImagePullBackOff", "vllm": "PodInitializing"}
+    first, *others = ("keys", "edge", "prepare", "vllm")
+    assert waiting(real) == {first: "ImagePullBackOff", **dict.fromkeys(others, "PodInitializing")}
+    assert waiting(kwoks) == waiting(real)
     assert kwoks["status"]["phase"] == real["status"]["phase"] == "Pending"
     [failure], [told] = list(_troubles(kwoks)), list(_troubles(real))
     assert told.partition(": ")[2].startswith(failure.partition(": ")[2])
@@ -284,8 +333,8 @@ def test_pods_and_nodes_report_what_kwok_plays_of_them(
     status, real = cluster.pod(name)["status"], cluster.pod(min(stages))["status"]
     assert status.keys() <= real.keys()
     assert {one["type"] for one in status["conditions"]} <= {one["type"] for one in real["conditions"]}
-    for kind in ("initContainerStatuses", "containerStatuses"):
-        [one], [other] = status[kind], real[kind]
+    for name in ("prepare", "vllm"):
+        one, other = (containers_of({"status": found})[name] for found in (status, real))
         assert one.keys() <= other.keys()
         [(state, more)] = one["state"].items()
         assert more.keys() <= other["state"][state].keys()

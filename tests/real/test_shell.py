@@ -10,7 +10,7 @@ import pytest
 import stacks
 import yaml
 
-from infra.host.render import render_cloud_config
+from tandem.host.render import render_cloud_config
 
 pytestmark = pytest.mark.real
 

@@ -46,7 +46,7 @@ def test_a_wrong_plan_is_found(vllm: tuple[Server, int]) -> None:
 
 def _size(length: int, *more: str, space: int = SPACE_GIB) -> dict[str, Any]:
     command = [
-        *(Path(sys.executable).with_name("tandem"), "size", "--config", model(), "--tp", "2", "--json"),
+        *(Path(sys.executable).with_name("tandem"), "memory", "--config", model(), "--tp", "2", "--json"),
         *("--cpu-kvcache-space", str(space), "--max-model-len", str(length), *more),
     ]
     return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)

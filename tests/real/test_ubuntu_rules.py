@@ -11,9 +11,9 @@ import pytest
 import stacks
 from scripts import Load
 
-from infra.host.render import render_files
-from infra.scripts import DIRECTORY
 from rehearsal.host.guest_image import guest_image
+from tandem.host.render import render_files
+from tandem.scripts import DIRECTORY
 
 pytestmark = pytest.mark.real
 

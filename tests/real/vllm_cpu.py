@@ -17,8 +17,8 @@ from pathlib import Path
 
 from edge import free_port
 
-from rehearsal import python_environment
-from rehearsal.cache import cache_directory
+from pulumi_rehearsal import python_environment
+from pulumi_rehearsal.cache import cache_directory
 
 VLLM, TORCH = "0.32.0", "2.13.0"
 UNUSED = ("torchvision", "torchaudio", "torchcodec")

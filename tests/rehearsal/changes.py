@@ -15,18 +15,21 @@ from typing import Any
 import pytest
 import yaml
 
-from infra.loading import load_stack_file
-from ops import inventory
-from ops.kinds import state_key, types
+from pulumi_rehearsal.aws.provider import AwsProvider
+from pulumi_rehearsal.aws.tables import TABLE
+from pulumi_rehearsal.engine import Engine
+from pulumi_rehearsal.moto import ACCOUNT_ID, SimulatedAccount
+from pulumi_rehearsal.operations import Operation
+from pulumi_rehearsal.plugin import attach
+from pulumi_rehearsal.providers import random_provider, time_provider, tls_provider
+from pulumi_rehearsal.workspace import Workspace
 from rehearsal import expectations, placeholders, rollout
-from rehearsal.aws.provider import AwsProvider
-from rehearsal.aws.tables import TABLE
-from rehearsal.engine import Engine
-from rehearsal.moto import ACCOUNT_ID, SimulatedAccount, simulated_account
-from rehearsal.operations import Operation
-from rehearsal.plugin import attach
-from rehearsal.providers import random_provider, time_provider, tls_provider
-from rehearsal.workspace import PROJECT, Workspace, open_workspace
+from rehearsal.account import simulated_account
+from rehearsal.scene import PROJECT, open_workspace, pins_of
+from tandem import type_tokens as types
+from tandem.loading import load_stack_file
+from tandem.ops import inventory
+from tandem.ops.kinds import state_key
 from tests.ops import api_stand_in
 from tests.rehearsal.kept_objects import Objects
 from tests.rehearsal.watched import REGION, done
@@ -60,8 +63,8 @@ UNTOLD: Mapping[tuple[str, str], str] = {
     (types.CERTIFICATE, "Status"): "moto issues it after a minute",
     (types.CERTIFICATE, "InUseBy"): CHANGED_TO,
     (types.TARGET_GROUP, "LoadBalancerArns"): CHANGED_TO,
-    (types.CLUSTER, "certificateAuthority"): "made up",
-    (types.CLUSTER, "endpoint"): "made up",
+    (types.CLUSTER, "certificateAuthority"): "each control plane has its own",
+    (types.CLUSTER, "endpoint"): "each control plane has its own",
     (types.CLUSTER, "identity"): "made up",
 }
 """Members of AWS's descriptions that two like accounts need not share, and why."""
@@ -212,7 +215,7 @@ def a_stack(engine: Engine, account: SimulatedAccount, directory: Path) -> Itera
         attach(*own) as providers,
         open_workspace("dev", engine, providers, account.environment(REGION), directory) as workspace,
     ):
-        placeholders.fill(workspace.pins)
+        placeholders.fill(pins_of(workspace))
         objects.kubectl = workspace.directory / "bin" / "kubectl"
         yield Stack(account, workspace, objects, theirs)
 

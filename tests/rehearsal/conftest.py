@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from rehearsal import engine
-from rehearsal.engine import Engine
+from pulumi_rehearsal import engine
+from pulumi_rehearsal.engine import Engine
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from rehearsal.plugin import Checked, Difference, Provider, Subject, changed_paths
-from rehearsal.wire import Properties
+from pulumi_rehearsal.plugin import Checked, Difference, Provider, Subject, changed_paths
+from pulumi_rehearsal.wire import Properties
 
 
 @dataclass

@@ -10,14 +10,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from infra import lifetime
-from infra.settings.schema import BusinessHoursSettings
-from ops import inventory
-from rehearsal import expectations, expiry, idle, providers
+from pulumi_rehearsal import providers
+from pulumi_rehearsal.moto import SimulatedAccount
+from pulumi_rehearsal.operations import Operation
+from pulumi_rehearsal.workspace import Workspace
+from rehearsal import expectations, expiry, idle
 from rehearsal.expiry import hours_kept
-from rehearsal.moto import SimulatedAccount
-from rehearsal.operations import Operation
-from rehearsal.workspace import Workspace
+from tandem import lifetime
+from tandem.ops import inventory
+from tandem.settings.schema import BusinessHoursSettings
 from tests.rehearsal.watched import REGION, Watched, done
 from tests.rehearsal.watched import account as account
 from tests.rehearsal.watched import watched as watched

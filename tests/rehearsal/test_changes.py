@@ -46,6 +46,11 @@ CHANGES: dict[str, Change] = {
     "business hours, on and off": [{"costGuard.businessHours": open_hours()}, {"costGuard.businessHours": None}],
     "a budget": [{"costGuard.monthlyBudgetUsd": 20000}],
     "a larger disk": [{"fleet.rootVolumeGib": 300}],
+    "a declared client": [{"clients.alice": {"sha256": ["0" * 64]}}, {"clients.alice.streams": 4}],
+    "no way in without TLS, then one again": [
+        {"loadBalancer.redirectHttp": False},
+        {"loadBalancer.redirectHttp": True},
+    ],
     "a rate limit": [{"loadBalancer.requestsPerMinutePerIp": 1200}],
     "spot above the base": [{"fleet.onDemandBase": 1}],
     "a domain, with a certificate from elsewhere, then proven here": [
@@ -103,8 +108,8 @@ def test_a_model_cache_that_was_left_serves_the_next_stack(open_stack: Open) -> 
 
 
 def test_a_zone_goes_once_its_hosts_have_left(open_stack: Open) -> None:
-    """Auto Scaling moves hosts out of a zone that its group no longer has, as rehearsal/rebalancing.py does once hosts
-    end their hooks. None plays here, so that they are taken out by hand; until then AWS keeps the subnet."""
+    """Auto Scaling moves hosts out of a zone that its group no longer has, as the simulator does once
+    hosts end their hooks. None plays here, so that they are taken out by hand; until then AWS keeps the subnet."""
     with open_stack() as stack:
         api, workspace = stack.clients("autoscaling"), stack.workspace
         stack.up(START)

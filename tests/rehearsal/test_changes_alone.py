@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ops import inventory
 from rehearsal import expiry
+from tandem.ops import inventory
 from tests.rehearsal.changes import SCHEDULE, Open, Stack, changed, differences, open_hours
 from tests.rehearsal.changes import account as account
 from tests.rehearsal.changes import open_stack as open_stack

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from rehearsal.operations import Step
+from pulumi_rehearsal.operations import Step
 from tests.rehearsal.changes import (
     CERTIFICATE,
     CI,

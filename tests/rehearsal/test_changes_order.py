@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
 
-from infra import lifetime
-from infra.settings.schema import BusinessHoursSettings
+from tandem import lifetime
+from tandem.settings.schema import BusinessHoursSettings
 from tests.rehearsal.changes import Change, Stack, changed, final, in_any_order, open_hours
 
 CHANGES: dict[str, Change] = {

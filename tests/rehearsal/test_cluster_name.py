@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ops.kinds import types
-from rehearsal.moto import ACCOUNT_ID, SimulatedAccount
-from rehearsal.workspace import Workspace
+from pulumi_rehearsal.moto import ACCOUNT_ID, SimulatedAccount
+from pulumi_rehearsal.workspace import Workspace
+from tandem import type_tokens as types
 from tests.rehearsal.test_guard import MANAGED
 from tests.rehearsal.watched import REGION, done
 from tests.rehearsal.watched import account as account

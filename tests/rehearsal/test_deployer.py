@@ -8,13 +8,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from ops.rights.documents import Policy, documents
-from ops.rights.right import DEPLOYER, VIEWER, Scope
-from rehearsal.moto import SimulatedAccount
+from pulumi_rehearsal.moto import SimulatedAccount
+from pulumi_rehearsal.policy_evaluator import ACCOUNT
+from pulumi_rehearsal.workspace import Workspace
 from rehearsal.policy_calls import Call
-from rehearsal.policy_evaluator import ACCOUNT
 from rehearsal.policy_questions import Question, decided, questions
-from rehearsal.workspace import PROJECT, Workspace
+from rehearsal.scene import PROJECT
+from tandem.ops.rights.documents import Policy, documents
+from tandem.ops.rights.right import DEPLOYER, VIEWER, Scope
 from tests.calls import recorded, unread
 from tests.rehearsal.test_guard import MANAGED
 from tests.rehearsal.watched import REGION, done

@@ -7,10 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ops.kinds.kind import Found
+from pulumi_rehearsal.operations import Operation, Step
 from rehearsal import expectations
 from rehearsal.expectations import GROUP, LAUNCH_TEMPLATE, Verdict
-from rehearsal.operations import Operation, Step
+from tandem.ops.kinds.kind import Found
 
 VPC = "aws:ec2/vpc:Vpc"
 
@@ -141,8 +141,8 @@ def test_calls_must_be_within_the_rights_of_who_deploys() -> None:
     assert expectations.are_within_the_rights(calls).met
     more = {*calls, ("iam", "CreateUser"), ("kms", "Decrypt")}
     assert expectations.are_within_the_rights(more).violations == (
-        "iam:CreateUser is in no right of ops/rights",
-        "kms:Decrypt is in no right of ops/rights",
+        "iam:CreateUser is in no right of tandem/ops/rights",
+        "kms:Decrypt is in no right of tandem/ops/rights",
     )
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import UserError
-from ops.pulumi import Stack
-from rehearsal.engine import Engine
+from pulumi_rehearsal.engine import Engine
+from tandem.errors import UserError
+from tandem.ops.pulumi import Stack
 
 pytestmark = pytest.mark.engine
 

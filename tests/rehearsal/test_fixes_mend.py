@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infra.errors import UserError
-from infra.loading import load_stack_file
-from ops.pulumi import Stack
-from rehearsal.engine import Engine
+from pulumi_rehearsal.engine import Engine
+from tandem.errors import UserError
+from tandem.loading import load_stack_file
+from tandem.ops.pulumi import Stack
 
 pytestmark = pytest.mark.engine
+PATH = "/v1/completions"
+BLOCK = {"reservationId": "cr-" + "0" * 17, "zone": "us-east-1f", "endsAt": "2036-12-24T18:00:00Z"}
+IN_F = {"instanceTypes": ["p5.48xlarge"], "onDemandPercentage": 100, "capacityBlock": BLOCK}
 
 
 @pytest.fixture
@@ -44,6 +47,10 @@ def project(pulumi_engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPat
             {"network": {"zones": ["us-east-1a", "us-east-1b"]}},
         ),
         ({"flat": "1"}, "", {}),
+        ({"network": {"zones": ["us-east-1a"]}}, "", {"network": {"zones": ["us-east-1a", "us-east-1b"]}}),
+        ({"loadBalancer": {"paths": [*2 * (PATH,)]}}, "", {"loadBalancer": {"paths": [PATH]}}),
+        ({"fleet": {"hosts": 3, "maxHosts": 2}}, "", {"fleet": {"hosts": 3, "maxHosts": 3}}),
+        ({"fleet": IN_F}, "", {"fleet": IN_F, "network": {"zones": ["us-east-1a", "us-east-1f"]}}),
     ],
 )
 def test_a_fix_mends_the_file(project: Path, config: dict[str, object], value: str, becomes: dict[str, object]) -> None:
@@ -52,7 +59,7 @@ def test_a_fix_mends_the_file(project: Path, config: dict[str, object], value: s
     file.write_text(yaml.safe_dump({"config": there}))
     with pytest.raises(UserError) as caught:
         load_stack_file(file)
-    for command in re.findall("`([^`]*)`", caught.value.problems[0].fix):
+    for command in re.findall("`([^`]*)`", caught.value.problems[0].fix.partition(", or ")[0]):
         subprocess.run(f"{command.replace('VALUE', value)} --stack x", shell=True, cwd=project, check=True)
     load_stack_file(file)
     kept = yaml.safe_load(file.read_text())["config"]

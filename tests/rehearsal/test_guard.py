@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import pytest
 
-from rehearsal.moto import SimulatedAccount
-from rehearsal.workspace import Workspace
+from pulumi_rehearsal.moto import SimulatedAccount
+from pulumi_rehearsal.workspace import Workspace
 from tests.rehearsal.watched import REGION, Watched, done
 from tests.rehearsal.watched import account as account
 from tests.rehearsal.watched import watched as watched

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ops import inventory
-from rehearsal.aws.account import AwsError
-from rehearsal.moto import SimulatedAccount
-from rehearsal.workspace import Workspace
+from pulumi_rehearsal.aws.account import AwsError
+from pulumi_rehearsal.moto import SimulatedAccount
+from pulumi_rehearsal.workspace import Workspace
+from tandem.ops import inventory
 from tests.rehearsal.watched import REGION, Watched, done
 from tests.rehearsal.watched import account as account
 from tests.rehearsal.watched import watched as watched

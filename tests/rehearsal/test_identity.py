@@ -11,20 +11,20 @@ from typing import Any
 
 import pytest
 
-from infra.tags import STACK_ID_TAG
-from ops import inventory
-from ops.kinds import KINDS
-from ops.recovery import stack_id
+from pulumi_rehearsal.aws.provider import AwsProvider
+from pulumi_rehearsal.engine import Engine
+from pulumi_rehearsal.moto import SimulatedAccount
+from pulumi_rehearsal.operations import Operation
+from pulumi_rehearsal.plugin import Subject, attach
+from pulumi_rehearsal.providers import random_provider, time_provider, tls_provider
+from pulumi_rehearsal.wire import Properties
 from rehearsal import placeholders
-from rehearsal.aws.provider import AwsProvider
-from rehearsal.engine import Engine
-from rehearsal.moto import SimulatedAccount, simulated_account
-from rehearsal.operations import Operation
-from rehearsal.plugin import Subject, attach
-from rehearsal.providers import random_provider, time_provider, tls_provider
-from rehearsal.scene import Scene, set_the_scene
-from rehearsal.wire import Properties
-from rehearsal.workspace import open_workspace
+from rehearsal.account import simulated_account
+from rehearsal.scene import Scene, open_workspace, pins_of, set_the_scene
+from tandem.ops import inventory
+from tandem.ops.kinds import KINDS
+from tandem.ops.whose import stack_id
+from tandem.tags import STACK_ID_TAG
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 
@@ -156,7 +156,7 @@ def _from_before(some: list[Any], urn: Callable[[Any], str] = str) -> list[Any]:
 
 
 def test_after_a_reap_the_next_up_says_so_and_its_fix_makes_the_stack_anew(scene: Scene) -> None:
-    from ops.removal import remove_stack
+    from tandem.ops.removal import remove_stack
 
     former = stack_id(exported(scene))
     left = remove_stack(scene.clients, inventory.find(scene.clients, "dev").resources, sleep=lambda _: None)
@@ -197,7 +197,7 @@ def test_of_two_first_ups_at_the_same_moment_at_most_one_goes_on(
             attach(*own) as providers,
             open_workspace("dev", pulumi_engine, providers, account.environment("us-west-2")) as workspace,
         ):
-            placeholders.fill(workspace.pins)
+            placeholders.fill(pins_of(workspace))
             workspace.pulumi("config", "set", "tandem:region", "us-west-2")
             done = workspace.up()
             made = [one["type"] for one in workspace.resources() if one["type"].startswith("aws:")]

@@ -10,17 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from ops import inventory
-from ops.kinds import KINDS, state_key
-from ops.kinds.kind import Clients
+from pulumi_rehearsal.aws.provider import AwsProvider
+from pulumi_rehearsal.engine import Engine
+from pulumi_rehearsal.moto import SimulatedAccount
+from pulumi_rehearsal.plugin import Subject, attach
+from pulumi_rehearsal.providers import random_provider, time_provider, tls_provider
+from pulumi_rehearsal.wire import Properties
+from pulumi_rehearsal.workspace import Workspace
 from rehearsal import placeholders
-from rehearsal.aws.provider import AwsProvider
-from rehearsal.engine import Engine
-from rehearsal.moto import SimulatedAccount, simulated_account
-from rehearsal.plugin import Subject, attach
-from rehearsal.providers import random_provider, time_provider, tls_provider
-from rehearsal.wire import Properties
-from rehearsal.workspace import Workspace, open_workspace
+from rehearsal.account import simulated_account
+from rehearsal.scene import open_workspace, pins_of
+from tandem.ops import inventory
+from tandem.ops.kinds import KINDS, state_key
+from tandem.ops.kinds.kind import Clients
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 
@@ -73,7 +75,7 @@ def workspace(account: SimulatedAccount, provider: DeadlyProvider, pulumi_engine
         attach(provider, random_provider(), tls_provider(), time_provider()) as providers,
         open_workspace(STACK, pulumi_engine, providers, account.environment(REGION)) as workspace,
     ):
-        placeholders.fill(workspace.pins)
+        placeholders.fill(pins_of(workspace))
         yield workspace
 
 

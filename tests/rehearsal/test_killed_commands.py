@@ -15,17 +15,19 @@ from typing import Any
 
 import pytest
 
-from ops import inventory
-from ops.kinds import KINDS, state_key, types
+from pulumi_rehearsal.aws.provider import AwsProvider
+from pulumi_rehearsal.engine import Engine
+from pulumi_rehearsal.moto import SimulatedAccount
+from pulumi_rehearsal.plugin import Subject, attach
+from pulumi_rehearsal.providers import random_provider, time_provider, tls_provider
+from pulumi_rehearsal.wire import Properties
+from pulumi_rehearsal.workspace import Workspace
 from rehearsal import placeholders
-from rehearsal.account_gaps import account_gaps
-from rehearsal.aws.provider import AwsProvider
-from rehearsal.engine import Engine
-from rehearsal.moto import SimulatedAccount, simulated_account
-from rehearsal.plugin import Subject, attach
-from rehearsal.providers import random_provider, time_provider, tls_provider
-from rehearsal.wire import Properties
-from rehearsal.workspace import Workspace, open_workspace
+from rehearsal.account import account_gaps, simulated_account
+from rehearsal.scene import open_workspace, pins_of
+from tandem import type_tokens as types
+from tandem.ops import inventory
+from tandem.ops.kinds import KINDS, state_key
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 
@@ -90,7 +92,7 @@ class Workshop:
     def start(self, *command: str) -> subprocess.Popen[str]:
         """In a process group of its own, with the `pulumi` that it runs."""
         return subprocess.Popen(
-            [sys.executable, "-c", "from ops.cli import main; main()", *command],
+            [sys.executable, "-c", "from tandem.ops.cli import main; main()", *command],
             cwd=self.workspace.directory,
             env=dict(self.environment),
             stdout=subprocess.PIPE,
@@ -141,8 +143,8 @@ def workshop(pulumi_engine: Engine) -> Iterator[Workshop]:
             attach(provider, random_provider(), tls_provider(), time_provider()) as providers,
             open_workspace("dev", pulumi_engine, providers, account.environment("us-east-1")) as workspace,
         ):
-            placeholders.fill(workspace.pins)
-            gaps.add_images(workspace.pins)
+            placeholders.fill(pins_of(workspace))
+            gaps.add_images(pins_of(workspace))
             yield Workshop(workspace, provider, account, gaps.url)
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from rehearsal.engine import Engine
-from rehearsal.meanwhile import meanwhile
-from rehearsal.moto import simulated_account
+from pulumi_rehearsal.engine import Engine
+from pulumi_rehearsal.meanwhile import meanwhile
+from rehearsal.account import simulated_account
 from rehearsal.played_hosts import Hosts, play
 from rehearsal.scene import Scene, set_the_scene
 from tests.rehearsal.watched import done

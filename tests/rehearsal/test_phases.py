@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from infra.errors import Problem, UserError
 from rehearsal.expectations import Verdict
 from rehearsal.phases import go_through
 from rehearsal.report import Phase
 from rehearsal.run import rehearse
 from rehearsal.screen import Interrupted
+from tandem.errors import Problem, UserError
 from tests.rehearsal.test_run import Listener
 
 
@@ -50,7 +51,7 @@ def test_an_interruption_ends_it(interruption: type[BaseException]) -> None:
 
 
 def test_a_rehearsal_that_breaks_has_a_report() -> None:
-    workspace = SimpleNamespace(stack="dev", set_secrets=breaks_with_secrets)
+    workspace = SimpleNamespace(stack="dev", directory=Path(), set_secrets=breaks_with_secrets)
     listener = Listener()
     report = rehearse(cast(Any, SimpleNamespace(workspace=workspace, cluster=None, placeholders=[])), listener)
     assert [phase.name for phase in report.phases] == ["preview"]

@@ -3,8 +3,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from infra import pins
 from rehearsal import placeholders
+from tandem import pins
 
 PINS = """\
 [vllm]
@@ -23,6 +23,8 @@ version = "1.35"
 system = { parameter = "/aws/service/eks/optimized-ami/1.35/x/recommended/release_version", version = "" }
 [kubernetes.addons]
 kube-proxy = { version = "" }
+[kubernetes.charts]
+keda = { version = "1.0.0", images = { "image.keda.tag" = "" } }
 [models]
 "Qwen/Qwen3-8B" = { revision = "" }
 """
@@ -37,6 +39,7 @@ def test_empty_pins_get_zeros_and_are_named(tmp_path: Path) -> None:
         "machine_image.ubuntu.regions.us-east-1.id",
         "kubernetes.releases.system.version",
         "kubernetes.addons.kube-proxy.version",
+        'kubernetes.charts.keda.images."image.keda.tag"',
         'models."Qwen/Qwen3-8B".revision',
     ]
     assert file.read_text() == (
@@ -45,6 +48,7 @@ def test_empty_pins_get_zeros_and_are_named(tmp_path: Path) -> None:
         .replace('us-east-1 = { id = "" }', 'us-east-1 = { id = "ami-00000000000000000" }')
         .replace('release_version", version = ""', 'release_version", version = "1.35.0-00000000"')
         .replace('kube-proxy = { version = ""', 'kube-proxy = { version = "v1.35.0-eksbuild.0"')
+        .replace('keda.tag" = ""', f'keda.tag" = "example.com/keda/image.keda.tag:0.0.0@sha256:{"0" * 64}"')
         .replace('revision = ""', f'revision = "{"0" * 40}"')
     )
 
@@ -65,6 +69,8 @@ def test_the_projects_pins_are_whole_once_filled(tmp_path: Path) -> None:
     filled = pins.load(file)
     assert filled.missing("us-east-1", "Qwen/Qwen3-32B-FP8") == []
     assert filled.driver_problems() == []
+    assert filled.chart_problems() == []
+    assert filled.missing_kubernetes("us-east-1", ["Qwen/Qwen3-8B"], "al2023", managed=False) == []
 
 
 def test_another_image_is_another_digest_and_nothing_else(tmp_path: Path) -> None:
@@ -73,4 +79,4 @@ def test_another_image_is_another_digest_and_nothing_else(tmp_path: Path) -> Non
     placeholders.fill(file)
     before = file.read_text()
     placeholders.change_image(file)
-    assert file.read_text() == before.replace("0" * 64, "1" * 64)
+    assert file.read_text() == before.replace("0" * 64, "1" * 64, 1)

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
-from rehearsal.engine import Engine
+from pulumi_rehearsal.engine import Engine
+from pulumi_rehearsal.operations import Step
+from pulumi_rehearsal.stage import ResourceCount
 from rehearsal.expectations import Verdict
 from rehearsal.kubernetes.connections import Connection
-from rehearsal.operations import Step
-from rehearsal.report import Phase, ResourceCount, StackReport, as_json, as_text, summary
+from rehearsal.report import Phase, StackReport, as_json, as_text, summary
 from rehearsal.screen import Interrupted, screen, status_line
 
 WAITS = """
@@ -22,7 +23,7 @@ import sys, time
 from pathlib import Path
 from rich.console import Console
 from rehearsal.screen import screen
-from rehearsal.servers import running
+from pulumi_rehearsal.servers import running
 
 with screen(Console(stderr=True), ["dev"]), running(["sleep", "60"], Path(sys.argv[1]) / "log") as server:
     print(server.pid, flush=True)
@@ -160,6 +161,7 @@ class TestScreen:
             with pytest.raises(Interrupted):
                 watcher.phase_started("dev", "destroy")
 
+    @pytest.mark.clock
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_the_second_signal_ends_all_servers_at_once(self, number: signal.Signals, tmp_path: Path) -> None:
         """A rehearsal that waits for a minute, and a server of its."""

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.engine import Engine
-from rehearsal.operations import Step
+from pulumi_rehearsal.engine import Engine
+from pulumi_rehearsal.operations import Step
 from rehearsal.report import Phase, StackReport, as_json
 from rehearsal.run import rehearse_all
 

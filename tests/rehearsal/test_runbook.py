@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from ops import inventory
-from rehearsal.engine import Engine
-from rehearsal.moto import simulated_account
+from pulumi_rehearsal.engine import Engine
+from rehearsal.account import simulated_account
 from rehearsal.scene import set_the_scene
+from tandem.ops import inventory
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from pulumi_rehearsal.schedule_times import moments
 from rehearsal.expiry import Call
-from rehearsal.schedule_times import moments
 
 FRIDAY = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 WEEK = timedelta(days=7)

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.engine import Engine
+from pulumi_rehearsal.engine import Engine
+from pulumi_rehearsal.kubernetes import cluster
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 
@@ -29,6 +30,14 @@ groups
 pulumi destroy --yes --skip-preview --non-interactive | grep -E '^ +- [0-9]+ deleted$'
 groups
 pwd
+exit 7
+"""
+IN_THE_CLUSTER = """
+pulumi up --yes --skip-preview --non-interactive >up.txt 2>&1 || { tail -20 up.txt >&2; exit 1; }
+kubectl get nodes --output name | grep -c ^node/
+$(pulumi stack output kubeconfigCommand) >&2
+tandem rollout prod
+tandem recover prod
 exit 7
 """
 
@@ -56,6 +65,7 @@ def test_the_ordinary_commands_work_in_the_shell(pulumi_engine: Engine, scratch:
     with start(scratch, "--shell", "dev", SHELL="bash") as tandem:
         out, err = tandem.communicate(COMMANDS, timeout=300)
     assert "A shell on a simulated AWS account" in err
+    assert "the name does not resolve" in err
     assert tandem.returncode == 7, err
     preview, up, fleet, seen, destroyed, directory = out.splitlines()
     created = int(preview.split()[1])
@@ -66,6 +76,19 @@ def test_the_ordinary_commands_work_in_the_shell(pulumi_engine: Engine, scratch:
     assert seen == fleet
     assert Path(directory).parent == scratch
     assert list(scratch.iterdir()) == [], "nothing stays when the shell is left"
+
+
+@pytest.mark.kubernetes
+def test_in_the_shell_of_a_cluster_kubectl_and_rollouts_reach_it(pulumi_engine: Engine, scratch: Path) -> None:
+    cluster.ensure(print)
+    with start(scratch, "--shell", "prod", SHELL="bash") as tandem:
+        out, err = tandem.communicate(IN_THE_CLUSTER, timeout=600)
+    assert tandem.returncode == 7, err
+    nodes, rollout, *_ = out.splitlines()
+    assert int(nodes) >= 3
+    assert rollout == "done     3 of 3 pods of vllm-main serve version 1"
+    assert "Nothing was under way" in out, "the Helm releases were looked at, too"
+    assert "kubectl get pods" in err
 
 
 def test_ctrl_c_ends_a_rehearsal_in_good_order(pulumi_engine: Engine, scratch: Path) -> None:

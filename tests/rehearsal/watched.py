@@ -11,17 +11,19 @@ from typing import Any
 import pytest
 from botocore import xform_name
 
+from pulumi_rehearsal.aws.account import AwsError, Region
+from pulumi_rehearsal.aws.provider import AwsProvider
+from pulumi_rehearsal.aws.universal_target import TARGET, arguments, operation
+from pulumi_rehearsal.engine import Engine
+from pulumi_rehearsal.moto import SimulatedAccount
+from pulumi_rehearsal.operations import Operation
+from pulumi_rehearsal.plugin import Subject, attach
+from pulumi_rehearsal.providers import random_provider, time_provider, tls_provider
+from pulumi_rehearsal.wire import Properties
+from pulumi_rehearsal.workspace import Workspace
 from rehearsal import placeholders
-from rehearsal.aws.account import AwsError, Region
-from rehearsal.aws.provider import AwsProvider
-from rehearsal.aws.universal_target import TARGET, arguments, operation
-from rehearsal.engine import Engine
-from rehearsal.moto import SimulatedAccount, simulated_account
-from rehearsal.operations import Operation
-from rehearsal.plugin import Subject, attach
-from rehearsal.providers import random_provider, time_provider, tls_provider
-from rehearsal.wire import Properties
-from rehearsal.workspace import PROJECT, Workspace, open_workspace
+from rehearsal.account import simulated_account
+from rehearsal.scene import PROJECT, open_workspace, pins_of
 from tests.rehearsal.kept_objects import Objects
 
 REGION = "us-east-1"
@@ -197,7 +199,7 @@ def workspace(
         attach(*own) as providers,
         open_workspace("dev", pulumi_engine, providers, account.environment(REGION), project) as workspace,
     ):
-        placeholders.fill(workspace.pins)
+        placeholders.fill(pins_of(workspace))
         objects.kubectl = workspace.directory / "bin" / "kubectl"
         yield workspace
 

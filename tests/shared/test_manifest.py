@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from infra.scripts import shared
+from tandem.scripts import shared
 
 rule = shared("manifest")
 SHARDS = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]

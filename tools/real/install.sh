@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Installs what the proofs on real parts need and this machine lacks: by apt-get, on Debian 12 and 13 and Ubuntu 24.04.
-# With arguments, only those commands.
+# With arguments, only those commands; nginx comes with its module for scripts.
 set -euo pipefail
 
-# command:package
+# command or file:package
 needed=(
   qemu-system-x86_64:qemu-system-x86 qemu-img:qemu-utils socat:socat # the guest and its metadata service
   debootstrap:debootstrap mke2fs:e2fsprogs zstd:zstd                 # its disk
@@ -16,10 +16,13 @@ if (($#)); then
   needed=()
   for name in "$@"; do needed+=("$name:$name"); done
 fi
+if [[ " ${needed[*]} " == *" nginx:nginx "* ]]; then
+  needed+=(/usr/lib/nginx/modules/ngx_http_js_module.so:libnginx-mod-http-js)
+fi
 
 missing=()
 for pair in "${needed[@]}"; do
-  PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" > /dev/null || missing+=("${pair##*:}")
+  [[ -f ${pair%%:*} ]] || PATH="$PATH:/usr/sbin:/sbin" command -v "${pair%%:*}" > /dev/null || missing+=("${pair##*:}")
 done
 ((${#missing[@]})) || exit 0
 if ((EUID)); then

@@ -17,7 +17,7 @@ import (
 	"time"
 )
 
-// server plays vLLM: a token for a key, streamed tokens at a steady pace, /health and /metrics; it refuses beyond
+// server plays vLLM: a token for whoever asks, streamed tokens at a steady pace, /health and /metrics; it refuses beyond
 // --max-num-queued-reqs, and drains on SIGTERM. SIGUSR1 stops its engine, as SIGSTOP stops the real one's; SIGUSR2 ends
 // it with status 0, as a dead engine ends the real one. STUB_LOAD_SECONDS pass before it opens its port.
 //
@@ -25,7 +25,6 @@ import (
 // Held by: tests/real/test_stub.py::test_the_stub_answers_as_vllm_does
 type server struct {
 	model    string
-	keys     map[string]bool
 	bound    int64
 	tokens   atomic.Int64
 	refused  atomic.Int64
@@ -36,7 +35,7 @@ type server struct {
 }
 
 func serve(arguments []string) {
-	s := &server{model: option(arguments, "--served-model-name"), keys: keys(option(arguments, "--config"))}
+	s := &server{model: option(arguments, "--served-model-name")}
 	s.bound = int64(must(strconv.Atoi(option(arguments, "--max-num-queued-reqs"))))
 	size := weights(arguments[1], option(arguments, "--revision"))
 	if seconds, slow := os.LookupEnv("STUB_LOAD_SECONDS"); slow {
@@ -75,19 +74,6 @@ func serve(arguments []string) {
 			}()
 		}
 	}
-}
-
-// keys are the values that the Authorization header may have.
-func keys(path string) map[string]bool {
-	var file struct {
-		Keys []string `json:"api-key"`
-	}
-	must(0, json.Unmarshal(must(os.ReadFile(path)), &file))
-	found := map[string]bool{}
-	for _, key := range file.Keys {
-		found["Bearer "+key] = true
-	}
-	return found
 }
 
 // weights is the size of what would be loaded, of main where no revision is given; without it there is no server.
@@ -132,10 +118,6 @@ func fail(w http.ResponseWriter, status int, body string) {
 }
 
 func (s *server) complete(w http.ResponseWriter, r *http.Request) {
-	if !s.keys[r.Header.Get("Authorization")] && strings.HasPrefix(r.URL.Path, "/v1") {
-		fail(w, http.StatusUnauthorized, `{"error":"Unauthorized"}`)
-		return
-	}
 	s.work.Add(1)
 	defer s.work.Done()
 	defer s.running.Add(-1)

@@ -9,7 +9,7 @@ import pulumi_aws as aws
 import pytest
 
 from infra.components.cluster_before import ClusterBefore, Creator, cluster_before, principal
-from infra.errors import UserError
+from tandem.errors import UserError
 from tests.infra.declared import ACCOUNT, CALLER, CLUSTER, CLUSTERS, Recorder, declared
 
 CI = f"arn:aws:iam::{ACCOUNT}:role/deployers/ci"

@@ -9,7 +9,7 @@ import pulumi_aws as aws
 import pytest
 
 from infra.components.cluster_name import refuse_taken_cluster
-from infra.errors import UserError
+from tandem.errors import UserError
 from tests.infra import declared as mocks
 from tests.infra.declared import declared
 

@@ -10,8 +10,8 @@ import pulumi
 import pytest
 
 from infra.components.cost_guard import BusinessHours, CostGuard, CostGuardArgs, Resize, schedule_expression
-from infra.lifetime import Size
-from infra.settings.schema import BusinessHoursSettings
+from tandem.lifetime import Size
+from tandem.settings.schema import BusinessHoursSettings
 from tests.infra.declared import ACCOUNT, Declared, declared
 
 EXPIRY = "2026-12-24T18:00:00Z"

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from pulumi.resource import DependencyResource
 
-from infra import pins, rules, stack
 from infra.components.global_name import GlobalName, GlobalNameArgs
-from infra.settings import Settings
-from infra.settings.schema import GlobalNameSettings
-from tests.infra.declared import Declared, declared
+from tandem import rules
+from tandem.settings import Settings
+from tandem.settings.schema import GlobalNameSettings
+from tests.infra.declared import Declared, declared, declared_by
 
 BEHIND: dict[str, Any] = {
     "region": "eu-west-1",
@@ -83,14 +83,14 @@ def test_without_the_check_from_outside_the_targets_still_count() -> None:
 
 
 def test_in_a_stack_the_check_is_let_in_and_the_certificate_has_both_names() -> None:
-    found = declared(lambda: stack.build(Settings.model_validate(BEHIND), pins.load(), "prod-eu-west-1"))
+    found = declared_by(BEHIND, "prod-eu-west-1")
     assert found.one("HealthCheck")["fqdn"] == "eu-west-1.llm.example.com"
     assert found.one("Certificate")["subjectAlternativeNames"] == ["llm.example.com"]
     assert any(name.endswith("-health") for name in found.of("ListenerRule"))
 
 
 def test_no_name_leads_to_the_load_balancer_before_the_listener_by_which_recover_finds_it() -> None:
-    found = declared(lambda: stack.build(Settings.model_validate(BEHIND), pins.load(), "prod-eu-west-1"))
+    found = declared_by(BEHIND, "prod-eu-west-1")
     aliases = [urn for urn in found.urns("route53/record:Record") if "validation" not in urn]
     (https,) = [urn for urn in found.urns("lb/listener:Listener") if urn.endswith("-https")]
     assert len(aliases) == 2

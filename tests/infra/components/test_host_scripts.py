@@ -8,15 +8,16 @@ import hashlib
 import json
 
 from infra.components.host_scripts import HostScripts
-from infra.scripts import host_archive
+from tandem.scripts import host_archive
 from tests.infra.declared import Declared, declared
 
+NGINX = "# nginx\n"
 ADDRESSES: list[str] = []
 
 
 @functools.cache
 def scripts() -> Declared:
-    return declared(lambda: HostScripts("tandem-dev", "host-role").url.apply(ADDRESSES.append))
+    return declared(lambda: HostScripts("tandem-dev", "host-role", NGINX).url.apply(ADDRESSES.append))
 
 
 def test_child_types_exactly() -> None:
@@ -36,7 +37,7 @@ def test_the_object_is_named_by_its_hash() -> None:
     found = scripts().one("BucketObjectv2")
     content = base64.b64decode(found["contentBase64"])
     assert found["key"] == f"{hashlib.sha256(content).hexdigest()}.tar.gz"
-    assert content == host_archive()[1]
+    assert content == host_archive(NGINX)[1]
 
 
 def test_an_object_carries_none_of_the_settings_tags() -> None:
@@ -69,4 +70,4 @@ def test_nobody_comes_without_tls_or_from_outside() -> None:
 def test_the_address_is_the_buckets_own_in_its_region() -> None:
     """As AWS gives it: in China with another domain."""
     assert scripts()
-    assert [f"https://bucket.s3.us-east-1.amazonaws.com/{host_archive()[0]}"] == ADDRESSES
+    assert [f"https://bucket.s3.us-east-1.amazonaws.com/{host_archive(NGINX)[0]}"] == ADDRESSES

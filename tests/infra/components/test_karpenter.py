@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from rehearsal.cache import cache_directory
-from rehearsal.go_build import toolchain
-from rehearsal.kubernetes.build import CRDS
+from pulumi_rehearsal.cache import cache_directory
+from pulumi_rehearsal.go_build import toolchain
+from pulumi_rehearsal.kubernetes.build import CRDS
 from tests.infra.roles import roles
 
 PROVIDER = "github.com/aws/karpenter-provider-aws"

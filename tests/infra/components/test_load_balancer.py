@@ -86,6 +86,11 @@ def test_https_forwards_nothing_by_itself_and_http_only_redirects() -> None:
     assert (redirect["type"], redirect["redirect"]["statusCode"]) == ("redirect", "HTTP_301")
 
 
+def test_without_a_redirect_nothing_listens_on_80() -> None:
+    found = balancer(redirect_http=False)
+    assert [one["port"] for one in found.of("Listener").values()] == [443]
+
+
 def test_only_the_listed_paths_are_forwarded() -> None:
     rules = balancer().of("ListenerRule")
     assert [path for rule in rules.values() for path in rule["conditions"][0]["pathPattern"]["values"]] == PATHS

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from infra.components.network import Network, NetworkArgs
-from infra.subnets import plan_subnets, public_range
+from tandem.subnets import plan_subnets, public_range
 from tests.infra.declared import Declared, declared
 
 ZONES = ("us-east-1a", "us-east-1b", "us-east-1c")
@@ -91,6 +91,11 @@ def test_the_world_comes_in_on_443_and_80_of_the_load_balancer_only() -> None:
         ]
 
 
+def test_port_80_is_closed_where_nothing_redirects() -> None:
+    rules = network(client_ports=(443,)).of("SecurityGroupIngressRule").values()
+    assert {rule["fromPort"] for rule in rules if "cidrIpv4" in rule} == {443}
+
+
 def test_the_other_rules_name_groups() -> None:
     rules = network().of("SecurityGroupIngressRule").values()
     assert sorted(
@@ -109,6 +114,11 @@ def test_hosts_leave_to_web_and_cache_only() -> None:
         ("n-hosts-SecurityGroup-id", 2049, "group"),
         ("n-load-balancer-SecurityGroup-id", 8080, "group"),
     ]
+
+
+def test_hosts_reach_a_collector_that_has_a_port_of_its_own() -> None:
+    rules = network(host_ports=(443, 80, 4318)).of("SecurityGroupEgressRule").values()
+    assert {rule["fromPort"] for rule in rules if "cidrIpv4" in rule} == {443, 80, 4318}
 
 
 def test_the_default_group_allows_nothing() -> None:

@@ -1,4 +1,4 @@
-"""Secrets: generated where not given, read by the hosts' role only."""
+"""Secrets: digests of keys and the token, read by the servers' role only."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ import pulumi
 
 from infra.components.host_role import HostRole
 from infra.components.secrets import Secrets, SecretsArgs
-from rehearsal.policy_evaluator import ACCOUNT, Request, allowed
+from infra.platforms import context
+from pulumi_rehearsal.policy_evaluator import ACCOUNT, Request, allowed
+from tandem.settings.schema import ClientSettings
 from tests.infra.declared import Declared, declared, secret
 
 
@@ -17,47 +19,55 @@ def secrets(**changes: Any) -> Declared:
     return declared(lambda: Secrets("s", SecretsArgs(reader_role_name="hosts", **changes)))
 
 
-def test_a_key_is_generated_where_none_is_given() -> None:
-    found = secrets()
-    assert found.counts() == {
+def test_issued_keys_have_a_secret_and_no_text_of_the_programs() -> None:
+    assert secrets().of("SecretVersion").keys() == {"s-declared-keys"}
+    assert secrets().counts() == {
         "tandem:index:Secrets": 1,
-        "random:index/randomPassword:RandomPassword": 1,
-        "aws:secretsmanager/secret:Secret": 1,
+        "aws:secretsmanager/secret:Secret": 2,
         "aws:secretsmanager/secretVersion:SecretVersion": 1,
         "aws:iam/rolePolicy:RolePolicy": 1,
     }
-    assert found.one("RandomPassword") == {"length": 40, "special": False}
-    assert json.loads(secret(found.one("SecretVersion")["secretString"])) == {"default": "generated-" + "k" * 30}
 
 
-def test_given_keys_and_token_are_kept_as_they_are() -> None:
-    found = secrets(
-        api_keys={"alice": pulumi.Output.secret("a" * 20), "bob": pulumi.Output.secret("b" * 20)},
-        hugging_face_token=pulumi.Output.secret("hf_token"),
-    )
-    assert "random:index/randomPassword:RandomPassword" not in found.counts()
+def test_declared_clients_and_token_are_kept_as_they_are() -> None:
+    client = {"keys": [{"sha256": "0" * 64}], "streams": 4}
+    found = secrets(declared={"alice": client}, hugging_face_token=pulumi.Output.secret("hf_token"))
     values = {name: secret(version["secretString"]) for name, version in found.of("SecretVersion").items()}
-    assert json.loads(values["s-api-keys"]) == {"alice": "a" * 20, "bob": "b" * 20}
+    assert values.keys() == {"s-declared-keys", "s-hugging-face-token"}
+    assert json.loads(values["s-declared-keys"]) == {"clients": {"alice": client}}
     assert values["s-hugging-face-token"] == "hf_token"
 
 
+def test_a_client_of_the_settings_is_one_of_the_document() -> None:
+    values = {"sha256": ["0" * 64, "1" * 64], "requestsPerSecond": 5, "streams": 4, "models": ["qwen"]}
+    keys = [{"sha256": "0" * 64}, {"sha256": "1" * 64}]
+    limits = {"requestsPerSecond": 5, "streams": 4, "models": ["qwen"]}
+    assert context.declared(ClientSettings.model_validate(values)) == {"keys": keys, **limits}
+    assert context.declared(ClientSettings.model_validate({"sha256": ["0" * 64]})) == {"keys": keys[:1]}
+
+
 def test_the_role_reads_these_secrets_and_no_other() -> None:
-    policy = secrets(hugging_face_token=pulumi.Output.secret("t")).one("RolePolicy")
+    policy = secrets(hugging_face_token=pulumi.Output.secret("t"), declared={"a": {"keys": []}}).one("RolePolicy")
     assert policy["role"] == "hosts"
     (statement,) = json.loads(policy["policy"])["Statement"]
     assert statement["Action"] == ["secretsmanager:GetSecretValue"]
-    assert [arn.split("/")[-1] for arn in statement["Resource"]] == ["s-api-keys", "s-hugging-face-token"]
+    assert [arn.split("/")[-1] for arn in statement["Resource"]] == [
+        "s-issued-keys",
+        "s-declared-keys",
+        "s-hugging-face-token",
+    ]
 
 
 def test_the_role_reads_what_else_it_is_told_to() -> None:
     arn = "arn:aws:secretsmanager:us-east-1:000000000000:secret:registry-abcdef"
     (statement,) = json.loads(secrets(others=[arn]).one("RolePolicy")["policy"])["Statement"]
-    assert statement["Resource"][1:] == [arn]
+    assert statement["Resource"][2:] == [arn]
 
 
 def test_recovery_by_setting() -> None:
-    assert secrets().one("Secret")["recoveryWindowInDays"] == 30
-    assert secrets(recovery_window_days=0).one("Secret")["recoveryWindowInDays"] == 0
+    for days in (30, 0):
+        found = secrets(recovery_window_days=days).of("Secret")
+        assert {secret["recoveryWindowInDays"] for secret in found.values()} == {days}
 
 
 def test_the_host_role_starts_with_session_manager_only() -> None:

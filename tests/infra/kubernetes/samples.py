@@ -7,9 +7,7 @@ from typing import Any
 
 import yaml
 
-from infra import pins, stack
-from infra.settings import Settings
-from tests.infra.declared import declared
+from tests.infra.declared import declared_by
 
 BASE: dict[str, Any] = {
     "region": "us-east-1",
@@ -57,11 +55,9 @@ def manifests(sample: str) -> list[dict[str, Any]]:
 def manifests_of(values: dict[str, Any]) -> list[dict[str, Any]]:
     """Every object that a stack with these settings declares, in the order of declaration; charts are not among
     them."""
-    settings = Settings.model_validate(values)
-    found = declared(lambda: stack.build(settings, pins.load(), "golden"), stack="golden")
     return [
         whole(one.inputs)
-        for one in found.resources
+        for one in declared_by(values, "golden").resources
         if one.type.startswith("kubernetes:") and not one.type.endswith((":Release", ":Provider"))
     ]
 
@@ -76,9 +72,13 @@ def whole(value: Any) -> Any:
 
 
 def rendered(sample: str) -> str:
-    """The same as YAML; the script that pods run is left out, it is a file of its own."""
-    documents = [one | {"data": {"pod.py": "..."}} if one["kind"] == "ConfigMap" else one for one in manifests(sample)]
+    """The same as YAML; the scripts that pods run are left out, they are files of their own."""
+    documents = [one | {"data": _without_scripts(one["data"])} if "data" in one else one for one in manifests(sample)]
     return yaml.safe_dump_all(sorted(documents, key=lambda one: (one["kind"], one["metadata"]["name"])), sort_keys=True)
+
+
+def _without_scripts(data: dict[str, str]) -> dict[str, str]:
+    return {name: "..." if name.endswith((".py", ".js")) else text for name, text in data.items()}
 
 
 def pod(name: str = "vllm-main-a", *true: str, node: str = "n", **status: Any) -> dict[str, Any]:

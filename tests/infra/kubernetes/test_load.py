@@ -12,9 +12,9 @@ import pytest
 import urllib3
 import yaml
 
-from rehearsal.kubernetes import prometheus_command
-from rehearsal.kubernetes.api import countdown
-from rehearsal.servers import free_ports, running
+from pulumi_rehearsal.kubernetes import prometheus_command
+from pulumi_rehearsal.kubernetes.api import countdown
+from pulumi_rehearsal.servers import free_ports, running
 from tests.infra.kubernetes.samples import manifests
 
 pytestmark = pytest.mark.kubernetes

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jmespath
 import pytest
 
+from tandem import capacity
+from tandem.catalog.instances import INSTANCE_TYPES
+from tandem.scripts import DIRECTORY
+from tests.infra.declared import declared_by
 from tests.infra.kubernetes.samples import BASE, SAMPLES, manifests, manifests_of, rendered
 
 GOLDEN = Path(__file__).with_name("golden")
@@ -46,6 +51,10 @@ def containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
     return [*pod["initContainers"], *pod["containers"]]
 
 
+def named(pod: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {one["name"]: one for one in containers(pod)}
+
+
 @ALL
 def test_pods_hold_no_right_that_they_do_not_need(sample: str) -> None:
     for pod in pods(sample):
@@ -64,8 +73,9 @@ def test_pods_hold_no_right_that_they_do_not_need(sample: str) -> None:
 @ALL
 def test_each_pod_has_a_pair_of_gpus_and_shared_memory_for_them(sample: str) -> None:
     for pod in pods(sample):
-        for container in containers(pod):
-            assert container["resources"]["limits"]["nvidia.com/gpu"] == "2"
+        for name, container in named(pod).items():
+            gpus = "2" if name in ("prepare", "vllm") else None
+            assert container["resources"]["limits"].get("nvidia.com/gpu") == gpus
         assert {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": "8Gi"}} in pod["volumes"]
         server = pod["containers"][0]["command"]
         assert server[server.index("--tensor-parallel-size") + 1] == "2"
@@ -95,33 +105,145 @@ def test_the_startup_probe_covers_the_whole_launch(sample: str) -> None:
             assert probe["exec"]["command"][-1] == "ready"
 
 
-def test_the_secrets_file_is_what_the_server_reads() -> None:
-    """The expression is the one that the secrets driver evaluates, on a secret as it is stored."""
-    parameters = one("karpenter", "SecretProviderClass")["spec"]["parameters"]
-    (keys,) = json.loads(parameters["objects"])
-    (part,) = keys["jmesPath"]
-    found = jmespath.search(part["path"], {"alice": "key-a", "bob": "key-b"})
-    assert json.loads(found) == {"api-key": ["key-a", "key-b"]}
-    assert parameters["usePodIdentity"] == "true"
-    (_, token) = json.loads(one("sleeping", "SecretProviderClass")["spec"]["parameters"]["objects"])
-    assert token["objectAlias"] == "hub-token"
+def templates(sample: str) -> list[dict[str, Any]]:
+    found = [item["spec"].get("leaderWorkerTemplate") or item["spec"] for item in manifests(sample) if "spec" in item]
+    names = ("template", "leaderTemplate", "workerTemplate")
+    return [part[name] for part in found for name in names if "containers" in part.get(name, {}).get("spec", {})]
 
 
-def test_only_the_load_balancer_and_the_monitoring_come_in() -> None:
+@ALL
+def test_the_edge_starts_before_the_server_and_ends_after_it(sample: str) -> None:
+    """Only pods that answer have one; who may enter is known before anything is downloaded."""
+    *leaders, last = templates(sample)
+    for template in [*leaders, last] if sample != "pipeline" else leaders:
+        agent, edge, prepare = template["spec"]["initContainers"]
+        assert [one["name"] for one in (agent, edge, prepare)] == ["keys", "edge", "prepare"]
+        assert [one.get("restartPolicy") for one in (agent, edge, prepare)] == ["Always", "Always", None]
+        assert agent["startupProbe"]["exec"]["command"] == ["test", "-e", "/run/tandem/keys"]
+        assert "startupProbe" not in edge, "it would wait for the server, which waits for it"
+        assert edge["readinessProbe"]["httpGet"] == {"path": "/healthz", "port": 8080}
+    if sample == "pipeline":
+        assert [one["name"] for one in last["spec"]["initContainers"]] == ["prepare"]
+
+
+@ALL
+def test_only_who_reads_secrets_has_a_role_and_knows_where_they_are(sample: str) -> None:
+    """The webhook of EKS Pod Identity leaves out whom the annotation names. A server that streams reads its bucket."""
+    for template in templates(sample):
+        left_out = template["metadata"]["annotations"].get("eks.amazonaws.com/skip-containers", "").split(",")
+        for name, container in named(template["spec"]).items():
+            needs = name in ("keys", "prepare") or (name == "vllm" and sample == "sleeping")
+            assert (name in left_out) is not needs
+            assert ("TANDEM_SECRETS" in {one["name"] for one in container["env"]} if "env" in container else False) is (
+                name in ("keys", "prepare")
+            )
+
+
+@ALL
+def test_a_server_sees_of_shared_files_its_own_weights_and_its_own_cache(sample: str) -> None:
+    seen = {"karpenter": [], "pipeline": ["hub/models--Qwen--Qwen3-32B"], "sleeping": []}[sample]
+    cache = [] if sample == "pipeline" else ["compile/vllm-main"]
+    for pod in pods(sample):
+        mounts = [one for one in named(pod)["vllm"]["volumeMounts"] if one["name"] == "models"]
+        assert [one["subPath"] for one in mounts] == [*seen, *cache]
+        assert [one.get("readOnly", False) for one in mounts] == [*(True for _ in seen), *(False for _ in cache)]
+        seen_at_all = {one["name"] for one in named(pod)["vllm"]["volumeMounts"]}
+        assert seen_at_all <= {"script", "log", "local", "tmp", "shm", "models"}
+
+
+def test_weights_lie_where_the_scripts_put_them() -> None:
+    """The directory that a server sees is the one that `prepare` fills."""
+    model, root = BASE["inference"]["model"], Path("/models/hub")
+    program = (
+        "import sys, pathlib, cache; print(cache.Cache(pathlib.Path(sys.argv[1]), {'model': sys.argv[2]}).repository)"
+    )
+    command = [sys.executable, "-c", program, str(root), model]
+    done = subprocess.run(command, cwd=DIRECTORY / "shared", capture_output=True, text=True, check=True)
+    (mount,) = [one for one in next(pods("pipeline"))["containers"][0]["volumeMounts"] if one["name"] == "models"]
+    assert mount["mountPath"] == done.stdout.strip()
+
+
+def test_a_model_that_streams_has_an_account_and_a_role_of_its_own() -> None:
+    """Which opens its own weights, the clients and the edge's log; the hub's token is the others'."""
+    found = declared_by(SAMPLES["sleeping"], "golden")
+    (lent,) = [one for one in found.of("PodIdentityAssociation").values() if one["serviceAccount"] == "vllm-main"]
+    (pod,) = pods("sleeping")
+    assert pod["serviceAccountName"] == "vllm-main"
+    assert one("sleeping", "ServiceAccount", "vllm-main")["automountServiceAccountToken"] is False
+    policies = [item for item in found.of("RolePolicy").values() if item["role"] == lent["roleArn"].rpartition("/")[2]]
+    statements = [part for item in policies for part in json.loads(item["policy"])["Statement"]]
+    assert {action for part in statements for action in part["Action"]} == {
+        *(
+            "secretsmanager:GetSecretValue",
+            "s3:ListBucket",
+            "s3:GetObject",
+            "cloudwatch:PutMetricData",
+            "logs:CreateLogStream",
+            "logs:PutLogEvents",
+        ),
+    }
+    resources = [resource for part in statements for resource in part["Resource"]]
+    assert "arn:aws:s3:::weights/qwen3-32b/*" in resources
+    assert not [resource for resource in resources if "token" in resource]
+    (shared,) = [pod["serviceAccountName"] for pod in pods("karpenter")]
+    assert shared == "inference"
+
+
+def test_a_change_of_the_edge_makes_new_pods_and_a_secret_does_not_stand_in_them() -> None:
+    def version(values: dict[str, Any]) -> str:
+        (server,) = [item for item in manifests_of(values) if item["kind"] == "Deployment"]
+        assert "arn:" not in json.dumps(server)
+        return server["metadata"]["labels"]["tandem/version"]
+
+    assert version(BASE | {"edge": {"maxBodyMib": 3}}) != version(BASE) == version(dict(BASE))
+    files = one("sleeping", "ConfigMap", "vllm-main-edge")["data"]
+    assert "server 127.0.0.1:8000 max_conns=1280;" in files["nginx.conf"]
+    secrets = json.loads(files["secrets.json"])
+    assert [len(secrets["keys"]), "hugging-face-token" in secrets["hubToken"]] == [2, True]
+
+
+def test_only_the_load_balancer_comes_in_and_only_monitoring_asks_for_metrics() -> None:
     deny, allow = one("karpenter", "NetworkPolicy", "default-deny"), one("karpenter", "NetworkPolicy", "servers")
     assert deny["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}
-    (rule,) = allow["spec"]["ingress"]
-    assert rule["ports"] == [{"port": 8080, "protocol": "TCP"}]
-    assert [source.get("ipBlock", {}).get("cidr") for source in rule["from"]] == ["10.20.0.0/17", None]
+    requests, metrics = allow["spec"]["ingress"]
+    assert requests == {"from": [{"ipBlock": {"cidr": "10.20.0.0/17"}}], "ports": [{"port": 8080, "protocol": "TCP"}]}
+    assert metrics["ports"] == [{"port": 9090, "protocol": "TCP"}]
+    assert [list(source) for source in metrics["from"]] == [["namespaceSelector"]]
     assert {port["port"] for out in allow["spec"]["egress"] for port in out["ports"]} == {53, 443, 80}
+    traced = manifests_of(BASE | {"tracing": {"endpoint": "http://otel.observability:4318/v1/traces"}})
+    (policy,) = (one for one in traced if one["metadata"]["name"] == "servers")
+    assert {port["port"] for out in policy["spec"]["egress"] for port in out["ports"]} == {53, 443, 80, 4318}
+    (template,) = templates("karpenter")
+    scraped = {key: template["metadata"]["annotations"][f"prometheus.io/{key}"] for key in ("scrape", "port", "path")}
+    assert scraped == {"scrape": "true", "port": "9090", "path": "/metrics"}
 
 
 def test_a_prometheus_that_is_there_scrapes_from_its_own_namespace() -> None:
     """The sample's is prometheus.observability, and so are its pods."""
     for sample, name in (("sleeping", "observability"), ("karpenter", "monitoring")):
-        (rule,) = one(sample, "NetworkPolicy", "servers")["spec"]["ingress"]
-        selected = [source["namespaceSelector"] for source in rule["from"] if "namespaceSelector" in source]
-        assert selected == [{"matchLabels": {"kubernetes.io/metadata.name": name}}]
+        _, metrics = one(sample, "NetworkPolicy", "servers")["spec"]["ingress"]
+        assert metrics["from"] == [
+            {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": name}}},
+        ]
+
+
+@pytest.mark.parametrize("types", [["g6e.12xlarge"], ["g6e.12xlarge", "p5.48xlarge"], ["g7.12xlarge"]])
+def test_servers_and_their_edges_fit_on_every_node(types: list[str]) -> None:
+    (server,) = [
+        item
+        for item in manifests_of(BASE | {"fleet": BASE["fleet"] | {"instanceTypes": types}})
+        if item["kind"] == "Deployment"
+    ]
+    pod = named(server["spec"]["template"]["spec"])
+    cpu = sum(float(pod[name]["resources"]["requests"]["cpu"].replace("m", "e-3")) for name in ("keys", "edge", "vllm"))
+    memory = sum(_gib(pod[name]["resources"]["limits"]["memory"]) for name in ("keys", "edge", "vllm"))
+    for one_type in (INSTANCE_TYPES[name] for name in types):
+        assert cpu * one_type.replicas <= capacity.SHARE * one_type.vcpus
+        assert memory * one_type.replicas <= capacity.SHARE * one_type.memory_gib
+
+
+def _gib(text: str) -> float:
+    return float(text[:-2]) / (1024 if text.endswith("Mi") else 1)
 
 
 def test_a_drain_takes_one_pod_and_a_broken_pod_is_in_nobodys_way() -> None:

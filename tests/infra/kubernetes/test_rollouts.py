@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from infra.kubernetes.rollouts import TEMPLATE, _of_pipelines, _troubles, stage
-from infra.rollout import Rollout
+from tandem.kubernetes.rollouts import TEMPLATE, _of_pipelines, _troubles, stage
+from tandem.rollout import Rollout
 from tests.infra.kubernetes.samples import pod
 
 

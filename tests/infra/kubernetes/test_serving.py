@@ -11,11 +11,11 @@ from typing import Any, cast
 
 import pytest
 
-from infra.errors import Problem, UserError
-from infra.kubernetes.kubectl import Kubectl
-from infra.kubernetes.rollouts import TEMPLATE
 from infra.kubernetes.serving import PATIENCE_SECONDS, GaveUp, Progress, _last_line, follow
-from infra.rollout import Rollout, State, Version
+from tandem.errors import Problem, UserError
+from tandem.kubernetes.kubectl import Kubectl
+from tandem.kubernetes.rollouts import TEMPLATE
+from tandem.rollout import Rollout, State, Version
 from tests.infra.kubernetes.samples import pod
 
 PATIENCE = 7800

@@ -12,16 +12,17 @@ import pulumi
 import pytest
 from pulumi.runtime.rpc import _special_secret_sig, _special_sig_key
 
-from infra import pins, stack
-from infra.errors import UserError
-from infra.loading import load
-from infra.settings import Settings
+from infra import stack
+from pulumi_rehearsal.aws import AwsProvider
+from pulumi_rehearsal.moto import SimulatedAccount
+from pulumi_rehearsal.plugin import Provider, Subject
+from pulumi_rehearsal.providers import tls_provider
+from pulumi_rehearsal.wire import Secret
 from rehearsal import placeholders
-from rehearsal.aws import AwsProvider
-from rehearsal.moto import SimulatedAccount
-from rehearsal.plugin import Provider, Subject
-from rehearsal.providers import tls_provider
-from rehearsal.wire import Secret
+from tandem import pins
+from tandem.errors import UserError
+from tandem.loading import load
+from tandem.settings import Settings
 from tests.infra.declared import Recorder, declared
 
 LONGEST_STACK = "s" * 24
@@ -162,7 +163,7 @@ def made(
     def build() -> None:
         stack.build(settings, pins.load(file), LONGEST_STACK, datetime.now(UTC))
 
-    declared(build, stack=LONGEST_STACK, recorder=played)
+    declared(build, name=LONGEST_STACK, recorder=played)
     return played.refused
 
 

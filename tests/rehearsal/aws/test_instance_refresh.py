@@ -6,7 +6,7 @@ import pytest
 from botocore.exceptions import ClientError
 from botocore.validate import validate_parameters
 
-from rehearsal.moto import SimulatedAccount
+from pulumi_rehearsal.moto import SimulatedAccount
 from tests.two_hosts import ONE_LESS_FIRST, ONE_MORE_FIRST, Group
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from infra.rollout import LAUNCH_HOOK, TERMINATE_HOOK
-from rehearsal.account_gaps import PUBLIC_IMAGE
-from rehearsal.moto import SimulatedAccount
+from pulumi_rehearsal.account_gaps import PUBLIC_IMAGE
+from pulumi_rehearsal.moto import SimulatedAccount
 from rehearsal.played_hosts import Hosts, play
+from tandem.rollout import LAUNCH_HOOK, TERMINATE_HOOK
 
 Places = Counter[tuple[str, str]]
 """How many hosts there are in each zone and state."""

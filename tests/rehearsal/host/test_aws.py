@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
+from hashlib import sha256
 from typing import Any
 
 import boto3
@@ -76,7 +76,7 @@ def test_answers_carry_the_state(client: Any, cloud: Cloud) -> None:
     cloud.member.terminate()
     assert state() == ("Terminating", "draining")
     secret = client("secretsmanager").get_secret_value(SecretId="arn:aws:secretsmanager:us-east-1:0:secret:keys")
-    assert json.loads(secret["SecretString"]) == {"default": API_KEY}
+    assert sha256(API_KEY.encode()).hexdigest() in secret["SecretString"]
 
 
 def test_a_hook_that_does_not_wait_is_refused_as_by_aws(client: Any, cloud: Cloud) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rehearsal.aws_wire import Refused
+from pulumi_rehearsal.aws_wire import Refused
 from rehearsal.host.member import Member
 
 

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-from infra.kubernetes.names import NAMESPACE
-from rehearsal.kubernetes.control_plane import ControlPlane
+from pulumi_rehearsal.kubernetes.control_plane import ControlPlane
+from tandem.kubernetes.names import NAMESPACE
 
 NAME = "test-asks"
 

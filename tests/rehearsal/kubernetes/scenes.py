@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from rehearsal import engine
-from rehearsal.kubernetes import cluster
-from rehearsal.moto import simulated_account
-from rehearsal.scene import Scene, set_the_scene
-from rehearsal.workspace import PROJECT
+from pulumi_rehearsal import engine
+from pulumi_rehearsal.kubernetes import cluster
+from rehearsal.account import simulated_account
+from rehearsal.scene import PROJECT, Scene, set_the_scene
 
 
 @contextmanager

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from infra.kubernetes.names import NAMESPACE
+from pulumi_rehearsal.kubernetes.api import Api, Object, countdown
+from pulumi_rehearsal.kubernetes.keda import hastened
+from pulumi_rehearsal.kubernetes.prometheus import Prometheus
+from pulumi_rehearsal.kubernetes.watch import seconds_until
 from rehearsal.kubernetes import expectations
-from rehearsal.kubernetes.api import Api, Object, countdown
 from rehearsal.kubernetes.autoscaling import gpu_nodes, try_load
 from rehearsal.kubernetes.disruption import all_back
-from rehearsal.kubernetes.keda import hastened
-from rehearsal.kubernetes.prometheus import Prometheus
-from rehearsal.kubernetes.watch import seconds_until
+from tandem.kubernetes.names import NAMESPACE
 from tests.rehearsal.kubernetes.scenes import scene_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.kubernetes, pytest.mark.long]

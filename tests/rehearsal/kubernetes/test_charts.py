@@ -7,7 +7,7 @@ import re
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,13 @@ import pytest
 import tomlkit
 import urllib3
 
-from infra import pins, stack
-from infra.settings import Settings
-from rehearsal.kubernetes import build, charts
-from rehearsal.kubernetes.provider_plugin import RELEASE
-from tests.infra.declared import declared
+from pulumi_rehearsal.kubernetes import build, charts
+from pulumi_rehearsal.kubernetes.provider_plugin import RELEASE
+from rehearsal.placeholders import pin_charts
+from tandem import chart_files, pins
+from tandem import charts as program
+from tandem.errors import UserError
+from tests.infra.declared import declared_by
 from tests.infra.kubernetes.samples import SAMPLES, whole
 
 pytestmark = pytest.mark.kubernetes
@@ -40,8 +42,7 @@ def releases() -> dict[str, Values]:
     """Values by chart, of all samples together."""
     found: dict[str, Values] = {}
     for sample in SAMPLES.values():
-        settings = Settings.model_validate(sample)
-        for one in declared(partial(stack.build, settings, pins.load(), "golden"), stack="golden").resources:
+        for one in declared_by(sample, "golden").resources:
             if one.type == RELEASE:
                 values = whole(one.inputs.get("values") or {})
                 found.setdefault(charts.chart_name(one.inputs["chart"]), {}).update(values)
@@ -117,16 +118,53 @@ def test_each_chart_that_the_program_pins_is_served(tmp_path: Path) -> None:
     file.write_text(pins.PINS_FILE.read_text())
     names = list(pins.load().kubernetes.charts)
     with charts.repository([*names, "unheard"]) as served:
-        served.pin(file)
+        pin_charts(file, served)
         index = urllib3.request("GET", f"{served.url}/index.yaml").json()["entries"]
         for [entry] in index.values():
             assert urllib3.request("HEAD", f"{served.url}/{entry['urls'][0]}").status == 200
     pinned: Any = tomlkit.parse(file.read_text())["kubernetes"]
-    assert {name: (chart["repository"], chart["version"]) for name, chart in pinned["charts"].items()} == {
-        name: (served.url, index[name][0]["version"]) for name in names
+    assert {name: {"repository": served.url} | served.pins[name] for name in names}.items() <= {
+        name: {key: chart[key] for key in ("repository", "version", "digest")}
+        for name, chart in pinned["charts"].items()
+    }.items()
+    assert {name: pin["version"] for name, pin in served.pins.items()} == {
+        name: entry["version"] for name, [entry] in index.items()
     }
     assert {name for name in names if charts.reason(name)} == {*charts.RECORDED}
     assert charts.reason("unheard") == charts.UNKNOWN
+
+
+def test_the_program_takes_what_is_served_and_refuses_other_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chart_files, "DIRECTORY", tmp_path)
+    with charts.repository(["lws"]) as served:
+        pin = pins.Chart(repository=served.url, **served.pins["lws"])
+        program.fetch({"lws": pin})
+        [archive] = charts.packed().glob("lws-*.tgz")
+        assert program.file_of(pin, "lws").read_bytes() == archive.read_bytes()
+        with pytest.raises(UserError, match="serves another lws"):
+            program.fetch({"lws": pin.model_copy(update={"digest": f"sha256:{'5' * 64}"})})
+
+
+@pytest.mark.parametrize("chart", [name for name in charts.REAL if name != "karpenter-crd"])
+def test_pinned_images_are_what_a_real_chart_starts(chart: str) -> None:
+    digest = f"sha256:{'5' * 64}"
+    [archive] = charts.packed().glob(f"{chart}-[0-9]*.tgz")
+    shipped = pins.load().kubernetes.charts[chart]
+    found = program.images(archive.read_bytes(), chart, shipped.images)
+    references = {key: f"{reference.partition('@')[0]}@{digest}" for key, reference in found.items()}
+    pinned = shipped.model_copy(update={"images": references})
+    ours = releases().get(chart, {})
+    [plain, by_digest] = rendered(chart, ours, ours | pinned.image_values)
+    started = {*IMAGE.findall(by_digest["text"])}
+    assert started == {*references.values()}
+    assert {one.partition("@")[0] for one in IMAGE.findall(plain["text"])} == {
+        one.partition("@")[0] for one in references.values()
+    }
+
+
+IMAGE = re.compile(r"\bimage: \\*\"?([\w./-]+:[^\s\\\"]+)")
 
 
 def test_a_chart_that_cannot_be_had_keeps_its_values() -> None:

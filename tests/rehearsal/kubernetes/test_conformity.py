@@ -8,10 +8,10 @@ from copy import deepcopy
 
 import pytest
 
-from rehearsal.kubernetes import conformity
-from rehearsal.kubernetes.api import Object
+from pulumi_rehearsal.kubernetes import conformity
+from pulumi_rehearsal.kubernetes.api import Object
+from simulated.plane import deployment
 from tests.infra.kubernetes.samples import SAMPLES, manifests
-from tests.rehearsal.kubernetes.conftest import deployment
 
 pytestmark = pytest.mark.kubernetes
 

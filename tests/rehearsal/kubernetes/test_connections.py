@@ -7,9 +7,8 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from infra.settings import Settings
-from ops.kinds.kind import Found
-from rehearsal.kubernetes.api import Object
+from pulumi_rehearsal.kubernetes.api import Object
+from pulumi_rehearsal.kubernetes.network_policy import NAMESPACE_NAME
 from rehearsal.kubernetes.connections import (
     CLUSTER,
     LOAD_BALANCER,
@@ -21,7 +20,8 @@ from rehearsal.kubernetes.connections import (
     servers,
     table,
 )
-from rehearsal.kubernetes.network_policy import NAMESPACE_NAME
+from tandem.ops.kinds.kind import Found
+from tandem.settings import Settings
 from tests.infra.kubernetes.samples import SAMPLES, manifests
 
 HOSTS = [IPv4Network("10.20.128.0/19"), IPv4Network("10.20.160.0/19")]
@@ -66,7 +66,7 @@ def test_the_whole_table() -> None:
     """Pods reach each HTTPS port, the cluster's API among them, and not the metadata service beside pod identity."""
     assert allowed(tabled(policies("karpenter"))) == {
         ("load balancer", "vllm-main:8080"),
-        ("a pod in monitoring", "vllm-main:8080"),
+        ("a pod in monitoring", "vllm-main:9090"),
         ("vllm-main", "DNS:53"),
         ("vllm-main", "DNS:53/udp"),
         ("vllm-main", "pod identity:80"),
@@ -78,7 +78,7 @@ def test_the_whole_table() -> None:
 
 def test_every_pair_of_a_server_is_in_the_table() -> None:
     pairs = {(one.source, one.destination) for one in tabled(policies("karpenter"))}
-    assert len(pairs) == 46
+    assert len(pairs) == 62
     assert {
         ("vllm-main", "vllm-main:8080"),
         ("vllm-main", "instance metadata:80"),

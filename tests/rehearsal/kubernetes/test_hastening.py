@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from infra.catalog.instances import INSTANCE_TYPES
-from rehearsal.kubernetes.api import Api, Object
+from pulumi_rehearsal.kubernetes.api import Api, Object
+from pulumi_rehearsal.kubernetes.keda import hastened
+from pulumi_rehearsal.kubernetes.nodes import node_resources
 from rehearsal.kubernetes.autoscaling import before
-from rehearsal.kubernetes.keda import hastened
-from rehearsal.kubernetes.nodes import node_resources
+from tandem.catalog.instances import INSTANCE_TYPES
 
 pytestmark = pytest.mark.kubernetes
 

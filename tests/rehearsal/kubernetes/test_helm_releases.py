@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from ops import helm_releases
-from ops.rollout.cluster import Kubectl
-from rehearsal.kubernetes import build
-from rehearsal.kubernetes.api import Api, Object
-from rehearsal.kubernetes.control_plane import ControlPlane
+from pulumi_rehearsal.kubernetes import build
+from pulumi_rehearsal.kubernetes.api import Api, Object
+from pulumi_rehearsal.kubernetes.control_plane import ControlPlane
+from tandem.ops import helm_releases
+from tandem.ops.rollout.cluster import Kubectl
 
 NAMESPACE = "kube-system"
 OWN = {(NAMESPACE, "karpenter"): "urn:karpenter", (NAMESPACE, "keda"): "urn:keda"}

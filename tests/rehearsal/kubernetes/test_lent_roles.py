@@ -10,14 +10,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from rehearsal.account_gaps import account_gaps
-from rehearsal.kubernetes.cluster import as_asked
+from pulumi_rehearsal.moto import SimulatedAccount
+from rehearsal.account import account_gaps, simulated_account
 from rehearsal.kubernetes.expectations import call_what_their_roles_allow
 from rehearsal.kubernetes.lent_roles import LentRole, lent_roles
-from rehearsal.moto import SimulatedAccount, simulated_account
-from rehearsal.policy_calls import Call
+from rehearsal.policy_calls import Call, as_asked
+from simulated.world import REGION, policy, trust
 from tests.infra.roles import roles
-from tests.rehearsal.aws.world import REGION, policy, trust
 
 CLUSTER = "tandem-prod"
 TEMPLATE, INSTANCE, THEIRS = "lt-0123456789abcdef0", "i-0123456789abcdef0", "i-0fedcba9876543210"

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from ops import inventory
-from rehearsal.kubernetes.cluster import title
+from pulumi_rehearsal.kubernetes.cluster import title
 from rehearsal.kubernetes.disruption import deployments
 from rehearsal.scene import Scene
+from tandem.ops import inventory
 from tests.rehearsal.kubernetes.scenes import scene_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]
@@ -33,7 +33,6 @@ KEPT = {
     "aws:lb/listener:Listener",
     "aws:lb/loadBalancer:LoadBalancer",
     "aws:secretsmanager/secret:Secret",
-    "aws:secretsmanager/secretVersion:SecretVersion",
     "aws:wafv2/webAcl:WebAcl",
 }
 GROUP = "aws:autoscaling/group:Group"
@@ -60,7 +59,7 @@ def moved_to(scene: Scene, platform: str) -> dict[str, list[str]]:
 def test_a_move_and_the_way_back_keep_the_cache_the_name_and_the_keys(scene: Scene) -> None:
     assert scene.cluster is not None
     on_hosts = moved_to(scene, "ec2")
-    url, key = (scene.workspace.outputs()[name] for name in ("url", "apiKeyCommand"))
+    url, key = (scene.workspace.outputs()[name] for name in ("url", "keysCommand"))
     in_pods = moved_to(scene, "eks")
     assert {type: in_pods[type] for type in KEPT} == {type: on_hosts[type] for type in KEPT}
     assert (GROUP in in_pods, CLUSTER in in_pods) == (False, True)
@@ -73,7 +72,7 @@ def test_a_move_and_the_way_back_keep_the_cache_the_name_and_the_keys(scene: Sce
     assert (GROUP in back, CLUSTER in back) == (True, False)
     assert [title(object) for object in scene.cluster.objects()] == []
     assert scene.clients("eks").list_clusters()["clusters"] == []
-    assert tuple(scene.workspace.outputs()[name] for name in ("url", "apiKeyCommand")) == (url, key)
+    assert tuple(scene.workspace.outputs()[name] for name in ("url", "keysCommand")) == (url, key)
     assert scene.workspace.up().changing() == []
 
     destroy = scene.workspace.destroy()

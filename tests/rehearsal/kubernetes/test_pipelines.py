@@ -13,23 +13,24 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from infra.kubernetes.kubectl import Kubectl
-from infra.kubernetes.names import GROUP, LEADER, NAMESPACE, SET, ZONE
-from infra.settings import Settings
-from ops import inventory
-from ops.rollout.cluster import Deployments
+from pulumi_rehearsal.kubernetes import build
+from pulumi_rehearsal.kubernetes.api import Api, Object
+from pulumi_rehearsal.kubernetes.cluster import Cluster, title
+from pulumi_rehearsal.kubernetes.control_plane import BAD_DIGEST
+from pulumi_rehearsal.kubernetes.nodes import is_ready
+from pulumi_rehearsal.kubernetes.watch import lowest_available, seconds_until
 from rehearsal import rollout
-from rehearsal.kubernetes import build, expectations
-from rehearsal.kubernetes.api import Api, Object
+from rehearsal.kubernetes import expectations
 from rehearsal.kubernetes.autoscaling import try_load
-from rehearsal.kubernetes.cluster import Cluster, title
 from rehearsal.kubernetes.disruption import evict
-from rehearsal.kubernetes.nodes import is_ready
 from rehearsal.kubernetes.verdicts import of_cluster
-from rehearsal.kubernetes.watch import lowest_available, seconds_until
-from rehearsal.placeholders import BAD_DIGEST, OTHER_DIGEST, change_image
-from rehearsal.scene import Scene
-from rehearsal.workspace import stack_config
+from rehearsal.placeholders import OTHER_DIGEST, change_image
+from rehearsal.scene import Scene, pins_of, stack_config
+from tandem.kubernetes.kubectl import Kubectl
+from tandem.kubernetes.names import GROUP, LEADER, NAMESPACE, SET, ZONE
+from tandem.ops import inventory
+from tandem.ops.rollout.cluster import Deployments
+from tandem.settings import Settings
 from tests.rehearsal.kubernetes.scenes import scene_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]
@@ -197,7 +198,7 @@ def test_an_eviction_takes_one_pipeline_and_no_other_meanwhile(api: Api) -> None
 
 @pytest.mark.long
 def test_a_new_image_replaces_one_pipeline_at_a_time(scene: Scene, api: Api) -> None:
-    change_image(scene.workspace.pins)
+    change_image(pins_of(scene.workspace))
     with lowest_available(api, whole) as lowest:
         up = scene.workspace.up()
     assert up.succeeded, up.messages
@@ -213,7 +214,7 @@ def test_a_bad_image_is_noticed_and_the_way_back_leads_to_the_old_one(scene: Sce
     before = uids(stages(api))
     kubectl = Kubectl(cluster.plane.kubeconfig, str(build.KUBECTL.command("kubectl")))
     platform = Deployments(kubectl, pipelines=True)
-    change_image(scene.workspace.pins, BAD_DIGEST)
+    change_image(pins_of(scene.workspace), BAD_DIGEST)
     with lowest_available(api, whole) as lowest, ThreadPoolExecutor(1) as pool:
         up = pool.submit(scene.workspace.up)
         [noticed] = rollout.watch_and_go_back(platform, up.done)
@@ -222,7 +223,7 @@ def test_a_bad_image_is_noticed_and_the_way_back_leads_to_the_old_one(scene: Sce
     assert lowest == {MODEL: REPLICAS}
     assert seconds_until(lambda: uids(stages(api)) == before, BACK_SECONDS)
 
-    change_image(scene.workspace.pins)
+    change_image(pins_of(scene.workspace))
     again = scene.workspace.up()
     assert again.succeeded, again.messages
     assert uids(stages(api)) == before

@@ -1,7 +1,7 @@
 """Faults that are planted in the project's own program: each is refused, or seen by the rehearsal, in words of its own.
 
-What EKS itself refuses is planted in tests/rehearsal/aws/check_cases.py, what a chart does not know in test_charts.py,
-fields that Kubernetes' own kinds do not know in test_conformity.py: the provider drops those without a word.
+What EKS itself refuses is planted in the simulator's tests, what a chart does not know in test_charts.py, fields that
+Kubernetes' own kinds do not know in test_conformity.py: the provider drops those without a word.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from typing import Any
 
 import pytest
 
-from infra.loading import load_stack_file
-from ops import inventory
-from ops.kinds.left_behind import cluster_name
+from pulumi_rehearsal.kubernetes.provider_plugin import RELEASE
+from pulumi_rehearsal.operations import Operation
 from rehearsal.expectations import Verdict
 from rehearsal.kubernetes.connections import are_as_promised, connections
 from rehearsal.kubernetes.expectations import call_what_their_roles_allow
-from rehearsal.kubernetes.lent_roles import lent_roles
-from rehearsal.kubernetes.provider_plugin import RELEASE
+from rehearsal.kubernetes.lent_roles import asked_by, lent_roles
 from rehearsal.kubernetes.verdicts import of_cluster
-from rehearsal.operations import Operation
 from rehearsal.scene import Scene
+from tandem.loading import load_stack_file
+from tandem.ops import inventory
+from tandem.ops.kinds.left_behind import cluster_name
 from tests.rehearsal.kubernetes.scenes import scene_of
 
 pytestmark = [pytest.mark.engine, pytest.mark.kubernetes, pytest.mark.long]
@@ -189,7 +189,7 @@ def verdicts(scene: Scene) -> list[Verdict]:
     return [
         *of_cluster(scene.cluster, state, settings),
         are_as_promised(reach),
-        call_what_their_roles_allow(scene.cluster.calls(), lent),
+        call_what_their_roles_allow(asked_by(scene.cluster), lent),
     ]
 
 

@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import urllib3
 
-from infra.kubernetes.names import NAMESPACE
-from rehearsal.kubernetes import prometheus_command
-from rehearsal.kubernetes.api import Api, countdown
-from rehearsal.kubernetes.control_plane import ControlPlane
+from pulumi_rehearsal.kubernetes import prometheus_command
+from pulumi_rehearsal.kubernetes.api import Api, countdown
+from pulumi_rehearsal.kubernetes.control_plane import ControlPlane
+from pulumi_rehearsal.kubernetes.prometheus import Prometheus, prometheus
+from pulumi_rehearsal.kubernetes.watch import seconds_until
 from rehearsal.kubernetes.disruption import all_back
-from rehearsal.kubernetes.prometheus import Prometheus, prometheus
-from rehearsal.kubernetes.watch import seconds_until
+from rehearsal.kubernetes.vllm_metrics import vllm
+from tandem.kubernetes.names import NAMESPACE
 from tests.rehearsal.kubernetes.conftest import of_the_program, servers_of_the_program
 
 SECONDS = 30
@@ -37,7 +38,7 @@ def test_the_programs_query_comes_to_the_queue_of_the_programs_pods(kubernetes: 
     try:
         api.apply(servers, "test")
         assert seconds_until(lambda: all_back(api), SECONDS)
-        with prometheus(kubernetes) as found:
+        with prometheus(kubernetes, vllm) as found:
             assert comes_to(2, lambda: answer(found, waiting.replace("sum", "count")))
             found.servers.waiting[name] = 28
             assert comes_to(28, lambda: answer(found, waiting))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from copy import deepcopy
 
-from infra.settings import Settings
 from rehearsal.kubernetes import promises
+from tandem.settings import Settings
 from tests.infra.kubernetes.samples import SAMPLES
 from tests.rehearsal.kubernetes.conftest import of_the_program
 

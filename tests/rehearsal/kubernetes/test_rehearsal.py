@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from rehearsal import engine
-from rehearsal.kubernetes import cluster
-from rehearsal.operations import Step
+from pulumi_rehearsal import engine
+from pulumi_rehearsal.kubernetes import cluster
+from pulumi_rehearsal.operations import Step
 from rehearsal.report import Phase, StackReport
 from rehearsal.run import rehearse_all
 
@@ -44,6 +44,7 @@ def test_a_sound_program_meets_every_expectation(report: StackReport) -> None:
 def test_the_cluster_is_looked_at_and_not_only_the_state(report: StackReport) -> None:
     asked = {verdict.expectation for phase in report.phases for verdict in phase.verdicts}
     assert {
+        "the control plane is of the minor version of Kubernetes that the program asks EKS for",
         "the API server holds each object of the state",
         "the API server knows each field of each object that reaches it",
         "controllers call AWS only as their roles allow, by resource and by tag",

@@ -9,21 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from infra.catalog.instances import INSTANCE_TYPES
-from infra.errors import UserError
-from infra.kubernetes.kubeconfig import kubeconfig
-from infra.kubernetes.kubectl import Kubectl
-from infra.kubernetes.names import NAMESPACE, VERSION
-from ops.rollout.cluster import Deployments
-from rehearsal.kubernetes import build, expectations
-from rehearsal.kubernetes.api import Api, Object
-from rehearsal.kubernetes.control_plane import ControlPlane
+from pulumi_rehearsal.kubernetes import build
+from pulumi_rehearsal.kubernetes.api import Api, Object
+from pulumi_rehearsal.kubernetes.control_plane import BAD_DIGEST, ControlPlane
+from pulumi_rehearsal.kubernetes.nodes import gpu_node
+from pulumi_rehearsal.kubernetes.watch import lowest_available, seconds_until
+from rehearsal.kubernetes import expectations
 from rehearsal.kubernetes.disruption import all_back, servers, unscheduled
-from rehearsal.kubernetes.nodes import gpu_node
-from rehearsal.kubernetes.watch import lowest_available, seconds_until
-from rehearsal.placeholders import BAD_DIGEST
+from simulated.plane import ZONES
+from tandem.catalog.instances import INSTANCE_TYPES
+from tandem.errors import UserError
+from tandem.kubernetes.kubeconfig import kubeconfig
+from tandem.kubernetes.kubectl import Kubectl
+from tandem.kubernetes.names import NAMESPACE, VERSION
+from tandem.kubernetes.rollouts import look, stage
+from tandem.kubernetes.waiting import explained
+from tandem.ops.rollout.cluster import Deployments
 from tests.infra.kubernetes.samples import manifests_of
-from tests.rehearsal.kubernetes.conftest import ZONES
 
 TYPE = "g6.12xlarge"
 REPLICAS = 4
@@ -87,12 +89,20 @@ def test_terminate_first_needs_no_spare_gpu(api: Api, deployment: Object) -> Non
 
 
 @pytest.mark.parametrize("deployment", ["launchFirst"], indirect=True)
-def test_launch_first_waits_for_a_spare_gpu_and_says_so(api: Api, node_for_later: Object, deployment: Object) -> None:
+def test_launch_first_waits_for_a_spare_gpu_and_says_so(
+    api: Api, node_for_later: Object, deployment: Object, platform: Deployments
+) -> None:
     with lowest_available(api) as lowest:
         changed = api.apply(with_new_image(deployment), "test")
         assert seconds_until(lambda: any(waiting(api)), WAIT_SECONDS)
         assert all("2 Insufficient nvidia.com/gpu" in words for words in waiting(api))
         assert len(waiting(api)) == 1
+        assert told(platform).startswith("waits for a node: 0/2 nodes are available: 2 Insufficient cpu")
+        assert told(platform).endswith("2 Insufficient nvidia.com/gpu")
+        [pod] = [pod for pod in servers(api) if not pod["spec"].get("nodeName")]
+        event = api.create(karpenters_word("exceed limits for nodepool: gpu", pod))
+        assert told(platform) == "waits for a node: Karpenter: exceed limits for nodepool: gpu"
+        api.delete(event)
         api.create(node_for_later)
         assert seconds_until(lambda: has_gone_through(api), WAIT_SECONDS)
     assert expectations.promised_replicas(changed) == REPLICAS
@@ -103,6 +113,26 @@ def test_launch_first_waits_for_a_spare_gpu_and_says_so(api: Api, node_for_later
 def platform(kubernetes: ControlPlane) -> Deployments:
     """`tandem rollout` with the real `kubectl`."""
     return Deployments(Kubectl(kubernetes.kubeconfig, str(build.KUBECTL.command("kubectl"))))
+
+
+def told(platform: Deployments) -> str:
+    """As `up` says it of the only pod that has no node."""
+    pods = explained(platform.kubectl, look(platform.kubectl, pipelines=False)[1])
+    [waits] = [words for pod in pods if (words := stage(pod)).startswith("waits for a node")]
+    return waits
+
+
+def karpenters_word(words: str, pod: Object) -> Object:
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": "word", "namespace": NAMESPACE},
+        "involvedObject": {"kind": "Pod", "namespace": NAMESPACE, "uid": pod["metadata"]["uid"]},
+        "source": {"component": "karpenter"},
+        "reason": "FailedScheduling",
+        "message": words,
+        "lastTimestamp": "2026-11-29T00:00:00Z",
+    }
 
 
 def state(platform: Deployments) -> str:

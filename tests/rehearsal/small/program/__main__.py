@@ -24,7 +24,7 @@ here = pulumi.ResourceOptions(provider=provider)
 
 token = config.require_secret("huggingFaceToken")
 secret = aws.secretsmanager.Secret("secret", recovery_window_in_days=0, opts=here)
-stored = {"token": "some other one"} if BROKEN else {"token": token, "keys": config.require_secret_object("apiKeys")}
+stored = {"token": "some other one"} if BROKEN else {"token": token}
 aws.secretsmanager.SecretVersion(
     "secret", secret_id=secret.id, secret_string=pulumi.Output.json_dumps(stored), opts=here
 )

@@ -23,7 +23,7 @@ here = pulumi.ResourceOptions(provider=provider)
 
 token = config.require_secret("huggingFaceToken")
 secret = aws.secretsmanager.Secret("secret", recovery_window_in_days=0, opts=here)
-stored = pulumi.Output.json_dumps({"token": token, "keys": config.require_secret_object("apiKeys")})
+stored = pulumi.Output.json_dumps({"token": token})
 aws.secretsmanager.SecretVersion("secret", secret_id=secret.id, secret_string=stored, opts=here)
 
 vpc = aws.ec2.Vpc("vpc", cidr_block="10.0.0.0/16", opts=here)
@@ -47,6 +47,7 @@ cluster = aws.eks.Cluster(
     "cluster",
     name=f"tandem-{pulumi.get_stack()}",
     role_arn=role.arn,
+    version=pins["kubernetes"]["version"],
     vpc_config={"subnet_ids": subnet_ids},
     access_config={"authentication_mode": "API"},
     opts=here,
@@ -208,7 +209,7 @@ kubernetes.networking.v1.NetworkPolicy(
         "ingress": [
             {
                 "from_": [{"namespace_selector": {"match_labels": {"kubernetes.io/metadata.name": "monitoring"}}}],
-                "ports": [{"port": 8080}],
+                "ports": [{"port": 9090}],
             }
         ],
         "egress": [

@@ -1,0 +1,81 @@
+"""Who may use this host's edge: unit tandem-keys has nginx know keys as the stack's documents say, counts requests by
+client, and ships the edge's log.
+
+Each boot begins with a key of this host's own, by which it asks through its edge for a token.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import signal
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import aws
+import driver
+import keysync
+import serve
+import traffic
+from host import CONFIG, RUN, STATE, say, write
+from ship import Shipper
+from telemetry import Server, Telemetry, metrics_of
+
+OWN, KEPT = RUN / "secrets/own-key", STATE / "clients.json"
+OWN_CLIENT = "tandem-probe"
+
+
+def own_key() -> str:
+    if not OWN.exists():
+        write(OWN, secrets.token_urlsafe(32), 0o400)
+    return OWN.read_text()
+
+
+def read(arn: str) -> str | None:
+    """Text of a secret; None for one that nothing was written into yet."""
+    try:
+        return aws.secret(arn)
+    except RuntimeError as error:
+        if not keysync.unwritten(error):
+            raise
+
+
+def edge() -> keysync.Edge:
+    own = {"clients": {OWN_CLIENT: {"keys": [{"sha256": hashlib.sha256(own_key().encode()).hexdigest()}]}}}
+    model = CONFIG["probe"]["body"]["model"]
+    return keysync.Edge(CONFIG["keys_arns"], model, own, RUN / "keys", KEPT, read, say)
+
+
+def log() -> Shipper:
+    """Beside the servers' own streams, in the stack's group."""
+
+    def call(action: str, **parameters: Any) -> Mapping[str, Any]:
+        return aws.call_json("logs", f"Logs_20140328.{action}", **parameters)
+
+    return Shipper(call, CONFIG["log_options"]["awslogs-group"], f"{aws.identity()['instanceId']}/edge", say)
+
+
+def gpus() -> dict[str, float]:
+    """What the watchdog last heard of the GPUs, which this process never waits for."""
+    return json.loads(driver.FIGURES.read_text()) if driver.FIGURES.exists() else {}
+
+
+def report(counts: traffic.Counts) -> Telemetry:
+    """Of all servers of this host."""
+    servers = [Server(metrics_of(row["port"])) for row in serve.rows()]
+
+    def put(**parameters: str) -> None:
+        aws.query("monitoring", "2010-08-01", "PutMetricData", **parameters)
+
+    return Telemetry(servers, counts.statuses, gpus, put, CONFIG["metrics"], say)
+
+
+def main() -> None:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    keysync.attend(edge(), CONFIG["agent_port"], log(), report if CONFIG["metrics"] else None)
+
+
+if __name__ == "__main__":
+    main()

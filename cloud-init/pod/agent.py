@@ -1,0 +1,78 @@
+"""Beside the edge of a pod: has nginx know keys as the documents of the stack's clients say, counts by client, and
+ships the log of the edge and of its server.
+
+A compose project on a plain GPU box runs it, too; there a document is a file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import keysync
+import role
+import traffic
+from server import say
+from ship import Shipper
+from telemetry import Server, Telemetry, metrics_of
+
+RUN = Path("/run/tandem")
+KEPT = RUN / "kept.json"
+
+
+def read(name: str) -> str | None:
+    """A document by the ARN of its secret, or by its path; None where nothing was written yet."""
+    return Path(name).read_text() if name.startswith("/") else role.secret(name)
+
+
+def edge() -> keysync.Edge:
+    pod, secrets = (json.loads(os.environ[name]) for name in ("TANDEM_POD", "TANDEM_SECRETS"))
+    return keysync.Edge(secrets["keys"], pod["served_model_name"], keysync.NOBODY, RUN / "keys", KEPT, read, say)
+
+
+def log() -> Shipper | None:
+    """A stream of this pod's own in the stack's group; None where no group is named."""
+    if not (arn := json.loads(os.environ["TANDEM_SECRETS"]).get("log")):
+        return None
+
+    def call(action: str, **parameters: Any) -> Mapping[str, Any]:
+        return role.call("logs", f"Logs_20140328.{action}", arn, **parameters)
+
+    return Shipper(call, arn.split(":")[6], os.environ["HOSTNAME"], say)
+
+
+def report() -> Callable[[traffic.Counts], Telemetry] | None:
+    """Of this pod's server, in the region of the stack's log; None where nobody is told."""
+    pod, arn = json.loads(os.environ["TANDEM_POD"]), json.loads(os.environ["TANDEM_SECRETS"]).get("log")
+    if not (arn and pod["metrics"]):
+        return None
+
+    def put(**parameters: str) -> None:
+        role.query("monitoring", "2010-08-01", "PutMetricData", arn.split(":")[3], **parameters)
+
+    def of(counts: traffic.Counts) -> Telemetry:
+        return Telemetry([Server(metrics_of(pod["port"]))], counts.statuses, dict, put, pod["metrics"], say)
+
+    return of
+
+
+def main() -> int:
+    """Ends only on SIGTERM, which the first process of a container must ask for; or at once, when nobody is known."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    found = edge()
+    try:
+        found.look()
+    except (OSError, RuntimeError) as error:
+        say(str(error))
+        return 1
+    keysync.attend(found, json.loads(os.environ["TANDEM_POD"])["agent_port"], log(), report())
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

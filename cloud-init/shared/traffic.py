@@ -1,0 +1,117 @@
+"""Counts an edge's requests by client, from the lines of its access log. For hosts and pods alike.
+
+nginx sends each line as a datagram of syslog to the loopback interface, and so never waits; on the same port the counts
+are read by HTTP, in Prometheus' text format. A line that is lost is a request that is not counted and not shipped, and
+nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import threading
+from collections import Counter
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from ship import Shipper
+
+BOUNDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+"""Seconds: from a short prompt's first token to the longest answer."""
+NAMES = {"seconds": "tandem_edge_request_seconds", "first_byte": "tandem_edge_first_byte_seconds"}
+"""Of a line's fields, as histograms."""
+
+
+class Counts:
+    """What was counted since the start."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._requests: Counter[tuple[str, int]] = Counter()
+        self._buckets: Counter[tuple[str, str, float]] = Counter()
+        self._sums: Counter[tuple[str, str]] = Counter()
+
+    def add(self, line: bytes) -> None:
+        """Counts a request by its line; what is no line is nothing."""
+        try:
+            entry = json.loads(line[line.index(b"{") :])
+            client, status = str(entry["client"]), int(entry["status"])
+            if not re.fullmatch("[a-z0-9-]*", client):
+                return
+            said = {field: str(entry[field]).split(", ")[-1] for field in NAMES}
+            times = {field: float(text) for field, text in said.items() if text not in ("", "-")}
+        except (ValueError, KeyError, TypeError):
+            return
+        with self._lock:
+            self._requests[client, status] += 1
+            for field, seconds in times.items():
+                self._sums[field, client] += seconds  # type: ignore[assignment]
+                bound = next((bound for bound in BOUNDS if seconds <= bound), float("inf"))
+                self._buckets[field, client, bound] += 1
+
+    def statuses(self) -> dict[int, int]:
+        """Requests by status."""
+        with self._lock:
+            found: Counter[int] = Counter()
+            for (_, status), number in self._requests.items():
+                found[status] += number
+        return dict(found)
+
+    def text(self) -> str:
+        """Prometheus' text format (https://prometheus.io/docs/instrumenting/exposition_formats/)."""
+        with self._lock:
+            requests, buckets, sums = dict(self._requests), dict(self._buckets), dict(self._sums)
+        lines = ["# TYPE tandem_edge_requests_total counter"]
+        lines += [
+            f'tandem_edge_requests_total{{client="{client}",code="{status}"}} {number}'
+            for (client, status), number in sorted(requests.items())
+        ]
+        for field, name in NAMES.items():
+            lines.append(f"# TYPE {name} histogram")
+            for client in sorted(client for one, client in sums if one == field):
+                number = 0
+                for bound in (*BOUNDS, float("inf")):
+                    number += buckets.get((field, client, bound), 0)
+                    end = "+Inf" if bound == float("inf") else f"{bound:g}"
+                    lines.append(f'{name}_bucket{{client="{client}",le="{end}"}} {number}')
+                lines.append(f'{name}_sum{{client="{client}"}} {sums[field, client]:.3f}')
+                lines.append(f'{name}_count{{client="{client}"}} {number}')
+        return "\n".join(lines) + "\n"
+
+
+def listen(port: int, log: Shipper | None = None, more: Callable[[], str] = str) -> Counts:
+    """Begins to count what comes, in threads of its own, which end with the process.
+
+    Args:
+        log: takes each line, too.
+        more: metrics of somebody else's, for who reads the counts.
+    """
+    counts = Counts()
+    lines = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    lines.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)  # the kernel gives what it allows
+    lines.bind(("127.0.0.1", port))
+
+    def take() -> None:
+        while True:
+            line = lines.recv(65536)
+            counts.add(line)
+            if log:
+                log.add(line)
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            body = (counts.text() + (log.text() if log else "") + more()).encode()
+            self.send_response(200)
+            self.send_header("Content-Type", "text/plain; version=0.0.4")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    asked = ThreadingHTTPServer(("127.0.0.1", port), Answer)
+    for work in (take, asked.serve_forever):
+        threading.Thread(target=work, daemon=True).start()
+    return counts

@@ -1,0 +1,197 @@
+"""What both platforms build on, and build alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import pulumi
+import pulumiverse_time as time
+
+from tandem import lifetime
+from tandem.alarms import alarms as alarms_of
+from tandem.checks import size_of
+from tandem.objectives import objectives
+from tandem.pins import Pins
+from tandem.platforms import platform_of
+from tandem.settings import Settings
+from tandem.settings.schema import ClientSettings, InferenceSettings
+from tandem.sizing.plan import Plan
+from tandem.subnets import public_range
+
+from ..components.alarms import Alarms, AlarmsArgs
+from ..components.cost_guard import BusinessHours, CostGuard, CostGuardArgs, Resize
+from ..components.load_balancer import LoadBalancer
+from ..components.model_cache import ModelCache, ModelCacheArgs
+from ..components.network import Network
+from ..components.secrets import Secrets, SecretsArgs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """When the servers run.
+
+    Attributes:
+        ends: when they stop for good, RFC 3339 in UTC; None for never.
+        running: whether they run now.
+    """
+
+    ends: pulumi.Output[str] | None
+    running: pulumi.Input[bool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StackContext:
+    """What is there before the servers.
+
+    Attributes:
+        name: prefix of resources. stack: its name.
+        stack_id: of this life of the stack; in names that the account has once, and would otherwise be shared.
+        tags: of what the provider's default tags do not reach.
+        here: options that place a resource in the stack's region.
+        times: when the servers run.
+        now: the moment of this `up`.
+    """
+
+    name: str
+    stack: str
+    settings: Settings
+    pins: Pins
+    plan: Plan
+    stack_id: pulumi.Output[str]
+    tags: Mapping[str, pulumi.Input[str]]
+    network: Network
+    balancer: LoadBalancer
+    here: pulumi.ResourceOptions
+    times: Times
+    now: datetime | None
+
+    def sized(self, inference: InferenceSettings) -> Plan:
+        """What sizing says of a model; each further one is sized for itself."""
+        return self.plan if inference is self.settings.inference else size_of(inference, self.settings)
+
+    @property
+    def load_balancer_networks(self) -> list[str]:
+        """In which the load balancer's subnets are, and with any zone more will be: what hosts run says so."""
+        return [str(public_range(self.settings.network.cidr_block))]
+
+
+def model_cache(context: StackContext, role_arn: pulumi.Input[str]) -> ModelCache:
+    """The cache, open to one role."""
+    settings, network = context.settings, context.network
+    return ModelCache(
+        context.name,
+        ModelCacheArgs(
+            subnet_ids=network.host_subnet_ids,
+            security_group_id=network.cache_security_group_id,
+            host_role_arn=role_arn,
+            provisioned_mibps=settings.model_cache.provisioned_mibps,
+            infrequent_access_after_days=settings.model_cache.infrequent_access_after_days,
+            keep_on_destroy=not settings.ephemeral,
+            file_system_id=settings.model_cache.file_system_id,
+        ),
+        context.here,
+    )
+
+
+def secrets(context: StackContext, reader_role_name: pulumi.Input[str]) -> Secrets:
+    """Digests of keys and the token, readable by one role."""
+    settings = context.settings
+    token = settings.hugging_face_token
+    return Secrets(
+        context.name,
+        SecretsArgs(
+            reader_role_name=reader_role_name,
+            hugging_face_token=pulumi.Output.secret(token.get_secret_value()) if token else None,
+            declared={name: declared(client) for name, client in settings.clients.items()},
+            others=[arn for arn in [settings.fleet.registry_login_secret_arn] if arn],
+            recovery_window_days=0 if settings.ephemeral else 30,
+        ),
+        context.here,
+    )
+
+
+def declared(client: ClientSettings) -> dict[str, Any]:
+    """A client of the settings, as the document of clients has it."""
+    found = client.model_dump(mode="json", by_alias=True, exclude={"sha256"}, exclude_defaults=True)
+    return {"keys": [{"sha256": digest} for digest in client.sha256], **found}
+
+
+def keys_command(stack: str) -> str:
+    """The command that makes a client's key, and shows it once."""
+    return f"tandem keys add {stack} NAME"
+
+
+def times(settings: Settings, now: datetime | None) -> Times:
+    """Of a stack at the moment of an `up`, with the sentence that says why its servers are at 0, where they are.
+
+    The moment of creation is a resource: it must not move with each `up`.
+
+    Args:
+        now: None takes the stack to be within its time.
+    """
+
+    def ends(created: str) -> datetime | None:
+        return lifetime.expires_at(settings, datetime.fromisoformat(created))
+
+    def running(end: datetime | None) -> bool:
+        if now is not None and (why := lifetime.why_stopped(settings, end, now)):
+            pulumi.log.warn(why)
+            return False
+        return True
+
+    if not lifetime.expires(settings):
+        return Times(ends=None, running=running(None))
+    created = time.Static("created").rfc3339
+    return Times(
+        ends=created.apply(lambda text: f"{ends(text):%Y-%m-%dT%H:%M:%SZ}"),
+        running=created.apply(lambda text: running(ends(text))),
+    )
+
+
+def cost_guard(context: StackContext, resize: Resize | None) -> CostGuard:
+    """Expiry, budget and business hours, before there are servers.
+
+    Args:
+        resize: the call that ends and starts the servers; None where none from outside can, and no setting asks for it.
+    """
+    settings, guard = context.settings, context.settings.cost_guard
+    return CostGuard(
+        context.name,
+        CostGuardArgs(
+            stack=context.stack,
+            region=settings.region,
+            account_id=context.network.account_id,
+            resize=resize,
+            size=lifetime.size(settings),
+            expires_at=context.times.ends,
+            now=context.now,
+            monthly_budget_usd=guard.monthly_budget_usd,
+            alert_emails=guard.alert_emails,
+            alert_hooks=settings.alarms.hooks,
+            business_hours=BusinessHours.between(guard.business_hours) if guard.business_hours else None,
+        ),
+        context.here,
+    )
+
+
+def alarms(context: StackContext, guard: CostGuard) -> None:
+    """Of each model, to the topic of the guard; none where the settings want none."""
+    settings = context.settings
+    if not settings.alarmed:
+        return
+    models = {
+        name: alarms_of(
+            objectives(settings.promised[name], context.sized(inference).fastest_token_seconds),
+            always_on=settings.always_on(scaling),
+            gpus=platform_of(settings).sees_gpus,
+        )
+        for name, (inference, scaling) in settings.scaled.items()
+    }
+    Alarms(
+        context.name,
+        AlarmsArgs(stack=context.stack, stack_id=context.stack_id, models=models, topic_arn=guard.topic_arn),
+        context.here,
+    )

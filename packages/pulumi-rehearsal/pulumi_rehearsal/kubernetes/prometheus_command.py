@@ -1,0 +1,55 @@
+"""Finds the `prometheus` command, or takes it from the distribution's package, without root and without its service.
+
+In order: the machine's own, the cache, the package. A package that is only unpacked starts nothing and changes nothing.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from functools import partial
+from pathlib import Path
+
+from pulumi_rehearsal.cache import Progress, cache_directory, make_once
+from pulumi_rehearsal.distribution import failure, unpack
+from pulumi_rehearsal.errors import SetupError
+
+PACKAGE = "prometheus"
+"""Of Debian and Ubuntu; its command needs the C library and nothing else."""
+
+FIX = f"`apt-get install {PACKAGE}` on Debian or Ubuntu; elsewhere put `prometheus` of prometheus.io/download on PATH"
+
+
+def command() -> Path:
+    """The command, once `ensure` has seen to it."""
+    own = shutil.which("prometheus")
+    return Path(own) if own else _home() / "prometheus"
+
+
+def ensure(progress: Progress) -> None:
+    """Takes the command from the package unless it is there; seconds, 20 MB.
+
+    Raises:
+        SetupError: it is not there and cannot be had.
+    """
+    make_once(_home(), lambda: command().is_file(), partial(_take, progress), "Prometheus", progress)
+
+
+def _home() -> Path:
+    return cache_directory() / "kubernetes" / "prometheus"
+
+
+def _take(progress: Progress, directory: Path) -> None:
+    progress("taking Prometheus from the distribution's package")
+    with tempfile.TemporaryDirectory(prefix="rehearsal-prometheus-") as name:
+        scratch = Path(name)
+        taken = scratch / "usr" / "bin" / "prometheus"
+        wrong = unpack([PACKAGE], scratch, progress) or failure([taken, "--version"], scratch)
+        if wrong:
+            raise _missing(wrong)
+        shutil.copy(taken, directory)
+
+
+def _missing(failure: str) -> SetupError:
+    wrong = f"is not on PATH, and its package cannot be had:\n{failure}"
+    return SetupError(key="prometheus", wrong=wrong, fix=FIX)

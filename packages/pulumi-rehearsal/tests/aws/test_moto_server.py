@@ -1,0 +1,78 @@
+"""Faults of moto that are mended for controllers, seen by boto3."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from pulumi_rehearsal.moto import SimulatedAccount
+
+pytestmark = pytest.mark.account
+
+REGION = "us-east-1"
+LONG = 10
+"""Seconds of a poll; Karpenter takes 20."""
+
+
+def test_a_long_poll_keeps_nobody_else_waiting(account: SimulatedAccount) -> None:
+    sqs, ec2 = account.client("sqs", REGION), account.client("ec2", REGION)
+    queue = sqs.create_queue(QueueName="interruptions")["QueueUrl"]
+    answers: list[object] = []
+    poll = threading.Thread(
+        target=lambda: answers.append(sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=LONG).get("Messages"))
+    )
+    started = time.monotonic()
+    poll.start()
+    ec2.describe_vpcs()
+    assert time.monotonic() - started < LONG / 2
+    poll.join()
+    assert answers == [None]
+    sqs.send_message(QueueUrl=queue, MessageBody="spot")
+    assert sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=LONG)["Messages"][0]["Body"] == "spot"
+
+
+def launched(account: SimulatedAccount, cidr: str, purchase: str) -> tuple[Any, str]:
+    """An instance of a fleet, as Karpenter starts it, and the group of its template's network interface."""
+    ec2 = account.client("ec2", REGION)
+    vpc = ec2.create_vpc(CidrBlock=cidr)["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock=cidr)["Subnet"]["SubnetId"]
+    group = ec2.create_security_group(GroupName="nodes", Description="nodes", VpcId=vpc)["GroupId"]
+    interface = {"DeviceIndex": 0, "Groups": [group]}
+    data = {"ImageId": "ami-00000000000000000", "InstanceType": "g6.12xlarge", "NetworkInterfaces": [interface]}
+    ec2.create_launch_template(LaunchTemplateName=vpc, LaunchTemplateData=data)
+    specification = {"LaunchTemplateName": vpc, "Version": "$Latest"}
+    override = {"SubnetId": subnet, "InstanceType": "g6.12xlarge"}
+    made = ec2.create_fleet(
+        Type="instant",
+        LaunchTemplateConfigs=[{"LaunchTemplateSpecification": specification, "Overrides": [override]}],
+        TargetCapacitySpecification={"TotalTargetCapacity": 1, "DefaultTargetCapacityType": purchase},
+        TagSpecifications=[{"ResourceType": "spot-instances-request", "Tags": [{"Key": "vpc", "Value": vpc}]}],
+    )
+    [id] = made["Instances"][0]["InstanceIds"]
+    [instance] = ec2.describe_instances(InstanceIds=[id])["Reservations"][0]["Instances"]
+    return instance, group
+
+
+def test_instances_have_the_groups_of_their_templates_network_interface(account: SimulatedAccount) -> None:
+    instance, group = launched(account, "10.9.0.0/24", "on-demand")
+    assert [one["GroupId"] for one in instance["SecurityGroups"]] == [group]
+
+
+def test_a_spot_request_goes_with_its_instance(account: SimulatedAccount) -> None:
+    ec2 = account.client("ec2", REGION)
+    instance, _ = launched(account, "10.9.1.0/24", "spot")
+    requests = ec2.describe_spot_instance_requests()["SpotInstanceRequests"]
+    assert [one["InstanceId"] for one in requests] == [instance["InstanceId"]]
+    ec2.terminate_instances(InstanceIds=[instance["InstanceId"]])
+    assert ec2.describe_spot_instance_requests()["SpotInstanceRequests"] == []
+
+
+def test_all_instance_types_are_those_of_the_account(account: SimulatedAccount) -> None:
+    ec2 = account.client("ec2", REGION)
+    pages = ec2.get_paginator("describe_instance_types").paginate()
+    assert {one["InstanceType"] for page in pages for one in page["InstanceTypes"]} == {"g6.12xlarge", "m7i.large"}
+    [named] = ec2.describe_instance_types(InstanceTypes=["m7i.xlarge"])["InstanceTypes"]
+    assert named["VCpuInfo"]["DefaultVCpus"] == 4

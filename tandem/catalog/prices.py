@@ -1,0 +1,154 @@
+"""List prices by region, in US dollars: of instance types, and of what a stack has beside them.
+
+The figures are in prices.json, each region's with the day on which they were read and where; `tandem pin --prices`
+reads them anew from AWS's price list. A bill also carries traffic and taxes, which nobody knows in advance.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import cache
+from pathlib import Path
+
+HOME = "us-east-1"
+"""The region whose prices are all known."""
+HOURS_PER_MONTH = 730
+PATH = Path(__file__).with_name("prices.json")
+PINNED_BY = "`tandem pin --prices --region {region}` asks AWS"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What the parts of a stack cost beside its instances.
+
+    Attributes:
+        load_balancer_hour: an Application Load Balancer before capacity units ($0.008 each in us-east-1).
+        web_acl_month, web_acl_rule_month: a web ACL, and each of its rules.
+        nat_gateway_gb: each GB through a NAT gateway, either way.
+        interface_endpoint_hour: in each zone.
+        ebs_*_gib_month: by volume type, without the IOPS and throughput that some types sell apart.
+        ebs_iops_month: each IOPS of an io1 or io2 volume, up to 32,000.
+        snapshot_gib_month: of the blocks that a snapshot holds, which AWS does not tell: its volume's size is the most.
+        efs_read_gb, efs_write_gb: with Elastic throughput.
+        logs_gb: each GB that CloudWatch Logs takes in: the hosts' logs and the flow logs.
+        metric_month: each figure of one's own in CloudWatch, up to 10,000 of them.
+        metric_request: each call that reports figures.
+        composite_alarm_month: each alarm of alarms, beside these.
+        alarm_metric_month: each metric that an alarm looks at, by the minute or less often.
+        health_check_month: a Route 53 health check of an address in AWS ($0.50) over HTTPS ($1.00).
+        eks_cluster_hour: in standard support of its Kubernetes version; clusters ask for no other.
+    """
+
+    load_balancer_hour: float
+    public_ipv4_hour: float
+    web_acl_month: float
+    web_acl_rule_month: float
+    nat_gateway_hour: float
+    nat_gateway_gb: float
+    interface_endpoint_hour: float
+    ebs_gp3_gib_month: float
+    ebs_gp2_gib_month: float
+    ebs_io1_gib_month: float
+    ebs_io2_gib_month: float
+    ebs_st1_gib_month: float
+    ebs_sc1_gib_month: float
+    ebs_standard_gib_month: float
+    ebs_iops_month: float
+    snapshot_gib_month: float
+    efs_gb_month: float
+    efs_infrequent_gb_month: float
+    efs_read_gb: float
+    efs_write_gb: float
+    efs_provisioned_mibps_month: float
+    logs_gb: float
+    logs_stored_gb_month: float
+    s3_gb_month: float
+    secret_month: float
+    key_month: float
+    metric_month: float
+    metric_request: float
+    alarm_metric_month: float
+    composite_alarm_month: float
+    health_check_month: float
+    eks_cluster_hour: float
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One region's prices of one kind, by name, as they were read."""
+
+    read_on: date
+    source: str
+    usd: Mapping[str, float]
+
+
+def load(path: Path = PATH) -> dict[str, dict[str, Listed]]:
+    """Kind (`on_demand`, `reserved`, `parts`) to region to its prices."""
+    document = json.loads(path.read_text(encoding="utf-8"))
+    return {
+        kind: {
+            region: Listed(date.fromisoformat(found["read_on"]), found["source"], found["usd"])
+            for region, found in regions.items()
+        }
+        for kind, regions in document.items()
+    }
+
+
+_LISTED = load()
+ON_DEMAND: Mapping[str, Listed] = _LISTED["on_demand"]
+"""Region to US dollars an hour of an instance type: Linux, shared tenancy."""
+RESERVED: Mapping[str, Listed] = _LISTED["reserved"]
+"""The same, reserved for a year without upfront payment, standard class; newer types are not sold so."""
+PARTS: Mapping[str, Listed] = _LISTED["parts"]
+
+DEAREST = max(usd / ON_DEMAND[HOME].usd[name] for listed in ON_DEMAND.values() for name, usd in listed.usd.items())
+"""The most that any region asks for a type, as a multiple of us-east-1's price."""
+
+
+def on_demand(instance_type: str, region: str) -> float:
+    """US dollars an hour; where the region's price is not known, us-east-1's times the dearest surcharge known.
+
+    Raises:
+        KeyError: not even us-east-1's is known.
+    """
+    listed = ON_DEMAND.get(region)
+    known = listed.usd.get(instance_type) if listed else None
+    return known if known is not None else ON_DEMAND[HOME].usd[instance_type] * DEAREST
+
+
+@cache
+def parts(region: str) -> Parts:
+    """The region's prices; us-east-1's where they are not known."""
+    listed = PARTS.get(region)
+    return Parts(**{**PARTS[HOME].usd, **(listed.usd if listed else {})})
+
+
+def source(region: str, instance_types: Iterable[str]) -> str:
+    """Where the prices of a stack are from, and which of them are not its region's."""
+    listed = ON_DEMAND.get(region)
+    known = set(listed.usd) if listed else set()
+    unknown = [name for name in instance_types if name not in known]
+    found = [f"list prices of {region} of {listed.read_on}"] if listed else []
+    if unknown:
+        found.append(
+            f"{', '.join(unknown)} not known in {region} and counted at {DEAREST:.2f} times us-east-1's price, the "
+            f"dearest known ({PINNED_BY.format(region=region)})"
+        )
+    found.append(_source_of_parts(region))
+    return "; ".join(found)
+
+
+def _source_of_parts(region: str) -> str:
+    own, home = PARTS.get(region), PARTS[HOME]
+    if own is None:
+        return f"all else at us-east-1's prices of {home.read_on}"
+    rest = [name for name in home.usd if name not in own.usd]
+    whose = f", of us-east-1 {', '.join(rest)}" if rest else ""
+    return f"all else of {own.read_on}{whose}"
+
+
+SYSTEM_NODE_VCPUS = {"m6i.large": 2, "m7i.large": 2, "m7i.xlarge": 4}
+"""Nodes of the cluster's controllers."""

@@ -1,0 +1,136 @@
+"""What must hold before a single resource is declared: pins, driver gate, sizing, the stack's name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+from tandem import rules
+from tandem.catalog.instances import INSTANCE_TYPES
+from tandem.errors import Problem, UserError
+from tandem.files import PROJECT
+from tandem.objectives import impossible
+from tandem.pins import Pins
+from tandem.platforms import platform_of
+from tandem.settings import Settings
+from tandem.settings.schema import InferenceSettings
+from tandem.sizing.gpus import batch_size
+from tandem.sizing.plan import Plan, plan
+from tandem.tags import MAIN_MODEL
+
+PINS_NAMED = 5
+"""Empty pins that a warning names; `tandem pin --offline` lists all."""
+
+
+def problems(settings: Settings, pins: Pins, stack: str, sized: Plan) -> list[Problem]:
+    """All that stops this stack, besides what the settings alone already told."""
+    found = [*_stack_name(stack), *_model_names(settings, stack), *pins.driver_problems(), *sized.problems]
+    found += impossible(settings.objectives, sized.fastest_token_seconds, "objectives")
+    for name, further in _further(settings).items():
+        at, promised = f"models.{name}", settings.models[name].objectives
+        found += [replace(problem, key=f"{at}.{problem.key}") for problem in further.problems]
+        found += impossible(promised, further.fastest_token_seconds, f"{at}.objectives")
+    if "karpenter" in platform_of(settings).charts:
+        found += pins.chart_problems()
+    if settings.require_pins:
+        found += missing_pins(settings, pins)
+    return found
+
+
+def warnings(settings: Settings, pins: Pins, sized: Plan) -> list[str]:
+    """What works and may surprise."""
+    further = [f"models.{name}: {warning}" for name, plan in _further(settings).items() for warning in plan.warnings]
+    found = [*rules.warnings(settings), *sized.warnings, *further]
+    empty = missing_pins(settings, pins)
+    if empty and not settings.require_pins:
+        names = [problem.key.removeprefix("images/pins.toml: ") for problem in empty]
+        more = f" and {len(names) - PINS_NAMED} more" if len(names) > PINS_NAMED else ""
+        found.append(
+            f"not pinned, so the newest of the day is taken: {', '.join(names[:PINS_NAMED])}{more}; "
+            f"`{platform_of(settings).pin_command}` looks them up"
+        )
+    return found
+
+
+def size(settings: Settings) -> Plan:
+    """The settings' main model on the smallest GPU of the fleet."""
+    return size_of(settings.inference, settings)
+
+
+def _further(settings: Settings) -> dict[str, Plan]:
+    """The plans of the further models, by name."""
+    return {name: size_of(model.inference, settings) for name, model in settings.models.items()}
+
+
+def size_of(inference: InferenceSettings, settings: Settings) -> Plan:
+    """One model on the smallest GPU of the stack's types, with the batch that its servers are told."""
+    platform, instance_types = platform_of(settings), settings.fleet.instance_types
+    sequences, known = inference.max_num_seqs, [one for one in instance_types if one in INSTANCE_TYPES]
+    if known and not platform.knows_its_type:
+        types = [INSTANCE_TYPES[name] for name in known]
+        sequences = batch_size(types, sequences, inference.max_num_batched_tokens)
+    return plan(
+        model=inference.model,
+        instance_types=instance_types,
+        pipeline_parallel_size=inference.pipeline_parallel_size,
+        quantization=inference.quantization,
+        kv_cache_dtype=inference.kv_cache_dtype,
+        max_model_len=inference.max_model_len,
+        max_num_seqs=sequences,
+        max_num_batched_tokens=inference.max_num_batched_tokens,
+        gpu_memory_utilization=inference.gpu_memory_utilization,
+        hosts=1 if platform.keeps_pipelines else inference.pipeline_parallel_size,
+        config_path=PROJECT / inference.model_config_file if inference.model_config_file else None,
+    )
+
+
+def check(settings: Settings, pins: Pins, stack: str, warn: Callable[[str], object]) -> Plan:
+    """Refuses what cannot work, warns of what may surprise, and returns what sizing planned.
+
+    Args:
+        warn: is told each warning, where nothing is wrong.
+
+    Raises:
+        UserError: with every problem at once.
+    """
+    sized = size(settings)
+    if found := problems(settings, pins, stack, sized):
+        raise UserError(*found)
+    for warning in warnings(settings, pins, sized):
+        warn(warning)
+    return sized
+
+
+def missing_pins(settings: Settings, pins: Pins) -> list[Problem]:
+    """Empty pins that this stack's platform, region and model need."""
+    return platform_of(settings).missing_pins(pins)
+
+
+def _stack_name(stack: str) -> list[Problem]:
+    if re.fullmatch(r"[a-z][a-z0-9-]{0,22}[a-z0-9]", stack):
+        return []
+    return [
+        Problem(
+            key="stack",
+            wrong="this name does not fit where AWS wants it (load balancers have 32 characters, 8 of them random)",
+            value=stack,
+            allowed="2 to 24 lower-case letters, digits and -, a letter first",
+            fix="`pulumi stack init` with a shorter name",
+        )
+    ]
+
+
+def _model_names(settings: Settings, stack: str) -> list[Problem]:
+    """The main model's resources are called after these."""
+    return [
+        Problem(
+            key=f"models.{name}",
+            wrong="is what the main model is called",
+            value=name,
+            allowed=f"another name than main and {stack}",
+            fix=f"rename tandem:models.{name} in the stack's file",
+        )
+        for name in settings.models
+        if name in (MAIN_MODEL, stack)
+    ]

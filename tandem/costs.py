@@ -1,0 +1,135 @@
+"""What a stack costs by the hour: pure arithmetic on settings and the catalog's prices."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+
+from tandem.alarms import FIGURES, GPU_FIGURES, Both, alarms
+from tandem.catalog import prices
+from tandem.catalog.prices import HOURS_PER_MONTH
+from tandem.catalog.quotas import Purchase
+from tandem.objectives import Objectives
+from tandem.platforms import CostItem, platform_of
+from tandem.settings.schema import Settings
+from tandem.subnets import nat_zones
+
+SOME = Objectives(first_token_seconds=1, between_tokens_seconds=1, availability=0.99)
+"""There are as many alarms, whatever is promised."""
+
+
+def fixed_costs(settings: Settings) -> list[CostItem]:
+    """What runs whether or not there are hosts. Traffic and storage are not in it: nobody knows them in advance."""
+    zones, network, part = len(settings.zones), settings.network, prices.parts(settings.region)
+    nats = len(nat_zones(settings.zones, network.egress))
+    endpoints = len(network.interface_endpoints) * zones
+    items = [
+        CostItem("load balancer", 1, part.load_balancer_hour),
+        CostItem("load balancer addresses", zones, zones * part.public_ipv4_hour),
+        CostItem("web ACL", 1, (part.web_acl_month + part.web_acl_rule_month) / HOURS_PER_MONTH),
+        CostItem("NAT gateways with address", nats, nats * (part.nat_gateway_hour + part.public_ipv4_hour)),
+        CostItem("interface endpoints", endpoints, endpoints * part.interface_endpoint_hour),
+    ]
+    if settings.global_name is not None and settings.global_name.outside_check:
+        items.append(CostItem("health check from outside", 1, part.health_check_month / HOURS_PER_MONTH))
+    if settings.cost_guard.idle_after is not None:
+        items.append(CostItem("idle alarm's metrics", 3, 3 * part.alarm_metric_month / HOURS_PER_MONTH))
+    items += watching_costs(settings)
+    if mibps := settings.model_cache.provisioned_mibps:
+        usd = mibps * part.efs_provisioned_mibps_month / HOURS_PER_MONTH
+        items.append(CostItem("model cache throughput", mibps, usd))
+    items += platform_of(settings).other_costs
+    return [item for item in items if item.count]
+
+
+def watching_costs(settings: Settings) -> list[CostItem]:
+    """Figures in CloudWatch and the alarms on them; what a machine's calls cost is the machine's."""
+    part, gpus = prices.parts(settings.region), platform_of(settings).sees_gpus
+    figures = (len(FIGURES) + gpus * len(GPU_FIGURES)) * len(settings.scaled) * settings.metrics.cloudwatch
+    single, both = 0, 0
+    for _, scaling in settings.scaled.values() if settings.alarmed else ():
+        for alarm in alarms(SOME, always_on=settings.always_on(scaling), gpus=gpus):
+            single += len(alarm.of) if isinstance(alarm, Both) else 1
+            both += isinstance(alarm, Both)
+    of_alarms = single * part.alarm_metric_month + both * part.composite_alarm_month
+    return [
+        CostItem("figures in CloudWatch", figures, figures * part.metric_month / HOURS_PER_MONTH),
+        CostItem("alarms", single + both, of_alarms / HOURS_PER_MONTH),
+    ]
+
+
+def hosts_by_purchase(settings: Settings, hosts: int) -> dict[Purchase, int]:
+    """How Auto Scaling splits so many hosts: the base and its share above are on demand, rounded up."""
+    fleet = settings.fleet
+    base = min(hosts, fleet.on_demand_base)
+    on_demand = base + math.ceil((hosts - base) * fleet.on_demand_percentage / 100)
+    return {"on demand": on_demand, "spot": hosts - on_demand}
+
+
+def host_costs(
+    settings: Settings, hosts: int, instance_type: str, bought: Mapping[Purchase, tuple[int, float]] | None = None
+) -> list[CostItem]:
+    """So many hosts of one type, with their root volumes and addresses.
+
+    Args:
+        bought: how many of them at which price an hour; None for all on demand at the list price.
+    """
+    addresses = hosts if settings.network.egress == "publicHosts" else 0
+    part = prices.parts(settings.region)
+    volume = settings.fleet.root_volume_gib * part.ebs_gp3_gib_month / HOURS_PER_MONTH
+    bought = bought or {"on demand": (hosts, prices.on_demand(instance_type, settings.region))}
+    reports = hosts * settings.metrics.cloudwatch
+    items = [
+        *(CostItem(f"{instance_type} {how}", count, count * usd) for how, (count, usd) in bought.items()),
+        CostItem("root volumes", hosts, hosts * volume),
+        CostItem("reports to CloudWatch", reports, reports * 60 * part.metric_request),
+        CostItem("host addresses", addresses, addresses * part.public_ipv4_hour),
+    ]
+    return [item for item in items if item.count]
+
+
+def total(items: Iterable[CostItem]) -> float:
+    """US dollars an hour."""
+    return sum(item.usd_per_hour for item in items)
+
+
+def usd_per_hour(settings: Settings) -> float:
+    """Cost of the stack as it comes up: its hosts, all of the first instance type, on demand."""
+    hosts = platform_of(settings).hosts_at_first
+    return total(fixed_costs(settings) + host_costs(settings, hosts, settings.fleet.instance_types[0]))
+
+
+def max_usd_per_hour(settings: Settings) -> float:
+    """The most that the stack can cost: maxHosts and those that overlap, all of its dearest type, on demand. The spend
+    cap counts with this."""
+    hosts = settings.max_group_size + overlapping_hosts(settings)
+    return total(fixed_costs(settings) + host_costs(settings, hosts, dearest_type(settings)))
+
+
+def dearest_type(settings: Settings) -> str:
+    """Of the fleet's instance types, by its price on demand."""
+    return max(settings.fleet.instance_types, key=lambda name: prices.on_demand(name, settings.region))
+
+
+def overlapping_hosts(settings: Settings) -> int:
+    """Hosts that may run beside maxHosts while others are replaced.
+
+    Beside a rollout's there are those with which Auto Scaling balances a group over its zones, or replaces spot hosts
+    at risk: a tenth of the maximum, one host at least. A group of hosts with terminateFirst does neither.
+    """
+    platform, most = platform_of(settings), settings.max_group_size
+    balanced = platform.rebalances and (most > 1 or settings.fleet.on_demand_percentage < 100)
+    return platform.launched_ahead + (-(-most // 10) if balanced else 0)
+
+
+def hosts_while_replaced(settings: Settings) -> dict[Purchase, int]:
+    """The full group with those that a rollout starts ahead."""
+    platform = platform_of(settings)
+    on_demand = platform.on_demand_ahead
+    hosts = hosts_by_purchase(settings, settings.max_group_size + platform.launched_ahead - on_demand)
+    return {"on demand": hosts["on demand"] + on_demand, "spot": hosts["spot"]}
+
+
+def uses_spot(settings: Settings) -> bool:
+    """Whether any host of the full group is spot."""
+    return settings.fleet.capacity_block is None and hosts_by_purchase(settings, settings.max_group_size)["spot"] > 0

@@ -1,0 +1,1 @@
+"""What the program and its operators both know of a cluster."""

@@ -1,0 +1,37 @@
+"""Names in a stack's cluster: of objects that all models share, and of the labels by which others are found."""
+
+from __future__ import annotations
+
+NAMESPACE = "inference"
+SERVICE_ACCOUNT = "inference"
+PRIORITY_CLASS = "tandem-inference"
+MODEL_CACHE = "model-cache"
+SCRIPT = "in-pod"
+LOGGING, LOG_HANDLER = "logging.json", "server_log.py"
+"""Files of it, by which a server's lines leave its pod."""
+SERVES = "-serves"
+"""After the name of a model's servers: of the object that tells that they serve."""
+GIB = "Gi"
+
+NODE_CLASS = "gpu"
+POOL, RESERVED_POOL = "gpu", "gpu-reserved"
+BASE_POOL = "gpu-base"
+"""Of nodes on demand, which come first."""
+GPU = "nvidia.com/gpu"
+GPU_NODE = "nvidia.com/gpu.present"
+"""Label of GPU nodes, by which NVIDIA's device plugin knows them, too."""
+ZONE, HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
+
+VERSION = "tandem/version"
+"""Label of pods: what their template was."""
+SET = "leaderworkerset.sigs.k8s.io/name"
+"""Label of a pipeline's pods: their LeaderWorkerSet."""
+LEADER = "leaderworkerset.sigs.k8s.io/worker-index"
+"""0 on the pod of a pipeline that answers."""
+GROUP = "leaderworkerset.sigs.k8s.io/group-key"
+"""The same on all pods of one replica, and on no other's."""
+
+
+def server_name(model: str) -> str:
+    """Of a model's Deployment, Service and pods."""
+    return f"vllm-{model}"

@@ -1,0 +1,103 @@
+"""The `tandem` command: a table of contents. A command is a file of tandem/ops/commands/, imported when called."""
+
+from __future__ import annotations
+
+import signal
+import sys
+
+import typer
+
+from tandem.errors import UserError
+from tandem.ops.deferred import Place, group_of
+from tandem.ops.screen import visible
+
+COMMANDS = {
+    "audit": Place(
+        "tandem.ops.commands.audit:audit", "List what is left of stacks in the account and what it costs a month."
+    ),
+    "cost": Place(
+        "tandem.ops.commands.cost:cost",
+        "Say what a stack costs by hour and month, part by part, and which change would save most.",
+    ),
+    "doctor": Place(
+        "tandem.ops.commands.doctor:doctor",
+        "Check account, region and settings before `pulumi up`, and say what mends each thing.",
+    ),
+    "ephemeral": Place(
+        "tandem.ops.commands.ephemeral:app", "Stacks for an hour or an afternoon, which end by themselves."
+    ),
+    "image": Place("tandem.ops.commands.image:image", "Machine images of one's own: bake, list, clean."),
+    "keys": Place("tandem.ops.commands.keys:app", "Who may use a stack: keys that work, and end, within a minute."),
+    "memory": Place(
+        "tandem.ops.commands.memory:memory",
+        "Show where the memory of one GPU goes, part by part, or whether a running server agrees.",
+    ),
+    "pin": Place(
+        "tandem.ops.commands.pin:pin",
+        "Look up the pins that images/pins.toml still lacks, and write them with day and source.",
+    ),
+    "reap": Place(
+        "tandem.ops.commands.reap:reap",
+        "Remove every ephemeral stack that has expired, with all it has, found by tags alone.",
+    ),
+    "recover": Place(
+        "tandem.ops.commands.recover:recover",
+        "Remove or adopt what a killed `pulumi up` created and did not record, and release its lock.",
+    ),
+    "region": Place("tandem.ops.commands.region:app", "The same stack in several regions, behind one name."),
+    "rehearse": Place(
+        "tandem.ops.commands.rehearse:rehearse",
+        "Brings stacks up, changes them and takes them down, on the real Pulumi engine and a simulated AWS account.",
+    ),
+    "render": Place(
+        "tandem.ops.commands.render:render",
+        "Render user data, systemd units, nginx.conf, and a compose project for a plain GPU box.",
+    ),
+    "rollout": Place(
+        "tandem.ops.commands.rollout:rollout",
+        "Show which versions run where, and follow a rollout, which `pulumi up` starts, to its end.",
+    ),
+    "sbom": Place(
+        "tandem.ops.commands.sbom:sbom",
+        "List what a stack runs, with versions, digests and licences; with --json as a CycloneDX 1.6 document.",
+    ),
+    "size": Place(
+        "tandem.ops.commands.size:size",
+        "Say on which instance types a model fits, with how many KV-cache tokens, and what a token costs.",
+    ),
+    "smoke": Place(
+        "tandem.ops.commands.smoke:smoke",
+        "Ask an API for what clients want and for what nobody should get, and exit 1 on any surprise.",
+    ),
+    "status": Place(
+        "tandem.ops.commands.status:status",
+        "Show replicas, hosts or nodes, versions, last token, load, expiry and cost so far of a stack.",
+    ),
+}
+
+app = typer.Typer(
+    name="tandem",
+    cls=group_of(COMMANDS),
+    help="vLLM on AWS GPUs: rehearse it, size it, run it, stop paying for it.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback()
+def _root() -> None:
+    """Makes a group of it: Typer sees no command here."""
+
+
+def main() -> None:
+    """Entry point: a user's mistake is a message and exit status 2, never a traceback.
+
+    SIGTERM, with which pipelines cancel, leaves no server behind.
+    """
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    try:
+        app()
+    except UserError as error:
+        print(f"tandem: {visible(error)}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -1,0 +1,210 @@
+"""`tandem rollout`: what runs where, how a new version gets there, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from time import sleep
+from typing import Annotated
+
+import typer
+
+from tandem.errors import Problem, UserError
+from tandem.kubernetes.names import server_name
+from tandem.ops import options
+from tandem.ops.aws import aws_clients, user_errors
+from tandem.ops.commands.smoke import of_stack, show
+from tandem.ops.options import (
+    DEFAULT_STACK,
+    AsJson,
+    ProfileName,
+    RegionName,
+    StackName,
+    Yes,
+    print_json,
+    stack_settings,
+)
+from tandem.ops.pulumi import Stack
+from tandem.ops.rollout import Platform, Rollout, cluster, follow
+from tandem.ops.rollout.group import HostGroup
+from tandem.ops.screen import Screen, columns
+from tandem.ops.smoke import Smoke, run
+from tandem.ops.whose import own
+from tandem.settings import Settings
+
+_COLOURS = {"failing": "red", "stopped": "yellow"}
+
+
+def rollout(
+    stack: StackName = DEFAULT_STACK,
+    back: Annotated[bool, typer.Option("--back", help="Go back to the version before.")] = False,
+    to: Annotated[str | None, typer.Option("--to", metavar="VERSION", help="Go to this version instead.")] = None,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Stop replacing; what runs stays as it is.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Once the first new one serves: `tandem smoke`; on a surprise, go back.")
+    ] = False,
+    model: Annotated[
+        str | None, typer.Option(help="Change this model's only (eks); those that are not done by default.")
+    ] = None,
+    yes: Yes = False,
+    wait: Annotated[bool, typer.Option(help="Follow what is under way to its end.")] = True,
+    wait_minutes: Annotated[float, typer.Option(min=1, help="Give up following after so long.")] = 180,
+    region: RegionName = None,
+    profile: ProfileName = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show which versions run where, and follow a rollout, which `pulumi up` starts, to its end.
+
+    --back stops what is under way, gives up new hosts that do not serve, and has those of the new version replaced, one
+    at a time; the old ones serve meanwhile. Put the old pin back, too: the next `pulumi up` rolls out what is in the
+    files. --check tries the API while fleet.holdAfterFirstHost holds the rollout, and goes on at once when all is well.
+
+    Exit status: 0 all serve the wanted version (or the plan was shown), 1 not yet, or a new one gave up, 2 refused.
+
+    Examples: `pulumi up && tandem rollout prod --check`, `tandem rollout prod --no-wait --json`,
+    `tandem rollout prod --back --yes`, `tandem rollout prod --cancel --yes`.
+    """
+    if sum((back or to is not None, cancel, check)) > 1:
+        raise UserError(Problem(key="--back, --to, --cancel, --check", wrong="exclude each other", allowed="one"))
+    console, settings = Screen(stderr=as_json), stack_settings(stack, region)
+    changes = back or to is not None or cancel
+    if model is not None and settings.platform == "ec2":
+        wrong, fix = "hosts are of one version, whatever they serve", "leave it out"
+        raise UserError(Problem(key="--model", wrong=wrong, value=model, allowed="for platform eks", fix=fix))
+    seconds, smokes = 60 * wait_minutes if wait else 0, True
+    with user_errors(stack), ExitStack() as up:
+        platform = _platform(stack, settings, profile, up, changes=changes or check)
+        if changes:
+            for one in _meant(platform.look(), model):
+                _change(console, platform, one, None if cancel else _before(one) if to is None else to, yes=yes)
+            seconds = seconds if yes else 0
+        elif check:
+            smokes = _check(console, stack, platform, seconds, lambda: _smoke(console, stack, settings, profile))
+        tried = check and smokes
+        found = _follow(console, stack, platform, seconds, lambda one: tried and one.state == "held")
+        held = [one for one in found if one.state == "held" and tried]
+        for one in held:
+            platform.go_on(one)
+        if held:
+            found = _follow(console, stack, platform, seconds)
+    if as_json:
+        print_json({"stack": stack, "rollouts": [one.as_json() for one in found]})
+    shown_only = changes and not yes
+    raise typer.Exit(0 if shown_only or (smokes and all(one.state == "done" for one in found)) else 1)
+
+
+def _platform(stack: str, settings: Settings, profile: str | None, up: ExitStack, *, changes: bool) -> Platform:
+    """Raises:
+    UserError: something is to be changed, and no state here says that it is its own.
+    """
+    clients, mine = aws_clients(settings.region, profile), own(Stack(stack, options.PROJECT))
+    if changes and not (mine and mine.id):
+        wrong, allowed = "no state here tells that this stack is its own", "the state that `pulumi up` wrote"
+        fix = f"`pulumi login` to where that state is; `pulumi stack --stack {stack}` shows whether it is there"
+        raise UserError(Problem(key=stack, wrong=wrong, allowed=allowed, fix=fix))
+    life = mine.life if mine else None
+    platforms: dict[str, Callable[[], Platform]] = {
+        "ec2": lambda: HostGroup(clients, stack, life, settings),
+        "eks": lambda: cluster.of_stack(clients, stack, life, settings.region, up, pipelines=settings.has_pipelines),
+    }
+    return platforms[settings.platform]()
+
+
+def _meant(found: Sequence[Rollout], model: str | None) -> Sequence[Rollout]:
+    """What is changed: the model's, or all that is not done; the only one, where there is only one.
+
+    Raises:
+        UserError: there is none of that name, or it is not clear which is meant.
+    """
+    names = ", ".join(one.name.removeprefix(server_name("")) for one in found)
+    if model:
+        meant = [one for one in found if one.name == server_name(model)]
+    else:
+        meant = [one for one in found if one.state != "done"] or (found if len(found) == 1 else [])
+    if not meant:
+        raise UserError(Problem(key="--model", wrong="does not say whose version is meant", value=model, allowed=names))
+    return meant
+
+
+def _before(one: Rollout) -> str:
+    if one.before is None:
+        wrong, fix = f"there is no version before {one.wanted.name}", "put the old pin back, and `pulumi up`"
+        raise UserError(Problem(key=one.name, wrong=wrong, allowed="--to, with another one that is there", fix=fix))
+    return one.before
+
+
+def _change(console: Screen, platform: Platform, one: Rollout, version: str | None, *, yes: bool) -> None:
+    """Args:
+        version: to go to; None only stops.
+
+    Raises:
+        UserError: there is no such version; nothing was changed.
+    """
+    runs = platform.runs(one, version) if version is not None else {}
+    if one.state == "done" and version == one.wanted.name:
+        console.print(f"{one.name}: nothing to change: {version} is wanted, and all serve it; --to names another")
+        return
+    what = "stop replacing" if version is None else f"from {one.wanted.name} to {version}"
+    if version == one.wanted.name:
+        what = f"go on to {version}"
+    what = f"{one.name}: {what}" + (f" ({runs['image']})" if "image" in runs else "")
+    console.print(what if yes else f"{what}; nothing was changed, --yes does it")
+    if yes and version is None:
+        platform.cancel(one)
+    elif yes and version is not None:
+        platform.take(one, version)
+
+
+def _follow(
+    console: Screen,
+    stack: str,
+    platform: Platform,
+    seconds: float,
+    until: Callable[[Rollout], object] | None = None,
+) -> Sequence[Rollout]:
+    found: Sequence[Rollout] = ()
+    for found in follow(platform, seconds, until, sleep):
+        for one in found:
+            _show(console, stack, one)
+    return found
+
+
+def _check(console: Screen, stack: str, platform: Platform, seconds: float, smoke: Callable[[], bool]) -> bool:
+    """Tries the API as soon as one of the new version serves; goes back on a surprise, or when none ever serves, where
+    that version is rolled out now.
+
+    Returns:
+        Whether one serves, and there was no surprise.
+    """
+    under_way = {one.name for one in platform.look() if one.state in ("running", "held")}
+    found = _follow(console, stack, platform, seconds, lambda one: one.wanted.serving)
+    serves = any(one.wanted.serving for one in found)
+    well = serves and smoke()
+    for one in found:
+        if one.name in under_way and not well and (serves or one.state == "failing"):
+            _change(console, platform, one, _before(one), yes=True)
+    return well
+
+
+def _smoke(console: Screen, stack: str, settings: Settings, profile: str | None) -> bool:
+    well = True
+    with of_stack(stack, settings, profile) as target:
+        for result in run(Smoke(target)):
+            show(console, result)
+            well &= result.outcome != "surprise"
+    return well
+
+
+def _show(console: Screen, stack: str, one: Rollout) -> None:
+    console.marked(f"{one.state:<9}", _COLOURS.get(one.state, "green"), one.summary)
+    table = columns("version", one.unit, "starting or leaving", "image", "model", "revision")
+    for version in one.versions:
+        runs = [version.runs.get(name, "unknown") for name in ("image", "model", "revision")]
+        name = f"{version.name} (wanted)" if version.wanted else version.name
+        table.add_row(name, str(version.serving), str(version.moving), *runs)
+    console.print(table)
+    for line in (one.reason, *one.failures):
+        if line:
+            console.print(line)
+    if one.state in ("failing", "stopped", "held") and one.before:
+        console.print(f"Back to {one.before}: `tandem rollout {stack} --back --yes`; put the old pin back, too.")

@@ -1,0 +1,32 @@
+"""The table of resource types: one row each, one file per family."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jmespath
+
+from tandem.ops.kinds import identity, kubernetes, messaging, network, serving, storage
+from tandem.ops.kinds.kind import Clients, Found, ResourceType, Scope
+
+FAMILIES = (network, serving, kubernetes, storage, messaging, identity)
+
+KINDS: Mapping[str, ResourceType] = {row.type: row for family in FAMILIES for row in family.ROWS}
+"""All rows, by Pulumi's type token."""
+
+
+def ours(clients: Clients, stack: str, type_: str, stack_id: str | None = None) -> list[Found]:
+    """A stack's resources of one type, by their tags.
+
+    Args:
+        stack_id: only of this life, and what carries no id; None for all of the name.
+    """
+    found = KINDS[type_].find(Scope(clients, stack))
+    return [one for one in found if stack_id is None or one.stack_id in ("", stack_id)]
+
+
+def state_key(resource: Mapping[str, Any]) -> tuple[str, str]:
+    """Type and id of a resource of an exported state, as `Found.key` has them."""
+    kind = KINDS.get(resource["type"])
+    return resource["type"], jmespath.search(kind.state_id if kind else "id", resource) or ""

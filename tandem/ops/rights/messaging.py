@@ -1,0 +1,156 @@
+"""Rows: logs, schedules, names, messages and budgets."""
+
+from __future__ import annotations
+
+from tandem.ops.rights.right import DEPLOYER, REAPER, By, Right
+from tandem.tags import PROJECT_TAG
+
+_LOGS = "log-group:/tandem/{stack}/* log-group:tandem-{stack}-* log-group:/aws/eks/tandem-{stack}/*"
+_NAMED = "tandem-{stack}-*"
+
+
+ROWS = (
+    Right(
+        sid="MakeLogs",
+        service="logs",
+        actions="CreateLogGroup TagResource",
+        on=_LOGS,
+        by=By.REQUEST,
+        why="each carries tandem's tags from the start, and a name of tandem's",
+    ),
+    Right(
+        sid="ChangeLogs",
+        service="logs",
+        actions="PutRetentionPolicy TagResource UntagResource",
+        on=_LOGS,
+        by=By.TAG,
+        why="how long lines are kept",
+    ),
+    Right(
+        sid="RemoveLogs",
+        service="logs",
+        actions="DeleteLogGroup",
+        on=_LOGS,
+        by=By.TAG,
+        why="with its lines",
+        who=(DEPLOYER, REAPER),
+    ),
+    Right(
+        sid="RemoveLogsWrittenAnew",
+        service="logs",
+        actions="DeleteLogGroup",
+        on="log-group:/aws/eks/tandem-{stack}/cluster",
+        by=By.NAME,
+        when={"Null": {f"aws:ResourceTag/{PROJECT_TAG}": "true"}},
+        platform="eks",
+        why="EKS writes a cluster's log for a while after its end, and makes the group anew, without tags",
+    ),
+    Right(
+        sid="MakeSchedules",
+        service="scheduler",
+        actions="CreateSchedule DeleteSchedule UpdateSchedule",
+        on=f"schedule/{_NAMED}/*",
+        by=By.NAME,
+        why="schedules carry no tags; the name of their group is tandem's",
+    ),
+    Right(
+        sid="MakeScheduleGroups",
+        service="scheduler",
+        actions="CreateScheduleGroup TagResource",
+        on=f"schedule-group/{_NAMED}",
+        by=By.REQUEST,
+        why="each carries tandem's tags from the start, and a name of tandem's",
+    ),
+    Right(
+        sid="ChangeScheduleGroups",
+        service="scheduler",
+        actions="TagResource UntagResource",
+        on=f"schedule-group/{_NAMED}",
+        by=By.TAG,
+        why="tags of one's own",
+    ),
+    Right(
+        sid="RemoveScheduleGroups",
+        service="scheduler",
+        actions="DeleteScheduleGroup",
+        on=f"schedule-group/{_NAMED}",
+        by=By.TAG,
+        why="with the schedules in it",
+        who=(DEPLOYER, REAPER),
+    ),
+    Right(
+        sid="HoldNames",
+        service="ssm",
+        actions="AddTagsToResource PutParameter",
+        on="parameter/tandem/{stack}/*",
+        by=By.REQUEST,
+        why="the parameter that holds a stack's name; it carries tandem's tags from the start",
+    ),
+    Right(
+        sid="ChangeNamesTags",
+        service="ssm",
+        actions="AddTagsToResource RemoveTagsFromResource",
+        on="parameter/tandem/{stack}/*",
+        by=By.TAG,
+        why="tags of one's own",
+    ),
+    Right(
+        sid="ReleaseNames",
+        service="ssm",
+        actions="DeleteParameter",
+        on="parameter/tandem/{stack}/*",
+        by=By.TAG,
+        why="the name is free when its stack is gone",
+        who=(DEPLOYER, REAPER),
+    ),
+    Right(
+        sid="MakeTopics",
+        service="sns",
+        actions="CreateTopic TagResource",
+        on=_NAMED,
+        by=By.REQUEST,
+        why="each carries tandem's tags from the start, and a name of tandem's",
+    ),
+    Right(
+        sid="ChangeTopics",
+        service="sns",
+        actions="SetTopicAttributes Subscribe TagResource UntagResource",
+        on=_NAMED,
+        by=By.TAG,
+        why="policy and subscribers of one's own",
+    ),
+    Right(
+        sid="EndSubscriptions",
+        service="sns",
+        actions="SetSubscriptionAttributes Unsubscribe",
+        on=_NAMED,
+        by=By.NAME,
+        why="subscriptions carry no tags; they go with the topic in any case",
+    ),
+    Right(
+        sid="RemoveTopics",
+        service="sns",
+        actions="DeleteTopic",
+        on=_NAMED,
+        by=By.TAG,
+        why="with its subscriptions",
+        who=(DEPLOYER, REAPER),
+    ),
+    Right(
+        sid="ChangeBudgets",
+        service="budgets",
+        actions="ModifyBudget TagResource UntagResource",
+        on=f"budget/{_NAMED}",
+        by=By.NAME,
+        why="AWS asks for the same right to make, change and remove one",
+    ),
+    Right(
+        sid="RemoveBudgets",
+        service="budgets",
+        actions="ModifyBudget",
+        on=f"budget/{_NAMED}",
+        by=By.TAG,
+        why="AWS asks for the same right to make, change and remove one",
+        who=(REAPER,),
+    ),
+)

@@ -1,0 +1,190 @@
+"""How `tandem size` answers: tables on the screen, objects for programs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from tandem.catalog.models import MODELS
+from tandem.errors import Problem, UserError
+from tandem.ops.options import print_json
+from tandem.ops.screen import Screen
+from tandem.ops.size_plot import candidates_svg
+from tandem.ops.sizing import CLOSE_ENOUGH, Live, candidate_json, prices_source, reasons, sizing_json
+from tandem.sizing.choice import Candidate, advice, fitting
+from tandem.sizing.cpu import CpuCache
+from tandem.sizing.effects import effects
+from tandem.sizing.fits import Verdict
+from tandem.sizing.memory import Sizing, size
+from tandem.sizing.releases import PINNED
+
+FORMULA = (
+    "Estimates are upper limits: requests / (max(bytes read / memory bandwidth, 2 x active weights x requests / tensor "
+    "rate) + all-reduces); price per token is the price of an hour over them, so a lower limit."
+)
+
+
+def one_json(sizing: Sizing, verdict: Verdict) -> dict[str, Any]:
+    """The sizing, what each setting costs, and the pinned release's tokens where the call is for another one."""
+    answer = {**sizing_json(sizing, verdict), "kv_cache_tokens_by_setting": effects(sizing)}
+    if sizing.release is not PINNED:
+        pinned = size(sizing.shape, sizing.serving, sizing.gpu, PINNED)
+        answer["pinned"] = {"vllm": PINNED.version, "kv_cache_tokens": pinned.kv_cache_tokens}
+    return answer
+
+
+def print_one(name: str, sizing: Sizing, verdict: Verdict) -> None:
+    """The memory of one GPU, part by part, and the verdict."""
+    console = Screen(wrap=True)
+    answer = sizing_json(sizing, verdict)
+    table = Table("on each GPU", "GiB", title=f"{name}, vLLM {sizing.release.version}", title_justify="left")
+    table.add_row("budget", f"{answer['budget_gib_per_gpu']:.2f}")
+    table.add_row("weights", f"{answer['weights_gib_per_gpu']:.2f}")
+    for part, amount in answer["overhead_parts_gib"].items():
+        table.add_row(part.replace("_", " "), f"{amount:.2f}")
+    table.add_row("KV cache", f"{answer['kv_cache_gib_per_gpu']:.2f}")
+    table.add_row("beyond the budget", f"{answer['beyond_budget_gib_per_gpu']:.2f}")
+    console.print(table)
+    console.print(
+        f"{answer['kv_cache_tokens']:,} KV-cache tokens: {answer['max_concurrency']} requests of "
+        f"{answer['max_model_len']:,} tokens at once; longest request {answer['longest_max_model_len']:,}; "
+        f"--gpu-memory-utilization {answer['gpu_memory_utilization']:g}, highest "
+        f"{answer['highest_gpu_memory_utilization']:g}",
+        highlight=False,
+    )
+    for setting, tokens in effects(sizing).items():
+        console.print(f"{setting.replace('_', ' ')}: {tokens:+,} KV-cache tokens", highlight=False)
+    _print_verdict(console, verdict)
+
+
+def print_cpu(cache: CpuCache, *, as_json: bool) -> None:
+    """The KV cache of a CPU server."""
+    if as_json:
+        print_json(asdict(cache))
+        return
+    Screen(wrap=True).print(
+        f"{cache.kv_cache_tokens:,} KV-cache tokens on a CPU server: {cache.max_concurrency:g} requests of "
+        f"{cache.max_model_len:,} tokens at once",
+        highlight=False,
+    )
+
+
+def _print_verdict(console: Screen, verdict: Verdict) -> None:
+    console.print("fits" if verdict.fits else "does not fit", style="green" if verdict.fits else "red")
+    for problem in verdict.problems:
+        console.print(str(problem))
+    for warning in verdict.warnings:
+        console.marked("tight:", "yellow", f" {warning}")
+
+
+def print_comparison(planned: int, live: Live, *, as_json: bool) -> None:
+    """Planned KV-cache tokens against a live server's."""
+    difference = live.difference(planned)
+    as_planned = abs(difference) <= CLOSE_ENOUGH
+    if as_json:
+        print_json(
+            {
+                "planned_kv_cache_tokens": planned,
+                "kv_cache_tokens": live.kv_cache_tokens,
+                "difference": round(difference, 4),
+                "as_planned": as_planned,
+                "gpu_memory_utilization": live.utilization,
+            }
+        )
+        return
+    Screen(wrap=True).print(
+        f"planned {planned:,} KV-cache tokens, the server has {live.kv_cache_tokens:,}: {difference:+.1%}, "
+        f"{'as planned' if as_planned else 'not as planned'}",
+        highlight=False,
+    )
+
+
+def print_rows(
+    name: str,
+    model: str | None,
+    rows: list[Candidate],
+    concurrency: int,
+    *,
+    region: str | None,
+    every: bool,
+    as_json: bool,
+    plot: Path | None,
+) -> None:
+    """The instance types that fit, the cheapest per token first.
+
+    Args:
+        concurrency: requests of the longest length that a host must hold at once.
+        region: whose prices the rows carry; None for the catalog's.
+        every: show what does not fit too, with the reason.
+        plot: where to draw the candidates.
+    """
+    good = fitting(rows, concurrency)
+    hints = advice(good)
+    if plot:
+        bars = [(row.name, row.sizing.kv_cache_tokens, row.usd_per_million_tokens) for row in good]
+        _write(plot, candidates_svg(f"{name}: KV cache and price", bars))
+    known = MODELS.get(model or "")
+    if as_json:
+        about = {"licence": known.licence, "gated": known.gated, "source": known.source} if known else {}
+        shown = rows if every else good
+        answer = {"model": name, **about, "candidates": [candidate_json(row) for row in shown], "advice": hints}
+        print_json({**answer, "estimates": FORMULA, "prices": prices_source(region)})
+        return
+    console = Screen(wrap=True)
+    if known:
+        gate = ", gated" if known.gated else ""
+        console.print(f"{name}: {known.licence}{gate}{'; ' + known.note if known.note else ''}", highlight=False)
+    console.print(_table(good) if good else "nothing in the catalog fits; --all says why")
+    if good:
+        console.print("x: replicas on a host; KV tokens and requests at once are one replica's", style="dim")
+    if every:
+        for row in (row for row in rows if row not in good):
+            why = reasons(row.verdict) or [
+                f"holds {row.sizing.max_concurrency * row.replicas:.1f} such requests at once"
+            ]
+            console.print(f"{row.name}: {why[0]}")
+    for hint in hints[:3]:
+        console.print(hint, highlight=False)
+    for warning in dict.fromkeys(text for row in good for text in row.verdict.warnings if "image encoder" in text):
+        console.marked("note:", "yellow", f" {warning}")
+    console.print(f"{FORMULA} Prices: {prices_source(region)}.", style="dim")
+
+
+def _write(path: Path, svg: str) -> None:
+    try:
+        path.write_text(svg)
+    except OSError as error:
+        raise UserError(
+            Problem(
+                key="--plot",
+                wrong=f"cannot be written: {error.strerror}",
+                value=str(path),
+                allowed="a file in a directory that exists",
+                fix="name another file",
+            )
+        ) from None
+
+
+def _table(rows: list[Candidate]) -> Table:
+    """Narrow enough for 80 columns, so that nothing is cut."""
+    table = Table(box=None, padding=(0, 1, 0, 0))
+    table.add_column("type", no_wrap=True)
+    table.add_column("GPU", no_wrap=True)
+    for heading in ("TP", "x", "KV tokens", "at once", "$/h", "tokens/s", "$/M tok"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for row in rows:
+        table.add_row(
+            row.instance_type.name,
+            row.instance_type.gpu,
+            str(row.tensor_parallel_size),
+            str(row.replicas),
+            f"{row.sizing.kv_cache_tokens / 1000:,.0f}k",
+            f"{row.sizing.max_concurrency:,.1f}",
+            f"{row.instance_type.usd_per_hour:.2f}",
+            f"<{row.tokens_per_second:,.0f}",
+            f">{row.usd_per_million_tokens:.2f}",
+        )
+    return table

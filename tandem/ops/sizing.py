@@ -1,0 +1,232 @@
+"""What `tandem size` looks up: a model's config.json on the hub, a live server's figures, prices of a region."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+from urllib.parse import quote
+
+from tandem.catalog.instances import InstanceType
+from tandem.catalog.models import MODELS, unknown_model_problem
+from tandem.catalog.prices import HOME, ON_DEMAND
+from tandem.errors import Problem, UserError
+from tandem.http import Http
+from tandem.sizing.choice import Candidate
+from tandem.sizing.config_file import LARGEST_CONFIG, parse_config
+from tandem.sizing.fits import Verdict
+from tandem.sizing.known import catalog_shape
+from tandem.sizing.memory import Sizing
+from tandem.sizing.reading import read_shape
+from tandem.sizing.shapes import ModelShape
+from tandem.sizing.units import GIB
+
+_MODEL_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
+CLOSE_ENOUGH = 0.05
+"""A live server within this share of the plan is as planned."""
+
+
+def find_shape(model: str, http: Http) -> ModelShape:
+    """The shape of a model: from the catalog, else from its config.json on the hub.
+
+    HF_TOKEN is sent where it is set; HF_ENDPOINT names a mirror.
+
+    Raises:
+        UserError: not in the catalog, and the hub is not reachable, has no such model, or hides it.
+    """
+    if model in MODELS:
+        return catalog_shape(model)
+    if not _MODEL_ID.fullmatch(model):
+        raise UserError(unknown_model_problem("model", model))
+    endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+    token = os.environ.get("HF_TOKEN")
+    url = f"{endpoint}/{quote(model, safe='/')}/resolve/main/config.json"
+    try:
+        response = http.get(url, key=model, headers={"Authorization": f"Bearer {token}"} if token else {})
+    except UserError as error:
+        raise UserError(unknown_model_problem("model", model), *error.problems) from None
+    if response.status_code != 200:
+        raise UserError(unknown_model_problem("model", model), _hidden(model, response.status_code))
+    if len(response.content) > LARGEST_CONFIG:
+        raise UserError(
+            Problem(
+                key=model,
+                wrong="the hub's config.json of this model is too large to be one",
+                value=f"{len(response.content)} bytes",
+                allowed=f"up to {LARGEST_CONFIG} bytes",
+                fix="check the name of the model",
+            )
+        )
+    return read_shape(parse_config(response.content, url))
+
+
+def _hidden(model: str, status: int) -> Problem:
+    return Problem(
+        key=model,
+        wrong="the hub has no such model, or hides it from this token",
+        value=f"HTTP {status}",
+        allowed="organisation/name of a model, as in its address",
+        fix="check the name; for a gated or private model `export HF_TOKEN=...`",
+    )
+
+
+# -- a live server -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Live:
+    """What a running vLLM server says about its KV cache, in the labels of `vllm:cache_config_info`.
+
+    Attributes:
+        kv_cache_tokens: all tokens that fit.
+        utilization: its `--gpu-memory-utilization`.
+    """
+
+    kv_cache_tokens: int
+    utilization: float | None
+
+    def difference(self, planned: int) -> float:
+        """How far the server is from the plan, as a share of the server's figure; above 0 the plan promised more."""
+        return planned / self.kv_cache_tokens - 1 if self.kv_cache_tokens else 0.0
+
+
+def live_cache(url: str, http: Http) -> Live:
+    """Reads `/metrics` of a server.
+
+    Raises:
+        UserError: not reachable, or no vLLM server.
+    """
+    address = f"{url.rstrip('/')}/metrics"
+    response = http.get(address, key="--check")
+    labels = _cache_labels(response.text) if response.status_code == 200 else {}
+    tokens = _number(labels.get("kv_cache_size_tokens"))
+    if tokens is None:
+        blocks, size = _number(labels.get("num_gpu_blocks")), _number(labels.get("block_size"))
+        tokens = blocks * size if blocks and size else None
+    if tokens is None:
+        raise UserError(
+            Problem(
+                key="--check",
+                wrong="this server does not tell the size of its KV cache (no vllm:cache_config_info in its metrics)",
+                value=f"{address}: HTTP {response.status_code}",
+                allowed="the address of a vLLM server; the load balancer and the edge do not forward /metrics",
+                fix="ask the server itself, through a tunnel to the host: http://127.0.0.1:8000",
+            )
+        )
+    return Live(int(tokens), _number(labels.get("gpu_memory_utilization")))
+
+
+def _cache_labels(metrics: str) -> dict[str, str]:
+    line = next((line for line in metrics.splitlines() if line.startswith("vllm:cache_config_info{")), "")
+    return dict(re.findall(r'(\w+)="((?:[^"\\]|\\.)*)"', line))
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
+
+
+# -- prices of a region ------------------------------------------------------------------------------------------------
+
+
+def regional(types: Iterable[InstanceType], region: str, profile: str | None) -> list[InstanceType]:
+    """The types that AWS lists in a region, at the region's prices.
+
+    Raises:
+        UserError: no credentials, or AWS cannot be reached.
+    """
+    from tandem.ops.aws import AwsError, aws_clients, problem_of
+    from tandem.ops.price_list import on_demand
+
+    pricing = aws_clients("us-east-1", profile)("pricing")
+    try:
+        prices = {one.name: on_demand(pricing, region, one.name) for one in types}
+    except AwsError as error:
+        raise UserError(problem_of(error, "--region")) from None
+    found = [replace(one, usd_per_hour=price) for one in types if (price := prices[one.name]) is not None]
+    if not found:
+        raise UserError(
+            Problem(
+                key="--region",
+                wrong="AWS lists none of the catalog's instance types there",
+                value=region,
+                allowed="a region with GPU instances, such as us-east-1, us-west-2, eu-central-1",
+                fix="check the name, or leave it out for the prices of us-east-1",
+            )
+        )
+    return found
+
+
+# -- JSON --------------------------------------------------------------------------------------------------------------
+
+
+def _gib(amount: int) -> float:
+    return round(amount / GIB, 4)
+
+
+def reasons(verdict: Verdict) -> list[str]:
+    """Each problem on one line."""
+    return [
+        f"{problem.key}: {problem.wrong}; is {problem.value}; allowed: {problem.allowed}; {problem.fix}"
+        for problem in verdict.problems
+    ]
+
+
+def sizing_json(sizing: Sizing, verdict: Verdict) -> dict[str, Any]:
+    """One sizing as an object; all memory is of one GPU."""
+    parts = sizing.parts
+    return {
+        "fits": verdict.fits,
+        "reasons": reasons(verdict),
+        "warnings": list(verdict.warnings),
+        "vllm": sizing.release.version,
+        "tensor_parallel_size": sizing.serving.tensor_parallel_size,
+        "pipeline_parallel_size": sizing.serving.pipeline_parallel_size,
+        "weights_gib_per_gpu": _gib(parts.weights),
+        "kv_cache_gib_per_gpu": _gib(max(0, parts.kv_cache)),
+        "kv_cache_tokens": sizing.kv_cache_tokens,
+        "max_concurrency": round(sizing.max_concurrency, 2) if sizing.layout else None,
+        "overhead_gib_per_gpu": _gib(parts.overhead),
+        "overhead_parts_gib": {
+            "activation": _gib(parts.activation),
+            "cuda_graphs": _gib(parts.graphs),
+            "runner_buffers": _gib(parts.buffers),
+            "driver": _gib(parts.driver),
+        },
+        "budget_gib_per_gpu": _gib(parts.budget),
+        "beyond_budget_gib_per_gpu": _gib(parts.context + parts.outside),
+        "gpu_memory_utilization": sizing.utilization,
+        "highest_gpu_memory_utilization": sizing.safe_utilization,
+        "max_model_len": sizing.batch.length,
+        "longest_max_model_len": sizing.longest_request,
+        "max_num_seqs": sizing.batch.requests,
+        "max_num_batched_tokens": sizing.batch.tokens,
+    }
+
+
+def candidate_json(row: Candidate) -> dict[str, Any]:
+    """One row of the table as an object."""
+    return {
+        "instance_type": row.instance_type.name,
+        "gpu": row.instance_type.gpu,
+        "replicas_per_host": row.replicas,
+        "usd_per_hour": row.instance_type.usd_per_hour,
+        **sizing_json(row.sizing, row.verdict),
+        "estimates": {
+            **asdict(row.throughput),
+            "tokens_per_second_per_host": round(row.tokens_per_second),
+            "usd_per_million_tokens": round(row.usd_per_million_tokens, 4),
+        },
+    }
+
+
+def prices_source(region: str | None) -> str:
+    """Where the prices come from, and for which region they hold."""
+    if region:
+        return f"AWS's price list for {region}, on demand, asked now"
+    read_on = ON_DEMAND[HOME].read_on
+    return f"list prices of us-east-1, on demand, read on {read_on}; --region asks AWS for another region's"

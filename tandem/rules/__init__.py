@@ -1,0 +1,71 @@
+"""What must hold between settings, and what may surprise. Each rule is a pure function: settings in, problems out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+
+from tandem.errors import Problem
+from tandem.rules import batch, clients, cluster, cluster_warnings, hosts, idle, names, stack, tags, watching
+from tandem.settings.schema import Settings
+
+Rule = Callable[[Settings], Iterator[Problem]]
+
+RULES: tuple[Rule, ...] = (
+    stack.timeouts_grow_along_the_chain,
+    stack.leaving_outlasts_the_longest_answer,
+    stack.client_can_wait_for_the_longest_answer,
+    stack.zones_are_in_the_region,
+    hosts.region_is_of_the_main_partition,
+    hosts.registry_login_is_in_the_region,
+    stack.domain_can_be_proven,
+    names.names_fit,
+    tags.tags_differ_in_more_than_capitals,
+    tags.tags_fit_on_a_health_check,
+    stack.global_name_has_a_region_behind_it,
+    stack.listed_once,
+    stack.instance_types_can_serve,
+    stack.group_sizes_fit,
+    stack.capacity_block_stands_alone,
+    stack.weights_have_a_source,
+    stack.one_expiry,
+    stack.alerts_reach_someone,
+    stack.traces_have_somewhere_to_go,
+    watching.alarms_can_call,
+    stack.cap_buys_a_first_token,
+    stack.business_hours_are_a_span,
+    batch.batch_fits_into_a_step,
+    clients.a_key_is_one_clients,
+    clients.clients_ask_for_what_is_served,
+    clients.clients_fit_into_their_secret,
+)
+
+ON: Mapping[str, tuple[Rule, ...]] = {
+    "ec2": (
+        hosts.network_is_not_dockers,
+        hosts.hosts_can_ask_for_a_token,
+        hosts.a_rollout_can_be_held,
+        idle.idle_stop_can_work,
+        cluster.only_on_kubernetes,
+    ),
+    "eks": (tags.tags_fit_on_nodes, batch.queue_can_reach_the_autoscaler, *cluster.RULES),
+}
+"""What must hold on one platform only."""
+
+WARNINGS_ON: Mapping[str, Callable[[Settings], Iterator[str]]] = {
+    "ec2": hosts.warnings,
+    "eks": cluster_warnings.warnings,
+}
+"""What is allowed and may surprise on one platform only."""
+
+
+def problems(settings: Settings) -> list[Problem]:
+    """All that does not hold, in the order of RULES, then of those of its platform."""
+    return [problem for rule in (*RULES, *ON[settings.platform]) for problem in rule(settings)]
+
+
+def warnings(settings: Settings) -> list[str]:
+    """What is allowed and may surprise."""
+    found = []
+    if settings.ephemeral and not (settings.cost_guard.expires_after or settings.cost_guard.expires_at):
+        found.append("ephemeral is on without costGuard.expiresAfter: nothing stops this stack by itself")
+    return [*found, *names.warnings(settings), *watching.warnings(settings), *WARNINGS_ON[settings.platform](settings)]

@@ -1,0 +1,41 @@
+"""What must hold of figures and alarms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tandem.errors import Problem
+from tandem.settings.commands import set_to
+from tandem.settings.schema import Settings
+
+
+def alarms_can_call(settings: Settings) -> Iterator[Problem]:
+    """An alarm that is asked for has figures to look at, and somebody to call."""
+    if not settings.alarms.enabled:
+        return
+    if not settings.metrics.cloudwatch:
+        yield Problem(
+            key="alarms.enabled",
+            wrong="there are no figures to look at",
+            value=True,
+            allowed="with metrics.cloudwatch",
+            fix=set_to("metrics.cloudwatch", True),
+        )
+    if not _heard(settings):
+        yield Problem(
+            key="alarms.enabled",
+            wrong="nobody would hear of them",
+            value=True,
+            allowed="together with costGuard.alertEmails or alarms.hooks",
+            fix=set_to("costGuard.alertEmails[0]", "ADDRESS"),
+        )
+
+
+def warnings(settings: Settings) -> Iterator[str]:
+    """What is allowed and may surprise."""
+    if settings.alarmed and not _heard(settings):
+        yield "alarms call nobody: name somebody in costGuard.alertEmails or alarms.hooks"
+
+
+def _heard(settings: Settings) -> bool:
+    return bool(settings.cost_guard.alert_emails or settings.alarms.hooks)

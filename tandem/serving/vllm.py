@@ -1,0 +1,143 @@
+"""vLLM's command line from the settings, and what differs by instance type. Flags as of vLLM 0.32.0."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from tandem.catalog.instances import GPUS_PER_REPLICA, InstanceType
+from tandem.serving.engine import Engine, Profile, Timeouts
+from tandem.sizing.gpus import batch_size, gpu_of
+
+NO_HOST = "no host"
+"""vLLM compares a URL's host with each name of its list as a whole (`vllm/multimodal/media/connector.py`), and no host
+has a space: its parser refuses one."""
+
+
+def vllm_arguments(engine: Engine, timeouts: Timeouts) -> list[str]:
+    """Arguments of `vllm serve` that hold on every instance type; the model comes first.
+
+    Host, port and API keys are not among them: where a server listens is the platform's business, and keys come from
+    a file that only the server can read.
+    """
+    streamed = engine.weights == "s3"
+    arguments = [
+        engine.weights_s3_uri if streamed and engine.weights_s3_uri else engine.model,
+        *(["--revision", engine.revision] if engine.revision and not streamed else []),
+        *("--served-model-name", engine.served_model_name),
+        *("--tensor-parallel-size", str(GPUS_PER_REPLICA)),
+        # SIGTERM lets running requests end; the default of 0 would cut them off as if they were whole.
+        *("--shutdown-timeout", str(timeouts.longest_generation)),
+        # An empty list would let in all; what is no name is the name of no host.
+        *("--allowed-media-domains", *(engine.media_domains or [NO_HOST])),
+        *("--logging-config", '{"formatter": "json"}'),
+        # The edge's has more, and no query.
+        "--disable-uvicorn-access-log",
+        *(["--enable-log-requests"] if engine.log_requests else []),
+    ]
+    optional: dict[str, object] = {
+        "--pipeline-parallel-size": engine.pipeline_parallel_size if engine.pipeline_parallel_size > 1 else None,
+        "--load-format": "runai_streamer" if streamed else None,
+        "--quantization": engine.quantization,
+        "--kv-cache-dtype": None if engine.kv_cache_dtype == "auto" else engine.kv_cache_dtype,
+        "--max-model-len": engine.max_model_len,
+        "--gpu-memory-utilization": engine.gpu_memory_utilization,
+        "--max-num-batched-tokens": engine.max_num_batched_tokens,
+        "--reasoning-parser": engine.reasoning_parser,
+        "--tool-call-parser": engine.tool_call_parser,
+        "--otlp-traces-endpoint": engine.traces_endpoint,
+    }
+    for flag, value in optional.items():
+        if value is not None:
+            arguments += [flag, str(value)]
+    if engine.tool_call_parser:
+        arguments.append("--enable-auto-tool-choice")
+    return arguments
+
+
+def requests_at_once(engine: Engine, instance_types: Sequence[InstanceType]) -> tuple[int, int]:
+    """Requests of a batch that each of these types serves, and with those that may wait beside them."""
+    batch = batch_size(instance_types, engine.max_num_seqs, engine.max_num_batched_tokens)
+    return batch, batch + engine.max_queued_requests
+
+
+def admission_arguments(engine: Engine, instance_types: Sequence[InstanceType]) -> list[str]:
+    """How many requests run and wait. vLLM's own bound counts both, so the batch is named and is part of it."""
+    batch, requests = requests_at_once(engine, instance_types)
+    return ["--max-num-seqs", str(batch), "--max-num-queued-reqs", str(requests)]
+
+
+def server_environment(timeouts: Timeouts) -> dict[str, str]:
+    """Environment of every server, beside where its caches are. No secret is in it."""
+    return {
+        # Outlasts nginx's, so that vLLM never closes a connection that nginx is sending on; the default is 5 s.
+        "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(timeouts.server_keepalive),
+        # Storage may be slow on the first start; the host has its own deadline.
+        "VLLM_ENGINE_READY_TIMEOUT_S": str(timeouts.launch),
+        "VLLM_NO_USAGE_STATS": "1",
+        # A host that is allowed could otherwise lead to one that is not.
+        "VLLM_MEDIA_URL_ALLOW_REDIRECTS": "0",
+        # Where there are traces at all: by a protocol that has TLS, and of those requests that the edge chose.
+        "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
+        "OTEL_TRACES_SAMPLER": "parentbased_always_off",
+    }
+
+
+def logging_configuration(agent_port: int) -> dict[str, Any]:
+    """A file for VLLM_LOGGING_CONFIG_PATH: vLLM's JSON lines as it writes them itself (`vllm/logging_utils/`), and each
+    of them to the agent beside a pod's edge, too.
+
+    Args:
+        agent_port: where it takes lines, by UDP.
+    """
+    logger = {"handlers": ["console", "agent"], "level": "INFO", "propagate": False}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {
+            "json": {
+                "class": "pythonjsonlogger.jsonlogger.JsonFormatter",
+                "format": "%(asctime)s %(levelname)s %(name)s %(processName)s %(process)d %(message)s",
+            }
+        },
+        "handlers": {
+            "console": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stdout"},
+            "agent": {"()": "server_log.ToAgent", "formatter": "json", "port": agent_port},
+        },
+        "loggers": dict.fromkeys(("vllm", "uvicorn"), logger),
+    }
+
+
+def profile(instance_type: InstanceType, driver_branch: int) -> Profile:
+    """What one instance type needs of the host and of vLLM.
+
+    Sources: NVIDIA's driver guide (Turing to Hopper: open modules recommended, Blackwell: required), vLLM's dtype check
+    (bfloat16 from compute capability 8.0), vLLM issue 51513 (tensor parallelism over PCIe peer to peer hangs on
+    Blackwell workstation GPUs), NVIDIA's Fabric Manager guide and AWS's EKS image (awslabs/amazon-eks-ami,
+    install-nvidia-driver.sh) for the companions of Fabric Manager on fourth generation NVSwitches. vLLM believes the
+    driver that GPUs reach each other, unless it is told to try; NVLink needs no trial.
+    """
+    arguments: list[str] = []
+    environment: dict[str, str] = {}
+    if instance_type.compute_capability < 8:
+        arguments += ["--dtype", "half"]
+    over_pcie = not gpu_of(instance_type)[1].nvlink
+    if instance_type.compute_capability >= 12:
+        arguments.append("--disable-custom-all-reduce")
+        environment["NCCL_P2P_DISABLE"] = "1"
+    elif over_pcie:
+        environment["VLLM_SKIP_P2P_CHECK"] = "0"
+    # The GPU system processor, which open modules need, is trouble on T4 and A10G: AWS's EKS images keep to the
+    # proprietary modules there. Branch 620 has none.
+    proprietary = instance_type.name.startswith(("g4dn.", "g5.")) and driver_branch < 620
+    return Profile(
+        gpus=instance_type.gpus,
+        driver_packages=[
+            "cuda-drivers" if proprietary else "nvidia-open",
+            *(["nvidia-fabricmanager"] if instance_type.nvswitch else []),
+            *(["nvlsm", "infiniband-diags"] if instance_type.nvlink_subnet_manager else []),
+        ],
+        arguments=arguments,
+        environment=environment,
+        over_pcie=over_pcie,
+    )

@@ -1,0 +1,595 @@
+"""The settings. Each field: its type, its default, what it is for and why the default is what it is.
+
+Names carry their units. In stack files they are written in camelCase under the project's namespace, one key a section:
+
+    config:
+      tandem:region: us-east-1
+      tandem:fleet: {instanceTypes: [g6.12xlarge], hosts: 2}
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Network
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field
+
+from tandem.settings.cluster import MONITORING, ClusterSettings, NodePoolSettings, ScalingSettings
+from tandem.settings.observing import AlarmSettings, MetricsSettings, ObjectiveSettings
+from tandem.settings.section import Section
+from tandem.settings.types import (
+    ApiPath,
+    CertificateArn,
+    ClientName,
+    ClientNetwork,
+    DomainName,
+    Duration,
+    Email,
+    FileSystemId,
+    HostedZoneId,
+    HubToken,
+    Instant,
+    KeyDigest,
+    MachineImageId,
+    MirrorUrl,
+    ModelId,
+    ParserName,
+    PolicyArn,
+    PrivateNetwork,
+    ProjectPath,
+    Region,
+    RequestRate,
+    ReservationId,
+    S3Uri,
+    SecretArn,
+    ServedName,
+    ServiceName,
+    Streams,
+    TagKey,
+    TagValue,
+    TimeOfDay,
+    TimeZone,
+    TracesUrl,
+    Zone,
+)
+from tandem.tags import MAIN_MODEL
+
+LogRetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827]
+"""The periods that CloudWatch Logs knows, up to five years."""
+
+
+class NetworkSettings(Section):
+    """Where the stack lives and how its hosts reach the outside."""
+
+    cidr_block: PrivateNetwork = Field(
+        default=IPv4Network("10.20.0.0/16"),
+        description="Address range of the VPC. Give each stack its own if they may ever be peered.",
+    )
+    zones: tuple[Zone, ...] = Field(
+        default=(),
+        max_length=4,
+        description="Availability zones, two to four. Empty: the region's a and b. The load balancer needs two; "
+        "choose zones that offer the instance types.",
+    )
+    egress: Literal["natPerZone", "singleNat", "publicHosts"] = Field(
+        default="natPerZone",
+        description="The hosts' way out. natPerZone survives the loss of a zone ($0.045 an hour each, and $0.045 for "
+        "each GB); singleNat saves the others; publicHosts gives hosts a public address and no inbound rule at all, "
+        "and costs $0.005 an hour and host.",
+    )
+    interface_endpoints: tuple[
+        Literal[
+            "ec2", "ssm", "ssmmessages", "ec2messages", "secretsmanager", "logs", "monitoring", "autoscaling", "sts"
+        ],
+        ...,
+    ] = Field(
+        default=(),
+        description="AWS services reached without leaving the VPC, $0.01 an hour each and zone. None by default: "
+        "traffic to them is TLS either way. The S3 gateway endpoint is always there and free.",
+    )
+    flow_log_retention_days: LogRetentionDays | None = Field(
+        default=None, description="Keeps VPC flow logs this long; unset keeps none. Costs $0.50 for each GB written."
+    )
+
+
+class ModelCacheSettings(Section):
+    """The EFS file system that keeps weights and compile caches between hosts."""
+
+    provisioned_mibps: int | None = Field(
+        default=None,
+        ge=1,
+        le=3414,
+        description="Provisioned throughput in MiB/s, $6 a month each. Unset: Elastic, which costs nothing at rest "
+        "and $0.03 for each GB read; right for a cache that is read when hosts start.",
+    )
+    infrequent_access_after_days: Literal[1, 7, 14, 30, 60, 90, 180, 270, 365] | None = Field(
+        default=30,
+        description="Moves files unread for so long to the cheaper class ($0.016 instead of $0.30 a GB and month).",
+    )
+    file_system_id: FileSystemId | None = Field(
+        default=None,
+        description="A model cache that a stack of this name has left (`tandem audit` lists it): its models are there "
+        "at once, and it stays when this stack goes. Unset: a new one. The two settings above are then its own.",
+    )
+
+
+class LoadBalancerSettings(Section):
+    """The only way in: HTTPS, the listed API paths, a limit on each client address."""
+
+    domain_name: DomainName | None = Field(
+        default=None,
+        description="Host name of the API. Unset: the load balancer's own name with a self-signed certificate, "
+        "which is good enough for a test stack only.",
+    )
+    hosted_zone_id: HostedZoneId | None = Field(
+        default=None, description="Route 53 zone of domainName: the certificate is validated and the name set there."
+    )
+    certificate_arn: CertificateArn | None = Field(
+        default=None, description="An existing ACM certificate for domainName, where DNS is not in Route 53."
+    )
+    client_cidrs: tuple[ClientNetwork, ...] = Field(
+        default=(IPv4Network("0.0.0.0/0"),),
+        min_length=1,
+        max_length=20,
+        description="Who may connect to port 443, and to 80 where redirectHttp has it. Everyone by default; keys guard "
+        "the rest.",
+    )
+    redirect_http: bool = Field(
+        default=True,
+        description="Port 80 leads to https. false: nothing listens there, so that a client with http:// in its "
+        "address fails before it has sent its key in the clear.",
+    )
+    paths: tuple[ApiPath, ...] = Field(
+        default=("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/models"),
+        min_length=1,
+        max_length=50,
+        description="Paths that are forwarded, here and at the host's edge; all else is a fixed 404. vLLM's API key "
+        "guards /v1 only: /invocations would serve completions to anyone.",
+    )
+    requests_per_minute_per_ip: int = Field(
+        default=100, ge=10, le=1_000_000, description="Above this a client address gets 429 from the firewall (WAF)."
+    )
+    access_log_retention_days: int | None = Field(
+        default=90, ge=1, le=3650, description="Keeps the load balancer's access logs in S3 so long; null for none."
+    )
+    deletion_protection: bool = Field(
+        default=False, description="Refuses to delete the load balancer until this is turned off again."
+    )
+
+
+class GlobalNameSettings(Section):
+    """One name in front of the stacks of several regions: Route 53 answers with one that works."""
+
+    domain_name: DomainName = Field(description="The name that clients use, the same in every region's stack.")
+    hosted_zone_id: HostedZoneId = Field(description="Route 53 zone of that name; the certificate is validated there.")
+    routing: Literal["latency", "weighted"] = Field(
+        default="latency",
+        description="latency: the nearest region. weighted: by weight. Either way a region that fails is left out. "
+        "All stacks of one name must have the same.",
+    )
+    weight: int = Field(
+        default=100, ge=0, le=255, description="Share among the regions, for weighted. 0: only when no other works."
+    )
+    serving: bool = Field(
+        default=True, description="false takes this region out of the name, so that its clients go elsewhere."
+    )
+    outside_check: bool = Field(
+        default=True,
+        description="Asks this region's own name over HTTPS from several continents whether it makes tokens, $1.50 a "
+        "month. Without it only the load balancer's own health checks count.",
+    )
+
+
+class CapacityBlockSettings(Section):
+    """GPUs reserved for a span of days (Capacity Blocks for ML)."""
+
+    reservation_id: ReservationId = Field(description="The reservation that was bought.")
+    zone: Zone = Field(description="The zone that it is in; hosts start only there.")
+    ends_at: Instant = Field(description="When it ends: the fleet is at 0 half an hour before, when AWS reclaims it.")
+
+
+class FleetSettings(Section):
+    """The GPU hosts: an Auto Scaling group."""
+
+    instance_types: tuple[str, ...] = Field(
+        default=("g6.12xlarge",),
+        min_length=1,
+        max_length=10,
+        description="Types that may serve, in order of preference. More types, fewer failed starts.",
+    )
+    hosts: int = Field(default=1, ge=0, le=100, description="Hosts that the expected load needs.")
+    spare_hosts: int = Field(
+        default=0, ge=0, le=20, description="Hosts beyond that (N+1): one lost host then takes no capacity away."
+    )
+    max_hosts: int | None = Field(
+        default=None,
+        ge=1,
+        le=120,
+        description="Upper bound of the group and of what it can cost. Unset: hosts + spareHosts, which a managed node "
+        "group has; with Karpenter it alone says how many nodes there may be.",
+    )
+    on_demand_base: int = Field(
+        default=0, ge=0, le=100, description="The first so many hosts are on demand, whatever the percentage says."
+    )
+    on_demand_percentage: int = Field(
+        default=100,
+        ge=0,
+        le=100,
+        description="Share of on-demand hosts above the base; the rest is spot, up to 70 % cheaper and gone with two "
+        "minutes' notice.",
+    )
+    capacity_block: CapacityBlockSettings | None = Field(
+        default=None, description="Starts hosts in a Capacity Block instead; excludes spot."
+    )
+    rollout: Literal["launchFirst", "terminateFirst"] = Field(
+        default="launchFirst",
+        description="How a change of the hosts is rolled out. launchFirst needs quota and capacity for one host more; "
+        "terminateFirst is for accounts that have no spare GPU.",
+    )
+    hold_after_first_host: Duration | None = Field(
+        default=None,
+        description="A rollout waits so long, up to 2d, once its first new host serves (ec2, two hosts or more): time "
+        "for `tandem rollout --check`, which goes on at once or goes back. Unset: it does not wait.",
+    )
+    launch_timeout_seconds: int = Field(
+        default=3600,
+        ge=600,
+        le=7200,
+        description="A host that has made no token by then is replaced. A cold download of 60 GB takes 10 to 40 "
+        "minutes.",
+    )
+    root_volume_gib: int = Field(
+        default=200, ge=100, le=16384, description="Encrypted gp3 root volume; room for the image where NVMe lacks."
+    )
+    machine_image_id: MachineImageId | None = Field(
+        default=None, description="Another machine image than images/pins.toml pins for the region."
+    )
+    registry_mirror: MirrorUrl | None = Field(
+        default=None,
+        description="A pull-through cache of docker.io that hosts ask first, for a registry that limits pulls. Unset: "
+        "docker.io itself.",
+    )
+    registry_login_secret_arn: SecretArn | None = Field(
+        default=None,
+        description="A secret whose text is JSON with `username` and `password`: hosts log in to the image's registry "
+        "with it before they pull. Unset: anonymously.",
+    )
+    log_retention_days: LogRetentionDays = Field(default=30, description="Keeps the logs of servers and edges so long.")
+
+
+class InferenceSettings(Section):
+    """What vLLM serves."""
+
+    model: ModelId = Field(default="Qwen/Qwen3-8B", description="The model. The default is ungated and fits 2 x 24 GB.")
+    served_model_name: ServedName | None = Field(
+        default=None, description="Name that clients send as `model`. Unset: the model's id."
+    )
+    weights: Literal["efs", "nvme", "s3"] = Field(
+        default="nvme",
+        description="Where weights are loaded from. nvme: downloaded once to EFS, copied to each host's NVMe, so "
+        "restarts are fast; efs: read in place; s3: streamed from weightsS3Uri.",
+    )
+    weights_s3_uri: S3Uri | None = Field(default=None, description="Where the weights are for `weights: s3`.")
+    model_config_file: ProjectPath | None = Field(
+        default=None,
+        description="The model's own config.json, for sizing a model that tandem's catalog lacks. Unset: such a model "
+        "is not sized, and only a start tells whether it fits.",
+    )
+    quantization: Literal["fp8", "awq", "awq_marlin", "gptq", "gptq_marlin", "compressed-tensors", "mxfp4"] | None = (
+        Field(default=None, description="Unset: what the checkpoint says. fp8 quantizes a bf16 checkpoint at load.")
+    )
+    pipeline_parallel_size: Literal[1, 2] = Field(
+        default=1, description="Hosts that one replica spans, for a model that no host holds; 2 needs platform eks."
+    )
+    kv_cache_dtype: Literal["auto", "fp8"] = Field(
+        default="auto", description="fp8 doubles the tokens that fit, at a small loss of accuracy."
+    )
+    max_model_len: int | None = Field(
+        default=None, ge=128, le=10_485_760, description="Longest prompt and answer in tokens. Unset: the model's own."
+    )
+    gpu_memory_utilization: float | None = Field(
+        default=None,
+        ge=0.1,
+        le=0.98,
+        description="Share of GPU memory that vLLM budgets. Unset: chosen by sizing for the smallest GPU of the "
+        "fleet, since a running server takes more than its budget.",
+    )
+    max_num_seqs: int | None = Field(
+        default=None,
+        ge=1,
+        le=4096,
+        description="Requests in one batch. Unset: vLLM's own, 256; from 70 GiB of GPU memory 1024 (A100: 256). Pods "
+        "take that of the fleet's smallest GPU.",
+    )
+    max_num_batched_tokens: int | None = Field(
+        default=None, ge=128, le=131_072, description="Tokens in one step. Unset: vLLM's own, by GPU size."
+    )
+    max_queued_requests: int = Field(
+        default=256,
+        ge=1,
+        le=100_000,
+        description="Requests of a replica that wait beside the batch; more get 503 at once, not a timeout.",
+    )
+    tool_call_parser: ParserName | None = Field(default=None, description="Turns on tool calls with this parser.")
+    reasoning_parser: ParserName | None = Field(default=None, description="Separates reasoning from the answer.")
+    media_domains: tuple[DomainName, ...] = Field(
+        default=(),
+        max_length=50,
+        description="Hosts, each by its whole name, from which vLLM may fetch images, sound and video that a request "
+        "names by URL; it follows no redirect. None by default: such media then come inside the request (data: URLs) "
+        "only, for whoever may name any URL reaches with it whatever the server reaches.",
+    )
+
+    @property
+    def served_name(self) -> str:
+        """What clients send as `model`."""
+        return self.served_model_name or self.model
+
+    @property
+    def is_pipeline(self) -> bool:
+        """Whether a replica is several hosts, one stage on each."""
+        return self.pipeline_parallel_size > 1
+
+
+class ClientSettings(Section):
+    """Who may ask, and how much. Beside a client of the same name that `tandem keys` made, keys add up and limits of
+    this one win."""
+
+    sha256: tuple[KeyDigest, ...] = Field(
+        min_length=1, max_length=8, description="Digests of the client's keys; two while one takes the other's place."
+    )
+    requests_per_second: RequestRate | None = Field(
+        default=None, description="Above this: 429, at each edge by itself. Unset: no limit by name."
+    )
+    streams: Streams | None = Field(default=None, description="Requests at once, likewise; above this: 429.")
+    models: tuple[ServedName, ...] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=20,
+        description="What it may ask for, by the names that it sends. Unset: every model.",
+    )
+
+
+class EdgeSettings(Section):
+    """Of nginx before each server, and its limits by client address."""
+
+    requests_per_second_per_client: int = Field(default=20, ge=1, le=10_000, description="Above this: 429.")
+    connections_per_client: int = Field(default=64, ge=1, le=10_000, description="Requests at once; above this: 429.")
+    max_body_mib: int = Field(default=16, ge=1, le=512, description="Largest request body; images are sent inline.")
+    revoked_streams: Literal["finish", "cut"] = Field(
+        default="finish",
+        description="What becomes of an answer that is on its way when its key is revoked; a new request is refused "
+        "within 60 s either way.",
+    )
+
+
+class LogSettings(Section):
+    """What is written down. Prompts, answers and keys never are."""
+
+    requests: bool = Field(
+        default=True,
+        description="vLLM notes each request by the id that the edge gave it, with its sampling parameters, which may "
+        "quote a client: stop words, the schema of an answer. About 1 KB a request: at 20 a second 51 GB and $26 a "
+        "month in CloudWatch Logs. false: the edge's line alone, a third of a KB.",
+    )
+
+
+class TracingSettings(Section):
+    """OpenTelemetry: when a request waited, read its prompt and made tokens. No prompt is in a trace."""
+
+    endpoint: TracesUrl | None = Field(
+        default=None,
+        description="Where vLLM sends its spans: a collector that speaks OTLP over HTTP. Opens its port to servers. "
+        "Unset: no traces, and no traceparent of a client reaches vLLM.",
+    )
+    sample_ratio: float = Field(
+        default=0.01,
+        ge=0.0001,
+        le=1,
+        description="Share of requests that are traced, in steps of 0.0001. The edge decides; a client names its trace "
+        "(traceparent), not whether there is one. Refused without an endpoint.",
+    )
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """TCP port of the endpoint; none without one."""
+        if self.endpoint is None:
+            return ()
+        address = urlsplit(self.endpoint)
+        return (address.port or (443 if address.scheme == "https" else 80),)
+
+
+class TimeoutSettings(Section):
+    """One chain: each link waits longer than the one before it, so that the client always hears an answer."""
+
+    client_seconds: int = Field(
+        default=300, ge=10, le=3600, description="What clients are told to wait for the next byte."
+    )
+    load_balancer_idle_seconds: int = Field(
+        default=310, ge=1, le=4000, description="The load balancer drops a connection that is silent for so long."
+    )
+    edge_keepalive_seconds: int = Field(
+        default=320, ge=1, le=4200, description="nginx keeps idle connections from the load balancer open so long."
+    )
+    server_keepalive_seconds: int = Field(
+        default=330, ge=1, le=4400, description="vLLM keeps idle connections from nginx open so long; its own is 5 s."
+    )
+    longest_generation_seconds: int = Field(
+        default=300, ge=10, le=3600, description="The longest answer; a server that stops waits so long for it."
+    )
+    deregistration_delay_seconds: int = Field(
+        default=300, ge=0, le=3600, description="The load balancer lets running requests end for so long."
+    )
+    termination_grace_seconds: int = Field(
+        default=420, ge=30, le=7200, description="All a leaving host gets, before it is gone. Spot gives only 120 s."
+    )
+
+
+class ModelSettings(Section):
+    """A further model of one stack, under a host name of its own; for platform eks only."""
+
+    host_name: DomainName = Field(description="Where it is served; a name in loadBalancer.hostedZoneId.")
+    inference: InferenceSettings = Field(description="What is served.")
+    scaling: ScalingSettings = Field(default_factory=ScalingSettings, description="How many replicas.")
+    objectives: ObjectiveSettings = Field(
+        default_factory=ObjectiveSettings, description="What clients are promised, which the main model's do not say."
+    )
+
+
+class BusinessHoursSettings(Section):
+    """When a stack runs; outside these hours its fleet is at 0."""
+
+    start: TimeOfDay = Field(default="08:00", description="Hosts start.")
+    stop: TimeOfDay = Field(default="20:00", description="Hosts stop.")
+    days: Literal["MON-FRI", "MON-SAT", "SUN-THU", "*"] = Field(default="MON-FRI", description="On these days.")
+    time_zone: TimeZone = Field(default="Etc/UTC", description="Whose clock; daylight saving is followed.")
+
+
+class CostGuardSettings(Section):
+    """Money stops by itself: schedules in the account set the fleet to 0."""
+
+    expires_after: Duration | None = Field(default=None, description="Life of the stack from its first `up`.")
+    expires_at: Instant | None = Field(default=None, description="The same as a moment.")
+    idle_after: Duration | None = Field(
+        default=None,
+        description="Hosts go to 0 after so long without a request, counted from when a host is in service (ec2); by "
+        "the minute to 1d, by the hour to 7d. `pulumi up --refresh` brings them back. The alarm costs $0.30 a month.",
+    )
+    max_usd: float | None = Field(
+        default=None,
+        gt=0,
+        le=1_000_000,
+        description="Spend cap. Billing data is hours late, so it is turned into time at the price of maxHosts of the "
+        "dearest type on demand, those that overlap in a rollout, and the time that all take to leave; the sooner of "
+        "cap and expiry wins. fleet.rollout terminateFirst, with nothing that overlaps, buys the most time.",
+    )
+    monthly_budget_usd: float | None = Field(
+        default=None,
+        ge=0.01,
+        le=10_000_000,
+        description="AWS Budget of the stack: mail at 80 % and 100 %, and forecast.",
+    )
+    alert_emails: tuple[Email, ...] = Field(
+        default=(), max_length=10, description="Who hears of budget and expiry. Each must confirm the subscription."
+    )
+    business_hours: BusinessHoursSettings | None = Field(default=None, description="Runs only at these hours.")
+
+
+class Settings(Section):
+    """All settings of one stack."""
+
+    region: Region = Field(description="AWS region. No default: this is where the money goes.")
+    platform: Literal["ec2", "eks"] = Field(
+        default="ec2", description="ec2: GPU hosts in an Auto Scaling group. eks: pods on Kubernetes."
+    )
+    ephemeral: bool = Field(
+        default=False,
+        description="true: destroy removes everything at once. false: the model cache and the access logs are "
+        "protected and kept, and secrets can be restored for 30 days.",
+    )
+    require_pins: bool = Field(
+        default=False, description="Refuses an empty pin in images/pins.toml (image digest, revision, machine image)."
+    )
+    tags: dict[TagKey, TagValue] = Field(
+        default_factory=dict, max_length=40, description="Tags on everything, such as a cost centre."
+    )
+    permissions_boundary: PolicyArn | None = Field(
+        default=None,
+        description="A policy that bounds each role of the stack, such as policies/tandem-boundary.json, which the "
+        "shipped rights of who deploys ask for. Roles get it in place.",
+    )
+    hugging_face_token: HubToken | None = Field(
+        default=None, description="For gated models. Set with `pulumi config set --secret`."
+    )
+    clients: dict[ClientName, ClientSettings] = Field(
+        default_factory=dict,
+        max_length=200,
+        description="Clients whose keys this file declares, by digest, beside those that `tandem keys` makes. The "
+        "first of them, and the end of the last, replaces servers, which look at one secret more or less; changes in "
+        "between replace none. A secret has room for 64 KiB, some 200 clients of two keys.",
+    )
+    network: NetworkSettings = Field(default_factory=NetworkSettings)
+    model_cache: ModelCacheSettings = Field(default_factory=ModelCacheSettings)
+    load_balancer: LoadBalancerSettings = Field(default_factory=LoadBalancerSettings)
+    global_name: GlobalNameSettings | None = Field(
+        default=None, description="One name in front of the stacks of several regions."
+    )
+    fleet: FleetSettings = Field(default_factory=FleetSettings)
+    inference: InferenceSettings = Field(default_factory=InferenceSettings)
+    scaling: ScalingSettings = Field(default_factory=ScalingSettings)
+    models: dict[ServiceName, ModelSettings] = Field(
+        default_factory=dict,
+        max_length=20,
+        description="Further models by name, each with a host name of its own (eks).",
+    )
+    cluster: ClusterSettings = Field(default_factory=ClusterSettings)
+    node_pool: NodePoolSettings = Field(default_factory=NodePoolSettings)
+    edge: EdgeSettings = Field(default_factory=EdgeSettings)
+    logs: LogSettings = Field(default_factory=LogSettings)
+    tracing: TracingSettings = Field(default_factory=TracingSettings)
+    objectives: ObjectiveSettings = Field(default_factory=ObjectiveSettings)
+    metrics: MetricsSettings = Field(default_factory=MetricsSettings)
+    alarms: AlarmSettings = Field(default_factory=AlarmSettings)
+    timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
+    cost_guard: CostGuardSettings = Field(default_factory=CostGuardSettings)
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """The stack's availability zones, in their own order: that of the stack file means nothing."""
+        return tuple(sorted(self.network.zones)) or (f"{self.region}a", f"{self.region}b")
+
+    @property
+    def group_size(self) -> int:
+        """Hosts that the group runs: the load's and the spare ones."""
+        return self.fleet.hosts + self.fleet.spare_hosts
+
+    @property
+    def models_served(self) -> tuple[str, ...]:
+        """What is served, each model once, the main one first."""
+        further = (model.inference.model for model in self.models.values())
+        return tuple(dict.fromkeys([self.inference.model, *further]))
+
+    @property
+    def names_served(self) -> tuple[str, ...]:
+        """What clients send as `model`, each name once, the main model's first."""
+        return tuple(dict.fromkeys(inference.served_name for inference, _ in self.scaled.values()))
+
+    @property
+    def scaled(self) -> dict[str, tuple[InferenceSettings, ScalingSettings]]:
+        """What each model serves and how it scales, by its name on platform eks, the main one first."""
+        further = {name: (model.inference, model.scaling) for name, model in self.models.items()}
+        return {MAIN_MODEL: (self.inference, self.scaling), **further}
+
+    @property
+    def promised(self) -> dict[str, ObjectiveSettings]:
+        """The objectives of each model, by its name on platform eks, the main one first."""
+        return {MAIN_MODEL: self.objectives, **{name: model.objectives for name, model in self.models.items()}}
+
+    @property
+    def alarmed(self) -> bool:
+        """Whether alarms are made."""
+        wanted = not self.ephemeral if self.alarms.enabled is None else self.alarms.enabled
+        return wanted and self.metrics.cloudwatch
+
+    def always_on(self, scaling: ScalingSettings) -> bool:
+        """Whether a model has servers at any hour: nothing stops it, or the stack, for good or for a while."""
+        guard = self.cost_guard
+        ends = (guard.expires_after, guard.expires_at, guard.max_usd, self.fleet.capacity_block)
+        stops = any((*ends, guard.business_hours, guard.idle_after))
+        return self.group_size > 0 and scaling.min_replicas > 0 and not stops
+
+    @property
+    def has_pipelines(self) -> bool:
+        """Whether a replica of any model is several pods."""
+        return any(inference.is_pipeline for inference, _ in self.scaled.values())
+
+    @property
+    def monitoring_namespaces(self) -> list[str]:
+        """Of the cluster: whose pods may ask the servers for metrics."""
+        return sorted({scaling.scraped_from or MONITORING for _, scaling in self.scaled.values()})
+
+    @property
+    def max_group_size(self) -> int:
+        """Hosts that the group may ever run."""
+        return self.group_size if self.fleet.max_hosts is None else self.fleet.max_hosts

@@ -1,0 +1,60 @@
+"""Reads a model's config.json from disk, and says in words when it is none."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tandem.errors import Problem, UserError
+from tandem.sizing.reading import read_shape
+from tandem.sizing.shapes import ModelShape
+
+LARGEST_CONFIG = 4 * 2**20
+"""The largest known config.json has 60 KB; weights by mistake are a thousand times this."""
+
+
+def load_shape(path: Path) -> ModelShape:
+    """The shape of the model that this config.json describes. A directory stands for the config.json in it.
+
+    Raises:
+        UserError: when there is no such file, it is no config.json, or it cannot be sized.
+    """
+    return read_shape(parse_config(_read(path / "config.json" if path.is_dir() else path), str(path)))
+
+
+def parse_config(text: bytes, name: str) -> object:
+    """Parses the bytes of a config.json.
+
+    Raises:
+        UserError: names the line where it stops being JSON.
+    """
+    try:
+        return json.loads(text.decode())
+    except UnicodeDecodeError:
+        raise _problem(name, "is not text, so it is no config.json", "a JSON file in UTF-8") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        is_cut = error.doc.lstrip().startswith("{") and not error.doc.rstrip().endswith("}")
+        cut = "; it ends too early, as after a broken download" if is_cut else ""
+        raise _problem(name, f"is not JSON at {where}{cut}", "the config.json of a model") from None
+    except RecursionError:
+        raise _problem(name, "is nested deeper than any config.json", "the config.json of a model") from None
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST_CONFIG + 1)  # a device has no size that could be asked for before
+    except FileNotFoundError:
+        raise _problem(str(path), "there is no such file", "the path of a model's config.json") from None
+    except OSError as error:
+        raise _problem(str(path), f"cannot be read: {error.strerror}", "a readable file") from None
+    if len(content) > LARGEST_CONFIG:
+        raise _problem(str(path), "is too large, so it is no config.json", f"up to {LARGEST_CONFIG} bytes")
+    return content
+
+
+def _problem(name: str, wrong: str, allowed: str) -> UserError:
+    return UserError(
+        Problem(key=name, wrong=wrong, allowed=allowed, fix="download it again from the model's repository on the hub")
+    )

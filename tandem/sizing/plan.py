@@ -1,0 +1,198 @@
+"""What the settings of a stack mean for memory: refused, tight, or planned with figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tandem.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES, InstanceType
+from tandem.catalog.models import MODELS
+from tandem.errors import Problem, UserError
+from tandem.sizing.choice import candidate, cheapest
+from tandem.sizing.config_file import load_shape
+from tandem.sizing.fits import verdict
+from tandem.sizing.gpus import gpu_of
+from tandem.sizing.known import catalog_shape
+from tandem.sizing.memory import Sizing, size
+from tandem.sizing.reading import with_quantization
+from tandem.sizing.serving import Serving
+from tandem.sizing.shapes import ModelShape
+from tandem.sizing.throughput import throughput
+
+UNSIZED_UTILIZATION = 0.88
+"""For a model whose shape is not known: vLLM's 0.92 less what a server took beside its budget on 24 GB cards."""
+
+SETTINGS = {
+    "--max-model-len": "inference.maxModelLen",
+    "--max-num-seqs": "inference.maxNumSeqs",
+    "--max-num-batched-tokens": "inference.maxNumBatchedTokens",
+    "--gpu-memory-utilization": "inference.gpuMemoryUtilization",
+    "--kv-cache-dtype": "inference.kvCacheDtype",
+    "--quantization": "inference.quantization",
+    "--tensor-parallel-size": "inference.model",
+    "--pipeline-parallel-size": "inference.model",
+    "model": "inference.model",
+    "dtype": "fleet.instanceTypes",
+    "compute capability": "fleet.instanceTypes",
+}
+"""The setting that stands for each of vLLM's flags."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What sizing says about a stack.
+
+    Attributes:
+        sized: False when the model's shape is not known here; then nothing below is more than a default.
+        problems: what makes the stack impossible; empty when it fits.
+        warnings: what is tight or was not checked, one sentence each.
+        gpu_memory_utilization: the value to give vLLM: the setting, or the highest that leaves room for what a running
+            server takes outside its budget on the smallest GPU of the fleet.
+        max_model_len: the longest request in tokens that is served, None when not sized.
+        kv_cache_tokens: KV-cache tokens of one replica on the smallest GPU of the fleet, None when not sized.
+        max_concurrency: requests of max_model_len tokens that fit at once, None when not sized.
+        fastest_token_seconds: what a token takes at least, for a single request on the slowest GPU of the fleet; None
+            when not sized.
+    """
+
+    sized: bool
+    problems: tuple[Problem, ...]
+    warnings: tuple[str, ...]
+    gpu_memory_utilization: float
+    max_model_len: int | None
+    kv_cache_tokens: int | None
+    max_concurrency: float | None
+    fastest_token_seconds: float | None = None
+
+    @property
+    def fits(self) -> bool:
+        """Nothing makes the stack impossible."""
+        return not self.problems
+
+
+def plan(
+    *,
+    model: str,
+    instance_types: Sequence[str],
+    tensor_parallel_size: int = GPUS_PER_REPLICA,
+    pipeline_parallel_size: int = 1,
+    quantization: str | None = None,
+    kv_cache_dtype: str = "auto",
+    max_model_len: int | None = None,
+    max_num_seqs: int | None = None,
+    max_num_batched_tokens: int | None = None,
+    gpu_memory_utilization: float | None = None,
+    enforce_eager: bool = False,
+    hosts: int = 1,
+    config_path: Path | None = None,
+) -> Plan:
+    """Sizes one replica on the smallest GPU of the fleet. Pure but for reading config_path; needs no network.
+
+    Args:
+        model: id in the catalog of models, such as `Qwen/Qwen3-8B`; another one is not sized, with a warning.
+        instance_types: names in the catalog of instance types; every one of them must fit. Names that the catalog lacks
+            are left to the settings' own check.
+        hosts: of one replica; more than one is refused, so a platform that keeps them together says one.
+        config_path: the model's `config.json`, for a model that the catalog lacks.
+        others: as vLLM's flags of the same name; None means vLLM's own default on that GPU, and for the utilization the
+            highest that stays on the card.
+    """
+    types = [INSTANCE_TYPES[name] for name in instance_types if name in INSTANCE_TYPES]
+    serving = Serving(
+        tensor_parallel_size=tensor_parallel_size,
+        pipeline_parallel_size=pipeline_parallel_size,
+        gpu_memory_utilization=gpu_memory_utilization,
+        max_model_len=max_model_len,
+        max_num_seqs=max_num_seqs,
+        max_num_batched_tokens=max_num_batched_tokens,
+        kv_cache_dtype=kv_cache_dtype,
+        enforce_eager=enforce_eager,
+        hosts=hosts,
+    )
+    try:
+        shape = load_shape(config_path) if config_path else catalog_shape(model) if model in MODELS else None
+        if shape is None or not types:
+            return _not_sized(model, serving)
+        return _plan(with_quantization(shape, quantization), serving, types)
+    except UserError as error:
+        return replace(_not_sized(model, serving), problems=tuple(map(_as_setting, error.problems)), warnings=())
+
+
+def _plan(shape: ModelShape, serving: Serving, types: Sequence[InstanceType]) -> Plan:
+    if serving.gpu_memory_utilization is None:
+        safe = min(size(shape, serving, gpu_of(one)[0]).safe_utilization for one in types)
+        serving = replace(serving, gpu_memory_utilization=safe)
+    sizings = {one.name: size(shape, serving, gpu_of(one)[0]) for one in types}
+    verdicts = {name: verdict(sizing) for name, sizing in sizings.items()}
+    problems = [
+        _as_setting(_with_choice(problem, name, sizings[name]))
+        for name, found in verdicts.items()
+        for problem in found.problems
+    ]
+    warnings = [f"{name}: {_renamed(text)}" for name, found in verdicts.items() for text in found.warnings]
+    least = min(sizings.values(), key=lambda sizing: sizing.kv_cache_tokens)
+    return Plan(
+        sized=True,
+        problems=tuple(dict.fromkeys(problems)),
+        warnings=tuple(dict.fromkeys(warnings)),
+        gpu_memory_utilization=least.utilization,
+        max_model_len=least.batch.length,
+        kv_cache_tokens=least.kv_cache_tokens,
+        max_concurrency=round(least.max_concurrency, 2),
+        fastest_token_seconds=max(
+            1 / throughput(sizing, gpu_of(INSTANCE_TYPES[name])[1], context_tokens=1, requests=1).tokens_per_second_each
+            for name, sizing in sizings.items()
+        ),
+    )
+
+
+def _with_choice(problem: Problem, name: str, sizing: Sizing) -> Problem:
+    """Adds which instance type it is, and the cheapest one that works with the same settings."""
+    wrong = f"{name}: {problem.wrong}"
+    if problem.key not in ("model", "--max-model-len", "dtype", "compute capability"):
+        return replace(problem, wrong=wrong)
+    serving = replace(sizing.serving, gpu_memory_utilization=None, hosts=1)
+    rows = (candidate(sizing.shape, serving, one) for one in INSTANCE_TYPES.values() if one.gpus >= _gpus(serving))
+    if (row := cheapest(rows)) is None:
+        return replace(problem, wrong=wrong)
+    price = f"${row.instance_type.usd_per_hour:.2f} an hour, {row.sizing.kv_cache_tokens:,} KV-cache tokens"
+    works = f"the cheapest type that works is {row.instance_type.name} ({price})"
+    return replace(problem, wrong=wrong, fix=f"{problem.fix}; {works}")
+
+
+def _gpus(serving: Serving) -> int:
+    return serving.tensor_parallel_size * serving.pipeline_parallel_size
+
+
+def _not_sized(model: str, serving: Serving) -> Plan:
+    return Plan(
+        sized=False,
+        problems=(),
+        warnings=(
+            f"{model} is not in the catalog of models, so it was not sized: only a start tells whether it fits. "
+            "inference.modelConfigFile names its config.json, or `tandem size --config PATH` sizes it",
+        ),
+        gpu_memory_utilization=serving.gpu_memory_utilization or UNSIZED_UTILIZATION,
+        max_model_len=serving.max_model_len,
+        kv_cache_tokens=None,
+        max_concurrency=None,
+    )
+
+
+def _as_setting(problem: Problem) -> Problem:
+    """The problem in the words of the settings."""
+    return replace(
+        problem,
+        key=SETTINGS.get(problem.key, problem.key),
+        wrong=_renamed(problem.wrong),
+        allowed=_renamed(problem.allowed),
+        fix=_renamed(problem.fix),
+    )
+
+
+def _renamed(text: str) -> str:
+    for flag, setting in SETTINGS.items():
+        if flag.startswith("--"):
+            text = text.replace(flag, setting)
+    return text

@@ -1,0 +1,205 @@
+"""Who a client is, in a real nginx: its key, its limits, its models, its name in log and counts, and its end."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import stacks
+from edge import KEY, Nginx, document, key_of, nginx, sha256
+from recording import Backend, post, recording
+
+from tandem.scripts import shared
+
+pytestmark = pytest.mark.real
+
+MODEL = stacks.config("dev").engine.served_model_name
+
+
+@pytest.fixture(scope="module")
+def backends() -> Iterator[list[Backend]]:
+    with recording(1) as found:
+        yield found
+
+
+def wide(**changes: Any) -> Any:
+    config = stacks.config("dev")
+    edge = replace(config.edge, requests_per_second=10_000, connections=10_000, **changes)
+    return replace(config, edge=edge)
+
+
+@pytest.fixture(params=["host", "pod"])
+def edge(request: pytest.FixtureRequest, backends: list[Backend], tmp_path: Path) -> Iterator[Nginx]:
+    backends[0].seen.clear()
+    backends[0].hold.clear()
+    with nginx(wide(), [backends[0].port], tmp_path, place=request.param) as running:
+        yield running
+
+
+def authorized(key: str, body: bytes = b"{}", scheme: str = "Bearer") -> bytes:
+    text = post(b"/v1/completions", body)
+    return text.replace(b"Bearer " + KEY.encode(), f"{scheme} {key}".encode("latin-1"))
+
+
+WRONG = [
+    KEY[:-1], f"{KEY}0", KEY.upper(), KEY.lower() + "k", f" {KEY} x", f"{KEY},{KEY}", f'"{KEY}"', "", "null", "..",
+    sha256(KEY), f"sha256:{sha256(KEY)}", "../" + KEY, "é" * 20,
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", WRONG)
+def test_what_is_not_the_key_is_refused_and_reaches_no_server(edge: Nginx, backends: list[Backend], key: str) -> None:
+    head, _, body = edge.raw(authorized(key)).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 401")
+    assert b"WWW-Authenticate: Bearer" in head
+    assert json.loads(body) == {"error": {"message": "no API key, or one that is not known", "code": 401}}
+    assert backends[0].seen == []
+
+
+@pytest.mark.parametrize("scheme", ["Basic", "bearer-token", "Token", "api-key", ""])
+def test_another_scheme_is_no_key(edge: Nginx, scheme: str) -> None:
+    assert edge.status(authorized(KEY, scheme=scheme)) == 401
+
+
+def test_no_header_and_two_headers_are_no_key(edge: Nginx, backends: list[Backend]) -> None:
+    none = authorized(KEY).replace(b"Authorization: Bearer " + KEY.encode() + b"\r\n", b"")
+    assert edge.status(none) == 401
+    two = none.replace(
+        b"Host: x\r\n", b"Host: x\r\nAuthorization: Bearer wrong\r\nAuthorization: Bearer %s\r\n" % KEY.encode()
+    )
+    assert edge.status(two) in (400, 401)
+    assert backends[0].seen == []
+
+
+@pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
+def test_a_key_lets_in_and_no_server_sees_it(edge: Nginx, backends: list[Backend], scheme: str) -> None:
+    assert edge.status(authorized(KEY, scheme=scheme)) == 200
+    ((_, headers, _),) = backends[0].seen
+    assert "authorization" not in headers
+    assert headers["host"] == "vllm"
+
+
+def test_neither_a_file_nor_the_log_has_a_key(edge: Nginx) -> None:
+    edge.status(authorized(KEY))
+    edge.status(authorized(KEY + "0"))
+    time.sleep(1.5)  # the log is written once a second
+    texts = [file.read_bytes() for file in edge.directory.rglob("*") if file.is_file()]
+    assert any(b'"client":"alice"' in text for text in texts)
+    assert not [text for text in texts if KEY.encode() in text]
+
+
+def test_a_client_may_use_its_own_models(edge: Nginx) -> None:
+    edge.admits(document(alice={"models": ["another"]}, bob={"models": ["another", MODEL]}, carol={}))
+    assert edge.status(authorized(key_of("alice"))) == 403
+    assert edge.status(authorized(key_of("bob"))) == 200
+    assert edge.status(authorized(key_of("carol"))) == 200
+    assert b"this key is not for this model" in edge.raw(authorized(key_of("alice")))
+
+
+def test_each_client_has_its_own_rate(edge: Nginx) -> None:
+    edge.admits(document(alice={"requestsPerSecond": 2}, bob={"requestsPerSecond": 2}, carol={}))
+    answers = [edge.raw(authorized(key_of("alice"))) for _ in range(20)]
+    refused = [answer for answer in answers if answer.startswith(b"HTTP/1.1 429")]
+    assert len(refused) >= 12
+    assert all(b"Retry-After: 1" in answer for answer in refused)
+    assert edge.status(authorized(key_of("bob"))) == 200
+    assert {edge.status(authorized(key_of("carol"))) for _ in range(20)} == {200}
+
+
+def test_each_client_has_its_own_streams(edge: Nginx, backends: list[Backend]) -> None:
+    edge.admits(document(alice={"streams": 2}, bob={"streams": 2}))
+    threads = [threading.Thread(target=edge.raw, args=(authorized(KEY, b"wait"), 30)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + 5
+    while len(backends[0].seen) < 2 and time.monotonic() < end:
+        time.sleep(0.01)
+    assert edge.status(authorized(KEY)) == 429
+    assert edge.status(authorized(key_of("bob"))) == 200
+    backends[0].hold.set()
+    for thread in threads:
+        thread.join()
+    assert edge.status(authorized(KEY)) == 200
+
+
+def test_a_revoked_key_is_refused_and_others_notice_nothing(edge: Nginx) -> None:
+    edge.admits(document(alice={}, bob={}))
+    statuses: list[int] = []
+    over = threading.Event()
+
+    def bob() -> None:
+        while not over.is_set():
+            statuses.append(edge.status(authorized(key_of("bob"))))
+
+    others = threading.Thread(target=bob)
+    others.start()
+    for _ in range(100):
+        edge.admits(document(bob={}))
+        assert edge.status(authorized(KEY)) == 401
+        edge.admits(document(alice={}, bob={}))
+        assert edge.status(authorized(KEY)) == 200
+    over.set()
+    others.join()
+    assert set(statuses) == {200}
+    assert len(statuses) > 20
+
+
+def streamed(edge: Nginx, body: bytes = b"stream") -> bytes:
+    """An answer of four chunks, 0.2 s apart or slow (0.6 s), whose key is revoked after the first."""
+    answers: list[bytes] = []
+    reader = threading.Thread(target=lambda: answers.append(edge.raw(authorized(KEY, body))))
+    reader.start()
+    time.sleep(0.3)
+    edge.admits(document(bob={}))
+    reader.join()
+    return answers[0]
+
+
+def test_a_stream_of_a_revoked_key_goes_on_to_its_end(edge: Nginx) -> None:
+    answer = streamed(edge)
+    assert answer.count(b"data:") == 4
+    assert answer.endswith(b"0\r\n\r\n")
+    assert edge.status(authorized(KEY)) == 401
+
+
+@pytest.mark.parametrize("place", ["host", "pod"])
+def test_a_stream_of_a_revoked_key_is_cut_where_the_settings_say_so(
+    backends: list[Backend], tmp_path: Path, place: Any
+) -> None:
+    with nginx(wide(cut_revoked=True), [backends[0].port], tmp_path, place=place) as running:
+        whole = running.raw(authorized(KEY, b"stream"))
+        assert whole.count(b"data:") == 4
+        assert whole.endswith(b"0\r\n\r\n")
+        answer = streamed(running, b"stream, slow")
+        assert 1 <= answer.count(b"data:") < 4
+        assert not answer.endswith(b"0\r\n\r\n"), "a cut answer must not look whole"
+
+
+def test_requests_are_counted_by_client_where_only_monitoring_reaches(edge: Nginx) -> None:
+    counts = shared("traffic").listen(edge.agent_port)
+    for key in (KEY, KEY, "wrong"):
+        edge.status(authorized(key))
+    end = time.monotonic() + 5
+    while counts.text().count("alice") < 2 and time.monotonic() < end:
+        time.sleep(0.05)
+    with urllib.request.urlopen(f"http://127.0.0.1:{edge.metrics_port}/clients", timeout=5) as answer:
+        text = answer.read().decode()
+    assert 'tandem_edge_requests_total{client="alice",code="200"} 2' in text
+    assert 'tandem_edge_requests_total{client="",code="401"} 1' in text
+    for path in (b"/clients", b"/metrics"):
+        assert edge.status(post(path, method=b"GET")) == 404, "where clients are"
+
+
+def test_a_pods_server_has_its_metrics_there_too(backends: list[Backend], tmp_path: Path) -> None:
+    backends[0].seen.clear()
+    with nginx(wide(), [backends[0].port], tmp_path, place="pod") as running:
+        url = f"http://127.0.0.1:{running.metrics_port}/metrics"
+        assert urllib.request.urlopen(url, timeout=5).status == 200
+    assert [line for line, _, _ in backends[0].seen] == ["GET /metrics HTTP/1.0"]

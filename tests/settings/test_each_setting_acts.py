@@ -1,0 +1,248 @@
+"""No setting is silently ignored: on each platform a change changes what is declared, or is refused there by name."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from tandem import rules
+from tandem.errors import Problem
+from tandem.settings import Settings
+from tests.infra.declared import declared_by
+
+ZONE = "Z0123456789ABC"
+ALICE = {"sha256": ["5" * 64]}
+OTHER = {"hostName": "other.example.com", "inference": {"model": "Qwen/Qwen3-8B"}}
+BASE: dict[str, Any] = {
+    "region": "us-east-1",
+    "ephemeral": True,
+    "network": {"zones": ["us-east-1a", "us-east-1b"]},
+    "loadBalancer": {"domainName": "api.example.com", "hostedZoneId": ZONE},
+    "fleet": {"instanceTypes": ["g6e.12xlarge"], "hosts": 4, "maxHosts": 6},
+    "inference": {"model": "Qwen/Qwen3-32B", "quantization": "fp8", "maxModelLen": 16384},
+}
+PLATFORMS: Mapping[str, dict[str, Any]] = {
+    "ec2": {},
+    "eks-karpenter": {"platform": "eks", "fleet.onDemandBase": 1, "fleet.onDemandPercentage": 0},
+    "eks-managed": {"platform": "eks", "fleet.maxHosts": None, "nodePool.provisioner": "managed"},
+}
+
+GLOBAL = {"globalName.domainName": "llm.example.com", "globalName.hostedZoneId": ZONE}
+BLOCK = {
+    "fleet.capacityBlock.reservationId": f"cr-{'0' * 17}",
+    "fleet.capacityBlock.zone": "us-east-1b",
+    "fleet.capacityBlock.endsAt": "2026-12-24T18:00:00Z",
+    "fleet.onDemandBase": 0,
+    "fleet.onDemandPercentage": 100,
+}
+HOURS = {"costGuard.businessHours.start": "07:00"}
+WINDOW = {"nodePool.replacementWindow.start": "03:00"}
+MAIL = {"costGuard.alertEmails": ["ops@example.com"]}
+TRACES = {"tracing.endpoint": "http://collector.example.com:4318/v1/traces"}
+WATCHED = {**MAIL, "alarms.enabled": True}
+
+CHANGES: Mapping[str, Any] = {
+    "region": ("eu-west-1", {"network.zones": []}),
+    "ephemeral": False,
+    "requirePins": True,
+    "tags": {"team": "search"},
+    "permissionsBoundary": "arn:aws:iam::123456789012:policy/boundary",
+    "huggingFaceToken": f"hf_{'t' * 30}",
+    "clients.NAME.sha256": ["7" * 64],
+    "clients.NAME.requestsPerSecond": (10, {"clients.NAME.sha256": ["5" * 64]}),
+    "clients.NAME.streams": (8, {"clients.NAME.sha256": ["5" * 64]}),
+    "clients.NAME.models": (["Qwen/Qwen3-32B"], {"clients.NAME.sha256": ["5" * 64]}),
+    "network.cidrBlock": "10.30.0.0/16",
+    "network.zones": ["us-east-1a", "us-east-1c"],
+    "network.egress": "singleNat",
+    "network.interfaceEndpoints": ["sts"],
+    "network.flowLogRetentionDays": 7,
+    "modelCache.provisionedMibps": 128,
+    "modelCache.infrequentAccessAfterDays": 7,
+    "modelCache.fileSystemId": f"fs-{'0' * 17}",
+    "loadBalancer.domainName": "llm.example.com",
+    "loadBalancer.hostedZoneId": "Z9876543210ABC",
+    "loadBalancer.certificateArn": (
+        f"arn:aws:acm:us-east-1:123456789012:certificate/{'0' * 8}-0000-0000-0000-{'0' * 12}",
+        {"loadBalancer.hostedZoneId": None},
+    ),
+    "loadBalancer.clientCidrs": ["203.0.113.0/24"],
+    "loadBalancer.redirectHttp": False,
+    "loadBalancer.paths": ["/v1/chat/completions"],
+    "loadBalancer.requestsPerMinutePerIp": 200,
+    "loadBalancer.accessLogRetentionDays": 30,
+    "loadBalancer.deletionProtection": True,
+    "globalName.domainName": ("other.example.com", GLOBAL),
+    "globalName.hostedZoneId": ("Z9876543210ABC", GLOBAL),
+    "globalName.routing": ("weighted", GLOBAL),
+    "globalName.weight": (50, {**GLOBAL, "globalName.routing": "weighted"}),
+    "globalName.serving": (False, GLOBAL),
+    "globalName.outsideCheck": (False, GLOBAL),
+    "fleet.instanceTypes": ["g6e.48xlarge"],
+    "fleet.hosts": (3, {"fleet.maxHosts": None}),
+    "fleet.spareHosts": 1,
+    "fleet.maxHosts": 8,
+    "fleet.onDemandBase": 2,
+    "fleet.onDemandPercentage": (0, {"fleet.onDemandPercentage": 100, "fleet.onDemandBase": 0}),
+    "fleet.capacityBlock.reservationId": (f"cr-{'1' * 17}", BLOCK),
+    "fleet.capacityBlock.zone": ("us-east-1a", BLOCK),
+    "fleet.capacityBlock.endsAt": ("2026-12-25T18:00:00Z", BLOCK),
+    "fleet.rollout": "terminateFirst",
+    "fleet.holdAfterFirstHost": "1h",
+    "fleet.launchTimeoutSeconds": 7200,
+    "fleet.rootVolumeGib": 300,
+    "fleet.machineImageId": f"ami-{'0' * 17}",
+    "fleet.registryMirror": "https://mirror.example.com",
+    "fleet.registryLoginSecretArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:registry-AbCdEf",
+    "fleet.logRetentionDays": 90,
+    "inference.model": "Qwen/Qwen3-14B",
+    "inference.servedModelName": "large",
+    "inference.weights": "efs",
+    "inference.weightsS3Uri": (
+        "s3://weights/other",
+        {"inference.weights": "s3", "inference.weightsS3Uri": "s3://weights/qwen"},
+    ),
+    "inference.modelConfigFile": "config.json",
+    "inference.quantization": None,
+    "inference.pipelineParallelSize": (2, {"scaling.maxReplicas": 2, "scaling.minReplicas": 1}),
+    "inference.kvCacheDtype": "fp8",
+    "inference.maxModelLen": 8192,
+    "inference.gpuMemoryUtilization": 0.8,
+    "inference.maxNumSeqs": 128,
+    "inference.maxNumBatchedTokens": 8192,
+    "inference.maxQueuedRequests": 100,
+    "inference.toolCallParser": "hermes",
+    "inference.reasoningParser": "qwen3",
+    "inference.mediaDomains": ["images.example.com"],
+    "scaling.minReplicas": 3,
+    "scaling.maxReplicas": 6,
+    "scaling.waitingRequestsPerReplica": 9,
+    "scaling.runningRequestsPerReplica": 64,
+    "scaling.cooldownSeconds": 600,
+    "scaling.fallbackReplicas": 3,
+    "scaling.minAvailable": 1,
+    "scaling.spread": ("zones", {"scaling.minReplicas": 3}),
+    "scaling.prometheusUrl": "http://prometheus.observability.svc:9090",
+    "scaling.prometheusNamespace": ("watching", {"scaling.prometheusUrl": "http://prometheus.observability.svc:9090"}),
+    "models.NAME.hostName": ("third.example.com", {"models.NAME": OTHER}),
+    "cluster.endpoint": "private",
+    "cluster.endpointCidrs": ["203.0.113.0/24"],
+    "cluster.admins": ["arn:aws:iam::123456789012:role/admin"],
+    "cluster.systemInstanceType": "m6i.large",
+    "cluster.systemNodes": 3,
+    "nodePool.image": "bottlerocket",
+    "nodePool.replacementWindow.start": ("04:00", WINDOW),
+    "nodePool.replacementWindow.hours": (6, WINDOW),
+    "nodePool.emptyMinutes": 20,
+    "edge.requestsPerSecondPerClient": 40,
+    "edge.connectionsPerClient": 32,
+    "edge.maxBodyMib": 32,
+    "edge.revokedStreams": "cut",
+    "logs.requests": False,
+    "objectives.firstTokenSeconds": (1.0, WATCHED),
+    "objectives.betweenTokensSeconds": (0.2, WATCHED),
+    "objectives.availabilityPercent": (99.9, WATCHED),
+    "metrics.cloudwatch": False,
+    "alarms.enabled": (False, WATCHED),
+    "alarms.hooks": ["https://events.example.com/pager"],
+    "tracing.endpoint": "http://collector.example.com:4318/v1/traces",
+    "tracing.sampleRatio": (0.5, TRACES),
+    "timeouts.clientSeconds": 305,
+    "timeouts.loadBalancerIdleSeconds": 315,
+    "timeouts.edgeKeepaliveSeconds": 325,
+    "timeouts.serverKeepaliveSeconds": 340,
+    "timeouts.longestGenerationSeconds": 290,
+    "timeouts.deregistrationDelaySeconds": 330,
+    "timeouts.terminationGraceSeconds": 450,
+    "costGuard.expiresAfter": ("8h", MAIL),
+    "costGuard.expiresAt": ("2026-12-24T18:00:00Z", MAIL),
+    "costGuard.idleAfter": ("2h", {**MAIL, "costGuard.expiresAfter": "8h"}),
+    "costGuard.maxUsd": (5000, MAIL),
+    "costGuard.monthlyBudgetUsd": (5000, MAIL),
+    "costGuard.alertEmails": (["other@example.com"], {**MAIL, "costGuard.monthlyBudgetUsd": 100}),
+    "costGuard.businessHours.start": ("09:00", HOURS),
+    "costGuard.businessHours.stop": ("21:00", HOURS),
+    "costGuard.businessHours.days": ("*", HOURS),
+    "costGuard.businessHours.timeZone": ("Europe/Berlin", HOURS),
+}
+"""By setting another value than BASE has; where it means something only beside others, those with it."""
+
+ELSEWHERE: Mapping[str, str] = {
+    "platform": "the axis of this test",
+    "nodePool.provisioner": "the same",
+    "requirePins": "refuses to come up: tests/test_checks.py",
+    "inference.modelConfigFile": "sizing reads it: tests/sizing/test_config_file.py",
+    "timeouts.clientSeconds": "clients are told, and rules hold the other timeouts against it",
+}
+"""Settings that act where the program declares nothing."""
+
+
+def leaves(model: type[BaseModel], way: tuple[str, ...] = ()) -> Iterator[str]:
+    """Every setting by its key; one of the further models has the main one's, which are not walked again."""
+    for name, field in model.model_fields.items():
+        parts = (field.annotation, *typing.get_args(field.annotation))
+        below = next((part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)), None)
+        key = (*way, field.alias or name)
+        if below is None:
+            yield ".".join(key)
+        elif way == ("models", "NAME"):
+            continue
+        else:
+            yield from leaves(below, (*key, "NAME") if typing.get_origin(field.annotation) is dict else key)
+
+
+def with_(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Stack values with some set by their keys."""
+    found: dict[str, Any] = deepcopy({**values})
+    for key, value in changes.items():
+        *way, last = key.replace("NAME", "other").split(".")
+        place = found
+        for part in way:
+            place = place.setdefault(part, {})
+        place[last] = deepcopy(value)
+    return found
+
+
+def refused(key: str, found: list[Problem]) -> bool:
+    """One of them says by the setting's name that this platform does not have it."""
+    named = key.replace("NAME", "other")
+    return any(
+        f"{named}.".startswith(f"{one.key}.")
+        and any(word in f"{one.wrong} {one.allowed}" for word in ("platform", "provisioner", "managed node group"))
+        for one in found
+    )
+
+
+def declares(values: dict[str, Any]) -> list[str]:
+    """All resources with their inputs, in no order; not the outputs, which tell what a stack costs."""
+    return sorted(repr((one.type, one.name, one.inputs)) for one in declared_by(values, "golden").resources)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_the_same_settings_declare_the_same(platform: str) -> None:
+    """Else each change would seem to act."""
+    values = with_(BASE, PLATFORMS[platform])
+    assert declares(values) == declares(with_(values, {"logs": {}}))
+
+
+def test_each_setting_has_a_change_here_or_says_where_it_acts() -> None:
+    assert {*leaves(Settings)} == {*CHANGES, *ELSEWHERE}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("platform", PLATFORMS)
+@pytest.mark.parametrize("key", [key for key in CHANGES if key not in ELSEWHERE])
+def test_a_change_changes_what_is_declared_or_is_refused_by_name(platform: str, key: str) -> None:
+    value, beside = CHANGES[key] if isinstance(CHANGES[key], tuple) else (CHANGES[key], {})
+    before = with_(with_(BASE, PLATFORMS[platform]), beside)
+    after = with_(before, {key: value})
+    found = rules.problems(Settings.model_validate(after))
+    if refused(key, found):
+        return
+    assert found == [], "the table's own change is wrong"
+    assert declares(after) != declares(before), f"{key} does nothing on {platform}, and nothing says so"

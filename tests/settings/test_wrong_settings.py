@@ -1,0 +1,558 @@
+"""Each wrong setting is refused with its key, its value, what is allowed and what to do."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+import pytest
+
+from tandem.errors import UserError
+from tandem.loading import load
+
+TOKEN = "hf_" + "x" * 30
+KEY = "cr-" + "0" * 17
+
+
+class Wrong(NamedTuple):
+    """A mistake, and what must be said about it."""
+
+    settings: dict[str, Any]
+    key: str
+    value: Any
+    allowed: str
+    fix: str
+
+
+def block(**changes: Any) -> dict[str, Any]:
+    return {"reservationId": KEY, "zone": "us-east-1a", "endsAt": "2026-12-24T18:00:00Z"} | changes
+
+
+TAGS = {f"k{number}": "v" for number in range(6)}
+OWN_NAME = {"domainName": "us.llm.example.com", "hostedZoneId": "Z0123456789"}
+GLOBAL_NAME = {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789"}
+DECLARED = {"sha256": ["0" * 64]}
+MANY_CLIENTS = {
+    f"c{number}": {"sha256": [f"{number}{key}".zfill(64) for key in range(1, 9)], "models": ["Qwen/Qwen3-8B"] * 6}
+    for number in range(100)
+}
+LONG_PATH = "/v1/" + "x" * 125
+LONG_NAME = "x" * 53 + ".example.com"
+IN_CHINA = "arn:aws-cn:acm:us-east-1:123456789012:certificate/0a"
+AWS_POLICY = "arn:aws:iam::aws:policy/PowerUserAccess"
+SET = "pulumi config set --path 'tandem:"
+RM = "pulumi config rm --path 'tandem:"
+WRONG = [
+    # Clients
+    Wrong({"clients": {"A": DECLARED}}, "clients.A", "A", "the name of a client", RM + "clients.A'"),
+    Wrong(
+        {"clients": {"tandem-a": DECLARED}}, "clients.tandem-a", "tandem-a", "tandem's own", RM + "clients.tandem-a'"
+    ),
+    Wrong({"clients": {"a": {"sha256": []}}}, "clients.a.sha256", "[secret]", "1 to 8", SET + "clients.a.sha256'"),
+    Wrong({"clients": {"a": {}}}, "clients.a.sha256", None, "64 lower-case hex digits", SET + "clients.a.sha256'"),
+    Wrong(
+        {"clients": {"a": DECLARED | {"streams": 0}}},
+        "clients.a.streams",
+        0,
+        "1, 2, 4, 8, 16, 32, 64",
+        SET + "clients.a.streams'",
+    ),
+    Wrong(
+        {"clients": {"a": DECLARED, "b": DECLARED}},
+        "clients.b.sha256[0]",
+        "00000000...",
+        "each key once",
+        RM + "clients.b.sha256[0]'",
+    ),
+    Wrong(
+        {"clients": {"a": DECLARED | {"models": ["Qwen/Qwen3-8B", "gpt"]}}},
+        "clients.a.models[1]",
+        "gpt",
+        "Qwen/Qwen3-8B",
+        RM + "clients.a.models[1]'",
+    ),
+    Wrong({"clients": {"a": DECLARED | {"models": []}}}, "clients.a.models", [], "1 to 20", "clients.a.models'"),
+    Wrong({"clients": MANY_CLIENTS}, "clients", "100 clients", "65536 bytes", "`tandem keys add`"),
+    # One value that is not what it should be
+    Wrong({"region": "Frankfurt"}, "region", "Frankfurt", "us-east-1", SET + "region'"),
+    Wrong({"region": "us-east-1a"}, "region", "us-east-1a", "name of an AWS region", SET + "region'"),
+    Wrong({"platform": "ecs"}, "platform", "ecs", "ec2", SET + "platform'"),
+    Wrong({"ephemeral": "perhaps"}, "ephemeral", "perhaps", "true or false", SET + "ephemeral'"),
+    Wrong({"requirePins": 3}, "requirePins", 3, "true or false", SET + "requirePins'"),
+    Wrong({"tags": {"aws:team": "a"}}, "tags.aws:team", "aws:team", "do not begin with aws:", RM + "tags.aws:team'"),
+    Wrong(
+        {"tags": {"tandem:stack": "a"}}, "tags.tandem:stack", "tandem:stack", "or tandem:", RM + "tags.tandem:stack'"
+    ),
+    Wrong({"tags": {"cost-centre": 7}}, "tags.cost-centre", 7, "letters", "set --type string --path 'tandem:tags."),
+    Wrong({"tags": {"a.b": "\n"}}, "tags.a.b", "\n", "letters", SET + 'tags["a.b"]\''),
+    Wrong({"tags": {"team": "a\nb"}}, "tags.team", "a\nb", "1 to 256 letters", SET + "tags.team'"),
+    Wrong({"tags": {"team": ""}}, "tags.team", "", "Scheduler takes no empty one", SET + "tags.team'"),
+    Wrong({"tags": {"AWS:team": "a"}}, "tags.AWS:team", "AWS:team", "begin with aws:", RM + "tags.AWS:team'"),
+    Wrong({"tags": {"k" * 129: "a"}}, f"tags.{'k' * 129}", "k" * 129, "1 to 128", RM),
+    Wrong({"tags": {"team": "v" * 257}}, "tags.team", "v" * 257, "1 to 256", SET + "tags.team'"),
+    Wrong({"tags": {"team": "a;b"}}, "tags.team", "a;b", "letters, digits", SET + "tags.team'"),
+    Wrong({"tags": {"team": "a", "Team": "b"}}, "tags.Team", "Team", "more than capitals", RM + "tags.Team'"),
+    Wrong(
+        {"tags": TAGS, "loadBalancer": OWN_NAME, "globalName": GLOBAL_NAME},
+        "tags",
+        6,
+        "up to 5 tags with globalName.outsideCheck",
+        SET + "globalName.outsideCheck' false",
+    ),
+    Wrong({"network": {"cidrBlock": "127.0.0.0/16"}}, "network.cidrBlock", "127.0.0.0/16", "192.168.0.0/16", SET),
+    Wrong({"network": {"cidrBlock": "169.254.0.0/16"}}, "network.cidrBlock", "169.254.0.0/16", "10.0.0.0/8", SET),
+    Wrong({"network": {"cidrBlock": "8.8.0.0/16"}}, "network.cidrBlock", "8.8.0.0/16", "private IPv4", SET + "network"),
+    Wrong({"network": {"cidrBlock": "10.0.0.0/28"}}, "network.cidrBlock", "10.0.0.0/28", "/16 to /22", SET + "network"),
+    Wrong({"network": {"cidrBlock": "172.17.0.0/16"}}, "network.cidrBlock", "172.17.0.0/16", "outside", SET),
+    Wrong({"network": {"cidrBlock": "10.0.0.1/16"}}, "network.cidrBlock", "10.0.0.1/16", "no host bits", SET),
+    Wrong({"network": {"egress": "nat"}}, "network.egress", "nat", "natPerZone, singleNat, publicHosts", SET),
+    Wrong({"network": {"zones": ["a", "us-east-1b"]}}, "network.zones.0", "a", "us-east-1a", SET + "network.zones[0]'"),
+    Wrong({"network": {"interfaceEndpoints": ["s3"]}}, "network.interfaceEndpoints.0", "s3", "secretsmanager", SET),
+    Wrong({"network": {"flowLogRetentionDays": 91}}, "network.flowLogRetentionDays", 91, "60, 90, 120", SET),
+    Wrong({"modelCache": {"provisionedMibps": 0}}, "modelCache.provisionedMibps", 0, "1 to 3414", SET),
+    Wrong({"modelCache": {"infrequentAccessAfterDays": 2}}, "modelCache.infrequentAccessAfterDays", 2, "1, 7, 14", SET),
+    Wrong(
+        {"loadBalancer": {"domainName": "LLM.example.com"}}, "loadBalancer.domainName", "LLM.example.com", "lower", SET
+    ),
+    Wrong(
+        {"loadBalancer": {"domainName": "localhost"}}, "loadBalancer.domainName", "localhost", "llm.example.com", SET
+    ),
+    Wrong({"loadBalancer": {"hostedZoneId": "example.com"}}, "loadBalancer.hostedZoneId", "example.com", "Z012", SET),
+    Wrong({"loadBalancer": {"certificateArn": "mine"}}, "loadBalancer.certificateArn", "mine", "ARN of an ACM", SET),
+    Wrong({"loadBalancer": {"clientCidrs": ["everyone"]}}, "loadBalancer.clientCidrs.0", "everyone", "0.0.0.0/0", SET),
+    Wrong({"loadBalancer": {"clientCidrs": []}}, "loadBalancer.clientCidrs", [], "1 to 20", SET),
+    Wrong({"inference": {"mediaDomains": ["*.a.com"]}}, "inference.mediaDomains.0", "*.a.com", "lower", SET),
+    Wrong({"tracing": {"endpoint": "otel:4317"}}, "tracing.endpoint", "otel:4317", "OTLP over HTTP", SET),
+    Wrong(
+        {"tracing": {"sampleRatio": 0.01}},
+        "tracing.sampleRatio",
+        0.01,
+        "no endpoint",
+        SET + "tracing.endpoint' https://COLLECTOR:4318/v1/traces`, or `" + RM + "tracing.sampleRatio'",
+    ),
+    Wrong({"tracing": {"sampleRatio": 0}}, "tracing.sampleRatio", 0, "0.0001 to 1", SET),
+    Wrong({"loadBalancer": {"paths": ["/invocations"]}}, "loadBalancer.paths.0", "/invocations", "under /v1/", SET),
+    Wrong({"loadBalancer": {"paths": ["/v1/../metrics"]}}, "loadBalancer.paths.0", "/v1/../metrics", "/v1", SET),
+    Wrong({"loadBalancer": {"paths": [LONG_PATH]}}, "loadBalancer.paths.0", LONG_PATH, "up to 128 characters", SET),
+    Wrong(
+        {"loadBalancer": OWN_NAME | {"domainName": LONG_NAME}},
+        "loadBalancer.domainName",
+        LONG_NAME,
+        "up to 64 characters",
+        "choose a shorter name",
+    ),
+    Wrong({"loadBalancer": {"requestsPerMinutePerIp": 5}}, "loadBalancer.requestsPerMinutePerIp", 5, "10 to", SET),
+    Wrong({"loadBalancer": {"accessLogRetentionDays": 0}}, "loadBalancer.accessLogRetentionDays", 0, "1 to 3650", SET),
+    Wrong({"fleet": {"instanceTypes": []}}, "fleet.instanceTypes", [], "1 to 10", SET),
+    Wrong({"fleet": {"hosts": -1}}, "fleet.hosts", -1, "0 to 100", SET + "fleet.hosts'"),
+    Wrong({"fleet": {"hosts": "two"}}, "fleet.hosts", "two", "a whole number 0 to 100", SET),
+    Wrong({"fleet": {"onDemandPercentage": 101}}, "fleet.onDemandPercentage", 101, "0 to 100", SET),
+    Wrong({"fleet": {"rollout": "blueGreen"}}, "fleet.rollout", "blueGreen", "launchFirst, terminateFirst", SET),
+    Wrong({"fleet": {"launchTimeoutSeconds": 60}}, "fleet.launchTimeoutSeconds", 60, "600 to 7200", SET),
+    Wrong({"fleet": {"rootVolumeGib": 8}}, "fleet.rootVolumeGib", 8, "100 to 16384", SET),
+    Wrong({"fleet": {"machineImageId": "ubuntu"}}, "fleet.machineImageId", "ubuntu", "17 hex digits", SET),
+    Wrong(
+        {"fleet": {"capacityBlock": {"zone": "us-east-1a", "reservationId": KEY}}},
+        "fleet.capacityBlock.endsAt",
+        None,
+        "moment with its time zone",
+        SET + "fleet.capacityBlock.endsAt'",
+    ),
+    Wrong(
+        {"fleet": {"capacityBlock": block(reservationId="cr-1")}},
+        "fleet.capacityBlock.reservationId",
+        "cr-1",
+        "capacity reservation",
+        SET,
+    ),
+    Wrong({"inference": {"model": "llama"}}, "inference.model", "llama", "organisation/name", SET),
+    Wrong({"inference": {"servedModelName": "a b"}}, "inference.servedModelName", "a b", "letters, digits", SET),
+    Wrong({"inference": {"quantization": "bitsandbytes"}}, "inference.quantization", "bitsandbytes", "fp8, awq", SET),
+    Wrong({"inference": {"kvCacheDtype": "int8"}}, "inference.kvCacheDtype", "int8", "auto, fp8", SET),
+    Wrong({"inference": {"maxModelLen": "32k"}}, "inference.maxModelLen", "32k", "128 to 10485760", SET),
+    Wrong({"inference": {"gpuMemoryUtilization": 1.0}}, "inference.gpuMemoryUtilization", 1.0, "0.1 to 0.98", SET),
+    Wrong({"inference": {"weights": "disk"}}, "inference.weights", "disk", "efs, nvme, s3", SET),
+    Wrong({"inference": {"toolCallParser": "--x"}}, "inference.toolCallParser", "--x", "hermes", SET),
+    Wrong({"edge": {"maxBodyMib": 0}}, "edge.maxBodyMib", 0, "1 to 512", SET),
+    Wrong({"edge": {"requestsPerSecondPerClient": 0}}, "edge.requestsPerSecondPerClient", 0, "1 to 10000", SET),
+    Wrong({"timeouts": {"loadBalancerIdleSeconds": 4001}}, "timeouts.loadBalancerIdleSeconds", 4001, "1 to 4000", SET),
+    Wrong({"timeouts": {"deregistrationDelaySeconds": 3601}}, "timeouts.deregistrationDelaySeconds", 3601, "3600", SET),
+    Wrong({"costGuard": {"expiresAfter": "4 hours"}}, "costGuard.expiresAfter", "4 hours", "90m, 4h or 3d", SET),
+    Wrong({"costGuard": {"expiresAfter": "1m"}}, "costGuard.expiresAfter", "1m", "from 10m to 90d", SET),
+    Wrong(
+        {"costGuard": {"expiresAt": "2026-12-24T18:00:00"}},
+        "costGuard.expiresAt",
+        "2026-12-24T18:00:00",
+        "with its time zone",
+        SET,
+    ),
+    Wrong({"costGuard": {"maxUsd": 0}}, "costGuard.maxUsd", 0, "above 0", SET),
+    Wrong(
+        {"costGuard": {"alertEmails": ["on call@example.com"]}},
+        "costGuard.alertEmails.0",
+        "on call@example.com",
+        "ASCII",
+        SET,
+    ),
+    Wrong({"costGuard": {"alertEmails": ["a@b..com"]}}, "costGuard.alertEmails.0", "a@b..com", "an e-mail", SET),
+    Wrong({"costGuard": {"monthlyBudgetUsd": 0.001}}, "costGuard.monthlyBudgetUsd", 0.001, "0.01 to", SET),
+    Wrong({"costGuard": {"alertEmails": ["oncall"]}}, "costGuard.alertEmails.0", "oncall", "an e-mail address", SET),
+    Wrong({"costGuard": {"businessHours": {"start": "8am"}}}, "costGuard.businessHours.start", "8am", "HH:MM", SET),
+    Wrong(
+        {"costGuard": {"businessHours": {"timeZone": "Berlin"}}},
+        "costGuard.businessHours.timeZone",
+        "Berlin",
+        "Europe/Berlin",
+        SET,
+    ),
+    Wrong(
+        {"costGuard": {"businessHours": {"days": "weekdays"}}},
+        "costGuard.businessHours.days",
+        "weekdays",
+        "MON-FRI",
+        SET,
+    ),
+    Wrong(
+        {"costGuard": {"businessHours": {"timeZone": "Factory"}}},
+        "costGuard.businessHours.timeZone",
+        "Factory",
+        "an IANA time zone",
+        SET,
+    ),
+    Wrong(
+        {"costGuard": {"businessHours": {"timeZone": "localtime"}}},
+        "costGuard.businessHours.timeZone",
+        "localtime",
+        "an IANA time zone",
+        SET,
+    ),
+    # true, which is 1 to Python
+    Wrong({"costGuard": {"maxUsd": True}}, "costGuard.maxUsd", True, "a number above 0", SET),
+    Wrong({"costGuard": {"monthlyBudgetUsd": True}}, "costGuard.monthlyBudgetUsd", True, "a number 0.01", SET),
+    Wrong({"fleet": {"hosts": True}}, "fleet.hosts", True, "a whole number 0 to 100", SET),
+    Wrong({"fleet": {"maxHosts": True}}, "fleet.maxHosts", True, "1 to 120", SET),
+    Wrong({"inference": {"pipelineParallelSize": True}}, "inference.pipelineParallelSize", True, "1, 2", SET),
+    Wrong({"network": {"flowLogRetentionDays": True}}, "network.flowLogRetentionDays", True, "1, 3, 5", SET),
+    Wrong({"scaling": {"minReplicas": False}}, "scaling.minReplicas", False, "a whole number", SET),
+    # A key that does not exist, or a group that is not one
+    Wrong({"flat": {}}, "flat", "{}", "fleet, inference", "`pulumi config rm 'tandem:flat'`"),
+    Wrong(
+        {"costGuard.maxUsd": "9"}, "costGuard.maxUsd", "9", "costGuard", "rm 'tandem:costGuard.maxUsd'`, then `pulumi"
+    ),
+    Wrong({"flet": {}}, "flet", "{}", "fleet, inference", "did you mean fleet?"),
+    Wrong({"fleet": {"instanceType": "g6"}}, "fleet.instanceType", "g6", "instanceTypes, hosts", "instanceTypes?"),
+    Wrong(
+        {"inference": {"tensorParallelSize": 4}},
+        "inference.tensorParallelSize",
+        4,
+        "model, servedModelName",
+        "pulumi config rm --path 'tandem:inference.tensorParallelSize'",
+    ),
+    Wrong({"fleet": "g6.12xlarge"}, "fleet", "g6.12xlarge", "a mapping", SET + "fleet.NAME'"),
+    # Settings that do not go together
+    Wrong(
+        {"timeouts": {"clientSeconds": 310}},
+        "timeouts.loadBalancerIdleSeconds",
+        310,
+        "more than 310",
+        SET + "timeouts.loadBalancerIdleSeconds' 320",
+    ),
+    Wrong({"timeouts": {"edgeKeepaliveSeconds": 300}}, "timeouts.edgeKeepaliveSeconds", 300, "more than 310", "320"),
+    Wrong({"timeouts": {"serverKeepaliveSeconds": 5}}, "timeouts.serverKeepaliveSeconds", 5, "more than 320", "330"),
+    Wrong(
+        {"timeouts": {"clientSeconds": 200}},
+        "timeouts.clientSeconds",
+        200,
+        "300 to 3600",
+        SET + "timeouts.clientSeconds' 300",
+    ),
+    Wrong(
+        {"timeouts": {"deregistrationDelaySeconds": 120}},
+        "timeouts.deregistrationDelaySeconds",
+        120,
+        "300 to 3600 s",
+        SET + "timeouts.deregistrationDelaySeconds' 300",
+    ),
+    Wrong(
+        {"timeouts": {"terminationGraceSeconds": 200}},
+        "timeouts.terminationGraceSeconds",
+        200,
+        "300 to 7140 s",
+        SET + "timeouts.terminationGraceSeconds' 360",
+    ),
+    Wrong(
+        {"timeouts": {"terminationGraceSeconds": 7200}},
+        "timeouts.terminationGraceSeconds",
+        7200,
+        "to 7140 s",
+        SET + "timeouts.terminationGraceSeconds' 7140",
+    ),
+    Wrong(
+        {"network": {"zones": ["us-east-1a"]}},
+        "network.zones",
+        ["us-east-1a"],
+        "two to four",
+        SET + "network.zones[1]' us-east-1b",
+    ),
+    Wrong(
+        {"network": {"zones": ["us-east-1a", "us-east-1a"]}},
+        "network.zones",
+        ["us-east-1a", "us-east-1a"],
+        "different zones",
+        RM + "network.zones[1]'",
+    ),
+    Wrong(
+        {"network": {"zones": ["us-east-1a", "eu-west-1a"]}},
+        "network.zones",
+        "eu-west-1a",
+        "us-east-1a",
+        "change tandem:region",
+    ),
+    Wrong(
+        {"loadBalancer": {"domainName": "llm.example.com"}},
+        "loadBalancer.domainName",
+        "llm.example.com",
+        "hostedZoneId",
+        "list-hosted-zones",
+    ),
+    Wrong(
+        {"loadBalancer": {"hostedZoneId": "Z0123456789"}},
+        "loadBalancer.hostedZoneId",
+        "Z0123456789",
+        "with loadBalancer.domainName",
+        RM + "loadBalancer.hostedZoneId'",
+    ),
+    Wrong(
+        {
+            "loadBalancer": {
+                "domainName": "llm.example.com",
+                "certificateArn": "arn:aws:acm:eu-west-1:123456789012:certificate/0a",
+            }
+        },
+        "loadBalancer.certificateArn",
+        "arn:aws:acm:eu-west-1:123456789012:certificate/0a",
+        "a certificate in us-east-1",
+        "import the certificate in us-east-1",
+    ),
+    Wrong(
+        {"network": {"zones": ["us-east-1a", "us-east-1b", "us-east-1e"]}},
+        "network.zones",
+        ["us-east-1a", "us-east-1e"],
+        "one of a and e",
+        RM + "network.zones[2]'",
+    ),
+    Wrong({"fleet": {"holdAfterFirstHost": "3d"}}, "fleet.holdAfterFirstHost", "4320m", "10m to 2d", "2d or less"),
+    Wrong(
+        {"fleet": {"holdAfterFirstHost": "1h", "hosts": 1}},
+        "fleet.holdAfterFirstHost",
+        "60m",
+        "two hosts",
+        RM + "fleet.holdAfterFirstHost'",
+    ),
+    Wrong(
+        {"loadBalancer": {"domainName": "a.example.com", "certificateArn": IN_CHINA}},
+        "loadBalancer.certificateArn",
+        IN_CHINA,
+        "ARN of an ACM certificate",
+        SET,
+    ),
+    Wrong({"permissionsBoundary": AWS_POLICY}, "permissionsBoundary", AWS_POLICY, "policy of the account", SET),
+    Wrong({"region": "cn-north-1"}, "region", "cn-north-1", "arn:aws:", "us-east-1"),
+    Wrong({"region": "us-gov-west-1"}, "region", "us-gov-west-1", "arn:aws:", "us-east-1"),
+    Wrong(
+        {"fleet": {"registryLoginSecretArn": "arn:aws:secretsmanager:us-east-1:123456789012:secret:login"}},
+        "fleet.registryLoginSecretArn",
+        "arn:aws:secretsmanager:us-east-1:123456789012:secret:login",
+        "six characters at its end",
+        SET,
+    ),
+    Wrong(
+        {"fleet": {"registryLoginSecretArn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:login-AbCdEf"}},
+        "fleet.registryLoginSecretArn",
+        "arn:aws:secretsmanager:eu-west-1:123456789012:secret:login-AbCdEf",
+        "a secret in us-east-1",
+        SET + "fleet.registryLoginSecretArn' ARN",
+    ),
+    Wrong(
+        {"loadBalancer": {"paths": ["/v1/embeddings"]}},
+        "loadBalancer.paths",
+        ["/v1/embeddings"],
+        "with /v1/completions or /v1/chat/completions",
+        SET + "loadBalancer.paths[1]' /v1/chat/completions",
+    ),
+    Wrong(
+        {"loadBalancer": {"paths": ["/v1/completions", "/v1/completions"]}},
+        "loadBalancer.paths",
+        "/v1/completions",
+        "each once",
+        RM + "loadBalancer.paths[1]'",
+    ),
+    Wrong(
+        {"fleet": {"instanceTypes": ["g6.12xlage"]}},
+        "fleet.instanceTypes",
+        "g6.12xlage",
+        "p5en.48xlarge",
+        "use g6.12xlarge",
+    ),
+    Wrong({"fleet": {"hosts": 3, "maxHosts": 2}}, "fleet.maxHosts", 2, "3 to 120", SET + "fleet.maxHosts' 3"),
+    Wrong({"fleet": {"hosts": 0, "spareHosts": 1}}, "fleet.spareHosts", 1, "0 while fleet.hosts is 0", "fleet.hosts"),
+    Wrong({"fleet": {"onDemandBase": 2}}, "fleet.onDemandBase", 2, "0 to 1", "raise fleet.maxHosts"),
+    Wrong(
+        {"fleet": {"capacityBlock": block(), "onDemandPercentage": 50}},
+        "fleet.capacityBlock",
+        KEY,
+        "onDemandPercentage 100",
+        SET + "fleet.onDemandBase' 0",
+    ),
+    Wrong(
+        {"fleet": {"capacityBlock": block(), "instanceTypes": ["p5.48xlarge", "p5en.48xlarge"]}},
+        "fleet.instanceTypes",
+        ["p5.48xlarge", "p5en.48xlarge"],
+        "one type",
+        "keep only",
+    ),
+    Wrong(
+        {"fleet": {"capacityBlock": block(zone="us-east-1f")}},
+        "fleet.capacityBlock.zone",
+        "us-east-1f",
+        "us-east-1a, us-east-1b",
+        SET + "network.zones[0]' us-east-1a",
+    ),
+    Wrong({"inference": {"weightsS3Uri": "s3://a..b/c"}}, "inference.weightsS3Uri", "s3://a..b/c", "s3://bucket", SET),
+    Wrong(
+        {"inference": {"weightsS3Uri": "s3://10.0.0.1/c"}}, "inference.weightsS3Uri", "s3://10.0.0.1/c", "s3://", SET
+    ),
+    Wrong(
+        {"inference": {"weights": "s3"}},
+        "inference.weightsS3Uri",
+        None,
+        "s3://",
+        SET + "inference.weightsS3Uri' s3://BUCKET/PATH",
+    ),
+    Wrong(
+        {"inference": {"weightsS3Uri": "s3://weights/qwen"}},
+        "inference.weightsS3Uri",
+        "s3://weights/qwen",
+        "together with inference.weights: s3",
+        SET + "inference.weights' s3",
+    ),
+    Wrong(
+        {"inference": {"maxNumSeqs": 1024, "maxNumBatchedTokens": 512}},
+        "inference.maxNumBatchedTokens",
+        512,
+        "1024 to 131072",
+        SET + "inference.maxNumBatchedTokens' 2048",
+    ),
+    Wrong(
+        {"inference": {"maxNumSeqs": 4096}},
+        "inference.maxNumSeqs",
+        4096,
+        "1 to 2048, or more together",
+        SET + "inference.maxNumBatchedTokens' 4096",
+    ),
+    Wrong(
+        {"costGuard": {"expiresAfter": "4h", "expiresAt": "2026-12-24T18:00:00Z"}},
+        "costGuard.expiresAt",
+        "2026-12-24T18:00:00Z",
+        "one of",
+        RM + "costGuard.expiresAt'",
+    ),
+    Wrong(
+        {"costGuard": {"expiresAt": "2025-12-24T18:00:00Z"}},
+        "costGuard.expiresAt",
+        "2025-12-24T18:00:00Z",
+        "a moment to come",
+        SET + "costGuard.expiresAt' MOMENT",
+    ),
+    Wrong({"costGuard": {"maxUsd": 1}}, "costGuard.maxUsd", 1.0, "from $10.00", SET + "costGuard.maxUsd' 11"),
+    Wrong({"alarms": {"enabled": True}}, "alarms.enabled", True, "costGuard.alertEmails or alarms.hooks", SET),
+    Wrong(
+        {
+            "alarms": {"enabled": True, "hooks": ["https://events.example.com/x"]},
+            "metrics": {"cloudwatch": False},
+        },
+        "alarms.enabled",
+        True,
+        "with metrics.cloudwatch",
+        SET,
+    ),
+    Wrong({"alarms": {"hooks": ["http://a.example.com"]}}, "alarms.hooks.0", "http://a.example.com", "https://", SET),
+    Wrong({"objectives": {"firstTokenSeconds": 3}}, "objectives.firstTokenSeconds", 3.0, "2.5, 5", SET),
+    Wrong({"objectives": {"betweenTokensSeconds": 0.12}}, "objectives.betweenTokensSeconds", 0.12, "0.1, 0.15", SET),
+    Wrong({"objectives": {"availabilityPercent": 90}}, "objectives.availabilityPercent", 90, "95", SET),
+    Wrong({"objectives": {"availabilityPercent": 100}}, "objectives.availabilityPercent", 100, "99.99", SET),
+    Wrong({"costGuard": {"monthlyBudgetUsd": 100}}, "costGuard.monthlyBudgetUsd", 100.0, "alertEmails", "alertEmails"),
+    Wrong(
+        {"costGuard": {"businessHours": {"start": "20:00", "stop": "08:00"}}},
+        "costGuard.businessHours.stop",
+        "08:00",
+        "after 20:00",
+        SET + "costGuard.businessHours.start' 08:00",
+    ),
+]
+
+
+def refused(settings: dict[str, Any], secret_keys: tuple[str, ...] = ()) -> UserError:
+    config = {"region": "us-east-1"} | settings
+    texts = {f"tandem:{key}": value if isinstance(value, str) else json.dumps(value) for key, value in config.items()}
+    with pytest.raises(UserError) as caught:
+        load(texts, secret_keys)
+    return caught.value
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=lambda wrong: f"{wrong.key}={wrong.value}")
+def test_a_wrong_setting_is_named_with_its_remedy(wrong: Wrong) -> None:
+    problems = {problem.key: problem for problem in refused(wrong.settings).problems}
+    assert list(problems) == [wrong.key]
+    problem = problems[wrong.key]
+    # A top-level value arrives as the text that Pulumi's configuration holds.
+    assert problem.value in (wrong.value, str(wrong.value))
+    assert wrong.allowed in problem.allowed
+    assert wrong.fix in problem.fix
+
+
+def test_there_are_sixty_or_more() -> None:
+    assert len({(wrong.key, str(wrong.value)) for wrong in WRONG}) >= 60
+
+
+def test_all_mistakes_are_reported_at_once() -> None:
+    error = refused({"region": "moon", "fleet": {"hosts": -1, "host": 2}, "edge": {"maxBodyMib": 0}})
+    assert [problem.key for problem in error.problems] == ["region", "fleet.hosts", "fleet.host", "edge.maxBodyMib"]
+
+
+def test_the_region_has_no_default() -> None:
+    with pytest.raises(UserError, match="region: must be set"):
+        load({})
+
+
+def test_a_secret_in_plain_text_is_refused_and_not_repeated() -> None:
+    error = refused({"huggingFaceToken": TOKEN})
+    assert [problem.key for problem in error.problems] == ["huggingFaceToken"]
+    assert "pulumi config set --secret" in error.problems[0].fix
+    assert TOKEN not in str(error)
+
+
+def test_a_malformed_secret_is_not_repeated() -> None:
+    error = refused({"huggingFaceToken": "short"}, ("tandem:huggingFaceToken",))
+    assert [problem.key for problem in error.problems] == ["huggingFaceToken"]
+    assert "'short'" not in str(error)
+
+
+def test_a_key_in_the_place_of_its_digest_is_not_repeated() -> None:
+    error = refused({"clients": json.dumps({"alice": {"sha256": [TOKEN]}})})
+    assert [problem.key for problem in error.problems] == ["clients.alice.sha256.0"]
+    assert "`tandem keys digest`" in str(error)
+    assert TOKEN not in str(error)
+
+
+@pytest.mark.parametrize("secret", [True, False])
+def test_keys_of_a_former_version_are_not_repeated_and_lead_to_what_took_their_place(secret: bool) -> None:
+    error = refused({"apiKeys": json.dumps({"alice": TOKEN})}, ("tandem:apiKeys",) if secret else ())
+    assert [problem.key for problem in error.problems] == ["apiKeys"]
+    assert "`tandem keys add STACK NAME`" in str(error)
+    assert TOKEN not in str(error)
+
+
+def test_the_providers_own_configuration_is_refused() -> None:
+    with pytest.raises(UserError, match="aws:region: tandem makes its own AWS provider"):
+        load({"tandem:region": "us-east-1", "aws:region": "eu-west-1"})

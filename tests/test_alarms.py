@@ -1,0 +1,51 @@
+"""Alarms: as many as there are figures to call by, each with a page."""
+
+from __future__ import annotations
+
+import re
+
+from tandem.alarms import FIGURES, GPU_FIGURES, Alarm, Both, alarms
+from tandem.files import PROJECT
+from tandem.objectives import Objectives
+
+PROMISED = Objectives(first_token_seconds=2.5, between_tokens_seconds=0.1, availability=0.995)
+ALL = alarms(PROMISED, always_on=True, gpus=True)
+PARTS = [part for alarm in ALL for part in (alarm.of if isinstance(alarm, Both) else [alarm])]
+PAGE = (PROJECT / "docs/alarms.md").read_text()
+
+
+def test_each_alarm_has_a_page_that_begins_with_a_command() -> None:
+    headings = [name for heading in re.findall("(?m)^## ([a-z, -]+)$", PAGE) for name in heading.split(", ")]
+    assert sorted(headings) == sorted(alarm.name for alarm in ALL)
+    firsts = re.findall(r"(?m)^## [a-z, -]+\n\n(\S+ \S+)", PAGE)
+    assert {first for first in firsts if not first.startswith("`tandem ")} == set()
+
+
+def test_alarms_look_at_what_is_reported() -> None:
+    assert {part.metric for part in PARTS} <= {*FIGURES, *GPU_FIGURES}
+    table = PAGE.partition("| figure |")[2].partition("\n\n")[0]
+    named = {name for row in re.findall(r"(?m)^\| ([A-Z][A-Za-z, ]+) \|", table) for name in row.split(", ")}
+    assert named == {*FIGURES, *GPU_FIGURES}
+
+
+def test_a_burn_rate_is_a_share_of_late_answers() -> None:
+    """14.4 times the budget of 1 % is 14.4 % late, so that the 85.6th percentile is as late as promised."""
+    by_name = {part.name: part for part in PARTS}
+    assert by_name["first-token-fast-60m"].statistic == "p85.6"
+    assert by_name["first-token-slow-30m"].statistic == "p94"
+    assert by_name["errors-fast-5m"].above == 0.072
+    assert by_name["errors-slow-360m"].period == 6 * 3600
+
+
+def test_cloudwatch_takes_their_periods() -> None:
+    """A day at most by periods below an hour, seven days otherwise
+    (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html)."""
+    for part in PARTS:
+        assert part.period % 60 == 0
+        assert part.period * part.periods <= 86400
+
+
+def test_without_servers_at_night_none_is_no_alarm() -> None:
+    names = {alarm.name for alarm in alarms(PROMISED, always_on=False, gpus=False)}
+    assert names == {alarm.name for alarm in ALL} - {"no-server", "gpu"}
+    assert isinstance(ALL[-1], Alarm)

@@ -1,0 +1,197 @@
+"""What stops a stack before a resource is declared, and what it is warned of: sizing in the program."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tandem import checks, pins
+from tandem.catalog.instances import INSTANCE_TYPES
+from tandem.errors import UserError
+from tandem.ops.sizing import reasons
+from tandem.settings import Settings
+from tandem.sizing.fits import verdict
+from tandem.sizing.gpus import gpu_of
+from tandem.sizing.known import catalog_shape
+from tandem.sizing.memory import size
+from tandem.sizing.serving import Serving
+from tests.sizing.configs import llama
+
+
+@pytest.fixture
+def warned() -> list[str]:
+    """What the program warns of."""
+    return []
+
+
+def settings(*types: str, **inference: Any) -> Settings:
+    return Settings.model_validate(
+        {"region": "us-east-1", "fleet": {"instanceTypes": list(types)}, "inference": inference}
+    )
+
+
+def test_what_does_not_fit_is_refused_in_the_words_of_tandem_size() -> None:
+    with pytest.raises(UserError) as refused:
+        checks.check(settings("g6.12xlarge", model="Qwen/Qwen3-32B"), pins.load(), "dev", print)
+    [problem] = refused.value.problems
+    l4 = INSTANCE_TYPES["g6.12xlarge"]
+    serving = Serving(gpu_memory_utilization=None)
+    [words] = reasons(verdict(size(catalog_shape("Qwen/Qwen3-32B"), serving, gpu_of(l4)[0])))
+    assert problem.key == "inference.model"
+    assert problem.wrong.removeprefix("g6.12xlarge: ") in words
+    assert "the cheapest type that works is g7e.12xlarge ($8.29 an hour" in problem.fix
+
+
+def test_every_problem_is_said_at_once() -> None:
+    stack = settings("g6.12xlarge", model="Qwen/Qwen3-8B", maxModelLen=100_000, maxNumSeqs=512, maxNumBatchedTokens=256)
+    with pytest.raises(UserError) as refused:
+        checks.check(stack, pins.load(), "dev", print)
+    keys = {problem.key for problem in refused.value.problems}
+    assert keys == {"inference.maxModelLen", "inference.maxNumBatchedTokens"}
+
+
+def test_what_is_tight_is_warned_about(warned: list[str]) -> None:
+    plan = checks.check(
+        settings("g6e.12xlarge", model="Qwen/Qwen3-32B", maxModelLen=32768), pins.load(), "dev", warned.append
+    )
+    assert plan.max_concurrency == 2.53
+    assert any(text.startswith("g6e.12xlarge: only 2.5 requests of 32768 tokens fit at once") for text in warned)
+
+
+def test_a_model_that_nobody_listed_is_warned_about(warned: list[str]) -> None:
+    assert (
+        checks.check(settings("g6.12xlarge", model="someone/something"), pins.load(), "dev", warned.append).sized
+        is False
+    )
+    assert any("inference.modelConfigFile names its config.json" in text for text in warned)
+
+
+def test_its_config_in_the_project_sizes_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, warned: list[str]) -> None:
+    monkeypatch.setattr(checks, "PROJECT", tmp_path)
+    stack = settings("g6.12xlarge", model="someone/something", modelConfigFile="models/config.json")
+    with pytest.raises(UserError, match="there is no such file"):
+        checks.check(stack, pins.load(), "dev", warned.append)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/config.json").write_text(json.dumps(llama()))
+    plan = checks.check(stack, pins.load(), "dev", warned.append)
+    assert (plan.sized, plan.max_model_len) == (True, 4096)
+    assert not [text for text in warned if "was not sized" in text]
+
+
+@pytest.mark.parametrize("path", ["../config.json", "/etc/config.json", "models/x.yaml", "a/../../b.json"])
+def test_a_config_outside_the_project_is_refused(path: str) -> None:
+    with pytest.raises(ValueError, match="modelConfigFile"):
+        settings("g6.12xlarge", modelConfigFile=path)
+
+
+def test_what_fits_with_room_is_silent_about_memory(warned: list[str]) -> None:
+    plan = checks.check(settings("g6.12xlarge", model="Qwen/Qwen3-8B"), pins.load(), "dev", warned.append)
+    assert plan.kv_cache_tokens == 168704
+    assert [text for text in warned if "tokens" in text] == []
+
+
+def test_a_replica_over_two_hosts_is_sized_and_refused_where_nothing_keeps_them_together(warned: list[str]) -> None:
+    stack = settings("g6e.12xlarge", model="Qwen/Qwen3-32B", maxModelLen=32768, pipelineParallelSize=2)
+    with pytest.raises(UserError, match="an Auto Scaling group starts and replaces hosts one by one") as refused:
+        checks.check(stack, pins.load(), "dev", warned.append)
+    assert "platform eks, which keeps the pods of one replica together" in refused.value.problems[0].fix
+    on_eks = checks.size_of(stack.inference, stack.model_copy(update={"platform": "eks"}))
+    assert on_eks.fits
+    assert on_eks.kv_cache_tokens == 422112  # a stage has half the weights: five times the 83,008 of one host
+    assert warned == []
+
+
+@pytest.mark.parametrize("name", ["main", "prod"])
+def test_a_further_model_is_not_called_as_the_main_one_is(name: str) -> None:
+    further = {"hostName": "small.example.com", "inference": {"model": "Qwen/Qwen3-8B"}, "scaling": {"maxReplicas": 2}}
+    stack = Settings.model_validate(
+        {
+            "region": "us-east-1",
+            "platform": "eks",
+            "fleet": {"hosts": 2, "maxHosts": 4},
+            "inference": {"model": "Qwen/Qwen3-8B"},
+            "loadBalancer": {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"},
+            "models": {name: further},
+        }
+    )
+    with pytest.raises(UserError) as refused:
+        checks.check(stack, pins.load(), "prod", print)
+    assert [problem.key for problem in refused.value.problems] == [f"models.{name}"]
+
+
+def test_the_revision_of_each_model_is_a_pin() -> None:
+    further = {"hostName": "small.example.com", "inference": {"model": "acme/small"}, "scaling": {"maxReplicas": 2}}
+    stack = Settings.model_validate(
+        {
+            "region": "us-east-1",
+            "platform": "eks",
+            "fleet": {"hosts": 2, "maxHosts": 4, "machineImageId": "ami-0123456789abcdef0"},
+            "loadBalancer": {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"},
+            "models": {"small": further},
+        }
+    )
+    keys = missing(stack)
+    assert 'models."acme/small".revision' in keys
+    assert not any(key.startswith("kubernetes.nodes") for key in keys)
+
+
+def missing(stack: Settings) -> set[str]:
+    return {problem.key.removeprefix("images/pins.toml: ") for problem in checks.missing_pins(stack, pins.load())}
+
+
+def test_node_groups_need_the_release_of_their_image_and_karpenter_its_id() -> None:
+    values = {"region": "us-east-1", "platform": "eks", "fleet": {"hosts": 2, "maxHosts": 4}}
+    managed = {"fleet": {"hosts": 2}, "nodePool": {"provisioner": "managed"}}
+
+    def nodes(**changes: Any) -> set[str]:
+        keys = missing(Settings.model_validate(values | changes))
+        return {key for key in keys if key.startswith(("kubernetes.nodes", "kubernetes.releases"))}
+
+    system = "kubernetes.releases.system.version"
+    assert nodes() == {"kubernetes.nodes.al2023.regions.us-east-1.id", system}
+    assert nodes(**managed) == {"kubernetes.releases.al2023.version", system}
+
+
+def test_a_further_model_that_nobody_listed_is_warned_about_by_its_name() -> None:
+    further = {"hostName": "small.example.com", "inference": {"model": "acme/small"}, "scaling": {"maxReplicas": 2}}
+    stack = Settings.model_validate(
+        {
+            "region": "us-east-1",
+            "platform": "eks",
+            "inference": {"model": "Qwen/Qwen3-8B"},
+            "loadBalancer": {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"},
+            "models": {"small": further},
+        }
+    )
+    found = checks.warnings(stack, pins.load(), checks.size(stack))
+    assert [text.partition(" ")[0] for text in found if "was not sized" in text] == ["models.small:"]
+
+
+@pytest.mark.parametrize(("platform", "image"), [("ec2", "machine_image.ubuntu"), ("eks", "kubernetes.nodes.al2023")])
+def test_an_empty_pin_is_of_the_stacks_region_and_a_command_looks_it_up(platform: str, image: str) -> None:
+    stack = Settings.model_validate({"region": "eu-west-1", "platform": platform})
+    assert {key for key in missing(stack) if ".regions." in key} == {f"{image}.regions.eu-west-1.id"}
+    [warning] = [text for text in checks.warnings(stack, pins.load(), checks.size(stack)) if "not pinned" in text]
+    named = [problem.key.removeprefix("images/pins.toml: ") for problem in checks.missing_pins(stack, pins.load())]
+    command = {"ec2": "tandem pin --region eu-west-1", "eks": "tandem pin --kubernetes"}[platform]
+    assert f": {', '.join(named[:5])} and {len(named) - 5} more; `{command}` looks them up" in warning
+
+
+def test_what_does_not_fit_and_an_empty_pin_are_said_at_once_each_model_by_its_key() -> None:
+    long = {"model": "Qwen/Qwen3-8B", "maxModelLen": 100_000}
+    stack = Settings.model_validate(
+        {
+            "region": "us-east-1",
+            "platform": "eks",
+            "requirePins": True,
+            "fleet": {"instanceTypes": ["g6.12xlarge"], "hosts": 2, "maxHosts": 4},
+            "inference": long,
+            "models": {"small": {"hostName": "small.example.com", "inference": long}},
+        }
+    )
+    keys = [problem.key for problem in checks.problems(stack, pins.load(), "dev", checks.size(stack))]
+    assert keys[:2] == ["inference.maxModelLen", "models.small.inference.maxModelLen"]
+    assert "images/pins.toml: vllm.digest" in keys[2:]

@@ -1,6 +1,0 @@
-module tandem.example/tools/kubernetes/schemas-1.34
-
-go 1.26
-
-// Nothing is built from it: manifests are compared with its API.
-require k8s.io/kubernetes v1.34.4
