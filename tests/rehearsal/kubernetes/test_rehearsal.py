@@ -85,5 +85,6 @@ def test_the_report_says_what_exists_and_what_is_only_recorded(report: StackRepo
 
 def test_the_report_says_who_may_talk_to_whom(report: StackReport) -> None:
     ways = {(way.source, way.destination): way.allowed for way in report.connections}
-    assert ways["a pod in monitoring", "model:8080"]
+    assert ways["a pod in monitoring", "model:9090"]
+    assert not ways["a pod in monitoring", "model:8080"]
     assert not ways["model", "instance metadata:80"]
