@@ -144,8 +144,9 @@ def answers(port: int) -> bool:
 
 
 def edge_configuration(config: HostConfig, port: int, server: int, directory: Path) -> Path:
-    """A host's own nginx.conf; other than there only its ports, directories and a rate that one client may reach."""
-    edge = replace(config.edge, port=port, requests_per_second=1_000_000, connections=10_000)
+    """A host's own nginx.conf; other than there only its ports, directories and what one client may ask."""
+    wide = {"requests_per_second": 1_000_000, "connections": 10_000, "unknown_per_second": 100_000}
+    edge = replace(config.edge, port=port, **wide)
     text = render_nginx(replace(config, edge=edge)).replace("user www-data;", f"user {Path.home().owner()};")
     agent, script = free_port(), edge_script()
     import_module("traffic").listen(agent)

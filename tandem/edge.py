@@ -64,6 +64,8 @@ class Edge:
         port: TCP port that the load balancer connects to.
         requests_per_second: per client address, with as many again at once; above this: 429.
         connections: requests at once per client address; above this: 429.
+        unknown_per_second: requests without a key that is known, per client address, with twenty times as many at once;
+            above this: 429 in place of 401. Who has a key that is known is not counted.
         max_body_mib: largest request body in MiB; above this: 413.
         cut_revoked: a stream ends when its key is revoked; else it goes on to its end.
         traced: share of requests whose trace servers are told to keep, 0 to 1; None has them know of no trace.
@@ -74,6 +76,7 @@ class Edge:
     port: int
     requests_per_second: int
     connections: int
+    unknown_per_second: int = 1
     max_body_mib: int
     cut_revoked: bool = False
     traced: float | None = None

@@ -25,6 +25,7 @@ def wide(config: Any = None) -> Any:
         config.edge,
         requests_per_second=10_000,
         connections=10_000,
+        unknown_per_second=10_000,
         trusted_proxies=["127.0.0.1"],
         paths=[*config.edge.paths, "/v1/responses/*"],
     )
@@ -45,7 +46,7 @@ OPEN = [
     "/kv_event_sources", "/v1/systemone", "/v1/chat/completions/batch", "/v1/responses/resp_0123-abc/cancel",
     "/v1/messages/render", "/v1/chat/completions/derender", "/v1/completions/derender",
     "/inference/v1/abort_requests",
-    "/clients", "/unread", "/@error", "/keys", "/keys/", "/edge.js", "/nginx.conf", "/kept.json", "/www/healthz",
+    "/clients", "/unread", "/unknown", "/@error", "/keys", "/keys/", "/edge.js", "/nginx.conf", "/kept.json", "/www/healthz",
 ]  # fmt: skip
 TRICKS = [
     "//invocations", "/v1//chat/completions", "//v1/chat/completions", "/v1/chat/completions/", "/v1/../invocations",
