@@ -86,6 +86,7 @@ docs: .venv ## what is generated in docs/ and policies/, made anew
 	$(RUN) python -m tandem.settings.table docs/settings.md
 	$(RUN) python -m tandem.settings.json_schema docs/stack.schema.json
 	$(RUN) python -m tandem.ops.command_table docs/operations.md
+	$(RUN) python -m tandem.observing.table docs/alarms.md
 	$(RUN) python -m tandem.ops.rights.write
 	$(RUN) python -m bench.sizing_tables docs/sizing.md
 	$(RUN) python tools/stand_ins.py docs/stand-ins.md

@@ -10,6 +10,7 @@ import pytest
 from tandem import costs
 from tandem.catalog import prices
 from tandem.catalog.instances import INSTANCE_TYPES
+from tandem.observing import table as table_of_rules
 from tandem.ops import command_table
 from tandem.settings.schema import Settings
 from tandem.settings.table import replaced, rows
@@ -30,6 +31,11 @@ def test_the_table_of_settings_is_current() -> None:
 def test_the_table_of_commands_is_current() -> None:
     text = (ROOT / "docs/operations.md").read_text()
     assert command_table.replaced(text) == text, "run `make docs`"
+
+
+def test_the_table_of_rules_is_current() -> None:
+    text = (ROOT / "docs/alarms.md").read_text()
+    assert table_of_rules.replaced(text) == text, "run `make docs`"
 
 
 def test_every_command_has_its_section_with_its_exit_status() -> None:

@@ -23,6 +23,7 @@ class InferenceArgs:
         file_system_id, access_point_id: of the model cache.
         load_balancer_networks: the only addresses from which requests may come.
         monitoring_namespaces: whose pods may ask for metrics.
+        monitoring: objects by which others watch the models.
         ports: which servers reach anywhere, beside HTTPS.
         kubeconfig: by which `up` sees how far the servers are.
         after: controllers and nodes, which must be there before the models and still be there when they go.
@@ -34,6 +35,7 @@ class InferenceArgs:
     load_balancer_networks: Sequence[str]
     monitoring_namespaces: Sequence[str]
     kubeconfig: pulumi.Output[str]
+    monitoring: Sequence[Manifest] = ()
     ports: Sequence[int] = ()
     after: Sequence[pulumi.Resource] = ()
 
@@ -62,6 +64,7 @@ class Inference(pulumi.ComponentResource):
             ),
             place,
         )
+        self._declare(args.monitoring, place)
         for service, scaling in args.services:
             self._serve(service, scaling, args.kubeconfig, shared)
         self.register_outputs({})

@@ -11,11 +11,10 @@ import pulumi
 import pulumiverse_time as time
 
 from tandem import lifetime
-from tandem.alarms import alarms as alarms_of
 from tandem.checks import size_of
-from tandem.objectives import objectives
+from tandem.observing.watched import Watched
+from tandem.observing.watched import watched as watched_of
 from tandem.pins import Pins
-from tandem.platforms import platform_of
 from tandem.settings import Settings
 from tandem.settings.schema import ClientSettings, InferenceSettings
 from tandem.sizing.plan import Plan
@@ -177,19 +176,17 @@ def cost_guard(context: StackContext, resize: Resize | None) -> CostGuard:
     )
 
 
+def watched(context: StackContext) -> list[Watched]:
+    """The models of the stack, with what is promised of them."""
+    return watched_of(context.settings, context.stack, lambda model: context.sized(model).fastest_token_seconds)
+
+
 def alarms(context: StackContext, guard: CostGuard) -> None:
     """Of each model, to the topic of the guard; none where the settings want none."""
     settings = context.settings
     if not settings.alarmed:
         return
-    models = {
-        name: alarms_of(
-            objectives(settings.promised[name], context.sized(inference).fastest_token_seconds),
-            always_on=settings.always_on(scaling),
-            gpus=platform_of(settings).sees_gpus,
-        )
-        for name, (inference, scaling) in settings.scaled.items()
-    }
+    models = {model.name: model.alarms for model in watched(context)}
     Alarms(
         context.name,
         AlarmsArgs(stack=context.stack, stack_id=context.stack_id, models=models, topic_arn=guard.topic_arn),

@@ -32,9 +32,11 @@ from ..components.node_group_name import node_group_name
 from ..components.node_pool import NodePool, NodePoolArgs
 from ..components.pod_role import PodRole, Pods
 from ..components.secrets import Secrets
+from ..kubernetes.monitoring import monitoring_objects
+from ..kubernetes.objects import Manifest
 from ..kubernetes.scaling import Scaling
 from ..kubernetes.workload import InferenceService
-from .context import StackContext, alarms, cost_guard, keys_command, model_cache, secrets
+from .context import StackContext, alarms, cost_guard, keys_command, model_cache, secrets, watched
 from .platform import Platform
 
 
@@ -101,6 +103,7 @@ def build(context: StackContext) -> dict[str, Any]:
             monitoring_namespaces=settings.monitoring_namespaces,
             kubeconfig=cluster.kubeconfig,
             ports=settings.tracing.ports,
+            monitoring=_monitoring(context),
             after=[*nodes.ready, *controllers.releases, pod_role, *own_roles],
         ),
         provider,
@@ -114,6 +117,11 @@ def build(context: StackContext) -> dict[str, Any]:
         ),
         "expiresAt": context.times.ends,
     }
+
+
+def _monitoring(context: StackContext) -> list[Manifest]:
+    labels = context.settings.metrics.operator_labels
+    return [] if labels is None else monitoring_objects(watched(context), labels)
 
 
 def _node_subnets(context: StackContext) -> list[pulumi.Output[str]]:

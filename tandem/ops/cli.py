@@ -32,6 +32,10 @@ COMMANDS = {
         "tandem.ops.commands.memory:memory",
         "Show where the memory of one GPU goes, part by part, or whether a running server agrees.",
     ),
+    "observe": Place(
+        "tandem.ops.commands.observe:observe",
+        "Print what a Prometheus of one's own needs to watch a stack: the alarms as alert rules.",
+    ),
     "pin": Place(
         "tandem.ops.commands.pin:pin",
         "Look up the pins that images/pins.toml still lacks, and write them with day and source.",

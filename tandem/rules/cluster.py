@@ -31,6 +31,7 @@ def only_on_kubernetes(settings: Settings) -> Iterator[Problem]:
         ("models", settings.models, defaults.models),
         ("cluster", settings.cluster, defaults.cluster),
         ("nodePool", settings.node_pool, defaults.node_pool),
+        ("metrics.operatorLabels", settings.metrics.operator_labels or {}, {}),
     ):
         if value != default:
             yield Problem(
@@ -382,6 +383,19 @@ def only_with_one_provisioner(settings: Settings) -> Iterator[Problem]:
         )
 
 
+def an_operator_is_let_in(settings: Settings) -> Iterator[Problem]:
+    """Its Prometheus is not the small one of the stack, which reads no rules and is in a namespace of its own."""
+    if settings.metrics.operator_labels is not None and settings.scaling.prometheus_url is None:
+        yield Problem(
+            key="metrics.operatorLabels",
+            wrong="asks for objects of a Prometheus operator, whose Prometheus may not ask the servers",
+            value=settings.metrics.operator_labels,
+            allowed="together with scaling.prometheusUrl",
+            fix=f"{set_to('scaling.prometheusUrl', 'http://NAME.NAMESPACE.svc:9090')}, or "
+            f"{removed('metrics.operatorLabels')}; `tandem observe STACK` prints rules for any Prometheus",
+        )
+
+
 RULES: tuple[Rule, ...] = (
     replicas_have_bounds,
     drains_can_go_on,
@@ -392,6 +406,7 @@ RULES: tuple[Rule, ...] = (
     nodes_are_to_be_had,
     managed_nodes_can_be_replaced,
     scrapes_are_let_in,
+    an_operator_is_let_in,
     models_have_names,
     endpoint_is_one_thing,
     only_on_hosts,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from tandem.settings.section import Section
-from tandem.settings.types import BetweenTokens, FirstToken, HookUrl
+from tandem.settings.types import BetweenTokens, FirstToken, HookUrl, LabelKey, LabelValue
 
 
 class ObjectiveSettings(Section):
@@ -35,6 +35,12 @@ class MetricsSettings(Section):
         default=True,
         description="Each machine reports to CloudWatch once a minute: some 15 metrics a model at $0.30 a month, and "
         "$0.44 a machine. false: Prometheus alone, where one asks.",
+    )
+    operator_labels: dict[LabelKey, LabelValue] | None = Field(
+        default=None,
+        max_length=10,
+        description="Platform eks, where a Prometheus operator is in the cluster: labels by which it chooses what it "
+        "reads, {} for one that reads all. It gets a PodMonitor, and the alarms as a PrometheusRule. Unset: neither.",
     )
 
 

@@ -248,6 +248,15 @@ NAMESPACE_NAME = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 NamespaceName = Annotated[
     str, _Matches(NAMESPACE_NAME), Allowed("the name of a namespace: lower case, digits and -, up to 63 characters")
 ]
+_LABEL = r"[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
+LabelKey = Annotated[
+    str,
+    _Matches(rf"([a-z0-9]([a-z0-9.-]{{0,251}}[a-z0-9])?/)?{_LABEL}"),
+    Allowed("a label's key of Kubernetes, such as release or example.com/team"),
+]
+LabelValue = Annotated[
+    str, _Matches(_LABEL), Allowed("a label's value of Kubernetes: letters, digits, ., _ and -, up to 63 characters")
+]
 Email = Annotated[
     str,
     _Matches(r"(?=.{6,254}$)[A-Za-z0-9._%+'-]{1,64}@([A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)+[A-Za-z]{2,63}"),

@@ -29,8 +29,8 @@ sys.path.insert(0, str(DIRECTORY / "shared"))
 
 import telemetry
 
-from tests.shared.test_telemetry import reported
 from tests.shared.told_server import ToldServer
+from tests.shared.world import reported
 
 pytestmark = pytest.mark.real
 

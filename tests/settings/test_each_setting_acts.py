@@ -148,6 +148,10 @@ CHANGES: Mapping[str, Any] = {
     "objectives.betweenTokensSeconds": (0.2, WATCHED),
     "objectives.availabilityPercent": (99.9, WATCHED),
     "metrics.cloudwatch": False,
+    "metrics.operatorLabels": (
+        {"release": "prometheus"},
+        {"scaling.prometheusUrl": "http://prometheus.observability.svc:9090", "metrics.operatorLabels": {}},
+    ),
     "alarms.enabled": (False, WATCHED),
     "alarms.hooks": ["https://events.example.com/pager"],
     "tracing.endpoint": "http://collector.example.com:4318/v1/traces",

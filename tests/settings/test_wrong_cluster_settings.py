@@ -41,6 +41,8 @@ SET = "pulumi config set --path 'tandem:"
 RM = "pulumi config rm --path 'tandem:"
 ADMIN = "arn:aws:iam::123456789012:role/ops"
 WRONG = [
+    Wrong({"metrics": {"operatorLabels": {}}}, "metrics.operatorLabels", "scaling.prometheusUrl", SET),
+    Wrong({"metrics": {"operatorLabels": {"a": "b c"}}}, "metrics.operatorLabels.a", "a label's value", SET),
     # Limits of AWS
     Wrong(
         {"tags": {"karpenter.sh/nodepool": "a"}},

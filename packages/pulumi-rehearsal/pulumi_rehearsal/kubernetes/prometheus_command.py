@@ -20,19 +20,31 @@ PACKAGE = "prometheus"
 FIX = f"`apt-get install {PACKAGE}` on Debian or Ubuntu; elsewhere put `prometheus` of prometheus.io/download on PATH"
 
 
-def command() -> Path:
-    """The command, once `ensure` has seen to it."""
-    own = shutil.which("prometheus")
-    return Path(own) if own else _home() / "prometheus"
+CHECKER = "promtool"
+"""Of the same package; it checks rules, and runs their tests."""
+
+
+def command(name: str = "prometheus") -> Path:
+    """The command, once `ensure` has seen to it.
+
+    Args:
+        name: or CHECKER.
+    """
+    own = shutil.which(name)
+    return Path(own) if own else _home() / name
 
 
 def ensure(progress: Progress) -> None:
-    """Takes the command from the package unless it is there; seconds, 20 MB.
+    """Takes both commands from the package unless they are there; seconds, 40 MB.
 
     Raises:
         SetupError: it is not there and cannot be had.
     """
-    make_once(_home(), lambda: command().is_file(), partial(_take, progress), "Prometheus", progress)
+    make_once(_home(), _there, partial(_take, progress), "Prometheus", progress)
+
+
+def _there() -> bool:
+    return command().is_file() and command(CHECKER).is_file()
 
 
 def _home() -> Path:
@@ -43,11 +55,14 @@ def _take(progress: Progress, directory: Path) -> None:
     progress("taking Prometheus from the distribution's package")
     with tempfile.TemporaryDirectory(prefix="rehearsal-prometheus-") as name:
         scratch = Path(name)
-        taken = scratch / "usr" / "bin" / "prometheus"
-        wrong = unpack([PACKAGE], scratch, progress) or failure([taken, "--version"], scratch)
+        taken = [scratch / "usr" / "bin" / name for name in ("prometheus", CHECKER)]
+        wrong = unpack([PACKAGE], scratch, progress)
+        for one in taken:
+            wrong = wrong or failure([one, "--version"], scratch)
         if wrong:
             raise _missing(wrong)
-        shutil.copy(taken, directory)
+        for one in taken:
+            shutil.copy(one, directory)
 
 
 def _missing(failure: str) -> SetupError:

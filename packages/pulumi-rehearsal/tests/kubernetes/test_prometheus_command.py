@@ -18,7 +18,8 @@ case "$*" in
 esac
 """
 FAKE_DPKG = """#!/bin/sh
-mkdir -p "$3/usr/bin"; printf '#!/bin/sh\\nexit EXIT\\n' > "$3/usr/bin/prometheus"; chmod 755 "$3/usr/bin/prometheus"
+mkdir -p "$3/usr/bin"; cd "$3/usr/bin"; printf '#!/bin/sh\\nexit EXIT\\n' > prometheus; cp prometheus promtool
+chmod 755 prometheus promtool
 """
 
 
@@ -59,6 +60,7 @@ def ensure() -> None:
 
 def test_the_machines_own_comes_first(distribution: Distribution) -> None:
     own = distribution.command("prometheus", "#!/bin/sh\n")
+    distribution.command("promtool", "#!/bin/sh\n")
     ensure()
     assert prometheus_command.command() == own
     assert distribution.asked == []
@@ -69,6 +71,7 @@ def test_the_package_is_unpacked_once(distribution: Distribution) -> None:
     ensure()
     ensure()
     assert prometheus_command.command().read_text() == "#!/bin/sh\nexit 0\n"
+    assert prometheus_command.command("promtool").is_file()
     assert prometheus_command.command().is_relative_to(distribution.directory / "cache")
     assert distribution.asked == ["prometheus"]
 

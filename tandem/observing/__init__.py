@@ -1,0 +1,1 @@
+"""What an operator looks at, as data: alert rules, panels, dashboards. Pure."""

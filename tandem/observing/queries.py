@@ -1,0 +1,104 @@
+"""What is asked of Prometheus, of one model's servers: one place for each name that vLLM or the edge gives. Pure.
+
+The edge answers for a server that is gone, with its own counts alone: whether vLLM answers is asked of vLLM's series,
+and not of `up`.
+"""
+
+from __future__ import annotations
+
+PROBES_PER_SECOND = 0.2
+"""Of a server, by its own machine; a full one refuses them, and they are nobody's requests
+(cloud-init/shared/telemetry.py, PROBES and SAMPLE)."""
+HISTOGRAMS = {"FirstToken": "vllm:time_to_first_token_seconds", "BetweenTokens": "vllm:inter_token_latency_seconds"}
+"""By the figure that CloudWatch has of them."""
+
+
+def span(seconds: int) -> str:
+    """A duration of PromQL.
+
+    >>> span(21600), span(300), span(90)
+    ('6h', '5m', '90s')
+    """
+    for unit, size in (("h", 3600), ("m", 60)):
+        if seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def late(figure: str, seconds: float, window: str, labels: str) -> str:
+    """Share of answers, or of tokens, that came later than so many seconds, a bound of the histogram."""
+    rate = f"rate({HISTOGRAMS[figure]}_bucket{{{labels},le="
+    return f'1 - sum({rate}"{float(seconds)!r}"}}[{window}])) / sum({rate}"+Inf"}}[{window}]))'
+
+
+def percentile(figure: str, share: float, window: str, labels: str) -> str:
+    """So many of them came within these seconds."""
+    return f"histogram_quantile({share:g}, sum by (le) (rate({HISTOGRAMS[figure]}_bucket{{{labels}}}[{window}])))"
+
+
+def failed(seconds: int, labels: str) -> str:
+    """Requests a second that were not answered through no fault of theirs, in a window of minutes.
+
+    What vLLM refuses inside of a stream has status 200 at the edge; what the edge sees refused, too, counts twice. Its
+    probes are taken off minute by minute: they are refused only while it is full.
+    """
+    refused = f"sum without (reason) (rate(vllm:admission_rejections_total{{{labels}}}[2m]))"
+    real = f"sum_over_time(clamp_min({refused} - {PROBES_PER_SECOND:g}, 0)[{span(seconds)}:1m])"
+    return f"({answered(seconds, labels, '5..')} + (sum({real}) / {seconds // 60} or vector(0)))"
+
+
+def answered(seconds: int, labels: str, code: str = "[23]..") -> str:
+    """Requests a second that the edge answered with such a status."""
+    return f'(sum(rate(tandem_edge_requests_total{{{labels},code=~"{code}"}}[{span(seconds)}])) or vector(0))'
+
+
+def asked(seconds: int, labels: str) -> str:
+    """Requests a second; what a client did wrong, or too often, is not among them."""
+    return f"({answered(seconds, labels)} + {failed(seconds, labels)})"
+
+
+def waiting(labels: str) -> str:
+    """Requests that wait, of each server."""
+    return f"vllm:num_requests_waiting{{{labels}}}"
+
+
+def running(labels: str) -> str:
+    """Requests that run, of each server."""
+    return f"vllm:num_requests_running{{{labels}}}"
+
+
+def cache_used(labels: str) -> str:
+    """Share of the KV cache that is in use, 0 to 1, of each server."""
+    return f"vllm:kv_cache_usage_perc{{{labels}}}"
+
+
+def rate_of(counter: str, window: str, labels: str) -> str:
+    """What vLLM counts, a second, of all servers.
+
+    Args:
+        counter: without `vllm:` and `_total`.
+    """
+    return f"sum(rate(vllm:{counter}_total{{{labels}}}[{window}]))"
+
+
+def added(counter: str, window: str, labels: str) -> str:
+    """What vLLM counted in the window, of all servers."""
+    return f"sum(increase(vllm:{counter}_total{{{labels}}}[{window}]))"
+
+
+def stuck(seconds: int, labels: str) -> str:
+    """Servers that have had requests for so long and have made no token, nor read one."""
+    window = span(seconds)
+    busy = f"min_over_time(({running(labels)} + {waiting(labels)})[{window}:15s]) > 0"
+    tokens = (f"increase(vllm:{name}_tokens_total{{{labels}}}[{window}]) == 0" for name in ("generation", "prompt"))
+    return " and ".join((busy, *tokens))
+
+
+def starts(window: str, labels: str) -> str:
+    """Of servers anew, beside the same edge."""
+    return f"sum(changes(process_start_time_seconds{{{labels}}}[{window}]))"
+
+
+def servers(labels: str) -> str:
+    """That answer; nothing where none does."""
+    return f"count({running(labels)})"

@@ -1,0 +1,122 @@
+"""`tandem observe`: what a Prometheus needs to watch a stack, as files to read, without AWS and without an engine."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import yaml
+
+from tandem.checks import size_of
+from tandem.errors import Problem, UserError
+from tandem.observing.rules import rule_groups
+from tandem.observing.watched import Watched, watched
+from tandem.ops.options import AsJson, StackName, print_json, stack_settings
+from tandem.settings.schema import Settings
+
+MATCHERS = re.compile(r'[a-zA-Z_]\w*(=|!=|=~|!~)"[^"\\]*"(,[a-zA-Z_]\w*(=|!=|=~|!~)"[^"\\]*")*')
+"""Of PromQL, with commas between them."""
+
+
+def documents(models: list[Watched]) -> dict[str, str]:
+    """Everything that there is: name to content."""
+    return {"rules.yaml": yaml.safe_dump({"groups": rule_groups(models)}, sort_keys=False, width=10_000)}
+
+
+def _models(stack: str, settings: Settings, select: str | None) -> list[Watched]:
+    """With the labels that the stack's own pods have, or those that somebody else's Prometheus gives them.
+
+    Raises:
+        UserError: hosts, and nothing says by which labels their series are known; or labels that are none.
+    """
+    name = Path(stack).stem.removeprefix("Pulumi.")
+    models = watched(settings, name, lambda model: size_of(model, settings).fastest_token_seconds)
+    if select is None:
+        if settings.platform == "ec2":
+            raise UserError(
+                Problem(
+                    key="--select",
+                    wrong="no Prometheus reaches this stack's hosts by itself, so whoever asks them must say how their "
+                    "series are known; their figures and alarms are in CloudWatch",
+                    value=settings.platform,
+                    allowed='matchers of PromQL, such as job="vllm"',
+                    fix=f"`tandem observe {stack} --select 'job=\"vllm\"'`",
+                )
+            )
+        return models
+    if not MATCHERS.fullmatch(select):
+        raise UserError(
+            Problem(
+                key="--select",
+                wrong="these are no label matchers",
+                value=select,
+                allowed='such as namespace="llm",job="vllm-{model}"; {model} becomes the name of each model',
+                fix="correct it; in a shell it stands in single quotes",
+            )
+        )
+    return [replace(model, labels=select.replace("{model}", model.name)) for model in models]
+
+
+def observe(
+    stack: StackName,
+    document: Annotated[str | None, typer.Argument(help="Print this one, such as rules.yaml.")] = None,
+    select: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LABELS", help="Matchers of PromQL by which a Prometheus knows the servers; {model} is its name."
+        ),
+    ] = None,
+    output: Annotated[Path | None, typer.Option(help="Write all documents into this directory.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Print what a Prometheus of one's own needs to watch a stack: the alarms as alert rules.
+
+    From the stack's file alone. Without a document or --output it lists what there is. The rules are those that
+    metrics.operatorLabels gives to a Prometheus operator; a Prometheus without one takes the file under `rule_files`.
+
+    Exit status: 0, or 2 for a mistake.
+
+    Examples: `tandem observe prod`, `tandem observe prod rules.yaml > rules.yaml`, `tandem observe prod-ec2 rules.yaml
+    --select 'job="vllm"'`.
+    """
+    found = documents(_models(stack, stack_settings(stack), select))
+    if document not in (None, *found):
+        raise UserError(
+            Problem(
+                key="document",
+                wrong="there is no such document",
+                value=document,
+                allowed=", ".join(found),
+                fix=f"`tandem observe {stack}` lists them",
+            )
+        )
+    if output:
+        _write(found, output)
+    if as_json:
+        print_json({"documents": [{"path": name, "text": found[name]} for name in found if document in (None, name)]})
+    elif document:
+        typer.echo(found[document], nl=False)
+    elif output:
+        typer.echo(f"{len(found)} files in {output}")
+    else:
+        for name, text in found.items():
+            typer.echo(f"{len(text):>7,}  {name}")
+
+
+def _write(found: dict[str, str], directory: Path) -> None:
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        for name, text in found.items():
+            (directory / name).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            Problem(
+                key="--output",
+                wrong=f"cannot be written ({error.strerror})",
+                value=str(directory),
+                fix="another directory",
+            )
+        ) from None

@@ -1,0 +1,112 @@
+"""Alert rules: one for each alarm, and what calls an alarm in CloudWatch calls its rule in a real Prometheus."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from pathlib import Path
+
+import pytest
+import telemetry
+
+from tandem.alarms import Both
+from tandem.observing import queries
+from tandem.observing.rules import READINGS, WITHOUT_RULE, rule_groups, rules
+from tandem.observing.watched import Watched
+from tests.observing.promtool import SCRAPE_SECONDS, Recording, checked, firing
+from tests.shared.world import ALARMS, HOUR, PROMISED, WRONG, World
+
+LABELS = 'namespace="inference",app_kubernetes_io_instance="vllm-main"'
+MODEL = Watched(
+    stack="prod", name="main", model="Qwen/Qwen3-8B", labels=LABELS, promised=PROMISED, alarms=[*ALARMS.values()]
+)
+RULES = {rule["alert"]: rule for rule in rules(MODEL)}
+
+
+class Scraped(World):
+    """The same machine, asked by a Prometheus, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recording = Recording()
+
+    def live(self, seconds: int, each_look=lambda: None) -> None:
+        def look() -> None:
+            each_look()
+            if self.now % SCRAPE_SECONDS == 0:
+                self.recording.scrape("" if self.away else self._text(), f'{LABELS},pod="a"')
+
+        super().live(seconds, look)
+
+    def _text(self) -> str:
+        edge = [f'tandem_edge_requests_total{{client="c",code="{code}"}} {n}' for code, n in self.statuses.items()]
+        return "\n".join([*edge, self.server.ask() if self.server.answers else ""])
+
+
+@pytest.fixture(scope="module")
+def settled() -> Scraped:
+    world = Scraped()
+    world.live(7 * HOUR, world.serve)
+    return world
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checked(rule_groups([MODEL]), tmp_path_factory.mktemp("rules"))
+
+
+def test_each_alarm_has_a_rule_or_a_reason() -> None:
+    assert RULES.keys() | WITHOUT_RULE.keys() == ALARMS.keys()
+    assert not RULES.keys() & WITHOUT_RULE.keys()
+
+
+def test_each_figure_that_an_alarm_looks_at_is_read_from_prometheus() -> None:
+    parts = [part for alarm in ALARMS.values() for part in (alarm.of if isinstance(alarm, Both) else [alarm])]
+    assert {part.metric for part in parts if part.name not in WITHOUT_RULE} == READINGS.keys()
+
+
+def test_whoever_is_called_reads_what_to_do() -> None:
+    said = RULES["between-tokens-slow"]
+    assert said["labels"] == {"stack": "prod", "model": "main", "severity": "warning"}
+    assert said["annotations"]["command"] == "tandem size Qwen/Qwen3-8B"
+    assert said["annotations"]["runbook_url"] == "docs/alarms.md#between-tokens-fast-between-tokens-slow"
+    assert RULES["errors-fast"]["annotations"]["command"] == "tandem smoke prod"
+    assert RULES["queue"]["annotations"]["runbook_url"].endswith("#queue")
+
+
+def test_probes_of_a_full_server_count_as_little_as_in_cloudwatch() -> None:
+    assert telemetry.PROBES / telemetry.SAMPLE == queries.PROBES_PER_SECOND
+
+
+@pytest.mark.clock
+def test_nothing_calls_while_all_is_well(settled: Scraped, file: Path) -> None:
+    assert firing(file, settled.recording) == set()
+
+
+@pytest.mark.clock
+@pytest.mark.parametrize("what", WRONG)
+def test_what_calls_an_alarm_calls_its_rule(what: str, settled: Scraped, file: Path) -> None:
+    world = deepcopy(settled)
+    goes_wrong, seconds, expected = WRONG[what]
+    world.live(seconds, lambda: goes_wrong(world))
+    assert firing(file, world.recording) == expected - WITHOUT_RULE.keys()
+
+
+@pytest.mark.clock
+def test_the_first_start_of_a_stack_calls_nobody(file: Path) -> None:
+    world = Scraped()
+    world.server.answers = False
+    world.live(HOUR)
+    assert firing(file, world.recording) == set()
+
+
+@pytest.mark.clock
+def test_a_full_server_that_works_calls_nobody(settled: Scraped, file: Path) -> None:
+    world = deepcopy(settled)
+
+    def full() -> None:
+        world.serve()
+        world.server.running, world.server.cache = 256, 0.99
+        world.server.refused += 2  # its probes
+
+    world.live(HOUR, full)
+    assert firing(file, world.recording) == set()
