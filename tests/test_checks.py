@@ -111,7 +111,7 @@ def test_a_further_model_is_not_called_as_the_main_one_is(name: str) -> None:
         {
             "region": "us-east-1",
             "platform": "eks",
-            "fleet": {"hosts": 2, "maxHosts": 4},
+            "fleet": {"maxHosts": 4},
             "inference": {"model": "Qwen/Qwen3-8B"},
             "loadBalancer": {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"},
             "models": {name: further},
@@ -128,7 +128,7 @@ def test_the_revision_of_each_model_is_a_pin() -> None:
         {
             "region": "us-east-1",
             "platform": "eks",
-            "fleet": {"hosts": 2, "maxHosts": 4, "machineImageId": "ami-0123456789abcdef0"},
+            "fleet": {"maxHosts": 4, "machineImageId": "ami-0123456789abcdef0"},
             "loadBalancer": {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"},
             "models": {"small": further},
         }
@@ -143,7 +143,7 @@ def missing(stack: Settings) -> set[str]:
 
 
 def test_node_groups_need_the_release_of_their_image_and_karpenter_its_id() -> None:
-    values = {"region": "us-east-1", "platform": "eks", "fleet": {"hosts": 2, "maxHosts": 4}}
+    values = {"region": "us-east-1", "platform": "eks", "fleet": {"maxHosts": 4}}
     managed = {"fleet": {"hosts": 2}, "nodePool": {"provisioner": "managed"}}
 
     def nodes(**changes: Any) -> set[str]:
@@ -187,7 +187,7 @@ def test_what_does_not_fit_and_an_empty_pin_are_said_at_once_each_model_by_its_k
             "region": "us-east-1",
             "platform": "eks",
             "requirePins": True,
-            "fleet": {"instanceTypes": ["g6.12xlarge"], "hosts": 2, "maxHosts": 4},
+            "fleet": {"instanceTypes": ["g6.12xlarge"], "maxHosts": 4},
             "inference": long,
             "models": {"small": {"hostName": "small.example.com", "inference": long}},
         }

@@ -87,11 +87,11 @@ def test_nodes_overlap_by_two_a_zone_and_karpenters_by_one_a_pool() -> None:
     assert costs.overlapping_hosts(stack(**managed)) == 4
     assert costs.overlapping_hosts(stack(**managed | {"fleet": {"hosts": 1, "rollout": "terminateFirst"}})) == 0
     assert costs.overlapping_hosts(stack(**managed | {"fleet": {"hosts": 2, "rollout": "terminateFirst"}})) == 1
-    mixed = {"hosts": 2, "maxHosts": 4, "onDemandBase": 2, "onDemandPercentage": 0}
+    mixed = {"maxHosts": 4, "onDemandBase": 2, "onDemandPercentage": 0}
     assert costs.overlapping_hosts(stack(platform="eks")) == 1
     assert costs.overlapping_hosts(stack(platform="eks", fleet={"hosts": 1, "rollout": "terminateFirst"})) == 1
     assert costs.overlapping_hosts(stack(platform="eks", fleet=mixed)) == 2
-    assert costs.overlapping_hosts(stack(platform="eks", fleet=mixed | {"hosts": 2, "maxHosts": 2})) == 1
+    assert costs.overlapping_hosts(stack(platform="eks", fleet=mixed | {"maxHosts": 2})) == 1
     block = {"reservationId": "cr-" + "0" * 17, "zone": "us-east-1a", "endsAt": "2026-12-24T18:00:00Z"}
     assert costs.overlapping_hosts(stack(platform="eks", fleet={"hosts": 1, "capacityBlock": block})) == 0
 
@@ -128,8 +128,8 @@ def test_what_nobody_wants_to_know_costs_nothing() -> None:
         ("ec2", {"hosts": 3}, 4, 0),
         ("ec2", {"hosts": 3, "rollout": "terminateFirst"}, 3, 0),
         ("ec2", {"hosts": 3, "onDemandBase": 1, "onDemandPercentage": 0}, 1, 3),
-        ("eks", {"hosts": 2, "maxHosts": 4, "onDemandBase": 2, "onDemandPercentage": 0}, 3, 3),
-        ("eks", {"hosts": 2, "maxHosts": 4, "onDemandPercentage": 0}, 0, 5),
+        ("eks", {"maxHosts": 4, "onDemandBase": 2, "onDemandPercentage": 0}, 3, 3),
+        ("eks", {"maxHosts": 4, "onDemandPercentage": 0}, 0, 5),
         ("managed", {"hosts": 2, "onDemandBase": 1, "onDemandPercentage": 0}, 1, 5),
     ],
 )

@@ -9,7 +9,7 @@ from tandem.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES
 from tandem.errors import Problem
 from tandem.settings.cluster import NodePoolSettings, ScalingSettings
 from tandem.settings.commands import removed, set_to
-from tandem.settings.schema import InferenceSettings, Settings
+from tandem.settings.schema import FleetSettings, InferenceSettings, Settings
 from tandem.settings.types import PRIVATE
 from tandem.tags import MAIN_MODEL
 from tandem.timing import DEREGISTRATION_SECONDS, MANAGED_DRAIN_SECONDS, MINUTE, STOP_MARGIN_SECONDS
@@ -356,14 +356,18 @@ def only_with_one_provisioner(settings: Settings) -> Iterator[Problem]:
     """Karpenter has as many nodes as pods need, up to a bound; a managed node group those that it was made with."""
     fleet, empty = settings.fleet, settings.node_pool.empty_minutes
     if settings.node_pool.provisioner == "karpenter":
-        if fleet.spare_hosts and fleet.max_hosts is not None:
-            yield Problem(
-                key="fleet.spareHosts",
-                wrong="has no effect beside fleet.maxHosts: Karpenter's nodes follow the pods",
-                value=fleet.spare_hosts,
-                allowed="0 beside fleet.maxHosts with nodePool.provisioner: karpenter",
-                fix=f"{removed('fleet.spareHosts')}; scaling.minReplicas says how many replicas there always are",
-            )
+        for key, value, default in (
+            ("hosts", fleet.hosts, FleetSettings().hosts),
+            ("spareHosts", fleet.spare_hosts, FleetSettings().spare_hosts),
+        ):
+            if value != default and fleet.max_hosts is not None:
+                yield Problem(
+                    key=f"fleet.{key}",
+                    wrong="has no effect beside fleet.maxHosts: Karpenter's nodes follow the pods",
+                    value=value,
+                    allowed="unset beside fleet.maxHosts with nodePool.provisioner: karpenter",
+                    fix=f"{removed(f'fleet.{key}')}; scaling.minReplicas says how many replicas there always are",
+                )
         return
     if fleet.max_hosts not in (None, settings.group_size):
         yield Problem(

@@ -207,7 +207,7 @@ class FleetSettings(Section):
         ge=1,
         le=120,
         description="Upper bound of the group and of what it can cost. Unset: hosts + spareHosts, which a managed node "
-        "group has; with Karpenter it alone says how many nodes there may be.",
+        "group has; with Karpenter it alone says how many nodes there may be, and hosts beside it are refused.",
     )
     on_demand_base: int = Field(
         default=0, ge=0, le=100, description="The first so many hosts are on demand, whatever the percentage says."

@@ -21,7 +21,7 @@ DIGEST = "d1" * 32
 SOUND: dict[str, Any] = {
     "region": "us-east-1",
     "platform": "eks",
-    "fleet": {"instanceTypes": ["g6e.12xlarge"], "hosts": 2, "maxHosts": 4},
+    "fleet": {"instanceTypes": ["g6e.12xlarge"], "maxHosts": 4},
     "inference": {"model": "Qwen/Qwen3-32B", "quantization": "fp8", "maxModelLen": 32768},
 }
 KUBERNETES = {
@@ -256,7 +256,8 @@ def test_managed_nodes_of_each_family_have_its_disks_and_their_drives_as_one() -
 
 
 def test_a_managed_node_group_in_place_of_karpenter() -> None:
-    found = with_settings(node_pool={"provisioner": "managed"}, cost_guard={"expiresAfter": "4h"})
+    two = {"instanceTypes": ["g6e.12xlarge"], "hosts": 2}
+    found = with_settings(node_pool={"provisioner": "managed"}, fleet=two, cost_guard={"expiresAfter": "4h"})
     assert "karpenter.sh/v1:NodePool" not in kubernetes(found)
     gpu = found.of("NodeGroup")["tandem-prod-gpu"]
     assert gpu["scalingConfig"] == {"minSize": 2, "desiredSize": 2, "maxSize": 2}

@@ -31,7 +31,7 @@ def account(aws_account: AccountGaps, world: World, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PATH", str(tmp_path))
     account = Account(aws_account, world, aws_clients("us-east-1", ask=False), monkeypatch)
     account.sections = {"platform": "eks", "scaling": {"minReplicas": 3, "maxReplicas": 7}}
-    account.fleet(hosts=2, maxHosts=4)
+    account.fleet(maxHosts=4)
     return account
 
 
@@ -69,14 +69,14 @@ def image(**fields: Any) -> Callable[[Account], None]:
     """The nodes' image is pinned, and differs from what the nodes need."""
 
     def break_it(account: Account) -> None:
-        account.fleet(hosts=2, maxHosts=4, machineImageId=PUBLIC_IMAGE)
+        account.fleet(maxHosts=4, machineImageId=PUBLIC_IMAGE)
         account.gaps.images[PUBLIC_IMAGE] |= {"OwnerId": "602401143452", **fields}
 
     return break_it
 
 
 def image_gone(account: Account) -> None:
-    account.fleet(hosts=2, maxHosts=4, machineImageId="ami-0123456789abcdef0")
+    account.fleet(maxHosts=4, machineImageId="ami-0123456789abcdef0")
 
 
 def further_model_is_gated(account: Account) -> None:
@@ -108,7 +108,7 @@ def nearly_out_of_support(account: Account) -> None:
 
 
 def no_spot_role(account: Account) -> None:
-    account.fleet(hosts=2, maxHosts=4, onDemandPercentage=0)
+    account.fleet(maxHosts=4, onDemandPercentage=0)
     account.gaps.spot_role = False
 
 
@@ -224,7 +224,7 @@ def test_karpenter_needs_quota_for_a_node_more_than_its_limit(account: Account) 
 
 
 def test_a_successor_of_karpenters_base_is_on_demand_and_one_of_the_others_spot(account: Account) -> None:
-    account.fleet(hosts=2, maxHosts=4, onDemandBase=2, onDemandPercentage=0)
+    account.fleet(maxHosts=4, onDemandBase=2, onDemandPercentage=0)
     assert hosts_while_replaced(account.examination().settings) == {"on demand": 3, "spot": 3}
 
 

@@ -35,7 +35,7 @@ SELF_SIGNED = {"region": "us-east-1", "ephemeral": True}
 KUBERNETES = {
     "region": "us-east-1",
     "platform": "eks",
-    "fleet": {"instanceTypes": ["g6e.12xlarge"], "hosts": 2, "maxHosts": 4},
+    "fleet": {"instanceTypes": ["g6e.12xlarge"], "maxHosts": 4},
     "cluster": {"admins": ["arn:aws:iam::123456789012:role/platform"]},
 }
 MANAGED = KUBERNETES | {

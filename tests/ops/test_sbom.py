@@ -22,7 +22,7 @@ from tests.infra.declared import declared_by
 EKS = {
     "region": "us-east-1",
     "platform": "eks",
-    "fleet": {"instanceTypes": ["g6e.12xlarge"], "hosts": 2, "maxHosts": 4},
+    "fleet": {"instanceTypes": ["g6e.12xlarge"], "maxHosts": 4},
     "cluster": {"endpointCidrs": ["203.0.113.0/24"]},
 }
 MANAGED = EKS | {"fleet": {"instanceTypes": ["g6e.12xlarge"], "hosts": 2}, "nodePool": {"provisioner": "managed"}}

@@ -178,7 +178,7 @@ EKS = Settings.model_validate(
     {
         "region": "us-east-1",
         "platform": "eks",
-        "fleet": {"instanceTypes": ["g6e.12xlarge"], "hosts": 2, "maxHosts": 4},
+        "fleet": {"instanceTypes": ["g6e.12xlarge"], "maxHosts": 4},
         "scaling": {"minReplicas": 2, "maxReplicas": 4},
     }
 )

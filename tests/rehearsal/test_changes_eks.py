@@ -68,7 +68,7 @@ CHANGES: dict[str, dict[str, Change]] = {
     },
     "karpenter": BOTH
     | {
-        "room for more": [{"fleet.maxHosts": 4}],
+        "room for more": [{"fleet.hosts": None, "fleet.maxHosts": 4}],
         "a budget": [{"costGuard.monthlyBudgetUsd": 20000}],
         "spot above the base": [{"fleet.onDemandBase": 1, "fleet.onDemandPercentage": 0}],
         "a window": [{"nodePool.replacementWindow": {"start": "01:00"}}],

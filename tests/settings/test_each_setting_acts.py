@@ -28,7 +28,7 @@ BASE: dict[str, Any] = {
 }
 PLATFORMS: Mapping[str, dict[str, Any]] = {
     "ec2": {},
-    "eks-karpenter": {"platform": "eks", "fleet.onDemandBase": 1, "fleet.onDemandPercentage": 0},
+    "eks-karpenter": {"platform": "eks", "fleet.hosts": 1, "fleet.onDemandBase": 1, "fleet.onDemandPercentage": 0},
     "eks-managed": {"platform": "eks", "fleet.maxHosts": None, "nodePool.provisioner": "managed"},
 }
 
@@ -84,7 +84,7 @@ CHANGES: Mapping[str, Any] = {
     "globalName.serving": (False, GLOBAL),
     "globalName.outsideCheck": (False, GLOBAL),
     "fleet.instanceTypes": ["g6e.48xlarge"],
-    "fleet.hosts": (3, {"fleet.maxHosts": None}),
+    "fleet.hosts": 3,
     "fleet.spareHosts": 1,
     "fleet.maxHosts": 8,
     "fleet.onDemandBase": 2,

@@ -27,7 +27,7 @@ class Wrong(NamedTuple):
     fix: str
 
 
-SOUND: dict[str, Any] = {"region": "us-east-1", "platform": "eks", "fleet": {"hosts": 2, "maxHosts": 4}}
+SOUND: dict[str, Any] = {"region": "us-east-1", "platform": "eks", "fleet": {"maxHosts": 4}}
 
 
 def model(**changes: Any) -> dict[str, Any]:
@@ -218,7 +218,7 @@ WRONG = [
         "one purchase",
     ),
     Wrong(
-        {"fleet": {"hosts": 2, "maxHosts": 4, "onDemandPercentage": 50}},
+        {"fleet": {"maxHosts": 4, "onDemandPercentage": 50}},
         "fleet.onDemandPercentage",
         "0 or 100",
         "fleet.onDemandBase",
@@ -280,7 +280,8 @@ WRONG = [
         "karpenter",
         "config rm",
     ),
-    Wrong({"fleet": {"hosts": 2, "spareHosts": 1, "maxHosts": 4}}, "fleet.spareHosts", "0 beside", "minReplicas"),
+    Wrong({"fleet": {"spareHosts": 1, "maxHosts": 4}}, "fleet.spareHosts", "unset beside", "minReplicas"),
+    Wrong({"fleet": {"hosts": 2, "maxHosts": 4}}, "fleet.hosts", "unset beside", "minReplicas"),
     # Nodes that are replaced
     Wrong({"nodePool": {"expireAfterDays": 14}}, "nodePool.expireAfterDays", "replacementWindow", "config rm"),
     Wrong(
@@ -389,7 +390,7 @@ def test_who_scrapes_is_told_by_the_address_or_by_name(scaling: dict[str, str], 
         ({"scaling": {"minReplicas": 1}}, "takes the model away"),
         ({"cluster": {"endpoint": "private"}}, "inside the VPC"),
         (
-            {"fleet": {"hosts": 2, "maxHosts": 5, "onDemandPercentage": 0}},
+            {"fleet": {"maxHosts": 5, "onDemandPercentage": 0}},
             "timeouts.longestGenerationSeconds is 300 and spot gives 120 s",
         ),
         ({"cluster": {}}, "who may reach it in cluster.endpointCidrs"),

@@ -12,7 +12,7 @@ from tests.infra.declared import declared_by
 BASE: dict[str, Any] = {
     "region": "us-east-1",
     "platform": "eks",
-    "fleet": {"instanceTypes": ["g6e.12xlarge"], "hosts": 2, "maxHosts": 4},
+    "fleet": {"instanceTypes": ["g6e.12xlarge"], "maxHosts": 4},
     "inference": {"model": "Qwen/Qwen3-32B", "quantization": "fp8", "maxModelLen": 32768},
 }
 SAMPLES: dict[str, dict[str, Any]] = {

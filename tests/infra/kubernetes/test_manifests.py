@@ -315,7 +315,7 @@ def test_base_on_demand_then_spot_with_gpus_limited() -> None:
 
 def test_the_base_is_as_many_nodes_as_it_says_of_whatever_types() -> None:
     """Limits count GPUs: of types of several sizes a base of two would be up to four of the smaller ones."""
-    fleet = {"instanceTypes": ["g6e.12xlarge", "g6e.48xlarge"], "hosts": 2, "maxHosts": 4, "onDemandBase": 2}
+    fleet = {"instanceTypes": ["g6e.12xlarge", "g6e.48xlarge"], "maxHosts": 4, "onDemandBase": 2}
     found = {one["metadata"]["name"]: one["spec"] for one in manifests_of(BASE | {"fleet": fleet}) if _is_pool(one)}
     types = {name: pool["template"]["spec"]["requirements"][0]["values"] for name, pool in found.items()}
     assert types == {"gpu-base": ["g6e.12xlarge"], "gpu": ["g6e.12xlarge", "g6e.48xlarge"]}

@@ -181,14 +181,14 @@ BEYOND = {
         "cannot exceed 64 octets",
     ),
     "cluster.endpointCidrs": (
-        {"platform": "eks", "cluster": {"endpointCidrs": ["10.0.0.0/8"]}, "fleet": {"hosts": 2, "maxHosts": 4}},
+        {"platform": "eks", "cluster": {"endpointCidrs": ["10.0.0.0/8"]}, "fleet": {"maxHosts": 4}},
         "eks/cluster:Cluster",
         "The following CIDRs are invalid in publicAccessCidrs: [10.0.0.0/8]",
     ),
     "models.small.hostName": (
         {
             "platform": "eks",
-            "fleet": {"hosts": 2, "maxHosts": 4},
+            "fleet": {"maxHosts": 4},
             "loadBalancer": OWN,
             "models": {
                 "small": {

@@ -33,7 +33,7 @@ config:
   tandem:region: us-east-1
   tandem:platform: eks
   tandem:ephemeral: true
-  tandem:fleet: {instanceTypes: [g6.12xlarge], hosts: 1, maxHosts: 3}
+  tandem:fleet: {instanceTypes: [g6.12xlarge], maxHosts: 3}
   tandem:scaling: {minReplicas: 1, maxReplicas: 4, waitingRequestsPerReplica: 5, fallbackReplicas: 3}
   tandem:inference: {model: Qwen/Qwen3-8B, maxModelLen: 32768}
 """

@@ -24,7 +24,7 @@ config:
   tandem:ephemeral: true
   tandem:network: {zones: [us-east-1a, us-east-1b, us-east-1c]}
   tandem:fleet:
-    {instanceTypes: [g6e.12xlarge], hosts: 2, maxHosts: 4, onDemandBase: 1, onDemandPercentage: 0, rollout: launchFirst}
+    {instanceTypes: [g6e.12xlarge], maxHosts: 4, onDemandBase: 1, onDemandPercentage: 0, rollout: launchFirst}
   tandem:scaling: {minReplicas: 3, maxReplicas: 4}
   tandem:inference: {model: Qwen/Qwen3-8B, maxModelLen: 32768}
 """

@@ -22,7 +22,7 @@ config:
   tandem:region: us-east-1
   tandem:platform: eks
   tandem:ephemeral: true
-  tandem:fleet: {instanceTypes: [g6.12xlarge], hosts: 2, maxHosts: 2}
+  tandem:fleet: {instanceTypes: [g6.12xlarge], maxHosts: 2}
   tandem:scaling: {minReplicas: 4, maxReplicas: 4}
   tandem:inference: {model: Qwen/Qwen3-8B, maxModelLen: 32768}
 """

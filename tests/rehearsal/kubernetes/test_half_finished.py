@@ -41,7 +41,7 @@ config:
   tandem:region: us-east-1
   tandem:platform: eks
   tandem:ephemeral: true
-  tandem:fleet: {instanceTypes: [g6.12xlarge], hosts: 1, maxHosts: 2}
+  tandem:fleet: {instanceTypes: [g6.12xlarge], maxHosts: 2}
   tandem:scaling: {minReplicas: 1, maxReplicas: 2}
   tandem:inference: {model: Qwen/Qwen3-8B, maxModelLen: 32768}
 """

@@ -20,7 +20,7 @@ config:
   tandem:region: us-east-1
   tandem:platform: eks
   tandem:ephemeral: true
-  tandem:fleet: {instanceTypes: [g6.12xlarge], hosts: 2, maxHosts: 3}
+  tandem:fleet: {instanceTypes: [g6.12xlarge], hosts: 2}
   tandem:inference: {model: Qwen/Qwen3-8B, maxModelLen: 32768}
 """
 KEPT = {

@@ -48,7 +48,7 @@ config:
   tandem:region: us-east-1
   tandem:platform: eks
   tandem:ephemeral: true
-  tandem:fleet: {instanceTypes: [g6.12xlarge], hosts: 2, maxHosts: 4, rollout: launchFirst}
+  tandem:fleet: {instanceTypes: [g6.12xlarge], maxHosts: 4, rollout: launchFirst}
   tandem:scaling: {minReplicas: 2, maxReplicas: 3, spread: zones, waitingRequestsPerReplica: 5}
   tandem:inference: {model: Qwen/Qwen3-32B, quantization: fp8, maxModelLen: 32768, pipelineParallelSize: 2}
 """

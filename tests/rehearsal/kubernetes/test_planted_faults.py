@@ -37,7 +37,7 @@ config:
   tandem:region: us-east-1
   tandem:platform: eks
   tandem:ephemeral: true
-  tandem:fleet: {instanceTypes: [g6.12xlarge], hosts: 2, maxHosts: 4}
+  tandem:fleet: {instanceTypes: [g6.12xlarge], maxHosts: 4}
   tandem:scaling: {minReplicas: 2, maxReplicas: 3, spread: nodes}
   tandem:inference: {model: Qwen/Qwen3-8B, maxModelLen: 32768}
 """

@@ -48,7 +48,7 @@ def deployment(api: Api, request: pytest.FixtureRequest) -> Iterator[Object]:
     stack = {
         "region": "us-east-1",
         "platform": "eks",
-        "fleet": {"instanceTypes": [TYPE], "hosts": 2, "maxHosts": 3, "rollout": request.param},
+        "fleet": {"instanceTypes": [TYPE], "maxHosts": 3, "rollout": request.param},
         "inference": {"model": "Qwen/Qwen3-8B"},
         "scaling": {"minReplicas": REPLICAS, "maxReplicas": REPLICAS},
     }
