@@ -11,6 +11,7 @@ from pulumi.runtime.config import get_config_env, get_config_secret_keys_env
 
 from infra import stack
 from tandem import chart_files, pins
+from tandem.checks import check
 from tandem.errors import UserError
 from tandem.loading import load
 from tandem.platforms import platform_of
@@ -27,6 +28,7 @@ try:
     pinned = pins.load()
     wanted = {name: pinned.kubernetes.charts[name] for name in platform_of(loaded).charts}
     if lacking := chart_files.lacking(wanted):
+        check(loaded, pinned, pulumi.get_stack(), warn=lambda _: None)  # a mistake is told before a repository is asked
         from tandem import charts  # whose way to repositories takes an eighth of a second to import
 
         charts.fetch(lacking)
