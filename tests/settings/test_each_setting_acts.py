@@ -46,7 +46,7 @@ MAIL = {"costGuard.alertEmails": ["ops@example.com"]}
 TRACES = {"tracing.endpoint": "http://collector.example.com:4318/v1/traces"}
 WATCHED = {**MAIL, "alarms.enabled": True}
 
-CHANGES: Mapping[str, Any] = {
+MAIN: Mapping[str, Any] = {
     "region": ("eu-west-1", {"network.zones": []}),
     "ephemeral": False,
     "requirePins": True,
@@ -176,26 +176,45 @@ CHANGES: Mapping[str, Any] = {
 }
 """By setting another value than BASE has; where it means something only beside others, those with it."""
 
+A_MODELS = ("inference.", "scaling.", "objectives.")
+"""Settings that each of the further models has, too."""
+
+
+def further(key: str, other: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The main model's change, made to a further one beside it."""
+    value, beside = MAIN[key] if isinstance(MAIN[key], tuple) else (MAIN[key], {})
+    moved = {f"models.NAME.{one}" if one.startswith(A_MODELS) else one: given for one, given in beside.items()}
+    return other.get(key, value), {"models.NAME": OTHER, **moved}
+
+
+CHANGES: Mapping[str, Any] = {
+    **MAIN,
+    **{
+        f"models.NAME.{key}": further(key, {"inference.quantization": "fp8", "scaling.maxReplicas": 3})
+        for key in MAIN
+        if key.startswith(A_MODELS)
+    },
+}
+
 ELSEWHERE: Mapping[str, str] = {
     "platform": "the axis of this test",
     "nodePool.provisioner": "the same",
     "requirePins": "refuses to come up: tests/test_checks.py",
     "inference.modelConfigFile": "sizing reads it: tests/sizing/test_config_file.py",
+    "models.NAME.inference.modelConfigFile": "the same",
     "timeouts.clientSeconds": "clients are told, and rules hold the other timeouts against it",
 }
 """Settings that act where the program declares nothing."""
 
 
 def leaves(model: type[BaseModel], way: tuple[str, ...] = ()) -> Iterator[str]:
-    """Every setting by its key; one of the further models has the main one's, which are not walked again."""
+    """Every setting by its key."""
     for name, field in model.model_fields.items():
         parts = (field.annotation, *typing.get_args(field.annotation))
         below = next((part for part in parts if isinstance(part, type) and issubclass(part, BaseModel)), None)
         key = (*way, field.alias or name)
         if below is None:
             yield ".".join(key)
-        elif way == ("models", "NAME"):
-            continue
         else:
             yield from leaves(below, (*key, "NAME") if typing.get_origin(field.annotation) is dict else key)
 
