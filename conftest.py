@@ -51,3 +51,9 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     gc.set_threshold(*GARBAGE)
     gc.enable()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_unconfigure() -> None:
+    """pytest ends with five looks at all that is there, in each worker, for warnings of what ends anyhow."""
+    gc.freeze()
