@@ -77,6 +77,10 @@ COMMANDS = {
         "tandem.ops.commands.status:status",
         "Show replicas, hosts or nodes, versions, last token, load, expiry and cost so far of a stack.",
     ),
+    "top": Place(
+        "tandem.ops.commands.top:top",
+        "Show servers, load, latencies, tokens, KV cache, GPUs and cost of a stack, live, beside what is promised.",
+    ),
 }
 
 app = typer.Typer(

@@ -50,6 +50,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "size": ["Qwen/Qwen3-8B", "--region", "eu-west-1"],
     "smoke": ["dev"],
     "status": ["dev"],
+    "top": ["dev"],
 }
 OFFLINE = {
     "keys digest": "reads a key from standard input",
@@ -237,9 +238,17 @@ LOOKING = (
     "reap",
     "region list --no-probe",
     "status dev --no-probe",
+    "top dev",
 )
 SILENT = {
-    "names": ("cost dev --live", "doctor dev", "ephemeral list", "region list --no-probe", "status dev --no-probe"),
+    "names": (
+        "cost dev --live",
+        "doctor dev",
+        "ephemeral list",
+        "region list --no-probe",
+        "status dev --no-probe",
+        "top dev",
+    ),
     "refusals": ("region list --no-probe", "status dev --no-probe"),
 }
 """Commands that print no name that AWS lets anybody choose freely, and those that say a refusal in their own words."""

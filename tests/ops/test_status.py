@@ -78,7 +78,7 @@ def test_an_empty_account_is_unknown_and_not_well(clients: Clients) -> None:
     assert found.last_token == found.url
     assert found.cost_so_far == found.servers
     assert found.expires_at == "never"
-    assert found.as_json()["queue"] == {"unknown": "servers tell it on /metrics, which is served to nobody outside"}
+    assert found.as_json()["queue"] == {"absent": "no server has told CloudWatch of itself in the last half hour"}
 
 
 def test_a_denied_look_is_unknown_with_the_action(aws_account: AccountGaps) -> None:

@@ -6,12 +6,14 @@ import time
 import urllib.parse
 import urllib.request
 from copy import deepcopy
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import telemetry
 
 from rehearsal.account import simulated_account
 from tandem.alarms import FIGURES, NAMESPACE, Alarm, Both
+from tandem.ops import figures
 from tests.shared.told_server import ToldServer
 from tests.shared.world import ALARMS, HOUR, PROMISED, WRONG, World, fails
 
@@ -133,7 +135,7 @@ def test_all_figures_of_a_report_fit_into_one_call(world: World) -> None:
 
 @pytest.mark.account
 def test_an_account_takes_what_is_reported(world: World) -> None:
-    """moto's CloudWatch, by the protocol that machines speak; what it makes of counts is what boto3 reads."""
+    """moto's CloudWatch, by the protocol that machines speak; boto3 and `tandem top` read there what was told."""
     world.live(60, world.serve)
     form = {"Action": "PutMetricData", "Version": "2010-08-01", "Namespace": telemetry.NAMESPACE}
     form |= dict(telemetry.flat("MetricData", world.last))
@@ -152,4 +154,20 @@ def test_an_account_takes_what_is_reported(world: World) -> None:
             Period=7200,
             Statistics=["SampleCount", "Average"],
         )["Datapoints"]
+        later = datetime.now(UTC) + timedelta(minutes=1)
+        known = [one for one in figures.FIGURES if not one.statistic.startswith("p")]
+        told = figures.told(lambda service: account.client(service, "us-east-1"), "dev", "m", later, known)
     assert [(point["SampleCount"], point["Average"]) for point in found] == [(60, 0.375)]
+    assert {name: round(values[0][1], 3) for name, values in told.items() if values} == {
+        "servers": 1,
+        "load": 3,
+        "queued_seconds": 0,
+        "stalled_seconds": 0,
+        "tokens_a_second": 100,
+        "requests_a_minute": 12,
+        "failed_share": 0,
+        "kv_cache_percent": 40,
+        "kv_cache_most_percent": 40,
+        "preemptions": 0,
+        "restarts": 0,
+    }

@@ -1,6 +1,6 @@
 """What serves on platform eks, as far as AWS tells: cluster, GPU nodes, and pods as targets of the load balancer.
 
-Pods themselves, their image and their queues are told by the Kubernetes API only, which may be private.
+Pods themselves and their image are told by the Kubernetes API only, which may be private.
 """
 
 from __future__ import annotations
@@ -16,8 +16,6 @@ from tandem.ops.kinds.kind import Clients, Found, Scope
 from tandem.ops.status.report import Absent, Cluster, Machine, Model, NodeGroup, Unknown
 from tandem.settings import Settings
 from tandem.tags import MODEL_TAG
-
-QUEUE = Unknown("Prometheus tells it, inside the cluster: docs/operations.md")
 
 
 def servers(clients: Clients, stack: str, settings: Settings, stack_id: str | None) -> Cluster | Unknown:

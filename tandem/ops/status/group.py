@@ -20,8 +20,6 @@ from tandem.settings import Settings
 HOST_FILE = "/etc/tandem/host.json"
 """Where user data puts what a host runs."""
 
-QUEUE = Unknown("servers tell it on /metrics, which is served to nobody outside")
-
 
 def servers(clients: Clients, stack: str, _settings: Settings, stack_id: str | None) -> Fleet | Unknown:
     """The group and its hosts.

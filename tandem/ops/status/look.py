@@ -10,7 +10,7 @@ from typing import TypeVar
 from tandem import costs, lifetime
 from tandem import type_tokens as types
 from tandem.errors import UserError
-from tandem.ops import endpoint, key_store, lives
+from tandem.ops import endpoint, figures, key_store, lives
 from tandem.ops.aws import AwsError, problem_of
 from tandem.ops.endpoint import Endpoint
 from tandem.ops.kinds import ours
@@ -21,8 +21,10 @@ from tandem.ops.status.report import Absent, Cluster, Fleet, Machine, Status, Un
 from tandem.ops.whose import Own
 from tandem.settings import Settings
 from tandem.settings.types import OWN_CLIENTS
+from tandem.tags import MAIN_MODEL
 
 RECENT = timedelta(hours=1)
+QUEUE = ("load", "queued_seconds")
 T = TypeVar("T")
 
 
@@ -55,6 +57,7 @@ def look(
         ends = pool.submit(_known, lambda: lives.expires_at(clients, stack, stack_id))
         names = pool.submit(_known, lambda: _clients(clients, stack, settings, stack_id, now))
         requests = pool.submit(_known, lambda: _requests(clients, stack, now, stack_id))
+        queue = pool.submit(_known, lambda: _queue(clients, stack, settings, now))
         found, serving = way_in.result(), servers.result()
         token = pool.submit(_known, lambda: _token(found, serving, probe, key))
     return Status(
@@ -66,7 +69,7 @@ def look(
         last_token=token.result(),
         clients=names.result(),
         requests=requests.result(),
-        queue=platform.QUEUE,
+        queue=queue.result(),
         usd_per_hour=cost_now(settings, serving, found),
         cost_so_far=serving if isinstance(serving, Unknown) else cost_so_far(settings, serving, now),
         expires_at=_expires_at(ends.result()),
@@ -159,6 +162,17 @@ def _requests(clients: Clients, stack: str, now: datetime, stack_id: str | None)
         return "none in the last hour"
     failed = (total("HTTPCode_Target_5XX_Count") or 0) + (total("HTTPCode_ELB_5XX_Count") or 0)
     return f"{requests} in the last hour, {failed} failed"
+
+
+def _queue(clients: Clients, stack: str, settings: Settings, now: datetime) -> str | Unknown:
+    """Of the main model, as its machines have told CloudWatch; `tandem top` shows all."""
+    if not settings.metrics.cloudwatch:
+        return Unknown("metrics.cloudwatch is false, so that only the Prometheus which scrapes the servers knows")
+    found = figures.told(clients, stack, MAIN_MODEL, now, [one for one in figures.FIGURES if one.name in QUEUE])
+    if not all(found.values()):
+        return Absent("no server has told CloudWatch of itself in the last half hour")
+    load, queued = (found[name][0][1] for name in QUEUE)
+    return f"{load:.3g} requests in each server, {f'some wait for {queued:.0f} s' if queued else 'none waits'}"
 
 
 def _clients(

@@ -138,7 +138,7 @@ class Cluster:
         state: of the control plane, in EKS's words.
         node_groups: managed ones; with Karpenter those of the controllers only.
         nodes: GPU instances, whoever started them.
-        kubeconfig_command: how to speak to it; pods, queues and logs are told by the cluster only.
+        kubeconfig_command: how to speak to it; pods and their logs are told by the cluster only.
     """
 
     name: str
@@ -190,7 +190,7 @@ class Status:
         last_token: one that the API has made for this look; without a key, that its edge refuses who has none.
         clients: who has a key that works, by name.
         requests: of the last hour, and how many failed, as the load balancer counts them.
-        queue: requests that wait in the servers.
+        queue: requests in the main model's servers, and how long some have waited.
         usd_per_hour: of what runs now, at list prices on demand: an upper bound where spot runs.
         cost_so_far: US dollars at list prices since the machines that run now were started; a lower bound.
         expires_at: when the schedule sets the fleet to 0.

@@ -1,0 +1,135 @@
+"""What a stack's machines have told CloudWatch in the last half hour, of each model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from tandem import checks
+from tandem.alarms import NAMESPACE, dimensions
+from tandem.objectives import Objectives, objectives
+from tandem.ops.kinds.kind import Clients
+from tandem.settings import Settings
+
+WINDOW = timedelta(minutes=30)
+NOW, LATELY = 60, 300
+"""Seconds of a value: gauges as they are told, latencies and shares over so many requests that they say something."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """One row of what is shown.
+
+    Attributes:
+        metric: in tandem's namespace.
+        statistic: of CloudWatch, over all machines.
+        period: seconds.
+        each: divides the value; the period, where it is told by second.
+    """
+
+    name: str
+    metric: str
+    statistic: str
+    period: int = NOW
+    each: float = 1
+
+
+FIGURES = (
+    Figure(name="servers", metric="Servers", statistic="Sum"),
+    Figure(name="load", metric="Load", statistic="Average"),
+    Figure(name="queued_seconds", metric="Queued", statistic="Maximum"),
+    Figure(name="stalled_seconds", metric="Stalled", statistic="Maximum"),
+    Figure(name="tokens_a_second", metric="TokensOut", statistic="Sum", each=NOW),
+    Figure(name="requests_a_minute", metric="Failed", statistic="SampleCount", period=LATELY, each=LATELY / 60),
+    Figure(name="failed_share", metric="Failed", statistic="Average", period=LATELY),
+    Figure(name="first_token_p50", metric="FirstToken", statistic="p50", period=LATELY),
+    Figure(name="first_token_p99", metric="FirstToken", statistic="p99", period=LATELY),
+    Figure(name="between_tokens_p50", metric="BetweenTokens", statistic="p50", period=LATELY),
+    Figure(name="between_tokens_p99", metric="BetweenTokens", statistic="p99", period=LATELY),
+    Figure(name="kv_cache_percent", metric="KvCacheUsed", statistic="Average"),
+    Figure(name="kv_cache_most_percent", metric="KvCacheUsed", statistic="Maximum"),
+    Figure(name="preemptions", metric="Preemptions", statistic="Sum", period=LATELY),
+    Figure(name="restarts", metric="Restarts", statistic="Sum", period=LATELY),
+    Figure(name="gpu_use_percent", metric="GpuUse", statistic="Average"),
+    Figure(name="gpu_memory_percent", metric="GpuMemory", statistic="Maximum"),
+    Figure(name="gpu_celsius", metric="GpuTemperature", statistic="Maximum"),
+    Figure(name="gpu_errors", metric="GpuErrors", statistic="Maximum", period=LATELY),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelFigures:
+    """One model.
+
+    Attributes:
+        model: as the settings name it; the main one is main.
+        promised: its objectives.
+        values: by a figure's name, newest first, each with its time; none where nothing was told.
+    """
+
+    model: str
+    promised: Objectives
+    values: Mapping[str, Sequence[tuple[datetime, float]]]
+
+    def now(self, name: str) -> float | None:
+        """The newest value."""
+        return next((value for _, value in self.values[name]), None)
+
+    @property
+    def told_at(self) -> datetime | None:
+        """When a machine has last told how it is."""
+        return next((moment for moment, _ in self.values["servers"]), None)
+
+    def as_json(self) -> dict[str, Any]:
+        """The newest of each, with what is promised."""
+        promised = {
+            "first_token_seconds": self.promised.first_token_seconds,
+            "between_tokens_seconds": self.promised.between_tokens_seconds,
+            "failed_share": round(self.promised.error_budget, 6),
+        }
+        newest = {figure.name: self.now(figure.name) for figure in FIGURES}
+        return {"model": self.model, "told_at": self.told_at, "promised": promised, **newest}
+
+
+def look(clients: Clients, stack: str, settings: Settings, now: datetime) -> list[ModelFigures]:
+    """Of all models, the main one first.
+
+    Raises:
+        botocore's errors.
+    """
+    return [
+        ModelFigures(model=name, promised=promised, values=told(clients, stack, name, now))
+        for name, promised in _promised(settings)
+    ]
+
+
+def _promised(settings: Settings) -> Iterator[tuple[str, Objectives]]:
+    for name, (inference, _) in settings.scaled.items():
+        yield name, objectives(settings.promised[name], checks.size_of(inference, settings).fastest_token_seconds)
+
+
+def told(
+    clients: Clients, stack: str, model: str, now: datetime, wanted: Sequence[Figure] = FIGURES
+) -> dict[str, list[tuple[datetime, float]]]:
+    """Values of the last half hour by a figure's name, newest first; empty where nothing was told.
+
+    Raises:
+        botocore's errors.
+    """
+    end = now.replace(second=0, microsecond=0)  # so that the newest value of several minutes is of the last ones
+    found = clients("cloudwatch").get_metric_data(
+        MetricDataQueries=[_query(figure, stack, model) for figure in wanted],
+        StartTime=end - WINDOW,
+        EndTime=end,
+        ScanBy="TimestampDescending",
+    )["MetricDataResults"]
+    values = {one["Id"]: zip(one["Timestamps"], one["Values"], strict=True) for one in found}
+    return {one.name: [(moment, value / one.each) for moment, value in values.get(one.name, ())] for one in wanted}
+
+
+def _query(figure: Figure, stack: str, model: str) -> dict[str, Any]:
+    of = [{"Name": name, "Value": value} for name, value in dimensions(stack, model).items()]
+    metric = {"Namespace": NAMESPACE, "MetricName": figure.metric, "Dimensions": of}
+    return {"Id": figure.name, "MetricStat": {"Metric": metric, "Period": figure.period, "Stat": figure.statistic}}
