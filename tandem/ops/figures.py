@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from tandem import checks
 from tandem.alarms import NAMESPACE, dimensions
-from tandem.objectives import Objectives, objectives
+from tandem.objectives import Objectives
+from tandem.observing.watched import watched
 from tandem.ops.kinds.kind import Clients
 from tandem.settings import Settings
 
@@ -99,15 +100,11 @@ def look(clients: Clients, stack: str, settings: Settings, now: datetime) -> lis
     Raises:
         botocore's errors.
     """
+    models = watched(settings, stack, lambda inference: checks.size_of(inference, settings).fastest_token_seconds)
     return [
-        ModelFigures(model=name, promised=promised, values=told(clients, stack, name, now))
-        for name, promised in _promised(settings)
+        ModelFigures(model=one.name, promised=one.promised, values=told(clients, stack, one.name, now))
+        for one in models
     ]
-
-
-def _promised(settings: Settings) -> Iterator[tuple[str, Objectives]]:
-    for name, (inference, _) in settings.scaled.items():
-        yield name, objectives(settings.promised[name], checks.size_of(inference, settings).fastest_token_seconds)
 
 
 def told(
