@@ -11,14 +11,10 @@ import telemetry
 from tandem.alarms import Both
 from tandem.observing import queries
 from tandem.observing.rules import READINGS, WITHOUT_RULE, rule_groups, rules
-from tandem.observing.watched import Watched
+from tests.observing.asked import LABELS, MODEL
 from tests.observing.promtool import SCRAPE_SECONDS, Recording, checked, firing
-from tests.shared.world import ALARMS, HOUR, PROMISED, WRONG, World
+from tests.shared.world import ALARMS, HOUR, WRONG, World
 
-LABELS = 'namespace="inference",app_kubernetes_io_instance="vllm-main"'
-MODEL = Watched(
-    stack="prod", name="main", model="Qwen/Qwen3-8B", labels=LABELS, promised=PROMISED, alarms=[*ALARMS.values()]
-)
 RULES = {rule["alert"]: rule for rule in rules(MODEL)}
 
 

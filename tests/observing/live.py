@@ -1,0 +1,74 @@
+"""A real Prometheus that asks one target, with the labels of a pod."""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pulumi_rehearsal.kubernetes import prometheus_command
+from pulumi_rehearsal.servers import free_ports, running
+
+START_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Live:
+    """A Prometheus that runs."""
+
+    url: str
+
+    def _get(self, path: str, **fields: str) -> Any:
+        try:
+            with urllib.request.urlopen(f"{self.url}{path}?{urllib.parse.urlencode(fields)}", timeout=30) as answer:
+                return json.load(answer)["data"]
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{fields}: {error.read().decode()}") from None
+
+    def ask(self, query: str) -> list[dict[str, Any]]:
+        """Labels and values now."""
+        return self._get("/api/v1/query", query=query)["result"]
+
+    def scrapes(self) -> float:
+        found = self.ask("count_over_time(up[1h])")
+        return float(found[0]["value"][1]) if found else 0
+
+
+@contextmanager
+def prometheus(target: int, labels: Mapping[str, str], directory: Path) -> Iterator[Live]:
+    """Runs until the block ends; asks `/metrics` of a port every second."""
+    prometheus_command.ensure(print)
+    [port] = free_ports(1)
+    job = {"job_name": "pods", "static_configs": [{"targets": [f"127.0.0.1:{target}"], "labels": dict(labels)}]}
+    configuration = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": [job]}
+    file = directory / "prometheus.yml"
+    file.write_text(json.dumps(configuration))
+    command = [
+        prometheus_command.command(),
+        *(f"--config.file={file}", f"--storage.tsdb.path={directory / 'data'}"),
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    found = Live(f"http://127.0.0.1:{port}")
+    with running(command, directory / "prometheus.log", {"GOGC": "50"}):
+        _wait(found)
+        yield found
+
+
+def _wait(found: Live) -> None:
+    """Until it has asked three times, so that there are rates."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        try:
+            if found.scrapes() >= 3:
+                return
+        except OSError:
+            pass
+        time.sleep(0.3)
+    raise AssertionError(f"Prometheus has asked nothing after {START_SECONDS} s")
