@@ -33,7 +33,8 @@ def merged(documents: Iterable[object]) -> Clients:
     """The clients of all documents. Keys add up; what two of them set, a limit or whose a key is, the first one says.
 
     Raises:
-        ValueError: a document is none; says of which client what is wrong, without a digest.
+        ValueError: a document is none; says of which client what is wrong, with no other word of the document, of which
+            each may be a key.
     """
     found: Clients = {}
     owners: dict[str, str] = {}
@@ -52,7 +53,7 @@ def _clients(document: object) -> Clients:
     owners: dict[str, str] = {}
     for name, client in clients.items():
         if not re.fullmatch(NAME, str(name)):
-            raise ValueError(f"client {str(name)[:80]!r}: a name has lower-case letters, digits and -, up to 63")
+            raise ValueError("a client's name has other than lower-case letters, digits and -, or more than 63")
         if not isinstance(client, dict):
             raise ValueError(f"client {name}: must be a JSON object")
         for limit, numbers in LIMITS.items():
@@ -62,8 +63,8 @@ def _clients(document: object) -> Clients:
         models = client.get("models", [])
         if not (isinstance(models, list) and all(isinstance(model, str) for model in models)):
             raise ValueError(f"client {name}: models must be a list of the names under which they are served")
-        if unknown := sorted(map(str, client.keys() - {"keys", "models", *LIMITS})):
-            raise ValueError(f"client {name}: {', '.join(unknown)[:80]} is no limit")
+        if client.keys() - (known := {"keys", "models", *LIMITS}):
+            raise ValueError(f"client {name}: has more than {', '.join(sorted(known))}")
         for key in _keys(name, client):
             if (owner := owners.setdefault(key["sha256"], name)) != name:
                 raise ValueError(f"clients {owner} and {name} have the same key")
@@ -77,8 +78,8 @@ def _keys(name: str, client: Mapping[str, Any]) -> list[dict[str, str]]:
     for key in keys:
         if not (isinstance(key, dict) and re.fullmatch(DIGEST, str(key.get("sha256")))):
             raise ValueError(f"client {name}: a key must have its SHA-256, 64 lower-case hexadecimal digits")
-        if unknown := sorted(map(str, key.keys() - {"sha256", "made", "until"})):
-            raise ValueError(f"client {name}: {', '.join(unknown)[:80]} is nothing that a key has")
+        if key.keys() - {"sha256", "made", "until"}:
+            raise ValueError(f"client {name}: a key has more than sha256, made and until")
         try:
             _until(key)
         except ValueError:

@@ -53,13 +53,21 @@ class Store:
             UserError: the text is no document, or AWS refuses.
         """
         with user_errors(self.name):
-            try:
-                found = self.clients("secretsmanager").get_secret_value(SecretId=self.arn, VersionStage=CURRENT)
-            except AwsError as error:
-                if code_of(error) != "ResourceNotFoundException":
-                    raise
-                return Document(), None
-        return keys.parse(found["SecretString"], self.name), found["VersionId"]
+            text, version = self._current()
+        return Document() if text is None else keys.parse(text, self.name), version
+
+    def text(self) -> str | None:
+        """What it holds, empty where that is no text; None before the first. AWS's refusals come as they are."""
+        return self._current()[0]
+
+    def _current(self) -> tuple[str | None, str | None]:
+        try:
+            found = self.clients("secretsmanager").get_secret_value(SecretId=self.arn, VersionStage=CURRENT)
+        except AwsError as error:
+            if code_of(error) != "ResourceNotFoundException":
+                raise
+            return None, None
+        return found.get("SecretString", ""), found["VersionId"]
 
     def change(self, change: Callable[[Document], Document], now: datetime) -> Document:
         """Applies a change to the document as it is then; where somebody else was quicker, to theirs.
@@ -100,6 +108,12 @@ class Store:
         return True
 
 
+def stores(clients: Clients, stack: str, stack_id: str | None = None, name: str = ISSUED_KEYS) -> list[Store]:
+    """The stack's secrets of one name, by their tags; None as its id for those of all lives."""
+    found = ours(clients, stack, types.SECRET, stack_id)
+    return [Store(clients, one.arn, one.name) for one in found if re.search(rf"-{name}(-[0-9a-f]+)?$", one.name)]
+
+
 def find(clients: Clients, stack: str, stack_id: str | None = None) -> Store:
     """The stack's secret, by its tags.
 
@@ -110,13 +124,9 @@ def find(clients: Clients, stack: str, stack_id: str | None = None) -> Store:
         UserError: there is none, or two lives of the stack have one.
     """
     with user_errors(stack):
-        found = [
-            one
-            for one in ours(clients, stack, types.SECRET, stack_id)
-            if re.search(rf"-{ISSUED_KEYS}(-[0-9a-f]+)?$", one.name)
-        ]
+        found = stores(clients, stack, stack_id)
     if len(found) == 1:
-        return Store(clients, found[0].arn, found[0].name)
+        return found[0]
     if found:
         raise UserError(
             Problem(

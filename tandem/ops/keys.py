@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
@@ -78,6 +78,9 @@ class Document(Section):
         return Document(clients=others if client is None else {**others, name: client})
 
 
+_WORDS = {field.alias or name for one in (Key, Client, Document) for name, field in one.model_fields.items()}
+
+
 def parse(text: str, where: str) -> Document:
     """A document from a secret's text.
 
@@ -90,16 +93,29 @@ def parse(text: str, where: str) -> Document:
     try:
         return Document.model_validate_json(text)
     except ValidationError as error:
-        first = ".".join(str(part) for part in error.errors(include_url=False, include_input=False)[0]["loc"])
-        raise UserError(
-            Problem(
-                key=where,
-                wrong=f"holds no document of clients{f' ({first})' if first else ''}; servers keep the last good one",
-                allowed='{"clients": {"NAME": {"keys": [{"sha256": "..."}]}}}, as `tandem keys` writes it',
-                fix=f"`aws secretsmanager get-secret-value --secret-id {where} --version-stage AWSPREVIOUS` shows the "
-                "text before; put it back with `aws secretsmanager put-secret-value`",
-            )
-        ) from None
+        way = error.errors(include_url=False, include_input=False)[0]["loc"]
+        raise no_document(where, _shown_way(way)) from None
+
+
+def no_document(where: str, why: str) -> UserError:
+    """That a secret's text is no document of clients, in words that show nothing of it."""
+    return UserError(
+        Problem(
+            key=where,
+            wrong=f"holds no document of clients{f' ({why})' if why else ''}; servers keep the last good one, and new "
+            "ones do not start",
+            value="not shown",
+            allowed='{"clients": {"NAME": {"keys": [{"sha256": "..."}]}}}, as `tandem keys` writes it',
+            fix=f"`aws secretsmanager get-secret-value --secret-id {where} --version-stage AWSPREVIOUS` shows the "
+            "text before; put it back with `aws secretsmanager put-secret-value`",
+        )
+    )
+
+
+def _shown_way(way: Sequence[str | int]) -> str:
+    """Into a document: numbers, words of ours and the client's name. Other words may be anything, a key also."""
+    named = way[1] if way[0:1] == ("clients",) and len(way) > 1 and re.fullmatch(NAMESPACE_NAME, str(way[1])) else None
+    return ".".join(str(part) if isinstance(part, int) or part in (*_WORDS, named) else "..." for part in way)
 
 
 def declared(clients: Mapping[str, ClientSettings]) -> Document:

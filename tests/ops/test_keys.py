@@ -251,6 +251,22 @@ def test_what_is_no_document_is_not_written_over_nor_shown(store: Store) -> None
     assert store.clients("secretsmanager").get_secret_value(SecretId=store.arn)["SecretString"] == text
 
 
+@pytest.mark.parametrize(
+    ("text", "way"),
+    [
+        ('{"sk-a-key-by-mistake": "alice"}', "(...)"),
+        ('{"clients": {"sk-a-key-by-MISTAKE": "alice"}}', "(clients....)"),
+        ('{"clients": {"alice": {"keys": [], "sk-a-key-by-mistake": 1}}}', "(clients.alice....)"),
+        ("sk-a-key-by-mistake", "clients;"),
+    ],
+)
+def test_what_is_said_of_no_document_has_no_word_of_it(text: str, way: str) -> None:
+    with pytest.raises(UserError) as refused:
+        keys.parse(text, "the secret")
+    assert way in str(refused.value)
+    assert "mistake" not in str(refused.value).lower()
+
+
 def test_a_document_that_no_secret_holds_is_refused(store: Store) -> None:
     full = Document(
         clients={f"c{number}": Client(keys=(Key(sha256=f"{number:064x}", made=NOW),)) for number in range(600)}

@@ -71,10 +71,12 @@ def test_keys_of_two_documents_add_up_and_the_first_ones_limit_counts() -> None:
 WRONG = {
     "no document": ([], 'no JSON object with "clients"'),
     "clients are a list": ({"clients": []}, 'no JSON object with "clients"'),
-    "a name with a line's end": (document(**{"alice;\n}": client(A)}), "a name has lower-case letters"),
-    "an empty name": (document(**{"": client(A)}), "a name has lower-case letters"),
-    "a name in capitals": (document(Alice=client(A)), "a name has lower-case letters"),
-    "a long name": (document(**{"a" * 64: client(A)}), "a name has lower-case letters"),
+    "a name with a line's end": (document(**{"alice;\n}": client(A)}), "a client's name has other than"),
+    "an empty name": (document(**{"": client(A)}), "a client's name has other than"),
+    "a name in capitals": (document(Alice=client(A)), "a client's name has other than"),
+    "a long name": (document(**{"a" * 64: client(A)}), "a client's name has other than"),
+    "a key as a client's name": (document(**{"sk-Secret": client(A)}), "a client's name has other than"),
+    "a key as a limit": (document(alice=client(A, **{"sk-secret": 1})), "client alice: has more than keys, models"),
     "a client that is a key": (document(alice=A), "client alice: must be a JSON object"),
     "no keys": (document(alice={}), "client alice: keys must be a list"),
     "nine keys": (
@@ -94,8 +96,11 @@ WRONG = {
     "a moment of nowhere": (document(alice={"keys": [{"sha256": A, "until": "2027-01-01"}]}), "until must be a moment"),
     "one key of two": (document(alice=client(A), bob=client(A)), "clients alice and bob have the same key"),
     "a number with a point": (document(alice=client(A, streams=4.0)), "streams must be one of 1, 2, 4"),
-    "a mistyped limit": (document(alice=client(A, stream=4)), "client alice: stream is no limit"),
-    "a mistyped end": ({"clients": {"alice": {"keys": [{"sha256": A, "Until": "x"}]}}}, "Until is nothing that a key"),
+    "a mistyped limit": (document(alice=client(A, stream=4)), "client alice: has more than keys, models"),
+    "a mistyped end": (
+        {"clients": {"alice": {"keys": [{"sha256": A, "Until": "x"}]}}},
+        "alice: a key has more than sha256",
+    ),
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tandem.ops.rights.right import VIEWER, By, Right
-from tandem.tags import ISSUED_KEYS
+from tandem.tags import DECLARED_KEYS, ISSUED_KEYS
 
 _METADATA = "metadata, no contents; these actions know no resources, or list them"
 
@@ -48,7 +48,7 @@ ROWS = (
         sid="ReadClients",
         service="secretsmanager",
         actions="GetSecretValue",
-        on=f"secret:tandem-{{stack}}-{ISSUED_KEYS}-*",
+        on=f"secret:tandem-{{stack}}-{ISSUED_KEYS}-* secret:tandem-{{stack}}-{DECLARED_KEYS}-*",
         by=By.TAG,
         why="names of clients and digests of their keys, from which no key can be had",
         who=(VIEWER,),
