@@ -19,6 +19,10 @@ COMMANDS = {
         "tandem.ops.commands.cost:cost",
         "Say what a stack costs by hour and month, part by part, and which change would save most.",
     ),
+    "diagram": Place(
+        "tandem.ops.commands.diagram:diagram",
+        "Draw the components of a stack, what is in each and which needs which, as SVG, from the engine's own graph.",
+    ),
     "doctor": Place(
         "tandem.ops.commands.doctor:doctor",
         "Check account, region and settings before `pulumi up`, and say what mends each thing.",

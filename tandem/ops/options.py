@@ -174,6 +174,26 @@ def regions_of(stack: str | None, regions: Sequence[str] | None) -> list[str]:
     return list(dict.fromkeys(load_stack_file(stack_file(name)).region for name in names))
 
 
+def write_file(path: Path, text: str, option: str) -> None:
+    """Writes what an option names a file for.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise UserError(
+            Problem(
+                key=option,
+                wrong=f"cannot be written ({error.strerror})",
+                value=str(path),
+                allowed="a file in a directory that exists",
+                fix="name another file",
+            )
+        ) from None
+
+
 def print_json(value: Any) -> None:
     """JSON as programs read it and people can: keys in camelCase, as in stack files."""
     typer.echo(json.dumps(_camel(value), indent=2, default=str))

@@ -9,8 +9,7 @@ from typing import Any
 from rich.table import Table
 
 from tandem.catalog.models import MODELS
-from tandem.errors import Problem, UserError
-from tandem.ops.options import print_json
+from tandem.ops.options import print_json, write_file
 from tandem.ops.screen import Screen
 from tandem.ops.size_plot import candidates_svg
 from tandem.ops.sizing import CLOSE_ENOUGH, Live, candidate_json, prices_source, reasons, sizing_json
@@ -125,7 +124,7 @@ def print_rows(
     hints = advice(good)
     if plot:
         bars = [(row.name, row.sizing.kv_cache_tokens, row.usd_per_million_tokens) for row in good]
-        _write(plot, candidates_svg(f"{name}: KV cache and price", bars))
+        write_file(plot, candidates_svg(f"{name}: KV cache and price", bars), "--plot")
     known = MODELS.get(model or "")
     if as_json:
         about = {"licence": known.licence, "gated": known.gated, "source": known.source} if known else {}
@@ -151,21 +150,6 @@ def print_rows(
     for warning in dict.fromkeys(text for row in good for text in row.verdict.warnings if "image encoder" in text):
         console.marked("note:", "yellow", f" {warning}")
     console.print(f"{FORMULA} Prices: {prices_source(region)}.", style="dim")
-
-
-def _write(path: Path, svg: str) -> None:
-    try:
-        path.write_text(svg)
-    except OSError as error:
-        raise UserError(
-            Problem(
-                key="--plot",
-                wrong=f"cannot be written: {error.strerror}",
-                value=str(path),
-                allowed="a file in a directory that exists",
-                fix="name another file",
-            )
-        ) from None
 
 
 def _table(rows: list[Candidate]) -> Table:

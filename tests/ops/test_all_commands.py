@@ -53,6 +53,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "top": ["dev"],
 }
 OFFLINE = {
+    "diagram": "reads Pulumi's state",
     "keys digest": "reads a key from standard input",
     "observe": "reads files only",
     "memory": "counts, and asks a server of the caller's",

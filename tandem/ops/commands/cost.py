@@ -18,7 +18,16 @@ from tandem.ops.cost.parts import Prices, Use, catalog
 from tandem.ops.cost.plan import Plan
 from tandem.ops.cost.plan import plan as plan_of
 from tandem.ops.cost.purchases import Way, ways
-from tandem.ops.options import DEFAULT_STACK, AsJson, ProfileName, RegionName, StackName, print_json, stack_settings
+from tandem.ops.options import (
+    DEFAULT_STACK,
+    AsJson,
+    ProfileName,
+    RegionName,
+    StackName,
+    print_json,
+    stack_settings,
+    write_file,
+)
 from tandem.ops.plot import bars
 from tandem.ops.screen import Screen, columns
 from tandem.settings import Settings
@@ -129,7 +138,7 @@ def _one(
 ) -> None:
     if plot:
         title = f"{stack}: ${plan.usd_per_month:,.2f} a month"
-        _write(plot, bars(title, [(part.name, part.usd_per_month) for part in plan.parts]))
+        write_file(plot, bars(title, [(part.name, part.usd_per_month) for part in plan.parts]), "--plot")
     if as_json:
         report = _as_json(plan) | ({"actual": _bill_json(bill)} if bill else {})
         print_json(report | ({"purchases": [asdict(way) for way in ways]} if ways else {}))
@@ -164,15 +173,6 @@ def _prices(settings: Settings, stack: str, profile: str | None, *, live: bool) 
 
 def _ways(settings: Settings, known: Prices, asked: Examination | None) -> list[Way]:
     return _asking().purchases(settings, known, asked) if asked else ways(settings, known)
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            Problem(key="--plot", wrong=f"cannot be written ({error.strerror})", value=str(path), fix="another path")
-        ) from None
 
 
 def _as_json(plan: Plan) -> dict[str, Any]:

@@ -1,0 +1,42 @@
+"""`tandem diagram`: a picture of what a stack is made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tandem.errors import Problem, UserError
+from tandem.ops import diagram as pictures
+from tandem.ops import options
+from tandem.ops.options import DEFAULT_STACK, StackName, write_file
+from tandem.ops.pulumi import Stack
+
+
+def diagram(
+    stack: StackName = DEFAULT_STACK,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE.svg", help="Write here; standard output by default.")
+    ] = None,
+) -> None:
+    """Draw the components of a stack, what is in each and which needs which, as SVG, from the engine's own graph.
+
+    Of a stack that is up, from Pulumi's state. Types and numbers are shown, and no input, so that it can go anywhere.
+
+    Examples: `tandem diagram prod > prod.svg`, `tandem diagram dev --output dev.svg`.
+    """
+    resources = Stack(stack, options.PROJECT).export()["deployment"].get("resources") or ()
+    if not any("$" in one["urn"] for one in resources):
+        raise UserError(
+            Problem(
+                key=stack,
+                wrong="Pulumi's state has no resources of this stack, so there is nothing to draw",
+                fix=f"`pulumi up --stack {stack}`, or `tandem rehearse --shell {stack}` and `pulumi up` in it",
+            )
+        )
+    picture = pictures.svg(stack, pictures.of_state(resources))
+    if output is None:
+        typer.echo(picture, nl=False)
+    else:
+        write_file(output, picture, "--output")
