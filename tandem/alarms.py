@@ -76,16 +76,16 @@ class Both:
     of: Sequence[Alarm]
 
 
-def alarms(promised: Objectives, *, always_on: bool, gpus: bool) -> list[Alarm | Both]:
+def alarms(promised: Objectives, *, servers: int, gpus: bool) -> list[Alarm | Both]:
     """Of one model.
 
     Args:
-        always_on: it has servers at any hour, so that none is wrong.
+        servers: that it has at any hour, while versions change, too; 0 where it may have none.
         gpus: its machines tell of their GPUs.
     """
     found: list[Alarm | Both] = [*_burning(promised), *_SYMPTOMS, _FULL]
-    if always_on:
-        found.append(_SILENT)
+    if servers:
+        found += [_SILENT, _few(servers)]
     if gpus:
         found.append(_GPU)
     return found
@@ -197,6 +197,23 @@ _SILENT = Alarm(
     below=True,
     missing="missing",
 )
+
+
+def _few(servers: int) -> Alarm:
+    """Longer than a host takes to come and a version to change: no capacity, or a start that hangs."""
+    reports = HOUR // MINUTE
+    return Alarm(
+        name="few-servers",
+        says="fewer servers answer than the settings ask for, for two hours",
+        metric="Servers",
+        statistic="Sum",
+        period=HOUR,
+        periods=2,
+        above=reports * (servers - 0.5),
+        below=True,
+    )
+
+
 _GPU = Alarm(
     name="gpu",
     says="a GPU reports an error for which its host is replaced",

@@ -48,7 +48,7 @@ def watching_costs(settings: Settings) -> list[CostItem]:
     figures = (len(FIGURES) + gpus * len(GPU_FIGURES)) * len(settings.scaled) * settings.metrics.cloudwatch
     single, both = 0, 0
     for _, scaling in settings.scaled.values() if settings.alarmed else ():
-        for alarm in alarms(SOME, always_on=settings.always_on(scaling), gpus=gpus):
+        for alarm in alarms(SOME, servers=platform_of(settings).servers(scaling), gpus=gpus):
             single += len(alarm.of) if isinstance(alarm, Both) else 1
             both += isinstance(alarm, Both)
     of_alarms = single * part.alarm_metric_month + both * part.composite_alarm_month

@@ -9,7 +9,7 @@ from tandem.files import PROJECT
 from tandem.objectives import Objectives
 
 PROMISED = Objectives(first_token_seconds=2.5, between_tokens_seconds=0.1, availability=0.995)
-ALL = alarms(PROMISED, always_on=True, gpus=True)
+ALL = alarms(PROMISED, servers=1, gpus=True)
 PARTS = [part for alarm in ALL for part in (alarm.of if isinstance(alarm, Both) else [alarm])]
 PAGE = (PROJECT / "docs/alarms.md").read_text()
 
@@ -45,7 +45,7 @@ def test_cloudwatch_takes_their_periods() -> None:
         assert part.period * part.periods <= 86400
 
 
-def test_without_servers_at_night_none_is_no_alarm() -> None:
-    names = {alarm.name for alarm in alarms(PROMISED, always_on=False, gpus=False)}
-    assert names == {alarm.name for alarm in ALL} - {"no-server", "gpu"}
+def test_without_servers_at_night_none_is_no_alarm_and_few_are_not() -> None:
+    names = {alarm.name for alarm in alarms(PROMISED, servers=0, gpus=False)}
+    assert names == {alarm.name for alarm in ALL} - {"no-server", "few-servers", "gpu"}
     assert isinstance(ALL[-1], Alarm)

@@ -60,8 +60,10 @@ def _preemptions(alarm: Alarm, labels: str) -> str:
     return f"{queries.added('num_preemptions', span(alarm.period), labels)} > {alarm.above:g}"
 
 
-def _servers(_alarm: Alarm, labels: str) -> str:
+def _servers(alarm: Alarm, labels: str) -> str:
     """Not before one has served, so that a first start calls nobody."""
+    if alarm.missing != "missing":  # few: as many in each minute, added up over the period, as CloudWatch has them
+        return f"sum_over_time({queries.servers(labels)}[{span(alarm.period)}:1m]) < {alarm.above:g}"
     return (
         f"absent({queries.running(labels)}) and on() count(present_over_time({queries.running(labels)}[{REMEMBERED}]))"
     )
@@ -76,7 +78,7 @@ READINGS: Mapping[str, tuple[Callable[[Alarm, str], str], str]] = {
     "Restarts": (_restarts, "the time at which a server says that it started has changed"),
     "KvCacheUsed": (_cache, "the highest of a minute, as in CloudWatch: the share goes up and down"),
     "Preemptions": (_preemptions, "vLLM's own count"),
-    "Servers": (_servers, "vLLM's series are gone, and were there in the last days; the edge alone still answers"),
+    "Servers": (_servers, "how many tell vLLM's series; none is missed that was not there in the last days"),
 }
 """How a figure of CloudWatch is read from Prometheus, and by what."""
 

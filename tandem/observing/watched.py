@@ -41,6 +41,7 @@ def watched(
     Args:
         fastest_token_seconds: what sizing says that a token of a model takes at least; None where it does not say.
     """
+    platform = platform_of(settings)
     return [
         Watched(
             stack=stack,
@@ -48,7 +49,7 @@ def watched(
             model=inference.model,
             labels=f'namespace="{NAMESPACE}",app_kubernetes_io_instance="{server_name(name)}"',
             promised=(promised := objectives(settings.promised[name], fastest_token_seconds(inference))),
-            alarms=alarms(promised, always_on=settings.always_on(scaling), gpus=platform_of(settings).sees_gpus),
+            alarms=alarms(promised, servers=platform.servers(scaling), gpus=platform.sees_gpus),
         )
         for name, (inference, scaling) in settings.scaled.items()
     ]

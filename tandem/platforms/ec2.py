@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from tandem import capacity
 from tandem.errors import Problem
 from tandem.pins import Pins
 from tandem.platforms.platform import Platform
+from tandem.settings.cluster import ScalingSettings
 from tandem.timing import HEARTBEAT_SECONDS
 
 
@@ -21,6 +23,10 @@ class Hosts(Platform):
     @property
     def hosts_at_first(self) -> int:
         return self.settings.group_size
+
+    def _replicas(self, scaling: ScalingSettings, *, missing: bool) -> int:  # noqa: ARG002 (pods know it)
+        """On the smallest type of the fleet."""
+        return (self.settings.group_size - missing) * min(one.replicas for one in capacity.node_types(self.settings))
 
     @property
     def launched_ahead(self) -> int:

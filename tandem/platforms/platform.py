@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from tandem.errors import Problem
 from tandem.pins import Pins
+from tandem.settings.cluster import ScalingSettings
 from tandem.settings.schema import Settings
 
 
@@ -44,6 +45,16 @@ class Platform(ABC):
     @abstractmethod
     def hosts_at_first(self) -> int:
         """GPU hosts as the stack comes up."""
+
+    def servers(self, scaling: ScalingSettings) -> int:
+        """Of a model, at any hour and while versions change, too; 0 where something may stop them all."""
+        if not self.settings.always_on(scaling):
+            return 0
+        return max(0, self._replicas(scaling, missing=self.settings.fleet.rollout != "launchFirst"))
+
+    @abstractmethod
+    def _replicas(self, scaling: ScalingSettings, *, missing: bool) -> int:
+        """Of a model, at least; a host or pod fewer where one may be missing."""
 
     @property
     @abstractmethod

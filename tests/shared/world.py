@@ -15,7 +15,7 @@ from tandem.objectives import Objectives
 from tests.shared.told_server import ToldServer
 
 PROMISED = Objectives(first_token_seconds=2.5, between_tokens_seconds=0.1, availability=0.995)
-ALARMS = {alarm.name: alarm for alarm in alarms(PROMISED, always_on=True, gpus=True)}
+ALARMS = {alarm.name: alarm for alarm in alarms(PROMISED, servers=1, gpus=True)}
 HOUR = 3600
 
 
@@ -150,6 +150,13 @@ def _loses_a_gpu(world: World) -> None:
     world.more = {"GpuErrors": 1.0}
 
 
+def _comes_and_goes(world: World) -> None:
+    """There for one minute in three."""
+    world.server.answers = world.now % 180 <= 60
+    if world.server.answers:
+        world.serve()
+
+
 WRONG: dict[str, tuple[Callable[[World], None], int, set[str]]] = {
     "requests fail": (fails, HOUR, {"errors-fast", "errors-slow"}),
     "some requests fail, for hours": (_fails_slowly, 6 * HOUR, {"errors-slow"}),
@@ -162,5 +169,6 @@ WRONG: dict[str, tuple[Callable[[World], None], int, set[str]]] = {
     "a server starts again and again": (_starts_again, HOUR, {"restarts"}),
     "no server answers": (_is_gone, 300, {"no-server"}),
     "no machine reports": (_is_gone_with_its_machine, 300, {"no-server"}),
+    "a server comes and goes": (_comes_and_goes, 3 * HOUR, {"few-servers"}),
     "a GPU has an error": (_loses_a_gpu, 120, {"gpu"}),
 }

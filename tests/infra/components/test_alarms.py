@@ -10,7 +10,7 @@ from tandem.objectives import Objectives
 from tests.infra.declared import Declared, declared, declared_by
 
 PROMISED = Objectives(first_token_seconds=2.5, between_tokens_seconds=0.1, availability=0.995)
-OF_A_MODEL = alarms(PROMISED, always_on=True, gpus=True)
+OF_A_MODEL = alarms(PROMISED, servers=1, gpus=True)
 
 
 @pytest.fixture(scope="module")
