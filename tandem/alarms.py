@@ -48,12 +48,13 @@ class Alarm:
     Attributes:
         name: also of its page in the runbook.
         says: what is wrong, in one sentence.
-        metric: in tandem's namespace.
+        metric: in its namespace.
         statistic: of CloudWatch; `p94` is a percentile.
         period: seconds.
         periods: in a row.
         above: more than this is wrong; or less, where `below` is set.
         missing: what no figure means, in CloudWatch's words; "missing" after there were some calls, too.
+        namespace: of the metric; machines report in tandem's.
     """
 
     name: str
@@ -65,6 +66,7 @@ class Alarm:
     above: float
     below: bool = False
     missing: str = "notBreaching"
+    namespace: str = NAMESPACE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,3 +223,16 @@ _GPU = Alarm(
     statistic="Maximum",
     above=0,
 )
+
+CERTIFICATE = Alarm(
+    name="certificate",
+    says="the certificate ends in less than 30 days and has not been renewed",
+    metric="DaysToExpiry",
+    statistic="Minimum",
+    period=24 * HOUR,
+    above=30,
+    below=True,
+    namespace="AWS/CertificateManager",
+)
+"""Of a stack. ACM renews its own 60 days before, and tells the days twice a day
+(https://docs.aws.amazon.com/acm/latest/userguide/cloudwatch-metrics.html)."""

@@ -46,7 +46,7 @@ def watching_costs(settings: Settings) -> list[CostItem]:
     """Figures in CloudWatch and the alarms on them; what a machine's calls cost is the machine's."""
     part, gpus = prices.parts(settings.region), platform_of(settings).sees_gpus
     figures = (len(FIGURES) + gpus * len(GPU_FIGURES)) * len(settings.scaled) * settings.metrics.cloudwatch
-    single, both = 0, 0
+    single, both = int(settings.alarmed), 0  # the certificate's
     for _, scaling in settings.scaled.values() if settings.alarmed else ():
         for alarm in alarms(SOME, servers=platform_of(settings).servers(scaling), gpus=gpus):
             single += len(alarm.of) if isinstance(alarm, Both) else 1

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from tandem.alarms import FIGURES, GPU_FIGURES, Alarm, Both, alarms
+from rehearsal.played_alarms import Figures, fires
+from tandem.alarms import CERTIFICATE, FIGURES, GPU_FIGURES, Alarm, Both, alarms
 from tandem.files import PROJECT
 from tandem.objectives import Objectives
 
@@ -16,7 +17,7 @@ PAGE = (PROJECT / "docs/alarms.md").read_text()
 
 def test_each_alarm_has_a_page_that_begins_with_a_command() -> None:
     headings = [name for heading in re.findall("(?m)^## ([a-z, -]+)$", PAGE) for name in heading.split(", ")]
-    assert sorted(headings) == sorted(alarm.name for alarm in ALL)
+    assert sorted(headings) == sorted(alarm.name for alarm in (*ALL, CERTIFICATE))
     firsts = re.findall(r"(?m)^## [a-z, -]+\n\n(\S+ \S+)", PAGE)
     assert {first for first in firsts if not first.startswith("`tandem ")} == set()
 
@@ -49,3 +50,17 @@ def test_without_servers_at_night_none_is_no_alarm_and_few_are_not() -> None:
     names = {alarm.name for alarm in alarms(PROMISED, servers=0, gpus=False)}
     assert names == {alarm.name for alarm in ALL} - {"no-server", "few-servers", "gpu"}
     assert isinstance(ALL[-1], Alarm)
+
+
+def test_a_certificate_that_is_not_renewed_calls_a_month_before() -> None:
+    """As ACM tells it, twice a day: it renews 60 days before."""
+    figures = Figures()
+    called = []
+    for half_day in range(120, 0, -1):
+        now = (120 - half_day) * 12 * 3600
+        figures.put(now, [{"MetricName": "DaysToExpiry", "Values": [half_day / 2], "Counts": [1]}])
+        if fires(CERTIFICATE, figures, now + 1):
+            called.append(half_day / 2)
+    assert called[0] == 29.5
+    assert called == sorted(called, reverse=True)
+    assert len(called) == 59

@@ -1,4 +1,4 @@
-"""The alarms of a stack's models, in CloudWatch, to the stack's topic."""
+"""The alarms of a stack and its models, in CloudWatch, to the stack's topic."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pulumi
 
-from tandem.alarms import NAMESPACE, Alarm, Both, dimensions
+from tandem.alarms import CERTIFICATE, Alarm, Both, dimensions
 from tandem.type_tokens import ALARM, COMPOSITE_ALARM
 
 
@@ -20,12 +20,14 @@ class AlarmsArgs:
         stack: by whose name machines report.
         stack_id: of this life of it; the provider makes no names for alarms of alarms, which the account has once.
         models: the alarms of each, by its name (main, or as the settings name a further one).
+        certificate_arn: of the load balancer.
         topic_arn: who is told when one begins, and when it ends.
     """
 
     stack: str
     stack_id: pulumi.Input[str]
     models: Mapping[str, Sequence[Alarm | Both]]
+    certificate_arn: pulumi.Input[str]
     topic_arn: pulumi.Input[str]
 
 
@@ -40,14 +42,18 @@ class Alarms(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: AlarmsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("tandem:index:Alarms", name, None, opts)
-        self._child, self._args = pulumi.ResourceOptions(parent=self), args
+        self._child = pulumi.ResourceOptions(parent=self)
         calls = {"alarmActions": [args.topic_arn], "okActions": [args.topic_arn]}
+        certificate = {"CertificateArn": args.certificate_arn}
+        said = f"{CERTIFICATE.says}. docs/alarms.md, {CERTIFICATE.name}"
+        self._alarm(f"{name}-{CERTIFICATE.name}", CERTIFICATE, certificate, alarmDescription=said, **calls)
         for model, alarms in args.models.items():
+            of = dimensions(args.stack, model)
             for alarm in alarms:
                 label = f"{name}-{model}-{alarm.name}"
                 said = f"{model}: {alarm.says}. docs/alarms.md, {alarm.name}"
                 if isinstance(alarm, Both):
-                    parts = [self._alarm(f"{label}-{number}", one, model) for number, one in enumerate(alarm.of, 1)]
+                    parts = [self._alarm(f"{label}-{number}", one, of) for number, one in enumerate(alarm.of, 1)]
                     rule = pulumi.Output.all(*(part.arn for part in parts)).apply(_all_of)
                     own_name = pulumi.Output.concat(label, "-", args.stack_id)
                     about = {
@@ -60,15 +66,15 @@ class Alarms(pulumi.ComponentResource):
                     _Declared(COMPOSITE_ALARM, label, about | calls, self._child)
                 else:
                     gone = {"insufficientDataActions": [args.topic_arn]} if alarm.missing == "missing" else {}
-                    self._alarm(label, alarm, model, alarmDescription=said, **calls, **gone)
+                    self._alarm(label, alarm, of, alarmDescription=said, **calls, **gone)
         self.register_outputs({})
 
-    def _alarm(self, label: str, alarm: Alarm, model: str, **more: Any) -> _Declared:
+    def _alarm(self, label: str, alarm: Alarm, of: Mapping[str, pulumi.Input[str]], **more: Any) -> _Declared:
         percentile = alarm.statistic.startswith("p")
         properties = {
-            "namespace": NAMESPACE,
+            "namespace": alarm.namespace,
             "metricName": alarm.metric,
-            "dimensions": dimensions(self._args.stack, model),
+            "dimensions": of,
             "extendedStatistic" if percentile else "statistic": alarm.statistic,
             "period": alarm.period,
             "evaluationPeriods": alarm.periods,

@@ -80,6 +80,7 @@ class LoadBalancer(pulumi.ComponentResource):
         target_group_arn: where the servers of the main model register.
         further_target_group_arns: the same for further models, by name.
         arn_suffix: what metrics call the load balancer.
+        certificate_arn: of what it answers with.
         authority_pem: what clients must trust when the certificate is self-signed, else None.
         dns_name, zone_id: what an alias record leads to.
         listener: for HTTPS. By its certificate an alias record is found again after a kill: it comes before any.
@@ -141,6 +142,7 @@ class LoadBalancer(pulumi.ComponentResource):
         self.further_target_group_arns = {model: group.arn for model, group in further.items()}
         self.arn_suffix = balancer.arn_suffix
         self.authority_pem = certificate.authority_pem
+        self.certificate_arn = certificate.arn
         self.register_outputs({"url": self.url, "target_group_arn": self.target_group_arn})
 
     def _access_logs(self, args: LoadBalancerArgs) -> lb.LoadBalancerAccessLogsArgs | None:

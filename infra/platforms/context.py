@@ -189,6 +189,12 @@ def alarms(context: StackContext, guard: CostGuard) -> None:
     models = {model.name: model.alarms for model in watched(context)}
     Alarms(
         context.name,
-        AlarmsArgs(stack=context.stack, stack_id=context.stack_id, models=models, topic_arn=guard.topic_arn),
+        AlarmsArgs(
+            stack=context.stack,
+            stack_id=context.stack_id,
+            models=models,
+            certificate_arn=context.balancer.certificate_arn,
+            topic_arn=guard.topic_arn,
+        ),
         context.here,
     )

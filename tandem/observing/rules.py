@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from tandem.alarms import Alarm, Both
+from tandem.alarms import CERTIFICATE, Alarm, Both
 from tandem.observing import queries
 from tandem.observing.queries import span
 from tandem.observing.watched import Watched
@@ -21,6 +21,7 @@ REMEMBERED = "7d:5m"
 Rule = dict[str, Any]
 
 WITHOUT_RULE = {
+    CERTIFICATE.name: "the certificate is the load balancer's, and ACM tells CloudWatch alone",
     "gpu": "a GPU is the node's: no server's metrics know of its errors, and what replaces the node has seen it first",
 }
 """Alarms that have none, and why."""

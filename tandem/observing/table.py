@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tandem.alarms import Both, alarms
+from tandem.alarms import CERTIFICATE, Both, alarms
 from tandem.objectives import Objectives
 from tandem.observing.rules import READINGS, WITHOUT_RULE, severity
 
@@ -17,7 +17,7 @@ _SOME = Objectives(first_token_seconds=1, between_tokens_seconds=1, availability
 
 def rows() -> Iterator[tuple[str, str, str]]:
     """Alarm, severity of its rule, what the rule looks at or why there is none."""
-    for alarm in alarms(_SOME, servers=1, gpus=True):
+    for alarm in (*alarms(_SOME, servers=1, gpus=True), CERTIFICATE):
         if alarm.name in WITHOUT_RULE:
             yield alarm.name, "no rule", WITHOUT_RULE[alarm.name]
             continue

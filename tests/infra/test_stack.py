@@ -82,7 +82,7 @@ PROD = COMMON | {
     "Eip": 3,
     "FlowLog": 1,
     "LogGroup": 2,
-    "MetricAlarm": 22,
+    "MetricAlarm": 23,
     "MountTarget": 3,
     "NatGateway": 3,
     "Route": 4,

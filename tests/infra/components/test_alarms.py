@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from infra.components.alarms import Alarms, AlarmsArgs
@@ -17,12 +19,30 @@ OF_A_MODEL = alarms(PROMISED, servers=1, gpus=True)
 def found() -> Declared:
     models = {"main": OF_A_MODEL, "small": OF_A_MODEL}
     return declared(
-        lambda: Alarms("tandem-dev", AlarmsArgs(stack="dev", stack_id="a1", models=models, topic_arn="arn:topic"))
+        lambda: Alarms(
+            "tandem-dev",
+            AlarmsArgs(
+                stack="dev", stack_id="a1", models=models, certificate_arn="arn:certificate", topic_arn="arn:topic"
+            ),
+        )
     )
 
 
+def of_models(found: Declared) -> dict[str, dict[str, Any]]:
+    return {name: made for name, made in found.of("MetricAlarm").items() if name != "tandem-dev-certificate"}
+
+
+def test_the_certificates_is_of_the_stack(found: Declared) -> None:
+    made = found.of("MetricAlarm")["tandem-dev-certificate"]
+    assert (made["namespace"], made["metricName"]) == ("AWS/CertificateManager", "DaysToExpiry")
+    assert made["dimensions"] == {"CertificateArn": "arn:certificate"}
+    assert made["alarmActions"] == ["arn:topic"]
+    assert made["alarmDescription"].endswith("docs/alarms.md, certificate")
+
+
 def test_each_model_has_its_own(found: Declared) -> None:
-    metrics = found.of("metricAlarm:MetricAlarm")
+    metrics = of_models(found)
+    assert {made["namespace"] for made in metrics.values()} == {"tandem"}
     assert {made["dimensions"]["Model"] for made in metrics.values()} == {"main", "small"}
     assert {made["dimensions"]["Stack"] for made in metrics.values()} == {"dev"}
     both = sum(isinstance(alarm, Both) for alarm in OF_A_MODEL)
