@@ -14,12 +14,15 @@ from fnmatch import fnmatchcase
 from typing import Any, ParamSpec
 
 from pulumi_rehearsal.operations import Operation
+from rehearsal import scaling
 from rehearsal.idle import Alarm, wrong
+from rehearsal.played_scaling import Account
 from rehearsal.rollout import Seen
 from tandem.ops.kinds.kind import Found
 from tandem.ops.rights import RIGHTS
 from tandem.ops.rights.actions import action_of
 from tandem.ops.rights.right import DEPLOYER, VIEWER
+from tandem.settings import Settings
 
 LAUNCH_TEMPLATE = "aws:ec2/launchTemplate:LaunchTemplate"
 GROUP = "aws:autoscaling/group:Group"
@@ -190,6 +193,26 @@ def has_no_host(groups: Iterable[Mapping[str, Any]]) -> Iterable[str]:
 @expectation("hosts come back when they are asked for")
 def comes_back(groups: Iterable[Mapping[str, Any]]) -> Iterable[str]:
     yield from (f"{group['AutoScalingGroupName']} stays at 0" for group in groups if not group["DesiredCapacity"])
+
+
+@expectation("hosts follow the load, soon, within their bounds, and nothing else")
+def follow_the_load(settings: Settings, account: Account | None, day: scaling.Course | None) -> Iterable[str]:
+    """Args:
+    account: with the policies and alarms that it keeps; None where it has none.
+    day: of traffic.
+    """
+    if account is None or day is None:
+        yield "no alarm calls a policy of the group"
+        return
+    yield from scaling.wrong(settings, account)
+    yield from day.restless
+
+
+@expectation("`pulumi up` leaves the hosts that a policy has asked for")
+def leaves_the_hosts(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]) -> Iterable[str]:
+    for was, now in zip(before, after, strict=True):
+        if was["DesiredCapacity"] != now["DesiredCapacity"]:
+            yield f"{now['AutoScalingGroupName']}: {was['DesiredCapacity']} wanted, then {now['DesiredCapacity']}"
 
 
 @expectation("a protected stack refuses to go")

@@ -1,17 +1,16 @@
 """Lets time pass without a request: does what CloudWatch's alarm and its scaling policy would do then.
 
-Stands for: CloudWatch, which evaluates an alarm's metric math; of its language IF, FILL, + and >.
-Held by: nothing, no alarm of AWS's has been seen to act; the words are those of
-    https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html.
+Stands for: CloudWatch, which evaluates an alarm.
+Held by: nothing, no alarm of AWS's has been seen to act; its words are rehearsal/metric_math.py's.
 """
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rehearsal.metric_math import value
 from tandem import type_tokens as types
 from tandem.ops.kinds.kind import Clients, Found
 
@@ -44,7 +43,7 @@ class Alarm:
         """Whether it is in alarm after these periods: all that it looks back on lie below its threshold."""
         expression = next(query["Expression"] for query in self.facts["Metrics"] if query.get("Expression"))
         seen = [value(expression, period) for period in history[-self.periods :]]
-        return len(seen) == self.periods and all(one < self.facts["Threshold"] for one in seen)
+        return len(seen) == self.periods and all(one is not None and one < self.facts["Threshold"] for one in seen)
 
     def act(self, clients: Clients) -> None:
         """What Auto Scaling does when the alarm calls the policy."""
@@ -57,9 +56,13 @@ class Alarm:
 
 
 def alarms(found: Iterable[Found]) -> list[Alarm]:
-    """Of a stack's resources, each with the policy that it calls."""
+    """Of a stack's resources those that end all hosts, each with the policy that it calls."""
     found = list(found)
-    policies = {one.arn: one.facts for one in found if one.type == types.POLICY}
+    policies = {
+        one.arn: one.facts
+        for one in found
+        if one.type == types.POLICY and one.facts.get("AdjustmentType") == "ExactCapacity"
+    }
     return [
         Alarm(one.facts, policies[arn])
         for one in found
@@ -83,25 +86,3 @@ def wrong(alarm: Alarm) -> Iterable[str]:
     ):
         if alarm.rings(history) != rings:
             yield f"{said}: the alarm is {'silent' if rings else 'on'}"
-
-
-def value(expression: str, period: Period) -> float:
-    """Metric math over one period."""
-    return _value(ast.parse(expression, mode="eval").body, period)
-
-
-def _value(node: ast.expr, period: Period) -> float:
-    match node:
-        case ast.Constant(float() | int() as number):
-            return number
-        case ast.Name(id):
-            return period[id]
-        case ast.Call(ast.Name("FILL"), [ast.Name(id), default]):
-            return period[id] if id in period else _value(default, period)
-        case ast.Call(ast.Name("IF"), [test, then, otherwise]):
-            return _value(then if _value(test, period) else otherwise, period)
-        case ast.BinOp(left, ast.Add(), right):
-            return _value(left, period) + _value(right, period)
-        case ast.Compare(left, [ast.Gt()], [right]):
-            return float(_value(left, period) > _value(right, period))
-    raise LookupError(f"the rehearsal does not know this metric math: {ast.unparse(node)}")

@@ -56,6 +56,7 @@ class StackReport:
         expires_at: RFC 3339; None when it does not expire.
         usd_until_expiry: at the higher price, from now on; None when it does not expire.
         user_data_bytes: as EC2 gets it, of the 16384 that it takes.
+        day: of traffic on hosts that follow the load, in a line; empty where they do not.
         kept: what stays after destroy, on purpose.
         connections: on platform eks, who may talk to whom.
         kubernetes: on platform eks, which version runs, and which the program asks EKS for.
@@ -72,6 +73,7 @@ class StackReport:
     expires_at: str | None = None
     usd_until_expiry: float | None = None
     user_data_bytes: int | None = None
+    day: str = ""
     kept: list[str] = field(default_factory=list)
     connections: list[Connection] = field(default_factory=list)
     kubernetes: str = ""
@@ -175,6 +177,8 @@ def _facts(report: StackReport) -> Iterable[Text]:
         yield Text(f"cost: ${report.usd_per_hour:.2f} an hour as it comes up, at most ${report.max_usd_per_hour:.2f}")
     if report.expires_at:
         yield Text(f"expires: {report.expires_at}; until then at most ${report.usd_until_expiry:.2f}")
+    if report.day:
+        yield Text(report.day)
     if report.user_data_bytes is not None:
         yield Text(f"user data: {report.user_data_bytes} bytes of {EC2_LIMIT_BYTES}")
     if report.placeholders:

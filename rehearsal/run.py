@@ -19,7 +19,7 @@ from pulumi_rehearsal.kubernetes.control_plane import BAD_DIGEST
 from pulumi_rehearsal.kubernetes.watch import lowest_available
 from pulumi_rehearsal.operations import Operation, Step
 from pulumi_rehearsal.workspace import OnStep
-from rehearsal import expectations, expiry, idle, placeholders, plain_text, rollout
+from rehearsal import expectations, expiry, idle, placeholders, plain_text, rollout, scaling
 from rehearsal.account import simulated_account
 from rehearsal.expectations import Verdict
 from rehearsal.kubernetes import expectations as kubernetes
@@ -30,6 +30,7 @@ from rehearsal.kubernetes.lent_roles import asked_by, lent_roles
 from rehearsal.kubernetes.shortage import run_out_of_gpus
 from rehearsal.kubernetes.verdicts import of_cluster, versions
 from rehearsal.phases import go_through
+from rehearsal.played_scaling import Account
 from rehearsal.report import Phase, StackReport
 from rehearsal.scene import PROJECT, Scene, pins_of, region_of, set_the_scene, stack_config
 from tandem import type_tokens as types
@@ -98,6 +99,7 @@ class _Rehearsal:
             ("preview", self._preview),
             ("up", self._up),
             ("second up", self._second_up),
+            ("load", self._follow_load),
             ("new image", self._new_image),
             ("bad image", self._bad_image),
             *([("disruption", self._disrupt), ("load", self._load)] if self.cluster else []),
@@ -156,6 +158,23 @@ class _Rehearsal:
 
     def _second_up(self, phase: Phase) -> None:
         phase.verdicts.append(expectations.changes_nothing(self._must_succeed(phase, self.workspace.up)))
+
+    def _follow_load(self, phase: Phase) -> None:
+        """Traffic on a played group, by the policies that the account keeps; then as many hosts as there may be, for `up`
+        and for the rollouts that follow."""
+        if not self._settings.follows_load:
+            return
+        account = Account.of(self._found())
+        day = scaling.play_day(self._settings, account) if account else None
+        phase.verdicts.append(expectations.follow_the_load(self._settings, account, day))
+        self.report.day = scaling.told(self._settings, day) if day else ""
+        for group in self._groups():
+            self.scene.clients("autoscaling").set_desired_capacity(
+                AutoScalingGroupName=group["AutoScalingGroupName"], DesiredCapacity=group["MaxSize"]
+            )
+        scaled = self._groups()
+        phase.verdicts.append(expectations.changes_nothing(self._must_succeed(phase, self.workspace.up)))
+        phase.verdicts.append(expectations.leaves_the_hosts(scaled, self._groups()))
 
     def _new_image(self, phase: Phase) -> None:
         if self.pins.exists():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 
+from tandem import scaling
 from tandem.alarms import FIGURES, GPU_FIGURES, Both, alarms
 from tandem.catalog import prices
 from tandem.catalog.prices import HOURS_PER_MONTH
@@ -32,7 +33,7 @@ def fixed_costs(settings: Settings) -> list[CostItem]:
     ]
     if settings.global_name is not None and settings.global_name.outside_check:
         items.append(CostItem("health check from outside", 1, part.health_check_month / HOURS_PER_MONTH))
-    if settings.cost_guard.idle_after is not None:
+    if scaling.idle_after(settings) is not None:
         items.append(CostItem("idle alarm's metrics", 3, 3 * part.alarm_metric_month / HOURS_PER_MONTH))
     items += watching_costs(settings)
     if mibps := settings.model_cache.provisioned_mibps:
@@ -47,14 +48,18 @@ def watching_costs(settings: Settings) -> list[CostItem]:
     part, gpus = prices.parts(settings.region), platform_of(settings).sees_gpus
     figures = (len(FIGURES) + gpus * len(GPU_FIGURES)) * len(settings.scaled) * settings.metrics.cloudwatch
     single, both = int(settings.alarmed), 0  # the certificate's
-    for _, scaling in settings.scaled.values() if settings.alarmed else ():
-        for alarm in alarms(SOME, servers=platform_of(settings).servers(scaling), gpus=gpus):
+    for _, scaled in settings.scaled.values() if settings.alarmed else ():
+        for alarm in alarms(SOME, servers=platform_of(settings).servers(scaled), gpus=gpus):
             single += len(alarm.of) if isinstance(alarm, Both) else 1
             both += isinstance(alarm, Both)
+    figures += settings.follows_load  # requests that wait
+    fast, slow = scaling.alarm_metrics(settings)
+    of_scaling = fast * part.fast_alarm_metric_month + slow * part.alarm_metric_month
     of_alarms = single * part.alarm_metric_month + both * part.composite_alarm_month
     return [
         CostItem("figures in CloudWatch", figures, figures * part.metric_month / HOURS_PER_MONTH),
         CostItem("alarms", single + both, of_alarms / HOURS_PER_MONTH),
+        CostItem("scaling alarms' metrics", fast + slow, of_scaling / HOURS_PER_MONTH),
     ]
 
 
@@ -78,7 +83,7 @@ def host_costs(
     part = prices.parts(settings.region)
     volume = settings.fleet.root_volume_gib * part.ebs_gp3_gib_month / HOURS_PER_MONTH
     bought = bought or {"on demand": (hosts, prices.on_demand(instance_type, settings.region))}
-    reports = hosts * settings.metrics.cloudwatch
+    reports = hosts * settings.metrics.cloudwatch * reports_per_minute(settings)
     items = [
         *(CostItem(f"{instance_type} {how}", count, count * usd) for how, (count, usd) in bought.items()),
         CostItem("root volumes", hosts, hosts * volume),
@@ -86,6 +91,11 @@ def host_costs(
         CostItem("host addresses", addresses, addresses * part.public_ipv4_hour),
     ]
     return [item for item in items if item.count]
+
+
+def reports_per_minute(settings: Settings) -> int:
+    """Of one host: one of all its figures, and those of what it follows the load by."""
+    return 1 + settings.follows_load * scaling.SLOW_PERIOD_SECONDS // scaling.FAST_PERIOD_SECONDS
 
 
 def total(items: Iterable[CostItem]) -> float:

@@ -69,7 +69,7 @@ def report(counts: traffic.Counts) -> Telemetry:
     def put(**parameters: str) -> None:
         aws.query("monitoring", "2010-08-01", "PutMetricData", **parameters)
 
-    return Telemetry(servers, counts.statuses, gpus, put, CONFIG["metrics"], say)
+    return Telemetry(servers, counts.statuses, gpus, put, CONFIG["metrics"], say, CONFIG.get("fast_figures", ()))
 
 
 def main() -> None:

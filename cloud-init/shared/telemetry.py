@@ -28,6 +28,7 @@ LATENCIES = {
 SUMS = {"vllm:generation_tokens_total": "TokensOut", "vllm:num_preemptions_total": "Preemptions"}
 REFUSED = "vllm:admission_rejections_total"
 RUNNING, WAITING, CACHE = "vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc"
+FAST_ONLY = ("Waiting",)  # nothing but scaling looks at it
 READ, STARTED = "vllm:prompt_tokens_total", "process_start_time_seconds"
 NEEDED = (*(f"{name}_bucket" for name in LATENCIES), *SUMS, REFUSED, RUNNING, WAITING, CACHE, READ, STARTED)
 LINE = re.compile(rf"(?m)^({'|'.join(NEEDED)})(?:{{(.*)}})? (\S+)")
@@ -118,6 +119,7 @@ class Server:
         gauges = {
             "Servers": 1,
             "Load": load,
+            "Waiting": found.get(WAITING, 0),
             "KvCacheUsed": 100 * found.get(CACHE, 0),
             "Queued": now - self._queued_since,
             "Stalled": now - self._busy_since,
@@ -144,6 +146,7 @@ class Telemetry:
         put: PutMetricData.
         dimensions: by which CloudWatch tells stacks and models apart.
         say: one line for whoever reads the agent's own log.
+        fast: gauges that are told at each look, for alarms that look every ten seconds, and not in the report.
     """
 
     def __init__(
@@ -154,6 +157,7 @@ class Telemetry:
         put: Put,
         dimensions: Mapping[str, str],
         say: Callable[[str], object],
+        fast: Sequence[str] = (),
     ) -> None:
         self._servers, self._statuses, self._more, self._put, self._say = servers, statuses, more, put, say
         self._dimensions = [{"Name": name, "Value": value} for name, value in dimensions.items()]
@@ -161,13 +165,15 @@ class Telemetry:
         self._added: Counter[str | tuple[str, float]] = Counter()
         self._answered: Mapping[int, int] = statuses()
         self._trouble, self._served = "", False
+        self._fast = fast
 
     def start(self) -> None:
         """Looks and reports from now on, in a thread that ends with the process."""
         threading.Thread(target=self._follow, daemon=True).start()
 
     def _follow(self) -> None:
-        tick = time.monotonic()
+        # Half-way between the clock's tens: a figure lies in the period that it is of, early or late by some seconds.
+        tick = time.monotonic() - (time.time() - SAMPLE / 2) % SAMPLE
         for number in itertools.count(1):
             tick += SAMPLE
             time.sleep(max(0.0, tick - time.monotonic()))
@@ -182,12 +188,16 @@ class Telemetry:
         """One look at each server. One that does not answer is not among `Servers`."""
         with ThreadPoolExecutor(len(self._servers)) as pool:
             looks = list(pool.map(lambda server: _seen(server, now), self._servers))
+        fast: dict[str, Counter[float]] = {name: Counter() for name in self._fast}
         for seen in filter(None, looks):
             gauges, added = seen
             self._served = True
             for name, value in gauges.items():
-                self._gauges[name][round(value, 3)] += 1
+                if name in fast or name not in FAST_ONLY:
+                    (fast if name in fast else self._gauges)[name][round(value, 3)] += 1
             self._added.update(added)
+        if told := [{**datum, "StorageResolution": 1} for datum in self._data(fast)]:
+            self._send(told)
 
     def report(self) -> None:
         """Tells what was seen since the last report. What was counted stays until AWS has taken it."""
@@ -196,13 +206,18 @@ class Telemetry:
         answered = self._statuses()
         data = self.data(answered)
         self._gauges.clear()
-        try:
-            self._put(**{"Namespace": NAMESPACE, **dict(flat("MetricData", data))})
-        except RuntimeError as error:
-            self._tell(str(error))
-        else:
+        if self._send(data):
             self._answered, self._trouble = answered, ""
             self._added.clear()
+
+    def _send(self, data: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether AWS has taken them."""
+        try:
+            self._put(**{"Namespace": NAMESPACE, **dict(flat("MetricData", list(data)))})
+        except RuntimeError as error:
+            self._tell(str(error))
+            return False
+        return True
 
     def _tell(self, trouble: str) -> None:
         if self._trouble != (kind := trouble.partition(":")[0]):
@@ -225,6 +240,9 @@ class Telemetry:
         for key, name in SUMS.items():
             found[name] = {self._added[key]: 1}
         found["Failed"] = self._failed(answered)
+        return self._data(found)
+
+    def _data(self, found: Mapping[str, Mapping[float, float]]) -> list[dict[str, Any]]:
         return [
             {
                 "MetricName": name,

@@ -10,6 +10,7 @@ import pulumi
 from pulumi_aws import autoscaling, ec2, iam
 
 from tandem.rollout import LAUNCH_HOOK, TERMINATE_HOOK, refresh_percentages
+from tandem.scaling import WARM_UP_SECONDS
 from tandem.settings.schema import CapacityBlockSettings, FleetSettings
 from tandem.timing import HEARTBEAT_SECONDS
 
@@ -36,6 +37,7 @@ class GpuFleetArgs:
         group_name: of the group; what guards it calls it by this name before it is there.
         min_hosts, max_hosts: size of the group.
         idle_stop: an alarm may set the group to 0, and needs its metrics.
+        follows_load: policies say how many there are, between the bounds.
         running: false keeps it at 0.
         after: what is there before the first host, and goes after the last.
         reports: hosts report to CloudWatch.
@@ -61,6 +63,7 @@ class GpuFleetArgs:
     min_hosts: int
     max_hosts: int
     idle_stop: bool = False
+    follows_load: bool = False
     running: pulumi.Input[bool] = True
     after: Sequence[pulumi.Resource] = ()
     reports: bool = True
@@ -197,8 +200,10 @@ class GpuFleet(pulumi.ComponentResource):
             vpc_zone_identifiers=[args.subnet_ids[block.zone]] if block else list(args.subnet_ids.values()),
             name=args.group_name,
             min_size=0 if args.idle_stop else wanted,
-            # Fewer hosts would else go on running: AWS takes the bounds for no wish.
+            # Fewer hosts would else go on running: AWS takes the bounds for no wish. Where policies wish, the
+            # first `up` alone does, too; bounds that move past the number take it along.
             desired_capacity=wanted,
+            default_instance_warmup=WARM_UP_SECONDS if args.follows_load else None,
             enabled_metrics=[autoscaling.Metric.GROUP_IN_SERVICE_INSTANCES] if args.idle_stop else None,
             max_size=running.apply(lambda it: args.max_hosts if it else 0),
             launch_template={"id": template.id, "version": version} if block else None,
@@ -222,7 +227,10 @@ class GpuFleet(pulumi.ComponentResource):
             ],
             # Hosts that were draining before are waited for; others have no hook any more.
             opts=pulumi.ResourceOptions(
-                parent=self, depends_on=list(args.after), custom_timeouts=pulumi.CustomTimeouts(delete="130m")
+                parent=self,
+                depends_on=list(args.after),
+                custom_timeouts=pulumi.CustomTimeouts(delete="130m"),
+                ignore_changes=["desiredCapacity"] if args.follows_load else None,
             ),
         )
 

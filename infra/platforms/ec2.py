@@ -6,6 +6,7 @@ from typing import Any
 
 import pulumi
 
+from tandem import scaling
 from tandem.edge import edge_of, render_edge
 from tandem.platforms.ec2 import Hosts
 from tandem.ports import HEALTH_PATH
@@ -17,6 +18,7 @@ from ..components.gpu_fleet import GROUPS, GpuFleet, GpuFleetArgs
 from ..components.host_role import HostRole
 from ..components.host_scripts import HostScripts
 from ..components.idle_stop import IdleStop, IdleStopArgs
+from ..components.load_scaling import LoadScaling, LoadScalingArgs
 from ..components.log_group import LogGroup
 from ..components.user_data import user_data
 from .context import StackContext, alarms, cost_guard, keys_command, model_cache, secrets
@@ -27,7 +29,7 @@ def build(context: StackContext) -> dict[str, Any]:
     """Hosts that register with the load balancer by themselves; returns the outputs that only this platform has."""
     settings, network = context.settings, context.network
     role = HostRole(context.name, context.pins.vllm.image, context.here)
-    idle_after = settings.cost_guard.idle_after
+    idle_after = scaling.idle_after(settings)
     cache = model_cache(context, role.role_arn)
     stored = secrets(context, role.role_name)
     log_name = pulumi.Output.concat(f"/tandem/{context.stack}/", context.stack_id, "/hosts")
@@ -77,13 +79,22 @@ def build(context: StackContext) -> dict[str, Any]:
             tags=context.tags,
             force_delete=settings.ephemeral,
             idle_stop=idle_after is not None,
+            follows_load=settings.follows_load,
             running=context.times.running,
             after=[guard],
         ),
         context.here,
     )
+    suffix = context.balancer.arn_suffix
+    if settings.follows_load:
+        LoadScaling(
+            context.name,
+            LoadScalingArgs(
+                stack=context.stack, settings=settings, group_name=fleet.group_name, load_balancer_suffix=suffix
+            ),
+            context.here,
+        )
     if idle_after is not None:
-        suffix = context.balancer.arn_suffix
         IdleStop(
             context.name,
             IdleStopArgs(group_name=fleet.group_name, load_balancer_suffix=suffix, after=idle_after),

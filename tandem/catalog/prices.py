@@ -38,6 +38,7 @@ class Parts:
         metric_request: each call that reports figures.
         composite_alarm_month: each alarm of alarms, beside these.
         alarm_metric_month: each metric that an alarm looks at, by the minute or less often.
+        fast_alarm_metric_month: likewise, every ten seconds.
         health_check_month: a Route 53 health check of an address in AWS ($0.50) over HTTPS ($1.00).
         eks_cluster_hour: in standard support of its Kubernetes version; clusters ask for no other.
     """
@@ -71,6 +72,7 @@ class Parts:
     metric_month: float
     metric_request: float
     alarm_metric_month: float
+    fast_alarm_metric_month: float
     composite_alarm_month: float
     health_check_month: float
     eks_cluster_hour: float

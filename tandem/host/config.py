@@ -108,6 +108,7 @@ class HostConfig:
         registry_mirror: a pull-through cache of docker.io, which Docker asks first; None asks docker.io itself.
         registry_login_secret_arn: secret with the login of the image's registry; None pulls anonymously.
         metrics: it reports to CloudWatch.
+        fast_figures: of these those that leave at each look.
     """
 
     stack: str
@@ -130,4 +131,5 @@ class HostConfig:
     hub_url: str = "https://huggingface.co"
     registry_mirror: str | None = None
     metrics: bool = True
+    fast_figures: Sequence[str] = ()
     registry_login_secret_arn: str | None = None

@@ -10,6 +10,7 @@ from tandem.edge import edge_of
 from tandem.host.config import HostConfig, Packages, Pinned
 from tandem.pins import Package, Pins
 from tandem.rollout import LAUNCH_HOOK, TERMINATE_HOOK
+from tandem.scaling import FAST_FIGURES
 from tandem.serving.engine import engine, timeouts
 from tandem.settings import Settings
 from tandem.sizing.plan import Plan
@@ -61,6 +62,7 @@ def host_config(
         engine=engine(settings, settings.inference, pins, plan.gpu_memory_utilization),
         edge=edge_of(settings, load_balancer_networks),
         metrics=settings.metrics.cloudwatch,
+        fast_figures=FAST_FIGURES if settings.follows_load else (),
         timeouts=timeouts(settings),
         packages=Packages(
             driver_branch=pins.nvidia_driver.branch,

@@ -151,6 +151,7 @@ def _host_json(config: HostConfig) -> str:
         "port": config.edge.port,
         "agent_port": EDGE_AGENT_PORT,
         "metrics": dimensions(config.stack, MAIN_MODEL) if config.metrics else None,
+        **({"fast_figures": [*config.fast_figures]} if config.fast_figures else {}),
         "probe": _probe(config),
         "timeouts": {
             "launch": config.timeouts.launch,

@@ -142,6 +142,7 @@ PARTS: Mapping[str, Part] = {
     "metric_month": Part("AmazonCloudWatch", "CW:MetricMonitorUsage"),
     "metric_request": Part("AmazonCloudWatch", "CW:Requests"),
     "alarm_metric_month": Part("AmazonCloudWatch", "CW:AlarmMonitorUsage"),
+    "fast_alarm_metric_month": Part("AmazonCloudWatch", "CW:HighResAlarmMonitorUsage"),
     "composite_alarm_month": Part("AmazonCloudWatch", "CW:CompositeAlarmMonitorUsage"),
     "eks_cluster_hour": Part("AmazonEKS", "AmazonEKS-Hours:perCluster"),
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from tandem.errors import Problem
-from tandem.rules import batch, clients, cluster, cluster_warnings, hosts, idle, names, stack, tags, watching
+from tandem.rules import batch, clients, cluster, cluster_warnings, hosts, idle, names, scaling, stack, tags, watching
 from tandem.settings.schema import Settings
 
 Rule = Callable[[Settings], Iterator[Problem]]
@@ -45,6 +45,8 @@ ON: Mapping[str, tuple[Rule, ...]] = {
         hosts.hosts_can_ask_for_a_token,
         hosts.a_rollout_can_be_held,
         idle.idle_stop_can_work,
+        scaling.scaling_is_of_hosts,
+        scaling.hosts_can_follow,
         cluster.only_on_kubernetes,
     ),
     "eks": (tags.tags_fit_on_nodes, batch.queue_can_reach_the_autoscaler, *cluster.RULES),

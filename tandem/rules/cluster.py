@@ -27,7 +27,6 @@ def only_on_kubernetes(settings: Settings) -> Iterator[Problem]:
     """A setting that has no effect is a mistake of which one does not see what was meant."""
     defaults = Settings(region=settings.region)
     for key, value, default in (
-        ("scaling", settings.scaling, defaults.scaling),
         ("models", settings.models, defaults.models),
         ("cluster", settings.cluster, defaults.cluster),
         ("nodePool", settings.node_pool, defaults.node_pool),
@@ -67,6 +66,14 @@ def only_on_hosts(settings: Settings) -> Iterator[Problem]:
                 fix=f"{removed(f'fleet.{key}')}; a pull-through cache in ECR as [vllm] image in images/pins.toml is "
                 "read by the nodes' role",
             )
+    if settings.fleet.follow_load:
+        yield Problem(
+            key="fleet.followLoad",
+            wrong="has no effect on platform eks: replicas follow the load by `scaling`, and nodes follow them",
+            value=True,
+            allowed="on platform ec2",
+            fix=removed("fleet.followLoad"),
+        )
     if (hold := settings.fleet.hold_after_first_host) is not None:
         yield Problem(
             key="fleet.holdAfterFirstHost",

@@ -66,20 +66,27 @@ class NodePoolSettings(Section):
 
 
 class ScalingSettings(Section):
-    """Replicas of a model on platform eks, by the requests that wait."""
+    """How many servers a model has, by its requests: replicas on platform eks, hosts with fleet.followLoad on ec2."""
 
     min_replicas: int = Field(
         default=2, ge=0, le=400, description="Never fewer; N+1 of what the quiet hours need. 0: none without requests."
     )
     max_replicas: int = Field(default=4, ge=1, le=400, description="Never more.")
     waiting_requests_per_replica: int = Field(
-        default=5, ge=1, le=1000, description="A replica more for so many requests that wait."
+        default=5, ge=1, le=1000, description="A replica more (ec2: hosts) for so many requests that wait."
     )
     running_requests_per_replica: int = Field(
-        default=32, ge=1, le=4096, description="Keeps a replica for so many requests that run, so that none is cut off."
+        default=32,
+        ge=1,
+        le=4096,
+        description="Keeps a replica for so many requests that run, so that none is cut off. On ec2 those that wait "
+        "count here, too.",
     )
     cooldown_seconds: int = Field(
-        default=300, ge=30, le=3600, description="The queue must have been shorter so long before a replica goes."
+        default=300,
+        ge=30,
+        le=3600,
+        description="The load must have been lower so long before a replica goes; on ec2 a host, by whole minutes.",
     )
     fallback_replicas: int | None = Field(
         default=None, ge=1, le=400, description="At least so many while no metrics can be read. Unset: minReplicas."

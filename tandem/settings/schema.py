@@ -209,6 +209,12 @@ class FleetSettings(Section):
         description="Upper bound of the group and of what it can cost. Unset: hosts + spareHosts, which a managed node "
         "group has; with Karpenter it alone says how many nodes there may be, and hosts beside it are refused.",
     )
+    follow_load: bool = Field(
+        default=False,
+        description="Hosts follow the requests, by `scaling`, between hosts + spareHosts and maxHosts (ec2); with "
+        "hosts: 0 to none and back. Some $2 a month, and $3 a host, which reports every ten seconds. false: there are "
+        "hosts + spareHosts.",
+    )
     on_demand_base: int = Field(
         default=0, ge=0, le=100, description="The first so many hosts are on demand, whatever the percentage says."
     )
@@ -578,6 +584,16 @@ class Settings(Section):
         ends = (guard.expires_after, guard.expires_at, guard.max_usd, self.fleet.capacity_block)
         stops = any((*ends, guard.business_hours, guard.idle_after))
         return self.group_size > 0 and scaling.min_replicas > 0 and not stops
+
+    @property
+    def follows_load(self) -> bool:
+        """Whether hosts follow the load; nodes do so with Karpenter in any case."""
+        return self.platform == "ec2" and self.fleet.follow_load
+
+    @property
+    def sleeps(self) -> bool:
+        """Whether hosts that follow the load go to 0 without requests, and come with the next one."""
+        return self.follows_load and (self.group_size == 0 or self.cost_guard.idle_after is not None)
 
     @property
     def has_pipelines(self) -> bool:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from infra.components.idle_stop import EXPRESSION, evaluation
-from rehearsal.idle import EMPTY, IDLE, REFUSED, SERVED, Alarm, Period, value, wrong
+from rehearsal.idle import EMPTY, IDLE, REFUSED, SERVED, Alarm, Period, wrong
+from rehearsal.metric_math import value
 
 
 def alarm(expression: str = EXPRESSION, periods: int = 60, threshold: float = 1) -> Alarm:

@@ -1,0 +1,82 @@
+"""How hosts follow the load: what CloudWatch looks at, and what Auto Scaling then does. Pure.
+
+One figure says it: load in parts of what the settings want. `Load` (requests of a replica that run or wait, averaged
+over replicas) by scaling.runningRequestsPerReplica, or `Waiting` by scaling.waitingRequestsPerReplica, whichever is
+more: at 1 the fleet is right. A host comes when it was more for most of a minute. One goes when, for minutes, the hosts
+that would be left had less than ROOM of it each: what a host would leave behind counts, not that nobody waits.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from tandem.catalog.instances import INSTANCE_TYPES
+from tandem.settings.cluster import ScalingSettings
+from tandem.settings.schema import Settings
+
+FAST_FIGURES = ("Load", "Waiting")
+"""That hosts which follow the load report at each look, every ten seconds, for alarms of a high resolution."""
+FAST_PERIOD_SECONDS, SLOW_PERIOD_SECONDS = 10, 60
+"""Periods of an alarm: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricAlarm.html"""
+FAST_PERIODS, FAST_BREACHES = 6, 5
+"""Five of the last six: a burst of 40 s moves nothing, and a queue that stays has its host within 90 s."""
+ROOM = 0.8
+"""Of the target; between it and 1 nothing happens, so that what a host leaves behind brings none back."""
+STEPS = ((0.0, 25), (0.25, 50), (0.5, 100))
+"""(so much above the target, percent of the hosts more, one at least): at most as many again, as on Kubernetes."""
+WARM_UP_SECONDS = 120
+"""A host in service has made its token; so long until what it takes off the others is in the averages. It counts as
+none until then: https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-default-instance-warmup.html"""
+
+
+def fullness(scaling: ScalingSettings, load: str = "load") -> str:
+    """Metric math of `load` and `waiting`: 1 is what the settings want."""
+    running = f"{load} / {scaling.running_requests_per_replica}"
+    waiting = f"waiting / {scaling.waiting_requests_per_replica}"
+    return f"IF({running} > {waiting}, {running}, {waiting})"
+
+
+def fullness_without_a_host(settings: Settings) -> str:
+    """Metric math of `load`, `waiting` and `servers`: the same, had the largest host gone already.
+
+    1 where it would be the last. Of a fleet that sleeps `on`, the hosts in service, says that it is above its least:
+    the group's own bound is 0 there.
+    """
+    each = max(INSTANCE_TYPES[name].replicas for name in settings.fleet.instance_types)
+    left = fullness(settings.scaling, f"load * servers / (servers - {each})")
+    expression = f"IF(servers > {each}, {left}, 1)"
+    return f"IF(on > {woken_hosts(settings)}, {expression}, 1)" if settings.sleeps else expression
+
+
+WAKE = "IF(FILL(on, 0) > 0, 0, FILL(refused, 0))"
+"""Requests for which the load balancer had no server at all, which it answers with 503, while no host is in service:
+https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html"""
+
+
+def slow_periods(scaling: ScalingSettings) -> int:
+    """Minutes for which the load must have been lower before a host goes."""
+    return -(-scaling.cooldown_seconds // SLOW_PERIOD_SECONDS)
+
+
+def woken_hosts(settings: Settings) -> int:
+    """Hosts that the first request starts, and that stay until none comes any more."""
+    return max(1, settings.group_size)
+
+
+def idle_after(settings: Settings) -> timedelta | None:
+    """How long without a request until the hosts go to 0; None for never.
+
+    Unset, a fleet of 0 hosts waits for the cooldown and for what a start may take, as on Kubernetes: what may have
+    taken an hour to come does not go after five minutes.
+    """
+    if settings.cost_guard.idle_after is not None or not settings.sleeps:
+        return settings.cost_guard.idle_after
+    seconds = settings.scaling.cooldown_seconds + settings.fleet.launch_timeout_seconds
+    return timedelta(minutes=-(-seconds // 60))
+
+
+def alarm_metrics(settings: Settings) -> tuple[int, int]:
+    """(of a high resolution, others) that the alarms look at, each of which is paid for."""
+    if not settings.follows_load:
+        return 0, 0
+    return len(FAST_FIGURES), 3 + 3 * settings.sleeps
