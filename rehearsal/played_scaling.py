@@ -105,7 +105,7 @@ class Alarm:
         self._needed = self.facts.get("DatapointsToAlarm") or self._of
 
     def look(self, figures: Figures, now: int) -> float | None:
-        """The newest value, when the policy is to be called now."""
+        """The average of what it looks back on, when the policy is to be called now; None when it is not."""
         if now % min(self.period, MINUTE):
             return None
         end = (now - self._late) // self.period * self.period
@@ -115,7 +115,8 @@ class Alarm:
         if not self.on or (was and now - self.called < MINUTE):
             return None
         self.called = now
-        return next((one for one in seen if one is not None), None)
+        told = [one for one in seen if one is not None]
+        return sum(told) / len(told)
 
     def _value(self, figures: Figures, end: int) -> float | None:
         if end not in self._known:
@@ -177,8 +178,9 @@ class Group:
         """Whether a host is in a lifecycle hook."""
         return any(not host.in_service for host in self.hosts if host.gone is None)
 
-    def warm(self, now: int) -> int:
-        return sum(host.in_service and now - (host.serves or 0) >= self.warm_up for host in self.hosts)
+    def warm(self, now: int, seconds: int) -> int:
+        """Hosts that have been in service for so long."""
+        return sum(host.in_service and now - (host.serves or 0) >= seconds for host in self.hosts)
 
     def follow(self, policy: Mapping[str, Any], threshold: float, metric: float, now: int) -> None:
         """What Auto Scaling does when an alarm calls a policy."""
@@ -191,7 +193,7 @@ class Group:
         else:
             wanted = self._stepped(policy, metric - threshold, now)
         wanted = max(self.least, min(self.most, wanted))
-        if wanted < before and any(host.in_service and now - (host.serves or 0) < self.warm_up for host in self.hosts):
+        if wanted < before and self.warm(now, 0) > self.warm(now, self.warm_up):
             return
         if wanted != before:
             self.resize(wanted, now)
@@ -207,7 +209,10 @@ class Group:
         )
         if adjustment is None:
             return self.desired
-        kind, counted = policy["AdjustmentType"], self.warm(now)
+        kind, counted = (
+            policy["AdjustmentType"],
+            self.warm(now, int(policy.get("EstimatedInstanceWarmup") or self.warm_up)),
+        )
         if kind == "ExactCapacity":
             return adjustment
         if kind == "PercentChangeInCapacity":

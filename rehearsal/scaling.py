@@ -3,7 +3,7 @@
 Requests come, wait for room in a replica's batch, run for a while, and go; what does not fit in the queue is refused.
 Stands for: a day of traffic on hosts of vLLM, and what their agents report of it.
 Held by: nothing for the traffic; the figures' names and times are those of cloud-init/shared/telemetry.py, held by
-    tests/shared/test_telemetry.py::test_what_scales_leaves_at_each_look.
+    tests/shared/test_fast_figures.py::test_what_scales_leaves_at_each_look.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from rehearsal.played_scaling import MINUTE, TICK, Account, Action, Host
 from tandem.catalog.instances import INSTANCE_TYPES
+from tandem.scaling import idle_after, woken_hosts
 from tandem.settings import Settings
 
 HOUR = 3600
@@ -27,6 +29,8 @@ BATCH = 2
 """A replica runs so many times what scaling.runningRequestsPerReplica wants; beyond that requests wait."""
 SOON_SECONDS = 90
 """From a queue above the threshold to a host that is asked for."""
+WAKES_SECONDS = 5 * MINUTE
+"""From the first request to hosts that are asked for: the load balancer's figures come minutes late."""
 CALM_SECONDS = 30 * MINUTE
 """A host that goes, and one that comes sooner than so after it, are one too many each."""
 
@@ -211,6 +215,8 @@ def wrong(settings: Settings, account: Account) -> Iterable[str]:
     if (asked := max(look.asked for look in flood.looks)) != most:
         yield f"under a load without end {asked} hosts are asked for, and fleet.maxHosts allows {most}"
     yield from _not_down(settings, account, most)
+    if settings.sleeps:
+        yield from _restless_sleep(settings, account)
 
 
 def _least(course: Course) -> int:
@@ -225,7 +231,8 @@ def _too_late(settings: Settings, account: Account, least: int) -> Iterable[str]
         scene.hold(10 * MINUTE + phase, 0.9 * target, 0)
         began = scene.course.looks[-1].at
         scene.hold(10 * MINUTE, target, 2 * queue)
-        waits.append(next((one.at - began for one in scene.course.actions if one.after > one.before), None))
+        came = (one.at - began for one in scene.course.actions if one.after > one.before and one.at > began)
+        waits.append(next(came, None))
     if None in waits:
         yield "a queue above the threshold asks for no host in ten minutes"
     elif (longest := max(wait for wait in waits if wait is not None)) > SOON_SECONDS:
@@ -246,3 +253,21 @@ def _not_down(settings: Settings, account: Account, most: int) -> Iterable[str]:
         yield "several hosts go at once"
     if (left := scene.course.looks[-1].asked) != least:
         yield f"{left} hosts stay of a load of next to nothing, and hosts + spareHosts is {least}"
+
+
+def _restless_sleep(settings: Settings, account: Account) -> Iterable[str]:
+    """The first request wakes what there is at least, once; when none comes any more all go, and stay away."""
+    hosts, scene = woken_hosts(settings), Scene(settings, account, 0)
+    scene.live(HOUR, lambda _now: 0)
+    scene.live(3 * HOUR, lambda _now: scene.rate_of(0.1))
+    asked = [look.asked for look in scene.course.looks]
+    if any(asked[: HOUR // TICK]):
+        yield "hosts come although nobody asks"
+    if max(asked[: (HOUR + WAKES_SECONDS) // TICK]) != hosts or max(asked) != hosts:
+        yield f"{max(asked)} hosts come with the first requests, and {hosts} should, within {WAKES_SECONDS} s"
+    after = idle_after(settings) or timedelta()
+    ended = scene.course.looks[-1].at
+    scene.live(int(after.total_seconds()) + HOUR, lambda _now: 0)
+    gone = next((look.at - ended for look in scene.course.looks if look.at > ended and not look.asked), None)
+    if gone is None or gone < after.total_seconds():
+        yield f"hosts go {'never' if gone is None else f'after {gone} s'} when nobody asks, and should after {after}"

@@ -22,8 +22,9 @@ FAST_PERIODS, FAST_BREACHES = 6, 5
 """Five of the last six: a burst of 40 s moves nothing, and a queue that stays has its host within 90 s."""
 ROOM = 0.8
 """Of the target; between it and 1 nothing happens, so that what a host leaves behind brings none back."""
-STEPS = ((0.0, 25), (0.25, 50), (0.5, 100))
-"""(so much above the target, percent of the hosts more, one at least): at most as many again, as on Kubernetes."""
+STEPS = ((0.25, 25), (0.5, 50), (None, 100))
+"""(up to so much above the target, percent of the hosts more, one at least): at most as many again, as on Kubernetes.
+Without a lower bound: a call whose average lies below the target, since one look of six did, is a call."""
 WARM_UP_SECONDS = 120
 """A host in service has made its token; so long until what it takes off the others is in the averages. It counts as
 none until then: https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-default-instance-warmup.html"""
@@ -48,9 +49,13 @@ def fullness_without_a_host(settings: Settings) -> str:
     return f"IF(on > {woken_hosts(settings)}, {expression}, 1)" if settings.sleeps else expression
 
 
-WAKE = "IF(FILL(on, 0) > 0, 0, FILL(refused, 0))"
-"""Requests for which the load balancer had no server at all, which it answers with 503, while no host is in service:
+WAKE = "IF(FILL(servers, 0) > 0, 0, refused)"
+"""Requests for which the load balancer had no server at all, which it answers with 503, while no server tells of
+itself. Nothing is put in place of what it has not told yet, which would be what the newest minutes seem to say:
 https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-troubleshooting.html"""
+WAKE_PERIODS, WAKE_WARM_UP_SECONDS = 3, 600
+"""One such minute of the last three: the load balancer's figures come late. Longer than all this takes, what was woken
+counts as not yet there, so that it is woken once."""
 
 
 def slow_periods(scaling: ScalingSettings) -> int:
@@ -79,4 +84,4 @@ def alarm_metrics(settings: Settings) -> tuple[int, int]:
     """(of a high resolution, others) that the alarms look at, each of which is paid for."""
     if not settings.follows_load:
         return 0, 0
-    return len(FAST_FIGURES), 3 + 3 * settings.sleeps
+    return len(FAST_FIGURES), 3 + 3 * settings.sleeps  # load, waiting, servers; on, servers, refused

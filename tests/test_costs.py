@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -49,6 +51,22 @@ def test_an_idle_stop_pays_for_the_metrics_of_its_alarm() -> None:
     (made,) = (one for one in found.resources if "metricQueries" in one.inputs)
     metrics = [query for query in made.inputs["metricQueries"] if "metric" in query]
     assert (alarm.count, round(alarm.usd_per_hour * 730, 2)) == (len(metrics), 0.30)
+
+
+def test_hosts_that_follow_the_load_pay_for_what_scales_them() -> None:
+    """$0.30 a month for each metric of an alarm of a high resolution, $0.10 of others; and seven calls a minute."""
+    fixed = stack(fleet={"hosts": 1, "maxHosts": 2})
+    for fleet, fast, slow in (({"hosts": 1}, 2, 3), ({"hosts": 0}, 2, 6)):
+        settings = stack(fleet={"maxHosts": 2, "followLoad": True, **fleet}, alarms={"enabled": False})
+        (alarms,) = (item for item in costs.fixed_costs(settings) if item.name.startswith("scaling alarms"))
+        assert (alarms.count, round(alarms.usd_per_hour * 730, 2)) == (fast + slow, round(0.3 * fast + 0.1 * slow, 2))
+        found = declared(functools.partial(stacks.build, settings, pins.load(), "dev"))
+        made = [one for one in found.resources if "metricQueries" in one.inputs and not one.name.endswith("-idle")]
+        metrics = [query["metric"] for one in made for query in one.inputs["metricQueries"] if "metric" in query]
+        assert Counter(one["period"] for one in metrics) == {10: fast, 60: slow}
+        (reports,) = (item for item in costs.host_costs(settings, 1, "g6.12xlarge") if item.name.startswith("reports"))
+        assert round(reports.usd_per_hour * 730, 2) == 3.07
+    assert not any(item.name.startswith("scaling") for item in costs.fixed_costs(fixed))
 
 
 def test_public_hosts_pay_for_addresses_and_not_for_nat() -> None:

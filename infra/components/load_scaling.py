@@ -55,7 +55,7 @@ class LoadScaling(pulumi.ComponentResource):
         self.register_outputs({})
 
     def _out(self) -> None:
-        bounds = [*(f"{lower:g}" for lower, _ in scaling.STEPS), None]
+        bounds = [None, *(None if upper is None else f"{upper:g}" for upper, _ in scaling.STEPS)]
         policy = self._policy(
             "out",
             policy_type="StepScaling",
@@ -113,6 +113,7 @@ class LoadScaling(pulumi.ComponentResource):
             "wake",
             policy_type="StepScaling",
             adjustment_type="ChangeInCapacity",
+            estimated_instance_warmup=scaling.WAKE_WARM_UP_SECONDS,
             # Those that were asked for and do not serve yet count as none, so that there are never more than these.
             step_adjustments=[{"scaling_adjustment": hosts, "metric_interval_lower_bound": "0"}],
         )
@@ -122,10 +123,14 @@ class LoadScaling(pulumi.ComponentResource):
             f"A request found no host: {hosts} start",
             policy,
             scaling.WAKE,
-            [self._in_service(), _query("refused", *REFUSED, balancer, scaling.SLOW_PERIOD_SECONDS)],
+            [
+                self._own("Servers", "Sum", scaling.SLOW_PERIOD_SECONDS),
+                _query("refused", *REFUSED, balancer, scaling.SLOW_PERIOD_SECONDS),
+            ],
             comparison_operator="GreaterThanThreshold",
             threshold=0,
-            evaluation_periods=1,
+            evaluation_periods=scaling.WAKE_PERIODS,
+            datapoints_to_alarm=1,
         )
 
     def _policy(self, label: str, **what: Any) -> autoscaling.Policy:

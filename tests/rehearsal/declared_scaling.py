@@ -12,7 +12,6 @@ from tandem.settings import Settings
 from tests.infra.declared import declared_by
 
 
-
 def settings_of(**fleet: Any) -> dict[str, Any]:
     """Of a stack whose hosts follow the load, from two to six."""
     sizes = {"instanceTypes": ["g6e.12xlarge"], "hosts": 1, "spareHosts": 1, "maxHosts": 6, "followLoad": True}

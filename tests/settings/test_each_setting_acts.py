@@ -87,6 +87,7 @@ MAIN: Mapping[str, Any] = {
     "fleet.hosts": 3,
     "fleet.spareHosts": 1,
     "fleet.maxHosts": 8,
+    "fleet.followLoad": True,
     "fleet.onDemandBase": 2,
     "fleet.onDemandPercentage": (0, {"fleet.onDemandPercentage": 100, "fleet.onDemandBase": 0}),
     "fleet.capacityBlock.reservationId": (f"cr-{'1' * 17}", BLOCK),
@@ -269,3 +270,12 @@ def test_a_change_changes_what_is_declared_or_is_refused_by_name(platform: str, 
         return
     assert found == [], "the table's own change is wrong"
     assert declares(after) != declares(before), f"{key} does nothing on {platform}, and nothing says so"
+
+
+@pytest.mark.parametrize("key", ["waitingRequestsPerReplica", "runningRequestsPerReplica", "cooldownSeconds"])
+def test_what_hosts_follow_acts_on_hosts(key: str) -> None:
+    """Refused on ec2 otherwise, which is what the table above sees."""
+    follows = with_(BASE, {"fleet.followLoad": True})
+    changed = with_(follows, {f"scaling.{key}": CHANGES[f"scaling.{key}"]})
+    assert rules.problems(Settings.model_validate(changed)) == []
+    assert declares(changed) != declares(follows)

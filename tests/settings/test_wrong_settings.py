@@ -31,6 +31,7 @@ def block(**changes: Any) -> dict[str, Any]:
 TAGS = {f"k{number}": "v" for number in range(6)}
 OWN_NAME = {"domainName": "us.llm.example.com", "hostedZoneId": "Z0123456789"}
 GLOBAL_NAME = {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789"}
+FOLLOWS: dict[str, Any] = {"fleet": {"followLoad": True, "maxHosts": 2}}
 DECLARED = {"sha256": ["0" * 64]}
 MANY_CLIENTS = {
     f"c{number}": {"sha256": [f"{number}{key}".zfill(64) for key in range(1, 9)], "models": ["Qwen/Qwen3-8B"] * 6}
@@ -481,6 +482,52 @@ WRONG = [
     Wrong({"objectives": {"betweenTokensSeconds": 0.12}}, "objectives.betweenTokensSeconds", 0.12, "0.1, 0.15", SET),
     Wrong({"objectives": {"availabilityPercent": 90}}, "objectives.availabilityPercent", 90, "95", SET),
     Wrong({"objectives": {"availabilityPercent": 100}}, "objectives.availabilityPercent", 100, "99.99", SET),
+    Wrong(
+        FOLLOWS | {"fleet": {"followLoad": True}},
+        "fleet.maxHosts",
+        None,
+        "2 or more with fleet.followLoad",
+        "maxHosts' 2",
+    ),
+    Wrong(FOLLOWS | {"metrics": {"cloudwatch": False}}, "fleet.followLoad", True, "with metrics.cloudwatch", SET),
+    Wrong(
+        {"fleet": {"followLoad": True, "maxHosts": 2, "capacityBlock": block()}},
+        "fleet.followLoad",
+        True,
+        "without fleet.capacityBlock",
+        RM + "fleet.followLoad'",
+    ),
+    Wrong(
+        {"fleet": {"followLoad": True, "hosts": 0, "maxHosts": 2, "rollout": "terminateFirst"}},
+        "fleet.rollout",
+        "terminateFirst",
+        "launchFirst, or fleet.maxHosts 1",
+        SET + "fleet.rollout' launchFirst",
+    ),
+    Wrong(
+        {"fleet": {"followLoad": True, "hosts": 0, "maxHosts": 2}, "loadBalancer": OWN_NAME, "globalName": GLOBAL_NAME},
+        "fleet.followLoad",
+        True,
+        "without globalName.outsideCheck",
+        SET + "globalName.outsideCheck' false",
+    ),
+    Wrong(
+        FOLLOWS | {"inference": {"maxQueuedRequests": 5}},
+        "inference.maxQueuedRequests",
+        5,
+        "more than 5",
+        SET + "inference.maxQueuedRequests' 10",
+    ),
+    Wrong(
+        FOLLOWS | {"scaling": {"runningRequestsPerReplica": 300}},
+        "scaling.runningRequestsPerReplica",
+        300,
+        "1 to 256",
+        SET + "scaling.runningRequestsPerReplica' 256",
+    ),
+    Wrong(FOLLOWS | {"scaling": {"minReplicas": 3}}, "scaling.minReplicas", 3, "fleet.hosts and fleet.spareHosts", RM),
+    Wrong(FOLLOWS | {"scaling": {"spread": "zones"}}, "scaling.spread", "zones", "over the zones", RM),
+    Wrong({"scaling": {"cooldownSeconds": 600}}, "scaling.cooldownSeconds", 600, "with fleet.followLoad", "followLoad"),
     Wrong({"costGuard": {"monthlyBudgetUsd": 100}}, "costGuard.monthlyBudgetUsd", 100.0, "alertEmails", "alertEmails"),
     Wrong(
         {"costGuard": {"businessHours": {"start": "20:00", "stop": "08:00"}}},

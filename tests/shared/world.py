@@ -25,7 +25,7 @@ def reported(parameters: Mapping[str, str]) -> list[dict[str, Any]]:
     for name, value in parameters.items():
         if found := re.fullmatch(r"MetricData\.member\.(\d+)\.(Values|Counts)\.member\.\d+", name):
             data[int(found[1])][found[2]].append(float(value))
-        elif found := re.fullmatch(r"MetricData\.member\.(\d+)\.(MetricName|Unit)", name):
+        elif found := re.fullmatch(r"MetricData\.member\.(\d+)\.(MetricName|Unit|StorageResolution)", name):
             data[int(found[1])][found[2]] = value
         elif found := re.fullmatch(r"MetricData\.member\.(\d+)\.Dimensions\.member\.(\d+)\.(Name|Value)", name):
             dimensions = data[int(found[1])].setdefault("Dimensions", [])

@@ -13,7 +13,7 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
 from typing import Any
 
@@ -134,6 +134,24 @@ def alarms_of_alarms() -> None:
     from moto.cloudwatch.responses import CloudWatchResponse
 
     setattr(CloudWatchResponse, "put_composite_alarm", CloudWatchResponse.put_metric_alarm)  # noqa: B010  not there
+
+
+def groups_with_their_warm_up() -> None:
+    """moto's groups forget DefaultInstanceWarmup, by which scaling policies count; -1 takes it away:
+    https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_UpdateAutoScalingGroup.html."""
+    from moto.autoscaling.responses import AutoScalingResponse
+
+    for name in ("create_auto_scaling_group", "update_auto_scaling_group"):
+        done = getattr(AutoScalingResponse, name)
+
+        def keeping(self: AutoScalingResponse, done: Callable[..., Any] = done) -> Any:
+            answer, seconds = done(self), self._get_int_param("DefaultInstanceWarmup")
+            if seconds is not None:
+                group: Any = self.autoscaling_backend.autoscaling_groups[self._get_param("AutoScalingGroupName")]
+                group.default_instance_warmup = None if seconds < 0 else seconds
+            return answer
+
+        setattr(AutoScalingResponse, name, keeping)
 
 
 def zone_ids_that_begin_with_z() -> None:
@@ -376,6 +394,7 @@ def mend() -> None:
     schedule_groups_that_are_gone()
     secrets_by_their_current_version()
     alarms_of_alarms()
+    groups_with_their_warm_up()
     zone_ids_that_begin_with_z()
     zones_in_order()
     firewalls_and_clusters_by_tags()

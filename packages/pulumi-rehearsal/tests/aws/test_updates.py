@@ -89,6 +89,7 @@ CHANGES: list[tuple[str, dict[str, Any], Look, Any]] = [
         lambda o, m: fleet(o, m)["MaxSize"],
         4,
     ),
+    (w.FLEET, {"defaultInstanceWarmup": 90}, lambda o, m: fleet(o, m).get("DefaultInstanceWarmup"), 90),
     (w.FLEET, {"targetGroupArns": []}, lambda o, m: fleet(o, m)["TargetGroupARNs"], []),
     (
         w.FLEET,
