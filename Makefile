@@ -89,6 +89,7 @@ docs: .venv ## what is generated in docs/ and policies/, made anew
 	$(RUN) python -m tandem.observing.table docs/alarms.md
 	$(RUN) python -m tandem.ops.rights.write
 	$(RUN) python -m bench.sizing_tables docs/sizing.md
+	$(RUN) python tools/scaling_day.py docs/scaling.md docs/scaling-day.svg
 	$(RUN) python tools/stand_ins.py docs/stand-ins.md
 	$(RUN) python tools/decisions.py docs/decisions/README.md
 

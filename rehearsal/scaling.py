@@ -163,7 +163,8 @@ class Scene:
 
 
 def day(scene: Scene, most: int) -> Arriving:
-    """Requests a second of a day: nights, a morning, an afternoon, both higher than the other, and noise.
+    """Requests a second of a day: a quiet night, a morning, a higher afternoon, half an hour of a rush in the evening,
+    and noise.
 
     Args:
         most: hosts that its busiest hour needs.
@@ -174,7 +175,8 @@ def day(scene: Scene, most: int) -> Arriving:
     def arriving(now: int) -> float:
         hour = now % DAY / HOUR
         hump = 0.75 * math.exp(-(((hour - 10.5) / 2) ** 2)) + 0.92 * math.exp(-(((hour - 15.5) / 2.2) ** 2))
-        return scene.rate_of(most * min(1.0, 0.08 + hump)) * max(0.0, by_minute[now % DAY // MINUTE])
+        rush = 0.75 if 21 <= hour < 21.5 else 0.0
+        return scene.rate_of(most * min(1.0, 0.08 + hump + rush)) * max(0.0, by_minute[now % DAY // MINUTE])
 
     return arriving
 
@@ -195,6 +197,18 @@ def play_day(settings: Settings, account: Account) -> Course:
     """From midnight to midnight, from as many hosts as there are at least."""
     scene = Scene(settings, account, least_of(settings))
     return scene.live(DAY, day(scene, settings.max_group_size))
+
+
+def play_sized(settings: Settings, account: Account, hosts: Callable[[int], int]) -> Course:
+    """The same day with as many hosts as somebody says, by second, and no policy."""
+    scene = Scene(settings, account, hosts(0))
+    scene.account.alarms = ()
+    arriving = day(scene, settings.max_group_size)
+    for _ in range(DAY // MINUTE):
+        now = scene.course.looks[-1].at if scene.course.looks else 0
+        scene.account.group.resize(hosts(now), now)
+        scene.live(MINUTE, arriving)
+    return scene.course
 
 
 def wrong(settings: Settings, account: Account) -> Iterable[str]:

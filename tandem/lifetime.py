@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-from tandem import costs
+from tandem import costs, scaling
 from tandem.platforms import platform_of
 from tandem.settings.schema import BusinessHoursSettings, Settings
 from tandem.timing import CAPACITY_BLOCK_RECLAIM, HOUR, MINUTE, SCHEDULE_PRECISION
@@ -118,9 +118,11 @@ def skipped_on(hours: BusinessHoursSettings, years: range) -> tuple[str, date] |
 def why_idle(settings: Settings) -> str | None:
     """The sentence that says why the hosts are at 0 within the stack's time, and what brings them back; None where
     nothing but a person sets them to 0."""
-    after = settings.cost_guard.idle_after
+    after = scaling.idle_after(settings)
     if after is None:
         return None
+    if settings.sleeps:
+        return f"asleep: no request for {after // MINUTE} min, or none yet; the next one gets 503 and starts hosts"
     return f"stopped after {after // MINUTE} min without a request, or by hand; `pulumi up --refresh` starts it again"
 
 

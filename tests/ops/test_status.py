@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest import mock
 
 import pytest
 from typer.testing import CliRunner
@@ -18,7 +19,7 @@ from pulumi_rehearsal.account_gaps import PUBLIC_IMAGE, AccountGaps
 from pulumi_rehearsal.moto import SimulatedAccount
 from rehearsal.account import account_gaps
 from rehearsal.scene import set_the_scene
-from tandem import costs, pins
+from tandem import costs, lifetime, pins
 from tandem import type_tokens as types
 from tandem.loading import load_stack_file
 from tandem.ops import endpoint, key_store
@@ -31,7 +32,7 @@ from tandem.ops.kinds import ours
 from tandem.ops.kinds.kind import Clients
 from tandem.ops.options import stack_file
 from tandem.ops.status import Absent, Cluster, Fleet, Host, Status, Unknown, look
-from tandem.ops.status.group import host_file
+from tandem.ops.status.group import host_file, scaled
 from tandem.ops.status.look import cost_so_far
 from tandem.settings import Settings
 from tests.ops.account import Builder
@@ -116,6 +117,32 @@ def test_cost_so_far_is_hosts_and_what_always_runs() -> None:
     assert isinstance(cost_so_far(settings, replace(fleet, hosts=()), NOW), Unknown)
     strange = replace(fleet, hosts=(replace(HOST, type="m5.large"),))
     assert cost_so_far(settings, strange, NOW) == Unknown("the catalog has no price of m5.large")
+
+
+def test_why_hosts_came_or_went_is_said_in_auto_scalings_words() -> None:
+    """The newest activity of a policy's, whatever has replaced hosts since."""
+    acted = (
+        "At 2026-11-29T21:00:10Z a monitor alarm tandem-dev-out-1 in state ALARM triggered policy tandem-dev-out-1 "
+        "changing the desired capacity from 3 to 4"
+    )
+    causes = [
+        "At 2026-11-29T21:30:00Z an instance was started in response to an instance refresh.",
+        f"{acted}.  At 2026-11-29T21:00:20Z an instance was started in response to a difference between desired and "
+        "actual capacity, increasing the capacity from 3 to 4.",
+        acted.replace("from 3 to 4", "from 2 to 3"),
+    ]
+    scaling = mock.Mock()
+    scaling.describe_scaling_activities.return_value = {"Activities": [{"Cause": cause} for cause in causes]}
+    assert scaled(lambda _service: scaling, "fleet") == acted
+    scaling.describe_scaling_activities.return_value = {"Activities": [{"Cause": causes[0]}]}
+    assert scaled(lambda _service: scaling, "fleet") == ""
+
+
+def test_a_fleet_that_sleeps_says_what_wakes_it() -> None:
+    values = {"region": "us-east-1", "fleet": {"hosts": 0, "maxHosts": 2, "followLoad": True}}
+    assert lifetime.why_idle(Settings.model_validate(values)) == (
+        "asleep: no request for 65 min, or none yet; the next one gets 503 and starts hosts"
+    )
 
 
 @pytest.mark.parametrize("text", ["", "bm90IGd6aXA=", user_data("#!/bin/sh"), user_data("[1, 2]"), user_data("{:")])

@@ -88,6 +88,8 @@ def _line(console: Screen, name: str, value: object) -> None:
 def _print_fleet(console: Screen, fleet: Fleet) -> None:
     wanted = f"{fleet.desired} wanted, {fleet.minimum} to {fleet.maximum}"
     _line(console, "hosts", f"{len(fleet.hosts)} of {fleet.name} ({wanted})")
+    if fleet.scaled:
+        _line(console, "last scaled", fleet.scaled)
     table = columns("host", "type", "zone", "purchase", "state", "target", "version", "since")
     for host in fleet.hosts:
         version = host.version if host.current else f"{host.version} (old)"

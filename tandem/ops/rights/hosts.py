@@ -39,13 +39,14 @@ ROWS = (
         who=(DEPLOYER, REAPER),
     ),
     Right(
-        sid="StopIdleGroups",
+        sid="ScaleGroups",
         service="autoscaling",
         actions="DeletePolicy DisableMetricsCollection EnableMetricsCollection PutScalingPolicy SetDesiredCapacity",
         on=GROUP,
         by=By.TAG,
         platform="ec2",
-        why="costGuard.idleAfter: the policy that an alarm calls, the metric that it looks at, and the way back from 0",
+        why="fleet.followLoad and costGuard.idleAfter: policies that alarms call, a metric that they look at, and the "
+        "way back from 0",
     ),
     Right(
         sid="MakeAlarms",
@@ -81,7 +82,7 @@ ROWS = (
         who=(DEPLOYER, REAPER),
     ),
     Right(
-        sid="RemoveIdlePolicies",
+        sid="RemovePolicies",
         service="autoscaling",
         actions="DeletePolicy",
         on=GROUP,

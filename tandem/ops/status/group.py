@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -20,8 +21,11 @@ from tandem.settings import Settings
 HOST_FILE = "/etc/tandem/host.json"
 """Where user data puts what a host runs."""
 
+POLICY_ACTED = re.compile(r"At \S+ a monitor alarm .*?changing the desired capacity from \d+ to \d+")
+"""https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-verify-scaling-activity.html"""
 
-def servers(clients: Clients, stack: str, _settings: Settings, stack_id: str | None) -> Fleet | Unknown:
+
+def servers(clients: Clients, stack: str, settings: Settings, stack_id: str | None) -> Fleet | Unknown:
     """The group and its hosts.
 
     Raises:
@@ -44,7 +48,15 @@ def servers(clients: Clients, stack: str, _settings: Settings, stack_id: str | N
         desired=group["DesiredCapacity"],
         maximum=group["MaxSize"],
         hosts=tuple(sorted(hosts, key=lambda host: (host.zone, host.id))),
+        scaled=scaled(clients, groups[0].name) if settings.follows_load else "",
     )
+
+
+def scaled(clients: Clients, name: str) -> str:
+    """Of the newest activity that a policy began, the sentence that says so; AWS keeps six weeks of them."""
+    activities = clients("autoscaling").describe_scaling_activities(AutoScalingGroupName=name)["Activities"]
+    causes = (activity["Cause"] for activity in activities)
+    return next((found[0] for cause in causes if (found := POLICY_ACTED.search(cause))), "")
 
 
 def _host(item: Mapping[str, Any], instance: Mapping[str, Any], target: str, wanted: str) -> Host:

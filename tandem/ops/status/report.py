@@ -61,13 +61,18 @@ class Host(Machine):
 
 @dataclass(frozen=True, kw_only=True)
 class Fleet:
-    """Platform ec2: the group, what it should be, and its hosts."""
+    """Platform ec2: the group, what it should be, and its hosts.
+
+    Attributes:
+        scaled: why a policy last changed how many are wanted, in Auto Scaling's words; empty where none has.
+    """
 
     name: str
     minimum: int
     desired: int
     maximum: int
     hosts: tuple[Host, ...]
+    scaled: str = ""
 
     @property
     def machines(self) -> tuple[Host, ...]:
