@@ -189,7 +189,7 @@ class Group:
         if simple:
             if self.moving or now < self._cool:
                 return
-            wanted = before + policy["ScalingAdjustment"]
+            wanted = before + _adjustment(policy, policy["ScalingAdjustment"], before)
         else:
             wanted = self._stepped(policy, metric - threshold, now)
         wanted = max(self.least, min(self.most, wanted))
@@ -209,14 +209,10 @@ class Group:
         )
         if adjustment is None:
             return self.desired
-        kind, counted = (
-            policy["AdjustmentType"],
-            self.warm(now, int(policy.get("EstimatedInstanceWarmup") or self.warm_up)),
-        )
-        if kind == "ExactCapacity":
+        if policy["AdjustmentType"] == "ExactCapacity":
             return adjustment
-        if kind == "PercentChangeInCapacity":
-            adjustment = _rounded(adjustment * counted / 100, policy.get("MinAdjustmentMagnitude") or 1)
+        counted = self.warm(now, int(policy.get("EstimatedInstanceWarmup") or self.warm_up))
+        adjustment = _adjustment(policy, adjustment, counted)
         if adjustment > 0:
             return max(self.desired, counted + adjustment)
         return min(self.desired, self.desired + adjustment)
@@ -253,10 +249,13 @@ def _within(step: Mapping[str, Any], breach: float) -> bool:
     return lower <= breach < upper if breach >= 0 else lower < breach <= upper
 
 
-def _rounded(number: float, least: int) -> int:
-    """Towards 0, but never to it: https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-scaling-simple-step.html"""
-    sign = 1 if number >= 0 else -1
-    return sign * max(least, int(abs(number)))
+def _adjustment(policy: Mapping[str, Any], adjustment: int, counted: int) -> int:
+    """In hosts; percentages are rounded towards 0, but never to it:
+    https://docs.aws.amazon.com/autoscaling/ec2/userguide/as-scaling-simple-step.html"""
+    if policy["AdjustmentType"] != "PercentChangeInCapacity":
+        return adjustment
+    hosts, least = int(abs(adjustment) * counted / 100), int(policy.get("MinAdjustmentMagnitude") or 1)
+    return max(least, hosts) * (1 if adjustment > 0 else -1)
 
 
 @dataclass

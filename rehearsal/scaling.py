@@ -254,7 +254,7 @@ def _too_late(settings: Settings, account: Account, least: int) -> Iterable[str]
 
 
 def _not_down(settings: Settings, account: Account, most: int) -> Iterable[str]:
-    """Not before the cooldown, then soon, one at a time, and never below the least."""
+    """Not before the cooldown, then soon, one or a tenth at a time, and never below the least."""
     least, cooldown = max(1, least_of(settings)), settings.scaling.cooldown_seconds
     scene = Scene(settings, account, most)
     scene.hold(HOUR, 0.95 * settings.scaling.running_requests_per_replica, 0)
@@ -263,8 +263,8 @@ def _not_down(settings: Settings, account: Account, most: int) -> Iterable[str]:
     downs = [one for one in scene.course.actions if one.after < one.before and one.at > began]
     if not downs or not cooldown <= downs[0].at - began <= cooldown + 5 * MINUTE:
         yield f"a host goes {f'after {downs[0].at - began} s' if downs else 'never'}, and the cooldown is {cooldown} s"
-    if any(one.before - one.after > 1 and one.after for one in downs):
-        yield "several hosts go at once"
+    if any(one.before - one.after > max(1, one.before / 10) and one.after for one in downs):
+        yield "more than a tenth of the hosts go at once"
     if (left := scene.course.looks[-1].asked) != least:
         yield f"{left} hosts stay of a load of next to nothing, and hosts + spareHosts is {least}"
 

@@ -25,6 +25,8 @@ ROOM = 0.8
 STEPS = ((0.25, 25), (0.5, 50), (None, 100))
 """(up to so much above the target, percent of the hosts more, one at least): at most as many again, as on Kubernetes.
 Without a lower bound: a call whose average lies below the target, since one look of six did, is a call."""
+LEAVING_PERCENT = 10
+"""Of the hosts, one at least: a large fleet is small again within the hour or two that its load takes."""
 WARM_UP_SECONDS = 120
 """A host in service has made its token; so long until what it takes off the others is in the averages. It counts as
 none until then: https://docs.aws.amazon.com/autoscaling/ec2/userguide/ec2-auto-scaling-default-instance-warmup.html"""
@@ -37,15 +39,19 @@ def fullness(scaling: ScalingSettings, load: str = "load") -> str:
     return f"IF({running} > {waiting}, {running}, {waiting})"
 
 
-def fullness_without_a_host(settings: Settings) -> str:
-    """Metric math of `load`, `waiting` and `servers`: the same, had the largest host gone already.
+def fullness_without(settings: Settings) -> str:
+    """Metric math of `load`, `waiting` and `servers`: the same, had those gone already that the policy lets go: a tenth
+    of the hosts, one at least, and of a fleet of several types the largest.
 
     1 where it would be the last. Of a fleet that sleeps `on`, the hosts in service, says that it is above its least:
     the group's own bound is 0 there.
     """
-    each = max(INSTANCE_TYPES[name].replicas for name in settings.fleet.instance_types)
-    left = fullness(settings.scaling, f"load * servers / (servers - {each})")
-    expression = f"IF(servers > {each}, {left}, 1)"
+    replicas = [INSTANCE_TYPES[name].replicas for name in settings.fleet.instance_types]
+    fewest, each, tenth = min(replicas), max(replicas), LEAVING_PERCENT / 100
+    left = f"load * servers / (servers - {each})"
+    if settings.max_group_size * tenth > 1:
+        left = f"IF(servers > {fewest / tenth:g}, load / {1 - tenth * each / fewest:g}, {left})"
+    expression = f"IF(servers > {each}, {fullness(settings.scaling, left)}, 1)"
     return f"IF(on > {woken_hosts(settings)}, {expression}, 1)" if settings.sleeps else expression
 
 

@@ -37,7 +37,7 @@ class LoadScalingArgs:
 
 
 class LoadScaling(pulumi.ComponentResource):
-    """Out by steps, as soon as an alarm of a high resolution calls; in by one host, by a simple policy.
+    """Out by steps, as soon as an alarm of a high resolution calls; in by one host or a tenth, by a simple policy.
 
     A simple policy waits while any host starts or drains, since each of the two is a lifecycle hook, and then for its
     cooldown: it acts on figures of hosts that are all there, and never twice on the same
@@ -89,18 +89,19 @@ class LoadScaling(pulumi.ComponentResource):
         policy = self._policy(
             "in",
             policy_type="SimpleScaling",
-            adjustment_type="ChangeInCapacity",
-            scaling_adjustment=-1,
+            adjustment_type="PercentChangeInCapacity",
+            min_adjustment_magnitude=1,
+            scaling_adjustment=-scaling.LEAVING_PERCENT,
             cooldown=scaling.slow_periods(settings.scaling) * scaling.SLOW_PERIOD_SECONDS,
         )
         figures = {**dict.fromkeys(scaling.FAST_FIGURES, "Average"), "Servers": "Sum"}
         queries = [self._own(name, stat, scaling.SLOW_PERIOD_SECONDS) for name, stat in figures.items()]
         self._alarm(
             "in",
-            f"One host fewer would have had less than {scaling.ROOM:.0%} of the load that the settings want, for "
-            f"{scaling.slow_periods(settings.scaling)} minutes: a host goes",
+            f"For {scaling.slow_periods(settings.scaling)} minutes hosts would have had under {scaling.ROOM:.0%} of "
+            "the load that the settings want with one fewer, or a tenth: so many go",
             policy,
-            scaling.fullness_without_a_host(settings),
+            scaling.fullness_without(settings),
             [*queries, *([self._in_service()] if settings.sleeps else [])],
             comparison_operator="LessThanThreshold",
             threshold=scaling.ROOM,

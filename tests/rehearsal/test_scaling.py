@@ -25,7 +25,13 @@ OUT = {
         {"MetricIntervalLowerBound": 10.0, "ScalingAdjustment": 30},
     ],
 }
-IN = {"PolicyType": "SimpleScaling", "PolicyName": "in", "ScalingAdjustment": -1, "Cooldown": 300}
+IN = {
+    "PolicyType": "SimpleScaling",
+    "PolicyName": "in",
+    "AdjustmentType": "ChangeInCapacity",
+    "ScalingAdjustment": -1,
+    "Cooldown": 300,
+}
 
 
 def group(hosts: int = 10, most: int = 20, warm_up: int = 300) -> Group:

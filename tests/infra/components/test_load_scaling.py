@@ -53,7 +53,15 @@ def test_in_counts_what_the_largest_host_would_leave_behind() -> None:
     assert "load * servers / (servers - 4) / 32" in alarm["metricQueries"][0]["expression"]
     assert alarm["evaluationPeriods"] == 7, "400 s, by whole minutes"
     policy = stack(scaling={"cooldownSeconds": 400}).of("autoscaling/policy:Policy")["tandem-dev-in"]
-    assert (policy["policyType"], policy["scalingAdjustment"], policy["cooldown"]) == ("SimpleScaling", -1, 420)
+    assert (policy["policyType"], policy["adjustmentType"]) == ("SimpleScaling", "PercentChangeInCapacity")
+    assert (policy["scalingAdjustment"], policy["minAdjustmentMagnitude"], policy["cooldown"]) == (-10, 1, 420)
+
+
+def test_of_many_hosts_a_tenth_goes_and_of_two_types_the_larger() -> None:
+    """A tenth of the hosts, if they were the large ones, has a fifth of the replicas."""
+    alarm = stack({"maxHosts": 40}).of("metricAlarm:MetricAlarm")["tandem-dev-in"]
+    left = "IF(servers > 20, load / 0.8, load * servers / (servers - 4))"
+    assert f"IF(servers > 4, IF({left} / 32 > waiting / 5, {left} / 32, waiting / 5), 1)" in str(alarm["metricQueries"])
 
 
 def test_the_group_keeps_its_bounds_and_says_when_a_host_counts() -> None:
