@@ -44,9 +44,10 @@ def fixed_costs(settings: Settings) -> list[CostItem]:
 
 
 def watching_costs(settings: Settings) -> list[CostItem]:
-    """Figures in CloudWatch and the alarms on them; what a machine's calls cost is the machine's."""
+    """Figures in CloudWatch, their dashboard and the alarms on them; what a machine's calls cost is the machine's."""
     part, gpus = prices.parts(settings.region), platform_of(settings).sees_gpus
     figures = (len(FIGURES) + gpus * len(GPU_FIGURES)) * len(settings.scaled) * settings.metrics.cloudwatch
+    boards = int(settings.has_dashboard)
     single, both = int(settings.alarmed), 0  # the certificate's
     for _, scaled in settings.scaled.values() if settings.alarmed else ():
         for alarm in alarms(SOME, servers=platform_of(settings).servers(scaled), gpus=gpus):
@@ -58,6 +59,7 @@ def watching_costs(settings: Settings) -> list[CostItem]:
     of_alarms = single * part.alarm_metric_month + both * part.composite_alarm_month
     return [
         CostItem("figures in CloudWatch", figures, figures * part.metric_month / HOURS_PER_MONTH),
+        CostItem("dashboard", boards, boards * part.dashboard_month / HOURS_PER_MONTH),
         CostItem("alarms", single + both, of_alarms / HOURS_PER_MONTH),
         CostItem("scaling alarms' metrics", fast + slow, of_scaling / HOURS_PER_MONTH),
     ]

@@ -1,4 +1,4 @@
-"""What a Prometheus operator in the cluster reads: whom to ask for metrics, and which alarms follow from them."""
+"""What a Prometheus operator and a Grafana in the cluster read: whom to ask for metrics, which alarms follow, plots."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ NAME = "tandem"
 
 
 def monitoring_objects(models: Sequence[Watched], labels: Mapping[str, str]) -> list[Manifest]:
-    """A PodMonitor and a PrometheusRule
-    (https://prometheus-operator.dev/docs/api-reference/api/#monitoring.coreos.com/v1).
+    """A PodMonitor, a PrometheusRule (https://prometheus-operator.dev/docs/api-reference/api/#monitoring.coreos.com/v1),
+    and a ConfigMap with a dashboard.
 
     Args:
         labels: by which the operator chooses what it reads.
     """
-    return [_labelled(one, labels) for one in (_pod_monitor(), _prometheus_rule(models))]
+    return [_labelled(one, labels) for one in (_pod_monitor(), _prometheus_rule(models), _dashboard(models))]
 
 
 def _labelled(manifest: Manifest, labels: Mapping[str, str]) -> Manifest:
-    manifest["metadata"]["labels"] = dict(labels)
+    manifest["metadata"].setdefault("labels", {}).update(labels)
     return manifest
 
 
@@ -43,3 +43,14 @@ def _pod_monitor() -> Manifest:
 
 def _prometheus_rule(models: Sequence[Watched]) -> Manifest:
     return named("PrometheusRule", OBJECTS, NAME, NAMESPACE) | {"spec": {"groups": rule_groups(models)}}
+
+
+def _dashboard(models: Sequence[Watched]) -> Manifest:
+    """Grafana's sidecar looks for this label, whatever its value
+    (https://github.com/grafana/helm-charts/tree/main/charts/grafana#sidecar-for-dashboards)."""
+    from tandem.observing.grafana import board  # a tenth of a second, of those who have a Grafana
+
+    manifest = named("ConfigMap", "v1", f"{NAME}-dashboard", NAMESPACE)
+    manifest["data"] = {f"{NAME}.json": board(models)}
+    manifest["metadata"]["labels"] = {"grafana_dashboard": "1"}
+    return manifest

@@ -22,6 +22,7 @@ from tandem.subnets import public_range
 
 from ..components.alarms import Alarms, AlarmsArgs
 from ..components.cost_guard import BusinessHours, CostGuard, CostGuardArgs, Resize
+from ..components.dashboard import Dashboard
 from ..components.load_balancer import LoadBalancer
 from ..components.model_cache import ModelCache, ModelCacheArgs
 from ..components.network import Network
@@ -179,6 +180,12 @@ def cost_guard(context: StackContext, resize: Resize | None) -> CostGuard:
 def watched(context: StackContext) -> list[Watched]:
     """The models of the stack, with what is promised of them."""
     return watched_of(context.settings, context.stack, lambda model: context.sized(model).fastest_token_seconds)
+
+
+def dashboard(context: StackContext) -> None:
+    """Of all models, where the settings have one."""
+    if context.settings.has_dashboard:
+        Dashboard(context.name, watched(context), context.stack_id, context.settings.region, context.here)
 
 
 def alarms(context: StackContext, guard: CostGuard) -> None:

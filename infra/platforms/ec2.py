@@ -21,7 +21,7 @@ from ..components.idle_stop import IdleStop, IdleStopArgs
 from ..components.load_scaling import LoadScaling, LoadScalingArgs
 from ..components.log_group import LogGroup
 from ..components.user_data import user_data
-from .context import StackContext, alarms, cost_guard, keys_command, model_cache, secrets
+from .context import StackContext, alarms, cost_guard, dashboard, keys_command, model_cache, secrets
 from .platform import Platform
 
 
@@ -56,6 +56,7 @@ def build(context: StackContext) -> dict[str, Any]:
     )
     guard = cost_guard(context, Resize.of_group(group_name, group_arn))
     alarms(context, guard)
+    dashboard(context)
     fleet = GpuFleet(
         context.name,
         GpuFleetArgs(

@@ -36,7 +36,7 @@ from ..kubernetes.monitoring import monitoring_objects
 from ..kubernetes.objects import Manifest
 from ..kubernetes.scaling import Scaling
 from ..kubernetes.workload import InferenceService
-from .context import StackContext, alarms, cost_guard, keys_command, model_cache, secrets, watched
+from .context import StackContext, alarms, cost_guard, dashboard, keys_command, model_cache, secrets, watched
 from .platform import Platform
 
 
@@ -92,6 +92,7 @@ def build(context: StackContext) -> dict[str, Any]:
     guard = _guard(context, cluster, group_name)
     nodes = _node_pool(context, cluster, provider, group_name, guard)
     alarms(context, guard)
+    dashboard(context)
     controllers = _controllers(context, cluster, provider)
     Inference(
         context.name,

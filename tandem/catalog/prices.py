@@ -37,6 +37,7 @@ class Parts:
         metric_month: each figure of one's own in CloudWatch, up to 10,000 of them.
         metric_request: each call that reports figures.
         composite_alarm_month: each alarm of alarms, beside these.
+        dashboard_month: a dashboard of CloudWatch; the first three of an account are free.
         alarm_metric_month: each metric that an alarm looks at, by the minute or less often.
         fast_alarm_metric_month: likewise, every ten seconds.
         health_check_month: a Route 53 health check of an address in AWS ($0.50) over HTTPS ($1.00).
@@ -74,6 +75,7 @@ class Parts:
     alarm_metric_month: float
     fast_alarm_metric_month: float
     composite_alarm_month: float
+    dashboard_month: float
     health_check_month: float
     eks_cluster_hour: float
 

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tandem.alarms import Alarm, Both, alarms
+from tandem.catalog import prices
+from tandem.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES
 from tandem.kubernetes.names import NAMESPACE, server_name
 from tandem.objectives import Objectives, objectives
 from tandem.platforms import platform_of
@@ -23,6 +25,8 @@ class Watched:
         labels: matchers of PromQL, by which its servers' series are told from others'.
         promised: to its clients.
         alarms: of it.
+        gpus: its machines report what their GPUs say.
+        usd_per_server_hour: of the GPUs of one server, on demand, at the list price of the fleet's first type.
     """
 
     stack: str
@@ -31,6 +35,8 @@ class Watched:
     labels: str
     promised: Objectives
     alarms: Sequence[Alarm | Both]
+    gpus: bool
+    usd_per_server_hour: float
 
 
 def watched(
@@ -42,6 +48,8 @@ def watched(
         fastest_token_seconds: what sizing says that a token of a model takes at least; None where it does not say.
     """
     platform = platform_of(settings)
+    first = settings.fleet.instance_types[0]
+    gpu_hour = prices.on_demand(first, settings.region) / INSTANCE_TYPES[first].gpus
     return [
         Watched(
             stack=stack,
@@ -50,6 +58,8 @@ def watched(
             labels=f'namespace="{NAMESPACE}",app_kubernetes_io_instance="{server_name(name)}"',
             promised=(promised := objectives(settings.promised[name], fastest_token_seconds(inference))),
             alarms=alarms(promised, servers=platform.servers(scaling), gpus=platform.sees_gpus),
+            gpus=platform.sees_gpus,
+            usd_per_server_hour=gpu_hour * GPUS_PER_REPLICA * inference.pipeline_parallel_size,
         )
         for name, (inference, scaling) in settings.scaled.items()
     ]

@@ -38,7 +38,7 @@ COMMANDS = {
     ),
     "observe": Place(
         "tandem.ops.commands.observe:observe",
-        "Print what a Prometheus of one's own needs to watch a stack: the alarms as alert rules.",
+        "Print what a Prometheus and a Grafana of one's own need to watch a stack: alert rules and a dashboard.",
     ),
     "pin": Place(
         "tandem.ops.commands.pin:pin",

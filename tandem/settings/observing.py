@@ -34,13 +34,13 @@ class MetricsSettings(Section):
     cloudwatch: bool = Field(
         default=True,
         description="Each machine reports to CloudWatch once a minute: some 15 metrics a model at $0.30 a month, and "
-        "$0.44 a machine. false: Prometheus alone, where one asks.",
+        "$0.44 a machine, a dashboard $3 unless the stack is ephemeral. false: Prometheus alone, where one asks.",
     )
     operator_labels: dict[LabelKey, LabelValue] | None = Field(
         default=None,
         max_length=10,
         description="Platform eks, where a Prometheus operator is in the cluster: labels by which it chooses what it "
-        "reads, {} for one that reads all. It gets a PodMonitor, and the alarms as a PrometheusRule. Unset: neither.",
+        "reads, {} for one that reads all. It gets a PodMonitor and the alarms as rules, Grafana a dashboard.",
     )
 
 

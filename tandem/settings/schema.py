@@ -578,6 +578,12 @@ class Settings(Section):
         wanted = not self.ephemeral if self.alarms.enabled is None else self.alarms.enabled
         return wanted and self.metrics.cloudwatch
 
+    @property
+    def has_dashboard(self) -> bool:
+        """Whether a dashboard is made. The provider gives it no tags, so what removes ephemeral stacks by theirs, and
+        nothing else, could not remove it."""
+        return self.metrics.cloudwatch and not self.ephemeral
+
     def always_on(self, scaling: ScalingSettings) -> bool:
         """Whether a model has servers at any hour: nothing stops it, or the stack, for good or for a while."""
         guard = self.cost_guard

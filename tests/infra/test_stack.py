@@ -79,6 +79,7 @@ DEV = COMMON | {
 PROD = COMMON | {
     "Budget": 1,
     "CompositeAlarm": 7,
+    "Dashboard": 1,
     "Eip": 3,
     "FlowLog": 1,
     "LogGroup": 2,
@@ -179,6 +180,7 @@ TAGGED_BY_THEIR_PARENT = {
     "BucketPublicAccessBlock",
     "BucketServerSideEncryptionConfiguration",
     "CertificateValidation",
+    "Dashboard",
     "FileSystemPolicy",
     "LifecycleHook",
     "MountTarget",

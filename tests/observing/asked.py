@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 from tandem.kubernetes.names import NAMESPACE
+from tandem.observing.grafana import board
 from tandem.observing.rules import rules
 from tandem.observing.watched import Watched
 from tests.infra.kubernetes.samples import SAMPLES, manifests
@@ -12,7 +15,14 @@ ADDED = {"namespace": NAMESPACE, "app_kubernetes_io_instance": "vllm-main", "pod
 """Labels that a scrape of a pod adds, by the chart's job as by a PodMonitor."""
 LABELS = ",".join(f'{name}="{ADDED[name]}"' for name in ("namespace", "app_kubernetes_io_instance"))
 MODEL = Watched(
-    stack="prod", name="main", model="Qwen/Qwen3-8B", labels=LABELS, promised=PROMISED, alarms=[*ALARMS.values()]
+    stack="prod",
+    name="main",
+    model="Qwen/Qwen3-8B",
+    labels=LABELS,
+    promised=PROMISED,
+    alarms=[*ALARMS.values()],
+    gpus=True,
+    usd_per_server_hour=5.25,
 )
 
 
@@ -28,5 +38,15 @@ def scaling_queries() -> dict[str, str]:
     }
 
 
+def panel_queries() -> dict[str, str]:
+    """As they stand in Grafana's dashboard."""
+    plots = [panel for panel in json.loads(board([MODEL]))["panels"] if panel["type"] == "timeseries"]
+    return {f"{plot['title']}: {one['legendFormat']}": one["expr"] for plot in plots for one in plot["targets"]}
+
+
+def rule_queries() -> dict[str, str]:
+    return {f"alert {rule['alert']}": rule["expr"] for rule in rules(MODEL)}
+
+
 def queries() -> dict[str, str]:
-    return {f"alert {rule['alert']}": rule["expr"] for rule in rules(MODEL)} | scaling_queries()
+    return rule_queries() | scaling_queries() | panel_queries()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 import urllib.error
 import urllib.parse
@@ -35,6 +36,15 @@ class Live:
     def ask(self, query: str) -> list[dict[str, Any]]:
         """Labels and values now."""
         return self._get("/api/v1/query", query=query)["result"]
+
+    def numbers(self, query: str) -> list[float]:
+        """Values, as soon as there are some: what is nested looks every 15 seconds. No number is no value."""
+        deadline, found = time.monotonic() + 40, list[float]()
+        while not found and time.monotonic() < deadline:
+            values = (float(one["value"][1]) for one in self.ask(query))
+            found = [value for value in values if math.isfinite(value)]
+            time.sleep(0 if found else 1)
+        return found
 
     def scrapes(self) -> float:
         found = self.ask("count_over_time(up[1h])")

@@ -417,6 +417,8 @@ class Builder:
             AlarmRule=f'ALARM("{self.name}-idle")',
             Tags=self.tags,
         )
+        board = self.add(types.DASHBOARD, f"tandem-{self.stack}-{self.stack_id}")
+        self.clients("cloudwatch").put_dashboard(DashboardName=board, DashboardBody='{"widgets": []}')
         instances = ec2.describe_instances(Filters=[{"Name": "tag:aws:autoscaling:groupName", "Values": [self.name]}])
         [instance] = (instance for reservation in instances["Reservations"] for instance in reservation["Instances"])
         self.instance = self.add(types.INSTANCE, instance["InstanceId"])

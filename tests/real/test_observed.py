@@ -5,6 +5,7 @@ Every query of the project is asked of a real Prometheus; every name, label, val
 
 from __future__ import annotations
 
+import contextlib
 import re
 import threading
 import urllib.request
@@ -17,7 +18,7 @@ from asking import ask
 from edge import KEY, nginx
 from served import completion, config, serving
 
-from tests.observing.asked import ADDED, LABELS, queries
+from tests.observing.asked import ADDED, LABELS, panel_queries, queries, rule_queries
 from tests.observing.contract import Exposed, broken, exposed
 from tests.observing.live import Live, prometheus
 
@@ -52,7 +53,24 @@ def pod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
             one.start()
         for one in crowd:
             one.join()
-        yield edge.metrics_port
+        with answering(edge.port):
+            yield edge.metrics_port
+
+
+@contextlib.contextmanager
+def answering(port: int) -> Iterator[None]:
+    """Clients go on asking, so that there are rates."""
+    over = threading.Event()
+
+    def client() -> None:
+        while not over.is_set():
+            ask(port, completion(40), KEY)
+
+    asking = threading.Thread(target=client, daemon=True)
+    asking.start()
+    yield
+    over.set()
+    asking.join()
 
 
 @pytest.fixture(scope="module")
@@ -84,9 +102,14 @@ def test_the_recording_is_of_such_a_pod(text: str, tmp_path: Path) -> None:
     assert now == recorded, f"cp {tmp_path / 'metrics.txt'} {RECORDED}"
 
 
-@pytest.mark.parametrize("what", queries())
-def test_a_real_prometheus_takes_each_query(what: str, live: Live) -> None:
-    live.ask(queries()[what])
+@pytest.mark.parametrize("what", rule_queries())
+def test_a_real_prometheus_takes_each_condition(what: str, live: Live) -> None:
+    live.ask(rule_queries()[what])
+
+
+@pytest.mark.parametrize("what", panel_queries())
+def test_each_panel_has_data(what: str, live: Live) -> None:
+    assert live.numbers(panel_queries()[what])
 
 
 def test_prometheus_has_what_the_pod_told(live: Live) -> None:

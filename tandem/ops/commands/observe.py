@@ -12,6 +12,7 @@ import yaml
 
 from tandem.checks import size_of
 from tandem.errors import Problem, UserError
+from tandem.observing.grafana import board
 from tandem.observing.rules import rule_groups
 from tandem.observing.watched import Watched, watched
 from tandem.ops.options import AsJson, StackName, print_json, stack_settings
@@ -23,7 +24,10 @@ MATCHERS = re.compile(r'[a-zA-Z_]\w*(=|!=|=~|!~)"[^"\\]*"(,[a-zA-Z_]\w*(=|!=|=~|
 
 def documents(models: list[Watched]) -> dict[str, str]:
     """Everything that there is: name to content."""
-    return {"rules.yaml": yaml.safe_dump({"groups": rule_groups(models)}, sort_keys=False, width=10_000)}
+    return {
+        "rules.yaml": yaml.safe_dump({"groups": rule_groups(models)}, sort_keys=False, width=10_000),
+        "grafana.json": board(models) + "\n",
+    }
 
 
 def _models(stack: str, settings: Settings, select: str | None) -> list[Watched]:
@@ -72,15 +76,16 @@ def observe(
     output: Annotated[Path | None, typer.Option(help="Write all documents into this directory.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print what a Prometheus of one's own needs to watch a stack: the alarms as alert rules.
+    """Print what a Prometheus and a Grafana of one's own need to watch a stack: alert rules and a dashboard.
 
-    From the stack's file alone. Without a document or --output it lists what there is. The rules are those that
-    metrics.operatorLabels gives to a Prometheus operator; a Prometheus without one takes the file under `rule_files`.
+    From the stack's file alone. Without a document or --output it lists what there is. They are those that
+    metrics.operatorLabels puts into the cluster; elsewhere Prometheus takes the rules under `rule_files`, and Grafana
+    the dashboard by import.
 
     Exit status: 0, or 2 for a mistake.
 
-    Examples: `tandem observe prod`, `tandem observe prod rules.yaml > rules.yaml`, `tandem observe prod-ec2 rules.yaml
-    --select 'job="vllm"'`.
+    Examples: `tandem observe prod`, `tandem observe prod grafana.json > tandem.json`,
+    `tandem observe prod-ec2 rules.yaml --select 'job="vllm"'`.
     """
     found = documents(_models(stack, stack_settings(stack), select))
     if document not in (None, *found):

@@ -58,7 +58,26 @@ ROWS = (
         name="Name",
         created="LastModifiedDate",
         tags=_parameter_tags,
+        # Which it leads to.
+        after=(types.DASHBOARD,),
         delete=lambda ssm, parameter: ssm.delete_parameter(Name=parameter.id),
+    ),
+    ResourceType(
+        type=types.DASHBOARD,
+        service="cloudwatch",
+        # It takes no tags: its name says of which life of which stack it is.
+        listing=listed(
+            "list_dashboards",
+            "DashboardEntries",
+            lambda scope: {"DashboardNamePrefix": scope.parent_id.replace("/", "-").removeprefix("-")},
+        ),
+        id="DashboardName",
+        arn="DashboardArn",
+        name="DashboardName",
+        created="LastModified",
+        tags=None,
+        parent=types.PARAMETER,
+        delete=lambda watch, dashboard: watch.delete_dashboards(DashboardNames=[dashboard.id]),
     ),
     ResourceType(
         type=types.TOPIC,

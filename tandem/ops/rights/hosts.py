@@ -5,6 +5,7 @@ from __future__ import annotations
 from tandem.ops.rights.right import DEPLOYER, REAPER, By, Right
 
 GROUP = "autoScalingGroup:*:autoScalingGroupName/tandem-{stack}-*"
+DASHBOARD = "dashboard/tandem-{stack}-*"
 ALARM = "alarm:tandem-{stack}-*"
 
 ROWS = (
@@ -80,6 +81,22 @@ ROWS = (
         by=By.TAG,
         why="of one's own",
         who=(DEPLOYER, REAPER),
+    ),
+    Right(
+        sid="MakeDashboards",
+        service="cloudwatch",
+        actions="PutDashboard",
+        on=DASHBOARD,
+        by=By.NAME,
+        why="the provider gives a dashboard no tags; ephemeral stacks, which the reaper removes by theirs, have none",
+    ),
+    Right(
+        sid="RemoveDashboards",
+        service="cloudwatch",
+        actions="DeleteDashboards",
+        on=DASHBOARD,
+        by=By.NAME,
+        why="likewise; it holds nothing that `up` does not write again",
     ),
     Right(
         sid="RemovePolicies",

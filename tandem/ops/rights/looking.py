@@ -54,7 +54,9 @@ ROWS = (
         who=(VIEWER,),
     ),
     _look("logs", "DescribeLogGroups ListTagsForResource", "names and retention, never a line"),
-    _look("cloudwatch", "DescribeAlarms GetMetricData GetMetricStatistics ListTagsForResource"),
+    _look(
+        "cloudwatch", "DescribeAlarms GetDashboard GetMetricData GetMetricStatistics ListDashboards ListTagsForResource"
+    ),
     _look("scheduler", "Get* List*"),
     _look("sns", "GetSubscriptionAttributes GetTopicAttributes List*"),
     _look("sqs", "GetQueueAttributes GetQueueUrl ListQueues ListQueueTags", "settings and tags, never a message"),

@@ -96,6 +96,8 @@ class Scope:
 
 
 _NO_REGION, _NO_ACCOUNT = ("iam", "route53", "s3", "budgets"), ("route53", "s3")
+_OF_NO_REGION = ("dashboard/",)
+"""CloudWatch's dashboards are the account's, in all regions."""
 _OF_NO_ACCOUNT = ("image/", "snapshot/", "parameter/aws/")
 """Which may be AWS's own, or public."""
 _GLOBAL = ("iam", "route53", "budgets", "ce", "pricing", "savingsplans")
@@ -115,8 +117,9 @@ def arns(right: Right, scope: Scope, region: str = "*", filled: str = "*") -> li
     owner = "" if right.service in _NO_ACCOUNT else scope.account or filled
     found = []
     for end in right.on.split():
+        at = "" if end.startswith(_OF_NO_REGION) else where
         owners = ["", owner] if end.startswith(_OF_NO_ACCOUNT) else [owner]
-        prefixes = [f"arn:aws:{right.of or right.service}:{where}:{account}:" for account in owners]
+        prefixes = [f"arn:aws:{right.of or right.service}:{at}:{account}:" for account in owners]
         ends = [end.replace("*", filled)]
         for name, given in (("stack", scope.stacks), ("zone", scope.zones), ("bucket", scope.buckets)):
             part = f"{{{name}}}"

@@ -1,0 +1,222 @@
+"""The panels of a model's dashboards: one list, for CloudWatch and for Grafana. Pure.
+
+What is asked of Prometheus is of the last five minutes, of CloudWatch of each minute.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tandem.observing import queries
+from tandem.observing.watched import Watched
+
+Unit = Literal["s", "percent", "share", "requests", "tokens", "servers", "celsius", "usd"]
+WINDOW, SECONDS = "5m", 300
+GROUPS = ("What users feel", "What the engine does", "What the hardware does", "What it costs")
+USERS, ENGINE, HARDWARE, COST = GROUPS
+
+
+@dataclass(frozen=True, kw_only=True)
+class Line:
+    """One line of a plot.
+
+    Attributes:
+        name: in its legend.
+        figures: of CloudWatch, as metric and statistic; several have an id each, for `math`.
+        math: of CloudWatch, over the ids; empty for the one figure as it is.
+        query: of Prometheus; empty where no series has it.
+    """
+
+    name: str
+    figures: Mapping[str, tuple[str, str]]
+    math: str = ""
+    query: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One plot.
+
+    Attributes:
+        group: of GROUPS.
+        says: what it shows, for whoever looks for the first time.
+        marks: horizontal lines, such as an objective, by name.
+    """
+
+    title: str
+    group: str
+    says: str
+    unit: Unit
+    lines: Sequence[Line]
+    marks: Mapping[str, float] = field(default_factory=dict)
+
+
+def panels(model: Watched) -> list[Panel]:
+    """Of one model, in the order of GROUPS."""
+    return [*_users(model), *_engine(model), *_hardware(model), *_cost(model)]
+
+
+def _one(name: str, metric: str, statistic: str, query: str = "") -> Line:
+    return Line(name=name, figures={"m": (metric, statistic)}, query=query)
+
+
+def _latency(model: Watched, metric: str, title: str, says: str, promised: float) -> Panel:
+    def query(share: int) -> str:
+        return queries.percentile(metric, share / 100, WINDOW, model.labels)
+
+    return Panel(
+        title=title,
+        group=USERS,
+        says=says,
+        unit="s",
+        lines=[_one(f"{share} of 100", metric, f"p{share}", query(share)) for share in (50, 95, 99)],
+        marks={"promised to 99 of 100": promised},
+    )
+
+
+def _users(model: Watched) -> list[Panel]:
+    labels, promised = model.labels, model.promised
+    first, between = promised.first_token_seconds, promised.between_tokens_seconds
+    failed, asked = queries.failed(SECONDS, labels), queries.asked(SECONDS, labels)
+    return [
+        _latency(model, "FirstToken", "First token", "until an answer begins", first),
+        _latency(model, "BetweenTokens", "Between tokens", "from one token to the next", between),
+        Panel(
+            title="Failed",
+            group=USERS,
+            says="share of requests that failed or were refused; what a client did wrong is not among them",
+            unit="share",
+            lines=[_one("failed", "Failed", "Average", f"{failed} / {asked}")],
+            marks={"may fail": round(promised.error_budget, 6)},
+        ),
+        Panel(
+            title="Requests a minute",
+            group=USERS,
+            says="that were answered, or failed",
+            unit="requests",
+            lines=[_one("requests", "Failed", "SampleCount", f"{asked} * 60")],
+        ),
+    ]
+
+
+def _engine(model: Watched) -> list[Panel]:
+    labels = model.labels
+    load = f"({queries.running(labels)} + {queries.waiting(labels)})"
+    waited = f"max(sum_over_time(({queries.waiting(labels)} > bool 0)[{WINDOW}:15s])) * 15"
+    return [
+        Panel(
+            title="Requests at a server",
+            group=ENGINE,
+            says="that run and wait",
+            unit="requests",
+            lines=[
+                _one("on average", "Load", "Average", f"avg({load})"),
+                _one("at the busiest", "Load", "Maximum", f"max({load})"),
+            ],
+        ),
+        Panel(
+            title="Requests wait",
+            group=ENGINE,
+            says="for so many seconds, without a break; in Prometheus so many of the last five minutes",
+            unit="s",
+            lines=[_one("at the fullest server", "Queued", "Maximum", waited)],
+        ),
+        Panel(
+            title="KV cache in use",
+            group=ENGINE,
+            says="of the fullest server",
+            unit="percent",
+            lines=[_one("in use", "KvCacheUsed", "Maximum", f"max({queries.cache_used(labels)}) * 100")],
+            marks={"full": 95},
+        ),
+        Panel(
+            title="Thrown out of the KV cache a minute",
+            group=ENGINE,
+            says="requests that are computed again",
+            unit="requests",
+            lines=[
+                _one("thrown out", "Preemptions", "Sum", f"{queries.rate_of('num_preemptions', WINDOW, labels)} * 60")
+            ],
+        ),
+        Panel(
+            title="Tokens a minute",
+            group=ENGINE,
+            says="that were made, by all servers",
+            unit="tokens",
+            lines=[_one("made", "TokensOut", "Sum", f"{queries.rate_of('generation_tokens', WINDOW, labels)} * 60")],
+        ),
+    ]
+
+
+def _hardware(model: Watched) -> list[Panel]:
+    labels = model.labels
+    found = [
+        Panel(
+            title="Servers",
+            group=HARDWARE,
+            says="that answer",
+            unit="servers",
+            lines=[_one("answer", "Servers", "Sum", queries.servers(labels))],
+        ),
+        Panel(
+            title="Restarts",
+            group=HARDWARE,
+            says="of servers; in Prometheus in the last five minutes",
+            unit="servers",
+            lines=[_one("started anew", "Restarts", "Sum", queries.starts(WINDOW, labels))],
+        ),
+    ]
+    return found + (_GPUS if model.gpus else [])
+
+
+_GPUS = [
+    Panel(
+        title="GPUs",
+        group=HARDWARE,
+        says="the busiest and the fullest of a host; no server's metrics know of them, so CloudWatch alone",
+        unit="percent",
+        lines=[_one("busy", "GpuUse", "Maximum"), _one("memory", "GpuMemory", "Maximum")],
+    ),
+    Panel(
+        title="GPU temperature",
+        group=HARDWARE,
+        says="the hottest; CloudWatch alone",
+        unit="celsius",
+        lines=[_one("hottest", "GpuTemperature", "Maximum")],
+    ),
+]
+
+
+def _cost(model: Watched) -> list[Panel]:
+    """At list prices on demand, of the GPUs that serve: what stands idle beside them, `tandem cost` has."""
+    labels, usd = model.labels, round(model.usd_per_server_hour, 4)
+    servers, tokens = queries.servers(labels), queries.rate_of("generation_tokens", WINDOW, labels)
+    return [
+        Panel(
+            title="US dollars an hour",
+            group=COST,
+            says="of servers that answer, at list prices on demand",
+            unit="usd",
+            lines=[
+                Line(
+                    name="servers", figures={"s": ("Servers", "Sum")}, math=f"s * {usd:g}", query=f"{servers} * {usd:g}"
+                )
+            ],
+        ),
+        Panel(
+            title="US dollars a million tokens",
+            group=COST,
+            says="made; none are made, none are shown",
+            unit="usd",
+            lines=[
+                Line(
+                    name="servers",
+                    figures={"s": ("Servers", "Sum"), "t": ("TokensOut", "Sum")},
+                    math=f"IF(t > 0, s * {usd:g} / (t * 60) * 1000000)",
+                    query=f"{servers} * {usd:g} / (({tokens} > 0) * 3600) * 1000000",
+                )
+            ],
+        ),
+    ]

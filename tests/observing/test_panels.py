@@ -1,0 +1,127 @@
+"""The dashboards: one list of panels for both, each with figures that are there."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+
+import pytest
+
+from pulumi_rehearsal.servers import QuietServer
+from tandem.alarms import FIGURES, GPU_FIGURES, NAMESPACE, dimensions
+from tandem.observing.cloudwatch import body
+from tandem.observing.grafana import board
+from tandem.observing.panels import GROUPS, panels
+from tests.observing.asked import ADDED, MODEL, panel_queries
+from tests.observing.live import Live, prometheus
+
+PANELS = panels(MODEL)
+LINES = [line for panel in PANELS for line in panel.lines]
+RECORDED = (Path(__file__).parent / "recorded/metrics.txt").read_text()
+
+
+def plots() -> list[dict]:
+    """Of CloudWatch."""
+    return [one["properties"] for one in json.loads(body([MODEL], "eu-west-1"))["widgets"] if one["type"] == "metric"]
+
+
+def test_each_group_has_its_panels_in_order() -> None:
+    assert list(dict.fromkeys(panel.group for panel in PANELS)) == list(GROUPS)
+    assert len({panel.title for panel in PANELS}) == len(PANELS)
+
+
+def test_both_show_the_same_but_for_what_prometheus_has_no_series_of() -> None:
+    theirs = [panel["title"] for panel in json.loads(board([MODEL]))["panels"] if panel["type"] == "timeseries"]
+    ours = [plot["title"] for plot in plots()]
+    assert ours == [panel.title for panel in PANELS]
+    assert set(ours) - set(theirs) == {"GPUs", "GPU temperature"}
+    assert [title for title in ours if title in theirs] == theirs
+    assert not {"GPUs", "GPU temperature"} & {panel.title for panel in panels(replace(MODEL, gpus=False))}
+
+
+def test_each_widget_shows_figures_that_machines_report() -> None:
+    rows = [row for plot in plots() for row in plot["metrics"] if len(row) > 1]
+    assert {row[0] for row in rows} == {NAMESPACE}
+    assert {row[1] for row in rows} == {metric for line in LINES for metric, _ in line.figures.values()}
+    assert {row[1] for row in rows} <= {*FIGURES, *GPU_FIGURES}
+    assert {tuple(row[2:6]) for row in rows} == {("Stack", "prod", "Model", "main")}
+    assert dimensions("prod", "main") == {"Stack": "prod", "Model": "main"}
+    statistics = {row[-1]["stat"] for row in rows}
+    assert all(re.fullmatch("Average|Maximum|Sum|SampleCount|p50|p95|p99", one) for one in statistics)
+
+
+def test_what_is_reckoned_reckons_with_what_is_there() -> None:
+    for plot in plots():
+        ids = [row[-1]["id"] for row in plot["metrics"] if "id" in row[-1]]
+        assert len(ids) == len(set(ids))
+        for row in plot["metrics"]:
+            if "expression" in row[-1]:
+                used = set(re.findall(r"\b[a-z]\w*", row[-1]["expression"]))
+                assert used <= set(ids) - {row[-1]["id"]}
+
+
+def test_objectives_are_lines() -> None:
+    (first,) = (plot for plot in plots() if plot["title"] == "First token")
+    assert first["annotations"] == {"horizontal": [{"label": "promised to 99 of 100", "value": 2.5}]}
+    theirs = json.loads(board([MODEL]))["panels"]
+    (first,) = (panel for panel in theirs if panel["title"] == "First token")
+    defaults = first["fieldConfig"]["defaults"]
+    assert [step["value"] for step in defaults["thresholds"]["steps"]] == [None, 2.5]
+    assert defaults["custom"]["thresholdsStyle"]["mode"] == "dashed"
+
+
+def test_widgets_fit_beside_each_other() -> None:
+    """A dashboard is 24 wide, and takes 500 widgets
+    (https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/cloudwatch_limits.html)."""
+    widgets = json.loads(body([MODEL, replace(MODEL, name="small")], "eu-west-1"))["widgets"]
+    taken = [
+        (x, y)
+        for one in widgets
+        for x in range(one["x"], one["x"] + one["width"])
+        for y in range(one["y"], one["y"] + one["height"])
+    ]
+    assert len(taken) == len(set(taken))
+    assert max(x for x, _ in taken) == 23
+    assert len(widgets) < 500
+
+
+class Growing(BaseHTTPRequestHandler):
+    """Stands for: a pod of which the recorded answer was one, a second later each time.
+
+    Held by: tests/real/test_observed.py::test_the_recording_is_of_such_a_pod
+    """
+
+    asked = 0
+
+    def do_GET(self) -> None:
+        Growing.asked += 1
+        counts = r"(?m)^(\S+_(?:total|bucket|sum|count)(?:{.*})?) (\S+)$"
+        grown = re.sub(counts, lambda found: f"{found[1]} {float(found[2]) * (1 + Growing.asked / 10)}", RECORDED)
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain; version=0.0.4")
+        self.end_headers()
+        self.wfile.write(grown.encode())
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    server = QuietServer(("127.0.0.1", 0), Growing)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    with prometheus(server.server_port, ADDED, tmp_path_factory.mktemp("prometheus")) as found:
+        yield found
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.clock
+@pytest.mark.parametrize("what", panel_queries())
+def test_each_query_of_grafana_has_data(what: str, live: Live) -> None:
+    assert live.numbers(panel_queries()[what])
