@@ -1,7 +1,7 @@
 # One command surface; `make help` lists it. Each target sets up what it needs.
 .DEFAULT_GOAL := help
 .PHONY: help mutate rehearse rehearse-kubernetes shell test test-kubernetes test-long test-real check lint types unit-tests bench \
-	bench-boot bench-edge bench-sizing bench-start bench-regions bench-peers docs site advisories scan golden clean
+	bench-boot bench-edge bench-sizing bench-start bench-regions bench-peers docs site advisories advisories-images scan golden clean
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tandem
 UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
@@ -102,7 +102,10 @@ advisories: | $(UV) ## known vulnerabilities of all that uv.lock pins, by PyPI's
 	$(UV) export --locked --quiet --all-groups --no-emit-workspace --output-file build/requirements.txt
 	$(UV) tool run pip-audit@2.10.1 --strict --disable-pip --require-hashes -r build/requirements.txt
 
-scan: .venv ## known vulnerabilities of what the production stacks run, as their documents name it (Go; asks osv.dev)
+scan: | $(UV) ## manifests, image, workflows and secrets in the tree, without a network once its tools are installed
+	$(UV) run --locked --script tools/scan.py
+
+advisories-images: .venv ## known vulnerabilities of what production runs, as its documents name it (Go; asks osv.dev)
 	mkdir -p build
 	for stack in prod prod-ec2; do $(RUN) tandem sbom $$stack --json > build/$$stack.cdx.json || exit; done
 	go run github.com/google/osv-scanner/v2/cmd/osv-scanner@v2.2.4 scan source --all-packages \

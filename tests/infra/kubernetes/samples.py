@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -15,7 +16,18 @@ BASE: dict[str, Any] = {
     "fleet": {"instanceTypes": ["g6e.12xlarge"], "maxHosts": 4},
     "inference": {"model": "Qwen/Qwen3-32B", "quantization": "fp8", "maxModelLen": 32768},
 }
+
+
+def production() -> dict[str, Any]:
+    """Settings of Pulumi.prod.yaml; with the pins of this tree, of which some are empty until they are looked up."""
+    config = yaml.safe_load(Path(__file__).parents[3].joinpath("Pulumi.prod.yaml").read_text(encoding="utf-8"))[
+        "config"
+    ]
+    return {key.removeprefix("tandem:"): value for key, value in config.items()} | {"requirePins": False}
+
+
 SAMPLES: dict[str, dict[str, Any]] = {
+    "prod": production(),
     "karpenter": BASE | {"fleet": BASE["fleet"] | {"onDemandBase": 1, "onDemandPercentage": 0}},
     "pipeline": BASE
     | {
