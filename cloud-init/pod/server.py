@@ -2,11 +2,12 @@
 
     server.py serve COMMAND ...   becomes the server (the container's command)
     server.py ready               exit status 0 when it makes tokens (startup, readiness and liveness probe)
-    server.py keep                keeps what was compiled for later pods (in the background, after the first token)
+    server.py attend              keeps what was compiled for later pods (beside the server, at its first token)
     server.py accompany SECONDS   stays until a pipeline's leader is gone, or so long (a worker's preStop)
 
 The settings come as JSON in TANDEM_POD. LOCAL lives as long as the pod, and the server's compile cache is there; SHARED
 is the model's own, and holds what pods kept for later ones, in a directory for each kind of GPU, image and arguments.
+Only `attend` may write there, in a container that clients have no way to: the server reads.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -47,8 +49,8 @@ def serve(pod: dict[str, Any], command: list[str]) -> None:
     if number == starts.TRIES + 1:
         say(f"ended {number - 1} times without a token: once more with an empty compile cache")
     if number == starts.TRIES + 1 or not (LOCAL / "cache").exists():
-        write(LOCAL / "kept", str(SHARED / f"{gpu()}-{pod['kind']}"))
-        compiled.begin(LOCAL / "cache", kept() if number <= starts.TRIES else None)
+        write(LOCAL / "kept", f"{gpu()}-{pod['kind']}")
+        compiled.begin(LOCAL / "cache", kept(pod) if number <= starts.TRIES else None)
     os.execvp(command[0], command)  # noqa: S606
 
 
@@ -62,16 +64,35 @@ def gpu() -> str:
     return re.sub(r"\W+", "-", found.partition("\n")[0].strip())
 
 
-def kept() -> Path:
-    """Where what this pod's kind compiles is kept."""
-    return Path((LOCAL / "kept").read_text())
+def kept(pod: dict[str, Any]) -> Path | None:
+    """Where what this pod's kind compiles is kept; None where what the server wrote is no name of this kind."""
+    name = (LOCAL / "kept").read_text()
+    return SHARED / name if re.fullmatch(rf"[\w-]{{1,100}}-{pod['kind']}", name) else None
 
 
-def keep() -> None:
-    """Keeps it, unless another pod has; in place of one without which the server went better."""
+def keep(pod: dict[str, Any]) -> None:
+    """Keeps it, unless another pod has; in place of one with which no server of this pod came as far as a token."""
+    if not (place := kept(pod)):
+        return
     if (LOCAL / "damaged").exists():
-        compiled.forget(kept(), socket.gethostname())
-    compiled.keep(LOCAL / "cache", kept(), socket.gethostname())
+        compiled.forget(place, socket.gethostname())
+    compiled.keep(LOCAL / "cache", place, socket.gethostname())
+
+
+def attend(pod: dict[str, Any]) -> None:
+    """Once in a pod's life, at its first token, which is before the load balancer sends it a request: whoever has got
+    into a server by then changes nothing of what later ones begin with. For the same reason not when it starts again.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    if not (LOCAL / "token").exists():
+        while not (LOCAL / "token").exists():
+            time.sleep(LOOK_SECONDS)
+        try:
+            keep(pod)
+        except OSError as error:
+            say(f"nothing is kept for later pods: {error}")
+    while True:
+        signal.pause()
 
 
 def ready(pod: dict[str, Any]) -> str:
@@ -84,17 +105,9 @@ def ready(pod: dict[str, Any]) -> str:
     if starts.read(LOCAL / "starts")[0] > starts.TRIES:
         (LOCAL / "damaged").touch()
     if (LOCAL / "starts").exists() and (LOCAL / "kept").exists():
-        keep_meanwhile()
+        (LOCAL / "token").touch()
     (LOCAL / "starts").unlink(missing_ok=True)
     return ""
-
-
-def keep_meanwhile() -> None:
-    """No probe waits for it, nor for an open end of its own."""
-    nothing = subprocess.DEVNULL
-    subprocess.Popen(
-        [sys.executable, __file__, "keep"], stdin=nothing, stdout=nothing, stderr=nothing, start_new_session=True
-    )
 
 
 def accompany(seconds: float) -> None:
@@ -127,10 +140,9 @@ if __name__ == "__main__":
     if sys.argv[1] == "accompany":
         accompany(float(sys.argv[2]))
         raise SystemExit
-    if sys.argv[1] == "keep":
-        keep()
-        raise SystemExit
     settings = json.loads(os.environ["TANDEM_POD"])
+    if sys.argv[1] == "attend":
+        attend(settings)
     if sys.argv[1] == "serve":
         serve(settings, sys.argv[2:])
     if trouble := ready(settings):

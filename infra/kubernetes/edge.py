@@ -86,7 +86,7 @@ def sidecars(service: InferenceService, agent: Manifest) -> list[Manifest]:
         ],
         # Through the edge to the server, as the load balancer asks: the pod is ready when both are.
         "readinessProbe": {"httpGet": {"path": "/healthz", "port": SERVING_PORT}, "timeoutSeconds": 5},
-        "resources": {"requests": {"cpu": "500m", "memory": "256Mi"}, "limits": {"memory": "768Mi"}},
+        "resources": {"requests": {"cpu": "500m", "memory": "256Mi"}, "limits": {"memory": "704Mi"}},
         "securityContext": agent["securityContext"],
         "volumeMounts": [
             {"name": "edge", "mountPath": FILES, "readOnly": True},

@@ -24,6 +24,7 @@ LOOK_SECONDS = 30
 """For one look whether a server makes tokens, which takes `probe.SECONDS` (25) and the start of Python."""
 LOG = "/log"
 """Has what the server's lines need, and no module by whose name the server could mean another."""
+KEEPER = "keeper"
 HUNG_GRACE_SECONDS = DEREGISTRATION_SECONDS + 30
 """For a server that a probe gives up: it has no answer to end."""
 
@@ -53,6 +54,7 @@ def pod(service: InferenceService, arguments: Sequence[str], *, answers: bool = 
             # Who may enter is known before anything is downloaded.
             "initContainers": [
                 *(sidecars(service, _container(service, AGENT, ["python3", "/tandem/agent.py"])) if answers else []),
+                *([] if service.pipelined else [_keeper(service)]),
                 _preparation(service),
             ],
             "containers": [_server(service, arguments, answers=answers)],
@@ -64,7 +66,11 @@ def pod(service: InferenceService, arguments: Sequence[str], *, answers: bool = 
 def _annotations(service: InferenceService, *, answers: bool) -> Mapping[str, str]:
     """Who of the pod has no role: the server and its edge. Only to stream its weights a server needs one.
     https://github.com/aws/amazon-eks-pod-identity-webhook (`skip-containers`)"""
-    without = [*(["vllm"] if service.weights != "s3" else []), *([EDGE] if answers else [])]
+    without = [
+        *(["vllm"] if service.weights != "s3" else []),
+        *([EDGE] if answers else []),
+        *([] if service.pipelined else [KEEPER]),
+    ]
     scrape = {"scrape": "true", "port": str(EDGE_METRICS_PORT), "path": "/metrics"}
     return {
         **({"eks.amazonaws.com/skip-containers": ",".join(without)} if without else {}),
@@ -95,7 +101,7 @@ def _container(service: InferenceService, name: str, command: Sequence[str]) -> 
         "name": name,
         "image": service.image,
         "command": list(command),
-        "env": variables if name == "vllm" else [*variables, secrets_variable(service)],
+        "env": variables if name in ("vllm", KEEPER) else [*variables, secrets_variable(service)],
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
@@ -123,6 +129,19 @@ def _preparation(service: InferenceService) -> Manifest:
     return container | _with_gpus(service) | {"volumeMounts": volumes}
 
 
+def _keeper(service: InferenceService) -> Manifest:
+    """Beside a server, which reads what pods of its model kept: it alone writes there, and nobody sends it anything."""
+    return _container(service, KEEPER, ["python3", "/tandem/server.py", "attend"]) | {
+        "restartPolicy": "Always",
+        "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "64Mi"}},
+        "volumeMounts": [_MOUNTS["script"], _MOUNTS["local"] | {"readOnly": True}, _kept(service)],
+    }
+
+
+def _kept(service: InferenceService) -> Manifest:
+    return {"name": "models", "mountPath": "/cache", "subPath": f"compile/{service.name}"}
+
+
 _MOUNTS: Mapping[str, Manifest] = {
     "script": {"name": "script", "mountPath": "/tandem", "readOnly": True},
     "models": {"name": "models", "mountPath": "/models"},
@@ -133,16 +152,15 @@ _MOUNTS: Mapping[str, Manifest] = {
 
 
 def _of_a_server(service: InferenceService) -> list[Manifest]:
-    """Of the file system that models share it sees its own weights, where it reads them there, and its own cache."""
+    """Of the file system that models share it reads its own weights, where they are there, and what its pods kept."""
     own = f"hub/models--{service.model.replace('/', '--')}"
     weights = {"name": "models", "mountPath": f"/models/{own}", "subPath": own, "readOnly": True}
     # Begun with what an earlier pod of its kind has kept, its own is compiled half a minute sooner. Pods of a pipeline
     # start anew together, so that none could tell a damaged cache from itself: they share none.
-    cache = {"name": "models", "mountPath": "/cache", "subPath": f"compile/{service.name}"}
     return [
         *(_MOUNTS[name] for name in ("script", "local", "tmp", "shm")),
         *([weights] if service.weights == "efs" else []),
-        *([] if service.pipelined else [cache]),
+        *([] if service.pipelined else [_kept(service) | {"readOnly": True}]),
     ]
 
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -38,7 +38,6 @@ def pod(tmp_path: Path, vllm: PlayedServer, monkeypatch: pytest.MonkeyPatch) -> 
         (tmp_path / name).mkdir()
         monkeypatch.setattr(server, name, tmp_path / name)
     monkeypatch.setattr(server, "gpu", lambda: "NVIDIA-L40S")
-    monkeypatch.setattr(server, "keep_meanwhile", server.keep)
     return {"port": vllm.port, "served_model_name": "m", "over_pcie": True, "start_seconds": 1800, "kind": "0123"}
 
 
@@ -120,6 +119,7 @@ def test_what_one_pod_compiles_the_next_one_begins_with_and_neither_changes_the_
     compile_something("compiled")
     (server.LOCAL / "cache/gpu_p2p_access_cache_for_0,1.json").write_text("{}")
     assert server.ready(pod) == ""
+    server.keep(pod)
     compile_something("changed later")
     another_pod(tmp_path, "second", monkeypatch)
     server.serve(pod, ["vllm", "serve"])
@@ -127,6 +127,7 @@ def test_what_one_pod_compiles_the_next_one_begins_with_and_neither_changes_the_
     assert [path.name for path in (server.LOCAL / "cache").iterdir()] == ["torch_compile_cache"]
     compile_something("of the second")
     assert server.ready(pod) == ""
+    server.keep(pod)
     assert (server.SHARED / "NVIDIA-L40S-0123" / GRAPH).read_text() == "compiled"
     another_pod(tmp_path, "third", monkeypatch)
     server.serve(pod | {"kind": "of other arguments"}, ["vllm", "serve"])
@@ -140,10 +141,10 @@ def test_nothing_is_kept_before_a_token_nor_half(
     server.serve(pod, ["vllm"])
     compile_something("compiled")
     assert server.ready(pod | {"port": 1}) != ""
-    assert [*server.SHARED.iterdir()] == []
+    assert not (server.LOCAL / "token").exists()
     monkeypatch.setattr(server.compiled.shutil, "copytree", full)
     with pytest.raises(OSError, match="No space"):
-        server.keep()
+        server.keep(pod)
     assert [*server.SHARED.iterdir()] == []
 
 
@@ -168,7 +169,7 @@ def test_of_two_that_keep_at_once_one_is_first_and_nothing_else_stays(
             (first / "graph").write_text("of the first")
 
     monkeypatch.setattr(server.compiled.shutil, "copytree", overtaken)
-    server.keep()
+    server.keep(pod)
     assert [*server.SHARED.iterdir()] == [first]
     assert (first / "graph").read_text() == "of the first"
 
@@ -185,25 +186,66 @@ def test_a_damaged_cache_is_left_after_three_ends_and_no_later_pod_gets_it(
     assert found == ["damaged", "damaged", "damaged", ""]
     compile_something("sound")
     assert server.ready(pod) == ""
+    server.keep(pod)
     another_pod(tmp_path, "second", monkeypatch)
     server.serve(pod, ["vllm"])
     assert compiled() == "sound"
     assert [path.name for path in server.SHARED.iterdir()] == ["NVIDIA-L40S-0123"]
 
 
-def test_a_look_does_not_wait_for_what_is_kept(tmp_path: Path) -> None:
-    """The kubelet waits until nobody holds the ends of a probe's output."""
-    slow = tmp_path / "slow.py"
-    slow.write_text("import time; time.sleep(20)")
-    program = f"import server; server.__file__ = {str(slow)!r}; server.keep_meanwhile()"
-    started = time.monotonic()
-    subprocess.run(
-        [sys.executable, "-c", program],
-        env={**os.environ, "PYTHONPATH": f"{Path(server.__file__).parent}:{Path(probe.__file__).parent}"},
-        capture_output=True,
-        check=True,
-    )
-    assert time.monotonic() - started < 15
+@pytest.mark.parametrize("said", ["../../hub", "/models/hub", "NVIDIA-L40S-4567", "..", "", "a/b-0123", "-0123"])
+def test_a_server_cannot_have_anything_else_written_or_taken_away(
+    pod: dict[str, Any], ran: list[list[str]], said: str
+) -> None:
+    server.serve(pod, ["vllm"])
+    compile_something("planted")
+    (server.SHARED / "NVIDIA-L40S-4567").mkdir()
+    (server.LOCAL / "kept").write_text(said)
+    (server.LOCAL / "damaged").touch()
+    server.keep(pod)
+    assert [path.name for path in server.SHARED.iterdir()] == ["NVIDIA-L40S-4567"]
+    assert [path.name for path in server.SHARED.parent.iterdir() if path.name == "hub"] == []
+
+
+ATTEND = """
+import json, pathlib, sys
+import server
+server.LOCAL, server.SHARED, server.LOOK_SECONDS = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), 0.05
+server.attend(json.loads(sys.argv[3]))
+"""
+
+
+def attending(pod: dict[str, Any]) -> subprocess.Popen[bytes]:
+    command = [sys.executable, "-c", ATTEND, str(server.LOCAL), str(server.SHARED), json.dumps(pod)]
+    path = f"{Path(server.__file__).parent}:{Path(probe.__file__).parent}"
+    return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path})
+
+
+def test_who_attends_keeps_at_the_first_token_and_never_again(pod: dict[str, Any], ran: list[list[str]]) -> None:
+    server.serve(pod, ["vllm"])
+    compile_something("compiled")
+    place = server.SHARED / "NVIDIA-L40S-0123" / GRAPH
+    beside = attending(pod)
+    time.sleep(0.5)
+    assert [*server.SHARED.iterdir()] == [], "before a token"
+    assert server.ready(pod) == ""
+    until(place.exists)
+    compile_something("planted by whoever got in")
+    for name in ("damaged", "token"):
+        (server.LOCAL / name).touch()
+    again = attending(pod)
+    time.sleep(0.5)
+    assert place.read_text() == "compiled"
+    for process in (beside, again):
+        process.terminate()
+        assert process.wait(10) == 0, "on SIGTERM, as the first process of a container"
+
+
+def until(there: Callable[[], bool]) -> None:
+    end = time.monotonic() + 10
+    while not there():
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize(("said", "name"), [("NVIDIA L40S\nNVIDIA L40S\n", "NVIDIA-L40S"), (None, "gpu")])

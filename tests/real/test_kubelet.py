@@ -46,7 +46,7 @@ from tandem.timing import DEREGISTRATION_SECONDS
 pytestmark = pytest.mark.real
 
 WAY = ("pulls its images", "has the model brought", "starts", "serves")
-WRITABLE = ("/local", "/cache", "/tmp", "/dev/shm")
+WRITABLE = ("/local", "/tmp", "/dev/shm")
 OLD_DRIVER, BOUND = "570.86.15", 512
 LOOK_SECONDS = 25
 """What probe.py takes to see that an engine hangs."""
@@ -65,8 +65,8 @@ def writes(path):
 print(json.dumps({
     "status": dict(line.split(":\\t", 1) for line in open("/proc/1/status").read().splitlines() if ":\\t" in line),
     "variables": dict(os.environ),
-    "writes": {path: writes(path) for path in ("/", "/tandem", *WRITABLE)},
-    "files": {path: stat(path) for path in ("/tandem/server.py", *WRITABLE)},
+    "writes": {path: writes(path) for path in ("/", "/tandem", "/cache", *WRITABLE)},
+    "files": {path: stat(path) for path in ("/tandem/server.py", "/cache", *WRITABLE)},
     "scripts": {path.name: path.read_text() for path in pathlib.Path("/tandem").glob("*.py")},
     "seen": [path for path in ("/var/run/secrets", "/run/secrets", "/run/tandem", "/etc/tandem", "/models")
              if os.path.exists(path)],
@@ -142,7 +142,7 @@ def test_a_server_has_its_rights_and_no_more(cluster: Cluster, stages: dict[str,
     assert found["seen"] == [], "no token of Kubernetes or AWS, nothing of the edge, no other model's weights"
     assert [name for name in found["variables"] if name.startswith(("AWS_", "TANDEM_SECRETS", "HF_TOKEN"))] == []
     assert [name for name in found["variables"] if name.startswith("VLLM_MAIN")] == [], "no links to services"
-    read_only = dict.fromkeys(("/", "/tandem"), os.strerror(errno.EROFS))
+    read_only = dict.fromkeys(("/", "/tandem", "/cache"), os.strerror(errno.EROFS))
     assert found["writes"] == {**read_only, **dict.fromkeys(WRITABLE, "")}
 
 

@@ -116,10 +116,11 @@ def test_the_edge_starts_before_the_server_and_ends_after_it(sample: str) -> Non
     """Only pods that answer have one; who may enter is known before anything is downloaded."""
     *leaders, last = templates(sample)
     for template in [*leaders, last] if sample != "pipeline" else leaders:
-        agent, edge, prepare = template["spec"]["initContainers"]
+        agent, edge, *beside, prepare = template["spec"]["initContainers"]
         assert [one["name"] for one in (agent, edge, prepare)] == ["keys", "edge", "prepare"]
         assert [one.get("restartPolicy") for one in (agent, edge, prepare)] == ["Always", "Always", None]
         assert agent["startupProbe"]["exec"]["command"] == ["test", "-e", "/run/tandem/keys"]
+        assert [one["name"] for one in beside] == ([] if sample == "pipeline" else ["keeper"])
         assert "startupProbe" not in edge, "it would wait for the server, which waits for it"
         assert edge["readinessProbe"]["httpGet"] == {"path": "/healthz", "port": 8080}
     if sample == "pipeline":
@@ -140,13 +141,21 @@ def test_only_who_reads_secrets_has_a_role_and_knows_where_they_are(sample: str)
 
 
 @ALL
-def test_a_server_sees_of_shared_files_its_own_weights_and_its_own_cache(sample: str) -> None:
+def test_a_server_reads_of_shared_files_its_own_weights_and_what_its_pods_kept(sample: str) -> None:
     seen = {"pipeline": ["hub/models--Qwen--Qwen3-32B"]}.get(sample, [])
     cache = [] if sample == "pipeline" else ["compile/vllm-main"]
     for pod in pods(sample):
         mounts = [one for one in named(pod)["vllm"]["volumeMounts"] if one["name"] == "models"]
         assert [one["subPath"] for one in mounts] == [*seen, *cache]
-        assert [one.get("readOnly", False) for one in mounts] == [*(True for _ in seen), *(False for _ in cache)]
+        assert all(one["readOnly"] for one in mounts)
+        writers = {
+            name: [one["mountPath"] for one in container["volumeMounts"] if one["name"] == "models"]
+            for name, container in named(pod).items()
+            if any(one["name"] == "models" and not one.get("readOnly") for one in container["volumeMounts"])
+        }
+        assert writers == {"prepare": ["/models"]} | ({"keeper": ["/cache"]} if cache else {})
+        for keeper in filter(None, [named(pod).get("keeper")]):
+            assert next(one for one in keeper["volumeMounts"] if one["name"] == "local")["readOnly"]
         seen_at_all = {one["name"] for one in named(pod)["vllm"]["volumeMounts"]}
         assert seen_at_all <= {"script", "log", "local", "tmp", "shm", "models"}
 
@@ -235,8 +244,11 @@ def test_servers_and_their_edges_fit_on_every_node(types: list[str]) -> None:
         if item["kind"] == "Deployment"
     ]
     pod = named(server["spec"]["template"]["spec"])
-    cpu = sum(float(pod[name]["resources"]["requests"]["cpu"].replace("m", "e-3")) for name in ("keys", "edge", "vllm"))
-    memory = sum(_gib(pod[name]["resources"]["limits"]["memory"]) for name in ("keys", "edge", "vllm"))
+    cpu = sum(
+        float(pod[name]["resources"]["requests"]["cpu"].replace("m", "e-3"))
+        for name in ("keys", "edge", "keeper", "vllm")
+    )
+    memory = sum(_gib(pod[name]["resources"]["limits"]["memory"]) for name in ("keys", "edge", "keeper", "vllm"))
     for one_type in (INSTANCE_TYPES[name] for name in types):
         assert cpu * one_type.replicas <= capacity.SHARE * one_type.vcpus
         assert memory * one_type.replicas <= capacity.SHARE * one_type.memory_gib
