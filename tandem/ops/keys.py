@@ -27,6 +27,8 @@ PREFIX = "tdm_"
 RANDOM_BYTES = 32
 MOST_KEYS = 8
 """Of one client; edges refuse more."""
+LEAST_DIFFERENT = 6
+"""Characters of a key from elsewhere: of 20 decimal digits by chance one in 4,000 has fewer, others never."""
 SHOWN = 8
 """Hex digits of a digest by which a key is named."""
 LONGEST = timedelta(days=3650)
@@ -157,13 +159,13 @@ def digest(key: str) -> str:
     Raises:
         UserError: no header can carry it, or it can be guessed.
     """
-    if not re.fullmatch(r"[!-~]{20,256}", key):
+    if not re.fullmatch(r"[!-~]{20,256}", key) or len(set(key)) < LEAST_DIFFERENT:
         raise UserError(
             Problem(
                 key="the key",
                 wrong="cannot be used",
-                value=f"{len(key)} characters",
-                allowed="20 to 256 printable ASCII characters without spaces",
+                value=f"{len(key)} characters, {len(set(key))} different",
+                allowed=f"20 to 256 printable ASCII characters without spaces, {LEAST_DIFFERENT} different ones",
                 fix="`openssl rand -base64 32` makes one; `tandem keys add` makes and stores one by itself",
             )
         )

@@ -86,6 +86,13 @@ def test_a_key_lets_in_and_no_server_sees_it(edge: Nginx, backends: list[Backend
     assert headers["host"] == "vllm"
 
 
+def test_a_key_that_is_said_twice_reaches_no_server_either(edge: Nginx, backends: list[Backend]) -> None:
+    more = f"X-API-Key: {KEY}\r\nApi-Key: {KEY}\r\nCookie: key={KEY}\r\nProxy-Authorization: Bearer {KEY}\r\n".encode()
+    assert edge.status(post(b"/v1/completions", headers=more)) == 200
+    ((_, headers, _),) = backends[0].seen
+    assert KEY not in str(headers)
+
+
 def test_neither_a_file_nor_the_log_has_a_key(edge: Nginx) -> None:
     edge.status(authorized(KEY))
     edge.status(authorized(KEY + "0"))
