@@ -308,7 +308,7 @@ def test_pods_of_an_image_that_is_nowhere_are_as_kwok_plays_them(cluster: Cluste
     for name in nowhere:
         until(lambda name=name: stage(cluster.pod(name)) == "ImagePullBackOff", f"{name} gives up", 60)
     real, kwoks = map(cluster.pod, nowhere)
-    first, *others = ("keys", "edge", "prepare", "vllm")
+    first, *others = ("keys", "edge", "keeper", "prepare", "vllm")
     assert waiting(real) == {first: "ImagePullBackOff", **dict.fromkeys(others, "PodInitializing")}
     assert waiting(kwoks) == waiting(real)
     assert kwoks["status"]["phase"] == real["status"]["phase"] == "Pending"
