@@ -40,6 +40,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "keys list": ["dev"],
     "keys revoke": ["dev", "me"],
     "keys rotate": ["dev", "me"],
+    "logs": ["dev", "--slow"],
     "pin": ["--region", "us-east-1", "--update"],
     "reap": [],
     "recover": ["dev", "--region", "us-east-1"],

@@ -77,6 +77,8 @@ def taken(type_: str) -> Iterator[str]:
 
 
 NOT_PLAYED = {
+    # `tandem logs`
+    "logs:GetQueryResults logs:StartQuery logs:StopQuery",
     # AWS asks it of who calls something else
     "ec2:CreateNetworkInterface ec2:DeleteNetworkInterface ec2:RunInstances elasticloadbalancing:SetWebAcl "
     "iam:CreateServiceLinkedRole iam:PassRole kms:CreateGrant",

@@ -27,6 +27,22 @@ ROWS = (
         why="how long lines are kept",
     ),
     Right(
+        sid="AskLogs",
+        service="logs",
+        actions="GetQueryResults StartQuery",
+        on=_LOGS,
+        by=By.TAG,
+        why="`tandem logs`: lines with addresses and names of clients, and with no prompt, answer or key",
+    ),
+    Right(
+        sid="StopAskingLogs",
+        service="logs",
+        actions="StopQuery",
+        on="*",
+        by=By.NOTHING,
+        why="a query that takes too long, by its id; this action knows no resources",
+    ),
+    Right(
         sid="RemoveLogs",
         service="logs",
         actions="DeleteLogGroup",
