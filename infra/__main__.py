@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pulumi
 from pulumi.runtime.config import get_config_env, get_config_secret_keys_env
 
-from infra import stack
+from infra import resource_types, stack
 from tandem import chart_files, pins
 from tandem.checks import check
 from tandem.errors import UserError
@@ -23,6 +23,7 @@ https://github.com/pulumi/pulumi/blob/master/sdk/python/cmd/pulumi-language-pyth
 
 # The program lives for seconds and mostly loads resource types; collecting garbage would take a fifth of them.
 gc.disable()
+resource_types.load_one_by_one()
 try:
     loaded = load(get_config_env(), get_config_secret_keys_env())
     pinned = pins.load()
