@@ -32,6 +32,10 @@ class Figures:
             pairs = zip(datum["Values"], datum["Counts"], strict=True)
             self._reported[datum["MetricName"]] += [(now, value, count) for value, count in pairs]
 
+    def last(self, metric: str, end: float) -> float | None:
+        """When it was last reported before then."""
+        return max((at for at, _, _ in self._reported[metric] if at < end), default=None)
+
     def statistic(self, metric: str, statistic: str, start: float, end: float) -> float | None:
         """Of what was reported from a second up to another; None where nothing was."""
         found = sorted((value, count) for at, value, count in self._reported[metric] if start <= at < end)
@@ -58,11 +62,15 @@ def fires(alarm: Alarm | Both, figures: Figures, now: float) -> bool:
     """Whether an alarm is in ALARM, once the period that ends now is over."""
     if isinstance(alarm, Both):
         return all(fires(one, figures, now) for one in alarm.of)
-    return all(_breaches(alarm, figures, now - alarm.period * back) for back in range(alarm.periods))
+    breaching = sum(_breaches(alarm, figures, now - alarm.period * back) for back in range(alarm.periods))
+    return breaching >= (alarm.enough or alarm.periods)
 
 
 def _breaches(alarm: Alarm, figures: Figures, end: float) -> bool:
     found = figures.statistic(alarm.metric, alarm.statistic, end - alarm.period, end)
+    if found is None and alarm.missing == "ignore":  # as it was
+        last = figures.last(alarm.metric, end)
+        return last is not None and _breaches(alarm, figures, last + 1)
     if found is None:
         return alarm.missing == "missing" and figures.statistic(alarm.metric, "Sum", 0, end) is not None
     return found < alarm.above if alarm.below else found > alarm.above

@@ -51,7 +51,8 @@ class Alarm:
         metric: in its namespace.
         statistic: of CloudWatch; `p94` is a percentile.
         period: seconds.
-        periods: in a row.
+        periods: that are looked at.
+        enough: of these, so many suffice; None for all.
         above: more than this is wrong; or less, where `below` is set.
         missing: what no figure means, in CloudWatch's words; "missing" after there were some calls, too.
         namespace: of the metric; machines report in tandem's.
@@ -63,6 +64,7 @@ class Alarm:
     statistic: str
     period: int = MINUTE
     periods: int = 1
+    enough: int | None = None
     above: float
     below: bool = False
     missing: str = "notBreaching"
@@ -78,16 +80,19 @@ class Both:
     of: Sequence[Alarm]
 
 
-def alarms(promised: Objectives, *, servers: int, gpus: bool) -> list[Alarm | Both]:
+def alarms(promised: Objectives, *, always_on: bool, servers: int, gpus: bool) -> list[Alarm | Both]:
     """Of one model.
 
     Args:
-        servers: that it has at any hour, while versions change, too; 0 where it may have none.
+        always_on: it has servers at any hour, so that none is wrong.
+        servers: that it then has while versions change, too.
         gpus: its machines tell of their GPUs.
     """
     found: list[Alarm | Both] = [*_burning(promised), *_SYMPTOMS, _FULL]
-    if servers:
-        found += [_SILENT, _few(servers)]
+    if always_on:
+        found.append(_SILENT)
+    if always_on and servers > 1:  # of one, no-server tells
+        found.append(_few(servers))
     if gpus:
         found.append(_GPU)
     return found
@@ -202,16 +207,19 @@ _SILENT = Alarm(
 
 
 def _few(servers: int) -> Alarm:
-    """Longer than a host takes to come and a version to change: no capacity, or a start that hangs."""
-    reports = HOUR // MINUTE
+    """Longer than a host takes to come and a version to change: no capacity, or a start that hangs.
+
+    Of the two hours some minutes may be short of nothing: a report that comes late counts twice in the next five.
+    """
     return Alarm(
         name="few-servers",
         says="fewer servers answer than the settings ask for, for two hours",
         metric="Servers",
         statistic="Sum",
-        period=HOUR,
-        periods=2,
-        above=reports * (servers - 0.5),
+        period=5 * MINUTE,
+        periods=24,
+        enough=20,
+        above=5 * (servers - 0.5),
         below=True,
     )
 
@@ -226,13 +234,14 @@ _GPU = Alarm(
 
 CERTIFICATE = Alarm(
     name="certificate",
-    says="the certificate ends in less than 30 days and has not been renewed",
+    says="the certificate ends in less than 14 days and has not been renewed",
     metric="DaysToExpiry",
     statistic="Minimum",
     period=24 * HOUR,
-    above=30,
+    above=14,
     below=True,
+    missing="ignore",
     namespace="AWS/CertificateManager",
 )
-"""Of a stack. ACM renews its own 60 days before, and tells the days twice a day
-(https://docs.aws.amazon.com/acm/latest/userguide/cloudwatch-metrics.html)."""
+"""Of a stack. ACM, and most who renew by themselves, have done so by then. It tells the days twice a day, and
+nothing once there are none: what has called goes on (https://docs.aws.amazon.com/acm/latest/userguide/cloudwatch-metrics.html)."""

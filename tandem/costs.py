@@ -49,8 +49,9 @@ def watching_costs(settings: Settings) -> list[CostItem]:
     figures = (len(FIGURES) + gpus * len(GPU_FIGURES)) * len(settings.scaled) * settings.metrics.cloudwatch
     boards = int(settings.has_dashboard)
     single, both = int(settings.alarmed), 0  # the certificate's
-    for _, scaled in settings.scaled.values() if settings.alarmed else ():
-        for alarm in alarms(SOME, servers=platform_of(settings).servers(scaled), gpus=gpus):
+    for _, scaled in settings.scaled.values() if settings.alarmed and settings.metrics.cloudwatch else ():
+        always, servers = settings.always_on(scaled), platform_of(settings).servers(scaled)
+        for alarm in alarms(SOME, always_on=always, servers=servers, gpus=gpus):
             single += len(alarm.of) if isinstance(alarm, Both) else 1
             both += isinstance(alarm, Both)
     figures += settings.follows_load  # requests that wait

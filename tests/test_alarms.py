@@ -10,7 +10,7 @@ from tandem.files import PROJECT
 from tandem.objectives import Objectives
 
 PROMISED = Objectives(first_token_seconds=2.5, between_tokens_seconds=0.1, availability=0.995)
-ALL = alarms(PROMISED, servers=1, gpus=True)
+ALL = alarms(PROMISED, always_on=True, servers=2, gpus=True)
 PARTS = [part for alarm in ALL for part in (alarm.of if isinstance(alarm, Both) else [alarm])]
 PAGE = (PROJECT / "docs/alarms.md").read_text()
 
@@ -47,20 +47,22 @@ def test_cloudwatch_takes_their_periods() -> None:
 
 
 def test_without_servers_at_night_none_is_no_alarm_and_few_are_not() -> None:
-    names = {alarm.name for alarm in alarms(PROMISED, servers=0, gpus=False)}
+    names = {alarm.name for alarm in alarms(PROMISED, always_on=False, servers=1, gpus=False)}
     assert names == {alarm.name for alarm in ALL} - {"no-server", "few-servers", "gpu"}
     assert isinstance(ALL[-1], Alarm)
 
 
-def test_a_certificate_that_is_not_renewed_calls_a_month_before() -> None:
-    """As ACM tells it, twice a day: it renews 60 days before."""
+def test_a_certificate_that_is_not_renewed_calls_two_weeks_before() -> None:
+    """As ACM tells it, twice a day, until it has ended."""
     figures = Figures()
     called = []
-    for half_day in range(120, 0, -1):
-        now = (120 - half_day) * 12 * 3600
-        figures.put(now, [{"MetricName": "DaysToExpiry", "Values": [half_day / 2], "Counts": [1]}])
+    for half_day in range(60, -20, -1):
+        now = (60 - half_day) * 12 * 3600
+        if half_day > 0:  # then there is no figure any more
+            figures.put(now, [{"MetricName": "DaysToExpiry", "Values": [half_day / 2], "Counts": [1]}])
         if fires(CERTIFICATE, figures, now + 1):
             called.append(half_day / 2)
-    assert called[0] == 29.5
-    assert called == sorted(called, reverse=True)
-    assert len(called) == 59
+    assert called[0] == 13.5
+    assert called[-1] == -9.5, "what has ended is not mended"
+    assert len(called) == 27 + 20
+    assert not fires(CERTIFICATE, Figures(), 3600), "not before its first figure"

@@ -78,6 +78,7 @@ class Alarms(pulumi.ComponentResource):
             "extendedStatistic" if percentile else "statistic": alarm.statistic,
             "period": alarm.period,
             "evaluationPeriods": alarm.periods,
+            **({"datapointsToAlarm": alarm.enough} if alarm.enough else {}),
             "comparisonOperator": "LessThanThreshold" if alarm.below else "GreaterThanThreshold",
             "threshold": alarm.above,
             "treatMissingData": alarm.missing,

@@ -189,11 +189,12 @@ def dashboard(context: StackContext) -> None:
 
 
 def alarms(context: StackContext, guard: CostGuard) -> None:
-    """Of each model, to the topic of the guard; none where the settings want none."""
+    """Of the certificate and of each model, to the topic of the guard; none where the settings want none."""
     settings = context.settings
     if not settings.alarmed:
         return
-    models = {model.name: model.alarms for model in watched(context)}
+    told = settings.metrics.cloudwatch
+    models = {model.name: model.alarms for model in watched(context)} if told else {}
     Alarms(
         context.name,
         AlarmsArgs(

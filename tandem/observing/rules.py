@@ -63,8 +63,9 @@ def _preemptions(alarm: Alarm, labels: str) -> str:
 
 def _servers(alarm: Alarm, labels: str) -> str:
     """Not before one has served, so that a first start calls nobody."""
-    if alarm.missing != "missing":  # few: as many in each minute, added up over the period, as CloudWatch has them
-        return f"sum_over_time({queries.servers(labels)}[{span(alarm.period)}:1m]) < {alarm.above:g}"
+    if alarm.enough:  # few, as often as CloudWatch wants it
+        few = f"{queries.servers(labels)} < {alarm.above * 60 / alarm.period:g}"
+        return f"count_over_time(({few})[{span(alarm.period * alarm.periods)}:{span(alarm.period)}]) >= {alarm.enough}"
     return (
         f"absent({queries.running(labels)}) and on() count(present_over_time({queries.running(labels)}[{REMEMBERED}]))"
     )
@@ -100,7 +101,7 @@ def rule_groups(models: Sequence[Watched]) -> list[dict[str, Any]]:
 
 def _rule(model: Watched, alarm: Alarm | Both) -> Rule:
     parts = alarm.of if isinstance(alarm, Both) else [alarm]
-    holds = max((part.periods - 1) * part.period for part in parts)
+    holds = max(0 if part.enough else (part.periods - 1) * part.period for part in parts)
     return {
         "alert": alarm.name,
         "expr": " and ".join(_conditions(parts, model.labels)),

@@ -57,7 +57,12 @@ def watched(
             model=inference.model,
             labels=f'namespace="{NAMESPACE}",app_kubernetes_io_instance="{server_name(name)}"',
             promised=(promised := objectives(settings.promised[name], fastest_token_seconds(inference))),
-            alarms=alarms(promised, servers=platform.servers(scaling), gpus=platform.sees_gpus),
+            alarms=alarms(
+                promised,
+                always_on=settings.always_on(scaling),
+                servers=platform.servers(scaling),
+                gpus=platform.sees_gpus,
+            ),
             gpus=platform.sees_gpus,
             usd_per_server_hour=gpu_hour * GPUS_PER_REPLICA * inference.pipeline_parallel_size,
         )

@@ -63,8 +63,8 @@ class Box:
 
 
 def of_state(resources: Iterable[Mapping[str, Any]]) -> list[Declared]:
-    """From the resources of `pulumi stack export`."""
-    return [Declared(one["urn"], one.get("dependencies") or ()) for one in resources]
+    """From the resources of `pulumi stack export`; those that a replacement has still to remove are not there."""
+    return [Declared(one["urn"], one.get("dependencies") or ()) for one in resources if not one.get("delete")]
 
 
 def boxes(declared: Iterable[Declared]) -> tuple[dict[str, Box], dict[str, set[str]]]:

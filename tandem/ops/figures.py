@@ -16,7 +16,7 @@ from tandem.settings import Settings
 
 WINDOW = timedelta(minutes=30)
 NOW, LATELY = 60, 300
-"""Seconds of a value: gauges as they are told, latencies and shares over so many requests that they say something."""
+"""Seconds of a value: gauges as they are told; sums and shares of five reports, so that a late one is little of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +38,11 @@ class Figure:
 
 
 FIGURES = (
-    Figure(name="servers", metric="Servers", statistic="Sum"),
+    Figure(name="servers", metric="Servers", statistic="Sum", period=LATELY, each=LATELY / NOW),
     Figure(name="load", metric="Load", statistic="Average"),
     Figure(name="queued_seconds", metric="Queued", statistic="Maximum"),
     Figure(name="stalled_seconds", metric="Stalled", statistic="Maximum"),
-    Figure(name="tokens_a_second", metric="TokensOut", statistic="Sum", each=NOW),
+    Figure(name="tokens_a_second", metric="TokensOut", statistic="Sum", period=LATELY, each=LATELY),
     Figure(name="requests_a_minute", metric="Failed", statistic="SampleCount", period=LATELY, each=LATELY / 60),
     Figure(name="failed_share", metric="Failed", statistic="Average", period=LATELY),
     Figure(name="first_token_p50", metric="FirstToken", statistic="p50", period=LATELY),
@@ -81,7 +81,7 @@ class ModelFigures:
     @property
     def told_at(self) -> datetime | None:
         """When a machine has last told how it is."""
-        return next((moment for moment, _ in self.values["servers"]), None)
+        return next((moment for moment, _ in self.values["load"]), None)
 
     def as_json(self) -> dict[str, Any]:
         """The newest of each, with what is promised."""

@@ -47,9 +47,7 @@ class Platform(ABC):
         """GPU hosts as the stack comes up."""
 
     def servers(self, scaling: ScalingSettings) -> int:
-        """Of a model, at any hour and while versions change, too; 0 where something may stop them all."""
-        if not self.settings.always_on(scaling):
-            return 0
+        """Of a model, while versions change, too."""
         return max(0, self._replicas(scaling, missing=self.settings.fleet.rollout != "launchFirst"))
 
     @abstractmethod

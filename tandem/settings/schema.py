@@ -574,9 +574,8 @@ class Settings(Section):
 
     @property
     def alarmed(self) -> bool:
-        """Whether alarms are made."""
-        wanted = not self.ephemeral if self.alarms.enabled is None else self.alarms.enabled
-        return wanted and self.metrics.cloudwatch
+        """Whether alarms are made: of the certificate, and where machines tell CloudWatch of themselves, of models."""
+        return not self.ephemeral if self.alarms.enabled is None else self.alarms.enabled
 
     @property
     def has_dashboard(self) -> bool:

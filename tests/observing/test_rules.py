@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import telemetry
 
-from tandem.alarms import CERTIFICATE, Both
+from tandem.alarms import CERTIFICATE, Both, alarms
 from tandem.observing import queries
 from tandem.observing.rules import READINGS, WITHOUT_RULE, rule_groups, rules
 from tests.observing.asked import LABELS, MODEL
 from tests.observing.promtool import SCRAPE_SECONDS, Recording, checked, firing
-from tests.shared.world import ALARMS, HOUR, WRONG, World
+from tests.shared.world import ALARMS, HOUR, PROMISED, WRONG, World
 
 RULES = {rule["alert"]: rule for rule in rules(MODEL)}
 
@@ -106,3 +107,16 @@ def test_a_full_server_that_works_calls_nobody(settled: Scraped, file: Path) -> 
 
     world.live(HOUR, full)
     assert firing(file, world.recording) == set()
+
+
+@pytest.mark.clock
+@pytest.mark.parametrize(
+    ("away", "calls"), [(range(100, 190), False), (range(100, 230), True)], ids=["a new version", "two hours"]
+)
+def test_few_servers_are_told_after_two_hours(away: range, calls: bool, tmp_path: Path) -> None:
+    wanted = replace(MODEL, alarms=alarms(PROMISED, always_on=True, servers=4, gpus=False))
+    rules_of_four, recording = checked(rule_groups([wanted]), tmp_path), Recording()
+    for scrape in range(2 * 225):
+        pods = "abcd"[: 3 if scrape // 2 in away else 4]
+        recording.scrape("\n".join(f'vllm:num_requests_running{{pod="{pod}"}} 0' for pod in pods), LABELS)
+    assert firing(rules_of_four, recording) == ({"few-servers"} if calls else set())

@@ -61,6 +61,11 @@ def test_a_box_is_a_component_with_what_is_in_it_or_a_resource_alone() -> None:
     assert needs == {NETWORK: set(), CACHE: {NETWORK}, FLEET: {CACHE, NETWORK}, LOGS: set()}
 
 
+def test_what_a_replacement_has_still_to_remove_is_not_drawn() -> None:
+    there = {"urn": urn(f"{NETWORK}$aws:ec2/vpc:Vpc")}
+    assert diagram.of_state([there, there | {"delete": True}]) == [Declared(there["urn"], ())]
+
+
 def test_a_box_names_few_kinds_and_counts_the_rest() -> None:
     kinds = {f"Kind{n}": n for n in range(1, 8)}
     assert diagram.Box("B", kinds).lines == ["7 Kind7", "6 Kind6", "5 Kind5", "4 Kind4", "and 6 more"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import urllib.parse
 import urllib.request
+from collections.abc import Callable
 from copy import deepcopy
 from datetime import UTC, datetime, timedelta
 
@@ -12,7 +13,8 @@ import pytest
 import telemetry
 
 from rehearsal.account import simulated_account
-from tandem.alarms import FIGURES, NAMESPACE, Alarm, Both
+from rehearsal.played_alarms import fires
+from tandem.alarms import FIGURES, NAMESPACE, Alarm, Both, alarms
 from tandem.ops import figures
 from tests.shared.told_server import ToldServer
 from tests.shared.world import ALARMS, HOUR, PROMISED, WRONG, World, fails
@@ -159,11 +161,11 @@ def test_an_account_takes_what_is_reported(world: World) -> None:
         told = figures.told(lambda service: account.client(service, "us-east-1"), "dev", "m", later, known)
     assert [(point["SampleCount"], point["Average"]) for point in found] == [(60, 0.375)]
     assert {name: round(values[0][1], 3) for name, values in told.items() if values} == {
-        "servers": 1,
+        "servers": 0.2,
         "load": 3,
         "queued_seconds": 0,
         "stalled_seconds": 0,
-        "tokens_a_second": 100,
+        "tokens_a_second": 20,
         "requests_a_minute": 12,
         "failed_share": 0,
         "kv_cache_percent": 40,
@@ -171,3 +173,45 @@ def test_an_account_takes_what_is_reported(world: World) -> None:
         "preemptions": 0,
         "restarts": 0,
     }
+
+
+MINUTE = 60
+FOUR = {alarm.name: alarm for alarm in alarms(PROMISED, always_on=True, servers=4, gpus=False)}
+
+
+def few(world: World, minutes: int, there: Callable[[int], int]) -> list[int]:
+    """In which minutes few-servers calls, while so many of four answer."""
+    called = []
+    for minute in range(minutes):
+        answering = there(minute)
+        for number, server in enumerate((world.server, *world.others)):
+            server.answers = number < answering
+        world.live(MINUTE)
+        if fires(FOUR["few-servers"], world.figures, world.now):
+            called.append(minute)
+    return called
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        lambda minute: 4,
+        lambda minute: min(4, max(0, minute - 10) // 17),  # a first start, one after another
+        lambda minute: 4 - 2 * (100 <= minute < 140),  # a host of two is replaced
+        lambda minute: 4 - (100 <= minute < 190),  # versions change
+    ],
+    ids=["all are there", "a first start", "a host is replaced", "a new version"],
+)
+def test_few_servers_calls_nobody_in_ordinary_hours(there: Callable[[int], int]) -> None:
+    assert few(World(others=3), 360, there) == []
+
+
+def test_few_servers_calls_after_two_hours_and_until_they_are_there() -> None:
+    called = few(World(others=3), 420, lambda minute: 4 - (120 <= minute < 300))
+    assert 215 <= called[0] <= 240
+    assert called == list(range(called[0], called[-1] + 1))
+    assert 300 <= called[-1] <= 325
+
+
+def test_one_that_comes_and_goes_is_one_too_few() -> None:
+    assert few(World(others=3), 200, lambda minute: 4 - (minute % 10 < 9))

@@ -15,7 +15,7 @@ from tandem.objectives import Objectives
 from tests.shared.told_server import ToldServer
 
 PROMISED = Objectives(first_token_seconds=2.5, between_tokens_seconds=0.1, availability=0.995)
-ALARMS = {alarm.name: alarm for alarm in alarms(PROMISED, servers=1, gpus=True)}
+ALARMS = {alarm.name: alarm for alarm in alarms(PROMISED, always_on=True, servers=1, gpus=True)}
 HOUR = 3600
 
 
@@ -36,16 +36,17 @@ def reported(parameters: Mapping[str, str]) -> list[dict[str, Any]]:
 
 
 class World:
-    """A machine with one server and an edge, on a clock of its own, and CloudWatch."""
+    """A machine with one server or more and an edge, on a clock of its own, and CloudWatch."""
 
-    def __init__(self) -> None:
+    def __init__(self, others: int = 0) -> None:
+        self.others = [ToldServer() for _ in range(others)]
         self.server, self.figures, self.now = ToldServer(), Figures(), 0
         self.statuses: Counter[int] = Counter()
         self.more: dict[str, float] = {}
         self.away, self.last = False, list[dict[str, Any]]()
         self.said: list[str] = []
         self.telemetry = telemetry.Telemetry(
-            [telemetry.Server(self.server.ask)],
+            [telemetry.Server(one.ask) for one in (self.server, *self.others)],
             self._answered,
             self._more,
             self._put,
@@ -150,13 +151,6 @@ def _loses_a_gpu(world: World) -> None:
     world.more = {"GpuErrors": 1.0}
 
 
-def _comes_and_goes(world: World) -> None:
-    """There for one minute in three."""
-    world.server.answers = world.now % 180 <= 60
-    if world.server.answers:
-        world.serve()
-
-
 WRONG: dict[str, tuple[Callable[[World], None], int, set[str]]] = {
     "requests fail": (fails, HOUR, {"errors-fast", "errors-slow"}),
     "some requests fail, for hours": (_fails_slowly, 6 * HOUR, {"errors-slow"}),
@@ -169,6 +163,5 @@ WRONG: dict[str, tuple[Callable[[World], None], int, set[str]]] = {
     "a server starts again and again": (_starts_again, HOUR, {"restarts"}),
     "no server answers": (_is_gone, 300, {"no-server"}),
     "no machine reports": (_is_gone_with_its_machine, 300, {"no-server"}),
-    "a server comes and goes": (_comes_and_goes, 3 * HOUR, {"few-servers"}),
     "a GPU has an error": (_loses_a_gpu, 120, {"gpu"}),
 }

@@ -151,7 +151,7 @@ def wait_until_known(
             return
         if status not in (200, 401, 429):
             return
-        row = {200: row + 1, 401: 0, 429: row}[status]
+        row = row + 1 if status == 200 else 0  # 429 is what an address gets that the edge has often refused
         sleep(0.1 if status == 200 else 1)
 
 

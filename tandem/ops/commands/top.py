@@ -70,7 +70,7 @@ def top(
     def look() -> Frame:
         return _look(clients, stack, settings, mine)
 
-    if as_json or once or not screen.is_terminal:
+    if as_json or once or not screen.is_terminal or screen.is_dumb_terminal:
         frame = look()
         if as_json:
             print_json({"stack": stack, "at": frame.at, "models": [one.as_json() for one in frame.models]})

@@ -198,7 +198,7 @@ def _token(way_in: Endpoint | Unknown, servers: Fleet | Cluster | Unknown, probe
     try:
         if key:
             return f"now, after {Smoke(target).chat('Say hello.', 1).expect(200).seconds:.2f} s"
-        send(target, "GET", "/v1/models").expect(401)
+        send(target, "GET", "/v1/models").expect(401, 429)  # the latter where too many of this address had no key
     except Surprise as surprise:
         return Unknown(f"the API makes none: {target.redact(str(surprise))}")
     if isinstance(servers, Unknown) or not servers.replicas_serving:

@@ -12,7 +12,7 @@ from tandem.objectives import Objectives
 from tests.infra.declared import Declared, declared, declared_by
 
 PROMISED = Objectives(first_token_seconds=2.5, between_tokens_seconds=0.1, availability=0.995)
-OF_A_MODEL = alarms(PROMISED, servers=1, gpus=True)
+OF_A_MODEL = alarms(PROMISED, always_on=True, servers=2, gpus=True)
 
 
 @pytest.fixture(scope="module")
@@ -84,3 +84,8 @@ def test_an_ephemeral_stack_has_none_unless_it_is_asked() -> None:
     hook = found.of("TopicSubscription")["tandem-dev-hook-1"]
     assert (hook["protocol"], hook["endpoint"]) == ("https", "https://events.example.com/pager")
     assert not [urn for urn in found.urns("Alarm") if "no-server" in urn], "it has an end"
+
+
+def test_where_machines_tell_nothing_the_certificate_is_watched_alone() -> None:
+    found = declared_by({"region": "us-east-1", "metrics": {"cloudwatch": False}})
+    assert list(found.of("MetricAlarm")) == ["tandem-dev-certificate"]
