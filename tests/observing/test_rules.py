@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import telemetry
 
 from tandem.alarms import CERTIFICATE, Both, alarms
+from tandem.files import PROJECT
 from tandem.observing import queries
 from tandem.observing.rules import READINGS, WITHOUT_RULE, rule_groups, rules
 from tests.observing.asked import LABELS, MODEL
@@ -120,3 +122,11 @@ def test_few_servers_are_told_after_two_hours(away: range, calls: bool, tmp_path
         pods = "abcd"[: 3 if scrape // 2 in away else 4]
         recording.scrape("\n".join(f'vllm:num_requests_running{{pod="{pod}"}} 0' for pod in pods), LABELS)
     assert firing(rules_of_four, recording) == ({"few-servers"} if calls else set())
+
+
+def test_each_rule_leads_to_its_page_and_begins_as_the_page_does() -> None:
+    pages = dict(re.findall(r"(?m)^## ([a-z, -]+)\n\n`(tandem \w+)", (PROJECT / "docs/alarms.md").read_text()))
+    anchors = {heading.replace(", ", "-"): command for heading, command in pages.items()}
+    for rule in RULES.values():
+        said = rule["annotations"]
+        assert said["command"].startswith(anchors[said["runbook_url"].partition("#")[2]]), rule["alert"]
