@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rehearsal.expectations import follow_the_load
+from rehearsal.expectations import follow_the_load, leaves_the_hosts
 from rehearsal.played_scaling import MINUTE, Account, Alarm, Figures, Group, Host
 from rehearsal.scaling import DAY, HOUR, SOON_SECONDS, Scene, day, play_day, told, wrong
 from tandem.settings import Settings
@@ -199,6 +199,12 @@ def test_a_policy_that_is_wrong_is_found(label: str, change: Callable[[dict[str,
 def test_no_policy_at_all_is_found() -> None:
     settings = Settings.model_validate(settings_of())
     assert follow_the_load(settings, None, None).violations == ("no alarm calls a policy of the group",)
+
+
+def test_an_up_that_puts_the_number_back_is_found() -> None:
+    was = [{"AutoScalingGroupName": "hosts", "DesiredCapacity": 4}]
+    assert leaves_the_hosts(was, was).met
+    assert leaves_the_hosts(was, [{**was[0], "DesiredCapacity": 3}]).violations == ("hosts: 4 wanted, then 3",)
 
 
 def test_the_day_is_the_same_each_time() -> None:
