@@ -190,14 +190,15 @@ def test_it_follows_until_it_is_stopped_and_a_look_that_fails_stops_nothing(monk
             raise KeyboardInterrupt
 
     monkeypatch.setattr(top.time, "sleep", sleep)
-    monkeypatch.setenv("TERM", "xterm")
+    for name, value in {"TERM": "xterm", "TTY_COMPATIBLE": "1", "TTY_INTERACTIVE": "1"}.items():
+        monkeypatch.setenv(name, value)
     screen = Screen()
-    screen._force_terminal = True
     with screen.capture() as captured:
         last = top._follow(screen, look, 30)
     assert slept == [30, 30, 30]
     assert last.models[0].now("servers") == 3
     assert "AWS did not answer" in captured.get()
+    assert captured.get().count("first token") == 4, "each frame, and the last one once more"
 
 
 def test_a_stack_that_tells_nothing_says_what_to_do(tmp_path: Any) -> None:
