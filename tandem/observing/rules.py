@@ -58,7 +58,8 @@ def _cache(alarm: Alarm, labels: str) -> str:
 
 
 def _preemptions(alarm: Alarm, labels: str) -> str:
-    return f"{queries.added('num_preemptions', span(alarm.period), labels)} > {alarm.above:g}"
+    """Of two minutes at least: one may have a single answer, between which nothing increases."""
+    return f"{queries.added('num_preemptions', span(max(alarm.period, 120)), labels)} > {alarm.above:g}"
 
 
 def _servers(alarm: Alarm, labels: str) -> str:
@@ -110,7 +111,7 @@ def _rule(model: Watched, alarm: Alarm | Both) -> Rule:
         "annotations": {
             "summary": f"{model.name}: {alarm.says}",
             "command": first_command(alarm.name, model),
-            "runbook_url": f"docs/alarms.md#{anchor(alarm.name)}",
+            "runbook": f"docs/alarms.md#{anchor(alarm.name)}",
         },
     }
 

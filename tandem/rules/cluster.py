@@ -30,7 +30,7 @@ def only_on_kubernetes(settings: Settings) -> Iterator[Problem]:
         ("models", settings.models, defaults.models),
         ("cluster", settings.cluster, defaults.cluster),
         ("nodePool", settings.node_pool, defaults.node_pool),
-        ("metrics.operatorLabels", settings.metrics.operator_labels or {}, {}),
+        ("metrics.operatorLabels", settings.metrics.operator_labels, None),
     ):
         if value != default:
             yield Problem(

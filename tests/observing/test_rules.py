@@ -67,9 +67,9 @@ def test_whoever_is_called_reads_what_to_do() -> None:
     said = RULES["between-tokens-slow"]
     assert said["labels"] == {"stack": "prod", "model": "main", "severity": "warning"}
     assert said["annotations"]["command"] == "tandem size Qwen/Qwen3-8B"
-    assert said["annotations"]["runbook_url"] == "docs/alarms.md#between-tokens-fast-between-tokens-slow"
+    assert said["annotations"]["runbook"] == "docs/alarms.md#between-tokens-fast-between-tokens-slow"
     assert RULES["errors-fast"]["annotations"]["command"] == "tandem smoke prod"
-    assert RULES["queue"]["annotations"]["runbook_url"].endswith("#queue")
+    assert RULES["queue"]["annotations"]["runbook"].endswith("#queue")
 
 
 def test_probes_of_a_full_server_count_as_little_as_in_cloudwatch() -> None:

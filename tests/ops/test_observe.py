@@ -69,6 +69,16 @@ def test_what_are_no_matchers_is_refused(labels: str) -> None:
     assert "label matchers" in refused("prod", "--select", labels)
 
 
+def test_several_models_want_a_label_that_tells_them_apart(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.two.yaml"
+    small = "{hostName: small.example.com, inference: {model: Qwen/Qwen3-8B}}"
+    lines = ["region: us-east-1", "platform: eks", f"models: {{small: {small}}}", "scaling: {maxReplicas: 2}"]
+    lines.append("loadBalancer: {domainName: llm.example.com, hostedZoneId: Z0123456789ABC}")
+    file.write_text("config:\n" + "".join(f"  tandem:{line}\n" for line in [*lines, "fleet: {maxHosts: 4}"]))
+    assert "2 models" in refused(str(file), "--select", 'job="vllm"')
+    assert 'job="vllm-small"' in said(str(file), "rules.yaml", "--select", 'job="vllm-{model}"')
+
+
 def test_a_document_that_is_not_there_is_refused_with_those_that_are() -> None:
     assert "rules.yaml" in refused("prod", "rules.yml")
 

@@ -42,6 +42,7 @@ RM = "pulumi config rm --path 'tandem:"
 ADMIN = "arn:aws:iam::123456789012:role/ops"
 WRONG = [
     Wrong({"metrics": {"operatorLabels": {}}}, "metrics.operatorLabels", "scaling.prometheusUrl", SET),
+    Wrong({"platform": "ec2", "metrics": {"operatorLabels": {}}}, "metrics.operatorLabels", "platform: eks", SET),
     Wrong({"metrics": {"operatorLabels": {"a": "b c"}}}, "metrics.operatorLabels.a", "a label's value", SET),
     # Limits of AWS
     Wrong(

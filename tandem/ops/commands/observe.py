@@ -61,6 +61,16 @@ def _models(stack: str, settings: Settings, select: str | None) -> list[Watched]
                 fix="correct it; in a shell it stands in single quotes",
             )
         )
+    if len(models) > 1 and "{model}" not in select:
+        raise UserError(
+            Problem(
+                key="--select",
+                wrong=f"the stack has {len(models)} models, and by these labels each would be taken for all",
+                value=select,
+                allowed='such as job="vllm-{model}"; {model} becomes the name of each model',
+                fix="name a label that tells them apart",
+            )
+        )
     return [replace(model, labels=select.replace("{model}", model.name)) for model in models]
 
 
