@@ -32,7 +32,7 @@ def only_on_kubernetes(settings: Settings) -> Iterator[Problem]:
         ("nodePool", settings.node_pool, defaults.node_pool),
         ("metrics.operatorLabels", settings.metrics.operator_labels, None),
     ):
-        if value != default:
+        if value is not None and value != default:
             yield Problem(
                 key=key,
                 wrong="has no effect on platform ec2",

@@ -251,6 +251,6 @@ SILENT = {
         "status dev --no-probe",
         "top dev",
     ),
-    "refusals": ("region list --no-probe", "status dev --no-probe"),
+    "refusals": ("region list --no-probe", "status dev --no-probe", "top dev"),
 }
 """Commands that print no name that AWS lets anybody choose freely, and those that say a refusal in their own words."""

@@ -113,6 +113,14 @@ def test_a_stack_without_resources_is_no_picture(monkeypatch: pytest.MonkeyPatch
     assert "no resources of this stack" in str(result.exception)
 
 
+def test_a_program_reads_it_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    state = [{"urn": one.urn, "dependencies": one.needs} for one in SMALL]
+    monkeypatch.setattr(Stack, "export", lambda _self: {"deployment": {"resources": state}})
+    found = json.loads(CliRunner().invoke(app, ["diagram", "dev", "--json"]).stdout)["components"]
+    (fleet,) = [one for one in found if one["name"] == "GpuFleet"]
+    assert fleet == {"name": "GpuFleet", "type": FLEET, "resources": {"Group": 1}, "needs": ["ModelCache", "Network"]}
+
+
 @pytest.mark.engine
 def test_what_the_engine_made_is_drawn(
     moto_server: SimulatedAccount, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
