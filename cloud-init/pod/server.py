@@ -80,8 +80,8 @@ def keep(pod: dict[str, Any]) -> None:
 
 
 def attend(pod: dict[str, Any]) -> None:
-    """Once in a pod's life, at its first token, which is before the load balancer sends it a request: whoever has got
-    into a server by then changes nothing of what later ones begin with. For the same reason not when it starts again.
+    """Once in a pod's life, from its first token on, when the load balancer begins to send it requests: whoever gets
+    into a server later changes nothing of what others begin with. For the same reason not when it starts again.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     if not (LOCAL / "token").exists():

@@ -136,6 +136,11 @@ def _seen(server: Server, now: float) -> tuple[dict[str, float], Counter[str | t
         return None
 
 
+def next_tick(tick: float, now: float) -> float:
+    """When to look next; looks that a slow call has made late are left out, not made up for all at once."""
+    return tick + SAMPLE * (1 + max(0, int((now - tick) // SAMPLE)))
+
+
 class Telemetry:
     """Looks, and reports; first when a server has answered once, so that one that never served is not missed.
 
@@ -175,14 +180,18 @@ class Telemetry:
         # Half-way between the clock's tens: a figure lies in the period that it is of, early or late by some seconds.
         tick = time.monotonic() - (time.time() - SAMPLE / 2) % SAMPLE
         for number in itertools.count(1):
-            tick += SAMPLE
+            tick = next_tick(tick, time.monotonic())
             time.sleep(max(0.0, tick - time.monotonic()))
-            try:
-                self.look(time.monotonic())
-                if number % (EVERY // SAMPLE) == 0:
-                    self.report()
-            except Exception as error:  # whatever it is, the next report must come
-                self._tell(f"{type(error).__name__}: {error}")
+            self._safely(lambda: self.look(time.monotonic()))
+            if number % (EVERY // SAMPLE) == 0:
+                self._safely(self.report)
+
+    def _safely(self, step: Callable[[], None]) -> None:
+        """Whatever goes wrong with it, the next one must come."""
+        try:
+            step()
+        except Exception as error:
+            self._tell(f"{type(error).__name__}: {error}")
 
     def look(self, now: float) -> None:
         """One look at each server. One that does not answer is not among `Servers`."""

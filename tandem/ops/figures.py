@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -28,6 +28,7 @@ class Figure:
         statistic: of CloudWatch, over all machines.
         period: seconds.
         each: divides the value; the period, where it is told by second.
+        added: minutes of which the values are added up, whatever CloudWatch's own longer periods begin with.
     """
 
     name: str
@@ -35,15 +36,16 @@ class Figure:
     statistic: str
     period: int = NOW
     each: float = 1
+    added: int = 0
 
 
 FIGURES = (
-    Figure(name="servers", metric="Servers", statistic="Sum", period=LATELY, each=LATELY / NOW),
+    Figure(name="servers", metric="Servers", statistic="Sum", added=5, each=5),
     Figure(name="load", metric="Load", statistic="Average"),
     Figure(name="queued_seconds", metric="Queued", statistic="Maximum"),
     Figure(name="stalled_seconds", metric="Stalled", statistic="Maximum"),
-    Figure(name="tokens_a_second", metric="TokensOut", statistic="Sum", period=LATELY, each=LATELY),
-    Figure(name="requests_a_minute", metric="Failed", statistic="SampleCount", period=LATELY, each=LATELY / 60),
+    Figure(name="tokens_a_second", metric="TokensOut", statistic="Sum", added=5, each=5 * NOW),
+    Figure(name="requests_a_minute", metric="Failed", statistic="SampleCount", added=5, each=5),
     Figure(name="failed_share", metric="Failed", statistic="Average", period=LATELY),
     Figure(name="first_token_p50", metric="FirstToken", statistic="p50", period=LATELY),
     Figure(name="first_token_p99", metric="FirstToken", statistic="p99", period=LATELY),
@@ -122,8 +124,16 @@ def told(
         EndTime=end,
         ScanBy="TimestampDescending",
     )["MetricDataResults"]
-    values = {one["Id"]: zip(one["Timestamps"], one["Values"], strict=True) for one in found}
-    return {one.name: [(moment, value / one.each) for moment, value in values.get(one.name, ())] for one in wanted}
+    values = {one["Id"]: [*zip(one["Timestamps"], one["Values"], strict=True)] for one in found}
+    return {one.name: list(_told(one, values.get(one.name, ()), end)) for one in wanted}
+
+
+def _told(figure: Figure, values: Sequence[tuple[datetime, float]], end: datetime) -> Iterator[tuple[datetime, float]]:
+    if figure.added:
+        lately = [value for moment, value in values if moment >= end - timedelta(minutes=figure.added)]
+        values = [(values[0][0], sum(lately))] if lately else []
+    for moment, value in values:
+        yield moment, value / figure.each
 
 
 def _query(figure: Figure, stack: str, model: str) -> dict[str, Any]:

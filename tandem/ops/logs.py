@@ -20,6 +20,8 @@ SERVER = "levelname, message"
 ROWS = 10_000
 """That one answer of Insights has at most
 (https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_StartQuery.html)."""
+GROUPS = 50
+"""That one query reads at most (the same page); of more, those made last."""
 POLL_SECONDS = 1.0
 REQUEST_ID = r"[A-Za-z0-9._-]{1,128}"
 """As the edge takes it from a client, or makes it."""
@@ -64,7 +66,7 @@ REFUSED = (
 )
 TRAFFIC = (
     "filter ispresent(status) | stats count(*) as requests, pct(seconds, 50) as half_within, "
-    "pct(seconds, 99) as nearly_all_within by bin(5m), status"
+    "pct(seconds, 99) as nearly_all_within by bin(5m) as at, status | sort at desc, status asc"
 )
 
 
@@ -99,8 +101,13 @@ def groups(clients: Clients, stack: str, life: str | None) -> list[str]:
         UserError: there are none.
     """
     prefix = f"/tandem/{stack}/{life}/" if life else f"/tandem/{stack}/"
-    every = listed("describe_log_groups", "logGroups[].{name: logGroupName}", lambda _: {"logGroupNamePrefix": prefix})
-    found = sorted(item["name"] for item in every(clients("logs"), Scope(clients, stack)))
+    every = listed(
+        "describe_log_groups",
+        "logGroups[].{name: logGroupName, made: creationTime}",
+        lambda _: {"logGroupNamePrefix": prefix},
+    )
+    there = sorted(every(clients("logs"), Scope(clients, stack)), key=lambda item: item["made"] or 0)
+    found = sorted(item["name"] for item in there[-GROUPS:])
     if not found:
         raise UserError(
             Problem(
@@ -134,11 +141,14 @@ def answer(
         limit=min(question.rows, ROWS),
     )["queryId"]
     deadline = clock() + seconds
-    while (found := logs.get_query_results(queryId=asked))["status"] in ("Scheduled", "Running", "Unknown"):
-        if clock() >= deadline:
-            logs.stop_query(queryId=asked)
-            raise _unanswered("CloudWatch Logs Insights was not done in time", f"{seconds:g} s")
-        wait(POLL_SECONDS)
+    try:
+        while (found := logs.get_query_results(queryId=asked))["status"] in ("Scheduled", "Running", "Unknown"):
+            if clock() >= deadline:
+                raise _unanswered("CloudWatch Logs Insights was not done in time", f"{seconds:g} s")
+            wait(POLL_SECONDS)
+    except (UserError, KeyboardInterrupt):
+        logs.stop_query(queryId=asked)
+        raise
     if found["status"] != "Complete":
         raise _unanswered("CloudWatch Logs Insights did not answer", found["status"])
     return [{cell["field"]: cell["value"] for cell in row if cell["field"] != "@ptr"} for row in found["results"]]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tandem.errors import Problem
+from tandem.rollout import refresh_percentages
 from tandem.rules.batch import queue_can_reach_the_autoscaler
 from tandem.settings.commands import removed, set_to
 from tandem.settings.schema import Settings
@@ -74,6 +75,14 @@ def hosts_can_follow(settings: Settings) -> Iterator[Problem]:
             "without fleet.capacityBlock",
             f"{removed(KEY)}, and fleet.hosts as many as were reserved",
         )
+    if fleet.rollout == "terminateFirst" and (at_once := _replaced_at_once(settings)) > 1:
+        yield problem(
+            "fleet.rollout",
+            f"ends a share of the hosts that there are at the time: one of the fewest, {at_once} of fleet.maxHosts",
+            fleet.rollout,
+            f"launchFirst with {KEY}, where the share is more than one host",
+            f"{set_to('fleet.rollout', 'launchFirst')}, or {removed(KEY)}",
+        )
     yield from queue_can_reach_the_autoscaler(settings)
     if settings.sleeps:
         yield from _can_sleep(settings)
@@ -81,7 +90,7 @@ def hosts_can_follow(settings: Settings) -> Iterator[Problem]:
 
 def _can_sleep(settings: Settings) -> Iterator[Problem]:
     """Hosts go to 0 when nobody asks, which somebody may do always; and come one by one."""
-    fleet, name = settings.fleet, settings.global_name
+    name = settings.global_name
     if name is not None and name.outside_check and settings.cost_guard.idle_after is None:
         yield Problem(
             key=KEY,
@@ -90,12 +99,11 @@ def _can_sleep(settings: Settings) -> Iterator[Problem]:
             allowed="without globalName.outsideCheck while fleet.hosts is 0",
             fix=f"{set_to('globalName.outsideCheck', False)}, or {set_to('fleet.hosts', 1)}",
         )
-    if fleet.rollout == "terminateFirst" and settings.max_group_size > 1 and settings.group_size == 0:
-        yield Problem(
-            key="fleet.rollout",
-            wrong="with fleet.hosts 0 and fleet.followLoad a rollout could end all hosts at once: how many go is a "
-            "share of those there are, and of the fewest, one, it is the whole",
-            value=fleet.rollout,
-            allowed="launchFirst, or fleet.maxHosts 1",
-            fix=f"{set_to('fleet.rollout', 'launchFirst')}, or {set_to('fleet.maxHosts', 1)}",
-        )
+
+
+def _replaced_at_once(settings: Settings) -> int:
+    """Hosts of the largest group that a rollout may end before others come: Auto Scaling rounds the healthy ones up
+    (https://docs.aws.amazon.com/autoscaling/ec2/userguide/understand-instance-refresh-default-values.html)."""
+    least, most = max(1, settings.group_size), settings.max_group_size
+    healthy, _ = refresh_percentages("terminateFirst", least, most)
+    return most * (100 - healthy) // 100

@@ -213,7 +213,7 @@ class FleetSettings(Section):
         default=False,
         description="Hosts follow the requests, by `scaling`, between hosts + spareHosts and maxHosts (ec2); with "
         "hosts: 0 to none and back. Some $2 a month, and $3 a host, which reports every ten seconds. false: there are "
-        "hosts + spareHosts.",
+        "hosts + spareHosts; where it was true, from the next `pulumi up --refresh` on.",
     )
     on_demand_base: int = Field(
         default=0, ge=0, le=100, description="The first so many hosts are on demand, whatever the percentage says."

@@ -30,12 +30,12 @@ PROD = Settings.model_validate(
     {"region": "us-east-1", "objectives": {"firstTokenSeconds": 2.5, "betweenTokensSeconds": 0.1}}
 )
 ANSWERED = {
-    "servers": [20],
+    "servers": [4, 4, 4, 4, 4, 9],
     "load": [32, 16, 0],
     "queued_seconds": [0],
     "stalled_seconds": [3],
-    "tokens_a_second": [600_000],
-    "requests_a_minute": [1000],
+    "tokens_a_second": [120_000] * 5,
+    "requests_a_minute": [200] * 5,
     "failed_share": [0.001],
     "first_token_p50": [0.375],
     "first_token_p99": [0.875],
@@ -175,7 +175,7 @@ def test_it_follows_until_it_is_stopped_and_a_look_that_fails_stops_nothing(monk
     frames: list[Frame | UserError] = [
         Frame(NOW, STATUS, [main()]),
         UserError(Problem(key="dev", wrong="AWS did not answer")),
-        Frame(NOW, STATUS, [main(servers=[15])]),
+        Frame(NOW, STATUS, [main(servers=[3] * 5)]),
     ]
     slept: list[float] = []
 

@@ -175,6 +175,19 @@ def test_an_account_takes_what_is_reported(world: World) -> None:
     }
 
 
+@pytest.mark.parametrize(("now", "then"), [(3.0, 10.0), (9.9, 10.0), (10.0, 20.0), (25.0, 30.0), (3600.0, 3610.0)])
+def test_looks_that_are_late_are_not_made_up_for(now: float, then: float) -> None:
+    assert telemetry.next_tick(0.0, now) == then
+
+
+def test_a_look_that_fails_holds_up_no_report(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails() -> None:
+        raise KeyError("Credentials")
+
+    world.telemetry._safely(fails)
+    assert world.said == ["metrics do not leave: KeyError: 'Credentials'"]
+
+
 MINUTE = 60
 FOUR = {alarm.name: alarm for alarm in alarms(PROMISED, always_on=True, servers=4, gpus=False)}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from datetime import timedelta
 from typing import Annotated
@@ -71,6 +72,8 @@ def logs(
             "--traffic": TRAFFIC if traffic else None,
         }
     )
+    if not math.isfinite(hours + seconds):
+        raise UserError(Problem(key="--since", wrong="is no time", value=f"{hours:g}", allowed="hours, such as 24"))
     settings = stack_settings(stack, region)
     clients = aws_clients(settings.region, profile)
     end = int(time.time())
@@ -82,11 +85,11 @@ def logs(
     if as_json:
         print_json({"query": query, "groups": where, "rows": found})
     else:
-        _print(found, hours)
+        _print(found, hours, rows)
     raise typer.Exit(0 if found else 1)
 
 
-def _print(found: list[Row], hours: float) -> None:
+def _print(found: list[Row], hours: float, rows: int) -> None:
     """A column for each field that any row has."""
     if not found:
         Screen().print(f"nothing in the last {hours:g} h; --since looks further back")
@@ -96,3 +99,5 @@ def _print(found: list[Row], hours: float) -> None:
     for row in found:
         table.add_row(*(row.get(name, "") for name in names))
     Screen().print(table)
+    if len(found) == rows:
+        Screen(stderr=True).print(f"there may be more than these {rows}; --rows prints them")
