@@ -81,6 +81,8 @@ _NAMED: Mapping[str, Sequence[str]] = {
     "cloudwatch": (
         "cloudwatch:{region}:{account}:alarm:{AlarmName}",
         "cloudwatch:{region}:{account}:alarm:{AlarmNames}",
+        "cloudwatch::{account}:dashboard/{DashboardName}",
+        "cloudwatch::{account}:dashboard/{DashboardNames}",
     ),
     "efs": (
         "elasticfilesystem:{region}:{account}:file-system/{FileSystemId}",

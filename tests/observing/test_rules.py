@@ -129,4 +129,4 @@ def test_each_rule_leads_to_its_page_and_begins_as_the_page_does() -> None:
     anchors = {heading.replace(", ", "-"): command for heading, command in pages.items()}
     for rule in RULES.values():
         said = rule["annotations"]
-        assert said["command"].startswith(anchors[said["runbook_url"].partition("#")[2]]), rule["alert"]
+        assert said["command"].startswith(anchors[said["runbook"].partition("#")[2]]), rule["alert"]

@@ -53,7 +53,7 @@ class Builder:
         expires: str | None = "2030-01-01T00:00:00",
         ephemeral: bool = False,
     ) -> None:
-        self.expires = expires
+        self.expires, self.ephemeral = expires, ephemeral
         self.stack_id = id_of(name)
         self.clients = clients
         self.stack = stack
@@ -417,8 +417,9 @@ class Builder:
             AlarmRule=f'ALARM("{self.name}-idle")',
             Tags=self.tags,
         )
-        board = self.add(types.DASHBOARD, f"tandem-{self.stack}-{self.stack_id}")
-        self.clients("cloudwatch").put_dashboard(DashboardName=board, DashboardBody='{"widgets": []}')
+        if not self.ephemeral:  # it takes no tags, by which those are removed
+            board = self.add(types.DASHBOARD, f"tandem-{self.stack}-{self.stack_id}")
+            self.clients("cloudwatch").put_dashboard(DashboardName=board, DashboardBody='{"widgets": []}')
         instances = ec2.describe_instances(Filters=[{"Name": "tag:aws:autoscaling:groupName", "Values": [self.name]}])
         [instance] = (instance for reservation in instances["Reservations"] for instance in reservation["Instances"])
         self.instance = self.add(types.INSTANCE, instance["InstanceId"])

@@ -62,6 +62,9 @@ class Program(World):
 
 
 AS_THE_PROGRAM: Mapping[str, Sample] = {
+    types.DASHBOARD: lambda world: {  # by its name the stack's parameter leads to it
+        "dashboardName": world.get(types.PARAMETER).id.replace("/", "-").removeprefix("-")
+    },
     types.SECURITY_GROUP: lambda _world: {"ingress": []},  # its rules are resources of their own
     types.CERTIFICATE: lambda world: dict(
         zip(("certificateBody", "privateKey"), self_signed(f"llm.{world.name}.example.com"), strict=True)
