@@ -118,7 +118,7 @@ def held_full(port: int) -> Iterator[collections.Counter[str]]:
                 found.update(kinds([ask(port, completion(200, stream=True), None)]))
             stop.wait(0.2)
 
-    threads = [threading.Thread(target=client, daemon=True) for _ in range(BATCH + QUEUE + 8)]
+    threads = [threading.Thread(target=client, daemon=True) for _ in range(BATCH + QUEUE + 16)]
     for thread in threads:
         thread.start()
     try:
@@ -248,7 +248,8 @@ def test_five_minutes_of_a_full_server_alarm_nobody_and_a_hang_then_does(
     metric = watch.scripts.probe.metric
     actors = [threading.Thread(target=one.run, args=(stop,), daemon=True) for one in (watch, *probes.values())]
     refused: list[float] = []
-    with held_full(vllm.port) as clients:
+    with held_full(vllm.port) as clients, contextlib.ExitStack() as ending:
+        ending.callback(stop.set)
         wait_for(
             lambda: metric(vllm.port, "num_requests_running", "num_requests_waiting") >= BATCH + QUEUE, 120, "full"
         )

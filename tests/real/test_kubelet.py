@@ -226,7 +226,7 @@ def test_a_full_server_stays_ready(cluster: Cluster, sound: str) -> None:
     with contextlib.ExitStack() as streams:
         for _ in range(BOUND):
             streams.enter_context(cluster.stream(pod))
-        until(lambda: cluster.completes(pod).status == 503, "it is full", 30)
+        until(lambda: cluster.completes(pod).status == 503, "it is full")
         full, before = time.time(), _refused(cluster, sound)
         while time.time() - full < 20:
             assert is_ready(cluster.pod(sound))

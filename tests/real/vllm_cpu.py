@@ -52,12 +52,25 @@ class Server:
     @property
     def engine(self) -> int:
         """Process id of its engine, which makes the tokens; the API server is another process."""
+        found = list(self._of("VLLM::EngineCor"))
+        assert found, "the server has no engine"
+        return int(found[0].name)
+
+    def yield_processors(self) -> None:
+        """Its workers give way to all else on the machine: on GPUs their arithmetic takes no processor from the API
+        server, from probes and from clients, which are elsewhere."""
+        for worker in self._of("VLLM::Worker"):
+            for thread in (worker / "task").iterdir():
+                with contextlib.suppress(ProcessLookupError):
+                    os.setpriority(os.PRIO_PROCESS, int(thread.name), 10)
+
+    def _of(self, name: str) -> Iterator[Path]:
+        """Its processes of a name, in /proc."""
         for directory in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                name, _, rest = (directory / "stat").read_text().partition("(")[2].rpartition(")")
-                if name.startswith("VLLM::EngineCor") and int(rest.split()[2]) == self.process.pid:
-                    return int(directory.name)
-        raise AssertionError("the server has no engine")
+                found, _, rest = (directory / "stat").read_text().partition("(")[2].rpartition(")")
+                if found.startswith(name) and int(rest.split()[2]) == self.process.pid:
+                    yield directory
 
 
 @contextlib.contextmanager
@@ -82,7 +95,9 @@ def server(arguments: Sequence[str], environment_variables: dict[str, str], log:
         )
         try:
             _wait_until_healthy(port, process, log)
-            yield Server(port, process, log)
+            running = Server(port, process, log)
+            running.yield_processors()
+            yield running
         finally:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
