@@ -118,7 +118,7 @@ def held_full(port: int) -> Iterator[collections.Counter[str]]:
                 found.update(kinds([ask(port, completion(200, stream=True), None)]))
             stop.wait(0.2)
 
-    threads = [threading.Thread(target=client, daemon=True) for _ in range(BATCH + QUEUE + 16)]
+    threads = [threading.Thread(target=client, daemon=True) for _ in range(BATCH + QUEUE + 24)]
     for thread in threads:
         thread.start()
     try:
@@ -240,6 +240,7 @@ class Watch:
             stop.wait(self.scripts.watchdog.EVERY)
 
 
+@pytest.mark.long
 def test_five_minutes_of_a_full_server_alarm_nobody_and_a_hang_then_does(
     vllm: Server, load: Load, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
