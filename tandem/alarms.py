@@ -37,6 +37,9 @@ HOUR, MINUTE = 3600, 60
 WINDOWS = {FAST: (HOUR, 5 * MINUTE), SLOW: (6 * HOUR, 30 * MINUTE)}
 """Seconds, by burn rate: the long window says that it matters, the short one that it still goes on."""
 
+QUEUED_SECONDS, STALLED_SECONDS, FULL_PERCENT = 60, 120, 95
+"""More of it is wrong: of a queue that stays, of a server without a token, of the KV cache."""
+
 ENOUGH = 50
 """Requests in the long window; of fewer, one that fails would call."""
 
@@ -153,14 +156,14 @@ _SYMPTOMS: tuple[Alarm, ...] = (
         metric="Queued",
         statistic="Maximum",
         periods=5,
-        above=60,
+        above=QUEUED_SECONDS,
     ),
     Alarm(
         name="stalled",
         says="a server has requests and has made no token for two minutes",
         metric="Stalled",
         statistic="Maximum",
-        above=120,
+        above=STALLED_SECONDS,
     ),
     Alarm(
         name="restarts",
@@ -181,7 +184,7 @@ _FULL = Both(
             metric="KvCacheUsed",
             statistic="Maximum",
             periods=2,
-            above=95,
+            above=FULL_PERCENT,
         ),
         Alarm(
             name="kv-cache-preemptions",

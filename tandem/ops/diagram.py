@@ -12,12 +12,18 @@ from dataclasses import dataclass
 from typing import Any
 from xml.sax.saxutils import escape
 
+from tandem.ops.plot import head
+
 OURS = "tandem:"
 """Type tokens of components begin so."""
 ENGINE_TYPES = ("pulumi:providers:", "pulumi:pulumi:Stack")
 SHOWN = 4
 """Kinds of resources that a box names; the rest is a number."""
 
+_TIP = (
+    '<defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
+    '<path d="M0 0L8 4L0 8z" fill="#7a8794"/></marker></defs>'
+)
 _WIDTH, _LINE, _ACROSS, _DOWN, _MARGIN, _TOP = 210, 16, 70, 22, 20, 46
 
 
@@ -145,12 +151,7 @@ def svg(title: str, declared: Iterable[Declared]) -> str:
     number = sum(sum(box.holds.values()) for box in made.values())
     caption = f"{title}: {number} resources; an arrow leads from what is there first to what needs it"
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        'font-family="sans-serif" font-size="12" role="img">',
-        f"<title>{escape(caption)}</title>",
-        '<defs><marker id="tip" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="7" markerHeight="7" orient="auto">'
-        '<path d="M0 0L8 4L0 8z" fill="#7a8794"/></marker></defs>',
-        f'<rect width="{width}" height="{height}" fill="white"/>',
+        *head(caption, width, height, 12, _TIP),
         f'<text x="{_MARGIN}" y="24" font-size="14" font-weight="bold">{escape(caption)}</text>',
     ]
     for key, others in sorted(direct(needs).items()):

@@ -8,15 +8,27 @@ from xml.sax.saxutils import escape
 _ROW, _LABEL, _BAR, _VALUE = 26, 250, 420, 110
 
 
+def head(title: str, width: int, height: int, font_size: int = 12, *defined: str) -> list[str]:
+    """How a picture begins, on white; `</svg>` ends it.
+
+    Args:
+        defined: elements that others name, such as the tip of an arrow.
+    """
+    return [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
+        f'font-family="sans-serif" font-size="{font_size}" role="img">',
+        f"<title>{escape(title)}</title>",
+        *defined,
+        f'<rect width="{width}" height="{height}" fill="white"/>',
+    ]
+
+
 def bars(title: str, rows: Sequence[tuple[str, float]], unit: str = "$") -> str:
     """Horizontal bars, one a row, all on one scale; values are written out, so that no axis is needed."""
     most = max((value for _, value in rows), default=0) or 1
     width, height = _LABEL + _BAR + _VALUE, _ROW * (len(rows) + 2)
     lines = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        'font-family="sans-serif" font-size="13" role="img">',
-        f"<title>{escape(title)}</title>",
-        f'<rect width="{width}" height="{height}" fill="white"/>',
+        *head(title, width, height, font_size=13),
         f'<text x="10" y="{_ROW * 0.8:.0f}" font-weight="bold">{escape(title)}</text>',
     ]
     for number, (name, value) in enumerate(rows, start=1):

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
+from tandem.ops.plot import head
+
 _ROW, _LABEL, _BAR, _VALUE = 24, 220, 260, 110
 _PANEL = _BAR + _VALUE
 
@@ -20,10 +22,7 @@ def candidates_svg(title: str, rows: Sequence[tuple[str, float, float]]) -> str:
     """
     width, height = _LABEL + 2 * _PANEL, _ROW * (len(rows) + 3)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" height="{height}" '
-        'font-family="sans-serif" font-size="12" role="img">',
-        f"<title>{escape(title)}</title>",
-        f'<rect width="{width}" height="{height}" fill="white"/>',
+        *head(title, width, height),
         f'<text x="10" y="18" font-size="14" font-weight="bold">{escape(title)}</text>',
         f'<text x="{_LABEL}" y="{2 * _ROW - 6}">KV-cache tokens of a replica</text>',
         f'<text x="{_LABEL + _PANEL}" y="{2 * _ROW - 6}">$ per million tokens (estimate, lower limit)</text>',

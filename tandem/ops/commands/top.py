@@ -13,6 +13,7 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
+from tandem.alarms import FULL_PERCENT, QUEUED_SECONDS, STALLED_SECONDS
 from tandem.errors import Problem, UserError
 from tandem.ops import figures, options
 from tandem.ops.aws import AwsError, aws_clients, problem_of
@@ -135,9 +136,9 @@ def rows(one: ModelFigures) -> Iterator[tuple[str, str, bool]]:
     yield "servers", _number(now("servers")), now("servers") == 0
     yield "load of a server", _number(now("load"), trend=[value for _, value in one.values["load"]]), False
     waiting = now("queued_seconds")
-    yield "a queue for", _number(waiting, " s"), (waiting or 0) > 60
+    yield "a queue for", _number(waiting, " s"), (waiting or 0) > QUEUED_SECONDS
     stalled = now("stalled_seconds")
-    yield "no token for", _number(stalled, " s"), (stalled or 0) > 120
+    yield "no token for", _number(stalled, " s"), (stalled or 0) > STALLED_SECONDS
     yield "requests", _number(now("requests_a_minute"), " a minute"), False
     failed, budget = now("failed_share"), promised.error_budget
     share = None if failed is None else 100 * failed
@@ -147,7 +148,7 @@ def rows(one: ModelFigures) -> Iterator[tuple[str, str, bool]]:
     yield _latency("between tokens", now("between_tokens_p50"), now("between_tokens_p99"), late)
     yield "tokens", _number(now("tokens_a_second"), " a second"), False
     most = now("kv_cache_most_percent")
-    yield "KV cache", _number(now("kv_cache_percent"), f" %, {most or 0:.0f} % at most"), (most or 0) > 95
+    yield "KV cache", _number(now("kv_cache_percent"), f" %, {most or 0:.0f} % at most"), (most or 0) > FULL_PERCENT
     yield "thrown out of it", _number(now("preemptions")), bool(now("preemptions"))
     yield "restarts", _number(now("restarts")), bool(now("restarts"))
     use, memory, heat = now("gpu_use_percent"), now("gpu_memory_percent"), now("gpu_celsius")
