@@ -33,8 +33,6 @@ STACK = "half"
 NODE_POOL = "kubernetes:karpenter.sh/v1:NodePool"
 SERVERS = "kubernetes:apps/v1:Deployment"
 PLURALS = {NODE_POOL: "nodepools", SERVERS: "deployments"}
-GONE_SECONDS = 30
-"""The control plane takes back a Service's address a moment after it is gone."""
 UP_SECONDS = 300
 FILE = """\
 config:
@@ -129,8 +127,7 @@ def the_cluster_ends(scene: Scene, said: str) -> None:
 
 def nothing_is_left(scene: Scene) -> None:
     assert scene.cluster is not None
-    left = scene.cluster.objects
-    assert seconds_until(lambda: not left(), GONE_SECONDS) is not None, [title(object) for object in left()]
+    assert [title(object) for object in scene.cluster.objects()] == []
     assert inventory.find(scene.clients, STACK).resources == []
 
 

@@ -48,8 +48,9 @@ CALLERS = {
 
 BY_ITSELF_SECONDS = 30
 
-# What controllers of the control plane make by themselves, again and again.
-PASSING = {"Event", "Lease", "EndpointSlice", "Endpoints", "ControllerRevision", "CSINode"}
+# What controllers of the control plane make by themselves, again and again; an address that has lost its Service goes
+# with a repair, every three minutes.
+PASSING = {"Event", "Lease", "EndpointSlice", "Endpoints", "IPAddress", "ControllerRevision", "CSINode"}
 
 # What a Helm release leaves behind, as `helm uninstall` does too.
 NOT_OURS = {"CustomResourceDefinition", "APIService"}
