@@ -1,7 +1,7 @@
 # One command surface; `make help` lists it. Each target sets up what it needs.
 .DEFAULT_GOAL := help
 .PHONY: help mutate rehearse rehearse-kubernetes shell test test-kubernetes test-long test-real check lint types unit-tests bench \
-	bench-boot bench-edge bench-sizing bench-start bench-regions bench-peers docs site advisories advisories-images scan golden clean
+	bench-boot bench-edge bench-sizing bench-start bench-regions bench-peers board docs site advisories advisories-images scan golden clean
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tandem
 UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
@@ -81,6 +81,10 @@ bench-boot: .venv ## what our stages add to a guest's boot and reboot, beside an
 bench-peers: .venv ## other estimators on the measured starts, into tests/ and docs/ (torch, transformers: 6 GB, once)
 	$(UV) run bench/sizing_peers.py
 	$(RUN) python -m bench.sizing_tables docs/sizing.md
+
+board: .venv ## docs/board.svg anew: the dashboard's panels, from minutes of the real vLLM and a real Prometheus
+	tools/real/install.sh nginx
+	BOARD_UPDATE=1 $(RUN) pytest -n 0 -m real tests/real/test_observed.py -k board
 
 docs: .venv ## what is generated in docs/ and policies/, made anew
 	$(RUN) python -m tandem.settings.table docs/settings.md

@@ -22,6 +22,7 @@ from tests.observing.live import Live, prometheus
 
 PANELS = panels(MODEL)
 LINES = [line for panel in PANELS for line in panel.lines]
+BOARD = Path(__file__).parents[2] / "docs/board.svg"
 RECORDED = (Path(__file__).parent / "recorded/metrics.txt").read_text()
 
 
@@ -63,6 +64,15 @@ def test_what_is_reckoned_reckons_with_what_is_there() -> None:
             if "expression" in row[-1]:
                 used = set(re.findall(r"\b[a-z]\w*", row[-1]["expression"]))
                 assert used <= set(ids) - {row[-1]["id"]}
+
+
+def test_the_picture_in_the_docs_has_each_panel() -> None:
+    said = set(re.findall(r"<(?:text|tspan)[^>]*>([^<]+)<", BOARD.read_text()))
+    shown = [panel for panel in PANELS if any(line.query for line in panel.lines)]
+    names = {name for panel in shown for name in (panel.title, *(line.name for line in panel.lines), *panel.marks)}
+    assert sorted(names - said) == [], "run `make board`, ten minutes with the real vLLM"
+    titles = set(re.findall(r'font-weight="bold">([^<]+)<', BOARD.read_text()))
+    assert titles == {*GROUPS, *(panel.title for panel in shown)}, "run `make board`"
 
 
 def test_objectives_are_lines() -> None:

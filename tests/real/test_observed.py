@@ -6,8 +6,10 @@ Every query of the project is asked of a real Prometheus; every name, label, val
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import threading
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,12 +17,14 @@ from pathlib import Path
 import pytest
 import traffic
 from asking import ask
-from edge import KEY, nginx
+from edge import KEY, Nginx, nginx
 from served import completion, config, serving
 
-from tests.observing.asked import ADDED, LABELS, panel_queries, queries, rule_queries
+from tandem.observing.panels import panels
+from tests.observing.asked import ADDED, LABELS, MODEL, panel_queries, queries, rule_queries
 from tests.observing.contract import Exposed, broken, exposed
 from tests.observing.live import Live, prometheus
+from tools import board
 
 pytestmark = pytest.mark.real
 
@@ -28,6 +32,13 @@ SMALL = ("--num-gpu-blocks-override", "24", "--block-size", "32", "--max-model-l
 """A KV cache that some streams fill."""
 OURS = re.compile("(vllm:|process_|tandem_)(?!.*_created$)")
 RECORDED = Path(__file__).parents[1] / "observing/recorded/metrics.txt"
+DOCS = Path(__file__).parents[2] / "docs/board.svg"
+SAID = (
+    "Drawn by tools/board.py, not by Grafana: answers of a real Prometheus, "
+    "fed by the real vLLM (a tiny model on a CPU) behind the real edge"
+)
+PHASES = ((1, 90), (6, 210))
+"""Of the picture in the docs: clients at once, which are more than the server takes, and for how many seconds."""
 
 
 def scraped(port: int) -> str:
@@ -36,8 +47,8 @@ def scraped(port: int) -> str:
 
 
 @pytest.fixture(scope="module")
-def pod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """The metrics' port of an edge whose server was asked, streamed from, left, refused and asked for nonsense."""
+def pod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    """The edge of a pod whose server was asked, streamed from, left, refused and asked for nonsense."""
     directory = tmp_path_factory.mktemp("pod")
     small = config(max_num_seqs=2, max_num_batched_tokens=64, max_queued_requests=2)
     with serving(small, directory, *SMALL) as server, nginx(small, [server.port], directory, place="pod") as edge:
@@ -54,33 +65,36 @@ def pod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         for one in crowd:
             one.join()
         with answering(edge.port):
-            yield edge.metrics_port
+            yield edge
 
 
 @contextlib.contextmanager
-def answering(port: int) -> Iterator[None]:
-    """Clients go on asking, so that there are rates."""
+def answering(port: int, clients: int = 1, tokens: int = 40) -> Iterator[None]:
+    """Clients go on asking, so that there are rates; one that is refused comes again a second later."""
     over = threading.Event()
 
     def client() -> None:
         while not over.is_set():
-            ask(port, completion(40), KEY)
+            if ask(port, completion(tokens), KEY).status != 200:
+                over.wait(1)
 
-    asking = threading.Thread(target=client, daemon=True)
-    asking.start()
+    asking = [threading.Thread(target=client, daemon=True) for _ in range(clients)]
+    for one in asking:
+        one.start()
     yield
     over.set()
-    asking.join()
+    for one in asking:
+        one.join()
 
 
 @pytest.fixture(scope="module")
-def text(pod: int) -> str:
-    return scraped(pod)
+def text(pod: Nginx) -> str:
+    return scraped(pod.metrics_port)
 
 
 @pytest.fixture(scope="module")
-def live(pod: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    with prometheus(pod, ADDED, tmp_path_factory.mktemp("prometheus")) as found:
+def live(pod: Nginx, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
+    with prometheus(pod.metrics_port, ADDED, tmp_path_factory.mktemp("prometheus")) as found:
         yield found
 
 
@@ -115,3 +129,16 @@ def test_each_panel_has_data(what: str, live: Live) -> None:
 def test_prometheus_has_what_the_pod_told(live: Live) -> None:
     (found,) = live.ask(f"sum(vllm:generation_tokens_total{{{LABELS}}})")
     assert float(found["value"][1]) > 300
+
+
+def test_the_board_is_drawn_from_answers(pod: Nginx, live: Live, tmp_path: Path) -> None:
+    """With BOARD_UPDATE, as `make board` has it, of five minutes with a crowd in them, into the docs."""
+    update = bool(os.environ.get("BOARD_UPDATE"))
+    for clients, seconds in PHASES if update else ():
+        with answering(pod.port, clients - 1, tokens=450):
+            time.sleep(seconds)
+    span = sum(seconds for _, seconds in PHASES) if update else 60
+    drawn = board.picture(panels(MODEL), lambda query: live.over(query, span, board.POINTS), span, SAID)
+    (DOCS if update else tmp_path / "board.svg").write_text(drawn)
+    assert drawn.count('stroke-width="1.5"') == len(panel_queries())
+    assert 'd=""' not in drawn
