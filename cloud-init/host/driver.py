@@ -8,12 +8,11 @@ from typing import Any
 
 import aws
 from gate import new_enough
-from host import CONFIG, ROOT, RUN, GiveUp, say, sh
+from host import CONFIG, ROOT, GiveUp, say, sh
 
 from packages import apt, install
 
 BRANCH = CONFIG["driver_branch"]
-FIGURES = RUN / "gpus.json"  # what the watchdog last heard of the GPUs
 
 
 def profile() -> dict[str, Any]:

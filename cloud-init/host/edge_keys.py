@@ -7,7 +7,6 @@ Each boot begins with a key of this host's own, by which it asks through its edg
 from __future__ import annotations
 
 import hashlib
-import json
 import secrets
 import signal
 import sys
@@ -15,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import aws
-import driver
+import gpus
 import keysync
 import serve
 import traffic
@@ -57,11 +56,6 @@ def log() -> Shipper:
     return Shipper(call, CONFIG["log_options"]["awslogs-group"], f"{aws.identity()['instanceId']}/edge", say)
 
 
-def gpus() -> dict[str, float]:
-    """What the watchdog last heard of the GPUs, which this process never waits for."""
-    return json.loads(driver.FIGURES.read_text()) if driver.FIGURES.exists() else {}
-
-
 def report(counts: traffic.Counts) -> Telemetry:
     """Of all servers of this host."""
     servers = [Server(metrics_of(row["port"])) for row in serve.rows()]
@@ -69,12 +63,13 @@ def report(counts: traffic.Counts) -> Telemetry:
     def put(**parameters: str) -> None:
         aws.query("monitoring", "2010-08-01", "PutMetricData", **parameters)
 
-    return Telemetry(servers, counts.statuses, gpus, put, CONFIG["metrics"], say, CONFIG.get("fast_figures", ()))
+    fast = CONFIG.get("fast_figures", ())
+    return Telemetry(servers, counts.statuses, gpus.figures, put, CONFIG["metrics"], say, fast)
 
 
 def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    keysync.attend(edge(), CONFIG["agent_port"], log(), report if CONFIG["metrics"] else None)
+    keysync.attend(edge(), CONFIG["agent_port"], log(), report if CONFIG["metrics"] else None, gpus.text)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import json
 import re
 import subprocess
 import threading
@@ -17,6 +16,7 @@ from typing import Any
 
 import aws
 import driver
+import gpus
 import probe
 import serve
 import starts
@@ -28,7 +28,6 @@ STRIKES, FIRST = 3, 12  # looks without a token before a restart; before its fir
 WITHOUT = 840  # seconds without a token before a replica that has worked is dead; or twice what it took to start
 START = TIMEOUTS["launch"] / 4  # seconds for a start over PCIe to open its port
 GPUS_UNSEEN = 300
-USE = "utilization.gpu,memory.used,memory.total,temperature.gpu"
 # What AWS's own monitor of EKS nodes has a machine replaced for (WellKnownXidCodes of eks-node-monitoring-agent).
 XIDS = "46|48|54|62|63|64|74|79|95|109|110|119|120|136|140|142|143|151|155|156|158"
 
@@ -78,25 +77,12 @@ class Replica:
         sh("timeout", "30", "docker", "kill", self.name, check=False)  # hung, so it would not drain
 
 
-def used(text: str) -> dict[str, float]:
-    """The busiest, fullest and hottest of the GPUs that `nvidia-smi` tells of; nothing where one does not say."""
-    try:
-        rows = [[float(value) for value in row.split(",")] for row in text.splitlines()]
-        return {
-            "GpuUse": max(use for use, *_ in rows),
-            "GpuMemory": max(100 * memory / total for _, memory, total, _ in rows),
-            "GpuTemperature": max(heat for *_, heat in rows),
-        }
-    except ValueError:
-        return {}
-
-
 class Gpus:
     """Looks in a thread of its own: a driver that has lost a GPU may never answer."""
 
     def __init__(self) -> None:
         self.seen, self.error, self.said = time.monotonic(), "", ""
-        self.used: dict[str, float] = {}
+        self.used: gpus.Figures = {}
 
     def once(self) -> None:
         """One look, which may never end."""
@@ -106,7 +92,7 @@ class Gpus:
             self.said = sh("nvidia-smi", "-L")
             if len(re.findall("(?m)^GPU ", self.said)) == driver.profile()["gpus"]:
                 self.seen = time.monotonic()
-            self.used = used(sh("nvidia-smi", f"--query-gpu={USE}", "--format=csv,noheader,nounits"))
+            self.used = gpus.read(sh("nvidia-smi", f"--query-gpu={gpus.QUERY}", "--format=csv,noheader,nounits"))
         except RuntimeError as error:
             self.said = str(error)
 
@@ -114,11 +100,6 @@ class Gpus:
         while True:
             self.once()
             time.sleep(60)
-
-    @property
-    def figures(self) -> dict[str, float]:
-        """What the agent beside the edge reports."""
-        return {**self.used, "GpuErrors": float(bool(self.dead))}
 
     @property
     def dead(self) -> str:
@@ -136,16 +117,16 @@ def report(why: str) -> None:
 
 
 def main() -> None:
-    replicas, gpus = [Replica(row) for row in serve.rows()], Gpus()
-    threading.Thread(target=gpus.watch, daemon=True).start()
+    replicas, watched = [Replica(row) for row in serve.rows()], Gpus()
+    threading.Thread(target=watched.watch, daemon=True).start()
     with concurrent.futures.ThreadPoolExecutor(len(replicas)) as pool:
         while True:
             if any(list(pool.map(Replica.check, replicas))) and not serve.LEAVING.exists():
                 write(HEALTHY, "ok\n")
             else:
                 HEALTHY.unlink(missing_ok=True)
-            write(driver.FIGURES, json.dumps(gpus.figures))
-            dead = [why for why in (gpus.dead, *(replica.dead for replica in replicas)) if why]
+            gpus.tell(watched.used, dead=bool(watched.dead))
+            dead = [why for why in (watched.dead, *(replica.dead for replica in replicas)) if why]
             if dead:
                 report(dead[0])
             else:

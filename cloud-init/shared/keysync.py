@@ -138,14 +138,21 @@ def unwritten(error: RuntimeError) -> bool:
     return "ResourceNotFoundException" in str(error) and "secret value" in str(error)
 
 
-def attend(edge: Edge, port: int, log: Shipper | None, report: Callable[[traffic.Counts], Telemetry] | None) -> None:
+def attend(
+    edge: Edge,
+    port: int,
+    log: Shipper | None,
+    report: Callable[[traffic.Counts], Telemetry] | None,
+    more: Callable[[], str] = str,
+) -> None:
     """What an agent does beside its edge until it is told to go: keeps keys, counts by client, ships the log, reports.
 
     Args:
         report: makes of the counts who reports them; None for nobody.
+        more: what else is told in Prometheus' text format.
     """
     with contextlib.suppress(OSError):  # counts are worth less than keys
-        counts = traffic.listen(port, log, edge.age)
+        counts = traffic.listen(port, log, lambda: edge.age() + more())
         if report:
             report(counts).start()
     if log:

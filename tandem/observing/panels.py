@@ -168,25 +168,29 @@ def _hardware(model: Watched) -> list[Panel]:
             lines=[_one("started anew", "Restarts", "Sum", queries.starts(WINDOW, labels))],
         ),
     ]
-    return found + (_GPUS if model.gpus else [])
+    return found + (_gpus(labels) if model.gpus else [])
 
 
-_GPUS = [
-    Panel(
-        title="GPUs",
-        group=HARDWARE,
-        says="the busiest and the fullest of a host; no server's metrics know of them, so CloudWatch alone",
-        unit="percent",
-        lines=[_one("busy", "GpuUse", "Maximum"), _one("memory", "GpuMemory", "Maximum")],
-    ),
-    Panel(
-        title="GPU temperature",
-        group=HARDWARE,
-        says="the hottest; CloudWatch alone",
-        unit="celsius",
-        lines=[_one("hottest", "GpuTemperature", "Maximum")],
-    ),
-]
+def _gpus(labels: str) -> list[Panel]:
+    def most(name: str, metric: str, figure: str) -> Line:
+        return _one(name, metric, "Maximum", queries.gpus(figure, labels))
+
+    return [
+        Panel(
+            title="GPUs",
+            group=HARDWARE,
+            says="the busiest and the fullest of a host",
+            unit="percent",
+            lines=[most("busy", "GpuUse", "use_percent"), most("memory", "GpuMemory", "memory_percent")],
+        ),
+        Panel(
+            title="GPU temperature",
+            group=HARDWARE,
+            says="the hottest",
+            unit="celsius",
+            lines=[most("hottest", "GpuTemperature", "temperature_celsius")],
+        ),
+    ]
 
 
 def _cost(model: Watched) -> list[Panel]:

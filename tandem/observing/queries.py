@@ -102,3 +102,8 @@ def starts(window: str, labels: str) -> str:
 def servers(labels: str) -> str:
     """That answer; nothing where none does."""
     return f"count({running(labels)})"
+
+
+def gpus(figure: str, labels: str) -> str:
+    """The most of all GPUs, of what hosts tell of each (cloud-init/host/gpus.py)."""
+    return f"max(tandem_gpu_{figure}{{{labels}}})"

@@ -20,10 +20,7 @@ REMEMBERED = "7d:5m"
 """A model that has not served for so long is not missed."""
 Rule = dict[str, Any]
 
-WITHOUT_RULE = {
-    CERTIFICATE.name: "the certificate is the load balancer's, and ACM tells CloudWatch alone",
-    "gpu": "a GPU is the node's: no server's metrics know of its errors, and what replaces the node has seen it first",
-}
+WITHOUT_RULE = {CERTIFICATE.name: "the certificate is the load balancer's, and ACM tells CloudWatch alone"}
 """Alarms that have none, and why."""
 
 
@@ -72,6 +69,10 @@ def _servers(alarm: Alarm, labels: str) -> str:
     )
 
 
+def _gpus(alarm: Alarm, labels: str) -> str:
+    return f"{queries.gpus('errors', labels)} > {alarm.above:g}"
+
+
 READINGS: Mapping[str, tuple[Callable[[Alarm, str], str], str]] = {
     "FirstToken": (_late, "the share of late answers, from the bucket of the objective: no percentile is guessed"),
     "BetweenTokens": (_late, "the share of late tokens, likewise"),
@@ -82,6 +83,7 @@ READINGS: Mapping[str, tuple[Callable[[Alarm, str], str], str]] = {
     "KvCacheUsed": (_cache, "the highest of a minute, as in CloudWatch: the share goes up and down"),
     "Preemptions": (_preemptions, "vLLM's own count"),
     "Servers": (_servers, "how many tell vLLM's series; none is missed that was not there in the last days"),
+    "GpuErrors": (_gpus, "what the host's watchdog found, which has it replaced; pods' nodes have their own"),
 }
 """How a figure of CloudWatch is read from Prometheus, and by what."""
 

@@ -175,12 +175,13 @@ class PlayedHost:
             monkeypatch.setattr(module, "time", clock)
         for module in (scripts.watchdog, scripts.serve):
             monkeypatch.setattr(module, "say", lambda text: self.said.append((self.now, text)))
-        monkeypatch.setattr(scripts.watchdog, "write", self.write)
+        for module in (scripts.watchdog, scripts.gpus):
+            monkeypatch.setattr(module, "write", self.write)
         monkeypatch.setattr(scripts.watchdog.concurrent.futures, "ThreadPoolExecutor", OneAfterAnother)
         monkeypatch.setattr(scripts.serve, "sh", lambda *command: "")
         monkeypatch.setattr(scripts.serve.os, "execvp", lambda file, line: None)
         monkeypatch.setattr(scripts.watchdog, "sh", self.sh)
-        monkeypatch.setattr(scripts.watchdog, "Gpus", lambda: SimpleNamespace(dead="", figures={}, watch=lambda: None))
+        monkeypatch.setattr(scripts.watchdog, "Gpus", lambda: SimpleNamespace(dead="", used={}, watch=lambda: None))
         monkeypatch.setattr(scripts.watchdog.aws, "report_unhealthy", self.report)
         monkeypatch.setattr(scripts.probe, "trouble", self.trouble)
         monkeypatch.setattr(scripts.probe, "listens", lambda port: self.units[port].open)

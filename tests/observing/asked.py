@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 from tandem.kubernetes.names import NAMESPACE
 from tandem.observing.grafana import board
@@ -11,19 +12,25 @@ from tandem.observing.watched import Watched
 from tests.infra.kubernetes.samples import SAMPLES, manifests
 from tests.shared.world import ALARMS, PROMISED
 
-ADDED = {"namespace": NAMESPACE, "app_kubernetes_io_instance": "vllm-main", "pod": "vllm-main-a"}
-"""Labels that a scrape of a pod adds, by the chart's job as by a PodMonitor."""
-LABELS = ",".join(f'{name}="{ADDED[name]}"' for name in ("namespace", "app_kubernetes_io_instance"))
+ADDED = {
+    "pod": {"namespace": NAMESPACE, "app_kubernetes_io_instance": "vllm-main", "pod": "vllm-main-a"},
+    "host": {"stack": "prod", "model": "main", "host": "i-0"},
+}
+"""Labels that a scrape adds: of a pod by the chart's job as by a PodMonitor, of a host by its own agent."""
+CHOSEN = {"pod": ("namespace", "app_kubernetes_io_instance"), "host": ("stack", "model")}
+LABELS = {place: ",".join(f'{name}="{ADDED[place][name]}"' for name in names) for place, names in CHOSEN.items()}
 MODEL = Watched(
     stack="prod",
     name="main",
     model="Qwen/Qwen3-8B",
-    labels=LABELS,
+    labels=LABELS["pod"],
     promised=PROMISED,
-    alarms=[*ALARMS.values()],
-    gpus=True,
+    alarms=[alarm for alarm in ALARMS.values() if alarm.name != "gpu"],
+    gpus=False,
     usd_per_server_hour=5.25,
 )
+HOST = replace(MODEL, labels=LABELS["host"], alarms=[*ALARMS.values()], gpus=True)
+MODELS = {"pod": MODEL, "host": HOST}
 
 
 def scaling_queries() -> dict[str, str]:
@@ -38,15 +45,20 @@ def scaling_queries() -> dict[str, str]:
     }
 
 
-def panel_queries() -> dict[str, str]:
+def panel_queries(place: str) -> dict[str, str]:
     """As they stand in Grafana's dashboard."""
-    plots = [panel for panel in json.loads(board([MODEL]))["panels"] if panel["type"] == "timeseries"]
+    plots = [panel for panel in json.loads(board([MODELS[place]]))["panels"] if panel["type"] == "timeseries"]
     return {f"{plot['title']}: {one['legendFormat']}": one["expr"] for plot in plots for one in plot["targets"]}
 
 
-def rule_queries() -> dict[str, str]:
-    return {f"alert {rule['alert']}": rule["expr"] for rule in rules(MODEL)}
+def rule_queries(place: str) -> dict[str, str]:
+    return {f"alert {rule['alert']}": rule["expr"] for rule in rules(MODELS[place])}
 
 
-def queries() -> dict[str, str]:
-    return rule_queries() | scaling_queries() | panel_queries()
+def queries(place: str) -> dict[str, str]:
+    scaled = scaling_queries() if place == "pod" else {}
+    return rule_queries(place) | scaled | panel_queries(place)
+
+
+EVERY = [(place, what) for place in MODELS for what in queries(place)]
+"""Where, and what for."""

@@ -1,4 +1,4 @@
-"""A real Prometheus that asks one target, with the labels of a pod."""
+"""A real Prometheus that asks one target, with the labels of a pod or of a host."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,23 +60,37 @@ class Live:
 
 
 @contextmanager
-def prometheus(target: int, labels: Mapping[str, str], directory: Path) -> Iterator[Live]:
-    """Runs until the block ends; asks `/metrics` of a port every second."""
+def prometheus(target: int, labels: Sequence[Mapping[str, str]], directory: Path) -> Iterator[Live]:
+    """Runs until the block ends; asks `/metrics` of a port every second, once with each of these labels."""
+    asked = [{"targets": [f"127.0.0.1:{target}"], "labels": dict(one)} for one in labels]
+    job = {"job_name": "servers", "static_configs": asked}
+    every = {"scrape_interval": "1s", "scrape_timeout": "1s"}
+    with _started({"global": every, "scrape_configs": [job]}, directory) as found:
+        _wait(found)
+        yield found
+
+
+@contextmanager
+def receiving(directory: Path) -> Iterator[Live]:
+    """Runs until the block ends; asks nobody, and takes what is written to `/api/v1/write`."""
+    with _started({}, directory, "--web.enable-remote-write-receiver") as found:
+        yield found
+
+
+@contextmanager
+def _started(configuration: Mapping[str, Any], directory: Path, *flags: str) -> Iterator[Live]:
     prometheus_command.ensure(print)
     [port] = free_ports(1)
-    job = {"job_name": "pods", "static_configs": [{"targets": [f"127.0.0.1:{target}"], "labels": dict(labels)}]}
-    configuration = {"global": {"scrape_interval": "1s", "scrape_timeout": "1s"}, "scrape_configs": [job]}
     file = directory / "prometheus.yml"
     file.write_text(json.dumps(configuration))
     command = [
         prometheus_command.command(),
         *(f"--config.file={file}", f"--storage.tsdb.path={directory / 'data'}"),
         f"--web.listen-address=127.0.0.1:{port}",
+        *flags,
     ]
-    found = Live(f"http://127.0.0.1:{port}")
     with running(command, directory / "prometheus.log", {"GOGC": "50"}):
-        _wait(found)
-        yield found
+        yield Live(f"http://127.0.0.1:{port}")
 
 
 def _wait(found: Live) -> None:

@@ -1,32 +1,30 @@
-"""Each name in each query is one that the pinned vLLM, the edge or the agent prints, as they were recorded.
+"""Each name in each query is one that the pinned vLLM, the edge or an agent prints, as they were recorded.
 
 tests/real/test_observed.py makes the recording, and holds the same queries against the real parts.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from tests.observing.asked import ADDED, queries
+from tests.observing.asked import ADDED, EVERY, queries
 from tests.observing.contract import OWN, broken, exposed, grouped, selectors
+from tests.observing.growing import RECORDED
 
-RECORDED = (Path(__file__).parent / "recorded/metrics.txt").read_text()
 FOUND = exposed(RECORDED)
-USED = sorted({selector for query in queries().values() for selector in selectors(query)}, key=str)
+USED = sorted({selector for place, what in EVERY for selector in selectors(queries(place)[what])}, key=str)
 SERIES = sorted({selector.name for selector in USED} - OWN)
 
 
 def wrong(text: str) -> set[str]:
     """Of all queries."""
     found = exposed(text)
-    return {line for query in queries().values() for line in broken(query, found, ADDED)}
+    return {line for place, what in EVERY for line in broken(queries(place)[what], found, ADDED[place])}
 
 
-@pytest.mark.parametrize("what", queries())
-def test_what_a_query_relies_on_is_there(what: str) -> None:
-    assert list(broken(queries()[what], FOUND, ADDED)) == []
+@pytest.mark.parametrize(("place", "what"), EVERY)
+def test_what_a_query_relies_on_is_there(place: str, what: str) -> None:
+    assert list(broken(queries(place)[what], FOUND, ADDED[place])) == []
 
 
 @pytest.mark.parametrize("name", SERIES)
@@ -35,7 +33,9 @@ def test_a_series_with_another_name_is_missed_by_its_name(name: str) -> None:
 
 
 def test_a_label_with_another_name_is_missed_by_its_name() -> None:
-    labels = {(one.name, label) for one in USED for label, _, _ in one.matchers if label not in ADDED}
+    labels = {
+        (one.name, label) for one in USED for label, _, _ in one.matchers if label not in ADDED["pod"] | ADDED["host"]
+    }
     assert {label for _, label in labels} == {"le", "code"}
     for name, label in labels:
         text = "\n".join(

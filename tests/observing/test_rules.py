@@ -14,11 +14,11 @@ from tandem.alarms import CERTIFICATE, Both, alarms
 from tandem.files import PROJECT
 from tandem.observing import queries
 from tandem.observing.rules import READINGS, WITHOUT_RULE, rule_groups, rules
-from tests.observing.asked import LABELS, MODEL
+from tests.observing.asked import HOST, LABELS, MODEL
 from tests.observing.promtool import SCRAPE_SECONDS, Recording, checked, firing
 from tests.shared.world import ALARMS, HOUR, PROMISED, WRONG, World
 
-RULES = {rule["alert"]: rule for rule in rules(MODEL)}
+RULES = {rule["alert"]: rule for rule in rules(HOST)}
 
 
 class Scraped(World):
@@ -32,13 +32,14 @@ class Scraped(World):
         def look() -> None:
             each_look()
             if self.now % SCRAPE_SECONDS == 0:
-                self.recording.scrape("" if self.away else self._text(), f'{LABELS},pod="a"')
+                self.recording.scrape("" if self.away else self._text(), f'{LABELS["host"]},host="a"')
 
         super().live(seconds, look)
 
     def _text(self) -> str:
         edge = [f'tandem_edge_requests_total{{client="c",code="{code}"}} {n}' for code, n in self.statuses.items()]
-        return "\n".join([*edge, self.server.ask() if self.server.answers else ""])
+        gpus = f"tandem_gpu_errors {self.more.get('GpuErrors', 0):g}"
+        return "\n".join([*edge, gpus, self.server.ask() if self.server.answers else ""])
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def settled() -> Scraped:
 
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return checked(rule_groups([MODEL]), tmp_path_factory.mktemp("rules"))
+    return checked(rule_groups([HOST]), tmp_path_factory.mktemp("rules"))
 
 
 def test_each_alarm_has_a_rule_or_a_reason() -> None:
@@ -120,7 +121,7 @@ def test_few_servers_are_told_after_two_hours(away: range, calls: bool, tmp_path
     rules_of_four, recording = checked(rule_groups([wanted]), tmp_path), Recording()
     for scrape in range(2 * 225):
         pods = "abcd"[: 3 if scrape // 2 in away else 4]
-        recording.scrape("\n".join(f'vllm:num_requests_running{{pod="{pod}"}} 0' for pod in pods), LABELS)
+        recording.scrape("\n".join(f'vllm:num_requests_running{{pod="{pod}"}} 0' for pod in pods), LABELS["pod"])
     assert firing(rules_of_four, recording) == ({"few-servers"} if calls else set())
 
 

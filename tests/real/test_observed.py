@@ -94,13 +94,13 @@ def text(pod: Nginx) -> str:
 
 @pytest.fixture(scope="module")
 def live(pod: Nginx, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
-    with prometheus(pod.metrics_port, ADDED, tmp_path_factory.mktemp("prometheus")) as found:
+    with prometheus(pod.metrics_port, [ADDED["pod"]], tmp_path_factory.mktemp("prometheus")) as found:
         yield found
 
 
-@pytest.mark.parametrize("what", queries())
+@pytest.mark.parametrize("what", queries("pod"))
 def test_what_a_query_relies_on_is_there(what: str, text: str) -> None:
-    assert list(broken(queries()[what], exposed(text), ADDED)) == []
+    assert list(broken(queries("pod")[what], exposed(text), ADDED["pod"])) == []
 
 
 def _shape(found: Exposed) -> dict[str, tuple[set[str], set[str]]]:
@@ -116,18 +116,18 @@ def test_the_recording_is_of_such_a_pod(text: str, tmp_path: Path) -> None:
     assert now == recorded, f"cp {tmp_path / 'metrics.txt'} {RECORDED}"
 
 
-@pytest.mark.parametrize("what", rule_queries())
+@pytest.mark.parametrize("what", rule_queries("pod"))
 def test_a_real_prometheus_takes_each_condition(what: str, live: Live) -> None:
-    live.ask(rule_queries()[what])
+    live.ask(rule_queries("pod")[what])
 
 
-@pytest.mark.parametrize("what", panel_queries())
+@pytest.mark.parametrize("what", panel_queries("pod"))
 def test_each_panel_has_data(what: str, live: Live) -> None:
-    assert live.numbers(panel_queries()[what])
+    assert live.numbers(panel_queries("pod")[what])
 
 
 def test_prometheus_has_what_the_pod_told(live: Live) -> None:
-    (found,) = live.ask(f"sum(vllm:generation_tokens_total{{{LABELS}}})")
+    (found,) = live.ask(f"sum(vllm:generation_tokens_total{{{LABELS['pod']}}})")
     assert float(found["value"][1]) > 300
 
 
@@ -140,5 +140,5 @@ def test_the_board_is_drawn_from_answers(pod: Nginx, live: Live, tmp_path: Path)
     span = sum(seconds for _, seconds in PHASES) if update else 60
     drawn = board.picture(panels(MODEL), lambda query: live.over(query, span, board.POINTS), span, SAID)
     (DOCS if update else tmp_path / "board.svg").write_text(drawn)
-    assert drawn.count('stroke-width="1.5"') == len(panel_queries())
+    assert drawn.count('stroke-width="1.5"') == len(panel_queries("pod"))
     assert 'd=""' not in drawn
