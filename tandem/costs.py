@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from tandem import scaling
 from tandem.alarms import FIGURES, GPU_FIGURES, Both, alarms
 from tandem.catalog import prices
+from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.catalog.prices import HOURS_PER_MONTH
 from tandem.catalog.quotas import Purchase
 from tandem.objectives import Objectives
@@ -17,6 +18,9 @@ from tandem.subnets import nat_zones
 
 SOME = Objectives(first_token_seconds=1, between_tokens_seconds=1, availability=0.99)
 """There are as many alarms, whatever is promised."""
+
+SERIES = 400
+"""That a host tells of each of its servers, edge and GPUs with them, twice a minute (tests/observing/recorded)."""
 
 
 def fixed_costs(settings: Settings) -> list[CostItem]:
@@ -87,10 +91,12 @@ def host_costs(
     volume = settings.fleet.root_volume_gib * part.ebs_gp3_gib_month / HOURS_PER_MONTH
     bought = bought or {"on demand": (hosts, prices.on_demand(instance_type, settings.region))}
     reports = hosts * settings.metrics.cloudwatch * reports_per_minute(settings)
+    written = hosts * INSTANCE_TYPES[instance_type].replicas if settings.metrics.workspace else 0
     items = [
         *(CostItem(f"{instance_type} {how}", count, count * usd) for how, (count, usd) in bought.items()),
         CostItem("root volumes", hosts, hosts * volume),
         CostItem("reports to CloudWatch", reports, reports * 60 * part.metric_request),
+        CostItem("servers' metrics in Prometheus", written, written * SERIES * 120 * part.prometheus_sample),
         CostItem("host addresses", addresses, addresses * part.public_ipv4_hour),
     ]
     return [item for item in items if item.count]

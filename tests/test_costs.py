@@ -10,8 +10,10 @@ import pytest
 
 from infra import stack as stacks
 from tandem import costs, pins
+from tandem.catalog.prices import HOURS_PER_MONTH
 from tandem.settings.schema import Settings
 from tests.infra.declared import declared
+from tests.observing.growing import RECORDED
 
 
 def stack(**sections: Any) -> Settings:
@@ -42,6 +44,18 @@ def test_each_part_of_the_hourly_cost() -> None:
         "root volumes": (3, 0.24),
         "reports to CloudWatch": (3, 0.0018),
     }
+
+
+def test_metrics_cost_where_amazon_takes_them_by_the_sample() -> None:
+    def written(url: str) -> list[float]:
+        found = costs.host_costs(stack(metrics={"remoteWrite": url}), 2, "g6.12xlarge")
+        return [item.usd_per_hour * HOURS_PER_MONTH for item in found if "Prometheus" in item.name]
+
+    assert written("https://prometheus.example.com/api/v1/write") == []
+    url = "https://aps-workspaces.us-east-1.amazonaws.com/workspaces/ws-0/api/v1/remote_write"
+    assert written(url) == [pytest.approx(4 * 3.15, abs=0.05)], "of four servers"
+    told = [line for line in RECORDED.splitlines() if line.startswith(("vllm:", "tandem_", "process_start"))]
+    assert 0.8 * costs.SERIES < len(told) <= costs.SERIES
 
 
 def test_an_idle_stop_pays_for_the_metrics_of_its_alarm() -> None:

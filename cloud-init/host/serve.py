@@ -129,7 +129,7 @@ def run() -> str:
     )
     for row in replicas:
         restore_cache(row["replica"])
-    units = [f"vllm@{row['replica']}" for row in replicas]
+    units = [f"vllm@{row['replica']}" for row in replicas] + ["tandem-metrics"] * ("remote_write" in CONFIG)
     sh("systemctl", "start", *units, "tandem-keys", "tandem-edge", "tandem-watchdog")
     return f"replicas on GPUs {split}"
 

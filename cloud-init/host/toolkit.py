@@ -13,8 +13,8 @@ from packages import apt, fetch, install, missing
 def run() -> str:
     packages = missing(CONFIG["host_packages"])
     if packages:
-        # nginx runs from our own unit; the distribution's would take port 80 until then.
-        sh("systemctl", "mask", "nginx")
+        # Both run from our own units; the distribution's nginx would take port 80 until then.
+        sh("systemctl", "mask", *(name for name in ("nginx", "victoria-metrics") if name in CONFIG["host_packages"]))
         install(packages)
     sh("systemctl", "start", "docker")
     return f"{len(packages)} packages installed"

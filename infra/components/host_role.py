@@ -13,6 +13,7 @@ class HostRole(pulumi.ComponentResource):
 
     Args:
         image: the server image; where it lies in ECR, hosts may pull it.
+        workspace_arn: of Amazon Managed Prometheus, into which hosts may write their metrics; None for none.
 
     Attributes:
         role_name: for policies that other components attach.
@@ -20,7 +21,13 @@ class HostRole(pulumi.ComponentResource):
         instance_profile_arn: for the launch template.
     """
 
-    def __init__(self, name: str, image: str, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        image: str,
+        workspace_arn: pulumi.Input[str] | None = None,
+        opts: pulumi.ResourceOptions | None = None,
+    ) -> None:
         super().__init__("tandem:index:HostRole", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
         role = iam.Role(
@@ -37,6 +44,9 @@ class HostRole(pulumi.ComponentResource):
         )
         if pull := policies.pull_from_ecr(image):
             iam.RolePolicy(f"{name}-pull", role=role.name, policy=policies.document(*pull), opts=child)
+        if workspace_arn is not None:
+            write = policies.allow(["aps:RemoteWrite"], [workspace_arn])
+            iam.RolePolicy(f"{name}-metrics", role=role.name, policy=policies.document(write), opts=child)
         profile = iam.InstanceProfile(f"{name}-host", role=role.name, opts=child)
         self.role_name = role.name
         self.role_arn = role.arn

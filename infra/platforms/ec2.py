@@ -28,7 +28,7 @@ from .platform import Platform
 def build(context: StackContext) -> dict[str, Any]:
     """Hosts that register with the load balancer by themselves; returns the outputs that only this platform has."""
     settings, network = context.settings, context.network
-    role = HostRole(context.name, context.pins.vllm.image, context.here)
+    role = HostRole(context.name, context.pins.vllm.image, workspace_arn(context), context.here)
     idle_after = scaling.idle_after(settings)
     cache = model_cache(context, role.role_arn)
     stored = secrets(context, role.role_name)
@@ -112,6 +112,15 @@ def build(context: StackContext) -> dict[str, Any]:
             logs.name.apply(lambda text: text.replace("/", "$252F")),
         ),
     }
+
+
+def workspace_arn(context: StackContext) -> pulumi.Output[str] | None:
+    """Of this account's, where metrics are written to; None where that is not Amazon's."""
+    if (workspace := context.settings.metrics.workspace) is None:
+        return None
+    return pulumi.Output.concat(
+        f"arn:aws:aps:{workspace.region}:", context.network.account_id, f":workspace/{workspace.id}"
+    )
 
 
 EC2 = Platform(build=build, target_type="instance", health_path=HEALTH_PATH)

@@ -41,6 +41,8 @@ class Parts:
         alarm_metric_month: each metric that an alarm looks at, by the minute or less often.
         fast_alarm_metric_month: likewise, every ten seconds.
         health_check_month: a Route 53 health check of an address in AWS ($0.50) over HTTPS ($1.00).
+        prometheus_sample: each that Amazon Managed Prometheus takes, of the first two billion a month; what rules and
+            panels then ask for is $0.10 for each billion (https://aws.amazon.com/prometheus/pricing/).
         eks_cluster_hour: in standard support of its Kubernetes version; clusters ask for no other.
     """
 
@@ -77,6 +79,7 @@ class Parts:
     composite_alarm_month: float
     dashboard_month: float
     health_check_month: float
+    prometheus_sample: float
     eks_cluster_hour: float
 
 

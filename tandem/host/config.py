@@ -109,6 +109,8 @@ class HostConfig:
         registry_login_secret_arn: secret with the login of the image's registry; None pulls anonymously.
         metrics: it reports to CloudWatch.
         fast_figures: of these those that leave at each look.
+        remote_write_url: where else its metrics go; None for nowhere.
+        remote_write_region: of that workspace of Amazon's, which wants them signed; None for another's Prometheus.
     """
 
     stack: str
@@ -132,4 +134,6 @@ class HostConfig:
     registry_mirror: str | None = None
     metrics: bool = True
     fast_figures: Sequence[str] = ()
+    remote_write_url: str | None = None
+    remote_write_region: str | None = None
     registry_login_secret_arn: str | None = None

@@ -63,6 +63,8 @@ def host_config(
         edge=edge_of(settings, load_balancer_networks),
         metrics=settings.metrics.cloudwatch,
         fast_figures=FAST_FIGURES if settings.follows_load else (),
+        remote_write_url=settings.metrics.remote_write,
+        remote_write_region=workspace.region if (workspace := settings.metrics.workspace) else None,
         timeouts=timeouts(settings),
         packages=Packages(
             driver_branch=pins.nvidia_driver.branch,

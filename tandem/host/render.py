@@ -12,7 +12,7 @@ from tandem.alarms import dimensions
 from tandem.catalog.instances import InstanceType
 from tandem.edge import EDGE_COMMAND, render_edge
 from tandem.errors import Problem, UserError
-from tandem.host.config import HostConfig, Packages, Pinned
+from tandem.host.config import HostConfig, Pinned
 from tandem.ports import EDGE_AGENT_PORT, SERVER_PORT
 from tandem.scripts import DIRECTORY, sources, without_remarks
 from tandem.serving.engine import Profile
@@ -25,6 +25,9 @@ EC2_LIMIT_BYTES = 16_384
 
 FIRST_PORT = 8001
 """The first replica listens here on the loopback interface, the next one port higher."""
+
+METRICS_AGENT = "victoria-metrics"
+"""Ubuntu's package with vmagent: its prometheus has the signer patched out, and signs nothing."""
 
 DISTRIBUTION_PACKAGES = ("nginx", "libnginx-mod-http-js", "nfs-common", "mdadm")
 """Of Ubuntu's archive, which drops a version when the next one is there: the newest on the day, then held."""
@@ -72,16 +75,18 @@ def _exact(config: HostConfig) -> dict[str, str]:
     pinned = (driver, packages.toolkit, packages.docker, packages.containerd, packages.subnet_manager)
     versions = {name: one.version for one in pinned if one.version for name in one.names}
     needed = [
-        *_host_packages(packages),
+        *_host_packages(config),
         *(name for item in config.instance_types for name in _needs(config, item).driver_packages),
     ]
     return {name: version for name, version in versions.items() if name in needed}
 
 
-def _host_packages(packages: Packages) -> list[str]:
+def _host_packages(config: HostConfig) -> list[str]:
     """All but the driver's."""
+    packages = config.packages
+    agent = [METRICS_AGENT] if config.remote_write_url else []
     named = (packages.toolkit, packages.docker, packages.containerd)
-    return [*(name for pinned in named for name in pinned.names), *DISTRIBUTION_PACKAGES]
+    return [*(name for pinned in named for name in pinned.names), *DISTRIBUTION_PACKAGES, *agent]
 
 
 def _profiles(config: HostConfig) -> dict[str, dict[str, Any]]:
@@ -130,7 +135,7 @@ def _host_json(config: HostConfig) -> str:
         "driver_branch": packages.driver_branch,
         "minimum_driver_branch": engine.minimum_driver_branch,
         "repositories": [asdict(repository) for repository in packages.repositories],
-        "host_packages": _host_packages(packages),
+        "host_packages": _host_packages(config),
         "pins": _exact(config),
         "instance_types": _profiles(config),
         "engine": {
@@ -151,6 +156,7 @@ def _host_json(config: HostConfig) -> str:
         "port": config.edge.port,
         "agent_port": EDGE_AGENT_PORT,
         "metrics": dimensions(config.stack, MAIN_MODEL) if config.metrics else None,
+        **_remote_write(config),
         **({"fast_figures": [*config.fast_figures]} if config.fast_figures else {}),
         "probe": _probe(config),
         "timeouts": {
@@ -171,6 +177,13 @@ def _host_json(config: HostConfig) -> str:
     return "{" + ",\n".join(lines) + "}\n"
 
 
+def _remote_write(config: HostConfig) -> dict[str, Any]:
+    if config.remote_write_url is None:
+        return {}
+    labels = {"stack": config.stack, "model": MAIN_MODEL}
+    return {"remote_write": {"url": config.remote_write_url, "region": config.remote_write_region, "labels": labels}}
+
+
 def _daemon_json(config: HostConfig) -> str:
     mirrors = {"registry-mirrors": [config.registry_mirror]} if config.registry_mirror else {}
     return json.dumps({"features": {"cdi": True}, **mirrors}) + "\n"
@@ -180,6 +193,8 @@ def render_files(config: HostConfig) -> dict[str, str]:
     """Every file that user data writes on a host: path to content. For golden files and `tandem render`."""
     replicas = max(item.replicas for item in config.instance_types)
     units = sorted((DIRECTORY / "units").iterdir())
+    if config.remote_write_url is None:
+        units.remove(DIRECTORY / "units/tandem-metrics.service")
     return {
         "/etc/tandem/host.json": _host_json(config),
         "/etc/apt/preferences.d/tandem": render_pins(config),

@@ -13,6 +13,13 @@ from tandem.objectives import Objectives, objectives
 from tandem.platforms import platform_of
 from tandem.settings.schema import InferenceSettings, Settings
 
+MATCHERS = {
+    "ec2": 'stack="{stack}",model="{name}"',
+    "eks": f'namespace="{NAMESPACE}",app_kubernetes_io_instance="{{server}}"',
+}
+"""Of PromQL, by which a model's servers are known: hosts' own agent labels them (cloud-init/host/remote_write.py), pods
+are labelled by whoever asks them."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Watched:
@@ -55,7 +62,7 @@ def watched(
             stack=stack,
             name=name,
             model=inference.model,
-            labels=f'namespace="{NAMESPACE}",app_kubernetes_io_instance="{server_name(name)}"',
+            labels=MATCHERS[settings.platform].format(stack=stack, name=name, server=server_name(name)),
             promised=(promised := objectives(settings.promised[name], fastest_token_seconds(inference))),
             alarms=alarms(
                 promised,

@@ -66,6 +66,15 @@ def only_on_hosts(settings: Settings) -> Iterator[Problem]:
                 fix=f"{removed(f'fleet.{key}')}; a pull-through cache in ECR as [vllm] image in images/pins.toml is "
                 "read by the nodes' role",
             )
+    if settings.metrics.remote_write is not None:
+        yield Problem(
+            key="metrics.remoteWrite",
+            wrong="has no effect on platform eks: a Prometheus in the cluster asks the pods, and writes on from there",
+            value=settings.metrics.remote_write,
+            allowed="on platform ec2",
+            fix=f"{removed('metrics.remoteWrite')}; `remote_write` of that Prometheus, or a managed collector "
+            "(docs/alarms.md, who has a Prometheus)",
+        )
     if settings.fleet.follow_load:
         yield Problem(
             key="fleet.followLoad",

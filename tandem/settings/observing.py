@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from typing import NamedTuple
+
 from pydantic import Field
 
 from tandem.settings.section import Section
-from tandem.settings.types import BetweenTokens, FirstToken, HookUrl, LabelKey, LabelValue
+from tandem.settings.types import BetweenTokens, FirstToken, HookUrl, LabelKey, LabelValue, RemoteWriteUrl, ports_of
+
+WORKSPACE = re.compile(r"https://aps-workspaces\.([a-z0-9-]+)\.amazonaws\.com/workspaces/(ws-[\w-]+)/.*")
+"""The address of a workspace of Amazon Managed Service for Prometheus."""
+
+
+class Workspace(NamedTuple):
+    """Of Amazon Managed Service for Prometheus."""
+
+    region: str
+    id: str
 
 
 class ObjectiveSettings(Section):
@@ -42,6 +55,23 @@ class MetricsSettings(Section):
         description="Platform eks, where a Prometheus operator is in the cluster: labels by which it chooses what it "
         "reads, {} for one that reads all. It gets a PodMonitor and the alarms as rules, Grafana a dashboard.",
     )
+    remote_write: RemoteWriteUrl | None = Field(
+        default=None,
+        description="Platform ec2: each host writes its servers', its edge's and its GPUs' metrics there, twice a "
+        "minute, by an agent of Ubuntu's archive. To a workspace of Amazon Managed Prometheus in this account it signs "
+        "them: some 400 series a server, $3 a month each. Elsewhere goes what is in the address, unsigned.",
+    )
+
+    @property
+    def workspace(self) -> Workspace | None:
+        """Where metrics are written to, if that is Amazon's."""
+        found = WORKSPACE.fullmatch(self.remote_write or "")
+        return Workspace(*found.groups()) if found else None
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """TCP port of where metrics are written to; none without."""
+        return ports_of(self.remote_write)
 
 
 class AlarmSettings(Section):

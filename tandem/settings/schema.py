@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from ipaddress import IPv4Network
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field
 
@@ -52,6 +51,7 @@ from tandem.settings.types import (
     TimeZone,
     TracesUrl,
     Zone,
+    ports_of,
 )
 from tandem.tags import MAIN_MODEL
 
@@ -400,10 +400,7 @@ class TracingSettings(Section):
     @property
     def ports(self) -> tuple[int, ...]:
         """TCP port of the endpoint; none without one."""
-        if self.endpoint is None:
-            return ()
-        address = urlsplit(self.endpoint)
-        return (address.port or (443 if address.scheme == "https" else 80),)
+        return ports_of(self.endpoint)
 
 
 class TimeoutSettings(Section):

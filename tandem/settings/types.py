@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from pydantic import (
@@ -222,6 +223,24 @@ TracesUrl = Annotated[
     str,
     _Matches(r"https?://[a-z0-9.-]+(:\d+)?/[\w./-]+"),
     Allowed("the whole address that takes traces by OTLP over HTTP, such as https://otel.example.com/v1/traces"),
+]
+
+
+def ports_of(address: str | None) -> tuple[int, ...]:
+    """TCP port of an address over HTTP or HTTPS; none without one."""
+    if address is None:
+        return ()
+    parts = urlsplit(address)
+    return (parts.port or (443 if parts.scheme == "https" else 80),)
+
+
+RemoteWriteUrl = Annotated[
+    str,
+    _Matches(r"https?://[a-z0-9.-]+(:\d+)?/[\w./-]+"),
+    Allowed(
+        "the whole address that takes Prometheus' remote write, such as "
+        "https://aps-workspaces.eu-west-1.amazonaws.com/workspaces/ws-ID/api/v1/remote_write"
+    ),
 ]
 REQUEST_RATES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 """What a client's requests a second may be: the edge has a zone for each number from its start."""

@@ -110,13 +110,23 @@ def signed(load: Load) -> Iterator[tuple[SimpleNamespace, str]]:
 def assert_signed(signer: SigV4Auth, url: str) -> None:
     """What came is signed as botocore would sign it, with every header of AWS's among what is signed."""
     ((method, headers, body),) = Recorder.requests
-    signed = headers["authorization"].partition("SignedHeaders=")[2].partition(",")[0].split(";")
-    assert {name for name in headers if name.startswith("x-amz-")} | {"host"} <= set(signed)
+    assert {name for name in headers if name.startswith("x-amz-")} | {"host"} <= set(of_the_signature(headers))
+    assert is_signed(signer, method, url, headers, body)
+    assert headers["x-amz-security-token"] == TOKEN
+
+
+def of_the_signature(headers: dict[str, str]) -> list[str]:
+    """Names of what is signed."""
+    return headers["authorization"].partition("SignedHeaders=")[2].partition(",")[0].split(";")
+
+
+def is_signed(signer: SigV4Auth, method: str, url: str, headers: dict[str, str], body: bytes) -> bool:
+    """Whether the signature is the one that botocore makes."""
+    signed = of_the_signature(headers)
     request = AWSRequest(method, url, {name: headers[name] for name in signed}, body)
     request.context["timestamp"] = headers["x-amz-date"]
     text = signer.string_to_sign(request, signer.canonical_request(request))
-    assert headers["authorization"].endswith(f"Signature={signer.signature(text, request)}")
-    assert headers["x-amz-security-token"] == TOKEN
+    return headers["authorization"].endswith(f"Signature={signer.signature(text, request)}")
 
 
 def test_the_signature_is_the_one_that_botocore_makes(signed: tuple[SimpleNamespace, str]) -> None:

@@ -237,7 +237,7 @@ def test_user_data_has_every_module_that_the_first_stage_imports(name: str, tmp_
     assert imports(files, "unpack", tmp_path) == ""
 
 
-@pytest.mark.parametrize("module", ["boot", "leave", "watchdog", "serve", "edge_keys"])
+@pytest.mark.parametrize("module", ["boot", "leave", "watchdog", "serve", "edge_keys", "remote_write"])
 def test_the_object_has_every_module_that_units_run(module: str, tmp_path: Path) -> None:
     config = "/etc/tandem/host.json"
     with tarfile.open(fileobj=io.BytesIO(host_archive(render_nginx(stacks.config("dev")))[1])) as archive:

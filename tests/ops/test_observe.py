@@ -64,6 +64,13 @@ def test_hosts_want_the_labels_of_whoever_asks_them() -> None:
     assert 'job="vllm-main"' in said("dev", "rules.yaml", "--select", 'job="vllm-{model}"')
 
 
+def test_hosts_that_write_elsewhere_have_labels_of_their_own(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.writes.yaml"
+    line = "tandem:metrics: {remoteWrite: 'https://prometheus.example.com/api/v1/write'}"
+    file.write_text(f"config:\n  tandem:region: us-east-1\n  {line}\n")
+    assert 'stack="writes",model="main"' in said(str(file), "rules.yaml")
+
+
 @pytest.mark.parametrize("labels", ["", "job", 'job="a" or up', 'job="a"}', 'job="a",', 'job="\\"}'])
 def test_what_are_no_matchers_is_refused(labels: str) -> None:
     assert "label matchers" in refused("prod", "--select", labels)

@@ -44,6 +44,7 @@ HOURS = {"costGuard.businessHours.start": "07:00"}
 WINDOW = {"nodePool.replacementWindow.start": "03:00"}
 MAIL = {"costGuard.alertEmails": ["ops@example.com"]}
 TRACES = {"tracing.endpoint": "http://collector.example.com:4318/v1/traces"}
+WORKSPACE = "ws-01234567-89ab-cdef-0123-456789abcdef"
 WATCHED = {**MAIL, "alarms.enabled": True}
 
 MAIN: Mapping[str, Any] = {
@@ -149,6 +150,7 @@ MAIN: Mapping[str, Any] = {
     "objectives.betweenTokensSeconds": (0.2, WATCHED),
     "objectives.availabilityPercent": (99.9, WATCHED),
     "metrics.cloudwatch": False,
+    "metrics.remoteWrite": f"https://aps-workspaces.us-east-1.amazonaws.com/workspaces/{WORKSPACE}/api/v1/remote_write",
     "metrics.operatorLabels": (
         {"release": "prometheus"},
         {"scaling.prometheusUrl": "http://prometheus.observability.svc:9090", "metrics.operatorLabels": {}},

@@ -39,11 +39,13 @@ IN_CHINA = "arn:aws-cn:iam::123456789012:role/ops"
 OF_A_SERVICE = "arn:aws:iam::123456789012:role/aws-service-role/eks.amazonaws.com/AWSServiceRoleForAmazonEKS"
 SET = "pulumi config set --path 'tandem:"
 RM = "pulumi config rm --path 'tandem:"
+WRITES = "http://prometheus.example.com:9090/api/v1/write"
 ADMIN = "arn:aws:iam::123456789012:role/ops"
 WRONG = [
     Wrong({"metrics": {"operatorLabels": {}}}, "metrics.operatorLabels", "scaling.prometheusUrl", SET),
     Wrong({"platform": "ec2", "metrics": {"operatorLabels": {}}}, "metrics.operatorLabels", "platform: eks", SET),
     Wrong({"metrics": {"operatorLabels": {"a": "b c"}}}, "metrics.operatorLabels.a", "a label's value", SET),
+    Wrong({"metrics": {"remoteWrite": WRITES}}, "metrics.remoteWrite", "on platform ec2", RM + "metrics.remoteWrite'"),
     # Limits of AWS
     Wrong(
         {"tags": {"karpenter.sh/nodepool": "a"}},

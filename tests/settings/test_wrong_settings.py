@@ -492,6 +492,7 @@ WRONG = [
         SET,
     ),
     Wrong({"alarms": {"hooks": ["http://a.example.com"]}}, "alarms.hooks.0", "http://a.example.com", "https://", SET),
+    Wrong({"metrics": {"remoteWrite": "amp"}}, "metrics.remoteWrite", "amp", "remote_write", SET),
     Wrong({"objectives": {"firstTokenSeconds": 3}}, "objectives.firstTokenSeconds", 3.0, "2.5, 5", SET),
     Wrong({"objectives": {"betweenTokensSeconds": 0.12}}, "objectives.betweenTokensSeconds", 0.12, "0.1, 0.15", SET),
     Wrong({"objectives": {"availabilityPercent": 90}}, "objectives.availabilityPercent", 90, "95", SET),

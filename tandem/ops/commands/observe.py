@@ -39,14 +39,14 @@ def _models(stack: str, settings: Settings, select: str | None) -> list[Watched]
     name = Path(stack).stem.removeprefix("Pulumi.")
     models = watched(settings, name, lambda model: size_of(model, settings).fastest_token_seconds)
     if select is None:
-        if settings.platform == "ec2":
+        if settings.platform == "ec2" and settings.metrics.remote_write is None:
             raise UserError(
                 Problem(
                     key="--select",
                     wrong="no Prometheus reaches this stack's hosts by itself, so whoever asks them must say how their "
                     "series are known; their figures and alarms are in CloudWatch",
                     value=settings.platform,
-                    allowed='matchers of PromQL, such as job="vllm"',
+                    allowed='matchers of PromQL, such as job="vllm"; or metrics.remoteWrite',
                     fix=f"`tandem observe {stack} --select 'job=\"vllm\"'`",
                 )
             )

@@ -67,6 +67,13 @@ ROWS = (
         "the control plane looks at the key of its secrets; EKS asks for it without a bound",
     ),
     _most("Report", "cloudwatch: PutMetricData", "*", By.NOTHING, "servers; this action knows no resources"),
+    _most(
+        "WriteMetrics",
+        "aps: RemoteWrite",
+        "workspace/*",
+        By.NOTHING,
+        "hosts, to the workspace of metrics.remoteWrite; its name is an id, and each role names its own",
+    ),
     _most("LookAtMetrics", "cloudwatch: GetMetricData", "*", By.NOTHING, "KEDA; this action knows no resources"),
     _most("LookAtPrices", "pricing: GetProducts", "*", By.NOTHING, "Karpenter; this action knows no resources"),
     _most(

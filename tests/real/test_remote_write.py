@@ -1,0 +1,185 @@
+"""A host's way to Amazon Managed Prometheus: the real vmagent, as the host's own script starts it, asks what a server,
+an edge and GPUs tell, takes the role's credentials from the metadata service, and signs; what comes is written on into
+a real Prometheus, which answers every query of the project.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import subprocess
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from botocore.auth import SigV4Auth
+from botocore.credentials import Credentials
+from scripts import Load
+from test_aws import KEY, SECRET, TOKEN, is_signed
+from vmagent import vmagent
+
+from pulumi_rehearsal.servers import QuietServer, running
+from rehearsal.host.cloud import Cloud
+from rehearsal.host.metadata import Metadata
+from tests.observing.asked import LABELS, panel_queries, rule_queries
+from tests.observing.growing import GPUS, SERVER, growing
+from tests.observing.live import Live, receiving
+
+pytestmark = pytest.mark.real
+
+REGION, PATH = "eu-west-1", "/workspaces/ws-01234567-89ab-cdef-0123-456789abcdef/api/v1/remote_write"
+EDGE = "".join(f"{line}\n" for line in SERVER.splitlines() if "tandem_" in line)
+"""Of the recorded pod, which is a server and its edge in one answer."""
+NETWORK = 0x40000000
+"""CLONE_NEWNET of sched.h."""
+
+
+@contextlib.contextmanager
+def a_network_of_its_own() -> Iterator[None]:
+    """In which the metadata service has its address; threads and processes that begin inside of it are in it, too."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    with Path("/proc/thread-self/ns/net").open() as ours:
+        assert libc.unshare(NETWORK) == 0, os.strerror(ctypes.get_errno())
+        try:
+            for change in ("link set lo up", "addr add 169.254.169.254/32 dev lo"):
+                subprocess.run(["ip", *change.split()], check=True)
+            yield
+        finally:
+            assert libc.setns(ours.fileno(), NETWORK) == 0, os.strerror(ctypes.get_errno())
+
+
+@dataclass
+class Workspace:
+    """Stands for: the remote write of Amazon Managed Prometheus.
+
+    Held by: nothing, there is no account; botocore's signer says what it would be sent.
+
+    Attributes:
+        foreign: paths, signatures and tokens that AWS would not take.
+    """
+
+    prometheus: Live
+    foreign: list[str] = field(default_factory=list)
+    taken: int = 0
+    away: bool = False
+
+    @contextlib.contextmanager
+    def listening(self) -> Iterator[str]:
+        """Its address."""
+        workspace = self
+
+        class Answer(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                headers = {name.lower(): value for name, value in self.headers.items()}
+                body = self.rfile.read(int(headers["content-length"]))
+                self.send_response(503 if workspace.away else workspace.take(self.path, headers, body))
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        server = QuietServer(("127.0.0.1", 0), Answer)
+        with _serving(server):
+            yield f"http://127.0.0.1:{server.server_port}{PATH}"
+
+    def take(self, path: str, headers: dict[str, str], body: bytes) -> int:
+        """Writes on what is signed; 403 for what is not."""
+        signer = SigV4Auth(Credentials(KEY, SECRET), "aps", REGION)
+        sound = path == PATH and headers.get("x-amz-security-token") == TOKEN
+        if not (sound and is_signed(signer, "POST", f"http://{headers['host']}{path}", headers, body)):
+            self.foreign.append(f"{path} {headers}")
+            return 403
+        kept = {name: value for name, value in headers.items() if name.startswith(("content-", "x-prometheus-"))}
+        request = urllib.request.Request(f"{self.prometheus.url}/api/v1/write", body, kept)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            self.taken += 1
+            return answer.status
+
+
+@contextlib.contextmanager
+def _serving(server: ThreadingHTTPServer) -> Iterator[None]:
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    yield
+    server.shutdown()
+    server.server_close()
+
+
+def until(what: str, condition: object, seconds: float = 240) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline, f"{what}: not in {seconds} s"
+        time.sleep(0.5)
+
+
+@dataclass
+class Host:
+    """A host with one server, and where it writes to."""
+
+    workspace: Workspace
+    agent: int
+    log: Path
+
+    def kilobytes(self) -> int:
+        """The most that the agent has had in memory."""
+        status = Path(f"/proc/{self.agent}/status").read_text()
+        return int(next(line for line in status.splitlines() if line.startswith("VmHWM")).split()[1])
+
+
+@pytest.fixture
+def host(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
+    tools = vmagent()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(a_network_of_its_own())
+        answers = type("Metadata", (Metadata,), {"cloud": Cloud(instance="i-0")})
+        stack.enter_context(_serving(ThreadingHTTPServer(("169.254.169.254", 80), answers)))
+        server, edge = (stack.enter_context(growing(text)) for text in (without_edge(), EDGE + GPUS))
+        prometheus = stack.enter_context(receiving(tmp_path))
+        workspace = Workspace(prometheus)
+        url = stack.enter_context(workspace.listening())
+        write = {"url": url, "region": REGION, "labels": {"stack": "prod", "model": "main"}}
+        scripts = load(remote_write=write, agent_port=edge)
+        scripts.host.write(scripts.serve.REPLICAS, json.dumps([{"replica": 0, "gpus": [0, 1], "port": server}]))
+        monkeypatch.setattr(scripts.remote_write, "EVERY", "1s")
+        (tmp_path / "scrape.json").write_text(json.dumps(scripts.remote_write.scraped()).replace('"10s"', '"1s"'))
+        line, log = scripts.remote_write.command(tmp_path), tmp_path / "vmagent.log"
+        agent = stack.enter_context(running([tools / line[0], *line[1:]], log))
+        yield Host(workspace, agent.pid, log)
+
+
+def without_edge() -> str:
+    return "".join(f"{line}\n" for line in SERVER.splitlines() if "tandem_" not in line)
+
+
+def test_what_a_host_tells_arrives_signed_by_its_role_and_answers_every_query(host: Host) -> None:
+    live = host.workspace.prometheus
+    until("the agent writes", lambda: host.workspace.taken >= 4)
+    assert not host.workspace.foreign
+    (first,) = live.ask(f"vllm:num_requests_running{{{LABELS['host']}}}")
+    assert first["metric"]["host"] == "i-0"
+    assert first["metric"]["replica"] == "0"
+    for query in rule_queries("host").values():
+        live.ask(query)
+    without = [what for what, query in panel_queries("host").items() if not live.numbers(query)]
+    assert not without
+    assert not live.ask('{__name__=~".*_created|python_.*|http_.*"}'), "what nobody asks for is not paid for"
+    assert host.kilobytes() < 60_000
+
+
+def test_what_does_not_leave_leaves_later(host: Host) -> None:
+    live = host.workspace.prometheus
+    host.workspace.away = True
+    until("the workspace refuses", lambda: "503" in host.log.read_text())
+    time.sleep(5)
+    host.workspace.away = False
+    until("it is taken", lambda: host.workspace.taken >= 2)
+    late = f"count_over_time(vllm:num_requests_running{{{LABELS['host']}}}[1m])"
+    until("what was told meanwhile is there", lambda: float(live.ask(late)[0]["value"][1]) >= 5)
