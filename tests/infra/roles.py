@@ -17,10 +17,14 @@ from tests.infra.declared import ACCOUNT, Declared, declared, declared_by
 
 ROOT = Path(__file__).parents[2]
 FILES = ("dev", "prod-ec2", "prod")
+WORKSPACE = "ws-01234567-89ab-cdef-0123-456789abcdef"
 HOSTS: dict[str, Any] = {
     "region": "us-east-1",
     "network": {"interfaceEndpoints": ["ssm"], "flowLogRetentionDays": 7},
     "inference": {"weightsS3Uri": "s3://weights/qwen"},
+    "metrics": {
+        "remoteWrite": f"https://aps-workspaces.us-east-1.amazonaws.com/workspaces/{WORKSPACE}/api/v1/remote_write"
+    },
     "costGuard": {"expiresAfter": "4h", "monthlyBudgetUsd": 100, "alertEmails": ["a@example.com"]},
 }
 PODS: dict[str, Any] = {

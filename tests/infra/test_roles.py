@@ -14,7 +14,7 @@ from infra.policies import REASONS
 from pulumi_rehearsal.policy_evaluator import ACCOUNT, Request, allowed
 from tandem.tags import STACK_ID_TAG, stack_tags
 from tests.infra.declared import STACK_ID
-from tests.infra.roles import FILES, MADE, documents, policy_of, roles
+from tests.infra.roles import FILES, MADE, WORKSPACE, documents, policy_of, roles
 
 ALL = (*FILES, *MADE)
 HERE = {"aws:RequestedRegion": "us-east-1"}
@@ -61,6 +61,8 @@ Case = tuple[str, str, str, str, Mapping[str, str]]
 """Stack, role without the stack's name before it, action, resource, context."""
 
 FOREIGN: Sequence[Case] = [
+    ("hosts", "host", "aps:RemoteWrite", arn("aps", f"workspace/{WORKSPACE[:-1]}0"), {}),
+    ("hosts", "host", "aps:QueryMetrics", arn("aps", f"workspace/{WORKSPACE}"), {}),
     ("dev", "host", "ssm:GetParameter", arn("ssm", "parameter/theirs"), {}),
     ("dev", "host", "secretsmanager:GetSecretValue", arn("secretsmanager", "secret:theirs-AbCdEf"), {}),
     (
@@ -133,6 +135,7 @@ FOREIGN: Sequence[Case] = [
 
 OUR_TARGETS = "targetgroup/{}/0123456789abcdef"
 OWN: Sequence[Case] = [
+    ("hosts", "host", "aps:RemoteWrite", arn("aps", f"workspace/{WORKSPACE}"), {}),
     ("dev", "host", "secretsmanager:GetSecretValue", arn("secretsmanager", "secret:tandem-dev-issued-keys-AbCdEf"), {}),
     *(
         ("dev", "host", f"autoscaling:{name}", OUR_GROUP, of_stack("dev"))

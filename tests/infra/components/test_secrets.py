@@ -90,18 +90,6 @@ def test_the_host_role_starts_with_session_manager_only() -> None:
     assert trust["Principal"] == {"Service": "ec2.amazonaws.com"}
 
 
-def test_metrics_may_be_written_into_one_workspace_and_nothing_read_there() -> None:
-    ours = f"arn:aws:aps:eu-west-1:{ACCOUNT}:workspace/ws-0"
-    found = declared(lambda: HostRole("h", "docker.io/vllm/vllm-openai", ours))
-    (policy,) = [json.loads(one["policy"]) for one in found.of("RolePolicy").values() if "aps:" in one["policy"]]
-
-    def request(action: str, resource: str = ours) -> Request:
-        return Request(identity=[policy], action=f"aps:{action}", resource=resource)
-
-    asked = [request("RemoteWrite"), request("RemoteWrite", f"{ours}1"), request("QueryMetrics")]
-    assert allowed(asked) == [True, False, False]
-
-
 def test_an_image_in_ecr_may_be_pulled_and_no_other() -> None:
     registry = f"{ACCOUNT}.dkr.ecr.eu-west-1.amazonaws.com"
     found = declared(lambda: HostRole("h", f"{registry}/docker-hub/vllm/vllm-openai"))
