@@ -60,8 +60,12 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
         collector.wait(SECONDS)
 
 
+def _lines(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
 def _of_requests(file: Path) -> list[dict[str, Any]]:
-    spans = [json.loads(line) for line in file.read_text().splitlines()]
+    spans = _lines(file)
     assert {span["path"] for span in spans} == {"/v1/traces"}
     return [span for span in spans if span["name"] == "llm_request"]
 
