@@ -1,4 +1,4 @@
-"""Takes traces by OTLP over HTTP and writes each span as a line of JSON; vLLM's Python runs it, and has the messages."""
+"""Takes traces by OTLP over HTTP and writes each span as a line of JSON, by vLLM's Python, which has the messages."""
 
 from __future__ import annotations
 
