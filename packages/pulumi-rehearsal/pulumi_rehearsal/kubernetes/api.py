@@ -183,8 +183,19 @@ class Api:
             raise
 
     def list(self, api_version: str, kind: str, namespace: str | None = None, **query: str) -> list[Object]:
-        """The objects of a kind, in one namespace or in all; `labelSelector` and the like as keywords."""
-        found = self.request("GET", self.kind(api_version, kind).url(namespace), query=query)
+        """The objects of a kind, in one namespace or in all; `labelSelector` and the like as keywords.
+
+        Raises:
+            NoSuchKind: the server serves it no more, or never did; one without objects answers an empty list.
+        """
+        path = self.kind(api_version, kind).url(namespace)
+        try:
+            found = self.request("GET", path, query=query)
+        except ApiError as error:
+            if error.status != 404:
+                raise
+            self.forget_kinds()
+            raise NoSuchKind(api_version, kind) from error
         head = {"apiVersion": api_version, "kind": kind}
         return [head | item for item in found["items"]]
 

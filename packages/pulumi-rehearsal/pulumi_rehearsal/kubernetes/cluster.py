@@ -231,4 +231,4 @@ def _objects(api: Api) -> list[Object]:
     api.forget_kinds()  # an API beside the server goes with its release
     kinds = {(kind.path, kind.plural): kind for kind in api.kinds()}.values()
     wanted = [kind for kind in kinds if kind.kind not in PASSING | NOT_OURS]
-    return [object for kind in wanted for object in api.list(kind.api_version, kind.kind)]
+    return [object for kind in wanted for object in api.list_where_served(kind.api_version, kind.kind)]

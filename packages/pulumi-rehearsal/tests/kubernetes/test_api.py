@@ -6,8 +6,9 @@ import pytest
 import urllib3
 
 from pulumi_rehearsal.kubernetes import api as client
-from pulumi_rehearsal.kubernetes.api import Api, ApiError, Object
+from pulumi_rehearsal.kubernetes.api import Api, ApiError, NoSuchKind, Object
 from pulumi_rehearsal.kubernetes.control_plane import ControlPlane
+from pulumi_rehearsal.kubernetes.watch import seconds_until
 
 pytestmark = pytest.mark.kubernetes
 
@@ -59,3 +60,23 @@ def test_without_it_the_server_refuses(kubernetes: ControlPlane, monkeypatch: py
     monkeypatch.setattr(client, "ASKED_TO_COME_BACK", urllib3.Retry(0, raise_on_status=False))
     impatient = Api(kubernetes.api.url, kubernetes.token, kubernetes.authority.certificate)
     assert refusals(impatient, "impatient.example") > 0
+
+
+def is_gone(api: Api, path: str) -> bool:
+    try:
+        api.request("GET", path)
+    except ApiError as error:
+        return error.status == 404
+    return False
+
+
+def test_a_kind_that_is_remembered_and_went_has_no_objects(kubernetes: ControlPlane) -> None:
+    """Discovery still tells of it for a moment after its definition is gone."""
+    api, version = kubernetes.api, "passing.example/v1"
+    api.apply(crd("passing.example", 0), "tests")
+    api.wait_until_served(version, KIND, 10)
+    api.delete(crd("passing.example", 0))
+    assert seconds_until(lambda: is_gone(api, f"/apis/{version}/widgets"), 30) is not None
+    assert api.list_where_served(version, KIND) == []
+    with pytest.raises(NoSuchKind):
+        api.list(version, KIND)
