@@ -48,6 +48,10 @@ COMMANDS = {
         "tandem.ops.commands.pin:pin",
         "Look up the pins that images/pins.toml still lacks, and write them with day and source.",
     ),
+    "ready": Place(
+        "tandem.ops.commands.ready:ready",
+        "Hold a stack that is up against the checklist for production, and say what mends each line.",
+    ),
     "reap": Place(
         "tandem.ops.commands.reap:reap",
         "Remove every ephemeral stack that has expired, with all it has, found by tags alone.",

@@ -110,9 +110,14 @@ def look(clients: Clients, stack: str, settings: Settings, now: datetime) -> lis
 
 
 def told(
-    clients: Clients, stack: str, model: str, now: datetime, wanted: Sequence[Figure] = FIGURES
+    clients: Clients,
+    stack: str,
+    model: str,
+    now: datetime,
+    wanted: Sequence[Figure] = FIGURES,
+    window: timedelta = WINDOW,
 ) -> dict[str, list[tuple[datetime, float]]]:
-    """Values of the last half hour by a figure's name, newest first; empty where nothing was told.
+    """Values of the last half hour, or of another window, by a figure's name, newest first; empty where none were told.
 
     Raises:
         botocore's errors.
@@ -120,7 +125,7 @@ def told(
     end = now.replace(second=0, microsecond=0)  # so that the newest value of several minutes is of the last ones
     found = clients("cloudwatch").get_metric_data(
         MetricDataQueries=[_query(figure, stack, model) for figure in wanted],
-        StartTime=end - WINDOW,
+        StartTime=end - window,
         EndTime=end,
         ScanBy="TimestampDescending",
     )["MetricDataResults"]

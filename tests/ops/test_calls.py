@@ -106,6 +106,7 @@ LOOKING = (
     ("cost", "dev", "--actual"),
     ("cost", "dev", "--live", "--purchases"),
     ("doctor", "dev"),
+    ("ready", "dev"),
     ("region", "list"),
     ("ephemeral", "list"),
     ("image", "list", "dev"),

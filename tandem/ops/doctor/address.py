@@ -130,13 +130,14 @@ def certificate_is_valid(examination: Examination) -> Iterator[Finding]:
             "tandem:loadBalancer.certificateArn ARN`",
         )
         return
-    wrong = list(_certificate_problems(examination, found))
+    wrong = list(certificate_problems(examination, found))
     yield from wrong
     if not wrong:
         yield Finding(severity="ok", what="the certificate is valid", value=found["DomainName"])
 
 
-def _certificate_problems(examination: Examination, found: dict[str, Any]) -> Iterator[Finding]:
+def certificate_problems(examination: Examination, found: dict[str, Any]) -> Iterator[Finding]:
+    """What is wrong with a certificate as ACM describes it."""
     region, arn = examination.region, found["CertificateArn"]
     names = [found["DomainName"], *found.get("SubjectAlternativeNames", ())]
     domain = examination.settings.load_balancer.domain_name or ""
