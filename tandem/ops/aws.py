@@ -134,7 +134,7 @@ def _meaning(error: Exception) -> tuple[str, str]:
             "AWS does not accept the credentials in this region",
             "log in again, or enable the region: `aws account enable-region --region-name REGION`",
         )
-    if "AccessDenied" in code or "Unauthorized" in code:
+    if any(word in code for word in ("AccessDenied", "Unauthorized", "AuthorizationError")):  # the last is SNS's
         return f"these credentials may not do {denied_action(error)}", f"allow {denied_action(error)} for them"
     if code in _THROTTLED:
         return "AWS throttles the calls, after repeated tries", "wait a minute, then run the same command again"
