@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import threading
 import time
@@ -156,6 +158,23 @@ def test_a_revoked_key_is_refused_and_others_notice_nothing(edge: Nginx) -> None
     others.join()
     assert set(statuses) == {200}
     assert len(statuses) > 20
+
+
+def test_a_key_is_judged_at_each_request_of_a_connection_that_stays_open(edge: Nginx) -> None:
+    """As a load balancer's do; where a proxy keeps who was let in, a revoked key goes on."""
+    head = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
+    connection = http.client.HTTPConnection("127.0.0.1", edge.port, timeout=20)
+    seen = []
+    with contextlib.closing(connection):
+        connection.connect()
+        opened = connection.sock
+        for clients in ({"alice": {}}, {"bob": {}}, {"alice": {}}):
+            edge.admits(document(**clients))
+            connection.request("POST", "/v1/completions", "{}", head)
+            answer = connection.getresponse()
+            answer.read()
+            seen.append((answer.status, connection.sock is opened))
+    assert seen == [(200, True), (401, True), (200, True)]
 
 
 @pytest.fixture(params=["host", "pod"])
