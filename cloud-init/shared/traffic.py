@@ -12,15 +12,40 @@ import re
 import socket
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from ship import Shipper
 
 BOUNDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 """Seconds: from a short prompt's first token to the longest answer."""
+MOST, OTHER = 200, "tandem-other"
+"""Clients that are counted by name, those that came first, and who all others are. A client is some 40 lines: so many
+are 8,000 on each edge, half a MB, which a Prometheus still takes every 30 s; more would be most of what it holds."""
+REFUSED = {401: "key", 403: "model", 429: "rate", 503: "full"}
+"""Why, by status; of 429 what `_reason` does not know better."""
 NAMES = {"seconds": "tandem_edge_request_seconds", "first_byte": "tandem_edge_first_byte_seconds"}
 """Of a line's fields, as histograms."""
+
+
+def _reason(entry: Mapping[str, Any], client: str, status: int, answered: bool) -> str:
+    """Why a request was refused: key, model, rate, streams, full; empty where it was not. A server that is full may
+    answer 429, too."""
+    if status != 429:
+        return REFUSED.get(status, "")
+    if answered:
+        return "full"
+    return ("streams" if entry.get("limit_conn") == "REJECTED" else "rate") if client else "key"
+
+
+def _counter(name: str, labels: tuple[str, ...], numbers: Mapping[tuple[Any, ...], int]) -> list[str]:
+    """A family of the text format."""
+    rows = (
+        (",".join(f'{label}="{value}"' for label, value in zip(labels, values, strict=True)), number)
+        for values, number in sorted(numbers.items())
+    )
+    return [f"# TYPE {name} counter", *(f"{name}{{{said}}} {number}" for said, number in rows)]
 
 
 class Counts:
@@ -28,7 +53,10 @@ class Counts:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        self._names: set[str] = set()
         self._requests: Counter[tuple[str, int]] = Counter()
+        self._refused: Counter[tuple[str, str]] = Counter()
+        self._bytes: Counter[tuple[str]] = Counter()
         self._buckets: Counter[tuple[str, str, float]] = Counter()
         self._sums: Counter[tuple[str, str]] = Counter()
 
@@ -41,10 +69,17 @@ class Counts:
                 return
             said = {field: str(entry[field]).split(", ")[-1] for field in NAMES}
             times = {field: float(text) for field, text in said.items() if text not in ("", "-")}
+            reason, sent = _reason(entry, client, status, "first_byte" in times), int(entry["bytes"])
         except (ValueError, KeyError, TypeError):
             return
         with self._lock:
+            if client not in self._names and len(self._names) >= MOST:
+                client = OTHER
+            self._names.add(client)
             self._requests[client, status] += 1
+            self._bytes[client,] += sent
+            if reason:
+                self._refused[client, reason] += 1
             for field, seconds in times.items():
                 self._sums[field, client] += seconds  # type: ignore[assignment]
                 bound = next((bound for bound in BOUNDS if seconds <= bound), float("inf"))
@@ -61,11 +96,12 @@ class Counts:
     def text(self) -> str:
         """Prometheus' text format (https://prometheus.io/docs/instrumenting/exposition_formats/)."""
         with self._lock:
-            requests, buckets, sums = dict(self._requests), dict(self._buckets), dict(self._sums)
-        lines = ["# TYPE tandem_edge_requests_total counter"]
-        lines += [
-            f'tandem_edge_requests_total{{client="{client}",code="{status}"}} {number}'
-            for (client, status), number in sorted(requests.items())
+            requests, refused, sent = dict(self._requests), dict(self._refused), dict(self._bytes)
+            buckets, sums = dict(self._buckets), dict(self._sums)
+        lines = [
+            *_counter("tandem_edge_requests_total", ("client", "code"), requests),
+            *_counter("tandem_edge_refused_total", ("client", "reason"), refused),
+            *_counter("tandem_edge_sent_bytes_total", ("client",), sent),
         ]
         for field, name in NAMES.items():
             lines.append(f"# TYPE {name} histogram")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import re
 import threading
 import time
 import urllib.request
@@ -265,6 +266,34 @@ def test_requests_are_counted_by_client_where_only_monitoring_reaches(edge: Ngin
     assert 'tandem_edge_requests_total{client="",code="401"} 1' in text
     for path in (b"/clients", b"/metrics"):
         assert edge.status(post(path, method=b"GET")) == 404, "where clients are"
+
+
+@pytest.mark.parametrize("place", ["host", "pod"])
+def test_who_is_refused_is_counted_with_the_reason(backends: list[Backend], tmp_path: Path, place: Any) -> None:
+    backends[0].seen.clear()
+    backends[0].hold.clear()
+    limits = {"slow": {"requestsPerSecond": 1}, "one": {"streams": 1}, "other": {"models": ["another"]}, "full": {}}
+    with nginx(wide(), [backends[0].port], tmp_path, 1, document(**limits), place) as edge:
+        counts = shared("traffic").listen(edge.agent_port)
+        assert edge.status(authorized(key_of("other"))) == 403
+        assert edge.status(authorized("unknown")) == 401
+        assert 429 in [edge.status(authorized(key_of("slow"))) for _ in range(8)]
+        held = threading.Thread(target=edge.raw, args=(authorized(key_of("one"), b"wait"), 30))
+        held.start()
+        while not any(body == b"wait" for _, _, body in backends[0].seen):
+            time.sleep(0.01)
+        assert edge.status(authorized(key_of("one"))) == 429
+        assert edge.status(authorized(key_of("full"))) == 503
+        backends[0].hold.set()
+        held.join()
+        end = time.monotonic() + 5
+        while 'requests_total{client="one",code="200"}' not in counts.text() and time.monotonic() < end:
+            time.sleep(0.05)
+    why = {"other": "model", "": "key", "slow": "rate", "one": "streams", "full": "full"}
+    refused = re.findall('refused_total{client="(.*)",reason="(.*)"}', counts.text())
+    assert dict(refused) == why
+    assert len(refused) == len(why)
+    assert 'tandem_edge_sent_bytes_total{client="one"} ' in counts.text()
 
 
 def test_a_pods_server_has_its_metrics_there_too(backends: list[Backend], tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_a_request_id_is_taken_passed_on_and_logged(roomy: Nginx, backends: list
     assert entry["upstream"] in {f"127.0.0.1:{backend.port}" for backend in backends}
     assert set(entry) == {
         "time", "request_id", "trace_id", "client", "address", "method", "path", "status", "bytes", "seconds",
-        "first_byte", "upstream", "upstream_status",
+        "first_byte", "upstream", "upstream_status", "limit_conn",
     }  # fmt: skip
 
 

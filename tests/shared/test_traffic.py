@@ -12,11 +12,13 @@ import pytest
 import traffic
 from prometheus_client.parser import text_string_to_metric_families
 
+from tandem.settings.types import OWN_CLIENTS
+
 PREFIX = b"<190>Nov 29 12:00:00 nginx: "
 
 
 def line(**more: Any) -> bytes:
-    entry = {"client": "alice", "status": 200, "seconds": 0.3, "first_byte": "0.040", **more}
+    entry = {"client": "alice", "status": 200, "seconds": 0.3, "first_byte": "0.040", "bytes": 20, **more}
     return PREFIX + json.dumps(entry).encode()
 
 
@@ -54,6 +56,57 @@ def test_buckets_hold_all_that_is_not_longer() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ({"status": 401, "client": "", "first_byte": ""}, "key"),
+        ({"status": 429, "client": "", "first_byte": ""}, "key"),
+        ({"status": 403, "first_byte": ""}, "model"),
+        ({"status": 429, "first_byte": "", "limit_conn": ""}, "rate"),
+        ({"status": 429, "first_byte": "-", "limit_conn": "REJECTED"}, "streams"),
+        ({"status": 429, "limit_conn": "PASSED"}, "full"),
+        ({"status": 503, "first_byte": ""}, "full"),
+    ],
+)
+def test_a_refusal_has_its_reason(said: dict[str, Any], reason: str) -> None:
+    counts = traffic.Counts()
+    for one in (line(**said), line(), line(status=404), line(status=502), line(status=499)):
+        counts.add(one)
+    found = samples(counts)
+    refused = {name: number for name, number in found.items() if name[0] == "tandem_edge_refused_total"}
+    assert refused == {("tandem_edge_refused_total", said.get("client", "alice"), reason): 1}
+
+
+def test_what_was_sent_is_added_up() -> None:
+    counts = traffic.Counts()
+    for one in (line(bytes=20), line(bytes=0), line(bytes=5_000_000_000)):
+        counts.add(one)
+    assert samples(counts)["tandem_edge_sent_bytes_total", "alice"] == 5_000_000_020
+
+
+def test_however_many_clients_there_are_so_many_have_names() -> None:
+    counts = traffic.Counts()
+    for number in range(3 * traffic.MOST):
+        counts.add(line(client=f"c{number}", status=429, first_byte=""))
+    counts.add(line(client="c0"))
+    found = samples(counts)
+    names = {labels[0] for name, *labels in found}
+    assert len(names) == traffic.MOST + 1
+    assert found["tandem_edge_requests_total", "tandem-other", "429"] == 2 * traffic.MOST
+    assert found["tandem_edge_refused_total", "tandem-other", "rate"] == 2 * traffic.MOST
+    assert found["tandem_edge_requests_total", "c0", "200"] == 1, "who has a name keeps it"
+    assert traffic.OTHER.startswith(OWN_CLIENTS), "no client is called so"
+
+
+def test_counting_takes_less_than_a_hundredth_of_a_core_at_fifty_requests_a_second() -> None:
+    lines = [line(client=f"c{number % traffic.MOST}", status=(200, 429)[number % 2]) for number in range(3000)]
+    counts, before = traffic.Counts(), time.process_time()
+    for one in lines:  # a minute's
+        counts.add(one)
+    counts.text(), counts.text()  # and its two scrapes
+    assert time.process_time() - before < 0.6
+
+
+@pytest.mark.parametrize(
     "torn",
     [
         b"",
@@ -62,6 +115,7 @@ def test_buckets_hold_all_that_is_not_longer() -> None:
         PREFIX + b"[]",
         line(status="x"),
         line(seconds=None),
+        line(bytes=None),
         line(client='a"} 1'),
     ],
 )
