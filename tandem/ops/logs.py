@@ -64,6 +64,13 @@ REFUSED = (
     "filter status in [401, 403, 404, 405, 413, 429] "
     "| stats count(*) as requests by status, client, address, path | sort requests desc"
 )
+_PERCENT = "/ count(*) * 100"
+CLIENTS = (
+    "filter ispresent(status) | stats count(*) as requests, "
+    f"sum(status = 401 or status = 403 or status = 429) {_PERCENT} as refused_percent, "
+    f"sum(status >= 500) {_PERCENT} as failed_percent, "
+    "pct(seconds, 50) as half_within, pct(seconds, 99) as nearly_all_within by client | sort requests desc"
+)
 TRAFFIC = (
     "filter ispresent(status) | stats count(*) as requests, pct(seconds, 50) as half_within, "
     "pct(seconds, 99) as nearly_all_within by bin(5m) as at, status | sort at desc, status asc"

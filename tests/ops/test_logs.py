@@ -1,4 +1,4 @@
-"""`tandem logs`: six questions, in fields that the lines have, and what comes of them."""
+"""`tandem logs`: seven questions, in fields that the lines have, and what comes of them."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from tandem.files import PROJECT
 from tandem.ops.aws import aws_clients
 from tandem.ops.cli import app
 from tandem.ops.commands import logs as command
-from tandem.ops.logs import ERRORS, REFUSED, SLOW, TRAFFIC, Question, answer, groups, of_client, of_request
+from tandem.ops.logs import CLIENTS, ERRORS, REFUSED, SLOW, TRAFFIC, Question, answer, groups, of_client, of_request
 
-QUERIES = (of_request("a.b-1"), of_client("alice"), SLOW, ERRORS, REFUSED, TRAFFIC)
+QUERIES = (of_request("a.b-1"), of_client("alice"), SLOW, ERRORS, REFUSED, CLIENTS, TRAFFIC)
 WORDS = {
-    *("fields", "filter", "sort", "asc", "desc", "stats", "by", "as", "and", "or", "in", "like", "count", "pct", "bin"),
-    *("ispresent", "m", "ERROR", "CRITICAL"),
+    *("fields", "filter", "sort", "asc", "desc", "stats", "by", "as", "and", "or", "in", "like", "bin"),
+    *("count", "sum", "pct", "ispresent", "m", "ERROR", "CRITICAL"),
 }
 """Of the language (https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CWL_QuerySyntax.html)."""
 QUESTION = Question(query=SLOW, groups=["g"], start=0, end=1, rows=20_000)

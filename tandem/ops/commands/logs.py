@@ -1,4 +1,4 @@
-"""`tandem logs`: what became of a request, and five more questions to the logs."""
+"""`tandem logs`: what became of a request, and six more questions to the logs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Annotated
 import typer
 
 from tandem.errors import Problem, UserError
+from tandem.ops import logs as questions
 from tandem.ops.aws import aws_clients, user_errors
-from tandem.ops.logs import ERRORS, REFUSED, SLOW, TRAFFIC, Question, Row, answer, groups, of_client, of_request
+from tandem.ops.logs import Question, Row, answer, groups, of_client, of_request
 from tandem.ops.options import AsJson, ProfileName, RegionName, StackName, print_json, stack_settings
 from tandem.ops.screen import Screen, columns
 from tandem.ops.whose import life_here
@@ -44,6 +45,7 @@ def logs(
     slow: Annotated[bool, typer.Option("--slow", help="The slowest answers.")] = False,
     errors: Annotated[bool, typer.Option("--errors", help="Answers from 500 on, and errors of servers.")] = False,
     refused: Annotated[bool, typer.Option("--refused", help="Who was refused how often: 401, 404, 413, 429.")] = False,
+    by_client: Annotated[bool, typer.Option("--clients", help="Requests, refused, failed, seconds by client.")] = False,
     traffic: Annotated[bool, typer.Option("--traffic", help="Answers and their time, by five minutes.")] = False,
     hours: Annotated[float, typer.Option("--since", metavar="HOURS", min=0.01, max=8760, help="Look so far back.")] = 1,
     rows: Annotated[int, typer.Option("--rows", min=1, max=10_000, help="Print so many at most.")] = 50,
@@ -60,16 +62,17 @@ def logs(
     Exit status: 0 with what was found, 1 nothing was found, 2 a mistake, or AWS does not answer.
 
     Examples: `tandem logs prod --request 4f1c...`, `tandem logs prod --slow --since 24`,
-    `tandem logs prod --client batch --json`, `tandem logs prod --refused`.
+    `tandem logs prod --client batch --json`, `tandem logs prod --clients --since 24`.
     """
     query = _query(
         {
             "--request": of_request(request) if request is not None else None,
             "--client": of_client(client) if client is not None else None,
-            "--slow": SLOW if slow else None,
-            "--errors": ERRORS if errors else None,
-            "--refused": REFUSED if refused else None,
-            "--traffic": TRAFFIC if traffic else None,
+            "--slow": questions.SLOW if slow else None,
+            "--errors": questions.ERRORS if errors else None,
+            "--refused": questions.REFUSED if refused else None,
+            "--clients": questions.CLIENTS if by_client else None,
+            "--traffic": questions.TRAFFIC if traffic else None,
         }
     )
     if not math.isfinite(hours + seconds):
