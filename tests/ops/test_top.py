@@ -17,18 +17,24 @@ from pulumi_rehearsal.account_gaps import AccountGaps
 from tandem import alarms
 from tandem.errors import Problem, UserError
 from tandem.ops import figures
+from tandem.ops.aws import aws_clients
 from tandem.ops.cli import app
 from tandem.ops.commands import top
 from tandem.ops.commands.top import Frame, rows, shown
 from tandem.ops.figures import FIGURES, ModelFigures
 from tandem.ops.kinds.kind import Clients
 from tandem.ops.screen import Screen
+from tandem.ops.status import Serving, serving
+from tandem.ops.whose import Own
 from tandem.settings import Settings
-from tests.ops.test_status import NOW, STATUS
+from tests.calls import recorded
+from tests.ops.account import Builder
+from tests.ops.test_status import FLEET, NOW
 
 PROD = Settings.model_validate(
     {"region": "us-east-1", "objectives": {"firstTokenSeconds": 2.5, "betweenTokensSeconds": 0.1}}
 )
+DOMAIN = {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"}
 ANSWERED = {
     "servers": [4, 4, 4, 4, 4, 9],
     "load": [32, 16, 0],
@@ -47,6 +53,7 @@ ANSWERED = {
     "restarts": [0],
 }
 """What CloudWatch answers, newest first; nothing of GPUs, as from pods."""
+SERVING = Serving(servers=FLEET, usd_per_hour=4.8)
 
 
 def cloudwatch(values: Mapping[str, Sequence[float]], stack: str = "prod", looks: int = 1) -> Clients:
@@ -143,12 +150,11 @@ def test_nothing_told_is_said_and_not_0() -> None:
 
 
 def test_each_further_model_has_a_column() -> None:
-    domain = {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"}
     small = {"hostName": "small.example.com", "inference": {"model": "Qwen/Qwen3-8B"}}
-    values = {"region": "us-east-1", "platform": "eks", "loadBalancer": domain, "models": {"small": small}}
+    values = {"region": "us-east-1", "platform": "eks", "loadBalancer": DOMAIN, "models": {"small": small}}
     found = figures.look(cloudwatch(ANSWERED, looks=2), "prod", Settings.model_validate(values), NOW)
     assert [one.model for one in found] == ["main", "small"]
-    text = printed(shown(Frame(NOW, STATUS, found)))
+    text = printed(shown(Frame(NOW, "dev in us-east-1", SERVING, found)))
     assert "main" in text.splitlines()[2]
     assert "small" in text.splitlines()[2]
     assert text.count("0.375 s, 99 %") == 2
@@ -162,7 +168,7 @@ def printed(group: Group) -> str:
 
 
 def test_the_head_says_where_when_and_what_it_costs() -> None:
-    head = printed(shown(Frame(NOW, STATUS, [main()]))).splitlines()[0]
+    head = printed(shown(Frame(NOW, "dev in us-east-1", SERVING, [main()]))).splitlines()[0]
     assert head.split("   ") == [
         "dev in us-east-1, 12:00:00Z",
         "told 11:59Z",
@@ -173,9 +179,9 @@ def test_the_head_says_where_when_and_what_it_costs() -> None:
 
 def test_it_follows_until_it_is_stopped_and_a_look_that_fails_stops_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     frames: list[Frame | UserError] = [
-        Frame(NOW, STATUS, [main()]),
+        Frame(NOW, "dev in us-east-1", SERVING, [main()]),
         UserError(Problem(key="dev", wrong="AWS did not answer")),
-        Frame(NOW, STATUS, [main(servers=[3] * 5)]),
+        Frame(NOW, "dev in us-east-1", SERVING, [main(servers=[3] * 5)]),
     ]
     slept: list[float] = []
 
@@ -207,6 +213,44 @@ def test_a_stack_that_tells_nothing_says_what_to_do(tmp_path: Any) -> None:
     result = CliRunner().invoke(app, ["top", str(file)])
     assert isinstance(result.exception, UserError)
     assert "metrics.cloudwatch" in str(result.exception)
+
+
+@pytest.mark.account
+@pytest.mark.parametrize(
+    ("changes", "asked"),
+    [
+        ({}, ["DescribeAutoScalingGroups", "DescribeInstances", "DescribeTargetHealth", "GetMetricData"]),
+        (
+            {"platform": "eks", "loadBalancer": DOMAIN},
+            [
+                *("GetResources", "DescribeCluster", "ListNodegroups", "DescribeNodegroup", "DescribeVpcs"),
+                *("DescribeTargetGroups", "DescribeTags", "DescribeTargetHealth", "DescribeInstances", "GetMetricData"),
+            ],
+        ),
+    ],
+    ids=["ec2", "eks"],
+)
+def test_a_look_asks_aws_for_what_it_shows_alone(
+    changes: dict[str, Any], asked: list[str], aws_account: AccountGaps, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of hosts and nodes, and of the figures; of a whole status it would be some twenty calls more."""
+    clients = aws_clients("us-east-1")
+    built = Builder(clients, "dev", "tandem-dev-one").everything()
+    mine = Own(built.stack_id, holds_name=True, made=True)
+    with recorded(monkeypatch) as calls:
+        frame = top._look(clients, "dev", Settings.model_validate({"region": "us-east-1"} | changes), mine)
+    assert [call.operation for call in calls] == asked
+    assert isinstance(frame.serving.usd_per_hour, float)
+    assert "replicas" in printed(shown(frame)).splitlines()[0]
+
+
+@pytest.mark.account
+def test_without_a_state_here_the_account_is_asked_whose_the_name_is(aws_account: AccountGaps) -> None:
+    clients, settings = aws_clients("us-east-1"), Settings(region="us-east-1")
+    assert serving(clients, "dev", settings, None).usd_per_hour == 0
+    for name in ("tandem-dev-one", "tandem-dev-two"):
+        Builder(clients, "dev", name).parameter()
+    assert "two lives of this name" in str(serving(clients, "dev", settings, None).servers)
 
 
 @pytest.mark.account

@@ -22,8 +22,7 @@ from tandem.ops.kinds.kind import Clients
 from tandem.ops.options import DEFAULT_STACK, AsJson, ProfileName, RegionName, StackName, print_json, stack_settings
 from tandem.ops.pulumi import Stack
 from tandem.ops.screen import Screen, columns
-from tandem.ops.status import Status, Unknown
-from tandem.ops.status import look as status_of
+from tandem.ops.status import Serving, Unknown, serving
 from tandem.ops.whose import Own, own
 from tandem.settings import Settings
 
@@ -35,7 +34,8 @@ class Frame:
     """What is shown at a time."""
 
     at: datetime
-    status: Status
+    where: str
+    serving: Serving
     models: Sequence[ModelFigures]
 
 
@@ -84,9 +84,9 @@ def top(
 
 def _look(clients: Clients, stack: str, settings: Settings, mine: Own | None) -> Frame:
     now = datetime.now(UTC)
-    status = status_of(clients, stack, settings, now, probe=False, own=mine)
+    found = serving(clients, stack, settings, mine)
     try:
-        return Frame(now, status, figures.look(clients, stack, settings, now))
+        return Frame(now, f"{stack} in {settings.region}", found, figures.look(clients, stack, settings, now))
     except AwsError as error:
         raise UserError(problem_of(error, stack)) from None
 
@@ -118,13 +118,12 @@ def shown(frame: Frame) -> Group:
 
 
 def _head(frame: Frame) -> Text:
-    status = frame.status
     told = max((one.told_at for one in frame.models if one.told_at), default=None)
-    cost = status.usd_per_hour
+    servers, cost = frame.serving.servers, frame.serving.usd_per_hour
     parts = [
-        f"{status.stack} in {status.region}, {frame.at:%H:%M:%SZ}",
+        f"{frame.where}, {frame.at:%H:%M:%SZ}",
         f"told {told:%H:%M}Z" if told else "no machine has told anything for half an hour",
-        status.servers.summary if not isinstance(status.servers, Unknown) else f"servers {status.servers}",
+        servers.summary if not isinstance(servers, Unknown) else f"servers {servers}",
         f"cost {cost}" if isinstance(cost, Unknown) else f"${cost:,.2f} an hour",
     ]
     return Text("   ".join(parts))

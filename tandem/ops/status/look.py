@@ -17,7 +17,7 @@ from tandem.ops.kinds import ours
 from tandem.ops.kinds.kind import Clients
 from tandem.ops.smoke import Smoke, Surprise, Target, send
 from tandem.ops.status import cluster, group
-from tandem.ops.status.report import Absent, Cluster, Fleet, Machine, Status, Unknown
+from tandem.ops.status.report import Absent, Cluster, Fleet, Machine, Serving, Status, Unknown
 from tandem.ops.whose import Own
 from tandem.settings import Settings
 from tandem.settings.types import OWN_CLIENTS
@@ -25,6 +25,7 @@ from tandem.tags import MAIN_MODEL
 
 RECENT = timedelta(hours=1)
 QUEUE = ("load", "queued_seconds")
+PLATFORMS = {"ec2": group, "eks": cluster}
 T = TypeVar("T")
 
 
@@ -45,8 +46,8 @@ def look(
         key: of the stack, to ask with; empty asks whether the edge refuses who has none.
         own: what the state here tells; None where none does, and the only life of the name is meant.
     """
-    platform = {"ec2": group, "eks": cluster}[settings.platform]
-    ids = _known(lambda: [life.id for life in lives.lives(clients, stack)])
+    platform = PLATFORMS[settings.platform]
+    ids = _ids(clients, stack)
     stack_id = _whose(own, ids)
     if isinstance(stack_id, Unknown):
         return _unknown(stack, settings, stack_id, () if isinstance(ids, Unknown) else tuple(ids))
@@ -76,6 +77,22 @@ def look(
         stopped=_stopped(settings, serving, ends.result(), now),
         other_lives=tuple(id for id in ids if id != stack_id) if isinstance(ids, list) and stack_id is not None else (),
     )
+
+
+def serving(clients: Clients, stack: str, settings: Settings, own: Own | None) -> Serving:
+    """Of a status what changes by the minute, by as few calls as that takes; the arguments are those of `look`."""
+    stack_id = _whose(own, [] if own else _ids(clients, stack))
+    if isinstance(stack_id, Unknown):
+        return Serving(servers=stack_id, usd_per_hour=stack_id)
+    servers = _known(lambda: PLATFORMS[settings.platform].servers(clients, stack, settings, stack_id))
+    # Without servers only a load balancer tells whether anything is there that costs.
+    there = _known(lambda: _endpoint(clients, stack, settings, stack_id)) if isinstance(servers, Absent) else servers
+    return Serving(servers=servers, usd_per_hour=cost_now(settings, servers, there))
+
+
+def _ids(clients: Clients, stack: str) -> list[str] | Unknown:
+    """Of all lives of the name."""
+    return _known(lambda: [life.id for life in lives.lives(clients, stack)])
 
 
 def _whose(own: Own | None, ids: list[str] | Unknown) -> str | Unknown | None:
@@ -218,8 +235,12 @@ def cost_so_far(settings: Settings, servers: Fleet | Cluster, now: datetime) -> 
     return hosts + costs.total(costs.fixed_costs(settings)) * _hours(now - min(started))
 
 
-def cost_now(settings: Settings, servers: Fleet | Cluster | Unknown, way_in: Endpoint | Unknown) -> float | Unknown:
-    """US dollars an hour of the machines that run now, each at its on-demand price, and of what always runs."""
+def cost_now(settings: Settings, servers: Fleet | Cluster | Unknown, way_in: object) -> float | Unknown:
+    """US dollars an hour of the machines that run now, each at its on-demand price, and of what always runs.
+
+    Args:
+        way_in: where there are no servers, absent tells that there is nothing else.
+    """
     if isinstance(servers, Absent):
         machines = ()
         if isinstance(way_in, Absent):

@@ -186,6 +186,14 @@ class Cluster:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Serving:
+    """What serves, and what runs costs in US dollars an hour; each as a status has it."""
+
+    servers: Fleet | Cluster | Unknown
+    usd_per_hour: float | Unknown
+
+
+@dataclass(frozen=True, kw_only=True)
 class Status:
     """What is known. Each field is its value, or why it is unknown.
 
