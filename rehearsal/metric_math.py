@@ -37,6 +37,14 @@ def _parsed(expression: str) -> ast.expr:
     return ast.parse(expression, mode="eval").body
 
 
+def _or_0(node: ast.expr, period: Mapping[str, float]) -> float:
+    """What is true and has no value is 0, AWS says, where what is false and has none has none."""
+    try:
+        return _value(node, period)
+    except (NoData, ZeroDivisionError):
+        return 0
+
+
 def _value(node: ast.expr, period: Mapping[str, float]) -> float:
     match node:
         case ast.Constant(float() | int() as number):
@@ -48,7 +56,7 @@ def _value(node: ast.expr, period: Mapping[str, float]) -> float:
         case ast.Call(ast.Name("FILL"), [ast.Name(id), default]):
             return period[id] if id in period else _value(default, period)
         case ast.Call(ast.Name("IF"), [test, then, otherwise]):
-            return _value(then if _value(test, period) else otherwise, period)
+            return _value(otherwise, period) if not _value(test, period) else _or_0(then, period)
         case ast.BinOp(left, sign, right) if type(sign) in OPERATORS:
             return OPERATORS[type(sign)](_value(left, period), _value(right, period))
         case ast.Compare(left, [sign], [right]) if type(sign) in COMPARISONS:

@@ -8,6 +8,7 @@ that would be left had less than ROOM of it each: what a host would leave behind
 
 from __future__ import annotations
 
+import itertools
 from datetime import timedelta
 
 from tandem.catalog.instances import INSTANCE_TYPES
@@ -43,16 +44,22 @@ def fullness_without(settings: Settings) -> str:
     """Metric math of `load`, `waiting` and `servers`: the same, had those gone already that the policy lets go: a tenth
     of the hosts, one at least, and of a fleet of several types the largest.
 
-    1 where it would be the last. Of a fleet that sleeps `on`, the hosts in service, says that it is above its least:
-    the group's own bound is 0 there.
+    1 where it would be the last. Of a fleet that sleeps `on`, the hosts in service, says that it would not be below its
+    least: the group's own bound is 0 there. What may have no figures stands where IF is false: where it is true, AWS
+    takes none for 0 (https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html).
     """
     replicas = [INSTANCE_TYPES[name].replicas for name in settings.fleet.instance_types]
     fewest, each, tenth = min(replicas), max(replicas), LEAVING_PERCENT / 100
-    left = f"load * servers / (servers - {each})"
+    more = f"servers / (servers - {each})"
     if settings.max_group_size * tenth > 1:
-        left = f"IF(servers > {fewest / tenth:g}, load / {1 - tenth * each / fewest:g}, {left})"
-    expression = f"IF(servers > {each}, {fullness(settings.scaling, left)}, 1)"
-    return f"IF(on > {woken_hosts(settings)}, {expression}, 1)" if settings.sleeps else expression
+        more = f"IF(servers > {fewest / tenth:g}, {1 / (1 - tenth * each / fewest):g}, {more})"
+    expression = f"IF(servers <= {each}, 1, {fullness(settings.scaling, f'load * {more}')})"
+    return f"IF(on < {_may_leave(woken_hosts(settings))}, 1, {expression})" if settings.sleeps else expression
+
+
+def _may_leave(least: int) -> int:
+    """The fewest hosts of which those that go leave as many as that."""
+    return next(hosts for hosts in itertools.count(least) if hosts - max(1, hosts * LEAVING_PERCENT // 100) >= least)
 
 
 WAKE = "IF(FILL(servers, 0) > 0, 0, refused)"

@@ -26,6 +26,16 @@ def test_requests_while_in_service(period: Period, expected: float) -> None:
     assert value(EXPRESSION, period) == expected
 
 
+def test_if_is_what_awss_own_table_says() -> None:
+    """https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html, "Using IF expressions"."""
+    nothing = None
+    columns = zip([1, 1, 0, 0, nothing], [30, nothing, 0, 0, 30], [0, 0, 20, nothing, 20], strict=True)
+    points = [{f"m{n}": one for n, one in enumerate(column, 1) if one is not None} for column in columns]
+    assert [value("IF(m1, m2, m3)", point) for point in points] == [30, 0, 20, nothing, nothing]
+    assert [value("IF(m1, 5, m3)", point) for point in points] == [5, 5, 20, nothing, nothing]
+    assert [value("IF(m1, m2, 5)", point) for point in points] == [30, 0, 5, 5, nothing]
+
+
 def test_it_rings_after_so_long_and_only_then() -> None:
     assert not list(wrong(alarm()))
     assert alarm().minutes == 60

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tandem.scaling import FAST_PERIOD_SECONDS, WARM_UP_SECONDS
+import pytest
+
+from rehearsal.metric_math import value
+from rehearsal.played_scaling import _adjustment
+from tandem.scaling import FAST_PERIOD_SECONDS, LEAVING_PERCENT, ROOM, WARM_UP_SECONDS
 from tests.infra.declared import Declared, declared_by
 
 FLEET = {"instanceTypes": ["g6e.12xlarge", "g6e.48xlarge"], "hosts": 2, "spareHosts": 1, "maxHosts": 6}
@@ -60,8 +64,39 @@ def test_in_counts_what_the_largest_host_would_leave_behind() -> None:
 def test_of_many_hosts_a_tenth_goes_and_of_two_types_the_larger() -> None:
     """A tenth of the hosts, if they were the large ones, has a fifth of the replicas."""
     alarm = stack({"maxHosts": 40}).of("metricAlarm:MetricAlarm")["tandem-dev-in"]
-    left = "IF(servers > 20, load / 0.8, load * servers / (servers - 4))"
-    assert f"IF(servers > 4, IF({left} / 32 > waiting / 5, {left} / 32, waiting / 5), 1)" in str(alarm["metricQueries"])
+    left = "load * IF(servers > 20, 1.25, servers / (servers - 4))"
+    assert f"IF(servers <= 4, 1, IF({left} / 32 > waiting / 5, {left} / 32, waiting / 5))" in str(
+        alarm["metricQueries"]
+    )
+
+
+SLEEPS = {"hosts": 19, "spareHosts": 0, "maxHosts": 40}
+GUARD = {"idleAfter": "2h", "expiresAfter": "8h"}
+
+
+def emptiness(**changes: Any) -> str:
+    return stack(**changes).of("metricAlarm:MetricAlarm")["tandem-dev-in"]["metricQueries"][0]["expression"]
+
+
+@pytest.mark.parametrize("mute", [{"load", "waiting", "servers"}, {"load"}, {"waiting"}, {"servers"}, {"on"}])
+@pytest.mark.parametrize("servers", [10, 100])
+@pytest.mark.parametrize("guard", [{}, GUARD], ids=["", "sleeps"])
+def test_where_no_figures_are_nothing_goes(mute: set[str], servers: float, guard: dict[str, Any]) -> None:
+    told = {"load": 0.1, "waiting": 0.1, "servers": servers, "on": 40}
+    expression = emptiness(fleet={"maxHosts": 40}, costGuard=guard)
+    assert (value(expression, told) or 0) < ROOM
+    without = value(expression, {name: one for name, one in told.items() if name not in mute})
+    assert without is None or (mute == {"on"} and not guard), "no figure, and so no call"
+
+
+def test_a_fleet_that_sleeps_is_left_with_its_least() -> None:
+    """Of 20 hosts a tenth is two."""
+    expression = emptiness(fleet=SLEEPS, costGuard=GUARD)
+    told = {"load": 0.1, "waiting": 0.1, "servers": 80}
+    leaving = [hosts for hosts in range(19, 60) if (value(expression, told | {"on": hosts}) or 0) < ROOM]
+    assert leaving[0] == 21
+    policy = {"AdjustmentType": "PercentChangeInCapacity"}
+    assert min(hosts + _adjustment(policy, -LEAVING_PERCENT, hosts) for hosts in leaving) == 19
 
 
 def test_the_group_keeps_its_bounds_and_says_when_a_host_counts() -> None:
@@ -93,7 +128,7 @@ def test_a_fleet_that_an_idle_stop_ends_comes_back_as_it_was() -> None:
     found = stack(costGuard=guard)
     wake = found.of("autoscaling/policy:Policy")["tandem-dev-wake"]
     assert wake["stepAdjustments"] == [{"scalingAdjustment": 3, "metricIntervalLowerBound": "0"}]
-    assert "IF(on > 3, " in found.of("metricAlarm:MetricAlarm")["tandem-dev-in"]["metricQueries"][0]["expression"]
+    assert "IF(on < 4, 1, " in found.of("metricAlarm:MetricAlarm")["tandem-dev-in"]["metricQueries"][0]["expression"]
     assert found.of("metricAlarm:MetricAlarm")["tandem-dev-idle"]["evaluationPeriods"] == 120
 
 
