@@ -16,6 +16,7 @@ sys.path.insert(0, str(ROOT))
 from rehearsal.played_scaling import MINUTE  # noqa: E402  (the tests' policies are not installed)
 from rehearsal.scaling import DAY, HOUR, Course, Scene, day, play_day, play_sized  # noqa: E402
 from tandem.catalog import prices  # noqa: E402
+from tandem.ops.plot import head  # noqa: E402
 from tandem.settings import Settings  # noqa: E402
 from tests.rehearsal.declared_scaling import account_of, settings_of  # noqa: E402
 
@@ -63,10 +64,7 @@ def picture(settings: Settings, found: Mapping[str, Course]) -> str:
     needs = " ".join(at(now, arriving(now) / one) for now in range(0, DAY + 1, 10 * MINUTE))
     title = f"Hosts in service on a played day, {settings.group_size} to {most}; grey is what the load needs"
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH + 80} {TOP + HEIGHT + 60}" '
-        'font-family="sans-serif" font-size="13" role="img">',
-        f"<title>{title}</title>",
-        f'<rect width="{WIDTH + 80}" height="{TOP + HEIGHT + 60}" fill="white"/>',
+        *head(title, WIDTH + 80, TOP + HEIGHT + 60, 13),
         f'<text x="{LEFT}" y="22" font-weight="bold">{title}</text>',
         f'<polygon points="{at(0, 0)} {needs} {at(DAY, 0)}" fill="#dddddd"/>',
     ]
@@ -100,8 +98,8 @@ def _squared(points: str) -> str:
 def main(page: Path, svg: Path) -> None:
     settings, found = courses()
     svg.write_text(picture(settings, found))
-    head, _, rest = page.read_text().partition(BEGIN)
-    page.write_text(head + BEGIN + table(settings, found) + END + rest.partition(END)[2])
+    before, _, rest = page.read_text().partition(BEGIN)
+    page.write_text(before + BEGIN + table(settings, found) + END + rest.partition(END)[2])
 
 
 if __name__ == "__main__":

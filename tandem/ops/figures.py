@@ -10,7 +10,7 @@ from typing import Any
 from tandem import checks
 from tandem.alarms import NAMESPACE, dimensions
 from tandem.objectives import Objectives
-from tandem.observing.watched import watched
+from tandem.observing.watched import Watched, watched
 from tandem.ops.kinds.kind import Clients
 from tandem.settings import Settings
 
@@ -102,11 +102,15 @@ def look(clients: Clients, stack: str, settings: Settings, now: datetime) -> lis
     Raises:
         botocore's errors.
     """
-    models = watched(settings, stack, lambda inference: checks.size_of(inference, settings).fastest_token_seconds)
     return [
         ModelFigures(model=one.name, promised=one.promised, values=told(clients, stack, one.name, now))
-        for one in models
+        for one in models(settings, stack)
     ]
+
+
+def models(settings: Settings, stack: str) -> list[Watched]:
+    """Of a stack, with the objectives that sizing allows where the settings have none."""
+    return watched(settings, stack, lambda inference: checks.size_of(inference, settings).fastest_token_seconds)
 
 
 def told(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
@@ -180,16 +181,27 @@ def write_file(path: Path, text: str, option: str) -> None:
     Raises:
         UserError: it cannot be written.
     """
-    try:
+    with writing(path, option):
         path.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def writing(path: Path, option: str, allowed: str = "a file in a directory that exists") -> Iterator[None]:
+    """What is written where an option says.
+
+    Raises:
+        UserError: it cannot be written.
+    """
+    try:
+        yield
     except OSError as error:
         raise UserError(
             Problem(
                 key=option,
                 wrong=f"cannot be written ({error.strerror})",
                 value=str(path),
-                allowed="a file in a directory that exists",
-                fix="name another file",
+                allowed=allowed,
+                fix="name another one",
             )
         ) from None
 

@@ -10,12 +10,12 @@ from typing import Annotated
 import typer
 import yaml
 
-from tandem.checks import size_of
 from tandem.errors import Problem, UserError
 from tandem.observing.grafana import board
 from tandem.observing.rules import rule_groups
-from tandem.observing.watched import Watched, watched
-from tandem.ops.options import AsJson, StackName, print_json, stack_settings
+from tandem.observing.watched import Watched
+from tandem.ops import figures
+from tandem.ops.options import AsJson, StackName, print_json, stack_settings, write_file, writing
 from tandem.settings.schema import Settings
 
 MATCHERS = re.compile(r'[a-zA-Z_]\w*(=|!=|=~|!~)"[^"\\]*"(,[a-zA-Z_]\w*(=|!=|=~|!~)"[^"\\]*")*')
@@ -37,7 +37,7 @@ def _models(stack: str, settings: Settings, select: str | None) -> list[Watched]
         UserError: hosts, and nothing says by which labels their series are known; or labels that are none.
     """
     name = Path(stack).stem.removeprefix("Pulumi.")
-    models = watched(settings, name, lambda model: size_of(model, settings).fastest_token_seconds)
+    models = figures.models(settings, name)
     if select is None:
         if settings.platform == "ec2" and settings.metrics.remote_write is None:
             raise UserError(
@@ -109,7 +109,10 @@ def observe(
             )
         )
     if output:
-        _write(found, output)
+        with writing(output, "--output", "a directory"):
+            output.mkdir(parents=True, exist_ok=True)
+        for name, text in found.items():
+            write_file(output / name, text, "--output")
     if as_json:
         print_json({"documents": [{"path": name, "text": found[name]} for name in found if document in (None, name)]})
     elif document:
@@ -119,19 +122,3 @@ def observe(
     else:
         for name, text in found.items():
             typer.echo(f"{len(text):>7,}  {name}")
-
-
-def _write(found: dict[str, str], directory: Path) -> None:
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for name, text in found.items():
-            (directory / name).write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise UserError(
-            Problem(
-                key="--output",
-                wrong=f"cannot be written ({error.strerror})",
-                value=str(directory),
-                fix="another directory",
-            )
-        ) from None
