@@ -32,6 +32,10 @@ COMMANDS = {
     ),
     "image": Place("tandem.ops.commands.image:image", "Machine images of one's own: bake, list, clean."),
     "keys": Place("tandem.ops.commands.keys:app", "Who may use a stack: keys that work, and end, within a minute."),
+    "load": Place(
+        "tandem.ops.commands.load:load",
+        "Find the highest rate of requests at which a stack keeps what is promised, and say what follows from it.",
+    ),
     "logs": Place(
         "tandem.ops.commands.logs:logs",
         "Ask the logs of edge and servers what became of a request, what was slow, failed or refused, and by whom.",

@@ -148,14 +148,14 @@ def find(clients: Clients, stack: str, stack_id: str | None = None) -> Store:
 
 
 @contextmanager
-def lent(store: Store, name: str) -> Iterator[str]:
-    """A key for as long as the block runs, also when it is interrupted; should this process be killed, for LENT_FOR.
+def lent(store: Store, name: str, lasting: timedelta = LENT_FOR) -> Iterator[str]:
+    """A key for as long as the block runs, also when it is interrupted; should this process be killed, for so long.
 
     Args:
         name: a client of tandem's own.
     """
     key, now = keys.new_key(), datetime.now(UTC)
-    mine = Key(sha256=keys.digest(key), made=now, until=now + LENT_FOR)
+    mine = Key(sha256=keys.digest(key), made=now, until=now + lasting)
     try:
         store.change(lambda document: keys.lend(document, name, mine, now), now)
         yield key

@@ -208,14 +208,14 @@ def writing(path: Path, option: str, allowed: str = "a file in a directory that 
 
 def print_json(value: Any) -> None:
     """JSON as programs read it and people can: keys in camelCase, as in stack files."""
-    typer.echo(json.dumps(_camel(value), indent=2, default=str))
+    typer.echo(json.dumps(camel(value), indent=2, default=str))
 
 
-def _camel(value: Any) -> Any:
+def camel(value: Any) -> Any:
     """Field names become camelCase; keys that are names of things, such as regions, have no underscore."""
     if isinstance(value, Mapping):
-        return {_camel_key(str(key)): _camel(one) for key, one in value.items()}
-    return [_camel(one) for one in value] if isinstance(value, list | tuple) else value
+        return {_camel_key(str(key)): camel(one) for key, one in value.items()}
+    return [camel(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _camel_key(key: str) -> str:

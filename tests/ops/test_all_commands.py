@@ -40,6 +40,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "keys list": ["dev"],
     "keys revoke": ["dev", "me"],
     "keys rotate": ["dev", "me"],
+    "load": ["dev"],
     "logs": ["dev", "--slow"],
     "pin": ["--region", "us-east-1", "--update"],
     "ready": ["dev"],

@@ -295,6 +295,13 @@ def test_a_lent_key_ends_with_its_block_however_that_ends(store: Store, ended: t
     assert store.read()[0] == Document()
 
 
+def test_a_lent_key_may_last_longer(store: Store) -> None:
+    with key_store.lent(store, "tandem-load", timedelta(hours=2)):
+        ((found,),) = [one.keys for one in store.read()[0].clients.values()]
+        assert found.until
+        assert timedelta(minutes=119) < found.until - datetime.now(UTC) <= timedelta(hours=2)
+
+
 # -- whose it is -------------------------------------------------------------------------------------------------------
 
 

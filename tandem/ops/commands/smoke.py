@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 
@@ -59,9 +60,9 @@ def smoke(
     `TANDEM_API_KEY=... tandem smoke --url http://localhost:8000 --json`.
     """
     console, results = Screen(), []
-    key = _key(api_key_file)
+    key = key_of_caller(api_key_file)
     if url:
-        tried = nullcontext(_given(url, key, ca, timeout))
+        tried = nullcontext(given(url, key, ca, timeout))
     else:
         tried = of_stack(stack, stack_settings(stack, region), profile, key=key, ca=ca, timeout=timeout)
     with tried as target:
@@ -74,12 +75,17 @@ def smoke(
     raise typer.Exit(1 if any(result.outcome == "surprise" for result in results) else 0)
 
 
-def _key(file: Path | None) -> str:
+def key_of_caller(file: Path | None) -> str:
     """The caller's own; empty where there is none."""
     return (_read(file, "--api-key-file") if file else os.environ.get(KEY_VARIABLE, "")).strip()
 
 
-def _given(url: str, key: str, ca: Path | None, timeout: float) -> Target:
+def given(url: str, key: str, ca: Path | None, timeout: float) -> Target:
+    """An API by its address.
+
+    Raises:
+        UserError: it is none, or there is no key.
+    """
     if not url.startswith(("http://", "https://")):
         raise UserError(
             Problem(key="--url", wrong="is not a URL", value=url, allowed="https://HOST, with :PORT where it needs one")
@@ -105,11 +111,15 @@ def of_stack(
     key: str = "",
     ca: Path | None = None,
     timeout: float = TIMEOUT_SECONDS,
+    client: str = OWN_CLIENT,
+    lasting: timedelta = key_store.LENT_FOR,
 ) -> Iterator[Target]:
     """The stack's load balancer and its certificate, as its tags tell of them, with a key while the block runs.
 
     Args:
         key: the caller's; empty has one made, which every server knows, and which is gone after the block.
+        client: whose it then is in logs.
+        lasting: when it ends by itself, should this process be killed.
 
     Raises:
         UserError: there is none, or AWS refuses.
@@ -128,7 +138,7 @@ def of_stack(
                 )
             )
     trusted = _read(ca, "--ca") if ca else found.ca_pem
-    with nullcontext(key) if key else key_store.lent(key_store.find(clients, stack, life), OWN_CLIENT) as one:
+    with nullcontext(key) if key else key_store.lent(key_store.find(clients, stack, life), client, lasting) as one:
         target = Target(found.url, one, trusted, timeout)
         if not key:
             wait_until_known(target, servers)

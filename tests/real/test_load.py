@@ -1,0 +1,122 @@
+"""`tandem load`'s figures beside the real vLLM's own metrics of the same run, and what it sees of refusals."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from served import NAME, config, serving
+from test_full import metrics_of
+from vllm_cpu import Server
+
+from tandem.objectives import Objectives
+from tandem.ops.load import generator
+from tandem.ops.load.sweep import Step, step
+from tandem.ops.load.traffic import Lengths, Model, Shape, requests
+from tandem.ops.smoke import Target
+
+pytestmark = pytest.mark.real
+
+BATCH, QUEUE = 8, 24
+RECORDED = Path(__file__).parents[1] / "ops/recorded/aiperf-0.13.0.jsonl"
+SEEN = {"allowed_token_ids": [*range(65, 91)]}
+"""Letters: of what an untrained model says, most is half a character, which no client sees come."""
+PATIENT = Objectives(first_token_seconds=600, between_tokens_seconds=60, availability=0.995)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What the client says, what the server says of the same time, and aiperf's own records."""
+
+    step: Step
+    server: dict[str, float]
+    records: list[dict]
+
+
+Runs = Callable[[float, int], Run]
+
+
+@pytest.fixture(scope="module")
+def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    small = config(max_num_seqs=BATCH, max_num_batched_tokens=512, max_queued_requests=QUEUE)
+    with serving(small, tmp_path_factory.mktemp("vllm")) as running:
+        yield running
+
+
+@pytest.fixture
+def load(vllm: Server, monkeypatch: pytest.MonkeyPatch) -> Runs:
+    """So many requests at a rate."""
+    lines: list[str] = []
+    read = generator.read
+
+    def kept(found: list[str], count: int) -> object:
+        lines[:] = found
+        return read(found, count)
+
+    monkeypatch.setattr(generator, "read", kept)
+    target = Target(f"http://127.0.0.1:{vllm.port}", "tdm_secret", timeout_seconds=300)
+    shape = Shape(prompt=Lengths(500, 0.4), answer=Lengths(12, 0.1))
+    made = requests(shape, Model(name=NAME, context=2048, tokens_a_word=3.5), seed=1)
+
+    def run(rate: float, count: int) -> Run:
+        bodies = [{**body, **SEEN, "max_completion_tokens": 12} for body in itertools.islice(made, count)]
+        before = totals(vllm.port)
+        found = step(rate, *reversed(generator.send(target, NAME, rate, bodies, 60)), PATIENT)
+        after = totals(vllm.port)
+        return Run(found, {name: after[name] - before.get(name, 0) for name in after}, [*map(json.loads, lines)])
+
+    return run
+
+
+def totals(port: int) -> dict[str, float]:
+    """vLLM's series, added up by name."""
+    lines = [line for line in metrics_of(port).splitlines() if line.startswith("vllm:")]
+    values = [(line.partition("{")[0], float(line.rsplit(" ", 1)[1])) for line in lines if "le=" not in line]
+    return {name: sum(one for other, one in values if other == name) for name, _ in values}
+
+
+def test_its_figures_are_the_servers(load: Runs) -> None:
+    """Tokens and requests are counted alike; latencies within 3 %."""
+    run = load(8, BATCH + QUEUE - 8)
+    found, server = run.step, run.server
+    assert found.failed == {}
+    assert found.requests == server["vllm:request_success_total"]
+    assert found.prompt_tokens == server["vllm:prompt_tokens_total"]
+    assert found.output_tokens == server["vllm:generation_tokens_total"]
+    for name, ours in (("time_to_first", found.first_token_mean), ("inter", found.between_tokens_mean)):
+        metric = f"vllm:{name}_token_{'latency_' if name == 'inter' else ''}seconds"
+        theirs = server[f"{metric}_sum"] / server[f"{metric}_count"]
+        assert ours == pytest.approx(theirs, rel=0.03), name
+
+
+def test_each_refusal_is_a_failure_also_where_its_status_is_200(load: Runs) -> None:
+    run = load(400, 3 * (BATCH + QUEUE))
+    refused = run.server["vllm:admission_rejections_total"]
+    assert refused > BATCH
+    assert sum(run.step.failed.values()) == refused
+    assert set(run.step.failed) <= {"HTTP 503", generator.EMPTY}
+    assert not run.step.kept
+    kinds = by_kind(run.records)
+    if os.environ.get("GOLDEN_UPDATE"):
+        RECORDED.write_text("".join(json.dumps(one) + "\n" for found in kinds.values() for one in found[:3]))
+    recorded = by_kind([*map(json.loads, RECORDED.read_text().splitlines())])
+    for kind, found in kinds.items():
+        assert fields(found[0]) == fields(recorded[kind][0]), "the recording of unit tests has the real fields"
+
+
+def by_kind(records: list[dict]) -> dict[str, list[dict]]:
+    """Records by what became of their request."""
+    found: dict[str, list[dict]] = {}
+    for one in records:
+        error = one.get("error")
+        found.setdefault(f"{error['type']} {error.get('code')}" if error else "answered", []).append(one)
+    return found
+
+
+def fields(record: dict) -> set[str]:
+    return {*record, *record["metadata"], *record["metrics"]}
