@@ -81,10 +81,10 @@ class _Plot:
         yield f'<text x="{RIGHT}" y="{BOTTOM + 13}" text-anchor="end" fill="#777">{self.seconds // 60} min</text>'
 
     def line(self, points: Points, color: str) -> str:
-        """With nothing where nothing was answered."""
+        """With nothing where nothing was answered, nor from one series to the next."""
         gap = 2.5 * self.seconds / POINTS
         drawn = "".join(
-            "{}{} {}".format("L" if before and now[0] - before[0] < gap else "M", *self.at(*now))
+            "{}{} {}".format("L" if before and 0 < now[0] - before[0] < gap else "M", *self.at(*now))
             for before, now in zip([None, *points], points, strict=False)
         )
         return f'<path d="{drawn}" fill="none" stroke="{color}" stroke-width="1.5"/>'

@@ -23,7 +23,8 @@ def body(models: Sequence[Watched], region: str) -> str:
     top = 0
     for model in models:
         for group in GROUPS:
-            found = [panel for panel in panels(model) if panel.group == group]
+            there = (panel for panel in panels(model) if any(line.figures for line in panel.lines))
+            found = [panel for panel in there if panel.group == group]
             text = f"## {model.name}: {group}"
             widgets.append(_place("text", 0, top, 24, HEADING, {"markdown": text, "background": "transparent"}))
             top += HEADING

@@ -23,8 +23,8 @@ class Line:
     """One line of a plot.
 
     Attributes:
-        name: in its legend.
-        figures: of CloudWatch, as metric and statistic; several have an id each, for `math`.
+        name: in its legend; `{{label}}` is a series' own in Grafana.
+        figures: of CloudWatch, as metric and statistic; several have an id each, for `math`; none where it has none.
         math: of CloudWatch, over the ids; empty for the one figure as it is.
         query: of Prometheus; empty where no series has it.
     """
@@ -97,6 +97,26 @@ def _users(model: Watched) -> list[Panel]:
             says="that were answered, or failed",
             unit="requests",
             lines=[_one("requests", "Failed", "SampleCount", f"{asked} * 60")],
+        ),
+        Panel(
+            title="Requests a minute by client",
+            group=USERS,
+            says="of whom has a key; in Prometheus alone, for in CloudWatch each client is paid for",
+            unit="requests",
+            lines=[Line(name="{{client}}", figures={}, query=f"{queries.by_client(WINDOW, labels)} * 60")],
+        ),
+        Panel(
+            title="Refused a minute by client",
+            group=USERS,
+            says="and why: key (not known), model, rate, streams, full (every server); in Prometheus alone",
+            unit="requests",
+            lines=[
+                Line(
+                    name="{{client}} {{reason}}",
+                    figures={},
+                    query=f"{queries.refused_by_client(WINDOW, labels)} * 60",
+                )
+            ],
         ),
     ]
 

@@ -52,6 +52,17 @@ def answered(seconds: int, labels: str, code: str = "[23]..") -> str:
     return f'(sum(rate(tandem_edge_requests_total{{{labels},code=~"{code}"}}[{span(seconds)}])) or vector(0))'
 
 
+def by_client(window: str, labels: str) -> str:
+    """Requests a second, of each client that has a key."""
+    return f'sum by (client) (rate(tandem_edge_requests_total{{{labels},client=~".+"}}[{window}]))'
+
+
+def refused_by_client(window: str, labels: str) -> str:
+    """Requests a second that the edge or a full server refused, of each client and by the reason; of no client those
+    whose key is not known."""
+    return f"sum by (client, reason) (rate(tandem_edge_refused_total{{{labels}}}[{window}]))"
+
+
 def asked(seconds: int, labels: str) -> str:
     """Requests a second; what a client did wrong, or too often, is not among them."""
     return f"({answered(seconds, labels)} + {failed(seconds, labels)})"

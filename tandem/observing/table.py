@@ -22,7 +22,7 @@ def panel_rows() -> Iterator[tuple[str, str, str, str]]:
     model = Watched(stack="", name="", model="", labels="", promised=_SOME, alarms=[], gpus=True, usd_per_server_hour=1)
     for panel in panels(model):
         figures = dict.fromkeys(metric for line in panel.lines for metric, _ in line.figures.values())
-        yield panel.group, panel.title, ", ".join(figures), panel.says
+        yield panel.group, panel.title, ", ".join(figures) or "none", panel.says
 
 
 def rule_rows() -> Iterator[tuple[str, str, str]]:
