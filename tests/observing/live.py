@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pulumi_rehearsal.kubernetes import prometheus_command
+from pulumi_rehearsal.kubernetes.watch import seconds_until
 from pulumi_rehearsal.servers import free_ports, running
 
 START_SECONDS = 60
@@ -66,7 +67,8 @@ def prometheus(target: int, labels: Sequence[Mapping[str, str]], directory: Path
     job = {"job_name": "servers", "static_configs": asked}
     every = {"scrape_interval": "1s", "scrape_timeout": "1s"}
     with _started({"global": every, "scrape_configs": [job]}, directory) as found:
-        _wait(found)
+        # So that there are rates.
+        assert seconds_until(lambda: found.scrapes() >= 3, START_SECONDS) is not None, "it has asked nobody"
         yield found
 
 
@@ -90,17 +92,15 @@ def _started(configuration: Mapping[str, Any], directory: Path, *flags: str) -> 
         *flags,
     ]
     with running(command, directory / "prometheus.log", {"GOGC": "50"}):
-        yield Live(f"http://127.0.0.1:{port}")
+        found = Live(f"http://127.0.0.1:{port}")
+        assert seconds_until(lambda: _is_ready(found.url), START_SECONDS) is not None, "it is not ready"
+        yield found
 
 
-def _wait(found: Live) -> None:
-    """Until it has asked three times, so that there are rates."""
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        try:
-            if found.scrapes() >= 3:
-                return
-        except OSError:
-            pass
-        time.sleep(0.3)
-    raise AssertionError(f"Prometheus has asked nothing after {START_SECONDS} s")
+def _is_ready(url: str) -> bool:
+    """It listens some seconds before it answers."""
+    try:
+        with urllib.request.urlopen(f"{url}/-/ready", timeout=5) as answer:
+            return answer.status == 200
+    except OSError:
+        return False
