@@ -16,11 +16,10 @@ from urllib.parse import urlsplit
 
 import typer
 
-from tandem import checks, costs, loads, pins
+from tandem import costs, loads, pins
 from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.errors import Problem, UserError
 from tandem.objectives import Objectives, objectives
-from tandem.observing.watched import watched
 from tandem.ops import figures, options
 from tandem.ops.aws import aws_clients, user_errors
 from tandem.ops.commands.smoke import TIMEOUT_SECONDS, given, key_of_caller, of_stack
@@ -173,7 +172,7 @@ def _look(
     Raises:
         UserError: AWS does not say.
     """
-    models = watched(settings, stack, lambda inference: checks.size_of(inference, settings).fastest_token_seconds)
+    models = figures.models(settings, stack)
     names = {name: inference.served_name for name, (inference, _) in settings.scaled.items()}
     one = next((one for one in models if names[one.name] == model), models[0])
     inference, scaling = settings.scaled[one.name]
