@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
@@ -18,7 +19,7 @@ from typer.testing import CliRunner
 from pulumi_rehearsal.account_gaps import ANSWERS, AccountGaps
 from pulumi_rehearsal.moto import ACCOUNT_ID
 from rehearsal import placeholders
-from tandem import pins
+from tandem import loads, pins
 from tandem.errors import UserError
 from tandem.files import PROJECT
 from tandem.http import Http
@@ -54,6 +55,7 @@ class Scene:
     pinned: pins.Pins = field(default_factory=pins.load)
     http: Any = None
     made: Builder | None = None
+    project: Path = field(default_factory=Path)
 
     def serving(self, *hosts: Host) -> None:
         self.status = replace(WELL, servers=replace(FLEET, desired=len(hosts), hosts=hosts))
@@ -77,6 +79,7 @@ class Scene:
             status=self.status,
             prometheus="http://prometheus:9090" if self.http else "",
             http=self.http or Http(),
+            project=self.project,
         )
         self.monkeypatch.setattr("tandem.ops.ready.table.LINES", {line: LINES[line]})
         (found,) = examine(visit)
@@ -98,9 +101,9 @@ def scene(aws_account: AccountGaps, monkeypatch: pytest.MonkeyPatch, pinned: pin
 
 
 @pytest.fixture
-def bare(monkeypatch: pytest.MonkeyPatch, pinned: pins.Pins) -> Scene:
+def bare(monkeypatch: pytest.MonkeyPatch, pinned: pins.Pins, tmp_path: Path) -> Scene:
     """Without an account: whatever asks one fails."""
-    return Scene(AccountGaps(), {}.__getitem__, monkeypatch, pinned=pinned)
+    return Scene(AccountGaps(), {}.__getitem__, monkeypatch, pinned=pinned, project=tmp_path)
 
 
 def nothing(_scene: Scene) -> None: ...
@@ -346,6 +349,24 @@ def ends(scene: Scene) -> None:
     scene.status = replace(WELL, expires_at="2026-11-21T16:02:00Z")
 
 
+def load_tested(*, days_ago: int = 29, **more: Any) -> Callable[[Scene], None]:
+    """A load test's line in the project's file."""
+    at = (NOW - timedelta(days=days_ago)).isoformat()
+
+    def write(scene: Scene) -> None:
+        file = loads.path_of(scene.project, "dev")
+        file.parent.mkdir()
+        file.write_text(loads.added(file, {"at": at, "kept": True, "rate": 12.5, "whole": True, **more}))
+
+    return write
+
+
+def no_test(scene: Scene) -> None:
+    file = loads.path_of(scene.project, "dev")
+    file.parent.mkdir()
+    file.write_text("{}")
+
+
 MET: dict[str, list[tuple[Callable[[Scene], None], str]]] = {
     "versions": [(nothing, IMAGE), (on_a_cluster(2, "a", "b"), "`tandem rollout` asks the cluster")],
     "prompts": [
@@ -356,6 +377,7 @@ MET: dict[str, list[tuple[Callable[[Scene], None], str]]] = {
     "probes": [(served, "2 of 2 hosts")],
     "alarms": [(alarmed, MAIL)],
     "limits": [(with_client(streams=4), "alice"), (served, "no client has a key")],
+    "load test": [(load_tested(), "12.5 requests a second kept the objectives on")],
     "keys": [(nothing, "no key is in"), (replicated, "a copy in eu-west-1")],
     "budget": [(budget(80), "tandem-dev-1, 1 notices"), (capped, "it stops at $30.00")],
     "canary": [(served, "tandem-dev-one.example.com, by 1 checkers")],
@@ -399,7 +421,13 @@ UNMET: dict[str, list[Bad]] = {
         (with_client(), "not met", "no limit of their own: alice", "tandem keys add dev NAME --streams 4"),
         (without_firewall, "not met", "no firewall", "`pulumi up --refresh`"),
     ],
-    "load test": [(nothing, "not known", "nothing records", "--accept 'load test'")],
+    "load test": [
+        (nothing, "not met", "none was made", "`tandem load dev --rate"),
+        (load_tested(days_ago=31), "not met", "31 days ago", "`tandem load dev --rate"),
+        (load_tested(kept=False), "not met", "did not keep", "--peak"),
+        (load_tested(whole=False), "not met", "was interrupted", "`tandem load dev --rate"),
+        (no_test, "not known", "holds no load tests", "`tandem load dev --rate"),
+    ],
     "keys": [(with_client(), "not met", "one secret of one region: alice", "replicate-secret-to-regions --region us")],
     "budget": [
         (nothing, "not met", "no budget", "costGuard.monthlyBudgetUsd"),
@@ -482,9 +510,7 @@ def test_what_is_broken_is_named_with_what_mends_it(
 
 
 def test_each_line_is_tried_both_ways() -> None:
-    """Of a load test nothing can be seen, so that line is never met."""
-    assert {*UNMET} == {*LINES}
-    assert {*LINES} - {*MET} == {"load test"}
+    assert {*UNMET} == {*MET} == {*LINES}
 
 
 def test_a_look_that_aws_refuses_is_not_known_and_says_what_would_allow_it(scene: Scene) -> None:

@@ -1,7 +1,11 @@
-"""Lines on what the account says: whom alarms and budget tell, who may ask, who asks from outside, until when."""
+"""Lines on what account and project say: whom alarms and budget tell, who may ask, who asks from outside, what a load
+test found, until when."""
 
 from __future__ import annotations
 
+from datetime import timedelta
+
+from tandem import loads
 from tandem import type_tokens as types
 from tandem.ops import key_store
 from tandem.ops.doctor.address import certificate_problems, name_has_an_owner
@@ -16,6 +20,8 @@ from tandem.tags import DECLARED_KEYS, ISSUED_KEYS
 PENDING = "PendingConfirmation"
 """In the place of a subscription's ARN until who has the address agrees
 (https://docs.aws.amazon.com/sns/latest/dg/SendMessageToHttp.confirm.html)."""
+RECENT = timedelta(days=30)
+"""Of a load test: models, versions and traffic change within a month."""
 
 
 def alarms(visit: Visit) -> Seen:
@@ -119,9 +125,20 @@ def expiry(visit: Visit) -> Seen:
     return Unmet("nothing ends it") if ends == "never" and visit.settings.ephemeral else ends
 
 
-def load_test(_visit: Visit) -> Seen:
-    """Figures of a busy day are no test: nobody has said what they should be."""
-    return Unknown("nothing records that one was made")
+def load_test(visit: Visit) -> Seen:
+    """The last one kept the objectives, and was whole. Whether at the peak, who knows the peak sees by the rate."""
+    try:
+        found = loads.newest(visit.project, visit.stack)
+    except ValueError as error:
+        return Unknown(f"{error}")
+    if found is None or visit.now - found.at > RECENT:
+        return Unmet(f"the last was {(visit.now - found.at).days} days ago" if found else "none was made")
+    if not found.document.get("whole", True):
+        return Unmet(f"that of {found.at:%Y-%m-%d} was interrupted")
+    if not found.kept:
+        more = "more servers (`tandem load` proposes how many by --peak), or other objectives"
+        return Unmet(f"that of {found.at:%Y-%m-%d} did not keep the objectives", more)
+    return f"{found.rate:g} requests a second kept the objectives on {found.at:%Y-%m-%d}"
 
 
 def _as_seen(findings: list[Finding]) -> Unmet | None:

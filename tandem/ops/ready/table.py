@@ -53,7 +53,7 @@ LINES = {
     ),
     "limits": Line("a limit for each client and address", account.limits, _LIMITS),
     "load test": Line(
-        "one in the last 30 days", account.load_test, "`vllm bench serve` at your peak, then `--accept 'load test'`"
+        "one in the last 30 days", account.load_test, "`tandem load {stack} --rate REQUESTS_A_SECOND`, at your peak"
     ),
     "keys": Line("a copy of issued keys' digests", account.keys, _COPY),
     "budget": Line("a budget that tells somebody, or a cap", account.budget, f"{_SET}costGuard.monthlyBudgetUsd USD`"),
