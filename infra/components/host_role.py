@@ -25,8 +25,9 @@ class HostRole(pulumi.ComponentResource):
         self,
         name: str,
         image: str,
-        workspace_arn: pulumi.Input[str] | None = None,
         opts: pulumi.ResourceOptions | None = None,
+        *,
+        workspace_arn: pulumi.Input[str] | None = None,
     ) -> None:
         super().__init__("tandem:index:HostRole", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)

@@ -28,7 +28,7 @@ from .platform import Platform
 def build(context: StackContext) -> dict[str, Any]:
     """Hosts that register with the load balancer by themselves; returns the outputs that only this platform has."""
     settings, network = context.settings, context.network
-    role = HostRole(context.name, context.pins.vllm.image, workspace_arn(context), context.here)
+    role = HostRole(context.name, context.pins.vllm.image, context.here, workspace_arn=workspace_arn(context))
     idle_after = scaling.idle_after(settings)
     cache = model_cache(context, role.role_arn)
     stored = secrets(context, role.role_name)

@@ -52,7 +52,7 @@ class Growing(BaseHTTPRequestHandler):
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     server = QuietServer(("127.0.0.1", 0), Growing)
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    with prometheus(server.server_port, {}, tmp_path_factory.mktemp("prometheus")) as found:
+    with prometheus(server.server_port, [{}], tmp_path_factory.mktemp("prometheus")) as found:
         yield found
     server.shutdown()
     server.server_close()
