@@ -35,7 +35,7 @@ from tests.observing.live import Live, receiving
 
 pytestmark = pytest.mark.real
 
-REGION, PATH = "eu-west-1", "/workspaces/ws-01234567-89ab-cdef-0123-456789abcdef/api/v1/remote_write"
+REGION, PATH = "eu-west-1", "/workspaces/ws-1/api/v1/remote_write"
 EDGE = "".join(f"{line}\n" for line in SERVER.splitlines() if "tandem_" in line)
 """Of the recorded pod, which is a server and its edge in one answer."""
 NETWORK = 0x40000000
