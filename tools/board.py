@@ -15,8 +15,8 @@ from tandem.observing.panels import GROUPS, Panel, Unit
 from tandem.ops.plot import head
 
 Points = Sequence[tuple[float, float]]
-"""Seconds since the window's begin, and the value then."""
-Ask = Callable[[str], Points]
+"""Of a series: seconds since the window's begin, and the value then."""
+Ask = Callable[[str], Sequence[Points]]
 
 ACROSS, WIDTH, HEIGHT, ROW, TOP = 3, 310, 150, 30, 48
 POINTS = 40
@@ -80,11 +80,12 @@ class _Plot:
         yield f'<text x="{LEFT}" y="{BOTTOM + 13}" fill="#777">0</text>'
         yield f'<text x="{RIGHT}" y="{BOTTOM + 13}" text-anchor="end" fill="#777">{self.seconds // 60} min</text>'
 
-    def line(self, points: Points, color: str) -> str:
-        """With nothing where nothing was answered, nor from one series to the next."""
+    def line(self, series: Sequence[Points], color: str) -> str:
+        """With nothing where nothing was answered."""
         gap = 2.5 * self.seconds / POINTS
         drawn = "".join(
-            "{}{} {}".format("L" if before and 0 < now[0] - before[0] < gap else "M", *self.at(*now))
+            "{}{} {}".format("L" if before and now[0] - before[0] < gap else "M", *self.at(*now))
+            for points in series
             for before, now in zip([None, *points], points, strict=False)
         )
         return f'<path d="{drawn}" fill="none" stroke="{color}" stroke-width="1.5"/>'
@@ -95,15 +96,19 @@ class _Plot:
 
 def _panel(panel: Panel, ask: Ask, seconds: int) -> Iterator[str]:
     share = 100 if panel.unit == "share" else 1
-    lines = [[(at, value * share) for at, value in ask(line.query) if math.isfinite(value)] for line in panel.lines]
+    lines = [[_finite(points, share) for points in ask(line.query)] for line in panel.lines]
     marks = {name: value * share for name, value in panel.marks.items()}
-    plot = _Plot(seconds, _round_up(*(value for line in lines for _, value in line), *marks.values()))
+    plot = _Plot(seconds, _round_up(*(value for line in lines for one in line for _, value in one), *marks.values()))
     yield f'<text x="{LEFT}" y="14" font-weight="bold">{escape(panel.title)}</text>'
     yield from plot.axes()
     yield from (plot.line(line, color) for line, color in zip(lines, COLORS, strict=False))
     yield from map(plot.mark, marks.values())
     names = [*zip((line.name for line in panel.lines), COLORS, strict=False), *((name, MARK) for name in marks)]
     yield _legend(UNITS[panel.unit], names)
+
+
+def _finite(points: Points, share: int) -> Points:
+    return [(at, value * share) for at, value in points if math.isfinite(value)]
 
 
 def _legend(unit: str, names: Sequence[tuple[str, str]]) -> str:

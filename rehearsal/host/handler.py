@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
+
+from pulumi_rehearsal.servers import serving
 
 if TYPE_CHECKING:
     from rehearsal.host.cloud import Cloud
@@ -37,9 +38,5 @@ class Handler(BaseHTTPRequestHandler):
 def listening(kind: type[Handler], **attributes: Any) -> Iterator[int]:
     """Serves on a free port of 127.0.0.1, which it yields, with these attributes of the handler."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), type(kind.__name__, (kind,), attributes))
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
+    with serving(server):
         yield server.server_port
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -103,6 +103,11 @@ def stack_file(stack: str) -> Path:
     return Path(stack) if stack.endswith((".yaml", ".yml")) else PROJECT / f"Pulumi.{stack}.yaml"
 
 
+def stack_name(stack: str) -> str:
+    """What a stack is called, that is named or whose file is."""
+    return stack_file(stack).stem.removeprefix("Pulumi.")
+
+
 def engine(stack: str, profile: str | None) -> Stack:
     """A stack of the shell's project, to be changed.
 
@@ -141,7 +146,7 @@ def stack_settings(stack: str, region: str | None = None) -> Settings:
 
 def stack_names() -> list[str]:
     """Stacks that have a file in this project."""
-    return sorted(path.name.removeprefix("Pulumi.").removesuffix(".yaml") for path in PROJECT.glob("Pulumi.*.yaml"))
+    return sorted(stack_name(path.name) for path in PROJECT.glob("Pulumi.*.yaml"))
 
 
 def regions_of(stack: str | None, regions: Sequence[str] | None) -> list[str]:

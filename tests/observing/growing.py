@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-from pulumi_rehearsal.servers import QuietServer
+from pulumi_rehearsal.servers import QuietServer, serving
 
 SERVER, GPUS = ((Path(__file__).parent / "recorded" / name).read_text() for name in ("metrics.txt", "gpus.txt"))
 RECORDED = SERVER + GPUS
@@ -40,7 +39,5 @@ def growing(text: str = RECORDED) -> Iterator[int]:
             pass
 
     server = QuietServer(("127.0.0.1", 0), Answer)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    yield server.server_port
-    server.shutdown()
-    server.server_close()
+    with serving(server):
+        yield server.server_port

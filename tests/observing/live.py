@@ -38,13 +38,13 @@ class Live:
         """Labels and values now."""
         return self._get("/api/v1/query", query=query)["result"]
 
-    def over(self, query: str, seconds: int, points: int) -> list[tuple[float, float]]:
-        """The series that answers, over the last seconds: how many since they began, and the value then."""
+    def over(self, query: str, seconds: int, points: int) -> list[list[tuple[float, float]]]:
+        """Each series that answers, over the last seconds: how many since they began, and the value then."""
         end = time.time()
         found = self._get(
             "/api/v1/query_range", query=query, start=f"{end - seconds}", end=f"{end}", step=f"{seconds / points}"
         )
-        return [(at - end + seconds, float(value)) for one in found["result"] for at, value in one["values"]]
+        return [[(at - end + seconds, float(value)) for at, value in one["values"]] for one in found["result"]]
 
     def numbers(self, query: str) -> list[float]:
         """Values, as soon as there are some: what is nested looks every 15 seconds. No number is no value."""

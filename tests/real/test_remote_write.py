@@ -10,11 +10,10 @@ import ctypes
 import json
 import os
 import subprocess
-import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -26,7 +25,8 @@ from scripts import Load
 from test_aws import KEY, SECRET, TOKEN, is_signed
 from vmagent import vmagent
 
-from pulumi_rehearsal.servers import QuietServer, running
+from pulumi_rehearsal.kubernetes.watch import seconds_until
+from pulumi_rehearsal.servers import QuietServer, running, serving
 from rehearsal.host.cloud import Cloud
 from rehearsal.host.metadata import Metadata
 from tests.observing.asked import LABELS, panel_queries, rule_queries
@@ -88,7 +88,7 @@ class Workspace:
                 pass
 
         server = QuietServer(("127.0.0.1", 0), Answer)
-        with _serving(server):
+        with serving(server):
             yield f"http://127.0.0.1:{server.server_port}{PATH}"
 
     def take(self, path: str, headers: dict[str, str], body: bytes) -> int:
@@ -105,19 +105,8 @@ class Workspace:
             return answer.status
 
 
-@contextlib.contextmanager
-def _serving(server: ThreadingHTTPServer) -> Iterator[None]:
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    yield
-    server.shutdown()
-    server.server_close()
-
-
-def until(what: str, condition: object, seconds: float = 240) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < deadline, f"{what}: not in {seconds} s"
-        time.sleep(0.5)
+def until(what: str, condition: Callable[[], bool], seconds: float = 240) -> None:
+    assert seconds_until(condition, seconds) is not None, f"{what}: not in {seconds} s"
 
 
 @dataclass
@@ -140,7 +129,7 @@ def host(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     with contextlib.ExitStack() as stack:
         stack.enter_context(a_network_of_its_own())
         answers = type("Metadata", (Metadata,), {"cloud": Cloud(instance="i-0")})
-        stack.enter_context(_serving(ThreadingHTTPServer(("169.254.169.254", 80), answers)))
+        stack.enter_context(serving(ThreadingHTTPServer(("169.254.169.254", 80), answers)))
         server, edge = (stack.enter_context(growing(text)) for text in (without_edge(), EDGE + GPUS))
         prometheus = stack.enter_context(receiving(tmp_path))
         workspace = Workspace(prometheus)

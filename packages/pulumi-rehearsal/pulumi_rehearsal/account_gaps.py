@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import http.client
 import re
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -26,7 +25,7 @@ from urllib.parse import urlsplit
 from pulumi_rehearsal.account_answers import ANSWERS, PUBLIC_IMAGE
 from pulumi_rehearsal.aws_wire import Answer, Call, Refused, received
 from pulumi_rehearsal.instance_types import Catalog
-from pulumi_rehearsal.servers import QuietServer
+from pulumi_rehearsal.servers import QuietServer, serving
 
 
 def _public_image() -> dict[str, Any]:
@@ -159,15 +158,9 @@ def account_gaps(moto_url: str, catalog: Catalog | None = None) -> Iterator[Acco
             """Silent."""
 
     server = QuietServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
     gaps.url = f"http://127.0.0.1:{server.server_address[1]}"
-    try:
+    with serving(server):
         yield gaps
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def _own_answer(gaps: AccountGaps, call: Call) -> Answer | None:

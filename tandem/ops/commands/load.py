@@ -185,7 +185,7 @@ def _look(
     servers = round(now.get("servers", 0)) or platform_of(settings).servers(scaling) or None
     edge, known = settings.edge, pins.load()
     return Stack(
-        name=Path(stack).name.removeprefix("Pulumi.").removesuffix(".yaml"),
+        name=options.stack_name(stack),
         promised=_instead(one.promised, said),
         measured=Measured(servers=servers, usd_per_server_hour=one.usd_per_server_hour, servers_per_host=each),
         usd_per_hour=costs.max_usd_per_hour(settings),

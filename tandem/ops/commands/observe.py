@@ -15,7 +15,7 @@ from tandem.observing.grafana import board
 from tandem.observing.rules import rule_groups
 from tandem.observing.watched import Watched
 from tandem.ops import figures
-from tandem.ops.options import AsJson, StackName, print_json, stack_settings, write_file, writing
+from tandem.ops.options import AsJson, StackName, print_json, stack_name, stack_settings, write_file, writing
 from tandem.settings.schema import Settings
 
 MATCHERS = re.compile(r'[a-zA-Z_]\w*(=|!=|=~|!~)"[^"\\]*"(,[a-zA-Z_]\w*(=|!=|=~|!~)"[^"\\]*")*')
@@ -36,7 +36,7 @@ def _models(stack: str, settings: Settings, select: str | None) -> list[Watched]
     Raises:
         UserError: hosts, and nothing says by which labels their series are known; or labels that are none.
     """
-    name = Path(stack).stem.removeprefix("Pulumi.")
+    name = stack_name(stack)
     models = figures.models(settings, name)
     if select is None:
         if settings.platform == "ec2" and settings.metrics.remote_write is None:

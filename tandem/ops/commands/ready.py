@@ -80,6 +80,7 @@ def _visit(stack: str, region: str | None, profile: str | None, prometheus: str)
         now=now,
         own=mine,
         status=status,
+        project=options.PROJECT,
         prometheus=prometheus.rstrip("/"),
     )
 

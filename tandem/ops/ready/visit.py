@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from tandem.files import PROJECT
 from tandem.ops import kinds
 from tandem.ops.doctor.examination import Examination
 from tandem.ops.kinds.kind import Found
@@ -18,13 +17,13 @@ class Visit(Examination):
 
     Attributes:
         status: of `tandem status`, without a token asked for.
-        prometheus: address of one that scrapes the servers; empty for none.
         project: that keeps what `tandem load` found.
+        prometheus: address of one that scrapes the servers; empty for none.
     """
 
     status: Status
+    project: Path
     prometheus: str = ""
-    project: Path = PROJECT
 
     @property
     def life(self) -> str | None:

@@ -14,7 +14,6 @@ import json
 import re
 import tarfile
 import tempfile
-import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ import yaml
 from pulumi_rehearsal import go_build
 from pulumi_rehearsal.cache import Progress, cache_directory, make_once
 from pulumi_rehearsal.kubernetes.build import CRDS
-from pulumi_rehearsal.servers import QuietServer
+from pulumi_rehearsal.servers import QuietServer, serving
 
 
 @dataclass(frozen=True)
@@ -220,11 +219,5 @@ def _served(directory: Path) -> Iterator[str]:
 
     handler = functools.partial(Quiet, directory=str(directory))
     server = QuietServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
+    with serving(server):
         yield f"http://127.0.0.1:{server.server_address[1]}"
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

@@ -16,13 +16,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
-from threading import Lock, Thread
+from threading import Lock
 from typing import Any
 from urllib.parse import urlsplit
 
 from pulumi_rehearsal.kubernetes.api import Api, Object
 from pulumi_rehearsal.kubernetes.pod_discovery import container_ports, target_group
-from pulumi_rehearsal.servers import QuietServer
+from pulumi_rehearsal.servers import QuietServer, serving
 
 INSTANCE = "app.kubernetes.io/instance"
 """Label of a pod that says which application it is of."""
@@ -134,11 +134,5 @@ def played_servers(api: Api, metrics: Metrics = queue) -> Iterator[PlayedServers
 
     server = QuietServer(("127.0.0.1", 0), Handler)
     servers.url = f"http://127.0.0.1:{server.server_port}"
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with serving(server):
         yield servers
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
