@@ -1,6 +1,6 @@
 # One command surface; `make help` lists it. Each target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help mutate rehearse rehearse-kubernetes shell test test-kubernetes test-long test-real check lint types unit-tests bench \
+.PHONY: help mutate rehearse rehearse-kubernetes shell test test-kubernetes test-long test-real test-real-again check lint types unit-tests bench \
 	bench-boot bench-edge bench-sizing bench-start bench-regions bench-peers board docs site advisories advisories-images scan golden clean
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tandem
@@ -39,6 +39,9 @@ test-long: .venv ## proofs of minutes: up killed at several points and recovered
 test-real: .venv ## a real boot, kubelet, nginx and vLLM; needs root, installs what it lacks and says what
 	tools/real/install.sh
 	$(RUN) pytest -m "real and not long" -n 2 --dist loadfile --no-loadscope-reorder tests/real
+
+test-real-again: .venv ## what failed in test-real, with nothing beside it
+	$(RUN) pytest -m "real and not long" -n 0 --last-failed --last-failed-no-failures none tests/real
 
 check: lint ## lint, types, unit tests: the inner loop, a good minute
 	$(MAKE) --no-print-directory --keep-going --jobs 2 --output-sync types unit-tests

@@ -82,15 +82,23 @@ def test_what_is_beyond_batch_and_queue_is_refused(vllm: Server) -> None:
     assert found == {"whole": BATCH + QUEUE, "503": 20}
 
 
-def test_the_edge_refuses_before_a_stream_begins(vllm: Server, tmp_path: Path) -> None:
-    """A burst of twice what a replica takes: vLLM refuses a part inside the stream, nginx none."""
+def test_the_edge_refuses_before_a_stream_begins(vllm: Server, load: Load, tmp_path: Path) -> None:
+    """A burst of twice what a replica takes: alone vLLM refuses a part inside the stream, behind the edge it refuses none.
+
+    On a busy machine a burst has a tail, and whoever comes after the first answers is served too.
+    """
+    metric = load().probe.metric
     number, bound = 2 * (BATCH + QUEUE), requests_at_once(CONFIG.engine, CONFIG.instance_types)[1]
     direct = [kinds(at_once(vllm.port, number, 200, stream=True)) for _ in range(3)]
+    refused_by_vllm = metric(vllm.port, "admission_rejections_total", timeout=30)
     with nginx(CONFIG, [vllm.port], tmp_path, max_conns=bound) as edge:
         through = [at_once(edge.port, number, 200, KEY, stream=True) for _ in range(3)]
     print(f"bursts of {number}: direct {direct}, through the edge {list(map(kinds, through))}")
+    assert metric(vllm.port, "admission_rejections_total", timeout=30) == refused_by_vllm > 0
     for answers in through:
-        assert kinds(answers) == {"whole": bound, "503": number - bound}
+        found = kinds(answers)
+        assert set(found) == {"whole", "503"}
+        assert found["whole"] >= bound
         for refused in (answer for answer in answers if answer.status == 503):
             assert refused.headers["retry-after"] == "5"
             assert json.loads(refused.body)["error"]["code"] == 503

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 
 pytestmark = pytest.mark.real
 
-UV = shutil.which("uv") or "uv"
+UV = os.environ.get("UV", "uv")
 SCAN = [UV, "run", "--quiet", "--locked", "--script", "tools/scan.py"]
 
 
