@@ -83,7 +83,7 @@ def test_what_is_beyond_batch_and_queue_is_refused(vllm: Server) -> None:
 
 
 def test_the_edge_refuses_before_a_stream_begins(vllm: Server, load: Load, tmp_path: Path) -> None:
-    """A burst of twice what a replica takes: alone vLLM refuses a part inside the stream, behind the edge it refuses none.
+    """Of a burst of twice what a replica takes, vLLM refuses a part inside the stream, and none behind the edge.
 
     On a busy machine a burst has a tail, and whoever comes after the first answers is served too.
     """
