@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import operator
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +53,23 @@ class Bucket:
         self.least, self.most = min(self.least, number), max(self.most, number)
 
 
+def _count(found: Sequence[Bucket]) -> float:
+    return sum(one.count for one in found)
+
+
+def _total(found: Sequence[Bucket]) -> float:
+    return sum(one.total for one in found)
+
+
+STATISTICS: Mapping[str, Callable[[Sequence[Bucket]], float]] = {
+    "Sum": _total,
+    "SampleCount": _count,
+    "Average": lambda found: _total(found) / _count(found),
+    "Minimum": lambda found: min(one.least for one in found),
+    "Maximum": lambda found: max(one.most for one in found),
+}
+
+
 class Figures:
     """What has been reported, by namespace and name."""
 
@@ -69,14 +86,7 @@ class Figures:
         found = [known[at] for at in range(start // TICK, end // TICK) if at in known]
         if not found:
             return None
-        total, count = sum(one.total for one in found), sum(one.count for one in found)
-        return {
-            "Sum": total,
-            "SampleCount": count,
-            "Average": total / count,
-            "Minimum": min(one.least for one in found),
-            "Maximum": max(one.most for one in found),
-        }[statistic]
+        return STATISTICS[statistic](found)
 
 
 @dataclass
@@ -109,7 +119,8 @@ class Alarm:
         if now % min(self.period, MINUTE):
             return None
         end = (now - self._late) // self.period * self.period
-        seen = [self._value(figures, end - back * self.period) for back in range(self._of)]
+        ends = range(end, end - self._of * self.period, -self.period)
+        seen = [self._known[at] if at in self._known else self._value(figures, at) for at in ends]
         breaching = [one for one in seen if one is not None and self._breaches(one, self.facts["Threshold"])]
         was, self.on = self.on, len(breaching) >= self._needed
         if not self.on or (was and now - self.called < MINUTE):
@@ -119,15 +130,12 @@ class Alarm:
         return sum(told) / len(told)
 
     def _value(self, figures: Figures, end: int) -> float | None:
-        if end not in self._known:
-            start = end - self.period
-            seen = {
-                id: figures.statistic(
-                    stat["Metric"]["Namespace"], stat["Metric"]["MetricName"], stat["Stat"], start, end
-                )
-                for id, stat in self._metrics.items()
-            }
-            self._known[end] = value(self._expression, {id: one for id, one in seen.items() if one is not None})
+        start = end - self.period
+        seen = {
+            id: figures.statistic(stat["Metric"]["Namespace"], stat["Metric"]["MetricName"], stat["Stat"], start, end)
+            for id, stat in self._metrics.items()
+        }
+        self._known[end] = value(self._expression, {id: one for id, one in seen.items() if one is not None})
         return self._known[end]
 
 

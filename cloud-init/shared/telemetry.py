@@ -141,6 +141,10 @@ def next_tick(tick: float, now: float) -> float:
     return tick + SAMPLE * (1 + max(0, int((now - tick) // SAMPLE)))
 
 
+_LOOKERS = ThreadPoolExecutor(8)
+"""As many as a machine has servers at most, since one that hangs keeps its own waiting."""
+
+
 class Telemetry:
     """Looks, and reports; first when a server has answered once, so that one that never served is not missed.
 
@@ -195,8 +199,7 @@ class Telemetry:
 
     def look(self, now: float) -> None:
         """One look at each server. One that does not answer is not among `Servers`."""
-        with ThreadPoolExecutor(len(self._servers)) as pool:
-            looks = list(pool.map(lambda server: _seen(server, now), self._servers))
+        looks = list(_LOOKERS.map(lambda server: _seen(server, now), self._servers))
         fast: dict[str, Counter[float]] = {name: Counter() for name in self._fast}
         for seen in filter(None, looks):
             gauges, added = seen

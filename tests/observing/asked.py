@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from dataclasses import replace
 
@@ -55,6 +56,7 @@ def rule_queries(place: str) -> dict[str, str]:
     return {f"alert {rule['alert']}": rule["expr"] for rule in rules(MODELS[place])}
 
 
+@functools.cache
 def queries(place: str) -> dict[str, str]:
     scaled = scaling_queries() if place == "pod" else {}
     return rule_queries(place) | scaled | panel_queries(place)
