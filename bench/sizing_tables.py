@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from tandem.catalog.measurements import MEASUREMENTS, Measurement
+from tandem.sizing.measured import comparable, modelled
 from tandem.sizing.units import GIB
 from tests.sizing.rows import PEERS, ROWS, sized
 
@@ -41,7 +43,47 @@ def peers() -> Iterator[list[str]]:
         yield [name, f"{measured:,}", ours, *(_percent(figures[peer], measured) for peer in PEER_NAMES)]
 
 
-TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {"accuracy": accuracy, "peers": peers}
+def throughput() -> Iterator[list[str]]:
+    """Every load of requests that were kept running, beside the model."""
+    yield ["model", "TP", "flags", "at once", "tokens/s", "modelled", "error", *LATENCIES]
+    for row in filter(comparable, MEASUREMENTS):
+        tokens, expected = row.tokens_per_second_each, modelled(row)
+        compared = (f"{tokens:,.0f}", f"{expected:,.0f}", f"{expected / tokens - 1:+.0%}")
+        yield [*_servers(row), f"{row.at_once_each:g}", *compared, *_latencies(row)]
+
+
+def rates() -> Iterator[list[str]]:
+    """Every load of requests at random moments."""
+    yield ["model", "TP", "flags", "requests/s", *LATENCIES, "refused"]
+    for row in sorted((row for row in MEASUREMENTS if row.rate), key=lambda row: (row.model, row.tp, row.rate or 0)):
+        yield [*_servers(row), f"{row.rate:g}", *_latencies(row), f"{row.failed} of {row.requests}"]
+
+
+LATENCIES = ("first token, 99 %", "between, 99 %")
+
+
+def _latencies(row: Measurement) -> tuple[str, str]:
+    return f"{row.first_token_p99 or 0:.2f} s", f"{1000 * (row.between_tokens_p99 or 0):,.0f} ms"
+
+
+def _servers(row: Measurement) -> tuple[str, str, str]:
+    return row.model.partition("/")[2], str(row.tp), _flags(row)
+
+
+def _flags(row: Measurement) -> str:
+    return (
+        row.flags if row.max_num_batched_tokens == VLLMS_STEP else f"{row.flags}, steps of {row.max_num_batched_tokens}"
+    )
+
+
+VLLMS_STEP = 8192
+"""Tokens, on H200."""
+TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
+    "throughput": throughput,
+    "rates": rates,
+    "accuracy": accuracy,
+    "peers": peers,
+}
 
 
 def replaced(text: str) -> str:

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 DIRECTORY = "loads"
+MEASUREMENTS = "measurements.json"
+"""In it, what `tandem size` reads: rows like those of tandem/catalog/measurements.json."""
 KEPT = 20
 """So many are kept of a stack: enough to see a trend, and a file that a reviewer can read."""
 

@@ -14,7 +14,7 @@ LATENCY_BUDGET = 0.01
 """Share of answers, and of tokens, that may be later than promised: the objectives are of the 99th percentile."""
 FIRST_TOKENS, BETWEEN = 100, 4
 """A default is so many times what a token takes at least: a first token waits for its prompt and for others' prompts,
-each further one shares its step with them. Servers reach 30 to 70 % of the roofline."""
+each further one shares its step with them. A lone request gets 60 to 80 % of the roofline (docs/sizing.md)."""
 UNSIZED = 0.05
 """Seconds of a token of a model that is not sized."""
 

@@ -18,14 +18,14 @@ def candidates_svg(title: str, rows: Sequence[tuple[str, float, float]]) -> str:
     """Two panels of bars.
 
     Args:
-        rows: name, KV-cache tokens of a replica, US dollars for a million tokens at the estimated upper limit.
+        rows: name, KV-cache tokens of a replica, US dollars for a million tokens of answers.
     """
     width, height = _LABEL + 2 * _PANEL, _ROW * (len(rows) + 3)
     parts = [
         *head(title, width, height),
         f'<text x="10" y="18" font-size="14" font-weight="bold">{escape(title)}</text>',
         f'<text x="{_LABEL}" y="{2 * _ROW - 6}">KV-cache tokens of a replica</text>',
-        f'<text x="{_LABEL + _PANEL}" y="{2 * _ROW - 6}">$ per million tokens (estimate, lower limit)</text>',
+        f'<text x="{_LABEL + _PANEL}" y="{2 * _ROW - 6}">$ per million tokens (measured or modelled)</text>',
     ]
     most_tokens = max((tokens for _, tokens, _ in rows), default=0) or 1
     most_price = max((price for _, _, price in rows), default=0) or 1

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,36 @@ from tandem.sizing.choice import Candidate, advice, fitting
 from tandem.sizing.cpu import CpuCache
 from tandem.sizing.effects import effects
 from tandem.sizing.fits import Verdict
+from tandem.sizing.measured import Errors
 from tandem.sizing.memory import Sizing, size
 from tandem.sizing.releases import PINNED
+from tandem.sizing.throughput import BANDWIDTH_SHARE, RATE_SHARE, Load
 
 FORMULA = (
-    "Estimates are upper limits: requests / (max(bytes read / memory bandwidth, 2 x active weights x requests / tensor "
-    "rate) + all-reduces); price per token is the price of an hour over them, so a lower limit."
+    "tokens per second of answers = requests / (max(bytes read / (bandwidth x {bandwidth:g}), 2 x active weights x "
+    "requests / (tensor rate x {rate:g})) + the same arithmetic for their prompts + all-reduces)"
 )
+
+
+@dataclass(frozen=True)
+class Known:
+    """How the table knows its tokens per second.
+
+    Attributes:
+        load: the requests that they are of, in words.
+        model: how what was not measured is modelled.
+        errors: of that on all measured loads.
+    """
+
+    load: str
+    model: str
+    errors: Errors
+
+
+def how_it_knows(load: Load, found: Errors) -> Known:
+    """In words, for people and programs."""
+    words = f"prompts of {load.prompt_tokens:,} tokens, answers of {load.answer_tokens:,}"
+    return Known(words, FORMULA.format(bandwidth=BANDWIDTH_SHARE, rate=RATE_SHARE), found)
 
 
 def one_json(sizing: Sizing, verdict: Verdict) -> dict[str, Any]:
@@ -106,6 +129,7 @@ def print_rows(
     model: str | None,
     rows: list[Candidate],
     concurrency: int,
+    says: Known,
     *,
     region: str | None,
     every: bool,
@@ -116,6 +140,7 @@ def print_rows(
 
     Args:
         concurrency: requests of the longest length that a host must hold at once.
+        says: where tokens per second come from.
         region: whose prices the rows carry; None for the catalog's.
         every: show what does not fit too, with the reason.
         plot: where to draw the candidates.
@@ -130,7 +155,7 @@ def print_rows(
         about = {"licence": known.licence, "gated": known.gated, "source": known.source} if known else {}
         shown = rows if every else good
         answer = {"model": name, **about, "candidates": [candidate_json(row) for row in shown], "advice": hints}
-        print_json({**answer, "estimates": FORMULA, "prices": prices_source(region)})
+        print_json({**answer, "tokens_per_second": asdict(says), "prices": prices_source(region)})
         return
     console = Screen(wrap=True)
     if known:
@@ -149,7 +174,19 @@ def print_rows(
         console.print(hint, highlight=False)
     for warning in dict.fromkeys(text for row in good for text in row.verdict.warnings if "image encoder" in text):
         console.marked("note:", "yellow", f" {warning}")
-    console.print(f"{FORMULA} Prices: {prices_source(region)}.", style="dim")
+    console.print(f"{_in_words(good, says)} Prices: {prices_source(region)}.", style="dim")
+
+
+def _in_words(rows: list[Candidate], says: Known) -> str:
+    """What the tokens per second of the table are worth."""
+    least, most = (pick((row.throughput.requests for row in rows), default=0) for pick in (min, max))
+    at_once = f"{least}" if least == most else f"{least} to {most}"
+    many = sum(row.throughput.measured for row in rows)
+    return (
+        f"tokens/s of a host: {says.load}, {at_once} requests at once on a replica. {many} of {len(rows)} measured on "
+        f"such servers; ~ modelled: {says.model}. Over {says.errors.loads} measured loads that was "
+        f"{says.errors.median:.0%} off in the median, {says.errors.worst:+.0%} at worst."
+    )
 
 
 def _table(rows: list[Candidate]) -> Table:
@@ -168,7 +205,7 @@ def _table(rows: list[Candidate]) -> Table:
             f"{row.sizing.kv_cache_tokens / 1000:,.0f}k",
             f"{row.sizing.max_concurrency:,.1f}",
             f"{row.instance_type.usd_per_hour:.2f}",
-            f"<{row.tokens_per_second:,.0f}",
-            f">{row.usd_per_million_tokens:.2f}",
+            f"{'' if row.throughput.measured else '~'}{row.tokens_per_second:,.0f}",
+            f"{row.usd_per_million_tokens:.2f}",
         )
     return table

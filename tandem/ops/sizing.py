@@ -9,11 +9,14 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
+from tandem import loads
 from tandem.catalog.instances import InstanceType
+from tandem.catalog.measurements import MEASUREMENTS, Measurement, read
 from tandem.catalog.models import MODELS, unknown_model_problem
 from tandem.catalog.prices import HOME, ON_DEMAND
 from tandem.errors import Problem, UserError
 from tandem.http import Http
+from tandem.ops import options
 from tandem.sizing.choice import Candidate
 from tandem.sizing.config_file import LARGEST_CONFIG, parse_config
 from tandem.sizing.fits import Verdict
@@ -130,6 +133,23 @@ def _number(text: str | None) -> float | None:
         return None
 
 
+# -- measured throughput -----------------------------------------------------------------------------------------------
+
+
+def measurements() -> tuple[Measurement, ...]:
+    """tandem's, and those of the project.
+
+    Raises:
+        UserError: the project's file holds none.
+    """
+    path = options.PROJECT / loads.DIRECTORY / loads.MEASUREMENTS
+    try:
+        return (*MEASUREMENTS, *read(path))
+    except ValueError as error:
+        fix = "mend it, or remove it: `tandem load --measure` writes it anew"
+        raise UserError(Problem(key=str(path), wrong=str(error), fix=fix)) from None
+
+
 # -- prices of a region ------------------------------------------------------------------------------------------------
 
 
@@ -218,6 +238,7 @@ def candidate_json(row: Candidate) -> dict[str, Any]:
         **sizing_json(row.sizing, row.verdict),
         "estimates": {
             **asdict(row.throughput),
+            "tokens_per_second_each": row.throughput.tokens_per_second_each,
             "tokens_per_second_per_host": round(row.tokens_per_second),
             "usd_per_million_tokens": round(row.usd_per_million_tokens, 4),
         },

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from tandem.catalog.instances import INSTANCE_TYPES, InstanceType
+from tandem.catalog.measurements import Measurement
 from tandem.sizing.fits import Verdict, verdict
 from tandem.sizing.gpus import gpu_of
+from tandem.sizing.measured import as_measured
 from tandem.sizing.memory import Sizing, size
 from tandem.sizing.serving import Serving
 from tandem.sizing.shapes import ModelShape
 from tandem.sizing.support import TENSOR_PARALLEL_SIZES
-from tandem.sizing.throughput import Throughput, throughput
+from tandem.sizing.throughput import Load, Throughput, throughput
 from tandem.sizing.units import divide_up
 
-DEFAULT_CONTEXT_TOKENS = 2048
-"""Prompt and answer so far of a running request, on average: what chat services see."""
-
-MEASURED_SHARE = 0.87
-"""Of the throughput of two servers with TP=1, what one with TP=2 reached on two H200: an 8B model, 300 requests of 1024
-and 128 tokens at once in 6.5 s against 5.6 s. One request alone took 0.48 s against 0.66 s, 28 % less, with TP=2."""
+DEFAULT_LOAD = Load()
+AS_GOOD = 0.97
+"""Of the throughput with TP=2, what TP=1 must reach to be as good for it: two measurements differ by as much."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +28,7 @@ class Candidate:
 
     Attributes:
         replicas: servers that one host runs.
-        usd_per_million_tokens: list price of the host over the upper limit of its tokens per second; so a lower limit
-            of the real price.
+        usd_per_million_tokens: of answers: list price of the host over its tokens per second.
     """
 
     instance_type: InstanceType
@@ -47,7 +45,7 @@ class Candidate:
 
     @property
     def tokens_per_second(self) -> float:
-        """Upper limit of the host."""
+        """Of the host."""
         return self.replicas * self.throughput.tokens_per_second
 
     @property
@@ -67,19 +65,21 @@ def candidate(
     serving: Serving,
     instance_type: InstanceType,
     *,
-    context_tokens: int = DEFAULT_CONTEXT_TOKENS,
+    load: Load = DEFAULT_LOAD,
     requests: int | None = None,
+    measured: Sequence[Measurement] = (),
 ) -> Candidate:
     """One row of the table; its verdict says whether it works.
 
     Args:
-        requests: that run on a host at once, shared out to its replicas; None for as many as fit.
+        requests: that run on a host at once, shared out to its replicas; None for so many a GPU as throughput.py says.
+        measured: of this model, by `measured.of_model`.
     """
     gpu, model = gpu_of(instance_type)
     sizing = size(shape, on_hosts(serving, instance_type), gpu)
     replicas = max(1, instance_type.gpus // (serving.tensor_parallel_size * serving.pipeline_parallel_size))
     each = divide_up(requests, replicas) if requests else None
-    rate = throughput(sizing, model, context_tokens=min(context_tokens, sizing.batch.length), requests=each)
+    rate = as_measured(throughput(sizing, model, load, each), measured, sizing, load)
     return Candidate(
         instance_type=instance_type,
         sizing=sizing,
@@ -95,8 +95,9 @@ def candidates(
     serving: Serving,
     *,
     types: Iterable[InstanceType] = tuple(INSTANCE_TYPES.values()),
-    context_tokens: int = DEFAULT_CONTEXT_TOKENS,
+    load: Load = DEFAULT_LOAD,
     requests: int | None = None,
+    measured: Sequence[Measurement] = (),
 ) -> list[Candidate]:
     """Every type with every tensor parallel size that it has GPUs for, the cheapest per token first."""
     found = [
@@ -104,8 +105,9 @@ def candidates(
             shape,
             replace(serving, tensor_parallel_size=tp),
             instance_type,
-            context_tokens=context_tokens,
+            load=load,
             requests=requests,
+            measured=measured,
         )
         for instance_type in types
         for tp in TENSOR_PARALLEL_SIZES
@@ -134,14 +136,16 @@ def advice(rows: Iterable[Candidate]) -> list[str]:
     return [
         _against_two(name, one, two)
         for name, one, two in pairs
-        if one.tokens_per_second >= MEASURED_SHARE * two.tokens_per_second
+        if one.tokens_per_second >= AS_GOOD * two.tokens_per_second
     ]
 
 
 def _against_two(name: str, one: Candidate, two: Candidate) -> str:
+    known = "measured" if one.throughput.measured and two.throughput.measured else "modelled"
     return (
-        f"{name}: one GPU is enough. For throughput take TP=1: at most {one.tokens_per_second:,.0f} tokens/s on a host "
-        f"against {two.tokens_per_second:,.0f} with TP=2, and where it was measured (8B on H200) TP=2 stayed "
-        f"{1 - MEASURED_SHARE:.0%} below TP=1. For a single request's time take TP=2: it was 28 % faster. A pair of "
-        f"GPUs holds {two.sizing.kv_cache_tokens:,} KV-cache tokens together against 2 x {one.sizing.kv_cache_tokens:,}"
+        f"{name}: one GPU is enough. For throughput take TP=1: {one.tokens_per_second:,.0f} tokens/s on a host with "
+        f"{one.throughput.requests} requests at once on each GPU, against {two.tokens_per_second:,.0f} with TP=2 and "
+        f"{two.throughput.requests} on each pair ({known}). For a single request's time take TP=2: 1.33 times as fast "
+        f"(8B on H200). A pair of GPUs holds {two.sizing.kv_cache_tokens:,} KV-cache tokens together against 2 x "
+        f"{one.sizing.kv_cache_tokens:,}"
     )

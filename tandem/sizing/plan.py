@@ -18,7 +18,7 @@ from tandem.sizing.memory import Sizing, size
 from tandem.sizing.reading import with_quantization
 from tandem.sizing.serving import Serving
 from tandem.sizing.shapes import ModelShape
-from tandem.sizing.throughput import throughput
+from tandem.sizing.throughput import fastest_token_seconds
 
 UNSIZED_UTILIZATION = 0.88
 """For a model whose shape is not known: vLLM's 0.92 less what a server took beside its budget on 24 GB cards."""
@@ -141,8 +141,7 @@ def _plan(shape: ModelShape, serving: Serving, types: Sequence[InstanceType]) ->
         kv_cache_tokens=least.kv_cache_tokens,
         max_concurrency=round(least.max_concurrency, 2),
         fastest_token_seconds=max(
-            1 / throughput(sizing, gpu_of(INSTANCE_TYPES[name])[1], context_tokens=1, requests=1).tokens_per_second_each
-            for name, sizing in sizings.items()
+            fastest_token_seconds(sizing, gpu_of(INSTANCE_TYPES[name])[1]) for name, sizing in sizings.items()
         ),
     )
 

@@ -1,14 +1,17 @@
-"""Upper limits of tokens per second, from rooflines. Estimates: real servers reach 30 to 70 % of them.
+"""Tokens per second of a model that nobody has measured: a limit from rooflines, and what servers reach of it.
 
-One step makes a token for each of B running requests. It takes at least
+A server makes a token for each of B running requests, and meanwhile takes in the prompts of those that follow: for each
+token of an answer P / A tokens of prompts. Together that takes at least
 
-    max(memory, arithmetic) + links
+    max(memory, arithmetic) + prompts + links
 
     memory:      (weights that the batch touches + KV cache of its contexts) / memory bandwidth
     arithmetic:  2 x active weights x B / (GPUs x tensor rate)
-    links:       2 all-reduces a layer, each 18 us + 2 (tp - 1) / tp x B x hidden bytes / link bandwidth
+    prompts:     arithmetic x P / A
+    links:       2 all-reduces a layer, each 18 us + 2 (tp - 1) / tp x tokens x hidden bytes / link bandwidth
 
-and so tokens per second <= B / step. Left out: prompts, kernel launches, attention's arithmetic, sampling, scheduling.
+and so tokens per second <= B / that. What is expected takes shares of bandwidth and tensor rate, which were fitted to
+the measured loads (docs/sizing.md). Left out: attention's arithmetic, launches, sampling, scheduling, the API server.
 """
 
 from __future__ import annotations
@@ -30,26 +33,50 @@ from tandem.sizing.weights import (
     padded_vocabulary,
 )
 
+BANDWIDTH_SHARE, RATE_SHARE = 0.66, 0.46
+"""Of memory bandwidth and of the tensor rate, what servers reached on H200: the pair with the least median error."""
+REQUESTS_PER_GPU = 64
+"""At once, where nothing is said: with more each waits longer, and tokens per second grow little."""
 ALL_REDUCE_SECONDS = 18e-6
 """What a small all-reduce adds to a step. From a single request on H200: an 8B model took 4.9 ms a token with TP=1,
 1.46 times its roofline; with TP=2 3.6 ms, of which 1.46 times the roofline leaves 1.1 ms for 64 all-reduces."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class Load:
+    """What requests are like, in tokens. The measured loads have these lengths."""
+
+    prompt_tokens: int = 1024
+    answer_tokens: int = 256
+
+    @property
+    def context_tokens(self) -> int:
+        """That a running request has on average: its prompt and half its answer."""
+        return self.prompt_tokens + self.answer_tokens // 2
+
+
+@dataclass(frozen=True, kw_only=True)
 class Throughput:
-    """Upper limits for one replica.
+    """Of one replica.
 
     Attributes:
         requests: that run at once.
-        tokens_per_second: of all of them together.
-        tokens_per_second_each: of one.
-        bound: the longest part of a step: memory, arithmetic or links.
+        tokens_per_second: of all their answers together.
+        limit_tokens_per_second: no server of this kind can make more.
+        bound: what takes longest: memory, arithmetic, prompts or links.
+        measured: on such servers under such a load; else it is modelled.
     """
 
     requests: int
     tokens_per_second: float
-    tokens_per_second_each: float
+    limit_tokens_per_second: float
     bound: str
+    measured: bool = False
+
+    @property
+    def tokens_per_second_each(self) -> float:
+        """Of one request."""
+        return self.tokens_per_second / self.requests
 
 
 @dataclass(frozen=True)
@@ -81,37 +108,63 @@ def _traffic(shape: ModelShape, tp: int, hopper: bool) -> _Traffic:
     return _Traffic(shared, experts, active)
 
 
-def throughput(sizing: Sizing, gpu: GpuModel, *, context_tokens: int, requests: int | None = None) -> Throughput:
-    """Upper limits while requests of this context run.
+def throughput(sizing: Sizing, gpu: GpuModel, load: Load, requests: int | None = None) -> Throughput:
+    """As modelled.
 
     Args:
-        context_tokens: that a running request has on average, prompt and answer so far.
-        requests: that run at once; None for as many as the KV cache and --max-num-seqs allow.
+        requests: that run at once; None for REQUESTS_PER_GPU. Fewer where the KV cache or --max-num-seqs hold fewer.
     """
-    shape, tp = sizing.shape, sizing.serving.tensor_parallel_size
-    layout = sizing.layout
-    running = sizing.batch.requests
-    context_bytes = 0
-    if layout:
-        blocks = layout.blocks_per_request(context_tokens, sizing.in_flight)
-        context_bytes = blocks * layout.bytes_per_block
-        running = min(running, max(1, layout.blocks(max(0, sizing.parts.kv_cache)) // blocks))
-    running = min(running, requests) if requests else running
+    context = min(load.context_tokens, sizing.batch.length)
+    running = min(_held(sizing, context), requests or REQUESTS_PER_GPU * sizing.serving.tensor_parallel_size)
+    limits = _seconds(sizing, gpu, running, context, load.prompt_tokens / load.answer_tokens)
+    expected = {name: seconds / _SHARES.get(name, 1.0) for name, seconds in limits.items()}
+    return Throughput(
+        requests=running,
+        tokens_per_second=running / _together(expected),
+        limit_tokens_per_second=running / _together(limits),
+        bound=max(expected, key=lambda name: expected[name]),
+    )
+
+
+_SHARES = {"memory": BANDWIDTH_SHARE, "arithmetic": RATE_SHARE, "prompts": RATE_SHARE}
+
+
+def fastest_token_seconds(sizing: Sizing, gpu: GpuModel) -> float:
+    """What a token takes at least, while nobody else asks."""
+    return _together(_seconds(sizing, gpu, 1, 1, 0.0))
+
+
+def _together(parts: dict[str, float]) -> float:
+    return max(parts["memory"], parts["arithmetic"]) + parts["prompts"] + parts["links"]
+
+
+def _held(sizing: Sizing, context: int) -> int:
+    """Requests of this context that a replica holds."""
+    if not (layout := sizing.layout):
+        return sizing.batch.requests
+    blocks = layout.blocks_per_request(context, sizing.in_flight)
+    return min(sizing.batch.requests, max(1, layout.blocks(max(0, sizing.parts.kv_cache)) // blocks))
+
+
+def _seconds(sizing: Sizing, gpu: GpuModel, running: int, context: int, prompts: float) -> dict[str, float]:
+    """Of each part, until each running request has one token more, and so many tokens of prompts were taken in."""
+    shape, tp, layout = sizing.shape, sizing.serving.tensor_parallel_size, sizing.layout
+    cached = layout.blocks_per_request(context, sizing.in_flight) * layout.bytes_per_block if layout else 0
     traffic = _traffic(shape, tp, sizing.gpu.compute_capability == HOPPER)
-    memory = traffic.shared_bytes + traffic.expert_bytes * _touched(shape, running) + running * context_bytes
-    parts = {
-        "memory": memory / (gpu.bandwidth_gbps * 1e9),
-        "arithmetic": 2 * traffic.active_elements * running / (_rate(sizing, gpu) * 1e12),
-        "links": _all_reduces(shape, tp, running, gpu),
+    read = traffic.shared_bytes + traffic.expert_bytes * _touched(shape, running) + running * cached
+    arithmetic = 2 * traffic.active_elements * running / (_rate(sizing, gpu) * 1e12)
+    return {
+        "memory": read / (gpu.bandwidth_gbps * 1e9),
+        "arithmetic": arithmetic,
+        "prompts": arithmetic * prompts,
+        "links": _all_reduces(shape, tp, running * (1 + prompts), gpu),
     }
-    each = 1 / (max(parts["memory"], parts["arithmetic"]) + parts["links"])
-    return Throughput(running, running * each, each, max(parts, key=lambda name: parts[name]))
 
 
-def _all_reduces(shape: ModelShape, tp: int, requests: int, gpu: GpuModel) -> float:
+def _all_reduces(shape: ModelShape, tp: int, tokens: float, gpu: GpuModel) -> float:
     if tp == 1:
         return 0.0
-    moved = 2 * (tp - 1) / tp * requests * shape.hidden * DTYPE_BYTES[shape.dtype]
+    moved = 2 * (tp - 1) / tp * tokens * shape.hidden * DTYPE_BYTES[shape.dtype]
     return 2 * len(shape.layers) * (ALL_REDUCE_SECONDS + moved / (gpu.link_gbps * 1e9))
 
 

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import asdict, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import product
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 import typer.main
 
 from tandem.catalog.instances import INSTANCE_TYPES
+from tandem.catalog.measurements import MEASUREMENTS
 from tandem.ops import cli, sizing
 from tests.sizing.configs import experts, hybrid, latent, llama, windows
 from tests.sizing.rows import ROWS
@@ -320,8 +322,36 @@ def test_the_table_fits_eighty_columns_and_says_what_is_estimated(call: Call) ->
     text = " ".join(screen.split())
     row = next(line for line in lines if line.startswith("g7e.12xlarge"))
     assert row.split()[-4:-2] == ["29.0", "8.29"]
-    assert "Estimates are upper limits: requests / (max(bytes read / memory bandwidth" in text
+    assert "0 of 1 measured" not in text
+    assert "~ modelled: tokens per second of answers = requests / (max(bytes read / (bandwidth x 0.66)" in text
+    assert re.search(r"Over \d+ measured loads that was \d+% off in the median, [+-]\d+% at worst", text)
     assert "list prices of us-east-1, on demand, read on 2026-07-20" in text
+
+
+def test_measured_rows_are_told_from_modelled_ones(call: Call) -> None:
+    answer = call.json("Qwen/Qwen3-8B")
+    known = {(row["instanceType"], row["tensorParallelSize"]): row["estimates"] for row in answer["candidates"]}
+    assert {key for key, one in known.items() if one["measured"]} == {("p5en.48xlarge", 1), ("p5en.48xlarge", 2)}
+    assert known["p5en.48xlarge", 2]["tokensPerSecond"] == pytest.approx(7835, rel=0.1)
+    assert known["p5en.48xlarge", 2]["limitTokensPerSecond"] > known["p5en.48xlarge", 2]["tokensPerSecond"]
+    assert answer["tokensPerSecond"]["errors"]["loads"] > 40
+    lines = call("Qwen/Qwen3-8B").splitlines()
+    assert {line.split()[2] for line in lines if line.startswith("p5en.48xlarge ") and "~" not in line} == {"1", "2"}
+
+
+def test_the_projects_measurements_count(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tandem.ops.options.PROJECT", tmp_path)
+    own = [replace(row, card="L4", tokens_per_second=100 * (row.at_once or 1)) for row in MEASUREMENTS if row.tp == 2]
+    own = [replace(row, max_num_batched_tokens=2048) for row in own]
+    (tmp_path / "loads").mkdir()
+    file = tmp_path / "loads/measurements.json"
+    file.write_text(json.dumps({"rows": [asdict(row) for row in own]}))
+    rows = call.json("Qwen/Qwen3-8B", "--max-model-len", 4096, "--tp", 2, "--concurrency", 32)["candidates"]
+    one = next(row for row in rows if row["instanceType"] == "g6.12xlarge")["estimates"]
+    assert (one["measured"], one["requests"], one["tokensPerSecond"]) == (True, 16, pytest.approx(1600))
+    file.write_text("{}")
+    assert "holds no measurements" in call("Qwen/Qwen3-8B")
+    assert call.status == 2
 
 
 def test_rows_hold_the_requests_that_are_asked_for(call: Call) -> None:
@@ -349,7 +379,7 @@ def test_the_plot_has_two_bars_for_each_candidate(call: Call, tmp_path: Path) ->
     assert len(bars) == 2 * len(rows)
     texts = " ".join(text for text in svg.itertext())
     assert f"{rows[0]['instanceType']} TP={rows[0]['tensorParallelSize']}" in texts
-    assert "estimate, lower limit" in texts
+    assert "measured or modelled" in texts
 
 
 def test_a_region_has_its_own_prices_and_says_so(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

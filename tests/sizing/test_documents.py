@@ -17,5 +17,5 @@ def test_the_tables_are_current() -> None:
 
 
 def test_a_document_without_marks_is_not_rewritten() -> None:
-    with pytest.raises(ValueError, match="no <!-- accuracy"):
+    with pytest.raises(ValueError, match="no <!-- throughput"):
         replaced("# nothing here")

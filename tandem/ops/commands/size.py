@@ -11,10 +11,12 @@ from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.ops import serving_options as options
 from tandem.ops.options import AsJson, ProfileName
 from tandem.ops.screen import Screen
-from tandem.ops.size_report import print_rows
-from tandem.ops.sizing import regional
+from tandem.ops.size_report import how_it_knows, print_rows
+from tandem.ops.sizing import measurements, regional
 from tandem.sizing.choice import candidates
+from tandem.sizing.measured import errors, of_model
 from tandem.sizing.serving import Serving
+from tandem.sizing.throughput import Load
 
 
 def size(
@@ -24,11 +26,11 @@ def size(
         int | None, typer.Option("--tp", min=1, max=1024, help="Tensor parallel size. Unset: all that fit.")
     ] = None,
     concurrency: Annotated[
-        int | None, typer.Option(min=1, help="Requests of the longest length that a host must hold at once.")
+        int | None,
+        typer.Option(min=1, help="Requests of the longest length that a host must hold, and answers, at once."),
     ] = None,
-    context_tokens: Annotated[
-        int, typer.Option(min=1, help="Assumed for estimates: tokens that a running request has on average.")
-    ] = 2048,
+    prompt_tokens: Annotated[int, typer.Option(min=1, help="Of a request, for tokens per second.")] = 1024,
+    answer_tokens: Annotated[int, typer.Option(min=1, help="Likewise.")] = 256,
     region: Annotated[
         str | None, typer.Option("--region", metavar="REGION", help="Ask AWS for this region's types and prices.")
     ] = None,
@@ -51,8 +53,9 @@ def size(
 ) -> None:
     """Say on which instance types a model fits, with how many KV-cache tokens, and what a token costs.
 
-    The cheapest per token first. Tokens per second are estimates of the upper limit, from memory bandwidth, tensor rate
-    and links; real servers stay below. `tandem memory` shows one of them part by part.
+    The cheapest per token first. Tokens per second were measured where tandem or the project's loads/measurements.json
+    has such a server under such a load; others, with ~, are modelled, and it says with which error so far. `tandem
+    memory` shows one of them part by part.
 
     Exit status: 0 whether it fits or not, 2 for a mistake in the call or the model's config.json.
 
@@ -77,6 +80,9 @@ def size(
     if region is not None:
         with Screen(stderr=True).status(f"prices in {region}"):
             types = regional(types, region, profile)
-    found = candidates(shape, serving, types=types, context_tokens=context_tokens, requests=concurrency)
+    known, load = measurements(), Load(prompt_tokens=prompt_tokens, answer_tokens=answer_tokens)
+    measured = of_model(known, model, quantization)
+    found = candidates(shape, serving, types=types, load=load, requests=concurrency, measured=measured)
     rows = [row for row in found if tp in (None, row.tensor_parallel_size)]
-    print_rows(name, model, rows, concurrency or 1, region=region, every=every, as_json=as_json, plot=plot)
+    says = how_it_knows(load, errors(known))
+    print_rows(name, model, rows, concurrency or 1, says, region=region, every=every, as_json=as_json, plot=plot)

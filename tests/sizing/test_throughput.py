@@ -1,0 +1,82 @@
+"""Tokens per second beside what was measured: stated as measured where there is a measurement, else with an error."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tandem.catalog.instances import INSTANCE_TYPES
+from tandem.catalog.measurements import MEASUREMENTS, Measurement
+from tandem.sizing.choice import Candidate, candidate
+from tandem.sizing.known import catalog_shape
+from tandem.sizing.measured import comparable, errors, modelled, of_model
+from tandem.sizing.reading import with_quantization
+from tandem.sizing.serving import Serving
+from tandem.sizing.throughput import Load, Throughput
+
+P5EN = INSTANCE_TYPES["p5en.48xlarge"]
+LOADS = [row for row in MEASUREMENTS if comparable(row)]
+AT_64 = next(row for row in LOADS if (row.model, row.tp, row.at_once_each) == ("Qwen/Qwen3-8B", 1, 64))
+
+
+def stated(row: Measurement, load: Load | None = None, **serving: object) -> Throughput:
+    """What the table says of one replica under this load."""
+    return candidate_of(row, load, **serving).throughput
+
+
+def candidate_of(row: Measurement, load: Load | None = None, **serving: object) -> Candidate:
+    tokens = None if row.max_num_batched_tokens == 8192 else row.max_num_batched_tokens
+    how = Serving(tensor_parallel_size=row.tp, gpu_memory_utilization=None, max_num_batched_tokens=tokens)
+    return candidate(
+        with_quantization(catalog_shape(row.model), row.quantization),
+        replace(how, **serving),  # pyright: ignore[reportArgumentType]  (fields of Serving)
+        P5EN,
+        load=load or Load(),
+        requests=round(row.at_once_each) * (P5EN.gpus // row.tp),
+        measured=of_model(MEASUREMENTS, row.model, row.quantization),
+    )
+
+
+@pytest.mark.parametrize("row", LOADS, ids=lambda row: f"{row.run} {row.model} TP={row.tp} {row.at_once_each:g}")
+def test_what_was_measured_is_stated_within_15_percent(row: Measurement) -> None:
+    found = stated(row)
+    assert found.measured
+    assert found.tokens_per_second == pytest.approx(row.tokens_per_second_each, rel=0.15)
+    assert found.tokens_per_second < found.limit_tokens_per_second
+
+
+def test_between_two_loads_it_is_between_them() -> None:
+    found = stated(replace(AT_64, at_once=90 * AT_64.replicas))
+    assert found.measured
+    assert 4071 < found.tokens_per_second < 5152
+
+
+OTHER = {
+    "more at once": (replace(AT_64, at_once=2 * 300.0), None, {}),
+    "longer prompts": (AT_64, Load(prompt_tokens=2048), {}),
+    "longer answers": (AT_64, Load(answer_tokens=400), {}),
+    "another cache": (AT_64, None, {"kv_cache_dtype": "fp8"}),
+    "eager": (AT_64, None, {"enforce_eager": True}),
+    "shorter steps": (AT_64, None, {"max_num_batched_tokens": 2048}),
+}
+
+
+@pytest.mark.parametrize("what", OTHER)
+def test_what_was_not_measured_is_modelled(what: str) -> None:
+    row, load, serving = OTHER[what]
+    assert not stated(row, load, **serving).measured
+
+
+def test_another_models_rows_are_no_measurement() -> None:
+    assert of_model(MEASUREMENTS, "Qwen/Qwen3-8B", "fp8") == ()
+    assert of_model(MEASUREMENTS, None, None) == ()
+
+
+def test_the_model_is_as_far_off_as_it_says() -> None:
+    found = errors(MEASUREMENTS)
+    assert found.loads == len(LOADS)
+    assert 0 < found.median < 0.1
+    assert found.worst == pytest.approx(max((modelled(row) / row.tokens_per_second_each - 1 for row in LOADS), key=abs))
+    plain = errors([row for row in LOADS if row.model != "Qwen/Qwen3-32B-FP8"])
+    assert abs(plain.worst) < 0.26
