@@ -92,6 +92,7 @@ board: .venv ## docs/board.svg anew: the dashboard's panels, from minutes of the
 docs: .venv ## what is generated in docs/ and policies/, made anew
 	$(RUN) python -m tandem.settings.table docs/settings.md
 	$(RUN) python -m tandem.settings.json_schema docs/stack.schema.json
+	$(RUN) python -m tandem.canary docs/canary.schema.json
 	$(RUN) python -m tandem.ops.command_table docs/operations.md
 	$(RUN) python -m tandem.observing.table docs/alarms.md
 	$(RUN) python -m tandem.ops.rights.write

@@ -106,7 +106,7 @@ def _network(name: str, settings: Settings, platform: Platform, opts: pulumi.Res
             edge_port=SERVING_PORT,
             client_cidrs=[str(cidr) for cidr in settings.load_balancer.client_cidrs],
             client_ports=(443, 80) if settings.load_balancer.redirect_http else (443,),
-            host_ports=tuple(dict.fromkeys((443, 80, *settings.tracing.ports, *settings.metrics.ports))),
+            host_ports=tuple(dict.fromkeys((443, 80, *settings.server_ports, *settings.metrics.ports))),
             interface_endpoints=network.interface_endpoints,
             open_endpoints=platform.open_endpoints,
             flow_log_retention_days=network.flow_log_retention_days,

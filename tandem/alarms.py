@@ -19,6 +19,8 @@ FIGURES = (
 """That machines report of each model."""
 GPU_FIGURES = ("GpuErrors", "GpuMemory", "GpuTemperature", "GpuUse")
 """Likewise, where they see their GPUs."""
+CANARY_FIGURES = ("CanaryFailed",)
+"""Likewise, where they have a canary."""
 NAMESPACE = "tandem"
 """Of the figures in CloudWatch (cloud-init/shared/telemetry.py)."""
 
@@ -83,13 +85,16 @@ class Both:
     of: Sequence[Alarm]
 
 
-def alarms(promised: Objectives, *, always_on: bool, servers: int, gpus: bool) -> list[Alarm | Both]:
+def alarms(
+    promised: Objectives, *, always_on: bool, servers: int, gpus: bool, canary: bool = False
+) -> list[Alarm | Both]:
     """Of one model.
 
     Args:
         always_on: it has servers at any hour, so that none is wrong.
         servers: that it then has while versions change, too.
         gpus: its machines tell of their GPUs.
+        canary: they ask their servers what they should answer.
     """
     found: list[Alarm | Both] = [*_burning(promised), *_SYMPTOMS, _FULL]
     if always_on:
@@ -98,6 +103,8 @@ def alarms(promised: Objectives, *, always_on: bool, servers: int, gpus: bool) -
         found.append(_few(servers))
     if gpus:
         found.append(_GPU)
+    if canary:
+        found.append(_CANARY)
     return found
 
 
@@ -231,6 +238,13 @@ _GPU = Alarm(
     name="gpu",
     says="a GPU reports an error for which its host is replaced",
     metric="GpuErrors",
+    statistic="Maximum",
+    above=0,
+)
+_CANARY = Alarm(
+    name="canary",
+    says="a server does not answer what its canary expects",
+    metric="CanaryFailed",
     statistic="Maximum",
     above=0,
 )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from tandem import rules
+from tandem.canary import document
 from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.errors import Problem, UserError
 from tandem.files import PROJECT
@@ -31,11 +32,22 @@ def problems(settings: Settings, pins: Pins, stack: str, sized: Plan) -> list[Pr
         at, promised = f"models.{name}", settings.models[name].objectives
         found += [replace(problem, key=f"{at}.{problem.key}") for problem in further.problems]
         found += impossible(promised, further.fastest_token_seconds, f"{at}.objectives")
+    found += _canaries(settings)
     if "karpenter" in platform_of(settings).charts:
         found += pins.chart_problems()
     if settings.require_pins:
         found += missing_pins(settings, pins)
     return found
+
+
+def _canaries(settings: Settings) -> Iterator[Problem]:
+    """What is wrong with the files that they name."""
+    for name, canary in settings.canaries.items():
+        try:
+            _ = document(canary, settings.scaled[name][0], []) if canary else ""
+        except UserError as error:
+            at = "" if name == MAIN_MODEL else f"models.{name}."
+            yield from (replace(problem, key=at + problem.key) for problem in error.problems)
 
 
 def warnings(settings: Settings, pins: Pins, sized: Plan) -> list[str]:

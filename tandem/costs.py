@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from tandem import scaling
-from tandem.alarms import FIGURES, GPU_FIGURES, Both, alarms
+from tandem.alarms import CANARY_FIGURES, FIGURES, GPU_FIGURES, Both, alarms
 from tandem.catalog import prices
 from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.catalog.prices import HOURS_PER_MONTH
@@ -50,12 +50,15 @@ def fixed_costs(settings: Settings) -> list[CostItem]:
 def watching_costs(settings: Settings) -> list[CostItem]:
     """Figures in CloudWatch, their dashboard and the alarms on them; what a machine's calls cost is the machine's."""
     part, gpus = prices.parts(settings.region), platform_of(settings).sees_gpus
-    figures = (len(FIGURES) + gpus * len(GPU_FIGURES)) * len(settings.scaled) * settings.metrics.cloudwatch
+    tried = sum(one is not None for one in settings.canaries.values())
+    figures = (len(FIGURES) + gpus * len(GPU_FIGURES)) * len(settings.scaled) + tried * len(CANARY_FIGURES)
+    figures *= settings.metrics.cloudwatch
     boards = int(settings.has_dashboard)
     single, both = int(settings.alarmed), 0  # the certificate's
-    for _, scaled in settings.scaled.values() if settings.alarmed and settings.metrics.cloudwatch else ():
+    for name, (_, scaled) in settings.scaled.items() if settings.alarmed and settings.metrics.cloudwatch else ():
         always, servers = settings.always_on(scaled), platform_of(settings).servers(scaled)
-        for alarm in alarms(SOME, always_on=always, servers=servers, gpus=gpus):
+        canary = settings.canaries[name] is not None
+        for alarm in alarms(SOME, always_on=always, servers=servers, gpus=gpus, canary=canary):
             single += len(alarm.of) if isinstance(alarm, Both) else 1
             both += isinstance(alarm, Both)
     figures += settings.follows_load  # requests that wait

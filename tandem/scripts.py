@@ -9,6 +9,7 @@ import ast
 import hashlib
 import importlib.util
 import io
+import sys
 import tarfile
 import tokenize
 from collections.abc import Mapping
@@ -37,6 +38,7 @@ def shared(name: str) -> ModuleType:
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look for it
     spec.loader.exec_module(module)
     return module
 
@@ -61,13 +63,15 @@ def edge_script() -> str:
 
 
 @cache
-def host_archive(nginx: str) -> tuple[str, bytes]:
+def host_archive(nginx: str, canary: str = "") -> tuple[str, bytes]:
     """Name and content of the object that a stack's hosts fetch; the name is the content's SHA-256.
 
     Args:
-        nginx: their nginx.conf, the one file of them that differs by stack.
+        nginx: their nginx.conf.
+        canary: what their servers are asked; empty for nothing.
     """
-    data = archive({**sources("host", "shared"), "edge.js": edge_script(), "nginx.conf": nginx})
+    own = {"nginx.conf": nginx, **({"canary.json": canary} if canary else {})}
+    data = archive({**sources("host", "shared"), "edge.js": edge_script(), **own})
     return f"{hashlib.sha256(data).hexdigest()}.tar.gz", data
 
 

@@ -18,6 +18,8 @@ import gpus
 import keysync
 import serve
 import traffic
+import trial
+import trying
 from host import CONFIG, RUN, STATE, say, write
 from ship import Shipper
 from telemetry import Server, Telemetry, metrics_of
@@ -64,12 +66,23 @@ def report(counts: traffic.Counts) -> Telemetry:
         aws.query("monitoring", "2010-08-01", "PutMetricData", **parameters)
 
     fast = CONFIG.get("fast_figures", ())
-    return Telemetry(servers, counts.statuses, gpus.figures, put, CONFIG["metrics"], say, fast)
+    return Telemetry(servers, counts.statuses, figures, put, CONFIG["metrics"], say, fast)
+
+
+def figures() -> dict[str, float]:
+    """Of what is none of its servers' own."""
+    return gpus.figures() | trial.figures(trying.TOLD)
+
+
+def text() -> str:
+    """Likewise, for a Prometheus."""
+    return gpus.text() + trial.text(trying.TOLD)
 
 
 def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-    keysync.attend(edge(), CONFIG["agent_port"], log(), report if CONFIG["metrics"] else None, gpus.text)
+    trying.start()
+    keysync.attend(edge(), CONFIG["agent_port"], log(), report if CONFIG["metrics"] else None, text)
 
 
 if __name__ == "__main__":

@@ -17,12 +17,14 @@ from typing import Any
 import keysync
 import role
 import traffic
+import trial
 from server import say
 from ship import Shipper
 from telemetry import Server, Telemetry, metrics_of
 
 RUN = Path("/run/tandem")
-KEPT = RUN / "kept.json"
+KEPT, TOLD = RUN / "kept.json", RUN / "canary.json"
+CANARY, PROVEN = Path("/etc/tandem/canary.json"), Path("/proven")
 
 
 def read(name: str) -> str | None:
@@ -56,9 +58,19 @@ def report() -> Callable[[traffic.Counts], Telemetry] | None:
         role.query("monitoring", "2010-08-01", "PutMetricData", arn.split(":")[3], **parameters)
 
     def of(counts: traffic.Counts) -> Telemetry:
-        return Telemetry([Server(metrics_of(pod["port"]))], counts.statuses, dict, put, pod["metrics"], say)
+        servers = [Server(metrics_of(pod["port"]))]
+        return Telemetry(servers, counts.statuses, lambda: trial.figures(TOLD), put, pod["metrics"], say)
 
     return of
+
+
+def start_canary() -> None:
+    """Of this pod's server, where the stack has one. While it is closed the pod is not ready, and this container ends,
+    which tells `up` and `tandem rollout`; the kubelet has it try again."""
+    if CANARY.exists():
+        servers = {"vllm": trial.asker(f"http://127.0.0.1:{json.loads(os.environ['TANDEM_POD'])['port']}")}
+        one = trial.Trial(json.loads(CANARY.read_text()), servers, TOLD, PROVEN, role.secret, say)
+        one.start(lambda: os._exit(1))
 
 
 def main() -> int:
@@ -70,7 +82,9 @@ def main() -> int:
     except (OSError, RuntimeError) as error:
         say(str(error))
         return 1
-    keysync.attend(found, json.loads(os.environ["TANDEM_POD"])["agent_port"], log(), report())
+    start_canary()
+    port = json.loads(os.environ["TANDEM_POD"])["agent_port"]
+    keysync.attend(found, port, log(), report(), lambda: trial.text(TOLD))
     return 0
 
 

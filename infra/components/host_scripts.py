@@ -22,18 +22,24 @@ class HostScripts(pulumi.ComponentResource):
     Args:
         role_name: of the hosts.
         nginx: their nginx.conf.
+        canary: what their servers are asked; empty for nothing.
 
     Attributes:
         url: of the object, known once hosts may read it.
     """
 
     def __init__(
-        self, name: str, role_name: pulumi.Input[str], nginx: str, opts: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        role_name: pulumi.Input[str],
+        nginx: str,
+        opts: pulumi.ResourceOptions | None = None,
+        canary: str = "",
     ) -> None:
         super().__init__("tandem:index:HostScripts", name, None, opts)
         label = f"{name}-host-scripts"
         bucket, _ = private_bucket(label, self)
-        key, content = host_archive(nginx)
+        key, content = host_archive(nginx, canary)
         scripts = s3.BucketObjectv2(
             label,
             bucket=bucket.id,

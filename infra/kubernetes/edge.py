@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 AGENT, EDGE = "keys", "edge"
 FILES, RUN = "/etc/tandem", "/run/tandem"
-SECRETS = "secrets.json"
+SECRETS, CANARY = "secrets.json", "canary.json"
 
 
 def edge_files(service: InferenceService) -> Manifest:
@@ -39,13 +39,14 @@ def edge_files(service: InferenceService) -> Manifest:
             "nginx.conf": service.nginx,
             "edge.js": edge_script(),
             SECRETS: pulumi.Output.json_dumps(secrets),
+            **({CANARY: service.canary} if service.canary else {}),
         }
     }
 
 
 def edge_version(service: InferenceService) -> str:
     """Changes with what a pod reads only when it starts."""
-    parts = (service.nginx, edge_script(), str(len(service.keys_secret_arns)))
+    parts = (service.nginx, edge_script(), str(len(service.keys_secret_arns)), *filter(None, [service.canary]))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
@@ -63,6 +64,7 @@ def sidecars(service: InferenceService, agent: Manifest) -> list[Manifest]:
     Args:
         agent: what each container of the server's image has.
     """
+    files = {"name": "edge", "mountPath": FILES, "readOnly": True}
     keys = agent | {
         "restartPolicy": "Always",
         # What `kubectl describe pod` shows where the secrets cannot be read.
@@ -73,7 +75,9 @@ def sidecars(service: InferenceService, agent: Manifest) -> list[Manifest]:
         "volumeMounts": [
             {"name": "script", "mountPath": "/tandem", "readOnly": True},
             {"name": "edge-run", "mountPath": RUN},
+            *([files, _proven(service)] if service.canary else []),
         ],
+        **({"readinessProbe": {"exec": {"command": ["test", "-e", f"{RUN}/canary.open"]}}} if service.canary else {}),
     }
     edge = {
         "name": EDGE,
@@ -89,12 +93,17 @@ def sidecars(service: InferenceService, agent: Manifest) -> list[Manifest]:
         "resources": {"requests": {"cpu": "500m", "memory": "256Mi"}, "limits": {"memory": "704Mi"}},
         "securityContext": agent["securityContext"],
         "volumeMounts": [
-            {"name": "edge", "mountPath": FILES, "readOnly": True},
+            files,
             {"name": "edge-run", "mountPath": RUN},
             {"name": "edge-tmp", "mountPath": "/tmp"},  # noqa: S108
         ],
     }
     return [keys, edge]
+
+
+def _proven(service: InferenceService) -> Manifest:
+    """Where pods of a model tell others that their version has passed its canary."""
+    return {"name": "models", "mountPath": "/proven", "subPath": f"canary/{service.name}"}
 
 
 def edge_volumes(service: InferenceService) -> list[Manifest]:

@@ -158,7 +158,7 @@ async def follow(
 
 def _trouble(service: InferenceService, error: GaveUp, kubectl: Kubectl) -> Problem:
     """With the last line of the container that ended."""
-    words = [f"{one} {_last_line(one.partition(':')[0], kubectl)}".strip() for one in error.failures[:3]]
+    words = [f"{one} {_last_line(one, kubectl)}".strip() for one in error.failures[:3]]
     return Problem(
         key=service.name,
         wrong=str(error),
@@ -169,10 +169,12 @@ def _trouble(service: InferenceService, error: GaveUp, kubectl: Kubectl) -> Prob
     )
 
 
-def _last_line(pod: str, kubectl: Kubectl) -> str:
-    """Of the log of the container's last run. That before it (`--previous`) is gone as soon as it has ended: the
-    kubelet then says so in the place of a log, and `kubectl` ends with 0."""
-    for container in ("vllm", "prepare", "keys"):
+def _last_line(failure: str, kubectl: Kubectl) -> str:
+    """Of the log of the container that ended, or of the first that said something; of its last run. That before it
+    (`--previous`) is gone as soon as it has ended: the kubelet then says so in the place of a log, and `kubectl` ends
+    with 0."""
+    pod = failure.partition(":")[0]
+    for container in sorted(("vllm", "prepare", "keys"), key=lambda name: f" {name} has ended" not in failure):
         try:
             lines = kubectl.run("logs", pod, "--container", container, "--tail", "20").split("\n")
         except UserError:  # it never ran, or there is no such pod

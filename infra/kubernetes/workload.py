@@ -42,6 +42,7 @@ class InferenceService:
         target_group_arn: where the load balancer looks for it.
         log_group_arn: where the edge's log goes; None keeps it in the pod.
         metrics: by which CloudWatch tells its figures from others'; None reports nothing.
+        canary: what its pods ask their server; empty for nothing.
         keys_secret_arns: in Secrets Manager, with clients and digests of their keys, the issued ones first.
         hugging_face_token_secret_arn: in Secrets Manager.
         launch_seconds: from start to first token, for download and start each.
@@ -77,6 +78,7 @@ class InferenceService:
     hugging_face_token_secret_arn: pulumi.Input[str] | None = None
     log_group_arn: pulumi.Input[str] | None = None
     metrics: Mapping[str, str] | None = None
+    canary: str = ""
     launch_seconds: int = 3600
     over_pcie: bool = False
     termination_grace_seconds: int = 420

@@ -106,11 +106,16 @@ def secrets(context: StackContext, reader_role_name: pulumi.Input[str]) -> Secre
             reader_role_name=reader_role_name,
             hugging_face_token=pulumi.Output.secret(token.get_secret_value()) if token else None,
             declared={name: declared(client) for name, client in settings.clients.items()},
-            others=[arn for arn in [settings.fleet.registry_login_secret_arn] if arn],
+            others=[arn for arn in (settings.fleet.registry_login_secret_arn, *judges_keys(settings)) if arn],
             recovery_window_days=0 if settings.ephemeral else 30,
         ),
         context.here,
     )
+
+
+def judges_keys(settings: Settings) -> list[str]:
+    """ARNs of secrets with keys for those who judge answers, each once."""
+    return list(dict.fromkeys(one.key_secret_arn for one in settings.judges if one.key_secret_arn))
 
 
 def declared(client: ClientSettings) -> dict[str, Any]:

@@ -7,10 +7,12 @@ from typing import Any
 import pulumi
 
 from tandem import scaling
+from tandem.canary import document
 from tandem.edge import edge_of, render_edge
 from tandem.platforms.ec2 import Hosts
 from tandem.ports import HEALTH_PATH
-from tandem.serving.engine import timeouts
+from tandem.serving.engine import engine, timeouts
+from tandem.serving.vllm import vllm_arguments
 
 from ..components.cost_guard import Resize
 from ..components.fleet_name import fleet_name
@@ -35,9 +37,8 @@ def build(context: StackContext) -> dict[str, Any]:
     log_name = pulumi.Output.concat(f"/tandem/{context.stack}/", context.stack_id, "/hosts")
     logs = LogGroup(f"{context.name}-hosts", settings.fleet.log_retention_days, context.here, log_name)
     edge = edge_of(settings, context.load_balancer_networks)
-    scripts = HostScripts(
-        context.name, role.role_name, render_edge(edge, timeouts(settings), place="host"), context.here
-    )
+    nginx = render_edge(edge, timeouts(settings), place="host")
+    scripts = HostScripts(context.name, role.role_name, nginx, context.here, _canary(context))
     first_run = user_data(
         settings,
         context.pins,
@@ -112,6 +113,16 @@ def build(context: StackContext) -> dict[str, Any]:
             logs.name.apply(lambda text: text.replace("/", "$252F")),
         ),
     }
+
+
+def _canary(context: StackContext) -> str:
+    """What hosts ask their servers; empty for nothing."""
+    settings = context.settings
+    if settings.canary is None:
+        return ""
+    served = engine(settings, settings.inference, context.pins, context.plan.gpu_memory_utilization)
+    version = [served.image, served.manifest, *vllm_arguments(served, timeouts(settings))]
+    return document(settings.canary, settings.inference, version)
 
 
 def workspace_arn(context: StackContext) -> pulumi.Output[str] | None:

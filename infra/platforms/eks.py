@@ -9,6 +9,7 @@ import pulumi_kubernetes as kubernetes
 
 from tandem import capacity, draining
 from tandem.alarms import dimensions
+from tandem.canary import document
 from tandem.edge import edge_of, render_edge
 from tandem.kubernetes.names import NAMESPACE, SERVICE_ACCOUNT, server_name
 from tandem.platforms import platform_of
@@ -36,7 +37,17 @@ from ..kubernetes.monitoring import monitoring_objects
 from ..kubernetes.objects import Manifest
 from ..kubernetes.scaling import Scaling
 from ..kubernetes.workload import InferenceService
-from .context import StackContext, alarms, cost_guard, dashboard, keys_command, model_cache, secrets, watched
+from .context import (
+    StackContext,
+    alarms,
+    cost_guard,
+    dashboard,
+    judges_keys,
+    keys_command,
+    model_cache,
+    secrets,
+    watched,
+)
 from .platform import Platform
 
 
@@ -103,7 +114,7 @@ def build(context: StackContext) -> dict[str, Any]:
             load_balancer_networks=context.load_balancer_networks,
             monitoring_namespaces=settings.monitoring_namespaces,
             kubeconfig=cluster.kubeconfig,
-            ports=settings.tracing.ports,
+            ports=settings.server_ports,
             monitoring=_monitoring(context),
             after=[*nodes.ready, *controllers.releases, pod_role, *own_roles],
         ),
@@ -239,10 +250,12 @@ def _service(
         servers=[f"127.0.0.1:{SERVER_PORT}"],
         requests=requests,
     )
+    arguments = [*vllm_arguments(served, waits), *fleet.profile_arguments(settings, pins, served)]
+    canary = settings.canaries[model]
     service = InferenceService(
         name=name,
         image=served.image,
-        arguments=[*vllm_arguments(served, waits), *fleet.profile_arguments(settings, pins, served)],
+        arguments=arguments,
         environment={**server_environment(waits), **fleet.profile_environment(settings, pins)},
         model=served.model,
         revision=served.revision,
@@ -262,6 +275,7 @@ def _service(
         hugging_face_token_secret_arn=stored.hugging_face_token_secret_arn,
         log_group_arn=logs.arn,
         metrics=dimensions(context.stack, model) if settings.metrics.cloudwatch else None,
+        canary=document(canary, inference, [served.image, served.manifest, *arguments]) if canary else "",
         launch_seconds=settings.fleet.launch_timeout_seconds,
         over_pcie=not inference.is_pipeline and fleet.over_pcie(settings, pins),
         termination_grace_seconds=settings.timeouts.termination_grace_seconds,
@@ -306,7 +320,8 @@ def _own_roles(context: StackContext, stored: Secrets, logs: LogGroup, cluster: 
                 service_accounts=[name],
             )
             role = PodRole(f"{context.name}-{name}", "Servers of one model: clients and weights", pods, context.here)
-            role.grant("clients", policies.allow(["secretsmanager:GetSecretValue"], stored.keys_secret_arns))
+            secrets = [*stored.keys_secret_arns, *judges_keys(context.settings)]
+            role.grant("clients", policies.allow(["secretsmanager:GetSecretValue"], secrets))
             role.grant("log", policies.write_log(logs.arn))
             if context.settings.metrics.cloudwatch:
                 role.grant("metrics", policies.put_metrics())

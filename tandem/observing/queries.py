@@ -115,6 +115,11 @@ def servers(labels: str) -> str:
     return f"count({running(labels)})"
 
 
+def canary(labels: str) -> str:
+    """Answers of the worst machine that were not what its canary expects (cloud-init/shared/trial.py)."""
+    return f"max(tandem_canary_failed{{{labels}}})"
+
+
 def gpus(figure: str, labels: str) -> str:
     """The most of all GPUs, of what hosts tell of each (cloud-init/host/gpus.py)."""
     return f"max(tandem_gpu_{figure}{{{labels}}})"

@@ -73,6 +73,10 @@ def _gpus(alarm: Alarm, labels: str) -> str:
     return f"{queries.gpus('errors', labels)} > {alarm.above:g}"
 
 
+def _canary(alarm: Alarm, labels: str) -> str:
+    return f"{queries.canary(labels)} > {alarm.above:g}"
+
+
 READINGS: Mapping[str, tuple[Callable[[Alarm, str], str], str]] = {
     "FirstToken": (_late, "the share of late answers, from the bucket of the objective: no percentile is guessed"),
     "BetweenTokens": (_late, "the share of late tokens, likewise"),
@@ -83,6 +87,7 @@ READINGS: Mapping[str, tuple[Callable[[Alarm, str], str], str]] = {
     "KvCacheUsed": (_cache, "the highest of a minute, as in CloudWatch: the share goes up and down"),
     "Preemptions": (_preemptions, "vLLM's own count"),
     "Servers": (_servers, "how many tell vLLM's series; none is missed that was not there in the last days"),
+    "CanaryFailed": (_canary, "what the agent beside the edge found in its last run"),
     "GpuErrors": (_gpus, "what the host's watchdog found, which has it replaced; pods' nodes have their own"),
 }
 """How a figure of CloudWatch is read from Prometheus, and by what."""
@@ -130,7 +135,12 @@ def severity(name: str) -> str:
     return "warning" if name.endswith("-slow") else "critical"
 
 
-_ASKED = {"errors": "tandem smoke {stack}", "between-tokens": "tandem size {model}", "kv-cache": "tandem size {model}"}
+_ASKED = {
+    "errors": "tandem smoke {stack}",
+    "canary": "tandem canary {stack}",
+    "between-tokens": "tandem size {model}",
+    "kv-cache": "tandem size {model}",
+}
 
 
 def first_command(name: str, model: Watched) -> str:

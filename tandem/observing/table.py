@@ -27,7 +27,7 @@ def panel_rows() -> Iterator[tuple[str, str, str, str]]:
 
 def rule_rows() -> Iterator[tuple[str, str, str]]:
     """Alarm, severity of its rule, what the rule looks at or why there is none."""
-    for alarm in (*alarms(_SOME, always_on=True, servers=2, gpus=True), CERTIFICATE):
+    for alarm in (*alarms(_SOME, always_on=True, servers=2, gpus=True, canary=True), CERTIFICATE):
         if alarm.name in WITHOUT_RULE:
             yield alarm.name, "no rule", WITHOUT_RULE[alarm.name]
             continue

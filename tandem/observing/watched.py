@@ -69,6 +69,7 @@ def watched(
                 always_on=settings.always_on(scaling),
                 servers=platform.servers(scaling),
                 gpus=platform.sees_gpus,
+                canary=settings.canaries[name] is not None,
             ),
             gpus=platform.sees_gpus,
             usd_per_server_hour=gpu_hour * GPUS_PER_REPLICA * inference.pipeline_parallel_size,

@@ -15,6 +15,10 @@ COMMANDS = {
     "audit": Place(
         "tandem.ops.commands.audit:audit", "List what is left of stacks in the account and what it costs a month."
     ),
+    "canary": Place(
+        "tandem.ops.commands.canary:canary",
+        "Ask a model what a suite asks, and say which answers are not what they should be, or not what they were.",
+    ),
     "cost": Place(
         "tandem.ops.commands.cost:cost",
         "Say what a stack costs by hour and month, part by part, and which change would save most.",

@@ -58,6 +58,7 @@ FIGURES = (
     Figure(name="gpu_use_percent", metric="GpuUse", statistic="Average"),
     Figure(name="gpu_memory_percent", metric="GpuMemory", statistic="Maximum"),
     Figure(name="gpu_celsius", metric="GpuTemperature", statistic="Maximum"),
+    Figure(name="canary_failed", metric="CanaryFailed", statistic="Maximum", period=LATELY),
     Figure(name="gpu_errors", metric="GpuErrors", statistic="Maximum", period=LATELY),
 )
 

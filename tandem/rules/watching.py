@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from tandem.errors import Problem
 from tandem.settings.commands import set_to
 from tandem.settings.schema import Settings
+from tandem.tags import MAIN_MODEL
 
 
 def alarms_can_call(settings: Settings) -> Iterator[Problem]:
@@ -29,6 +30,21 @@ def alarms_can_call(settings: Settings) -> Iterator[Problem]:
             allowed="together with costGuard.alertEmails or alarms.hooks",
             fix=set_to("costGuard.alertEmails[0]", "ADDRESS"),
         )
+
+
+def judges_keys_are_in_the_region(settings: Settings) -> Iterator[Problem]:
+    """Machines ask Secrets Manager of their own region, and are granted what is there."""
+    for name, canary in settings.canaries.items():
+        arn = canary.judge.key_secret_arn if canary and canary.judge else None
+        if arn and f":secretsmanager:{settings.region}:" not in arn:
+            key = "canary.judge.keySecretArn"
+            yield Problem(
+                key=key if name == MAIN_MODEL else f"models.{name}.{key}",
+                wrong="the secret is in another region than the stack",
+                value=arn,
+                allowed=f"a secret in {settings.region}",
+                fix=f"replicate the secret to {settings.region}, and {set_to(key, 'ARN')}",
+            )
 
 
 def warnings(settings: Settings) -> Iterator[str]:

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import NamedTuple
 
 from pydantic import Field
 
 from tandem.settings.section import Section
-from tandem.settings.types import BetweenTokens, FirstToken, HookUrl, LabelKey, LabelValue, RemoteWriteUrl, ports_of
+from tandem.settings.types import (
+    BetweenTokens,
+    Duration,
+    FirstToken,
+    HookUrl,
+    LabelKey,
+    LabelValue,
+    MirrorUrl,
+    ProjectPath,
+    RemoteWriteUrl,
+    SecretArn,
+    ServedName,
+    SuitePath,
+    ports_of,
+)
 
 WORKSPACE = re.compile(r"https://aps-workspaces\.([a-z0-9-]+)\.amazonaws\.com/workspaces/(ws-[\w-]+)/.*")
 """The address of a workspace of Amazon Managed Service for Prometheus."""
@@ -86,3 +101,38 @@ class AlarmSettings(Section):
         description="Addresses that take SNS's messages over HTTPS, such as a pager's; beside costGuard.alertEmails. "
         "They are no secrets here: subscribe one with a key in it to the topic by hand.",
     )
+
+
+class JudgeSettings(Section):
+    """A model that reads answers of a canary, where a case asks for it."""
+
+    url: MirrorUrl = Field(description="An API of chats, without /v1. Opens its port to servers.")
+    model: ServedName = Field(description="What it is asked for.")
+    key_secret_arn: SecretArn | None = Field(
+        default=None, description="A secret of the region whose text is the key for it. Unset: without a key."
+    )
+
+
+class CanarySettings(Section):
+    """Questions whose answers are known. Each machine asks its own servers, before anybody is sent to them and then now
+    and again; what fails is a figure and an alarm."""
+
+    suite: SuitePath | None = Field(
+        default=None,
+        description="The questions (docs/canary.md); a change replaces servers. Unset: eight that any chat model "
+        "answers.",
+    )
+    run: ProjectPath | None = Field(
+        default=None,
+        description="Answers of a version that is good, by `tandem canary --record`: their tokens must not drift. "
+        "Unset: nothing is compared.",
+    )
+    every: Duration = Field(
+        default=timedelta(hours=1), description="So often; some ten seconds of one request's share of a server."
+    )
+    gate: bool = Field(
+        default=True,
+        description="A machine of a version that no machine has proven serves only once it passes. false: it only "
+        "calls.",
+    )
+    judge: JudgeSettings | None = Field(default=None, description="Unset: what a judge is asked for is left out.")

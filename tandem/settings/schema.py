@@ -15,7 +15,13 @@ from typing import Literal
 from pydantic import Field
 
 from tandem.settings.cluster import MONITORING, ClusterSettings, NodePoolSettings, ScalingSettings
-from tandem.settings.observing import AlarmSettings, MetricsSettings, ObjectiveSettings
+from tandem.settings.observing import (
+    AlarmSettings,
+    CanarySettings,
+    JudgeSettings,
+    MetricsSettings,
+    ObjectiveSettings,
+)
 from tandem.settings.section import Section
 from tandem.settings.types import (
     ApiPath,
@@ -438,6 +444,7 @@ class ModelSettings(Section):
     objectives: ObjectiveSettings = Field(
         default_factory=ObjectiveSettings, description="What clients are promised, which the main model's do not say."
     )
+    canary: CanarySettings | None = Field(default=None, description="Its own questions. Unset: none.")
 
 
 class BusinessHoursSettings(Section):
@@ -534,6 +541,10 @@ class Settings(Section):
     objectives: ObjectiveSettings = Field(default_factory=ObjectiveSettings)
     metrics: MetricsSettings = Field(default_factory=MetricsSettings)
     alarms: AlarmSettings = Field(default_factory=AlarmSettings)
+    canary: CanarySettings | None = Field(
+        default=None,
+        description="Questions whose answers are known, which servers are asked; {} for the default ones. Unset: none.",
+    )
     timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
     cost_guard: CostGuardSettings = Field(default_factory=CostGuardSettings)
 
@@ -568,6 +579,22 @@ class Settings(Section):
     def promised(self) -> dict[str, ObjectiveSettings]:
         """The objectives of each model, by its name on platform eks, the main one first."""
         return {MAIN_MODEL: self.objectives, **{name: model.objectives for name, model in self.models.items()}}
+
+    @property
+    def canaries(self) -> dict[str, CanarySettings | None]:
+        """The canary of each model, by its name on platform eks, the main one first."""
+        return {MAIN_MODEL: self.canary, **{name: model.canary for name, model in self.models.items()}}
+
+    @property
+    def judges(self) -> list[JudgeSettings]:
+        """Of canaries."""
+        return [one.judge for one in self.canaries.values() if one and one.judge]
+
+    @property
+    def server_ports(self) -> tuple[int, ...]:
+        """TCP ports that servers reach anywhere, beside HTTPS and what a platform's machines need."""
+        judged = (port for one in self.judges for port in ports_of(one.url))
+        return tuple(dict.fromkeys((*self.tracing.ports, *judged)))
 
     @property
     def alarmed(self) -> bool:

@@ -175,6 +175,11 @@ ProjectPath = Annotated[
     _Matches(r"(?!.*\.\.)[\w-][\w./-]*\.json"),
     Allowed("a JSON file of the project, relative to its directory, such as models/config.json"),
 ]
+SuitePath = Annotated[
+    str,
+    _Matches(r"(?!.*\.\.)[\w-][\w./-]*\.(yaml|jsonl)"),
+    Allowed("a YAML or JSONL file of the project, relative to its directory, such as canary/suite.yaml"),
+]
 ServedName = Annotated[
     str, _Matches(r"[A-Za-z0-9][\w./-]{0,127}"), Allowed("letters, digits and . _ - /, 128 characters at most")
 ]

@@ -169,6 +169,69 @@ def test_the_hook_is_completed_after_a_token_of_every_replica_and_not_before(war
     assert warm.scripts.watchdog.HEALTHY.read_text() == "ok\n"
 
 
+@pytest.fixture
+def tried(warm: Host) -> Host:
+    """The same, with a canary, of which the agent has told nothing yet."""
+    warm.scripts.host.write(warm.scripts.trying.DOCUMENT, "{}")
+    return warm
+
+
+def test_a_host_whose_canary_passes_serves(tried: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    told, waited = tried.scripts.trying.TOLD, []
+
+    def passes_in_the_end(seconds: float) -> bool:
+        waited.append(seconds)
+        if len(waited) == 3:
+            tried.scripts.host.write(told, "[]")
+            tried.scripts.host.write(tried.scripts.trial.opened(told), "")
+        return len(waited) < 4
+
+    monkeypatch.setattr(tried.scripts.trying, "wait", passes_in_the_end)
+    tried.scripts.ready.run()
+    assert results(tried) == ["CONTINUE"]
+    assert len(waited) == 3
+
+
+def test_a_version_whose_canary_fails_never_serves(tried: Host) -> None:
+    """The host is given up, so that a rollout comes no further."""
+    tried.scripts.host.write(tried.scripts.trying.TOLD, '["vllm-1, echo: wrong"]')
+    with pytest.raises(tried.scripts.host.GiveUp, match="canary: vllm-1, echo: wrong"):
+        tried.scripts.ready.run()
+    assert "CompleteLifecycleAction" not in tried.commands
+    assert not tried.scripts.watchdog.HEALTHY.exists()
+
+
+def test_a_canary_that_fails_later_or_elsewhere_holds_no_host_up(tried: Host) -> None:
+    told = tried.scripts.trying.TOLD
+    tried.scripts.host.write(told, '["vllm-1, echo: wrong"]')
+    tried.scripts.host.write(tried.scripts.trial.opened(told), "")
+    tried.scripts.ready.run()
+    assert results(tried) == ["CONTINUE"]
+
+
+def test_a_canary_that_nobody_answers_ends_with_the_stage(tried: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tried.scripts.trying, "wait", lambda seconds: False)
+    with pytest.raises(RuntimeError, match="the canary was not answered"):
+        tried.scripts.ready.run()
+
+
+def test_the_agent_tries_each_replica_and_tells(tried: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripts, made = tried.scripts, []
+    monkeypatch.setattr(scripts.trial.Trial, "start", lambda one: made.append(one))
+    scripts.trying.start()
+    assert list(made[0].servers) == ["vllm-0", "vllm-1"]
+    assert made[0].proven == scripts.host.STATE / "canary"
+    scripts.host.write(scripts.trying.TOLD, "[]")
+    assert scripts.edge_keys.figures() == {"CanaryFailed": 0}
+    assert scripts.edge_keys.text() == "# TYPE tandem_canary_failed gauge\ntandem_canary_failed 0\n"
+
+
+def test_a_host_without_a_canary_tries_nothing(warm: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(warm.scripts.trial.Trial, "start", lambda one: pytest.fail("it has none"))
+    warm.scripts.trying.start()
+    assert warm.scripts.edge_keys.figures() == {}
+
+
 def test_a_reboot_is_ready_without_a_hook_and_registers(warm: Host) -> None:
     warm.cloud.member.complete("i-0", "CONTINUE")
     assert warm.scripts.ready.run() == "first token, no lifecycle hook was waiting"

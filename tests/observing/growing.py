@@ -11,9 +11,10 @@ from pathlib import Path
 
 from pulumi_rehearsal.servers import QuietServer, serving
 
-SERVER, GPUS = ((Path(__file__).parent / "recorded" / name).read_text() for name in ("metrics.txt", "gpus.txt"))
-RECORDED = SERVER + GPUS
-"""Of a pod, which is a server and the counts of its edge, and what a host tells of its GPUs beside."""
+NAMES = ("metrics.txt", "gpus.txt", "canary.txt")
+SERVER, GPUS, CANARY = ((Path(__file__).parent / "recorded" / name).read_text() for name in NAMES)
+RECORDED = SERVER + GPUS + CANARY
+"""Of a pod, which is a server and the counts of its edge, what a host tells of its GPUs beside, and of its canary."""
 COUNTS = re.compile(r"(?m)^(\S+_(?:total|bucket|sum|count)(?:{.*})?) (\S+)$")
 
 

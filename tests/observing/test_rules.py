@@ -39,7 +39,8 @@ class Scraped(World):
     def _text(self) -> str:
         edge = [f'tandem_edge_requests_total{{client="c",code="{code}"}} {n}' for code, n in self.statuses.items()]
         gpus = f"tandem_gpu_errors {self.more.get('GpuErrors', 0):g}"
-        return "\n".join([*edge, gpus, self.server.ask() if self.server.answers else ""])
+        canary = f"tandem_canary_failed {self.more.get('CanaryFailed', 0):g}"
+        return "\n".join([*edge, gpus, canary, self.server.ask() if self.server.answers else ""])
 
 
 @pytest.fixture(scope="module")

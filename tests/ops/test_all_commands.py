@@ -27,6 +27,7 @@ from tests.ops.test_screen import NASTY
 
 ARGUMENTS: dict[str, list[str]] = {
     "audit": ["dev"],
+    "canary": ["dev"],
     "cost": ["dev", "--live"],
     "doctor": ["dev"],
     "ephemeral down": ["eph-abc123", "--region", "us-east-1"],

@@ -20,6 +20,7 @@ from pulumi_rehearsal.account_gaps import ANSWERS, AccountGaps
 from pulumi_rehearsal.moto import ACCOUNT_ID
 from rehearsal import placeholders
 from tandem import loads, pins
+from tandem.alarms import NAMESPACE, dimensions
 from tandem.errors import UserError
 from tandem.files import PROJECT
 from tandem.http import Http
@@ -327,6 +328,20 @@ def served(scene: Scene) -> None:
     scene.served()
 
 
+def tried(*failed: int) -> Callable[[Scene], None]:
+    """A stack with a canary, and what a machine told of it two minutes ago."""
+
+    def told(scene: Scene) -> None:
+        scene.sections["canary"] = {"gate": True}
+        of = [{"Name": name, "Value": value} for name, value in dimensions("dev", "main").items()]
+        at = {"Timestamp": NOW - timedelta(minutes=2), "Dimensions": of}
+        data = [{"MetricName": "CanaryFailed", "Value": number, **at} for number in failed]
+        if data:
+            scene.clients("cloudwatch").put_metric_data(Namespace=NAMESPACE, MetricData=data)
+
+    return told
+
+
 def certified(**fields: Any) -> Callable[[Scene], None]:
     """A certificate for the stack's own name; moto's end never, and are issued at once."""
 
@@ -380,7 +395,7 @@ MET: dict[str, list[tuple[Callable[[Scene], None], str]]] = {
     "load test": [(load_tested(), "12.5 requests a second kept the objectives on")],
     "keys": [(nothing, "no key is in"), (replicated, "a copy in eu-west-1")],
     "budget": [(budget(80), "tandem-dev-1, 1 notices"), (capped, "it stops at $30.00")],
-    "canary": [(served, "tandem-dev-one.example.com, by 1 checkers")],
+    "canary": [(served, "tandem-dev-one.example.com, by 1 checkers"), (tried(0), "main passed")],
     "zones": [(nothing, "us-east-1a, us-east-1b"), (on_a_cluster(2, "a", "b"), "a, b")],
     "N+1": [(nothing, "2 of 2 hosts"), (on_a_cluster(2, "a", "b"), "2 of 1 replicas")],
     "certificate": [(certified(), "llm.example.com"), (nothing, "sign its own")],
@@ -435,7 +450,9 @@ UNMET: dict[str, list[Bad]] = {
         (budget(80, tag="Inactive"), "not met", "is not activated", "aws ce update-cost-allocation-tags-status"),
     ],
     "canary": [
-        (nothing, "not met", "nothing asks it", "`tandem smoke dev` by a timer"),
+        (nothing, "not met", "nothing asks it", "tandem:canary.gate true`"),
+        (tried(0, 3), "not met", "main: 3 failed", "`tandem canary dev`"),
+        (tried(), "not known", "no machine has told of it: main", "tandem:canary.gate true`"),
         (asked_in_vain, "not met", "Failure: HTTP Status Code 503", "`tandem smoke dev`"),
     ],
     "zones": [

@@ -51,6 +51,7 @@ ANSWERED = {
     "kv_cache_most_percent": [93],
     "preemptions": [0],
     "restarts": [0],
+    "canary_failed": [0],
 }
 """What CloudWatch answers, newest first; nothing of GPUs, as from pods."""
 SERVING = Serving(servers=FLEET, usd_per_hour=4.8)
@@ -87,7 +88,7 @@ def main(**changes: Sequence[float]) -> ModelFigures:
 
 
 def test_each_figure_is_one_that_machines_report() -> None:
-    assert {one.metric for one in FIGURES} == {*alarms.FIGURES, *alarms.GPU_FIGURES}
+    assert {one.metric for one in FIGURES} == {*alarms.FIGURES, *alarms.GPU_FIGURES, *alarms.CANARY_FIGURES}
     assert len({one.name for one in FIGURES}) == len(FIGURES) <= 500  # queries of a call
 
 
@@ -118,6 +119,7 @@ def test_what_is_shown_of_a_model_that_is_well() -> None:
         "KV cache": "45 %, 93 % at most",
         "thrown out of it": "0",
         "restarts": "0",
+        "canary": "passed",
         "GPUs": "not told",
     }
     assert not [name for name, _, bad in rows(main()) if bad]
@@ -135,6 +137,7 @@ def test_what_is_shown_of_a_model_that_is_well() -> None:
         ("kv_cache_most_percent", 96, "KV cache"),
         ("preemptions", 1, "thrown out of it"),
         ("restarts", 1, "restarts"),
+        ("canary_failed", 2, "canary"),
         ("gpu_errors", 1, "GPUs"),
     ],
 )

@@ -46,6 +46,7 @@ MAIL = {"costGuard.alertEmails": ["ops@example.com"]}
 TRACES = {"tracing.endpoint": "http://collector.example.com:4318/v1/traces"}
 WORKSPACE = "ws-01234567-89ab-cdef-0123-456789abcdef"
 WATCHED = {**MAIL, "alarms.enabled": True}
+JUDGE = {"canary.judge.url": "http://judge.example.com:8000", "canary.judge.model": "grader"}
 
 MAIN: Mapping[str, Any] = {
     "region": ("eu-west-1", {"network.zones": []}),
@@ -157,6 +158,13 @@ MAIN: Mapping[str, Any] = {
     ),
     "alarms.enabled": (False, WATCHED),
     "alarms.hooks": ["https://events.example.com/pager"],
+    "canary.suite": ("tests/settings/suite.jsonl", {"canary.every": "1h"}),
+    "canary.run": ("tests/settings/run.json", {"canary.every": "1h"}),
+    "canary.every": "2h",
+    "canary.gate": (False, {"canary.every": "1h"}),
+    "canary.judge.url": ("http://other.example.com:9000", JUDGE),
+    "canary.judge.model": ("other", JUDGE),
+    "canary.judge.keySecretArn": ("arn:aws:secretsmanager:us-east-1:123456789012:secret:judge-AbCdEf", JUDGE),
     "tracing.endpoint": "http://collector.example.com:4318/v1/traces",
     "tracing.sampleRatio": (0.5, TRACES),
     "timeouts.clientSeconds": 305,
@@ -179,7 +187,7 @@ MAIN: Mapping[str, Any] = {
 }
 """By setting another value than BASE has; where it means something only beside others, those with it."""
 
-A_MODELS = ("inference.", "scaling.", "objectives.")
+A_MODELS = ("inference.", "scaling.", "objectives.", "canary.")
 """Settings that each of the further models has, too."""
 
 

@@ -14,6 +14,9 @@ TOKEN = "hf_" + "x" * 30
 KEY = "cr-" + "0" * 17
 
 
+JUDGES_KEY = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:judge-AbCdEf"
+
+
 class Wrong(NamedTuple):
     """A mistake, and what must be said about it."""
 
@@ -371,6 +374,17 @@ WRONG = [
         "ARN of an ACM certificate",
         SET,
     ),
+    Wrong(
+        {"canary": {"judge": {"url": "https://a.example.com", "model": "g", "keySecretArn": JUDGES_KEY}}},
+        "canary.judge.keySecretArn",
+        JUDGES_KEY,
+        "a secret in us-east-1",
+        "replicate the secret",
+    ),
+    Wrong({"canary": {"suite": "/etc/suite.yaml"}}, "canary.suite", "/etc/suite.yaml", "YAML or JSONL file", SET),
+    Wrong({"canary": {"run": "canary/run.yaml"}}, "canary.run", "canary/run.yaml", "JSON file", SET),
+    Wrong({"canary": {"every": "5m"}}, "canary.every", "5m", "from 10m", SET),
+    Wrong({"canary": {"judge": {"url": "ftp://a"}}}, "canary.judge.url", "ftp://a", "https://host", SET),
     Wrong({"permissionsBoundary": AWS_POLICY}, "permissionsBoundary", AWS_POLICY, "policy of the account", SET),
     Wrong({"region": "cn-north-1"}, "region", "cn-north-1", "arn:aws:", "us-east-1"),
     Wrong({"region": "us-gov-west-1"}, "region", "us-gov-west-1", "arn:aws:", "us-east-1"),

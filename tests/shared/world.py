@@ -15,7 +15,7 @@ from tandem.objectives import Objectives
 from tests.shared.told_server import ToldServer
 
 PROMISED = Objectives(first_token_seconds=2.5, between_tokens_seconds=0.1, availability=0.995)
-ALARMS = {alarm.name: alarm for alarm in alarms(PROMISED, always_on=True, servers=1, gpus=True)}
+ALARMS = {alarm.name: alarm for alarm in alarms(PROMISED, always_on=True, servers=1, gpus=True, canary=True)}
 HOUR = 3600
 
 
@@ -151,6 +151,11 @@ def _loses_a_gpu(world: World) -> None:
     world.more = {"GpuErrors": 1.0}
 
 
+def _answers_otherwise(world: World) -> None:
+    world.serve()
+    world.more = {"CanaryFailed": 2.0}
+
+
 WRONG: dict[str, tuple[Callable[[World], None], int, set[str]]] = {
     "requests fail": (fails, HOUR, {"errors-fast", "errors-slow"}),
     "some requests fail, for hours": (_fails_slowly, 6 * HOUR, {"errors-slow"}),
@@ -164,4 +169,5 @@ WRONG: dict[str, tuple[Callable[[World], None], int, set[str]]] = {
     "no server answers": (_is_gone, 300, {"no-server"}),
     "no machine reports": (_is_gone_with_its_machine, 300, {"no-server"}),
     "a GPU has an error": (_loses_a_gpu, 120, {"gpu"}),
+    "a canary fails": (_answers_otherwise, 120, {"canary"}),
 }

@@ -7,10 +7,11 @@ from datetime import timedelta
 
 from tandem import loads
 from tandem import type_tokens as types
-from tandem.ops import key_store
+from tandem.ops import figures, key_store
 from tandem.ops.doctor.address import certificate_problems, name_has_an_owner
 from tandem.ops.doctor.billing import tag_is_activated
 from tandem.ops.doctor.finding import Finding
+from tandem.ops.figures import Figure
 from tandem.ops.keys import Client
 from tandem.ops.ready.visit import Seen, Unmet, Visit
 from tandem.ops.status import Unknown
@@ -20,6 +21,7 @@ from tandem.tags import DECLARED_KEYS, ISSUED_KEYS
 PENDING = "PendingConfirmation"
 """In the place of a subscription's ARN until who has the address agrees
 (https://docs.aws.amazon.com/sns/latest/dg/SendMessageToHttp.confirm.html)."""
+CANARY = (Figure(name="canary", metric="CanaryFailed", statistic="Maximum"),)
 RECENT = timedelta(days=30)
 """Of a load test: models, versions and traffic change within a month."""
 
@@ -93,14 +95,28 @@ def budget(visit: Visit) -> Seen:
 
 
 def canary(visit: Visit) -> Seen:
-    """Who asks while no client does. Of tandem's own that is the outside check of a global name alone."""
+    """Who asks while no client does: each server itself, where the stack has a canary, or the outside check of a global
+    name."""
+    if any(visit.settings.canaries.values()):
+        return _passed(visit)
     found = visit.ours(types.HEALTH_CHECK)
     if not found:
-        return Unmet("none: nothing asks it from outside")
+        return Unmet("none: nothing asks it but clients")
     status = visit.clients("route53").get_health_check_status(HealthCheckId=found[0].id)["HealthCheckObservations"]
     said = [one["StatusReport"]["Status"] for one in status]
     bad = [text for text in said if not text.startswith("Success")]
     return Unmet(bad[0], f"`tandem smoke {visit.stack}`") if bad else f"{found[0].name}, by {len(said)} checkers"
+
+
+def _passed(visit: Visit) -> Seen:
+    """What machines told of their canaries in the last half hour, in which each tells thirty times."""
+    tried = [name for name, one in visit.settings.canaries.items() if one]
+    told = {name: figures.told(visit.clients, visit.stack, name, visit.now, CANARY)["canary"] for name in tried}
+    if silent := [name for name, values in told.items() if not values]:
+        return Unknown(f"no machine has told of it: {', '.join(silent)}")
+    if wrong := [f"{name}: {values[0][1]:.0f} failed" for name, values in told.items() if values[0][1]]:
+        return Unmet(", ".join(wrong), f"`tandem canary {visit.stack}`")
+    return f"{', '.join(tried)} passed, on each machine that tells"
 
 
 def certificate(visit: Visit) -> Seen:

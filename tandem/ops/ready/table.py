@@ -58,7 +58,7 @@ LINES = {
     "keys": Line("a copy of issued keys' digests", account.keys, _COPY),
     "budget": Line("a budget that tells somebody, or a cap", account.budget, f"{_SET}costGuard.monthlyBudgetUsd USD`"),
     "canary": Line(
-        "a check from outside", account.canary, "`tandem smoke {stack}` by a timer elsewhere, then `--accept canary`"
+        "somebody who asks while no client does", account.canary, f"{_SET}canary.gate true`, then `pulumi up`"
     ),
     "zones": Line("servers in two zones", servers.zones, "tandem:network.zones; `tandem doctor {stack}` names some"),
     "N+1": Line("one server more than the load needs", servers.spare, f"{_SET}fleet.spareHosts 1`, then `pulumi up`"),
