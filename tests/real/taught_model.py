@@ -22,7 +22,9 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 VOCABULARY, STEPS, WELL, LONG = 640, 1500, 0.01, 400
 SPECIAL = ("<eos>", "<|user|>", "<|assistant|>", "<|system|>", "<tool_call>", "</tool_call>")
-BITS = 4
+BITS = 2
+"""Of coarse weights: three values. With one bit more this model, which knows so little, says the same: its tokens are
+0.01 nats apart."""
 
 
 def tokenizer_of(texts: list[str], template: str) -> PreTrainedTokenizerFast:

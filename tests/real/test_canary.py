@@ -106,6 +106,7 @@ def test_a_planted_regression_is_found(what: str, good: Server, stored: Path, tm
     host, more = served(**changes)
     with serving(host, tmp_path, *more, *arguments) as running:
         status, found = Canary(running.port)("--against", stored)
-    details = {one["case"]: one["detail"] for one in found["runs"][0] if one["outcome"] == "failed"}
-    assert status == 1
+    details = {one["case"]: one["detail"] for one in found["runs"][0]}
+    assert status == 1, details
+    assert case in found["failed"], details
     assert said in details[case], details
