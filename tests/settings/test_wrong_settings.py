@@ -384,7 +384,7 @@ WRONG = [
     Wrong({"canary": {"suite": "/etc/suite.yaml"}}, "canary.suite", "/etc/suite.yaml", "YAML or JSONL file", SET),
     Wrong({"canary": {"run": "canary/run.yaml"}}, "canary.run", "canary/run.yaml", "JSON file", SET),
     Wrong({"canary": {"every": "5m"}}, "canary.every", "5m", "from 10m", SET),
-    Wrong({"canary": {"judge": {"url": "ftp://a"}}}, "canary.judge.url", "ftp://a", "https://host", SET),
+    Wrong({"canary": {"judge": {"url": "ftp://a", "model": "g"}}}, "canary.judge.url", "ftp://a", "https://host", SET),
     Wrong({"permissionsBoundary": AWS_POLICY}, "permissionsBoundary", AWS_POLICY, "policy of the account", SET),
     Wrong({"region": "cn-north-1"}, "region", "cn-north-1", "arn:aws:", "us-east-1"),
     Wrong({"region": "us-gov-west-1"}, "region", "us-gov-west-1", "arn:aws:", "us-east-1"),

@@ -153,11 +153,25 @@ def test_a_server_reads_of_shared_files_its_own_weights_and_what_its_pods_kept(s
             for name, container in named(pod).items()
             if any(one["name"] == "models" and not one.get("readOnly") for one in container["volumeMounts"])
         }
-        assert writers == {"prepare": ["/models"]} | ({"keeper": ["/cache"]} if cache else {})
+        proves = {"keys": ["/proven"]} if sample == "prod" else {}
+        assert writers == {"prepare": ["/models"]} | ({"keeper": ["/cache"]} if cache else {}) | proves
         for keeper in filter(None, [named(pod).get("keeper")]):
             assert next(one for one in keeper["volumeMounts"] if one["name"] == "local")["readOnly"]
         seen_at_all = {one["name"] for one in named(pod)["vllm"]["volumeMounts"]}
         assert seen_at_all <= {"script", "log", "local", "tmp", "shm", "models"}
+
+
+@ALL
+def test_a_pod_with_a_canary_is_ready_once_that_has_passed(sample: str) -> None:
+    """Of the agent, as the sidecar that it is: https://kubernetes.io/docs/concepts/workloads/pods/sidecar-containers/"""
+    agent = named(next(pods(sample)))["keys"]
+    mounts = {one["mountPath"]: one for one in agent["volumeMounts"]}
+    if sample == "prod":
+        assert agent["readinessProbe"]["exec"]["command"] == ["test", "-e", "/run/tandem/canary.open"]
+        assert (mounts["/proven"]["subPath"], mounts["/etc/tandem"]["readOnly"]) == ("canary/vllm-main", True)
+    else:
+        assert "readinessProbe" not in agent
+        assert not {"/proven", "/etc/tandem"} & mounts.keys()
 
 
 def test_weights_lie_where_the_scripts_put_them() -> None:
