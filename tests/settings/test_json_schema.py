@@ -32,6 +32,7 @@ NOT_A_MATTER_OF_FORM = {
     ("network.cidrBlock", "10.0.0.0/28"),
     ("network.cidrBlock", "10.0.0.1/16"),
     ("costGuard.expiresAfter", "1m"),
+    ("canary.every", "5m"),
     ("costGuard.businessHours.timeZone", "Berlin"),
     ("costGuard.businessHours.timeZone", "Factory"),
     ("costGuard.businessHours.timeZone", "localtime"),
