@@ -1,7 +1,7 @@
 # One command surface; `make help` lists it. Each target sets up what it needs.
 .DEFAULT_GOAL := help
 .PHONY: help mutate rehearse rehearse-kubernetes shell test test-kubernetes test-long test-real test-real-again check lint types unit-tests bench \
-	bench-boot bench-edge bench-sizing bench-start bench-regions bench-peers board docs site advisories advisories-images scan golden clean
+	bench-boot bench-edge bench-sizing bench-start bench-regions bench-peers board scaling-day docs site advisories advisories-images scan golden clean
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tandem
 UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
@@ -32,7 +32,8 @@ test-kubernetes: .venv ## tests on a real Kubernetes control plane, which is bui
 	$(PYTEST) -m "kubernetes and not long"
 
 test-long: .venv ## proofs of minutes: up killed at several points and recovered, removal killed after each call
-	$(PYTEST) -m "long"
+	$(PYTEST) -m "long" --ignore tests/rehearsal/kubernetes/test_pressed_day.py
+	$(RUN) pytest -n 0 -m long tests/rehearsal/kubernetes/test_pressed_day.py
 	tools/real/install.sh nginx
 	$(RUN) pytest -m "real and long" -n 0 tests/real
 
@@ -88,6 +89,10 @@ bench-peers: .venv ## other estimators on the measured starts, into tests/ and d
 board: .venv ## docs/board.svg anew: the dashboard's panels, from minutes of the real vLLM and a real Prometheus
 	tools/real/install.sh nginx
 	BOARD_UPDATE=1 $(RUN) pytest -n 0 -m real tests/real/test_observed.py -k board
+
+scaling-day: .venv ## a day of pods on the real KEDA, autoscaler and Karpenter, pressed into 24 minutes, into docs/
+	SCALING_DAY_UPDATE=1 $(RUN) pytest -n 0 -m long tests/rehearsal/kubernetes/test_pressed_day.py
+	$(RUN) python tools/scaling_day.py docs/scaling.md docs/scaling-day.svg
 
 docs: .venv ## what is generated in docs/ and policies/, made anew
 	$(RUN) python -m tandem.settings.table docs/settings.md

@@ -8,6 +8,7 @@ Held by: nothing for the traffic; the figures' names and times are those of clou
 
 from __future__ import annotations
 
+import itertools
 import math
 import random
 from collections.abc import Callable, Iterable, Sequence
@@ -72,16 +73,43 @@ class Course:
 
     @property
     def restless(self) -> list[str]:
-        """A host that went and was missed, with the times of day."""
-        return [
-            f"a host went at {_clock(gone.at)} and one came at {_clock(came.at)}"
-            for gone, came in zip(self.actions, self.actions[1:], strict=False)
-            if gone.after < gone.before and came.after > came.before and came.at - gone.at < CALM_SECONDS
-        ]
+        return restless(self.actions)
+
+
+def restless(actions: Sequence[Action], what: str = "host") -> list[str]:
+    """One that went and was missed, with the times of day."""
+    return [
+        f"a {what} went at {_clock(gone.at)} and one came at {_clock(came.at)}"
+        for gone, came in itertools.pairwise(actions)
+        if gone.after < gone.before and came.after > came.before and came.at - gone.at < CALM_SECONDS
+    ]
 
 
 def _clock(seconds: int) -> str:
     return f"{seconds // HOUR:02}:{seconds % HOUR // MINUTE:02}"
+
+
+def rate_of(settings: Settings, replicas: float) -> float:
+    """Requests a second that keep so many replicas at what the settings want."""
+    return replicas * settings.scaling.running_requests_per_replica / ANSWER_SECONDS
+
+
+@dataclass
+class Requests:
+    """Those that replicas hold, by the settings' batch and queue."""
+
+    settings: Settings
+    inside: float = 0.0
+
+    def step(self, came: float, replicas: int) -> tuple[float, float, float]:
+        """Those that run, wait and are refused, a TICK after so many came."""
+        each = self.settings.scaling.running_requests_per_replica * BATCH
+        batch, queue = replicas * each, replicas * self.settings.inference.max_queued_requests
+        self.inside += came - min(self.inside, batch) * min(1.0, TICK / ANSWER_SECONDS)
+        refused = max(0.0, self.inside - batch - queue)
+        self.inside -= refused
+        running = min(self.inside, batch)
+        return running, self.inside - running, refused
 
 
 @dataclass
@@ -100,16 +128,20 @@ class Scene:
         self.account = deepcopy(self.account)
         self.account.group.hosts = [Host(asked=-DAY, serves=-DAY) for _ in range(self.hosts)]
         self.each = min(INSTANCE_TYPES[name].replicas for name in self.settings.fleet.instance_types)
-        self._inside, self._now = 0.0, 0
+        self._requests, self._now = Requests(self.settings), 0
         self.course = Course(actions=self.account.group.actions)
 
     @property
     def target(self) -> int:
         return self.settings.scaling.running_requests_per_replica
 
-    def rate_of(self, hosts: float, full: float = 1.0) -> float:
-        """Requests a second that keep so many hosts at a share of what the settings want."""
-        return hosts * self.each * self.target * full / ANSWER_SECONDS
+    def rate_of(self, hosts: float) -> float:
+        """Requests a second that keep so many hosts at what the settings want."""
+        return rate_of(self.settings, hosts * self.each)
+
+    def day(self) -> Arriving:
+        """A day whose busiest hour needs as many hosts as there may be."""
+        return day(self.settings, self.settings.max_group_size * self.each)
 
     def live(self, seconds: int, arriving: Arriving) -> Course:
         """Lets time go by."""
@@ -131,13 +163,7 @@ class Scene:
 
     def _tick(self, came: float) -> None:
         replicas = self._serving() * self.each
-        batch, queue = replicas * self.target * BATCH, replicas * self.settings.inference.max_queued_requests
-        self._inside -= min(self._inside, batch) * min(1.0, TICK / ANSWER_SECONDS)
-        self._inside += came
-        refused = max(0.0, self._inside - batch - queue)
-        self._inside -= refused
-        running = min(self._inside, batch)
-        waiting = self._inside - running
+        running, waiting, refused = self._requests.step(came, replicas)
         if replicas:
             self._report(running / replicas, waiting / replicas, served=came > 0)
         elif refused:
@@ -162,21 +188,22 @@ class Scene:
         self.account.look(self._now)
 
 
-def day(scene: Scene, most: int) -> Arriving:
+def day(settings: Settings, replicas: int, seed: int = 18) -> Arriving:
     """Requests a second of a day: a quiet night, a morning, a higher afternoon, half an hour of a rush in the evening,
     and noise.
 
     Args:
-        most: hosts that its busiest hour needs.
+        replicas: that its busiest hour needs.
+        seed: of the noise.
     """
-    noise = random.Random(18)  # noqa: S311  (the same day each time)
+    noise = random.Random(seed)  # noqa: S311  (the same day each time)
     by_minute = [noise.gauss(1, 0.08) for _ in range(DAY // MINUTE + 1)]
 
     def arriving(now: int) -> float:
         hour = now % DAY / HOUR
         hump = 0.75 * math.exp(-(((hour - 10.5) / 2) ** 2)) + 0.92 * math.exp(-(((hour - 15.5) / 2.2) ** 2))
         rush = 0.75 if 21 <= hour < 21.5 else 0.0
-        return scene.rate_of(most * min(1.0, 0.08 + hump + rush)) * max(0.0, by_minute[now % DAY // MINUTE])
+        return rate_of(settings, replicas * min(1.0, 0.08 + hump + rush)) * max(0.0, by_minute[now % DAY // MINUTE])
 
     return arriving
 
@@ -196,14 +223,14 @@ def least_of(settings: Settings) -> int:
 def play_day(settings: Settings, account: Account) -> Course:
     """From midnight to midnight, from as many hosts as there are at least."""
     scene = Scene(settings, account, least_of(settings))
-    return scene.live(DAY, day(scene, settings.max_group_size))
+    return scene.live(DAY, scene.day())
 
 
 def play_sized(settings: Settings, account: Account, hosts: Callable[[int], int]) -> Course:
     """The same day with as many hosts as somebody says, by second, and no policy."""
     scene = Scene(settings, account, hosts(0))
     scene.account.alarms = ()
-    arriving = day(scene, settings.max_group_size)
+    arriving = scene.day()
     for _ in range(DAY // MINUTE):
         now = scene.course.looks[-1].at if scene.course.looks else 0
         scene.account.group.resize(hosts(now), now)

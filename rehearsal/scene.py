@@ -15,6 +15,7 @@ from pulumi_rehearsal.engine import Engine
 from pulumi_rehearsal.kubernetes import provider_plugin
 from pulumi_rehearsal.kubernetes.cluster import Cluster
 from pulumi_rehearsal.kubernetes.cluster import cluster as start_cluster
+from pulumi_rehearsal.kubernetes.control_plane import QUICK, Pace
 from pulumi_rehearsal.moto import ACCOUNT_ID, Clients, SimulatedAccount
 from pulumi_rehearsal.stage import Stage, stage
 from pulumi_rehearsal.workspace import Workspace, stack_file
@@ -89,7 +90,9 @@ def stack_config(project: Path, stack: str) -> dict[str, Any]:
 
 
 @contextmanager
-def set_the_scene(stack: str, engine: Engine, account: SimulatedAccount, project: Path = PROJECT) -> Iterator[Scene]:
+def set_the_scene(
+    stack: str, engine: Engine, account: SimulatedAccount, project: Path = PROJECT, pace: Pace = QUICK
+) -> Iterator[Scene]:
     """A fresh workspace for the stack, with the simulated providers attached.
 
     Raises:
@@ -113,6 +116,7 @@ def set_the_scene(stack: str, engine: Engine, account: SimulatedAccount, project
                     charts=placeholders.charts(pins),
                     catalog=INSTANCE_TYPES,
                     metrics=vllm,
+                    pace=pace,
                 )
             )
             _join(workspace, cluster)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pulumi
 
 from tandem.kubernetes.names import NAMESPACE
+from tandem.scaling import ROOM
 
 from .objects import Manifest, named
 
@@ -24,7 +25,7 @@ class Scaling:
     Attributes:
         service: name of the Deployment, or of the LeaderWorkerSet when `pipelined`.
         min_replicas: 0 stops the model without requests; see `wake_up`.
-        waiting_requests, running_requests: a replica for so many; the larger of the two counts.
+        waiting_requests, running_requests: of each replica; more of either brings another.
         cooldown_seconds: the load must have been lower so long before a replica goes.
         fallback_replicas: at least so many while no metrics can be read.
         prometheus_url: in the cluster.
@@ -85,10 +86,15 @@ def scaling_objects(scaling: Scaling) -> list[Manifest]:
 
 
 def _behavior(scaling: Scaling) -> Manifest:
-    """Up at once, by as many again; down one by one, and only when the highest need of the cooldown allows it."""
+    """Up by as many again; down one by one, and only when the highest need of the cooldown allows it.
+
+    The targets are ROOM of what is wanted, and tolerated as far as that: a replica comes above what is wanted, as on
+    hosts, and goes when those that are left have ROOM of it. The autoscaler's own 10 % is no room for two replicas.
+    """
     return {
         "scaleUp": {
-            "stabilizationWindowSeconds": 0,
+            "tolerance": f"{1 / ROOM - 1:g}",
+            "stabilizationWindowSeconds": STEP_SECONDS,
             "policies": [{"type": "Percent", "value": 100, "periodSeconds": STEP_SECONDS}],
         },
         "scaleDown": {
@@ -107,7 +113,7 @@ def _prometheus(scaling: Scaling, requests: str, each: int) -> Manifest:
         "metadata": {
             "serverAddress": scaling.prometheus_url,
             "query": _load(f"vllm:num_requests_{requests}{{{selector}}}", f"up{{{selector}}}", scaling),
-            "threshold": str(each),
+            "threshold": f"{each * ROOM:g}",
             # Nothing measured is an error, after which the fallback keeps what there is.
             "ignoreNullValues": "false",
         },

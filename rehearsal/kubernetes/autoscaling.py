@@ -76,7 +76,7 @@ def try_load(api: Api, servers: PlayedServers, scaled: Object) -> Answer:
         return look(answer.fall) == (answer.least, answer.least) and gpu_nodes(api) <= nodes
 
     threshold = float(spec["triggers"][0]["metadata"]["threshold"])
-    with _changed(api, scaled, hastened(scaled)), _empty_nodes_go_soon(api):
+    with changed(api, scaled, hastened(scaled)), empty_nodes_go_soon(api):
         servers.waiting[name] = threshold * answer.most * MORE_THAN_ENOUGH
         answer.rise_seconds = seconds_until(all_there, RISE_SECONDS)
         answer.nodes.append(gpu_nodes(api))
@@ -87,17 +87,17 @@ def try_load(api: Api, servers: PlayedServers, scaled: Object) -> Answer:
 
 
 @contextmanager
-def _empty_nodes_go_soon(api: Api) -> Iterator[None]:
+def empty_nodes_go_soon(api: Api, after: str = EMPTY_FOR) -> Iterator[None]:
     """In each pool whose empty nodes go at all."""
     with ExitStack() as changes:
         for pool in of_karpenter(api, "NodePool"):
             if pool["spec"].get("disruption", {}).get("consolidateAfter", "Never") != "Never":
-                changes.enter_context(_changed(api, pool, {"spec": {"disruption": {"consolidateAfter": EMPTY_FOR}}}))
+                changes.enter_context(changed(api, pool, {"spec": {"disruption": {"consolidateAfter": after}}}))
         yield
 
 
 @contextmanager
-def _changed(api: Api, object: Object, change: Object) -> Iterator[None]:
+def changed(api: Api, object: Object, change: Object) -> Iterator[None]:
     """An object with a merge patch, which is taken back after the block."""
     api.patch(object, change)
     try:

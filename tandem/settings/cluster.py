@@ -73,14 +73,14 @@ class ScalingSettings(Section):
     )
     max_replicas: int = Field(default=4, ge=1, le=400, description="Never more.")
     waiting_requests_per_replica: int = Field(
-        default=5, ge=1, le=1000, description="A replica more (ec2: hosts) for so many requests that wait."
+        default=5, ge=1, le=1000, description="A replica (ec2: a host) comes when more requests wait for each."
     )
     running_requests_per_replica: int = Field(
         default=32,
         ge=1,
         le=4096,
-        description="Keeps a replica for so many requests that run, so that none is cut off. On ec2 those that wait "
-        "count here, too.",
+        description="A replica (ec2: a host) comes when more run in each, and goes when those that are left would have "
+        "less than 0.8 of it. On ec2 those that wait count here, too.",
     )
     cooldown_seconds: int = Field(
         default=300,

@@ -136,7 +136,7 @@ def test_pods_are_played_with_the_metrics_of_a_real_server(vllm: Server) -> None
     connection = http.client.HTTPConnection("127.0.0.1", vllm.port, timeout=30)
     connection.request("GET", "/metrics")
     real = connection.getresponse().read().decode().splitlines()
-    played = METRICS.format(model=NAME, waiting=0.0).splitlines()
+    played = METRICS.format(model=NAME, waiting=0.0, running=0.0).splitlines()
     assert played
     assert [line for line in played if line not in real] == []
 

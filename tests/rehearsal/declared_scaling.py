@@ -58,3 +58,10 @@ def _query(query: Mapping[str, Any]) -> dict[str, Any]:
     metric = query["metric"]
     of = {"Namespace": metric["namespace"], "MetricName": metric["metricName"]}
     return {"Id": query["id"], "MetricStat": {"Metric": of, "Period": int(metric["period"]), "Stat": metric["stat"]}}
+
+
+def settings_of_pods() -> dict[str, Any]:
+    """The same on pods: from four to twelve replicas, two on a node."""
+    fleet = {"instanceTypes": ["g6e.12xlarge"], "maxHosts": 6}
+    scaling = {"minReplicas": 4, "maxReplicas": 12}
+    return {**settings_of(), "platform": "eks", "ephemeral": True, "fleet": fleet, "scaling": scaling}

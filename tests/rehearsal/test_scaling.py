@@ -130,10 +130,10 @@ def test_a_day_is_cheaper_than_its_busiest_hour_all_day() -> None:
 
 def test_the_page_has_the_day_as_it_is_played() -> None:
     """`make docs` makes it anew."""
-    settings, found = scaling_day.courses()
+    settings, scene, found = scaling_day.lines()
     page = (ROOT / "docs" / "scaling.md").read_text()
     assert page.partition(scaling_day.BEGIN)[2].partition(scaling_day.END)[0] == scaling_day.table(settings, found)
-    assert (ROOT / "docs" / "scaling-day.svg").read_text() == scaling_day.picture(settings, found)
+    assert (ROOT / "docs" / "scaling-day.svg").read_text() == scaling_day.picture(settings, scene, found)
 
 
 def test_a_jump_is_answered_by_as_many_hosts_again() -> None:
@@ -208,6 +208,6 @@ def test_an_up_that_puts_the_number_back_is_found() -> None:
 
 
 def test_the_day_is_the_same_each_time() -> None:
-    settings, account = account_of(settings_of())
-    scene = Scene(settings, account, 2)
-    assert [day(scene, 6)(hour * HOUR) for hour in range(24)] == [day(scene, 6)(hour * HOUR) for hour in range(24)]
+    settings, _ = account_of(settings_of())
+    one, other = day(settings, 12), day(settings, 12)
+    assert [one(hour * HOUR) for hour in range(24)] == [other(hour * HOUR) for hour in range(24)]

@@ -418,8 +418,9 @@ def test_replicas_follow_the_queue_and_leave_slowly() -> None:
     assert spec["fallback"] == {"failureThreshold": 3, "replicas": 2, "behavior": "currentReplicasIfHigher"}
     behavior = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
     assert behavior["scaleDown"]["stabilizationWindowSeconds"] == 300
+    assert (behavior["scaleUp"]["stabilizationWindowSeconds"], behavior["scaleUp"]["tolerance"]) == (60, "0.25")
     waiting, running = spec["triggers"]
-    assert (waiting["metadata"]["threshold"], running["metadata"]["threshold"]) == ("5", "32")
+    assert (waiting["metadata"]["threshold"], running["metadata"]["threshold"]) == ("4", "25.6")
     assert waiting["metadata"]["query"] == (
         'sum(vllm:num_requests_waiting{namespace="inference",app_kubernetes_io_instance="vllm-main"})'
     )

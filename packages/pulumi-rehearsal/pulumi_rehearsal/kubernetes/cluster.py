@@ -23,7 +23,7 @@ from pulumi_rehearsal.instance_types import Catalog
 from pulumi_rehearsal.kubernetes import build, charts, prometheus_command
 from pulumi_rehearsal.kubernetes.api import Api, ApiError, Object, countdown
 from pulumi_rehearsal.kubernetes.charts import Repository, repository
-from pulumi_rehearsal.kubernetes.control_plane import ControlPlane, control_plane
+from pulumi_rehearsal.kubernetes.control_plane import QUICK, ControlPlane, Pace, control_plane
 from pulumi_rehearsal.kubernetes.hosting import Controller, hosted
 from pulumi_rehearsal.kubernetes.instances import let_instances_join
 from pulumi_rehearsal.kubernetes.karpenter import karpenter
@@ -153,6 +153,7 @@ def cluster(
     charts: Iterable[str] = (),
     catalog: Catalog | None = None,
     metrics: Metrics | None = None,
+    pace: Pace = QUICK,
 ) -> Iterator[Cluster]:
     """Starts a cluster without nodes, until the block ends; `ensure` has built what it needs.
 
@@ -164,8 +165,8 @@ def cluster(
     """
     clients, known = account.clients(region), catalog or {}
     with ExitStack() as up:
-        plane = up.enter_context(control_plane())
-        monitoring = up.enter_context(prometheus(plane, metrics))
+        plane = up.enter_context(control_plane(pace))
+        monitoring = up.enter_context(prometheus(plane, metrics, pace))
         served = up.enter_context(repository(charts))
         asked = {name: up.enter_context(account_gaps(account.url, known)) for name in CALLERS}
         variables = {name: account.environment(region) | {"AWS_ENDPOINT_URL": gaps.url} for name, gaps in asked.items()}

@@ -47,6 +47,22 @@ NODES_OF_KWOK = "kwok.x-k8s.io/node=fake"
 
 
 @dataclass(frozen=True)
+class Pace:
+    """How often is looked at what changes, where every 15 seconds is usual.
+
+    Attributes:
+        autoscaler: how long between its looks at figures.
+        scrapes: how long between Prometheus' looks at a pod.
+    """
+
+    autoscaler: str
+    scrapes: str
+
+
+QUICK = Pace("2s", "1s")
+
+
+@dataclass(frozen=True)
 class ControlPlane:
     """A control plane that runs.
 
@@ -80,7 +96,7 @@ class ControlPlane:
 
 
 @contextmanager
-def control_plane() -> Iterator[ControlPlane]:
+def control_plane(pace: Pace = QUICK) -> Iterator[ControlPlane]:
     """Starts a control plane, and ends it with the block; `build.ensure` has built it before.
 
     Raises:
@@ -96,7 +112,7 @@ def control_plane() -> Iterator[ControlPlane]:
         up.enter_context(_run(directory, _etcd(etcd, peers)))
         server = up.enter_context(_run(directory, _api_server(plane.authority, etcd, port)))
         _wait_until_ready(plane, server)
-        for command in (_controller_manager(plane), _scheduler(plane), _kwok(plane)):
+        for command in (_controller_manager(plane, pace), _scheduler(plane), _kwok(plane)):
             up.enter_context(_run(directory, command))
         yield plane
 
@@ -165,13 +181,14 @@ def _api_server(authority: Authority, etcd: int, port: int) -> list[str | Path]:
     ]
 
 
-def _controller_manager(plane: ControlPlane) -> list[str | Path]:
+def _controller_manager(plane: ControlPlane, pace: Pace) -> list[str | Path]:
     return [
         CONTROL_PLANE.command("kube-controller-manager"),
         *("--kubeconfig", plane.kubeconfig, "--secure-port", "0", "--leader-elect=false"),
         *("--service-account-private-key-file", "sa.key", "--use-service-account-credentials=false"),
         *("--root-ca-file", plane.authority.certificate),
-        *("--horizontal-pod-autoscaler-sync-period", "2s", "--pvclaimbinder-sync-period", "2s"),  # each in place of 15
+        *("--horizontal-pod-autoscaler-sync-period", pace.autoscaler, "--pvclaimbinder-sync-period", "2s"),
+        *("--kube-api-qps", "200", "--kube-api-burst", "400"),  # a look of the autoscaler is four requests
     ]
 
 

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from threading import Lock
@@ -49,6 +50,7 @@ class Shares:
 
     told: dict[str, tuple[float, float]] = field(default_factory=dict)
     """By pod: requests, and when it was asked."""
+    stale_seconds: float = STALE_SECONDS
 
     def of(self, pod: str, queue: float, running: Set[str], now: float) -> float:
         """The requests that wait in a pod.
@@ -59,7 +61,7 @@ class Shares:
         self.told = {
             name: (share, asked)
             for name, (share, asked) in self.told.items()
-            if name in running or now - asked < STALE_SECONDS
+            if name in running or now - asked < self.stale_seconds
         }
         own, _ = self.told.pop(pod, (0.0, now))
         others = sum(share for share, _ in self.told.values())
@@ -74,6 +76,9 @@ class PlayedServers:
 
     Attributes:
         waiting: requests that wait, by the application that its pods' label names; set it to bring load.
+        metrics: what a pod answers.
+        start_seconds: until a pod that runs answers.
+        stale_seconds: so long after its last scrape Prometheus may still count a pod that is gone.
         url: of the proxy; what is not meant for a pod is answered with the pods, as Prometheus discovers them.
 
     Args:
@@ -84,7 +89,8 @@ class PlayedServers:
     def __init__(self, pods: Callable[[], list[Object]], metrics: Metrics = queue) -> None:
         self.waiting: dict[str, float] = {}
         self.url = ""
-        self._pods, self._metrics = pods, metrics
+        self.metrics, self.start_seconds, self.stale_seconds = metrics, 0.0, STALE_SECONDS
+        self._pods = pods
         self._running: dict[str, Object] = {}
         self._shares: dict[str, Shares] = {}
         self._lock = Lock()
@@ -93,8 +99,19 @@ class PlayedServers:
         """The pods that have an address now, in Prometheus' words."""
         pods = [pod for pod in self._pods() if "podIP" in pod["status"]]
         with self._lock:
-            self._running = {pod["status"]["podIP"]: pod for pod in pods if pod["status"]["phase"] == "Running"}
+            self._running = {pod["status"]["podIP"]: pod for pod in pods if self._serves(pod)}
         return [target_group(pod) for pod in pods]
+
+    def serving(self, name: str) -> int:
+        """The pods of an application that answer."""
+        with self._lock:
+            return sum(_application(pod) == name for pod in self._running.values())
+
+    def _serves(self, pod: Object) -> bool:
+        if pod["status"]["phase"] != "Running" or not self.start_seconds:
+            return pod["status"]["phase"] == "Running"
+        started = datetime.fromisoformat(pod["status"]["startTime"])
+        return (datetime.now(UTC) - started).total_seconds() >= self.start_seconds
 
     def scrape(self, url: str, now: float) -> tuple[HTTPStatus, str]:
         """What a pod's server answers; a bad gateway where none would."""
@@ -105,11 +122,15 @@ class PlayedServers:
                 return HTTPStatus.BAD_GATEWAY, f"nothing listens on {target.netloc}\n"
             if target.path != "/metrics":
                 return HTTPStatus.NOT_FOUND, f"no metrics at {target.path}\n"
-            name = pod["metadata"].get("labels", {}).get(INSTANCE, "")
+            name = _application(pod)
             running = {pod["metadata"]["uid"] for pod in self._running.values()}
-            shares = self._shares.setdefault(name, Shares())
+            shares = self._shares.setdefault(name, Shares(stale_seconds=self.stale_seconds))
             waiting = shares.of(pod["metadata"]["uid"], self.waiting.get(name, 0.0), running, now)
-        return HTTPStatus.OK, self._metrics(name, waiting)
+        return HTTPStatus.OK, self.metrics(name, waiting)
+
+
+def _application(pod: Object) -> str:
+    return pod["metadata"].get("labels", {}).get(INSTANCE, "")
 
 
 @contextmanager

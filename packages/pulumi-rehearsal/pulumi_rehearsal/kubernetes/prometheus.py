@@ -17,14 +17,14 @@ import urllib3
 import yaml
 
 from pulumi_rehearsal.kubernetes.api import Object, countdown
-from pulumi_rehearsal.kubernetes.control_plane import ControlPlane
+from pulumi_rehearsal.kubernetes.control_plane import QUICK, ControlPlane, Pace
 from pulumi_rehearsal.kubernetes.played_servers import Metrics, PlayedServers, played_servers, queue
 from pulumi_rehearsal.kubernetes.prometheus_command import command
 from pulumi_rehearsal.servers import free_ports, running
 
 SCRAPE_JOB = Path(__file__).with_name("scrape_job.yaml")
-INTERVAL = "1s"
-"""Of scrapes, and of looks at the pods; Prometheus takes up news of pods every five seconds."""
+LOOKS = "1s"
+"""At the pods; Prometheus takes up news of them every five seconds."""
 
 START_SECONDS = 30
 
@@ -45,7 +45,7 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus(plane: ControlPlane, metrics: Metrics | None = None) -> Iterator[Prometheus]:
+def prometheus(plane: ControlPlane, metrics: Metrics | None = None, pace: Pace = QUICK) -> Iterator[Prometheus]:
     """Runs Prometheus until the block ends; `prometheus_command.ensure` has seen to the command.
 
     Args:
@@ -59,7 +59,7 @@ def prometheus(plane: ControlPlane, metrics: Metrics | None = None) -> Iterator[
     file = directory / "prometheus.yml"
     [port] = free_ports(1)
     with played_servers(plane.api, metrics or queue) as servers:
-        file.write_text(yaml.safe_dump(configuration(servers.url)))
+        file.write_text(yaml.safe_dump(configuration(servers.url, pace.scrapes)))
         server = [
             command(),
             *(f"--config.file={file}", f"--storage.tsdb.path={directory / 'data'}"),
@@ -71,7 +71,7 @@ def prometheus(plane: ControlPlane, metrics: Metrics | None = None) -> Iterator[
             yield Prometheus(url, servers, process.terminate)
 
 
-def configuration(proxy_url: str) -> Object:
+def configuration(proxy_url: str, interval: str = QUICK.scrapes) -> Object:
     """Prometheus' configuration.
 
     Args:
@@ -79,9 +79,9 @@ def configuration(proxy_url: str) -> Object:
     """
     job = yaml.safe_load(SCRAPE_JOB.read_text())
     del job["kubernetes_sd_configs"]
-    discovery = {"url": f"{proxy_url}/pods", "refresh_interval": INTERVAL}
+    discovery = {"url": f"{proxy_url}/pods", "refresh_interval": LOOKS}
     return {
-        "global": {"scrape_interval": INTERVAL, "scrape_timeout": INTERVAL},
+        "global": {"scrape_interval": interval, "scrape_timeout": interval},
         "scrape_configs": [{**job, "http_sd_configs": [discovery], "proxy_url": proxy_url}],
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from datetime import UTC, datetime
 
 import pytest
 
@@ -93,6 +94,17 @@ def test_only_servers_that_run_answer_and_only_where_they_do(url: str, status: i
     servers = PlayedServers(lambda: [pod("a"), pod("b", "10.0.0.2", phase="Pending")])
     servers.discover()
     assert servers.scrape(url, now=0)[0] == status
+
+
+def test_a_pod_answers_once_it_has_started() -> None:
+    long_ago, just_now = pod("a"), pod("b", "10.0.0.2")
+    long_ago["status"]["startTime"] = "2026-01-01T00:00:00Z"
+    just_now["status"]["startTime"] = datetime.now(UTC).isoformat()
+    servers = PlayedServers(lambda: [long_ago, just_now])
+    servers.start_seconds = 600
+    servers.discover()
+    assert [servers.scrape(f"http://10.0.0.{number}:8080/metrics", now=0)[0] for number in (1, 2)] == [200, 502]
+    assert servers.serving("vllm-main") == 1
 
 
 def test_pods_without_an_address_are_not_discovered() -> None:
