@@ -120,7 +120,7 @@ def _canary(context: StackContext) -> str:
     settings = context.settings
     if settings.canary is None:
         return ""
-    served = engine(settings, settings.inference, context.pins, context.plan.gpu_memory_utilization)
+    served = engine(settings, settings.inference, context.pins, context.plan)
     version = [served.image, served.manifest, *vllm_arguments(served, timeouts(settings))]
     return document(settings.canary, settings.inference, version)
 

@@ -239,7 +239,7 @@ def _service(
     target_group_arn: pulumi.Output[str],
 ) -> tuple[InferenceService, Scaling]:
     name, settings, pins = server_name(model), context.settings, context.pins
-    served = engine(settings, inference, pins, context.sized(inference).gpu_memory_utilization)
+    served = engine(settings, inference, pins, context.sized(inference))
     waits = timeouts(settings)
     share = capacity.share_of_node(settings)
     _, requests = requests_at_once(served, capacity.node_types(settings))

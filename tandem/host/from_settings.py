@@ -59,7 +59,7 @@ def host_config(
         registry_login_secret_arn=settings.fleet.registry_login_secret_arn,
         efs_file_system_id=resources.efs_file_system_id,
         efs_access_point_id=resources.efs_access_point_id,
-        engine=engine(settings, settings.inference, pins, plan.gpu_memory_utilization),
+        engine=engine(settings, settings.inference, pins, plan),
         edge=edge_of(settings, load_balancer_networks),
         metrics=settings.metrics.cloudwatch,
         fast_figures=FAST_FIGURES if settings.follows_load else (),

@@ -8,6 +8,7 @@ from typing import Literal
 
 from tandem.pins import Pins
 from tandem.settings.schema import InferenceSettings, Settings
+from tandem.sizing.plan import Plan
 from tandem.timing import HEARTBEAT_SECONDS
 
 
@@ -99,14 +100,12 @@ class Profile:
     over_pcie: bool = False
 
 
-def engine(
-    settings: Settings, inference: InferenceSettings, pins: Pins, gpu_memory_utilization: float | None
-) -> Engine:
+def engine(settings: Settings, inference: InferenceSettings, pins: Pins, sized: Plan | None) -> Engine:
     """What vLLM serves, with the pinned image and revision.
 
     Args:
         inference: that of the stack's main model, or of a further one.
-        gpu_memory_utilization: share of GPU memory that sizing chose; None leaves it to vLLM.
+        sized: what sizing chose, share of GPU memory and tokens of a step; None leaves both to settings and vLLM.
     """
     return Engine(
         image=pins.vllm.reference,
@@ -121,9 +120,9 @@ def engine(
         pipeline_parallel_size=inference.pipeline_parallel_size,
         kv_cache_dtype=inference.kv_cache_dtype,
         max_model_len=inference.max_model_len,
-        gpu_memory_utilization=gpu_memory_utilization,
+        gpu_memory_utilization=sized.gpu_memory_utilization if sized else None,
         max_num_seqs=inference.max_num_seqs,
-        max_num_batched_tokens=inference.max_num_batched_tokens,
+        max_num_batched_tokens=sized.max_num_batched_tokens if sized else inference.max_num_batched_tokens,
         max_queued_requests=inference.max_queued_requests,
         tool_call_parser=inference.tool_call_parser,
         reasoning_parser=inference.reasoning_parser,

@@ -315,7 +315,11 @@ class InferenceSettings(Section):
         "take that of the fleet's smallest GPU.",
     )
     max_num_batched_tokens: int | None = Field(
-        default=None, ge=128, le=131_072, description="Tokens in one step. Unset: vLLM's own, by GPU size."
+        default=None,
+        ge=128,
+        le=131_072,
+        description="Tokens in one step. Unset: vLLM's own, by GPU size, 2048 to 16384; fewer, 1024 at least, where a "
+        "step of those would hold up all answers for more than 0.2 s, as with a 70B model on H200.",
     )
     max_queued_requests: int = Field(
         default=256,

@@ -18,6 +18,7 @@ from tandem.sizing.memory import Sizing, size
 from tandem.sizing.reading import with_quantization
 from tandem.sizing.serving import Serving
 from tandem.sizing.shapes import ModelShape
+from tandem.sizing.steps import step_tokens
 from tandem.sizing.throughput import fastest_token_seconds
 
 UNSIZED_UTILIZATION = 0.88
@@ -49,6 +50,8 @@ class Plan:
         warnings: what is tight or was not checked, one sentence each.
         gpu_memory_utilization: the value to give vLLM: the setting, or the highest that leaves room for what a running
             server takes outside its budget on the smallest GPU of the fleet.
+        max_num_batched_tokens: tokens of a step to tell vLLM: the setting, or fewer than its own where a step of those
+            would hold up answers; None leaves it to vLLM.
         max_model_len: the longest request in tokens that is served, None when not sized.
         kv_cache_tokens: KV-cache tokens of one replica on the smallest GPU of the fleet, None when not sized.
         max_concurrency: requests of max_model_len tokens that fit at once, None when not sized.
@@ -63,6 +66,7 @@ class Plan:
     max_model_len: int | None
     kv_cache_tokens: int | None
     max_concurrency: float | None
+    max_num_batched_tokens: int | None = None
     fastest_token_seconds: float | None = None
 
     @property
@@ -120,6 +124,7 @@ def plan(
 
 
 def _plan(shape: ModelShape, serving: Serving, types: Sequence[InstanceType]) -> Plan:
+    serving = replace(serving, max_num_batched_tokens=step_tokens(shape, serving, types))
     if serving.gpu_memory_utilization is None:
         safe = min(size(shape, serving, gpu_of(one)[0]).safe_utilization for one in types)
         serving = replace(serving, gpu_memory_utilization=safe)
@@ -137,6 +142,7 @@ def _plan(shape: ModelShape, serving: Serving, types: Sequence[InstanceType]) ->
         problems=tuple(dict.fromkeys(problems)),
         warnings=tuple(dict.fromkeys(warnings)),
         gpu_memory_utilization=least.utilization,
+        max_num_batched_tokens=serving.max_num_batched_tokens,
         max_model_len=least.batch.length,
         kv_cache_tokens=least.kv_cache_tokens,
         max_concurrency=round(least.max_concurrency, 2),
@@ -173,6 +179,7 @@ def _not_sized(model: str, serving: Serving) -> Plan:
             "inference.modelConfigFile names its config.json, or `tandem size --config PATH` sizes it",
         ),
         gpu_memory_utilization=serving.gpu_memory_utilization or UNSIZED_UTILIZATION,
+        max_num_batched_tokens=serving.max_num_batched_tokens,
         max_model_len=serving.max_model_len,
         kv_cache_tokens=None,
         max_concurrency=None,

@@ -134,6 +134,12 @@ def fastest_token_seconds(sizing: Sizing, gpu: GpuModel) -> float:
     return _together(_seconds(sizing, gpu, 1, 1, 0.0))
 
 
+def prompt_token_seconds(sizing: Sizing, gpu: GpuModel) -> float:
+    """What a token of a prompt adds to a step, as modelled; with it all answers wait."""
+    traffic = _traffic(sizing.shape, sizing.serving.tensor_parallel_size, sizing.gpu.compute_capability == HOPPER)
+    return 2 * traffic.active_elements / (_rate(sizing, gpu) * 1e12 * RATE_SHARE)
+
+
 def _together(parts: dict[str, float]) -> float:
     return max(parts["memory"], parts["arithmetic"]) + parts["prompts"] + parts["links"]
 

@@ -14,6 +14,8 @@ from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.checks import size_of
 from tandem.host.render import render_compose, render_files, render_nginx
 from tandem.serving import fleet
+from tandem.serving.engine import engine, timeouts
+from tandem.serving.vllm import requests_at_once, vllm_arguments
 from tandem.settings import Settings
 from tandem.sizing.gpus import batch_size
 
@@ -76,3 +78,42 @@ def test_peers_over_pcie_are_tried_by_vllm_and_not_believed() -> None:
     over_pcie = {name for name, needs in profiles().items() if needs.get("over_pcie")}
     assert tried == {name for name in INSTANCE_TYPES if name.startswith(("g4dn.", "g5.", "g6.", "g6e."))}
     assert over_pcie - tried == {"g7.12xlarge", "g7e.12xlarge", "g7e.24xlarge"}, "which never use peers"
+
+
+STEPS = {
+    "70B on H200": ("meta-llama/Llama-3.3-70B-Instruct", "fp8", ["p5en.48xlarge"], 1024),
+    "32B on H200": ("Qwen/Qwen3-32B-FP8", None, ["p5en.48xlarge"], 2048),
+    "8B on H200": ("Qwen/Qwen3-8B", None, ["p5en.48xlarge"], None),
+    "8B on what takes a step of vLLM's own small": ("Qwen/Qwen3-8B", None, ["g6.12xlarge"], None),
+    "70B, one type is small": ("meta-llama/Llama-3.3-70B-Instruct", "fp8", ["p5.48xlarge", "g6e.48xlarge"], None),
+    "one that sees": ("Qwen/Qwen3-VL-32B-Instruct", None, ["p5en.48xlarge"], None),
+}  # fmt: skip
+"""Model, quantization, types, and the tokens of a step that vLLM is told."""
+
+
+@pytest.mark.parametrize("what", STEPS)
+def test_a_step_of_prompts_does_not_hold_up_answers(what: str) -> None:
+    model, quantization, types, tokens = STEPS[what]
+    settings = Settings.model_validate(
+        {
+            "region": "us-east-1",
+            "fleet": {"instanceTypes": types},
+            "inference": {"model": model, "quantization": quantization},
+        }
+    )
+    sized = size_of(settings.inference, settings)
+    assert sized.fits or len(types) > 1
+    served = engine(settings, settings.inference, pins.load(), sized)
+    told = vllm_arguments(served, timeouts(settings))
+    assert ("--max-num-batched-tokens" in told) is (tokens is not None)
+    assert tokens is None or told[told.index("--max-num-batched-tokens") + 1] == str(tokens)
+    assert requests_at_once(served, [INSTANCE_TYPES[one] for one in types])[0] in (256, 1024)
+
+
+@pytest.mark.parametrize(("changes", "tokens"), [({"maxNumBatchedTokens": 4096}, 4096), ({"maxNumSeqs": 1500}, 1500)])
+def test_a_step_that_is_set_stays_and_is_no_smaller_than_the_batch(changes: dict[str, int], tokens: int) -> None:
+    inference = {"model": "meta-llama/Llama-3.3-70B-Instruct", "quantization": "fp8", **changes}
+    settings = Settings.model_validate(
+        {"region": "us-east-1", "fleet": {"instanceTypes": ["p5en.48xlarge"]}, "inference": inference}
+    )
+    assert size_of(settings.inference, settings).max_num_batched_tokens == tokens
