@@ -8,10 +8,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from infra.kubernetes.edge import edge_version
+from infra.kubernetes.workload import InferenceService
 from tandem import capacity
 from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.scripts import DIRECTORY
@@ -172,6 +175,14 @@ def test_a_pod_with_a_canary_is_ready_once_that_has_passed(sample: str) -> None:
     else:
         assert "readinessProbe" not in agent
         assert not {"/proven", "/etc/tandem"} & mounts.keys()
+
+
+def test_a_pod_is_replaced_when_what_it_asks_changes() -> None:
+    """It reads it when it starts."""
+    services = (
+        cast(InferenceService, SimpleNamespace(nginx="", keys_secret_arns=[], canary=text)) for text in ("", "1", "2")
+    )
+    assert len({edge_version(service) for service in services}) == 3
 
 
 def test_weights_lie_where_the_scripts_put_them() -> None:
