@@ -1,12 +1,13 @@
 """Throughput that was measured on real GPUs. The data is measurements.json, where each run says how it was made.
 
-`tandem load --record` writes the same rows for a project, into its loads/measurements.json.
+`tandem load --measure` writes the same rows for a project, into its loads/measurements.json.
 """
 
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, fields
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 FILE = Path(__file__).with_suffix(".json")
@@ -75,6 +76,16 @@ def read(path: Path) -> tuple[Measurement, ...]:
         return tuple(Measurement(**row) for row in json.loads(path.read_text(encoding="utf-8"))["rows"])
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} holds no measurements: {error}") from None
+
+
+def added(path: Path, rows: Iterable[Measurement]) -> str:
+    """The text of a file with more rows, one a line.
+
+    Raises:
+        ValueError: what is there is no such file.
+    """
+    lines = [f"  {json.dumps(asdict(row))}" for row in (*read(path), *rows)]
+    return '{\n "rows": [\n' + ",\n".join(lines) + "\n ]\n}\n"
 
 
 NAMES = tuple(field.name for field in fields(Measurement))

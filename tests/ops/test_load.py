@@ -17,18 +17,24 @@ from types import SimpleNamespace
 from typing import Any, get_args
 
 import pytest
+import typer
 from typer.testing import CliRunner, Result
 
-from tandem import loads
+from tandem import checks, loads, pins
+from tandem.catalog import measurements
 from tandem.errors import Problem, UserError
 from tandem.objectives import Objectives
 from tandem.ops.cli import app
 from tandem.ops.commands import load as command
 from tandem.ops.load import generator, report, traffic
+from tandem.ops.load.measuring import Server, measurement, server_of
 from tandem.ops.load.results import Measured, proposals
 from tandem.ops.load.sweep import Request, Step, best, most_requests, next_rate, step
 from tandem.ops.load.traffic import SHAPES, Model
+from tandem.ops.screen import Screen
 from tandem.ops.smoke import Target
+from tandem.settings import Settings
+from tandem.sizing.measured import of_model
 from tests.ops import api_stand_in
 from tests.ops.api_stand_in import KEY, running
 from tests.ops.test_status import NOW
@@ -375,6 +381,87 @@ def test_interrupted_it_keeps_whole_steps(tested: Played, tmp_path: Path, error:
     kept = loads.newest(tmp_path, "127.0.0.1")
     assert kept
     assert (kept.document["whole"], len(kept.document["steps"])) == (False, 1)
+
+
+# -- measuring ---------------------------------------------------------------------------------------------------------
+
+ON_H200 = Settings.model_validate(
+    {"region": "us-east-1", "fleet": {"instanceTypes": ["p5en.48xlarge"]}, "inference": {"model": "Qwen/Qwen3-8B"}}
+)
+
+
+def server(settings: Settings) -> Server | None:
+    return server_of(settings, settings.inference, checks.size(settings), pins.load())
+
+
+def test_a_server_is_known_by_model_card_step_and_release() -> None:
+    expected = Server(model="Qwen/Qwen3-8B", quantization=None, card="H200", max_num_batched_tokens=8192, vllm="0.32.0")
+    assert server(ON_H200) == expected
+    fleet = ON_H200.fleet.model_copy(update={"instance_types": ("p5en.48xlarge", "g6.12xlarge")})
+    assert server(ON_H200.model_copy(update={"fleet": fleet})) is None
+
+
+def test_a_measurement_is_requests_at_once_over_their_time() -> None:
+    """Eight at once, ten tokens in 0.7 s each."""
+    known = server(ON_H200)
+    assert known
+    row = measurement(known, "2026-11-30", 4, 8, [FINE] * 40)
+    assert row
+    assert (row.tokens_per_second, row.tokens_per_second_each, row.at_once_each) == (114.3, 114.3 / 4, 2)
+    assert (row.first_token_p99, row.between_tokens_mean, row.prompt_tokens, row.answer_tokens) == (0.5, 0.02, 100, 10)
+    lost = replace(FINE, failed="HTTP 503")
+    assert measurement(known, "r", 4, 8, [*[FINE] * 95, *[lost] * 5])
+    assert measurement(known, "r", 4, 8, [*[FINE] * 94, *[lost] * 6]) is None
+    assert measurement(known, "r", 4, 8, []) is None
+
+
+@pytest.mark.parametrize(("fails_at", "status", "rows"), [(None, 0, 5), (64, 1, 2)])
+def test_what_is_measured_is_added_to_what_size_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int | None, status: int, rows: int
+) -> None:
+    about = command.Stack(
+        name="prod",
+        promised=PROMISED,
+        measured=Measured(servers=2, usd_per_server_hour=None),
+        facts={},
+        server=server(ON_H200),
+    )
+    seen: list[int] = []
+
+    def keep(_target: Target, _model: str, at_once: int, bodies: Sequence[Mapping[str, Any]], _seconds: int) -> object:
+        seen.append(at_once)
+        assert len(bodies) >= 4 * at_once
+        assert len({str(one["messages"]) for one in bodies}) == len(bodies)
+        return [
+            replace(FINE, failed="HTTP 429" if at_once == fails_at else None, prompt_tokens=1024, output_tokens=256)
+        ] * 9
+
+    monkeypatch.setattr(generator, "environment", lambda: tmp_path)
+    monkeypatch.setattr(generator, "keep", keep)
+    for _ in range(2):
+        with pytest.raises(typer.Exit) as ended:
+            command._measure(Screen(), about, TARGET, MODEL, 5, tmp_path, yes=True, as_json=False)
+        assert ended.value.exit_code == status
+    found = measurements.read(tmp_path / loads.MEASUREMENTS)
+    assert seen[: rows + status] == [2, 16, 64, 256, 512][: rows + status]
+    assert [row.at_once_each for row in found] == 2 * [1, 8, 32, 128, 256][:rows]
+    assert of_model(found, "Qwen/Qwen3-8B", None) == found
+
+
+def test_what_serves_behind_a_url_is_no_measurement(tested: Played) -> None:
+    done = tested("--measure", "--yes")
+    assert isinstance(done.exception, UserError)
+    assert "what serves is not known" in str(done.exception)
+
+
+def test_kept_running_no_request_is_lost_that_was_cut_off(played: Callable[[str], Path]) -> None:
+    seen = played(f'cp {RECORDED} "$out/profile_export.jsonl"')
+    found = generator.keep(TARGET, "m", 120, [{"messages": []}] * 300, 7)
+    assert len(found) == len(RECORDED.read_text().splitlines())
+    benchmark = json.loads((seen / "config.yaml").read_text())["benchmark"]
+    phase = benchmark["phases"][0]
+    assert (phase["type"], phase["concurrency"], phase["requests"]) == ("concurrency", 120, 300)
+    assert (phase["duration"], phase["gracePeriod"], benchmark["runtime"]["workers"]) == (7, 0, 3)
 
 
 @pytest.mark.clock

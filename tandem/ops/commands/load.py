@@ -5,25 +5,27 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 from urllib.parse import urlsplit
 
 import typer
 
-from tandem import costs, loads, pins
+from tandem import checks, costs, loads, pins
 from tandem.catalog.instances import INSTANCE_TYPES
+from tandem.catalog.measurements import Measurement, added
 from tandem.errors import Problem, UserError
 from tandem.objectives import Objectives, objectives
 from tandem.ops import figures, options
 from tandem.ops.aws import aws_clients, user_errors
 from tandem.ops.commands.smoke import TIMEOUT_SECONDS, given, key_of_caller, of_stack
-from tandem.ops.load import generator, report
+from tandem.ops.load import generator, measuring, report
+from tandem.ops.load.measuring import AT_ONCE, Server, server_of
 from tandem.ops.load.results import Measured, proposals, usd_per_million_tokens
 from tandem.ops.load.sweep import Step, best, most_requests, next_rate, step
 from tandem.ops.load.traffic import SHAPES, WORDS, Model, from_file, repeated, requests, sent
@@ -77,6 +79,7 @@ class Stack:
     promised: Objectives
     measured: Measured
     facts: Mapping[str, Any]
+    server: Server | None = None
     warnings: Sequence[str] = ()
     usd_per_hour: float | None = None
 
@@ -105,6 +108,10 @@ def load(
     into: Annotated[
         Path | None, typer.Option(metavar="DIRECTORY", help="Of results; the project's loads/ by default.")
     ] = None,
+    measure: Annotated[
+        bool,
+        typer.Option("--measure", help="Keep 1 to 256 requests running in each server instead, for `tandem size`."),
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Begin without asking, also while others are served.")] = False,
     region: RegionName = None,
     profile: ProfileName = None,
@@ -114,10 +121,11 @@ def load(
 
     aiperf sends streamed requests at random moments: the rate doubles until first tokens, further ones or failures are
     worse than `objectives`, then steps lie in between. It says first what it takes at most and who else is served, and
-    asks. Results go to loads/STACK.json, to which each run adds, and loads/STACK.html; also after Ctrl-C.
+    asks. Results go to loads/STACK.json, to which each run adds, and loads/STACK.html; also after Ctrl-C. --measure
+    adds throughput to loads/measurements.json.
 
-    Exit status: 0 the objectives held, at --rate where that is given; 1 they did not; 2 a mistake, or no yes; 130
-    interrupted.
+    Exit status: 0 the objectives held, at --rate where that is given, or all was measured; 1 not so; 2 a mistake, or no
+    yes; 130 interrupted.
 
     Examples: `tandem load dev`, `tandem load prod --shape rag --rate 12 --peak 40`, `tandem load --url
     http://localhost:8000 --api-key-file key.txt --rate 2 --steps 1 --yes --json`.
@@ -141,7 +149,9 @@ def load(
         way = of_stack(stack, settings, profile, key=key, ca=ca, client=OWN_CLIENT, lasting=lasting)
     with way as target:
         asked = _ask(target, model)
-        _agree(screen, wanted, about, asked, yes)
+        if measure:
+            _measure(screen, about, target, asked, seconds, into, yes=yes, as_json=as_json)
+        _agree(screen, _takes(wanted, about, asked), about, yes)
         found: list[Step] = []
         whole = _sweep(screen, wanted, about, target, asked, found)
     if not found:
@@ -188,6 +198,7 @@ def _look(
         name=options.stack_name(stack),
         promised=_instead(one.promised, said),
         measured=Measured(servers=servers, usd_per_server_hour=one.usd_per_server_hour, servers_per_host=each),
+        server=server_of(settings, inference, checks.size_of(inference, settings), known),
         usd_per_hour=costs.max_usd_per_hour(settings),
         warnings=(
             _others(now),
@@ -238,29 +249,37 @@ def _ask(target: Target, name: str | None) -> Model:
     return Model(name=model.name, context=model.context, tokens_a_word=max(1.0, tokens / words))
 
 
-def _agree(screen: Screen, wanted: Wanted, about: Stack, model: Model, yes: bool) -> None:
+def _takes(wanted: Wanted, about: Stack, model: Model) -> str:
+    """What a sweep takes at most, in words."""
+    promised = about.promised
+    sample = wanted.bodies(model, 0, SAMPLE)
+    tokens = sum(len(str(one["messages"])) / 4 + (one.get("max_completion_tokens") or 500) for one in sample) / SAMPLE
+    most = most_requests(wanted.first, wanted.seconds, wanted.steps)
+    return (
+        f"{about.name}: {wanted.shape if wanted.own is None else 'own requests'} to {model.name}\n"
+        f"promised: first token {promised.first_token_seconds:g} s, between tokens {promised.between_tokens_seconds:g} "
+        f"s at 99 %, {100 * promised.availability:g} % answered\n"
+        f"at most: {wanted.steps} rates, {_minutes(about, wanted.steps * _longest(wanted.seconds))}, "
+        f"{most:,} requests, about {most * tokens:,.0f} tokens"
+    )
+
+
+def _minutes(about: Stack, seconds: float) -> str:
+    """A time with what the stack costs meanwhile."""
+    if about.usd_per_hour is None:
+        return f"{seconds / 60:.0f} minutes"
+    return f"{seconds / 60:.0f} minutes (${about.usd_per_hour * seconds / 3600:,.2f} of the stack at its largest)"
+
+
+def _agree(screen: Screen, takes: str, about: Stack, yes: bool) -> None:
     """Says what it takes at most, and has somebody say yes.
 
     Raises:
         UserError: nobody can be asked.
         typer.Exit: the answer was no; status 2.
     """
-    promised, minutes = about.promised, wanted.steps * _longest(wanted.seconds) / 60
-    sample = wanted.bodies(model, 0, SAMPLE)
-    tokens = sum(len(str(one["messages"])) / 4 + (one.get("max_completion_tokens") or 500) for one in sample) / SAMPLE
-    most = most_requests(wanted.first, wanted.seconds, wanted.steps)
-    usd = (
-        "" if about.usd_per_hour is None else f", ${about.usd_per_hour * minutes / 60:,.2f} of the stack at its largest"
-    )
-    screen.print(
-        f"{about.name}: {wanted.shape if wanted.own is None else 'own requests'} to {model.name}\n"
-        f"promised: first token {promised.first_token_seconds:g} s, between tokens {promised.between_tokens_seconds:g} "
-        f"s at 99 %, {100 * promised.availability:g} % answered\n"
-        f"at most: {wanted.steps} rates, {minutes:.0f} minutes, {most:,} requests, "
-        f"about {most * tokens:,.0f} tokens{usd}"
-    )
-    for warning in about.warnings:
-        screen.print(warning)
+    for text in (takes, *about.warnings):
+        screen.print(text)
     if yes:
         return
     if not sys.stdin.isatty():
@@ -268,6 +287,45 @@ def _agree(screen: Screen, wanted: Wanted, about: Stack, model: Model, yes: bool
         raise UserError(Problem(key="--yes", wrong="nobody is there who could say yes to that", fix=fix))
     if not typer.confirm("Begin?", err=True):
         raise typer.Exit(2)
+
+
+def _measure(
+    screen: Screen,
+    about: Stack,
+    target: Target,
+    model: Model,
+    seconds: int,
+    into: Path | None,
+    *,
+    yes: bool,
+    as_json: bool,
+) -> NoReturn:
+    """Keeps more and more requests running, and adds what was measured to the project's file.
+
+    Raises:
+        UserError: what serves is not known, or the file cannot be written.
+        typer.Exit: always; status 1 where a load was not answered.
+    """
+    if about.server is None or not about.measured.servers:
+        wrong, fix = "what serves is not known: several cards, or a URL", "measure a stack whose types have one card"
+        raise UserError(Problem(key="--measure", wrong=wrong, value=about.name, fix=fix))
+    longest = len(AT_ONCE) * (seconds + generator.STARTS_SECONDS)
+    _agree(screen, f"{about.name}: {len(AT_ONCE)} loads of {model.name}, {_minutes(about, longest)}", about, yes)
+    rows: list[Measurement] = []
+    with screen.status("installing aiperf, once, and measuring"):
+        for at_once, row in measuring.loads(about.server, about.measured.servers, target, model, seconds):
+            if row is None:
+                screen.print(f"{at_once} at once: too many were not answered; no more are tried")
+            else:
+                rows.append(row)
+                screen.print(
+                    f"{at_once} at once: {row.tokens_per_second:,.0f} tokens/s, first token at 99 % "
+                    f"{report.seconds(row.first_token_p99)}"
+                )
+    _add((into or options.PROJECT / loads.DIRECTORY) / loads.MEASUREMENTS, lambda file: added(file, rows))
+    if as_json:
+        print_json({"measurements": [asdict(row) for row in rows]})
+    raise typer.Exit(0 if len(rows) == len(AT_ONCE) else 1)
 
 
 def _sweep(screen: Screen, wanted: Wanted, about: Stack, target: Target, model: Model, found: list[Step]) -> bool:
@@ -327,13 +385,20 @@ def _document(
 def _write(directory: Path, about: Stack, document: Mapping[str, Any], found: Sequence[Step]) -> None:
     """Raises UserError: it cannot be written, or what is there is no file of load tests."""
     file = directory / f"{about.name}.json"
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        text = loads.added(file, options.camel(document))
-    except (OSError, ValueError) as error:
-        raise UserError(
-            Problem(key="--into", wrong=str(error), value=str(file), fix="name another directory")
-        ) from None
-    write_file(file, text, "--into")
+    _add(file, lambda path: loads.added(path, options.camel(document)))
     page = report.page(f"Load of {about.name}", document["line"], found, about.promised, document)
     write_file(file.with_suffix(".html"), page, "--into")
+
+
+def _add(file: Path, text: Callable[[Path], str]) -> None:
+    """Writes a file with what was there and more.
+
+    Raises:
+        UserError: it cannot be written, or what is there is no such file.
+    """
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_file(file, text(file), "--into")
+    except (OSError, ValueError) as error:
+        fix = "name another directory"
+        raise UserError(Problem(key="--into", wrong=str(error), value=str(file), fix=fix)) from None

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -100,11 +101,33 @@ def _run(command: Sequence[str]) -> None:
         )
 
 
-def configuration(
-    target: Target, model: str, rate: float, count: int, seconds: float, directory: Path
-) -> dict[str, Any]:
-    """What aiperf reads: requests at random moments (Poisson), word for word from a file."""
-    due, workers = count / rate, math.ceil(rate / WORKER_RATE)
+@dataclass(frozen=True)
+class Pace:
+    """How requests come.
+
+    Attributes:
+        phase: aiperf's words for it.
+        workers: processes that send them.
+    """
+
+    phase: Mapping[str, Any]
+    workers: int
+
+
+def at_rate(rate: float, count: int, seconds: float) -> Pace:
+    """At random moments (Poisson); it ends GRACE_SECONDS after so long, or after twice its requests' time."""
+    phase = {"type": "poisson", "rate": rate, "gracePeriod": GRACE_SECONDS, "duration": max(seconds, 2 * count / rate)}
+    return Pace({**phase, "requests": count}, math.ceil(rate / WORKER_RATE))
+
+
+def kept_running(at_once: int, count: int, seconds: float) -> Pace:
+    """So many at once, the next one when one ends; those that run when the time is up are cut off and not counted."""
+    phase = {"type": "concurrency", "concurrency": at_once, "gracePeriod": 0, "duration": seconds}
+    return Pace({**phase, "requests": count}, math.ceil(at_once / WORKER_RATE))
+
+
+def configuration(target: Target, model: str, pace: Pace, directory: Path) -> dict[str, Any]:
+    """What aiperf reads: requests word for word from a file."""
     return {
         "schemaVersion": "2.0",
         "benchmark": {
@@ -118,21 +141,12 @@ def configuration(
                 "timeout": target.timeout_seconds,
             },
             "dataset": {"type": "file", "path": str(directory / "requests.jsonl"), "format": "raw_payload"},
-            "phases": [
-                {
-                    "name": "profiling",
-                    "type": "poisson",
-                    "rate": rate,
-                    "requests": count,
-                    "duration": max(seconds, 2 * due),
-                    "gracePeriod": GRACE_SECONDS,
-                }
-            ],
+            "phases": [{"name": "profiling", **pace.phase}],
             "artifacts": {"dir": str(directory / "out"), "summary": ["json"], "records": ["jsonl"]},
             "tokenizer": {"name": str(directory / "tokenizer")},
             "gpuTelemetry": {"enabled": False},
             "serverMetrics": {"enabled": False},
-            "runtime": {"ui": "none", "workers": workers, "recordProcessors": workers},
+            "runtime": {"ui": "none", "workers": pace.workers, "recordProcessors": pace.workers},
         },
     }
 
@@ -148,25 +162,44 @@ def send(
     """Sends them at a rate; what became of each, and the seconds from the first to the end of the last.
 
     Args:
-        seconds: that the step is meant to take; it ends GRACE_SECONDS after it, or after twice its requests' time.
+        seconds: that the step is meant to take.
         waiting: called a few times a second meanwhile.
 
     Raises:
         UserError: aiperf could not be installed, or measured nothing.
     """
+    return read(_records(target, model, at_rate(rate, len(bodies), seconds), bodies, waiting), len(bodies))
+
+
+def keep(
+    target: Target,
+    model: str,
+    at_once: int,
+    bodies: Sequence[Mapping[str, Any]],
+    seconds: float,
+    waiting: Callable[[], None] = lambda: None,
+) -> list[Request]:
+    """Keeps so many running; what became of those that ended in time. Arguments and errors are those of `send`."""
+    lines = _records(target, model, kept_running(at_once, len(bodies), seconds), bodies, waiting)
+    return read(lines, len(lines))[0]
+
+
+def _records(
+    target: Target, model: str, pace: Pace, bodies: Sequence[Mapping[str, Any]], waiting: Callable[[], None]
+) -> list[str]:
     programs = environment()
     with tempfile.TemporaryDirectory(prefix="tandem-load-") as scratch:
         directory = Path(scratch)
-        _write(directory, target, configuration(target, model, rate, len(bodies), seconds, directory), bodies)
+        _write(directory, target, configuration(target, model, pace, directory), bodies)
         command = [str(programs / "aiperf"), "profile", "--config", str(directory / "config.yaml")]
         with (directory / "log").open("wb") as log:
             _follow(command, _variables(target, directory), log, waiting)
         records = directory / "out" / "profile_export.jsonl"
         if records.exists():
-            return read(records.read_text(encoding="utf-8").splitlines(), len(bodies))
+            return records.read_text(encoding="utf-8").splitlines()
         said = (directory / "log").read_text(errors="replace")
         if NOT_ONE in said:
-            return read((), len(bodies))
+            return []
         raise _measured_nothing(target.redact(said))
 
 

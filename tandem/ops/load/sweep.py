@@ -69,7 +69,7 @@ def step(rate: float, seconds: float, requests: Sequence[Request], promised: Obj
     answered = [one for one in requests if one.failed is None]
     firsts = sorted(one.first_token for one in answered if one.first_token is not None)
     gaps = sorted(gap for one in answered for gap in one.gaps)
-    first, between, lost = _at(firsts, 0.99), _at(gaps, 0.99), len(requests) - len(answered)
+    first, between, lost = at_share(firsts, 0.99), at_share(gaps, 0.99), len(requests) - len(answered)
     return Step(
         rate=rate,
         seconds=seconds,
@@ -79,7 +79,7 @@ def step(rate: float, seconds: float, requests: Sequence[Request], promised: Obj
         output_tokens=sum(one.output_tokens for one in answered),
         at_once=sum(one.seconds for one in requests) / seconds if seconds else 0.0,
         first_token_mean=_mean(firsts),
-        first_token_p50=_at(firsts, 0.5),
+        first_token_p50=at_share(firsts, 0.5),
         first_token_p99=first,
         between_tokens_mean=_mean(gaps),
         between_tokens_p99=between,
@@ -94,7 +94,7 @@ def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def _at(ordered: Sequence[float], share: float) -> float | None:
+def at_share(ordered: Sequence[float], share: float) -> float | None:
     """The value that so many do not exceed."""
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
 
