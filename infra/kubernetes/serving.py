@@ -169,12 +169,17 @@ def _trouble(service: InferenceService, error: GaveUp, kubectl: Kubectl) -> Prob
     )
 
 
+def _is_of(container: str, failure: str) -> bool:
+    """Whether it is what a failure tells of, in our words (`keeps_ending`) or in the kubelet's."""
+    return f" {container} has ended" in failure or f"container={container} " in failure
+
+
 def _last_line(failure: str, kubectl: Kubectl) -> str:
     """Of the log of the container that ended, or of the first that said something; of its last run. That before it
     (`--previous`) is gone as soon as it has ended: the kubelet then says so in the place of a log, and `kubectl` ends
     with 0."""
     pod = failure.partition(":")[0]
-    for container in sorted(("vllm", "prepare", "keys"), key=lambda name: f" {name} has ended" not in failure):
+    for container in sorted(("vllm", "prepare", "keys"), key=lambda name: not _is_of(name, failure)):
         try:
             lines = kubectl.run("logs", pod, "--container", container, "--tail", "20").split("\n")
         except UserError:  # it never ran, or there is no such pod

@@ -99,6 +99,20 @@ def test_the_last_line_is_of_the_last_run() -> None:
     assert _last_line("vllm-main-a", cast(Kubectl, Logs())) == "(prepare said: tandem: the last one)"
 
 
+KUBELETS = "vllm-main-a: CrashLoopBackOff: back-off 20s restarting failed container=keys pod=vllm-main-a_inference(0)"
+
+
+@pytest.mark.parametrize("failure", ["vllm-main-a: keys has ended 2 times", KUBELETS])
+def test_the_last_line_is_of_the_container_that_ended(failure: str) -> None:
+    """Whose canary fails, while the server beside it says something, too."""
+
+    class Both:
+        def run(self, *arguments: str) -> str:
+            return f"tandem: {arguments[3]}\n"
+
+    assert _last_line(failure, cast(Kubectl, Both())) == "(keys said: tandem: keys)"
+
+
 class Clock:
     """Seconds that pass as it sleeps."""
 
