@@ -5,11 +5,10 @@ cloud-init/shared/canary.py asks the questions, on machines and for `tandem cana
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -240,11 +239,8 @@ def _has(inference: InferenceSettings, needs: Needs) -> bool:
     return not (needs.tools and not inference.tool_call_parser) and (context is None or context >= needs.context)
 
 
-def document(settings: CanarySettings, inference: InferenceSettings, served: Sequence[Any]) -> str:
+def document(settings: CanarySettings, inference: InferenceSettings) -> str:
     """What a model's machines read.
-
-    Args:
-        served: all that makes a version; a version that differs in nothing of it, nor in the canary, is proven already.
 
     Raises:
         UserError: a file is missing or wrong, or both have no room.
@@ -258,8 +254,7 @@ def document(settings: CanarySettings, inference: InferenceSettings, served: Seq
         "every": int(settings.every.total_seconds()),
         "gate": settings.gate,
     }
-    version = hashlib.sha256(json.dumps([found, served], sort_keys=True).encode()).hexdigest()[:12]
-    text = json.dumps({"version": version, **found}, separators=(",", ":"))
+    text = json.dumps(found, separators=(",", ":"))
     if len(text) > ROOM:
         wrong, value = "suite and stored run are too large for machines", f"{len(text):,} bytes"
         raise UserError(Problem(key="canary", wrong=wrong, value=value, allowed=f"up to {ROOM:,} bytes"))

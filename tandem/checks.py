@@ -44,7 +44,7 @@ def _canaries(settings: Settings) -> Iterator[Problem]:
     """What is wrong with the files that they name."""
     for name, canary in settings.canaries.items():
         try:
-            _ = document(canary, settings.scaled[name][0], []) if canary else ""
+            _ = document(canary, settings.scaled[name][0]) if canary else ""
         except UserError as error:
             at = "" if name == MAIN_MODEL else f"models.{name}."
             yield from (replace(problem, key=at + problem.key) for problem in error.problems)

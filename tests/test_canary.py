@@ -134,14 +134,11 @@ def test_what_a_model_cannot_be_asked_is_left_out(settings: dict[str, Any], out:
     assert len(requests) == len(SHIPPED.cases) - len(out)
 
 
-def document(served: str = "v1", **settings: Any) -> dict[str, Any]:
-    return json.loads(canary.document(CanarySettings.model_validate(settings), InferenceSettings(), [served]))
+def document(**settings: Any) -> dict[str, Any]:
+    return json.loads(canary.document(CanarySettings.model_validate(settings), InferenceSettings()))
 
 
-def test_a_version_is_all_that_is_served_and_asked() -> None:
-    same = document()["version"]
-    assert document()["version"] == same
-    assert len({same, document("v2")["version"], document(every="2h")["version"]}) == 3
+def test_machines_are_given_what_was_set() -> None:
     assert (document()["gate"], document()["every"], document()["stored"]) == (True, 3600, None)
 
 

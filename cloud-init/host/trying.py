@@ -5,13 +5,14 @@ A host without a canary has no DOCUMENT.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 
 import aws
 import serve
 import trial
-from host import ROOT, RUN, STATE, GiveUp, say, wait
+from host import CONFIG, ROOT, RUN, STATE, GiveUp, say, wait
 from storage import SHARED
 
 DOCUMENT, TOLD = ROOT / "opt/tandem/canary.json", RUN / "canary.json"
@@ -22,7 +23,9 @@ def start() -> None:
     if DOCUMENT.exists():
         servers = {f"vllm-{row['replica']}": trial.asker(f"http://127.0.0.1:{row['port']}") for row in serve.rows()}
         proven = (SHARED if os.path.ismount(SHARED) else STATE) / "canary"
-        trial.Trial(json.loads(DOCUMENT.read_text()), servers, TOLD, proven, aws.secret, say).start()
+        asked = DOCUMENT.read_text()
+        version = hashlib.sha256(json.dumps([asked, CONFIG["engine"], CONFIG["arguments"]]).encode()).hexdigest()[:12]
+        trial.Trial(json.loads(asked), version, servers, TOLD, proven, aws.secret, say).start()
 
 
 def passed() -> None:

@@ -69,7 +69,8 @@ def start_canary() -> None:
     which tells `up` and `tandem rollout`; the kubelet has it try again."""
     if CANARY.exists():
         servers = {"vllm": trial.asker(f"http://127.0.0.1:{json.loads(os.environ['TANDEM_POD'])['port']}")}
-        one = trial.Trial(json.loads(CANARY.read_text()), servers, TOLD, PROVEN, role.secret, say)
+        version = os.environ["TANDEM_VERSION"]
+        one = trial.Trial(json.loads(CANARY.read_text()), version, servers, TOLD, PROVEN, role.secret, say)
         one.start(lambda: os._exit(1))
 
 

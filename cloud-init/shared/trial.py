@@ -46,7 +46,8 @@ class Trial:
     """The canary of a machine.
 
     Attributes:
-        document: as tandem/canary.py renders it: version, suite, model, stored run, judge, seconds between runs, gate.
+        document: as tandem/canary.py renders it: suite, model, stored run, judge, seconds between runs, gate.
+        version: of what the machine serves and is asked; one that differs in nothing of it is proven already.
         servers: of this machine, by name.
         told: in which what was found out last is written, for who asks from another process.
         proven: a directory that all machines of a model share.
@@ -55,6 +56,7 @@ class Trial:
     """
 
     document: Mapping[str, Any]
+    version: str
     servers: Mapping[str, canary.Ask]
     told: Path
     proven: Path
@@ -123,7 +125,7 @@ class Trial:
 
     @property
     def _mark(self) -> Path:
-        return self.proven / self.document["version"]
+        return self.proven / self.version
 
     def _open(self) -> None:
         write(opened(self.told), "")

@@ -8,6 +8,7 @@ none to a role of AWS's.
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING
 
 import pulumi
@@ -50,6 +51,13 @@ def edge_version(service: InferenceService) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
+def canary_version(service: InferenceService) -> str:
+    """Changes with all that makes the answers, and with what is asked: one that differs in nothing is proven already.
+    It is the pod's own, since the document may become another one while the pod runs."""
+    parts = (service.canary, service.image, service.manifest, [*service.arguments])
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:12]
+
+
 def secrets_variable(service: InferenceService) -> Manifest:
     """Tells a container where the secrets are that its role may read."""
     return {
@@ -65,7 +73,9 @@ def sidecars(service: InferenceService, agent: Manifest) -> list[Manifest]:
         agent: what each container of the server's image has.
     """
     files = {"name": "edge", "mountPath": FILES, "readOnly": True}
+    version = [{"name": "TANDEM_VERSION", "value": canary_version(service)}] if service.canary else []
     keys = agent | {
+        "env": [*agent["env"], *version],
         "restartPolicy": "Always",
         # What `kubectl describe pod` shows where the secrets cannot be read.
         "terminationMessagePolicy": "FallbackToLogsOnError",

@@ -11,8 +11,7 @@ from tandem.canary import document
 from tandem.edge import edge_of, render_edge
 from tandem.platforms.ec2 import Hosts
 from tandem.ports import HEALTH_PATH
-from tandem.serving.engine import engine, timeouts
-from tandem.serving.vllm import vllm_arguments
+from tandem.serving.engine import timeouts
 
 from ..components.cost_guard import Resize
 from ..components.fleet_name import fleet_name
@@ -38,7 +37,8 @@ def build(context: StackContext) -> dict[str, Any]:
     logs = LogGroup(f"{context.name}-hosts", settings.fleet.log_retention_days, context.here, log_name)
     edge = edge_of(settings, context.load_balancer_networks)
     nginx = render_edge(edge, timeouts(settings), place="host")
-    scripts = HostScripts(context.name, role.role_name, nginx, context.here, _canary(context))
+    asked = document(settings.canary, settings.inference) if settings.canary else ""
+    scripts = HostScripts(context.name, role.role_name, nginx, context.here, asked)
     first_run = user_data(
         settings,
         context.pins,
@@ -113,16 +113,6 @@ def build(context: StackContext) -> dict[str, Any]:
             logs.name.apply(lambda text: text.replace("/", "$252F")),
         ),
     }
-
-
-def _canary(context: StackContext) -> str:
-    """What hosts ask their servers; empty for nothing."""
-    settings = context.settings
-    if settings.canary is None:
-        return ""
-    served = engine(settings, settings.inference, context.pins, context.plan)
-    version = [served.image, served.manifest, *vllm_arguments(served, timeouts(settings))]
-    return document(settings.canary, settings.inference, version)
 
 
 def workspace_arn(context: StackContext) -> pulumi.Output[str] | None:

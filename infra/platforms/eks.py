@@ -275,7 +275,7 @@ def _service(
         hugging_face_token_secret_arn=stored.hugging_face_token_secret_arn,
         log_group_arn=logs.arn,
         metrics=dimensions(context.stack, model) if settings.metrics.cloudwatch else None,
-        canary=document(canary, inference, [served.image, served.manifest, *arguments]) if canary else "",
+        canary=document(canary, inference) if canary else "",
         launch_seconds=settings.fleet.launch_timeout_seconds,
         over_pcie=not inference.is_pipeline and fleet.over_pcie(settings, pins),
         termination_grace_seconds=settings.timeouts.termination_grace_seconds,

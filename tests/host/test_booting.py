@@ -226,6 +226,21 @@ def test_the_agent_tries_each_replica_and_tells(tried: Host, monkeypatch: pytest
     assert scripts.edge_keys.text() == "# TYPE tandem_canary_failed gauge\ntandem_canary_failed 0\n"
 
 
+def test_a_version_is_all_that_is_served_and_asked(tried: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    scripts, made = tried.scripts, []
+    monkeypatch.setattr(scripts.trial.Trial, "start", lambda one: made.append(one.version))
+    for change in (None, None, "image", "argument", "suite"):
+        if change == "image":
+            monkeypatch.setitem(scripts.host.CONFIG, "engine", {**scripts.host.CONFIG["engine"], "image": "another"})
+        if change == "argument":
+            monkeypatch.setitem(scripts.host.CONFIG, "arguments", [*scripts.host.CONFIG["arguments"], "--another"])
+        if change == "suite":
+            scripts.host.write(scripts.trying.DOCUMENT, '{"gate":false}')
+        scripts.trying.start()
+    assert made[0] == made[1]
+    assert len({*made}) == 4
+
+
 def test_a_host_without_a_canary_tries_nothing(warm: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(warm.scripts.trial.Trial, "start", lambda one: pytest.fail("it has none"))
     warm.scripts.trying.start()

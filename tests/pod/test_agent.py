@@ -52,6 +52,7 @@ class Agent:
         self.run.mkdir(exist_ok=True)
         variables = {
             "TANDEM_POD": json.dumps({"served_model_name": "qwen", "agent_port": self.port, "port": server}),
+            "TANDEM_VERSION": "0" * 12,
             "TANDEM_SECRETS": json.dumps({"keys": [str(one) for one in documents], "hubToken": None}),
             "PYTHONPATH": os.pathsep.join(str(Path(one.__file__).parent) for one in (agent, keysync)),
         }
@@ -148,7 +149,7 @@ def answers(text: str) -> Iterator[int]:
 
 def asks(directory: Path) -> None:
     case = {"name": "echo", "path": "/v1/chat/completions", "body": {"messages": []}, "expect": {"exact": "blue"}}
-    document = {"version": "0" * 12, "suite": [case], "model": "qwen", "stored": None, "judge": None}
+    document = {"suite": [case], "model": "qwen", "stored": None, "judge": None}
     (directory / "asked.json").write_text(json.dumps({**document, "every": 3600, "gate": True}))
 
 

@@ -22,15 +22,15 @@ RECORDED = Path(__file__).parents[1] / "observing/recorded/canary.txt"
 class Machine:
     """With two servers that answer as they are told."""
 
-    def __init__(self, directory: Path, **changes: Any) -> None:
+    def __init__(self, directory: Path, version: str = VERSION, **changes: Any) -> None:
         case = {"name": "echo", "path": "/v1/chat/completions", "body": {"messages": []}, "expect": {"exact": "blue"}}
-        self.document = {"version": VERSION, "suite": [case], "model": "m", "stored": None, "judge": None}
+        self.document = {"suite": [case], "model": "m", "stored": None, "judge": None}
         self.document |= {"every": 3600, "gate": True, **changes}
         self.answers: dict[str, Any] = {"vllm-0": "blue", "vllm-1": "blue"}
         self.said: list[str] = []
         self.told, self.proven = directory / "run/canary.json", directory / "shared/canary"
         servers = {name: self._ask(name) for name in self.answers}
-        self.trial = trial.Trial(self.document, servers, self.told, self.proven, self.secret, self.said.append)
+        self.trial = trial.Trial(self.document, version, servers, self.told, self.proven, self.secret, self.said.append)
 
     def _ask(self, name: str) -> canary.Ask:
         def ask(path: str, body: Mapping[str, Any]) -> tuple[int, str]:

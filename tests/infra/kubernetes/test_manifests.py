@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import pytest
 
-from infra.kubernetes.edge import edge_version
+from infra.kubernetes.edge import canary_version, edge_version
 from infra.kubernetes.workload import InferenceService
 from tandem import capacity
 from tandem.catalog.instances import INSTANCE_TYPES
@@ -183,6 +183,14 @@ def test_a_pod_is_replaced_when_what_it_asks_changes() -> None:
         cast(InferenceService, SimpleNamespace(nginx="", keys_secret_arns=[], canary=text)) for text in ("", "1", "2")
     )
     assert len({edge_version(service) for service in services}) == 3
+
+
+def test_a_version_is_all_that_is_served_and_asked() -> None:
+    """A pod has its own, since what is asked lies in an object that is changed while it runs."""
+    first = {"canary": "1", "image": "1", "manifest": None, "arguments": ("--port", "1")}
+    changes = ({}, {"canary": "2"}, {"image": "2"}, {"manifest": "2"}, {"arguments": ("--port", "2")})
+    services = (cast(InferenceService, SimpleNamespace(**{**first, **change})) for change in changes)
+    assert len({canary_version(service) for service in services}) == 5
 
 
 def test_weights_lie_where_the_scripts_put_them() -> None:
