@@ -67,6 +67,11 @@ def test_as_many_again_come_in_a_minute_and_one_goes() -> None:
     assert [found.look(now, [0.0]) for now in range(300, 400, 15)] == [19] * 4 + [18] * 3
 
 
+def test_percent_are_rounded_up_on_the_way_up_and_down_on_the_way_down() -> None:
+    half = Direction(0, (("Percent", 50, 60.0),))
+    assert (autoscaler(3, half, half).look(0, [200.0]), autoscaler(3, half, half).look(0, [0.0])) == (5, 1)
+
+
 def test_the_highest_need_of_a_window_counts() -> None:
     found = autoscaler(4, Direction(0, (FAST,)), Direction(300, (SLOW,)))
     figures = dict.fromkeys(range(15, 900, 15), 20.0) | {300: 40.0}
