@@ -3,7 +3,7 @@
 It is not vLLM. Without flaws it does everything right; each flaw plants one surprise for `tandem smoke` to find.
 
 Stands for: the API of a stack that is up, as `tandem smoke` asks it.
-Held by: nothing, no test runs `tandem smoke` against vLLM and the edge yet.
+Held by: tests/real/test_strangers.py::test_smoke_finds_no_surprise (the same checks, of vLLM behind the edge)
 """
 
 from __future__ import annotations

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +22,7 @@ from tandem.ops.key_store import Store
 from tandem.ops.keys import Document
 from tandem.ops.kinds.kind import Clients
 from tandem.ops.smoke import CHECKS, Result, Smoke, Surprise, Target, run
+from tandem.ops.smoke import script as one_file
 from tandem.ops.smoke.checks import HANG_UPS
 from tests.ops import api_stand_in
 from tests.ops.api_stand_in import KEY, MODEL, running
@@ -271,3 +276,59 @@ def test_a_stacks_endpoint_is_found_by_tags(clients: Clients) -> None:
     named = endpoint.find(clients, "dev", "llm.example.com")
     assert named is not None
     assert named.url == "https://llm.example.com"
+
+
+# -- as one file -------------------------------------------------------------------------------------------------------
+
+
+def parts(text: str) -> list[str]:
+    """What a module has after its docstring and beside its imports."""
+    return [ast.dump(one) for one in ast.parse(text).body[1:] if not isinstance(one, ast.Import | ast.ImportFrom)]
+
+
+def test_the_script_is_the_packages_own_code() -> None:
+    package = Path(one_file.__file__).parent
+    ours = [part for name in one_file.MODULES for part in parts((package / f"{name}.py").read_text())]
+    assert parts(one_file.script()) == ours
+    defined = [one.name for one in ast.parse(one_file.script()).body if isinstance(one, ast.FunctionDef | ast.ClassDef)]
+    assert len(defined) == len(set(defined)), "no module hides another's name"
+
+
+def test_the_script_needs_no_package() -> None:
+    imports = [one for one in ast.walk(ast.parse(one_file.script())) if isinstance(one, ast.Import | ast.ImportFrom)]
+    names = {one.module or "" if isinstance(one, ast.ImportFrom) else one.names[0].name for one in imports}
+    assert len(names) > 10
+    assert {name.partition(".")[0] for name in names} <= sys.stdlib_module_names
+
+
+def alone(directory: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The script as it is pasted, by a Python that sees no package and not this directory."""
+    file = directory / "smoke.py"
+    file.write_text(CliRunner().invoke(app, ["smoke", "--script"]).stdout)
+    kept = {"PATH": os.environ["PATH"], **variables}
+    command = [sys.executable, "-I", "-S", str(file), *arguments]
+    return subprocess.run(command, cwd=directory, env=kept, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize("flaws", [set[str](), {"tells the key", "breaks the schema"}], ids=["well", "flawed"])
+def test_the_script_finds_what_the_command_finds(tmp_path: Path, flaws: set[str]) -> None:
+    with running(tmp_path, flaws) as api:
+        (tmp_path / "ca.pem").write_text(api.ca_pem)
+        given = {"TANDEM_URL": api.url, "TANDEM_API_KEY": KEY}
+        done = alone(tmp_path, "--ca", "ca.pem", "--timeout", "10", "--json", **given)
+        read = alone(tmp_path, "--ca", "ca.pem", "--timeout", "10", **given)
+        ours = {result.check: result.outcome for result in run(Smoke(Target(api.url, KEY, api.ca_pem, 10)))}
+    assert {one["check"]: one["outcome"] for one in json.loads(done.stdout)["results"]} == ours
+    assert [line.split()[0] for line in read.stdout.splitlines()] == list(ours.values())
+    assert done.returncode == read.returncode == int(bool(flaws)), done.stderr
+    assert KEY not in done.stdout + read.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments", [[], ["--url", "llm.example.com"], ["--url", "https://127.0.0.1:9"], ["--ca", "none.pem"]]
+)
+def test_mistakes_with_the_script_are_named(tmp_path: Path, arguments: list[str]) -> None:
+    done = alone(tmp_path, *arguments)
+    assert done.returncode == 2
+    assert "error: " in done.stderr
+    assert "Traceback" not in done.stderr

@@ -133,9 +133,15 @@ def test_nobody_comes_through_who_says_that_it_is_somebody(vllm: Server, edge: N
     assert came.since() == NOTHING
 
 
-def test_smoke_finds_no_surprise(vllm: Server, edge: Nginx) -> None:
-    """The command as an operator calls it, of a pod as of a host."""
-    command = [Path(sys.executable).with_name("tandem"), "smoke", "--url", f"http://127.0.0.1:{edge.port}"]
+@pytest.mark.parametrize("alone", [False, True], ids=["command", "script"])
+def test_smoke_finds_no_surprise(vllm: Server, edge: Nginx, tmp_path: Path, alone: bool) -> None:
+    """As an operator calls it, of a pod as of a host: the command, and the file that it prints."""
+    command = [str(Path(sys.executable).with_name("tandem")), "smoke"]
+    if alone:
+        printed = subprocess.run([*command, "--script"], capture_output=True, text=True, check=True).stdout
+        (tmp_path / "smoke.py").write_text(printed)
+        command = [sys.executable, "-I", "-S", str(tmp_path / "smoke.py")]
+    command += ["--url", f"http://127.0.0.1:{edge.port}"]
     done = subprocess.run(
         command, env=os.environ | {"TANDEM_API_KEY": KEY}, capture_output=True, text=True, timeout=300, check=False
     )

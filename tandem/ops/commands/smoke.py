@@ -19,6 +19,7 @@ from tandem.ops.endpoint import KEY_VARIABLE
 from tandem.ops.options import DEFAULT_STACK, AsJson, ProfileName, RegionName, StackName, print_json, stack_settings
 from tandem.ops.screen import Screen
 from tandem.ops.smoke import Result, Smoke, Surprise, Target, run, send
+from tandem.ops.smoke.script import script
 from tandem.ops.whose import life_here
 from tandem.settings import Settings
 
@@ -43,6 +44,9 @@ def smoke(
     ca: Annotated[Path | None, typer.Option(metavar="FILE.pem", help="Trust this certificate authority, too.")] = None,
     model: Annotated[str | None, typer.Option(help="Model to ask; the first that the API lists by default.")] = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds for one connection and one pause.")] = TIMEOUT_SECONDS,
+    as_script: Annotated[
+        bool, typer.Option("--script", help="Print the checks as one file of Python without dependencies, and end.")
+    ] = False,
     region: RegionName = None,
     profile: ProfileName = None,
     as_json: AsJson = False,
@@ -57,8 +61,11 @@ def smoke(
     Exit status: 0 no surprise, 1 a surprise, 2 a mistake in how it was called.
 
     Examples: `tandem smoke dev`, `tandem smoke --url https://llm.example.com --api-key-file key.txt`,
-    `TANDEM_API_KEY=... tandem smoke --url http://localhost:8000 --json`.
+    `TANDEM_API_KEY=... tandem smoke --url http://localhost:8000 --json`, `tandem smoke --script > smoke.py`.
     """
+    if as_script:
+        typer.echo(script(), nl=False)
+        return
     console, results = Screen(), []
     key = key_of_caller(api_key_file)
     if url:
@@ -177,5 +184,4 @@ def _read(path: Path, option: str) -> str:
 
 def show(console: Screen, result: Result) -> None:
     """One check, in a line."""
-    text = f"{result.check:<19}{result.seconds:6.2f} s  {result.detail}"
-    console.marked(f"{result.outcome:<9}", _COLOURS[result.outcome], text)
+    console.marked(f"{result.outcome:<9}", _COLOURS[result.outcome], result.line())

@@ -29,5 +29,9 @@ class Result:
     detail: str
     seconds: float
 
+    def line(self) -> str:
+        """All but the outcome, in columns."""
+        return f"{self.check:<19}{self.seconds:6.2f} s  {self.detail}"
+
     def as_json(self) -> dict[str, Any]:
         return asdict(self) | {"seconds": round(self.seconds, 3)}
