@@ -56,3 +56,10 @@ def test_a_role_trusts_one_branch_or_environment(role: str, subject: str) -> Non
         for sub, audience in cases
     ]
     assert allowed(requests) == [True] + [False] * (len(cases) - 1)
+
+
+def test_the_page_of_clients_has_each_program() -> None:
+    page = (EXAMPLES.parent / "docs/clients.md").read_text()
+    programs = {path.name for path in (EXAMPLES / "clients").iterdir() if path.suffix in (".py", ".sh", ".mjs")}
+    assert set(re.findall(r"\.\./examples/clients/([\w.]+)\)", page)) == programs
+    assert len(programs) >= 10
