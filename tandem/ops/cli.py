@@ -93,6 +93,10 @@ COMMANDS = {
         "tandem.ops.commands.smoke:smoke",
         "Ask an API for what clients want and for what nobody should get, and exit 1 on any surprise.",
     ),
+    "soak": Place(
+        "tandem.ops.commands.soak:soak",
+        "Load a stack for hours at twice its expected peak, and say what leaks, gets slower, restarts or fails.",
+    ),
     "status": Place(
         "tandem.ops.commands.status:status",
         "Show replicas, hosts or nodes, versions, last token, load, expiry and cost so far of a stack.",

@@ -53,6 +53,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "rollout": ["dev"],
     "size": ["Qwen/Qwen3-8B", "--region", "eu-west-1"],
     "smoke": ["dev"],
+    "soak": ["dev", "--peak", "4"],
     "status": ["dev"],
     "top": ["dev"],
 }

@@ -26,6 +26,7 @@ from tandem.errors import Problem, UserError
 from tandem.objectives import Objectives
 from tandem.ops.cli import app
 from tandem.ops.commands import load as command
+from tandem.ops.commands import loaded
 from tandem.ops.load import generator, report, traffic
 from tandem.ops.load.measuring import Server, measurement, server_of
 from tandem.ops.load.results import Measured, proposals
@@ -56,7 +57,7 @@ def at(rate: float, kept: bool) -> Step:
 
 
 def test_each_shape_can_be_asked_for() -> None:
-    assert get_args(command.Shape) == tuple(SHAPES)
+    assert get_args(loaded.Shape) == tuple(SHAPES)
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -292,7 +293,9 @@ def test_settings_follow_from_what_was_measured() -> None:
 
 
 def test_the_page_has_each_rate_and_nothing_that_a_browser_obeys() -> None:
-    text = report.page("<script>", "said", [at(1, True), at(2, False)], PROMISED, {"model": "<script>", "steps": []})
+    text = report.page(
+        "<script>", "said", report.by_rate([at(2, False), at(1, True)]), PROMISED, {"model": "<script>", "steps": []}
+    )
     assert text.count("<svg") == 4
     assert text.count("<tr") == 3
     assert text.count('class="late"') == 1
@@ -325,7 +328,7 @@ def tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Played:
     """The command against a URL that keeps what it promises up to 3 requests a second."""
     monkeypatch.setenv("TANDEM_API_KEY", "tdm_secret")
     monkeypatch.setattr(generator, "environment", lambda: tmp_path)
-    monkeypatch.setattr(command, "_ask", lambda *_: MODEL)
+    monkeypatch.setattr(command, "ask", lambda *_: MODEL)
 
     def run(*words: str, ends: int | None = None, error: BaseException | None = None) -> Result:
         calls: list[float] = []
@@ -419,7 +422,7 @@ def test_a_measurement_is_requests_at_once_over_their_time() -> None:
 def test_what_is_measured_is_added_to_what_size_reads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails_at: int | None, status: int, rows: int
 ) -> None:
-    about = command.Stack(
+    about = loaded.Stack(
         name="prod",
         promised=PROMISED,
         measured=Measured(servers=2, usd_per_server_hour=None),
@@ -468,19 +471,19 @@ def test_kept_running_no_request_is_lost_that_was_cut_off(played: Callable[[str]
 def test_the_model_is_asked_how_long_and_how_many_tokens_a_word(tmp_path: Path) -> None:
     with running(tmp_path) as api:
         target = Target(api.url, KEY, api.ca_pem, 5)
-        found = command._ask(target, None)
+        found = loaded.ask(target, None)
         assert (found.name, found.context) == (api_stand_in.MODEL, 2048)
         assert found.tokens_a_word >= 1
         with pytest.raises(UserError, match="has no such model"):
-            command._ask(target, "another")
+            loaded.ask(target, "another")
         with pytest.raises(UserError, match="does not answer"):
-            command._ask(replace(target, api_key="wrong"), None)
+            loaded.ask(replace(target, api_key="wrong"), None)
 
 
 def test_a_stack_says_what_it_promises_costs_and_whom_it_serves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "aws_clients", lambda *_: cloudwatch(ANSWERED))
-    monkeypatch.setattr(command, "datetime", SimpleNamespace(now=lambda _: NOW))
-    found = command._look("prod", PROD, None, None, {"first_token_seconds": 7.5, "between_tokens_seconds": None})
+    monkeypatch.setattr(loaded, "aws_clients", lambda *_: cloudwatch(ANSWERED))
+    monkeypatch.setattr(loaded, "datetime", SimpleNamespace(now=lambda _: NOW))
+    found = loaded.look("prod", PROD, None, None, {"first_token_seconds": 7.5, "between_tokens_seconds": None})
     assert (found.promised.first_token_seconds, found.promised.between_tokens_seconds) == (7.5, 0.1)
     assert found.measured.servers == ANSWERED["servers"][0]
     assert "IT SERVES OTHERS: 200 requests a minute" in found.warnings[0]
@@ -499,4 +502,4 @@ def test_a_stack_says_what_it_promises_costs_and_whom_it_serves(monkeypatch: pyt
     ],
 )
 def test_it_says_whom_else_the_stack_serves(now: dict[str, float], said: str) -> None:
-    assert said in command._others(now)
+    assert said in loaded._others(now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Any
 
@@ -41,26 +41,50 @@ def line(title: str, steps: Sequence[Step], wanted: float | None, price: float |
     return f"{title}: {held.rate:.3g} requests/s kept: {figures(held)}{cost}"
 
 
-def page(title: str, said: str, steps: Sequence[Step], promised: Objectives, document: Mapping[str, Any]) -> str:
-    """HTML that needs nothing else."""
-    ordered = sorted(steps, key=lambda one: one.rate)
-    firsts = [(f"{one.rate:.3g} requests/s", one.first_token_p99 or 0.0) for one in ordered]
-    betweens = [(f"{one.rate:.3g} requests/s", 1000 * (one.between_tokens_p99 or 0.0)) for one in ordered]
-    tokens = [(f"{one.rate:.3g} requests/s", one.tokens_a_second) for one in ordered]
-    failed = [(f"{one.rate:.3g} requests/s", 100 * sum(one.failed.values()) / max(one.requests, 1)) for one in ordered]
+def page(
+    title: str,
+    said: str,
+    rows: Sequence[tuple[str, Step]],
+    promised: Objectives,
+    document: Mapping[str, Any],
+    first: str = "requests/s",
+) -> str:
+    """HTML that needs nothing else.
+
+    Args:
+        rows: each with what tells it from the others, and `first` says what that is.
+    """
+
+    def plot(kind: str, value: Callable[[Step], float], limit: float | None = None) -> str:
+        pairs = [(f"{name} {first}", value(one)) for name, one in rows]
+        return bars(kind, pairs if limit is None else [*pairs, ("promised", limit)], unit="")
+
     plots = (
-        bars("First token at 99 %, seconds", [*firsts, ("promised", promised.first_token_seconds)], unit=""),
-        bars("Between tokens at 99 %, ms", [*betweens, ("promised", 1000 * promised.between_tokens_seconds)], unit=""),
-        bars("Failed, percent", [*failed, ("promised", 100 * promised.error_budget)], unit=""),
-        bars("Tokens a second", tokens, unit=""),
+        plot("First token at 99 %, seconds", lambda one: one.first_token_p99 or 0, promised.first_token_seconds),
+        plot(
+            "Between tokens at 99 %, ms",
+            lambda one: 1000 * (one.between_tokens_p99 or 0),
+            1000 * promised.between_tokens_seconds,
+        ),
+        plot(
+            "Failed, percent",
+            lambda one: 100 * sum(one.failed.values()) / max(one.requests, 1),
+            100 * promised.error_budget,
+        ),
+        plot("Tokens a second", lambda one: one.tokens_a_second),
     )
     parts = [_HEAD.format(title=escape(title)), f"<h1>{escape(title)}</h1><p>{escape(said)}</p>"]
-    return "\n".join([*parts, _table(ordered), *plots, _facts(document), ""])
+    return "\n".join([*parts, _table(rows, first), *plots, _facts(document), ""])
 
 
-def _table(steps: Sequence[Step]) -> str:
+def by_rate(steps: Sequence[Step]) -> list[tuple[str, Step]]:
+    """Rows of a page."""
+    return [(f"{one.rate:.3g}", one) for one in sorted(steps, key=lambda one: one.rate)]
+
+
+def _table(steps: Sequence[tuple[str, Step]], first: str) -> str:
     names = (
-        "requests/s",
+        first,
         "sent",
         "failed",
         "at once",
@@ -71,17 +95,17 @@ def _table(steps: Sequence[Step]) -> str:
         "tokens/s",
     )
     rows = ["".join(f"<th>{escape(name)}</th>" for name in names)]
-    for one in steps:
+    for name, one in steps:
         latencies = (one.first_token_mean, one.first_token_p99, one.between_tokens_mean, one.between_tokens_p99)
         cells = (
-            f"{one.rate:.3g}",
+            name,
             one.requests,
             sum(one.failed.values()),
             f"{one.at_once:.1f}",
             *map(seconds, latencies),
         )
         rows.append("".join(f"<td>{cell}</td>" for cell in (*cells, f"{one.tokens_a_second:,.0f}")))
-    marks = ["", *("" if one.kept else ' class="late"' for one in steps)]
+    marks = ["", *("" if one.kept else ' class="late"' for _, one in steps)]
     return f"<table>{''.join(f'<tr{mark}>{row}</tr>' for mark, row in zip(marks, rows, strict=True))}</table>"
 
 

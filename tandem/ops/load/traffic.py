@@ -134,3 +134,21 @@ def repeated(bodies: Sequence[Mapping[str, Any]], model: Model, count: int, firs
     """So many of a file's requests, from one on and from the beginning again: a server may have what repeats cached."""
     start = first % len(bodies)
     return [sent(one, model) for one in islice(cycle(bodies), start, start + count)]
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """What is sent: a shape, or a user's own requests."""
+
+    shape: str
+    own: Sequence[Mapping[str, Any]] | None = None
+
+    @property
+    def name(self) -> str:
+        return self.shape if self.own is None else "own requests"
+
+    def bodies(self, model: Model, number: int, count: int) -> list[dict[str, Any]]:
+        """Of the step with a number; no two steps have the same, as long as a file lasts."""
+        if self.own is not None:
+            return repeated(self.own, model, count, number * count)
+        return list(islice(requests(SHAPES[self.shape], model, number), count))
