@@ -1,8 +1,10 @@
 """Has a machine's own servers pass the stack's canary (canary.py): before anybody is sent to them, and from then on now
 and again. For hosts and pods alike.
 
-It is closed for a version that no machine has proven yet. One that was proven opens at once, whatever its canary says
-then: a suite that goes wrong must call somebody, and must not keep a fleet from healing.
+It is closed for a version that no machine has proven yet, once a suite has shown that a version can pass: until then
+its questions are as likely to be wrong as the answers, and a first `up` must not end by them. One that was proven opens
+at once, whatever its canary says then: a suite that goes wrong must call somebody, and must not keep a fleet from
+healing.
 """
 
 from __future__ import annotations
@@ -73,7 +75,7 @@ class Trial:
         threading.Thread(target=self._follow, args=(closed,), daemon=True).start()
 
     def _follow(self, closed: Callable[[], object]) -> None:
-        if not self.document["gate"] or self._mark.exists():  # not before: a dead file server holds who looks
+        if not (self.document["gate"] and self._held()):
             self._open()
         while True:
             done = False
@@ -122,6 +124,10 @@ class Trial:
             return canary.judge_of(judge["model"], asker(judge["url"], key))(criterion, question, answer)
 
         return judged
+
+    def _held(self) -> bool:
+        """Whether others of this model have passed, and none of this version."""
+        return self.proven.is_dir() and any(self.proven.iterdir()) and not self._mark.exists()
 
     @property
     def _mark(self) -> Path:

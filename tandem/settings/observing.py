@@ -132,7 +132,7 @@ class CanarySettings(Section):
     )
     gate: bool = Field(
         default=True,
-        description="A machine of a version that no machine has proven serves only once it passes. false: it only "
+        description="Once a version has passed, machines of another one serve only when it passes, too. false: it only "
         "calls.",
     )
     judge: JudgeSettings | None = Field(default=None, description="Unset: what a judge is asked for is left out.")

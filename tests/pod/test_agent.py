@@ -167,6 +167,8 @@ def test_a_pod_of_a_version_whose_canary_fails_is_not_ready_and_says_why(
 ) -> None:
     """The agent ends, which the kubelet counts, and `up` and `tandem rollout` see."""
     asks(tmp_path)
+    (tmp_path / "proven").mkdir()
+    written(tmp_path / "proven" / ("1" * 12))
     with answers("green") as server:
         one = start(written(tmp_path / "keys.json", KEY), server=server)
         _, said = one.process.communicate(timeout=20)

@@ -55,6 +55,11 @@ def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(canary, "PAUSE", 0)
 
 
+def proven(machine: Machine, version: str) -> None:
+    machine.proven.mkdir(parents=True)
+    (machine.proven / version).touch()
+
+
 def until(found: Callable[[], Any]) -> None:
     end = time.monotonic() + 20
     while not found():
@@ -73,6 +78,7 @@ def test_what_passes_opens_and_is_proven_for_the_others(tmp_path: Path) -> None:
 
 def test_what_fails_stays_closed_and_is_told(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
+    proven(machine, "1" * 12)
     machine.answers["vllm-1"] = "green"
     closed: list[bool] = []
     machine.trial.start(lambda: closed.append(True))
@@ -87,14 +93,24 @@ def test_what_fails_stays_closed_and_is_told(tmp_path: Path) -> None:
 
 def test_a_version_that_was_proven_heals_whatever_its_canary_says_later(tmp_path: Path) -> None:
     machine = Machine(tmp_path)
-    machine.proven.mkdir(parents=True)
-    (machine.proven / VERSION).touch()
+    proven(machine, VERSION)
     machine.answers["vllm-0"] = "green"
     closed: list[bool] = []
     machine.trial.start(lambda: closed.append(True))
     until(lambda: trial.failed(machine.told))
     assert machine.open
     assert not closed
+
+
+def test_a_suite_that_nobody_has_passed_closes_nothing_and_is_told(tmp_path: Path) -> None:
+    machine = Machine(tmp_path)
+    machine.answers["vllm-0"] = "green"
+    closed: list[bool] = []
+    machine.trial.start(lambda: closed.append(True))
+    until(lambda: trial.failed(machine.told))
+    assert machine.open
+    assert not closed
+    assert trial.figures(machine.told) == {"CanaryFailed": 1.0}
 
 
 def test_another_version_is_not_proven_by_it(tmp_path: Path) -> None:
@@ -160,7 +176,7 @@ def test_whatever_goes_wrong_it_tries_again(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(canary, "run", sometimes)
     machine.trial.start()
-    until(lambda: machine.open)
+    until(lambda: len(machine.said) == 2)
     assert machine.said == ["canary: KeyError: 'x'", "canary: all is well again"]
 
 
