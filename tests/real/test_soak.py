@@ -21,7 +21,7 @@ from tandem.ops.load.soak import Finding, findings, unwatched, windows
 from tandem.ops.load.traffic import Lengths, Model, Shape, requests
 from tandem.ops.smoke import Target
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.long]
 
 RATE, SECONDS = 3, 3
 FEW, ENOUGH = 8, 12
