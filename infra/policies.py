@@ -27,6 +27,7 @@ REASONS: Mapping[str, str] = {
     "LogsOfOneAccount": "what load balancers of this account log; log delivery adds date and name",
     "OnlyTls": "a denial holds for everybody and everything",
     "OnBehalfOfThisAccount": "the source is named by AWS when it is made; account, region and name bind it",
+    "WorkspacesOfThisAccount": "workspaces of this account and region, by ids that AWS makes; they may tell one topic",
     "PublicParameters": "AWS's own parameters, which all the world may read",
     "LaunchInto": "where instances may stand and what they start from; what is made is bound by the next statements",
     "LaunchFromOwnTemplate": "launch templates that Karpenter made for this cluster, by tag",

@@ -73,6 +73,10 @@ _IDS = {
 """Prefixes of EC2's ids."""
 
 _NAMED: Mapping[str, Sequence[str]] = {
+    "amp": (
+        "aps:{region}:{account}:workspace/{workspaceId}",
+        "aps:{region}:{account}:rulegroupsnamespace/{workspaceId}/{name}",
+    ),
     "autoscaling": (
         "autoscaling:{region}:{account}:autoScalingGroup:0:autoScalingGroupName/{AutoScalingGroupName}",
         "autoscaling:{region}:{account}:autoScalingGroup:0:autoScalingGroupName/{ResourceId}",
@@ -101,6 +105,7 @@ _NAMED: Mapping[str, Sequence[str]] = {
         "elasticloadbalancing:{region}:{account}:targetgroup/{Name}/0",
     ),
     "events": ("events:{region}:{account}:rule/{Name}", "events:{region}:{account}:rule/{Rule}"),
+    "grafana": ("grafana:{region}:{account}:/workspaces/{workspaceId}", "grafana:{region}:{account}:/workspaces/{id}"),
     "iam": ("iam::{account}:role/{RoleName}", "iam::{account}:instance-profile/{InstanceProfileName}"),
     "kms": ("kms:{region}:{account}:key/{KeyId}",),
     "logs": ("logs:{region}:{account}:log-group:{logGroupName}",),

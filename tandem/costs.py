@@ -53,7 +53,7 @@ def watching_costs(settings: Settings) -> list[CostItem]:
     tried = sum(one is not None for one in settings.canaries.values())
     figures = (len(FIGURES) + gpus * len(GPU_FIGURES)) * len(settings.scaled) + tried * len(CANARY_FIGURES)
     figures *= settings.metrics.cloudwatch
-    boards = int(settings.has_dashboard)
+    boards, editors = int(settings.has_dashboard), int(settings.metrics.managed_grafana)
     single, both = int(settings.alarmed), 0  # the certificate's
     for name, (_, scaled) in settings.scaled.items() if settings.alarmed and settings.metrics.cloudwatch else ():
         always, servers = settings.always_on(scaled), platform_of(settings).servers(scaled)
@@ -69,6 +69,7 @@ def watching_costs(settings: Settings) -> list[CostItem]:
         CostItem("figures in CloudWatch", figures, figures * part.metric_month / HOURS_PER_MONTH),
         CostItem("dashboard", boards, boards * part.dashboard_month / HOURS_PER_MONTH),
         CostItem("alarms", single + both, of_alarms / HOURS_PER_MONTH),
+        CostItem("Grafana editor", editors, editors * part.grafana_editor_month / HOURS_PER_MONTH),
         CostItem("scaling alarms' metrics", fast + slow, of_scaling / HOURS_PER_MONTH),
     ]
 
@@ -94,7 +95,7 @@ def host_costs(
     volume = settings.fleet.root_volume_gib * part.ebs_gp3_gib_month / HOURS_PER_MONTH
     bought = bought or {"on demand": (hosts, prices.on_demand(instance_type, settings.region))}
     reports = hosts * settings.metrics.cloudwatch * reports_per_minute(settings)
-    written = hosts * INSTANCE_TYPES[instance_type].replicas if settings.metrics.workspace else 0
+    written = hosts * INSTANCE_TYPES[instance_type].replicas if settings.metrics.written_to_amazon else 0
     items = [
         *(CostItem(f"{instance_type} {how}", count, count * usd) for how, (count, usd) in bought.items()),
         CostItem("root volumes", hosts, hosts * volume),

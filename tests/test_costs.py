@@ -54,8 +54,16 @@ def test_metrics_cost_where_amazon_takes_them_by_the_sample() -> None:
     assert written("https://prometheus.example.com/api/v1/write") == []
     url = "https://aps-workspaces.us-east-1.amazonaws.com/workspaces/ws-0/api/v1/remote_write"
     assert written(url) == [pytest.approx(4 * 3.15, abs=0.05)], "of four servers"
+    own = costs.host_costs(stack(metrics={"managedPrometheus": True}), 2, "g6.12xlarge")
+    assert [item.usd_per_hour for item in own if "Prometheus" in item.name] == [12.6144 / HOURS_PER_MONTH]
     told = [line for line in RECORDED.splitlines() if line.startswith(("vllm:", "tandem_", "process_start"))]
     assert 0.8 * costs.SERIES < len(told) <= costs.SERIES
+
+
+def test_a_grafana_costs_somebody_who_may_change_it() -> None:
+    settings = stack(metrics={"managedPrometheus": True, "managedGrafana": True})
+    (one,) = (item for item in costs.fixed_costs(settings) if "Grafana" in item.name)
+    assert (one.count, one.usd_per_hour * HOURS_PER_MONTH) == (1, pytest.approx(9))
 
 
 def test_an_idle_stop_pays_for_the_metrics_of_its_alarm() -> None:

@@ -113,6 +113,7 @@ class CostGuardArgs:
         monthly_budget_usd: AWS Budget, the second and later line; None for none.
         alert_emails, alert_hooks: who hears of either, and of alarms; hooks are addresses that take SNS's messages.
         business_hours: when it runs; None for always.
+        workspace_alerts: a workspace of Amazon Managed Prometheus in the region may call by the topic, too.
     """
 
     stack: str
@@ -126,6 +127,7 @@ class CostGuardArgs:
     alert_emails: Sequence[str] = ()
     alert_hooks: Sequence[str] = ()
     business_hours: BusinessHours | None = None
+    workspace_alerts: bool = False
 
 
 class CostGuard(pulumi.ComponentResource):
@@ -152,6 +154,8 @@ class CostGuard(pulumi.ComponentResource):
             )
         if args.resize is not None and (args.expires_at is not None or args.business_hours is not None):
             self._schedules(args.resize)
+        if args.monthly_budget_usd is not None or args.workspace_alerts:
+            self._let_publish()
         if args.monthly_budget_usd is not None:
             self._budget(args.monthly_budget_usd)
         self.register_outputs({"topic_arn": self.topic_arn})
@@ -259,27 +263,29 @@ class CostGuard(pulumi.ComponentResource):
             **more,
         )
 
+    def _let_publish(self) -> None:
+        """It takes the place of the policy that a topic is born with, by which alarms of the account may publish."""
+        account_id, region = self._args.account_id, self._args.region
+        of_budgets = pulumi.Output.concat("arn:aws:budgets::", account_id, ":*")
+        of_alarms = pulumi.Output.concat(f"arn:aws:cloudwatch:{region}:", account_id, ":alarm:*")
+        sid, services = "OnBehalfOfThisAccount", ["budgets", "cloudwatch"]
+        statements = [self._publishing(sid, services, ["sns:Publish"], of_budgets, of_alarms)]
+        if self._args.workspace_alerts:
+            # https://docs.aws.amazon.com/prometheus/latest/userguide/AMP-alertmanager-receiver-AMPpermission.html
+            source = pulumi.Output.concat(f"arn:aws:aps:{region}:", account_id, ":workspace/*")
+            actions = ["sns:Publish", "sns:GetTopicAttributes"]
+            statements.append(self._publishing("WorkspacesOfThisAccount", ["aps"], actions, source))
+        document = policies.document(*statements)
+        sns.TopicPolicy(f"{self._name}-alerts", arn=self.topic_arn, policy=document, opts=self._child)
+
+    def _publishing(
+        self, sid: str, services: Sequence[str], actions: Sequence[str], *sources: pulumi.Input[str]
+    ) -> dict[str, Any]:
+        condition = policies.on_behalf_of(self._args.account_id, *sources)
+        statement = policies.allow(actions, [self.topic_arn], condition, sid=sid)
+        return statement | {"Principal": {"Service": [f"{service}.amazonaws.com" for service in services]}}
+
     def _budget(self, limit_usd: float) -> None:
-        account_id = self._args.account_id
-        sources = [
-            pulumi.Output.concat("arn:aws:budgets::", account_id, ":*"),
-            pulumi.Output.concat(f"arn:aws:cloudwatch:{self._args.region}:", account_id, ":alarm:*"),
-        ]
-        # It takes the place of the policy that a topic is born with, by which alarms of the account may publish.
-        sns.TopicPolicy(
-            f"{self._name}-alerts",
-            arn=self.topic_arn,
-            policy=policies.document(
-                policies.allow(
-                    ["sns:Publish"],
-                    [self.topic_arn],
-                    policies.on_behalf_of(account_id, *sources),
-                    sid="OnBehalfOfThisAccount",
-                )
-                | {"Principal": {"Service": ["budgets.amazonaws.com", "cloudwatch.amazonaws.com"]}}
-            ),
-            opts=self._child,
-        )
         budgets.Budget(
             self._name,
             budget_type="COST",

@@ -31,6 +31,7 @@ def user_data(
     stored: Secrets,
     scripts: HostScripts,
     cache: ModelCache,
+    remote_write_url: pulumi.Input[str] | None = None,
 ) -> pulumi.Output[bytes]:
     """User data of a launch template, gzip'd.
 
@@ -38,6 +39,7 @@ def user_data(
         plan: what sizing found.
         load_balancer_networks: ranges of the load balancer's subnets, whose X-Forwarded-For is believed.
         target_group_arn: where hosts register.
+        remote_write_url: of the stack's own workspace of Amazon Managed Prometheus; None without.
     """
 
     def render(resources: dict[str, Any]) -> bytes:
@@ -60,4 +62,5 @@ def user_data(
         hugging_face_token_secret_arn=stored.hugging_face_token_secret_arn,
         efs_file_system_id=cache.file_system_id,
         efs_access_point_id=cache.access_point_id,
+        remote_write_url=remote_write_url,
     ).apply(render)

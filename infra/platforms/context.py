@@ -177,6 +177,7 @@ def cost_guard(context: StackContext, resize: Resize | None) -> CostGuard:
             alert_emails=guard.alert_emails,
             alert_hooks=settings.alarms.hooks,
             business_hours=BusinessHours.between(guard.business_hours) if guard.business_hours else None,
+            workspace_alerts=settings.metrics.managed_prometheus and settings.alarmed,
         ),
         context.here,
     )

@@ -9,27 +9,41 @@ import pulumi
 from tandem import scaling
 from tandem.canary import document
 from tandem.edge import edge_of, render_edge
+from tandem.observing.rules import rules_file
 from tandem.platforms.ec2 import Hosts
 from tandem.ports import HEALTH_PATH
 from tandem.serving.engine import timeouts
 
-from ..components.cost_guard import Resize
+from ..components.cost_guard import CostGuard, Resize
 from ..components.fleet_name import fleet_name
 from ..components.gpu_fleet import GROUPS, GpuFleet, GpuFleetArgs
+from ..components.grafana_workspace import GrafanaWorkspace, GrafanaWorkspaceArgs
 from ..components.host_role import HostRole
 from ..components.host_scripts import HostScripts
 from ..components.idle_stop import IdleStop, IdleStopArgs
 from ..components.load_scaling import LoadScaling, LoadScalingArgs
 from ..components.log_group import LogGroup
+from ..components.prometheus_workspace import PrometheusWorkspace, PrometheusWorkspaceArgs
 from ..components.user_data import user_data
-from .context import StackContext, alarms, cost_guard, dashboard, keys_command, model_cache, secrets
+from .context import StackContext, alarms, cost_guard, dashboard, keys_command, model_cache, secrets, watched
 from .platform import Platform
 
 
 def build(context: StackContext) -> dict[str, Any]:
     """Hosts that register with the load balancer by themselves; returns the outputs that only this platform has."""
     settings, network = context.settings, context.network
-    role = HostRole(context.name, context.pins.vllm.image, context.here, workspace_arn=workspace_arn(context))
+    group_name = fleet_name(context.name, context.stack, context.here)
+    group_arn = pulumi.Output.concat(
+        f"arn:aws:autoscaling:{settings.region}:", network.account_id, GROUPS, "/", group_name
+    )
+    guard = cost_guard(context, Resize.of_group(group_name, group_arn))
+    workspace = prometheus_workspace(context, guard)
+    role = HostRole(
+        context.name,
+        context.pins.vllm.image,
+        context.here,
+        workspace_arn=workspace.arn if workspace else workspace_arn(context),
+    )
     idle_after = scaling.idle_after(settings)
     cache = model_cache(context, role.role_arn)
     stored = secrets(context, role.role_name)
@@ -50,12 +64,8 @@ def build(context: StackContext) -> dict[str, Any]:
         stored=stored,
         scripts=scripts,
         cache=cache,
+        remote_write_url=workspace.remote_write_url if workspace else None,
     )
-    group_name = fleet_name(context.name, context.stack, context.here)
-    group_arn = pulumi.Output.concat(
-        f"arn:aws:autoscaling:{settings.region}:", network.account_id, GROUPS, "/", group_name
-    )
-    guard = cost_guard(context, Resize.of_group(group_name, group_arn))
     alarms(context, guard)
     dashboard(context)
     fleet = GpuFleet(
@@ -104,6 +114,8 @@ def build(context: StackContext) -> dict[str, Any]:
         )
     return {
         "keysCommand": keys_command(context.stack),
+        "prometheusUrl": workspace.endpoint if workspace else None,
+        "grafanaUrl": grafana_url(context, workspace),
         "fleetName": fleet.group_name,
         "expiresAt": context.times.ends,
         "userDataBytes": first_run.apply(len),
@@ -115,8 +127,35 @@ def build(context: StackContext) -> dict[str, Any]:
     }
 
 
+def prometheus_workspace(context: StackContext, guard: CostGuard) -> PrometheusWorkspace | None:
+    """The stack's own, where the settings have one."""
+    settings = context.settings
+    if not settings.metrics.managed_prometheus:
+        return None
+    return PrometheusWorkspace(
+        context.name,
+        PrometheusWorkspaceArgs(
+            region=settings.region,
+            rules=rules_file(watched(context)),
+            topic_arn=guard.topic_arn if settings.alarmed else None,
+            keep_on_destroy=not settings.ephemeral,
+        ),
+        context.here,
+    )
+
+
+def grafana_url(context: StackContext, workspace: PrometheusWorkspace | None) -> pulumi.Output[str] | None:
+    """Of the stack's own Grafana, where the settings have one."""
+    if workspace is None or not context.settings.metrics.managed_grafana:
+        return None
+    args = GrafanaWorkspaceArgs(
+        region=context.settings.region, account_id=context.network.account_id, prometheus_arn=workspace.arn
+    )
+    return GrafanaWorkspace(context.name, args, context.here).url
+
+
 def workspace_arn(context: StackContext) -> pulumi.Output[str] | None:
-    """Of this account's, where metrics are written to; None where that is not Amazon's."""
+    """Of metrics.remoteWrite, in this account; None where that is not Amazon's."""
     if (workspace := context.settings.metrics.workspace) is None:
         return None
     return pulumi.Output.concat(

@@ -43,6 +43,8 @@ class Parts:
         health_check_month: a Route 53 health check of an address in AWS ($0.50) over HTTPS ($1.00).
         prometheus_sample: each that Amazon Managed Prometheus takes, of the first two billion a month; what rules and
             panels then ask for is $0.10 for each billion (https://aws.amazon.com/prometheus/pricing/).
+        grafana_editor_month: each who signs in to Amazon Managed Grafana and may change it; one who only looks is $5
+            (https://aws.amazon.com/grafana/pricing/).
         eks_cluster_hour: in standard support of its Kubernetes version; clusters ask for no other.
     """
 
@@ -80,6 +82,7 @@ class Parts:
     dashboard_month: float
     health_check_month: float
     prometheus_sample: float
+    grafana_editor_month: float
     eks_cluster_hour: float
 
 

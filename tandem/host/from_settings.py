@@ -18,7 +18,11 @@ from tandem.sizing.plan import Plan
 
 @dataclass(frozen=True, kw_only=True)
 class HostResources:
-    """Names and ids that are known once the stack's other resources are. None of them is secret."""
+    """Names and ids that are known once the stack's other resources are. None of them is secret.
+
+    Attributes:
+        remote_write_url: of the stack's own workspace of Amazon Managed Prometheus; None without.
+    """
 
     target_group_arn: str
     log_group_name: str
@@ -27,6 +31,7 @@ class HostResources:
     hugging_face_token_secret_arn: str | None
     efs_file_system_id: str
     efs_access_point_id: str
+    remote_write_url: str | None = None
 
 
 def host_config(
@@ -44,6 +49,7 @@ def host_config(
         plan: what sizing found; gives the share of GPU memory where the settings leave it open.
         load_balancer_networks: ranges of the load balancer's subnets, whose X-Forwarded-For is believed.
     """
+    region = workspace.region if (workspace := settings.metrics.workspace) else None
     return HostConfig(
         stack=stack,
         region=settings.region,
@@ -63,8 +69,8 @@ def host_config(
         edge=edge_of(settings, load_balancer_networks),
         metrics=settings.metrics.cloudwatch,
         fast_figures=FAST_FIGURES if settings.follows_load else (),
-        remote_write_url=settings.metrics.remote_write,
-        remote_write_region=workspace.region if (workspace := settings.metrics.workspace) else None,
+        remote_write_url=resources.remote_write_url or settings.metrics.remote_write,
+        remote_write_region=settings.region if resources.remote_write_url else region,
         timeouts=timeouts(settings),
         packages=Packages(
             driver_branch=pins.nvidia_driver.branch,

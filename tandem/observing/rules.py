@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import yaml
+
 from tandem.alarms import CERTIFICATE, Alarm, Both
 from tandem.observing import queries
 from tandem.observing.queries import span
@@ -105,6 +107,11 @@ def rule_groups(models: Sequence[Watched]) -> list[dict[str, Any]]:
         {"name": f"tandem-{model.stack}-{model.name}", "interval": span(INTERVAL), "rules": rules(model)}
         for model in models
     ]
+
+
+def rules_file(models: Sequence[Watched]) -> str:
+    """The groups as the YAML that Prometheus and Amazon's take."""
+    return yaml.safe_dump({"groups": rule_groups(models)}, sort_keys=False, width=10_000)
 
 
 def _rule(model: Watched, alarm: Alarm | Both) -> Rule:

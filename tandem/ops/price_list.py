@@ -146,7 +146,7 @@ PARTS: Mapping[str, Part] = {
     "composite_alarm_month": Part("AmazonCloudWatch", "CW:CompositeAlarmMonitorUsage"),
     "eks_cluster_hour": Part("AmazonEKS", "AmazonEKS-Hours:perCluster"),
 }
-"""Of `prices.Parts`; what is not here is no region's (health checks, dashboards, samples of metrics)."""
+"""Of `prices.Parts`; what is not here is no region's (health checks, dashboards, samples of metrics, Grafana)."""
 
 
 def part_price(pricing: Any, region: str, part: Part) -> float | None:

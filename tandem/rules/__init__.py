@@ -48,6 +48,7 @@ ON: Mapping[str, tuple[Rule, ...]] = {
         idle.idle_stop_can_work,
         scaling.scaling_is_of_hosts,
         scaling.hosts_can_follow,
+        watching.workspaces_fit_together,
         cluster.only_on_kubernetes,
     ),
     "eks": (tags.tags_fit_on_nodes, batch.queue_can_reach_the_autoscaler, *cluster.RULES),

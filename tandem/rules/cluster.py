@@ -75,6 +75,24 @@ def only_on_hosts(settings: Settings) -> Iterator[Problem]:
             fix=f"{removed('metrics.remoteWrite')}; `remote_write` of that Prometheus, or a managed collector "
             "(docs/alarms.md, who has a Prometheus)",
         )
+    if settings.metrics.managed_prometheus:
+        yield Problem(
+            key="metrics.managedPrometheus",
+            wrong="nothing would write there on platform eks: Amazon's collector comes from addresses of the subnets, "
+            "and to pods' metrics their network policy lets namespaces of the cluster alone",
+            value=True,
+            allowed="on platform ec2",
+            fix=f"{removed('metrics.managedPrometheus')}; a Prometheus in the cluster writes on from there "
+            "(docs/alarms.md, who has a Prometheus)",
+        )
+    if settings.metrics.managed_grafana:
+        yield Problem(
+            key="metrics.managedGrafana",
+            wrong="asks the workspace of metrics.managedPrometheus, which platform eks has not",
+            value=True,
+            allowed="on platform ec2",
+            fix=f"{removed('metrics.managedGrafana')}; `tandem observe` prints the dashboard for any Grafana",
+        )
     if settings.fleet.follow_load:
         yield Problem(
             key="fleet.followLoad",

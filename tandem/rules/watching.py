@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tandem.catalog.regions import GRAFANA_REGIONS
 from tandem.errors import Problem
-from tandem.settings.commands import set_to
+from tandem.settings.commands import removed, set_to
 from tandem.settings.schema import Settings
 from tandem.tags import MAIN_MODEL
 
@@ -14,12 +15,12 @@ def alarms_can_call(settings: Settings) -> Iterator[Problem]:
     """An alarm that is asked for has figures to look at, and somebody to call."""
     if not settings.alarms.enabled:
         return
-    if not settings.metrics.cloudwatch:
+    if not (settings.metrics.cloudwatch or settings.metrics.managed_prometheus):
         yield Problem(
             key="alarms.enabled",
             wrong="there are no figures to look at",
             value=True,
-            allowed="with metrics.cloudwatch",
+            allowed="with metrics.cloudwatch, or metrics.managedPrometheus",
             fix=set_to("metrics.cloudwatch", True),
         )
     if not _heard(settings):
@@ -45,6 +46,35 @@ def judges_keys_are_in_the_region(settings: Settings) -> Iterator[Problem]:
                 allowed=f"a secret in {settings.region}",
                 fix=f"replicate the secret to {settings.region}, and {set_to(key, 'ARN')}",
             )
+
+
+def workspaces_fit_together(settings: Settings) -> Iterator[Problem]:
+    """Hosts write to one Prometheus, and a Grafana of the stack's asks that of the stack."""
+    metrics = settings.metrics
+    if metrics.managed_prometheus and metrics.remote_write is not None:
+        yield Problem(
+            key="metrics.managedPrometheus",
+            wrong=f"hosts write to one Prometheus, and metrics.remoteWrite names another ({metrics.remote_write})",
+            value=True,
+            allowed="one of the two",
+            fix=f"{removed('metrics.remoteWrite')}, or {removed('metrics.managedPrometheus')}",
+        )
+    if metrics.managed_grafana and not metrics.managed_prometheus:
+        yield Problem(
+            key="metrics.managedGrafana",
+            wrong="its dashboard asks a Prometheus of the stack, and there is none",
+            value=True,
+            allowed="together with metrics.managedPrometheus",
+            fix=f"{set_to('metrics.managedPrometheus', True)}, or {removed('metrics.managedGrafana')}",
+        )
+    if metrics.managed_grafana and settings.region not in GRAFANA_REGIONS:
+        yield Problem(
+            key="metrics.managedGrafana",
+            wrong=f"Amazon Managed Grafana is not in {settings.region}",
+            value=True,
+            allowed=f"in {', '.join(GRAFANA_REGIONS)}",
+            fix=f"{removed('metrics.managedGrafana')}; a Grafana in another region can ask the same workspace",
+        )
 
 
 def warnings(settings: Settings) -> Iterator[str]:

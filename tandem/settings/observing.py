@@ -77,9 +77,31 @@ class MetricsSettings(Section):
         "them: some 400 series a server, $3 a month each. Elsewhere goes what is in the address, unsigned.",
     )
 
+    managed_prometheus: bool = Field(
+        default=False,
+        description="Platform ec2: a workspace of Amazon Managed Prometheus of the stack's own; hosts write there as "
+        "with remoteWrite, with the alarms as rules; where alarms are on, these call the stack's topic beside "
+        "CloudWatch's. Kept on destroy unless the stack is ephemeral: $0.03 a GB and month, for 150 days.",
+    )
+    managed_grafana: bool = Field(
+        default=False,
+        description="A workspace of Amazon Managed Grafana, for which the organisation has IAM Identity Center, whose "
+        "role may ask that Prometheus and CloudWatch. Each editor of a month is $9, each viewer $5.",
+    )
+
+    @property
+    def written(self) -> bool:
+        """Hosts write to a Prometheus."""
+        return self.managed_prometheus or self.remote_write is not None
+
+    @property
+    def written_to_amazon(self) -> bool:
+        """It is Amazon's, which takes money for each sample."""
+        return self.managed_prometheus or self.workspace is not None
+
     @property
     def workspace(self) -> Workspace | None:
-        """Where metrics are written to, if that is Amazon's."""
+        """Of remoteWrite, if that is Amazon's."""
         found = WORKSPACE.fullmatch(self.remote_write or "")
         return Workspace(*found.groups()) if found else None
 

@@ -113,6 +113,10 @@ class Monitor(mocks.MockMonitor):
 
 
 ANSWERS = {
+    "aws:amp/workspace:Workspace": {
+        "prometheusEndpoint": "https://aps-workspaces.us-east-1.amazonaws.com/workspaces/ws-0/"
+    },
+    "aws:grafana/workspace:Workspace": {"endpoint": "g-0.grafana-workspace.us-east-1.amazonaws.com"},
     "aws:ec2/vpc:Vpc": {"ownerId": ACCOUNT},
     "aws:lb/loadBalancer:LoadBalancer": {
         "dnsName": "dev-1.us-east-1.elb.amazonaws.com",

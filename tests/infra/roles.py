@@ -39,12 +39,18 @@ MANAGED: dict[str, Any] = PODS | {
     "nodePool": {"provisioner": "managed"},
     "costGuard": {"expiresAfter": "4h"},
 }
-MADE = {"hosts": HOSTS, "pods": PODS, "managed": MANAGED}
+OBSERVED: dict[str, Any] = {
+    "region": "us-east-1",
+    "metrics": {"managedPrometheus": True, "managedGrafana": True},
+    "costGuard": {"alertEmails": ["a@example.com"]},
+}
+MADE = {"hosts": HOSTS, "observed": OBSERVED, "pods": PODS, "managed": MANAGED}
 """Stacks with what the three files leave out."""
 
 _ARNS = {
     "Role": "iam::{account}:role/{name}",
     "Topic": "sns:us-east-1:{account}:{name}",
+    "Workspace": "aps:us-east-1:{account}:workspace/{name}",
     "Queue": "sqs:us-east-1:{account}:{name}",
     "Bucket": "s3:::{name}",
     "Secret": "secretsmanager:us-east-1:{account}:secret:{name}-AbCdEf",

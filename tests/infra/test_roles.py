@@ -63,6 +63,10 @@ Case = tuple[str, str, str, str, Mapping[str, str]]
 FOREIGN: Sequence[Case] = [
     ("hosts", "host", "aps:RemoteWrite", arn("aps", f"workspace/{WORKSPACE[:-1]}0"), {}),
     ("hosts", "host", "aps:QueryMetrics", arn("aps", f"workspace/{WORKSPACE}"), {}),
+    ("observed", "host", "aps:RemoteWrite", arn("aps", f"workspace/{WORKSPACE}"), {}),
+    ("observed", "grafana", "aps:QueryMetrics", arn("aps", f"workspace/{WORKSPACE}"), {}),
+    ("observed", "grafana", "aps:RemoteWrite", arn("aps", "workspace/tandem-observed"), {}),
+    ("observed", "grafana", "cloudwatch:GetMetricData", "*", {"aws:RequestedRegion": "eu-west-1"}),
     ("dev", "host", "ssm:GetParameter", arn("ssm", "parameter/theirs"), {}),
     ("dev", "host", "secretsmanager:GetSecretValue", arn("secretsmanager", "secret:theirs-AbCdEf"), {}),
     (
@@ -136,6 +140,13 @@ FOREIGN: Sequence[Case] = [
 OUR_TARGETS = "targetgroup/{}/0123456789abcdef"
 OWN: Sequence[Case] = [
     ("hosts", "host", "aps:RemoteWrite", arn("aps", f"workspace/{WORKSPACE}"), {}),
+    ("observed", "host", "aps:RemoteWrite", arn("aps", "workspace/tandem-observed"), {}),
+    *(
+        ("observed", "grafana", f"aps:{name}", arn("aps", "workspace/tandem-observed"), {})
+        for name in ("GetLabels", "GetMetricMetadata", "GetSeries", "QueryMetrics")
+    ),
+    ("observed", "grafana", "cloudwatch:GetMetricData", "*", HERE),
+    ("observed", "grafana", "cloudwatch:ListMetrics", "*", HERE),
     ("dev", "host", "secretsmanager:GetSecretValue", arn("secretsmanager", "secret:tandem-dev-issued-keys-AbCdEf"), {}),
     *(
         ("dev", "host", f"autoscaling:{name}", OUR_GROUP, of_stack("dev"))
@@ -290,6 +301,17 @@ SERVICES: Sequence[tuple[str, str, str, str, str, Mapping[str, str], bool]] = [
             ({"aws:SourceAccount": "999999999999", "aws:SourceArn": "arn:aws:budgets::999999999999:budget/x"}, False),
             ({}, False),
         )
+    ),
+    *(
+        ("observed", "TopicPolicy", service, action, arn("sns", "tandem-observed-alerts"), context, decision)
+        for service, action, source, decision in (
+            ("aps", "sns:Publish", arn("aps", "workspace/tandem-observed"), True),
+            ("aps", "sns:GetTopicAttributes", arn("aps", "workspace/tandem-observed"), True),
+            ("aps", "sns:Publish", arn("aps", "workspace/ws-0", "999999999999"), False),
+            ("aps", "sns:Subscribe", arn("aps", "workspace/tandem-observed"), False),
+            ("cloudwatch", "sns:Publish", arn("cloudwatch", "alarm:x"), True),
+        )
+        for context in ({"aws:SourceAccount": source.split(":")[4], "aws:SourceArn": source},)
     ),
     *(
         ("prod", "QueuePolicy", "events", "sqs:SendMessage", arn("sqs", "tandem-prod-interruptions"), context, decision)

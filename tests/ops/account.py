@@ -238,6 +238,7 @@ class Builder:
             types.TOPIC,
             self.clients("sns").create_topic(Name=f"{self.name}-alerts", Tags=self.tags)["TopicArn"],
         )
+        self._observing()
         self.schedules()
         budgets = self.clients("budgets")
         budgets.create_budget(
@@ -252,6 +253,21 @@ class Builder:
         )
         budgets.tag_resource(ResourceARN=f"arn:aws:budgets::{ACCOUNT_ID}:budget/{self.name}", ResourceTags=self.tags)
         self.add(types.BUDGET, f"{ACCOUNT_ID}:{self.name}")
+
+    def _observing(self) -> None:
+        amp, tags = self.clients("amp"), self.tag_map
+        workspace = amp.create_workspace(alias=self.name, tags=tags)["workspaceId"]
+        self.add(types.PROMETHEUS, workspace)
+        made = amp.create_rule_groups_namespace(workspaceId=workspace, name=self.name, data="groups: []", tags=tags)
+        self.add(types.ALERT_RULES, made["arn"])
+        grafana = self.clients("grafana").create_workspace(
+            accountAccessType="CURRENT_ACCOUNT",
+            permissionType="CUSTOMER_MANAGED",
+            authenticationProviders=["AWS_SSO"],
+            workspaceName=self.name,
+            tags=tags,
+        )
+        self.add(types.GRAFANA, grafana["workspace"]["id"])
 
     def kubernetes(self) -> None:
         """A cluster with a node group, and what Karpenter listens to."""

@@ -64,10 +64,12 @@ def test_hosts_want_the_labels_of_whoever_asks_them() -> None:
     assert 'job="vllm-main"' in said("dev", "rules.yaml", "--select", 'job="vllm-{model}"')
 
 
-def test_hosts_that_write_elsewhere_have_labels_of_their_own(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "to", ["remoteWrite: 'https://prometheus.example.com/api/v1/write'", "managedPrometheus: true"]
+)
+def test_hosts_that_write_elsewhere_have_labels_of_their_own(to: str, tmp_path: Path) -> None:
     file = tmp_path / "Pulumi.writes.yaml"
-    line = "tandem:metrics: {remoteWrite: 'https://prometheus.example.com/api/v1/write'}"
-    file.write_text(f"config:\n  tandem:region: us-east-1\n  {line}\n")
+    file.write_text(f"config:\n  tandem:region: us-east-1\n  tandem:metrics: {{{to}}}\n")
     assert 'stack="writes",model="main"' in said(str(file), "rules.yaml")
 
 

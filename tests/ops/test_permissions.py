@@ -21,6 +21,7 @@ EVERYTHING = {
     "region": "us-east-1",
     "clients": {"alice": {"sha256": ["0" * 64]}},
     "network": {"interfaceEndpoints": ["ssm"], "flowLogRetentionDays": 7},
+    "metrics": {"managedPrometheus": True, "managedGrafana": True},
     "loadBalancer": {"domainName": "us.llm.example.com", "hostedZoneId": "Z0123456789ABC"},
     "globalName": {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"},
     "costGuard": {
@@ -132,5 +133,5 @@ def test_no_platform_asks_for_what_only_the_other_needs() -> None:
     def services(platform: str) -> set[str]:
         return {action.partition(":")[0] for action in actions(platform)}
 
-    assert services("ec2") - services("eks") == {"autoscaling"}
+    assert services("ec2") - services("eks") == {"autoscaling", "aps", "grafana"}
     assert services("eks") - services("ec2") == {"eks", "kms", "sqs", "events"}

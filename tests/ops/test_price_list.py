@@ -99,7 +99,7 @@ def test_what_only_sounds_like_it_is_not_it(name: str, usage: str) -> None:
 
 
 def test_every_part_is_one_of_the_catalog_s() -> None:
-    by_hand = {"health_check_month", "dashboard_month", "prometheus_sample"}
+    by_hand = {"health_check_month", "dashboard_month", "prometheus_sample", "grafana_editor_month"}
     assert set(PARTS) | by_hand == set(prices.PARTS[prices.HOME].usd)
 
 

@@ -152,6 +152,8 @@ MAIN: Mapping[str, Any] = {
     "objectives.availabilityPercent": (99.9, WATCHED),
     "metrics.cloudwatch": False,
     "metrics.remoteWrite": f"https://aps-workspaces.us-east-1.amazonaws.com/workspaces/{WORKSPACE}/api/v1/remote_write",
+    "metrics.managedPrometheus": True,
+    "metrics.managedGrafana": (True, {"metrics.managedPrometheus": True}),
     "metrics.operatorLabels": (
         {"release": "prometheus"},
         {"scaling.prometheusUrl": "http://prometheus.observability.svc:9090", "metrics.operatorLabels": {}},

@@ -46,6 +46,18 @@ WRONG = [
     Wrong({"platform": "ec2", "metrics": {"operatorLabels": {}}}, "metrics.operatorLabels", "platform: eks", SET),
     Wrong({"metrics": {"operatorLabels": {"a": "b c"}}}, "metrics.operatorLabels.a", "a label's value", SET),
     Wrong({"metrics": {"remoteWrite": WRITES}}, "metrics.remoteWrite", "on platform ec2", RM + "metrics.remoteWrite'"),
+    Wrong(
+        {"metrics": {"managedPrometheus": True}},
+        "metrics.managedPrometheus",
+        "on platform ec2",
+        RM + "metrics.managedPrometheus'",
+    ),
+    Wrong(
+        {"metrics": {"managedGrafana": True}},
+        "metrics.managedGrafana",
+        "on platform ec2",
+        RM + "metrics.managedGrafana'",
+    ),
     # Limits of AWS
     Wrong(
         {"tags": {"karpenter.sh/nodepool": "a"}},

@@ -23,6 +23,7 @@ from moto.server import main
 from pulumi_rehearsal.eks import with_eks_parts
 from pulumi_rehearsal.instance_refresh import with_instance_refreshes
 from pulumi_rehearsal.instance_types import OF_THE_ACCOUNT
+from pulumi_rehearsal.managed import with_managed_prometheus_and_grafana
 from pulumi_rehearsal.moto_speed import quicker
 from pulumi_rehearsal.rebalancing import with_rebalancing
 
@@ -403,6 +404,7 @@ def mend() -> None:
     with_instance_refreshes()
     with_rebalancing()
     with_eks_parts()
+    with_managed_prometheus_and_grafana()
     budgets_with_tags()
     requests_over_tls()
     buckets_born_with_tags()

@@ -114,6 +114,7 @@ _BY_TYPE: Mapping[str, Callable[[Facts, Parts], float | None]] = {
     types.CLUSTER: lambda _facts, part: part.eks_cluster_hour * HOURS_PER_MONTH,
     types.KEY: lambda _facts, part: part.key_month,
     types.WEB_ACL: lambda _facts, part: part.web_acl_month + part.web_acl_rule_month,
+    types.PROMETHEUS: lambda _facts, _part: None,  # $0.03 a GB, and AWS does not tell how many
     types.SECRET: lambda _facts, part: part.secret_month,
     types.LOG_GROUP: lambda facts, part: facts.get("storedBytes", 0) / _GB * part.logs_stored_gb_month,
 }

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-import yaml
 
 from tandem.errors import Problem, UserError
 from tandem.observing.grafana import board
-from tandem.observing.rules import rule_groups
+from tandem.observing.rules import rules_file
 from tandem.observing.watched import Watched
 from tandem.ops import figures
 from tandem.ops.options import AsJson, StackName, print_json, stack_name, stack_settings, write_file, writing
@@ -25,7 +24,7 @@ MATCHERS = re.compile(r'[a-zA-Z_]\w*(=|!=|=~|!~)"[^"\\]*"(,[a-zA-Z_]\w*(=|!=|=~|
 def documents(models: list[Watched]) -> dict[str, str]:
     """Everything that there is: name to content."""
     return {
-        "rules.yaml": yaml.safe_dump({"groups": rule_groups(models)}, sort_keys=False, width=10_000),
+        "rules.yaml": rules_file(models),
         "grafana.json": board(models) + "\n",
     }
 
@@ -39,14 +38,14 @@ def _models(stack: str, settings: Settings, select: str | None) -> list[Watched]
     name = stack_name(stack)
     models = figures.models(settings, name)
     if select is None:
-        if settings.platform == "ec2" and settings.metrics.remote_write is None:
+        if settings.platform == "ec2" and not settings.metrics.written:
             raise UserError(
                 Problem(
                     key="--select",
                     wrong="no Prometheus reaches this stack's hosts by itself, so whoever asks them must say how their "
                     "series are known; their figures and alarms are in CloudWatch",
                     value=settings.platform,
-                    allowed='matchers of PromQL, such as job="vllm"; or metrics.remoteWrite',
+                    allowed='matchers of PromQL, such as job="vllm"; or metrics.managedPrometheus, remoteWrite',
                     fix=f"`tandem observe {stack} --select 'job=\"vllm\"'`",
                 )
             )

@@ -7,10 +7,10 @@ from typing import Any
 
 import jmespath
 
-from tandem.ops.kinds import identity, kubernetes, messaging, network, serving, storage
+from tandem.ops.kinds import identity, kubernetes, messaging, network, observing, serving, storage
 from tandem.ops.kinds.kind import Clients, Found, ResourceType, Scope
 
-FAMILIES = (network, serving, kubernetes, storage, messaging, identity)
+FAMILIES = (network, serving, kubernetes, storage, messaging, observing, identity)
 
 KINDS: Mapping[str, ResourceType] = {row.type: row for family in FAMILIES for row in family.ROWS}
 """All rows, by Pulumi's type token."""

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tandem.ops.rights import baking, boundary, cluster, entrance, hosts, identity, looking, messaging, network, storage
+from tandem.ops.rights import (
+    baking,
+    boundary,
+    cluster,
+    entrance,
+    hosts,
+    identity,
+    looking,
+    messaging,
+    network,
+    observing,
+    storage,
+)
 from tandem.ops.rights.right import Right
 
 SUBJECTS: Mapping[str, tuple[Right, ...]] = {
@@ -13,6 +25,7 @@ SUBJECTS: Mapping[str, tuple[Right, ...]] = {
     "hosts": hosts.ROWS,
     "storage": storage.ROWS,
     "messaging": messaging.ROWS,
+    "observing": observing.ROWS,
     "identity": identity.ROWS,
     "cluster": cluster.ROWS,
     "looking": looking.ROWS,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 _SERVICES = {
+    "amp": "aps",
     "elbv2": "elasticloadbalancing",
     "efs": "elasticfilesystem",
     "resourcegroupstaggingapi": "tag",

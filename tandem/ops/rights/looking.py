@@ -57,6 +57,8 @@ ROWS = (
     _look(
         "cloudwatch", "DescribeAlarms GetDashboard GetMetricData GetMetricStatistics ListDashboards ListTagsForResource"
     ),
+    _look("aps", "Describe* List*", "workspaces and rules, never a figure"),
+    _look("grafana", "Describe* List*", "workspaces, never a dashboard"),
     _look("scheduler", "Get* List*"),
     _look("sns", "GetSubscriptionAttributes GetTopicAttributes List*"),
     _look("sqs", "GetQueueAttributes GetQueueUrl ListQueues ListQueueTags", "settings and tags, never a message"),

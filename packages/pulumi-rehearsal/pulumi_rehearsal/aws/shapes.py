@@ -138,6 +138,8 @@ def _read_scalar(kind: Any, value: Any) -> Any:
         value = value[0] if len(value) == 1 else None
     if kind is str and isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, bytes):
+        return value.decode()
     if kind is str and isinstance(value, dict):
         return json.dumps(value)
     if kind is bool and isinstance(value, str):

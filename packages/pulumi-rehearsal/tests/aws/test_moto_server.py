@@ -7,6 +7,8 @@ import time
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
+from botocore.validate import validate_parameters
 
 from pulumi_rehearsal.moto import SimulatedAccount
 
@@ -76,3 +78,34 @@ def test_all_instance_types_are_those_of_the_account(account: SimulatedAccount) 
     assert {one["InstanceType"] for page in pages for one in page["InstanceTypes"]} == {"g6.12xlarge", "m7i.large"}
     [named] = ec2.describe_instance_types(InstanceTypes=["m7i.xlarge"])["InstanceTypes"]
     assert named["VCpuInfo"]["DefaultVCpus"] == 4
+
+
+def test_managed_prometheus_and_grafana_answer_as_the_sdks_models_say(account: SimulatedAccount) -> None:
+    amp, grafana = account.client("amp", REGION), account.client("grafana", REGION)
+    names = {"CreateAlertManagerDefinition", "PutAlertManagerDefinition", "DescribeAlertManagerDefinition"}
+    names |= {f"{verb}Workspace" for verb in ("Create", "Update", "Describe", "Delete")} | {"ListWorkspaces"}
+    answered = set()
+
+    def fits(parsed: dict[str, Any], model: Any, **_: Any) -> None:
+        if model.name in names and model.output_shape is not None and "Error" not in parsed:
+            told = {key: value for key, value in parsed.items() if key != "ResponseMetadata"}
+            validate_parameters(told, model.output_shape)
+            answered.add(model.name)
+
+    for client in (amp, grafana):
+        client.meta.events.register("after-call", fits)
+    made = amp.create_workspace()["workspaceId"]
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        amp.describe_alert_manager_definition(workspaceId=made)
+    amp.create_alert_manager_definition(workspaceId=made, data=b"a: 1")
+    amp.put_alert_manager_definition(workspaceId=made, data=b"a: 2")
+    assert amp.describe_alert_manager_definition(workspaceId=made)["alertManagerDefinition"]["data"] == b"a: 2"
+    access = {"accountAccessType": "CURRENT_ACCOUNT", "permissionType": "CUSTOMER_MANAGED"}
+    board = grafana.create_workspace(**access, authenticationProviders=["AWS_SSO"])["workspace"]["id"]
+    grafana.update_workspace(workspaceId=board, workspaceDataSources=["PROMETHEUS"])
+    assert grafana.describe_workspace(workspaceId=board)["workspace"]["dataSources"] == ["PROMETHEUS"]
+    assert board in [one["id"] for one in grafana.list_workspaces()["workspaces"]]
+    grafana.delete_workspace(workspaceId=board)
+    with pytest.raises(ClientError, match="ResourceNotFoundException"):
+        grafana.describe_workspace(workspaceId=board)
+    assert answered == names

@@ -165,6 +165,12 @@ SEEN: dict[str, Look] = {
     w.DASHBOARD: lambda o, m: _matching(
         o.client("cloudwatch").list_dashboards()["DashboardEntries"], DashboardName=m.id
     ),
+    w.PROMETHEUS: lambda o, m: _matching(o.client("amp").list_workspaces()["workspaces"], workspaceId=m.id),
+    w.ALERT_MANAGER: lambda o, m: o.client("amp").describe_alert_manager_definition(workspaceId=m.id),
+    w.ALERT_RULES: lambda o, m: o.client("amp").list_rule_groups_namespaces(workspaceId=m.inputs["workspaceId"])[
+        "ruleGroupsNamespaces"
+    ],
+    w.GRAFANA: lambda o, m: _matching(o.client("grafana").list_workspaces()["workspaces"], id=m.id),
     w.CLUSTER: lambda o, m: o.client("eks").describe_cluster(name=m.id)["cluster"],
     w.NODE_GROUP: lambda o, m: (
         m.inputs["nodeGroupName"] in o.client("eks").list_nodegroups(clusterName=m.inputs["clusterName"])["nodegroups"]

@@ -175,6 +175,10 @@ ACCESS_POLICY = "aws:eks/accessPolicyAssociation:AccessPolicyAssociation"
 POD_IDENTITY = "aws:eks/podIdentityAssociation:PodIdentityAssociation"
 EVENT_RULE = "aws:cloudwatch/eventRule:EventRule"
 EVENT_TARGET = "aws:cloudwatch/eventTarget:EventTarget"
+PROMETHEUS = "aws:amp/workspace:Workspace"
+ALERT_MANAGER = "aws:amp/alertManagerDefinition:AlertManagerDefinition"
+ALERT_RULES = "aws:amp/ruleGroupNamespace:RuleGroupNamespace"
+GRAFANA = "aws:grafana/workspace:Workspace"
 QUEUE_POLICY = "aws:sqs/queuePolicy:QueuePolicy"
 
 
@@ -637,6 +641,19 @@ SAMPLES: dict[str, Sample] = {
         "namespace": "kube-system",
         "serviceAccount": w.name,
         "roleArn": pod_role(w)["arn"],
+    },
+    PROMETHEUS: lambda w: {"alias": w.name},
+    ALERT_MANAGER: lambda w: {
+        "workspaceId": w.get(PROMETHEUS).id,
+        "definition": "alertmanager_config: |\n  route: {}\n",
+    },
+    ALERT_RULES: lambda w: {"workspaceId": w.get(PROMETHEUS).id, "data": "groups: []\n"},
+    GRAFANA: lambda w: {
+        "accountAccessType": "CURRENT_ACCOUNT",
+        "authenticationProviders": ["AWS_SSO"],
+        "permissionType": "CUSTOMER_MANAGED",
+        "roleArn": w.get(ROLE)["arn"],
+        "dataSources": ["PROMETHEUS", "CLOUDWATCH"],
     },
     EVENT_RULE: lambda w: {"eventPattern": json.dumps({"source": ["aws.ec2"]})},
     EVENT_TARGET: lambda w: {"rule": w.get(EVENT_RULE)["name"], "arn": w.get(QUEUE)["arn"]},

@@ -17,6 +17,7 @@ from pulumi_rehearsal.aws.tables import (
     messaging,
     network,
     object_storage,
+    observing,
     operations,
     secrets,
     security_groups,
@@ -36,6 +37,7 @@ _FAMILIES = (
     secrets,
     messaging,
     operations,
+    observing,
     eks,
 )
 
