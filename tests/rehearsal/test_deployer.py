@@ -32,6 +32,8 @@ config:
   tandem:ephemeral: true
   tandem:network: {interfaceEndpoints: [ssm], flowLogRetentionDays: 7}
   tandem:fleet: {hosts: 2, maxHosts: 3}
+  tandem:metrics: {managedPrometheus: true, managedGrafana: true}
+  tandem:alarms: {enabled: true}
   tandem:costGuard:
     monthlyBudgetUsd: 100
     alertEmails: [a@example.com]
