@@ -109,7 +109,7 @@ def draft(source: Config, changes: Mapping[str, Any], drop: Sequence[str] = ()) 
             config.setdefault(f"tandem:{section}", {})[name] = value
         else:
             config[f"tandem:{section}"] = value
-    config = {key: value for key, value in config.items() if value != {}}
+    config = {key: value for key, value in config.items() if value != {} or source.get(key) == {}}
     return Draft(config, checked(config), dropped)
 
 

@@ -32,6 +32,7 @@ def test_what_is_printed_is_what_an_operator_gets() -> None:
     assert group["name"] == "tandem-prod-main"
     assert {rule["labels"]["stack"] for rule in group["rules"]} == {"prod"}
     watched = BASE | {
+        "canary": {},
         "metrics": {"operatorLabels": {"release": "prometheus"}},
         "scaling": {"prometheusUrl": "http://prometheus.observability.svc:9090"},
     }
