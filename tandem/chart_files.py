@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+import tarfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from tandem.files import PROJECT
 from tandem.pins import Chart
@@ -29,3 +33,21 @@ def lacking(charts: Mapping[str, Chart]) -> dict[str, Chart]:
         return file.is_file() and digest_of(file.read_bytes()) == chart.digest
 
     return {name: one for name, one in charts.items() if one.digest and not there(one, file_of(one, name))}
+
+
+def definitions(chart: Chart, name: str) -> list[dict[str, Any]]:
+    """The CRDs in a chart's own crds/, without those of its dependencies; none of a chart that was not fetched."""
+    file = file_of(chart, name)
+    if not file.is_file():
+        return []
+    with tarfile.open(file) as archive:
+        members = (one for one in archive if one.isfile() and one.name.startswith(f"{name}/crds/"))
+        found = (document for one in members for document in _documents(archive, one))
+        return [one for one in found if one.get("kind") == "CustomResourceDefinition"]
+
+
+def _documents(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Iterator[dict[str, Any]]:
+    """Of a file that Helm takes for manifests; beside them lie texts, and what builds them."""
+    file = archive.extractfile(member)
+    if file and member.name.endswith((".yaml", ".yml", ".json")):
+        yield from filter(None, yaml.load_all(file.read(), yaml.CSafeLoader))

@@ -326,7 +326,7 @@ def recorded_object(resource: Mapping[str, Any]) -> str | None:
     type = resource["type"]
     if not type.startswith("kubernetes:") or type == RELEASE or resource.get("delete"):
         return None
-    return f"{type.rpartition(':')[2]} {resource['id']}"
+    return f"{type.rpartition(':')[2].removesuffix('Patch')} {resource['id']}"
 
 
 def promised_replicas(deployment: Object) -> int:

@@ -24,9 +24,10 @@ def of_cluster(cluster: Cluster, state: Sequence[Mapping[str, Any]], settings: S
     """
     api = cluster.api
     pods, nodes, deployments = api.list("v1", "Pod"), api.list("v1", "Node"), api.list("apps/v1", "Deployment")
+    held = [*cluster.objects(), *cluster.definitions()]
     return [
         kubernetes.is_of_the_pinned_version(*versions(cluster)),
-        kubernetes.are_held(filter(None, map(kubernetes.recorded_object, state)), map(title, cluster.objects())),
+        kubernetes.are_held(filter(None, map(kubernetes.recorded_object, state)), map(title, held)),
         kubernetes.are_known_to_the_last_field(declared.refusals(api, declared.manifests(state))),
         kubernetes.are_given_their_time(declared.waits(state), settings.fleet.launch_timeout_seconds),
         kubernetes.reach_their_pods(*_lent(cluster)),

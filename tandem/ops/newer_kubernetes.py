@@ -17,12 +17,8 @@ from tandem.errors import Problem, UserError
 from tandem.http import Http
 from tandem.ops.aws import aws_clients, user_errors
 from tandem.ops.pin import Row, Selection, replace_file, run
-from tandem.pins import Kubernetes
 
 KEY = "kubernetes.version"
-DEFINITIONS_IN_CHART = ("aws-load-balancer-controller", "lws")
-"""Charts with CRDs in their crds/, which Helm makes once and never upgrades; Karpenter's are a chart of their own, and
-the other charts have them in their templates."""
 
 
 @dataclass(frozen=True)
@@ -114,20 +110,3 @@ def _must_be_next(old: str, new: str) -> None:
             fix=f"`tandem pin --kubernetes --to {following}`, then `pulumi up` of each stack, then the one after it",
         )
     )
-
-
-def definitions_to_upgrade(rows: list[Row], kubernetes: Kubernetes) -> list[str]:
-    """The commands that upgrade CRDs which no `pulumi up` does, of charts whose pinned version has changed."""
-    changed = {row.pin.name for row in rows if row.pin.path[1] == "charts" and row.outcome == "written"}
-    return [upgrade_definitions(name, kubernetes) for name in DEFINITIONS_IN_CHART if name in changed]
-
-
-def upgrade_definitions(chart: str, kubernetes: Kubernetes) -> str:
-    """Makes a cluster's CRDs those of the pinned chart."""
-    pinned = kubernetes.charts[chart]
-    where = (
-        f"{pinned.repository}/{chart}"
-        if pinned.repository.startswith("oci://")
-        else f"{chart} --repo {pinned.repository}"
-    )
-    return f"helm show crds {where} --version {pinned.version} | kubectl apply --server-side --force-conflicts -f -"

@@ -184,7 +184,7 @@ def test_karpenters_definitions_are_upgraded_with_it_and_before_it() -> None:
     )
     urns = {urn.rpartition("::tandem-prod-")[2]: urn for urn in found.urns("helm.sh/v3:Release")}
     assert urns["karpenter-crd"] in found.before(urns["karpenter"])
-    # The others bring them in their templates, or need the step of the docs.
+    # The others bring them in their templates, or in a crds/ that was not fetched.
     assert not [name for name, one in releases.items() if one.get("skipCrds") and name != "karpenter"]
 
 

@@ -309,20 +309,3 @@ def test_a_look_up_that_fails_leaves_the_whole_file_as_it_was(file: Path, online
     with pytest.raises(UserError, match="lws"):
         newer(file)
     assert file.read_text() == before
-
-
-def test_definitions_that_no_up_upgrades_come_with_their_command(file: Path, online: StandIn) -> None:
-    eks_has(online, NEXT)
-    pin.run(file, Selection(kubernetes=True), "fill", Http(), TODAY)
-    rows, _ = newer(file)
-    assert newer_kubernetes.definitions_to_upgrade(rows, pin_file.load(file).kubernetes) == []
-    offer(online, "lws/charts", "lws", archive("lws", ["image.manager.tag"]), "1.15.0")
-    rows = pin.run(file, Selection(kubernetes=True), "update", Http(), TODAY)
-    assert newer_kubernetes.definitions_to_upgrade(rows, pin_file.load(file).kubernetes) == [
-        "helm show crds oci://registry.k8s.io/lws/charts/lws --version 1.15.0 "
-        "| kubectl apply --server-side --force-conflicts -f -"
-    ]
-    of_balancer = newer_kubernetes.upgrade_definitions(
-        "aws-load-balancer-controller", pin_file.parse(SHIPPED, "").kubernetes
-    )
-    assert "aws-load-balancer-controller --repo https://aws.github.io/eks-charts --version" in of_balancer

@@ -113,10 +113,9 @@ def _newer_kubernetes(version: str, *, alone: bool, as_json: bool) -> None:
         rows, support = newer_kubernetes.go_to(
             path, version, Http(), today, lambda row: status.update(f"{row.pin.key}: {row.outcome}")
         )
-    steps = newer_kubernetes.definitions_to_upgrade(rows, pins.load(path).kubernetes)
     if as_json:
         support_json = {"version": support.version, "standardSupportUntil": f"{support.standard_until}"}
-        print_json({"pins": [_as_json(row) for row in rows], "kubernetes": support_json, "before up": steps})
+        print_json({"pins": [_as_json(row) for row in rows], "kubernetes": support_json})
         return
     screen = Screen()
     screen.print(_table(rows))
@@ -124,8 +123,6 @@ def _newer_kubernetes(version: str, *, alone: bool, as_json: bool) -> None:
         f"Kubernetes {version} is in standard support until {support.standard_until}; then AWS upgrades the control "
         "plane by itself. docs/kubernetes.md has the way there."
     )
-    for step in steps:
-        screen.print(f"Before `pulumi up`, on each cluster: {step}", soft_wrap=True)
 
 
 def _prices(regions: list[str] | None, profile: str | None, *, check: bool, as_json: bool) -> None:

@@ -328,6 +328,10 @@ def test_an_expired_stack_has_no_gpu() -> None:
     [
         ({"type": "kubernetes:apps/v1:Deployment", "id": "inference/model"}, "Deployment inference/model"),
         ({"type": "kubernetes:core/v1:Namespace", "id": "inference"}, "Namespace inference"),
+        (
+            {"type": "kubernetes:apiextensions.k8s.io/v1:CustomResourceDefinitionPatch", "id": "boats.example.com"},
+            "CustomResourceDefinition boats.example.com",
+        ),
         ({"type": "kubernetes:helm.sh/v3:Release", "id": "kube-system/keda"}, None),
         ({"type": "aws:eks/cluster:Cluster", "id": "x"}, None),
         ({"type": "pulumi:providers:kubernetes", "id": "x"}, None),

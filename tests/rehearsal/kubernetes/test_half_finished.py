@@ -155,7 +155,7 @@ def test_or_it_goes_on_to_the_wanted_state(scene: Scene) -> None:
     assert scene.workspace.up().changing() == []
     assert scene.cluster is not None
     recorded = {object for object in map(recorded_object, scene.workspace.resources()) if object}
-    assert recorded <= {title(object) for object in scene.cluster.objects()}
+    assert recorded <= {title(object) for object in (*scene.cluster.objects(), *scene.cluster.definitions())}
     destroy = scene.workspace.destroy()
     assert destroy.succeeded, destroy.messages
     nothing_is_left(scene)

@@ -125,7 +125,7 @@ def _pack(progress: Progress, directory: Path) -> None:
         if chart.definitions:
             files |= _files(source(chart.module) / chart.definitions, "crds/")
         _write(directory, name, files)
-    definitions = _files(source(_KEDA) / "config/crd/bases", "crds/")
+    definitions = _files(source(_KEDA) / "config/crd/bases", "templates/crds/")  # where KEDA's chart has them
     _write(directory, "keda", _stub("keda") | definitions | _manifests_of_keda(source(_KEDA) / "config"))
     _write(directory, "prometheus", _stub("prometheus"))
 

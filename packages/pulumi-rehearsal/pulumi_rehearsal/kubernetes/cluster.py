@@ -53,7 +53,7 @@ BY_ITSELF_SECONDS = 30
 PASSING = {"Event", "Lease", "EndpointSlice", "Endpoints", "IPAddress", "ControllerRevision", "CSINode"}
 
 # What a Helm release leaves behind, as `helm uninstall` does too.
-NOT_OURS = {"CustomResourceDefinition", "APIService"}
+NOT_OURS = {build.DEFINITION, "APIService"}
 NAMESPACES_OF_CHARTS = {"keda", "lws-system", "monitoring"}
 
 
@@ -99,6 +99,10 @@ class Cluster:
     def scaled(self) -> list[Object]:
         """What KEDA follows the load with; none where it is not installed."""
         return self.api.list_where_served("keda.sh/v1alpha1", "ScaledObject")
+
+    def definitions(self) -> list[Object]:
+        """What kinds there are beside Kubernetes' own."""
+        return self.api.list("apiextensions.k8s.io/v1", build.DEFINITION)
 
     def calls(self) -> dict[str, list[tuple[Call, Answer]]]:
         """What controllers have called, and what they were answered, by their service accounts."""
