@@ -18,8 +18,9 @@ Manifest = dict[str, Any]
 
 
 def definition(plural: str, **fields: Any) -> Manifest:
-    """A CRD of example.com, whose objects have these fields."""
-    schema = {"type": "object", "properties": {name: {"type": kind} for name, kind in fields.items()}}
+    """A CRD of example.com, whose objects have these fields, or a name."""
+    properties = {name: {"type": kind} for name, kind in (fields or {"name": "string"}).items()}
+    schema = {"type": "object", "properties": properties}
     version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
