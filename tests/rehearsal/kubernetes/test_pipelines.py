@@ -146,6 +146,14 @@ def test_up_waits_for_whole_pipelines_and_a_second_one_changes_nothing(scene: Sc
     assert scene.workspace.up().changing() == []
 
 
+def test_what_the_real_charts_define_is_served_as_it_was_declared(scene: Scene) -> None:
+    """The server leaves some empty fields out, which each `up` would put back."""
+    defined = [one["urn"] for one in scene.workspace.resources() if one["type"].endswith("DefinitionPatch")]
+    assert {urn.rpartition(".")[2] for urn in defined} == {"aws", "io"}
+    targets = [f"--target={urn}" for urn in defined]
+    scene.workspace.pulumi("refresh", "--yes", "--skip-preview", "--expect-no-changes", *targets)
+
+
 def test_stages_find_their_leader_by_a_name(api: Api) -> None:
     """Before it is ready, too: it becomes ready only once they have found it."""
     service = api.get("v1", "Service", MODEL, NAMESPACE)
