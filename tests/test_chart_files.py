@@ -78,6 +78,26 @@ def test_definitions_are_those_of_the_chart_itself() -> None:
     ]
 
 
+def test_fields_lose_their_description_and_nothing_else() -> None:
+    told = definition("boats")
+    [version] = told["spec"]["versions"]
+    field = {
+        "type": "object",
+        "default": {"description": "a hull"},
+        "properties": {"x": {"enum": [{"description": ""}]}},
+    }
+    listed = {"type": "array", "items": {"type": "object", "properties": {"properties": {"type": "string"}}}}
+    wanted = {"description": field, "properties": listed}
+    version["schema"]["openAPIV3Schema"]["properties"] = wanted
+    whole = json.loads(json.dumps(told))
+    schema = whole["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    schema["description"] = schema["properties"]["description"]["description"] = "In words."
+    schema["properties"]["properties"]["items"]["properties"]["properties"]["description"] = "Such as these."
+    whole["spec"]["versions"][0]["additionalPrinterColumns"] = [{"name": "x", "description": "In a table."}]
+    version["additionalPrinterColumns"] = [{"name": "x"}]
+    assert chart_files.definitions(fetched("boats", {"crds/one.yaml": json.dumps(whole)}), "boats") == [told]
+
+
 def test_of_a_chart_that_is_not_here_nothing_is_known() -> None:
     chart = fetched("boats", {"crds/one.yaml": json.dumps(definition("boats"))})
     chart_files.file_of(chart, "boats").unlink()
