@@ -21,6 +21,8 @@ GPU_FIGURES = ("GpuErrors", "GpuMemory", "GpuTemperature", "GpuUse")
 """Likewise, where they see their GPUs."""
 CANARY_FIGURES = ("CanaryFailed",)
 """Likewise, where they have a canary."""
+KEY_FIGURES = ("KeyDays",)
+"""Likewise, while a client's last key has an end."""
 NAMESPACE = "tandem"
 """Of the figures in CloudWatch (cloud-init/shared/telemetry.py)."""
 
@@ -262,3 +264,14 @@ CERTIFICATE = Alarm(
 )
 """Of a stack. ACM, and most who renew by themselves, have done so by then. It tells the days twice a day, and
 nothing once there are none: what has called goes on (https://docs.aws.amazon.com/acm/latest/userguide/cloudwatch-metrics.html)."""
+
+KEYS = Alarm(
+    name="key-expiry",
+    says="a client's last key ends in less than 7 days",
+    metric="KeyDays",
+    statistic="Minimum",
+    period=HOUR,
+    above=7,
+    below=True,
+)
+"""Of a stack, by what the main model's edges read; it ends with a new key, and with the key."""

@@ -54,7 +54,7 @@ def watching_costs(settings: Settings) -> list[CostItem]:
     figures = (len(FIGURES) + gpus * len(GPU_FIGURES)) * len(settings.scaled) + tried * len(CANARY_FIGURES)
     figures *= settings.metrics.cloudwatch
     boards, editors = int(settings.has_dashboard), int(settings.metrics.managed_grafana)
-    single, both = int(settings.alarmed), 0  # the certificate's
+    single, both = settings.alarmed * (1 + settings.metrics.cloudwatch), 0  # the certificate's, and that of keys
     for name, (_, scaled) in settings.scaled.items() if settings.alarmed and settings.metrics.cloudwatch else ():
         always, servers = settings.always_on(scaled), platform_of(settings).servers(scaled)
         canary = settings.canaries[name] is not None

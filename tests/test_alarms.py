@@ -5,28 +5,29 @@ from __future__ import annotations
 import re
 
 from rehearsal.played_alarms import Figures, fires
-from tandem.alarms import CERTIFICATE, FIGURES, GPU_FIGURES, Alarm, Both, alarms
+from tandem.alarms import CANARY_FIGURES, CERTIFICATE, FIGURES, GPU_FIGURES, KEY_FIGURES, KEYS, Alarm, Both, alarms
 from tandem.files import PROJECT
 from tandem.objectives import Objectives
 
 PROMISED = Objectives(first_token_seconds=2.5, between_tokens_seconds=0.1, availability=0.995)
-ALL = alarms(PROMISED, always_on=True, servers=2, gpus=True)
+ALL = alarms(PROMISED, always_on=True, servers=2, gpus=True, canary=True)
+REPORTED = {*FIGURES, *GPU_FIGURES, *CANARY_FIGURES, *KEY_FIGURES}
 PARTS = [part for alarm in ALL for part in (alarm.of if isinstance(alarm, Both) else [alarm])]
 PAGE = (PROJECT / "docs/alarms.md").read_text()
 
 
 def test_each_alarm_has_a_page_that_begins_with_a_command() -> None:
     headings = [name for heading in re.findall("(?m)^## ([a-z, -]+)$", PAGE) for name in heading.split(", ")]
-    assert sorted(headings) == sorted(alarm.name for alarm in (*ALL, CERTIFICATE))
+    assert sorted(headings) == sorted(alarm.name for alarm in (*ALL, CERTIFICATE, KEYS))
     firsts = re.findall(r"(?m)^## [a-z, -]+\n\n(\S+ \S+)", PAGE)
     assert {first for first in firsts if not first.startswith("`tandem ")} == set()
 
 
 def test_alarms_look_at_what_is_reported() -> None:
-    assert {part.metric for part in PARTS} <= {*FIGURES, *GPU_FIGURES}
+    assert {part.metric for part in (*PARTS, KEYS)} <= REPORTED
     table = PAGE.partition("| figure |")[2].partition("\n\n")[0]
     named = {name for row in re.findall(r"(?m)^\| ([A-Z][A-Za-z, ]+) \|", table) for name in row.split(", ")}
-    assert named == {*FIGURES, *GPU_FIGURES}
+    assert named == REPORTED
 
 
 def test_a_burn_rate_is_a_share_of_late_answers() -> None:
@@ -48,7 +49,7 @@ def test_cloudwatch_takes_their_periods() -> None:
 
 def test_without_servers_at_night_none_is_no_alarm_and_few_are_not() -> None:
     names = {alarm.name for alarm in alarms(PROMISED, always_on=False, servers=1, gpus=False)}
-    assert names == {alarm.name for alarm in ALL} - {"no-server", "few-servers", "gpu"}
+    assert names == {alarm.name for alarm in ALL} - {"no-server", "few-servers", "gpu", "canary"}
     assert isinstance(ALL[-1], Alarm)
 
 
@@ -66,3 +67,17 @@ def test_a_certificate_that_is_not_renewed_calls_two_weeks_before() -> None:
     assert called[-1] == -9.5, "what has ended is not mended"
     assert len(called) == 27 + 20
     assert not fires(CERTIFICATE, Figures(), 3600), "not before its first figure"
+
+
+def test_a_key_that_ends_calls_for_a_week_and_a_new_one_ends_the_call() -> None:
+    figures = Figures()
+    called = []
+    for hour in range(240):
+        days = 8 - hour / 24
+        if days > 0:
+            figures.put(3600 * hour, [{"MetricName": "KeyDays", "Values": [days], "Counts": [60]}])
+        if fires(KEYS, figures, 3600 * (hour + 1)):
+            called.append(hour)
+    assert called == [*range(25, 192)], "until it has ended: then there is nothing to say"
+    figures.put(3600 * 240, [{"MetricName": "KeyDays", "Values": [30.0], "Counts": [60]}])
+    assert not fires(KEYS, figures, 3600 * 241)

@@ -34,7 +34,7 @@ def test_each_part_of_the_hourly_cost() -> None:
         "interface endpoints": (3, 0.03),
         "figures in CloudWatch": (15, 0.0062),
         "dashboard": (1, 0.0041),
-        "alarms": (30, 0.0079),
+        "alarms": (31, 0.0081),
         "model cache throughput": (100, 0.8219),
     }
     assert {

@@ -26,6 +26,11 @@ LIMITS = {
 MOST_KEYS = 8
 """Of one client: two overlap in a rotation, and some are of who never ended one."""
 
+LAST = datetime.datetime.max.replace(tzinfo=datetime.UTC)
+SHORT = datetime.timedelta(days=14)
+"""A key of so little life is not missed when it ends."""
+OWN = re.compile("tandem-").match
+
 Clients = dict[str, dict[str, Any]]
 
 
@@ -80,22 +85,32 @@ def _keys(name: str, client: Mapping[str, Any]) -> list[dict[str, str]]:
             raise ValueError(f"client {name}: a key must have its SHA-256, 64 lower-case hexadecimal digits")
         if key.keys() - {"sha256", "made", "until"}:
             raise ValueError(f"client {name}: a key has more than sha256, made and until")
-        try:
-            _until(key)
-        except ValueError:
-            raise ValueError(f"client {name}: until must be a moment such as 2027-01-31T00:00:00Z") from None
+        for moment in ("until", "made"):
+            try:
+                _moment(key.get(moment, "2027-01-31T00:00:00Z"))
+            except ValueError:
+                raise ValueError(f"client {name}: {moment} must be a moment such as 2027-01-31T00:00:00Z") from None
     return keys
 
 
-def _until(key: Mapping[str, str]) -> datetime.datetime:
-    """The end of a key, at the latest."""
-    text = key.get("until")
-    if text is None:
-        return datetime.datetime.max.replace(tzinfo=datetime.UTC)
+def _moment(text: object) -> datetime.datetime:
     found = datetime.datetime.fromisoformat(str(text).replace("Z", "+00:00"))
     if found.tzinfo is None:
         raise ValueError(text)
     return found
+
+
+def _until(key: Mapping[str, str]) -> datetime.datetime:
+    """The end of a key, at the latest."""
+    return _moment(key["until"]) if "until" in key else LAST
+
+
+def days_left(clients: Clients, now: datetime.datetime) -> float | None:
+    """Until the first client has no key any more; None where none ends. A key that another one outlives has a
+    successor, and who was given one for SHORT knows its end. tandem's own clients get keys by themselves."""
+    lasts = (max(one["keys"], key=_until) for name, one in clients.items() if one["keys"] and not OWN(name))
+    ends = (_until(key) for key in lasts if "made" not in key or _until(key) - _moment(key["made"]) > SHORT)
+    return min(((end - now) / datetime.timedelta(days=1) for end in ends if now < end < LAST), default=None)
 
 
 def digests(clients: Clients, now: datetime.datetime) -> dict[str, str]:

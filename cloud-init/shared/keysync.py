@@ -53,6 +53,7 @@ class Edge:
     read: Read
     say: Callable[[str], object]
     _trouble: str = field(default="", init=False)
+    _days_left: float | None = field(default=None, init=False)
 
     def look(self) -> None:
         """Reads the documents, or what was kept of them, and has nginx know who is in them now.
@@ -61,7 +62,8 @@ class Edge:
             RuntimeError: one cannot be read, and none of it was kept.
         """
         now = datetime.datetime.now(datetime.UTC)
-        rows = clients.rows(self._known(), self.model, now)
+        known = self._known()
+        rows, self._days_left = clients.rows(known, self.model, now), clients.days_left(known, now)
         self.keys.mkdir(parents=True, exist_ok=True)
         # What ends first: there may be no room for what begins.
         for file in self.keys.iterdir():
@@ -114,6 +116,10 @@ class Edge:
             return f"# TYPE tandem_keys_age_seconds gauge\ntandem_keys_age_seconds {seconds:.1f}\n"
         return ""
 
+    def figures(self) -> dict[str, float]:
+        """Days until a client has no key any more, while any client's last one has an end."""
+        return {} if self._days_left is None else {"KeyDays": self._days_left}
+
     @property
     def _good(self) -> Path:
         return self.kept.with_suffix(".good")
@@ -154,7 +160,9 @@ def attend(
     with contextlib.suppress(OSError):  # counts are worth less than keys
         counts = traffic.listen(port, log, lambda: edge.age() + more())
         if report:
-            report(counts).start()
+            telling = report(counts)
+            telling.beside(edge.figures)
+            telling.start()
     if log:
         log.start()
     try:

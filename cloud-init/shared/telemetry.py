@@ -176,6 +176,11 @@ class Telemetry:
         self._trouble, self._served = "", False
         self._fast = fast
 
+    def beside(self, more: Callable[[], Mapping[str, float]]) -> None:
+        """What is measured elsewhere, likewise."""
+        before = self._more
+        self._more = lambda: {**before(), **more()}
+
     def start(self) -> None:
         """Looks and reports from now on, in a thread that ends with the process."""
         threading.Thread(target=self._follow, daemon=True).start()

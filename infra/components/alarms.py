@@ -8,7 +8,8 @@ from typing import Any
 
 import pulumi
 
-from tandem.alarms import CERTIFICATE, Alarm, Both, dimensions
+from tandem.alarms import CERTIFICATE, KEYS, Alarm, Both, dimensions
+from tandem.tags import MAIN_MODEL
 from tandem.type_tokens import ALARM, COMPOSITE_ALARM
 
 
@@ -19,7 +20,8 @@ class AlarmsArgs:
     Attributes:
         stack: by whose name machines report.
         stack_id: of this life of it; the provider makes no names for alarms of alarms, which the account has once.
-        models: the alarms of each, by its name (main, or as the settings name a further one).
+        models: the alarms of each, by its name (main, or as the settings name a further one); none where machines tell
+            nothing of themselves.
         certificate_arn: of the load balancer.
         topic_arn: who is told when one begins, and when it ends.
     """
@@ -44,9 +46,14 @@ class Alarms(pulumi.ComponentResource):
         super().__init__("tandem:index:Alarms", name, None, opts)
         self._child = pulumi.ResourceOptions(parent=self)
         calls = {"alarmActions": [args.topic_arn], "okActions": [args.topic_arn]}
-        certificate = {"CertificateArn": args.certificate_arn}
-        said = f"{CERTIFICATE.says}. docs/alarms.md, {CERTIFICATE.name}"
-        self._alarm(f"{name}-{CERTIFICATE.name}", CERTIFICATE, certificate, alarmDescription=said, **calls)
+        of_stack: list[tuple[Alarm, Mapping[str, pulumi.Input[str]]]] = [
+            (CERTIFICATE, {"CertificateArn": args.certificate_arn})
+        ]
+        if args.models:
+            of_stack.append((KEYS, dimensions(args.stack, MAIN_MODEL)))
+        for alarm, of in of_stack:
+            said = f"{alarm.says}. docs/alarms.md, {alarm.name}"
+            self._alarm(f"{name}-{alarm.name}", alarm, of, alarmDescription=said, **calls)
         for model, alarms in args.models.items():
             of = dimensions(args.stack, model)
             for alarm in alarms:

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from tandem.alarms import CERTIFICATE, Alarm, Both
+from tandem.alarms import CERTIFICATE, KEYS, Alarm, Both
 from tandem.observing import queries
 from tandem.observing.queries import span
 from tandem.observing.watched import Watched
@@ -22,7 +22,10 @@ REMEMBERED = "7d:5m"
 """A model that has not served for so long is not missed."""
 Rule = dict[str, Any]
 
-WITHOUT_RULE = {CERTIFICATE.name: "the certificate is the load balancer's, and ACM tells CloudWatch alone"}
+WITHOUT_RULE = {
+    CERTIFICATE.name: "the certificate is the load balancer's, and ACM tells CloudWatch alone",
+    KEYS.name: "the clients are the stack's and no model's; each edge tells CloudWatch alone",
+}
 """Alarms that have none, and why."""
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tandem.alarms import CERTIFICATE, Both, alarms
+from tandem.alarms import CERTIFICATE, KEYS, Both, alarms
 from tandem.objectives import Objectives
 from tandem.observing.panels import panels
 from tandem.observing.rules import READINGS, WITHOUT_RULE, severity
@@ -27,7 +27,7 @@ def panel_rows() -> Iterator[tuple[str, str, str, str]]:
 
 def rule_rows() -> Iterator[tuple[str, str, str]]:
     """Alarm, severity of its rule, what the rule looks at or why there is none."""
-    for alarm in (*alarms(_SOME, always_on=True, servers=2, gpus=True, canary=True), CERTIFICATE):
+    for alarm in (*alarms(_SOME, always_on=True, servers=2, gpus=True, canary=True), CERTIFICATE, KEYS):
         if alarm.name in WITHOUT_RULE:
             yield alarm.name, "no rule", WITHOUT_RULE[alarm.name]
             continue

@@ -83,7 +83,7 @@ PROD = COMMON | {
     "Eip": 3,
     "FlowLog": 1,
     "LogGroup": 2,
-    "MetricAlarm": 26,
+    "MetricAlarm": 27,
     "Policy": 2,
     "MountTarget": 3,
     "NatGateway": 3,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import telemetry
 
-from tandem.alarms import CERTIFICATE, Both, alarms
+from tandem.alarms import CERTIFICATE, KEYS, Both, alarms
 from tandem.files import PROJECT
 from tandem.observing import queries
 from tandem.observing.rules import READINGS, WITHOUT_RULE, rule_groups, rules
@@ -56,7 +56,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_each_alarm_has_a_rule_or_a_reason() -> None:
-    assert RULES.keys() | WITHOUT_RULE.keys() == ALARMS.keys() | {CERTIFICATE.name}
+    assert RULES.keys() | WITHOUT_RULE.keys() == ALARMS.keys() | {CERTIFICATE.name, KEYS.name}
     assert not RULES.keys() & WITHOUT_RULE.keys()
 
 

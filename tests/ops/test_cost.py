@@ -24,7 +24,7 @@ from tandem.ops.plot import bars
 from tandem.settings import Settings
 from tandem.settings.schema import BusinessHoursSettings
 
-REPORTS, WATCHED = 60 * 730 * 1e-5, 15 * 0.3 + 23 * 0.1 + 7 * 0.5 + 3
+REPORTS, WATCHED = 60 * 730 * 1e-5, 15 * 0.3 + 24 * 0.1 + 7 * 0.5 + 3
 """What a host's reports to CloudWatch cost a month, and what a stack's figures and alarms do."""
 ALWAYS_ON = 2 * 0.1
 """Of the two alarms that a stack has only where no schedule stops it."""
@@ -61,7 +61,7 @@ def test_each_part_by_the_month() -> None:
         "load balancer addresses": 7.3,
         "web ACL": 6.0,
         "NAT traffic": 4.5,
-        "alarms": 5.8,
+        "alarms": 5.9,
         "dashboard": 3.0,
         "figures in CloudWatch": 4.5,
         "reports to CloudWatch": 0.44,
@@ -135,7 +135,7 @@ def test_a_comparison_fits_a_pull_request() -> None:
         "| NAT gateways with address | 73.00 | 36.50 | -36.50 |",
         "| root volumes | 16.00 | 32.00 | +16.00 |",
         "| reports to CloudWatch | 0.44 | 0.88 | +0.44 |",
-        "| **all parts** | **3,491.63** | **6,830.74** | **+3,339.11** |",
+        "| **all parts** | **3,491.73** | **6,830.84** | **+3,339.11** |",
         "| $ an hour | 4.78 | 9.36 | +4.57 |",
         "",
         f"<sub>{CATALOG.source}. Assumed: {NOTHING_USED}.</sub>",
@@ -265,7 +265,7 @@ def other_file(tmp_path: Path, hosts: int) -> str:
     ("options", "status", "told"),
     [
         (["--fail-above", "4000"], 0, ""),
-        (["--fail-above", "3000"], 1, "$3,626.13 a month is above --fail-above 3000"),
+        (["--fail-above", "3000"], 1, "$3,626.23 a month is above --fail-above 3000"),
         (["--fail-above", "3000", "--json"], 1, "is above --fail-above 3000"),
     ],
 )
@@ -281,7 +281,7 @@ def test_a_pipeline_can_refuse_a_month(tmp_path: Path, options: list[str], statu
         (1, 2, ["--fail-above-change", "50"], 1, "+93.1 % is above --fail-above-change 50"),
         (2, 1, ["--fail-above-change", "0"], 0, ""),
         (1, 1, ["--fail-above-change", "0"], 0, ""),
-        (1, 2, ["--fail-above", "5000"], 1, "$7,001.74 a month is above --fail-above 5000"),
+        (1, 2, ["--fail-above", "5000"], 1, "$7,001.84 a month is above --fail-above 5000"),
         (2, 1, ["--fail-above", "5000"], 0, ""),
     ],
 )

@@ -493,7 +493,7 @@ WRONG = [
         "a moment to come",
         SET + "costGuard.expiresAt' MOMENT",
     ),
-    Wrong({"costGuard": {"maxUsd": 1}}, "costGuard.maxUsd", 1.0, "from $10.00", SET + "costGuard.maxUsd' 11"),
+    Wrong({"costGuard": {"maxUsd": 1}}, "costGuard.maxUsd", 1.0, "from $10.01", SET + "costGuard.maxUsd' 11"),
     Wrong({"alarms": {"enabled": True}}, "alarms.enabled", True, "costGuard.alertEmails or alarms.hooks", SET),
     Wrong(
         {

@@ -42,6 +42,37 @@ def test_a_key_ends_at_its_moment(until: str, known: bool) -> None:
     assert bool(clients.digests(found, NOW)) is known
 
 
+def ending(*days: float | None, made: float | None = None) -> dict[str, Any]:
+    """A client whose keys end so many days from now; None for never."""
+    born = {} if made is None else {"made": (NOW + timedelta(days=made)).isoformat()}
+    ends = [{} if day is None else {"until": (NOW + timedelta(days=day)).isoformat()} for day in days]
+    return {"keys": [{"sha256": f"{number:064x}", **born, **end} for number, end in enumerate(ends)]}
+
+
+@pytest.mark.parametrize(
+    ("found", "days"),
+    [
+        ({}, None),
+        ({"alice": ending()}, None),
+        ({"alice": ending(None)}, None),
+        ({"alice": ending(6)}, 6),
+        ({"alice": ending(6, 30)}, 30),
+        ({"alice": ending(6, None)}, None),
+        ({"alice": ending(30), "bob": ending(6), "carol": ending(None)}, 6),
+        ({"alice": ending(-1), "bob": ending(9)}, 9),
+        ({"alice": ending(-1)}, None),
+        ({"alice": ending(6, made=-30)}, 6),
+        ({"guest": ending(6, made=-1)}, None),
+        ({"guest": ending(13.9, made=-0.1), "alice": ending(20, made=-0.1)}, 20),
+        ({"tandem-smoke": ending(1, made=-30)}, None),
+    ],
+)
+def test_who_has_no_key_soon(found: dict[str, Any], days: float | None) -> None:
+    """Of keys of which another goes on, or that were given for less than two weeks, nobody need hear."""
+    clients.merged([document(**{name: one}) for name, one in [*found.items()][:1]])
+    assert clients.days_left(found, NOW) == (None if days is None else pytest.approx(days))
+
+
 def test_a_client_may_use_the_models_that_it_is_given_and_all_where_none_are() -> None:
     found = clients.merged([document(alice=client(A, models=["qwen"]), bob=client(B), carol=client(C, models=[]))])
     rows = {model: clients.rows(found, model, NOW) for model in ("llama", "qwen")}

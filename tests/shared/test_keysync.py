@@ -9,7 +9,7 @@ import shutil
 import threading
 import time
 import urllib.request
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +18,8 @@ from typing import Any, ClassVar
 import basics
 import keysync
 import pytest
+import telemetry
+import traffic
 
 OWN = {"clients": {"tandem-probe": {"keys": [{"sha256": "0" * 64}]}}}
 A, B = "a" * 64, "b" * 64
@@ -305,3 +307,28 @@ def test_a_file_is_on_the_disk_before_it_is_in_the_place_of_the_old_one(
 def test_a_look_and_the_pause_before_it_are_less_than_a_minute() -> None:
     assert keysync.EVERY + keysync.READ <= 40
     assert basics.left() > 60
+
+
+def test_an_edge_tells_when_a_client_will_have_no_key_and_nothing_while_none_ends(found: SimpleNamespace) -> None:
+    assert found.edge.figures() == {}
+    found.edge.look()
+    assert found.edge.figures() == {}
+    soon = datetime.now(UTC) + timedelta(days=5)
+    found.store["issued"] = json.dumps({"clients": {"alice": {"keys": [{"sha256": A, "until": soon.isoformat()}]}}})
+    found.edge.look()
+    assert found.edge.figures() == {"KeyDays": pytest.approx(5, abs=0.01)}
+
+
+def test_what_an_edge_tells_is_in_the_report_beside_what_the_machine_does(
+    found: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: dict[str, str] = {}
+    one = telemetry.Telemetry(
+        [], dict, lambda: {"GpuUse": 1.0}, lambda **parameters: told.update(parameters), {}, print
+    )
+    monkeypatch.setattr(one, "start", one.report)
+    monkeypatch.setattr(traffic, "listen", lambda *_: None)
+    monkeypatch.setattr(found.edge, "follow", lambda: None)
+    monkeypatch.setattr(found.edge, "figures", lambda: {"KeyDays": 5.0})
+    keysync.attend(found.edge, 0, None, lambda _counts: one)
+    assert {"GpuUse", "KeyDays"} <= {value for name, value in told.items() if name.endswith(".MetricName")}

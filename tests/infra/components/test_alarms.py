@@ -29,7 +29,16 @@ def found() -> Declared:
 
 
 def of_models(found: Declared) -> dict[str, dict[str, Any]]:
-    return {name: made for name, made in found.of("MetricAlarm").items() if name != "tandem-dev-certificate"}
+    of_stack = ("tandem-dev-certificate", "tandem-dev-key-expiry")
+    return {name: made for name, made in found.of("MetricAlarm").items() if name not in of_stack}
+
+
+def test_that_of_keys_is_of_what_the_main_models_edges_read(found: Declared) -> None:
+    made = found.of("MetricAlarm")["tandem-dev-key-expiry"]
+    assert (made["namespace"], made["metricName"], made["threshold"]) == ("tandem", "KeyDays", 7)
+    assert made["dimensions"] == {"Stack": "dev", "Model": "main"}
+    assert (made["comparisonOperator"], made["treatMissingData"]) == ("LessThanThreshold", "notBreaching")
+    assert made["alarmActions"] == ["arn:topic"]
 
 
 def test_the_certificates_is_of_the_stack(found: Declared) -> None:
