@@ -87,13 +87,16 @@ def _keys(name: str, client: Mapping[str, Any]) -> list[dict[str, str]]:
             raise ValueError(f"client {name}: a key has more than sha256, made and until")
         for moment in ("until", "made"):
             try:
-                _moment(key.get(moment, "2027-01-31T00:00:00Z"))
+                _moment(key.get(moment))
             except ValueError:
                 raise ValueError(f"client {name}: {moment} must be a moment such as 2027-01-31T00:00:00Z") from None
     return keys
 
 
 def _moment(text: object) -> datetime.datetime:
+    """LAST for none."""
+    if text is None:
+        return LAST
     found = datetime.datetime.fromisoformat(str(text).replace("Z", "+00:00"))
     if found.tzinfo is None:
         raise ValueError(text)
@@ -102,14 +105,14 @@ def _moment(text: object) -> datetime.datetime:
 
 def _until(key: Mapping[str, str]) -> datetime.datetime:
     """The end of a key, at the latest."""
-    return _moment(key["until"]) if "until" in key else LAST
+    return _moment(key.get("until"))
 
 
 def days_left(clients: Clients, now: datetime.datetime) -> float | None:
     """Until the first client has no key any more; None where none ends. A key that another one outlives has a
     successor, and who was given one for SHORT knows its end. tandem's own clients get keys by themselves."""
     lasts = (max(one["keys"], key=_until) for name, one in clients.items() if one["keys"] and not OWN(name))
-    ends = (_until(key) for key in lasts if "made" not in key or _until(key) - _moment(key["made"]) > SHORT)
+    ends = (_until(key) for key in lasts if not key.get("made") or _until(key) - _moment(key["made"]) > SHORT)
     return min(((end - now) / datetime.timedelta(days=1) for end in ends if now < end < LAST), default=None)
 
 
