@@ -38,9 +38,10 @@ def judges_keys_are_in_the_region(settings: Settings) -> Iterator[Problem]:
     for name, canary in settings.canaries.items():
         arn = canary.judge.key_secret_arn if canary and canary.judge else None
         if arn and f":secretsmanager:{settings.region}:" not in arn:
-            key = "canary.judge.keySecretArn"
+            of_model = "" if name == MAIN_MODEL else f"models.{name}."
+            key = f"{of_model}canary.judge.keySecretArn"
             yield Problem(
-                key=key if name == MAIN_MODEL else f"models.{name}.{key}",
+                key=key,
                 wrong="the secret is in another region than the stack",
                 value=arn,
                 allowed=f"a secret in {settings.region}",

@@ -40,6 +40,8 @@ OF_A_SERVICE = "arn:aws:iam::123456789012:role/aws-service-role/eks.amazonaws.co
 SET = "pulumi config set --path 'tandem:"
 RM = "pulumi config rm --path 'tandem:"
 WRITES = "http://prometheus.example.com:9090/api/v1/write"
+JUDGE = {"url": "https://a.example.com", "model": "g"}
+JUDGES_KEY = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:judge-AbCdEf"
 ADMIN = "arn:aws:iam::123456789012:role/ops"
 WRONG = [
     Wrong({"metrics": {"operatorLabels": {}}}, "metrics.operatorLabels", "scaling.prometheusUrl", SET),
@@ -247,6 +249,12 @@ WRONG = [
         "kubernetes.releases",
     ),
     # Names
+    Wrong(
+        {"loadBalancer": DOMAIN, "models": {"small": model(canary={"judge": JUDGE | {"keySecretArn": JUDGES_KEY}})}},
+        "models.small.canary.judge.keySecretArn",
+        "a secret in us-east-1",
+        SET + "models.small.canary.judge.keySecretArn' ARN",
+    ),
     Wrong({"models": {"small": model()}}, "models.small.hostName", "with loadBalancer.domainName", "hostedZoneId"),
     Wrong(
         {"loadBalancer": DOMAIN, "models": {"small": model(hostName="llm.example.com")}},
