@@ -392,7 +392,7 @@ def test_a_stacks_figures_come_from_cloudwatch(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(
         command, "aws_clients", lambda *_: cloudwatch({"restarts": [1, 0], "kv_cache_percent": [45] * 3})
     )
-    told = command._told(command.Screen(), "prod", PROD, None, None, run())
+    told = command._told(command.Screen(), "prod", PROD, None, "main", run())
     assert [value for _, value in told["restarts", "CloudWatch"]] == [0, 1]
     times = [at for at, _ in told["kv_cache_percent", "CloudWatch"]]
     assert times == sorted(times)
@@ -406,7 +406,7 @@ def test_credentials_that_have_ended_lose_no_report(
         raise UserError(Problem(key="AWS", wrong="the AWS credentials have expired"))
 
     monkeypatch.setattr(command, "aws_clients", ended)
-    assert command._told(command.Screen(), "prod", PROD, None, None, run()) == {}
+    assert command._told(command.Screen(), "prod", PROD, None, "main", run()) == {}
     assert "have expired" in capsys.readouterr().out
 
 

@@ -14,9 +14,18 @@ from typing import Annotated, Any
 import typer
 
 from tandem import canary as suites
-from tandem.errors import Problem, UserError
 from tandem.ops.aws import aws_clients, user_errors
-from tandem.ops.commands.smoke import TIMEOUT_SECONDS, given, key_of_caller, of_stack
+from tandem.ops.commands.smoke import (
+    TIMEOUT_SECONDS,
+    Authority,
+    KeyFile,
+    ModelName,
+    given,
+    key_of_caller,
+    listed,
+    no_answer,
+    of_stack,
+)
 from tandem.ops.options import (
     DEFAULT_STACK,
     AsJson,
@@ -69,9 +78,9 @@ def canary(
     ] = None,
     record: Annotated[Path | None, typer.Option(metavar="FILE", help="Store this run, if it passes.")] = None,
     times: Annotated[int, typer.Option(min=1, max=1000, help="Ask so often; all must pass.")] = 1,
-    model: Annotated[str | None, typer.Option(help="Model to ask; the first that the API lists by default.")] = None,
-    api_key_file: Annotated[Path | None, typer.Option(metavar="FILE", help="Holds a key; as for `smoke`.")] = None,
-    ca: Annotated[Path | None, typer.Option(metavar="FILE.pem", help="Trust this certificate authority, too.")] = None,
+    model: ModelName = None,
+    api_key_file: KeyFile = None,
+    ca: Authority = None,
     region: RegionName = None,
     profile: ProfileName = None,
     as_json: AsJson = False,
@@ -118,7 +127,7 @@ def _asked(
     against: Path | None,
 ) -> Asked:
     """Files of the caller's before those of the settings, these before what is shipped."""
-    served = _served(target, model)
+    served: str = listed(target, model)["id"]
     inference, canary = _of_settings(settings, served) if settings else (None, CanarySettings())
     requests, out = suites.asked(suites.read(suite, "--suite") if suite else suites.suite_of(canary), inference)
     stored = suites.read_run(against, "--against") if against else suites.run_of(canary)
@@ -132,22 +141,6 @@ def _of_settings(settings: Settings, served: str) -> tuple[InferenceSettings | N
         if inference.served_name == served:
             return inference, settings.canaries[name] or CanarySettings()
     return None, CanarySettings()
-
-
-def _served(target: Target, model: str | None) -> str:
-    """The name by which it is asked. Raises UserError: the API does not answer, or has no such model."""
-    try:
-        listed = [one["id"] for one in send(target, "GET", "/v1/models").expect(200).json()["data"]]
-    except (Surprise, KeyError, TypeError) as error:
-        raise _no_answer(target, error) from None
-    if found := next((name for name in listed if model in (None, name)), None):
-        return found
-    raise UserError(Problem(key="--model", wrong="the API has no such model", value=model, allowed=", ".join(listed)))
-
-
-def _no_answer(target: Target, error: Exception) -> UserError:
-    fix = "`tandem smoke` says what is wrong with it"
-    return UserError(Problem(key=target.url, wrong="does not answer", value=str(error), fix=fix))
 
 
 def _judge(judge: JudgeSettings, settings: Settings, stack: str, profile: str | None) -> Callable[[str, str, str], str]:
@@ -175,7 +168,7 @@ def _run(screen: Screen, target: Target, asked: Asked, number: int, times: int) 
     try:
         found = machine.run(asked.suite, asked.model, _ask(target), stored=asked.stored, judge=asked.judge)
     except machine.Unanswered as error:
-        raise _no_answer(target, error) from None
+        raise no_answer(target, error) from None
     which = f"{number} of {times}: " if times > 1 else ""
     for one in found:
         if times == 1 or one.outcome == "failed":

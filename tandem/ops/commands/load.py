@@ -18,11 +18,8 @@ from tandem.errors import Problem, UserError
 from tandem.ops import options
 from tandem.ops.commands.loaded import (
     ApiUrl,
-    Authority,
     Begin,
     Into,
-    KeyFile,
-    ModelName,
     RequestsFile,
     ShapeName,
     Stack,
@@ -34,7 +31,7 @@ from tandem.ops.commands.loaded import (
     of_url,
     takes,
 )
-from tandem.ops.commands.smoke import key_of_caller, of_stack
+from tandem.ops.commands.smoke import Authority, KeyFile, ModelName, key_of_caller, of_stack
 from tandem.ops.load import generator, measuring, report
 from tandem.ops.load.measuring import AT_ONCE
 from tandem.ops.load.results import proposals, usd_per_million_tokens

@@ -19,7 +19,7 @@ from tandem.errors import Problem, UserError
 from tandem.objectives import Objectives, objectives
 from tandem.ops import figures, options
 from tandem.ops.aws import aws_clients, user_errors
-from tandem.ops.commands.smoke import TIMEOUT_SECONDS, given
+from tandem.ops.commands.smoke import TIMEOUT_SECONDS, given, listed, no_answer
 from tandem.ops.load import generator
 from tandem.ops.load.measuring import Server, server_of
 from tandem.ops.load.results import Measured
@@ -29,6 +29,7 @@ from tandem.ops.smoke import Surprise, Target, send
 from tandem.platforms import platform_of
 from tandem.settings import Settings
 from tandem.settings.observing import ObjectiveSettings
+from tandem.tags import MAIN_MODEL
 
 SAMPLE = 50
 """Requests from which tokens are estimated before any is sent."""
@@ -41,18 +42,20 @@ RequestsFile = Annotated[
     Path | None,
     typer.Option("--requests", metavar="FILE", help="Chat completions of your own instead, one a line."),
 ]
-ModelName = Annotated[str | None, typer.Option(help="Model to ask; the first that the API lists by default.")]
-KeyFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Holds a key; as for `smoke`.")]
-Authority = Annotated[Path | None, typer.Option(metavar="FILE.pem", help="Trust this certificate authority, too.")]
 Into = Annotated[Path | None, typer.Option(metavar="DIRECTORY", help="Of results; the project's loads/ by default.")]
 Begin = Annotated[bool, typer.Option("--yes", help="Begin without asking, also while others are served.")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stack:
-    """What is known of who is asked; of a URL nothing but what is promised."""
+    """What is known of who is asked; of a URL nothing but what is promised.
+
+    Attributes:
+        model: its name in the settings.
+    """
 
     name: str
+    model: str = MAIN_MODEL
     promised: Objectives
     measured: Measured
     facts: Mapping[str, Any]
@@ -100,6 +103,7 @@ def look(
     edge, known = settings.edge, pins.load()
     return Stack(
         name=options.stack_name(stack),
+        model=one.name,
         promised=_instead(one.promised, said),
         measured=Measured(servers=servers, usd_per_server_hour=one.usd_per_server_hour, servers_per_host=each),
         server=server_of(settings, inference, checks.size_of(inference, settings), known),
@@ -136,20 +140,15 @@ def ask(target: Target, name: str | None) -> Model:
     Raises:
         UserError: the API does not answer, or has no such model.
     """
+    found = listed(target, name)
+    model = Model(name=found["id"], context=found.get("max_model_len") or 8192)
+    words = min(len(WORDS), model.context // 8)
     try:
-        listed = send(target, "GET", "/v1/models").expect(200).json()["data"]
-        found = next((one for one in listed if name in (None, one["id"])), None)
-        if found is None:
-            allowed = ", ".join(one["id"] for one in listed)
-            raise UserError(Problem(key="--model", wrong="the API has no such model", value=name, allowed=allowed))
-        model = Model(name=found["id"], context=found.get("max_model_len") or 8192)
-        words = min(len(WORDS), model.context // 8)
         body = {"messages": [{"role": "user", "content": " ".join(WORDS[:words])}], "max_tokens": 1}
         body = {**sent(body, model), "stream": False, "stream_options": None}
         tokens = send(target, "POST", "/v1/chat/completions", body).expect(200).json()["usage"]["prompt_tokens"]
     except (Surprise, KeyError, TypeError) as error:
-        fix = "`tandem smoke` says what is wrong with it"
-        raise UserError(Problem(key=target.url, wrong="does not answer", value=str(error), fix=fix)) from None
+        raise no_answer(target, error) from None
     return Model(name=model.name, context=model.context, tokens_a_word=max(1.0, tokens / words))
 
 

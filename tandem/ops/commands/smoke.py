@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -31,6 +31,9 @@ KNOWN_WITHIN_SECONDS = 60
 ASKED_EACH = 6
 """Times the number of servers: so often in a row a new connection must be let in. One that does not know the key yet is
 missed by all of them once in 400 times where the load balancer draws lots; it takes turns."""
+ModelName = Annotated[str | None, typer.Option(help="Model to ask; the first that the API lists by default.")]
+KeyFile = Annotated[Path | None, typer.Option(metavar="FILE", help="Holds a key; as for `smoke`.")]
+Authority = Annotated[Path | None, typer.Option(metavar="FILE.pem", help="Trust this certificate authority, too.")]
 _COLOURS = {"ok": "green", "surprise": "red", "skipped": "cyan"}
 
 
@@ -41,8 +44,8 @@ def smoke(
         Path | None,
         typer.Option(metavar="FILE", help=f"Holds a key; else {KEY_VARIABLE} does."),
     ] = None,
-    ca: Annotated[Path | None, typer.Option(metavar="FILE.pem", help="Trust this certificate authority, too.")] = None,
-    model: Annotated[str | None, typer.Option(help="Model to ask; the first that the API lists by default.")] = None,
+    ca: Authority = None,
+    model: ModelName = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds for one connection and one pause.")] = TIMEOUT_SECONDS,
     as_script: Annotated[
         bool, typer.Option("--script", help="Print the checks as one file of Python without dependencies, and end.")
@@ -150,6 +153,29 @@ def of_stack(
         if not key:
             wait_until_known(target, servers)
         yield target
+
+
+def listed(target: Target, name: str | None) -> dict[str, Any]:
+    """What the API says of a model, or of the first that it has.
+
+    Raises:
+        UserError: it does not answer, or has no such model.
+    """
+    try:
+        models = send(target, "GET", "/v1/models").expect(200).json()["data"]
+        found = next((one for one in models if name in (None, one["id"])), None)
+        allowed = ", ".join(one["id"] for one in models)
+    except (Surprise, KeyError, TypeError) as error:
+        raise no_answer(target, error) from None
+    if found is None:
+        raise UserError(Problem(key="--model", wrong="the API has no such model", value=name, allowed=allowed))
+    return found
+
+
+def no_answer(target: Target, error: Exception) -> UserError:
+    """An API that answers otherwise than an API does."""
+    fix = "`tandem smoke` says what is wrong with it"
+    return UserError(Problem(key=target.url, wrong="does not answer", value=str(error), fix=fix))
 
 
 def wait_until_known(

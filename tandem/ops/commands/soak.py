@@ -19,11 +19,8 @@ from tandem.ops import figures, options
 from tandem.ops.aws import aws_clients, user_errors
 from tandem.ops.commands.loaded import (
     ApiUrl,
-    Authority,
     Begin,
     Into,
-    KeyFile,
-    ModelName,
     RequestsFile,
     ShapeName,
     Stack,
@@ -34,7 +31,7 @@ from tandem.ops.commands.loaded import (
     of_url,
     takes,
 )
-from tandem.ops.commands.smoke import key_of_caller, of_stack
+from tandem.ops.commands.smoke import Authority, KeyFile, ModelName, key_of_caller, of_stack
 from tandem.ops.load import generator, report
 from tandem.ops.load.soak import (
     RESTARTS,
@@ -123,7 +120,7 @@ def soak(
         whole = _follow(screen, found, target, asked, traffic, about, rate, hours, pages)
     if not found:
         raise typer.Exit(130)
-    told = _told(screen, stack, settings, profile, model, found) if settings else {}
+    told = _told(screen, stack, settings, profile, about.model, found) if settings else {}
     document = _document(about, asked, traffic, rate, hours, found, told, whole=whole)
     _write(into or options.PROJECT / loads.DIRECTORY, about, document, found)
     for one in document["findings"]:
@@ -199,12 +196,10 @@ def _told(
     stack: str,
     settings: Settings,
     profile: str | None,
-    model: str | None,
+    name: str,
     found: Sequence[Window],
 ) -> Mapping[Series, Points]:
     """What machines told CloudWatch meanwhile. After hours credentials may have ended: then nothing, and it says so."""
-    names = {name: inference.served_name for name, (inference, _) in settings.scaled.items()}
-    name = next((name for name, served in names.items() if served == model), figures.models(settings, stack)[0].name)
     end, window = datetime.now(UTC), timedelta(hours=found[-1].hours)
     try:
         with user_errors(stack):
