@@ -11,10 +11,10 @@ from pathlib import Path
 
 from pulumi_rehearsal.servers import QuietServer, serving
 
-NAMES = ("metrics.txt", "gpus.txt", "canary.txt")
-SERVER, GPUS, CANARY = ((Path(__file__).parent / "recorded" / name).read_text() for name in NAMES)
-RECORDED = SERVER + GPUS + CANARY
-"""Of a pod, which is a server and the counts of its edge, what a host tells of its GPUs beside, and of its canary."""
+NAMES = ("metrics.txt", "gpus.txt")
+POD, GPUS = ((Path(__file__).parent / "recorded" / name).read_text() for name in NAMES)
+RECORDED = POD + GPUS
+"""Of a pod, which is a server, the counts of its edge and its canary; and what a host tells of its GPUs beside."""
 COUNTS = re.compile(r"(?m)^(\S+_(?:total|bucket|sum|count)(?:{.*})?) (\S+)$")
 
 

@@ -13,7 +13,7 @@ import pytest
 from tandem.http import Http
 from tandem.ops.ready.load import COUNTS, prompts
 from tandem.settings import Settings
-from tests.observing.growing import SERVER, growing
+from tests.observing.growing import POD, growing
 from tests.observing.live import Live, prometheus
 
 NAME = "Qwen/Qwen3-8B"
@@ -48,6 +48,6 @@ def test_a_real_prometheus_tells_how_long_prompts_are(live: Live) -> None:
 def test_the_recorded_server_has_what_is_asked_for() -> None:
     series = re.search(r"vllm:\w+", COUNTS)
     assert series
-    lines = re.findall(rf"(?m)^{series[0]}{{(.*)}}", SERVER)
+    lines = re.findall(rf"(?m)^{series[0]}{{(.*)}}", POD)
     assert {re.sub('="[^"]*"', "", line) for line in lines} == {"engine,le,model_name"}
-    assert 'le="50.0"' in SERVER
+    assert 'le="50.0"' in POD

@@ -54,7 +54,10 @@ LOAD_SECONDS = 11
 DRIVER = "580.159.04"
 CPU, MEMORY = "100m", "512Mi"
 SOONER = {"readinessProbe": {"failureThreshold": 1}, "livenessProbe": {"failureThreshold": 2, "periodSeconds": 5}}
+BATCH, QUEUE = 24, 24
+"""Requests that a server takes: few, so that a busy machine has them all at once before the first ends."""
 SETTINGS = BASE | {
+    "inference": BASE["inference"] | {"maxNumSeqs": BATCH, "maxQueuedRequests": QUEUE},
     "scaling": {"minReplicas": 1},
     "huggingFaceToken": TOKEN,
     # All clients come from one address here.

@@ -20,8 +20,10 @@ import pytest
 from asking import Answer, ask
 from edge import key_of
 from kubelet_stack import (
+    BATCH,
     DRIVER,
     LOAD_SECONDS,
+    QUEUE,
     Cluster,
     containers_of,
     on_a_node,
@@ -47,7 +49,7 @@ pytestmark = pytest.mark.real
 
 WAY = ("pulls its images", "has the model brought", "starts", "serves")
 WRITABLE = ("/local", "/tmp", "/dev/shm")
-OLD_DRIVER, BOUND = "570.86.15", 512
+OLD_DRIVER = "570.86.15"
 LOOK_SECONDS = 25
 """What probe.py takes to see that an engine hangs."""
 LOOK_INSIDE = """
@@ -224,7 +226,7 @@ def test_a_full_server_stays_ready(cluster: Cluster, sound: str) -> None:
     """As many streams as it takes: the probes' own requests are refused, and its engine moves."""
     pod = cluster.pod(sound)
     with contextlib.ExitStack() as streams:
-        for _ in range(BOUND):
+        for _ in range(BATCH + QUEUE):
             streams.enter_context(cluster.stream(pod))
         until(lambda: cluster.completes(pod).status == 503, "it is full")
         full, before = time.time(), _refused(cluster, sound)

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import pytest
 import traffic
+import trial
 from asking import ask
 from edge import KEY, Nginx, nginx
-from served import completion, config, serving
+from served import NAME, completion, config, serving
 
 from tandem.observing.panels import panels
 from tests.observing.asked import ADDED, LABELS, MODEL, panel_queries, queries, rule_queries
@@ -39,6 +40,14 @@ SAID = (
 )
 PHASES = ((1, 90), (6, 210))
 """Of the picture in the docs: clients at once, which are more than the server takes, and for how many seconds."""
+CANARY = {
+    "suite": [{"name": "ends", "path": "/v1/completions", "body": completion(4), "expect": {"finish": "length"}}],
+    "model": NAME,
+    "stored": None,
+    "judge": None,
+    "every": 3600,
+    "gate": True,
+}
 
 
 def scraped(port: int) -> str:
@@ -52,7 +61,11 @@ def pod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     directory = tmp_path_factory.mktemp("pod")
     small = config(max_num_seqs=2, max_num_batched_tokens=64, max_queued_requests=2)
     with serving(small, directory, *SMALL) as server, nginx(small, [server.port], directory, place="pod") as edge:
-        traffic.listen(edge.agent_port)
+        told = directory / "canary.json"
+        servers = {"vllm": trial.asker(f"http://127.0.0.1:{server.port}")}
+        canary = trial.Trial(CANARY, "0" * 12, servers, told, directory / "proven", lambda _arn: None, print)
+        traffic.listen(edge.agent_port, more=lambda: trial.text(told))
+        assert canary.once()
         assert ask(edge.port, completion(20), KEY).status == 200
         assert ask(edge.port, completion(20, model="other"), KEY).status == 404
         assert ask(edge.port, completion(20), None).status == 401
