@@ -14,7 +14,6 @@ import http.client
 import json
 import os
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -29,6 +28,7 @@ from pathlib import Path
 
 from bench import refusals
 from pulumi_rehearsal.cache import cache_directory, make_once
+from pulumi_rehearsal.servers import free_port
 from tandem.host.config import HostConfig
 from tandem.host.render import render_nginx
 from tandem.ops.commands.render import stack_config
@@ -95,12 +95,6 @@ class Figures:
 
     median_ms: float
     per_second: float
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def _install(home: Path) -> None:

@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from pulumi_rehearsal.servers import ending_with_us, free_ports
+from pulumi_rehearsal.servers import ending_with_us, free_port
 from rehearsal.host import pace
 from rehearsal.host.guest_image import GuestImage, run
 
@@ -62,7 +62,7 @@ class Guest:
         self._image, self._directory, self._metadata_port, self._prelude = image, directory, metadata_port, prelude
         self._drives = [directory / f"nvme{number}.qcow2" for number in range(drives)]
         self.disk, self._agent_path = directory / "disk.qcow2", directory / "agent.sock"
-        (self.edge_port,) = free_ports(1)
+        self.edge_port = free_port()
         self.console: list[Line] = []
         self._process: subprocess.Popen[str] | None = None
         self._requests = itertools.count()

@@ -16,7 +16,7 @@ from typing import Any
 
 from pulumi_rehearsal.kubernetes import prometheus_command
 from pulumi_rehearsal.kubernetes.watch import seconds_until
-from pulumi_rehearsal.servers import free_ports, running
+from pulumi_rehearsal.servers import free_port, running
 
 START_SECONDS = 60
 
@@ -82,7 +82,7 @@ def receiving(directory: Path) -> Iterator[Live]:
 @contextmanager
 def _started(configuration: Mapping[str, Any], directory: Path, *flags: str) -> Iterator[Live]:
     prometheus_command.ensure(print)
-    [port] = free_ports(1)
+    port = free_port()
     file = directory / "prometheus.yml"
     file.write_text(json.dumps(configuration))
     command = [

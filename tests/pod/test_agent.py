@@ -20,7 +20,7 @@ import agent
 import keysync
 import pytest
 
-from pulumi_rehearsal.servers import QuietServer, free_ports, serving
+from pulumi_rehearsal.servers import QuietServer, free_port, serving
 
 PLAYED = """
 import pathlib, sys
@@ -48,7 +48,7 @@ class Agent:
     """One that runs, and the directory that it shares with nginx."""
 
     def __init__(self, directory: Path, *documents: Path, server: int = 0) -> None:
-        self.run, self.port = directory / "run", free_ports(1)[0]
+        self.run, self.port = directory / "run", free_port()
         self.run.mkdir(exist_ok=True)
         variables = {
             "TANDEM_POD": json.dumps({"served_model_name": "qwen", "agent_port": self.port, "port": server}),

@@ -17,6 +17,7 @@ from typing import Any, Literal
 import keysync
 import pytest
 
+from pulumi_rehearsal.servers import free_port
 from tandem.edge import render_edge
 from tandem.host.config import HostConfig
 from tandem.host.render import render_nginx
@@ -76,12 +77,6 @@ class Nginx:
     def status(self, request: bytes) -> int:
         """Status of the one answer to a raw request that closes its connection."""
         return int(self.raw(request).split(b" ", 2)[1])
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes], seconds: float) -> None:

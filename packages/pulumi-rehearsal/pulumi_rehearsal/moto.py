@@ -27,7 +27,7 @@ from botocore.config import Config
 
 from pulumi_rehearsal import constraints
 from pulumi_rehearsal.instance_types import OF_THE_ACCOUNT
-from pulumi_rehearsal.servers import ending_with_us, free_ports, stop
+from pulumi_rehearsal.servers import ending_with_us, free_port, stop
 
 Clients = Callable[[str], Any]
 """A service's name to its boto3 client, of one account and region."""
@@ -138,7 +138,7 @@ def simulated_account(instance_types: Iterable[str] = ()) -> Iterator[SimulatedA
     Raises:
         RuntimeError: when it does not answer within a minute; the message ends with what the server printed.
     """
-    [port] = free_ports(1)
+    port = free_port()
     with tempfile.TemporaryFile("w+") as log:
         process = subprocess.Popen(
             ending_with_us([sys.executable, "-m", "pulumi_rehearsal.moto_server", "-H", "127.0.0.1", "-p", str(port)]),

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import random
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, suppress
 from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 STOP_SECONDS = 10
+OWN_PORTS = range(10_000, 32_768)
+"""Below what kernels give to clients' connections (Linux from 32,768 on, macOS and Windows from 49,152): none of them
+takes such a port between its choice and its use."""
 _running: set[subprocess.Popen[bytes]] = set()
 
 
@@ -42,11 +47,18 @@ def serving(server: ThreadingHTTPServer) -> Iterator[None]:
 
 def free_ports(count: int) -> list[int]:
     """Ports that nobody uses now, all different."""
-    with ExitStack() as stack:
-        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
+    found: list[int] = []
+    for port in random.sample(OWN_PORTS, len(OWN_PORTS)):
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise OSError(errno.EADDRINUSE, f"of the ports {OWN_PORTS.start} to {OWN_PORTS.stop - 1} none is free")
+
+
+def free_port() -> int:
+    return free_ports(1)[0]
 
 
 def ending_with_us(command: Sequence[str | Path]) -> list[str | Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -11,6 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from pulumi_rehearsal import servers
 
 STARTS = """
 import sys, time
@@ -51,3 +54,12 @@ def _until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_free_ports_are_none_that_a_client_could_be_given_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    first, *_ = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()
+    assert max(servers.OWN_PORTS) < int(first)
+    taken, free = servers.free_ports(2)
+    monkeypatch.setattr(servers, "OWN_PORTS", [taken, free])
+    with socket.create_server(("127.0.0.1", taken)):
+        assert servers.free_ports(1) == [free]

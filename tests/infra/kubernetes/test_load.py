@@ -14,7 +14,7 @@ import yaml
 
 from pulumi_rehearsal.kubernetes import prometheus_command
 from pulumi_rehearsal.kubernetes.api import countdown
-from pulumi_rehearsal.servers import free_ports, running
+from pulumi_rehearsal.servers import free_port, running
 from tests.infra.kubernetes.samples import manifests
 
 pytestmark = pytest.mark.kubernetes
@@ -68,7 +68,7 @@ def ask(tmp_path: Path) -> Iterator[Callable[[str], float | None]]:
     }
     know(tmp_path)
     (tmp_path / "prometheus.yml").write_text(yaml.safe_dump({"scrape_configs": [job]}))
-    [port] = free_ports(1)
+    port = free_port()
     command = [
         prometheus_command.command(),
         f"--config.file={tmp_path / 'prometheus.yml'}",

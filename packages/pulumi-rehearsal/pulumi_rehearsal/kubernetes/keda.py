@@ -18,7 +18,7 @@ from pulumi_rehearsal.kubernetes.api import Object
 from pulumi_rehearsal.kubernetes.build import KEDA
 from pulumi_rehearsal.kubernetes.control_plane import ControlPlane
 from pulumi_rehearsal.kubernetes.hosting import AT_LOCALHOST, Controller, Process, account_of, variables
-from pulumi_rehearsal.servers import free_ports, running
+from pulumi_rehearsal.servers import free_port, free_ports, running
 
 NAMESPACE = "keda"
 ADAPTER = "keda-metrics-apiserver"
@@ -39,7 +39,7 @@ def keda(plane: ControlPlane, prometheus_url: str, account: Mapping[str, str]) -
         account: variables that lead to the simulated account.
     """
     plane.authority.issue("keda", "tls")
-    [service] = free_ports(1)
+    service = free_port()
     shared = {
         **account,
         "POD_NAMESPACE": NAMESPACE,
@@ -77,7 +77,7 @@ def _adapter(plane: ControlPlane, service: int, shared: Mapping[str, str]) -> Co
 
     @contextmanager
     def start(deployment: Object) -> Iterator[Process]:
-        [port] = free_ports(1)
+        port = free_port()
         kubeconfig = plane.kubeconfig_of(NAMESPACE, account_of(deployment))
         certificates = plane.authority.directory
         command = [

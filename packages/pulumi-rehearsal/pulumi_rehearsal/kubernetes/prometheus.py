@@ -20,7 +20,7 @@ from pulumi_rehearsal.kubernetes.api import Object, countdown
 from pulumi_rehearsal.kubernetes.control_plane import QUICK, ControlPlane, Pace
 from pulumi_rehearsal.kubernetes.played_servers import Metrics, PlayedServers, played_servers, queue
 from pulumi_rehearsal.kubernetes.prometheus_command import command
-from pulumi_rehearsal.servers import free_ports, running
+from pulumi_rehearsal.servers import free_port, running
 
 SCRAPE_JOB = Path(__file__).with_name("scrape_job.yaml")
 LOOKS = "1s"
@@ -57,7 +57,7 @@ def prometheus(plane: ControlPlane, metrics: Metrics | None = None, pace: Pace =
     directory = plane.directory / "prometheus"
     directory.mkdir()
     file = directory / "prometheus.yml"
-    [port] = free_ports(1)
+    port = free_port()
     with played_servers(plane.api, metrics or queue) as servers:
         file.write_text(yaml.safe_dump(configuration(servers.url, pace.scrapes)))
         server = [
