@@ -37,6 +37,18 @@ def dimensions(stack: str, model: str) -> dict[str, str]:
 
 
 FAST, SLOW = 14.4, 6.0
+SPEEDS = {FAST: "fast", SLOW: "slow"}
+OBJECTIVES = tuple(
+    f"{what}-{speed}" for speed in SPEEDS.values() for what in ("first-token", "between-tokens", "errors")
+)
+"""Alarms of what is promised, each of several others."""
+
+
+def name_of_both(stack: str, model: str, alarm: str, stack_id: str) -> str:
+    """Of an alarm of others, which the account has once: the provider makes no name for it."""
+    return f"tandem-{stack}-{model}-{alarm}-{stack_id}"
+
+
 HOUR, MINUTE = 3600, 60
 WINDOWS = {FAST: (HOUR, 5 * MINUTE), SLOW: (6 * HOUR, 30 * MINUTE)}
 """Seconds, by burn rate: the long window says that it matters, the short one that it still goes on."""
@@ -112,7 +124,7 @@ def alarms(
 
 def _burning(promised: Objectives) -> Iterator[Both]:
     for rate, windows in WINDOWS.items():
-        speed = "fast" if rate == FAST else "slow"
+        speed = SPEEDS[rate]
         budget = f"{rate:g} times faster than the month allows"
         latencies = {
             "first-token": ("FirstToken", promised.first_token_seconds, "answers begin later than promised"),

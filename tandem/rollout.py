@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 LAUNCH_HOOK, TERMINATE_HOOK = "first-token", "drain"
@@ -62,6 +63,7 @@ class Rollout:
         reason: in AWS's or Kubernetes' words, where they have some.
         failures: what has given up since it began, the newest first.
         hold_ends: what is held goes on by itself in the end.
+        began: when the wanted version was first rolled out; None where it has served before, or nothing tells.
     """
 
     name: str
@@ -73,10 +75,15 @@ class Rollout:
     reason: str = ""
     failures: tuple[str, ...] = ()
     hold_ends: bool = False
+    began: datetime | None = None
 
     @property
     def wanted(self) -> Version:
         return next(version for version in self.versions if version.wanted)
+
+    @property
+    def goes_back(self) -> bool:
+        return self.before == self.wanted.name
 
     @property
     def moves(self) -> bool:

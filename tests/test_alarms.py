@@ -5,7 +5,18 @@ from __future__ import annotations
 import re
 
 from rehearsal.played_alarms import Figures, fires
-from tandem.alarms import CANARY_FIGURES, CERTIFICATE, FIGURES, GPU_FIGURES, KEY_FIGURES, KEYS, Alarm, Both, alarms
+from tandem.alarms import (
+    CANARY_FIGURES,
+    CERTIFICATE,
+    FIGURES,
+    GPU_FIGURES,
+    KEY_FIGURES,
+    KEYS,
+    OBJECTIVES,
+    Alarm,
+    Both,
+    alarms,
+)
 from tandem.files import PROJECT
 from tandem.objectives import Objectives
 
@@ -21,6 +32,10 @@ def test_each_alarm_has_a_page_that_begins_with_a_command() -> None:
     assert sorted(headings) == sorted(alarm.name for alarm in (*ALL, CERTIFICATE, KEYS))
     firsts = re.findall(r"(?m)^## [a-z, -]+\n\n(\S+ \S+)", PAGE)
     assert {first for first in firsts if not first.startswith("`tandem ")} == set()
+
+
+def test_what_is_promised_has_alarms_that_gate_a_rollout() -> None:
+    assert set(OBJECTIVES) == {alarm.name for alarm in ALL if isinstance(alarm, Both)} - {"kv-cache"}
 
 
 def test_alarms_look_at_what_is_reported() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pulumi
 
-from tandem.alarms import CERTIFICATE, KEYS, Alarm, Both, dimensions
+from tandem.alarms import CERTIFICATE, KEYS, Alarm, Both, dimensions, name_of_both
 from tandem.tags import MAIN_MODEL
 from tandem.type_tokens import ALARM, COMPOSITE_ALARM
 
@@ -62,7 +63,9 @@ class Alarms(pulumi.ComponentResource):
                 if isinstance(alarm, Both):
                     parts = [self._alarm(f"{label}-{number}", one, of) for number, one in enumerate(alarm.of, 1)]
                     rule = pulumi.Output.all(*(part.arn for part in parts)).apply(_all_of)
-                    own_name = pulumi.Output.concat(label, "-", args.stack_id)
+                    own_name = pulumi.Output.from_input(args.stack_id).apply(
+                        partial(name_of_both, args.stack, model, alarm.name)
+                    )
                     about = {
                         "alarmName": own_name,
                         "alarmDescription": said,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
@@ -157,7 +158,20 @@ def _of_pipelines(one: Object, pods: Sequence[Object], revisions: Iterable[Objec
     numbers = [(_version_of_group(template), number) for number, template in _history(revisions, name)]
     before = wanted if _went_back(one, wanted) else _before_pipelines(versions, numbers, wanted)
     return Rollout(
-        name=name, unit=PIPELINES, state=state, size=size, versions=versions, before=before, failures=failures
+        name=name,
+        unit=PIPELINES,
+        state=state,
+        size=size,
+        versions=versions,
+        before=before,
+        failures=failures,
+        began=_made(
+            [
+                one["metadata"]
+                for one in _revisions_of(revisions, name)
+                if _version_of_group(_template_of_revision(one)) == wanted
+            ]
+        ),
     )
 
 
@@ -176,14 +190,22 @@ def _history(revisions: Iterable[Object], pipelines: str) -> list[tuple[int, Obj
 
     https://github.com/kubernetes-sigs/lws/blob/v0.9.0/pkg/utils/revision/revision_utils.go (`getPatch`)
     """
-    own = [
-        (one["revision"], one["data"]["spec"]["leaderWorkerTemplate"])
+    own = [(one["revision"], _template_of_revision(one)) for one in _revisions_of(revisions, pipelines)]
+    oldest_first = sorted(own, key=lambda one: one[0])
+    return [(number, {key: part for key, part in one.items() if key != "$patch"}) for number, one in oldest_first]
+
+
+def _revisions_of(revisions: Iterable[Object], pipelines: str) -> list[Object]:
+    return [
+        one
         for one in revisions
         for owner in one["metadata"]["ownerReferences"]
         if (owner["kind"], owner["name"]) == ("LeaderWorkerSet", pipelines)
     ]
-    oldest_first = sorted(own, key=lambda one: one[0])
-    return [(number, {key: part for key, part in one.items() if key != "$patch"}) for number, one in oldest_first]
+
+
+def _template_of_revision(revision: Object) -> Object:
+    return revision["data"]["spec"]["leaderWorkerTemplate"]
 
 
 def _before_pipelines(versions: Sequence[Version], numbers: Sequence[tuple[str, int]], wanted: str) -> str | None:
@@ -235,7 +257,16 @@ def _of_deployment(deployment: Object, sets: Sequence[Object], pods: Sequence[Ob
         before=wanted if _went_back(deployment, _version_of(deployment["spec"]["template"])) else earlier,
         reason=next((one.get("message", "") for one in _progress(status)), ""),
         failures=failures,
+        began=_made(
+            [one["metadata"] for one in own if _revision(one) == wanted and _first_revision(one) == int(wanted)]
+        ),
     )
+
+
+def _made(versions: Sequence[Object]) -> datetime | None:
+    """When the only one was made of what tells of versions; several, or none, are of one that has served before."""
+    stamps = [one["creationTimestamp"] for one in versions if "creationTimestamp" in one]
+    return datetime.fromisoformat(stamps[0]) if len(stamps) == 1 else None
 
 
 def _owner(object: Object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,12 +12,13 @@ from typer.testing import CliRunner
 from pulumi_rehearsal.account_gaps import AccountGaps
 from pulumi_rehearsal.moto import SimulatedAccount
 from rehearsal.played_hosts import Hosts, play
+from tandem.alarms import OBJECTIVES, name_of_both
 from tandem.errors import UserError
 from tandem.ops import options
 from tandem.ops.cli import app
 from tandem.ops.commands import rollout as command
 from tandem.ops.kinds.kind import Clients
-from tandem.ops.rollout import Rollout, follow
+from tandem.ops.rollout import Rollout, follow, objectives
 from tandem.ops.rollout.group import HostGroup
 from tandem.ops.whose import Own
 from tandem.settings import Settings
@@ -324,6 +326,75 @@ def test_a_check_goes_on_or_back(
     found, said = shell("--check")
     assert found == code, said
     assert shell.group.hosts() == [(version, "InService")] * 2
+
+
+class Promised:
+    """An alarm of an objective of the stack, as CloudWatch keeps it."""
+
+    def __init__(self, clients: Clients, alarm: str = "errors-fast", life: str = "life-1") -> None:
+        self.watch, self.name = clients("cloudwatch"), name_of_both("dev", "main", alarm, life)
+        said = f"main: requests fail. docs/alarms.md, {alarm}"
+        self.watch.put_composite_alarm(AlarmName=self.name, AlarmRule='ALARM("part")', AlarmDescription=said)
+
+    def rings(self, state: str = "ALARM") -> None:
+        self.watch.set_alarm_state(AlarmName=self.name, StateValue=state, StateReason="played")
+
+
+@pytest.mark.parametrize("alarm", OBJECTIVES)
+@pytest.mark.parametrize("held", [True, False])
+def test_an_objective_that_is_kept_no_more_takes_a_rollout_back(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, held: bool, alarm: str
+) -> None:
+    promised = Promised(shell.clients, alarm)
+    hold = {"CheckpointPercentages": [33, 100], "CheckpointDelay": 3600} if held else {}
+    shell.group.release(2)
+    shell.group.start({**ONE_MORE_FIRST, **hold})
+    monkeypatch.setattr(command, "_smoke", lambda *_: promised.rings() is None)
+    code, said = shell("--check")
+    assert code == 1, said
+    words = " ".join(said.split())
+    assert f"begun since 2 is rolled out: main: requests fail. docs/alarms.md, {alarm}" in words
+    assert "from 2 to 1 (v1)" in words
+    assert shell.group.hosts() == [("1", "InService")] * 2
+
+
+def test_an_alarm_that_rang_before_does_not_hold_what_may_mend_it(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    promised, other = Promised(shell.clients), Promised(shell.clients, life="life-2")
+    promised.rings()
+    roll_out(shell.group)
+
+    def smoke(*_: object) -> bool:
+        promised.rings()  # once more, as CloudWatch does with each look
+        other.rings()
+        return True
+
+    monkeypatch.setattr(command, "_smoke", smoke)
+    code, said = shell("--check")
+    assert code == 0, said
+    assert shell.group.hosts() == [("2", "InService")] * 2
+
+
+@pytest.mark.parametrize(("minutes", "version"), [("180", "1"), ("1", "2")])
+def test_a_rollout_that_is_over_is_judged_for_as_long_as_it_may_take(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, minutes: str, version: str
+) -> None:
+    roll_out(shell.group)
+    list(play(shell.clients, shell.group.name))
+    Promised(shell.clients).rings()
+    monkeypatch.setattr(objectives, "_now", lambda: datetime.now(UTC) + timedelta(minutes=30))
+    monkeypatch.setattr(command, "_smoke", lambda *_: True)
+    code, said = shell("--check", "--wait-minutes", minutes)
+    assert (code, shell.group.hosts()) == (int(version == "1"), [(version, "InService")] * 2), said
+
+
+def test_a_stack_without_alarms_says_that_nothing_watches(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = options.PROJECT / "Pulumi.dev.yaml"
+    file.write_text(file.read_text().replace("}}", "}, tandem:alarms: {enabled: false}}"))
+    monkeypatch.setattr(command, "_smoke", lambda *_: True)
+    code, said = shell("--check")
+    assert (code, "No objective has an alarm here" in said) == (0, True)
 
 
 def test_a_check_goes_back_when_no_host_ever_serves(shell: Shell) -> None:

@@ -8,17 +8,19 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tandem.alarms import name_of_both
 from tandem.errors import UserError
 from tandem.kubernetes.kubectl import Kubectl
 from tandem.kubernetes.rollouts import _of_deployment
 from tandem.ops.commands.rollout import _meant
 from tandem.ops.kinds.kind import Clients
-from tandem.ops.rollout import Rollout, Version
+from tandem.ops.rollout import Gate, Rollout, Version
 from tandem.ops.rollout.cluster import Deployments, of_stack
 from tests.ops.account import Builder, id_of
 
@@ -126,11 +128,43 @@ def before(wanted: str, made: str, *sets: dict[str, Any]) -> str | None:
         wanted: revision that new pods are of.
         made: version of the last `up`.
     """
+    return rolled_out(wanted, made, *sets).before
+
+
+def rolled_out(wanted: str, made: str, *sets: dict[str, Any]) -> Rollout:
     found = deployment(**DONE)
     found["metadata"]["annotations"]["deployment.kubernetes.io/revision"] = wanted
     found["metadata"]["labels"] = {"tandem/version": made}
     [found["spec"]["template"]] = [one["spec"]["template"] for one in sets if one["metadata"]["uid"] == wanted]
-    return _of_deployment(found, sets, []).before
+    return _of_deployment(found, sets, [])
+
+
+def test_a_version_begins_when_the_cluster_first_hears_of_it() -> None:
+    first, new = replica_set("1", "old"), replica_set("2", "new")
+    first["metadata"]["creationTimestamp"] = "2026-11-28T00:00:00Z"
+    new["metadata"]["creationTimestamp"] = "2026-11-29T00:00:00Z"
+    assert rolled_out("2", "new", first, new).began == datetime(2026, 11, 29, tzinfo=UTC)
+    again = replica_set("3", "old", "1")
+    again["metadata"]["creationTimestamp"] = "2026-11-28T00:00:00Z"
+    assert rolled_out("3", "old", again, new).began is None, "it has served before"
+
+
+@pytest.mark.account
+def test_a_models_own_objectives_are_its_gate(clients: Clients) -> None:
+    """Not those of another model beside it."""
+    watch = clients("cloudwatch")
+    for model, state in (("main", "OK"), ("embed", "ALARM")):
+        name, said = name_of_both("prod", model, "first-token-slow", "life"), f"{model}: late. docs/alarms.md"
+        watch.put_composite_alarm(AlarmName=name, AlarmRule='ALARM("part")', AlarmDescription=said)
+        watch.set_alarm_state(AlarmName=name, StateValue=state, StateReason="played")
+    gate = Gate(clients, "prod", "life", timedelta(hours=3))
+    begun = replace(ONE, before="1", began=datetime.now(UTC) - timedelta(minutes=5))
+    assert gate.begun(begun) == []
+    other = replace(begun, name="vllm-embed")
+    assert gate.begun(other) == ["embed: late. docs/alarms.md"]
+    assert gate.begun(replace(other, before="2")) == [], "it is on its way back"
+    assert gate.begun(replace(other, before=None)) == [], "there is no way back"
+    assert gate.begun(replace(other, began=None)) == [], "it has served before"
 
 
 def test_a_way_back_that_was_taken_leads_nowhere_else() -> None:

@@ -131,10 +131,21 @@ def secrets_by_their_current_version() -> None:
 
 def alarms_of_alarms() -> None:
     """CloudWatch keeps composite alarms; moto has what they are, and no call that makes one:
-    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutCompositeAlarm.html."""
+    https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutCompositeAlarm.html.
+    Nor does it tell when an alarm's state last became another."""
+    from moto.cloudwatch.models import Alarm
     from moto.cloudwatch.responses import CloudWatchResponse
 
     setattr(CloudWatchResponse, "put_composite_alarm", CloudWatchResponse.put_metric_alarm)  # noqa: B010  not there
+    update = Alarm.update_state
+
+    def timed(self: Any, reason: str, reason_data: str, state_value: str) -> None:
+        other = state_value != self.state_value
+        update(self, reason, reason_data, state_value)
+        if other:
+            self.state_transitioned_timestamp = self.state_updated_timestamp
+
+    Alarm.update_state = timed
 
 
 def groups_with_their_warm_up() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from datetime import timedelta
 from time import sleep
 from typing import Annotated
 
@@ -25,7 +26,7 @@ from tandem.ops.options import (
     stack_settings,
 )
 from tandem.ops.pulumi import Stack
-from tandem.ops.rollout import Platform, Rollout, cluster, follow
+from tandem.ops.rollout import Gate, Platform, Rollout, cluster, follow
 from tandem.ops.rollout.group import HostGroup
 from tandem.ops.screen import Screen, columns
 from tandem.ops.smoke import Smoke, run
@@ -41,7 +42,8 @@ def rollout(
     to: Annotated[str | None, typer.Option("--to", metavar="VERSION", help="Go to this version instead.")] = None,
     cancel: Annotated[bool, typer.Option("--cancel", help="Stop replacing; what runs stays as it is.")] = False,
     check: Annotated[
-        bool, typer.Option("--check", help="Once the first new one serves: `tandem smoke`; on a surprise, go back.")
+        bool,
+        typer.Option("--check", help="`tandem smoke` once a new one serves, objectives to the end; else, go back."),
     ] = False,
     model: Annotated[
         str | None, typer.Option(help="Change this model's only (eks); those that are not done by default.")
@@ -57,7 +59,9 @@ def rollout(
 
     --back stops what is under way, gives up new hosts that do not serve, and has those of the new version replaced, one
     at a time; the old ones serve meanwhile. Put the old pin back, too: the next `pulumi up` rolls out what is in the
-    files. --check tries the API while fleet.holdAfterFirstHost holds the rollout, and goes on at once when all is well.
+    files. --check tries the API once a new one serves, ends a hold (fleet.holdAfterFirstHost) when all is well, and
+    goes back on a surprise, or when an objective's alarm begins before all serve. On eks run it beside `pulumi up`,
+    which waits there, or after it: what began in the last --wait-minutes is judged also when it is over.
 
     Exit status: 0 all serve the wanted version (or the plan was shown), 1 not yet, or a new one gave up, 2 refused.
 
@@ -71,7 +75,7 @@ def rollout(
     if model is not None and settings.platform == "ec2":
         wrong, fix = "hosts are of one version, whatever they serve", "leave it out"
         raise UserError(Problem(key="--model", wrong=wrong, value=model, allowed="for platform eks", fix=fix))
-    seconds, smokes = 60 * wait_minutes if wait else 0, True
+    seconds, well = 60 * wait_minutes if wait else 0, True
     with user_errors(stack), ExitStack() as up:
         platform = _platform(stack, settings, profile, up, changes=changes or check)
         if changes:
@@ -79,18 +83,13 @@ def rollout(
                 _change(console, platform, one, None if cancel else _before(one) if to is None else to, yes=yes)
             seconds = seconds if yes else 0
         elif check:
-            smokes = _check(console, stack, platform, seconds, lambda: _smoke(console, stack, settings, profile))
-        tried = check and smokes
-        found = _follow(console, stack, platform, seconds, lambda one: tried and one.state == "held")
-        held = [one for one in found if one.state == "held" and tried]
-        for one in held:
-            platform.go_on(one)
-        if held:
-            found = _follow(console, stack, platform, seconds)
+            begun = _gate(console, stack, settings, profile, timedelta(minutes=wait_minutes))
+            well = _check(console, stack, platform, seconds, lambda: _smoke(console, stack, settings, profile), begun)
+        found = _follow(console, stack, platform, seconds)
     if as_json:
         print_json({"stack": stack, "rollouts": [one.as_json() for one in found]})
     shown_only = changes and not yes
-    raise typer.Exit(0 if shown_only or (smokes and all(one.state == "done" for one in found)) else 1)
+    raise typer.Exit(0 if shown_only or (well and all(one.state == "done" for one in found)) else 1)
 
 
 def _platform(stack: str, settings: Settings, profile: str | None, up: ExitStack, *, changes: bool) -> Platform:
@@ -169,21 +168,63 @@ def _follow(
     return found
 
 
-def _check(console: Screen, stack: str, platform: Platform, seconds: float, smoke: Callable[[], bool]) -> bool:
-    """Tries the API as soon as one of the new version serves; goes back on a surprise, or when none ever serves, where
-    that version is rolled out now.
+def _gate(
+    console: Screen, stack: str, settings: Settings, profile: str | None, recent: timedelta
+) -> Callable[[Rollout], Sequence[str]]:
+    """Which of its objectives' alarms a rollout has rung; of a stack without alarms none."""
+    mine = own(Stack(stack, options.PROJECT))
+    if mine and settings.alarmed and settings.metrics.cloudwatch:
+        return Gate(aws_clients(settings.region, profile), stack, mine.id, recent).begun
+    console.print(
+        "No objective has an alarm here (alarms.enabled, metrics.cloudwatch): what `tandem smoke` finds decides."
+    )
+    return lambda _one: ()
+
+
+def _check(
+    console: Screen,
+    stack: str,
+    platform: Platform,
+    seconds: float,
+    smoke: Callable[[], bool],
+    begun: Callable[[Rollout], Sequence[str]],
+) -> bool:
+    """Tries the API as soon as one of the new version serves, then looks at objectives until all do; goes back on a
+    surprise, or when none ever serves, where that version is rolled out now, and on an alarm.
 
     Returns:
-        Whether one serves, and there was no surprise.
+        Whether one serves, and there was neither.
     """
     under_way = {one.name for one in platform.look() if one.state in ("running", "held")}
-    found = _follow(console, stack, platform, seconds, lambda one: one.wanted.serving)
+    found = _follow(console, stack, platform, seconds, lambda one: one.wanted.serving or begun(one))
     serves = any(one.wanted.serving for one in found)
-    well = serves and smoke()
-    for one in found:
-        if one.name in under_way and not well and (serves or one.state == "failing"):
-            _change(console, platform, one, _before(one), yes=True)
-    return well
+    if not any(map(begun, found)) and not (serves and smoke()):
+        for one in found:
+            if one.name in under_way and (serves or one.state == "failing"):
+                _change(console, platform, one, _before(one), yes=True)
+        return False
+    return _keeps_objectives(console, stack, platform, seconds, begun)
+
+
+def _keeps_objectives(
+    console: Screen, stack: str, platform: Platform, seconds: float, begun: Callable[[Rollout], Sequence[str]]
+) -> bool:
+    """Ends holds and follows to the end; what has rung an alarm goes back, once, since the way back has no gate."""
+    well = True
+    while True:
+        found = _follow(console, stack, platform, seconds, lambda one: one.state == "held" or begun(one))
+        rung = {one.name: alarms for one in found if (alarms := begun(one))}
+        held = [one for one in found if one.state == "held" and one.name not in rung]
+        for one in found:
+            for alarm in rung.get(one.name, ()):
+                console.print(f"{one.name}: has begun since {one.wanted.name} is rolled out: {alarm}")
+            if one.name in rung:
+                _change(console, platform, one, _before(one), yes=True)
+        for one in held:
+            platform.go_on(one)
+        well = well and not rung
+        if not rung and not held:
+            return well
 
 
 def _smoke(console: Screen, stack: str, settings: Settings, profile: str | None) -> bool:

@@ -70,6 +70,7 @@ class HostGroup:
                 reason=(refresh or {}).get("StatusReason", ""),
                 failures=failures,
                 hold_ends=True,
+                began=(refresh or {}).get("StartTime"),
             )
         ]
 

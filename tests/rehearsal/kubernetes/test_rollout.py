@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -14,9 +16,11 @@ from pulumi_rehearsal.kubernetes.api import Api, Object
 from pulumi_rehearsal.kubernetes.control_plane import BAD_DIGEST, ControlPlane
 from pulumi_rehearsal.kubernetes.nodes import gpu_node
 from pulumi_rehearsal.kubernetes.watch import lowest_available, seconds_until
+from pulumi_rehearsal.moto import SimulatedAccount, simulated_account
 from rehearsal.kubernetes import expectations
 from rehearsal.kubernetes.disruption import all_back, servers, unscheduled
 from simulated.plane import ZONES
+from tandem.alarms import name_of_both
 from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.errors import UserError
 from tandem.kubernetes.kubeconfig import kubeconfig
@@ -24,7 +28,10 @@ from tandem.kubernetes.kubectl import Kubectl
 from tandem.kubernetes.names import NAMESPACE, VERSION
 from tandem.kubernetes.rollouts import look, stage
 from tandem.kubernetes.waiting import explained
+from tandem.ops.commands import rollout as command
+from tandem.ops.rollout import Gate
 from tandem.ops.rollout.cluster import Deployments
+from tandem.ops.screen import Screen
 from tests.infra.kubernetes.samples import manifests_of
 
 TYPE = "g6.12xlarge"
@@ -135,6 +142,12 @@ def karpenters_word(words: str, pod: Object) -> Object:
     }
 
 
+@pytest.fixture(scope="module")
+def account() -> Iterator[SimulatedAccount]:
+    with simulated_account() as account:
+        yield account
+
+
 def state(platform: Deployments) -> str:
     [found] = platform.look()
     return found.state
@@ -163,6 +176,41 @@ def test_a_bad_image_is_noticed_and_the_way_back_leads_to_the_old_one(
     assert found.before is None, "what was gone back from is no version to go back to"
     api.apply(with_new_image(deployment), "test")
     assert seconds_until(lambda: has_gone_through(api), WAIT_SECONDS)
+
+
+@pytest.mark.parametrize("deployment", ["terminateFirst"], indirect=True)
+def test_an_objective_that_is_kept_no_more_takes_a_rollout_back(
+    api: Api,
+    deployment: Object,
+    platform: Deployments,
+    account: SimulatedAccount,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`tandem rollout --check` beside `up`, once the API has been tried."""
+    good, watch = images(api), account.client("cloudwatch", "us-east-1")
+    before, later = (name_of_both("prod", "main", alarm, "life") for alarm in ("errors-slow", "errors-fast"))
+    for name in (before, later):
+        watch.put_composite_alarm(AlarmName=name, AlarmRule='ALARM("part")', AlarmDescription=f"docs/alarms.md, {name}")
+    watch.set_alarm_state(AlarmName=before, StateValue="ALARM", StateReason="played")
+    assert seconds_until(lambda: state(platform) == "done", WAIT_SECONDS)
+    time.sleep(1)  # the cluster tells whole seconds
+    changed = api.apply(with_new_image(deployment), "test")
+    looks = iter(["OK", *["ALARM"] * 99])
+
+    def time_passes(_seconds: float) -> None:
+        watch.set_alarm_state(AlarmName=later, StateValue=next(looks), StateReason="played")
+        time.sleep(0.2)
+
+    monkeypatch.setattr(command, "sleep", time_passes)
+    gate = Gate(lambda service: account.client(service, "us-east-1"), "prod", "life", timedelta(hours=3))
+    with lowest_available(api) as lowest:
+        assert not command._keeps_objectives(Screen(), "prod", platform, WAIT_SECONDS, gate.begun)
+        assert seconds_until(lambda: all_back(api) and images(api) == good, WAIT_SECONDS)
+    assert expectations.keep_serving(lowest, [changed]).violations == ()
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"vllm-main: has begun since 2 is rolled out: docs/alarms.md, {later}" in said
+    assert before not in said
 
 
 @pytest.mark.parametrize("deployment", ["terminateFirst"], indirect=True)

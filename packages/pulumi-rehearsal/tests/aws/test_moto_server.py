@@ -36,6 +36,20 @@ def test_a_long_poll_keeps_nobody_else_waiting(account: SimulatedAccount) -> Non
     assert sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=LONG)["Messages"][0]["Body"] == "spot"
 
 
+def test_an_alarm_tells_since_when_it_calls(account: SimulatedAccount) -> None:
+    watch = account.client("cloudwatch", REGION)
+
+    def called(state: str) -> dict[str, Any]:
+        watch.set_alarm_state(AlarmName="both", StateValue=state, StateReason="played")
+        return watch.describe_alarms(AlarmNames=["both"], AlarmTypes=["CompositeAlarm"])["CompositeAlarms"][0]
+
+    watch.put_composite_alarm(AlarmName="both", AlarmRule="ALARM(one)")
+    first, again = called("ALARM"), called("ALARM")
+    assert again["StateUpdatedTimestamp"] > first["StateUpdatedTimestamp"]
+    assert again["StateTransitionedTimestamp"] == first["StateTransitionedTimestamp"]
+    assert called("OK")["StateTransitionedTimestamp"] > first["StateTransitionedTimestamp"]
+
+
 def launched(account: SimulatedAccount, cidr: str, purchase: str) -> tuple[Any, str]:
     """An instance of a fleet, as Karpenter starts it, and the group of its template's network interface."""
     ec2 = account.client("ec2", REGION)
