@@ -87,7 +87,7 @@ COMMANDS = {
     ),
     "size": Place(
         "tandem.ops.commands.size:size",
-        "Say on which instance types a model fits, with how many KV-cache tokens, and what a token costs.",
+        "Say on which instance types a model fits, or which fleets carry a load and keep an objective.",
     ),
     "smoke": Place(
         "tandem.ops.commands.smoke:smoke",

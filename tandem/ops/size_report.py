@@ -13,19 +13,14 @@ from tandem.ops.options import print_json, write_file
 from tandem.ops.screen import Screen
 from tandem.ops.size_plot import candidates_svg
 from tandem.ops.sizing import CLOSE_ENOUGH, Live, candidate_json, prices_source, reasons, sizing_json
-from tandem.sizing.choice import Candidate, advice, fitting
+from tandem.sizing.choice import Candidate, fitting
 from tandem.sizing.cpu import CpuCache
 from tandem.sizing.effects import effects
 from tandem.sizing.fits import Verdict
 from tandem.sizing.measured import Errors
 from tandem.sizing.memory import Sizing, size
 from tandem.sizing.releases import PINNED
-from tandem.sizing.throughput import BANDWIDTH_SHARE, RATE_SHARE, Load
-
-FORMULA = (
-    "tokens per second of answers = requests / (max(bytes read / (bandwidth x {bandwidth:g}), 2 x active weights x "
-    "requests / (tensor rate x {rate:g})) + the same arithmetic for their prompts + all-reduces)"
-)
+from tandem.sizing.throughput import Load
 
 
 @dataclass(frozen=True)
@@ -34,19 +29,16 @@ class Known:
 
     Attributes:
         load: the requests that they are of, in words.
-        model: how what was not measured is modelled.
-        errors: of that on all measured loads.
+        errors: of what is modelled, on all measured loads.
     """
 
     load: str
-    model: str
     errors: Errors
 
 
 def how_it_knows(load: Load, found: Errors) -> Known:
     """In words, for people and programs."""
-    words = f"prompts of {load.prompt_tokens:,} tokens, answers of {load.answer_tokens:,}"
-    return Known(words, FORMULA.format(bandwidth=BANDWIDTH_SHARE, rate=RATE_SHARE), found)
+    return Known(f"prompts of {load.prompt_tokens:,} tokens, answers of {load.answer_tokens:,}", found)
 
 
 def one_json(sizing: Sizing, verdict: Verdict) -> dict[str, Any]:
@@ -131,7 +123,7 @@ def print_rows(
     concurrency: int,
     says: Known,
     *,
-    region: str | None,
+    region: str,
     every: bool,
     as_json: bool,
     plot: Path | None,
@@ -141,12 +133,11 @@ def print_rows(
     Args:
         concurrency: requests of the longest length that a host must hold at once.
         says: where tokens per second come from.
-        region: whose prices the rows carry; None for the catalog's.
+        region: whose prices the rows carry.
         every: show what does not fit too, with the reason.
         plot: where to draw the candidates.
     """
     good = fitting(rows, concurrency)
-    hints = advice(good)
     if plot:
         bars = [(row.name, row.sizing.kv_cache_tokens, row.usd_per_million_tokens) for row in good]
         write_file(plot, candidates_svg(f"{name}: KV cache and price", bars), "--plot")
@@ -154,7 +145,7 @@ def print_rows(
     if as_json:
         about = {"licence": known.licence, "gated": known.gated, "source": known.source} if known else {}
         shown = rows if every else good
-        answer = {"model": name, **about, "candidates": [candidate_json(row) for row in shown], "advice": hints}
+        answer = {"model": name, **about, "candidates": [candidate_json(row) for row in shown]}
         print_json({**answer, "tokens_per_second": asdict(says), "prices": prices_source(region)})
         return
     console = Screen(wrap=True)
@@ -170,8 +161,6 @@ def print_rows(
                 f"holds {row.sizing.max_concurrency * row.replicas:.1f} such requests at once"
             ]
             console.print(f"{row.name}: {why[0]}")
-    for hint in hints[:3]:
-        console.print(hint, highlight=False)
     for warning in dict.fromkeys(text for row in good for text in row.verdict.warnings if "image encoder" in text):
         console.marked("note:", "yellow", f" {warning}")
     console.print(f"{_in_words(good, says)} Prices: {prices_source(region)}.", style="dim")
@@ -184,7 +173,7 @@ def _in_words(rows: list[Candidate], says: Known) -> str:
     many = sum(row.throughput.measured for row in rows)
     return (
         f"tokens/s of a host: {says.load}, {at_once} requests at once on a replica. {many} of {len(rows)} measured on "
-        f"such servers; ~ modelled: {says.model}. Over {says.errors.loads} measured loads that was "
+        f"such servers; ~ modelled (docs/sizing.md). Over {says.errors.loads} measured loads that was "
         f"{says.errors.median:.0%} off in the median, {says.errors.worst:+.0%} at worst."
     )
 

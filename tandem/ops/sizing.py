@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
 from tandem import loads
-from tandem.catalog.instances import InstanceType
+from tandem.catalog.instances import INSTANCE_TYPES, InstanceType
 from tandem.catalog.measurements import MEASUREMENTS, Measurement, read
 from tandem.catalog.models import MODELS, unknown_model_problem
-from tandem.catalog.prices import HOME, ON_DEMAND
+from tandem.catalog.prices import ON_DEMAND
 from tandem.errors import Problem, UserError
 from tandem.http import Http
 from tandem.ops import options
@@ -153,32 +152,50 @@ def measurements() -> tuple[Measurement, ...]:
 # -- prices of a region ------------------------------------------------------------------------------------------------
 
 
-def regional(types: Iterable[InstanceType], region: str, profile: str | None) -> list[InstanceType]:
-    """The types that AWS lists in a region, at the region's prices.
+def types_in(region: str) -> list[InstanceType]:
+    """The types whose price in a region is known, at that price, most wanted for being cheap first.
 
     Raises:
-        UserError: no credentials, or AWS cannot be reached.
+        UserError: none is.
     """
-    from tandem.ops.aws import AwsError, aws_clients, problem_of
-    from tandem.ops.price_list import on_demand
-
-    pricing = aws_clients("us-east-1", profile)("pricing")
-    try:
-        prices = {one.name: on_demand(pricing, region, one.name) for one in types}
-    except AwsError as error:
-        raise UserError(problem_of(error, "--region")) from None
-    found = [replace(one, usd_per_hour=price) for one in types if (price := prices[one.name]) is not None]
-    if not found:
+    listed = ON_DEMAND.get(region)
+    if not listed:
         raise UserError(
             Problem(
                 key="--region",
-                wrong="AWS lists none of the catalog's instance types there",
+                wrong="the prices of this region are not in tandem/catalog/prices.json",
                 value=region,
-                allowed="a region with GPU instances, such as us-east-1, us-west-2, eu-central-1",
-                fix="check the name, or leave it out for the prices of us-east-1",
+                allowed=", ".join(ON_DEMAND),
+                fix=f"`tandem pin --prices --region {region}` asks AWS for them, and writes them there",
             )
         )
-    return found
+    return [
+        replace(one, usd_per_hour=listed.usd[name])
+        for name, one in sorted(INSTANCE_TYPES.items(), key=lambda pair: listed.usd.get(pair[0], 0.0))
+        if name in listed.usd
+    ]
+
+
+def seconds(text: str | None, key: str) -> float | None:
+    """Of `2s`, `50ms` or `0.05`.
+
+    Raises:
+        UserError: it is no time.
+    """
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)(ms|s|)", text.strip())
+    if not found or not float(found[1]):
+        raise UserError(
+            Problem(
+                key=key,
+                wrong="is no time above 0",
+                value=text,
+                allowed="a number of seconds or milliseconds",
+                fix="such as 2s, 0.5s or 50ms",
+            )
+        )
+    return float(found[1]) / (1000 if found[2] == "ms" else 1)
 
 
 # -- JSON --------------------------------------------------------------------------------------------------------------
@@ -245,9 +262,9 @@ def candidate_json(row: Candidate) -> dict[str, Any]:
     }
 
 
-def prices_source(region: str | None) -> str:
+def prices_source(region: str) -> str:
     """Where the prices come from, and for which region they hold."""
-    if region:
-        return f"AWS's price list for {region}, on demand, asked now"
-    read_on = ON_DEMAND[HOME].read_on
-    return f"list prices of us-east-1, on demand, read on {read_on}; --region asks AWS for another region's"
+    listed = ON_DEMAND[region]
+    unknown = len(set(INSTANCE_TYPES) - set(listed.usd))
+    left_out = f"; {unknown} types have none there, and are left out" if unknown else ""
+    return f"list prices of {region}, on demand, read on {listed.read_on}{left_out}"

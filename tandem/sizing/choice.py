@@ -18,8 +18,6 @@ from tandem.sizing.throughput import Load, Throughput, throughput
 from tandem.sizing.units import divide_up
 
 DEFAULT_LOAD = Load()
-AS_GOOD = 0.97
-"""Of the throughput with TP=2, what TP=1 must reach to be as good for it: two measurements differ by as much."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +92,7 @@ def candidates(
     shape: ModelShape,
     serving: Serving,
     *,
+    sizes: Sequence[int] = TENSOR_PARALLEL_SIZES,
     types: Iterable[InstanceType] = tuple(INSTANCE_TYPES.values()),
     load: Load = DEFAULT_LOAD,
     requests: int | None = None,
@@ -110,7 +109,7 @@ def candidates(
             measured=measured,
         )
         for instance_type in types
-        for tp in TENSOR_PARALLEL_SIZES
+        for tp in sizes
         if tp <= instance_type.gpus
     ]
     return sorted(found, key=lambda row: row.usd_per_million_tokens)
@@ -125,27 +124,3 @@ def cheapest(rows: Iterable[Candidate]) -> Candidate | None:
     """The row that works with the lowest price of an hour; among equals the one with most KV-cache tokens."""
     working = fitting(rows)
     return min(working, key=lambda row: (row.instance_type.usd_per_hour, -row.sizing.kv_cache_tokens), default=None)
-
-
-def advice(rows: Iterable[Candidate]) -> list[str]:
-    """Where tensor parallelism 2 is the wrong choice: the model fits one GPU, and throughput is wanted."""
-    by_type: dict[str, dict[int, Candidate]] = {}
-    for row in rows:
-        by_type.setdefault(row.instance_type.name, {})[row.tensor_parallel_size] = row
-    pairs = ((name, sizes[1], sizes[2]) for name, sizes in by_type.items() if 1 in sizes and 2 in sizes)
-    return [
-        _against_two(name, one, two)
-        for name, one, two in pairs
-        if one.tokens_per_second >= AS_GOOD * two.tokens_per_second
-    ]
-
-
-def _against_two(name: str, one: Candidate, two: Candidate) -> str:
-    known = "measured" if one.throughput.measured and two.throughput.measured else "modelled"
-    return (
-        f"{name}: one GPU is enough. For throughput take TP=1: {one.tokens_per_second:,.0f} tokens/s on a host with "
-        f"{one.throughput.requests} requests at once on each GPU, against {two.tokens_per_second:,.0f} with TP=2 and "
-        f"{two.throughput.requests} on each pair ({known}). For a single request's time take TP=2: 1.33 times as fast "
-        f"(8B on H200). A pair of GPUs holds {two.sizing.kv_cache_tokens:,} KV-cache tokens together against 2 x "
-        f"{one.sizing.kv_cache_tokens:,}"
-    )

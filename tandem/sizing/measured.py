@@ -9,11 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
+from tandem.catalog.gpus import GpuModel
 from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.catalog.measurements import Measurement
 from tandem.catalog.models import MODELS
 from tandem.sizing.gpus import gpu_of
 from tandem.sizing.known import catalog_shape
+from tandem.sizing.latency import Latency, latency
 from tandem.sizing.memory import Sizing, size
 from tandem.sizing.reading import with_quantization
 from tandem.sizing.serving import Serving
@@ -24,17 +26,15 @@ ALIKE = 0.1
 
 
 def of_model(rows: Iterable[Measurement], model: str | None, quantization: str | None) -> tuple[Measurement, ...]:
-    """Those of requests that were kept running, of one model as it is quantized."""
-    return tuple(
-        row
-        for row in rows
-        if (row.model, row.quantization) == (model, quantization) and row.rate is None and row.tokens_per_second
-    )
+    """Those of one model as it is quantized."""
+    return tuple(row for row in rows if (row.model, row.quantization) == (model, quantization))
 
 
 def as_measured(modelled: Throughput, rows: Iterable[Measurement], sizing: Sizing, load: Load) -> Throughput:
     """With measured tokens per second, where such a server was measured with fewer and with more at once."""
-    tokens = _between(_by_requests(row for row in rows if _is_of(row, sizing, load)), modelled.requests)
+    kept = [row for row in rows if row.rate is None and row.tokens_per_second and _is_of(row, sizing, load)]
+    points = _means((row.at_once_each, row.tokens_per_second_each) for row in kept)
+    tokens = _between(points, modelled.requests)
     return modelled if tokens is None else replace(modelled, tokens_per_second=tokens, measured=True)
 
 
@@ -55,15 +55,36 @@ def _is_of(row: Measurement, sizing: Sizing, load: Load) -> bool:
     )
 
 
-def _by_requests(rows: Iterable[Measurement]) -> dict[float, float]:
-    """Tokens per second of a replica by its requests at once; of several measurements the geometric mean."""
+def _means(points: Iterable[tuple[float, float]]) -> dict[float, float]:
+    """Each place once, the least first; of several measurements the geometric mean."""
     found: dict[float, list[float]] = defaultdict(list)
-    for row in rows:
-        found[row.at_once_each].append(row.tokens_per_second_each)
-    return {requests: statistics.geometric_mean(found[requests]) for requests in sorted(found)}
+    for place, value in points:
+        found[place].append(value)
+    return {place: statistics.geometric_mean(found[place]) for place in sorted(found)}
 
 
-def _between(points: Mapping[float, float], requests: int) -> float | None:
+def latency_as_measured(
+    modelled: Latency, rows: Iterable[Measurement], sizing: Sizing, load: Load, rate: float
+) -> Latency:
+    """With measured times, where such a server was measured at lower and at higher rates; above those as modelled, and
+    no sooner than at the highest."""
+    came = [row for row in rows if row.rate and row.first_token_p99 and row.between_tokens_p99]
+    came = [row for row in came if _is_of(row, sizing, load)]
+    firsts = _means(((row.rate or 0) / row.replicas, row.first_token_p99 or 0) for row in came)
+    betweens = _means(((row.rate or 0) / row.replicas, row.between_tokens_p99 or 0) for row in came)
+    first, between = _between(firsts, rate), _between(betweens, rate)
+    if first is not None and between is not None:
+        return replace(modelled, first_token=first, between_tokens=between, measured=True)
+    if not came or rate < max(firsts):
+        return modelled
+    return replace(
+        modelled,
+        first_token=max(modelled.first_token, firsts[max(firsts)]),
+        between_tokens=max(modelled.between_tokens, betweens[max(betweens)]),
+    )
+
+
+def _between(points: Mapping[float, float], requests: float) -> float | None:
     """On the line between neighbours, in logarithms; None beside all of them."""
     if requests in points:
         return points[requests]
@@ -89,8 +110,23 @@ class Errors:
 
 
 def errors(rows: Sequence[Measurement]) -> Errors:
-    """Over all loads of models that the catalog has."""
-    found = [modelled(row) / row.tokens_per_second_each - 1 for row in rows if comparable(row)]
+    """Of tokens per second, over all loads of models that the catalog has."""
+    return _errors([modelled(row) / row.tokens_per_second_each - 1 for row in rows if comparable(row)])
+
+
+def latency_errors(rows: Sequence[Measurement]) -> tuple[Errors, Errors]:
+    """Of first tokens and of times between tokens, over all loads at random moments of models that the catalog has."""
+    first: list[float] = []
+    between: list[float] = []
+    for row in rows:
+        found = modelled_latency(row)
+        if found and row.first_token_p99 and row.between_tokens_p99:
+            first.append(found.first_token / row.first_token_p99 - 1)
+            between.append(found.between_tokens / row.between_tokens_p99 - 1)
+    return _errors(first), _errors(between)
+
+
+def _errors(found: Sequence[float]) -> Errors:
     return Errors(len(found), statistics.median(map(abs, found)), max(found, key=abs))
 
 
@@ -101,6 +137,18 @@ def comparable(row: Measurement) -> bool:
 
 def modelled(row: Measurement) -> float:
     """Tokens per second of a replica, as the model has them."""
+    sizing, rates, load = _server(row)
+    return throughput(sizing, rates, load, round(row.at_once_each)).tokens_per_second
+
+
+def modelled_latency(row: Measurement) -> Latency | None:
+    """Of a replica; None where requests did not come at a rate, or the model has it fall behind."""
+    if row.model not in MODELS or not row.rate:
+        return None
+    return latency(*_server(row), row.rate / row.replicas)
+
+
+def _server(row: Measurement) -> tuple[Sizing, GpuModel, Load]:
     gpu, rates = gpu_of(next(one for one in INSTANCE_TYPES.values() if one.gpu == row.card))
     serving = Serving(
         tensor_parallel_size=row.tp,
@@ -108,5 +156,4 @@ def modelled(row: Measurement) -> float:
         max_num_batched_tokens=row.max_num_batched_tokens,
     )
     sizing = size(with_quantization(catalog_shape(row.model), row.quantization), serving, gpu)
-    load = Load(prompt_tokens=row.prompt_tokens, answer_tokens=row.answer_tokens)
-    return throughput(sizing, rates, load, round(row.at_once_each)).tokens_per_second
+    return sizing, rates, Load(prompt_tokens=row.prompt_tokens, answer_tokens=row.answer_tokens)

@@ -10,8 +10,9 @@ token of an answer P / A tokens of prompts. Together that takes at least
     prompts:     arithmetic x P / A
     links:       2 all-reduces a layer, each 18 us + 2 (tp - 1) / tp x tokens x hidden bytes / link bandwidth
 
-and so tokens per second <= B / that. What is expected takes shares of bandwidth and tensor rate, which were fitted to
-the measured loads (docs/sizing.md). Left out: attention's arithmetic, launches, sampling, scheduling, the API server.
+and so tokens per second <= B / that. What is expected takes the shares of bandwidth and tensor rate that servers reach
+on the card (tandem/catalog/gpus.py): on H200 0.66 and 0.46, fitted to the measured loads (docs/sizing.md). Left out:
+attention's arithmetic, launches, sampling, scheduling, the API server.
 """
 
 from __future__ import annotations
@@ -33,8 +34,6 @@ from tandem.sizing.weights import (
     padded_vocabulary,
 )
 
-BANDWIDTH_SHARE, RATE_SHARE = 0.66, 0.46
-"""Of memory bandwidth and of the tensor rate, what servers reached on H200: the pair with the least median error."""
 REQUESTS_PER_GPU = 64
 """At once, where nothing is said: with more each waits longer, and tokens per second grow little."""
 ALL_REDUCE_SECONDS = 18e-6
@@ -117,7 +116,7 @@ def throughput(sizing: Sizing, gpu: GpuModel, load: Load, requests: int | None =
     context = min(load.context_tokens, sizing.batch.length)
     running = min(_held(sizing, context), requests or REQUESTS_PER_GPU * sizing.serving.tensor_parallel_size)
     limits = _seconds(sizing, gpu, running, context, load.prompt_tokens / load.answer_tokens)
-    expected = {name: seconds / _SHARES.get(name, 1.0) for name, seconds in limits.items()}
+    expected = _expected(limits, sizing, gpu)
     return Throughput(
         requests=running,
         tokens_per_second=running / _together(expected),
@@ -126,7 +125,11 @@ def throughput(sizing: Sizing, gpu: GpuModel, load: Load, requests: int | None =
     )
 
 
-_SHARES = {"memory": BANDWIDTH_SHARE, "arithmetic": RATE_SHARE, "prompts": RATE_SHARE}
+def _expected(limits: dict[str, float], sizing: Sizing, gpu: GpuModel) -> dict[str, float]:
+    """What a server is expected to take for what takes so long at least."""
+    _, rate = _rate(sizing, gpu)
+    shares = {"memory": gpu.memory_share, "arithmetic": rate, "prompts": rate}
+    return {name: seconds / shares.get(name, 1.0) for name, seconds in limits.items()}
 
 
 def fastest_token_seconds(sizing: Sizing, gpu: GpuModel) -> float:
@@ -136,8 +139,24 @@ def fastest_token_seconds(sizing: Sizing, gpu: GpuModel) -> float:
 
 def prompt_token_seconds(sizing: Sizing, gpu: GpuModel) -> float:
     """What a token of a prompt adds to a step, as modelled; with it all answers wait."""
-    traffic = _traffic(sizing.shape, sizing.serving.tensor_parallel_size, sizing.gpu.compute_capability == HOPPER)
-    return 2 * traffic.active_elements / (_rate(sizing, gpu) * 1e12 * RATE_SHARE)
+    tp = sizing.serving.tensor_parallel_size
+    traffic = _traffic(sizing.shape, tp, sizing.gpu.compute_capability == HOPPER)
+    tflops, share = _rate(sizing, gpu)
+    return 2 * traffic.active_elements / (tflops * 1e12 * share) + (
+        _all_reduces(sizing.shape, tp, 1, gpu) - _all_reduces(sizing.shape, tp, 0, gpu)
+    )
+
+
+def step_seconds(sizing: Sizing, gpu: GpuModel, running: float, load: Load) -> float:
+    """Of a step that makes a token for each running request, without prompts, as modelled."""
+    context = min(load.context_tokens, sizing.batch.length)
+    parts = _seconds(sizing, gpu, running, context, 0.0)
+    return _together(_expected(parts, sizing, gpu))
+
+
+def held_requests(sizing: Sizing, load: Load) -> int:
+    """Requests of this load that a replica runs at once."""
+    return _held(sizing, min(load.context_tokens, sizing.batch.length))
 
 
 def _together(parts: dict[str, float]) -> float:
@@ -152,13 +171,13 @@ def _held(sizing: Sizing, context: int) -> int:
     return min(sizing.batch.requests, max(1, layout.blocks(max(0, sizing.parts.kv_cache)) // blocks))
 
 
-def _seconds(sizing: Sizing, gpu: GpuModel, running: int, context: int, prompts: float) -> dict[str, float]:
+def _seconds(sizing: Sizing, gpu: GpuModel, running: float, context: int, prompts: float) -> dict[str, float]:
     """Of each part, until each running request has one token more, and so many tokens of prompts were taken in."""
     shape, tp, layout = sizing.shape, sizing.serving.tensor_parallel_size, sizing.layout
     cached = layout.blocks_per_request(context, sizing.in_flight) * layout.bytes_per_block if layout else 0
     traffic = _traffic(shape, tp, sizing.gpu.compute_capability == HOPPER)
     read = traffic.shared_bytes + traffic.expert_bytes * _touched(shape, running) + running * cached
-    arithmetic = 2 * traffic.active_elements * running / (_rate(sizing, gpu) * 1e12)
+    arithmetic = 2 * traffic.active_elements * running / (_rate(sizing, gpu)[0] * 1e12)
     return {
         "memory": read / (gpu.bandwidth_gbps * 1e9),
         "arithmetic": arithmetic,
@@ -171,20 +190,19 @@ def _all_reduces(shape: ModelShape, tp: int, tokens: float, gpu: GpuModel) -> fl
     if tp == 1:
         return 0.0
     moved = 2 * (tp - 1) / tp * tokens * shape.hidden * DTYPE_BYTES[shape.dtype]
-    return 2 * len(shape.layers) * (ALL_REDUCE_SECONDS + moved / (gpu.link_gbps * 1e9))
+    return 2 * len(shape.layers) * (ALL_REDUCE_SECONDS + moved / (gpu.link_gbps[min(2, tp.bit_length() - 2)] * 1e9))
 
 
-def _touched(shape: ModelShape, tokens: int) -> float:
+def _touched(shape: ModelShape, tokens: float) -> float:
     """Share of the experts that a batch of this many tokens reads, if it chooses evenly."""
     mlp = next((layer.mlp for layer in shape.distinct if isinstance(layer.mlp, ExpertMlp)), None)
     return 1 - (1 - mlp.active / mlp.experts) ** tokens if mlp else 0.0
 
 
-def _rate(sizing: Sizing, gpu: GpuModel) -> float:
-    """Dense tensor rate in TFLOP/s for the format that products run in."""
+def _rate(sizing: Sizing, gpu: GpuModel) -> tuple[float, float]:
+    """Dense tensor rate in TFLOP/s for the format that products run in, and what servers reach of it."""
     quantization, capability = sizing.shape.quantization, sizing.gpu.compute_capability
-    if quantization is None or not quantization.main_scheme.activations_quantized:
-        return gpu.bf16_tflops
-    if quantization.main_scheme.bits == 4 and capability >= FP4_CAPABILITY:
-        return 2 * gpu.fp8_tflops
-    return gpu.fp8_tflops if capability >= FP8_CAPABILITY else gpu.bf16_tflops
+    if quantization is None or not quantization.main_scheme.activations_quantized or capability < FP8_CAPABILITY:
+        return gpu.bf16_tflops, gpu.bf16_share
+    four = quantization.main_scheme.bits == 4 and capability >= FP4_CAPABILITY
+    return (2 if four else 1) * gpu.fp8_tflops, gpu.fp8_share

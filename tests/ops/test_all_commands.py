@@ -51,7 +51,6 @@ ARGUMENTS: dict[str, list[str]] = {
     "region list": [],
     "region remove": ["dev"],
     "rollout": ["dev"],
-    "size": ["Qwen/Qwen3-8B", "--region", "eu-west-1"],
     "smoke": ["dev"],
     "soak": ["dev", "--peak", "4"],
     "status": ["dev"],
@@ -65,6 +64,7 @@ OFFLINE = {
     "rehearse": "simulates the account",
     "render": "reads files only",
     "sbom": "reads files only",
+    "size": "counts, and asks the hub for a model that the catalog lacks",
 }
 
 

@@ -17,10 +17,13 @@ from xml.etree import ElementTree
 
 import pytest
 import typer.main
+import yaml
 
 from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.catalog.measurements import MEASUREMENTS
-from tandem.ops import cli, sizing
+from tandem.checks import size as sizing_of
+from tandem.loading import load_stack_file
+from tandem.ops import cli
 from tests.sizing.configs import experts, hybrid, latent, llama, windows
 from tests.sizing.rows import ROWS
 from tests.sizing.test_bad_inputs import CONTENTS, FILES
@@ -323,7 +326,7 @@ def test_the_table_fits_eighty_columns_and_says_what_is_estimated(call: Call) ->
     row = next(line for line in lines if line.startswith("g7e.12xlarge"))
     assert row.split()[-4:-2] == ["29.0", "8.29"]
     assert "0 of 1 measured" not in text
-    assert "~ modelled: tokens per second of answers = requests / (max(bytes read / (bandwidth x 0.66)" in text
+    assert "~ modelled (docs/sizing.md)" in text
     assert re.search(r"Over \d+ measured loads that was \d+% off in the median, [+-]\d+% at worst", text)
     assert "list prices of us-east-1, on demand, read on 2026-07-20" in text
 
@@ -331,12 +334,12 @@ def test_the_table_fits_eighty_columns_and_says_what_is_estimated(call: Call) ->
 def test_measured_rows_are_told_from_modelled_ones(call: Call) -> None:
     answer = call.json("Qwen/Qwen3-8B")
     known = {(row["instanceType"], row["tensorParallelSize"]): row["estimates"] for row in answer["candidates"]}
-    assert {key for key, one in known.items() if one["measured"]} == {("p5en.48xlarge", 1), ("p5en.48xlarge", 2)}
+    assert {key for key, one in known.items() if one["measured"]} == {("p5en.48xlarge", 2)}
     assert known["p5en.48xlarge", 2]["tokensPerSecond"] == pytest.approx(7835, rel=0.1)
     assert known["p5en.48xlarge", 2]["limitTokensPerSecond"] > known["p5en.48xlarge", 2]["tokensPerSecond"]
     assert answer["tokensPerSecond"]["errors"]["loads"] > 40
     lines = call("Qwen/Qwen3-8B").splitlines()
-    assert {line.split()[2] for line in lines if line.startswith("p5en.48xlarge ") and "~" not in line} == {"1", "2"}
+    assert {line.split()[2] for line in lines if line.startswith("p5en.48xlarge ") and "~" not in line} == {"2"}
 
 
 def test_the_projects_measurements_count(call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -360,12 +363,6 @@ def test_rows_hold_the_requests_that_are_asked_for(call: Call) -> None:
         assert row["estimates"]["usdPerMillionTokens"] > 0
 
 
-def test_two_gpus_are_advised_against_with_figures(call: Call) -> None:
-    hint = call.json("Qwen/Qwen3-8B", "--max-model-len", 8192)["advice"][0]
-    assert "one GPU is enough. For throughput take TP=1" in hint
-    assert re.search(r"holds [\d,]+ KV-cache tokens together against 2 x [\d,]+", hint)
-
-
 def test_what_does_not_fit_is_shown_with_its_reason_when_asked(call: Call) -> None:
     screen = call("Qwen/Qwen3-32B", "--max-model-len", 8192, "--all")
     assert "g6.12xlarge TP=2: model: does not fit on 2 x L4" in screen
@@ -382,37 +379,72 @@ def test_the_plot_has_two_bars_for_each_candidate(call: Call, tmp_path: Path) ->
     assert "measured or modelled" in texts
 
 
-def test_a_region_has_its_own_prices_and_says_so(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    def in_ireland(types: Any, region: str, profile: str | None) -> Any:
-        assert (region, profile) == ("eu-west-1", None)
-        return [one for one in types if one.name == "g6.12xlarge"]
-
-    monkeypatch.setattr("tandem.ops.commands.size.regional", in_ireland)
+def test_a_region_has_its_own_prices_and_says_so(call: Call) -> None:
     answer = call.json("Qwen/Qwen3-8B", "--max-model-len", 8192, "--region", "eu-west-1")
-    assert {row["instanceType"] for row in answer["candidates"]} == {"g6.12xlarge"}
-    assert answer["prices"] == "AWS's price list for eu-west-1, on demand, asked now"
+    assert {row["instanceType"]: row["usdPerHour"] for row in answer["candidates"]}["g5.12xlarge"] == 6.33167
+    assert answer["prices"].startswith("list prices of eu-west-1, on demand, read on 2026-01-21; ")
+    assert "have none there, and are left out" in answer["prices"]
 
 
-def test_a_region_without_any_of_the_types_is_said(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tandem.ops.aws.aws_clients", lambda region, profile: lambda service: service)
-    monkeypatch.setattr("tandem.ops.price_list.on_demand", lambda pricing, region, name: None)
-    message = call("Qwen/Qwen3-8B", "--region", "eu-nowhere-1")
+def test_a_region_whose_prices_are_not_known_says_how_to_get_them(call: Call) -> None:
+    message = call("Qwen/Qwen3-8B", "--region", "mx-central-1")
     assert call.status == 2
-    assert "AWS lists none of the catalog's instance types there" in message
+    assert "tandem pin --prices --region mx-central-1" in message
 
 
-def test_prices_are_those_that_aws_lists(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
+# -- fleets ------------------------------------------------------------------------------------------------------------
 
-    def listed(pricing: Any, region: str, name: str) -> float | None:
-        asked.append((pricing, region))
-        return 5.5 if name == "g6.12xlarge" else None
+ASKED = ["--requests-per-second", 8, "--prompt", 2000, "--answer", 300, "--ttft", "2s"]
 
-    monkeypatch.setattr("tandem.ops.aws.aws_clients", lambda region, profile: lambda service: (service, region))
-    monkeypatch.setattr("tandem.ops.price_list.on_demand", listed)
-    [found] = sizing.regional(INSTANCE_TYPES.values(), "eu-west-1", None)
-    assert (found.name, found.usd_per_hour, set(asked)) == (
-        "g6.12xlarge",
-        5.5,
-        {(("pricing", "us-east-1"), "eu-west-1")},
-    )
+
+def test_the_settings_of_a_fleet_hold_and_plan_what_was_promised(call: Call, tmp_path: Path) -> None:
+    for model, more in (("Qwen/Qwen3-8B", ["--itl", "50ms"]), ("Qwen/Qwen3-32B-FP8", []), ("openai/gpt-oss-120b", [])):
+        for fleet in call.json(model, *ASKED, *more, "--all")["fleets"]:
+            path = tmp_path / "Pulumi.x.yaml"
+            path.write_text(yaml.safe_dump(fleet["settings"]))
+            settings = load_stack_file(path)
+            assert settings.fleet.hosts + settings.fleet.spare_hosts == fleet["hostsNeeded"] + 1
+            planned = sizing_of(settings)
+            assert planned.fits
+            assert planned.max_num_batched_tokens in (None, fleet["maxNumBatchedTokens"])
+
+
+def test_the_screen_names_the_fleet_its_price_its_limits_and_its_settings(call: Call) -> None:
+    screen = call("Qwen/Qwen3-8B", *ASKED, "--itl", "50ms")
+    assert max(map(len, screen.splitlines())) <= 80
+    text = " ".join(screen.split())
+    assert re.search(r"2\+1 g7e.12xlarge fp8 3 24.86 ~0.\d+ ~\d+ \d+ 0.\d+ 2.\d+", text)
+    assert "the first at 4 requests a second: first token in 0." in text
+    assert re.search(r"the first at 16 requests a second: .* \(not kept\); needs 3\+1", text)
+    assert "hosts: 2 spareHosts: 1" in text
+    assert "scaling.minReplicas and maxReplicas: 3" in text
+    assert "NVIDIA kernel tables of RTX PRO 6000" in text
+    assert re.search(r"On \d+ measured loads first tokens were \d+% off in the median", text)
+
+
+def test_what_no_fleet_keeps_says_what_is_missing(call: Call) -> None:
+    text = " ".join(call("Qwen/Qwen3-32B", *ASKED, "--itl", "50ms").split())
+    assert call.status == 0
+    assert text.startswith("no fleet that a stack can have keeps this: 8 requests a second, prompts of 2,000 tokens")
+    assert "p6-b200.48xlarge: at best, on 100 hosts: first token in 0.23 s, 83 ms between tokens" in text
+    assert "What would help: a longer --ttft, a longer --itl" in text
+    none = call.json("Qwen/Qwen3-32B", *ASKED, "--itl", "50ms")
+    assert none["fleets"] == []
+    assert "does not fit on 2 x T4" in none["missing"]["g4dn.12xlarge"]
+
+
+FLEET_MISTAKES = [
+    (["--ttft", "soon"], "a number of seconds or milliseconds"),
+    (["--itl", "0ms"], "is no time above 0"),
+    (["--itl", "nan"], "is no time above 0"),
+    (["--tp", "4"], "a stack's replicas have 2 GPUs of one host each"),
+    (["--requests-per-second", "0"], "--requests-per-second"),
+    (["--requests-per-second", "inf"], "--requests-per-second"),
+]
+
+
+@pytest.mark.parametrize(("more", "wrong"), FLEET_MISTAKES, ids=lambda value: str(value))
+def test_a_load_that_is_none_is_said(call: Call, more: list[str], wrong: str) -> None:
+    message = call("Qwen/Qwen3-8B", *ASKED, *more)
+    assert call.status == 2
+    assert wrong in re.sub(r"\s*│\s*│?\s*", " ", message)

@@ -10,7 +10,7 @@ from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.catalog.measurements import MEASUREMENTS, Measurement
 from tandem.sizing.choice import Candidate, candidate
 from tandem.sizing.known import catalog_shape
-from tandem.sizing.measured import comparable, errors, modelled, of_model
+from tandem.sizing.measured import comparable, errors, latency_errors, modelled, modelled_latency, of_model
 from tandem.sizing.reading import with_quantization
 from tandem.sizing.serving import Serving
 from tandem.sizing.throughput import Load, Throughput
@@ -80,3 +80,21 @@ def test_the_model_is_as_far_off_as_it_says() -> None:
     assert found.worst == pytest.approx(max((modelled(row) / row.tokens_per_second_each - 1 for row in LOADS), key=abs))
     plain = errors([row for row in LOADS if row.model != "Qwen/Qwen3-32B-FP8"])
     assert abs(plain.worst) < 0.26
+
+
+def test_times_are_as_far_off_as_it_says() -> None:
+    """First tokens of two measurements of one load are up to 2.6 times apart: no model is nearer to both."""
+    first, between = latency_errors(MEASUREMENTS)
+    assert first.loads == between.loads == len([row for row in MEASUREMENTS if row.rate])
+    assert first.median < 0.25
+    assert between.median < 0.16
+    plain = [row for row in MEASUREMENTS if row.rate and row.model == "Qwen/Qwen3-8B"]
+    for row in plain:
+        found = modelled_latency(row)
+        assert found is not None
+        assert found.between_tokens == pytest.approx(row.between_tokens_p99, rel=0.35)
+
+
+def test_more_requests_than_it_can_take_have_no_times() -> None:
+    row = next(row for row in MEASUREMENTS if row.rate)
+    assert modelled_latency(replace(row, rate=100.0)) is None

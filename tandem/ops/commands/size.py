@@ -1,40 +1,65 @@
-"""`tandem size`: does the model fit, with how many KV-cache tokens, on which instance type, at which price."""
+"""`tandem size`: on which instance types a model fits; for a load and an objective, which fleets, how many hosts."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from tandem.catalog.instances import INSTANCE_TYPES
+from tandem.catalog.instances import GPUS_PER_REPLICA
+from tandem.catalog.measurements import Measurement
+from tandem.catalog.prices import HOME
+from tandem.errors import Problem, UserError
 from tandem.ops import serving_options as options
-from tandem.ops.options import AsJson, ProfileName
-from tandem.ops.screen import Screen
+from tandem.ops.fleet_report import print_fleets
+from tandem.ops.options import AsJson, RegionName
 from tandem.ops.size_report import how_it_knows, print_rows
-from tandem.ops.sizing import measurements, regional
+from tandem.ops.sizing import measurements, seconds, types_in
 from tandem.sizing.choice import candidates
-from tandem.sizing.measured import errors, of_model
+from tandem.sizing.fleet import Demand, fleets
+from tandem.sizing.measured import errors, latency_errors, of_model
+from tandem.sizing.reading import with_quantization
 from tandem.sizing.serving import Serving
+from tandem.sizing.shapes import ModelShape
 from tandem.sizing.throughput import Load
+from tandem.sizing.units import divide_up
+
+_LOAD = "The load and the objective"
+LEAST_LENGTH = 4096
+"""`--max-model-len` of a fleet where it is not said: twice the load's request, this at least, the model's at most."""
 
 
 def size(
     model: options.Model = None,
     config: options.Config = None,
     tp: Annotated[
-        int | None, typer.Option("--tp", min=1, max=1024, help="Tensor parallel size. Unset: all that fit.")
+        int | None, typer.Option("--tp", min=1, max=1024, help="Tensor parallel size. Unset: 2, which stacks have.")
     ] = None,
     concurrency: Annotated[
         int | None,
         typer.Option(min=1, help="Requests of the longest length that a host must hold, and answers, at once."),
     ] = None,
-    prompt_tokens: Annotated[int, typer.Option(min=1, help="Of a request, for tokens per second.")] = 1024,
-    answer_tokens: Annotated[int, typer.Option(min=1, help="Likewise.")] = 256,
-    region: Annotated[
-        str | None, typer.Option("--region", metavar="REGION", help="Ask AWS for this region's types and prices.")
+    requests_per_second: Annotated[
+        float | None,
+        typer.Option(min=0.001, max=1e5, help="Of all clients, at their peak: asks for fleets.", rich_help_panel=_LOAD),
     ] = None,
-    profile: ProfileName = None,
+    prompt: Annotated[
+        int, typer.Option(min=1, max=2**24, help="Tokens of a prompt.", rich_help_panel=_LOAD)
+    ] = Load.prompt_tokens,
+    answer: Annotated[
+        int, typer.Option(min=1, max=2**24, help="Tokens of an answer.", rich_help_panel=_LOAD)
+    ] = Load.answer_tokens,
+    ttft: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="99 of 100 answers begin by then: 2s, 800ms.", rich_help_panel=_LOAD),
+    ] = None,
+    itl: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="99 of 100 tokens come so soon after another.", rich_help_panel=_LOAD),
+    ] = None,
+    region: RegionName = None,
     every: Annotated[bool, typer.Option("--all", help="Also what does not fit, with the reason.")] = False,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw KV-cache tokens and price.")] = None,
     pp: options.Pp = 1,
@@ -51,20 +76,22 @@ def size(
     draft: options.Draft = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say on which instance types a model fits, with how many KV-cache tokens, and what a token costs.
+    """Say on which instance types a model fits, or which fleets carry a load and keep an objective.
 
-    The cheapest per token first. Tokens per second were measured where tandem or the project's loads/measurements.json
-    has such a server under such a load; others, with ~, are modelled, and it says with which error so far. `tandem
-    memory` shows one of them part by part.
+    With --requests-per-second: fleets that a stack can have, the cheapest first, with one host more than the load
+    needs, what they give at half and at twice the load, and the settings. Without: the types that hold the model, the
+    cheapest per token first. What was measured is told from what is modelled (~), with the error so far. `tandem
+    memory` shows one type part by part.
 
     Exit status: 0 whether it fits or not, 2 for a mistake in the call or the model's config.json.
 
-    Examples: `tandem size Qwen/Qwen3-32B --max-model-len 16384 --concurrency 20`,
+    Examples: `tandem size Qwen/Qwen3-32B --requests-per-second 8 --prompt 2000 --answer 300 --ttft 2s --itl 150ms`,
+    `tandem size Qwen/Qwen3-32B --max-model-len 16384 --concurrency 20`,
     `tandem size --config config.json --plot size.svg`.
     """
     shape, name = options.shape_of("size", model, config, quantization)
     serving = Serving(
-        tensor_parallel_size=tp or 2,
+        tensor_parallel_size=tp or GPUS_PER_REPLICA,
         pipeline_parallel_size=pp,
         gpu_memory_utilization=gpu_memory_utilization,
         max_model_len=max_model_len,
@@ -76,13 +103,54 @@ def size(
         speculation=options.speculation(speculative_tokens, draft),
         hosts=hosts,
     )
-    types = list(INSTANCE_TYPES.values())
-    if region is not None:
-        with Screen(stderr=True).status(f"prices in {region}"):
-            types = regional(types, region, profile)
-    known, load = measurements(), Load(prompt_tokens=prompt_tokens, answer_tokens=answer_tokens)
+    where, known, load = region or HOME, measurements(), Load(prompt_tokens=prompt, answer_tokens=answer)
+    types = types_in(where)
+    if requests_per_second is not None:
+        if tp not in (None, GPUS_PER_REPLICA) or pp > 1 or hosts > 1:
+            raise UserError(_no_such_replica(f"--tp {tp or GPUS_PER_REPLICA} --pp {pp} --hosts {hosts}"))
+        demand = Demand(
+            rate=requests_per_second,
+            load=load,
+            first_token=seconds(ttft, "--ttft"),
+            between_tokens=seconds(itl, "--itl"),
+        )
+        serving = replace(serving, max_model_len=max_model_len or _longest(shape, prompt + answer))
+        answers = fleets(_shapes(shape, model, quantization, known), serving, demand, types)
+        print_fleets(name, model, answers, demand, latency_errors(known), where, every=every, as_json=as_json)
+        return
     measured = of_model(known, model, quantization)
-    found = candidates(shape, serving, types=types, load=load, requests=concurrency, measured=measured)
-    rows = [row for row in found if tp in (None, row.tensor_parallel_size)]
+    rows = candidates(
+        shape,
+        serving,
+        sizes=(serving.tensor_parallel_size,),
+        types=types,
+        load=load,
+        requests=concurrency,
+        measured=measured,
+    )
     says = how_it_knows(load, errors(known))
-    print_rows(name, model, rows, concurrency or 1, says, region=region, every=every, as_json=as_json, plot=plot)
+    print_rows(name, model, rows, concurrency or 1, says, region=where, every=every, as_json=as_json, plot=plot)
+
+
+def _longest(shape: ModelShape, request: int) -> int:
+    """Tokens that a fleet serves at most, by whole 1,024."""
+    wanted = max(LEAST_LENGTH, divide_up(2 * request, 1024) * 1024)
+    return max(min(wanted, shape.max_positions), request)
+
+
+def _shapes(
+    shape: ModelShape, model: str | None, quantization: str | None, known: tuple[Measurement, ...]
+) -> list[tuple[str | None, ModelShape, tuple[Measurement, ...]]]:
+    """As asked for; else as the checkpoint is, and in FP8 where it is not quantized."""
+    tried = [quantization] if quantization or shape.quantization else [None, "fp8"]
+    return [(one, with_quantization(shape, one), of_model(known, model, one)) for one in tried]
+
+
+def _no_such_replica(asked: str) -> Problem:
+    return Problem(
+        key="--requests-per-second",
+        wrong=f"a stack's replicas have {GPUS_PER_REPLICA} GPUs of one host each, so no fleet is like this",
+        value=asked,
+        allowed=f"--tp {GPUS_PER_REPLICA}, --pp 1, --hosts 1",
+        fix="leave them out; without --requests-per-second it says what fits",
+    )

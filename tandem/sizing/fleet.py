@@ -1,0 +1,264 @@
+"""Which fleets keep an objective under a load, the cheapest first: types, how many hosts, and what follows from it.
+
+A fleet here is what a stack can be: one instance type, two GPUs to a replica, and one host more than the load needs. So
+what is promised is promised without that one, too.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from tandem.catalog.gpus import GpuModel
+from tandem.catalog.instances import GPUS_PER_REPLICA, InstanceType
+from tandem.catalog.measurements import Measurement
+from tandem.sizing.fits import Verdict, verdict
+from tandem.sizing.gpus import gpu_of
+from tandem.sizing.latency import Latency, latency
+from tandem.sizing.measured import latency_as_measured
+from tandem.sizing.memory import Sizing, size
+from tandem.sizing.serving import Serving
+from tandem.sizing.shapes import ModelShape
+from tandem.sizing.steps import LEAST, step_tokens
+from tandem.sizing.support import FP8_CAPABILITY
+from tandem.sizing.throughput import Load, prompt_token_seconds, step_seconds
+
+MOST_HOSTS = 100
+"""What `fleet.hosts` takes."""
+SPARE_HOSTS = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Demand:
+    """What is wanted.
+
+    Attributes:
+        rate: requests a second, of all clients together, at random moments.
+        first_token, between_tokens: seconds in which 99 of 100 are to come; None for whatever comes.
+    """
+
+    rate: float
+    load: Load
+    first_token: float | None = None
+    between_tokens: float | None = None
+
+    def kept(self, found: Latency) -> bool:
+        """Both objectives."""
+        return found.first_token <= (self.first_token or found.first_token) and found.between_tokens <= (
+            self.between_tokens or found.between_tokens
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """One checkpoint on one instance type with one length of steps.
+
+    Attributes:
+        quantization: as the setting says; None for the checkpoint's own.
+        measured: rows of this model as it is quantized.
+    """
+
+    instance_type: InstanceType
+    sizing: Sizing
+    quantization: str | None
+    load: Load
+    measured: tuple[Measurement, ...]
+
+    @property
+    def gpu(self) -> GpuModel:
+        """Its rates."""
+        return gpu_of(self.instance_type)[1]
+
+    def latency(self, hosts: int, rate: float) -> Latency | None:
+        """Under so many requests a second on all hosts; None where they cannot keep up."""
+        each = rate / (hosts * self.instance_type.replicas)
+        found = latency(self.sizing, self.gpu, self.load, each)
+        return found and latency_as_measured(found, self.measured, self.sizing, self.load, each)
+
+    def hosts(self, demand: Demand) -> int | None:
+        """The fewest that keep the objective; None for no number of them."""
+
+        def keep(hosts: int) -> bool:
+            found = self.latency(hosts, demand.rate)
+            return found is not None and demand.kept(found)
+
+        if not keep(MOST_HOSTS):
+            return None
+        too_few, enough = 0, 1
+        while not keep(enough):
+            too_few, enough = enough, min(2 * enough, MOST_HOSTS)
+        while enough - too_few > 1:
+            middle = (too_few + enough) // 2
+            too_few, enough = (too_few, middle) if keep(middle) else (middle, enough)
+        return enough
+
+
+@dataclass(frozen=True, kw_only=True)
+class Given:
+    """What a fleet gives under one load.
+
+    Attributes:
+        latency: without the spare host; None where it cannot keep up.
+        kept: the objective.
+        hosts: that this load would need, the spare one with them; None for more than a stack has.
+    """
+
+    rate: float
+    latency: Latency | None
+    kept: bool
+    hosts: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fleet:
+    """One that keeps the objective.
+
+    Attributes:
+        needed: hosts without which it would not.
+    """
+
+    way: Way
+    demand: Demand
+    needed: int
+
+    @property
+    def hosts(self) -> int:
+        """N+1."""
+        return self.needed + SPARE_HOSTS
+
+    @property
+    def replicas(self) -> int:
+        """On all hosts."""
+        return self.hosts * self.way.instance_type.replicas
+
+    @property
+    def usd_per_hour(self) -> float:
+        """Of all hosts, on demand."""
+        return self.hosts * self.way.instance_type.usd_per_hour
+
+    @cached_property
+    def given(self) -> tuple[Given, Given, Given]:
+        """At half the load, at the load, at twice the load."""
+        half, same, twice = (self._at(share * self.demand.rate) for share in (0.5, 1.0, 2.0))
+        return half, same, twice
+
+    def _at(self, rate: float) -> Given:
+        found, needed = self.way.latency(self.needed, rate), self.way.hosts(replace(self.demand, rate=rate))
+        kept = found is not None and self.demand.kept(found)
+        return Given(rate=rate, latency=found, kept=kept, hosts=needed and needed + SPARE_HOSTS)
+
+    def usd_per_million(self) -> tuple[float, float]:
+        """Of prompt tokens and of answer tokens: the fleet's price, shared out by what takes the GPUs' time."""
+        load, now = self.demand.load, self.given[1].latency
+        assert now is not None
+        prompt = load.prompt_tokens * prompt_token_seconds(self.way.sizing, self.way.gpu)
+        answer = load.answer_tokens * step_seconds(self.way.sizing, self.way.gpu, now.at_once, load) / now.at_once
+        request = self.usd_per_hour / (self.demand.rate * 3600)
+        share = prompt / (prompt + answer)
+        return (
+            request * share / load.prompt_tokens * 1e6,
+            request * (1 - share) / load.answer_tokens * 1e6,
+        )
+
+
+@dataclass(frozen=True)
+class Lack:
+    """Why a type is no fleet.
+
+    Attributes:
+        name: of the type, and the quantization that is not the checkpoint's own.
+        between_tokens: what it gives at best, in seconds; infinity where it gives none.
+    """
+
+    name: str
+    why: str
+    between_tokens: float = math.inf
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Fleets, the cheapest first, at most one for each type and quantization; and why other types are none."""
+
+    fleets: tuple[Fleet, ...]
+    missing: tuple[Lack, ...]
+
+
+Shapes = Sequence[tuple[str | None, ModelShape, tuple[Measurement, ...]]]
+"""Quantizations to try, each with the model in it and what was measured of it."""
+
+
+def fleets(shapes: Shapes, serving: Serving, demand: Demand, types: Iterable[InstanceType]) -> Answer:
+    """All that keep the objective.
+
+    Args:
+        serving: as a replica of a stack is; steps that are not set are chosen.
+    """
+    found: list[Fleet] = []
+    missing: list[Lack] = []
+    for instance_type in types:
+        if instance_type.gpus % GPUS_PER_REPLICA:
+            continue
+        for quantization, shape, measured in _tried(shapes, instance_type):
+            name = f"{instance_type.name}{f' {quantization}' if quantization else ''}"
+            ways = list(_ways(shape, serving, instance_type, quantization, demand, measured))
+            working = [way for way in ways if verdict(way.sizing).fits]
+            kept = [(hosts, way) for way in working if (hosts := way.hosts(demand)) is not None]
+            if kept:
+                needed, way = min(kept, key=lambda pair: pair[0])
+                found.append(Fleet(way=way, demand=demand, needed=needed))
+            else:
+                missing.append(_best(name, working, demand) if working else Lack(name, _why(verdict(ways[0].sizing))))
+    return Answer(tuple(sorted(found, key=lambda fleet: (fleet.usd_per_hour, fleet.needed))), tuple(missing))
+
+
+def _tried(shapes: Shapes, instance_type: InstanceType) -> Shapes:
+    """FP8 at load on cards without its units saves memory alone, and is left to those who ask for it."""
+    able = instance_type.compute_capability >= FP8_CAPABILITY
+    return [one for one in shapes if able or one[0] != "fp8" or len(shapes) == 1]
+
+
+def _ways(
+    shape: ModelShape,
+    serving: Serving,
+    instance_type: InstanceType,
+    quantization: str | None,
+    demand: Demand,
+    measured: tuple[Measurement, ...],
+) -> Iterator[Way]:
+    """With steps as a stack has them, and with those that are short enough for the objective."""
+    gpu, rates = gpu_of(instance_type)
+    tokens = step_tokens(shape, serving, [instance_type])
+    way = Way(
+        instance_type=instance_type,
+        sizing=size(shape, replace(serving, max_num_batched_tokens=tokens), gpu),
+        quantization=quantization,
+        load=demand.load,
+        measured=measured,
+    )
+    yield way
+    if demand.between_tokens is None or serving.max_num_batched_tokens or shape.vision:
+        return
+    fitting = int(demand.between_tokens / prompt_token_seconds(way.sizing, rates))
+    for most in {max(LEAST, 1 << max(0, fitting.bit_length() - fewer)) for fewer in (1, 2)}:
+        if most < way.sizing.batch.tokens:
+            yield replace(way, sizing=size(shape, replace(serving, max_num_batched_tokens=most), gpu))
+
+
+def _why(found: Verdict) -> str:
+    problem = found.problems[0]
+    return f"{problem.wrong}; is {problem.value}; allowed: {problem.allowed}"
+
+
+def _best(name: str, ways: Sequence[Way], demand: Demand) -> Lack:
+    """What it gives at best: on as many hosts as a stack has."""
+    found = [one for way in ways if (one := way.latency(MOST_HOSTS, demand.rate))]
+    if not found:
+        return Lack(name, f"{MOST_HOSTS} hosts cannot keep up with {demand.rate:g} requests a second")
+    best = min(found, key=lambda one: one.between_tokens)
+    why = (
+        f"at best, on {MOST_HOSTS} hosts: first token in {best.first_token:.2f} s, "
+        f"{1000 * best.between_tokens:.0f} ms between tokens"
+    )
+    return Lack(name, why, best.between_tokens)
