@@ -32,9 +32,9 @@ def sources(*rooms: str) -> dict[str, str]:
 
 
 @cache
-def shared(name: str) -> ModuleType:
-    """A module of cloud-init/shared/ that imports no other, for who must go by the same rule as the machines."""
-    spec = importlib.util.spec_from_file_location(f"cloud_init_{name}", DIRECTORY / "shared" / f"{name}.py")
+def shared(name: str, room: str = "shared") -> ModuleType:
+    """A module of cloud-init/ that imports no other, for who must go by the same rule as the machines."""
+    spec = importlib.util.spec_from_file_location(f"cloud_init_{name}", DIRECTORY / room / f"{name}.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)

@@ -1,0 +1,220 @@
+"""Who takes which part of a batch, what a part costs that ends servers, and when nothing is left; S3 by moto."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+import threading
+import time
+import urllib.request
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import batch as machine
+import boto3
+import bucket as buckets
+import job
+import pytest
+from botocore.auth import S3SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from moto.server import ThreadedMotoServer
+
+ID, BUCKET = "batch-1", "batches"
+RUNNER = [sys.executable, str(Path(__file__).with_name("played_runner.py"))]
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[buckets.Bucket]:
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    url = f"http://{host}:{port}"
+    urllib.request.urlopen(f"{url}/moto-api/reset", b"").close()
+    s3 = boto3.client("s3", region_name="us-east-1", endpoint_url=url, aws_access_key_id="x", aws_secret_access_key="y")
+    s3.create_bucket(Bucket=BUCKET)
+    monkeypatch.setattr(machine, "KEEP_SECONDS", 0.1)
+    monkeypatch.setattr(machine, "LOOK_SECONDS", 0.1)
+    yield buckets.Bucket(f"{url}/{BUCKET}", "us-east-1", lambda: ["key", "secret", "token"])
+    server.stop()
+
+
+def begin(bucket: buckets.Bucket, names: list[str], **more: Any) -> None:
+    lines = [
+        json.dumps({"custom_id": name, "method": "POST", "url": job.URLS[0], "body": {"of": name}}) for name in names
+    ]
+    parts = [*job.parts(lines)]
+    for number, part in enumerate(parts, 1):
+        bucket.replace(job.place(ID, "input", number), "\n".join(part))
+    bucket.replace(f"jobs/{ID}/job.json", json.dumps({"parts": len(parts), "ends": time.time() + 600, **more}))
+    bucket.replace(job.CURRENT, json.dumps({"id": ID}))
+
+
+def work(bucket: buckets.Bucket, directory: Path, name: str = "one", said: list[str] | None = None) -> str:
+    path = directory / f"{name}.sock"
+    own = buckets.Bucket(bucket.url, bucket.region, bucket.credentials)
+    worker = machine.Worker(own, name, (name, 1.0), 64, (said if said is not None else []).append)
+    if why := worker.over():
+        return why
+    runner = machine.Runner([*RUNNER, str(path)], path, 60)
+    try:
+        return worker.work(runner)
+    finally:
+        runner.stop()
+
+
+def done(bucket: buckets.Bucket) -> list[dict[str, Any]]:
+    texts = [bucket.get(key) for key in bucket.list(job.place(ID, "done"))]
+    return [json.loads(line) for text in texts if text for line in text[0].splitlines()]
+
+
+def test_two_machines_share_it(bucket: buckets.Bucket, tmp_path: Path) -> None:
+    names = [f"r{number}" for number in range(950)]
+    begin(bucket, names)
+    why: list[str] = []
+    threads = [
+        threading.Thread(target=lambda one=one: why.append(work(bucket, tmp_path, one))) for one in ("one", "two")
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert why == ["the batch is done"] * 2
+    found = done(bucket)
+    assert [line["custom_id"] for line in found] == names
+    assert [line["response"]["body"]["asked"] for line in found] == [{"of": name} for name in names]
+    by = Counter(line["response"]["body"]["process"] for line in found)
+    assert len(by) == 2, "each had its share"
+    assert set(bucket.list(job.place(ID, "machines"))) == {
+        job.place(ID, "machines", one, ".json") for one in ("one", "two")
+    }
+
+
+def test_what_a_machine_left_is_taken_over_with_its_answers(
+    bucket: buckets.Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(bucket, [f"r{number}" for number in range(100)])
+    bucket.replace(job.place(ID, "claims", 1, ".json"), json.dumps({"by": "gone", "answered": 0, "tries": 1}))
+    kept = [job.as_openai(f"r{number}", {"id": "earlier", "response": {"status_code": 200}}) for number in range(40)]
+    bucket.replace(job.place(ID, "answers", 1, "/1-gone.jsonl"), job.written(kept))
+    said: list[str] = []
+    monkeypatch.setattr(job, "LEASE_SECONDS", 2)
+    assert work(bucket, tmp_path, said=said) == "the batch is done"
+    assert said == ["part 1: 60 of 100 to answer"]
+    assert Counter(line["id"] for line in done(bucket)) == {"earlier": 40, "vllm-1": 60}
+
+
+def test_nobody_takes_what_another_works_at(bucket: buckets.Bucket, tmp_path: Path) -> None:
+    begin(bucket, ["r1"])
+    worker = machine.Worker(bucket, "two", ("two", 1.0), 64, print)
+    assert not worker.over()
+    bucket.replace(job.place(ID, "claims", 1, ".json"), json.dumps({"by": "one", "answered": 0, "tries": 1}))
+    assert worker._take() is None
+    one = machine.Worker(bucket, "one", ("one", 1.0), 64, print)
+    assert not one.over()
+    assert one._take() is not None, "begun anew, it goes on with its own"
+
+
+def test_a_part_that_was_lost_is_not_written(bucket: buckets.Bucket) -> None:
+    begin(bucket, ["r1", "r2"])
+    said: list[str] = []
+    worker = machine.Worker(bucket, "one", ("one", 1.0), 64, said.append)
+    assert not worker.over()
+    part = worker._take()
+    assert part
+    part.answer("r1", job.unanswered("r1", "x", "late"))
+    bucket.replace(job.place(ID, "claims", 1, ".json"), json.dumps({"by": "two", "answered": 0, "tries": 2}))
+    worker.keep()
+    assert said[-1] == "part 1: another has taken it over"
+    assert not bucket.list(job.place(ID, "answers"))
+    bucket.replace(job.place(ID, "done", 1), "theirs")
+    part.answer("r2", job.unanswered("r2", "x", "late"))
+    worker.mine[1] = part
+    worker._finish(part)
+    assert bucket.get(job.place(ID, "done", 1))[0] == "theirs"
+
+
+def test_a_request_that_ends_servers_is_given_up_and_no_other(bucket: buckets.Bucket, tmp_path: Path) -> None:
+    names = [*(f"r{number}" for number in range(30)), "poison", *(f"r{number}" for number in range(30, 250))]
+    begin(bucket, names)
+    why = ""
+    for _ in range(3 * machine.TRIES):  # as systemd starts it again
+        with contextlib.suppress(RuntimeError):
+            why = why or work(bucket, tmp_path)
+    assert why == "the batch is done"
+    found = done(bucket)
+    assert [line["custom_id"] for line in found] == names
+    (wrong,) = [line for line in found if not job.answered(line)]
+    assert wrong["custom_id"] == "poison"
+    assert wrong["error"] == {"code": "gave_up", "message": "the server ended at it 5 times"}
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda bucket: bucket.replace(f"jobs/{ID}/stop.json", "{}"), "the batch is cancelled"),
+        (lambda bucket: begin(bucket, ["r1"], ends=time.time() - 1), "the batch has spent its time"),
+        (lambda bucket: bucket.replace(job.CURRENT, '{"id": "batch-2"}'), "there is no batch"),
+    ],
+)
+def test_it_ends(bucket: buckets.Bucket, tmp_path: Path, change: Callable[[buckets.Bucket], None], why: str) -> None:
+    begin(bucket, ["r1"])
+    change(bucket)
+    assert work(bucket, tmp_path) == why
+    assert not done(bucket)
+
+
+def test_nothing_is_started_for_no_batch(bucket: buckets.Bucket, tmp_path: Path) -> None:
+    def never() -> list[str]:
+        raise AssertionError
+
+    assert machine.run(bucket, "one", ("one", 1.0), 8, never, tmp_path / "socket", 1, print) == "there is no batch"
+
+
+def test_many_objects_are_listed_page_by_page(bucket: buckets.Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    once = buckets.Bucket._once
+
+    def few(self: buckets.Bucket, method: str, url: str, *rest: Any) -> Any:
+        return once(self, method, url.replace("?", "?max-keys=2&", 1) if "list-type" in url else url, *rest)
+
+    monkeypatch.setattr(buckets.Bucket, "_once", few)
+    for number in range(5):
+        bucket.replace(f"a/{number}.json", "x")
+    assert list(bucket.list("a/")) == [f"a/{number}.json" for number in range(5)]
+
+
+def test_requests_are_signed_as_botocore_signs_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[Any] = []
+
+    class Answer:
+        status, headers = 200, {"Date": "Mon, 30 Nov 2026 12:00:00 GMT"}
+
+        def __enter__(self) -> Answer:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def read(self) -> bytes:
+            return b""
+
+    monkeypatch.setattr(buckets.urllib.request, "urlopen", lambda request, timeout: seen.append(request) or Answer())
+    bucket = buckets.Bucket("https://b.s3.us-east-1.amazonaws.com", "us-east-1", lambda: ["KEY", "SECRET", "TOKEN"])
+    bucket.list("jobs/a b+c/")
+    bucket.put("jobs/1.json", "ü", '"etag"')
+    assert bucket.now == 1796040000
+    for request in seen:
+        headers = {name.lower(): value for name, value in request.header_items()}
+        signature = headers.pop("authorization")
+        names = signature.partition("SignedHeaders=")[2].partition(",")[0].split(";")
+        assert "content-type" in names or request.data is None
+        ours = AWSRequest(
+            request.method, request.full_url, {name: headers[name] for name in names if name != "host"}, request.data
+        )
+        ours.context["timestamp"] = headers["x-amz-date"]
+        auth = S3SigV4Auth(Credentials("KEY", "SECRET", "TOKEN"), "s3", "us-east-1")
+        canonical = auth.canonical_request(ours)
+        expected = auth.signature(auth.string_to_sign(ours, canonical), ours)
+        assert signature.endswith(f"Signature={expected}")
