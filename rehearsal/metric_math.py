@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import functools
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 OPERATORS = {ast.Add: operator.add, ast.Sub: operator.sub, ast.Mult: operator.mul, ast.Div: operator.truediv}
 COMPARISONS = {ast.Gt: operator.gt, ast.Lt: operator.lt, ast.GtE: operator.ge, ast.LtE: operator.le}
@@ -20,45 +20,60 @@ class NoData(Exception):
     """A metric says nothing in this period, and the expression does not say what then."""
 
 
-def value(expression: str, period: Mapping[str, float]) -> float | None:
+Period = Mapping[str, float]
+
+
+def value(expression: str, period: Period) -> float | None:
     """What an expression is of the metrics of one period, by their ids; None where it has no value.
 
     Raises:
         LookupError: it is in words that are not played.
     """
     try:
-        return _value(_parsed(expression), period)
+        return _compiled(expression)(period)
     except (NoData, ZeroDivisionError):
         return None
 
 
 @functools.cache
-def _parsed(expression: str) -> ast.expr:
-    return ast.parse(expression, mode="eval").body
+def _compiled(expression: str) -> Callable[[Period], float]:
+    return _of(ast.parse(expression, mode="eval").body)
 
 
-def _or_0(node: ast.expr, period: Mapping[str, float]) -> float:
+def _of(node: ast.expr) -> Callable[[Period], float]:
+    match node:
+        case ast.Constant(float() | int() as number):
+            return lambda _period: number
+        case ast.Name(id):
+            return lambda period: _known(id, period)
+        case ast.Call(ast.Name("FILL"), [ast.Name(id), default]):
+            filled = _of(default)
+            return lambda period: period[id] if id in period else filled(period)
+        case ast.Call(ast.Name("IF"), [test, then, otherwise]):
+            true, this, that = _of(test), _of(then), _of(otherwise)
+            return lambda period: _or_0(this, period) if true(period) else that(period)
+        case ast.BinOp(left, sign, right) if type(sign) in OPERATORS:
+            return _both(OPERATORS[type(sign)], _of(left), _of(right))
+        case ast.Compare(left, [sign], [right]) if type(sign) in COMPARISONS:
+            return _both(COMPARISONS[type(sign)], _of(left), _of(right))
+    raise LookupError(f"the rehearsal does not know this metric math: {ast.unparse(node)}")
+
+
+def _known(id: str, period: Period) -> float:
+    if id not in period:
+        raise NoData(id)
+    return period[id]
+
+
+def _or_0(term: Callable[[Period], float], period: Period) -> float:
     """What is true and has no value is 0, AWS says, where what is false and has none has none."""
     try:
-        return _value(node, period)
+        return term(period)
     except (NoData, ZeroDivisionError):
         return 0
 
 
-def _value(node: ast.expr, period: Mapping[str, float]) -> float:
-    match node:
-        case ast.Constant(float() | int() as number):
-            return number
-        case ast.Name(id):
-            if id not in period:
-                raise NoData(id)
-            return period[id]
-        case ast.Call(ast.Name("FILL"), [ast.Name(id), default]):
-            return period[id] if id in period else _value(default, period)
-        case ast.Call(ast.Name("IF"), [test, then, otherwise]):
-            return _value(otherwise, period) if not _value(test, period) else _or_0(then, period)
-        case ast.BinOp(left, sign, right) if type(sign) in OPERATORS:
-            return OPERATORS[type(sign)](_value(left, period), _value(right, period))
-        case ast.Compare(left, [sign], [right]) if type(sign) in COMPARISONS:
-            return float(COMPARISONS[type(sign)](_value(left, period), _value(right, period)))
-    raise LookupError(f"the rehearsal does not know this metric math: {ast.unparse(node)}")
+def _both(
+    operation: Callable[[float, float], float], left: Callable[[Period], float], right: Callable[[Period], float]
+) -> Callable[[Period], float]:
+    return lambda period: float(operation(left(period), right(period)))

@@ -10,6 +10,7 @@ Held by: nothing, moto keeps alarms and evaluates none; the rules are those of
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -27,18 +28,21 @@ class Figures:
         self._reported: defaultdict[str, list[tuple[float, float, float]]] = defaultdict(list)
 
     def put(self, now: float, data: Sequence[Datum]) -> None:
-        """Takes a report."""
+        """Takes a report; none is older than one before it."""
         for datum in data:
             pairs = zip(datum["Values"], datum["Counts"], strict=True)
             self._reported[datum["MetricName"]] += [(now, value, count) for value, count in pairs]
 
     def last(self, metric: str, end: float) -> float | None:
         """When it was last reported before then."""
-        return max((at for at, _, _ in self._reported[metric] if at < end), default=None)
+        before = bisect_left(self._reported[metric], (end,))
+        return self._reported[metric][before - 1][0] if before else None
 
     def statistic(self, metric: str, statistic: str, start: float, end: float) -> float | None:
         """Of what was reported from a second up to another; None where nothing was."""
-        found = sorted((value, count) for at, value, count in self._reported[metric] if start <= at < end)
+        known = self._reported[metric]
+        first, after = bisect_left(known, (start,)), bisect_left(known, (end,))
+        found = sorted((value, count) for _, value, count in known[first:after])
         if not found:
             return None
         number = sum(count for _, count in found)

@@ -6,11 +6,13 @@ import functools
 import json
 from dataclasses import replace
 
+import yaml
+
 from tandem.kubernetes.names import NAMESPACE
 from tandem.observing.grafana import board
 from tandem.observing.rules import rules
 from tandem.observing.watched import Watched
-from tests.infra.kubernetes.samples import SAMPLES, manifests
+from tests.infra.kubernetes.samples import GOLDEN
 from tests.shared.world import ALARMS, PROMISED
 
 ADDED = {
@@ -35,11 +37,11 @@ MODELS = {"pod": MODEL, "host": HOST}
 
 
 def scaling_queries() -> dict[str, str]:
-    """Of replicas that follow the load."""
+    """Of replicas that follow the load, from the golden manifests, which are the program's."""
     return {
-        f"scaling {sample} {trigger['name']}": trigger["metadata"]["query"]
-        for sample in SAMPLES
-        for one in manifests(sample)
+        f"scaling {path.stem} {trigger['name']}": trigger["metadata"]["query"]
+        for path in sorted(GOLDEN.glob("*.yaml"))
+        for one in yaml.load_all(path.read_text(encoding="utf-8"), yaml.CSafeLoader)
         if one["kind"] == "ScaledObject"
         for trigger in one["spec"]["triggers"]
         if trigger["type"] == "prometheus"

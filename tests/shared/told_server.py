@@ -6,8 +6,11 @@ Held by: tests/real/test_telemetry.py::test_a_real_server_tells_all_that_is_read
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 UP_TO_80 = (0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0, 20.0, 40.0, 80.0)
 FIRST_TOKEN = (0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, *UP_TO_80, 160.0, 640.0, 2560.0, float("inf"))
@@ -16,6 +19,7 @@ BETWEEN_TOKENS = (
     float("inf"),
 )
 LABELS = 'engine="0",model_name="m"'
+Pairs = Sequence[tuple[Any, float]]
 
 
 @dataclass
@@ -37,22 +41,31 @@ class ToldServer:
     def ask(self) -> str:
         if not self.answers:
             raise ConnectionRefusedError
-        lines = [
-            f"process_start_time_seconds {self.started}",
-            f"vllm:num_requests_running{{{LABELS}}} {float(self.running)}",
-            f"vllm:num_requests_waiting{{{LABELS}}} {float(self.waiting)}",
-            f"vllm:kv_cache_usage_perc{{{LABELS}}} {self.cache}",
-            f"vllm:generation_tokens_total{{{LABELS}}} {float(self.tokens)}",
-            f"vllm:prompt_tokens_total{{{LABELS}}} {float(self.prompt_tokens)}",
-            f"vllm:num_preemptions_total{{{LABELS}}} {float(self.preemptions)}",
-            f'vllm:admission_rejections_total{{model_name="m",reason="max_num_queued_reqs"}} {float(self.refused)}',
-        ]
-        for name, bounds, counts in (
-            ("time_to_first_token", FIRST_TOKEN, self.first_token),
-            ("inter_token_latency", BETWEEN_TOKENS, self.between_tokens),
-        ):
-            for bound in bounds:
-                number = sum(count for seconds, count in counts.items() if seconds <= bound)
-                end = "+Inf" if bound == float("inf") else f"{bound}"
-                lines.append(f'vllm:{name}_seconds_bucket{{{LABELS},le="{end}"}} {float(number)}')
-        return "\n".join(lines) + "\n"
+        counts = {
+            "vllm:num_requests_running": self.running,
+            "vllm:num_requests_waiting": self.waiting,
+            "vllm:kv_cache_usage_perc": self.cache,
+            "vllm:generation_tokens_total": self.tokens,
+            "vllm:prompt_tokens_total": self.prompt_tokens,
+            "vllm:num_preemptions_total": self.preemptions,
+        }
+        latencies = (tuple(one.items()) for one in (self.first_token, self.between_tokens))
+        return _text(self.started, self.refused, tuple(counts.items()), *latencies)
+
+
+@functools.lru_cache(64)
+def _text(started: float, refused: int, counts: Pairs, first_token: Pairs, between_tokens: Pairs) -> str:
+    lines = [
+        f"process_start_time_seconds {started}",
+        *(f"{name}{{{LABELS}}} {float(number)}" for name, number in counts),
+        f'vllm:admission_rejections_total{{model_name="m",reason="max_num_queued_reqs"}} {float(refused)}',
+    ]
+    for name, bounds, answers in (
+        ("time_to_first_token", FIRST_TOKEN, first_token),
+        ("inter_token_latency", BETWEEN_TOKENS, between_tokens),
+    ):
+        for bound in bounds:
+            number = sum(count for seconds, count in answers if seconds <= bound)
+            end = "+Inf" if bound == float("inf") else f"{bound}"
+            lines.append(f'vllm:{name}_seconds_bucket{{{LABELS},le="{end}"}} {float(number)}')
+    return "\n".join(lines) + "\n"

@@ -10,6 +10,7 @@ import yaml
 
 from tests.infra.declared import declared_by
 
+GOLDEN = Path(__file__).with_name("golden")
 BASE: dict[str, Any] = {
     "region": "us-east-1",
     "platform": "eks",

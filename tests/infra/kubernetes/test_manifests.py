@@ -19,9 +19,8 @@ from tandem import capacity
 from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.scripts import DIRECTORY
 from tests.infra.declared import declared_by
-from tests.infra.kubernetes.samples import BASE, SAMPLES, manifests, manifests_of, rendered
+from tests.infra.kubernetes.samples import BASE, GOLDEN, SAMPLES, manifests, manifests_of, rendered
 
-GOLDEN = Path(__file__).with_name("golden")
 ALL = pytest.mark.parametrize("sample", SAMPLES)
 
 
