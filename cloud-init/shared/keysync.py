@@ -139,6 +139,11 @@ class Edge:
             self._trouble = trouble
 
 
+def ends(days_left: float | None) -> str:
+    """In Prometheus' text format; nothing while none ends."""
+    return "" if days_left is None else f"# TYPE tandem_key_days gauge\ntandem_key_days {days_left:.2f}\n"
+
+
 def unwritten(error: RuntimeError) -> bool:
     """Whether AWS says that nothing was written into a secret yet; of one that is not there its words are others."""
     return "ResourceNotFoundException" in str(error) and "secret value" in str(error)
@@ -158,7 +163,7 @@ def attend(
         more: what else is told in Prometheus' text format.
     """
     with contextlib.suppress(OSError):  # counts are worth less than keys
-        counts = traffic.listen(port, log, lambda: edge.age() + more())
+        counts = traffic.listen(port, log, lambda: edge.age() + ends(edge.figures().get("KeyDays")) + more())
         if report:
             telling = report(counts)
             telling.beside(edge.figures)

@@ -115,6 +115,11 @@ def servers(labels: str) -> str:
     return f"count({running(labels)})"
 
 
+def key_days(labels: str) -> str:
+    """Until a client has no key any more, as the edge knows it that reads them first (cloud-init/shared/keysync.py)."""
+    return f"min(tandem_key_days{{{labels}}})"
+
+
 def canary(labels: str) -> str:
     """Answers of the worst machine that were not what its canary expects (cloud-init/shared/trial.py)."""
     return f"max(tandem_canary_failed{{{labels}}})"

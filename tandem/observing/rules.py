@@ -15,6 +15,7 @@ from tandem.alarms import CERTIFICATE, KEYS, Alarm, Both
 from tandem.observing import queries
 from tandem.observing.queries import span
 from tandem.observing.watched import Watched
+from tandem.tags import MAIN_MODEL
 
 INTERVAL = 30
 """Seconds between looks at the rules; the servers should be asked as often, so that each minute has two answers."""
@@ -24,7 +25,6 @@ Rule = dict[str, Any]
 
 WITHOUT_RULE = {
     CERTIFICATE.name: "the certificate is the load balancer's, and ACM tells CloudWatch alone",
-    KEYS.name: "the clients are the stack's and no model's; each edge tells CloudWatch alone",
 }
 """Alarms that have none, and why."""
 
@@ -82,6 +82,10 @@ def _canary(alarm: Alarm, labels: str) -> str:
     return f"{queries.canary(labels)} > {alarm.above:g}"
 
 
+def _keys(alarm: Alarm, labels: str) -> str:
+    return f"{queries.key_days(labels)} < {alarm.above:g}"
+
+
 READINGS: Mapping[str, tuple[Callable[[Alarm, str], str], str]] = {
     "FirstToken": (_late, "the share of late answers, from the bucket of the objective: no percentile is guessed"),
     "BetweenTokens": (_late, "the share of late tokens, likewise"),
@@ -93,14 +97,16 @@ READINGS: Mapping[str, tuple[Callable[[Alarm, str], str], str]] = {
     "Preemptions": (_preemptions, "vLLM's own count"),
     "Servers": (_servers, "how many tell vLLM's series; none is missed that was not there in the last days"),
     "CanaryFailed": (_canary, "what the agent beside the edge found in its last run"),
+    "KeyDays": (_keys, "what the main model's edges read of all clients; it ends with a new key, and with the key"),
     "GpuErrors": (_gpus, "what the host's watchdog found, which has it replaced; pods' nodes have their own"),
 }
 """How a figure of CloudWatch is read from Prometheus, and by what."""
 
 
 def rules(model: Watched) -> list[Rule]:
-    """Of one model, by name; those of WITHOUT_RULE are not among them."""
-    return [_rule(model, alarm) for alarm in model.alarms if alarm.name not in WITHOUT_RULE]
+    """Of one model, by name; none of WITHOUT_RULE. The main model has the stack's beside its own."""
+    of_stack = [KEYS] if model.name == MAIN_MODEL else []
+    return [_rule(model, alarm) for alarm in (*model.alarms, *of_stack) if alarm.name not in WITHOUT_RULE]
 
 
 def rule_groups(models: Sequence[Watched]) -> list[dict[str, Any]]:
@@ -148,6 +154,7 @@ def severity(name: str) -> str:
 _ASKED = {
     "errors": "tandem smoke {stack}",
     "canary": "tandem canary {stack}",
+    "key-expiry": "tandem keys list {stack}",
     "between-tokens": "tandem size {model}",
     "kv-cache": "tandem size {model}",
 }

@@ -40,7 +40,8 @@ class Scraped(World):
         edge = [f'tandem_edge_requests_total{{client="c",code="{code}"}} {n}' for code, n in self.statuses.items()]
         gpus = f"tandem_gpu_errors {self.more.get('GpuErrors', 0):g}"
         canary = f"tandem_canary_failed {self.more.get('CanaryFailed', 0):g}"
-        return "\n".join([*edge, gpus, canary, self.server.ask() if self.server.answers else ""])
+        keys = [f"tandem_key_days {self.more['KeyDays']}"] if "KeyDays" in self.more else []
+        return "\n".join([*edge, gpus, canary, *keys, self.server.ask() if self.server.answers else ""])
 
 
 @pytest.fixture(scope="module")
@@ -57,11 +58,13 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_each_alarm_has_a_rule_or_a_reason() -> None:
     assert RULES.keys() | WITHOUT_RULE.keys() == ALARMS.keys() | {CERTIFICATE.name, KEYS.name}
+    further = rules(replace(HOST, name="small"))
+    assert KEYS.name not in {rule["alert"] for rule in further}, "clients are the stack's, and one call is enough"
     assert not RULES.keys() & WITHOUT_RULE.keys()
 
 
 def test_each_figure_that_an_alarm_looks_at_is_read_from_prometheus() -> None:
-    parts = [part for alarm in ALARMS.values() for part in (alarm.of if isinstance(alarm, Both) else [alarm])]
+    parts = [part for alarm in (*ALARMS.values(), KEYS) for part in (alarm.of if isinstance(alarm, Both) else [alarm])]
     assert {part.metric for part in parts if part.name not in WITHOUT_RULE} == READINGS.keys()
 
 
@@ -90,6 +93,21 @@ def test_what_calls_an_alarm_calls_its_rule(what: str, settled: Scraped, file: P
     goes_wrong, seconds, expected = WRONG[what]
     world.live(seconds, lambda: goes_wrong(world))
     assert firing(file, world.recording) == expected - WITHOUT_RULE.keys()
+
+
+@pytest.mark.clock
+@pytest.mark.parametrize(("days", "expected"), [(6.9, {"key-expiry"}), (7.1, set())])
+def test_a_clients_last_key_that_ends_within_a_week_calls(
+    days: float, expected: set[str], settled: Scraped, file: Path
+) -> None:
+    world = deepcopy(settled)
+
+    def soon() -> None:
+        world.serve()
+        world.more = {"KeyDays": days}
+
+    world.live(120, soon)
+    assert firing(file, world.recording) == expected
 
 
 @pytest.mark.clock

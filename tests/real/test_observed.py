@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import keysync
 import pytest
 import traffic
 import trial
@@ -64,7 +65,7 @@ def pod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
         told = directory / "canary.json"
         servers = {"vllm": trial.asker(f"http://127.0.0.1:{server.port}")}
         canary = trial.Trial(CANARY, "0" * 12, servers, told, directory / "proven", lambda _arn: None, print)
-        traffic.listen(edge.agent_port, more=lambda: trial.text(told))
+        traffic.listen(edge.agent_port, more=lambda: trial.text(told) + keysync.ends(5))
         assert canary.once()
         assert ask(edge.port, completion(20), KEY).status == 200
         assert ask(edge.port, completion(20, model="other"), KEY).status == 404

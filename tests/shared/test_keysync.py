@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import threading
 import time
@@ -309,7 +310,9 @@ def test_a_look_and_the_pause_before_it_are_less_than_a_minute() -> None:
     assert basics.left() > 60
 
 
-def test_an_edge_tells_when_a_client_will_have_no_key_and_nothing_while_none_ends(found: SimpleNamespace) -> None:
+def test_an_edge_tells_when_a_client_will_have_no_key_and_nothing_while_none_ends(
+    found: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert found.edge.figures() == {}
     found.edge.look()
     assert found.edge.figures() == {}
@@ -317,6 +320,11 @@ def test_an_edge_tells_when_a_client_will_have_no_key_and_nothing_while_none_end
     found.store["issued"] = json.dumps({"clients": {"alice": {"keys": [{"sha256": A, "until": soon.isoformat()}]}}})
     found.edge.look()
     assert found.edge.figures() == {"KeyDays": pytest.approx(5, abs=0.01)}
+    told: list[str] = []
+    monkeypatch.setattr(traffic, "listen", lambda _port, _log, more: told.append(more()))
+    monkeypatch.setattr(found.edge, "follow", lambda: None)
+    keysync.attend(found.edge, 0, None, None)
+    assert re.search(r"(?m)^tandem_key_days (5\.00|4\.99)$", told[0])
 
 
 def test_what_an_edge_tells_is_in_the_report_beside_what_the_machine_does(
