@@ -20,7 +20,7 @@ import serve
 import traffic
 import trial
 import trying
-from host import CONFIG, RUN, STATE, say, write
+from host import CONFIG, RUN, STATE, say, stages, write
 from ship import Shipper
 from telemetry import Server, Telemetry, metrics_of
 
@@ -76,7 +76,7 @@ def figures() -> dict[str, float]:
 
 def text() -> str:
     """Likewise, for a Prometheus."""
-    return gpus.text() + trial.text(trying.TOLD)
+    return gpus.text() + stages() + trial.text(trying.TOLD)
 
 
 def main() -> None:

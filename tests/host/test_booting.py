@@ -223,7 +223,14 @@ def test_the_agent_tries_each_replica_and_tells(tried: Host, monkeypatch: pytest
     assert made[0].proven == scripts.host.STATE / "canary"
     scripts.host.write(scripts.trying.TOLD, "[]")
     assert scripts.edge_keys.figures() == {"CanaryFailed": 0}
-    assert scripts.edge_keys.text() == "# TYPE tandem_canary_failed gauge\ntandem_canary_failed 0\n"
+    told = scripts.edge_keys.text()
+    assert told.endswith("# TYPE tandem_canary_failed gauge\ntandem_canary_failed 0\n")
+    ledger = scripts.host.STATE / "ledger.jsonl"
+    scripts.host.write(
+        ledger, '{"stage": "weights", "seconds": 812.5}\n{"stage": "we\n{"stage": "weights", "seconds": 3.1}\n'
+    )
+    assert scripts.host.stages() == '# TYPE tandem_stage_seconds gauge\ntandem_stage_seconds{stage="weights"} 3.1\n'
+    assert scripts.host.stages() in scripts.edge_keys.text()
 
 
 def test_a_version_is_all_that_is_served_and_asked(tried: Host, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ import ctypes
 import json
 import os
 import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -29,14 +30,15 @@ from pulumi_rehearsal.kubernetes.watch import seconds_until
 from pulumi_rehearsal.servers import QuietServer, running, serving
 from rehearsal.host.cloud import Cloud
 from rehearsal.host.metadata import Metadata
+from tandem.scripts import DIRECTORY
 from tests.observing.asked import LABELS, panel_queries, rule_queries
-from tests.observing.growing import GPUS, SERVER, growing
+from tests.observing.growing import GPUS, POD, growing
 from tests.observing.live import Live, receiving
 
 pytestmark = pytest.mark.real
 
 REGION, PATH = "eu-west-1", "/workspaces/ws-1/api/v1/remote_write"
-EDGE = "".join(f"{line}\n" for line in SERVER.splitlines() if "tandem_" in line)
+EDGE = "".join(f"{line}\n" for line in POD.splitlines() if "tandem_" in line)
 """Of the recorded pod, which is a server and its edge in one answer."""
 NETWORK = 0x40000000
 """CLONE_NEWNET of sched.h."""
@@ -117,6 +119,11 @@ class Host:
     agent: int
     log: Path
 
+    def seconds(self) -> float:
+        """Of a processor, that the agent has had."""
+        fields = Path(f"/proc/{self.agent}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
+
     def kilobytes(self) -> int:
         """The most that the agent has had in memory."""
         status = Path(f"/proc/{self.agent}/status").read_text()
@@ -145,7 +152,7 @@ def host(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 def without_edge() -> str:
-    return "".join(f"{line}\n" for line in SERVER.splitlines() if "tandem_" not in line)
+    return "".join(f"{line}\n" for line in POD.splitlines() if "tandem_" not in line)
 
 
 def test_what_a_host_tells_arrives_signed_by_its_role_and_answers_every_query(host: Host) -> None:
@@ -161,6 +168,39 @@ def test_what_a_host_tells_arrives_signed_by_its_role_and_answers_every_query(ho
     assert not without
     assert not live.ask('{__name__=~".*_created|python_.*|http_.*"}'), "what nobody asks for is not paid for"
     assert host.kilobytes() < 60_000
+
+
+LOOKS = 60
+SPENT = """\
+import sys, time
+import telemetry
+servers = [telemetry.Server(telemetry.metrics_of(int(port))) for port in sys.argv[2:]]
+one = telemetry.Telemetry(servers, lambda: {200: 1}, dict, lambda **_: None, {"Stack": "s", "Model": "m"}, print)
+began = time.process_time()
+for number in range(int(sys.argv[1])):
+    one.look(10.0 * number)
+    if number % 6 == 5:
+        one.report()
+[most] = [line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")]
+print(time.process_time() - began, most)
+"""
+"""What the agent beside the edge does in ten minutes; it looks every ten seconds."""
+
+
+def test_all_that_tells_of_a_host_takes_less_than_a_hundredth_of_a_core_and_60_mb(host: Host) -> None:
+    """By the processor's own count, so that a busy machine says the same. Here vmagent asks every second."""
+    until("the agent writes", lambda: host.workspace.taken >= 4)
+    began, seconds = host.workspace.taken, host.seconds()
+    until("ten more looks", lambda: host.workspace.taken >= began + 10)
+    written = (host.seconds() - seconds) / (host.workspace.taken - began) / 30
+    with growing(without_edge()) as one, growing(without_edge()) as other:
+        line = [sys.executable, "-c", SPENT, f"{LOOKS}", f"{one}", f"{other}"]
+        environment = {**os.environ, "PYTHONPATH": str(DIRECTORY / "shared")}
+        said = subprocess.run(line, env=environment, check=True, capture_output=True, text=True).stdout.split()
+    looked, kilobytes = float(said[0]) / LOOKS / 10, int(said[1])
+    print(f"vmagent {written:.3%} of a core, {host.kilobytes()} kB; agent {looked:.3%}, {kilobytes} kB")
+    assert written + looked < 0.01
+    assert host.kilobytes() + kilobytes < 60_000
 
 
 def test_what_does_not_leave_leaves_later(host: Host) -> None:
