@@ -6,7 +6,9 @@ Each boot begins with a key of this host's own, by which it asks through its edg
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
 import secrets
 import signal
 import sys
@@ -20,11 +22,11 @@ import serve
 import traffic
 import trial
 import trying
-from host import CONFIG, RUN, STATE, say, stages, write
+from host import CONFIG, RUN, STATE, say, write
 from ship import Shipper
 from telemetry import Server, Telemetry, metrics_of
 
-OWN, KEPT = RUN / "secrets/own-key", STATE / "clients.json"
+OWN, KEPT, LEDGER = RUN / "secrets/own-key", STATE / "clients.json", STATE / "ledger.jsonl"
 OWN_CLIENT = "tandem-probe"
 
 
@@ -77,6 +79,18 @@ def figures() -> dict[str, float]:
 def text() -> str:
     """Likewise, for a Prometheus."""
     return gpus.text() + stages() + trial.text(trying.TOLD)
+
+
+def stages() -> str:
+    """Of each stage, as the ledger has it of its last end, in Prometheus' text format."""
+    seconds: dict[str, float] = {}
+    lines = LEDGER.read_text().splitlines() if LEDGER.exists() else []
+    for line in lines:
+        with contextlib.suppress(ValueError):  # one that a crash has torn
+            entry = json.loads(line)
+            seconds[entry["stage"]] = entry["seconds"]
+    told = [f'tandem_stage_seconds{{stage="{stage}"}} {took}\n' for stage, took in seconds.items()]
+    return "".join(["# TYPE tandem_stage_seconds gauge\n" if told else "", *told])
 
 
 def main() -> None:

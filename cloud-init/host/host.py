@@ -58,18 +58,6 @@ def record(stage: str, started: float, outcome: str, detail: str, attempts: int 
     print(f"tandem: {stage}: {outcome}: {detail}", flush=True)
 
 
-def stages() -> str:
-    """Of each stage, as the ledger has it of its last end, in Prometheus' text format."""
-    seconds: dict[str, float] = {}
-    lines = (STATE / "ledger.jsonl").read_text().splitlines() if (STATE / "ledger.jsonl").exists() else []
-    for line in lines:
-        with contextlib.suppress(ValueError):  # one that a crash has torn
-            entry = json.loads(line)
-            seconds[entry["stage"]] = entry["seconds"]
-    told = [f'tandem_stage_seconds{{stage="{stage}"}} {took}\n' for stage, took in seconds.items()]
-    return "".join(["# TYPE tandem_stage_seconds gauge\n" if told else "", *told])
-
-
 def attempt(stage: str, action: Callable[[], str], seconds: float) -> None:
     """Runs a stage until it is done, with pauses of 2, 4, 8 ... 30 s; ends the program when it will not be."""
     started, attempts = time.time(), 0

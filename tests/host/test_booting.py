@@ -229,8 +229,10 @@ def test_the_agent_tries_each_replica_and_tells(tried: Host, monkeypatch: pytest
     scripts.host.write(
         ledger, '{"stage": "weights", "seconds": 812.5}\n{"stage": "we\n{"stage": "weights", "seconds": 3.1}\n'
     )
-    assert scripts.host.stages() == '# TYPE tandem_stage_seconds gauge\ntandem_stage_seconds{stage="weights"} 3.1\n'
-    assert scripts.host.stages() in scripts.edge_keys.text()
+    assert (
+        scripts.edge_keys.stages() == '# TYPE tandem_stage_seconds gauge\ntandem_stage_seconds{stage="weights"} 3.1\n'
+    )
+    assert scripts.edge_keys.stages() in scripts.edge_keys.text()
 
 
 def test_a_version_is_all_that_is_served_and_asked(tried: Host, monkeypatch: pytest.MonkeyPatch) -> None:
