@@ -9,6 +9,7 @@ from typing import Any
 
 from tandem.catalog.measurements import MEASUREMENTS, Measurement
 from tandem.sizing.measured import comparable, modelled
+from tandem.sizing.throughput import Load
 from tandem.sizing.units import GIB
 from tests.sizing.rows import PEERS, ROWS, sized
 
@@ -71,9 +72,14 @@ def _servers(row: Measurement) -> tuple[str, str, str]:
 
 
 def _flags(row: Measurement) -> str:
-    return (
-        row.flags if row.max_num_batched_tokens == VLLMS_STEP else f"{row.flags}, steps of {row.max_num_batched_tokens}"
-    )
+    usual = Load()
+    parts = [
+        row.flags,
+        "" if row.max_num_batched_tokens == VLLMS_STEP else f"steps of {row.max_num_batched_tokens}",
+        "" if row.prompt_tokens == usual.prompt_tokens else f"prompts of {row.prompt_tokens:,}",
+        "" if row.answer_tokens == usual.answer_tokens else f"answers of {row.answer_tokens:,}",
+    ]
+    return ", ".join(filter(None, parts))
 
 
 VLLMS_STEP = 8192

@@ -81,7 +81,8 @@ def test_peers_over_pcie_are_tried_by_vllm_and_not_believed() -> None:
 
 
 STEPS = {
-    "70B on H200": ("meta-llama/Llama-3.3-70B-Instruct", "fp8", ["p5en.48xlarge"], 1024),
+    "70B on H200": ("meta-llama/Llama-3.3-70B-Instruct", "fp8", ["p5en.48xlarge"], 2048),
+    "70B in 16 bits on H200": ("meta-llama/Llama-3.3-70B-Instruct", None, ["p5en.48xlarge"], 1024),
     "32B on H200": ("Qwen/Qwen3-32B-FP8", None, ["p5en.48xlarge"], 2048),
     "8B on H200": ("Qwen/Qwen3-8B", None, ["p5en.48xlarge"], None),
     "8B on what takes a step of vLLM's own small": ("Qwen/Qwen3-8B", None, ["g6.12xlarge"], None),
@@ -110,7 +111,7 @@ def test_a_step_of_prompts_does_not_hold_up_answers(what: str) -> None:
     assert requests_at_once(served, [INSTANCE_TYPES[one] for one in types])[0] in (256, 1024)
 
 
-@pytest.mark.parametrize(("changes", "tokens"), [({"maxNumBatchedTokens": 4096}, 4096), ({"maxNumSeqs": 1500}, 1500)])
+@pytest.mark.parametrize(("changes", "tokens"), [({"maxNumBatchedTokens": 4096}, 4096), ({"maxNumSeqs": 2500}, 2500)])
 def test_a_step_that_is_set_stays_and_is_no_smaller_than_the_batch(changes: dict[str, int], tokens: int) -> None:
     inference = {"model": "meta-llama/Llama-3.3-70B-Instruct", "quantization": "fp8", **changes}
     settings = Settings.model_validate(

