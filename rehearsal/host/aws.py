@@ -15,6 +15,8 @@ from rehearsal.host.handler import Handler
 API_KEY = "test-api-key-0123456789abcdef"
 HUB_TOKEN = "hf_test_token_0123456789abcdef"  # noqa: S105
 SIGNED = "AWS4-HMAC-SHA256 Credential=ASIATEST/"
+REMOTE_WRITE = "/workspaces/ws-1/api/v1/remote_write"
+"""Of a workspace of Amazon Managed Prometheus."""
 STATUSES = {"SlowDown": 503, "InternalError": 500}
 """Of errors that every operation of S3 may answer, and so no model has
 (https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html)."""
@@ -26,11 +28,12 @@ TARGET_REASONS = {
 
 
 class Aws(Handler):
-    """Secrets Manager, Auto Scaling, Elastic Load Balancing, CloudWatch Logs and S3 at one address.
+    """Secrets Manager, Auto Scaling, Elastic Load Balancing, CloudWatch Logs, S3 and a workspace at one address.
 
     A request that botocore would not have sent is refused; an answer is made of botocore's model of it.
 
-    Stands for: Secrets Manager, Auto Scaling, Elastic Load Balancing, CloudWatch and its logs; hosts' objects in S3.
+    Stands for: Secrets Manager, Auto Scaling, Elastic Load Balancing, CloudWatch and its logs; hosts' objects in S3;
+        Amazon Managed Prometheus, whose signatures tests look at.
     Held by: tests/rehearsal/host/test_aws.py::test_the_sdk_is_answered_as_its_models_say,
         tests/rehearsal/host/test_aws.py::test_s3_answers_as_motos_does
     """
@@ -56,6 +59,9 @@ class Aws(Handler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        if self.path == REMOTE_WRITE:
+            self.cloud.written.append(({name.lower(): value for name, value in self.headers.items()}, body))
+            return self.answer(204, "")
         with self.cloud.lock:
             self.cloud.bodies.append(body)
         if not self.headers.get("Authorization", "").startswith(SIGNED):

@@ -40,6 +40,7 @@ class Cloud:
         clients: text of the secret with the document of clients.
         mirror_down_seconds: the package mirror answers 503 for so long from the first request on.
         hub: the model hub, with faults of its own.
+        written: headers and body of what was written to the workspace of Amazon Managed Prometheus.
         pulled: paths that were asked of the registry.
         registry_away: the registry answers 503.
         metadata: items that are served over those of an ordinary instance.
@@ -58,6 +59,7 @@ class Cloud:
     mirror_down_seconds: float = 0
     mirror_down_until: float = 0
     hub: Hub = field(default_factory=lambda: Hub("acme/model", dict(MODEL)))
+    written: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
     pulled: list[str] = field(default_factory=list)
     registry_away: bool = False
     metadata: dict[str, str] = field(default_factory=dict)

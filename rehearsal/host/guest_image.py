@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pulumi_rehearsal.cache import cache_directory, make_once
+from tandem.host.render import METRICS_AGENT
 
 MIRROR = "http://archive.ubuntu.com/ubuntu"
 KEYRING = "pool/main/u/ubuntu-keyring/ubuntu-keyring_2023.11.28.1_all.deb"
@@ -31,6 +32,8 @@ PACKAGES = (
 )  # fmt: skip
 LIBRARY = "libc6"
 """Every process of a host runs on it; guests are offered a newer one, the same files again."""
+OFFERED = (LIBRARY, METRICS_AGENT)
+"""Ubuntu's packages that the tests' own repository has, as they are."""
 
 SOURCES = f"deb {MIRROR} noble main universe\ndeb {MIRROR} noble-updates main universe\n"
 EFS_NAME = "fs-00000000000000000.efs.us-east-1.amazonaws.com"
@@ -89,12 +92,14 @@ class GuestImage:
 
     Attributes:
         library: package of a library that each service runs on.
+        metrics_agent: package of what writes metrics elsewhere.
         release: of the kernel, as `uname -r` prints it.
     """
 
     disk: Path
     kernel: Path
     library: Path
+    metrics_agent: Path
     release: str
 
 
@@ -138,9 +143,10 @@ def _debootstrap(root: Path) -> None:
     run("chroot", root, "apt-get", "update", "-q", env=quiet)
     run("chroot", root, "apt-get", "install", "-yq", "--no-install-recommends", *PACKAGES, env=quiet)
     run("chroot", root, "apt-get", "clean")
-    run("chroot", root, "apt-get", "download", "-q", LIBRARY, env=quiet)
-    (package,) = root.glob(f"{LIBRARY}_*.deb")
-    shutil.move(package, root.parent / "library.deb")
+    run("chroot", root, "apt-get", "download", "-q", *OFFERED, env=quiet)
+    for name in OFFERED:
+        (package,) = root.glob(f"{name}_*.deb")
+        shutil.move(package, root.parent / f"{name}.deb")
     shutil.rmtree(root / "var/lib/apt/lists")
     policy.unlink()
 
@@ -173,8 +179,9 @@ def _make(home: Path) -> None:
 
 def guest_image() -> GuestImage:
     """The image, built on first use: about a minute and a half, 1 GB of disk, root rights."""
-    parts = (FIRST, PACKAGES, LIBRARY, FILES, ENABLED, DISABLED, MASKED)
+    parts = (FIRST, PACKAGES, OFFERED, FILES, ENABLED, DISABLED, MASKED)
     key = hashlib.sha256(repr(parts).encode()).hexdigest()[:12]
     home = cache_directory() / f"guest-{key}"
     make_once(home, home.is_dir, _make, "the guest's disk", print)
-    return GuestImage(home / "disk.img", home / "vmlinuz", home / "library.deb", (home / "release").read_text())
+    library, metrics_agent = (home / f"{name}.deb" for name in OFFERED)
+    return GuestImage(home / "disk.img", home / "vmlinuz", library, metrics_agent, (home / "release").read_text())

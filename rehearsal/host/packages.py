@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,11 +150,12 @@ def _newer(library: Path, directory: Path) -> Path:
     return archive
 
 
-def repository(directory: Path, kernel: str, library: Path) -> SignedRepository:
+def repository(directory: Path, kernel: str, library: Path, *real: Path) -> SignedRepository:
     """Builds the packages, their index and its signature.
 
     Args:
         library: a package that guests have, of which the repository offers a newer version.
+        real: packages that it offers as they are.
     """
     directory.mkdir(parents=True, exist_ok=True)
     packages = [
@@ -164,7 +166,8 @@ def repository(directory: Path, kernel: str, library: Path) -> SignedRepository:
         *(Package("canary", version, {}) for version in ("1", "2")),  # pinned by nobody
     ]
     index = ""
-    for archive in [*(_build(package, directory) for package in packages), _newer(library, directory)]:
+    theirs = [Path(shutil.copy(archive, directory)) for archive in real]
+    for archive in [*(_build(package, directory) for package in packages), _newer(library, directory), *theirs]:
         control = subprocess.run(["dpkg-deb", "-f", archive], check=True, capture_output=True, text=True).stdout
         data = archive.read_bytes()
         index += f"{control}Filename: {archive.name}\nSize: {len(data)}\nSHA256: {hashlib.sha256(data).hexdigest()}\n\n"

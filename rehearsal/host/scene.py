@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 
 from rehearsal.host import packages
+from rehearsal.host.aws import REMOTE_WRITE
 from rehearsal.host.cloud import Addresses, Cloud, serving
 from rehearsal.host.guest import Guest
 from rehearsal.host.guest_image import GuestImage, guest_image
@@ -36,7 +37,7 @@ class Parts:
 @cache
 def parts(directory: Path) -> Parts:
     guest = guest_image()
-    repository = packages.repository(directory / "apt", guest.release, guest.library)
+    repository = packages.repository(directory / "apt", guest.release, guest.library, guest.metrics_agent)
     return Parts(guest, repository, image(stub_layers(directory)))
 
 
@@ -65,6 +66,7 @@ def host_config(stack: HostConfig, found: Parts, at: Addresses) -> HostConfig:
         efs_utils=f"{at.files_url}/apt/{helper.name}#sha256={hashlib.sha256(helper.read_bytes()).hexdigest()}",
     )
     image = f"docker.io/{NAME}@{digest(found.image.manifest)}"
+    written = f"{at.aws_url}{REMOTE_WRITE}" if stack.remote_write_region else None
     return replace(
         stack,
         engine=replace(stack.engine, image=image, revision="0" * 40),
@@ -73,6 +75,7 @@ def host_config(stack: HostConfig, found: Parts, at: Addresses) -> HostConfig:
         scripts_url=f"{at.aws_url}/{scripts_of(stack)[0]}",
         hub_url=at.files_url,
         registry_mirror=at.files_url,
+        remote_write_url=written,
     )
 
 

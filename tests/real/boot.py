@@ -11,7 +11,7 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ from rehearsal.host import scene
 from rehearsal.host.cloud import API_KEY, Cloud
 from rehearsal.host.guest import Guest
 
+REGION = "us-east-1"
 SECONDS = 600
 """Longest wait for anything, by the guest's own clock."""
 
@@ -124,10 +125,11 @@ def details(ledger: list[dict[str, Any]]) -> dict[str, str]:
 
 @pytest.fixture(scope="session")
 def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    """A host that came to ready, with two drives of instance store."""
+    """A host that came to ready, with two drives of instance store, and writes its metrics elsewhere."""
     directory = tmp_path_factory.mktemp("boot")
     cloud = Cloud()
-    with scene.powered_on(stacks.config("dev"), scene.parts(directory), cloud, directory, drives=2) as guest:
+    written = replace(stacks.config("dev"), remote_write_url="https://of.the.stand-in", remote_write_region=REGION)
+    with scene.powered_on(written, scene.parts(directory), cloud, directory, drives=2) as guest:
         guest.wait_for_line(scene.READY, scene.READY_SECONDS)
         guest.wait_for_agent(SECONDS)
         yield Host(guest, cloud)

@@ -6,15 +6,21 @@ Its life goes on in test_boot_ubuntu.py (upgrades, a reboot) and ends in test_bo
 from __future__ import annotations
 
 import json
+import urllib.request
 from pathlib import Path
 
 import pytest
 import stacks
-from boot import SECONDS, Host, details
+from boot import REGION, SECONDS, Host, details
+from botocore.auth import SigV4Auth
+from botocore.credentials import Credentials
+from test_aws import KEY, SECRET, TOKEN, is_signed
 
 from rehearsal.host import packages
-from rehearsal.host.cloud import API_KEY, WEIGHTS
+from rehearsal.host.aws import REMOTE_WRITE
+from rehearsal.host.cloud import API_KEY, INSTANCE, WEIGHTS
 from tandem.scripts import sources
+from tests.observing.live import receiving
 
 pytestmark = pytest.mark.real
 
@@ -26,7 +32,7 @@ def test_the_ledger_tells_each_stage_once_and_in_order(host: Host) -> None:
     assert said["scripts"] == f"fetched, {len(sources('host', 'shared')) + 2} files"
     assert said["gate"] == "driver branch 580"
     assert said["driver"] == f"{packages.DRIVER} installed, 4 GPUs"
-    assert said["toolkit"] == "4 packages installed"
+    assert said["toolkit"] == "5 packages installed"
     assert said["storage"].startswith("2 NVMe drives, EFS, ")
     assert said["weights"] == "downloaded to EFS, copied to local storage"
     assert said["serve"] == "replicas on GPUs [(0, 2), (1, 3)]", "paired by the matrix of `nvidia-smi topo -m`"
@@ -71,6 +77,33 @@ def test_the_edge_serves_clients_outside(host: Host) -> None:
     assert host.ask(key=None)[0] == 401
     assert host.ask("/invocations")[0] == 404
     host.eventually(lambda: host.health() == 200, "health for the load balancer")
+
+
+def test_what_servers_and_edge_tell_leaves_signed_by_the_role(host: Host, tmp_path: Path) -> None:
+    """By Ubuntu's own package and our unit; what comes is taken by a real Prometheus."""
+    host.eventually(lambda: len(host.cloud.written) >= 2, "what vmagent writes")
+    signer = SigV4Auth(Credentials(KEY, SECRET), "aps", REGION)
+    with receiving(tmp_path) as live:
+        for headers, body in list(host.cloud.written):
+            assert headers["x-amz-security-token"] == TOKEN
+            assert is_signed(signer, "POST", f"http://{headers['host']}{REMOTE_WRITE}", headers, body)
+            kept = {name: value for name, value in headers.items() if name.startswith(("content-", "x-prometheus-"))}
+            urllib.request.urlopen(urllib.request.Request(f"{live.url}/api/v1/write", body, kept), timeout=30).close()
+        told = {
+            series: {tuple(one["metric"].get(name) for name in ("stack", "model", "host", "replica")) for one in found}
+            for series in ("vllm:num_requests_running", "tandem_keys_age_seconds")
+            if (found := live.ask(series))
+        }
+    of = ("dev", "main", INSTANCE)
+    assert told == {
+        "vllm:num_requests_running": {(*of, "0"), (*of, "1")},
+        "tandem_keys_age_seconds": {(*of, None)},
+    }
+    (agent,) = host.main_pids("tandem-metrics")
+    status = host.guest.run(f"cat /proc/{agent}/status")
+    figures = {line.split()[0]: line.split()[1] for line in status.splitlines() if len(line.split()) > 1}
+    assert (figures["Name:"], figures["CapEff:"], int(figures["VmHWM:"]) < 60_000) == ("vmagent", "0" * 16, True)
+    assert host.guest.run("systemctl is-enabled victoria-metrics", check=False).strip() == "masked"
 
 
 def test_user_data_follows_the_schema_of_cloud_init(host: Host) -> None:
