@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from rehearsal.played_scaling import MINUTE, TICK, Account, Action, Host
-from tandem.catalog.instances import INSTANCE_TYPES
+from tandem import capacity
 from tandem.scaling import idle_after, woken_hosts
 from tandem.settings import Settings
 
@@ -127,7 +127,7 @@ class Scene:
     def __post_init__(self) -> None:
         self.account = deepcopy(self.account)
         self.account.group.hosts = [Host(asked=-DAY, serves=-DAY) for _ in range(self.hosts)]
-        self.each = min(INSTANCE_TYPES[name].replicas for name in self.settings.fleet.instance_types)
+        self.each = min(capacity.servers_per_host(self.settings))
         self._requests, self._now = Requests(self.settings), 0
         self.course = Course(actions=self.account.group.actions)
 

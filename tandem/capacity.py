@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tandem.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES, InstanceType
+from tandem.catalog.instances import INSTANCE_TYPES, InstanceType
 from tandem.settings.cluster import ScalingSettings
 from tandem.settings.schema import Settings
 
@@ -31,6 +31,11 @@ def node_types(settings: Settings) -> list[InstanceType]:
     return [INSTANCE_TYPES[name] for name in settings.fleet.instance_types]
 
 
+def servers_per_host(settings: Settings) -> list[int]:
+    """On each type of platform ec2's fleet."""
+    return [one.servers(settings.inference.tensor_parallel_size) for one in node_types(settings)]
+
+
 def gpus_per_node(settings: Settings) -> int:
     """Of the largest type: limits count GPUs, and must let so many nodes of any type come."""
     return max(one.gpus for one in node_types(settings))
@@ -48,19 +53,18 @@ def most_nodes(settings: Settings) -> int:
     return settings.group_size if settings.node_pool.provisioner == "managed" else settings.max_group_size
 
 
-def share_of_node(settings: Settings) -> Share:
-    """As much as fits on every type when all its GPUs are taken, beside each server's edge."""
+def share_of_node(settings: Settings, gpus: int) -> Share:
+    """What a server of so many GPUs may ask for on every type when all GPUs are taken, beside each server's edge."""
     types = node_types(settings)
     return Share(
-        cpu=min(int(one.vcpus * SHARE) // one.replicas for one in types) - EDGE_CPU,
-        memory_gib=min(int(one.memory_gib * SHARE) // one.replicas for one in types) - EDGE_MEMORY_GIB,
+        cpu=min(int(one.vcpus * SHARE) // one.servers(gpus) for one in types) - EDGE_CPU,
+        memory_gib=min(int(one.memory_gib * SHARE) // one.servers(gpus) for one in types) - EDGE_MEMORY_GIB,
     )
 
 
-def nodes_for(settings: Settings, pods: int) -> int:
-    """Nodes that so many pods of a pair of GPUs fill, on the smallest type."""
-    gpus = smallest_types(settings)[0].gpus
-    return -(-pods * GPUS_PER_REPLICA // gpus)
+def nodes_for(settings: Settings, gpus: int) -> int:
+    """Nodes that servers with so many GPUs in all fill, on the smallest type."""
+    return -(-gpus // smallest_types(settings)[0].gpus)
 
 
 def spread_over(settings: Settings, scaling: ScalingSettings) -> int:
@@ -77,14 +81,14 @@ def spread_over(settings: Settings, scaling: ScalingSettings) -> int:
 def nodes_that_serve(settings: Settings, *, most: bool) -> int:
     """Nodes with a pod, when models have their fewest or their most replicas: filled, but for those kept apart."""
     apart = max(spread_over(settings, scaling) for _, scaling in settings.scaled.values())
-    pods = replicas(settings, most=most)
-    return max(nodes_for(settings, pods), apart) if pods else 0
+    gpus = gpus_of(settings, most=most)
+    return max(nodes_for(settings, gpus), apart) if gpus else 0
 
 
-def replicas(settings: Settings, *, most: bool) -> int:
-    """Pods of all models together, at least or at most; a pipeline's stages count each."""
+def gpus_of(settings: Settings, *, most: bool) -> int:
+    """GPUs of all models' pods together, at least or at most."""
     return sum(
-        (scaling.max_replicas if most else scaling.min_replicas) * inference.pipeline_parallel_size
+        (scaling.max_replicas if most else scaling.min_replicas) * inference.gpus
         for inference, scaling in settings.scaled.values()
     )
 

@@ -85,6 +85,7 @@ def size_of(inference: InferenceSettings, settings: Settings) -> Plan:
     return plan(
         model=inference.model,
         instance_types=instance_types,
+        tensor_parallel_size=inference.tensor_parallel_size,
         pipeline_parallel_size=inference.pipeline_parallel_size,
         quantization=inference.quantization,
         kv_cache_dtype=inference.kv_cache_dtype,

@@ -95,7 +95,8 @@ def host_costs(
     volume = settings.fleet.root_volume_gib * part.ebs_gp3_gib_month / HOURS_PER_MONTH
     bought = bought or {"on demand": (hosts, prices.on_demand(instance_type, settings.region))}
     reports = hosts * settings.metrics.cloudwatch * reports_per_minute(settings)
-    written = hosts * INSTANCE_TYPES[instance_type].replicas if settings.metrics.written_to_amazon else 0
+    servers = INSTANCE_TYPES[instance_type].servers(settings.inference.tensor_parallel_size)
+    written = hosts * servers if settings.metrics.written_to_amazon else 0
     items = [
         *(CostItem(f"{instance_type} {how}", count, count * usd) for how, (count, usd) in bought.items()),
         CostItem("root volumes", hosts, hosts * volume),

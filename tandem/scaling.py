@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from datetime import timedelta
 
-from tandem.catalog.instances import INSTANCE_TYPES
+from tandem import capacity
 from tandem.settings.cluster import ScalingSettings
 from tandem.settings.schema import Settings
 
@@ -48,8 +48,8 @@ def fullness_without(settings: Settings) -> str:
     least: the group's own bound is 0 there. What may have no figures stands where IF is false: where it is true, AWS
     takes none for 0 (https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html).
     """
-    replicas = [INSTANCE_TYPES[name].replicas for name in settings.fleet.instance_types]
-    fewest, each, tenth = min(replicas), max(replicas), LEAVING_PERCENT / 100
+    servers = capacity.servers_per_host(settings)
+    fewest, each, tenth = min(servers), max(servers), LEAVING_PERCENT / 100
     more = f"servers / (servers - {each})"
     if settings.max_group_size * tenth > 1:
         more = f"IF(servers > {fewest / tenth:g}, {1 / (1 - tenth * each / fewest):g}, {more})"

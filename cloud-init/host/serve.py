@@ -1,4 +1,4 @@
-"""Stage serve: one vLLM server per pair of GPUs, as systemd units, and nginx before them."""
+"""Stage serve: one vLLM server per group of GPUs, as systemd units, and nginx before them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from storage import LOCAL, SHARED
 
 REPLICAS, LEAVING = RUN / "replicas.json", RUN / "leaving"
 Pair = tuple[int, int]  # of GPUs, by number
+Group = tuple[int, ...]
 LINKS = "SYS NODE PHB PXB PIX"  # slowest first; NVLink (NV1 ...) is above them all
 
 
@@ -34,19 +36,21 @@ def topology(text: str) -> dict[Pair, int]:
     return speed
 
 
-def pairs(gpus: int, speed: dict[Pair, int]) -> list[Pair]:
-    """Splits GPUs into pairs: the slowest pair as fast as can be, then the sum, then the lowest numbers."""
+def groups(gpus: int, size: int, speed: dict[Pair, int]) -> list[Group]:
+    """Splits GPUs into groups: the slowest link in one as fast as can be, then the sum, then the lowest numbers."""
 
-    def splits(free: list[int]) -> Iterator[list[Pair]]:
+    def splits(free: list[int]) -> Iterator[list[Group]]:
         if not free:
             yield []
-        for other in free[1:]:
-            for tail in splits([gpu for gpu in free[1:] if gpu != other]):
-                yield [(free[0], other), *tail]
+            return
+        first, *rest = free
+        for others in combinations(rest, size - 1):
+            for tail in splits([gpu for gpu in rest if gpu not in others]):
+                yield [(first, *others), *tail]
 
-    def worth(split: list[Pair]) -> tuple[int, int]:
-        speeds = [speed.get(pair, 0) for pair in split]
-        return min(speeds), sum(speeds)
+    def worth(split: list[Group]) -> tuple[int, int]:
+        speeds = [speed.get(pair, 0) for group in split for pair in combinations(group, 2)]
+        return min(speeds, default=0), sum(speeds)
 
     return max(splits(list(range(gpus))), key=worth)
 
@@ -89,7 +93,7 @@ def without_peers(number: int) -> Path:
     return STATE / f"without-peers-{number}"
 
 
-def command(replica: int, gpus: Pair, port: int) -> list[str]:
+def command(replica: int, gpus: Group, port: int) -> list[str]:
     """The container of one replica. Host network: no address translation, and a refused connection is refused."""
     engine, needs, logs = weights.ENGINE, driver.profile(), CONFIG["log_options"]
     # The slice has no way to the role's credentials; only streaming from S3 needs them.
@@ -120,7 +124,7 @@ def rows() -> list[dict[str, Any]]:
 
 def run() -> str:
     needs = driver.profile()
-    split = pairs(needs["gpus"], topology(sh("nvidia-smi", "topo", "-m")))
+    split = groups(needs["gpus"], CONFIG["gpus_each"], topology(sh("nvidia-smi", "topo", "-m")))
     replicas = [{"replica": n, "gpus": pair, "port": CONFIG["first_port"] + n} for n, pair in enumerate(split)]
     write(REPLICAS, json.dumps(replicas))
     write(

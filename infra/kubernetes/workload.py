@@ -65,7 +65,7 @@ class InferenceService:
     served_model_name: str
     weights: Literal["efs", "nvme", "s3"]
     minimum_driver_branch: int
-    gpus: int = 2
+    gpus: int
     nodes: int = 1
     replicas: int
     cpu: int

@@ -240,8 +240,8 @@ def _service(
 ) -> tuple[InferenceService, Scaling]:
     name, settings, pins = server_name(model), context.settings, context.pins
     served = engine(settings, inference, pins, context.sized(inference))
-    waits = timeouts(settings)
-    share = capacity.share_of_node(settings)
+    waits, gpus = timeouts(settings), served.tensor_parallel_size
+    share = capacity.share_of_node(settings, gpus)
     _, requests = requests_at_once(served, capacity.node_types(settings))
     nginx = render_edge(
         edge_of(settings, context.load_balancer_networks),
@@ -256,13 +256,17 @@ def _service(
         name=name,
         image=served.image,
         arguments=arguments,
-        environment={**server_environment(waits), **fleet.profile_environment(settings, pins)},
+        environment={
+            **server_environment(waits),
+            **fleet.profile_environment(settings, pins, gpus),
+        },
         model=served.model,
         revision=served.revision,
         manifest=served.manifest,
         served_model_name=served.served_model_name,
         weights=inference.weights,
         minimum_driver_branch=pins.vllm.minimum_driver_branch,
+        gpus=gpus,
         nodes=inference.pipeline_parallel_size,
         replicas=scaling.min_replicas,
         cpu=share.cpu,
@@ -277,7 +281,7 @@ def _service(
         metrics=dimensions(context.stack, model) if settings.metrics.cloudwatch else None,
         canary=document(canary, inference) if canary else "",
         launch_seconds=settings.fleet.launch_timeout_seconds,
-        over_pcie=not inference.is_pipeline and fleet.over_pcie(settings, pins),
+        over_pcie=not inference.is_pipeline and fleet.over_pcie(settings, pins, gpus),
         termination_grace_seconds=settings.timeouts.termination_grace_seconds,
         launch_first=settings.fleet.rollout == "launchFirst",
         min_available=scaling.min_available,

@@ -10,7 +10,6 @@ from pulumi_rehearsal.kubernetes.nodes import servers_gpus
 from rehearsal.expectations import expectation
 from rehearsal.kubernetes.expectations import kept_by, least_nodes, promised_replicas
 from tandem import capacity
-from tandem.catalog.instances import GPUS_PER_REPLICA
 from tandem.kubernetes.names import server_name
 from tandem.settings import Settings
 
@@ -25,13 +24,13 @@ def are_given_what_is_promised(
     """Args:
     scaled: KEDA's objects, one for each model that follows the load.
     """
-    for model, (_, scaling) in settings.scaled.items():
+    for model, (inference, scaling) in settings.scaled.items():
         name = server_name(model)
         for deployment in (one for one in deployments if one["metadata"]["name"] == name):
             wanted = deployment["spec"]["replicas"]
             pod = deployment["spec"]["template"]
-            if (gpus := servers_gpus(pod)) != GPUS_PER_REPLICA:
-                yield f"{name}: a server has {gpus} GPUs, {GPUS_PER_REPLICA} are promised"
+            if (gpus := servers_gpus(pod)) != (each := inference.tensor_parallel_size):
+                yield f"{name}: a server has {gpus} GPUs, {each} are promised"
             if (nodes := least_nodes(pod)) != (apart := capacity.spread_over(settings, scaling)):
                 yield f"{name}: asks for {nodes} nodes, scaling.spread promises {apart}"
             if settings.fleet.rollout == "launchFirst" and promised_replicas(deployment) < wanted:

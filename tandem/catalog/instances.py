@@ -9,7 +9,7 @@ from tandem.catalog import prices
 from tandem.errors import Problem
 
 GPUS_PER_REPLICA = 2
-"""One vLLM server with `--tensor-parallel-size 2` takes a pair of GPUs; a host runs one replica per pair."""
+"""Of one vLLM server, where `inference.tensorParallelSize` says nothing else."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +36,9 @@ class InstanceType:
     usd_per_hour: float = 0.0
     nvswitch: bool = False
 
-    @property
-    def replicas(self) -> int:
-        """vLLM servers that one host runs."""
-        return self.gpus // GPUS_PER_REPLICA
+    def servers(self, gpus: int) -> int:
+        """vLLM servers that one host runs, of so many GPUs each."""
+        return self.gpus // gpus
 
     @property
     def nvlink_subnet_manager(self) -> bool:

@@ -94,7 +94,7 @@ def _profiles(config: HostConfig) -> dict[str, dict[str, Any]]:
 
 
 def _needs(config: HostConfig, item: InstanceType) -> Profile:
-    needs = profile(item, config.packages.driver_branch)
+    needs = profile(item, config.packages.driver_branch, config.engine.tensor_parallel_size)
     return replace(needs, arguments=[*needs.arguments, *admission_arguments(config.engine, [item])])
 
 
@@ -145,6 +145,7 @@ def _host_json(config: HostConfig) -> str:
             "manifest": engine.manifest,
             "weights": engine.weights,
         },
+        "gpus_each": engine.tensor_parallel_size,
         "arguments": vllm_arguments(engine, config.timeouts),
         "environment": {
             **server_environment(config.timeouts),
@@ -191,7 +192,7 @@ def _daemon_json(config: HostConfig) -> str:
 
 def render_files(config: HostConfig) -> dict[str, str]:
     """Every file that user data writes on a host: path to content. For golden files and `tandem render`."""
-    replicas = max(item.replicas for item in config.instance_types)
+    replicas = max(item.servers(config.engine.tensor_parallel_size) for item in config.instance_types)
     units = sorted((DIRECTORY / "units").iterdir())
     if config.remote_write_url is None:
         units.remove(DIRECTORY / "units/tandem-metrics.service")
@@ -271,7 +272,8 @@ def render_compose(config: HostConfig, *, edge_image: str) -> str:
         "compose.yaml.j2",
         edge=config.edge,
         timeouts=config.timeouts,
-        replicas=box.replicas,
+        replicas=box.servers(engine.tensor_parallel_size),
+        gpus=engine.tensor_parallel_size,
         image=config.engine.image,
         edge_image=edge_image,
         edge_command=EDGE_COMMAND,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tandem.alarms import Alarm, Both, alarms
 from tandem.catalog import prices
-from tandem.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES
+from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.kubernetes.names import NAMESPACE, server_name
 from tandem.objectives import Objectives, objectives
 from tandem.platforms import platform_of
@@ -72,7 +72,7 @@ def watched(
                 canary=settings.canaries[name] is not None,
             ),
             gpus=platform.sees_gpus,
-            usd_per_server_hour=gpu_hour * GPUS_PER_REPLICA * inference.pipeline_parallel_size,
+            usd_per_server_hour=gpu_hour * inference.gpus,
         )
         for name, (inference, scaling) in settings.scaled.items()
     ]

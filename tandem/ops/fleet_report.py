@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 from rich.table import Table
 
+from tandem.catalog.instances import GPUS_PER_REPLICA
 from tandem.ops.options import print_json
 from tandem.ops.screen import Screen
 from tandem.ops.sizing import prices_source
@@ -78,6 +79,7 @@ def settings_of(fleet: Fleet, model: str | None, region: str) -> str:
     inference = {
         "model": model or "ORGANISATION/MODEL",
         "quantization": way.quantization,
+        "tensorParallelSize": tp if (tp := serving.tensor_parallel_size) != GPUS_PER_REPLICA else None,
         "kvCacheDtype": None if serving.kv_cache_dtype == "auto" else serving.kv_cache_dtype,
         "maxModelLen": serving.max_model_len,
         "maxNumSeqs": serving.max_num_seqs,

@@ -26,7 +26,7 @@ class Hosts(Platform):
 
     def _replicas(self, scaling: ScalingSettings, *, missing: bool) -> int:  # noqa: ARG002 (pods know it)
         """On the smallest type of the fleet."""
-        return (self.settings.group_size - missing) * min(one.replicas for one in capacity.node_types(self.settings))
+        return (self.settings.group_size - missing) * min(capacity.servers_per_host(self.settings))
 
     @property
     def launched_ahead(self) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from tandem import capacity
-from tandem.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES
+from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.errors import Problem
 from tandem.settings.cluster import NodePoolSettings, ScalingSettings
 from tandem.settings.commands import removed, set_to
@@ -171,15 +171,17 @@ def pods_find_gpus(settings: Settings) -> Iterator[Problem]:
         return
     fewest = capacity.smallest_types(settings)[0].gpus
     nodes = capacity.most_nodes(settings)
-    most = capacity.replicas(settings, most=True)
+    most = capacity.gpus_of(settings, most=True)
     needed = capacity.nodes_for(settings, most)
     if needed > nodes:
         yield Problem(
             key="scaling.maxReplicas",
-            wrong=f"{most} pods of {GPUS_PER_REPLICA} GPUs need {needed} nodes of {fewest} GPUs, "
+            wrong=f"all replicas have {most} GPUs, which are {needed} nodes of {fewest}, "
             f"and the fleet has {nodes} at most: the last pods would wait for ever",
-            value=most,
-            allowed=f"up to {nodes * (fewest // GPUS_PER_REPLICA)} over all models",
+            value=settings.scaling.max_replicas,
+            allowed=f"up to {nodes * fewest // settings.inference.gpus}"
+            if not settings.models
+            else f"replicas of all models with up to {nodes * fewest} GPUs",
             fix=f"{set_to(_more_nodes(settings), needed)}, or lower maxReplicas",
         )
 

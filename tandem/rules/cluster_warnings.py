@@ -50,7 +50,8 @@ def warnings(settings: Settings) -> Iterator[str]:
     if settings.fleet.rollout == "launchFirst" and any(
         name in INSTANCE_TYPES for name in settings.fleet.instance_types
     ):
-        most = capacity.replicas(settings, most=True) + len(list(cluster.models(settings)))
+        one_more = sum(inference.gpus for inference, _ in settings.scaled.values())
+        most = capacity.gpus_of(settings, most=True) + one_more
         if capacity.nodes_for(settings, most) > capacity.most_nodes(settings):
             yield (
                 "fleet.rollout is launchFirst and at maxReplicas no GPU is left for one more pod: a rollout then waits "

@@ -9,7 +9,7 @@ from ipaddress import IPv4Network
 from itertools import pairwise
 
 from tandem import costs, lifetime
-from tandem.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES, unknown_type_problem
+from tandem.catalog.instances import INSTANCE_TYPES, unknown_type_problem
 from tandem.errors import Problem
 from tandem.rules.cluster import models
 from tandem.settings.commands import removed, set_to
@@ -219,19 +219,22 @@ def _repeated(entries: Sequence[object]) -> int:
 
 
 def instance_types_can_serve(settings: Settings) -> Iterator[Problem]:
-    """Known types, with whole pairs of GPUs."""
+    """Known types, whose GPUs each model's servers share without a rest."""
     for number, name in enumerate(settings.fleet.instance_types):
         known = INSTANCE_TYPES.get(name)
         if known is None:
             yield unknown_type_problem("fleet.instanceTypes", name)
-        elif known.gpus % GPUS_PER_REPLICA:
-            yield Problem(
-                key="fleet.instanceTypes",
-                wrong=f"has {known.gpus} GPUs, and a replica takes {GPUS_PER_REPLICA}",
-                value=name,
-                allowed="types with an even number of GPUs",
-                fix=f"{set_to(f'fleet.instanceTypes[{number}]', 'TYPE')}, a larger size of the family",
-            )
+            continue
+        for prefix, inference, _ in models(settings):
+            if known.gpus % (gpus := inference.tensor_parallel_size):
+                yield Problem(
+                    key="fleet.instanceTypes",
+                    wrong=f"has {known.gpus} GPUs, and a server of {prefix}inference takes {gpus}",
+                    value=name,
+                    allowed=f"types whose number of GPUs is a multiple of {gpus}",
+                    fix=f"{set_to(f'fleet.instanceTypes[{number}]', 'TYPE')}, a larger size of the family, or "
+                    f"{set_to(f'{prefix}inference.tensorParallelSize', known.gpus)}",
+                )
 
 
 def group_sizes_fit(settings: Settings) -> Iterator[Problem]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tandem.catalog.instances import GPUS_PER_REPLICA
 from tandem.pins import Pins
 from tandem.settings.schema import InferenceSettings, Settings
 from tandem.sizing.plan import Plan
@@ -25,6 +26,7 @@ class Engine:
         weights: nvme: downloaded once to EFS, copied to each host's NVMe; efs: read in place; s3: streamed.
         weights_s3_uri: where the weights are for `s3`.
         served_model_name: what clients send as `model`.
+        tensor_parallel_size: GPUs of one server.
         pipeline_parallel_size: hosts that one replica spans.
         gpu_memory_utilization: share of GPU memory that vLLM budgets, 0 to 1.
         max_num_seqs: requests of a batch; None for vLLM's own on the GPU.
@@ -43,6 +45,7 @@ class Engine:
     weights: Literal["efs", "nvme", "s3"] = "nvme"
     weights_s3_uri: str | None = None
     quantization: str | None = None
+    tensor_parallel_size: int = GPUS_PER_REPLICA
     pipeline_parallel_size: int = 1
     kv_cache_dtype: str = "auto"
     max_model_len: int | None = None
@@ -117,6 +120,7 @@ def engine(settings: Settings, inference: InferenceSettings, pins: Pins, sized: 
         weights=inference.weights,
         weights_s3_uri=inference.weights_s3_uri,
         quantization=inference.quantization,
+        tensor_parallel_size=inference.tensor_parallel_size,
         pipeline_parallel_size=inference.pipeline_parallel_size,
         kv_cache_dtype=inference.kv_cache_dtype,
         max_model_len=inference.max_model_len,

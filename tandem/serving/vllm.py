@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tandem.catalog.instances import GPUS_PER_REPLICA, InstanceType
+from tandem.catalog.instances import InstanceType
 from tandem.serving.engine import Engine, Profile, Timeouts
 from tandem.sizing.gpus import batch_size, gpu_of
 
@@ -25,7 +25,7 @@ def vllm_arguments(engine: Engine, timeouts: Timeouts) -> list[str]:
         engine.weights_s3_uri if streamed and engine.weights_s3_uri else engine.model,
         *(["--revision", engine.revision] if engine.revision and not streamed else []),
         *("--served-model-name", engine.served_model_name),
-        *("--tensor-parallel-size", str(GPUS_PER_REPLICA)),
+        *("--tensor-parallel-size", str(engine.tensor_parallel_size)),
         # SIGTERM lets running requests end; the default of 0 would cut them off as if they were whole.
         *("--shutdown-timeout", str(timeouts.longest_generation)),
         # An empty list would let in all; what is no name is the name of no host.
@@ -108,8 +108,8 @@ def logging_configuration(agent_port: int) -> dict[str, Any]:
     }
 
 
-def profile(instance_type: InstanceType, driver_branch: int) -> Profile:
-    """What one instance type needs of the host and of vLLM.
+def profile(instance_type: InstanceType, driver_branch: int, gpus: int) -> Profile:
+    """What one instance type needs of the host, and of vLLM with so many GPUs a server.
 
     Sources: NVIDIA's driver guide (Turing to Hopper: open modules recommended, Blackwell: required), vLLM's dtype check
     (bfloat16 from compute capability 8.0), vLLM issue 51513 (tensor parallelism over PCIe peer to peer hangs on
@@ -121,8 +121,8 @@ def profile(instance_type: InstanceType, driver_branch: int) -> Profile:
     environment: dict[str, str] = {}
     if instance_type.compute_capability < 8:
         arguments += ["--dtype", "half"]
-    over_pcie = not gpu_of(instance_type)[1].nvlink
-    if instance_type.compute_capability >= 12:
+    over_pcie = gpus > 1 and not gpu_of(instance_type)[1].nvlink
+    if over_pcie and instance_type.compute_capability >= 12:
         arguments.append("--disable-custom-all-reduce")
         environment["NCCL_P2P_DISABLE"] = "1"
     elif over_pcie:

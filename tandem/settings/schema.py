@@ -14,6 +14,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from tandem.catalog.instances import GPUS_PER_REPLICA
 from tandem.settings.cluster import MONITORING, ClusterSettings, NodePoolSettings, ScalingSettings
 from tandem.settings.observing import (
     AlarmSettings,
@@ -291,6 +292,11 @@ class InferenceSettings(Section):
     quantization: Literal["fp8", "awq", "awq_marlin", "gptq", "gptq_marlin", "compressed-tensors", "mxfp4"] | None = (
         Field(default=None, description="Unset: what the checkpoint says. fp8 quantizes a bf16 checkpoint at load.")
     )
+    tensor_parallel_size: Literal[1, 2, 4, 8] = Field(
+        default=GPUS_PER_REPLICA,
+        description="GPUs of one host over which a server spreads the model. A host runs as many servers as it has "
+        "such groups of GPUs, the best linked ones together.",
+    )
     pipeline_parallel_size: Literal[1, 2] = Field(
         default=1, description="Hosts that one replica spans, for a model that no host holds; 2 needs platform eks."
     )
@@ -336,6 +342,11 @@ class InferenceSettings(Section):
         "names by URL; it follows no redirect. None by default: such media then come inside the request (data: URLs) "
         "only, for whoever may name any URL reaches with it whatever the server reaches.",
     )
+
+    @property
+    def gpus(self) -> int:
+        """Of one replica, over all its hosts."""
+        return self.tensor_parallel_size * self.pipeline_parallel_size
 
     @property
     def served_name(self) -> str:

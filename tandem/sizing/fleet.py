@@ -1,6 +1,6 @@
 """Which fleets keep an objective under a load, the cheapest first: types, how many hosts, and what follows from it.
 
-A fleet here is what a stack can be: one instance type, two GPUs to a replica, and one host more than the load needs. So
+A fleet here is what a stack can be: one instance type, replicas of one size, and one host more than the load needs. So
 what is promised is promised without that one, too.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from tandem.catalog.gpus import GpuModel
-from tandem.catalog.instances import GPUS_PER_REPLICA, InstanceType
+from tandem.catalog.instances import InstanceType
 from tandem.catalog.measurements import Measurement
 from tandem.sizing.fits import Verdict, verdict
 from tandem.sizing.gpus import gpu_of
@@ -67,13 +67,18 @@ class Way:
     measured: tuple[Measurement, ...]
 
     @property
+    def replicas(self) -> int:
+        """On one host."""
+        return self.instance_type.servers(self.sizing.serving.tensor_parallel_size)
+
+    @property
     def gpu(self) -> GpuModel:
         """Its rates."""
         return gpu_of(self.instance_type)[1]
 
     def latency(self, hosts: int, rate: float) -> Latency | None:
         """Under so many requests a second on all hosts; None where they cannot keep up."""
-        each = rate / (hosts * self.instance_type.replicas)
+        each = rate / (hosts * self.replicas)
         found = latency(self.sizing, self.gpu, self.load, each)
         return found and latency_as_measured(found, self.measured, self.sizing, self.load, each)
 
@@ -131,7 +136,7 @@ class Fleet:
     @property
     def replicas(self) -> int:
         """On all hosts."""
-        return self.hosts * self.way.instance_type.replicas
+        return self.hosts * self.way.replicas
 
     @property
     def usd_per_hour(self) -> float:
@@ -198,7 +203,7 @@ def fleets(shapes: Shapes, serving: Serving, demand: Demand, types: Iterable[Ins
     found: list[Fleet] = []
     missing: list[Lack] = []
     for instance_type in types:
-        if instance_type.gpus % GPUS_PER_REPLICA:
+        if instance_type.gpus % serving.tensor_parallel_size:
             continue
         for quantization, shape, measured in _tried(shapes, instance_type):
             name = f"{instance_type.name}{f' {quantization}' if quantization else ''}"

@@ -31,7 +31,7 @@ SETTINGS = {
     "--gpu-memory-utilization": "inference.gpuMemoryUtilization",
     "--kv-cache-dtype": "inference.kvCacheDtype",
     "--quantization": "inference.quantization",
-    "--tensor-parallel-size": "inference.model",
+    "--tensor-parallel-size": "inference.tensorParallelSize",
     "--pipeline-parallel-size": "inference.model",
     "model": "inference.model",
     "dtype": "fleet.instanceTypes",

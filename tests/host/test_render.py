@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tarfile
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,7 @@ from tandem.host.render import (
     render_user_data,
 )
 from tandem.scripts import host_archive
+from tandem.serving.vllm import profile
 
 EDGE = "docker.io/nginxinc/nginx-unprivileged@sha256:" + "e" * 64
 GOLDEN = stacks.ROOT / "tests/host/golden"
@@ -186,6 +188,28 @@ def test_compose_splits_the_gpus_of_the_first_type_into_pairs() -> None:
         f"vllm-{n}": [f"nvidia.com/gpu={2 * n}", f"nvidia.com/gpu={2 * n + 1}"] for n in range(4)
     }
     assert services["vllm-0"]["command"][:2] == ["openai/gpt-oss-120b", "--revision"]
+
+
+@pytest.mark.parametrize(("gpus", "servers"), [(1, 8), (4, 2), (8, 1)])
+def test_a_host_runs_a_server_for_each_group_of_gpus(gpus: int, servers: int) -> None:
+    config = stacks.config("eight-gpus")
+    config = replace(config, engine=replace(config.engine, tensor_parallel_size=gpus))
+    files = render_files(config)
+    host = json.loads(files["/etc/tandem/host.json"])
+    arguments = host["arguments"]
+    assert (host["gpus_each"], arguments[arguments.index("--tensor-parallel-size") + 1]) == (gpus, str(gpus))
+    assert files["/etc/systemd/system/tandem-member.service"].count("vllm@") == servers
+    services = yaml.safe_load(render_compose(config, edge_image=EDGE))["services"]
+    devices = [service["devices"] for name, service in services.items() if name.startswith("vllm-")]
+    assert [len(one) for one in devices] == [gpus] * servers
+    assert [*chain(*devices)] == [f"nvidia.com/gpu={number}" for number in range(8)]
+
+
+def test_one_gpu_reaches_no_other() -> None:
+    """So nothing of its start may hang for that, and nothing is told against it."""
+    assert profile(INSTANCE_TYPES["g6e.12xlarge"], 580, 2).over_pcie
+    assert not profile(INSTANCE_TYPES["g6e.12xlarge"], 580, 1).over_pcie
+    assert profile(INSTANCE_TYPES["g7e.12xlarge"], 580, 1).environment == {}
 
 
 def test_compose_has_the_edge_of_pods() -> None:

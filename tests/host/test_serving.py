@@ -1,4 +1,4 @@
-"""Replicas: pairs of GPUs by topology, the container of each."""
+"""Replicas: groups of GPUs by topology, the container of each."""
 
 from __future__ import annotations
 
@@ -35,27 +35,37 @@ Legend:
 def test_what_a_real_driver_prints_is_read(load: Load) -> None:
     serve = load().serve
     assert serve.topology(TWO_H100)[0, 1] == serve.topology(TWO_H100)[1, 0] == 118
-    assert serve.pairs(2, serve.topology(TWO_H100)) == [(0, 1)]
+    assert serve.groups(2, 2, serve.topology(TWO_H100)) == [(0, 1)]
 
 
 def test_pairs_are_those_with_the_fastest_slowest_link(load: Load) -> None:
     serve = load().serve
-    assert serve.pairs(4, serve.topology(PCIE)) == [(0, 2), (1, 3)]
+    assert serve.groups(4, 2, serve.topology(PCIE)) == [(0, 2), (1, 3)]
 
 
 def test_equal_links_pair_neighbours(load: Load) -> None:
     serve = load().serve
     assert serve.topology(NVSWITCH)[0, 3] == 118
-    assert serve.pairs(4, serve.topology(NVSWITCH)) == [(0, 1), (2, 3)]
-    assert serve.pairs(8, {}) == [(0, 1), (2, 3), (4, 5), (6, 7)]
-    assert serve.pairs(2, {}) == [(0, 1)]
+    assert serve.groups(4, 2, serve.topology(NVSWITCH)) == [(0, 1), (2, 3)]
+    assert serve.groups(8, 2, {}) == [(0, 1), (2, 3), (4, 5), (6, 7)]
+    assert serve.groups(2, 2, {}) == [(0, 1)]
+
+
+def test_groups_of_other_sizes_are_together_where_their_links_are(load: Load) -> None:
+    """Two NVLink islands of four, whose GPUs are numbered in turn."""
+    serve = load().serve
+    speed = {(one, other): 104 if one % 2 == other % 2 else 0 for one in range(8) for other in range(8)}
+    assert serve.groups(8, 4, speed) == [(0, 2, 4, 6), (1, 3, 5, 7)]
+    assert serve.groups(8, 2, speed) == [(0, 2), (1, 3), (4, 6), (5, 7)]
+    assert serve.groups(4, 1, serve.topology(PCIE)) == [(0,), (1,), (2,), (3,)]
+    assert serve.groups(8, 8, speed) == [(0, 1, 2, 3, 4, 5, 6, 7)]
 
 
 def test_one_fast_pair_does_not_leave_a_slow_one(load: Load) -> None:
     """Greedy would take the NVLink first and leave 1 and 3 a link across sockets."""
     serve = load().serve
     speed = {(0, 2): 104, (0, 1): 4, (0, 3): 4, (1, 2): 4, (2, 3): 4, (1, 3): 0}
-    assert serve.pairs(4, speed) == [(0, 1), (2, 3)]
+    assert serve.groups(4, 2, speed) == [(0, 1), (2, 3)]
 
 
 @pytest.fixture

@@ -398,8 +398,14 @@ def server(settings: Settings) -> Server | None:
 
 
 def test_a_server_is_known_by_model_card_step_and_release() -> None:
-    expected = Server(model="Qwen/Qwen3-8B", quantization=None, card="H200", max_num_batched_tokens=8192, vllm="0.32.0")
+    expected = Server(
+        model="Qwen/Qwen3-8B", quantization=None, card="H200", tp=2, max_num_batched_tokens=8192, vllm="0.32.0"
+    )
     assert server(ON_H200) == expected
+    alone = ON_H200.inference.model_copy(update={"tensor_parallel_size": 1})
+    assert server(ON_H200.model_copy(update={"inference": alone})) == replace(
+        expected, tp=1, max_num_batched_tokens=2048
+    )
     fleet = ON_H200.fleet.model_copy(update={"instance_types": ("p5en.48xlarge", "g6.12xlarge")})
     assert server(ON_H200.model_copy(update={"fleet": fleet})) is None
 

@@ -437,10 +437,15 @@ FLEET_MISTAKES = [
     (["--ttft", "soon"], "a number of seconds or milliseconds"),
     (["--itl", "0ms"], "is no time above 0"),
     (["--itl", "nan"], "is no time above 0"),
-    (["--tp", "4"], "a stack's replicas have 2 GPUs of one host each"),
+    (["--pp", "2"], "a fleet's replicas have GPUs of one host each"),
     (["--requests-per-second", "0"], "--requests-per-second"),
     (["--requests-per-second", "inf"], "--requests-per-second"),
 ]
+
+
+def test_fleets_of_other_replicas_say_so_in_their_settings(call: Call) -> None:
+    (first, *_) = call.json("Qwen/Qwen3-8B", *ASKED, "--tp", "1")["fleets"]
+    assert first["tensorParallelSize"] == first["settings"]["config"]["tandem:inference"]["tensorParallelSize"] == 1
 
 
 @pytest.mark.parametrize(("more", "wrong"), FLEET_MISTAKES, ids=lambda value: str(value))

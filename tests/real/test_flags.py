@@ -85,6 +85,7 @@ def cases() -> dict[str, tuple[list[str], dict[str, Any]]]:
             {"otlp_traces_endpoint": "https://otel.example.com/v1/traces"},
         ),
         "reasoning": ({"reasoning_parser": "qwen3"}, {"reasoning_parser": "qwen3"}),
+        **{f"{gpus} GPUs": ({"tensor_parallel_size": gpus},) * 2 for gpus in choices("tensor_parallel_size")},
         **{f"quantization {name}": ({"quantization": name},) * 2 for name in choices("quantization")},
         **{f"kv cache {name}": ({"kv_cache_dtype": name},) * 2 for name in choices("kv_cache_dtype")},
     }
@@ -102,7 +103,7 @@ def cases() -> dict[str, tuple[list[str], dict[str, Any]]]:
             own["disable_custom_all_reduce"] = True
         batch, requests = requests_at_once(BASE, [instance_type])
         own |= {"max_num_seqs": batch, "max_num_queued_reqs": requests}
-        needed = [*profile(instance_type, 580).arguments, *admission_arguments(BASE, [instance_type])]
+        needed = [*profile(instance_type, 580, 2).arguments, *admission_arguments(BASE, [instance_type])]
         found[instance_type.name] = ([*vllm_arguments(BASE, WAITS), *needed], MEANT | own)
     for rank, role in enumerate(("leader", "worker")):
         (replica,) = (one for one in samples.manifests("pipeline") if one["kind"] == "LeaderWorkerSet")

@@ -167,8 +167,27 @@ WRONG = [
     Wrong(
         {"inference": SERVED | {"pipelineParallelSize": 2}, "fleet": {"hosts": 2}},
         "scaling.maxReplicas",
-        "up to 4",
+        "up to 2",
         SET + "fleet.maxHosts' 4",
+    ),
+    Wrong(
+        {"inference": SERVED | {"tensorParallelSize": 4}, "fleet": {"hosts": 2}},
+        "scaling.maxReplicas",
+        "up to 2",
+        SET + "fleet.maxHosts' 4",
+    ),
+    Wrong(
+        {
+            "models": {
+                "small": model(
+                    inference=SERVED | {"tensorParallelSize": 8}, scaling={"minReplicas": 1, "maxReplicas": 1}
+                )
+            },
+            "loadBalancer": DOMAIN,
+        },
+        "fleet.instanceTypes",
+        "a multiple of 8",
+        SET + "models.small.inference.tensorParallelSize' 4",
     ),
     Wrong({"inference": SERVED | {"pipelineParallelSize": 3}}, "inference.pipelineParallelSize", "1, 2", "set"),
     # Spread

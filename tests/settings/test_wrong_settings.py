@@ -260,11 +260,19 @@ WRONG = [
     Wrong({"flet": {}}, "flet", "{}", "fleet, inference", "did you mean fleet?"),
     Wrong({"fleet": {"instanceType": "g6"}}, "fleet.instanceType", "g6", "instanceTypes, hosts", "instanceTypes?"),
     Wrong(
-        {"inference": {"tensorParallelSize": 4}},
-        "inference.tensorParallelSize",
+        {"inference": {"extraArguments": 4}},
+        "inference.extraArguments",
         4,
         "model, servedModelName",
-        "pulumi config rm --path 'tandem:inference.tensorParallelSize'",
+        "pulumi config rm --path 'tandem:inference.extraArguments'",
+    ),
+    Wrong({"inference": {"tensorParallelSize": 3}}, "inference.tensorParallelSize", 3, "1, 2, 4, 8", SET),
+    Wrong(
+        {"inference": {"tensorParallelSize": 8}},
+        "fleet.instanceTypes",
+        "g6.12xlarge",
+        "a multiple of 8",
+        SET + "inference.tensorParallelSize' 4",
     ),
     Wrong({"fleet": "g6.12xlarge"}, "fleet", "g6.12xlarge", "a mapping", SET + "fleet.NAME'"),
     # Settings that do not go together

@@ -231,7 +231,7 @@ def why_not(question: Question, instance_type: InstanceType, hosts: int) -> str 
         return "step"
     if question.between and 0.0013 * layers > question.between:
         return "launch"
-    busy = question.rate * question.prompt * token / (hosts * instance_type.replicas)
+    busy = question.rate * question.prompt * token / (hosts * instance_type.servers(2))
     return "prompts" if busy > 1 else None
 
 

@@ -113,7 +113,7 @@ def test_a_config_that_cannot_be_read_is_a_problem(tmp_path: Path) -> None:
         ({"quantization": "awq"}, "inference.quantization"),
         ({"max_model_len": 100_000}, "inference.maxModelLen"),
         ({"max_num_seqs": 256, "max_num_batched_tokens": 128}, "inference.maxNumBatchedTokens"),
-        ({"tensor_parallel_size": 3}, "inference.model"),
+        ({"tensor_parallel_size": 3}, "inference.tensorParallelSize"),
         ({"model": "google/gemma-4-26B-A4B", "quantization": "mxfp4"}, "inference.quantization"),
     ],
 )

@@ -98,7 +98,8 @@ def look(
         with user_errors(stack):
             told = figures.told(aws_clients(settings.region, profile), stack, one.name, datetime.now(UTC))
     now = {name: values[0][1] for name, values in told.items() if values}
-    each = INSTANCE_TYPES[settings.fleet.instance_types[0]].replicas if settings.platform == "ec2" else None
+    first = INSTANCE_TYPES[settings.fleet.instance_types[0]]
+    each = first.servers(inference.tensor_parallel_size) if settings.platform == "ec2" else None
     servers = round(now.get("servers", 0)) or platform_of(settings).servers(scaling) or None
     edge, known = settings.edge, pins.load()
     return Stack(

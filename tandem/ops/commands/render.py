@@ -65,7 +65,7 @@ def stack_config(stack: str, project: Path = PROJECT) -> HostConfig:
 
 def documents(config: HostConfig) -> dict[str, str | bytes]:
     """Everything that can be rendered: relative path to content."""
-    replicas = config.instance_types[0].replicas
+    replicas = config.instance_types[0].servers(config.engine.tensor_parallel_size)
     return {
         "user-data.gz": render_user_data(config),
         "user-data.yaml": render_cloud_config(config),

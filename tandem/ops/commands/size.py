@@ -35,7 +35,8 @@ def size(
     model: options.Model = None,
     config: options.Config = None,
     tp: Annotated[
-        int | None, typer.Option("--tp", min=1, max=1024, help="Tensor parallel size. Unset: 2, which stacks have.")
+        int | None,
+        typer.Option("--tp", min=1, max=1024, help="Tensor parallel size. Unset: 2, a stack's default."),
     ] = None,
     concurrency: Annotated[
         int | None,
@@ -106,8 +107,8 @@ def size(
     where, known, load = region or HOME, measurements(), Load(prompt_tokens=prompt, answer_tokens=answer)
     types = types_in(where)
     if requests_per_second is not None:
-        if tp not in (None, GPUS_PER_REPLICA) or pp > 1 or hosts > 1:
-            raise UserError(_no_such_replica(f"--tp {tp or GPUS_PER_REPLICA} --pp {pp} --hosts {hosts}"))
+        if pp > 1 or hosts > 1:
+            raise UserError(_no_such_replica(f"--pp {pp} --hosts {hosts}"))
         demand = Demand(
             rate=requests_per_second,
             load=load,
@@ -149,8 +150,8 @@ def _shapes(
 def _no_such_replica(asked: str) -> Problem:
     return Problem(
         key="--requests-per-second",
-        wrong=f"a stack's replicas have {GPUS_PER_REPLICA} GPUs of one host each, so no fleet is like this",
+        wrong="a fleet's replicas have GPUs of one host each",
         value=asked,
-        allowed=f"--tp {GPUS_PER_REPLICA}, --pp 1, --hosts 1",
+        allowed="--pp 1, --hosts 1",
         fix="leave them out; without --requests-per-second it says what fits",
     )

@@ -75,15 +75,15 @@ def _alternatives(settings: Settings) -> Iterator[tuple[str, str, Settings]]:
         other = _with(settings, "model_cache", provisioned_mibps=None)
         yield "modelCache.provisionedMibps: null", "Elastic throughput is paid by the GB read", other
     if len(fleet.instance_types) > 1:
-        cheapest = min(fleet.instance_types, key=lambda name: _usd_per_replica(name, settings.region))
+        cheapest = min(fleet.instance_types, key=lambda name: _usd_per_gpu(name, settings.region))
         rest = tuple(name for name in fleet.instance_types if name != cheapest)
         if cheapest != fleet.instance_types[0]:
             other = _with(settings, "fleet", instance_types=(cheapest, *rest))
             yield f"fleet.instanceTypes: {cheapest} first", "the order of preference", other
 
 
-def _usd_per_replica(name: str, region: str) -> float:
-    return prices.on_demand(name, region) / INSTANCE_TYPES[name].replicas
+def _usd_per_gpu(name: str, region: str) -> float:
+    return prices.on_demand(name, region) / INSTANCE_TYPES[name].gpus
 
 
 def _with(settings: Settings, section: str, **values: Any) -> Settings:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 
-from tandem.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES
+from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.catalog.measurements import Measurement
 from tandem.ops.load import generator
 from tandem.ops.load.sweep import Request, at_share
@@ -35,6 +35,7 @@ class Server:
     model: str
     quantization: str | None
     card: str
+    tp: int
     max_num_batched_tokens: int
     vllm: str
 
@@ -51,6 +52,7 @@ def server_of(settings: Settings, inference: InferenceSettings, sized: Plan, pin
         model=inference.model,
         quantization=inference.quantization,
         card=cards.pop(),
+        tp=inference.tensor_parallel_size,
         max_num_batched_tokens=tokens,
         vllm=version,
     )
@@ -87,7 +89,7 @@ def measurement(server: Server, run: str, replicas: int, at_once: int, sent: Seq
         model=server.model,
         quantization=server.quantization,
         card=server.card,
-        tp=GPUS_PER_REPLICA,
+        tp=server.tp,
         replicas=min(replicas, at_once),
         flags="tandem",
         max_num_batched_tokens=server.max_num_batched_tokens,

@@ -37,9 +37,9 @@ def servers(clients: Clients, stack: str, settings: Settings, stack_id: str | No
     group = groups[0].facts
     wanted = str((template_of(group) or {}).get("Version", ""))
     instances = {found.id: found.facts for found in ours(clients, stack, types.INSTANCE, stack_id)}
-    targets = _target_states(clients, group.get("TargetGroupARNs", ()))
+    targets, gpus = _target_states(clients, group.get("TargetGroupARNs", ())), settings.inference.tensor_parallel_size
     hosts = [
-        _host(item, instances.get(item["InstanceId"], {}), targets.get(item["InstanceId"], "not registered"), wanted)
+        _host(item, instances.get(id := item["InstanceId"], {}), targets.get(id, "not registered"), wanted, gpus)
         for item in group.get("Instances", ())
     ]
     return Fleet(
@@ -59,7 +59,10 @@ def scaled(clients: Clients, name: str) -> str:
     return next((found[0] for cause in causes if (found := POLICY_ACTED.search(cause))), "")
 
 
-def _host(item: Mapping[str, Any], instance: Mapping[str, Any], target: str, wanted: str) -> Host:
+def _host(item: Mapping[str, Any], instance: Mapping[str, Any], target: str, wanted: str, gpus: int) -> Host:
+    """Args:
+    gpus: of each of its servers.
+    """
     kind = item.get("InstanceType") or instance.get("InstanceType", "")
     version = str((item.get("LaunchTemplate") or {}).get("Version", ""))
     known = INSTANCE_TYPES.get(kind)
@@ -73,7 +76,7 @@ def _host(item: Mapping[str, Any], instance: Mapping[str, Any], target: str, wan
         version=version,
         current=version == wanted,
         since=instance.get("LaunchTime"),
-        replicas=known.replicas if known else None,
+        replicas=known.servers(gpus) if known else None,
     )
 
 

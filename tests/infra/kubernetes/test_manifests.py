@@ -18,6 +18,7 @@ from infra.kubernetes.workload import InferenceService
 from tandem import capacity
 from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.scripts import DIRECTORY
+from tandem.settings import Settings
 from tests.infra.declared import declared_by
 from tests.infra.kubernetes.samples import BASE, GOLDEN, SAMPLES, manifests, manifests_of, rendered
 
@@ -282,8 +283,43 @@ def test_servers_and_their_edges_fit_on_every_node(types: list[str]) -> None:
     )
     memory = sum(_gib(pod[name]["resources"]["limits"]["memory"]) for name in ("keys", "edge", "keeper", "vllm"))
     for one_type in (INSTANCE_TYPES[name] for name in types):
-        assert cpu * one_type.replicas <= capacity.SHARE * one_type.vcpus
-        assert memory * one_type.replicas <= capacity.SHARE * one_type.memory_gib
+        assert cpu * one_type.servers(2) <= capacity.SHARE * one_type.vcpus
+        assert memory * one_type.servers(2) <= capacity.SHARE * one_type.memory_gib
+
+
+def test_models_of_several_shapes_share_a_node_by_its_gpus() -> None:
+    """One, two and four GPUs a server: what it asks of a node is the part that its GPUs are; and its nodes are counted
+    by GPUs."""
+    shapes = {"main": 2, "small": 1, "large": 4}
+    inference = {
+        model: BASE["inference"] | {"maxModelLen": 16384, "tensorParallelSize": gpus} for model, gpus in shapes.items()
+    }
+    once = {"minReplicas": 1, "maxReplicas": 1}
+    further = {
+        name: {"hostName": f"{name}.example.com", "inference": inference[name], "scaling": once}
+        for name in ("small", "large")
+    }
+    settings = BASE | {
+        "inference": inference["main"],
+        "models": further,
+        "scaling": {"minReplicas": 2, "maxReplicas": 2},
+        "loadBalancer": {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"},
+    }
+    servers = {
+        item["metadata"]["name"]: named(item["spec"]["template"]["spec"])["vllm"]
+        for item in manifests_of(settings)
+        if item["kind"] == "Deployment"
+    }
+    each = INSTANCE_TYPES["g6e.12xlarge"]
+    for model, gpus in shapes.items():
+        server = servers[f"vllm-{model}"]
+        command = server["command"]
+        assert command[command.index("--tensor-parallel-size") + 1] == str(gpus)
+        assert server["resources"]["limits"]["nvidia.com/gpu"] == str(gpus)
+        assert int(server["resources"]["requests"]["cpu"]) + 1 == int(each.vcpus * capacity.SHARE) * gpus // each.gpus
+    found = Settings.model_validate(settings)
+    assert capacity.gpus_of(found, most=True) == 2 * 2 + 1 + 4
+    assert capacity.nodes_that_serve(found, most=True) == 3
 
 
 def _gib(text: str) -> float:
