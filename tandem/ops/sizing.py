@@ -17,7 +17,7 @@ from tandem.errors import Problem, UserError
 from tandem.http import Http
 from tandem.ops import options
 from tandem.sizing.choice import Candidate
-from tandem.sizing.config_file import LARGEST_CONFIG, parse_config
+from tandem.sizing.config_file import LARGEST_CONFIG, QUANTIZATION, lacks_quantization, parse_config, quantized_as
 from tandem.sizing.fits import Verdict
 from tandem.sizing.known import catalog_shape
 from tandem.sizing.memory import Sizing
@@ -42,26 +42,37 @@ def find_shape(model: str, http: Http) -> ModelShape:
         return catalog_shape(model)
     if not _MODEL_ID.fullmatch(model):
         raise UserError(unknown_model_problem("model", model))
+    config, status = _from_hub(model, "config.json", http)
+    if config is None:
+        raise UserError(unknown_model_problem("model", model), _hidden(model, status))
+    if lacks_quantization(config):
+        quantization, _ = _from_hub(model, QUANTIZATION, http)
+        config = config if quantization is None else quantized_as(config, quantization)
+    return read_shape(config)
+
+
+def _from_hub(model: str, file: str, http: Http) -> tuple[object, int]:
+    """A JSON file of a model, None where the hub does not give it; and the status of its answer."""
     endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
     token = os.environ.get("HF_TOKEN")
-    url = f"{endpoint}/{quote(model, safe='/')}/resolve/main/config.json"
+    url = f"{endpoint}/{quote(model, safe='/')}/resolve/main/{file}"
     try:
         response = http.get(url, key=model, headers={"Authorization": f"Bearer {token}"} if token else {})
     except UserError as error:
         raise UserError(unknown_model_problem("model", model), *error.problems) from None
     if response.status_code != 200:
-        raise UserError(unknown_model_problem("model", model), _hidden(model, response.status_code))
+        return None, response.status_code
     if len(response.content) > LARGEST_CONFIG:
         raise UserError(
             Problem(
                 key=model,
-                wrong="the hub's config.json of this model is too large to be one",
+                wrong=f"the hub's {file} of this model is too large to be one",
                 value=f"{len(response.content)} bytes",
                 allowed=f"up to {LARGEST_CONFIG} bytes",
                 fix="check the name of the model",
             )
         )
-    return read_shape(parse_config(response.content, url))
+    return parse_config(response.content, url), 200
 
 
 def _hidden(model: str, status: int) -> Problem:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -23,6 +23,7 @@ class Family:
         tied_by_default: the head is the embedding where the config is silent.
         window_by_default: `sliding_window` applies to layers that `layer_types` does not list.
         rotary_by_window: layers with a sliding window rotate by a table of their own.
+        headless: it embeds, ranks or classifies: there is no head that makes tokens.
     """
 
     attention: str = "heads"
@@ -30,6 +31,7 @@ class Family:
     tied_by_default: bool = False
     window_by_default: bool = False
     rotary_by_window: bool = False
+    headless: bool = False
 
 
 _PLAIN = Family()
@@ -103,33 +105,67 @@ FAMILIES: dict[str, Family] = {
 """Model classes with a described layout. A class that is not here is not sized, rather than sized wrongly."""
 
 
+_CONVERTED = (
+    *("ForSequenceClassification", "ForTokenClassification", "ForTextEncoding", "EmbeddingModel"),
+    *("ForRewardModeling", "RewardModel", "Model"),
+)
+"""Endings by which vLLM makes an embedding, ranking or classifying model of one that generates
+(`vllm/config/model.py`)."""
+
+
+def family_of(architecture: str) -> Family:
+    """What this class does.
+
+    Raises:
+        UserError: vLLM does not serve it, or its layout is not described.
+    """
+    if (known := FAMILIES.get(architecture)) is not None:
+        return known
+    for ending in _CONVERTED:
+        base = FAMILIES.get(f"{architecture.removesuffix(ending)}ForCausalLM")
+        if architecture.endswith(ending) and base is not None:
+            return replace(base, headless=True)
+    raise UserError(_refused(architecture))
+
+
 @cache
+def _registry() -> dict[str, frozenset[str]]:
+    listed = json.loads(_LIST.read_text())
+    return {kind: frozenset(listed[kind]) for kind in ("architectures", "pooling", "drafts")}
+
+
 def known_to_vllm() -> frozenset[str]:
     """Model classes in the registry of the pinned vLLM."""
-    return frozenset(json.loads(_LIST.read_text())["architectures"])
+    return frozenset[str]().union(*_registry().values())
 
 
-def refuse_unknown(architecture: str) -> None:
-    """Raises UserError unless vLLM serves this class and its layout is described."""
-    if architecture in FAMILIES:
-        return
-    if architecture in known_to_vllm():
-        raise UserError(
-            Problem(
-                key="config.json: architectures",
-                wrong="vLLM serves this model class, but its memory layout is not described here, so it is not sized",
-                value=architecture,
-                allowed=", ".join(sorted(FAMILIES)),
-                fix="start it once on the smallest type that may do, and read `GPU KV cache size` in its log",
+def _refused(architecture: str) -> Problem:
+    if architecture in _registry()["drafts"]:
+        wrong, fix = "is a draft for speculative decoding, no model of its own", "size the model that it drafts for"
+    elif architecture in known_to_vllm():
+        wrong = "vLLM serves this model class, but its memory layout is not described here, so it is not sized"
+        fix = "start it once on the smallest type that may do, and read `GPU KV cache size` in its log"
+        if architecture in _registry()["pooling"]:
+            fix = (
+                "start it once on the smallest type that may do: it embeds, ranks or classifies, and keeps no KV cache"
             )
-        )
+    else:
+        return _unknown(architecture)
+    return Problem(
+        key="config.json: architectures",
+        wrong=wrong,
+        value=architecture,
+        allowed=", ".join(sorted(FAMILIES)),
+        fix=fix,
+    )
+
+
+def _unknown(architecture: str) -> Problem:
     similar = get_close_matches(architecture, known_to_vllm(), n=3, cutoff=0.6)
-    raise UserError(
-        Problem(
-            key="config.json: architectures",
-            wrong="the pinned vLLM does not know this model class, and would refuse to start",
-            value=architecture,
-            allowed=f"such as {', '.join(similar)}" if similar else "a class in vLLM's list of supported models",
-            fix="check the name, or choose a model that this release serves",
-        )
+    return Problem(
+        key="config.json: architectures",
+        wrong="the pinned vLLM does not know this model class, and would refuse to start",
+        value=architecture,
+        allowed=f"such as {', '.join(similar)}" if similar else "a class in vLLM's list of supported models",
+        fix="check the name, or choose a model that this release serves",
     )

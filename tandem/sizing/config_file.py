@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from tandem.errors import Problem, UserError
 from tandem.sizing.reading import read_shape
 from tandem.sizing.shapes import ModelShape
 
+QUANTIZATION = "hf_quant_config.json"
+"""Where ModelOpt before 0.31 says how it quantized, beside a config.json that says nothing of it."""
 LARGEST_CONFIG = 4 * 2**20
 """The largest known config.json has 60 KB; weights by mistake are a thousand times this."""
 
@@ -19,7 +23,21 @@ def load_shape(path: Path) -> ModelShape:
     Raises:
         UserError: when there is no such file, it is no config.json, or it cannot be sized.
     """
-    return read_shape(parse_config(_read(path / "config.json" if path.is_dir() else path), str(path)))
+    file = path / "config.json" if os.path.isdir(path) else path  # noqa: PTH112  (is_dir() raises for a long name)
+    config, beside = parse_config(_read(file), str(path)), file.with_name(QUANTIZATION)
+    if lacks_quantization(config) and os.path.isfile(beside):  # noqa: PTH113
+        config = quantized_as(config, parse_config(_read(beside), str(beside)))
+    return read_shape(config)
+
+
+def lacks_quantization(config: object) -> bool:
+    """Whether vLLM would look for QUANTIZATION beside it."""
+    return isinstance(config, Mapping) and config.get("quantization_config") is None
+
+
+def quantized_as(config: object, quantization: object) -> object:
+    """The config.json with what a file of its own says of quantization."""
+    return {**config, "quantization_config": quantization} if isinstance(config, Mapping) else config
 
 
 def parse_config(text: bytes, name: str) -> object:
@@ -37,6 +55,8 @@ def parse_config(text: bytes, name: str) -> object:
         is_cut = error.doc.lstrip().startswith("{") and not error.doc.rstrip().endswith("}")
         cut = "; it ends too early, as after a broken download" if is_cut else ""
         raise _problem(name, f"is not JSON at {where}{cut}", "the config.json of a model") from None
+    except ValueError:
+        raise _problem(name, "holds a number of thousands of digits", "the config.json of a model") from None
     except RecursionError:
         raise _problem(name, "is nested deeper than any config.json", "the config.json of a model") from None
 

@@ -152,10 +152,12 @@ def _token_cache(mixer: Mixer | None, tp: int, width: int, block: int) -> LayerC
             return LayerCache(page=block * numbers * width, tokens=block, window=mixer.window)
         case LatentAttention():
             token = (mixer.kv_rank + mixer.rope_dim) * width
-            if not mixer.index_heads:
+            if not mixer.sparse:
                 return LayerCache(page=block * token, tokens=block)
+            if width == 1:  # a float32 scale for each 128 numbers, and what is rotated stays in bfloat16
+                token = mixer.kv_rank + divide_up(mixer.kv_rank, 128) * 4 + 2 * mixer.rope_dim
             # the indexer's key is kept in FP8, with a float32 scale for each 128 numbers
-            token += mixer.index_dim + divide_up(mixer.index_dim, 128) * 4
+            token += mixer.index_dim + divide_up(mixer.index_dim, 128) * 4 if mixer.index_heads else 0
             return LayerCache(page=SPARSE_BLOCK_TOKENS * token, tokens=SPARSE_BLOCK_TOKENS)
         case _:
             return None

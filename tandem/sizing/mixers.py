@@ -11,14 +11,21 @@ from tandem.sizing.shapes import Attention, GatedDeltaNet, LatentAttention, Mamb
 _STATE_DTYPES = ("auto", "bfloat16", "float16", "float32")
 
 
+_BLOCKS = {"mamba": "M", "attention": "*", "moe": "E", "mlp": "-"}
+
+
 def layer_count(text: Fields) -> int:
     """Decoder layers."""
+    blocks = text.values.get("layers_block_type")
+    if isinstance(blocks, list) and not text.has("num_hidden_layers"):
+        return Fields({"layers_block_type": len(blocks)}, text.place).count("layers_block_type", largest="layers")
     return text.count("num_hidden_layers", largest="layers")
 
 
 def layer_pattern(text: Fields) -> str:
     """Nemotron-H's pattern, a letter a layer: M is Mamba 2, * attention, E experts, - a dense block."""
-    pattern = text.text("hybrid_override_pattern")
+    blocks = text.names("layers_block_type", layer_count(text))
+    pattern = text.text("hybrid_override_pattern") or "".join(_BLOCKS.get(block, "?") for block in blocks or ())
     if not pattern:
         raise text.problem("hybrid_override_pattern", "is missing, and memory cannot be worked out without it")
     if set(pattern) - set("M*E-") or len(pattern) != layer_count(text):
@@ -31,11 +38,18 @@ def layer_pattern(text: Fields) -> str:
     return pattern
 
 
+def is_patterned(text: Fields) -> bool:
+    """Each layer is one thing, and a list says which (Nemotron-H)."""
+    return text.has("hybrid_override_pattern") or text.has("layers_block_type")
+
+
 def mixers(text: Fields, family: Family) -> list[Mixer | None]:
     """The mixer of each layer, None where a layer has none."""
     layers = layer_count(text)
     if family.attention == "latent":
-        return [_latent(text)] * layers
+        own = _latent(text)
+        kinds = text.names("indexer_types", layers) or ["full"] * layers
+        return [replace(own, index_heads=0, index_dim=0) if kind == "shared" else own for kind in kinds]
     if family.attention == "gated_delta_net":
         kinds = text.names("layer_types", layers) or _every(layers, text.count("full_attention_interval", default=4))
         return [_gated_delta_net(text) if kind == "linear_attention" else _heads(text, family) for kind in kinds]
@@ -112,7 +126,7 @@ def _rotary_dim(text: Fields, head_dim: int, kind: str) -> int:
 
     Nemotron-H and Granite 4 know positions from their states and do not rotate.
     """
-    if text.has("hybrid_override_pattern") or text.text("position_embedding_type") == "nope":
+    if is_patterned(text) or text.text("position_embedding_type") == "nope":
         return 0
     if text.has("rotary_dim"):
         return text.count("rotary_dim")
@@ -125,6 +139,7 @@ def _rotary_dim(text: Fields, head_dim: int, kind: str) -> int:
 
 
 def _latent(text: Fields) -> LatentAttention:
+    index_heads = text.count("index_n_heads", largest="heads", default=0, zero=True)
     return LatentAttention(
         heads=text.count("num_attention_heads", largest="heads"),
         query_rank=text.count("q_lora_rank") if text.has("q_lora_rank") else None,
@@ -132,7 +147,8 @@ def _latent(text: Fields) -> LatentAttention:
         nope_dim=text.count("qk_nope_head_dim"),
         rope_dim=text.count("qk_rope_head_dim"),
         value_dim=text.count("v_head_dim"),
-        index_heads=text.count("index_n_heads", largest="heads", default=0, zero=True),
+        sparse=index_heads > 0,
+        index_heads=index_heads,
         index_dim=text.count("index_head_dim", default=0, zero=True),
     )
 
@@ -156,7 +172,7 @@ def _gated_delta_net(text: Fields) -> GatedDeltaNet:
 
 
 def _mamba_hybrid(text: Fields, family: Family) -> list[Mixer | None]:
-    if text.has("hybrid_override_pattern"):
+    if is_patterned(text):
         pattern = layer_pattern(text)
         state = Mamba2(
             heads=text.count("mamba_num_heads", largest="heads"),

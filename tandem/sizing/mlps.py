@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tandem.sizing.architectures import Family
 from tandem.sizing.fields import Fields
-from tandem.sizing.mixers import layer_count, layer_pattern
+from tandem.sizing.mixers import is_patterned, layer_count, layer_pattern
 from tandem.sizing.shapes import DenseMlp, ExpertMlp, Mlp
 
 _EXPERTS = ("num_experts", "num_local_experts", "n_routed_experts")
@@ -16,7 +16,7 @@ def mlps(text: Fields, family: Family) -> list[Mlp | None]:
     """The feed-forward part of each layer, None where a layer has none."""
     del family
     layers = layer_count(text)
-    if text.has("hybrid_override_pattern"):
+    if is_patterned(text):
         return _from_pattern(text)
     if text.count(*_EXPERTS, largest="experts", default=0, zero=True) == 0:
         return [_dense(text)] * layers

@@ -27,6 +27,10 @@ READERS_OF = {
 }
 """Checkpoint method -> `--quantization` values that vLLM accepts for it."""
 
+GROUPS = (-1, 16, 32, 64, 128, 256)
+"""Inputs that share a scale; -1 for all of them."""
+LARGEST_BLOCK = 65_536
+
 _PREFIXES = ("model.", "language_model.", "backbone.")
 
 
@@ -105,6 +109,14 @@ class Quantization:
                 return scheme
         return None
 
+    def compiled(self) -> None:
+        """Reads all patterns, so that a bad one is told with the file.
+
+        Raises:
+            UserError: one is none.
+        """
+        _ = self._ignored, self._rules
+
     @cached_property
     def names_layers(self) -> bool:
         """Some layers are quantized otherwise than others like them."""
@@ -131,7 +143,7 @@ class _Names:
     def __init__(self, names: Sequence[str]) -> None:
         self._everything = "Linear" in names
         self._literals = {_strip(name) for name in names if not name.startswith("re:") and "*" not in name}
-        self._patterns = [re.compile(name[3:]) for name in names if name.startswith("re:")]
+        self._patterns = [_pattern(name) for name in names if name.startswith("re:")]
         patterns = [_strip(name) for name in names if "*" in name and not name.startswith("re:")]
         # Most end in their only star; a regular expression of a hundred of them takes 5 ms to compile.
         self._starts = tuple(name[:-1] for name in patterns if name.find("*") == len(name) - 1)
@@ -154,7 +166,31 @@ class _Names:
         )
 
 
+def _pattern(name: str) -> re.Pattern[str]:
+    """
+    Raises:
+        UserError: it is no pattern.
+    """
+    try:
+        return re.compile(name[3:])
+    except (re.error, RecursionError, OverflowError) as error:
+        raise UserError(
+            Problem(
+                key="config.json: quantization_config",
+                wrong=f"names modules by what is no regular expression ({error})",
+                value=name[:80],
+                allowed="re: and a pattern of Python, such as re:.*lm_head",
+                fix="compare with the config.json that the model's repository holds",
+            )
+        ) from None
+
+
+_MIXER = re.compile(r"\.mixer\.(?:(?=[qkvo]_proj)|(?=experts|shared_expert|up_proj|down_proj))")
+
+
 def _strip(name: str) -> str:
+    """Without leading parts; Nemotron-H calls whatever a layer does its mixer."""
+    name = _MIXER.sub(lambda found: ".self_attn." if name[found.end() + 1 :].startswith("_proj") else ".mlp.", name)
     while name.startswith(_PREFIXES):
         name = name.split(".", 1)[1]
     return name
@@ -181,6 +217,7 @@ def read_quantization(config: Mapping[str, object]) -> Quantization:
         "modelopt": _read_modelopt,
     }[method]
     quantization = reader(config)
+    quantization.compiled()
     if not quantization.rules:
         raise UserError(
             Problem(
@@ -194,8 +231,8 @@ def read_quantization(config: Mapping[str, object]) -> Quantization:
 
 
 def _method(config: Mapping[str, object]) -> str:
-    method = config.get("quant_method")
-    if method is None and config.get("quant_algo"):
+    method, inner = config.get("quant_method"), config.get("quantization")
+    if method is None and (config.get("quant_algo") or (isinstance(inner, Mapping) and inner.get("quant_algo"))):
         return "modelopt"
     names = {name: checkpoint for checkpoint, readers in READERS_OF.items() for name in readers}
     if not isinstance(method, str) or method not in names:
@@ -226,6 +263,31 @@ def _number(config: Mapping[str, object], key: str, allowed: Sequence[int], defa
     return value
 
 
+def _block(config: Mapping[str, object], key: str) -> tuple[int, int] | None:
+    """Outputs and inputs that share a scale."""
+    block = config.get(key)
+    if block is None:
+        return None
+    if isinstance(block, list) and len(block) == 2:
+        outputs, inputs = block
+        if (
+            type(outputs) is int
+            and type(inputs) is int
+            and 0 < outputs <= LARGEST_BLOCK
+            and 0 < inputs <= LARGEST_BLOCK
+        ):
+            return outputs, inputs
+    raise UserError(
+        Problem(
+            key=f"config.json: quantization_config.{key}",
+            wrong="must be two positive numbers, outputs and inputs of one block",
+            value=block,
+            allowed="such as [128, 128]",
+            fix="compare with the config.json that the model's repository holds",
+        )
+    )
+
+
 def _strings(config: Mapping[str, object], *keys: str) -> tuple[str, ...]:
     for key in keys:
         value = config.get(key)
@@ -235,27 +297,15 @@ def _strings(config: Mapping[str, object], *keys: str) -> tuple[str, ...]:
 
 
 def _read_fp8(config: Mapping[str, object]) -> Quantization:
-    block = config.get("weight_block_size")
-    scheme = FP8_TENSOR
-    if block is not None:
-        if not (isinstance(block, list) and len(block) == 2 and all(isinstance(n, int) and n > 0 for n in block)):
-            raise UserError(
-                Problem(
-                    key="config.json: quantization_config.weight_block_size",
-                    wrong="must be two positive numbers, outputs and inputs of one block",
-                    value=block,
-                    allowed="such as [128, 128]",
-                    fix="compare with the config.json that the model's repository holds",
-                )
-            )
-        scheme = Scheme(kind="fp8", bits=8, block=(block[0], block[1]), activations_quantized=True)
+    block = _block(config, "weight_block_size")
+    scheme = Scheme(kind="fp8", bits=8, block=block, activations_quantized=True) if block else FP8_TENSOR
     ignored = _strings(config, "modules_to_not_convert", "ignored_layers")
     return Quantization(method="fp8", rules=((("Linear",), scheme),), ignored=ignored)
 
 
 def _read_integer(config: Mapping[str, object]) -> Quantization:
     bits = _number(config, "bits", (2, 3, 4, 8), 4)
-    group = _number(config, "group_size", (-1, 16, 32, 64, 128, 256), 128)
+    group = _number(config, "group_size", GROUPS, 128)
     zero_points = bool(config.get("zero_point", not config.get("sym", True)))
     scheme = Scheme(kind=f"int{bits}", bits=bits, group=group, scale_bytes=2, zero_points=zero_points)
     targets = ("Linear", "lm_head") if config.get("lm_head") else ("Linear",)
@@ -296,14 +346,14 @@ def _read_group(group: Mapping[str, object]) -> tuple[tuple[str, ...], Scheme]:
     bits = _number(weights, "num_bits", (2, 3, 4, 8), 8)
     is_float = weights.get("type") == "float"
     strategy = weights.get("strategy")
-    size = weights.get("group_size")
-    block = weights.get("block_structure")
+    size = None if weights.get("group_size") is None else _number(weights, "group_size", GROUPS, 128)
+    block = _block(weights, "block_structure") if strategy == "block" else None
     activations = group.get("input_activations") is not None
     scheme = Scheme(
         kind=("fp" if is_float else "int") + str(bits),
         bits=bits,
-        group=size if isinstance(size, int) and not isinstance(size, bool) else {"tensor": 0}.get(str(strategy), -1),
-        block=(block[0], block[1]) if strategy == "block" and isinstance(block, list) and len(block) == 2 else None,
+        group=size if size is not None else {"tensor": 0}.get(str(strategy), -1),
+        block=block,
         scale_bytes=1 if is_float and bits == 4 else 2 if bits < 8 else 4,
         zero_points=weights.get("symmetric") is False,
         activations_quantized=activations,

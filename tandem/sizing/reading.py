@@ -9,14 +9,16 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from tandem.errors import Problem, UserError
-from tandem.sizing.architectures import FAMILIES, Family, refuse_unknown
-from tandem.sizing.fields import Fields
+from tandem.sizing.architectures import Family, family_of
+from tandem.sizing.fields import LARGEST, Fields
 from tandem.sizing.mixers import mixers
 from tandem.sizing.mlps import mlps
 from tandem.sizing.quantization import ONLINE_METHODS, READERS_OF, Quantization, online_fp8, read_quantization
 from tandem.sizing.shapes import Layer, ModelShape, VisionTower
 from tandem.sizing.units import DTYPE_BYTES
 
+MOST_SCALED = 1024
+"""A larger factor of a rotary table is a mistake."""
 _TEXT_PARTS = ("text_config", "llm_config", "language_config")
 
 
@@ -37,10 +39,11 @@ def read_shape(config: object) -> ModelShape:
                 fix="download it again from the model's repository on the hub",
             )
         )
+    _refuse_others(config)
     outer = Fields(config)
     architecture = _architecture(outer)
-    family = FAMILIES[architecture]
-    text = next((part for part in map(outer.part, _TEXT_PARTS) if part), outer)
+    family = family_of(architecture)
+    text = _with_defaults(next((part for part in map(outer.part, _TEXT_PARTS) if part), outer))
     layers = tuple(map(Layer, mixers(text, family), mlps(text, family)))
     positions = text.count("max_position_embeddings", "max_seq_len", largest="tokens", default=2048)
     return ModelShape(
@@ -54,8 +57,71 @@ def read_shape(config: object) -> ModelShape:
         tied_embeddings=_tied(outer, text, family),
         dtype=_dtype(outer, text),
         quantization=_quantization(outer, text),
-        vision=_vision(outer),
+        vision=_vision(outer, text),
     )
+
+
+_OTHERS = {
+    "peft_type": "is a LoRA adapter's adapter_config.json, which names the model that it is for",
+    "weight_map": "is the index of a checkpoint's safetensors files",
+    "n_layers": "is a params.json, Mistral's or Llama's own format",
+    "tokenizer_class": "is a tokenizer_config.json",
+    "added_tokens": "is a tokenizer.json",
+    "quant_algo": "is what a quantizer wrote, hf_quant_config.json",
+    "producer": "is what a quantizer wrote, hf_quant_config.json",
+    "transformers_version": "is a generation_config.json",
+}
+"""A field that tells another file of a model's repository, where no `architectures` tell a config.json."""
+
+
+def _refuse_others(config: Mapping[str, object]) -> None:
+    known = [said for field, said in _OTHERS.items() if field in config]
+    if known and not {"architectures", "model_type", "hidden_size", "text_config"} & set(config):
+        raise UserError(
+            Problem(
+                key="config.json",
+                wrong=known[0],
+                value=", ".join(list(config)[:4]),
+                allowed="the model's config.json, which names its architectures",
+                fix="give the config.json beside it; `tandem size ORGANISATION/MODEL` fetches it from the hub",
+            )
+        )
+
+
+_DEFAULTS: dict[str, dict[str, object]] = {
+    "gemma3_text": {
+        "vocab_size": 262208,
+        "hidden_size": 2304,
+        "intermediate_size": 9216,
+        "num_hidden_layers": 26,
+        "num_attention_heads": 8,
+        "num_key_value_heads": 4,
+        "head_dim": 256,
+        "sliding_window": 4096,
+        "max_position_embeddings": 131072,
+        "sliding_window_pattern": 6,
+    },
+    "nemotron_h": {
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+        "head_dim": 128,
+        "max_position_embeddings": 4096,
+        "ssm_state_size": 128,
+        "mamba_num_heads": 128,
+        "mamba_head_dim": 64,
+        "n_groups": 8,
+        "conv_kernel": 4,
+        "mamba_ssm_cache_dtype": "float32",
+    },
+}
+"""What transformers 5.19 takes where a config.json of this `model_type` is silent, as the makers' own are."""
+
+
+def _with_defaults(text: Fields) -> Fields:
+    kind = text.values.get("model_type")
+    defaults = _DEFAULTS.get(kind) if isinstance(kind, str) else None
+    given = {key: value for key, value in text.values.items() if value is not None}
+    return replace(text, values={**defaults, **given}) if defaults else text
 
 
 def with_quantization(shape: ModelShape, flag: str | None) -> ModelShape:
@@ -96,11 +162,12 @@ def _architecture(outer: Fields) -> str:
             names,
             '["LlamaForCausalLM"] or the like',
         )
-    refuse_unknown(names[0])
     return names[0]
 
 
 def _tied(outer: Fields, text: Fields, family: Family) -> bool:
+    if family.headless:  # the embedding alone
+        return True
     for fields in (text, outer):
         if fields.has("tie_word_embeddings"):
             return fields.flag("tie_word_embeddings")
@@ -129,32 +196,42 @@ def _quantization(outer: Fields, text: Fields) -> Quantization | None:
 
 
 def _rotary_positions(text: Fields, positions: int) -> int:
-    """Rows of the rotary table. YaRN multiplies what the model was first trained for."""
-    scaling = text.part("rope_scaling") or text.part("rope_parameters")
-    if scaling is None:
+    """Rows of the rotary table: YaRN multiplies what the model was first trained for, linear scaling its positions, and
+    LongRoPE has a table for short requests beside that for long ones.
+    """
+    scaling = text.part("rope_scaling") or text.part("rope_parameters") or Fields({})
+    values = (scaling.part("full_attention") or scaling).values
+    kind = values.get("rope_type", values.get("type"))
+    factor, original = values.get("factor"), values.get("original_max_position_embeddings")
+    if type(original) is not int or not 0 < original <= LARGEST["tokens"]:
+        original = text.count("original_max_position_embeddings", largest="tokens", default=positions)
+    if kind == "longrope":
+        return positions + original
+    if not isinstance(factor, int | float) or not 1 <= factor <= MOST_SCALED:
         return positions
-    kind = scaling.values.get("rope_type", scaling.values.get("type"))
-    factor, original = scaling.values.get("factor"), scaling.values.get("original_max_position_embeddings")
-    if kind in ("yarn", "deepseek_yarn") and isinstance(factor, int | float) and isinstance(original, int):
-        return min(int(original * factor), 16 * positions)
-    return positions
+    if kind in ("yarn", "deepseek_yarn", "deepseek_llama_scaling"):
+        return int(original * factor)
+    return int(positions * factor) if kind == "linear" else positions
 
 
-def _vision(outer: Fields) -> VisionTower | None:
+def _vision(outer: Fields, text: Fields) -> VisionTower | None:
     part = outer.part("vision_config")
     if part is None or not (part.has("hidden_size") or part.has("vt_hidden_size")):
         return None
     hidden = part.count("hidden_size", "vt_hidden_size")
-    merge = part.count("spatial_merge_size", "merge_size", default=2)
-    patch = part.count("patch_size", default=14)
+    depth = part.count("depth", "num_hidden_layers", "vt_num_hidden_layers", largest="layers")
+    inner = part.count("intermediate_size", "vt_intermediate_size", default=4 * hidden)
+    patch = part.count("in_channels", "in_chans", default=3) * part.count("temporal_patch_size", default=1)
+    patches = patch * part.count("patch_size", default=14) ** 2 * hidden
+    if part.text("model_type") == "gemma4_vision":  # transformers' own module, of which each GPU has all
+        places = 2 * part.count("position_embedding_size", default=10240) + text.count("hidden_size")
+        return VisionTower(split=0, whole=depth * (4 * hidden**2 + 3 * hidden * inner) + patches + places * hidden)
+    block = 4 * hidden**2 + (3 if part.text("hidden_act") == "silu" else 2) * hidden * inner
+    merged = hidden * part.count("spatial_merge_size", "merge_size", default=2) ** 2
+    output = part.count("out_hidden_size", "text_hidden_size", default=hidden)
+    more = part.values.get("deepstack_visual_indexes")
+    mergers = 1 + (len(more) if isinstance(more, list) else 0)
     return VisionTower(
-        depth=part.count("depth", "num_hidden_layers", "vt_num_hidden_layers", largest="layers"),
-        hidden=hidden,
-        intermediate=part.count("intermediate_size", "vt_intermediate_size", default=4 * hidden),
-        gated=part.text("hidden_act") == "silu",
-        patch_elements=part.count("in_channels", "in_chans", default=3)
-        * part.count("temporal_patch_size", default=1)
-        * patch**2,
-        merged=hidden * merge**2,
-        output=part.count("out_hidden_size", "text_hidden_size", default=hidden),
+        split=depth * block + mergers * (merged**2 + merged * output),
+        whole=patches + part.count("num_position_embeddings", default=0, zero=True) * hidden,
     )

@@ -40,7 +40,8 @@ class LatentAttention:
 
     Attributes:
         query_rank: width of the compressed query; None when queries are projected directly.
-        index_heads: heads of the sparse-attention indexer (DeepSeek-V3.2, GLM-5); 0 when there is none.
+        sparse: it reads what an indexer chooses (DeepSeek-V3.2, GLM-5).
+        index_heads: heads of the layer's own indexer; 0 when there is none, or it uses another layer's (GLM-5.2).
         index_dim: width of the indexer's key, which is cached in FP8 beside the latent vector.
     """
 
@@ -50,6 +51,7 @@ class LatentAttention:
     nope_dim: int
     rope_dim: int
     value_dim: int
+    sparse: bool = False
     index_heads: int = 0
     index_dim: int = 0
 
@@ -126,22 +128,15 @@ class Layer:
 
 @dataclass(frozen=True, kw_only=True)
 class VisionTower:
-    """A vision transformer beside the language model; its weights are split like the language model's."""
+    """A vision transformer beside the language model.
 
-    depth: int
-    hidden: int
-    intermediate: int
-    gated: bool
-    patch_elements: int
-    merged: int
-    output: int
+    Attributes:
+        split: elements that tensor parallelism splits like the language model's.
+        whole: elements that each GPU has.
+    """
 
-    @property
-    def parameters(self) -> int:
-        """Elements of the tower and of the projection into the language model."""
-        block = 4 * self.hidden**2 + (3 if self.gated else 2) * self.hidden * self.intermediate
-        projection = self.merged**2 + self.merged * self.output
-        return self.depth * block + self.patch_elements * self.hidden + projection
+    split: int
+    whole: int
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -98,7 +98,7 @@ def _traffic(shape: ModelShape, tp: int, hopper: bool) -> _Traffic:
             scheme = shape.quantization.scheme(module) if shape.quantization and matrix.module else None
             size = layers * sum(matrix_tensors(matrix, scheme, shape.dtype, hopper=hopper))
             elements = layers * matrix.copies * matrix.outputs * matrix.inputs
-            if ".experts." in matrix.module and isinstance(layer.mlp, ExpertMlp):
+            if matrix.copies > 1 and isinstance(layer.mlp, ExpertMlp):
                 experts += size
                 active += elements * layer.mlp.active / layer.mlp.experts
             else:

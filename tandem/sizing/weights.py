@@ -128,10 +128,11 @@ def mlp_matrices(mlp: Mlp | None, hidden: int, tp: int) -> list[Matrix]:
             return _dense_matrices("mlp", mlp.intermediate, mlp.gated, hidden, tp, biased=mlp.bias)
         case ExpertMlp():
             inner, wide = mlp.intermediate // tp, mlp.expert_hidden or hidden
+            experts = "experts.0" if mlp.dense_intermediate else "mlp.experts.0"
             matrices = [
                 Matrix("", mlp.experts, hidden),
-                Matrix("mlp.experts.0.gate_proj", (2 if mlp.gated else 1) * inner, wide, mlp.experts, mlp.bias),
-                Matrix("mlp.experts.0.down_proj", wide, inner, mlp.experts, mlp.bias),
+                Matrix(f"{experts}.gate_proj", (2 if mlp.gated else 1) * inner, wide, mlp.experts, mlp.bias),
+                Matrix(f"{experts}.down_proj", wide, inner, mlp.experts, mlp.bias),
             ]
             if mlp.expert_hidden:
                 matrices += [
@@ -247,14 +248,15 @@ def weight_bytes(shape: ModelShape, tensor_parallel: int, hopper: bool = True, s
         table = _rotary_table(shape, shape.layers[index].mixer)
         if table and table not in tables:
             tables.add(table)
-            _make_rotary_table(allocator, shape, table[0])
+            _make_rotary_table(allocator, shape, *table)
         allocator.allocate_all(rest)
     if last and not shape.tied_embeddings:
         scheme = shape.quantization.scheme("lm_head") if shape.quantization else None
         head = Matrix("lm_head", padded_vocabulary(shape.vocabulary) // tensor_parallel, shape.hidden)
         allocator.allocate_all(matrix_tensors(head, scheme, shape.dtype, hopper=hopper))
     if first and shape.vision:
-        allocator.allocate(shape.vision.parameters * DTYPE_BYTES[shape.dtype] // tensor_parallel)
+        elements = shape.vision.split // tensor_parallel + shape.vision.whole
+        allocator.allocate(elements * DTYPE_BYTES[shape.dtype])
     return allocator.allocated
 
 
@@ -269,10 +271,11 @@ def _rotary_table(shape: ModelShape, mixer: Mixer | None) -> tuple[int, bool] | 
             return None
 
 
-def _make_rotary_table(allocator: CachingAllocator, shape: ModelShape, rotary_dim: int) -> None:
-    """The table is worked out in float32; later tensors reuse what that leaves behind."""
-    half = shape.rotary_positions * rotary_dim // 2 * 4
+def _make_rotary_table(allocator: CachingAllocator, shape: ModelShape, rotary_dim: int, windowed: bool) -> None:
+    """The table is worked out in float32; later tensors reuse what that leaves behind. Windows are never scaled."""
+    rows = shape.max_positions if windowed else shape.rotary_positions
+    half = rows * rotary_dim // 2 * 4
     temporary = [allocator.allocate(size) for size in (half, half, half, 2 * half)]
     for block in temporary:
         allocator.release(block)
-    allocator.allocate(shape.rotary_positions * rotary_dim * DTYPE_BYTES[shape.dtype])
+    allocator.allocate(rows * rotary_dim * DTYPE_BYTES[shape.dtype])

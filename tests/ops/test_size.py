@@ -6,8 +6,8 @@ import json
 import re
 import sys
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import product
@@ -231,14 +231,19 @@ def test_a_plot_that_cannot_be_written_is_said(call: Call) -> None:
 # -- a live server -----------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def metrics(text: str, status: int = 200) -> Iterator[str]:
+def metrics(text: str, status: int = 200) -> AbstractContextManager[str]:
     """A server that answers `/metrics` with this text; it stands in for vLLM."""
+    return serving({"/metrics": text}, status)
+
+
+@contextmanager
+def serving(pages: Mapping[str, str], status: int = 200) -> Iterator[str]:
+    """Answers these paths with these texts, and others with 404."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = text.encode() if self.path == "/metrics" else b""
-            self.send_response(status if self.path == "/metrics" else 404)
+            body = pages.get(self.path, "").encode()
+            self.send_response(status if self.path in pages else 404)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -295,6 +300,19 @@ def test_what_is_no_vllm_server_is_said(memory: Call, text: str, status: int) ->
     assert memory.status == 2
     assert "does not tell the size of its KV cache" in message
     assert "through a tunnel to the host" in message
+
+
+def test_a_model_of_the_hub_is_quantized_as_the_file_beside_its_config_says(
+    memory: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = "/maker/model/resolve/main/"
+    pages = {f"{at}config.json": json.dumps(llama(num_hidden_layers=16))}
+    weights = []
+    for more in ({}, {f"{at}hf_quant_config.json": json.dumps({"quantization": {"quant_algo": "NVFP4"}})}):
+        with serving({**pages, **more}) as url:
+            monkeypatch.setenv("HF_ENDPOINT", url)
+            weights.append(memory.json("maker/model", *H200)["weightsGibPerGpu"])
+    assert weights[1] < 0.6 * weights[0]
 
 
 def test_a_cpu_server(memory: Call, config: Callable[[object], Path]) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,39 @@ CONTENTS: list[tuple[str, object, str, str]] = [
         "quantization_config",
         "names no module",
     ),
+    (
+        "a bad pattern",
+        llama(quantization_config={"quant_method": "fp8", "ignored_layers": ["re:*lm_head("]}),
+        "quantization_config",
+        "no regular expression",
+    ),
+    (
+        "bad targets",
+        llama(
+            quantization_config={
+                "quant_method": "compressed-tensors",
+                "config_groups": {"group_0": {"targets": ["re:["], "weights": {"num_bits": 8}}},
+            }
+        ),
+        "quantization_config",
+        "no regular expression",
+    ),
+    (
+        "a block of nothing",
+        llama(
+            quantization_config={
+                "quant_method": "compressed-tensors",
+                "config_groups": {"group_0": {"weights": {"strategy": "block", "block_structure": [0, 128]}}},
+            }
+        ),
+        "block_structure",
+        "must be two positive numbers",
+    ),
+    # other files of a repository
+    ("a LoRA adapter", {"peft_type": "LORA", "base_model_name_or_path": "x/y", "r": 8}, "config.json", "LoRA adapter"),
+    ("an index", {"metadata": {"total_size": 1}, "weight_map": {"a": "b"}}, "config.json", "is the index"),
+    ("a params.json", {"dim": 4096, "n_layers": 32, "vocab_size": 32000}, "config.json", "is a params.json"),
+    ("a quantizer's file", {"producer": {}, "quantization": {}}, "config.json", "hf_quant_config.json"),
     # classes
     (
         "a class that nobody knows",
@@ -152,6 +186,7 @@ FILES: list[tuple[str, bytes, str]] = [
     ("weights", bytes(range(256)) * 64, "is not text"),
     ("huge", b" " * (LARGEST_CONFIG + 1), "so it is no config.json"),
     ("deeply nested", b"[" * 200_000, "nested deeper"),
+    ("a number of ten thousand digits", b'{"hidden_size": ' + b"1" * 10_000 + b"}", "thousands of digits"),
 ]
 
 
@@ -175,12 +210,73 @@ def test_a_directory_stands_for_the_config_in_it(tmp_path: Path) -> None:
     assert load_shape(tmp_path).hidden == 1024
 
 
+def test_a_path_of_five_thousand_characters() -> None:
+    for path in (Path(5000 * "a"), Path(20 * f"{250 * 'a'}/")):
+        with pytest.raises(UserError, match="cannot be read: File name too long"):
+            load_shape(path)
+
+
+def test_what_a_quantizer_wrote_beside_counts_where_the_config_is_silent(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(llama()))
+    (tmp_path / "hf_quant_config.json").write_text(json.dumps({"quantization": {"quant_algo": "NVFP4"}}))
+    found = load_shape(tmp_path).quantization
+    assert found is not None
+    assert (found.method, found.main_scheme.bits) == ("modelopt", 4)
+    (tmp_path / "config.json").write_text(json.dumps(quantized()))
+    assert load_shape(tmp_path).quantization.method == "awq"  # pyright: ignore[reportOptionalMemberAccess]
+
+
 def test_a_directory_without_one(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"config\.json: there is no such file"):
         load_shape(tmp_path)
 
 
-ODD_VALUES = (0, 1, 3, 7, 2**20, -1, 2.5, True, None, "", "x", [], [1], {}, {"a": 1})
+ODD_VALUES = (
+    *(0, 1, 3, 7, 2**20, -1, 2.5, True, None, "", "x", "re:(", "*[", [], [1], [0, 0], ["re:("], {}, {"a": 1}),
+    *(math.nan, math.inf, -math.inf, 10**400, 5000 * "a", [math.nan], {"a": math.nan}),
+)
+
+
+NESTED = {
+    "quantization_config": [
+        {"quant_method": "compressed-tensors", "ignore": ["re:.*x"], "kv_cache_scheme": {"num_bits": 8}},
+        {
+            "quant_method": "compressed-tensors",
+            "config_groups": {"g": {"targets": ["Linear"], "weights": {"num_bits": 4, "group_size": 32}}},
+        },
+        {"quant_method": "fp8", "weight_block_size": [128, 128], "modules_to_not_convert": ["lm_head"]},
+        {"quant_method": "modelopt", "quantization": {"quant_algo": "NVFP4", "exclude_modules": ["lm_head"]}},
+        {"quant_algo": "MIXED_PRECISION", "quantized_layers": {"a": {"quant_algo": "FP8"}}},
+        QUANTIZED,
+    ],
+    "rope_scaling": [{"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 1024}],
+    "vision_config": [{"hidden_size": 64, "depth": 2, "patch_size": 14, "intermediate_size": 128}],
+}
+
+
+def changed(document: Any) -> Iterator[Any]:
+    """The document with one value in it, at any depth, replaced by an odd one."""
+    for key, value in document.items():
+        yield from ({**document, key: odd} for odd in ODD_VALUES)
+        if isinstance(value, dict):
+            yield from ({**document, key: inner} for inner in changed(value))
+
+
+def test_whatever_is_nested_in_a_field_there_is_an_answer_or_an_error_in_words() -> None:
+    for field, documents in NESTED.items():
+        for document in (one for known in documents for one in changed(known)):
+            answered(llama(**{field: document}))
+
+
+def answered(config: dict[str, Any]) -> None:
+    try:
+        shape = read_shape(config)
+    except UserError as error:
+        _ = str(error)
+        return
+    for tp in (1, 2, 8):
+        found = verdict(size(shape, Serving(tensor_parallel_size=tp), H200))
+        assert found.fits or all(str(problem) for problem in found.problems)
 
 
 @pytest.mark.parametrize("make", [llama, experts, latent, hybrid, windows])
@@ -188,13 +284,7 @@ def test_whatever_a_field_holds_there_is_an_answer_or_an_error_in_words(make: Ca
     config = make()
     for field in (*config, "quantization_config", "rope_scaling", "vision_config", "sliding_window", "layer_types"):
         for value in ODD_VALUES:
-            try:
-                shape = read_shape({**config, field: value})
-            except UserError:
-                continue
-            for tp in (1, 2, 8):
-                found = verdict(size(shape, Serving(tensor_parallel_size=tp), H200))
-                assert found.fits or all(str(problem) for problem in found.problems)
+            answered({**config, field: value})
 
 
 def test_there_are_more_than_forty() -> None:

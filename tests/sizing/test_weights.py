@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tandem.errors import UserError
 from tandem.sizing.allocator import CachingAllocator, block_size
 from tandem.sizing.reading import read_shape
 from tandem.sizing.shapes import Attention
@@ -192,7 +193,7 @@ def test_nested_text_config_and_vision_tower() -> None:
     assert shape.hidden == 1024
     assert shape.vision is not None
     block = 4 * 64**2 + 2 * 64 * 256
-    assert shape.vision.parameters == 2 * block + 3 * 16**2 * 64 + 256**2 + 256 * 1024
+    assert (shape.vision.split, shape.vision.whole) == (2 * block + 256**2 + 256 * 1024, 3 * 16**2 * 64)
 
 
 def test_global_layers_of_gemma_4_have_other_heads() -> None:
@@ -206,6 +207,83 @@ def test_part_of_a_head_that_is_rotated(partial: float | None, rotary: int) -> N
     mixer = read_shape(configs.llama(partial_rotary_factor=partial)).layers[0].mixer
     assert isinstance(mixer, Attention)
     assert mixer.rotary_dim == rotary
+
+
+GEMMA_3 = {"architectures": ["Gemma3ForConditionalGeneration"], "text_config": {"model_type": "gemma3_text"}}
+
+
+def test_what_a_sparse_config_leaves_out_is_what_transformers_takes() -> None:
+    """google/gemma-3-4b-it names six of the fields; heads, head size and vocabulary are the class's own."""
+    text = {"model_type": "gemma3_text", "hidden_size": 2560, "num_hidden_layers": 34, "intermediate_size": 10240}
+    shape = read_shape({**GEMMA_3, "text_config": {**text, "sliding_window": 1024}})
+    assert shape.vocabulary == 262208
+    assert [mixer.window for mixer in shape.attentions] == [1024, None]
+    assert {(mixer.heads, mixer.kv_heads, mixer.head_dim) for mixer in shape.attentions} == {(8, 4, 256)}
+    assert sum(1 for layer in shape.layers if layer.mixer == shape.attentions[1]) == 5
+    assert weight_bytes(shape, 1) / 2e9 == pytest.approx(3.95, rel=0.01)  # 3.88 billion, and two rotary tables
+
+
+@pytest.mark.parametrize(
+    ("scaling", "rows"),
+    [
+        (None, 4096),
+        ({"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 8192}, 32768),
+        ({"rope_type": "linear", "factor": 8.0}, 32768),
+        ({"type": "linear", "factor": 2}, 8192),
+        ({"rope_type": "longrope", "original_max_position_embeddings": 1024}, 5120),
+        ({"rope_type": "llama3", "factor": 8.0, "original_max_position_embeddings": 8192}, 4096),
+        ({"full_attention": {"rope_type": "linear", "factor": 8.0}}, 32768),
+        ({"rope_type": "yarn", "factor": float("inf"), "original_max_position_embeddings": 8192}, 4096),
+    ],
+)
+def test_rows_of_the_rotary_table(scaling: dict[str, Any] | None, rows: int) -> None:
+    assert read_shape(configs.llama(rope_scaling=scaling)).rotary_positions == rows
+
+
+@pytest.mark.parametrize("name", ["LlamaForSequenceClassification", "LlamaModel", "LlamaForTextEncoding"])
+def test_what_embeds_or_ranks_has_no_head(name: str) -> None:
+    plain, other = (read_shape(configs.llama(architectures=[one])) for one in ("LlamaForCausalLM", name))
+    assert not plain.tied_embeddings
+    assert weight_bytes(plain, 1) - weight_bytes(other, 1) == pytest.approx(32000 * 1024 * 2, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("BertModel", "it embeds, ranks or classifies"),
+        ("XLMRobertaForSequenceClassification", "it embeds, ranks or classifies"),
+        ("WhisperForConditionalGeneration", "is not described here"),
+        ("EagleLlamaForCausalLM", "is a draft for speculative decoding"),
+        ("BertForNothing", "does not know this model class"),
+    ],
+)
+def test_every_class_of_the_registry_is_known_by_name(name: str, said: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read_shape(configs.llama(architectures=[name]))
+    problem = caught.value.problems[0]
+    assert said in f"{problem.wrong} {problem.fix}"
+
+
+def test_nemotrons_mixers_and_gemmas_experts_are_ignored_by_their_own_names() -> None:
+    ignored = ["backbone.layers.5.mixer.q_proj", "backbone.layers.6.mixer.experts*", "model.layers.0.mlp*"]
+    config = {"quant_method": "modelopt", "quant_algo": "NVFP4", "ignore": ignored}
+    quantization = read_shape(configs.llama(quantization_config=config)).quantization
+    assert quantization is not None
+    assert quantization.scheme("layers.5.self_attn.q_proj") is None
+    assert quantization.scheme("layers.6.mlp.experts.0.gate_proj") is None
+    assert quantization.scheme("layers.0.mlp.gate_proj") is None
+    assert quantization.scheme("layers.0.experts.0.gate_proj") is not None
+
+
+def test_layers_that_share_an_indexer_keep_none() -> None:
+    sparse = {"index_n_heads": 4, "index_head_dim": 64}
+    layers = configs.latent()["num_hidden_layers"]
+    own, shared = (
+        read_shape(configs.latent(**sparse, indexer_types=["full"] + [kind] * (layers - 1)))
+        for kind in ("full", "shared")
+    )
+    assert weight_bytes(shared, 1) < weight_bytes(own, 1)
+    assert [getattr(layer.mixer, "index_heads", None) for layer in shared.layers] == [4] + [0] * (layers - 1)
 
 
 # -- the allocator -----------------------------------------------------------------------------------------------------

@@ -1,0 +1,269 @@
+"""Makes vLLM's own model classes on torch's meta device, and prints what they would hold: one JSON object a line.
+
+    python meta_shapes.py DIRECTORY SIZES NAME...
+
+DIRECTORY has NAME_config.json, and NAME_hf_quant_config.json where the model has one; NAME:fp8 has an FP8 KV cache. Run
+by the Python of `vllm_cpu.environment()`: the classes, their layers and the layout of the KV cache are vLLM's. What
+stands in is what a machine without a GPU lacks, and none of it has a size: the platform (an H200), compiled kernels,
+streams, torchvision, and the process groups of tensor parallelism, of which this is rank 0.
+
+Stands for: vLLM 0.32.0 on an H200 before weights are loaded
+Held by: tests/sizing/test_measured.py, starts on real GPUs that the same sizing must meet
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.abc
+import importlib.machinery
+import json
+import os
+import shutil
+import sys
+import tempfile
+import types
+from pathlib import Path
+from typing import Any
+
+os.environ |= {"VLLM_LOGGING_LEVEL": "CRITICAL", "HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1"}
+os.environ["VLLM_CACHE_ROOT"] = tempfile.mkdtemp()
+
+import torch
+import torch.library
+
+GIB = 2**30
+KV_BYTES, LENGTH = 64 * GIB, 4096
+
+
+class Lenient(types.ModuleType):
+    """A compiled module: whatever is asked is supported, and does nothing."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return lambda *_a, **_k: True if name.startswith("is_") else None
+
+
+class Operator:
+    """A compiled kernel that says yes; whatever torchvision has."""
+
+    def __call__(self, *_a: Any, **_k: Any) -> bool:
+        return True
+
+    def __mro_entries__(self, _bases: Any) -> tuple[type, ...]:
+        return (object,)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+
+class Nothing:
+    """A stream, an event."""
+
+    def __init__(self, *_a: Any, **_k: Any) -> None: ...
+
+    def __getattr__(self, _name: str) -> Any:
+        return lambda *_a, **_k: None
+
+
+class Config:
+    """Of a Triton kernel, which is only looked at."""
+
+    def __init__(self, kwargs: Any = None, num_warps: int = 4, num_stages: int = 2, **_more: Any) -> None:
+        self.kwargs, self.num_warps, self.num_stages = kwargs or {}, num_warps, num_stages
+
+
+class Group:
+    """Rank 0 of so many."""
+
+    def __init__(self, world_size: int) -> None:
+        self.world_size, self.ranks = world_size, list(range(world_size))
+        self.rank = self.rank_in_group = self.local_rank = self.first_rank = 0
+        self.is_first_rank = self.is_last_rank = True
+        self.last_rank, self.unique_name = world_size - 1, "meta"
+        self.device_group = self.cpu_group = self
+        self.device_communicator = self.mq_broadcaster = None
+
+    def size(self) -> int:
+        return self.world_size
+
+
+class Torchvision(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Image processors import it, and no shape depends on it."""
+
+    def find_spec(self, fullname: str, *_more: Any) -> importlib.machinery.ModuleSpec | None:
+        if fullname.partition(".")[0] != "torchvision":
+            return None
+        return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        module: Any = types.ModuleType(spec.name)
+        module.__version__ = "0.28.0"
+        module.__getattr__ = lambda name: Operator() if not name.startswith("__") else None
+        return module
+
+    def exec_module(self, module: types.ModuleType) -> None: ...
+
+
+def stand_in() -> None:
+    """For compiled parts, before vLLM is imported."""
+    compiled = ("_C", "_C_stable_libtorch", "_moe_C", "_moe_C_stable_libtorch", "vllm_flash_attn")
+    for name in (*compiled, "vllm_flash_attn.flash_attn_interface"):
+        sys.modules[f"vllm.{name}"] = Lenient(f"vllm.{name}")
+    sys.meta_path.append(Torchvision())
+    namespace: Any = torch._ops._OpNamespace
+    found = namespace.__getattr__
+
+    def operator(self: Any, name: str) -> Any:
+        try:
+            return found(self, name)
+        except AttributeError:
+            if name.startswith("__") or not self.name.startswith("_"):
+                raise
+            return Operator()
+
+    namespace.__getattr__ = operator
+    register: Any = torch.library.register_fake
+
+    def register_fake(op: Any, func: Any = None, /, **more: Any) -> Any:
+        def decorated(function: Any) -> Any:
+            with contextlib.suppress(RuntimeError):  # there is no such kernel
+                register(op, function, **more)
+            return function
+
+        return decorated if func is None else decorated(func)
+
+    torch.library.register_fake = register_fake
+    torch.cuda.Stream = torch.cuda.Event = Nothing  # pyright: ignore
+    torch.cuda.current_stream = Nothing  # pyright: ignore
+
+
+stand_in()
+import vllm.platforms  # noqa: E402
+import vllm.triton_utils  # noqa: E402
+import vllm.utils.import_utils  # noqa: E402
+from vllm.platforms.cuda import CudaPlatformBase  # noqa: E402
+from vllm.platforms.interface import DeviceCapability  # noqa: E402
+
+vllm.triton_utils.triton.Config = Config
+vllm.utils.import_utils.has_deep_gemm = lambda: True  # the official image has it
+
+
+class H200(CudaPlatformBase):
+    """What model classes ask of a card."""
+
+    device_name, device_type = "cuda", "meta"
+
+    @classmethod
+    def get_device_capability(cls, device_id: int = 0) -> DeviceCapability:
+        return DeviceCapability(9, 0)
+
+    @classmethod
+    def has_device_capability(cls, capability: Any, device_id: int = 0) -> bool:
+        return (capability if isinstance(capability, int) else capability[0] * 10 + capability[1]) <= 90
+
+    @classmethod
+    def get_device_name(cls, device_id: int = 0) -> str:
+        return "NVIDIA H200"
+
+    @classmethod
+    def get_device_total_memory(cls, device_id: int = 0) -> int:
+        return 139 * GIB
+
+    @classmethod
+    def num_compute_units(cls, device_id: int = 0) -> int:
+        return 132
+
+    @classmethod
+    def is_fully_connected(cls, physical_device_ids: list[int]) -> bool:
+        return True
+
+    @classmethod
+    def device_count(cls) -> int:
+        return 8
+
+    @classmethod
+    def current_device(cls) -> str:
+        return "meta"
+
+    @classmethod
+    def import_kernels(cls) -> None: ...
+
+
+vllm.platforms._current_platform = vllm.platforms.current_platform = H200()
+
+from vllm.config import set_current_vllm_config  # noqa: E402
+from vllm.distributed import parallel_state  # noqa: E402
+from vllm.engine.arg_utils import EngineArgs  # noqa: E402
+from vllm.model_executor.model_loader.utils import initialize_model  # noqa: E402
+from vllm.model_executor.models import registry  # noqa: E402
+from vllm.utils.torch_utils import set_default_torch_dtype  # noqa: E402
+from vllm.v1.core import kv_cache_utils  # noqa: E402
+from vllm.v1.core.single_type_kv_cache_manager import register_all_kvcache_specs  # noqa: E402
+from vllm.v1.worker.workspace import init_workspace_manager  # noqa: E402
+
+init_workspace_manager(torch.device("meta"))
+registry._run_in_subprocess = lambda function: function()
+
+
+def held(directory: Path, tp: int, kv_cache_dtype: str) -> dict[str, Any]:
+    """Bytes of weights and buffers on rank 0, and requests of LENGTH that KV_BYTES hold."""
+    arguments = EngineArgs(
+        model=str(directory),
+        skip_tokenizer_init=True,
+        load_format="dummy",
+        tensor_parallel_size=tp,
+        max_model_len=LENGTH,
+        max_num_seqs=1024,
+        max_num_batched_tokens=8192,
+        kv_cache_dtype=kv_cache_dtype,
+        enforce_eager=True,
+        distributed_executor_backend="mp",
+    )
+    config = arguments.create_engine_config()
+    for name in ("_DP", "_DCP", "_PP", "_PCP", "_INNER_DP_WORLD", "_ENGRAM_DP"):
+        setattr(parallel_state, name, Group(1))
+    for name in ("_WORLD", "_TP", "_EP", "_ETP", "_EPLB"):
+        setattr(parallel_state, name, Group(tp))
+    with set_current_vllm_config(config), set_default_torch_dtype(config.model_config.dtype), torch.device("meta"):
+        model = initialize_model(vllm_config=config)
+    vllm.platforms.current_platform.update_block_size_for_backend(config)
+    config.cache_config.kv_cache_layout = "LBNHC"
+    tensors = {id(one): one for one in (*model.parameters(), *model.buffers())}
+    layers = config.compilation_config.static_forward_context
+    specs = {
+        name: spec
+        for name, layer in layers.items()
+        if hasattr(layer, "get_kv_cache_spec") and (spec := layer.get_kv_cache_spec(config)) is not None
+    }
+    register_all_kvcache_specs(config)
+    [cache] = kv_cache_utils.get_kv_cache_configs(config, [specs], [KV_BYTES])
+    return {
+        "weights": sum(one.numel() * one.element_size() for one in tensors.values()),
+        "requests": kv_cache_utils.get_max_concurrency_for_kv_cache_config(config, cache),
+    }
+
+
+def main() -> None:
+    source, sizes, *names = sys.argv[1:]
+    for named in names:
+        name, _, cache = named.partition(":")
+        with tempfile.TemporaryDirectory() as scratch:
+            config = json.loads(Path(source, f"{name}_config.json").read_text())
+            config.pop("auto_map", None)
+            Path(scratch, "config.json").write_text(json.dumps(config))
+            beside = Path(source, f"{name}_hf_quant_config.json")
+            if beside.exists():
+                shutil.copy(beside, Path(scratch, "hf_quant_config.json"))
+            for tp in map(int, sizes.split(",")):
+                try:
+                    found = held(Path(scratch), tp, cache or "auto")
+                except Exception as error:
+                    found = {"error": f"{type(error).__name__}: {str(error)[:300]}"}
+                print(json.dumps({"name": named, "tp": tp, **found}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

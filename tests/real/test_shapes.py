@@ -1,0 +1,184 @@
+"""Public shapes against vLLM's own model classes: weights within 1 %, KV-cache tokens within 2 %, at TP 1, 2, 4 and 8.
+
+The shapes are NVIDIA's copies of config.json and hf_quant_config.json in PyPI's aiconfigurator-core (Apache 2.0).
+Left out are sparse ones in NVFP4 (they name a cache that no attention on H200 takes), those whose copy is cut
+(quantization without its producer), which this vLLM or transformers cannot make without code of the maker's, which are
+not sized, and gpt-oss: its padding is a kernel's choice, and tests/sizing/measured.json has a real start of it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import vllm_cpu
+
+from pulumi_rehearsal import python_environment
+from tandem.sizing import weights
+from tandem.sizing.config_file import load_shape
+from tandem.sizing.kv_cache import kv_layout
+from tandem.sizing.memory import Sizing, size
+from tandem.sizing.releases import PINNED
+from tandem.sizing.serving import Serving
+from tandem.sizing.support import support
+from tests.sizing.rows import H200
+
+pytestmark = pytest.mark.real
+
+COPIES = "aiconfigurator-core==0.12.0"
+SIZES = (1, 2, 4, 8)
+KV_BYTES, LENGTH = 64 * 2**30, 4096
+"""What meta_shapes.py shares out."""
+SHAPES = """
+MiniMaxAI--MiniMax-M2.5
+MiniMaxAI--MiniMax-M2.7
+Qwen--Qwen3-0.6B
+Qwen--Qwen3-1.7B
+Qwen--Qwen3-235B-A22B
+Qwen--Qwen3-235B-A22B-FP8
+Qwen--Qwen3-30B-A3B
+Qwen--Qwen3-30B-A3B-FP8
+Qwen--Qwen3-32B
+Qwen--Qwen3-32B-FP8
+Qwen--Qwen3-8B
+Qwen--Qwen3-Coder-480B-A35B-Instruct
+Qwen--Qwen3-VL-235B-A22B-Instruct
+Qwen--Qwen3-VL-2B-Instruct
+Qwen--Qwen3-VL-30B-A3B-Instruct
+Qwen--Qwen3-VL-32B-Instruct
+Qwen--Qwen3-VL-32B-Thinking
+Qwen--Qwen3-VL-4B-Instruct
+Qwen--Qwen3-VL-8B-Instruct
+Qwen--Qwen3.5-122B-A10B
+Qwen--Qwen3.5-27B
+Qwen--Qwen3.5-35B-A3B
+Qwen--Qwen3.5-397B-A17B
+deepseek-ai--DeepSeek-R1
+deepseek-ai--DeepSeek-V3
+deepseek-ai--DeepSeek-V3.2
+google--gemma-4-26B-A4B
+meta-llama--Meta-Llama-3.1-405B
+meta-llama--Meta-Llama-3.1-70B
+meta-llama--Meta-Llama-3.1-8B
+mistralai--Mixtral-8x22B-v0.1
+mistralai--Mixtral-8x7B-v0.1
+moonshotai--Kimi-K2-Instruct
+moonshotai--Kimi-K2.5
+nvidia--DeepSeek-V3.1-NVFP4
+nvidia--Gemma-4-26B-A4B-NVFP4
+nvidia--Gemma-4-31B-IT-NVFP4
+nvidia--Kimi-K2.5-NVFP4
+nvidia--Kimi-K2.6-NVFP4
+nvidia--Kimi-K2.7-Code-NVFP4
+nvidia--Llama-3.1-70B-Instruct-FP8
+nvidia--MiniMax-M2.5-NVFP4
+nvidia--MiniMax-M2.7-NVFP4
+nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16
+nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-NVFP4
+nvidia--NVIDIA-Nemotron-3-Ultra-550B-A55B-BF16
+nvidia--Nemotron-H-56B-Base-8K
+nvidia--Qwen3-235B-A22B-NVFP4
+nvidia--Qwen3.5-122B-A10B-NVFP4
+nvidia--Qwen3.5-397B-A17B-NVFP4
+nvidia--Qwen3.6-27B-NVFP4
+nvidia--Qwen3.6-35B-A3B-NVFP4
+zai-org--GLM-5
+zai-org--GLM-5-FP8
+zai-org--GLM-5.1
+zai-org--GLM-5.1-FP8
+zai-org--GLM-5.2
+zai-org--GLM-5.2-FP8
+zai-org--GLM-5.3
+zai-org--GLM-5.3-FP8
+Qwen--Qwen3-8B:fp8
+Qwen--Qwen3-30B-A3B:fp8
+deepseek-ai--DeepSeek-V3:fp8
+deepseek-ai--DeepSeek-V3.2:fp8
+Qwen--Qwen3.5-27B:fp8
+google--gemma-4-26B-A4B:fp8
+zai-org--GLM-5-FP8:fp8
+""".split()  # noqa: SIM905  (a list of that many lines is harder to read)
+SILENT = ("the image encoder's own peak", "a GPU of compute capability 9.0 has no FP4 units")
+"""Warnings that are not about weights or the cache."""
+
+
+@pytest.fixture(scope="module")
+def copies() -> Path:
+    unused = ("numpy", "pandas", "pyarrow", "scipy")
+    home = python_environment.environment(COPIES.replace("==", "-"), [COPIES], unused=unused)
+    [found] = home.glob("lib/python3*/site-packages/aiconfigurator_core/model_configs")
+    return found
+
+
+@pytest.fixture(scope="module")
+def vllm(copies: Path) -> dict[tuple[str, int], dict[str, Any]]:
+    """What vLLM's classes hold, by name and tensor parallel size; all in one process, which takes 40 s to start."""
+    command = [vllm_cpu.environment(), Path(__file__).with_name("meta_shapes.py"), copies, ",".join(map(str, SIZES))]
+    done = subprocess.run([*command, *SHAPES], capture_output=True, text=True, check=True, timeout=1800)
+    rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    return {(row["name"], row["tp"]): row for row in rows}
+
+
+class Sum:
+    """Adds up in place of torch's allocator, whose rounding no tensor on the meta device has."""
+
+    def __init__(self) -> None:
+        self.allocated = 0
+
+    def allocate(self, bytes_: int) -> int:
+        self.allocated += bytes_
+        return bytes_
+
+    def allocate_all(self, sizes: list[int]) -> None:
+        self.allocated += sum(sizes)
+
+    def release(self, bytes_: int) -> None:
+        self.allocated -= bytes_
+
+
+@pytest.fixture
+def sized(copies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(weights, "CachingAllocator", Sum)
+
+    def of(named: str, tp: int) -> Sizing:
+        name, _, cache = named.partition(":")
+        for file in ("config.json", "hf_quant_config.json"):
+            if (source := copies / f"{name}_{file}").exists():
+                shutil.copy(source, tmp_path / file)
+        serving = Serving(
+            tensor_parallel_size=tp,
+            max_model_len=LENGTH,
+            max_num_seqs=1024,
+            max_num_batched_tokens=8192,
+            kv_cache_dtype=cache or "auto",
+        )
+        return size(load_shape(tmp_path), serving, H200)
+
+    return of
+
+
+def test_there_are_sixty_of_all_kinds() -> None:
+    assert len(SHAPES) >= 60
+    for kind in ("NVFP4", "FP8", ":fp8", "VL", "DeepSeek", "Nemotron", "gemma", "MiniMax"):
+        assert any(kind in name for name in SHAPES), kind
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_a_shape_is_as_large_as_vllms_own(name: str, vllm: dict[tuple[str, int], dict[str, Any]], sized: Any) -> None:
+    compared = 0
+    for tp in SIZES:
+        sizing = sized(name, tp)
+        found, said = vllm[name, tp], support(sizing)
+        if said.problems or [text for text in said.warnings if not text.startswith(SILENT)]:
+            continue
+        assert "error" not in found, f"vLLM refuses what sizing answers: {found}"
+        assert sizing.parts.weights == pytest.approx(found["weights"], rel=0.01), tp
+        layout = kv_layout(sizing.shape, sizing.serving, PINNED)
+        assert layout is not None
+        assert layout.concurrency(KV_BYTES, LENGTH, sizing.in_flight) == pytest.approx(found["requests"], rel=0.02), tp
+        compared += 1
+    assert compared
