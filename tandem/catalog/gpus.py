@@ -66,6 +66,7 @@ _MODELS = (
     (81920, GpuModel(name="H100", torch_gib=79.14, bandwidth_gbps=3350, bf16_tflops=989, fp8_tflops=1979, link_gbps=(450, 450, 450), nvlink=True, memory_share=0.73, bf16_share=0.45, fp8_share=0.41, tables="H100", l2_mib=50, multiprocessors=132)),  # noqa: E501
     (144384, GpuModel(name="H200", torch_gib=139.80, bandwidth_gbps=4800, bf16_tflops=989, fp8_tflops=1979, link_gbps=(450, 450, 450), nvlink=True, memory_share=0.66, bf16_share=0.46, fp8_share=0.46, tables="", l2_mib=60, multiprocessors=132)),  # noqa: E501
     (183359, GpuModel(name="B200", torch_gib=178.35, bandwidth_gbps=8000, bf16_tflops=2250, fp8_tflops=4500, link_gbps=(900, 900, 900), nvlink=True, memory_share=0.57, bf16_share=0.4, fp8_share=0.36, tables="B200", l2_mib=126, multiprocessors=148)),  # noqa: E501
+    (275040, GpuModel(name="B300", torch_gib=267.5, bandwidth_gbps=7750, bf16_tflops=2250, fp8_tflops=4500, link_gbps=(900, 900, 900), nvlink=True, memory_share=0.61, bf16_share=0.44, fp8_share=0.4, tables="B300", l2_mib=126, multiprocessors=148, measured=False)),  # noqa: E501
 )
 # fmt: on
 

@@ -59,19 +59,24 @@ def _catalog(*types: InstanceType) -> dict[str, InstanceType]:
 INSTANCE_TYPES = _catalog(
     InstanceType(name="g4dn.12xlarge", gpu="T4", gpus=4, gpu_mib=16384, compute_capability=7.5, vcpus=48, memory_gib=192, nvme_gb=900),  # noqa: E501
     InstanceType(name="g5.12xlarge", gpu="A10G", gpus=4, gpu_mib=22888, compute_capability=8.6, vcpus=48, memory_gib=192, nvme_gb=3800),  # noqa: E501
+    InstanceType(name="g5.24xlarge", gpu="A10G", gpus=4, gpu_mib=22888, compute_capability=8.6, vcpus=96, memory_gib=384, nvme_gb=3800),  # noqa: E501
     InstanceType(name="g5.48xlarge", gpu="A10G", gpus=8, gpu_mib=22888, compute_capability=8.6, vcpus=192, memory_gib=768, nvme_gb=7600),  # noqa: E501
     InstanceType(name="g6.12xlarge", gpu="L4", gpus=4, gpu_mib=22888, compute_capability=8.9, vcpus=48, memory_gib=192, nvme_gb=3760),  # noqa: E501
+    InstanceType(name="g6.24xlarge", gpu="L4", gpus=4, gpu_mib=22888, compute_capability=8.9, vcpus=96, memory_gib=384, nvme_gb=3760),  # noqa: E501
     InstanceType(name="g6.48xlarge", gpu="L4", gpus=8, gpu_mib=22888, compute_capability=8.9, vcpus=192, memory_gib=768, nvme_gb=7520),  # noqa: E501
     InstanceType(name="g6e.12xlarge", gpu="L40S", gpus=4, gpu_mib=45776, compute_capability=8.9, vcpus=48, memory_gib=384, nvme_gb=3800),  # noqa: E501
+    InstanceType(name="g6e.24xlarge", gpu="L40S", gpus=4, gpu_mib=45776, compute_capability=8.9, vcpus=96, memory_gib=768, nvme_gb=3800),  # noqa: E501
     InstanceType(name="g6e.48xlarge", gpu="L40S", gpus=8, gpu_mib=45776, compute_capability=8.9, vcpus=192, memory_gib=1536, nvme_gb=7600),  # noqa: E501
     InstanceType(name="g7.12xlarge", gpu="RTX PRO 4500", gpus=2, gpu_mib=32768, compute_capability=12.0, vcpus=48, memory_gib=192, nvme_gb=1900),  # noqa: E501
     InstanceType(name="g7e.12xlarge", gpu="RTX PRO 6000", gpus=2, gpu_mib=98304, compute_capability=12.0, vcpus=48, memory_gib=512, nvme_gb=3800),  # noqa: E501
     InstanceType(name="g7e.24xlarge", gpu="RTX PRO 6000", gpus=4, gpu_mib=98304, compute_capability=12.0, vcpus=96, memory_gib=1024, nvme_gb=7600),  # noqa: E501
+    InstanceType(name="g7e.48xlarge", gpu="RTX PRO 6000", gpus=8, gpu_mib=98304, compute_capability=12.0, vcpus=192, memory_gib=2048, nvme_gb=15200),  # noqa: E501
     InstanceType(name="p4d.24xlarge", gpu="A100", gpus=8, gpu_mib=40960, compute_capability=8.0, vcpus=96, memory_gib=1152, nvme_gb=8000, nvswitch=True),  # noqa: E501
     InstanceType(name="p4de.24xlarge", gpu="A100", gpus=8, gpu_mib=81920, compute_capability=8.0, vcpus=96, memory_gib=1152, nvme_gb=8000, nvswitch=True),  # noqa: E501
     InstanceType(name="p5.48xlarge", gpu="H100", gpus=8, gpu_mib=81920, compute_capability=9.0, vcpus=192, memory_gib=2048, nvme_gb=30400, nvswitch=True),  # noqa: E501
     InstanceType(name="p5en.48xlarge", gpu="H200", gpus=8, gpu_mib=144384, compute_capability=9.0, vcpus=192, memory_gib=2048, nvme_gb=30400, nvswitch=True),  # noqa: E501
     InstanceType(name="p6-b200.48xlarge", gpu="B200", gpus=8, gpu_mib=183359, compute_capability=10.0, vcpus=192, memory_gib=2048, nvme_gb=30400, nvswitch=True),  # noqa: E501
+    InstanceType(name="p6-b300.48xlarge", gpu="B300", gpus=8, gpu_mib=275040, compute_capability=10.3, vcpus=192, memory_gib=4096, nvme_gb=30720, nvswitch=True),  # noqa: E501
 )
 # fmt: on
 

@@ -18,8 +18,7 @@ from tandem.sizing.cpu import CpuCache
 from tandem.sizing.effects import effects
 from tandem.sizing.fits import Verdict
 from tandem.sizing.measured import Errors
-from tandem.sizing.memory import Sizing, size
-from tandem.sizing.releases import PINNED
+from tandem.sizing.memory import Sizing
 from tandem.sizing.throughput import Load
 
 
@@ -42,12 +41,8 @@ def how_it_knows(load: Load, found: Errors) -> Known:
 
 
 def one_json(sizing: Sizing, verdict: Verdict) -> dict[str, Any]:
-    """The sizing, what each setting costs, and the pinned release's tokens where the call is for another one."""
-    answer = {**sizing_json(sizing, verdict), "kv_cache_tokens_by_setting": effects(sizing)}
-    if sizing.release is not PINNED:
-        pinned = size(sizing.shape, sizing.serving, sizing.gpu, PINNED)
-        answer["pinned"] = {"vllm": PINNED.version, "kv_cache_tokens": pinned.kv_cache_tokens}
-    return answer
+    """The sizing, and what each setting costs."""
+    return {**sizing_json(sizing, verdict), "kv_cache_tokens_by_setting": effects(sizing)}
 
 
 def print_one(name: str, sizing: Sizing, verdict: Verdict) -> None:

@@ -91,7 +91,8 @@ def config(tmp_path: Path) -> Callable[[object], Path]:
 def test_one_object_with_what_scripts_read(memory: Call, config: Callable[[object], Path]) -> None:
     row = ROWS["C1"]
     answer = memory.json(
-        *("--config", config(row["config"]), "--tp", 2, *H200, "--gpu-memory-utilization", 0.147091, *SETTINGS)
+        *("--config", config(row["config"]), "--tp", 2, *H200, "--gpu-memory-utilization", 0.147091, *SETTINGS),
+        *("--vllm-version", "0.25.1"),
     )
     assert answer["weightsGibPerGpu"] == pytest.approx(row["weights_gib"], rel=0.01)
     assert answer["kvCacheTokens"] == pytest.approx(row["kv_cache_tokens"], rel=0.0002)
@@ -99,7 +100,14 @@ def test_one_object_with_what_scripts_read(memory: Call, config: Callable[[objec
     parts = (answer[f"{name}GibPerGpu"] for name in ("weights", "kvCache", "overhead"))
     assert sum(parts) == pytest.approx(answer["budgetGibPerGpu"], abs=0.001)
     assert (answer["fits"], answer["reasons"], answer["vllm"]) == (True, [], "0.25.1")
-    assert answer["pinned"]["kvCacheTokens"] < answer["kvCacheTokens"]
+
+
+def test_the_pinned_release_is_what_is_shown(memory: Call) -> None:
+    """A 70B in FP8 with the memory of one H100, which 0.25.1 started and 0.32.0 does not."""
+    asked = ["meta-llama/Llama-3.3-70B-Instruct", "--quantization", "fp8", "--tp", 1, "--compute-capability", "9.0"]
+    asked += ["--gpu-mib", "81000", "--max-model-len", "8192"]
+    shown, older = memory.json(*asked), memory.json(*asked, "--vllm-version", "0.25.1")
+    assert (shown["vllm"], shown["fits"], older["fits"]) == ("0.32.0", False, True)
 
 
 FLAGS = [
@@ -444,7 +452,7 @@ def test_what_no_fleet_keeps_says_what_is_missing(call: Call) -> None:
     text = " ".join(call("Qwen/Qwen3-32B", *ASKED, "--itl", "50ms").split())
     assert call.status == 0
     assert text.startswith("no fleet that a stack can have keeps this: 8 requests a second, prompts of 2,000 tokens")
-    assert "p6-b200.48xlarge: at best, on 100 hosts: first token in 0.23 s, 83 ms between tokens" in text
+    assert "p6-b300.48xlarge: at best, on 100 hosts: first token in 0.23 s, 83 ms between tokens" in text
     assert "What would help: a longer --ttft, a longer --itl" in text
     none = call.json("Qwen/Qwen3-32B", *ASKED, "--itl", "50ms")
     assert none["fleets"] == []

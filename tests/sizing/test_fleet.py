@@ -69,6 +69,8 @@ def asked(
     return Question(model, rate, prompt, answer, first, between, expected, types)
 
 
+CHOICES = set(INSTANCE_TYPES) - {"g5.24xlarge", "g6.24xlarge", "g6e.24xlarge"}
+"""Without those that have the GPUs of a 12xlarge, at a higher price."""
 # fmt: off
 QUESTIONS = [
     asked(Q8, 0.1, 500, 100, None, None, (1, "g4dn.12xlarge", None)),
@@ -107,8 +109,8 @@ QUESTIONS = [
         2,
         0.02,
         None,
-        step="g4dn.12 g5.12 g5.48 g6.12 g6.48 g6e.12 g6e.48 g7.12 g7e.12 g7e.24 p4d.24 p4de.24",
-        launch="p5.48 p5en.48 p6-b200.48",
+        step="g4dn.12 g5.12 g5.48 g6.12 g6.48 g6e.12 g6e.48 g7.12 g7e.12 g7e.24 g7e.48 p4d.24 p4de.24",
+        launch="p5.48 p5en.48 p6-b200.48 p6-b300.48",
     ),
     asked(L8, 40, 500, 50, 1, None, (2, "g6.12xlarge", "fp8"), prompts="g4dn.12 g5.12 g6.12"),
     asked(Q32, 0.1, 500, 100, None, None, (1, "g6.12xlarge", "fp8"), memory="g4dn.12"),
@@ -133,8 +135,8 @@ QUESTIONS = [
         0.05,
         None,
         memory="g4dn.12 g5.12 g5.48",
-        step="g6.12 g6.48 g6e.12 g6e.48 g7.12 g7e.12 g7e.24 p4d.24 p4de.24",
-        launch="p5.48 p5en.48 p6-b200.48",
+        step="g6.12 g6.48 g6e.12 g6e.48 g7.12 g7e.12 g7e.24 g7e.48 p4d.24 p4de.24",
+        launch="p5.48 p5en.48 p6-b200.48 p6-b300.48",
     ),
     asked(Q32, 2, 1000, 300, 5, None, (2, "g6.12xlarge", "fp8"), memory="g4dn.12 g5.12", times="g6.12"),
     asked(
@@ -150,7 +152,7 @@ QUESTIONS = [
         0.2,
         (1, "p5.48xlarge", "fp8"),
         memory="g4dn.12 g5.12 g5.48 g6.12 g6.48 g7.12 p4d.24",
-        step="g6e.12 g6e.48 g7e.12 g7e.24 p4de.24",
+        step="g6e.12 g6e.48 g7e.12 g7e.24 g7e.48 p4de.24",
     ),
     asked(
         L70,
@@ -175,7 +177,7 @@ QUESTIONS = [
         3,
         0.3,
         (1, "p5en.48xlarge", None),
-        memory="g4dn.12 g5.12 g5.48 g6.12 g6.48 g6e.12 g6e.48 g7.12 g7e.12 g7e.24 p4d.24 p4de.24 p5.48",
+        memory="g4dn.12 g5.12 g5.48 g6.12 g6.48 g6e.12 g6e.48 g7.12 g7e.12 g7e.24 g7e.48 p4d.24 p4de.24 p5.48",
     ),
 ]
 # fmt: on
@@ -204,7 +206,7 @@ def test_the_cheapest_is_the_one_that_is_known(question: Question) -> None:
     found = answer(question)
     first = found.fleets[0] if found.fleets else None
     assert (first and (first.needed, first.way.instance_type.name, first.way.quantization)) == question.expected
-    assert {name for name in INSTANCE_TYPES if hosts_for_less(question, name)} == set(question.cheaper)
+    assert {name for name in CHOICES if hosts_for_less(question, name)} == set(question.cheaper)
     for name, why in question.cheaper.items():
         assert why_not(question, INSTANCE_TYPES[name], hosts_for_less(question, name)) in (why, None), name
 

@@ -21,7 +21,7 @@ from tandem.sizing.fits import verdict
 from tandem.sizing.gpus import gpu_of
 from tandem.sizing.memory import Sizing
 from tandem.sizing.memory import size as size_model
-from tandem.sizing.releases import MEASURED, PINNED, release_of
+from tandem.sizing.releases import PINNED, release_of
 from tandem.sizing.serving import DEFAULT_UTILIZATION, Gpu, Serving
 from tandem.sizing.shapes import ModelShape
 
@@ -45,8 +45,7 @@ def memory(
     vllm_version: Annotated[
         str | None,
         typer.Option(
-            help="Whose way of counting: 0.25.1, the release of the measurements and the default with --gpu-mib, or "
-            "0.32.0, which is pinned and the default otherwise.",
+            help="Whose way of counting: 0.32.0, which is pinned and the default, or 0.25.1.",
             metavar="VERSION",
         ),
     ] = None,
@@ -121,10 +120,8 @@ def _gpu(
             raise UserError(unknown_type_problem("--instance-type", instance_type))
         serving = on_hosts(serving, INSTANCE_TYPES[instance_type])
         gpu, _ = gpu_of(INSTANCE_TYPES[instance_type])
-        release = release_of(version) if version else PINNED
     elif gpu_mib is not None and compute_capability is not None:
         gpu = Gpu(mib=gpu_mib, compute_capability=compute_capability)
-        release = release_of(version) if version else MEASURED
         if serving.gpu_memory_utilization is None:
             serving = replace(serving, gpu_memory_utilization=DEFAULT_UTILIZATION)
     else:
@@ -137,4 +134,4 @@ def _gpu(
                 fix="add what is missing; `tandem size` lists the instance types",
             )
         )
-    return size_model(shape, serving, gpu, release)
+    return size_model(shape, serving, gpu, release_of(version) if version else PINNED)
