@@ -84,9 +84,9 @@ def test_ranges_never_overlap_whatever_their_size() -> None:
 def test_a_type_that_is_not_offered_is_swapped_and_said() -> None:
     offered = EVERYWHERE | {"g6e.12xlarge": frozenset()}
     found = made(offered)
-    assert found.settings.fleet.instance_types == ("g7e.24xlarge", "g6e.48xlarge")
+    assert found.settings.fleet.instance_types == ("g6e.24xlarge", "g6e.48xlarge")
     assert found.told == [
-        "eu-west-1 does not offer g6e.12xlarge: g7e.24xlarge instead, $28.17 for $10.49 an hour",
+        "eu-west-1 does not offer g6e.12xlarge: g6e.24xlarge instead, $25.61 for $10.49 an hour",
     ]
 
 
@@ -186,7 +186,7 @@ def test_without_yes_the_plan_is_shown_and_nothing_written(project: Path, aws_ac
     assert (first["stack"], first["cidrBlock"], first["instanceTypes"]) == (
         "prod-eu-west-1",
         "10.0.0.0/16",
-        ["g7e.24xlarge", "g6e.48xlarge"],
+        ["g6e.24xlarge", "g6e.48xlarge"],
     )
     assert (second["stack"], second["cidrBlock"]) == ("prod-ap-northeast-1", "10.1.0.0/16")
     assert sorted(path.name for path in project.glob("Pulumi.*")) == ["Pulumi.dev.yaml", "Pulumi.prod.yaml"]
