@@ -20,7 +20,10 @@ from tandem.settings import Settings
 from tandem.sizing.gpus import batch_size
 
 # As `get_batch_defaults` of vLLM 0.32.0 has them: from 70 GiB 1024, but for the A100.
-LARGE = {"g7e.12xlarge", "g7e.24xlarge", "p5.48xlarge", "p5en.48xlarge", "p6-b200.48xlarge"}
+LARGE = {
+    *("g7e.12xlarge", "g7e.24xlarge", "g7e.48xlarge"),
+    *("p5.48xlarge", "p5en.48xlarge", "p6-b200.48xlarge", "p6-b300.48xlarge"),
+}
 
 
 def flags(arguments: list[str]) -> dict[str, str]:
@@ -77,7 +80,7 @@ def test_peers_over_pcie_are_tried_by_vllm_and_not_believed() -> None:
     }
     over_pcie = {name for name, needs in profiles().items() if needs.get("over_pcie")}
     assert tried == {name for name in INSTANCE_TYPES if name.startswith(("g4dn.", "g5.", "g6.", "g6e."))}
-    assert over_pcie - tried == {"g7.12xlarge", "g7e.12xlarge", "g7e.24xlarge"}, "which never use peers"
+    assert over_pcie - tried == {"g7.12xlarge", "g7e.12xlarge", "g7e.24xlarge", "g7e.48xlarge"}, "which never use peers"
 
 
 STEPS = {
