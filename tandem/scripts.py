@@ -71,7 +71,7 @@ def host_archive(nginx: str, canary: str = "") -> tuple[str, bytes]:
         canary: what their servers are asked; empty for nothing.
     """
     own = {"nginx.conf": nginx, **({"canary.json": canary} if canary else {})}
-    data = archive({**sources("host", "shared"), "edge.js": edge_script(), **own})
+    data = archive({**sources("host", "shared", "batch"), "edge.js": edge_script(), **own})
     return f"{hashlib.sha256(data).hexdigest()}.tar.gz", data
 
 

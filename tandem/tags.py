@@ -24,6 +24,11 @@ ISSUED_KEYS, DECLARED_KEYS = "issued-keys", "declared-keys"
 """In the names of a stack's secrets of clients: those that `tandem keys` made, and those that its settings declare."""
 
 
+def batch_name(stack: str) -> str:
+    """How the names of a stack's bucket and group for batches begin, before what the engine puts behind them."""
+    return f"tandem-{stack}-batch"
+
+
 def stack_tags(stack: str, region: str, *, ephemeral: bool) -> dict[str, str]:
     """What everything of a stack carries beside its id, known before anything is made."""
     own = {PROJECT_TAG: PROJECT, STACK_TAG: stack, REGION_TAG: region}

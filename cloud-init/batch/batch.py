@@ -10,10 +10,8 @@ from __future__ import annotations
 import contextlib
 import json
 import selectors
-import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +22,7 @@ import job
 from basics import GiveUp
 from bucket import Bucket
 
+SOCKET = "batch.sock"
 KEEP_SECONDS = 10
 """Between two times that answers are kept: what a machine that is taken away loses at most, beside what it began."""
 LOOK_SECONDS = 10
@@ -32,6 +31,10 @@ SUSPECT, TRIES = 2, 5
 line at which it stands still is given up: it ends servers."""
 SILENT_SECONDS = 1800
 """Without one answer to many requests: a server that hangs."""
+
+
+class NotStarted(RuntimeError):
+    """vLLM ended before it was ready, or was not ready in time."""
 
 
 class Runner:
@@ -43,7 +46,7 @@ class Runner:
         seconds: for its start.
 
     Raises:
-        RuntimeError: it did not start.
+        NotStarted: it did not.
     """
 
     def __init__(self, command: Sequence[str], path: Path, seconds: float) -> None:
@@ -63,7 +66,7 @@ class Runner:
             except TimeoutError:
                 if self.process.poll() is not None or time.monotonic() > end:
                     self.stop()
-                    raise RuntimeError(f"vLLM did not start: exit status {self.process.poll()}") from None
+                    raise NotStarted(f"vLLM did not start: exit status {self.process.poll()}") from None
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._socket, selectors.EVENT_READ)
         self._rest = b""
@@ -145,10 +148,17 @@ class Worker:
         self, bucket: Bucket, name: str, machine: tuple[str, float], at_once: int, say: Callable[[str], None]
     ) -> None:
         self.bucket, self.name, self.machine, self.at_once, self.say = bucket, name, machine, at_once, say
-        self.id = json.loads((bucket.get(job.CURRENT) or ('{"id": ""}', ""))[0])["id"]
+        self.id = self._current()
         self.mine: dict[int, Part] = {}
         self.free: list[int] = []
         self._looked = self._kept = float("-inf")
+
+    def _current(self) -> str:
+        return json.loads((self.bucket.get(job.CURRENT) or ('{"id": ""}', ""))[0])["id"]
+
+    def superseded(self) -> bool:
+        """Whether another batch was begun since."""
+        return self._current() != self.id
 
     def over(self) -> str:
         """Why nothing is left to do here; empty while something is."""
@@ -291,26 +301,14 @@ class Worker:
         )
 
 
-def run(
-    bucket: Bucket,
-    name: str,
-    machine: tuple[str, float],
-    at_once: int,
-    command: Callable[[], Sequence[str]],
-    path: Path,
-    seconds: float,
-    say: Callable[[str], None],
-) -> str:
-    """Works at the batch, if there is one: the server is started only then.
+def run(worker: Worker, command: Callable[[], Sequence[str]], path: Path, seconds: float) -> str:
+    """Works at the batch, if there is one: the runner is started only then. Says why nothing is left.
 
     Args:
-        seconds: for the start of the server.
-
-    Returns:
-        Why nothing is left.
+        command: that starts the runner.
+        path: of its socket.
+        seconds: for its start.
     """
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what is known is kept first
-    worker = Worker(bucket, name, machine, at_once, say)
     if why := worker.over():
         return why
     runner = Runner(command(), path, seconds)

@@ -19,7 +19,7 @@ import serve
 import storage
 import toolkit
 import weights
-from host import TIMEOUTS, attempt, deadline, say
+from host import CONFIG, TIMEOUTS, attempt, deadline, say
 
 # Seconds at most for each stage; none outlives the host's own deadline, which alone holds for the longest.
 STAGES = {driver: 1200, toolkit: 900, storage: 600, weights: 7200, serve: 600, ready: 7200}
@@ -32,7 +32,8 @@ def run(stage: ModuleType) -> None:
 
 def gate() -> str:
     """What could not serve ends here, before anything is installed or downloaded."""
-    edge_keys.edge().look()
+    if "batch" not in CONFIG:
+        edge_keys.edge().look()
     return driver.gate()
 
 
@@ -44,8 +45,13 @@ def stages() -> None:
     run(weights)
     if beside.wait():
         raise SystemExit(1)
-    run(serve)
-    run(ready)
+    if "batch" in CONFIG:
+        import batching  # pyright: ignore[reportMissingImports]
+
+        attempt("batch", batching.run, STAGES[serve])
+    else:
+        run(serve)
+        run(ready)
     say("ready")
 
 

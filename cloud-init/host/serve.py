@@ -93,8 +93,9 @@ def without_peers(number: int) -> Path:
     return STATE / f"without-peers-{number}"
 
 
-def command(replica: int, gpus: Group, port: int) -> list[str]:
-    """The container of one replica. Host network: no address translation, and a refused connection is refused."""
+def container(replica: int, gpus: Group) -> tuple[list[str], list[str]]:
+    """`docker run` for one replica, without image, and the server's arguments. Host network: no address translation,
+    and a refused connection is refused."""
     engine, needs, logs = weights.ENGINE, driver.profile(), CONFIG["log_options"]
     # The slice has no way to the role's credentials; only streaming from S3 needs them.
     group = [] if engine["weights"] == "s3" else ["--cgroup-parent", "vllm.slice"]
@@ -103,7 +104,7 @@ def command(replica: int, gpus: Group, port: int) -> list[str]:
     if without_peers(replica).exists():
         values["NCCL_P2P_DISABLE"] = "1"
         arguments.append("--disable-custom-all-reduce")
-    return [
+    options = [
         *("docker", "run", "--rm", "--init", "--name", f"vllm-{replica}", "--network", "host", *group),
         *("--user", weights.USER, "--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
         *("--shm-size", "8g", "--ulimit", "memlock=-1"),
@@ -112,9 +113,16 @@ def command(replica: int, gpus: Group, port: int) -> list[str]:
         *(f"--env={name}={value}" for name, value in values.items()),
         *("--log-driver", "awslogs", "--log-opt", f"awslogs-stream={aws.identity()['instanceId']}/vllm-{replica}"),
         *(f"--log-opt={name}={value}" for name, value in logs.items()),
-        *("--entrypoint", "vllm", engine["image"], "serve", *arguments),
-        *("--host", "127.0.0.1", "--port", str(port)),
     ]
+    return options, arguments
+
+
+def command(replica: int, gpus: Group, port: int) -> list[str]:
+    """The container of a replica that serves."""
+    options, arguments = container(replica, gpus)
+    image = weights.ENGINE["image"]
+    listen = ["--host", "127.0.0.1", "--port", str(port)]
+    return [*options, "--entrypoint", "vllm", image, "serve", *arguments, *listen]
 
 
 def rows() -> list[dict[str, Any]]:
@@ -122,27 +130,37 @@ def rows() -> list[dict[str, Any]]:
     return json.loads(REPLICAS.read_text())
 
 
-def run() -> str:
-    needs = driver.profile()
-    split = groups(needs["gpus"], CONFIG["gpus_each"], topology(sh("nvidia-smi", "topo", "-m")))
+def place() -> list[dict[str, Any]]:
+    """Decides which replica runs where, and gives each its compile cache."""
+    split = groups(driver.profile()["gpus"], CONFIG["gpus_each"], topology(sh("nvidia-smi", "topo", "-m")))
     replicas = [{"replica": n, "gpus": pair, "port": CONFIG["first_port"] + n} for n, pair in enumerate(split)]
     write(REPLICAS, json.dumps(replicas))
-    write(
-        RUN / "upstream.conf",
-        "".join(f"server 127.0.0.1:{row['port']} max_conns={needs['requests']};\n" for row in replicas),
-    )
     for row in replicas:
         restore_cache(row["replica"])
+    return replicas
+
+
+def run() -> str:
+    replicas, most = place(), driver.profile()["requests"]
+    write(
+        RUN / "upstream.conf",
+        "".join(f"server 127.0.0.1:{row['port']} max_conns={most};\n" for row in replicas),
+    )
     units = [f"vllm@{row['replica']}" for row in replicas] + ["tandem-metrics"] * ("remote_write" in CONFIG)
     sh("systemctl", "start", *units, "tandem-keys", "tandem-edge", "tandem-watchdog")
-    return f"replicas on GPUs {split}"
+    return f"replicas on GPUs {[row['gpus'] for row in replicas]}"
+
+
+def mend(number: int) -> None:
+    """Counts a start, and once gives the replica an empty compile cache, where so many came to nothing."""
+    if starts.count(starts_of(number)) == starts.TRIES + 1:
+        say(f"vllm-{number}: ended {starts.TRIES} times without a token: once more with an empty compile cache")
+        new_cache(number)
 
 
 def start(number: int) -> None:
     """A replica's container in this process's place: systemd watches docker itself, without a process between."""
-    if starts.count(starts_of(number)) == starts.TRIES + 1:
-        say(f"vllm-{number}: ended {starts.TRIES} times without a token: once more with an empty compile cache")
-        new_cache(number)
+    mend(number)
     line = command(**rows()[number])
     os.execvp(line[0], line)  # noqa: S606
 

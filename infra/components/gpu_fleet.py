@@ -16,6 +16,8 @@ from tandem.timing import HEARTBEAT_SECONDS
 
 from .. import policies
 
+LIFE_CYCLE = ("CompleteLifecycleAction", "RecordLifecycleActionHeartbeat")
+TARGETS = ("RegisterTargets", "DeregisterTargets")
 GROUPS = ":autoScalingGroup:*:autoScalingGroupName"
 
 
@@ -29,12 +31,13 @@ class GpuFleetArgs:
         security_group_id: group of the hosts.
         public_address: hosts get a public address; only for hosts in public subnets.
         role_name, instance_profile_arn: identity of the hosts; the fleet grants it what its life cycle needs.
-        target_group_arn: where hosts register.
+        target_group_arn: where hosts register; None for machines that serve nobody: they have no hooks, and who calls
+            for them and they themselves say how many there are.
         log_group_arn: where the hosts' logs go.
         machine_image_id: AMI id, or resolve:ssm:PARAMETER while it is not pinned.
         user_data: what the hosts run, gzip'd.
         settings: sizes, types, purchase and rollout.
-        group_name: of the group; what guards it calls it by this name before it is there.
+        group_name: of the group; what guards it calls it by this name before it is there. None for the engine's.
         min_hosts, max_hosts: size of the group.
         idle_stop: an alarm may set the group to 0, and needs its metrics.
         follows_load: policies say how many there are, between the bounds.
@@ -54,12 +57,12 @@ class GpuFleetArgs:
     public_address: bool
     role_name: pulumi.Input[str]
     instance_profile_arn: pulumi.Input[str]
-    target_group_arn: pulumi.Input[str]
+    target_group_arn: pulumi.Input[str] | None
     log_group_arn: pulumi.Input[str]
     machine_image_id: str
     user_data: pulumi.Input[bytes]
     settings: FleetSettings
-    group_name: pulumi.Input[str]
+    group_name: pulumi.Input[str] | None
     min_hosts: int
     max_hosts: int
     idle_stop: bool = False
@@ -94,7 +97,7 @@ class GpuFleet(pulumi.ComponentResource):
         self._grant(args)
         template = self._launch_template(args)
         group = self._group(args, template)
-        for hook in _lifecycle_hooks():
+        for hook in _lifecycle_hooks() if args.target_group_arn is not None else ():
             autoscaling.LifecycleHook(
                 f"{name}-{hook.name}",
                 name=hook.name,
@@ -112,13 +115,11 @@ class GpuFleet(pulumi.ComponentResource):
         """What a host does to itself, and only in groups and targets of its own stack."""
         group = pulumi.Output.concat(f"arn:aws:autoscaling:{args.region}:", args.account_id, GROUPS, f"/{self._name}-*")
         own = {f"aws:ResourceTag/{key}": value for key, value in args.own_tags.items()}
+        target = args.target_group_arn
+        ends = ["UpdateAutoScalingGroup"] if target is None else LIFE_CYCLE
         statements = [
             policies.allow(
-                [
-                    "autoscaling:CompleteLifecycleAction",
-                    "autoscaling:RecordLifecycleActionHeartbeat",
-                    "autoscaling:SetInstanceHealth",
-                ],
+                [f"autoscaling:{action}" for action in (*ends, "SetInstanceHealth")],
                 [group],
                 {"StringEquals": own},
                 sid="OwnGroupByTag",
@@ -129,10 +130,7 @@ class GpuFleet(pulumi.ComponentResource):
                 policies.in_region(args.region),
                 sid="DescribeKnowsNoResources",
             ),
-            policies.allow(
-                ["elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets"],
-                [args.target_group_arn],
-            ),
+            *([policies.allow([f"elasticloadbalancing:{one}" for one in TARGETS], [target])] if target else []),
             policies.write_log(args.log_group_arn),
             *([policies.put_metrics()] if args.reports else []),
         ]
@@ -195,6 +193,8 @@ class GpuFleet(pulumi.ComponentResource):
         wanted = running.apply(lambda it: args.min_hosts if it else 0)
         spot = settings.on_demand_percentage < 100
         launch_first = settings.rollout == "launchFirst"
+        target = args.target_group_arn
+        called = [] if target is not None else ["desiredCapacity", "maxSize"]
         return autoscaling.Group(
             self._name,
             vpc_zone_identifiers=[args.subnet_ids[block.zone]] if block else list(args.subnet_ids.values()),
@@ -211,11 +211,13 @@ class GpuFleet(pulumi.ComponentResource):
             capacity_rebalance=spot and launch_first,
             # Either starts a host more than the group may have, before another goes.
             suspended_processes=None if launch_first else ["AZRebalance"],
-            target_group_arns=[args.target_group_arn],
+            target_group_arns=None if target is None else [target],
             health_check_type="EC2",
             health_check_grace_period=0,
-            initial_lifecycle_hooks=_lifecycle_hooks(),
-            instance_refresh=autoscaling.GroupInstanceRefreshArgs(
+            initial_lifecycle_hooks=None if called else _lifecycle_hooks(),
+            instance_refresh=None
+            if called
+            else autoscaling.GroupInstanceRefreshArgs(
                 strategy="Rolling", preferences=_refresh(settings, args.min_hosts, args.max_hosts)
             ),
             # `up` returns when the group stands; hosts take 10 to 40 minutes to their first token.
@@ -230,7 +232,7 @@ class GpuFleet(pulumi.ComponentResource):
                 parent=self,
                 depends_on=list(args.after),
                 custom_timeouts=pulumi.CustomTimeouts(delete="130m"),
-                ignore_changes=["desiredCapacity"] if args.follows_load else None,
+                ignore_changes=called or (["desiredCapacity"] if args.follows_load else None),
             ),
         )
 

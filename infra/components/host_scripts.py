@@ -39,6 +39,7 @@ class HostScripts(pulumi.ComponentResource):
         super().__init__("tandem:index:HostScripts", name, None, opts)
         label = f"{name}-host-scripts"
         bucket, _ = private_bucket(label, self)
+        self._bucket_arn = bucket.arn
         key, content = host_archive(nginx, canary)
         scripts = s3.BucketObjectv2(
             label,
@@ -50,14 +51,20 @@ class HostScripts(pulumi.ComponentResource):
             override_provider={"default_tags": {"tags": {}}},
             opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),
         )
-        grant = iam.RolePolicy(
-            label,
-            role=role_name,
-            policy=policies.document(
-                policies.allow(["s3:GetObject"], [pulumi.Output.concat(bucket.arn, "/*")], sid="ScriptsOfEachVersion")
-            ),
-            opts=pulumi.ResourceOptions(parent=self),
-        )
+        grant = self.grant(label, role_name)
         path = pulumi.Output.all(scripts.key, grant.id).apply(lambda known: known[0])
         self.url = pulumi.Output.concat("https://", bucket.bucket_regional_domain_name, "/", path)
         self.register_outputs({"url": self.url})
+
+    def grant(self, label: str, role_name: pulumi.Input[str]) -> iam.RolePolicy:
+        """Lets a role read them."""
+        return iam.RolePolicy(
+            label,
+            role=role_name,
+            policy=policies.document(
+                policies.allow(
+                    ["s3:GetObject"], [pulumi.Output.concat(self._bucket_arn, "/*")], sid="ScriptsOfEachVersion"
+                )
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -21,7 +21,7 @@ class ModelCacheArgs:
     Attributes:
         subnet_ids: zone to subnet; each zone gets a mount target.
         security_group_id: lets the hosts in on TCP 2049.
-        host_role_arn: the only identity that may mount and write.
+        host_role_arns: the only identities that may mount and write.
         provisioned_mibps: throughput in MiB/s; None for Elastic (pay for each byte).
         infrequent_access_after_days: moves unread files to the cheaper class; None never.
         keep_on_destroy: protects the file system and leaves it in the account when the stack goes.
@@ -30,7 +30,7 @@ class ModelCacheArgs:
 
     subnet_ids: Mapping[str, pulumi.Input[str]]
     security_group_id: pulumi.Input[str]
-    host_role_arn: pulumi.Input[str]
+    host_role_arns: Sequence[pulumi.Input[str]]
     provisioned_mibps: int | None = None
     infrequent_access_after_days: int | None = 30
     keep_on_destroy: bool = True
@@ -67,7 +67,7 @@ class ModelCache(pulumi.ComponentResource):
         efs.FileSystemPolicy(
             name,
             file_system_id=file_system.id,
-            policy=_policy(file_system.arn, access_point.arn, args.host_role_arn),
+            policy=_policy(file_system.arn, access_point.arn, args.host_role_arns),
             opts=child,
         )
         mount_targets = [
@@ -113,15 +113,19 @@ def _lifecycle(days: int | None) -> list[efs.FileSystemLifecyclePolicyArgs] | No
 
 
 def _policy(
-    file_system_arn: pulumi.Input[str], access_point_arn: pulumi.Input[str], role_arn: pulumi.Input[str]
+    file_system_arn: pulumi.Input[str], access_point_arn: pulumi.Input[str], role_arns: Sequence[pulumi.Input[str]]
 ) -> pulumi.Output[str]:
     """Hosts may mount and write through the access point; nobody may speak to the file system without TLS."""
+    roles = role_arns[0] if len(role_arns) == 1 else list(role_arns)
     return policies.document(
         policies.allow(
             ["elasticfilesystem:ClientMount", "elasticfilesystem:ClientWrite"],
             [file_system_arn],
             {"StringEquals": {"elasticfilesystem:AccessPointArn": access_point_arn}},
         )
-        | {"Sid": "HostsThroughTheAccessPoint", "Principal": {"AWS": role_arn}},
+        | {
+            "Sid": "HostsThroughTheAccessPoint",
+            "Principal": {"AWS": roles},
+        },
         policies.only_tls("*", [file_system_arn], {"AWS": "*"}),
     )

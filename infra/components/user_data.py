@@ -26,20 +26,22 @@ def user_data(
     *,
     stack: str,
     load_balancer_networks: Sequence[str],
-    target_group_arn: pulumi.Input[str],
+    target_group_arn: pulumi.Input[str] | None,
     logs: LogGroup,
     stored: Secrets,
     scripts: HostScripts,
     cache: ModelCache,
     remote_write_url: pulumi.Input[str] | None = None,
+    batch_bucket_url: pulumi.Input[str] | None = None,
 ) -> pulumi.Output[bytes]:
     """User data of a launch template, gzip'd.
 
     Args:
         plan: what sizing found.
         load_balancer_networks: ranges of the load balancer's subnets, whose X-Forwarded-For is believed.
-        target_group_arn: where hosts register.
+        target_group_arn: where hosts register; None for a batch's machines, which have no clients either.
         remote_write_url: of the stack's own workspace of Amazon Managed Prometheus; None without.
+        batch_bucket_url: of a batch's machines; None for hosts that serve.
     """
 
     def render(resources: dict[str, Any]) -> bytes:
@@ -55,12 +57,13 @@ def user_data(
         )
 
     return pulumi.Output.all(
-        target_group_arn=target_group_arn,
+        target_group_arn=target_group_arn or "",
         log_group_name=logs.name,
-        keys_secret_arns=stored.keys_secret_arns,
+        keys_secret_arns=stored.keys_secret_arns if target_group_arn is not None else [],
         scripts_url=scripts.url,
         hugging_face_token_secret_arn=stored.hugging_face_token_secret_arn,
         efs_file_system_id=cache.file_system_id,
         efs_access_point_id=cache.access_point_id,
         remote_write_url=remote_write_url,
+        batch_bucket_url=batch_bucket_url,
     ).apply(render)

@@ -78,15 +78,15 @@ class StackContext:
         return [str(public_range(self.settings.network.cidr_block))]
 
 
-def model_cache(context: StackContext, role_arn: pulumi.Input[str]) -> ModelCache:
-    """The cache, open to one role."""
+def model_cache(context: StackContext, *role_arns: pulumi.Input[str]) -> ModelCache:
+    """The cache, open to these roles."""
     settings, network = context.settings, context.network
     return ModelCache(
         context.name,
         ModelCacheArgs(
             subnet_ids=network.host_subnet_ids,
             security_group_id=network.cache_security_group_id,
-            host_role_arn=role_arn,
+            host_role_arns=role_arns,
             provisioned_mibps=settings.model_cache.provisioned_mibps,
             infrequent_access_after_days=settings.model_cache.infrequent_access_after_days,
             keep_on_destroy=not settings.ephemeral,

@@ -13,7 +13,9 @@ from tandem.observing.rules import rules_file
 from tandem.platforms.ec2 import Hosts
 from tandem.ports import HEALTH_PATH
 from tandem.serving.engine import timeouts
+from tandem.tags import batch_name
 
+from ..components.batches import Batches, BatchesArgs
 from ..components.cost_guard import CostGuard, Resize
 from ..components.fleet_name import fleet_name
 from ..components.gpu_fleet import GROUPS, GpuFleet, GpuFleetArgs
@@ -23,7 +25,9 @@ from ..components.host_scripts import HostScripts
 from ..components.idle_stop import IdleStop, IdleStopArgs
 from ..components.load_scaling import LoadScaling, LoadScalingArgs
 from ..components.log_group import LogGroup
+from ..components.model_cache import ModelCache
 from ..components.prometheus_workspace import PrometheusWorkspace, PrometheusWorkspaceArgs
+from ..components.secrets import Secrets
 from ..components.user_data import user_data
 from .context import StackContext, alarms, cost_guard, dashboard, keys_command, model_cache, secrets, watched
 from .platform import Platform
@@ -45,7 +49,8 @@ def build(context: StackContext) -> dict[str, Any]:
         workspace_arn=workspace.arn if workspace else workspace_arn(context),
     )
     idle_after = scaling.idle_after(settings)
-    cache = model_cache(context, role.role_arn)
+    batch_role = HostRole(batch_name(context.stack), context.pins.vllm.image, context.here) if settings.batch else None
+    cache = model_cache(context, role.role_arn, *([batch_role.role_arn] if batch_role else []))
     stored = secrets(context, role.role_name)
     log_name = pulumi.Output.concat(f"/tandem/{context.stack}/", context.stack_id, "/hosts")
     logs = LogGroup(f"{context.name}-hosts", settings.fleet.log_retention_days, context.here, log_name)
@@ -97,6 +102,8 @@ def build(context: StackContext) -> dict[str, Any]:
         ),
         context.here,
     )
+    if batch_role:
+        batch(context, batch_role, stored, scripts, cache, logs)
     suffix = context.balancer.arn_suffix
     if settings.follows_load:
         LoadScaling(
@@ -125,6 +132,64 @@ def build(context: StackContext) -> dict[str, Any]:
             logs.name.apply(lambda text: text.replace("/", "$252F")),
         ),
     }
+
+
+def batch(
+    context: StackContext, role: HostRole, stored: Secrets, scripts: HostScripts, cache: ModelCache, logs: LogGroup
+) -> None:
+    """A bucket of requests, and a group of machines at 0, which `tandem batch` calls, and which end themselves."""
+    settings, network, name = context.settings, context.network, batch_name(context.stack)
+    assert settings.batch
+    token, login = stored.hugging_face_token_secret_arn, settings.fleet.registry_login_secret_arn
+    scripts.grant(f"{name}-scripts", role.role_name)
+    batches = Batches(
+        name,
+        BatchesArgs(
+            role_name=role.role_name,
+            secret_arns=[arn for arn in (token, login) if arn is not None],
+            keep_on_destroy=not settings.ephemeral,
+        ),
+        context.here,
+    )
+    first_run = user_data(
+        settings,
+        context.pins,
+        context.plan,
+        stack=context.stack,
+        load_balancer_networks=context.load_balancer_networks,
+        target_group_arn=None,
+        logs=logs,
+        stored=stored,
+        scripts=scripts,
+        cache=cache,
+        batch_bucket_url=batches.url,
+    )
+    bought = {"on_demand_base": 0, "on_demand_percentage": 0 if settings.batch.spot else 100, "capacity_block": None}
+    GpuFleet(
+        name,
+        GpuFleetArgs(
+            region=settings.region,
+            account_id=network.account_id,
+            subnet_ids=network.host_subnet_ids,
+            security_group_id=network.host_security_group_id,
+            public_address=settings.network.egress == "publicHosts",
+            role_name=role.role_name,
+            instance_profile_arn=role.instance_profile_arn,
+            target_group_arn=None,
+            log_group_arn=logs.arn,
+            machine_image_id=Hosts(settings).machine_image(context.pins),
+            user_data=first_run,
+            settings=settings.fleet.model_copy(update={**bought, "rollout": "terminateFirst"}),
+            group_name=None,
+            min_hosts=0,
+            max_hosts=0,
+            reports=False,
+            weights_s3_uri=settings.inference.weights_s3_uri,
+            tags=context.tags,
+            force_delete=True,
+        ),
+        context.here,
+    )
 
 
 def prometheus_workspace(context: StackContext, guard: CostGuard) -> PrometheusWorkspace | None:

@@ -110,6 +110,7 @@ class HostConfig:
         metrics: it reports to CloudWatch.
         fast_figures: of these those that leave at each look.
         remote_write_url: where else its metrics go; None for nowhere.
+        batch_bucket_url: with the requests that these machines answer, who serve nobody; None for servers.
         remote_write_region: of that workspace of Amazon's, which wants them signed; None for another's Prometheus.
     """
 
@@ -137,3 +138,4 @@ class HostConfig:
     remote_write_url: str | None = None
     remote_write_region: str | None = None
     registry_login_secret_arn: str | None = None
+    batch_bucket_url: str | None = None

@@ -22,6 +22,7 @@ class HostResources:
 
     Attributes:
         remote_write_url: of the stack's own workspace of Amazon Managed Prometheus; None without.
+        batch_bucket_url: of a batch's machines, which serve nobody; None for servers.
     """
 
     target_group_arn: str
@@ -32,6 +33,7 @@ class HostResources:
     efs_file_system_id: str
     efs_access_point_id: str
     remote_write_url: str | None = None
+    batch_bucket_url: str | None = None
 
 
 def host_config(
@@ -71,6 +73,7 @@ def host_config(
         fast_figures=FAST_FIGURES if settings.follows_load else (),
         remote_write_url=resources.remote_write_url or settings.metrics.remote_write,
         remote_write_region=settings.region if resources.remote_write_url else region,
+        batch_bucket_url=resources.batch_bucket_url,
         timeouts=timeouts(settings),
         packages=Packages(
             driver_branch=pins.nvidia_driver.branch,

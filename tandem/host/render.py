@@ -158,6 +158,7 @@ def _host_json(config: HostConfig) -> str:
         "agent_port": EDGE_AGENT_PORT,
         "metrics": dimensions(config.stack, MAIN_MODEL) if config.metrics else None,
         **_remote_write(config),
+        **({"batch": config.batch_bucket_url} if config.batch_bucket_url else {}),
         **({"fast_figures": [*config.fast_figures]} if config.fast_figures else {}),
         "probe": _probe(config),
         "timeouts": {
@@ -196,6 +197,8 @@ def render_files(config: HostConfig) -> dict[str, str]:
     units = sorted((DIRECTORY / "units").iterdir())
     if config.remote_write_url is None:
         units.remove(DIRECTORY / "units/tandem-metrics.service")
+    if config.batch_bucket_url is None:
+        units.remove(DIRECTORY / "units/tandem-batch@.service")
     return {
         "/etc/tandem/host.json": _host_json(config),
         "/etc/apt/preferences.d/tandem": render_pins(config),

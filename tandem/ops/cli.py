@@ -15,6 +15,9 @@ COMMANDS = {
     "audit": Place(
         "tandem.ops.commands.audit:audit", "List what is left of stacks in the account and what it costs a month."
     ),
+    "batch": Place(
+        "tandem.ops.commands.batch:app", "A file of requests, answered by machines that come for it and go."
+    ),
     "canary": Place(
         "tandem.ops.commands.canary:canary",
         "Ask a model what a suite asks, and say which answers are not what they should be, or not what they were.",

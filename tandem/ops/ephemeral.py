@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -169,11 +170,11 @@ def rows(clients: Clients) -> list[Row]:
         botocore's errors.
     """
     scope = Scope(clients, None)
-    groups = {group.stack: group.facts for group in KINDS[types.GROUP].find(scope)}
+    hosts = Counter[str]()
+    for group in KINDS[types.GROUP].find(scope):
+        hosts[group.stack] += len(group.facts.get("Instances", ()))
     return [
-        Row(life.stack, scope.region, life.expires_at, len(groups.get(life.stack, {}).get("Instances", ())))
-        for life in lives(clients)
-        if life.ephemeral
+        Row(life.stack, scope.region, life.expires_at, hosts[life.stack]) for life in lives(clients) if life.ephemeral
     ]
 
 

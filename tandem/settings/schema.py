@@ -501,6 +501,19 @@ class CostGuardSettings(Section):
     business_hours: BusinessHoursSettings | None = Field(default=None, description="Runs only at these hours.")
 
 
+class BatchSettings(Section):
+    """Machines that come for a file of requests (`tandem batch`), and go: of the fleet's types, at most for so much."""
+
+    max_usd: float = Field(
+        gt=0, description="What one batch may cost, counted on demand; its machines end when it could be spent."
+    )
+    max_hosts: int = Field(default=1, ge=1, le=50, description="Machines that work at a batch together.")
+    spot: bool = Field(
+        default=True,
+        description="Spot machines: what one had answered when AWS takes it away is kept, and another goes on.",
+    )
+
+
 class Settings(Section):
     """All settings of one stack."""
 
@@ -559,6 +572,9 @@ class Settings(Section):
     canary: CanarySettings | None = Field(
         default=None,
         description="Questions whose answers are known, which servers are asked; {} for the default ones. Unset: none.",
+    )
+    batch: BatchSettings | None = Field(
+        default=None, description="A bucket and machines for `tandem batch` (ec2). Unset: none."
     )
     timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
     cost_guard: CostGuardSettings = Field(default_factory=CostGuardSettings)

@@ -57,13 +57,7 @@ def work(bucket: buckets.Bucket, directory: Path, name: str = "one", said: list[
     path = directory / f"{name}.sock"
     own = buckets.Bucket(bucket.url, bucket.region, bucket.credentials)
     worker = machine.Worker(own, name, (name, 1.0), 64, (said if said is not None else []).append)
-    if why := worker.over():
-        return why
-    runner = machine.Runner([*RUNNER, str(path)], path, 60)
-    try:
-        return worker.work(runner)
-    finally:
-        runner.stop()
+    return machine.run(worker, lambda: [*RUNNER, str(path)], path, 60)
 
 
 def done(bucket: buckets.Bucket) -> list[dict[str, Any]]:
@@ -171,7 +165,8 @@ def test_nothing_is_started_for_no_batch(bucket: buckets.Bucket, tmp_path: Path)
     def never() -> list[str]:
         raise AssertionError
 
-    assert machine.run(bucket, "one", ("one", 1.0), 8, never, tmp_path / "socket", 1, print) == "there is no batch"
+    worker = machine.Worker(bucket, "one", ("one", 1.0), 8, print)
+    assert machine.run(worker, never, tmp_path / "socket", 1) == "there is no batch"
 
 
 def test_many_objects_are_listed_page_by_page(bucket: buckets.Bucket, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ HOSTS: dict[str, Any] = {
         "remoteWrite": f"https://aps-workspaces.us-east-1.amazonaws.com/workspaces/{WORKSPACE}/api/v1/remote_write"
     },
     "costGuard": {"expiresAfter": "4h", "monthlyBudgetUsd": 100, "alertEmails": ["a@example.com"]},
+    "batch": {"maxUsd": 20},
 }
 PODS: dict[str, Any] = {
     "region": "us-east-1",

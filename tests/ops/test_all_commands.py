@@ -27,6 +27,12 @@ from tests.ops.test_screen import NASTY
 
 ARGUMENTS: dict[str, list[str]] = {
     "audit": ["dev"],
+    "batch cancel": ["dev"],
+    "batch list": ["dev"],
+    "batch results": ["dev"],
+    "batch resume": ["dev"],
+    "batch run": ["dev", "requests.jsonl"],
+    "batch status": ["dev"],
     "canary": ["dev"],
     "cost": ["dev", "--live"],
     "doctor": ["dev"],
@@ -110,6 +116,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("Pulumi.yaml", "Pulumi.dev.yaml", "Pulumi.prod.yaml", "Pulumi.prod-ec2.yaml"):
         (tmp_path / name).write_text((shipped / name).read_text(encoding="utf-8"), encoding="utf-8")
     dev = (shipped / "Pulumi.dev.yaml").read_text(encoding="utf-8")
+    (tmp_path / "Pulumi.dev.yaml").write_text(f"{dev}  tandem:batch: {{maxUsd: 20}}\n", encoding="utf-8")
     (tmp_path / "Pulumi.eph-abc123.yaml").write_text(dev, encoding="utf-8")
     (tmp_path / "pins.toml").write_bytes((shipped / "images/pins.toml").read_bytes())
     monkeypatch.setenv(pins.PINS_FILE_VARIABLE, str(tmp_path / "pins.toml"))

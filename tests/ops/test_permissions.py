@@ -22,6 +22,7 @@ EVERYTHING = {
     "clients": {"alice": {"sha256": ["0" * 64]}},
     "network": {"interfaceEndpoints": ["ssm"], "flowLogRetentionDays": 7},
     "metrics": {"managedPrometheus": True, "managedGrafana": True},
+    "batch": {"maxUsd": 20},
     "loadBalancer": {"domainName": "us.llm.example.com", "hostedZoneId": "Z0123456789ABC"},
     "globalName": {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"},
     "costGuard": {
@@ -91,6 +92,8 @@ NOT_PLAYED = {
     "autoscaling:CancelInstanceRefresh autoscaling:StartInstanceRefresh autoscaling:CompleteLifecycleAction "
     "route53:ChangeResourceRecordSets s3:DeleteObjectVersion s3:GetObject s3:GetObjectTagging s3:ListBucketVersions "
     "s3:PutObject secretsmanager:GetSecretValue",
+    # `tandem batch`
+    "autoscaling:PutScheduledUpdateGroupAction",
     # the real provider's way of changing in place
     "ec2:ReplaceRouteTableAssociation elasticfilesystem:DeleteFileSystemPolicy elasticfilesystem:UpdateFileSystem "
     "autoscaling:DisableMetricsCollection autoscaling:SetDesiredCapacity elasticloadbalancing:ModifyListenerAttributes "

@@ -26,10 +26,10 @@ def main(url: str, name: str, span: str, *command: str) -> None:
     batch.KEEP_SECONDS = batch.LOOK_SECONDS = int(span) / 4
     bucket = Bucket(url, "us-east-1", lambda: ["key", "secret", "token"])
     with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / "batch.sock"
+        path = Path(directory) / batch.SOCKET
         started = [*command[:2], str(path), *command[2:]]
-        say = partial(print, flush=True)
-        why = batch.run(bucket, name, (name, time.time()), 64, lambda: started, path, 600, say)
+        worker = batch.Worker(bucket, name, (name, time.time()), 64, partial(print, flush=True))
+        why = batch.run(worker, lambda: started, path, 600)
     print(why, flush=True)
 
 

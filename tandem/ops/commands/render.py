@@ -75,7 +75,7 @@ def documents(config: HostConfig) -> dict[str, str | bytes]:
         "compose/nginx.conf": render_nginx(config, compose_replicas=replicas),
         **{f"compose/tandem/{name}": text for name, text in sources("pod", "shared").items()},
         **{f"host{path}": text for path, text in render_files(config).items()},
-        **{f"host/opt/tandem/{name}": text for name, text in sources("host", "shared").items()},
+        **{f"host/opt/tandem/{name}": text for name, text in sources("host", "shared", "batch").items()},
         "host/opt/tandem/edge.js": edge_script(),
         "host/opt/tandem/nginx.conf": render_nginx(config),
     }

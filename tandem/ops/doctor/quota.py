@@ -62,6 +62,9 @@ def _quota(
         ("warning", "the group at its maximum", hosts(settings.max_group_size)[purchase] * max(vcpus)),
         ("warning", "the group while hosts are replaced", hosts_while_replaced(settings)[purchase] * max(vcpus)),
     ]
+    if settings.batch and purchase == ("spot" if settings.batch.spot else "on demand"):
+        beside = hosts(settings.max_group_size)[purchase] + settings.batch.max_hosts
+        needs.append(("warning", "the group at its maximum with a batch beside it", beside * max(vcpus)))
     if any(need for _, _, need in needs):
         yield _vcpus_are_enough(examination, quota, needs, used)
 

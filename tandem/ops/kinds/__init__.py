@@ -7,8 +7,10 @@ from typing import Any
 
 import jmespath
 
+from tandem import type_tokens as types
 from tandem.ops.kinds import identity, kubernetes, messaging, network, observing, serving, storage
 from tandem.ops.kinds.kind import Clients, Found, ResourceType, Scope
+from tandem.tags import batch_name
 
 FAMILIES = (network, serving, kubernetes, storage, messaging, observing, identity)
 
@@ -24,6 +26,17 @@ def ours(clients: Clients, stack: str, type_: str, stack_id: str | None = None) 
     """
     found = KINDS[type_].find(Scope(clients, stack))
     return [one for one in found if stack_id is None or one.stack_id in ("", stack_id)]
+
+
+def hosts_group(clients: Clients, stack: str, stack_id: str | None = None) -> Found | None:
+    """The group of hosts that serve."""
+    found = ours(clients, stack, types.GROUP, stack_id)
+    return next((one for one in found if not is_for_batches(one)), None)
+
+
+def is_for_batches(found: Found) -> bool:
+    """Whether a group or a bucket is that of `tandem batch`."""
+    return found.name.startswith(batch_name(found.stack) + "-")
 
 
 def state_key(resource: Mapping[str, Any]) -> tuple[str, str]:

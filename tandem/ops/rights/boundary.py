@@ -101,7 +101,7 @@ ROWS = (
     _most("LookAtLogs", "logs: DescribeLogStreams", "log-group:tandem-{stack}-*", By.NAME, "of networks"),
     _most("SayIt", "sns: Publish", _NAMED, By.NAME, "schedules warn before they stop"),
     _most(
-        "ReadOwnSecrets",
+        "ReadSecrets",
         "secretsmanager: GetSecretValue",
         f"secret:{_NAMED}",
         By.NAME,
@@ -115,8 +115,13 @@ ROWS = (
         "weights, in the buckets that are named; objects carry no tags of tandem's",
     ),
     _most(
-        "ReadAwssParameters", "ssm: GetParameter", "parameter/aws/service/*", By.NOTHING, "which all the world may read"
+        "Batches",
+        "s3: GetObject ListBucket PutObject",
+        "tandem-{stack}-batch-*",
+        By.NAME,
+        "requests and answers of `tandem batch`, by the machines that come for it",
     ),
+    _most("ReadPublic", "ssm: GetParameter", "parameter/aws/service/*", By.NOTHING, "which all the world may read"),
     _most(
         "BeManaged",
         "ssm: UpdateInstanceInformation",
@@ -149,7 +154,7 @@ ROWS = (
         of="eks",
     ),
     _most(
-        "GivePodsAddresses",
+        "GiveAddresses",
         "ec2: AssignPrivateIpAddresses AttachNetworkInterface CreateNetworkInterface DeleteNetworkInterface "
         "DetachNetworkInterface ModifyNetworkInterfaceAttribute UnassignPrivateIpAddresses",
         "instance/* network-interface/* security-group/* subnet/*",
@@ -158,7 +163,7 @@ ROWS = (
     ),
     _most("NameInterfaces", "ec2: CreateTags", "network-interface/*", By.NOTHING, "the network plugin, by the same"),
     _most(
-        "TagForClusters",
+        "TagForEks",
         "ec2: CreateTags",
         "instance/*",
         By.NOTHING,
@@ -173,7 +178,7 @@ ROWS = (
         "where Karpenter's nodes stand and what they start from",
     ),
     _most(
-        "LaunchFromTemplates",
+        "UseTemplates",
         "ec2: CreateFleet RunInstances",
         "launch-template/*",
         By.TAG,

@@ -50,6 +50,15 @@ ROWS = (
         "way back from 0",
     ),
     Right(
+        sid="EndBatches",
+        service="autoscaling",
+        actions="PutScheduledUpdateGroupAction",
+        on=GROUP,
+        by=By.TAG,
+        platform="ec2",
+        why="`tandem batch`: what ends its machines when its money could be spent is there before they are",
+    ),
+    Right(
         sid="MakeAlarms",
         service="cloudwatch",
         actions="PutMetricAlarm TagResource",

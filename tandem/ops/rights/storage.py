@@ -5,8 +5,8 @@ from __future__ import annotations
 from tandem.ops.rights.right import DEPLOYER, KEYKEEPER, REAPER, By, Right
 from tandem.tags import ISSUED_KEYS
 
-_BUCKETS = "{stack}-access-logs-* tandem-{stack}-host-scripts-*"
-_ALL_BUCKETS = "*-access-logs-* tandem-*-host-scripts-*"
+_BUCKETS = "{stack}-access-logs-* tandem-{stack}-batch-* tandem-{stack}-host-scripts-*"
+_ALL_BUCKETS = "*-access-logs-* tandem-*-batch-* tandem-*-host-scripts-*"
 _NAMED = "tandem-{stack}-*"
 
 
@@ -70,6 +70,15 @@ ROWS = (
         on="tandem-{stack}-host-scripts-*/*",
         by=By.NAME,
         why="what hosts run, and what the provider compares at each refresh",
+    ),
+    Right(
+        sid="WorkWithBatches",
+        service="s3",
+        actions="DeleteObject GetObject PutObject",
+        on="tandem-{stack}-batch-*/*",
+        by=By.NAME,
+        platform="ec2",
+        why="`tandem batch`: requests in, answers out, and the mark that one is cancelled, which is removed to go on",
     ),
     Right(
         sid="RemoveBuckets",

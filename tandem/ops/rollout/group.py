@@ -11,9 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tandem import type_tokens as types
 from tandem.errors import Problem, UserError
-from tandem.ops.kinds import ours
+from tandem.ops.kinds import hosts_group
 from tandem.ops.kinds.kind import Clients
 from tandem.ops.status.group import template_of, versions_run
 from tandem.rollout import LAUNCH_HOOK, Rollout, State, Version, refresh_percentages
@@ -129,9 +128,8 @@ class HostGroup:
         return self.clients("autoscaling")
 
     def _group(self) -> Mapping[str, Any]:
-        groups = ours(self.clients, self.stack, types.GROUP, self.stack_id)
-        if groups:
-            return groups[0].facts
+        if found := hosts_group(self.clients, self.stack, self.stack_id):
+            return found.facts
         wrong, allowed = "the stack has no Auto Scaling group in this account and region", "a stack that is up"
         fix = "`pulumi up`, or name another --region or --profile"
         raise UserError(Problem(key=self.stack, wrong=wrong, allowed=allowed, fix=fix))

@@ -13,7 +13,7 @@ import yaml
 
 from tandem import type_tokens as types
 from tandem.catalog.instances import INSTANCE_TYPES
-from tandem.ops.kinds import ours
+from tandem.ops.kinds import hosts_group, ours
 from tandem.ops.kinds.kind import Clients
 from tandem.ops.status.report import Absent, Fleet, Host, Unknown
 from tandem.settings import Settings
@@ -31,24 +31,24 @@ def servers(clients: Clients, stack: str, settings: Settings, stack_id: str | No
     Raises:
         botocore's errors.
     """
-    groups = ours(clients, stack, types.GROUP, stack_id)
-    if not groups:
+    found = hosts_group(clients, stack, stack_id)
+    if found is None:
         return Absent("the stack has no Auto Scaling group in this account and region")
-    group = groups[0].facts
+    group = found.facts
     wanted = str((template_of(group) or {}).get("Version", ""))
-    instances = {found.id: found.facts for found in ours(clients, stack, types.INSTANCE, stack_id)}
+    instances = {one.id: one.facts for one in ours(clients, stack, types.INSTANCE, stack_id)}
     targets, gpus = _target_states(clients, group.get("TargetGroupARNs", ())), settings.inference.tensor_parallel_size
     hosts = [
         _host(item, instances.get(id := item["InstanceId"], {}), targets.get(id, "not registered"), wanted, gpus)
         for item in group.get("Instances", ())
     ]
     return Fleet(
-        name=groups[0].name,
+        name=found.name,
         minimum=group["MinSize"],
         desired=group["DesiredCapacity"],
         maximum=group["MaxSize"],
         hosts=tuple(sorted(hosts, key=lambda host: (host.zone, host.id))),
-        scaled=scaled(clients, groups[0].name) if settings.follows_load else "",
+        scaled=scaled(clients, found.name) if settings.follows_load else "",
     )
 
 
@@ -100,8 +100,8 @@ def running(clients: Clients, stack: str, stack_id: str | None) -> Mapping[str, 
     Raises:
         botocore's errors.
     """
-    groups = ours(clients, stack, types.GROUP, stack_id)
-    template = template_of(groups[0].facts) if groups else None
+    found = hosts_group(clients, stack, stack_id)
+    template = template_of(found.facts) if found else None
     if not template:
         return Absent("there is no launch template")
     number = str(template.get("Version") or "$Default")

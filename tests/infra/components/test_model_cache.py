@@ -19,7 +19,7 @@ def cache(**changes: Any) -> Declared:
     args: dict[str, Any] = {
         "subnet_ids": {"us-east-1a": "subnet-a", "us-east-1b": "subnet-b"},
         "security_group_id": "sg-cache",
-        "host_role_arn": ROLE,
+        "host_role_arns": [ROLE],
     }
     return declared(lambda: ModelCache("c", ModelCacheArgs(**args | changes)))
 

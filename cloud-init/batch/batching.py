@@ -1,0 +1,86 @@
+"""A machine that works at the stack's batch, in place of one that serves: a worker and a vLLM for each pair of GPUs.
+
+The worker reads and writes the bucket by the machine's role. vLLM is in a container that has no way to it.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import aws
+import batch
+import driver
+import serve
+import weights
+from bucket import Bucket
+from host import CONFIG, RUN, TIMEOUTS, say, sh, write
+
+UPTIME = Path("/proc/uptime")
+NOT_FOR_BATCHES = "--max-num-queued-reqs"
+"""Who waits is turned away by it; here nobody waits who could come again."""
+
+
+def run() -> str:
+    """Stage batch: starts the workers."""
+    rows = serve.place()
+    sh("systemctl", "start", *(f"tandem-batch@{row['replica']}" for row in rows))
+    return f"workers on GPUs {[row['gpus'] for row in rows]}"
+
+
+def command(row: dict[str, Any], directory: Path) -> list[str]:
+    """The container with vLLM's batch runner, which finds the worker's socket in /batch."""
+    options, arguments = serve.container(row["replica"], row["gpus"])
+    place = arguments.index(NOT_FOR_BATCHES)
+    arguments = [*arguments[:place], *arguments[place + 2 :]]
+    mounts = ["-v", f"{directory}:/batch", "-v", f"{Path(__file__).with_name('runner.py')}:/runner.py:ro"]
+    image = weights.ENGINE["image"]
+    return [*options, *mounts, "--entrypoint", "python3", image, "/runner.py", f"/batch/{batch.SOCKET}", *arguments]
+
+
+def work(number: int) -> None:
+    """Works at the batch, and ends all its machines when nothing is left of it."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what is known is kept first
+    row, instance = serve.rows()[number], aws.identity()["instanceId"]
+    directory = RUN / f"batch/{number}"
+    directory.mkdir(parents=True, exist_ok=True)
+    bucket = Bucket(CONFIG["batch"], aws.REGION, lambda: aws.surely(aws._credentials))
+    since = time.time() - float(UPTIME.read_text().split()[0])
+    _, arguments = serve.container(number, row["gpus"])
+    at_once = int(arguments[arguments.index("--max-num-seqs") + 1])
+    worker = batch.Worker(bucket, f"{instance}-{number}", (instance, since), at_once, say)
+    say(answers(worker, row, directory))
+    end(worker)
+
+
+def answers(worker: batch.Worker, row: dict[str, Any], directory: Path) -> str:
+    """Why nothing is left. A start that hangs over PCIe is without peer-to-peer the next time, as a server's is."""
+    over_pcie, number = driver.profile().get("over_pcie"), row["replica"]
+
+    def started() -> list[str]:
+        serve.mend(number)
+        return command(row, directory)
+
+    try:
+        return batch.run(worker, started, directory / batch.SOCKET, TIMEOUTS["launch"] / (2 if over_pcie else 1))
+    except batch.NotStarted:
+        if over_pcie:
+            write(serve.without_peers(number), "")
+        raise
+
+
+def end(worker: batch.Worker) -> None:
+    """Sets the group to 0, as nothing is left for any machine; not where another batch was begun meanwhile, which this
+    one goes on with."""
+    if worker.superseded():
+        raise SystemExit(1)
+    _, group = aws.membership()
+    none = dict.fromkeys(("MinSize", "MaxSize", "DesiredCapacity"), "0")
+    aws.autoscaling("UpdateAutoScalingGroup", AutoScalingGroupName=group, **none)
+
+
+if __name__ == "__main__":  # ExecStart of tandem-batch@N.service
+    work(int(sys.argv[1]))

@@ -1,0 +1,73 @@
+"""What `tandem batch` works with: a bucket of requests and answers, and the identity of the machines that answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_aws import iam, s3
+
+from .. import policies
+from .private_bucket import private_bucket
+
+KEPT_DAYS = 30
+"""For requests and answers, as OpenAI keeps those of batches
+(https://platform.openai.com/docs/guides/batch)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchesArgs:
+    """What batches need.
+
+    Attributes:
+        role_name: of the machines, which may read and write here, and remove nothing.
+        secret_arns: that they read: the hub's token, a registry's login.
+        keep_on_destroy: leaves the bucket and what is in it in the account when the stack goes.
+    """
+
+    role_name: pulumi.Input[str]
+    secret_arns: Sequence[pulumi.Input[str]]
+    keep_on_destroy: bool
+
+
+class Batches(pulumi.ComponentResource):
+    """Private, encrypted, and empty again after KEPT_DAYS.
+
+    Attributes:
+        url: of the bucket, known once the machines may use it.
+    """
+
+    def __init__(self, name: str, args: BatchesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("tandem:index:Batches", name, None, opts)
+        bucket, _ = private_bucket(name, self, keep_on_destroy=args.keep_on_destroy)
+        s3.BucketLifecycleConfiguration(
+            name,
+            bucket=bucket.id,
+            rules=[
+                {
+                    "id": "expire",
+                    "status": "Enabled",
+                    "filter": {"prefix": ""},
+                    "expiration": {"days": KEPT_DAYS},
+                    "abort_incomplete_multipart_upload": {"days_after_initiation": 1},
+                }
+            ],
+            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=args.keep_on_destroy),
+        )
+        objects = pulumi.Output.concat(bucket.arn, "/*")
+        secrets = [policies.allow(["secretsmanager:GetSecretValue"], args.secret_arns)] if args.secret_arns else []
+        grant = iam.RolePolicy(
+            name,
+            role=args.role_name,
+            policy=policies.document(
+                # Without the list, what is not there is a 403.
+                policies.allow(["s3:ListBucket"], [bucket.arn]),
+                policies.allow(["s3:GetObject", "s3:PutObject"], [objects], sid="RequestsAndAnswers"),
+                *secrets,
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        domain = pulumi.Output.all(bucket.bucket_regional_domain_name, grant.id).apply(lambda known: known[0])
+        self.url = pulumi.Output.concat("https://", domain)
+        self.register_outputs({"url": self.url})

@@ -1,0 +1,1 @@
+"""Files of requests that machines answer which come for them: `tandem batch`."""

@@ -1,0 +1,120 @@
+"""What a batch will take, and how long its money lasts."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from tandem import costs
+from tandem.catalog.instances import INSTANCE_TYPES
+from tandem.catalog.models import MODELS
+from tandem.errors import Problem, UserError
+from tandem.files import PROJECT
+from tandem.ops.batches.requests import Requests
+from tandem.settings import Settings
+from tandem.sizing.choice import candidate
+from tandem.sizing.config_file import load_shape
+from tandem.sizing.known import catalog_shape
+from tandem.sizing.reading import with_quantization
+from tandem.sizing.serving import Serving
+from tandem.sizing.throughput import Load
+
+START = timedelta(minutes=30)
+"""Until a machine's first token: driver, image, weights; 15 to 40 minutes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """How a batch will run.
+
+    Attributes:
+        hosts: machines, all at once.
+        usd_per_hour: of all of them on demand, of the dearest type: the most that they can cost.
+        max_usd: after so much they end.
+        lasts: until then.
+        takes: as estimated, with the start; None for a model that is not sized.
+    """
+
+    hosts: int
+    usd_per_hour: float
+    max_usd: float
+    lasts: timedelta
+    takes: timedelta | None
+
+    @property
+    def usd(self) -> float | None:
+        """As estimated."""
+        return None if self.takes is None else self.usd_per_hour * self.takes.total_seconds() / 3600
+
+
+def usd_per_machine_hour(settings: Settings) -> float:
+    """With its volume and address."""
+    return costs.total(costs.host_costs(settings, 1, costs.dearest_type(settings)))
+
+
+def planned(settings: Settings, requests: Requests, parts: int, max_usd: float) -> Plan:
+    """As many machines as there may be, and no more than there are parts for.
+
+    Raises:
+        UserError: the money does not last for a start, or for what is estimated.
+    """
+    assert settings.batch
+    replicas = min(INSTANCE_TYPES[name].servers(settings.inference.tensor_parallel_size) for name in settings.fleet.instance_types)
+    hosts = min(settings.batch.max_hosts, -(-parts // replicas))
+    usd = hosts * usd_per_machine_hour(settings)
+    plan = Plan(
+        hosts=hosts,
+        usd_per_hour=usd,
+        max_usd=max_usd,
+        lasts=timedelta(hours=max_usd / usd),
+        takes=_takes(settings, requests, hosts),
+    )
+    refuse_too_little(plan)
+    return plan
+
+
+def refuse_too_little(plan: Plan) -> None:
+    """
+    Raises:
+        UserError: the money does not last for a start, or for what is estimated.
+    """
+    needs = max(2 * START, plan.takes or START)
+    if plan.lasts < needs:
+        wrong = "does not last for what the batch takes" if needs > 2 * START else "does not last for a machine's start"
+        raise UserError(
+            Problem(
+                key="--max-usd",
+                wrong=wrong,
+                value=f"{plan.max_usd:.2f} USD, {shown(plan.lasts)} of {plan.hosts} machines at "
+                f"{plan.usd_per_hour:.2f} USD an hour on demand",
+                allowed=f"from {plan.usd_per_hour * needs.total_seconds() / 3600:.2f} USD, {shown(needs)}",
+                fix="raise batch.maxUsd or --max-usd, lower batch.maxHosts, or send fewer requests",
+            )
+        )
+
+
+def shown(span: timedelta) -> str:
+    """`3 h 20 min`."""
+    minutes = int(span.total_seconds()) // 60
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _takes(settings: Settings, requests: Requests, hosts: int) -> timedelta | None:
+    inference = settings.inference
+    if inference.model_config_file:
+        shape = load_shape(PROJECT / inference.model_config_file)
+    elif inference.model in MODELS:
+        shape = catalog_shape(inference.model)
+    else:
+        return None
+    serving = Serving(
+        tensor_parallel_size=inference.tensor_parallel_size,
+        max_model_len=inference.max_model_len,
+        max_num_seqs=inference.max_num_seqs,
+        kv_cache_dtype=inference.kv_cache_dtype,
+    )
+    load = Load(prompt_tokens=requests.prompt_tokens, answer_tokens=requests.answer_tokens)
+    types = [INSTANCE_TYPES[name] for name in settings.fleet.instance_types]
+    found = (candidate(with_quantization(shape, inference.quantization), serving, one, load=load) for one in types)
+    rate = hosts * min(one.tokens_per_second for one in found)
+    return START + timedelta(seconds=len(requests.lines) * requests.answer_tokens / rate)

@@ -1,0 +1,128 @@
+"""A file of requests in OpenAI's batch format, read and checked before anything is paid for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tandem.errors import Problem, UserError
+from tandem.ops.aws import user_errors
+from tandem.ops.kinds.kind import Clients
+from tandem.scripts import shared
+
+job = shared("job", "batch")
+SHOWN = 20
+CHARACTERS_PER_TOKEN = 4
+ANSWER_TOKENS = 256
+"""Of a request that names no limit, for the estimate."""
+LIMITS = ("max_completion_tokens", "max_tokens")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requests:
+    """What a file asks for.
+
+    Attributes:
+        lines: one request each, as they were written.
+        prompt_tokens, answer_tokens: of a request on average: what its body has characters for, and its limit.
+    """
+
+    lines: Sequence[str]
+    prompt_tokens: int
+    answer_tokens: int
+
+
+def read(source: str, clients: Clients) -> str:
+    """The text of a local file, or of an object, s3://BUCKET/KEY.
+
+    Raises:
+        UserError: there is none, it may not be read, or it is no text.
+    """
+    try:
+        if source.startswith("s3://"):
+            bucket, _, key = source.removeprefix("s3://").partition("/")
+            with user_errors(source):
+                return clients("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode()
+        return Path(source).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else str(error)
+        raise UserError(
+            Problem(
+                key=source,
+                wrong=f"cannot be read ({why})",
+                allowed="a file of requests in UTF-8, one a line (docs/batch.md), or s3://BUCKET/KEY",
+                fix="name another one",
+            )
+        ) from None
+
+
+def checked(text: str, source: str, models: Collection[str]) -> Requests:
+    """The requests of a file.
+
+    Args:
+        models: what the stack's batches may ask for.
+
+    Raises:
+        UserError: what is wrong with each line, up to SHOWN of them; an empty file.
+    """
+    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    seen: dict[str, int] = {}
+    problems = [
+        problem
+        for number, line in lines
+        for problem in _problems(f"{source}, line {number}", number, line, models, seen)
+    ]
+    if not lines:
+        problems = [Problem(key=source, wrong="has no requests", allowed="one a line", fix="see docs/batch.md")]
+    if problems:
+        more = len(problems) - SHOWN
+        shown = problems[:SHOWN]
+        rest = [Problem(key=source, wrong=f"and {more} more are wrong")] if more > 0 else []
+        raise UserError(*shown, *rest)
+    bodies = [json.loads(line)["body"] for _, line in lines]
+    return Requests(
+        lines=[line for _, line in lines],
+        prompt_tokens=max(1, sum(len(json.dumps(body)) for body in bodies) // len(bodies) // CHARACTERS_PER_TOKEN),
+        answer_tokens=max(1, sum(_limit(body) for body in bodies) // len(bodies)),
+    )
+
+
+def _limit(body: dict[str, Any]) -> int:
+    found = [body[name] for name in LIMITS if isinstance(body.get(name), int)]
+    return found[0] if found else ANSWER_TOKENS
+
+
+def _problems(key: str, number: int, line: str, models: Collection[str], seen: dict[str, int]) -> Iterator[Problem]:
+    fix = "correct the line; nothing was sent"
+    try:
+        asked = json.loads(line)
+    except ValueError as error:
+        asked = str(error)
+    if not isinstance(asked, dict):
+        yield Problem(key=key, wrong="is no JSON object", value=line[:80], allowed="one JSON object a line", fix=fix)
+        return
+    name = asked.get("custom_id")
+    if not isinstance(name, str) or not name:
+        yield Problem(
+            key=key, wrong="custom_id is missing, or no text", value=name, allowed="a text of its own", fix=fix
+        )
+    elif name in seen:
+        yield Problem(
+            key=key, wrong=f"custom_id is that of line {seen[name]}", value=name, allowed="each once in a file", fix=fix
+        )
+    else:
+        seen[name] = number
+    body = asked.get("body")
+    given = body if isinstance(body, dict) else {}
+    for what, value, allowed in (
+        ("method", asked.get("method"), ("POST",)),
+        ("url", asked.get("url"), job.URLS),
+        ("body.model", given.get("model"), tuple(models)),
+    ):
+        if value not in allowed:
+            yield Problem(key=key, wrong=f"{what} cannot be served", value=value, allowed=" or ".join(allowed), fix=fix)
+    if given.get("stream"):
+        yield Problem(key=key, wrong="body.stream is on", value=True, allowed="unset: answers come as a file", fix=fix)

@@ -1,0 +1,298 @@
+"""`tandem batch`: what it refuses before anything is paid for, and a batch's life on a simulated account."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from pulumi_rehearsal.account_gaps import AccountGaps
+from tandem.errors import UserError
+from tandem.ops import options
+from tandem.ops.aws import aws_clients
+from tandem.ops.batches import requests, store
+from tandem.ops.cli import app
+from tandem.ops.kinds import hosts_group
+from tandem.ops.kinds.kind import Clients
+from tandem.scripts import shared
+from tandem.tags import PROJECT_TAG, STACK_TAG
+
+job = shared("job", "batch")
+MODEL = "Qwen/Qwen3-8B"
+NAME = "tandem-dev-batch-0a1b2c3"
+
+
+def line(name: str = "r1", **changes: Any) -> dict[str, Any]:
+    body = {"model": MODEL, "messages": [{"role": "user", "content": "Hello."}], "max_tokens": 100}
+    return {"custom_id": name, "method": "POST", "url": "/v1/chat/completions", "body": body} | changes
+
+
+def text(lines: Sequence[Any]) -> str:
+    return "\n".join(one if isinstance(one, str) else json.dumps(one) for one in lines)
+
+
+# -- the file ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ("{", "is no JSON object"),
+        ("[1]", "is no JSON object"),
+        (line(custom_id=None), "custom_id is missing"),
+        (line(custom_id=7), "custom_id is missing"),
+        (line("good"), "custom_id is that of line 1"),
+        (line(method="GET"), "method cannot be served"),
+        (line(url="/v1/completions"), "url cannot be served"),
+        (line(body="x"), "body.model cannot be served"),
+        (line(body={"model": "gpt-4o", "messages": []}), "body.model cannot be served"),
+        (line(body={"model": MODEL, "messages": [], "stream": True}), "body.stream is on"),
+    ],
+)
+def test_a_wrong_line_is_refused_with_its_number(wrong: Any, said: str) -> None:
+    with pytest.raises(UserError) as refused:
+        requests.checked(text([line("good"), "", wrong]), "f.jsonl", [MODEL])
+    (problem,) = refused.value.problems
+    assert problem.key == "f.jsonl, line 3"
+    assert said in problem.wrong
+
+
+def test_of_many_wrong_lines_the_first_are_told() -> None:
+    with pytest.raises(UserError) as refused:
+        requests.checked(text([line(str(number), method="GET") for number in range(50)]), "f.jsonl", [MODEL])
+    assert len(refused.value.problems) == requests.SHOWN + 1
+    assert "and 30 more" in str(refused.value.problems[-1])
+
+
+def test_an_empty_file_is_refused() -> None:
+    with pytest.raises(UserError, match="has no requests"):
+        requests.checked("\n\n", "f.jsonl", [MODEL])
+
+
+def test_lines_stay_as_they_were_written() -> None:
+    odd = '{"custom_id":"é", "method":"POST","url":"/v1/chat/completions","body":{"model":"Qwen/Qwen3-8B"}}'
+    found = requests.checked(f"{odd}\r\n{text([line()])}\n", "f", [MODEL])
+    assert found.lines[0] == odd
+    assert found.answer_tokens == (requests.ANSWER_TOKENS + 100) // 2
+
+
+# -- the life of a batch -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def up(aws_account: AccountGaps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Clients:
+    """A stack dev that is up, with hosts and what batches need, and no engine to be found."""
+    values = (
+        "config:\n  tandem:region: us-east-1\n  tandem:batch: {maxUsd: 30, maxHosts: 2}\n"
+        "  tandem:fleet: {instanceTypes: [g6.12xlarge]}\n"
+        f"  tandem:inference: {{model: {MODEL}}}\n"
+    )
+    (tmp_path / "Pulumi.dev.yaml").write_text(values)
+    monkeypatch.setattr(options, "PROJECT", tmp_path)
+    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+    clients = aws_clients("us-east-1")
+    tags = {PROJECT_TAG: "tandem", STACK_TAG: "dev"}
+    clients("s3").create_bucket(Bucket=NAME)
+    clients("s3").put_bucket_tagging(
+        Bucket=NAME, Tagging={"TagSet": [{"Key": key, "Value": value} for key, value in tags.items()]}
+    )
+    vpc = clients("ec2").create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
+    subnet = clients("ec2").create_subnet(VpcId=vpc, CidrBlock="10.0.0.0/24")["Subnet"]["SubnetId"]
+    template = clients("ec2").create_launch_template(
+        LaunchTemplateName="t", LaunchTemplateData={"ImageId": "ami-12c6146b", "InstanceType": "g6.12xlarge"}
+    )["LaunchTemplate"]["LaunchTemplateId"]
+    for name in ("tandem-dev-0a1b2c3d", NAME):
+        clients("autoscaling").create_auto_scaling_group(
+            AutoScalingGroupName=name,
+            MinSize=0,
+            MaxSize=0,
+            LaunchTemplate={"LaunchTemplateId": template, "Version": "1"},
+            VPCZoneIdentifier=subnet,
+            Tags=[{"Key": key, "Value": value, "PropagateAtLaunch": True} for key, value in tags.items()],
+        )
+    (tmp_path / "r.jsonl").write_text(text([line(f"r{number}") for number in range(250)]))
+    return clients
+
+
+def called(*words: str) -> Result:
+    return CliRunner().invoke(app, ["batch", *words])
+
+
+def answered(*words: str, status: int = 0) -> Any:
+    result = called(*words, "--json")
+    assert result.exit_code == status, (result.output, result.exception)
+    return json.loads(result.stdout)
+
+
+def refused(*words: str) -> str:
+    result = called(*words)
+    assert isinstance(result.exception, UserError), result.output
+    return str(result.exception)
+
+
+def group(clients: Clients) -> tuple[int, int]:
+    (found,) = clients("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[NAME])["AutoScalingGroups"]
+    return found["DesiredCapacity"], found["MaxSize"]
+
+
+def finish(clients: Clients, id: str, *parts: int, failed: Sequence[str] = ()) -> None:
+    """As machines do."""
+    for number in parts:
+        asked = clients("s3").get_object(Bucket=NAME, Key=job.place(id, "input", number))["Body"].read().decode()
+        names = [json.loads(one)["custom_id"] for one in asked.splitlines()]
+        lines = [
+            job.unanswered(name, "gave_up", "x")
+            if name in failed
+            else job.as_openai(name, {"id": "vllm-1", "response": {"status_code": 200, "request_id": "q", "body": {}}})
+            for name in names
+        ]
+        clients("s3").put_object(Bucket=NAME, Key=job.place(id, "done", number), Body=job.written(lines).encode())
+
+
+def test_without_a_yes_nothing_is_there(up: Clients) -> None:
+    plan = answered("run", "dev", "r.jsonl", status=1)
+    assert (plan["id"], plan["requests"], plan["hosts"]) == (None, 250, 2)
+    assert plan["lastsSeconds"] == pytest.approx(30 / plan["usdPerHour"] * 3600, abs=10)
+    assert 1800 < plan["takesSeconds"] < plan["lastsSeconds"]
+    assert group(up) == (0, 0)
+    assert "Contents" not in up("s3").list_objects_v2(Bucket=NAME)
+
+
+def test_from_the_file_to_its_answers(up: Clients) -> None:
+    begun = answered("run", "dev", "r.jsonl", "--yes")
+    assert group(up) == (2, 2)
+    (ends,) = up("autoscaling").describe_scheduled_actions(AutoScalingGroupName=NAME)["ScheduledUpdateGroupActions"]
+    assert (ends["ScheduledActionName"], ends["MaxSize"], ends["DesiredCapacity"]) == (store.ENDS, 0, 0)
+    left = ends["StartTime"] - datetime.now(UTC)
+    assert left == pytest.approx(timedelta(seconds=begun["lastsSeconds"]), abs=timedelta(minutes=2))
+    assert "is running" in refused("run", "dev", "r.jsonl", "--yes")
+
+    id = begun["id"]
+    up("s3").put_object(Bucket=NAME, Key=job.place(id, "machines", "i-1", ".json"), Body=b'{"since": 0}')
+    finish(up, id, 1)
+    kept = job.written([job.as_openai("r100", {"id": "k", "response": {"status_code": 200, "body": {}}})])
+    up("s3").put_object(Bucket=NAME, Key=job.place(id, "answers", 2, "/1-i-1.jsonl"), Body=kept.encode())
+    (status,) = answered("status", "dev", status=1)
+    assert (status["state"], status["answered"], status["requests"], status["machines"]) == ("running", 101, 250, 1)
+    assert status["usd"] > 1000, "since 1970"
+    assert answered("results", "dev", status=1) == {
+        "id": id,
+        "answered": 100,
+        "failed": 0,
+        "left": 150,
+        "output": f"{id}.output.jsonl",
+        "errors": f"{id}.errors.jsonl",
+    }
+
+    finish(up, id, 2, 3, failed=["r120"])
+    assert answered("status", "dev")[0]["state"] == "completed"
+    assert answered("results", "dev", "--output", "o.jsonl", "--errors", "e.jsonl", status=1)["failed"] == 1
+    names = [json.loads(one)["custom_id"] for one in Path("o.jsonl").read_text().splitlines()]
+    assert names == [f"r{number}" for number in range(250) if number != 120], "in the order of the file"
+    (error,) = Path("e.jsonl").read_text().splitlines()
+    assert json.loads(error)["error"]["code"] == "gave_up"
+
+    second = answered("run", "dev", "r.jsonl", "--max-usd", "20", "--yes")
+    assert [one["id"] for one in answered("list", "dev")] == sorted([id, second["id"]], reverse=True)
+
+
+def test_what_is_cancelled_keeps_its_answers_and_goes_on(up: Clients) -> None:
+    id = answered("run", "dev", "r.jsonl", "--yes")["id"]
+    finish(up, id, 2)
+    kept = job.written([job.as_openai("r7", {"id": "k", "response": {"status_code": 200, "body": {}}})])
+    up("s3").put_object(Bucket=NAME, Key=job.place(id, "answers", 1, "/1-i-1.jsonl"), Body=kept.encode())
+    assert answered("cancel", "dev", status=1)["cancelled"] is False
+    assert group(up) == (2, 2)
+    assert answered("cancel", "dev", "--yes")["cancelled"] is True
+    assert group(up) == (0, 0)
+    found = answered("results", "dev", status=1)
+    assert (found["answered"], found["failed"], found["left"]) == (101, 149, 0)
+    errors = [json.loads(one) for one in Path(f"{id}.errors.jsonl").read_text().splitlines()]
+    assert {one["error"]["code"] for one in errors} == {"batch_cancelled"}
+
+    assert answered("resume", "dev", status=1)["resumed"] is False
+    assert group(up) == (0, 0)
+    assert answered("resume", "dev", "--yes")["resumed"] is True
+    assert answered("status", "dev", status=1)[0]["state"] == "running"
+    assert group(up) == (2, 2)
+    finish(up, id, 1, 3)
+    assert answered("results", "dev", id)["answered"] == 250
+    assert answered("cancel", "dev")["cancelled"] is False, "it is over"
+
+
+def test_what_has_spent_its_money_is_told_and_ends_by_itself(up: Clients) -> None:
+    id = answered("run", "dev", "r.jsonl", "--yes")["id"]
+    key = f"jobs/{id}/job.json"
+    asked = json.loads(up("s3").get_object(Bucket=NAME, Key=key)["Body"].read())
+    up("s3").put_object(Bucket=NAME, Key=key, Body=json.dumps({**asked, "ends": 1.0}).encode())
+    spent = {"since": datetime.now(UTC).timestamp() - 3600 * 6}
+    up("s3").put_object(Bucket=NAME, Key=job.place(id, "machines", "i-1", ".json"), Body=json.dumps(spent).encode())
+    (status,) = answered("status", "dev", status=1)
+    assert (status["state"], round(status["usd"] / asked["usdPerMachineHour"], 1)) == ("spent", 6.0)
+    answered("results", "dev", status=1)
+    errors = Path(f"{id}.errors.jsonl").read_text().splitlines()
+    assert {json.loads(one)["error"]["code"] for one in errors} == {"batch_expired"}
+    assert "does not last for a machine's start" in refused("resume", "dev", "--yes")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("run", "dev", "r.jsonl", "--max-usd", "31"), "more than the stack's settings let"),
+        (("run", "dev", "r.jsonl", "--max-usd", "3"), "does not last for a machine's start"),
+        (("run", "dev", "none.jsonl"), "No such file"),
+        (("run", "dev", "s3://none/r.jsonl"), "NoSuchBucket"),
+        (("status", "dev"), "there is no batch yet"),
+        (("results", "dev", "batch-1"), "there is no such batch"),
+    ],
+)
+def test_what_is_refused(up: Clients, words: tuple[str, ...], said: str) -> None:
+    assert said in refused(*words)
+    assert group(up) == (0, 0)
+
+
+def test_what_takes_more_than_its_money_is_refused(up: Clients) -> None:
+    many = [line(f"r{number}", body={"model": MODEL, "messages": [], "max_tokens": 20_000}) for number in range(5000)]
+    Path("many.jsonl").write_text(text(many))
+    assert "does not last for what the batch takes" in refused("run", "dev", "many.jsonl", "--yes")
+    assert group(up) == (0, 0)
+
+
+def test_a_file_in_s3_is_read(up: Clients) -> None:
+    up("s3").put_object(Bucket=NAME, Key="own/r.jsonl", Body=text([line()]).encode())
+    assert answered("run", "dev", f"s3://{NAME}/own/r.jsonl", status=1)["requests"] == 1
+
+
+def test_of_two_that_begin_at_once_one_does(up: Clients) -> None:
+    """The other has seen no batch before it wrote."""
+    found = store.find(up, "dev", None, datetime.now(UTC))
+    plan = answered("run", "dev", "r.jsonl", status=1)
+    planned = store.Plan(hosts=1, usd_per_hour=plan["usdPerHour"], max_usd=20, lasts=timedelta(hours=2), takes=None)
+    current = found.current
+    found.begin([json.dumps(line())], planned, 5.0)
+    late = store.find(up, "dev", None, datetime.now(UTC) + timedelta(seconds=2))
+    looks = iter([(None, "")])
+    object.__setattr__(late, "current", lambda: next(looks, None) or current())
+    with pytest.raises(UserError, match="is running"):
+        late.begin([json.dumps(line())], planned, 5.0)
+    assert group(up) == (1, 1)
+
+
+def test_a_stack_without_batches(up: Clients, tmp_path: Path) -> None:
+    up("autoscaling").delete_auto_scaling_group(AutoScalingGroupName=NAME, ForceDelete=True)
+    assert "no bucket and no machines for batches" in refused("list", "dev")
+    (tmp_path / "Pulumi.dev.yaml").write_text("config:\n  tandem:region: us-east-1\n")
+    assert "batch.maxUsd" in refused("list", "dev")
+
+
+def test_the_group_of_hosts_is_another(up: Clients) -> None:
+    found = hosts_group(up, "dev")
+    assert found
+    assert found.name == "tandem-dev-0a1b2c3d"
