@@ -50,7 +50,7 @@ def test_hosts_fetch_the_sources_as_they_are_by_their_hash() -> None:
     with tarfile.open(fileobj=io.BytesIO(content)) as found:
         files = {entry.name: (found.extractfile(entry) or io.BytesIO()).read().decode() for entry in found}
         assert {(entry.mtime, entry.uid, entry.gid, entry.mode) for entry in found} == {(0, 0, 0, 0o644)}
-    assert files == {**sources("host", "shared"), "edge.js": edge_script(), "nginx.conf": "# nginx\n"}
+    assert files == {**sources("host", "shared", "batch"), "edge.js": edge_script(), "nginx.conf": "# nginx\n"}
 
 
 def test_a_module_of_one_name_in_two_rooms_is_refused() -> None:
