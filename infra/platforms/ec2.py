@@ -103,7 +103,7 @@ def build(context: StackContext) -> dict[str, Any]:
         context.here,
     )
     if batch_role:
-        batch(context, batch_role, stored, scripts, cache, logs)
+        batch(context, batch_role, guard, stored, scripts, cache, logs)
     suffix = context.balancer.arn_suffix
     if settings.follows_load:
         LoadScaling(
@@ -135,7 +135,13 @@ def build(context: StackContext) -> dict[str, Any]:
 
 
 def batch(
-    context: StackContext, role: HostRole, stored: Secrets, scripts: HostScripts, cache: ModelCache, logs: LogGroup
+    context: StackContext,
+    role: HostRole,
+    guard: CostGuard,
+    stored: Secrets,
+    scripts: HostScripts,
+    cache: ModelCache,
+    logs: LogGroup,
 ) -> None:
     """A bucket of requests, and a group of machines at 0, which `tandem batch` calls, and which end themselves."""
     settings, network, name = context.settings, context.network, batch_name(context.stack)
@@ -184,6 +190,7 @@ def batch(
             min_hosts=0,
             max_hosts=0,
             reports=False,
+            after=[guard],
             weights_s3_uri=settings.inference.weights_s3_uri,
             tags=context.tags,
             force_delete=True,

@@ -37,9 +37,9 @@ def given_up(host: Host) -> str:
 
 
 def test_all_scripts_are_there_as_they_are_in_the_repository(first: Host) -> None:
-    assert first.scripts.unpack.run() == f"fetched, {len(sources('host', 'shared')) + 2} files"
+    assert first.scripts.unpack.run() == f"fetched, {len(sources('host', 'shared', 'batch')) + 2} files"
     files = {path.name: path.read_text() for path in (first.scripts.root / "opt/tandem").glob("*.py")}
-    assert files == sources("host", "shared")
+    assert files == sources("host", "shared", "batch")
 
 
 def test_a_reboot_asks_nobody_and_finds_what_was_changed_on_the_disk_as_it_was(first: Host) -> None:

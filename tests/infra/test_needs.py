@@ -99,7 +99,7 @@ FLEET = [
         its="-host-scripts",
     ),
     Need("LaunchTemplate", "userData", "BucketObjectv2", "and finds them"),
-    Need("autoscaling/group:Group", "targetGroupArns", "TargetGroup", "hosts are registered there"),
+    Need("autoscaling/group:Group", "targetGroupArns", "TargetGroup", "hosts are registered there", name="tandem-dev"),
     Need("autoscaling/group:Group", ORDER, "Schedule", "no GPU without what ends it", every=True),
     Need("autoscaling/group:Group", ORDER, "Budget", "nor without its budget"),
     Need("LifecycleHook", "autoscalingGroupName", "Group", "a host that leaves has time"),

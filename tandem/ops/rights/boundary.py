@@ -117,7 +117,7 @@ ROWS = (
     _most(
         "Batches",
         "s3: GetObject ListBucket PutObject",
-        "tandem-{stack}-batch-*",
+        "tandem-{stack}-batch*",
         By.NAME,
         "requests and answers of `tandem batch`, by the machines that come for it",
     ),
