@@ -59,7 +59,9 @@ def planned(settings: Settings, requests: Requests, parts: int, max_usd: float) 
         UserError: the money does not last for a start, or for what is estimated.
     """
     assert settings.batch
-    replicas = min(INSTANCE_TYPES[name].servers(settings.inference.tensor_parallel_size) for name in settings.fleet.instance_types)
+    replicas = min(
+        INSTANCE_TYPES[name].servers(settings.inference.tensor_parallel_size) for name in settings.fleet.instance_types
+    )
     hosts = min(settings.batch.max_hosts, -(-parts // replicas))
     usd = hosts * usd_per_machine_hour(settings)
     plan = Plan(
