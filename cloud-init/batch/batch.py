@@ -157,8 +157,8 @@ class Worker:
         return json.loads((self.bucket.get(job.CURRENT) or ('{"id": ""}', ""))[0])["id"]
 
     def superseded(self) -> bool:
-        """Whether another batch was begun since."""
-        return self._current() != self.id
+        """Whether another batch was begun since, or this one goes on."""
+        return self._current() != self.id or not self.over()
 
     def over(self) -> str:
         """Why nothing is left to do here; empty while something is."""

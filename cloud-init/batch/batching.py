@@ -73,8 +73,8 @@ def answers(worker: batch.Worker, row: dict[str, Any], directory: Path) -> str:
 
 
 def end(worker: batch.Worker) -> None:
-    """Sets the group to 0, as nothing is left for any machine; not where another batch was begun meanwhile, which this
-    one goes on with."""
+    """Sets the group to 0, as nothing is left for any machine; not where a batch was begun meanwhile, or goes on, which
+    this one works at then."""
     if worker.superseded():
         raise SystemExit(1)
     _, group = aws.membership()

@@ -161,6 +161,17 @@ def test_it_ends(bucket: buckets.Bucket, tmp_path: Path, change: Callable[[bucke
     assert not done(bucket)
 
 
+def test_a_batch_that_goes_on_or_follows_keeps_its_machines(bucket: buckets.Bucket) -> None:
+    begin(bucket, ["r1"])
+    worker = machine.Worker(bucket, "one", ("one", 1.0), 8, print)
+    assert worker.superseded(), "it goes on, as after a cancel that was taken back"
+    bucket.replace(f"jobs/{ID}/stop.json", "{}")
+    assert worker.over() == "the batch is cancelled"
+    assert not worker.superseded()
+    bucket.replace(job.CURRENT, '{"id": "batch-2"}')
+    assert worker.superseded()
+
+
 def test_nothing_is_started_for_no_batch(bucket: buckets.Bucket, tmp_path: Path) -> None:
     def never() -> list[str]:
         raise AssertionError

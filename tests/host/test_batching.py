@@ -97,14 +97,14 @@ def test_the_runner_has_the_servers_arguments_and_turns_nobody_away(machine: Sim
 def working(machine: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
     """Works until `why`; what Auto Scaling was asked for since."""
 
-    def work(run: Callable[..., str], current: str = "batch-1") -> list[Any]:
+    def work(run: Callable[..., str], *, superseded: bool = False) -> list[Any]:
         asked: list[Any] = []
         (machine.root / "proc").mkdir(exist_ok=True)
         (machine.root / "proc/uptime").write_text("100.5 200.0\n")
         monkeypatch.setattr(machine.batching, "UPTIME", machine.root / "proc/uptime")
         monkeypatch.setattr(machine.batching.signal, "signal", lambda *_: None)
-        ids = iter(["batch-1", current])
-        monkeypatch.setattr(machine.batch.Worker, "_current", lambda _: next(ids))
+        monkeypatch.setattr(machine.batch.Worker, "_current", lambda _: "batch-1")
+        monkeypatch.setattr(machine.batch.Worker, "superseded", lambda _: superseded)
         monkeypatch.setattr(machine.batch, "run", run)
         monkeypatch.setattr(machine.aws, "membership", lambda: ("InService", "tandem-dev-batch-0a1b2c3"))
         monkeypatch.setattr(machine.aws, "autoscaling", lambda action, **more: asked.append((action, more)))
@@ -137,7 +137,7 @@ def test_when_nothing_is_left_the_group_goes_to_0(working: Callable[..., list[An
 
 def test_a_machine_that_another_batch_wants_stays(working: Callable[..., list[Any]]) -> None:
     with pytest.raises(SystemExit):
-        working(lambda *_: "the batch is done", "batch-2")
+        working(lambda *_: "the batch is done", superseded=True)
 
 
 def test_a_start_that_hangs_is_without_peers_the_next_time(
