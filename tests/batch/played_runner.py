@@ -20,6 +20,7 @@ def main(path: str) -> None:
         for line in file:
             asked = json.loads(line)
             if asked["request"]["custom_id"].startswith("poison"):
+                time.sleep(1.3)  # with all that was asked meanwhile
                 os._exit(1)
             time.sleep(0.002)
             body = {"asked": asked["request"]["body"], "process": os.getpid()}
