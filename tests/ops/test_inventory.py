@@ -47,6 +47,7 @@ def test_all_of_a_stack_is_found_and_nothing_else(crowded: tuple[Clients, Builde
     found = find(clients, "dev")
     assert found.unreadable == []
     assert sorted(resource.key for resource in found.resources) == sorted(dev.made)
+    assert [resource.key for resource in found.resources if not resource.name] == [], "people read names"
 
 
 def test_without_a_stack_all_of_the_project_is_found(crowded: tuple[Clients, Builder, Builder]) -> None:
