@@ -112,7 +112,7 @@ MAIN: Mapping[str, Any] = {
     ),
     "inference.modelConfigFile": "config.json",
     "inference.quantization": None,
-    "inference.tensorParallelSize": 4,
+    "inference.tensorParallelSize": 1,
     "inference.pipelineParallelSize": (2, {"scaling.maxReplicas": 2, "scaling.minReplicas": 1}),
     "inference.kvCacheDtype": "fp8",
     "inference.maxModelLen": 8192,
