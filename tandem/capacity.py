@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from tandem.catalog.instances import INSTANCE_TYPES, InstanceType
 from tandem.settings.cluster import ScalingSettings
 from tandem.settings.schema import Settings
+from tandem.sizing.units import divide_up
 
 SHARE = 0.85
 """Of a node's processors and memory; the rest is the kubelet's, the daemons' and the file cache's."""
@@ -64,7 +66,23 @@ def share_of_node(settings: Settings, gpus: int) -> Share:
 
 def nodes_for(settings: Settings, gpus: int) -> int:
     """Nodes that servers with so many GPUs in all fill, on the smallest type."""
-    return -(-gpus // smallest_types(settings)[0].gpus)
+    return divide_up(gpus, smallest_types(settings)[0].gpus)
+
+
+def nodes_at_worst(settings: Settings) -> int:
+    """Nodes that all replicas at their most need, wherever the scheduler puts them: it fills the emptiest node first
+    (LeastAllocated, https://kubernetes.io/docs/reference/scheduling/config/), and one that has room for small servers
+    only is none for a large one."""
+    node, pods = smallest_types(settings)[0].gpus, Counter[int]()
+    for inference, scaling in settings.scaled.values():
+        pods[inference.tensor_parallel_size] += scaling.max_replicas * inference.pipeline_parallel_size
+
+    def needed(size: int) -> int:
+        theirs = sum(number * gpus for gpus, number in pods.items() if gpus >= size)
+        spoiling = {gpus: divide_up(node - size + 1, gpus) for gpus in pods if gpus < size}
+        return divide_up(theirs, node) + sum(pods[gpus] // each for gpus, each in spoiling.items())
+
+    return max(map(needed, pods))
 
 
 def spread_over(settings: Settings, scaling: ScalingSettings) -> int:

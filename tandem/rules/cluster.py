@@ -178,18 +178,22 @@ def pods_find_gpus(settings: Settings) -> Iterator[Problem]:
     if any(name not in INSTANCE_TYPES for name in settings.fleet.instance_types):
         return
     fewest = capacity.smallest_types(settings)[0].gpus
+    if any(fewest < inference.tensor_parallel_size for _, inference, _ in models(settings)):
+        return  # said of the type
     nodes = capacity.most_nodes(settings)
     most = capacity.gpus_of(settings, most=True)
-    needed = capacity.nodes_for(settings, most)
+    needed = capacity.nodes_at_worst(settings)
     if needed > nodes:
+        mixed = capacity.nodes_for(settings, most) < needed
         yield Problem(
             key="scaling.maxReplicas",
-            wrong=f"all replicas have {most} GPUs, which are {needed} nodes of {fewest}, "
+            wrong=f"all replicas have {most} GPUs, which are {needed} nodes of {fewest}"
+            f"{', where small servers stand on nodes that large ones need whole' if mixed else ''}, "
             f"and the fleet has {nodes} at most: the last pods would wait for ever",
             value=settings.scaling.max_replicas,
             allowed=f"up to {nodes * fewest // settings.inference.gpus}"
             if not settings.models
-            else f"replicas of all models with up to {nodes * fewest} GPUs",
+            else f"replicas of all models on {nodes} nodes, wherever they are put",
             fix=f"{set_to(_more_nodes(settings), needed)}, or lower maxReplicas",
         )
 

@@ -190,6 +190,22 @@ WRONG = [
         "a multiple of 8",
         SET + "models.small.inference.tensorParallelSize' 4",
     ),
+    Wrong(  # one of one GPU on each node, and none is whole
+        {
+            "fleet": {"instanceTypes": ["p5.48xlarge"], "maxHosts": 2},
+            "inference": SERVED | {"tensorParallelSize": 1},
+            "scaling": {"maxReplicas": 2},
+            "models": {
+                "large": model(
+                    inference=SERVED | {"tensorParallelSize": 8}, scaling={"minReplicas": 1, "maxReplicas": 1}
+                )
+            },
+            "loadBalancer": DOMAIN,
+        },
+        "scaling.maxReplicas",
+        "on 2 nodes",
+        SET + "fleet.maxHosts' 3",
+    ),
     Wrong({"inference": SERVED | {"pipelineParallelSize": 3}}, "inference.pipelineParallelSize", "1, 2", "set"),
     # Spread
     Wrong(
