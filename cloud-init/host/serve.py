@@ -56,9 +56,9 @@ def groups(gpus: int, size: int, speed: dict[Pair, int]) -> list[Group]:
 
 
 def compile_cache(number: int) -> Path:
-    """Each replica has its own compile cache, kept apart by GPU type, image and model."""
+    """Each replica has its own compile cache, kept apart by GPU type and GPUs of a server, image and model."""
     family, image = aws.identity()["instanceType"].split(".")[0], weights.ENGINE["image"].split("/")[-1]
-    name = f"{family}-{image}-{weights.model(LOCAL).repository.name}".replace(":", "-")
+    name = f"{family}x{CONFIG['gpus_each']}-{image}-{weights.model(LOCAL).repository.name}".replace(":", "-")
     return LOCAL / "compile" / name / str(number)
 
 

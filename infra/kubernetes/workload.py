@@ -1,4 +1,4 @@
-"""One model on Kubernetes: servers of two GPUs each, what may reach them, and what may disturb them."""
+"""One model on Kubernetes: servers of two GPUs each by default, what may reach them, and what may disturb them."""
 
 from __future__ import annotations
 

@@ -184,16 +184,19 @@ def test_what_was_found_out_about_a_hosts_gpus_is_not_kept_for_others(
     assert [path.name for path in unit.serve.saved_cache().iterdir()] == ["graph"]
 
 
-def test_a_compile_cache_is_kept_by_gpu_type_image_and_model(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_compile_cache_is_kept_by_gpus_image_and_model(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     scripts = load()
     monkeypatch.setattr(scripts.serve, "sh", lambda *_: "")
     monkeypatch.setattr(scripts.serve.os.path, "ismount", lambda path: True)
     own = scripts.serve.compile_cache(1)
     assert own.relative_to(scripts.storage.LOCAL).as_posix() == (
-        f"compile/g6-vllm-openai@sha256-{'0' * 64}-models--Qwen--Qwen3-8B/1"
+        f"compile/g6x2-vllm-openai@sha256-{'0' * 64}-models--Qwen--Qwen3-8B/1"
     )
     scripts.serve.restore_cache(0)
     (scripts.serve.compile_cache(0) / "graph").write_text("compiled")
     scripts.serve.save_cache()
     scripts.serve.restore_cache(1)
     assert (own / "graph").read_text() == "compiled"
+    monkeypatch.setitem(scripts.serve.CONFIG, "gpus_each", 1)
+    scripts.serve.restore_cache(1)
+    assert not (scripts.serve.compile_cache(1) / "graph").exists()
