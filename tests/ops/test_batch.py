@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tandem.ops import options
 from tandem.ops.aws import aws_clients
 from tandem.ops.batches import requests, store
 from tandem.ops.cli import app
+from tandem.ops.commands import batch as batch_command
 from tandem.ops.kinds import hosts_group
 from tandem.ops.kinds.kind import Clients
 from tandem.scripts import shared
@@ -181,7 +183,6 @@ def test_from_the_file_to_its_answers(up: Clients) -> None:
     up("s3").put_object(Bucket=NAME, Key=job.place(id, "answers", 2, "/1-i-1.jsonl"), Body=kept.encode())
     (status,) = answered("status", "dev", status=1)
     assert (status["state"], status["answered"], status["requests"], status["machines"]) == ("running", 101, 250, 1)
-    assert status["usd"] > 1000, "since 1970"
     assert answered("results", "dev", status=1) == {
         "id": id,
         "answered": 100,
@@ -227,19 +228,108 @@ def test_what_is_cancelled_keeps_its_answers_and_goes_on(up: Clients) -> None:
     assert answered("cancel", "dev")["cancelled"] is False, "it is over"
 
 
-def test_what_has_spent_its_money_is_told_and_ends_by_itself(up: Clients) -> None:
-    id = answered("run", "dev", "r.jsonl", "--yes")["id"]
-    key = f"jobs/{id}/job.json"
-    asked = json.loads(up("s3").get_object(Bucket=NAME, Key=key)["Body"].read())
-    up("s3").put_object(Bucket=NAME, Key=key, Body=json.dumps({**asked, "ends": 1.0}).encode())
-    spent = {"since": datetime.now(UTC).timestamp() - 3600 * 6}
-    up("s3").put_object(Bucket=NAME, Key=job.place(id, "machines", "i-1", ".json"), Body=json.dumps(spent).encode())
+def hours_later(monkeypatch: pytest.MonkeyPatch, hours: float) -> None:
+    """As if the command ran then."""
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime.now(tz) + timedelta(hours=hours)
+
+    monkeypatch.setattr(batch_command, "datetime", Later)
+
+
+def ends(clients: Clients) -> datetime:
+    (found,) = clients("autoscaling").describe_scheduled_actions(AutoScalingGroupName=NAME)[
+        "ScheduledUpdateGroupActions"
+    ]
+    return found["StartTime"]
+
+
+def test_what_has_spent_its_money_is_told_and_ends_by_itself(up: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where no machine ever came to work: all that were called count."""
+    begun = answered("run", "dev", "r.jsonl", "--yes")
+    id, end = begun["id"], ends(up)
+    hours_later(monkeypatch, 1)
     (status,) = answered("status", "dev", status=1)
-    assert (status["state"], round(status["usd"] / asked["usdPerMachineHour"], 1)) == ("spent", 6.0)
+    assert (status["state"], status["usd"]) == ("running", pytest.approx(begun["usdPerHour"], abs=0.1))
+    assert "is running" in refused("resume", "dev", "--yes"), "its end would move"
+    assert ends(up) == end
+    hours_later(monkeypatch, begun["lastsSeconds"] / 3600 + 1)
+    (status,) = answered("status", "dev", status=1)
+    assert (status["state"], status["usd"]) == ("spent", 30)
     answered("results", "dev", status=1)
     errors = Path(f"{id}.errors.jsonl").read_text().splitlines()
     assert {json.loads(one)["error"]["code"] for one in errors} == {"batch_expired"}
     assert "does not last for a machine's start" in refused("resume", "dev", "--yes")
+    assert ends(up) == end
+
+
+def test_the_cap_is_for_all_that_was_called(up: Clients, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = answered("run", "dev", "r.jsonl", "--yes")
+    hour = begun["usdPerHour"]
+    hours_later(monkeypatch, 0.5)
+    answered("cancel", "dev", "--yes")
+    hours_later(monkeypatch, 5)
+    (status,) = answered("status", "dev", status=1)
+    assert status["usd"] == pytest.approx(hour / 2, abs=0.1), "nothing since its machines were ended"
+    answered("resume", "dev", "--yes")
+    left = ends(up) - datetime.now(UTC)
+    assert left / timedelta(hours=1) == pytest.approx(5 + 30 / hour - 0.5, abs=0.1)
+    hours_later(monkeypatch, 5.5)
+    (status,) = answered("status", "dev", status=1)
+    assert status["usd"] == pytest.approx(hour, abs=0.2)
+    assert len(status["grants"]) == 2
+
+
+def test_a_batch_that_is_not_the_current_one_ends_without_its_machines(up: Clients) -> None:
+    """As what was written by a command that another was quicker than."""
+    id = answered("run", "dev", "r.jsonl", "--yes")["id"]
+    asked = up("s3").get_object(Bucket=NAME, Key=f"jobs/{id}/job.json")["Body"].read()
+    up("s3").put_object(Bucket=NAME, Key="jobs/batch-0/job.json", Body=asked)
+    assert answered("cancel", "dev", "batch-0", "--yes")["cancelled"] is True
+    assert group(up) == (2, 2)
+    assert answered("status", "dev", status=1)[0]["state"] == "running"
+    assert answered("status", "dev", "batch-0", status=1)[0]["state"] == "cancelled"
+
+
+class Twice:
+    """boto3, where the answer to each write is lost once: it sends that again."""
+
+    def __init__(self, client: Any) -> None:
+        self.client = client
+
+    def put_object(self, **words: Any) -> Any:
+        self.client.put_object(**words)
+        return self.client.put_object(**words)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.client, name)
+
+
+def test_a_write_whose_answer_was_lost_was_made(up: Clients) -> None:
+    found = store.find(up, "dev", None, datetime.now(UTC))
+    plan = store.Plan(hosts=1, usd_per_hour=5, max_usd=20, lasts=timedelta(hours=2), takes=None)
+    lossy = replace(found, clients=lambda name: Twice(up(name)) if name == "s3" else up(name))
+    begun = lossy.begin([json.dumps(line())], plan)
+    assert group(up) == (1, 1)
+    lossy.cancel(begun)
+    cancelled = lossy.find(begun.id)
+    assert cancelled
+    lossy.resume(cancelled, plan)
+    assert group(up) == (1, 1)
+
+
+def test_of_two_that_resume_at_once_one_does(up: Clients) -> None:
+    found = store.find(up, "dev", None, datetime.now(UTC))
+    plan = store.Plan(hosts=1, usd_per_hour=5, max_usd=20, lasts=timedelta(hours=2), takes=None)
+    begun = found.begin([json.dumps(line())], plan)
+    found.cancel(begun)
+    cancelled = found.find(begun.id)
+    assert cancelled
+    found.resume(cancelled, plan)
+    with pytest.raises(UserError, match="is running"):
+        found.resume(cancelled, plan)
 
 
 @pytest.mark.parametrize(
@@ -276,12 +366,12 @@ def test_of_two_that_begin_at_once_one_does(up: Clients) -> None:
     plan = answered("run", "dev", "r.jsonl", status=1)
     planned = store.Plan(hosts=1, usd_per_hour=plan["usdPerHour"], max_usd=20, lasts=timedelta(hours=2), takes=None)
     current = found.current
-    found.begin([json.dumps(line())], planned, 5.0)
+    found.begin([json.dumps(line())], planned)
     late = store.find(up, "dev", None, datetime.now(UTC) + timedelta(seconds=2))
     looks = iter([(None, "")])
     object.__setattr__(late, "current", lambda: next(looks, None) or current())
     with pytest.raises(UserError, match="is running"):
-        late.begin([json.dumps(line())], planned, 5.0)
+        late.begin([json.dumps(line())], planned)
     assert group(up) == (1, 1)
 
 

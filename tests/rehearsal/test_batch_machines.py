@@ -51,7 +51,7 @@ def test_a_batch_on_a_stack_that_is_up(workspace: Workspace, account: SimulatedA
     assert done(workspace.up()).changing() == []
 
     line = json.dumps({"custom_id": "r1", "method": "POST", "url": "/v1/chat/completions", "body": {}})
-    begun = found.begin([line], PLAN, 5.0)
+    begun = found.begin([line], PLAN)
     assert group(found, clients) == (0, 1, 1)
     assert done(workspace.up()).changing() == [], "an `up` while a batch runs ends no machine"
     workspace.pulumi("up", "--refresh", "--yes", "--skip-preview")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -30,6 +30,27 @@ UNANSWERED: Mapping[State, tuple[str, str]] = {
 AT_ONCE = 16
 
 
+TAKEN = ("PreconditionFailed", "ConditionalRequestConflict")
+"""Of a write that another was quicker than; or that came twice, as boto3 sends again what had no answer."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grant:
+    """Machines that were called together: what is counted as spent is all of them, whether they came to work or not.
+
+    Attributes:
+        until: they end, or were ended.
+        usd_per_hour: of all of them, on demand.
+    """
+
+    since: datetime
+    until: datetime
+    usd_per_hour: float
+
+    def usd(self, now: datetime) -> float:
+        return max(0.0, (min(now, self.until) - self.since) / timedelta(hours=1)) * self.usd_per_hour
+
+
 @dataclass(frozen=True, kw_only=True)
 class Batch:
     """One batch, as it stands.
@@ -37,7 +58,8 @@ class Batch:
     Attributes:
         parts, done: how many there are, and are whole.
         requests, answered: likewise.
-        usd: spent so far, counted on demand, by what its machines wrote.
+        grants: how often machines were called for it.
+        usd: spent so far at most, by them.
         max_usd: when it could be spent, `ends`.
         machines: that wrote within two minutes.
     """
@@ -49,6 +71,7 @@ class Batch:
     parts: int
     done: int
     machines: int
+    grants: Sequence[Grant]
     usd: float
     max_usd: float
     created: datetime
@@ -80,20 +103,23 @@ class Store:
         if text is None:
             return None
         asked = json.loads(text)
-        done = {job.number(key) for key in self._keys(job.place(id, "done"))}
+        whole = self._keys(job.place(id, "done"))
+        done = {job.number(key) for key in whole}
         kept = [key for key in self._keys(job.place(id, "answers")) if job.number(key) not in done]
         between = len(job.collected(filter(None, self._all(kept))))
         machines = self._keys(job.place(id, "machines"))
-        seconds = [at.timestamp() - json.loads(self.read(key) or "{}")["since"] for key, at in machines.items()]
+        state, ended = self._state(id, asked, whole.values())
+        grants = _grants(asked, ended)
         return Batch(
             id=id,
-            state=self._state(id, asked, len(done)),
+            state=state,
             requests=sum(asked["sizes"]),
             answered=sum(asked["sizes"][number - 1] for number in done) + between,
             parts=asked["parts"],
             done=len(done),
             machines=sum(self.now - at < timedelta(minutes=2) for at in machines.values()),
-            usd=round(sum(seconds) / 3600 * asked["usdPerMachineHour"], 2),
+            grants=grants,
+            usd=round(sum(grant.usd(self.now) for grant in grants), 2),
             max_usd=asked["maxUsd"],
             created=datetime.fromtimestamp(asked["created"], UTC),
             ends=datetime.fromtimestamp(asked["ends"], UTC),
@@ -101,15 +127,10 @@ class Store:
 
     def current(self) -> tuple[Batch | None, str]:
         """The batch that is worked at, or was last, and the ETag of the object that says so."""
-        try:
-            found = self._s3.get_object(Bucket=self.bucket, Key=job.CURRENT)
-        except AwsError as error:
-            if code_of(error) != "NoSuchKey":
-                raise
-            return None, ""
-        return self.find(json.loads(found["Body"].read())["id"]), found["ETag"]
+        text, etag = self._object(job.CURRENT)
+        return (self.find(json.loads(text)["id"]) if text else None), etag
 
-    def begin(self, lines: Sequence[str], plan: Plan, usd_per_machine_hour: float) -> Batch:
+    def begin(self, lines: Sequence[str], plan: Plan) -> Batch:
         """Writes a batch, and calls its machines. What ends them is there first.
 
         Raises:
@@ -129,45 +150,53 @@ class Store:
         asked = {
             "parts": len(parts),
             "sizes": [len(part) for part in parts],
-            "hosts": plan.hosts,
             "maxUsd": plan.max_usd,
-            "usdPerMachineHour": usd_per_machine_hour,
             "created": self.now.timestamp(),
             "ends": (self.now + plan.lasts).timestamp(),
+            "grants": [_written(self._grant(plan.usd_per_hour, plan.lasts))],
         }
         self._write(f"jobs/{id}/job.json", json.dumps(asked))
-        condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
-        try:
-            self._write(job.CURRENT, json.dumps({"id": id}), **condition)
-        except AwsError as error:
-            if code_of(error) not in ("PreconditionFailed", "ConditionalRequestConflict"):
-                raise
-            current, _ = self.current()
-            self.refuse_running(current)
-            raise
+        self._become_current(id, etag)
         self._call(plan.hosts, self.now + plan.lasts)
         found = self.find(id)
         assert found
         return found
 
-    def resume(self, batch: Batch, hosts: int, max_usd: float, lasts: timedelta) -> None:
-        """Calls machines once more for what is missing of a batch."""
+    def resume(self, batch: Batch, plan: Plan) -> None:
+        """Calls machines once more for what is missing of a batch.
+
+        Args:
+            plan: with what the batch may cost in all as `max_usd`.
+
+        Raises:
+            UserError: it is running, or another is.
+        """
         current, etag = self.current()
-        if current and current.id != batch.id:
-            self.refuse_running(current)
-        asked = json.loads(self.read(f"jobs/{batch.id}/job.json") or "{}")
-        asked |= {"maxUsd": max_usd, "ends": (self.now + lasts).timestamp(), "hosts": hosts}
-        self._write(f"jobs/{batch.id}/job.json", json.dumps(asked))
+        for one in (batch, current):
+            self.refuse_running(one)
+        text, before = self._object(f"jobs/{batch.id}/job.json")
+        asked = json.loads(text)
+        if len(asked["grants"]) != len(batch.grants):  # by another meanwhile
+            self.refuse_running(self.find(batch.id))
+        self._become_current(batch.id, etag)
+        asked |= {
+            "maxUsd": plan.max_usd,
+            "ends": (self.now + plan.lasts).timestamp(),
+            "grants": [*map(_written, batch.grants), _written(self._grant(plan.usd_per_hour, plan.lasts))],
+        }
+        self._replace(f"jobs/{batch.id}/job.json", json.dumps(asked), before)
         self._s3.delete_object(Bucket=self.bucket, Key=f"jobs/{batch.id}/stop.json")
-        self._write(job.CURRENT, json.dumps({"id": batch.id}), **({"IfMatch": etag} if etag else {}))
-        self._call(hosts, self.now + lasts)
+        self._call(plan.hosts, self.now + plan.lasts)
 
     def cancel(self, batch: Batch) -> None:
-        """Ends the machines; what they have answered stays."""
+        """Ends the machines, if they work at it; what they have answered stays. The mark that it is cancelled comes
+        last: it proves that nothing more is spent."""
+        text, _ = self._object(job.CURRENT)
+        if text and json.loads(text)["id"] == batch.id:
+            self._autoscaling.update_auto_scaling_group(
+                AutoScalingGroupName=self.group, MinSize=0, MaxSize=0, DesiredCapacity=0
+            )
         self._write(f"jobs/{batch.id}/stop.json", json.dumps({"at": self.now.timestamp()}))
-        self._autoscaling.update_auto_scaling_group(
-            AutoScalingGroupName=self.group, MinSize=0, MaxSize=0, DesiredCapacity=0
-        )
 
     def lines(self, batch: Batch) -> Iterator[Mapping[str, Any]]:
         """Of the output and error files, in the order of the input: those that are whole, and of a batch that has
@@ -196,16 +225,42 @@ class Store:
                     key=current.id,
                     wrong="is running, and a stack's machines work at one batch at a time",
                     value=f"{current.answered:,} of {current.requests:,} requests answered",
-                    fix="wait for its end, or `tandem batch cancel` it",
+                    fix="wait for its end, or `tandem batch cancel` it: `tandem batch resume` goes on from there",
                 )
             )
 
-    def _state(self, id: str, asked: Mapping[str, Any], done: int) -> State:
-        if done == asked["parts"]:
-            return "completed"
-        if self.read(f"jobs/{id}/stop.json") is not None:
-            return "cancelled"
-        return "spent" if self.now.timestamp() >= asked["ends"] else "running"
+    def _state(self, id: str, asked: Mapping[str, Any], done: Collection[datetime]) -> tuple[State, datetime | None]:
+        """And when machines had nothing more to do, if that was before `ends`."""
+        if len(done) == asked["parts"]:
+            return "completed", max(done)
+        if (stop := self.read(f"jobs/{id}/stop.json")) is not None:
+            return "cancelled", datetime.fromtimestamp(json.loads(stop)["at"], UTC)
+        return "spent" if self.now.timestamp() >= asked["ends"] else "running", None
+
+    def _grant(self, usd_per_hour: float, lasts: timedelta) -> Grant:
+        return Grant(since=self.now, until=self.now + lasts, usd_per_hour=usd_per_hour)
+
+    def _become_current(self, id: str, etag: str) -> None:
+        """Makes a batch the one that is worked at, in place of the one that was read with this ETag.
+
+        Raises:
+            UserError: another was begun at the same moment.
+        """
+        try:
+            # With the moment: the same text has the same ETag.
+            self._replace(job.CURRENT, json.dumps({"id": id, "at": self.now.timestamp()}), etag)
+        except AwsError:
+            self.refuse_running(self.current()[0])
+            raise
+
+    def _replace(self, key: str, text: str, etag: str) -> None:
+        """Writes an object in place of the one with this ETag, or where none was."""
+        condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
+        try:
+            self._write(key, text, **condition)
+        except AwsError as error:
+            if code_of(error) not in TAKEN or self.read(key) != text:
+                raise
 
     def _call(self, hosts: int, ends: datetime) -> None:
         group = {"AutoScalingGroupName": self.group}
@@ -216,12 +271,18 @@ class Store:
 
     def read(self, key: str) -> str | None:
         """Text of an object; None when there is none."""
+        text, etag = self._object(key)
+        return text if etag else None
+
+    def _object(self, key: str) -> tuple[str, str]:
+        """Text and ETag; both empty when there is none."""
         try:
-            return self._s3.get_object(Bucket=self.bucket, Key=key)["Body"].read().decode()
+            found = self._s3.get_object(Bucket=self.bucket, Key=key)
         except AwsError as error:
             if code_of(error) != "NoSuchKey":
                 raise
-            return None
+            return "", ""
+        return found["Body"].read().decode(), found["ETag"]
 
     def _write(self, key: str, text: str, **condition: str) -> None:
         self._s3.put_object(
@@ -243,6 +304,21 @@ class Store:
     @property
     def _autoscaling(self) -> Any:
         return self.clients("autoscaling")
+
+
+def _grants(asked: Mapping[str, Any], ended: datetime | None) -> list[Grant]:
+    """Of a batch's job.json, the last one until machines had nothing more to do."""
+    found = [
+        Grant(since=datetime.fromtimestamp(since, UTC), until=datetime.fromtimestamp(until, UTC), usd_per_hour=usd)
+        for since, until, usd in asked["grants"]
+    ]
+    if ended:
+        found[-1] = replace(found[-1], until=min(ended, found[-1].until))
+    return found
+
+
+def _written(grant: Grant) -> list[float]:
+    return [grant.since.timestamp(), grant.until.timestamp(), grant.usd_per_hour]
 
 
 def find(clients: Clients, stack: str, stack_id: str | None, now: datetime) -> Store:

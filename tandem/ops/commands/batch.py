@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
@@ -74,7 +74,7 @@ def run(
         found = store.find(clients, stack, life_here(stack), datetime.now(UTC))
         current, _ = found.current()
         found.refuse_running(current)
-        begun = found.begin(asked.lines, plan, usd_per_machine_hour(settings)) if yes else None
+        begun = found.begin(asked.lines, plan) if yes else None
     _say_plan(asked, plan, begun, stack, as_json)
     raise typer.Exit(0 if begun else 1)
 
@@ -89,11 +89,11 @@ def resume(
     profile: ProfileName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Go on with a batch that was cancelled, has spent its money, or lost its machines: what is answered stays.
+    """Go on with a batch that was cancelled, or has spent its money: what is answered stays.
 
-    --max-usd is for all of it, with what is spent.
+    --max-usd is for all of it, with what is spent: all machines that were called, for as long as they could run.
 
-    Exit status: 0 it goes on, or is complete, 1 the plan was shown, 2 a mistake, or AWS refused.
+    Exit status: 0 it goes on, or is complete, 1 the plan was shown, 2 a mistake, it is running, or AWS refused.
 
     Examples: `tandem batch resume dev --max-usd 80 --yes`.
     """
@@ -103,17 +103,21 @@ def resume(
     with user_errors(stack):
         found = _store(stack, settings, profile)
         batch = _batch(found, id, stack)
+        found.refuse_running(batch)
         left = most - batch.usd
         each = usd_per_machine_hour(settings)
         hosts = min(settings.batch.max_hosts, max(1, batch.parts - batch.done))
         lasts = timedelta(hours=max(0.0, left) / (hosts * each))
+        plan = Plan(hosts=hosts, usd_per_hour=hosts * each, max_usd=most, lasts=lasts, takes=None)
         if batch.state != "completed":
-            refuse_too_little(Plan(hosts=hosts, usd_per_hour=hosts * each, max_usd=left, lasts=lasts, takes=None))
+            refuse_too_little(replace(plan, max_usd=left))
             if yes:
-                found.resume(batch, hosts, most, lasts)
+                found.resume(batch, plan)
     done = yes or batch.state == "completed"
     screen = Screen(stderr=as_json)
-    screen.print(f"{batch.id}: {batch.answered:,} of {batch.requests:,} requests answered, {batch.usd:.2f} USD spent")
+    screen.print(
+        f"{batch.id}: {batch.answered:,} of {batch.requests:,} requests answered, {batch.usd:.2f} USD spent at most"
+    )
     if batch.state != "completed":
         screen.print(f"{hosts} machines for {shown(lasts)} at most, {most:.2f} USD in all")
     if not done:
