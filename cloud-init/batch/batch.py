@@ -233,7 +233,7 @@ class Worker:
         found = self.bucket.get(job.place(self.id, "input", number))
         if found is None:
             raise GiveUp(f"part {number} of {self.id} is not there")
-        return {one["custom_id"]: one for one in map(json.loads, found[0].splitlines())}
+        return {one["custom_id"]: one for one in map(json.loads, job.lines(found[0]))}
 
     def _take(self) -> Part | None:
         if not self.free and time.monotonic() - self._looked >= LOOK_SECONDS:

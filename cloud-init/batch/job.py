@@ -40,6 +40,12 @@ def parts(lines: Iterable[str]) -> Iterator[list[str]]:
         yield part
 
 
+def lines(text: str) -> list[str]:
+    """Of a file of JSON: they end at a line feed alone, as what else Python takes for the end of a line may be in a
+    text as it is, such as U+2028."""
+    return [line for one in text.split("\n") if (line := one.strip(" \t\r"))]
+
+
 def place(job: str, kind: str, part: int | str = "", end: str = ".jsonl") -> str:
     """Key of one of a batch's objects, or the prefix of those of a kind."""
     name = f"{part:05}" if isinstance(part, int) else part
@@ -82,7 +88,7 @@ def collected(texts: Iterable[str]) -> dict[str, dict[str, Any]]:
     """By custom_id the first answer that was kept."""
     found: dict[str, dict[str, Any]] = {}
     for text in texts:
-        for line in text.splitlines():
+        for line in lines(text):
             one = json.loads(line)
             found.setdefault(one["custom_id"], one)
     return found

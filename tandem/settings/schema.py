@@ -505,7 +505,9 @@ class BatchSettings(Section):
     """Machines that come for a file of requests (`tandem batch`), and go: of the fleet's types, at most for so much."""
 
     max_usd: float = Field(
-        gt=0, description="What one batch may cost, counted on demand; its machines end when it could be spent."
+        gt=0,
+        le=1_000_000,
+        description="What one batch may cost, counted on demand; its machines end when it could be spent.",
     )
     max_hosts: int = Field(default=1, ge=1, le=50, description="Machines that work at a batch together.")
     spot: bool = Field(

@@ -87,6 +87,17 @@ def test_two_machines_share_it(bucket: buckets.Bucket, tmp_path: Path) -> None:
     }
 
 
+def test_a_request_may_hold_what_python_takes_for_the_end_of_a_line(bucket: buckets.Bucket, tmp_path: Path) -> None:
+    odd = "a\u2028b\u2029c\x85d"
+    begin(bucket, [odd])
+    raw = json.dumps({"custom_id": odd, "body": {"of": odd}}, ensure_ascii=False)
+    bucket.replace(job.place(ID, "input", 1), raw + "\r\n")
+    kept = json.dumps(job.unanswered("x", "y", odd), ensure_ascii=False)
+    assert list(job.collected([kept])) == ["x"]
+    assert work(bucket, tmp_path) == "the batch is done"
+    assert [line["response"]["body"]["asked"] for line in done(bucket)] == [{"of": odd}]
+
+
 def test_what_a_machine_left_is_taken_over_with_its_answers(
     bucket: buckets.Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,14 @@ def text(lines: Sequence[Any]) -> str:
     ("wrong", "said"),
     [
         ("{", "is no JSON object"),
+        ('{"custom_id": "a\x0bb"}', "is no JSON object"),
+        ("[" * 100_000, "is no JSON object"),
+        ('{"a":' * 990 + "1" + "}" * 990, "is no JSON object"),
+        (line(body={"model": MODEL}), "body asks for nothing"),
+        (line(url="/v1/embeddings", body={"model": MODEL, "prompt": "x"}), "body asks for nothing"),
+        (line(body={"model": MODEL, "messages": [], "max_tokens": 1e30}), "body.max_tokens is no number"),
+        (line(body={"model": MODEL, "messages": [], "max_completion_tokens": 10**30}), "max_completion_tokens is no"),
+        (line(body={"model": MODEL, "messages": [], "max_tokens": True}), "body.max_tokens is no number"),
         ("[1]", "is no JSON object"),
         (line(custom_id=None), "custom_id is missing"),
         (line(custom_id=7), "custom_id is missing"),
@@ -76,11 +84,25 @@ def test_an_empty_file_is_refused() -> None:
         requests.checked("\n\n", "f.jsonl", [MODEL])
 
 
+ODD = "\u2028\u2029\x85"
+"""Ends of a line to Python, and no more than characters to JSON."""
+
+
 def test_lines_stay_as_they_were_written() -> None:
-    odd = '{"custom_id":"é", "method":"POST","url":"/v1/chat/completions","body":{"model":"Qwen/Qwen3-8B"}}'
+    body = f'{{"model":"Qwen/Qwen3-8B", "messages": ["{ODD}"], "max_tokens": null}}'
+    odd = f'{{"custom_id":"é", "method":"POST","url":"/v1/chat/completions","body":{body}}}'
     found = requests.checked(f"{odd}\r\n{text([line()])}\n", "f", [MODEL])
     assert found.lines[0] == odd
+    assert len(found.lines) == 2
     assert found.answer_tokens == (requests.ANSWER_TOKENS + 100) // 2
+
+
+def test_a_files_mark_is_no_part_of_it(up: Clients) -> None:
+    marked = b"\xef\xbb\xbf{}\r\n"
+    Path("f").write_bytes(marked)
+    up("s3").put_object(Bucket=NAME, Key="f", Body=marked)
+    for source in ("f", f"s3://{NAME}/f"):
+        assert requests.read(source, up) == "{}\r\n"
 
 
 # -- the life of a batch -----------------------------------------------------------------------------------------------
@@ -202,6 +224,21 @@ def test_from_the_file_to_its_answers(up: Clients) -> None:
 
     second = answered("run", "dev", "r.jsonl", "--max-usd", "20", "--yes")
     assert [one["id"] for one in answered("list", "dev")] == sorted([id, second["id"]], reverse=True)
+
+
+def test_any_character_of_a_request_and_of_an_answer_is_kept(up: Clients) -> None:
+    raw = json.dumps(line("odd" + ODD), ensure_ascii=False)
+    Path("odd.jsonl").write_text(raw, encoding="utf-8")
+    id = answered("run", "dev", "odd.jsonl", "--yes")["id"]
+    asked = up("s3").get_object(Bucket=NAME, Key=job.place(id, "input", 1))["Body"].read().decode()
+    assert asked == raw + "\n"
+    answered("cancel", "dev", "--yes")
+    assert answered("results", "dev", status=1)["failed"] == 1
+    good = {**job.as_openai("odd" + ODD, {"id": "v", "response": {"status_code": 200, "body": {"text": ODD}}})}
+    whole = json.dumps(good, ensure_ascii=False) + "\n"
+    up("s3").put_object(Bucket=NAME, Key=job.place(id, "done", 1), Body=whole.encode())
+    assert answered("results", "dev")["answered"] == 1
+    assert json.loads(Path(f"{id}.output.jsonl").read_text()) == good
 
 
 def test_what_is_cancelled_keeps_its_answers_and_goes_on(up: Clients) -> None:

@@ -205,6 +205,8 @@ WRONG = [
         SET,
     ),
     Wrong({"costGuard": {"maxUsd": 0}}, "costGuard.maxUsd", 0, "above 0", SET),
+    Wrong({"batch": {"maxUsd": 1e300}}, "batch.maxUsd", 1e300, "up to 1000000", SET),
+    Wrong({"batch": {"maxUsd": float("inf")}}, "batch.maxUsd", float("inf"), "up to 1000000", SET),
     Wrong(
         {"costGuard": {"alertEmails": ["on call@example.com"]}},
         "costGuard.alertEmails.0",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,15 @@ SHOWN = 20
 CHARACTERS_PER_TOKEN = 4
 ANSWER_TOKENS = 256
 """Of a request that names no limit, for the estimate."""
-LIMITS = ("max_completion_tokens", "max_tokens")
+LIMITS, MOST_TOKENS = ("max_completion_tokens", "max_tokens"), 10_000_000
+"""Of an answer, and what is a slip: more than any model's context."""
+ASKS: Mapping[str, Sequence[str]] = {
+    "/v1/chat/completions": ("messages",),
+    "/v1/embeddings": ("input", "messages"),
+    "/v1/score": ("text_1", "data_1", "queries"),
+    "/v1/rerank": ("query",),
+}
+"""Of these a body must have one (vLLM 0.32.0, vllm/entrypoints: openai/chat_completion, pooling/embed and scoring)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +44,7 @@ class Requests:
 
 
 def read(source: str, clients: Clients) -> str:
-    """The text of a local file, or of an object, s3://BUCKET/KEY.
+    """The text of a local file, or of an object, s3://BUCKET/KEY, without the mark of UTF-8 that some editors write.
 
     Raises:
         UserError: there is none, it may not be read, or it is no text.
@@ -45,8 +53,8 @@ def read(source: str, clients: Clients) -> str:
         if source.startswith("s3://"):
             bucket, _, key = source.removeprefix("s3://").partition("/")
             with user_errors(source):
-                return clients("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode()
-        return Path(source).read_text(encoding="utf-8")
+                return clients("s3").get_object(Bucket=bucket, Key=key)["Body"].read().decode("utf-8-sig")
+        return Path(source).read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
         raise UserError(
@@ -68,7 +76,8 @@ def checked(text: str, source: str, models: Collection[str]) -> Requests:
     Raises:
         UserError: what is wrong with each line, up to SHOWN of them; an empty file.
     """
-    lines = [(number, line.strip()) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    numbered = ((number, job.lines(line)) for number, line in enumerate(text.split("\n"), 1))
+    lines = [(number, line) for number, found in numbered for line in found]
     seen: dict[str, int] = {}
     problems = [
         problem
@@ -91,16 +100,22 @@ def checked(text: str, source: str, models: Collection[str]) -> Requests:
 
 
 def _limit(body: dict[str, Any]) -> int:
-    found = [body[name] for name in LIMITS if isinstance(body.get(name), int)]
-    return found[0] if found else ANSWER_TOKENS
+    return next((body[name] for name in LIMITS if body.get(name) is not None), ANSWER_TOKENS)
+
+
+def _parsed(line: str) -> Any:
+    """None for what is no JSON; also for what is nested too deeply to be read, or to be written anew for vLLM."""
+    try:
+        asked = json.loads(line)
+        json.dumps(asked)
+    except (ValueError, RecursionError):
+        return None
+    return asked
 
 
 def _problems(key: str, number: int, line: str, models: Collection[str], seen: dict[str, int]) -> Iterator[Problem]:
     fix = "correct the line; nothing was sent"
-    try:
-        asked = json.loads(line)
-    except ValueError as error:
-        asked = str(error)
+    asked = _parsed(line)
     if not isinstance(asked, dict):
         yield Problem(key=key, wrong="is no JSON object", value=line[:80], allowed="one JSON object a line", fix=fix)
         return
@@ -124,5 +139,13 @@ def _problems(key: str, number: int, line: str, models: Collection[str], seen: d
     ):
         if value not in allowed:
             yield Problem(key=key, wrong=f"{what} cannot be served", value=value, allowed=" or ".join(allowed), fix=fix)
+    asks = ASKS.get(str(asked.get("url")), ())
+    if given and asks and not any(given.get(one) is not None for one in asks):
+        yield Problem(key=key, wrong="body asks for nothing", allowed=f"with {' or '.join(asks)}", fix=fix)
+    for one in LIMITS:
+        limit = given.get(one)
+        if limit is not None and (type(limit) is not int or not 1 <= limit <= MOST_TOKENS):
+            allowed = f"a whole number 1 to {MOST_TOKENS}, or unset"
+            yield Problem(key=key, wrong=f"body.{one} is no number of tokens", value=limit, allowed=allowed, fix=fix)
     if given.get("stream"):
         yield Problem(key=key, wrong="body.stream is on", value=True, allowed="unset: answers come as a file", fix=fix)

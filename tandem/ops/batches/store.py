@@ -204,13 +204,13 @@ class Store:
         done = {job.number(key): key for key in self._keys(job.place(batch.id, "done"))}
         for number in range(1, batch.parts + 1):
             if number in done:
-                yield from map(json.loads, (self.read(done[number]) or "").splitlines())
+                yield from map(json.loads, job.lines(self.read(done[number]) or ""))
             elif batch.state in UNANSWERED:
                 yield from self._partly(batch, number)
 
     def _partly(self, batch: Batch, number: int) -> Iterator[Mapping[str, Any]]:
         answers = job.collected(filter(None, self._all(self._keys(job.place(batch.id, "answers", number, "/")))))
-        for line in (self.read(job.place(batch.id, "input", number)) or "").splitlines():
+        for line in job.lines(self.read(job.place(batch.id, "input", number)) or ""):
             name = json.loads(line)["custom_id"]
             yield answers.get(name) or job.unanswered(name, *UNANSWERED[batch.state])
 
