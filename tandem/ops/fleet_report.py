@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from rich.table import Table
@@ -15,8 +17,11 @@ from tandem.ops.sizing import prices_source
 from tandem.settings.types import BETWEEN_TOKENS, FIRST_TOKEN
 from tandem.sizing.fleet import SPARE_HOSTS, Answer, Demand, Fleet, Given, Lack
 from tandem.sizing.measured import Errors
+from tandem.sizing.support import TENSOR_PARALLEL_SIZE
 
 SHOWN = 5
+MOST_REPLICAS = 400
+"""What `scaling.maxReplicas` takes."""
 SPOT = (
     "Spot: AWS sells the same for up to 70 % less, and takes it back at two minutes' notice. The host beyond those "
     "that the load needs may be one (fleet.onDemandBase: {needed}, onDemandPercentage: 0); `tandem cost STACK --live` "
@@ -26,7 +31,7 @@ SPOT = (
 
 def print_fleets(
     name: str,
-    model: str | None,
+    model: Mapping[str, str],
     answer: Answer,
     demand: Demand,
     errors: tuple[Errors, Errors],
@@ -36,7 +41,7 @@ def print_fleets(
     """The cheapest fleets; the settings of the first; or what is missing.
 
     Args:
-        model: its id; None where only its config.json is known.
+        model: settings of `inference` that name it.
         errors: of modelled first tokens and times between tokens.
         how: `every` for all fleets and what each other type lacks, `as_json` for programs.
     """
@@ -57,27 +62,34 @@ def print_fleets(
         console.print(f"no fleet that a stack can have keeps this: {_wanted(demand)}", style="red")
         for lack in answer.missing if how["every"] else _nearest(answer.missing):
             console.print(f"{lack.name}: {lack.why}", highlight=False)
-        console.print(f"What would help: {_remedy(demand)}. --all says what each type lacks.")
+        console.print(f"What would help: {_remedy(answer.missing, demand)}. --all says what each type lacks.")
         return
     console.print(f"{name}, {_wanted(demand)}: fleets with one host more than that needs, the cheapest first")
     console.print(_table(shown))
-    console.print("1st: first token; next: between tokens, 99 of 100 come sooner; ~ modelled. $/M: prompts, answers")
+    console.print(
+        "replicas x GPUs of each; 1st: first token; next: between tokens, 99 of 100 come sooner; ~ modelled. "
+        "$/M: prompts, answers"
+    )
     for given in shown[0].given[::2]:
         console.print(_elsewhere(given), highlight=False)
     if how["every"]:
         for lack in answer.missing:
             console.print(f"{lack.name}: {lack.why}", highlight=False)
     console.print(f"\nSettings of the first, for platform ec2 (with eks: {_on_eks(shown[0])}):", highlight=False)
-    console.print(settings_of(shown[0], model, region), highlight=False, style="bold")
+    console.print(_yaml(settings_of(shown[0], model, region)), highlight=False, style="bold")
+    for rounded in _rounded(demand):
+        console.print(rounded, highlight=False)
     console.print(f"{SPOT.format(needed=shown[0].needed)}\n{_sources(shown, errors)} Prices: {prices_source(region)}.")
 
 
-def settings_of(fleet: Fleet, model: str | None, region: str) -> str:
-    """Of a stack file."""
+def settings_of(
+    fleet: Fleet, model: Mapping[str, str], region: str, platform: Literal["ec2", "eks"] = "ec2"
+) -> dict[str, Any]:
+    """Of a stack file, as it is read."""
     way, demand = fleet.way, fleet.demand
     serving = way.sizing.serving
     inference = {
-        "model": model or "ORGANISATION/MODEL",
+        **model,
         "quantization": way.quantization,
         "tensorParallelSize": tp if (tp := serving.tensor_parallel_size) != GPUS_PER_REPLICA else None,
         "kvCacheDtype": None if serving.kv_cache_dtype == "auto" else serving.kv_cache_dtype,
@@ -89,10 +101,13 @@ def settings_of(fleet: Fleet, model: str | None, region: str) -> str:
         "firstTokenSeconds": _bound(FIRST_TOKEN, demand.first_token),
         "betweenTokensSeconds": _bound(BETWEEN_TOKENS, demand.between_tokens),
     }
-    hosts = {"instanceTypes": [way.instance_type.name], "hosts": fleet.needed, "spareHosts": SPARE_HOSTS}
-    sections = {"region": region, "fleet": hosts, "inference": inference, "objectives": objectives}
-    config = {f"tandem:{key}": _set(value) for key, value in sections.items() if _set(value)}
-    return yaml.safe_dump({"config": config}, sort_keys=False).rstrip()
+    sections = {"region": region, **_hosts_of(fleet, platform), "inference": inference, "objectives": objectives}
+    sections["fleet"] = {"instanceTypes": [way.instance_type.name], **sections["fleet"]}
+    return {"config": {f"tandem:{key}": _set(value) for key, value in sections.items() if _set(value)}}
+
+
+def _yaml(settings: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(settings, sort_keys=False).rstrip()
 
 
 def _set(section: Any) -> Any:
@@ -104,8 +119,34 @@ def _bound(bounds: tuple[float, ...], wanted: float | None) -> float | None:
     return next((bound for bound in bounds if wanted and bound >= wanted), None)
 
 
+def _rounded(demand: Demand) -> Iterator[str]:
+    """Which objectives are not as they were asked for."""
+    for key, bounds, wanted in (
+        ("firstTokenSeconds", FIRST_TOKEN, demand.first_token),
+        ("betweenTokensSeconds", BETWEEN_TOKENS, demand.between_tokens),
+    ):
+        if wanted and (bound := _bound(bounds, wanted)) != wanted:
+            kept = f"is {bound:g}, the next above {wanted:g}" if bound else f"is left out: none is above {wanted:g}"
+            yield f"objectives.{key} {kept} of the bounds by which vLLM counts."
+
+
+def _hosts_of(fleet: Fleet, platform: Literal["ec2", "eks"]) -> dict[str, Any]:
+    if platform == "ec2":
+        return {"fleet": {"hosts": fleet.needed, "spareHosts": SPARE_HOSTS}}
+    return {
+        "platform": "eks",
+        "fleet": {"maxHosts": fleet.hosts + 1},
+        "scaling": {"minReplicas": fleet.replicas, "maxReplicas": fleet.replicas},
+    }
+
+
 def _on_eks(fleet: Fleet) -> str:
-    return f"platform: eks, fleet.maxHosts: {fleet.hosts + 1}, scaling.minReplicas and maxReplicas: {fleet.replicas}"
+    if fleet.replicas > MOST_REPLICAS:
+        return f"none: {fleet.replicas} replicas are more than the {MOST_REPLICAS} of a stack"
+    return (
+        f"in place of fleet.hosts and fleet.spareHosts, which have no effect there: platform: eks, fleet.maxHosts: "
+        f"{fleet.hosts + 1}, scaling.minReplicas and maxReplicas: {fleet.replicas}"
+    )
 
 
 def _wanted(demand: Demand) -> str:
@@ -118,10 +159,15 @@ def _wanted(demand: Demand) -> str:
     )
 
 
-def _remedy(demand: Demand) -> str:
+def _remedy(missing: tuple[Lack, ...], demand: Demand) -> str:
+    """What stops all types alike has a fix of its own; times are to blame only where a type gives any."""
+    fixes = list(dict.fromkeys(lack.fix.replace(TENSOR_PARALLEL_SIZE, "--tp") for lack in missing))
+    if len(fixes) in (1, 2) and all(fixes):
+        return ", or ".join(fixes)
+    timed = any(lack.excess < math.inf for lack in missing)
     choices = [
-        *(["a longer --ttft"] if demand.first_token else []),
-        *(["a longer --itl"] if demand.between_tokens else []),
+        *(["a longer --ttft"] if timed and demand.first_token else []),
+        *(["a longer --itl"] if timed and demand.between_tokens else []),
         "a shorter --max-model-len",
         "a smaller model, or one in fewer bits",
     ]
@@ -129,8 +175,11 @@ def _remedy(demand: Demand) -> str:
 
 
 def _nearest(missing: tuple[Lack, ...]) -> list[Lack]:
-    """The types that are quickest; those on which the model does not fit only where there are no others."""
-    return sorted(missing, key=lambda lack: lack.between_tokens)[:3]
+    """The types that come nearest to the objective; where none gives anything, the cheapest. Each reason once."""
+    firsts: dict[str, Lack] = {}
+    for lack in sorted(missing, key=lambda lack: lack.excess):
+        firsts.setdefault(lack.why, lack)
+    return list(firsts.values())[:3]
 
 
 def _table(fleets: tuple[Fleet, ...]) -> Table:
@@ -146,7 +195,7 @@ def _table(fleets: tuple[Fleet, ...]) -> Table:
         table.add_row(
             f"{fleet.needed}+1 {fleet.way.instance_type.name}",
             fleet.way.quantization or "is",
-            str(fleet.replicas),
+            f"{fleet.replicas}x{fleet.way.sizing.serving.tensor_parallel_size}",
             f"{fleet.usd_per_hour:.2f}",
             f"{mark}{now.first_token:.2f}",
             f"{mark}{1000 * now.between_tokens:.0f}",
@@ -182,7 +231,7 @@ def _sources(fleets: tuple[Fleet, ...], errors: tuple[Errors, Errors]) -> str:
     )
 
 
-def _fleet_json(fleet: Fleet, model: str | None, region: str) -> dict[str, Any]:
+def _fleet_json(fleet: Fleet, model: Mapping[str, str], region: str) -> dict[str, Any]:
     prompt, answer = fleet.usd_per_million()
     half, same, twice = (_given_json(given) for given in fleet.given)
     return {
@@ -201,7 +250,8 @@ def _fleet_json(fleet: Fleet, model: str | None, region: str) -> dict[str, Any]:
         "at_half": half,
         "at_load": same,
         "at_twice": twice,
-        "settings": yaml.safe_load(settings_of(fleet, model, region)),
+        "settings": settings_of(fleet, model, region),
+        "settings_on_eks": settings_of(fleet, model, region, "eks") if fleet.replicas <= MOST_REPLICAS else None,
     }
 
 

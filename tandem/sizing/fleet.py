@@ -1,7 +1,7 @@
 """Which fleets keep an objective under a load, the cheapest first: types, how many hosts, and what follows from it.
 
-A fleet here is what a stack can be: one instance type, replicas of one size, and one host more than the load needs. So
-what is promised is promised without that one, too.
+A fleet here is what a stack can be: one instance type, replicas of 1, 2, 4 or 8 of its GPUs, and one host more than the
+load needs. So what is promised is promised without that one, too.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import cached_property
 from tandem.catalog.gpus import GpuModel
 from tandem.catalog.instances import InstanceType
 from tandem.catalog.measurements import Measurement
-from tandem.sizing.fits import Verdict, verdict
+from tandem.sizing.fits import verdict
 from tandem.sizing.gpus import gpu_of
 from tandem.sizing.latency import Latency, latency
 from tandem.sizing.measured import latency_as_measured
@@ -22,12 +22,14 @@ from tandem.sizing.memory import Sizing, size
 from tandem.sizing.serving import Serving
 from tandem.sizing.shapes import ModelShape
 from tandem.sizing.steps import LEAST, step_tokens
-from tandem.sizing.support import FP8_CAPABILITY
+from tandem.sizing.support import FP8_CAPABILITY, TENSOR_PARALLEL_SIZE
 from tandem.sizing.throughput import Load, prompt_token_seconds, step_seconds
 
 MOST_HOSTS = 100
 """What `fleet.hosts` takes."""
 SPARE_HOSTS = 1
+SIZES = (2, 1, 4, 8)
+"""GPUs of a replica, as `inference.tensorParallelSize` takes them; the default first, which is kept among equals."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +48,12 @@ class Demand:
 
     def kept(self, found: Latency) -> bool:
         """Both objectives."""
-        return found.first_token <= (self.first_token or found.first_token) and found.between_tokens <= (
-            self.between_tokens or found.between_tokens
+        return self.excess(found) <= 1
+
+    def excess(self, found: Latency) -> float:
+        """How many times as long as wanted it takes: of both objectives, the one that is further off."""
+        return max(
+            found.first_token / (self.first_token or math.inf), found.between_tokens / (self.between_tokens or math.inf)
         )
 
 
@@ -82,18 +88,18 @@ class Way:
         found = latency(self.sizing, self.gpu, self.load, each)
         return found and latency_as_measured(found, self.measured, self.sizing, self.load, each)
 
-    def hosts(self, demand: Demand) -> int | None:
-        """The fewest that keep the objective; None for no number of them."""
+    def hosts(self, demand: Demand, most: int = MOST_HOSTS) -> int | None:
+        """The fewest that keep the objective; None where no number up to `most` does."""
 
         def keep(hosts: int) -> bool:
             found = self.latency(hosts, demand.rate)
             return found is not None and demand.kept(found)
 
-        if not keep(MOST_HOSTS):
+        if not most or not keep(most):
             return None
         too_few, enough = 0, 1
         while not keep(enough):
-            too_few, enough = enough, min(2 * enough, MOST_HOSTS)
+            too_few, enough = enough, min(2 * enough, most)
         while enough - too_few > 1:
             middle = (too_few + enough) // 2
             too_few, enough = (too_few, middle) if keep(middle) else (middle, enough)
@@ -174,12 +180,14 @@ class Lack:
 
     Attributes:
         name: of the type, and the quantization that is not the checkpoint's own.
-        between_tokens: what it gives at best, in seconds; infinity where it gives none.
+        excess: `Demand.excess` of the best that it gives; infinity where it gives none.
+        fix: what would help, where it cannot serve the model at all.
     """
 
     name: str
     why: str
-    between_tokens: float = math.inf
+    excess: float = math.inf
+    fix: str = ""
 
 
 @dataclass(frozen=True)
@@ -194,28 +202,45 @@ Shapes = Sequence[tuple[str | None, ModelShape, tuple[Measurement, ...]]]
 """Quantizations to try, each with the model in it and what was measured of it."""
 
 
-def fleets(shapes: Shapes, serving: Serving, demand: Demand, types: Iterable[InstanceType]) -> Answer:
+def fleets(
+    shapes: Shapes,
+    serving: Serving,
+    demand: Demand,
+    types: Iterable[InstanceType],
+    sizes: Sequence[int] = SIZES,
+) -> Answer:
     """All that keep the objective.
 
     Args:
         serving: as a replica of a stack is; steps that are not set are chosen.
+        sizes: GPUs of a replica that are tried, where a type's GPUs make whole groups of them.
     """
     found: list[Fleet] = []
     missing: list[Lack] = []
     for instance_type in types:
-        if instance_type.gpus % serving.tensor_parallel_size:
+        servings = [replace(serving, tensor_parallel_size=tp) for tp in sizes if not instance_type.gpus % tp]
+        if not servings:
+            why = f"its GPUs are {instance_type.gpus}, in no whole groups of {' or '.join(map(str, sizes))}"
+            missing.append(Lack(instance_type.name, why, fix="a smaller --tp, or none: 1, 2, 4 and 8 are then tried"))
             continue
         for quantization, shape, measured in _tried(shapes, instance_type):
             name = f"{instance_type.name}{f' {quantization}' if quantization else ''}"
-            ways = list(_ways(shape, serving, instance_type, quantization, demand, measured))
+            ways = [way for one in servings for way in _ways(shape, one, instance_type, quantization, demand, measured)]
             working = [way for way in ways if verdict(way.sizing).fits]
-            kept = [(hosts, way) for way in working if (hosts := way.hosts(demand)) is not None]
-            if kept:
-                needed, way = min(kept, key=lambda pair: pair[0])
-                found.append(Fleet(way=way, demand=demand, needed=needed))
+            if fleet := _fewest(working, demand):
+                found.append(fleet)
             else:
-                missing.append(_best(name, working, demand) if working else Lack(name, _why(verdict(ways[0].sizing))))
+                missing.append(_best(name, working, demand) if working else _refused(name, ways))
     return Answer(tuple(sorted(found, key=lambda fleet: (fleet.usd_per_hour, fleet.needed))), tuple(missing))
+
+
+def _fewest(ways: Sequence[Way], demand: Demand) -> Fleet | None:
+    """The first way with the fewest hosts: of each further one it is asked whether it needs fewer."""
+    best: Fleet | None = None
+    for way in ways:
+        if needed := way.hosts(demand, best.needed - 1 if best else MOST_HOSTS):
+            best = Fleet(way=way, demand=demand, needed=needed)
+    return best
 
 
 def _tried(shapes: Shapes, instance_type: InstanceType) -> Shapes:
@@ -251,9 +276,12 @@ def _ways(
             yield replace(way, sizing=size(shape, replace(serving, max_num_batched_tokens=most), gpu))
 
 
-def _why(found: Verdict) -> str:
-    problem = found.problems[0]
-    return f"{problem.wrong}; is {problem.value}; allowed: {problem.allowed}"
+def _refused(name: str, ways: Sequence[Way]) -> Lack:
+    """Why the most GPUs that the model can be divided by do not serve it; of one that is asked for, why not by it."""
+    problems = [verdict(way.sizing).problems[0] for way in sorted(ways, key=lambda way: way.replicas)]
+    problem = next((one for one in problems if one.key != TENSOR_PARALLEL_SIZE), problems[0])
+    flag = f"{problem.key} " if problem.key.startswith("--") else ""
+    return Lack(name, f"{flag}{problem.wrong}; is {problem.value}; allowed: {problem.allowed}", fix=problem.fix)
 
 
 def _best(name: str, ways: Sequence[Way], demand: Demand) -> Lack:
@@ -261,9 +289,9 @@ def _best(name: str, ways: Sequence[Way], demand: Demand) -> Lack:
     found = [one for way in ways if (one := way.latency(MOST_HOSTS, demand.rate))]
     if not found:
         return Lack(name, f"{MOST_HOSTS} hosts cannot keep up with {demand.rate:g} requests a second")
-    best = min(found, key=lambda one: one.between_tokens)
+    best = min(found, key=demand.excess)
     why = (
         f"at best, on {MOST_HOSTS} hosts: first token in {best.first_token:.2f} s, "
         f"{1000 * best.between_tokens:.0f} ms between tokens"
     )
-    return Lack(name, why, best.between_tokens)
+    return Lack(name, why, demand.excess(best))

@@ -20,6 +20,7 @@ from tandem.sizing.shapes import (
 )
 
 TENSOR_PARALLEL_SIZES = (1, 2, 4, 8)
+TENSOR_PARALLEL_SIZE = "--tensor-parallel-size"
 KV_CACHE_DTYPES = ("auto", "fp8", "fp8_e4m3", "fp8_e5m2")
 
 OLDEST_CAPABILITY = 7.5
@@ -93,7 +94,7 @@ def _parallel(shape: ModelShape, serving: Serving) -> Iterator[Problem]:
     allowed = ", ".join(map(str, possible))
     for name, count in _undivided(shape, tp):
         yield Problem(
-            key="--tensor-parallel-size",
+            key=TENSOR_PARALLEL_SIZE,
             wrong=f"does not divide {name}, which is {count}",
             value=tp,
             allowed=allowed,
@@ -101,7 +102,7 @@ def _parallel(shape: ModelShape, serving: Serving) -> Iterator[Problem]:
         )
     for wrong in dict.fromkeys(_broken_groups(shape, tp)):
         yield Problem(
-            key="--tensor-parallel-size",
+            key=TENSOR_PARALLEL_SIZE,
             wrong=wrong,
             value=tp,
             allowed="a size that leaves whole groups on each GPU",

@@ -21,9 +21,11 @@ import yaml
 
 from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.catalog.measurements import MEASUREMENTS
+from tandem.checks import problems
 from tandem.checks import size as sizing_of
 from tandem.loading import load_stack_file
 from tandem.ops import cli
+from tandem.pins import load as load_pins
 from tests.sizing.configs import experts, hybrid, latent, llama, windows
 from tests.sizing.rows import ROWS
 from tests.sizing.test_bad_inputs import CONTENTS, FILES
@@ -427,23 +429,31 @@ def test_the_settings_of_a_fleet_hold_and_plan_what_was_promised(call: Call, tmp
     for model, more in (("Qwen/Qwen3-8B", ["--itl", "50ms"]), ("Qwen/Qwen3-32B-FP8", []), ("openai/gpt-oss-120b", [])):
         for fleet in call.json(model, *ASKED, *more, "--all")["fleets"]:
             path = tmp_path / "Pulumi.x.yaml"
-            path.write_text(yaml.safe_dump(fleet["settings"]))
-            settings = load_stack_file(path)
-            assert settings.fleet.hosts + settings.fleet.spare_hosts == fleet["hostsNeeded"] + 1
-            planned = sizing_of(settings)
-            assert planned.fits
-            assert planned.max_num_batched_tokens in (None, fleet["maxNumBatchedTokens"])
+            for platform in ("settings", "settingsOnEks"):
+                path.write_text(yaml.safe_dump(fleet[platform]))
+                settings = load_stack_file(path)
+                planned = sizing_of(settings)
+                assert problems(settings, load_pins(), "x1", planned) == []
+                assert planned.fits
+                assert planned.max_num_batched_tokens in (None, fleet["maxNumBatchedTokens"])
+                if platform == "settings":
+                    assert settings.fleet.hosts + settings.fleet.spare_hosts == fleet["hostsNeeded"] + 1
+                else:
+                    assert settings.scaling.min_replicas == fleet["replicas"]
 
 
 def test_the_screen_names_the_fleet_its_price_its_limits_and_its_settings(call: Call) -> None:
-    screen = call("Qwen/Qwen3-8B", *ASKED, "--itl", "50ms")
+    screen = call("Qwen/Qwen3-8B", *ASKED, "--itl", "50ms", "--tp", 2)
     assert max(map(len, screen.splitlines())) <= 80
     text = " ".join(screen.split())
-    assert re.search(r"2\+1 g7e.12xlarge fp8 3 24.86 ~0.\d+ ~\d+ \d+ 0.\d+ 2.\d+", text)
+    assert re.search(r"2\+1 g7e.12xlarge fp8 3x2 24.86 ~0.\d+ ~\d+ \d+ 0.\d+ 2.\d+", text)
     assert "the first at 4 requests a second: first token in 0." in text
     assert re.search(r"the first at 16 requests a second: .* \(not kept\); needs 3\+1", text)
     assert "hosts: 2 spareHosts: 1" in text
-    assert "scaling.minReplicas and maxReplicas: 3" in text
+    assert "with eks: in place of fleet.hosts and fleet.spareHosts, which have no effect there: platform: eks" in text
+    assert "fleet.maxHosts: 4, scaling.minReplicas and maxReplicas: 3" in text
+    assert "firstTokenSeconds is 2.5, the next above 2 of the bounds by which vLLM counts" in text
+    assert "betweenTokensSeconds is" not in text
     assert "NVIDIA kernel tables of RTX PRO 6000" in text
     assert re.search(r"On \d+ measured loads first tokens were \d+% off in the median", text)
 
@@ -456,13 +466,20 @@ def test_what_no_fleet_keeps_says_what_is_missing(call: Call) -> None:
     assert "What would help: a longer --ttft, a longer --itl" in text
     none = call.json("Qwen/Qwen3-32B", *ASKED, "--itl", "50ms")
     assert none["fleets"] == []
-    assert "does not fit on 2 x T4" in none["missing"]["g4dn.12xlarge"]
+    assert "does not fit on 4 x T4" in none["missing"]["g4dn.12xlarge"]
 
 
 FLEET_MISTAKES = [
     (["--ttft", "soon"], "a number of seconds or milliseconds"),
     (["--itl", "0ms"], "is no time above 0"),
     (["--itl", "nan"], "is no time above 0"),
+    (["--concurrency", "3"], "--concurrency: has no effect beside --requests-per-second"),
+    (["--plot", "x.svg"], "--plot: has no effect beside --requests-per-second"),
+    (["--tp", "3"], "a stack's servers have no such number of GPUs value: 3 allowed: 1, 2, 4, 8"),
+    (["--tp", "1024"], "allowed: 1, 2, 4, 8"),
+    (["--max-model-len", "500"], "refuse every request of this load value: 500 allowed: 2300 to 40960 fix: set it to"),
+    (["--max-model-len", "2299"], "value: 2299 allowed: 2300 to 40960"),
+    (["--prompt", "40900"], "more tokens than the model was made for"),
     (["--pp", "2"], "a fleet's replicas have GPUs of one host each"),
     (["--requests-per-second", "0"], "--requests-per-second"),
     (["--requests-per-second", "inf"], "--requests-per-second"),
@@ -478,4 +495,41 @@ def test_fleets_of_other_replicas_say_so_in_their_settings(call: Call) -> None:
 def test_a_load_that_is_none_is_said(call: Call, more: list[str], wrong: str) -> None:
     message = call("Qwen/Qwen3-8B", *ASKED, *more)
     assert call.status == 2
-    assert wrong in re.sub(r"\s*│\s*│?\s*", " ", message)
+    assert wrong in " ".join(re.sub(r"\s*│\s*│?\s*", " ", message).split())
+
+
+@pytest.mark.parametrize("objective", ["--ttft", "--itl"])
+def test_an_objective_without_a_load_is_refused(call: Call, objective: str) -> None:
+    message = call("Qwen/Qwen3-8B", objective, "2s")
+    assert call.status == 2
+    assert f"{objective}: has no effect without --requests-per-second" in message
+
+
+def test_the_length_of_a_request_is_the_least_that_a_fleet_serves(call: Call) -> None:
+    (first, *_) = call.json("Qwen/Qwen3-8B", *ASKED, "--max-model-len", 2300)["fleets"]
+    assert first["settings"]["config"]["tandem:inference"]["maxModelLen"] == 2300
+
+
+def test_what_stops_every_type_is_the_reason_and_has_its_own_remedy(
+    call: Call, config: Callable[[object], Path]
+) -> None:
+    path = config(llama(num_attention_heads=12))
+    text = " ".join(call("--config", path, *ASKED, "--itl", "50ms", "--tp", 8, "--region", "us-east-1").split())
+    assert "--tensor-parallel-size does not divide num_attention_heads, which is 12; is 8; allowed: 1, 2, 4" in text
+    assert "its GPUs are 4, in no whole groups of 8" in call("--config", path, *ASKED, "--tp", 8, "--all")
+    assert "What would help: a smaller --tp, or none: 1, 2, 4 and 8 are then tried, or use --tp 4." in text
+    longer = " ".join(call("Qwen/Qwen3-8B", *ASKED, "--max-model-len", 50000).split())
+    assert "g4dn.12xlarge: --max-model-len is more than the 40960 tokens that the model was made for" in longer
+    assert "What would help: set it to 40960 or less." in longer
+
+
+def test_a_model_of_a_file_is_named_by_it(
+    call: Call, config: Callable[[object], Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = config(llama(num_hidden_layers=16))
+    load = ["--requests-per-second", 1, "--config", path]
+    for project, named in ((tmp_path, "config.json"), (tmp_path.parent, f"{tmp_path.name}/config.json")):
+        monkeypatch.setattr("tandem.ops.commands.size.PROJECT", project)
+        (first, *_) = call.json(*load)["fleets"]
+        inference = first["settings"]["config"]["tandem:inference"]
+        assert (inference["model"], inference["modelConfigFile"]) == ("ORGANISATION/MODEL", named)

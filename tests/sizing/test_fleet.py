@@ -1,15 +1,16 @@
-"""Fleets for a load: 20 questions whose cheapest answer is known, by prices and arithmetic that need no sizing."""
+"""Fleets for a load: 24 questions whose cheapest answer is known, by prices and arithmetic that need no sizing."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import pytest
 
 from tandem.catalog.instances import INSTANCE_TYPES, InstanceType
 from tandem.catalog.measurements import MEASUREMENTS
-from tandem.sizing.fleet import MOST_HOSTS, Answer, Demand, fleets
+from tandem.sizing.fleet import MOST_HOSTS, SIZES, Answer, Demand, fleets
 from tandem.sizing.gpus import gpu_of
 from tandem.sizing.known import catalog_shape
 from tandem.sizing.measured import of_model
@@ -39,8 +40,9 @@ class Question:
     """A load, its answer (hosts beside the spare one, type, quantization), and why what would cost less is none.
 
     Attributes:
-        cheaper: by type, of as many hosts as cost less. `memory`: half the weights are more than a GPU has; `kernels`:
-            vLLM has none for this card; `step`: 1,024 tokens of a prompt take longer than may be between two tokens;
+        cheaper: by type, of as many hosts as cost less. `memory`: a GPU's part of the weights is more than it has;
+            `kernels`: vLLM has none for this card;
+            `step`: 1,024 tokens of a prompt take longer than may be between two tokens;
             `launch`: so does launching a step with a prompt, at 1.3 ms a layer;
             `prompts`: prompts alone take all the time; `times`: what is left of it is too little for the objective.
     """
@@ -183,7 +185,9 @@ QUESTIONS = [
 # fmt: on
 
 
-def answer(question: Question) -> Answer:
+def answer(
+    question: Question, sizes: Sequence[int] = (2,), types: Iterable[InstanceType] = tuple(INSTANCE_TYPES.values())
+) -> Answer:
     shape = catalog_shape(question.model)
     tried = (None,) if shape.quantization else (None, "fp8")
     shapes = [(one, with_quantization(shape, one), of_model(MEASUREMENTS, question.model, one)) for one in tried]
@@ -197,7 +201,8 @@ def answer(question: Question) -> Answer:
             first_token=question.first,
             between_tokens=question.between,
         ),
-        INSTANCE_TYPES.values(),
+        types,
+        sizes,
     )
 
 
@@ -211,6 +216,50 @@ def test_the_cheapest_is_the_one_that_is_known(question: Question) -> None:
         assert why_not(question, INSTANCE_TYPES[name], hosts_for_less(question, name)) in (why, None), name
 
 
+ANY_SIZE = [
+    # Half of 70.6 GB is for cards of 48 GB and more; a quarter is 17.7 GB, which an L4 holds beside its overhead.
+    (asked(L70, 0.1, 500, 100, None, None, (1, "g6.12xlarge", "fp8"), memory="g4dn.12"), 4),
+    # 235 GB on four cards of 96 GB; neither on two of these, nor on eight of 24 or four of 48.
+    (
+        asked(
+            *(Q235, 0.1, 500, 100, None, None, (1, "g7e.24xlarge", None)),
+            memory="g4dn.12 g5.12 g5.48 g6.12 g6.48 g6e.12 g7.12 g7e.12",
+        ),
+        4,
+    ),
+    # Two servers of a card each do not wait for a link over PCIe; with TP=2 it takes two hosts.
+    (asked(Q8, 8, 2000, 300, 2, 0.05, (1, "g7e.12xlarge", "fp8"), step="g5.12 g6.12 g7.12", memory_step="g4dn.12"), 1),
+]
+
+
+@pytest.mark.parametrize(("question", "tp"), ANY_SIZE, ids=lambda value: getattr(value, "model", value))
+def test_without_a_size_all_four_are_tried(question: Question, tp: int) -> None:
+    first = answer(question, SIZES).fleets[0]
+    assert (first.needed, first.way.instance_type.name, first.way.quantization) == question.expected
+    assert first.way.sizing.serving.tensor_parallel_size == tp
+    assert {name for name in CHOICES if hosts_for_less(question, name)} == set(question.cheaper)
+    for name, why in question.cheaper.items():
+        kind = INSTANCE_TYPES[name]
+        for tried in (size for size in SIZES if size <= kind.gpus):
+            found = why_not(question, kind, hosts_for_less(question, name), tried)
+            assert found in (*why.split("_"), None), (name, tried)
+
+
+def test_many_small_servers_carry_a_load_for_which_fewer_large_ones_are_too_few() -> None:
+    """200 answers of 256 tokens are 51,200 tokens a second. Four servers of one host with eight H200 pass on 11,000
+    each at most (9,158 were measured); eight make 42,440 in bf16, as measured, and more in FP8."""
+    question, h200 = Question(Q8, 200, 1024, 256, None, None, None, {}), [INSTANCE_TYPES["p5en.48xlarge"]]
+    found = {tp: [fleet.needed for fleet in answer(question, (tp,), h200).fleets] for tp in (1, 2)}
+    assert found == {1: [1, 2], 2: [2, 2]}
+    best = answer(question, SIZES, h200).fleets[0]
+    assert (best.needed, best.way.quantization, best.way.sizing.serving.tensor_parallel_size) == (1, "fp8", 1)
+
+
+def test_among_equals_a_stacks_default_is_kept() -> None:
+    fleet = answer(QUESTIONS[0], SIZES).fleets[0]
+    assert (fleet.needed, fleet.way.sizing.serving.tensor_parallel_size) == (1, 2)
+
+
 def hosts_for_less(question: Question, name: str) -> int:
     """Of this type, without the spare one, for less than the answer costs; all that a stack has where there is none."""
     if question.expected is None:
@@ -220,20 +269,22 @@ def hosts_for_less(question: Question, name: str) -> int:
     return max(0, math.ceil(usd / INSTANCE_TYPES[name].usd_per_hour - 1e-9) - 2)
 
 
-def why_not(question: Question, instance_type: InstanceType, hosts: int) -> str | None:
+def why_not(question: Question, instance_type: InstanceType, hosts: int, tp: int = 2) -> str | None:
     """By arithmetic with the makers' figures, in the smallest format that is tried; None where it does not tell."""
     billions, active, bytes_each, layers, width = MODELS[question.model]
     gpu, rates = gpu_of(instance_type)
     eight = instance_type.compute_capability >= 8.9 and bytes_each >= 1
-    if billions * 1e9 * (1 if eight else bytes_each) / 2 > gpu.mib * 2**20:
+    if billions * 1e9 * (1 if eight else bytes_each) / tp > gpu.mib * 2**20:
         return "memory"
     flops = 1e12 * (rates.fp8_tflops * rates.fp8_share if eight else rates.bf16_tflops * rates.bf16_share)
-    token = active * 1e9 / flops + 2 * layers * width * 2 / (rates.link_gbps[0] * 1e9)
+    token = 2 / tp * active * 1e9 / flops
+    if tp > 1:
+        token += 8 * (tp - 1) / tp * layers * width / (rates.link_gbps[{2: 0, 4: 1, 8: 2}[tp]] * 1e9)
     if question.between and 1024 * token > question.between:
         return "step"
     if question.between and 0.0013 * layers > question.between:
         return "launch"
-    busy = question.rate * question.prompt * token / (hosts * instance_type.servers(2))
+    busy = question.rate * question.prompt * token / (hosts * instance_type.servers(tp))
     return "prompts" if busy > 1 else None
 
 
@@ -260,8 +311,9 @@ def test_the_price_is_shared_out_to_prompts_and_answers() -> None:
 def test_types_that_a_stack_cannot_place_are_not_in_the_list() -> None:
     odd = replace(INSTANCE_TYPES["g7e.12xlarge"], name="one.gpu", gpus=1)
     demand = Demand(rate=1, load=Load())
-    found = fleets([(None, catalog_shape(Q8), ())], Serving(gpu_memory_utilization=None), demand, [odd])
-    assert found == Answer((), ())
+    found = fleets([(None, catalog_shape(Q8), ())], Serving(gpu_memory_utilization=None), demand, [odd], (2,))
+    assert found.fleets == ()
+    assert [lack.why for lack in found.missing] == ["its GPUs are 1, in no whole groups of 2"]
 
 
 def test_times_that_were_measured_are_stated_as_such() -> None:

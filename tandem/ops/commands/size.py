@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -12,13 +13,14 @@ from tandem.catalog.instances import GPUS_PER_REPLICA
 from tandem.catalog.measurements import Measurement
 from tandem.catalog.prices import HOME
 from tandem.errors import Problem, UserError
+from tandem.files import PROJECT
 from tandem.ops import serving_options as options
 from tandem.ops.fleet_report import print_fleets
 from tandem.ops.options import AsJson, RegionName
 from tandem.ops.size_report import how_it_knows, print_rows
 from tandem.ops.sizing import measurements, seconds, types_in
 from tandem.sizing.choice import candidates
-from tandem.sizing.fleet import Demand, fleets
+from tandem.sizing.fleet import SIZES, Demand, fleets
 from tandem.sizing.measured import errors, latency_errors, of_model
 from tandem.sizing.reading import with_quantization
 from tandem.sizing.serving import Serving
@@ -36,7 +38,7 @@ def size(
     config: options.Config = None,
     tp: Annotated[
         int | None,
-        typer.Option("--tp", min=1, max=1024, help="Tensor parallel size. Unset: 2, a stack's default."),
+        typer.Option("--tp", min=1, max=1024, help="GPUs of a server. Unset: 2; for fleets 1, 2, 4 and 8 are tried."),
     ] = None,
     concurrency: Annotated[
         int | None,
@@ -90,6 +92,10 @@ def size(
     `tandem size Qwen/Qwen3-32B --max-model-len 16384 --concurrency 20`,
     `tandem size --config config.json --plot size.svg`.
     """
+    fleet = requests_per_second is not None
+    asks = {"--concurrency": concurrency, "--plot": plot} if fleet else {"--ttft": ttft, "--itl": itl}
+    if misplaced := list(_misplaced(asks, fleet=fleet)):
+        raise UserError(*misplaced)
     shape, name = options.shape_of("size", model, config, quantization)
     serving = Serving(
         tensor_parallel_size=tp or GPUS_PER_REPLICA,
@@ -107,8 +113,8 @@ def size(
     where, known, load = region or HOME, measurements(), Load(prompt_tokens=prompt, answer_tokens=answer)
     types = types_in(where)
     if requests_per_second is not None:
-        if pp > 1 or hosts > 1:
-            raise UserError(_no_such_replica(f"--pp {pp} --hosts {hosts}"))
+        if refused := [*_no_such_replica(tp, pp, hosts), *_no_such_request(shape, prompt + answer, max_model_len)]:
+            raise UserError(*refused)
         demand = Demand(
             rate=requests_per_second,
             load=load,
@@ -116,8 +122,10 @@ def size(
             between_tokens=seconds(itl, "--itl"),
         )
         serving = replace(serving, max_model_len=max_model_len or _longest(shape, prompt + answer))
-        answers = fleets(_shapes(shape, model, quantization, known), serving, demand, types)
-        print_fleets(name, model, answers, demand, latency_errors(known), where, every=every, as_json=as_json)
+        sizes = (tp,) if tp else SIZES
+        answers = fleets(_shapes(shape, model, quantization, known), serving, demand, types, sizes)
+        named, off = _named(model, config), latency_errors(known)
+        print_fleets(name, named, answers, demand, off, where, every=every, as_json=as_json)
         return
     measured = of_model(known, model, quantization)
     rows = candidates(
@@ -147,11 +155,64 @@ def _shapes(
     return [(one, with_quantization(shape, one), of_model(known, model, one)) for one in tried]
 
 
-def _no_such_replica(asked: str) -> Problem:
-    return Problem(
-        key="--requests-per-second",
-        wrong="a fleet's replicas have GPUs of one host each",
-        value=asked,
-        allowed="--pp 1, --hosts 1",
-        fix="leave them out; without --requests-per-second it says what fits",
-    )
+def _named(model: str | None, config: Path | None) -> dict[str, str]:
+    """The settings of `inference` that name the model; a file is named from the project, into which it belongs."""
+    if config is None:
+        return {"model": model or ""}
+    path = config.resolve()
+    inside = path.relative_to(PROJECT).as_posix() if path.is_relative_to(PROJECT) else config.name
+    return {"model": "ORGANISATION/MODEL", "modelConfigFile": inside}
+
+
+def _misplaced(asks: Mapping[str, object], *, fleet: bool) -> Iterator[Problem]:
+    """Options of the other question: of fleets, or of types."""
+    for key, value in asks.items():
+        if value is not None:
+            yield Problem(
+                key=key,
+                wrong=f"has no effect {'beside' if fleet else 'without'} --requests-per-second",
+                value=str(value),
+                allowed=f"{'without' if fleet else 'with'} --requests-per-second",
+                fix="leave it out, or leave out --requests-per-second: it then says which types hold the model"
+                if fleet
+                else "leave it out, or add --requests-per-second N: it then says which fleets keep this",
+            )
+
+
+def _no_such_replica(tp: int | None, pp: int, hosts: int) -> Iterator[Problem]:
+    if tp not in (None, *SIZES):
+        yield Problem(
+            key="--tp",
+            wrong="a stack's servers have no such number of GPUs",
+            value=tp,
+            allowed=", ".join(map(str, sorted(SIZES))),
+            fix="take one of these, or leave it out: all of them are tried",
+        )
+    if pp > 1 or hosts > 1:
+        yield Problem(
+            key="--requests-per-second",
+            wrong="a fleet's replicas have GPUs of one host each",
+            value=f"--pp {pp} --hosts {hosts}",
+            allowed="--pp 1, --hosts 1",
+            fix="leave them out; without --requests-per-second it says what fits",
+        )
+
+
+def _no_such_request(shape: ModelShape, request: int, max_model_len: int | None) -> Iterator[Problem]:
+    """A fleet serves the load's own requests."""
+    if request > shape.max_positions:
+        yield Problem(
+            key="--prompt, --answer",
+            wrong="together are more tokens than the model was made for, and vLLM refuses such requests",
+            value=request,
+            allowed=f"up to {shape.max_positions}",
+            fix="ask for shorter ones, or take a model for longer ones",
+        )
+    elif max_model_len and max_model_len < request:
+        yield Problem(
+            key="--max-model-len",
+            wrong="is less than --prompt and --answer together: servers would refuse every request of this load",
+            value=max_model_len,
+            allowed=f"{request} to {shape.max_positions}",
+            fix=f"set it to {request} or more, or leave it out",
+        )
