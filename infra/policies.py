@@ -25,6 +25,7 @@ REASONS: Mapping[str, str] = {
     "ObjectsUnderOnePath": "the objects below one path of one bucket",
     "ScriptsOfEachVersion": "a bucket that holds nothing but versions of the hosts' scripts",
     "RequestsAndAnswers": "a bucket that holds nothing but what `tandem batch` and its machines write",
+    "AnswersOfEachBatch": "of a bucket of batches what machines write: nothing of what is asked for, or until when",
     "LogsOfOneAccount": "what load balancers of this account log; log delivery adds date and name",
     "OnlyTls": "a denial holds for everybody and everything",
     "OnBehalfOfThisAccount": "the source is named by AWS when it is made; account, region and name bind it",

@@ -27,14 +27,18 @@ KEEP_SECONDS = 10
 """Between two times that answers are kept: what a machine that is taken away loses at most, beside what it began."""
 LOOK_SECONDS = 10
 SUSPECT, TRIES = 2, 5
-"""A part that was begun so often without one more answer is asked line by line, with nothing beside it; and then the
-line at which it stands still is given up: it ends servers."""
+"""A part at which the runner was seen to end so often without one more answer is asked line by line, with nothing
+beside it; and then the line at which it stands still is given up: it ends servers."""
 SILENT_SECONDS = 1800
 """Without one answer to many requests: a server that hangs."""
 
 
 class NotStarted(RuntimeError):
     """vLLM ended before it was ready, or was not ready in time."""
+
+
+class Ended(RuntimeError):
+    """The runner ended at what it was asked, or hangs."""
 
 
 class Runner:
@@ -80,7 +84,7 @@ class Runner:
         """Those that are there, or come within these seconds.
 
         Raises:
-            RuntimeError: the runner ended.
+            Ended: by itself.
         """
         if not self._selector.select(seconds):
             return
@@ -88,7 +92,7 @@ class Runner:
         with contextlib.suppress(OSError):
             data = self._socket.recv(2**20)
         if not data:
-            raise RuntimeError(f"vLLM ended: exit status {self.process.wait(60)}")
+            raise Ended(f"vLLM ended: exit status {self.process.wait(60)}")
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             found = json.loads(line)
@@ -109,18 +113,24 @@ class Part:
     Attributes:
         requests: by custom_id, in the order of the input.
         answers: what is known, by custom_id.
-        tries: how often it was begun since there was one more of them.
+        ends: how often the runner ended since there was one more of them.
         fresh: of these what no object has yet.
+        by: whom it is claimed.
+        known: of the answers, when the runner ended last, or it was claimed.
         etag: of our claim.
     """
 
     number: int
     requests: dict[str, Any]
     answers: dict[str, dict[str, Any]]
-    tries: int
+    ends: int
     fresh: dict[str, dict[str, Any]] = field(default_factory=dict)
-    claim: str = ""
+    by: str = ""
+    known: int = 0
     etag: str = ""
+
+    def __post_init__(self) -> None:
+        self.known = len(self.answers)
 
     @property
     def missing(self) -> list[str]:
@@ -129,7 +139,17 @@ class Part:
     @property
     def alone(self) -> bool:
         """It may hold a request that ends servers."""
-        return self.tries > SUSPECT
+        return self.ends >= SUSPECT
+
+    @property
+    def claim(self) -> str:
+        """What the next one is told: a machine that was taken away says nothing against a request."""
+        return json.dumps({"by": self.by, "answered": self.known, "ends": self.ends})
+
+    def ended(self) -> None:
+        """The runner did, while it worked at this part."""
+        self.ends = 1 + (self.ends if self.known == len(self.answers) else 0)
+        self.known = len(self.answers)
 
     def answer(self, name: str, line: dict[str, Any]) -> None:
         self.answers[name] = self.fresh[name] = line
@@ -156,9 +176,10 @@ class Worker:
     def _current(self) -> str:
         return json.loads((self.bucket.get(job.CURRENT) or ('{"id": ""}', ""))[0])["id"]
 
-    def superseded(self) -> bool:
-        """Whether another batch was begun since, or this one goes on."""
-        return self._current() != self.id or not self.over()
+    def wanted(self) -> int:
+        """Machines that the stack's batch is to have now, also one that was begun since; 0 when nothing is left."""
+        self.id = self._current()
+        return 0 if self.over() else self.job["hosts"]
 
     def over(self) -> str:
         """Why nothing is left to do here; empty while something is."""
@@ -181,7 +202,7 @@ class Worker:
         """Answers until nothing is left; says why.
 
         Raises:
-            RuntimeError: the runner ended, or hangs.
+            Ended: the runner ended, or hangs.
         """
         heard = time.monotonic()
         try:
@@ -197,7 +218,11 @@ class Worker:
                 if not self.mine:
                     heard = time.monotonic()
                 if time.monotonic() - heard > SILENT_SECONDS:
-                    raise RuntimeError(f"vLLM gave no answer for {SILENT_SECONDS} s")
+                    raise Ended(f"vLLM gave no answer for {SILENT_SECONDS} s")
+        except Ended:
+            for part in self.mine.values():
+                part.ended()
+            raise
         finally:
             self.keep()
 
@@ -207,9 +232,9 @@ class Worker:
         busy = any(part.alone for part in running) or sum(len(part.missing) for part in running) >= 2 * self.at_once
         if busy or (part := self._take()) is None:
             return
-        if part.tries > TRIES:
+        if part.ends >= TRIES:
             name = part.missing[0]
-            self.say(f"part {part.number}: {name} ends the server, and is given up")
+            self.say(f"part {part.number}: line {[*part.requests].index(name) + 1} ends the server, and is given up")
             part.answer(name, job.unanswered(name, "gave_up", f"the server ended at it {TRIES} times"))
         for name in part.missing[:1] if part.alone else part.missing:
             runner.ask(f"{part.number}/{name}", part.requests[name])
@@ -259,12 +284,11 @@ class Worker:
         before, etag = self.bucket.get(key) or ("", "")
         kept = [self.bucket.get(one) for one in self.bucket.list(job.place(self.id, "answers", number, "/"))]
         answers = job.collected(one[0] for one in kept if one)
-        last = json.loads(before) if before else {"answered": -1, "tries": 0}
-        tries = last["tries"] + 1 if last["answered"] == len(answers) else 1
-        part = Part(number, self._input(number), answers, tries)
+        last = json.loads(before) if before else {"answered": -1}
+        ends = last["ends"] if last["answered"] == len(answers) else 0
+        part = Part(number, self._input(number), answers, ends, by=self.name)
         if part.alone and self.mine:
             return None
-        part.claim = json.dumps({"by": self.name, "answered": len(answers), "tries": tries})
         if not (new := self.bucket.put(key, part.claim, etag)):
             return None
         self.say(f"part {number}: {len(part.missing)} of {len(part.requests)} to answer")

@@ -1,6 +1,7 @@
 """A machine that works at the stack's batch, in place of one that serves: a worker and a vLLM for each pair of GPUs.
 
-The worker reads and writes the bucket by the machine's role. vLLM is in a container that has no way to it.
+The worker reads and writes the bucket by the machine's role. vLLM is in a container that is told nothing of it, and has
+no way to the role either, but with `inference.weights: s3`, when vLLM streams its weights by it.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ import weights
 from bucket import Bucket
 from host import CONFIG, RUN, TIMEOUTS, say, sh, write
 
+LOOKS = 10  # one or two, unless batches are begun and cancelled within seconds
 UPTIME = Path("/proc/uptime")
-NOT_FOR_BATCHES = "--max-num-queued-reqs"
-"""Who waits is turned away by it; here nobody waits who could come again."""
+NOT_FOR_BATCHES = {"--max-num-queued-reqs": 1, "--enable-log-requests": 0}
+"""And how many values each has. Who waits is turned away by the first; here nobody waits who could come again. Requests
+of a batch are in no log."""
 
 
 def run() -> str:
@@ -34,8 +37,9 @@ def run() -> str:
 def command(row: dict[str, Any], directory: Path) -> list[str]:
     """The container with vLLM's batch runner, which finds the worker's socket in /batch."""
     options, arguments = serve.container(row["replica"], row["gpus"])
-    place = arguments.index(NOT_FOR_BATCHES)
-    arguments = [*arguments[:place], *arguments[place + 2 :]]
+    for name in NOT_FOR_BATCHES.keys() & arguments:
+        place = arguments.index(name)
+        del arguments[place : place + 1 + NOT_FOR_BATCHES[name]]
     mounts = ["-v", f"{directory}:/batch", "-v", f"{Path(__file__).with_name('runner.py')}:/runner.py:ro"]
     image = weights.ENGINE["image"]
     return [*options, *mounts, "--entrypoint", "python3", image, "/runner.py", f"/batch/{batch.SOCKET}", *arguments]
@@ -74,12 +78,24 @@ def answers(worker: batch.Worker, row: dict[str, Any], directory: Path) -> str:
 
 def end(worker: batch.Worker) -> None:
     """Sets the group to 0, as nothing is left for any machine; not where a batch was begun meanwhile, or goes on, which
-    this one works at then."""
-    if worker.superseded():
+    this machine works at then. A batch that is begun is in the bucket before it calls machines: so whoever looks once
+    more after the group was set to 0 sees each whose call that undid, and calls again.
+
+    Raises:
+        SystemExit: a batch is to be worked at.
+    """
+    if worker.wanted():
         raise SystemExit(1)
     _, group = aws.membership()
-    none = dict.fromkeys(("MinSize", "MaxSize", "DesiredCapacity"), "0")
-    aws.autoscaling("UpdateAutoScalingGroup", AutoScalingGroupName=group, **none)
+    hosts = 0
+    for _ in range(LOOKS):
+        size = {"MinSize": "0", "MaxSize": str(hosts), "DesiredCapacity": str(hosts)}
+        aws.autoscaling("UpdateAutoScalingGroup", AutoScalingGroupName=group, **size)
+        before, hosts = hosts, worker.wanted()
+        if hosts == before:
+            break
+    if hosts:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":  # ExecStart of tandem-batch@N.service

@@ -3,8 +3,8 @@
     runner.py SOCKET ARGUMENTS ...   the arguments are those of `vllm serve`
 
 `vllm run-batch` reads one file, loads the model for it, and writes all answers at the end. These are its own functions
-(vllm/entrypoints/launchers/run_batch.py) in one process: an answer is told as soon as it is there. It has no way to
-AWS: whoever listens at the socket brings requests and keeps answers, a line of JSON each.
+(vllm/entrypoints/launchers/run_batch.py) in one process: an answer is told as soon as it is there. It asks AWS
+for nothing but weights: whoever listens at the socket brings requests and keeps answers, a line of JSON each.
 """
 
 from __future__ import annotations

@@ -15,13 +15,16 @@ KEPT_DAYS = 30
 """For requests and answers, as OpenAI keeps those of batches
 (https://platform.openai.com/docs/guides/batch)."""
 
+WRITTEN = ("answers", "claims", "done", "machines")
+"""By machines (cloud-init/batch/job.py). What is asked for, and when it ends, only `tandem batch` writes."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class BatchesArgs:
     """What batches need.
 
     Attributes:
-        role_name: of the machines, which may read and write here, and remove nothing.
+        role_name: of the machines, which may read here, write WRITTEN, and remove nothing.
         secret_arns: that they read: the hub's token, a registry's login.
         keep_on_destroy: leaves the bucket and what is in it in the account when the stack goes.
     """
@@ -56,6 +59,7 @@ class Batches(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self, retain_on_delete=args.keep_on_destroy),
         )
         objects = pulumi.Output.concat(bucket.arn, "/*")
+        theirs = [pulumi.Output.concat(bucket.arn, f"/jobs/*/{kind}/*") for kind in WRITTEN]
         secrets = [policies.allow(["secretsmanager:GetSecretValue"], args.secret_arns)] if args.secret_arns else []
         grant = iam.RolePolicy(
             name,
@@ -63,7 +67,8 @@ class Batches(pulumi.ComponentResource):
             policy=policies.document(
                 # Without the list, what is not there is a 403.
                 policies.allow(["s3:ListBucket"], [bucket.arn]),
-                policies.allow(["s3:GetObject", "s3:PutObject"], [objects], sid="RequestsAndAnswers"),
+                policies.allow(["s3:GetObject"], [objects], sid="RequestsAndAnswers"),
+                policies.allow(["s3:PutObject"], theirs, sid="AnswersOfEachBatch"),
                 *secrets,
             ),
             opts=pulumi.ResourceOptions(parent=self),

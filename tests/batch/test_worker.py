@@ -11,6 +11,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import batch as machine
@@ -102,7 +103,7 @@ def test_what_a_machine_left_is_taken_over_with_its_answers(
     bucket: buckets.Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begin(bucket, [f"r{number}" for number in range(100)])
-    bucket.replace(job.place(ID, "claims", 1, ".json"), json.dumps({"by": "gone", "answered": 0, "tries": 1}))
+    bucket.replace(job.place(ID, "claims", 1, ".json"), json.dumps({"by": "gone", "answered": 0, "ends": 0}))
     kept = [job.as_openai(f"r{number}", {"id": "earlier", "response": {"status_code": 200}}) for number in range(40)]
     bucket.replace(job.place(ID, "answers", 1, "/1-gone.jsonl"), job.written(kept))
     said: list[str] = []
@@ -116,7 +117,7 @@ def test_nobody_takes_what_another_works_at(bucket: buckets.Bucket, tmp_path: Pa
     begin(bucket, ["r1"])
     worker = machine.Worker(bucket, "two", ("two", 1.0), 64, print)
     assert not worker.over()
-    bucket.replace(job.place(ID, "claims", 1, ".json"), json.dumps({"by": "one", "answered": 0, "tries": 1}))
+    bucket.replace(job.place(ID, "claims", 1, ".json"), json.dumps({"by": "one", "answered": 0, "ends": 0}))
     assert worker._take() is None
     one = machine.Worker(bucket, "one", ("one", 1.0), 64, print)
     assert not one.over()
@@ -131,7 +132,7 @@ def test_a_part_that_was_lost_is_not_written(bucket: buckets.Bucket) -> None:
     part = worker._take()
     assert part
     part.answer("r1", job.unanswered("r1", "x", "late"))
-    bucket.replace(job.place(ID, "claims", 1, ".json"), json.dumps({"by": "two", "answered": 0, "tries": 2}))
+    bucket.replace(job.place(ID, "claims", 1, ".json"), json.dumps({"by": "two", "answered": 0, "ends": 0}))
     worker.keep()
     assert said[-1] == "part 1: another has taken it over"
     assert not bucket.list(job.place(ID, "answers"))
@@ -157,6 +158,31 @@ def test_a_request_that_ends_servers_is_given_up_and_no_other(bucket: buckets.Bu
     assert wrong["error"] == {"code": "gave_up", "message": "the server ended at it 5 times"}
 
 
+def test_machines_that_are_taken_away_are_no_fault_of_a_request(bucket: buckets.Bucket, tmp_path: Path) -> None:
+    """However often: each claims the part, and says nothing more."""
+    begin(bucket, ["r1", "r2"])
+    for _ in range(2 * machine.TRIES):
+        worker = machine.Worker(bucket, "one", ("one", 1.0), 64, print)
+        assert not worker.over()
+        part = worker._take()
+        assert part
+        assert not part.alone
+        worker.keep()
+    assert work(bucket, tmp_path) == "the batch is done"
+    assert all(job.answered(line) for line in done(bucket))
+
+
+def test_a_log_has_nothing_of_a_request(bucket: buckets.Bucket) -> None:
+    begin(bucket, ["a name", "poison"])
+    bucket.replace(job.place(ID, "claims", 1, ".json"), json.dumps({"by": "one", "answered": 1, "ends": machine.TRIES}))
+    bucket.replace(job.place(ID, "answers", 1, "/1-one.jsonl"), job.written([job.unanswered("a name", "x", "y")]))
+    said: list[str] = []
+    worker = machine.Worker(bucket, "one", ("one", 1.0), 64, said.append)
+    assert not worker.over()
+    worker._begin(SimpleNamespace(ask=None))
+    assert said == ["part 1: 1 of 2 to answer", "part 1: line 2 ends the server, and is given up"]
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -173,14 +199,17 @@ def test_it_ends(bucket: buckets.Bucket, tmp_path: Path, change: Callable[[bucke
 
 
 def test_a_batch_that_goes_on_or_follows_keeps_its_machines(bucket: buckets.Bucket) -> None:
-    begin(bucket, ["r1"])
+    begin(bucket, ["r1"], hosts=3)
     worker = machine.Worker(bucket, "one", ("one", 1.0), 8, print)
-    assert worker.superseded(), "it goes on, as after a cancel that was taken back"
+    assert worker.wanted() == 3, "it goes on, as after a cancel that was taken back"
     bucket.replace(f"jobs/{ID}/stop.json", "{}")
     assert worker.over() == "the batch is cancelled"
-    assert not worker.superseded()
+    assert worker.wanted() == 0
+    job_json = bucket.get(f"jobs/{ID}/job.json")
+    assert job_json
+    bucket.replace("jobs/batch-2/job.json", job_json[0])
     bucket.replace(job.CURRENT, '{"id": "batch-2"}')
-    assert worker.superseded()
+    assert worker.wanted() == 3, "another was begun"
 
 
 def test_nothing_is_started_for_no_batch(bucket: buckets.Bucket, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import importlib
 import json
@@ -89,7 +90,9 @@ def test_the_runner_has_the_servers_arguments_and_turns_nobody_away(machine: Sim
     assert command[command.index("/runner.py") + 1] == "/batch/batch.sock"
     ours, theirs = command[command.index("/batch/batch.sock") + 1 :], served[served.index("serve") + 1 :]
     place = theirs.index("--max-num-queued-reqs")
-    assert ours == [*theirs[:place], *theirs[place + 2 : theirs.index("--host")]]
+    assert "--enable-log-requests" in theirs, "as it is by default"
+    kept = [*theirs[:place], *theirs[place + 2 : theirs.index("--host")]]
+    assert ours == [one for one in kept if one != "--enable-log-requests"]
     assert "--max-num-seqs" in ours
 
 
@@ -97,21 +100,32 @@ def test_the_runner_has_the_servers_arguments_and_turns_nobody_away(machine: Sim
 def working(machine: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Any]]:
     """Works until `why`; what Auto Scaling was asked for since."""
 
-    def work(run: Callable[..., str], *, superseded: bool = False) -> list[Any]:
+    def work(run: Callable[..., str], *wanted: int) -> list[Any]:
+        looks = iter(wanted or (0, 0))
         asked: list[Any] = []
         (machine.root / "proc").mkdir(exist_ok=True)
         (machine.root / "proc/uptime").write_text("100.5 200.0\n")
         monkeypatch.setattr(machine.batching, "UPTIME", machine.root / "proc/uptime")
         monkeypatch.setattr(machine.batching.signal, "signal", lambda *_: None)
         monkeypatch.setattr(machine.batch.Worker, "_current", lambda _: "batch-1")
-        monkeypatch.setattr(machine.batch.Worker, "superseded", lambda _: superseded)
+        monkeypatch.setattr(machine.batch.Worker, "wanted", lambda _: next(looks))
         monkeypatch.setattr(machine.batch, "run", run)
         monkeypatch.setattr(machine.aws, "membership", lambda: ("InService", "tandem-dev-batch-0a1b2c3"))
         monkeypatch.setattr(machine.aws, "autoscaling", lambda action, **more: asked.append((action, more)))
-        machine.batching.work(0)
+        with contextlib.suppress(SystemExit):
+            machine.batching.work(0)
+            asked.append("ended")
         return asked
 
     return work
+
+
+def sizes(asked: list[Any]) -> list[Any]:
+    """To which the group was set."""
+    for action, values in (one for one in asked if one != "ended"):
+        assert (action, values["AutoScalingGroupName"]) == ("UpdateAutoScalingGroup", "tandem-dev-batch-0a1b2c3")
+        assert (values["MinSize"], values["DesiredCapacity"]) == ("0", values["MaxSize"])
+    return [one if one == "ended" else int(one[1]["MaxSize"]) for one in asked]
 
 
 def test_when_nothing_is_left_the_group_goes_to_0(working: Callable[..., list[Any]]) -> None:
@@ -121,23 +135,24 @@ def test_when_nothing_is_left_the_group_goes_to_0(working: Callable[..., list[An
         seen.extend([worker.name, worker.machine[0], worker.at_once, path.name])
         return "the batch is done"
 
-    assert working(run) == [
-        (
-            "UpdateAutoScalingGroup",
-            {
-                "AutoScalingGroupName": "tandem-dev-batch-0a1b2c3",
-                "MinSize": "0",
-                "MaxSize": "0",
-                "DesiredCapacity": "0",
-            },
-        )
-    ]
+    assert sizes(working(run)) == [0, "ended"]
     assert seen == ["i-0-0", "i-0", 256, "batch.sock"]
 
 
-def test_a_machine_that_another_batch_wants_stays(working: Callable[..., list[Any]]) -> None:
-    with pytest.raises(SystemExit):
-        working(lambda *_: "the batch is done", superseded=True)
+@pytest.mark.parametrize(
+    ("looks", "set_to"),
+    [
+        ((3,), []),
+        # A batch called 3 machines after the first look, and the group was set to 0 since.
+        ((0, 3, 3), [0, 3]),
+        ((0, 3, 0, 0), [0, 3, 0, "ended"]),
+    ],
+)
+def test_machines_that_another_batch_wants_stay(
+    working: Callable[..., list[Any]], looks: tuple[int, ...], set_to: list[Any]
+) -> None:
+    """Where it is over the worker has ended well, and is not begun anew."""
+    assert sizes(working(lambda *_: "the batch is done", *looks)) == set_to
 
 
 def test_a_start_that_hangs_is_without_peers_the_next_time(

@@ -92,6 +92,10 @@ FOREIGN: Sequence[Case] = [
     ("hosts", "host", "s3:GetObject", "arn:aws:s3:::weights/other/model.safetensors", {}),
     ("hosts", "batch-host", "s3:GetObject", f"{BUCKET}/key", {}),
     ("hosts", "batch-host", "s3:PutObject", "arn:aws:s3:::tandem-hosts-host-scripts/key", {}),
+    *(
+        ("hosts", "batch-host", "s3:PutObject", f"arn:aws:s3:::tandem-hosts-batch/{key}", {})
+        for key in ("current.json", "jobs/1/job.json", "jobs/1/stop.json", "jobs/1/input/00001.jsonl")
+    ),
     ("hosts", "batch-host", "s3:DeleteObject", "arn:aws:s3:::tandem-hosts-batch/key", {}),
     ("hosts", "batch-host", "autoscaling:UpdateAutoScalingGroup", group("tandem-hosts-0a1b2c3"), of_stack("hosts")),
     ("hosts", "batch-host", "elasticloadbalancing:RegisterTargets", "*", {}),
@@ -179,7 +183,11 @@ OWN: Sequence[Case] = [
     ("dev", "host", "s3:GetObject", "arn:aws:s3:::tandem-dev-host-scripts/key", {}),
     ("hosts", "host", "s3:GetObject", "arn:aws:s3:::weights/qwen/model.safetensors", {}),
     ("hosts", "batch-host", "s3:GetObject", "arn:aws:s3:::weights/qwen/model.safetensors", {}),
-    ("hosts", "batch-host", "s3:PutObject", "arn:aws:s3:::tandem-hosts-batch/jobs/1/job.json", {}),
+    *(
+        ("hosts", "batch-host", "s3:PutObject", f"arn:aws:s3:::tandem-hosts-batch/jobs/1/{kind}/00001.json", {})
+        for kind in ("answers", "claims", "done", "machines")
+    ),
+    ("hosts", "batch-host", "s3:GetObject", "arn:aws:s3:::tandem-hosts-batch/jobs/1/job.json", {}),
     ("hosts", "batch-host", "s3:ListBucket", "arn:aws:s3:::tandem-hosts-batch", {}),
     (
         *("hosts", "batch-host", "autoscaling:UpdateAutoScalingGroup"),

@@ -150,6 +150,7 @@ class Store:
         asked = {
             "parts": len(parts),
             "sizes": [len(part) for part in parts],
+            "hosts": plan.hosts,
             "maxUsd": plan.max_usd,
             "created": self.now.timestamp(),
             "ends": (self.now + plan.lasts).timestamp(),
@@ -180,6 +181,7 @@ class Store:
             self.refuse_running(self.find(batch.id))
         self._become_current(batch.id, etag)
         asked |= {
+            "hosts": plan.hosts,
             "maxUsd": plan.max_usd,
             "ends": (self.now + plan.lasts).timestamp(),
             "grants": [*map(_written, batch.grants), _written(self._grant(plan.usd_per_hour, plan.lasts))],

@@ -86,10 +86,14 @@ def test_their_role_reads_and_writes_one_bucket_and_ends_its_own_machine() -> No
         for name, inputs in built().of("RolePolicy").items()
         if name.startswith(NAME)
     }
-    listed, objects = policies[NAME]
+    listed, objects, theirs = policies[NAME]
     assert listed["Action"] == ["s3:ListBucket"]
-    assert objects["Action"] == ["s3:GetObject", "s3:PutObject"]
-    assert objects["Resource"] == [f"{listed['Resource'][0]}/*"]
+    bucket = listed["Resource"][0]
+    assert (objects["Action"], objects["Resource"]) == (["s3:GetObject"], [f"{bucket}/*"])
+    assert theirs["Action"] == ["s3:PutObject"]
+    assert {one.removeprefix(f"{bucket}/jobs/*/") for one in theirs["Resource"]} == {
+        f"{kind}/*" for kind in ("answers", "claims", "done", "machines")
+    }
     life, *_ = policies[f"{NAME}-host-life-cycle"]
     assert life["Action"] == ["autoscaling:UpdateAutoScalingGroup", "autoscaling:SetInstanceHealth"]
     assert life["Resource"][0].endswith(f"autoScalingGroupName/{NAME}-*")
