@@ -60,7 +60,7 @@ def print_fleets(
     console = Screen(wrap=True)
     if not shown:
         console.print(f"no fleet that a stack can have keeps this: {_wanted(demand)}", style="red")
-        for lack in answer.missing if how["every"] else _nearest(answer.missing):
+        for lack in answer.missing if how["every"] else _nearest(answer.missing, demand):
             console.print(f"{lack.name}: {lack.why}", highlight=False)
         console.print(f"What would help: {_remedy(answer.missing, demand)}. --all says what each type lacks.")
         return
@@ -93,6 +93,7 @@ def settings_of(
         "quantization": way.quantization,
         "tensorParallelSize": tp if (tp := serving.tensor_parallel_size) != GPUS_PER_REPLICA else None,
         "kvCacheDtype": None if serving.kv_cache_dtype == "auto" else serving.kv_cache_dtype,
+        "gpuMemoryUtilization": serving.gpu_memory_utilization,
         "maxModelLen": serving.max_model_len,
         "maxNumSeqs": serving.max_num_seqs,
         "maxNumBatchedTokens": serving.max_num_batched_tokens,
@@ -160,24 +161,25 @@ def _wanted(demand: Demand) -> str:
 
 
 def _remedy(missing: tuple[Lack, ...], demand: Demand) -> str:
-    """What stops all types alike has a fix of its own; times are to blame only where a type gives any."""
+    """What stops all types alike has a fix of its own; else what the nearest types lack."""
     fixes = list(dict.fromkeys(lack.fix.replace(TENSOR_PARALLEL_SIZE, "--tp") for lack in missing))
     if len(fixes) in (1, 2) and all(fixes):
         return ", or ".join(fixes)
-    timed = any(lack.excess < math.inf for lack in missing)
+    nearest = _nearest(missing, demand)
+    found = [lack.best for lack in nearest if lack.best]
     choices = [
-        *(["a longer --ttft"] if timed and demand.first_token else []),
-        *(["a longer --itl"] if timed and demand.between_tokens else []),
-        "a shorter --max-model-len",
+        *(["a longer --ttft"] if any(one.first_token > (demand.first_token or math.inf) for one in found) else []),
+        *(["a longer --itl"] if any(one.between_tokens > (demand.between_tokens or math.inf) for one in found) else []),
+        *(["a shorter --max-model-len"] if any(lack.fix for lack in nearest) else []),
         "a smaller model, or one in fewer bits",
     ]
     return ", ".join(choices)
 
 
-def _nearest(missing: tuple[Lack, ...]) -> list[Lack]:
+def _nearest(missing: tuple[Lack, ...], demand: Demand) -> list[Lack]:
     """The types that come nearest to the objective; where none gives anything, the cheapest. Each reason once."""
     firsts: dict[str, Lack] = {}
-    for lack in sorted(missing, key=lambda lack: lack.excess):
+    for lack in sorted(missing, key=lambda lack: demand.excess(lack.best) if lack.best else math.inf):
         firsts.setdefault(lack.why, lack)
     return list(firsts.values())[:3]
 

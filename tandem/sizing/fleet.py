@@ -180,13 +180,13 @@ class Lack:
 
     Attributes:
         name: of the type, and the quantization that is not the checkpoint's own.
-        excess: `Demand.excess` of the best that it gives; infinity where it gives none.
+        best: what it gives on as many hosts as a stack has; None where it cannot keep up or not serve the model.
         fix: what would help, where it cannot serve the model at all.
     """
 
     name: str
     why: str
-    excess: float = math.inf
+    best: Latency | None = None
     fix: str = ""
 
 
@@ -294,4 +294,4 @@ def _best(name: str, ways: Sequence[Way], demand: Demand) -> Lack:
         f"at best, on {MOST_HOSTS} hosts: first token in {best.first_token:.2f} s, "
         f"{1000 * best.between_tokens:.0f} ms between tokens"
     )
-    return Lack(name, why, demand.excess(best))
+    return Lack(name, why, best)

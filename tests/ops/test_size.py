@@ -463,7 +463,7 @@ def test_what_no_fleet_keeps_says_what_is_missing(call: Call) -> None:
     assert call.status == 0
     assert text.startswith("no fleet that a stack can have keeps this: 8 requests a second, prompts of 2,000 tokens")
     assert "p6-b300.48xlarge: at best, on 100 hosts: first token in 0.23 s, 83 ms between tokens" in text
-    assert "What would help: a longer --ttft, a longer --itl" in text
+    assert "What would help: a longer --itl, a smaller model, or one in fewer bits. --all" in text
     none = call.json("Qwen/Qwen3-32B", *ASKED, "--itl", "50ms")
     assert none["fleets"] == []
     assert "does not fit on 4 x T4" in none["missing"]["g4dn.12xlarge"]
@@ -473,8 +473,11 @@ FLEET_MISTAKES = [
     (["--ttft", "soon"], "a number of seconds or milliseconds"),
     (["--itl", "0ms"], "is no time above 0"),
     (["--itl", "nan"], "is no time above 0"),
-    (["--concurrency", "3"], "--concurrency: has no effect beside --requests-per-second"),
-    (["--plot", "x.svg"], "--plot: has no effect beside --requests-per-second"),
+    (["--concurrency", "3"], "--concurrency: is nothing that a stack's fleet can be asked for"),
+    (["--plot", "x.svg"], "--plot: is nothing that a stack's fleet can be asked for"),
+    (["--enforce-eager"], "--enforce-eager: is nothing that a stack's fleet can be asked for"),
+    (["--no-prefix-caching"], "--no-prefix-caching: is nothing"),
+    (["--speculative-tokens", "3"], "--speculative-tokens: is nothing"),
     (["--tp", "3"], "a stack's servers have no such number of GPUs value: 3 allowed: 1, 2, 4, 8"),
     (["--tp", "1024"], "allowed: 1, 2, 4, 8"),
     (["--max-model-len", "500"], "refuse every request of this load value: 500 allowed: 2300 to 40960 fix: set it to"),
@@ -502,12 +505,14 @@ def test_a_load_that_is_none_is_said(call: Call, more: list[str], wrong: str) ->
 def test_an_objective_without_a_load_is_refused(call: Call, objective: str) -> None:
     message = call("Qwen/Qwen3-8B", objective, "2s")
     assert call.status == 2
-    assert f"{objective}: has no effect without --requests-per-second" in message
+    assert f"{objective}: is asked of a fleet, and none is" in message
 
 
-def test_the_length_of_a_request_is_the_least_that_a_fleet_serves(call: Call) -> None:
-    (first, *_) = call.json("Qwen/Qwen3-8B", *ASKED, "--max-model-len", 2300)["fleets"]
-    assert first["settings"]["config"]["tandem:inference"]["maxModelLen"] == 2300
+def test_what_is_asked_for_is_in_the_settings(call: Call) -> None:
+    more = ["--max-model-len", 2300, "--gpu-memory-utilization", 0.8]
+    (first, *_) = call.json("Qwen/Qwen3-8B", *ASKED, *more)["fleets"]
+    inference = first["settings"]["config"]["tandem:inference"]
+    assert (inference["maxModelLen"], inference["gpuMemoryUtilization"]) == (2300, 0.8)
 
 
 def test_what_stops_every_type_is_the_reason_and_has_its_own_remedy(

@@ -93,7 +93,15 @@ def size(
     `tandem size --config config.json --plot size.svg`.
     """
     fleet = requests_per_second is not None
-    asks = {"--concurrency": concurrency, "--plot": plot} if fleet else {"--ttft": ttft, "--itl": itl}
+    of_types = {
+        "--concurrency": concurrency,
+        "--plot": plot,
+        "--enforce-eager": enforce_eager or None,
+        "--no-prefix-caching": None if prefix_caching else True,
+        "--speculative-tokens": speculative_tokens or None,
+        "--draft": draft,
+    }
+    asks = of_types if fleet else {"--ttft": ttft, "--itl": itl}
     if misplaced := list(_misplaced(asks, fleet=fleet)):
         raise UserError(*misplaced)
     shape, name = options.shape_of("size", model, config, quantization)
@@ -166,16 +174,27 @@ def _named(model: str | None, config: Path | None) -> dict[str, str]:
 
 def _misplaced(asks: Mapping[str, object], *, fleet: bool) -> Iterator[Problem]:
     """Options of the other question: of fleets, or of types."""
+    wrong, allowed, instead = (
+        (
+            "is nothing that a stack's fleet can be asked for",
+            "without",
+            "leave out --requests-per-second: it then says which types hold the model",
+        )
+        if fleet
+        else (
+            "is asked of a fleet, and none is",
+            "with",
+            "add --requests-per-second N: it then says which fleets keep this",
+        )
+    )
     for key, value in asks.items():
         if value is not None:
             yield Problem(
                 key=key,
-                wrong=f"has no effect {'beside' if fleet else 'without'} --requests-per-second",
+                wrong=wrong,
                 value=str(value),
-                allowed=f"{'without' if fleet else 'with'} --requests-per-second",
-                fix="leave it out, or leave out --requests-per-second: it then says which types hold the model"
-                if fleet
-                else "leave it out, or add --requests-per-second N: it then says which fleets keep this",
+                allowed=f"{allowed} --requests-per-second",
+                fix=f"leave it out, or {instead}",
             )
 
 
