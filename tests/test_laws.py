@@ -148,6 +148,7 @@ def service_of(settings: Settings) -> InferenceService:
         served_model_name="m",
         weights="nvme",
         minimum_driver_branch=580,
+        gpus=2,
         replicas=1,
         cpu=1,
         memory_gib=1,
