@@ -141,7 +141,9 @@ def up(aws_account: AccountGaps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             VPCZoneIdentifier=subnet,
             Tags=[{"Key": key, "Value": value, "PropagateAtLaunch": True} for key, value in tags.items()],
         )
-    (tmp_path / "r.jsonl").write_text(text([line(f"r{number}") for number in range(250)]))
+    body = line()["body"] | {"max_tokens": 12_000}  # work for two machines
+    (tmp_path / "r.jsonl").write_text(text([line(f"r{number}", body=body) for number in range(250)]))
+    (tmp_path / "short.jsonl").write_text(text([line(f"r{number}") for number in range(2000)]))
     return clients
 
 
@@ -259,7 +261,7 @@ def test_what_is_cancelled_keeps_its_answers_and_goes_on(up: Clients) -> None:
     assert group(up) == (0, 0)
     assert answered("resume", "dev", "--yes")["resumed"] is True
     assert answered("status", "dev", status=1)[0]["state"] == "running"
-    assert group(up) == (2, 2)
+    assert group(up) == (1, 1), "for two parts that are left"
     finish(up, id, 1, 3)
     assert answered("results", "dev", id)["answered"] == 250
     assert answered("cancel", "dev")["cancelled"] is False, "it is over"
@@ -298,7 +300,7 @@ def test_what_has_spent_its_money_is_told_and_ends_by_itself(up: Clients, monkey
     answered("results", "dev", status=1)
     errors = Path(f"{id}.errors.jsonl").read_text().splitlines()
     assert {json.loads(one)["error"]["code"] for one in errors} == {"batch_expired"}
-    assert "does not last for a machine's start" in refused("resume", "dev", "--yes")
+    assert "does not last for what the batch takes" in refused("resume", "dev", "--yes")
     assert ends(up) == end
 
 
@@ -346,7 +348,7 @@ class Twice:
 
 def test_a_write_whose_answer_was_lost_was_made(up: Clients) -> None:
     found = store.find(up, "dev", None, datetime.now(UTC))
-    plan = store.Plan(hosts=1, usd_per_hour=5, max_usd=20, lasts=timedelta(hours=2), takes=None)
+    plan = store.Plan(hosts=1, usd_per_hour=5, max_usd=20, lasts=timedelta(hours=2), work=None)
     lossy = replace(found, clients=lambda name: Twice(up(name)) if name == "s3" else up(name))
     begun = lossy.begin([json.dumps(line())], plan)
     assert group(up) == (1, 1)
@@ -359,7 +361,7 @@ def test_a_write_whose_answer_was_lost_was_made(up: Clients) -> None:
 
 def test_of_two_that_resume_at_once_one_does(up: Clients) -> None:
     found = store.find(up, "dev", None, datetime.now(UTC))
-    plan = store.Plan(hosts=1, usd_per_hour=5, max_usd=20, lasts=timedelta(hours=2), takes=None)
+    plan = store.Plan(hosts=1, usd_per_hour=5, max_usd=20, lasts=timedelta(hours=2), work=None)
     begun = found.begin([json.dumps(line())], plan)
     found.cancel(begun)
     cancelled = found.find(begun.id)
@@ -373,7 +375,8 @@ def test_of_two_that_resume_at_once_one_does(up: Clients) -> None:
     ("words", "said"),
     [
         (("run", "dev", "r.jsonl", "--max-usd", "31"), "more than the stack's settings let"),
-        (("run", "dev", "r.jsonl", "--max-usd", "3"), "does not last for a machine's start"),
+        (("run", "dev", "r.jsonl", "--max-usd", "3"), "does not last for what the batch takes"),
+        (("run", "dev", "short.jsonl", "--max-usd", "3"), "does not last for a machine's start"),
         (("run", "dev", "none.jsonl"), "No such file"),
         (("run", "dev", "s3://none/r.jsonl"), "NoSuchBucket"),
         (("status", "dev"), "there is no batch yet"),
@@ -392,6 +395,18 @@ def test_what_takes_more_than_its_money_is_refused(up: Clients) -> None:
     assert group(up) == (0, 0)
 
 
+def test_no_more_machines_are_called_than_have_work_for_as_long_as_a_start_takes(up: Clients) -> None:
+    plan = answered("run", "dev", "short.jsonl", status=1)
+    assert (plan["requests"], plan["hosts"]) == (2000, 1), "2 may be"
+    assert plan["takesSeconds"] < 2400
+
+    id = answered("run", "dev", "r.jsonl", "--yes")["id"]
+    assert group(up) == (2, 2)
+    finish(up, id, 1, 2)
+    answered("cancel", "dev", "--yes")
+    assert answered("resume", "dev", "--yes")["hosts"] == 1, "of three parts one is left"
+
+
 def test_a_file_in_s3_is_read(up: Clients) -> None:
     up("s3").put_object(Bucket=NAME, Key="own/r.jsonl", Body=text([line()]).encode())
     assert answered("run", "dev", f"s3://{NAME}/own/r.jsonl", status=1)["requests"] == 1
@@ -401,7 +416,7 @@ def test_of_two_that_begin_at_once_one_does(up: Clients) -> None:
     """The other has seen no batch before it wrote."""
     found = store.find(up, "dev", None, datetime.now(UTC))
     plan = answered("run", "dev", "r.jsonl", status=1)
-    planned = store.Plan(hosts=1, usd_per_hour=plan["usdPerHour"], max_usd=20, lasts=timedelta(hours=2), takes=None)
+    planned = store.Plan(hosts=1, usd_per_hour=plan["usdPerHour"], max_usd=20, lasts=timedelta(hours=2), work=None)
     current = found.current
     found.begin([json.dumps(line())], planned)
     late = store.find(up, "dev", None, datetime.now(UTC) + timedelta(seconds=2))

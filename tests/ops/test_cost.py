@@ -255,6 +255,16 @@ def test_a_budget_below_the_bound_is_said(budget: float | None, told: str) -> No
     assert bool(found.budget_warning) == bool(told)
 
 
+def test_batches_come_on_top(tmp_path: Path) -> None:
+    path = tmp_path / "Pulumi.dev.yaml"
+    for batch, most in (("", None), ("  tandem:batch: {maxUsd: 40}\n", 40)):
+        path.write_text(f"config:\n  tandem:region: us-east-1\n{batch}")
+        said = CliRunner().invoke(app, ["cost", str(path)]).stdout
+        assert ("Batches come on top, each up to $40.00 (batch.maxUsd)." in said) is (most is not None)
+        report = json.loads(CliRunner().invoke(app, ["cost", str(path), "--json"]).stdout)
+        assert report.get("mostPerBatch") == most
+
+
 def other_file(tmp_path: Path, hosts: int) -> str:
     path = tmp_path / f"{hosts}.yaml"
     path.write_text(f"config: {{'tandem:region': us-east-1, 'tandem:fleet': {{hosts: {hosts}}}}}\n", encoding="utf-8")

@@ -29,7 +29,7 @@ config:
   tandem:batch: {maxUsd: 20}
   tandem:costGuard: {expiresAfter: 8h, alertEmails: [a@example.com]}
 """
-PLAN = Plan(hosts=1, usd_per_hour=5, max_usd=20, lasts=timedelta(hours=4), takes=None)
+PLAN = Plan(hosts=1, usd_per_hour=5, max_usd=20, lasts=timedelta(hours=4), work=None)
 
 
 def group(found: store.Store, clients: Clients) -> tuple[int, int, int]:

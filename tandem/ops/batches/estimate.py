@@ -32,14 +32,19 @@ class Plan:
         usd_per_hour: of all of them on demand, of the dearest type: the most that they can cost.
         max_usd: after so much they end.
         lasts: until then.
-        takes: as estimated, with the start; None for a model that is not sized.
+        work: of one machine, as estimated; None for a model that is not sized.
     """
 
     hosts: int
     usd_per_hour: float
     max_usd: float
     lasts: timedelta
-    takes: timedelta | None
+    work: timedelta | None
+
+    @property
+    def takes(self) -> timedelta | None:
+        """With the start."""
+        return None if self.work is None else START + self.work / self.hosts
 
     @property
     def usd(self) -> float | None:
@@ -52,27 +57,19 @@ def usd_per_machine_hour(settings: Settings) -> float:
     return costs.total(costs.host_costs(settings, 1, costs.dearest_type(settings)))
 
 
-def planned(settings: Settings, requests: Requests, parts: int, max_usd: float) -> Plan:
-    """As many machines as there may be, and no more than there are parts for.
-
-    Raises:
-        UserError: the money does not last for a start, or for what is estimated.
-    """
+def planned(settings: Settings, parts: int, work: timedelta | None, usd: float) -> Plan:
+    """As many machines as there may be; but no more than there are parts for, and than have work for as long as a start
+    takes, each of which is paid."""
     assert settings.batch
     replicas = min(
         INSTANCE_TYPES[name].servers(settings.inference.tensor_parallel_size) for name in settings.fleet.instance_types
     )
     hosts = min(settings.batch.max_hosts, -(-parts // replicas))
-    usd = hosts * usd_per_machine_hour(settings)
-    plan = Plan(
-        hosts=hosts,
-        usd_per_hour=usd,
-        max_usd=max_usd,
-        lasts=timedelta(hours=max_usd / usd),
-        takes=_takes(settings, requests, hosts),
-    )
-    refuse_too_little(plan)
-    return plan
+    if work is not None:
+        hosts = min(hosts, work // START)
+    hosts = max(1, hosts)
+    hour = hosts * usd_per_machine_hour(settings)
+    return Plan(hosts=hosts, usd_per_hour=hour, max_usd=usd, lasts=timedelta(hours=max(0.0, usd) / hour), work=work)
 
 
 def refuse_too_little(plan: Plan) -> None:
@@ -101,7 +98,8 @@ def shown(span: timedelta) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def _takes(settings: Settings, requests: Requests, hosts: int) -> timedelta | None:
+def work_of(settings: Settings, requests: Requests) -> timedelta | None:
+    """Of one machine of the slowest type; None for a model that is not sized."""
     inference = settings.inference
     if inference.model_config_file:
         shape = load_shape(PROJECT / inference.model_config_file)
@@ -118,5 +116,5 @@ def _takes(settings: Settings, requests: Requests, hosts: int) -> timedelta | No
     load = Load(prompt_tokens=requests.prompt_tokens, answer_tokens=requests.answer_tokens)
     types = [INSTANCE_TYPES[name] for name in settings.fleet.instance_types]
     found = (candidate(with_quantization(shape, inference.quantization), serving, one, load=load) for one in types)
-    rate = hosts * min(one.tokens_per_second for one in found)
-    return START + timedelta(seconds=len(requests.lines) * requests.answer_tokens / rate)
+    rate = min(one.tokens_per_second for one in found)
+    return timedelta(seconds=len(requests.lines) * requests.answer_tokens / rate)

@@ -60,6 +60,7 @@ class Batch:
         requests, answered: likewise.
         grants: how often machines were called for it.
         usd: spent so far at most, by them.
+        seconds_left: of one machine's work, as estimated; None for a model that is not sized.
         max_usd: when it could be spent, `ends`.
         machines: that wrote within two minutes.
     """
@@ -73,6 +74,7 @@ class Batch:
     machines: int
     grants: Sequence[Grant]
     usd: float
+    seconds_left: float | None
     max_usd: float
     created: datetime
     ends: datetime
@@ -110,16 +112,20 @@ class Store:
         machines = self._keys(job.place(id, "machines"))
         state, ended = self._state(id, asked, whole.values())
         grants = _grants(asked, ended)
+        requests = sum(asked["sizes"])
+        answered = sum(asked["sizes"][number - 1] for number in done) + between
+        work = asked["seconds"]
         return Batch(
             id=id,
             state=state,
-            requests=sum(asked["sizes"]),
-            answered=sum(asked["sizes"][number - 1] for number in done) + between,
+            requests=requests,
+            answered=answered,
             parts=asked["parts"],
             done=len(done),
             machines=sum(self.now - at < timedelta(minutes=2) for at in machines.values()),
             grants=grants,
             usd=round(sum(grant.usd(self.now) for grant in grants), 2),
+            seconds_left=None if work is None else work * (1 - answered / requests),
             max_usd=asked["maxUsd"],
             created=datetime.fromtimestamp(asked["created"], UTC),
             ends=datetime.fromtimestamp(asked["ends"], UTC),
@@ -150,6 +156,7 @@ class Store:
         asked = {
             "parts": len(parts),
             "sizes": [len(part) for part in parts],
+            "seconds": None if plan.work is None else plan.work.total_seconds(),
             "hosts": plan.hosts,
             "maxUsd": plan.max_usd,
             "created": self.now.timestamp(),

@@ -13,7 +13,7 @@ import typer
 from tandem.errors import Problem, UserError
 from tandem.ops.aws import aws_clients, user_errors
 from tandem.ops.batches import requests, store
-from tandem.ops.batches.estimate import Plan, planned, refuse_too_little, shown, usd_per_machine_hour
+from tandem.ops.batches.estimate import Plan, planned, refuse_too_little, shown, work_of
 from tandem.ops.batches.store import Batch, Store
 from tandem.ops.options import (
     AsJson,
@@ -69,7 +69,8 @@ def run(
     most = _most(settings, max_usd)
     clients = aws_clients(settings.region, profile)
     asked = requests.checked(requests.read(file, clients), file, [settings.inference.served_name])
-    plan = planned(settings, asked, len([*job.parts(asked.lines)]), most)
+    plan = planned(settings, len([*job.parts(asked.lines)]), work_of(settings, asked), most)
+    refuse_too_little(plan)
     with user_errors(stack):
         found = store.find(clients, stack, life_here(stack), datetime.now(UTC))
         current, _ = found.current()
@@ -98,32 +99,29 @@ def resume(
     Examples: `tandem batch resume dev --max-usd 80 --yes`.
     """
     settings = _settings(stack, region)
-    assert settings.batch
     most = _most(settings, max_usd)
     with user_errors(stack):
         found = _store(stack, settings, profile)
         batch = _batch(found, id, stack)
         found.refuse_running(batch)
         left = most - batch.usd
-        each = usd_per_machine_hour(settings)
-        hosts = min(settings.batch.max_hosts, max(1, batch.parts - batch.done))
-        lasts = timedelta(hours=max(0.0, left) / (hosts * each))
-        plan = Plan(hosts=hosts, usd_per_hour=hosts * each, max_usd=most, lasts=lasts, takes=None)
+        work = None if batch.seconds_left is None else timedelta(seconds=batch.seconds_left)
+        plan = planned(settings, batch.parts - batch.done, work, left)
         if batch.state != "completed":
-            refuse_too_little(replace(plan, max_usd=left))
+            refuse_too_little(plan)
             if yes:
-                found.resume(batch, plan)
+                found.resume(batch, replace(plan, max_usd=most))
     done = yes or batch.state == "completed"
     screen = Screen(stderr=as_json)
     screen.print(
         f"{batch.id}: {batch.answered:,} of {batch.requests:,} requests answered, {batch.usd:.2f} USD spent at most"
     )
     if batch.state != "completed":
-        screen.print(f"{hosts} machines for {shown(lasts)} at most, {most:.2f} USD in all")
+        screen.print(f"{plan.hosts} machines for {shown(plan.lasts)} at most, {most:.2f} USD in all")
     if not done:
         screen.print("Nothing was changed. To go on: the same command with --yes.")
     if as_json:
-        print_json({"id": batch.id, "resumed": yes, "hosts": hosts, "max_usd": most, "lasts": shown(lasts)})
+        print_json({"id": batch.id, "resumed": yes, "hosts": plan.hosts, "max_usd": most, "lasts": shown(plan.lasts)})
     raise typer.Exit(0 if done else 1)
 
 

@@ -141,6 +141,7 @@ def _one(
         write_file(plot, bars(title, [(part.name, part.usd_per_month) for part in plan.parts]), "--plot")
     if as_json:
         report = _as_json(plan) | ({"actual": _bill_json(bill)} if bill else {})
+        report |= {"mostPerBatch": settings.batch.max_usd} if settings.batch else {}
         print_json(report | ({"purchases": [asdict(way) for way in ways]} if ways else {}))
         return
     _print(stack, settings, plan, bill)
@@ -212,6 +213,8 @@ def _print(stack: str, settings: Settings, plan: Plan, bill: Spent | Problem | N
     console.print(table)
     console.print(f"Prices: {plan.source}. Assumed: {plan.use}.")
     console.print(f"At most: {_most(settings, plan)}")
+    if settings.batch:
+        console.print(f"Batches come on top, each up to ${settings.batch.max_usd:,.2f} (batch.maxUsd).")
     if plan.budget_warning:
         console.print(f"costGuard.monthlyBudgetUsd: the budget of ${plan.budget:,.2f} {plan.budget_warning}.")
     for number, saving in enumerate(plan.savings[:5]):
