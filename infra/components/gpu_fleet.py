@@ -39,6 +39,7 @@ class GpuFleetArgs:
         settings: sizes, types, purchase and rollout.
         group_name: of the group; what guards it calls it by this name before it is there. None for the engine's.
         min_hosts, max_hosts: size of the group.
+        most_called: hosts may set the group to so many at most, where nobody serves.
         idle_stop: an alarm may set the group to 0, and needs its metrics.
         follows_load: policies say how many there are, between the bounds.
         running: false keeps it at 0.
@@ -65,6 +66,7 @@ class GpuFleetArgs:
     group_name: pulumi.Input[str] | None
     min_hosts: int
     max_hosts: int
+    most_called: int = 0
     idle_stop: bool = False
     follows_load: bool = False
     running: pulumi.Input[bool] = True
@@ -117,11 +119,12 @@ class GpuFleet(pulumi.ComponentResource):
         own = {f"aws:ResourceTag/{key}": value for key, value in args.own_tags.items()}
         target = args.target_group_arn
         ends = ["UpdateAutoScalingGroup"] if target is None else LIFE_CYCLE
+        most = {"NumericLessThanEqualsIfExists": {"autoscaling:MaxSize": str(args.most_called)}}
         statements = [
             policies.allow(
                 [f"autoscaling:{action}" for action in (*ends, "SetInstanceHealth")],
                 [group],
-                {"StringEquals": own},
+                {"StringEquals": own} | (most if target is None else {}),
                 sid="OwnGroupByTag",
             ),
             policies.allow(

@@ -189,6 +189,7 @@ def batch(
             group_name=None,
             min_hosts=0,
             max_hosts=0,
+            most_called=settings.batch.max_hosts,
             reports=False,
             after=[guard],
             weights_s3_uri=settings.inference.weights_s3_uri,

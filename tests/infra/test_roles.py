@@ -98,6 +98,11 @@ FOREIGN: Sequence[Case] = [
     ),
     ("hosts", "batch-host", "s3:DeleteObject", "arn:aws:s3:::tandem-hosts-batch/key", {}),
     ("hosts", "batch-host", "autoscaling:UpdateAutoScalingGroup", group("tandem-hosts-0a1b2c3"), of_stack("hosts")),
+    (
+        *("hosts", "batch-host", "autoscaling:UpdateAutoScalingGroup"),
+        group("tandem-hosts-batch-0a1b2c3"),
+        of_stack("hosts") | {"autoscaling:MaxSize": "2"},  # batch.maxHosts is 1
+    ),
     ("hosts", "batch-host", "elasticloadbalancing:RegisterTargets", "*", {}),
     ("hosts", "host", "s3:GetObject", "arn:aws:s3:::tandem-hosts-batch/key", {}),
     ("dev", "expiry", "autoscaling:UpdateAutoScalingGroup", THEIR_GROUP, {}),
@@ -192,7 +197,7 @@ OWN: Sequence[Case] = [
     (
         *("hosts", "batch-host", "autoscaling:UpdateAutoScalingGroup"),
         group("tandem-hosts-batch-0a1b2c3"),
-        of_stack("hosts"),
+        of_stack("hosts") | {"autoscaling:MaxSize": "1"},
     ),
     ("dev", "expiry", "autoscaling:UpdateAutoScalingGroup", group(f"tandem-dev-{STACK_ID}"), {}),
     ("dev", "expiry", "sns:Publish", arn("sns", "tandem-dev-alerts"), {}),

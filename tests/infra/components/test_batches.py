@@ -97,7 +97,7 @@ def test_their_role_reads_and_writes_one_bucket_and_ends_its_own_machine() -> No
     life, *_ = policies[f"{NAME}-host-life-cycle"]
     assert life["Action"] == ["autoscaling:UpdateAutoScalingGroup", "autoscaling:SetInstanceHealth"]
     assert life["Resource"][0].endswith(f"autoScalingGroupName/{NAME}-*")
-    assert "StringEquals" in life["Condition"]
+    assert life["Condition"].keys() == {"StringEquals", "NumericLessThanEqualsIfExists"}
     everything = json.dumps(policies)
     assert "secretsmanager" not in everything
     assert "elasticloadbalancing:RegisterTargets" not in everything
