@@ -160,13 +160,11 @@ class Worker:
 
     Args:
         name: of this replica, the same after a restart: what it had claimed is still its own.
-        machine: that it is on, and since when, in seconds since the epoch.
+        machine: that it is on.
         at_once: requests that vLLM runs at the same time.
     """
 
-    def __init__(
-        self, bucket: Bucket, name: str, machine: tuple[str, float], at_once: int, say: Callable[[str], None]
-    ) -> None:
+    def __init__(self, bucket: Bucket, name: str, machine: str, at_once: int, say: Callable[[str], None]) -> None:
         self.bucket, self.name, self.machine, self.at_once, self.say = bucket, name, machine, at_once, say
         self.id = self._current()
         self.mine: dict[int, Part] = {}
@@ -301,8 +299,7 @@ class Worker:
         self._kept = time.monotonic()
         if not self.id:
             return
-        name, since = self.machine
-        self.bucket.replace(job.place(self.id, "machines", name, ".json"), json.dumps({"since": since}))
+        self.bucket.replace(job.place(self.id, "machines", self.machine, ".json"), "{}")
         for part in list(self.mine.values()):
             if self._renew(part) and part.fresh:
                 key = job.place(self.id, "answers", part.number, f"/{time.time_ns()}-{self.name}.jsonl")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import signal
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from bucket import Bucket
 from host import CONFIG, RUN, TIMEOUTS, say, sh, write
 
 LOOKS = 10  # one or two, unless batches are begun and cancelled within seconds
-UPTIME = Path("/proc/uptime")
 NOT_FOR_BATCHES = {"--max-num-queued-reqs": 1, "--enable-log-requests": 0}
 """And how many values each has. Who waits is turned away by the first; here nobody waits who could come again. Requests
 of a batch are in no log."""
@@ -52,10 +50,9 @@ def work(number: int) -> None:
     directory = RUN / f"batch/{number}"
     directory.mkdir(parents=True, exist_ok=True)
     bucket = Bucket(CONFIG["batch"], aws.REGION, lambda: aws.surely(aws._credentials))
-    since = time.time() - float(UPTIME.read_text().split()[0])
     _, arguments = serve.container(number, row["gpus"])
     at_once = int(arguments[arguments.index("--max-num-seqs") + 1])
-    worker = batch.Worker(bucket, f"{instance}-{number}", (instance, since), at_once, say)
+    worker = batch.Worker(bucket, f"{instance}-{number}", instance, at_once, say)
     say(answers(worker, row, directory))
     end(worker)
 

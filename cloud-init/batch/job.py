@@ -6,7 +6,7 @@ jobs/ID/input/00001.jsonl            a part of the requests, in order
 jobs/ID/claims/00001.json            who works at the part; it is theirs while they write it anew
 jobs/ID/answers/00001/TIME-WHO.jsonl answers so far, each once
 jobs/ID/done/00001.jsonl             the part's answers, in order: written once
-jobs/ID/machines/NAME.json           when a machine began; written anew while it works
+jobs/ID/machines/NAME.json           written anew while a machine works
 jobs/ID/stop.json                    it is cancelled
 """
 

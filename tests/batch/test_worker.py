@@ -57,7 +57,7 @@ def begin(bucket: buckets.Bucket, names: list[str], **more: Any) -> None:
 def work(bucket: buckets.Bucket, directory: Path, name: str = "one", said: list[str] | None = None) -> str:
     path = directory / f"{name}.sock"
     own = buckets.Bucket(bucket.url, bucket.region, bucket.credentials)
-    worker = machine.Worker(own, name, (name, 1.0), 64, (said if said is not None else []).append)
+    worker = machine.Worker(own, name, name, 64, (said if said is not None else []).append)
     return machine.run(worker, lambda: [*RUNNER, str(path)], path, 60)
 
 
@@ -115,11 +115,11 @@ def test_what_a_machine_left_is_taken_over_with_its_answers(
 
 def test_nobody_takes_what_another_works_at(bucket: buckets.Bucket, tmp_path: Path) -> None:
     begin(bucket, ["r1"])
-    worker = machine.Worker(bucket, "two", ("two", 1.0), 64, print)
+    worker = machine.Worker(bucket, "two", "two", 64, print)
     assert not worker.over()
     bucket.replace(job.place(ID, "claims", 1, ".json"), json.dumps({"by": "one", "answered": 0, "ends": 0}))
     assert worker._take() is None
-    one = machine.Worker(bucket, "one", ("one", 1.0), 64, print)
+    one = machine.Worker(bucket, "one", "one", 64, print)
     assert not one.over()
     assert one._take() is not None, "begun anew, it goes on with its own"
 
@@ -127,7 +127,7 @@ def test_nobody_takes_what_another_works_at(bucket: buckets.Bucket, tmp_path: Pa
 def test_a_part_that_was_lost_is_not_written(bucket: buckets.Bucket) -> None:
     begin(bucket, ["r1", "r2"])
     said: list[str] = []
-    worker = machine.Worker(bucket, "one", ("one", 1.0), 64, said.append)
+    worker = machine.Worker(bucket, "one", "one", 64, said.append)
     assert not worker.over()
     part = worker._take()
     assert part
@@ -162,7 +162,7 @@ def test_machines_that_are_taken_away_are_no_fault_of_a_request(bucket: buckets.
     """However often: each claims the part, and says nothing more."""
     begin(bucket, ["r1", "r2"])
     for _ in range(2 * machine.TRIES):
-        worker = machine.Worker(bucket, "one", ("one", 1.0), 64, print)
+        worker = machine.Worker(bucket, "one", "one", 64, print)
         assert not worker.over()
         part = worker._take()
         assert part
@@ -177,7 +177,7 @@ def test_a_log_has_nothing_of_a_request(bucket: buckets.Bucket) -> None:
     bucket.replace(job.place(ID, "claims", 1, ".json"), json.dumps({"by": "one", "answered": 1, "ends": machine.TRIES}))
     bucket.replace(job.place(ID, "answers", 1, "/1-one.jsonl"), job.written([job.unanswered("a name", "x", "y")]))
     said: list[str] = []
-    worker = machine.Worker(bucket, "one", ("one", 1.0), 64, said.append)
+    worker = machine.Worker(bucket, "one", "one", 64, said.append)
     assert not worker.over()
     worker._begin(SimpleNamespace(ask=None))
     assert said == ["part 1: 1 of 2 to answer", "part 1: line 2 ends the server, and is given up"]
@@ -200,7 +200,7 @@ def test_it_ends(bucket: buckets.Bucket, tmp_path: Path, change: Callable[[bucke
 
 def test_a_batch_that_goes_on_or_follows_keeps_its_machines(bucket: buckets.Bucket) -> None:
     begin(bucket, ["r1"], hosts=3)
-    worker = machine.Worker(bucket, "one", ("one", 1.0), 8, print)
+    worker = machine.Worker(bucket, "one", "one", 8, print)
     assert worker.wanted() == 3, "it goes on, as after a cancel that was taken back"
     bucket.replace(f"jobs/{ID}/stop.json", "{}")
     assert worker.over() == "the batch is cancelled"
@@ -216,7 +216,7 @@ def test_nothing_is_started_for_no_batch(bucket: buckets.Bucket, tmp_path: Path)
     def never() -> list[str]:
         raise AssertionError
 
-    worker = machine.Worker(bucket, "one", ("one", 1.0), 8, print)
+    worker = machine.Worker(bucket, "one", "one", 8, print)
     assert machine.run(worker, never, tmp_path / "socket", 1) == "there is no batch"
 
 

@@ -103,9 +103,6 @@ def working(machine: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> Callab
     def work(run: Callable[..., str], *wanted: int) -> list[Any]:
         looks = iter(wanted or (0, 0))
         asked: list[Any] = []
-        (machine.root / "proc").mkdir(exist_ok=True)
-        (machine.root / "proc/uptime").write_text("100.5 200.0\n")
-        monkeypatch.setattr(machine.batching, "UPTIME", machine.root / "proc/uptime")
         monkeypatch.setattr(machine.batching.signal, "signal", lambda *_: None)
         monkeypatch.setattr(machine.batch.Worker, "_current", lambda _: "batch-1")
         monkeypatch.setattr(machine.batch.Worker, "wanted", lambda _: next(looks))
@@ -132,7 +129,7 @@ def test_when_nothing_is_left_the_group_goes_to_0(working: Callable[..., list[An
     seen: list[Any] = []
 
     def run(worker: Any, command: Any, path: Any, seconds: float) -> str:
-        seen.extend([worker.name, worker.machine[0], worker.at_once, path.name])
+        seen.extend([worker.name, worker.machine, worker.at_once, path.name])
         return "the batch is done"
 
     assert sizes(working(run)) == [0, "ended"]

@@ -201,7 +201,7 @@ def test_from_the_file_to_its_answers(up: Clients) -> None:
     assert "is running" in refused("run", "dev", "r.jsonl", "--yes")
 
     id = begun["id"]
-    up("s3").put_object(Bucket=NAME, Key=job.place(id, "machines", "i-1", ".json"), Body=b'{"since": 0}')
+    up("s3").put_object(Bucket=NAME, Key=job.place(id, "machines", "i-1", ".json"), Body=b"{}")
     finish(up, id, 1)
     kept = job.written([job.as_openai("r100", {"id": "k", "response": {"status_code": 200, "body": {}}})])
     up("s3").put_object(Bucket=NAME, Key=job.place(id, "answers", 2, "/1-i-1.jsonl"), Body=kept.encode())

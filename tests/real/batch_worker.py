@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import tempfile
-import time
 from functools import partial
 from pathlib import Path
 
@@ -28,7 +27,7 @@ def main(url: str, name: str, span: str, *command: str) -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / batch.SOCKET
         started = [*command[:2], str(path), *command[2:]]
-        worker = batch.Worker(bucket, name, (name, time.time()), 64, partial(print, flush=True))
+        worker = batch.Worker(bucket, name, name, 64, partial(print, flush=True))
         why = batch.run(worker, lambda: started, path, 600)
     print(why, flush=True)
 
