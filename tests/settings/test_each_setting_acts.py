@@ -170,6 +170,7 @@ MAIN: Mapping[str, Any] = {
     "canary.judge.keySecretArn": ("arn:aws:secretsmanager:us-east-1:123456789012:secret:judge-AbCdEf", JUDGE),
     "tracing.endpoint": "http://collector.example.com:4318/v1/traces",
     "tracing.sampleRatio": (0.5, TRACES),
+    "batch.maxHosts": (2, {"batch.maxUsd": 20}),
     "batch.spot": (False, {"batch.maxUsd": 20}),
     "timeouts.clientSeconds": 305,
     "timeouts.loadBalancerIdleSeconds": 315,
@@ -218,7 +219,6 @@ ELSEWHERE: Mapping[str, str] = {
     "inference.modelConfigFile": "sizing reads it: tests/sizing/test_config_file.py",
     "models.NAME.inference.modelConfigFile": "the same",
     "batch.maxUsd": "`tandem batch` tells the machines: tests/ops/test_batch.py; refused on eks as batch.spot is",
-    "batch.maxHosts": "the same",
     "timeouts.clientSeconds": "clients are told, and rules hold the other timeouts against it",
 }
 """Settings that act where the program declares nothing."""
