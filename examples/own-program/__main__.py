@@ -60,7 +60,7 @@ cache = ModelCache(
     ModelCacheArgs(
         subnet_ids=network.host_subnet_ids,
         security_group_id=network.cache_security_group_id,
-        host_role_arn=role.role_arn,
+        host_role_arns=[role.role_arn],
         keep_on_destroy=False,  # a lab's cache may go with it
     ),
     here,

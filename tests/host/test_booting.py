@@ -38,19 +38,19 @@ def test_a_read_that_blocks_for_ever_ends_neither_deadline_nor_host(in_real_time
         "with concurrent.futures.ThreadPoolExecutor() as pool:\n"
         f"    pool.submit(lambda: open({str(tmp_path / 'weights')!r}).read())\n"
     )
-    stages(in_real_time, tmp_path, blocks, 1.5)
+    stages(in_real_time, tmp_path, blocks, 4)
     start = time.monotonic()
     with pytest.raises(SystemExit):
         in_real_time.scripts.boot.main()
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 10
     process = Path(f"/proc/{(tmp_path / 'pid').read_text()}/stat")
     while process.exists() and process.read_text().split()[2] != "Z":
-        assert time.monotonic() - start < 10, "it still runs"
+        assert time.monotonic() - start < 15, "it still runs"
     names = [name for _, name, _ in in_real_time.cloud.calls if name != "DescribeAutoScalingInstances"]
     assert names.count("RecordLifecycleActionHeartbeat") >= 3
     assert (names[-1], results(in_real_time)) == ("CompleteLifecycleAction", ["ABANDON"])
     said = (tmp_path / "dev/console").read_text()
-    assert said == "tandem: gave up: no end after 1.5 s, as when a read blocks\n"
+    assert said == "tandem: gave up: no end after 4 s, as when a read blocks\n"
 
 
 def test_stages_that_end_well_are_a_boot_that_ends_well(in_real_time: Host, tmp_path: Path) -> None:

@@ -29,7 +29,7 @@ def test_the_ledger_tells_each_stage_once_and_in_order(host: Host) -> None:
     ledger = host.guest.ledger()
     assert all(line["seconds"] >= 0 and line["start"].endswith("Z") for line in ledger)
     said = details(ledger)
-    assert said["scripts"] == f"fetched, {len(sources('host', 'shared')) + 2} files"
+    assert said["scripts"] == f"fetched, {len(sources('host', 'shared', 'batch')) + 2} files"
     assert said["gate"] == "driver branch 580"
     assert said["driver"] == f"{packages.DRIVER} installed, 4 GPUs"
     assert said["toolkit"] == "5 packages installed"
