@@ -109,6 +109,7 @@ GROUPS: Mapping[str, Group] = {
         (
             "tests/ops/test_kind.py",
             "tests/ops/test_inventory.py",
+            "tests/ops/test_left_behind.py",
             "tests/ops/test_removal.py",
             "tests/ops/test_audit.py",
         ),
