@@ -1,4 +1,4 @@
-"""A machine that works at the stack's batch, in place of one that serves: a worker and a vLLM for each pair of GPUs.
+"""A machine that works at the stack's batch, in place of one that serves: a worker and a vLLM for each group of GPUs.
 
 The worker reads and writes the bucket by the machine's role. vLLM is in a container that is told nothing of it, and has
 no way to the role either, but with `inference.weights: s3`, when vLLM streams its weights by it.

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import pulumi
-from pulumi_aws import s3
 
 from .. import policies
 from .private_bucket import private_bucket
@@ -42,22 +41,9 @@ class AccessLogs(pulumi.ComponentResource):
         bucket, policy = private_bucket(
             name,
             self,
+            kept_days=args.retention_days,
             keep_on_destroy=args.keep_on_destroy,
             allowed=lambda arn: [_log_delivery(arn, args.account_id)],
-        )
-        s3.BucketLifecycleConfiguration(
-            name,
-            bucket=bucket.id,
-            rules=[
-                {
-                    "id": "expire",
-                    "status": "Enabled",
-                    "filter": {"prefix": ""},
-                    "expiration": {"days": args.retention_days},
-                    "abort_incomplete_multipart_upload": {"days_after_initiation": 1},
-                }
-            ],
-            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=args.keep_on_destroy),
         )
         self.bucket_name = pulumi.Output.all(bucket.id, policy.id).apply(lambda ids: ids[0])
         self.register_outputs({"bucket_name": bucket.id})

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
-from pulumi_aws import iam, s3
+from pulumi_aws import iam
 
 from .. import policies
 from .private_bucket import private_bucket
@@ -43,21 +43,7 @@ class Batches(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: BatchesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("tandem:index:Batches", name, None, opts)
-        bucket, _ = private_bucket(name, self, keep_on_destroy=args.keep_on_destroy)
-        s3.BucketLifecycleConfiguration(
-            name,
-            bucket=bucket.id,
-            rules=[
-                {
-                    "id": "expire",
-                    "status": "Enabled",
-                    "filter": {"prefix": ""},
-                    "expiration": {"days": KEPT_DAYS},
-                    "abort_incomplete_multipart_upload": {"days_after_initiation": 1},
-                }
-            ],
-            opts=pulumi.ResourceOptions(parent=self, retain_on_delete=args.keep_on_destroy),
-        )
+        bucket, _ = private_bucket(name, self, kept_days=KEPT_DAYS, keep_on_destroy=args.keep_on_destroy)
         objects = pulumi.Output.concat(bucket.arn, "/*")
         theirs = [pulumi.Output.concat(bucket.arn, f"/jobs/*/{kind}/*") for kind in WRITTEN]
         secrets = [policies.allow(["secretsmanager:GetSecretValue"], args.secret_arns)] if args.secret_arns else []

@@ -15,12 +15,14 @@ def private_bucket(
     name: str,
     parent: pulumi.Resource,
     *,
+    kept_days: int | None = None,
     keep_on_destroy: bool = False,
     allowed: Callable[[pulumi.Output[str]], Sequence[dict[str, Any]]] | None = None,
 ) -> tuple[s3.Bucket, s3.BucketPolicy]:
     """A bucket with its settings, as children of a component.
 
     Args:
+        kept_days: objects are deleted after so many; None keeps them.
         keep_on_destroy: leaves it, its objects and what protects them in the account when the stack goes.
         allowed: statements of its policy, from its ARN, beside the one that denies whoever comes without TLS.
 
@@ -52,6 +54,21 @@ def private_bucket(
         rules=[{"apply_server_side_encryption_by_default": {"sse_algorithm": "AES256"}}],
         opts=child,
     )
+    if kept_days is not None:
+        s3.BucketLifecycleConfiguration(
+            name,
+            bucket=bucket.id,
+            rules=[
+                {
+                    "id": "expire",
+                    "status": "Enabled",
+                    "filter": {"prefix": ""},
+                    "expiration": {"days": kept_days},
+                    "abort_incomplete_multipart_upload": {"days_after_initiation": 1},
+                }
+            ],
+            opts=child,
+        )
     everything = [bucket.arn, pulumi.Output.concat(bucket.arn, "/*")]
     policy = policies.document(
         *(allowed(bucket.arn) if allowed else ()), policies.only_tls("s3:*", everything, {"AWS": "*"})

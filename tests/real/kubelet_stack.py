@@ -201,10 +201,12 @@ class Cluster:
         found.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n{body}".encode())
         return found
 
-    def completes(self, pod: Object, tokens: int = 1, key: str | None = key_of("alice"), **more: Any) -> Answer:
-        """A client's request."""
+    def completes(
+        self, pod: Object, tokens: int = 1, key: str | None = key_of("alice"), seconds: float = 600, **more: Any
+    ) -> Answer:
+        """A client's request, for which it waits so long."""
         body = {"model": MODEL, "prompt": "1", "max_tokens": tokens, **more}
-        return ask(SERVING_PORT, body, key, host=pod["status"]["podIP"])
+        return ask(SERVING_PORT, body, key, host=pod["status"]["podIP"], seconds=seconds)
 
     def admits(self, *names: str) -> None:
         """Who may enter from now on."""

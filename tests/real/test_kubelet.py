@@ -23,7 +23,6 @@ from kubelet_stack import (
     BATCH,
     DRIVER,
     LOAD_SECONDS,
-    MODEL,
     QUEUE,
     Cluster,
     containers_of,
@@ -42,7 +41,7 @@ from pulumi_rehearsal.kubernetes.control_plane import BAD_DIGEST
 from pulumi_rehearsal.kubernetes.nodes import add_nodes, is_ready
 from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.kubernetes.rollouts import _troubles, look, stage
-from tandem.ports import SERVER_PORT, SERVING_PORT
+from tandem.ports import SERVER_PORT
 from tandem.scripts import sources
 from tandem.timing import DEREGISTRATION_SECONDS
 
@@ -234,9 +233,8 @@ def test_a_full_server_stays_ready(cluster: Cluster, sound: str) -> None:
         def is_full() -> bool:
             """A look that came before one of the streams waits with them: one more takes its place."""
             streams.enter_context(cluster.stream(pod))
-            body, host = {"model": MODEL, "prompt": "1", "max_tokens": 1}, pod["status"]["podIP"]
             try:
-                return ask(SERVING_PORT, body, key_of("alice"), host=host, seconds=3).status == 503
+                return cluster.completes(pod, seconds=3).status == 503
             except TimeoutError:
                 return False
 
