@@ -81,24 +81,33 @@ def test_the_edge_serves_clients_outside(host: Host) -> None:
 
 def test_what_servers_and_edge_tell_leaves_signed_by_the_role(host: Host, tmp_path: Path) -> None:
     """By Ubuntu's own package and our unit; what comes is taken by a real Prometheus."""
-    host.eventually(lambda: len(host.cloud.written) >= 2, "what vmagent writes")
-    signer = SigV4Auth(Credentials(KEY, SECRET), "aps", REGION)
-    with receiving(tmp_path) as live:
-        for headers, body in list(host.cloud.written):
-            assert headers["x-amz-security-token"] == TOKEN
-            assert is_signed(signer, "POST", f"http://{headers['host']}{REMOTE_WRITE}", headers, body)
-            kept = {name: value for name, value in headers.items() if name.startswith(("content-", "x-prometheus-"))}
-            urllib.request.urlopen(urllib.request.Request(f"{live.url}/api/v1/write", body, kept), timeout=30).close()
-        told = {
-            series: {tuple(one["metric"].get(name) for name in ("stack", "model", "host", "replica")) for one in found}
-            for series in ("vllm:num_requests_running", "tandem_keys_age_seconds")
-            if (found := live.ask(series))
-        }
     of = ("dev", "main", INSTANCE)
-    assert told == {
+    told = {
         "vllm:num_requests_running": {(*of, "0"), (*of, "1")},
         "tandem_keys_age_seconds": {(*of, None)},
     }
+    with receiving(tmp_path) as live:
+        taken = 0
+
+        def arrived() -> bool:
+            """Whether Prometheus knows both servers and the edge, once it has taken what was written since."""
+            nonlocal taken
+            for headers, body in host.cloud.written[taken:]:
+                kept = {name: headers[name] for name in headers if name.startswith(("content-", "x-prometheus-"))}
+                request = urllib.request.Request(f"{live.url}/api/v1/write", body, kept)
+                urllib.request.urlopen(request, timeout=30).close()
+                taken += 1
+            names = ("stack", "model", "host", "replica")
+            return told == {
+                series: {tuple(one["metric"].get(name) for name in names) for one in live.ask(series)}
+                for series in told
+            }
+
+        host.eventually(arrived, "what vmagent writes of both servers and the edge")
+    signer = SigV4Auth(Credentials(KEY, SECRET), "aps", REGION)
+    for headers, body in list(host.cloud.written):
+        assert headers["x-amz-security-token"] == TOKEN
+        assert is_signed(signer, "POST", f"http://{headers['host']}{REMOTE_WRITE}", headers, body)
     (agent,) = host.main_pids("tandem-metrics")
     status = host.guest.run(f"cat /proc/{agent}/status")
     figures = {line.split()[0]: line.split()[1] for line in status.splitlines() if len(line.split()) > 1}
