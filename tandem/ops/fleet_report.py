@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from rich.table import Table
 
-from tandem.catalog.instances import GPUS_PER_REPLICA
+from tandem.ops.fleet_settings import COPIED, Named, Stack, rounded
 from tandem.ops.options import print_json
 from tandem.ops.screen import Screen
 from tandem.ops.sizing import prices_source
-from tandem.settings.types import BETWEEN_TOKENS, FIRST_TOKEN
-from tandem.sizing.fleet import SPARE_HOSTS, Answer, Demand, Fleet, Given, Lack
+from tandem.sizing.fleet import SPARE_HOSTS, Demand, Fleet, Given, Lack
 from tandem.sizing.measured import Errors
 from tandem.sizing.support import TENSOR_PARALLEL_SIZE
 
 SHOWN = 5
-MOST_REPLICAS = 400
-"""What `scaling.maxReplicas` takes."""
 SPOT = (
     "Spot: AWS sells the same for up to 70 % less, and takes it back at two minutes' notice. The host beyond those "
     "that the load needs may be one (fleet.onDemandBase: {needed}, onDemandPercentage: 0); `tandem cost STACK --live` "
@@ -31,8 +28,9 @@ SPOT = (
 
 def print_fleets(
     name: str,
-    model: Mapping[str, str],
-    answer: Answer,
+    model: Named,
+    found: tuple[Stack, ...],
+    missing: tuple[Lack, ...],
     demand: Demand,
     errors: tuple[Errors, Errors],
     region: str,
@@ -41,17 +39,16 @@ def print_fleets(
     """The cheapest fleets; the settings of the first; or what is missing.
 
     Args:
-        model: settings of `inference` that name it.
         errors: of modelled first tokens and times between tokens.
         how: `every` for all fleets and what each other type lacks, `as_json` for programs.
     """
-    shown = answer.fleets if how["every"] else answer.fleets[:SHOWN]
+    shown = found if how["every"] else found[:SHOWN]
     if how["as_json"]:
         print_json(
             {
                 "model": name,
-                "fleets": [_fleet_json(fleet, model, region) for fleet in shown],
-                "missing": {lack.name: lack.why for lack in answer.missing},
+                "fleets": [_fleet_json(one) for one in shown],
+                "missing": {lack.name: lack.why for lack in missing},
                 "errors": {"first_token": asdict(errors[0]), "between_tokens": asdict(errors[1])},
                 "prices": prices_source(region),
             }
@@ -60,94 +57,58 @@ def print_fleets(
     console = Screen(wrap=True)
     if not shown:
         console.print(f"no fleet that a stack can have keeps this: {_wanted(demand)}", style="red")
-        for lack in answer.missing if how["every"] else _nearest(answer.missing, demand):
+        for lack in missing if how["every"] else _nearest(missing, demand):
             console.print(f"{lack.name}: {lack.why}", highlight=False)
-        console.print(f"What would help: {_remedy(answer.missing, demand)}. --all says what each type lacks.")
+        console.print(f"What would help: {_remedy(missing, demand)}. --all says what each type lacks.")
         return
     console.print(f"{name}, {_wanted(demand)}: fleets with one host more than that needs, the cheapest first")
-    console.print(_table(shown))
+    fleets = [one.fleet for one in shown]
+    console.print(_table(fleets))
     console.print(
         "replicas x GPUs of each; 1st: first token; next: between tokens, 99 of 100 come sooner; ~ modelled. "
         "$/M: prompts, answers"
     )
-    for given in shown[0].given[::2]:
+    for given in fleets[0].given[::2]:
         console.print(_elsewhere(given), highlight=False)
     if how["every"]:
-        for lack in answer.missing:
+        for lack in missing:
             console.print(f"{lack.name}: {lack.why}", highlight=False)
-    console.print(f"\nSettings of the first, for platform ec2 (with eks: {_on_eks(shown[0])}):", highlight=False)
-    console.print(_yaml(settings_of(shown[0], model, region)), highlight=False, style="bold")
-    for rounded in _rounded(demand):
-        console.print(rounded, highlight=False)
-    console.print(f"{SPOT.format(needed=shown[0].needed)}\n{_sources(shown, errors)} Prices: {prices_source(region)}.")
+    for text, style in _pasted(shown[0], model):
+        console.print(text, highlight=False, style=style)
+    for line in rounded(demand):
+        console.print(line, highlight=False)
+    console.print(SPOT.format(needed=fleets[0].needed))
+    console.print(f"{_sources(fleets, errors)} Prices: {prices_source(region)}.")
 
 
-def settings_of(
-    fleet: Fleet, model: Mapping[str, str], region: str, platform: Literal["ec2", "eks"] = "ec2"
-) -> dict[str, Any]:
-    """Of a stack file, as it is read."""
-    way, demand = fleet.way, fleet.demand
-    serving = way.sizing.serving
-    inference = {
-        **model,
-        "quantization": way.quantization,
-        "tensorParallelSize": tp if (tp := serving.tensor_parallel_size) != GPUS_PER_REPLICA else None,
-        "kvCacheDtype": None if serving.kv_cache_dtype == "auto" else serving.kv_cache_dtype,
-        "gpuMemoryUtilization": serving.gpu_memory_utilization,
-        "maxModelLen": serving.max_model_len,
-        "maxNumSeqs": serving.max_num_seqs,
-        "maxNumBatchedTokens": serving.max_num_batched_tokens,
-    }
-    objectives = {
-        "firstTokenSeconds": _bound(FIRST_TOKEN, demand.first_token),
-        "betweenTokensSeconds": _bound(BETWEEN_TOKENS, demand.between_tokens),
-    }
-    sections = {"region": region, **_hosts_of(fleet, platform), "inference": inference, "objectives": objectives}
-    sections["fleet"] = {"instanceTypes": [way.instance_type.name], **sections["fleet"]}
-    return {"config": {f"tandem:{key}": _set(value) for key, value in sections.items() if _set(value)}}
+def _pasted(stack: Stack, model: Named) -> Iterator[tuple[str, str | None]]:
+    """The settings on the first platform that takes them, and what is other on the other; each with its style."""
+    (platform, settings), *others = stack.settings.items()
+    other = "".join(f" (with {name}: {_instead(settings, one)})" for name, one in others)
+    yield f"\nSettings of the first, for platform {platform}{other}:", None
+    yield yaml.safe_dump(settings, sort_keys=False).rstrip(), "bold"
+    for name, problem in stack.refused.items():
+        wrong = f"{problem.key} {problem.wrong}; is {problem.value}; allowed: {problem.allowed}"
+        yield f"Not on platform {name}: {wrong}.", None
+    if model.copy:
+        yield f"Before that, copy {model.copy} to {COPIED} in the project.", None
 
 
-def _yaml(settings: Mapping[str, Any]) -> str:
-    return yaml.safe_dump(settings, sort_keys=False).rstrip()
+def _instead(settings: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """What is other there: the hosts are said in other words."""
+    here, there = (dict(_flat(one["config"])) for one in (settings, other))
+    gone, come = [key for key in here if key not in there], [key for key in there if here.get(key) != there[key]]
+    said = ", ".join(f"{key}: {there[key]}" for key in come)
+    return f"in place of {' and '.join(gone)}, which have no effect there: {said}"
 
 
-def _set(section: Any) -> Any:
-    return {key: value for key, value in section.items() if value is not None} if isinstance(section, dict) else section
-
-
-def _bound(bounds: tuple[float, ...], wanted: float | None) -> float | None:
-    """The nearest that vLLM counts by, not below what is wanted."""
-    return next((bound for bound in bounds if wanted and bound >= wanted), None)
-
-
-def _rounded(demand: Demand) -> Iterator[str]:
-    """Which objectives are not as they were asked for."""
-    for key, bounds, wanted in (
-        ("firstTokenSeconds", FIRST_TOKEN, demand.first_token),
-        ("betweenTokensSeconds", BETWEEN_TOKENS, demand.between_tokens),
-    ):
-        if wanted and (bound := _bound(bounds, wanted)) != wanted:
-            kept = f"is {bound:g}, the next above {wanted:g}" if bound else f"is left out: none is above {wanted:g}"
-            yield f"objectives.{key} {kept} of the bounds by which vLLM counts."
-
-
-def _hosts_of(fleet: Fleet, platform: Literal["ec2", "eks"]) -> dict[str, Any]:
-    if platform == "ec2":
-        return {"fleet": {"hosts": fleet.needed, "spareHosts": SPARE_HOSTS}}
-    return {
-        "platform": "eks",
-        "fleet": {"maxHosts": fleet.hosts + 1},
-        "scaling": {"minReplicas": fleet.replicas, "maxReplicas": fleet.replicas},
-    }
-
-
-def _on_eks(fleet: Fleet) -> str:
-    if fleet.replicas > MOST_REPLICAS:
-        return f"none: {fleet.replicas} replicas are more than the {MOST_REPLICAS} of a stack"
-    return (
-        f"in place of fleet.hosts and fleet.spareHosts, which have no effect there: platform: eks, fleet.maxHosts: "
-        f"{fleet.hosts + 1}, scaling.minReplicas and maxReplicas: {fleet.replicas}"
-    )
+def _flat(config: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, section in config.items():
+        key = name.partition(":")[2]
+        if isinstance(section, dict):
+            yield from ((f"{key}.{inner}", value) for inner, value in section.items())
+        else:
+            yield key, section
 
 
 def _wanted(demand: Demand) -> str:
@@ -184,7 +145,7 @@ def _nearest(missing: tuple[Lack, ...], demand: Demand) -> list[Lack]:
     return list(firsts.values())[:3]
 
 
-def _table(fleets: tuple[Fleet, ...]) -> Table:
+def _table(fleets: Sequence[Fleet]) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0))
     for heading in ("fleet", "as"):
         table.add_column(heading, no_wrap=True)
@@ -219,7 +180,7 @@ def _elsewhere(given: Given) -> str:
     return f"the first at {given.rate:g} requests a second: {gives} ({'kept' if given.kept else 'not kept'}); {needs}"
 
 
-def _sources(fleets: tuple[Fleet, ...], errors: tuple[Errors, Errors]) -> str:
+def _sources(fleets: Sequence[Fleet], errors: tuple[Errors, Errors]) -> str:
     cards = {fleet.way.gpu.name: fleet.way.gpu.tables for fleet in fleets}
     kinds = [
         f"{name}: {'own measurements' if not tables else f'NVIDIA kernel tables of {tables}'}"
@@ -233,7 +194,8 @@ def _sources(fleets: tuple[Fleet, ...], errors: tuple[Errors, Errors]) -> str:
     )
 
 
-def _fleet_json(fleet: Fleet, model: Mapping[str, str], region: str) -> dict[str, Any]:
+def _fleet_json(stack: Stack) -> dict[str, Any]:
+    fleet = stack.fleet
     prompt, answer = fleet.usd_per_million()
     half, same, twice = (_given_json(given) for given in fleet.given)
     return {
@@ -252,8 +214,9 @@ def _fleet_json(fleet: Fleet, model: Mapping[str, str], region: str) -> dict[str
         "at_half": half,
         "at_load": same,
         "at_twice": twice,
-        "settings": settings_of(fleet, model, region),
-        "settings_on_eks": settings_of(fleet, model, region, "eks") if fleet.replicas <= MOST_REPLICAS else None,
+        "settings": stack.settings.get("ec2"),
+        "settings_on_eks": stack.settings.get("eks"),
+        "refused": {name: f"{problem.key} {problem.wrong}" for name, problem in stack.refused.items()},
     }
 
 

@@ -451,7 +451,7 @@ def test_the_screen_names_the_fleet_its_price_its_limits_and_its_settings(call: 
     assert re.search(r"the first at 16 requests a second: .* \(not kept\); needs 3\+1", text)
     assert "hosts: 2 spareHosts: 1" in text
     assert "with eks: in place of fleet.hosts and fleet.spareHosts, which have no effect there: platform: eks" in text
-    assert "fleet.maxHosts: 4, scaling.minReplicas and maxReplicas: 3" in text
+    assert "fleet.maxHosts: 4, scaling.minReplicas: 3, scaling.maxReplicas: 3" in text
     assert "firstTokenSeconds is 2.5, the next above 2 of the bounds by which vLLM counts" in text
     assert "betweenTokensSeconds is" not in text
     assert "NVIDIA kernel tables of RTX PRO 6000" in text
@@ -484,6 +484,8 @@ FLEET_MISTAKES = [
     (["--max-model-len", "2299"], "value: 2299 allowed: 2300 to 40960"),
     (["--prompt", "40900"], "more tokens than the model was made for"),
     (["--pp", "2"], "a fleet's replicas have GPUs of one host each"),
+    (["--max-num-seqs", "5000"], "--max-num-seqs: as a stack's inference.maxNumSeqs it is not a valid value"),
+    (["--region", "us-gov-west-1"], "--region: as a stack's region it is of a partition of AWS"),
     (["--requests-per-second", "0"], "--requests-per-second"),
     (["--requests-per-second", "inf"], "--requests-per-second"),
 ]
@@ -534,7 +536,10 @@ def test_a_model_of_a_file_is_named_by_it(
     path = config(llama(num_hidden_layers=16))
     load = ["--requests-per-second", 1, "--config", path]
     for project, named in ((tmp_path, "config.json"), (tmp_path.parent, f"{tmp_path.name}/config.json")):
-        monkeypatch.setattr("tandem.ops.commands.size.PROJECT", project)
+        for reads in ("ops.fleet_settings", "checks"):
+            monkeypatch.setattr(f"tandem.{reads}.PROJECT", project)
         (first, *_) = call.json(*load)["fleets"]
         inference = first["settings"]["config"]["tandem:inference"]
         assert (inference["model"], inference["modelConfigFile"]) == ("ORGANISATION/MODEL", named)
+    monkeypatch.setattr("tandem.ops.fleet_settings.PROJECT", tmp_path / "elsewhere")
+    assert f"Before that, copy {path} to models/config.json in the project." in " ".join(call(*load).split())

@@ -13,9 +13,10 @@ from tandem.catalog.instances import GPUS_PER_REPLICA
 from tandem.catalog.measurements import Measurement
 from tandem.catalog.prices import HOME
 from tandem.errors import Problem, UserError
-from tandem.files import PROJECT
 from tandem.ops import serving_options as options
 from tandem.ops.fleet_report import print_fleets
+from tandem.ops.fleet_settings import named as named_in_settings
+from tandem.ops.fleet_settings import not_settings, stacks
 from tandem.ops.options import AsJson, RegionName
 from tandem.ops.size_report import how_it_knows, print_rows
 from tandem.ops.sizing import measurements, seconds, types_in
@@ -121,7 +122,22 @@ def size(
     where, known, load = region or HOME, measurements(), Load(prompt_tokens=prompt, answer_tokens=answer)
     types = types_in(where)
     if requests_per_second is not None:
-        if refused := [*_no_such_replica(tp, pp, hosts), *_no_such_request(shape, prompt + answer, max_model_len)]:
+        named = named_in_settings(model, config)
+        asked = {
+            **named.inference,
+            "quantization": quantization,
+            "kvCacheDtype": None if kv_cache_dtype == "auto" else kv_cache_dtype,
+            "gpuMemoryUtilization": gpu_memory_utilization,
+            "maxModelLen": max_model_len,
+            "maxNumSeqs": max_num_seqs,
+            "maxNumBatchedTokens": max_num_batched_tokens,
+        }
+        refused = [
+            *_no_such_replica(tp, pp, hosts),
+            *_no_such_request(shape, prompt + answer, max_model_len),
+            *not_settings(where, asked),
+        ]
+        if refused:
             raise UserError(*refused)
         demand = Demand(
             rate=requests_per_second,
@@ -132,8 +148,9 @@ def size(
         serving = replace(serving, max_model_len=max_model_len or _longest(shape, prompt + answer))
         sizes = (tp,) if tp else SIZES
         answers = fleets(_shapes(shape, model, quantization, known), serving, demand, types, sizes)
-        named, off = _named(model, config), latency_errors(known)
-        print_fleets(name, named, answers, demand, off, where, every=every, as_json=as_json)
+        found, others = stacks(answers.fleets, named, where)
+        missing, off = (*answers.missing, *others), latency_errors(known)
+        print_fleets(name, named, found, missing, demand, off, where, every=every, as_json=as_json)
         return
     measured = of_model(known, model, quantization)
     rows = candidates(
@@ -161,15 +178,6 @@ def _shapes(
     """As asked for; else as the checkpoint is, and in FP8 where it is not quantized."""
     tried = [quantization] if quantization or shape.quantization else [None, "fp8"]
     return [(one, with_quantization(shape, one), of_model(known, model, one)) for one in tried]
-
-
-def _named(model: str | None, config: Path | None) -> dict[str, str]:
-    """The settings of `inference` that name the model; a file is named from the project, into which it belongs."""
-    if config is None:
-        return {"model": model or ""}
-    path = config.resolve()
-    inside = path.relative_to(PROJECT).as_posix() if path.is_relative_to(PROJECT) else config.name
-    return {"model": "ORGANISATION/MODEL", "modelConfigFile": inside}
 
 
 def _misplaced(asks: Mapping[str, object], *, fleet: bool) -> Iterator[Problem]:
