@@ -20,9 +20,13 @@ from tandem.sizing.support import TENSOR_PARALLEL_SIZE
 
 SHOWN = 5
 SPOT = (
-    "Spot: AWS sells the same for up to 70 % less, and takes it back at two minutes' notice. The host beyond those "
-    "that the load needs may be one (fleet.onDemandBase: {needed}, onDemandPercentage: 0); `tandem cost STACK --live` "
-    "asks for the price."
+    "Spot: AWS sells the same at a price that changes, and takes it back at two minutes' notice. --spot-price TYPE=USD "
+    "or --spot-discount PERCENT counts such fleets, too; the host beyond those that the load needs may be spot alone "
+    "(fleet.onDemandBase: {needed}, onDemandPercentage: 0). `tandem cost STACK --live` asks for the price."
+)
+AS_SPOT = (
+    "Spot at the prices that --spot-price and --spot-discount say: such a fleet keeps this as long as AWS takes back "
+    "one host at a time. fleet.onDemandBase keeps so many on demand; more types in fleet.instanceTypes come sooner."
 )
 
 
@@ -66,7 +70,7 @@ def print_fleets(
     console.print(_table(fleets))
     console.print(
         "replicas x GPUs of each; 1st: first token; next: between tokens, 99 of 100 come sooner; ~ modelled. "
-        "$/M: prompts, answers"
+        "$/M: prompts in, answers out"
     )
     for given in fleets[0].given[::2]:
         console.print(_elsewhere(given), highlight=False)
@@ -77,7 +81,8 @@ def print_fleets(
         console.print(text, highlight=False, style=style)
     for line in rounded(demand):
         console.print(line, highlight=False)
-    console.print(SPOT.format(needed=fleets[0].needed))
+    any_spot = any(one.fleet.spot_usd for one in found)
+    console.print(AS_SPOT if any_spot else SPOT.format(needed=fleets[0].needed))
     console.print(f"{_sources(fleets, errors)} Prices: {prices_source(region)}.")
 
 
@@ -149,7 +154,7 @@ def _table(fleets: Sequence[Fleet]) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0))
     for heading in ("fleet", "as"):
         table.add_column(heading, no_wrap=True)
-    for heading in ("replicas", "$/h", "1st, s", "next, ms", "mean", "$/M prompt", "answer"):
+    for heading in ("replicas", "$/h", "1st, s", "next, ms", "mean", "$/M in", "out"):
         table.add_column(heading, justify="right", no_wrap=True)
     for fleet in fleets:
         now, (prompt, answer) = fleet.given[1].latency, fleet.usd_per_million()
@@ -157,7 +162,7 @@ def _table(fleets: Sequence[Fleet]) -> Table:
         mark = "" if now.measured else "~"
         table.add_row(
             f"{fleet.needed}+1 {fleet.way.instance_type.name}",
-            fleet.way.quantization or "is",
+            f"{fleet.way.quantization or 'is'}{', spot' if fleet.spot_usd else ''}",
             f"{fleet.replicas}x{fleet.way.sizing.serving.tensor_parallel_size}",
             f"{fleet.usd_per_hour:.2f}",
             f"{mark}{now.first_token:.2f}",
@@ -206,7 +211,7 @@ def _fleet_json(stack: Stack) -> dict[str, Any]:
         "hosts_needed": fleet.needed,
         "spare_hosts": SPARE_HOSTS,
         "replicas": fleet.replicas,
-        "purchase": "on demand",
+        "purchase": "spot" if fleet.spot_usd else "on demand",
         "usd_per_hour": round(fleet.usd_per_hour, 4),
         "usd_per_million_prompt_tokens": round(prompt, 4),
         "usd_per_million_answer_tokens": round(answer, 4),

@@ -175,12 +175,13 @@ def settings_of(fleet: Fleet, model: Named, region: str, platform: PlatformName)
 
 
 def _hosts_of(fleet: Fleet, platform: PlatformName) -> dict[str, Any]:
+    bought = {"onDemandPercentage": 0 if fleet.spot_usd else None}
     if platform == "ec2":
-        return {"fleet": {"hosts": fleet.needed, "spareHosts": SPARE_HOSTS}}
+        return {"fleet": {"hosts": fleet.needed, "spareHosts": SPARE_HOSTS, **bought}}
     at_once, usual = fleet.way.sizing.batch.requests, ScalingSettings().running_requests_per_replica
     return {
         "platform": "eks",
-        "fleet": {"maxHosts": fleet.hosts + 1},
+        "fleet": {"maxHosts": fleet.hosts + 1, **bought},
         "scaling": {
             "minReplicas": fleet.replicas,
             "maxReplicas": fleet.replicas,

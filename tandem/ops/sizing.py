@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
 from tandem import loads
-from tandem.catalog.instances import INSTANCE_TYPES, InstanceType
+from tandem.catalog.instances import INSTANCE_TYPES, InstanceType, unknown_type_problem
 from tandem.catalog.measurements import MEASUREMENTS, Measurement, read
 from tandem.catalog.models import MODELS, unknown_model_problem
 from tandem.catalog.prices import ON_DEMAND
@@ -185,6 +186,37 @@ def types_in(region: str) -> list[InstanceType]:
         for name, one in sorted(INSTANCE_TYPES.items(), key=lambda pair: listed.usd.get(pair[0], 0.0))
         if name in listed.usd
     ]
+
+
+def spot_prices(types: Iterable[InstanceType], given: Iterable[str], discount: float | None) -> dict[str, float]:
+    """US dollars of an hour as spot, by type, as somebody gives them: nobody publishes them, and they change.
+
+    Args:
+        given: `TYPE=USD` each.
+        discount: percent off a type's price on demand, where none is given; None leaves those out.
+
+    Raises:
+        UserError: one is no price of a type.
+    """
+    off = {one.name: one.usd_per_hour * (1 - discount / 100) for one in types} if discount is not None else {}
+    return {**off, **dict(map(_spot_price, given))}
+
+
+def _spot_price(text: str) -> tuple[str, float]:
+    name, _, usd = text.partition("=")
+    if name not in INSTANCE_TYPES:
+        raise UserError(unknown_type_problem("--spot-price", name))
+    if not re.fullmatch(r"\d{1,4}(\.\d{1,6})?", usd) or not float(usd):
+        raise UserError(
+            Problem(
+                key="--spot-price",
+                wrong="is no price above 0",
+                value=text,
+                allowed="TYPE=USD, US dollars an hour",
+                fix=f"`aws ec2 describe-spot-price-history --instance-types {name}` tells it; {name}=1.23",
+            )
+        )
+    return name, float(usd)
 
 
 def seconds(text: str | None, key: str) -> float | None:

@@ -7,7 +7,7 @@ load needs. So what is promised is promised without that one, too.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -28,6 +28,7 @@ from tandem.sizing.throughput import Load, prompt_token_seconds, step_seconds
 MOST_HOSTS = 100
 """What `fleet.hosts` takes."""
 SPARE_HOSTS = 1
+NO_SPOT: Mapping[str, float] = {}
 SIZES = (2, 1, 4, 8)
 """GPUs of a replica, as `inference.tensorParallelSize` takes them; the default first, which is kept among equals."""
 
@@ -128,11 +129,13 @@ class Fleet:
 
     Attributes:
         needed: hosts without which it would not.
+        spot_usd: of an hour of a host, where all hosts are spot; None on demand.
     """
 
     way: Way
     demand: Demand
     needed: int
+    spot_usd: float | None = None
 
     @property
     def hosts(self) -> int:
@@ -146,8 +149,8 @@ class Fleet:
 
     @property
     def usd_per_hour(self) -> float:
-        """Of all hosts, on demand."""
-        return self.hosts * self.way.instance_type.usd_per_hour
+        """Of all hosts."""
+        return self.hosts * (self.spot_usd or self.way.instance_type.usd_per_hour)
 
     @cached_property
     def given(self) -> tuple[Given, Given, Given]:
@@ -192,7 +195,7 @@ class Lack:
 
 @dataclass(frozen=True)
 class Answer:
-    """Fleets, the cheapest first, at most one for each type and quantization; and why other types are none."""
+    """Fleets, the cheapest first, one for each type, quantization and purchase at most; and why others are none."""
 
     fleets: tuple[Fleet, ...]
     missing: tuple[Lack, ...]
@@ -208,10 +211,12 @@ def fleets(
     demand: Demand,
     types: Iterable[InstanceType],
     sizes: Sequence[int] = SIZES,
+    spot: Mapping[str, float] = NO_SPOT,
 ) -> Answer:
     """All that keep the objective.
 
     Args:
+        spot: by type, US dollars of an hour as spot; one that is not in there is counted on demand alone.
         serving: as a replica of a stack is; steps that are not set are chosen.
         sizes: GPUs of a replica that are tried, where a type's GPUs make whole groups of them.
     """
@@ -229,6 +234,8 @@ def fleets(
             working = [way for way in ways if verdict(way.sizing).fits]
             if fleet := _fewest(working, demand):
                 found.append(fleet)
+                if usd := spot.get(instance_type.name):
+                    found.append(replace(fleet, spot_usd=usd))
             else:
                 missing.append(_best(name, working, demand) if working else _refused(name, ways))
     return Answer(tuple(sorted(found, key=lambda fleet: (fleet.usd_per_hour, fleet.needed))), tuple(missing))

@@ -12,6 +12,7 @@ import yaml
 from tandem import checks
 from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.catalog.models import MODELS
+from tandem.costs import uses_spot
 from tandem.loading import load_stack_file
 from tandem.ops.fleet_settings import PLATFORMS, Named, Stack, named, not_settings, settings_of, stacks
 from tandem.pins import load as load_pins
@@ -45,7 +46,8 @@ def found(model: str, tp: int, seed: str) -> tuple[Fleet, ...]:
     )
     tried = (None,) if shape.quantization else (None, "fp8")
     shapes = [(one, with_quantization(shape, one), ()) for one in tried]
-    return fleets(shapes, serving, demand, INSTANCE_TYPES.values(), (tp,)).fleets
+    spot = dict.fromkeys(INSTANCE_TYPES, 1.0) if chance.random() < 0.5 else {}
+    return fleets(shapes, serving, demand, INSTANCE_TYPES.values(), (tp,), spot).fleets
 
 
 def stack_of(document: Any, path: Path) -> checks.Settings:
@@ -62,6 +64,7 @@ def held(stack: Stack, path: Path) -> None:
         assert planned.kv_cache_tokens == sizing.kv_cache_tokens
         assert planned.max_num_batched_tokens in (None, sizing.batch.tokens)
         assert settings.max_group_size >= stack.fleet.hosts
+        assert uses_spot(settings) is (stack.fleet.spot_usd is not None)
 
 
 @pytest.mark.parametrize("model", MODELS)

@@ -458,6 +458,23 @@ def test_the_screen_names_the_fleet_its_price_its_limits_and_its_settings(call: 
     assert re.search(r"On \d+ measured loads first tokens were \d+% off in the median", text)
 
 
+def test_spot_costs_what_is_given_and_nothing_is_made_up(call: Call) -> None:
+    given = ["--spot-discount", 50, "--spot-price", "g7e.12xlarge=2.5"]
+    rows = call.json("Qwen/Qwen3-8B", *ASKED, *given, "--all")["fleets"]
+    spot = {(row["instanceType"], row["quantization"]): row for row in rows if row["purchase"] == "spot"}
+    for row in rows:
+        if row["purchase"] == "on demand":
+            type_name, hosts = row["instanceType"], row["hostsNeeded"] + 1
+            usd = 2.5 if type_name == "g7e.12xlarge" else INSTANCE_TYPES[type_name].usd_per_hour / 2
+            assert spot[type_name, row["quantization"]]["usdPerHour"] == pytest.approx(hosts * usd, abs=1e-3)
+    assert rows[0]["settings"]["config"]["tandem:fleet"]["onDemandPercentage"] == 0
+    text = " ".join(call("Qwen/Qwen3-8B", *ASKED, *given).split())
+    assert "fp8, spot" in text
+    assert "Spot at the prices that --spot-price and --spot-discount say" in text
+    assert ", spot" not in call("Qwen/Qwen3-8B", *ASKED)
+    assert "--spot-price: is asked of a fleet" in call("Qwen/Qwen3-8B", "--spot-price", "g7e.12xlarge=2.5")
+
+
 def test_what_no_fleet_keeps_says_what_is_missing(call: Call) -> None:
     text = " ".join(call("Qwen/Qwen3-32B", *ASKED, "--itl", "50ms").split())
     assert call.status == 0
@@ -486,6 +503,10 @@ FLEET_MISTAKES = [
     (["--pp", "2"], "a fleet's replicas have GPUs of one host each"),
     (["--max-num-seqs", "5000"], "--max-num-seqs: as a stack's inference.maxNumSeqs it is not a valid value"),
     (["--region", "us-gov-west-1"], "--region: as a stack's region it is of a partition of AWS"),
+    (["--spot-price", "g6.12xlarge=0"], "is no price above 0"),
+    (["--spot-price", "g6.12xlarge"], "aws ec2 describe-spot-price-history --instance-types g6.12xlarge"),
+    (["--spot-price", "z9.huge=1"], "this instance type is not in the catalog"),
+    (["--spot-discount", "100"], "--spot-discount"),
     (["--requests-per-second", "0"], "--requests-per-second"),
     (["--requests-per-second", "inf"], "--requests-per-second"),
 ]

@@ -308,6 +308,28 @@ def test_the_price_is_shared_out_to_prompts_and_answers() -> None:
     assert answers > 5 * prompt
 
 
+def test_spot_is_a_fleet_of_its_own_where_its_price_is_known() -> None:
+    """Question 3 is won by g7e.12xlarge; spot hosts of a type that needs as many win at any price below."""
+    question = QUESTIONS[2]
+    shapes = [("fp8", with_quantization(catalog_shape(question.model), "fp8"), ())]
+    serving = Serving(gpu_memory_utilization=None, max_model_len=4600)
+    demand = Demand(
+        rate=question.rate, load=Load(prompt_tokens=2000, answer_tokens=300), first_token=2, between_tokens=0.05
+    )
+    types = [INSTANCE_TYPES["g7e.12xlarge"], INSTANCE_TYPES["p5.48xlarge"]]
+    alone = fleets(shapes, serving, demand, types, (2,)).fleets
+    assert [(one.way.instance_type.name, one.spot_usd) for one in alone] == [(one.name, None) for one in types]
+    both = fleets(shapes, serving, demand, types, (2,), {"p5.48xlarge": 5.0}).fleets
+    assert [(one.way.instance_type.name, one.spot_usd) for one in both] == [
+        ("p5.48xlarge", 5.0),
+        ("g7e.12xlarge", None),
+        ("p5.48xlarge", None),
+    ]
+    spot, _, demanded = both
+    assert (spot.needed, spot.usd_per_hour) == (demanded.needed, 5.0 * spot.hosts)
+    assert spot.usd_per_million()[0] == pytest.approx(demanded.usd_per_million()[0] * 5.0 / 55.04)
+
+
 def test_types_that_a_stack_cannot_place_are_not_in_the_list() -> None:
     odd = replace(INSTANCE_TYPES["g7e.12xlarge"], name="one.gpu", gpus=1)
     demand = Demand(rate=1, load=Load())

@@ -19,7 +19,7 @@ from tandem.ops.fleet_settings import named as named_in_settings
 from tandem.ops.fleet_settings import not_settings, stacks
 from tandem.ops.options import AsJson, RegionName
 from tandem.ops.size_report import how_it_knows, print_rows
-from tandem.ops.sizing import measurements, seconds, types_in
+from tandem.ops.sizing import measurements, seconds, spot_prices, types_in
 from tandem.sizing.choice import candidates
 from tandem.sizing.fleet import SIZES, Demand, fleets
 from tandem.sizing.measured import errors, latency_errors, of_model
@@ -63,6 +63,18 @@ def size(
         str | None,
         typer.Option(metavar="TIME", help="99 of 100 tokens come so soon after another.", rich_help_panel=_LOAD),
     ] = None,
+    spot_price: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="TYPE=USD", help="An hour of it as spot: it is then counted so, too.", rich_help_panel=_LOAD
+        ),
+    ] = None,
+    spot_discount: Annotated[
+        float | None,
+        typer.Option(
+            min=0, max=99, metavar="PERCENT", help="Of spot, where no --spot-price is given.", rich_help_panel=_LOAD
+        ),
+    ] = None,
     region: RegionName = None,
     every: Annotated[bool, typer.Option("--all", help="Also what does not fit, with the reason.")] = False,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw KV-cache tokens and price.")] = None,
@@ -83,7 +95,8 @@ def size(
     """Say on which instance types a model fits, or which fleets carry a load and keep an objective.
 
     With --requests-per-second: fleets that a stack can have, the cheapest first, with one host more than the load
-    needs, what they give at half and at twice the load, and the settings. Without: the types that hold the model, the
+    needs, on demand and, where its price is given, as spot; what they give at half and at twice the load, and the
+    settings. Without: the types that hold the model, the
     cheapest per token first. What was measured is told from what is modelled (~), with the error so far. `tandem
     memory` shows one type part by part.
 
@@ -102,7 +115,11 @@ def size(
         "--speculative-tokens": speculative_tokens or None,
         "--draft": draft,
     }
-    asks = of_types if fleet else {"--ttft": ttft, "--itl": itl}
+    asks = (
+        of_types
+        if fleet
+        else {"--ttft": ttft, "--itl": itl, "--spot-price": spot_price, "--spot-discount": spot_discount}
+    )
     if misplaced := list(_misplaced(asks, fleet=fleet)):
         raise UserError(*misplaced)
     shape, name = options.shape_of("size", model, config, quantization)
@@ -147,7 +164,8 @@ def size(
         )
         serving = replace(serving, max_model_len=max_model_len or _longest(shape, prompt + answer))
         sizes = (tp,) if tp else SIZES
-        answers = fleets(_shapes(shape, model, quantization, known), serving, demand, types, sizes)
+        spot = spot_prices(types, spot_price or (), spot_discount)
+        answers = fleets(_shapes(shape, model, quantization, known), serving, demand, types, sizes, spot)
         found, others = stacks(answers.fleets, named, where)
         missing, off = (*answers.missing, *others), latency_errors(known)
         print_fleets(name, named, found, missing, demand, off, where, every=every, as_json=as_json)
