@@ -14,7 +14,9 @@ from tandem.files import PROJECT
 from tandem.objectives import impossible
 from tandem.pins import Pins
 from tandem.platforms import platform_of
+from tandem.rules.cluster import models
 from tandem.settings import Settings
+from tandem.settings.commands import removed
 from tandem.settings.schema import InferenceSettings
 from tandem.sizing.gpus import batch_size
 from tandem.sizing.plan import Plan, plan
@@ -33,11 +35,27 @@ def problems(settings: Settings, pins: Pins, stack: str, sized: Plan) -> list[Pr
         found += [replace(problem, key=f"{at}.{problem.key}") for problem in further.problems]
         found += impossible(promised, further.fastest_token_seconds, f"{at}.objectives")
     found += _canaries(settings)
+    found += _code_of_models(settings, pins)
     if "karpenter" in platform_of(settings).charts:
         found += pins.chart_problems()
     if settings.require_pins:
         found += missing_pins(settings, pins)
     return found
+
+
+def _code_of_models(settings: Settings, pins: Pins) -> Iterator[Problem]:
+    """Models whose code would run without anybody having said which."""
+    for prefix, inference, _ in models(settings):
+        pinned = pins.model_revision(inference.model) and pins.model_manifest(inference.model)
+        if inference.trust_remote_code and (inference.weights == "s3" or not pinned):
+            key = f"{prefix}inference.trustRemoteCode"
+            yield Problem(
+                key=key,
+                wrong="would run whatever code lies beside the weights on the day",
+                value=True,
+                allowed="with weights: nvme or efs, of a model whose revision and manifest are in images/pins.toml",
+                fix=f"`tandem pin --model {inference.model}`, or {removed(key)}",
+            )
 
 
 def _canaries(settings: Settings) -> Iterator[Problem]:

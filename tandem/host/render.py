@@ -152,6 +152,8 @@ def _host_json(config: HostConfig) -> str:
             "HF_HUB_CACHE": "/hub",
             "HF_HUB_OFFLINE": "1",  # everything was fetched and checked before
             "VLLM_CACHE_ROOT": "/cache",
+            # The server's user has no home.
+            **({"HF_MODULES_CACHE": "/tmp/modules"} if engine.trust_remote_code else {}),  # noqa: S108
         },
         "first_port": FIRST_PORT,
         "port": config.edge.port,

@@ -5,7 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 from tandem.errors import Problem
-from tandem.rules import batch, clients, cluster, cluster_warnings, hosts, idle, names, scaling, stack, tags, watching
+from tandem.rules import (
+    arguments,
+    batch,
+    clients,
+    cluster,
+    cluster_warnings,
+    hosts,
+    idle,
+    names,
+    scaling,
+    stack,
+    tags,
+    watching,
+)
 from tandem.settings.schema import Settings
 
 Rule = Callable[[Settings], Iterator[Problem]]
@@ -27,6 +40,8 @@ RULES: tuple[Rule, ...] = (
     stack.group_sizes_fit,
     stack.capacity_block_stands_alone,
     stack.weights_have_a_source,
+    arguments.parsers_are_vllms,
+    arguments.arguments_are_free,
     stack.one_expiry,
     stack.alerts_reach_someone,
     stack.traces_have_somewhere_to_go,

@@ -32,6 +32,8 @@ class Engine:
         max_num_seqs: requests of a batch; None for vLLM's own on the GPU.
         max_queued_requests: requests of a replica that wait beside the batch; more get 503.
         media_domains: hosts from which media that a request names by URL are fetched; none: from nowhere.
+        trust_remote_code: runs code that comes with the model.
+        extra_arguments: arguments of `vllm serve` for what no setting covers.
         log_requests: each request's id and parameters in the log, without its prompt.
         traces_endpoint: where spans go, by OTLP over HTTP; None makes none.
     """
@@ -56,6 +58,8 @@ class Engine:
     tool_call_parser: str | None = None
     reasoning_parser: str | None = None
     media_domains: Sequence[str] = ()
+    trust_remote_code: bool = False
+    extra_arguments: Sequence[str] = ()
     log_requests: bool = True
     traces_endpoint: str | None = None
 
@@ -131,6 +135,8 @@ def engine(settings: Settings, inference: InferenceSettings, pins: Pins, sized: 
         tool_call_parser=inference.tool_call_parser,
         reasoning_parser=inference.reasoning_parser,
         media_domains=inference.media_domains,
+        trust_remote_code=inference.trust_remote_code,
+        extra_arguments=inference.extra_arguments,
         log_requests=settings.logs.requests,
         traces_endpoint=settings.tracing.endpoint,
     )

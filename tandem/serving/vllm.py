@@ -52,7 +52,9 @@ def vllm_arguments(engine: Engine, timeouts: Timeouts) -> list[str]:
             arguments += [flag, str(value)]
     if engine.tool_call_parser:
         arguments.append("--enable-auto-tool-choice")
-    return arguments
+    if engine.trust_remote_code:
+        arguments.append("--trust-remote-code")
+    return [*arguments, *engine.extra_arguments]
 
 
 def requests_at_once(engine: Engine, instance_types: Sequence[InstanceType]) -> tuple[int, int]:

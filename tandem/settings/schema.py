@@ -50,6 +50,7 @@ from tandem.settings.types import (
     S3Uri,
     SecretArn,
     ServedName,
+    ServerArgument,
     ServiceName,
     Streams,
     TagKey,
@@ -341,6 +342,16 @@ class InferenceSettings(Section):
         description="Hosts, each by its whole name, from which vLLM may fetch images, sound and video that a request "
         "names by URL; it follows no redirect. None by default: such media then come inside the request (data: URLs) "
         "only, for whoever may name any URL reaches with it whatever the server reaches.",
+    )
+    trust_remote_code: bool = Field(
+        default=False,
+        description="Lets vLLM run code that comes with the model. Refused for a model without pinned revision and "
+        "manifest: whoever may write to its repository would run code on the hosts.",
+    )
+    extra_arguments: tuple[ServerArgument, ...] = Field(
+        default=(),
+        max_length=50,
+        description="Arguments of `vllm serve` for what no setting covers. Sizing does not count what they take.",
     )
 
     @property

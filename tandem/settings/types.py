@@ -186,6 +186,13 @@ ServedName = Annotated[
 ParserName = Annotated[
     str, _Matches(r"[a-z0-9][a-z0-9_-]*"), Allowed("the name of a parser that vLLM ships, such as hermes or qwen3")
 ]
+ServerArgument = Annotated[
+    str,
+    _Matches(r"(?!.*\$\()--[a-z0-9][a-z0-9-]*(=[ -~]{1,2000})?"),
+    Allowed(
+        "an argument of `vllm serve` by its whole name, its value behind =, such as --enforce-eager or --dtype=float16"
+    ),
+]
 S3Uri = Annotated[
     str,
     _Matches(r"s3://(?!xn--|[0-9.]+/|[^/]*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[A-Za-z0-9_./-]{1,1024}"),

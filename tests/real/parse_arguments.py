@@ -31,7 +31,9 @@ def main() -> None:
         answers.append(
             {
                 "values": {name: plain(value) for name, value in vars(args).items()},
-                "abbreviated": [item for item in arguments if item.startswith("--") and item not in exact],
+                "abbreviated": [
+                    item for item in arguments if item.startswith("--") and item.partition("=")[0] not in exact
+                ],
             }
         )
     print("ANSWERS" + json.dumps(answers))

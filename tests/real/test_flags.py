@@ -15,6 +15,7 @@ import pytest
 import stacks
 from vllm_cpu import environment
 
+import tandem.catalog.vllm_arguments
 from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.serving.engine import Engine, timeouts
 from tandem.serving.vllm import (
@@ -27,9 +28,11 @@ from tandem.serving.vllm import (
 from tandem.settings import Settings
 from tandem.settings.schema import InferenceSettings
 from tests.infra.kubernetes import samples
+from tests.settings.free_arguments import examples
 
 pytestmark = pytest.mark.real
 
+OF_VLLM = json.loads(Path(tandem.catalog.vllm_arguments.__file__).with_suffix(".json").read_text())
 WAITS = timeouts(Settings(region="us-east-1"))
 BASE = Engine(image="x", model="Qwen/Qwen3-8B", revision="0" * 40, served_model_name="Qwen/Qwen3-8B")
 MEANT: dict[str, Any] = {
@@ -84,6 +87,8 @@ def cases() -> dict[str, tuple[list[str], dict[str, Any]]]:
             {"traces_endpoint": "https://otel.example.com/v1/traces"},
             {"otlp_traces_endpoint": "https://otel.example.com/v1/traces"},
         ),
+        "code of the model's": ({"trust_remote_code": True}, {"trust_remote_code": True}),
+        "one more": ({"extra_arguments": ["--enforce-eager", "--seed=7"]}, {"enforce_eager": True, "seed": 7}),
         "reasoning": ({"reasoning_parser": "qwen3"}, {"reasoning_parser": "qwen3"}),
         **{f"{gpus} GPUs": ({"tensor_parallel_size": gpus},) * 2 for gpus in choices("tensor_parallel_size")},
         **{f"quantization {name}": ({"quantization": name},) * 2 for name in choices("quantization")},
@@ -126,7 +131,9 @@ def cases() -> dict[str, tuple[list[str], dict[str, Any]]]:
 @pytest.fixture(scope="module")
 def parsed() -> dict[str, dict[str, Any]]:
     """All cases through the parser, in one process: importing vLLM takes half a minute."""
-    table = {name: [*arguments, "--host", "127.0.0.1", "--port", "8001"] for name, (arguments, _) in cases().items()}
+    free = {one: vllm_arguments(replace(BASE, extra_arguments=[one]), WAITS) for one in examples()}
+    meant = free | {name: arguments for name, (arguments, _) in cases().items()}
+    table = {name: [*arguments, "--host", "127.0.0.1", "--port", "8001"] for name, arguments in meant.items()}
     script = Path(__file__).with_name("parse_arguments.py")
     done = subprocess.run(
         [environment(), script], input=json.dumps(list(table.values())), capture_output=True, text=True, timeout=300
@@ -143,10 +150,25 @@ def test_vllm_understands_what_was_meant(parsed: dict[str, dict[str, Any]], name
     assert (values["host"], values["port"]) == ("127.0.0.1", 8001)
 
 
-@pytest.mark.parametrize("name", cases())
-def test_no_argument_is_an_abbreviation(parsed: dict[str, dict[str, Any]], name: str) -> None:
+def test_no_argument_is_an_abbreviation(parsed: dict[str, dict[str, Any]]) -> None:
     """The parser takes beginnings of names, so a misspelt one could pass for another."""
-    assert parsed[name]["abbreviated"] == []
+    assert {name: one["abbreviated"] for name, one in parsed.items() if one["abbreviated"]} == {}
+
+
+def test_what_a_stack_may_add_is_parsed_and_says_something(parsed: dict[str, dict[str, Any]]) -> None:
+    """Each in a command line of its own. Beside those that ask for what is so anyway, each changes what is read."""
+    anyway = [one for one in examples() if parsed[one]["values"] == parsed["defaults"]["values"]]
+    assert set(examples()) <= set(parsed)
+    assert len(anyway) < len(examples()) / 3
+
+
+def test_the_list_of_arguments_is_the_parsers_own() -> None:
+    """What is new in a release is decided about in vllm_arguments.toml."""
+    script = Path(__file__).with_name("list_arguments.py")
+    done = subprocess.run([environment(), script], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-3000:]
+    told = json.loads(done.stdout.partition("ANSWERS")[2])
+    assert told == {name: OF_VLLM[name] for name in told}
 
 
 def test_a_server_wants_no_key_and_listens_where_only_its_edge_is(parsed: dict[str, dict[str, Any]]) -> None:

@@ -122,6 +122,7 @@ MAIN: Mapping[str, Any] = {
     "inference.maxQueuedRequests": 100,
     "inference.toolCallParser": "hermes",
     "inference.reasoningParser": "qwen3",
+    "inference.extraArguments": ["--enforce-eager"],
     "inference.mediaDomains": ["images.example.com"],
     "scaling.minReplicas": 3,
     "scaling.maxReplicas": 6,
@@ -218,6 +219,8 @@ ELSEWHERE: Mapping[str, str] = {
     "requirePins": "refuses to come up: tests/test_checks.py",
     "inference.modelConfigFile": "sizing reads it: tests/sizing/test_config_file.py",
     "models.NAME.inference.modelConfigFile": "the same",
+    "inference.trustRemoteCode": "needs a pin: tests/settings/test_arguments.py; acts: tests/real/test_flags.py",
+    "models.NAME.inference.trustRemoteCode": "the same",
     "batch.maxUsd": "`tandem batch` tells the machines: tests/ops/test_batch.py; refused on eks as batch.spot is",
     "timeouts.clientSeconds": "clients are told, and rules hold the other timeouts against it",
 }

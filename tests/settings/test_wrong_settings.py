@@ -262,11 +262,11 @@ WRONG = [
     Wrong({"flet": {}}, "flet", "{}", "fleet, inference", "did you mean fleet?"),
     Wrong({"fleet": {"instanceType": "g6"}}, "fleet.instanceType", "g6", "instanceTypes, hosts", "instanceTypes?"),
     Wrong(
-        {"inference": {"extraArguments": 4}},
-        "inference.extraArguments",
+        {"inference": {"beams": 4}},
+        "inference.beams",
         4,
         "model, servedModelName",
-        "pulumi config rm --path 'tandem:inference.extraArguments'",
+        "pulumi config rm --path 'tandem:inference.beams'",
     ),
     Wrong({"inference": {"tensorParallelSize": 3}}, "inference.tensorParallelSize", 3, "1, 2, 4, 8", SET),
     Wrong(

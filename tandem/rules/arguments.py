@@ -1,0 +1,118 @@
+"""What vLLM's own parser would refuse, or would do beside what the settings say, before a GPU is paid for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from difflib import get_close_matches
+
+from tandem.catalog.vllm_arguments import Kind, arguments
+from tandem.errors import Problem
+from tandem.rules.cluster import models
+from tandem.settings.commands import removed, set_to
+from tandem.settings.schema import Settings
+
+
+def parsers_are_vllms(settings: Settings) -> Iterator[Problem]:
+    """A name that the pinned release lacks ends every start."""
+    known = arguments()
+    for prefix, inference, _ in models(settings):
+        for field, name, names in (
+            ("toolCallParser", inference.tool_call_parser, known.tool_parsers),
+            ("reasoningParser", inference.reasoning_parser, known.reasoning_parsers),
+        ):
+            if name is not None and name not in names:
+                key = f"{prefix}inference.{field}"
+                yield Problem(
+                    key=key,
+                    wrong="the pinned vLLM has no such parser, and would refuse to start",
+                    value=name,
+                    allowed=", ".join(names),
+                    fix=set_to(key, (get_close_matches(name, names, n=1) or ["NAME"])[0]),
+                )
+
+
+def arguments_are_free(settings: Settings) -> Iterator[Problem]:
+    """Each of inference.extraArguments is vLLM's, of the right kind, said once, and no setting's nor tandem's."""
+    for prefix, inference, _ in models(settings):
+        said: dict[str, str] = {}
+        for number, argument in enumerate(inference.extra_arguments):
+            key = f"{prefix}inference.extraArguments[{number}]"
+            name, _, value = argument.partition("=")
+            problem = _unknown(key, name) or _taken(key, name) or _unfit(key, name, value)
+            if problem is None and (before := said.setdefault(arguments().base(name), argument)) is not argument:
+                problem = Problem(
+                    key=key,
+                    wrong=f"{before} is in the list already",
+                    value=argument,
+                    allowed="each argument once",
+                    fix=removed(key),
+                )
+            if problem is not None:
+                yield problem
+
+
+def _unknown(key: str, name: str) -> Problem | None:
+    known = arguments()
+    if name in known.kinds:
+        return None
+    similar = get_close_matches(name, [one for one in known.kinds if known.base(one) in known.free], n=3)
+    return Problem(
+        key=key,
+        wrong="the pinned vLLM has no such argument; beginnings of names and `--config.part` are not taken here",
+        value=name,
+        allowed=f"such as {', '.join(similar)}" if similar else "an argument that `vllm serve --help=all` lists",
+        fix=set_to(key, similar[0]) if similar else removed(key),
+    )
+
+
+def _taken(key: str, name: str) -> Problem | None:
+    known = arguments()
+    bare = known.base(name)
+    if (setting := known.settings.get(bare)) is not None:
+        return Problem(
+            key=key, wrong=f"is what {setting} says", value=name, allowed="what no setting covers", fix=removed(key)
+        )
+    for reason, closed in known.closed.items():
+        if bare in closed:
+            return Problem(
+                key=key, wrong=reason, value=name, allowed="what a model computes and answers", fix=removed(key)
+            )
+    return None
+
+
+def _unfit(key: str, name: str, value: str) -> Problem | None:
+    kind = arguments().kinds[name]
+    if _fits(kind, value):
+        return None
+    if kind == "switch":
+        wrong, allowed, fix = "takes no value", name, set_to(key, name)
+    else:
+        wrong = f"takes {_WORDS.get(kind, 'another value') if isinstance(kind, str) else 'another value'}"
+        allowed = f"{name}=VALUE" if isinstance(kind, str) else f"{name}= {', '.join(kind)}"
+        fix = set_to(key, f"{name}=VALUE")
+    return Problem(key=key, wrong=wrong, value=value, allowed=allowed, fix=fix)
+
+
+_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "json": "an object in JSON",
+    "text": "a value behind =",
+}
+
+
+def _fits(kind: Kind, value: str) -> bool:
+    """Whether vLLM's parser takes this text; what an object in JSON may hold, only a start tells."""
+    if isinstance(kind, tuple):
+        return value in kind
+    if kind == "switch":
+        return not value
+    try:
+        if kind == "json":
+            _ = json.loads(value)
+        elif kind in ("int", "float"):
+            _ = int(value) if kind == "int" else float(value)
+    except ValueError:
+        return False
+    return bool(value)

@@ -1,0 +1,44 @@
+"""What `vllm serve` takes, by its own parser, and which parsers of answers it has. Runs in vLLM's environment."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+PROBES = {"text": "x", "json": "{}", "float": "0.5", "int": "1"}
+
+
+def kind(action: Any) -> str | list[str]:
+    """`switch`, a list of choices, or the widest kind of text that the argument's own type takes."""
+    if action.nargs == 0:
+        return "switch"
+    if action.choices is not None:
+        return [str(choice) for choice in action.choices if choice is not None]
+    for name, text in PROBES.items():
+        try:
+            if action.type is not None:
+                action.type(text)
+        except Exception:  # any error of any argument's own type means that it is no such text
+            continue
+        return name
+    raise AssertionError(action.option_strings)
+
+
+def main() -> None:
+    from vllm.entrypoints.cli.serve import ServeSubcommand
+    from vllm.reasoning import ReasoningParserManager
+    from vllm.tool_parsers import ToolParserManager
+    from vllm.utils.argparse_utils import FlexibleArgumentParser
+
+    serve = ServeSubcommand().subparser_init(FlexibleArgumentParser().add_subparsers())
+    arguments = {name: kind(one) for one in serve._actions for name in one.option_strings if name.startswith("--")}
+    found = {
+        "arguments": dict(sorted(arguments.items())),
+        "tool_parsers": sorted(ToolParserManager.list_registered()),
+        "reasoning_parsers": sorted(ReasoningParserManager.list_registered()),
+    }
+    print("ANSWERS" + json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""Arguments of vLLM that a stack adds: whose each is, and what is refused before a GPU is paid."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+
+import pytest
+
+from tandem import checks, pins
+from tandem.catalog.vllm_arguments import Kind, arguments
+from tandem.errors import UserError
+from tandem.loading import load
+from tandem.settings import Settings
+from tests.settings.free_arguments import examples
+
+
+def settings(**inference: object) -> Settings:
+    return load({"tandem:region": "us-east-1", "tandem:inference": json.dumps(inference)})
+
+
+def refused(**inference: object) -> list[str]:
+    with pytest.raises(UserError) as error:
+        settings(**inference)
+    return [str(problem) for problem in error.value.problems]
+
+
+def test_each_argument_of_the_release_is_somebodys_and_only_one() -> None:
+    known = arguments()
+    groups = [known.free, known.settings, *known.closed.values()]
+    assert Counter(name for group in groups for name in group) == Counter({known.base(name) for name in known.kinds})
+
+
+def test_what_is_free_is_taken_in_each_form() -> None:
+    for argument in examples():
+        assert settings(extraArguments=[argument]).inference.extra_arguments == (argument,)
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ("--max-model-len=4096", "is what inference.maxModelLen says"),
+        ("--no-enable-log-requests", "is what logs.requests says"),
+        ("--trust-remote-code", "is what inference.trustRemoteCode says"),
+        ("--api-key=x", "is what clients says"),
+        ("--enable-prompt-embeds", "opens what the edge keeps closed"),
+        ("--allowed-local-media-path=/", "lets clients reach further"),
+        ("--middleware=x.y", "runs code"),
+        ("--config=/x.yaml", "that no pin of tandem's covers"),
+        ("--enable-log-outputs", "writes prompts or answers down"),
+        ("--disable-log-stats", "takes figures away"),
+        ("--lora-modules=a=/b", "needs memory, files or other servers"),
+        ("--host=0.0.0.0", "is how tandem starts a server"),
+        ("--enforce-eage", "such as --enforce-eager"),
+        ("--enforce_eager", "an argument of `vllm serve` by its whole name"),
+        ("--compilation-config.mode=3", "an argument of `vllm serve` by its whole name"),
+        ("--seed=$(TOKEN)", "an argument of `vllm serve` by its whole name"),
+        ("--seed 1", "an argument of `vllm serve` by its whole name"),
+        ("--seed", "takes a whole number"),
+        ("--seed=x", "takes a whole number"),
+        ("--watermark=x", "takes a number"),
+        ("--mm-processor-kwargs={", "takes an object in JSON"),
+        ("--dtype=int8", "allowed: --dtype= auto, bfloat16, float, float16, float32, half"),
+        ("--enforce-eager=true", "takes no value"),
+    ],
+)
+def test_what_is_not_is_refused_by_its_place(argument: str, said: str) -> None:
+    (problem,) = refused(extraArguments=["--max-logprobs=5", argument])
+    assert problem.startswith(("inference.extraArguments[1]:", "inference.extraArguments.1:"))
+    assert said in problem
+    assert "fix:" in problem
+
+
+def test_an_argument_is_said_once_in_either_form() -> None:
+    (problem,) = refused(extraArguments=["--enable-prefix-caching", "--no-enable-prefix-caching"])
+    assert problem.startswith("inference.extraArguments[1]: --enable-prefix-caching is in the list already")
+
+
+def test_a_parser_is_one_that_the_release_has() -> None:
+    (problem,) = refused(toolCallParser="hermess", reasoningParser="qwen3")
+    assert problem.startswith("inference.toolCallParser: the pinned vLLM has no such parser")
+    assert "pulumi config set --path 'tandem:inference.toolCallParser' hermes" in problem
+
+
+@pytest.mark.parametrize(
+    ("inference", "keys"),
+    [
+        ({"model": "Qwen/Qwen3-8B"}, []),
+        ({"model": "Somebody/Else"}, ["inference.trustRemoteCode"]),
+        (
+            {"model": "Qwen/Qwen3-8B", "weights": "s3", "weightsS3Uri": "s3://weights/qwen"},
+            ["inference.trustRemoteCode"],
+        ),
+    ],
+)
+def test_code_of_a_model_runs_only_where_a_pin_says_which(inference: dict[str, str], keys: list[str]) -> None:
+    stack = settings(**inference, trustRemoteCode=True)
+    revision = pins.ModelRevision(revision="0" * 40, manifest="0" * 64)
+    pinned = pins.load().model_copy(update={"models": {"Qwen/Qwen3-8B": revision}})
+    found = checks.problems(stack, pinned, "dev", checks.size(stack))
+    assert [problem.key for problem in found] == keys
+
+
+def test_kinds_are_those_that_the_rule_knows() -> None:
+    kinds: set[Kind] = {kind for kind in arguments().kinds.values() if isinstance(kind, str)}
+    assert kinds == {"switch", "int", "float", "json", "text"}
