@@ -90,10 +90,11 @@ def _behavior(scaling: Scaling) -> Manifest:
 
     The targets are ROOM of what is wanted, and tolerated as far as that: a replica comes above what is wanted, as on
     hosts, and goes when those that are left have ROOM of it. The autoscaler's own 10 % is no room for two replicas.
+    A quantity is spelt as Kubernetes spells it: KEDA writes the object back, and another spelling is a conflict.
     """
     return {
         "scaleUp": {
-            "tolerance": f"{1 / ROOM - 1:g}",
+            "tolerance": f"{1000 * (1 / ROOM - 1):.0f}m",
             "stabilizationWindowSeconds": STEP_SECONDS,
             "policies": [{"type": "Percent", "value": 100, "periodSeconds": STEP_SECONDS}],
         },

@@ -15,6 +15,7 @@ from pathlib import Path
 import pulumi
 
 from tandem.errors import Problem, UserError
+from tandem.kubernetes.history import keep
 from tandem.kubernetes.kubectl import Kubectl
 from tandem.kubernetes.names import NAMESPACE, SERVES
 from tandem.kubernetes.rollouts import TEMPLATE, Object, keeps_ending, look, stage
@@ -48,6 +49,8 @@ def before_it_serves(
             progress = Progress(service.name, version, service.progress_seconds)
 
             def see() -> tuple[Sequence[Rollout], Sequence[Object]]:
+                if service.pipelined:
+                    keep(kubectl, service.name)
                 rollouts, pods = look(kubectl, pipelines=service.pipelined)
                 return rollouts, explained(kubectl, pods)
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 import pulumi
 
-from tandem.kubernetes.names import LEADER, NAMESPACE, VERSION
+from tandem.kubernetes.names import HISTORY, LEADER, NAMESPACE, VERSION
 from tandem.ports import SERVING_PORT
 
 from .edge import edge_files
@@ -201,7 +201,7 @@ def _deployment(service: InferenceService) -> Manifest:
     return named("Deployment", "apps/v1", service.name, NAMESPACE) | {
         "spec": {
             "replicas": service.replicas,
-            "revisionHistoryLimit": 3,
+            "revisionHistoryLimit": HISTORY,
             "selector": {"matchLabels": service.labels},
             "strategy": {"rollingUpdate": {"maxSurge": surge, "maxUnavailable": unavailable}},
             "progressDeadlineSeconds": service.progress_seconds,

@@ -36,8 +36,8 @@ class Direction:
     @classmethod
     def of(cls, rules: Mapping[str, Any], faster: float) -> Direction:
         policies = ((one["type"], one["value"], one["periodSeconds"] / faster) for one in rules["policies"])
-        tolerance = float(rules.get("tolerance", TOLERANCE))
-        return cls(rules["stabilizationWindowSeconds"] / faster, tuple(policies), tolerance)
+        thousandths = rules.get("tolerance", f"{1000 * TOLERANCE:g}m").removesuffix("m")
+        return cls(rules["stabilizationWindowSeconds"] / faster, tuple(policies), float(thousandths) / 1000)
 
 
 @dataclass

@@ -22,9 +22,12 @@ class Kubectl:
     kubeconfig: Path
     command: str = "kubectl"
 
-    def run(self, *arguments: str) -> str:
-        """Raises:
-        UserError: there is no `kubectl`, or the cluster refuses or does not answer.
+    def run(self, *arguments: str, given: str | None = None) -> str:
+        """Args:
+            given: on its standard input.
+
+        Raises:
+            UserError: there is no `kubectl`, or the cluster refuses or does not answer.
         """
         if not shutil.which(self.command):
             fix = "https://kubernetes.io/docs/tasks/tools/"
@@ -32,7 +35,9 @@ class Kubectl:
         command = [self.command, "--kubeconfig", str(self.kubeconfig), "--namespace", NAMESPACE, *arguments]
         limit = f"--request-timeout={KUBECTL_SECONDS // 2}s"
         try:
-            done = subprocess.run([*command, limit], capture_output=True, text=True, timeout=KUBECTL_SECONDS)
+            done = subprocess.run(
+                [*command, limit], input=given, capture_output=True, text=True, timeout=KUBECTL_SECONDS
+            )
         except subprocess.TimeoutExpired:
             raise _refused(f"no answer in {KUBECTL_SECONDS} s") from None
         if done.returncode:

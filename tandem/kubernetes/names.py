@@ -24,6 +24,8 @@ ZONE, HOST = "topology.kubernetes.io/zone", "kubernetes.io/hostname"
 
 VERSION = "tandem/version"
 """Label of pods: what their template was."""
+HISTORY = 3
+"""Versions before the wanted one that the cluster keeps, to go back to."""
 SET = "leaderworkerset.sigs.k8s.io/name"
 """Label of a pipeline's pods: their LeaderWorkerSet."""
 LEADER = "leaderworkerset.sigs.k8s.io/worker-index"

@@ -7,13 +7,13 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
+from tandem.kubernetes.history import UNKNOWN, history, of_version, version_of, version_of_template
 from tandem.kubernetes.kubectl import Kubectl
-from tandem.kubernetes.names import GROUP, SET, VERSION
+from tandem.kubernetes.names import GROUP, SET
 from tandem.kubernetes.waiting import no_node_yet
 from tandem.rollout import Rollout, State, Version
 
 Object = Mapping[str, Any]
-UNKNOWN = "unknown"
 TEMPLATE = "template"
 """Key of what a version runs: that of the pods' template (`version_of`)."""
 PIPELINES = "pipelines"
@@ -69,20 +69,10 @@ def revisions(kubectl: Kubectl, deployment: str) -> dict[str, Mapping[str, str]]
     return {_revision(one): _runs(one) for one in sorted(own, key=lambda one: int(_revision(one)))}
 
 
-def templates(kubectl: Kubectl, pipelines: str) -> dict[str, Object]:
-    """What pipelines are made from, by each version that their controller still has.
-
-    Raises:
-        UserError: the cluster does not answer.
-    """
-    history = _history(kubectl.read("controllerrevisions"), pipelines)
-    return {_version_of_group(template): template for _, template in history}
-
-
 def run_by(template: Object) -> Mapping[str, str]:
     """What a pipeline runs that is made from this."""
     image = template["leaderTemplate"]["spec"]["containers"][0]["image"]
-    return {"image": image, TEMPLATE: _version_of_group(template)}
+    return {"image": image, TEMPLATE: version_of_template(template)}
 
 
 def stage(pod: Object) -> str:
@@ -107,7 +97,7 @@ def stage(pod: Object) -> str:
 
 def keeps_ending(pod: Object, version: str) -> str:
     """What is wrong with a pod of this version whose containers do run, but ended again and again; empty while fine."""
-    if _version_of(pod) != version or pod["metadata"].get("deletionTimestamp") or "Ready" in _true_conditions(pod):
+    if version_of(pod) != version or pod["metadata"].get("deletionTimestamp") or "Ready" in _true_conditions(pod):
         return ""
     ends = {one["name"]: one.get("restartCount", 0) for one in _containers(pod)}
     name = max(ends, key=lambda name: ends[name], default="")
@@ -144,18 +134,18 @@ def _gave_up(container: Object) -> tuple[str, str]:
 def _of_pipelines(one: Object, pods: Sequence[Object], revisions: Iterable[Object] = ()) -> Rollout:
     """Of a LeaderWorkerSet, by its pods: its status does not say of which version it tells."""
     name, spec = one["metadata"]["name"], one["spec"]
-    wanted = _version_of_group(spec["leaderWorkerTemplate"])
+    wanted = version_of_template(spec["leaderWorkerTemplate"])
     own = [pod for pod in pods if pod["metadata"]["labels"].get(SET) == name]
     groups = [list(group) for _, group in groupby(sorted(own, key=_group), _group)]
     versions = tuple(
         _version_of_pipelines(version, wanted, spec["leaderWorkerTemplate"], groups)
-        for version in sorted({wanted, *map(_version_of, own)}, key=lambda version: version != wanted)
+        for version in sorted({wanted, *map(version_of, own)}, key=lambda version: version != wanted)
     )
-    failures = tuple(line for pod in own if _version_of(pod) == wanted for line in _troubles(pod))
+    failures = tuple(line for pod in own if version_of(pod) == wanted for line in _troubles(pod))
     size = spec.get("replicas", 1)
     counts = [(version.wanted, version.serving, version.moving) for version in versions]
     state: State = "failing" if failures else "done" if counts == [(True, size, 0)] else "running"
-    numbers = [(_version_of_group(template), number) for number, template in _history(revisions, name)]
+    numbers = [(version_of_template(template), number) for number, template in history(revisions, name)]
     before = wanted if _went_back(one, wanted) else _before_pipelines(versions, numbers, wanted)
     return Rollout(
         name=name,
@@ -165,47 +155,18 @@ def _of_pipelines(one: Object, pods: Sequence[Object], revisions: Iterable[Objec
         versions=versions,
         before=before,
         failures=failures,
-        began=_made(
-            [
-                one["metadata"]
-                for one in _revisions_of(revisions, name)
-                if _version_of_group(_template_of_revision(one)) == wanted
-            ]
-        ),
+        began=_made(of_version(revisions, name, wanted)),
     )
 
 
 def _version_of_pipelines(name: str, wanted: str, template: Object, groups: Sequence[Sequence[Object]]) -> Version:
-    own = [group for group in groups if {_version_of(pod) for pod in group} == {name}]
+    own = [group for group in groups if {version_of(pod) for pod in group} == {name}]
     serving = [group for group in own if len(group) == template["size"] and all(map(_serves, group))]
-    pods = [pod for group in groups for pod in group if _version_of(pod) == name]
+    pods = [pod for group in groups for pod in group if version_of(pod) == name]
     image = (pods[0] if pods else template["workerTemplate"])["spec"]["containers"][0]["image"]
     moving = len(own) - len(serving)
     runs = {"image": image, TEMPLATE: name}
     return Version(name=name, runs=runs, wanted=name == wanted, serving=len(serving), moving=moving)
-
-
-def _history(revisions: Iterable[Object], pipelines: str) -> list[tuple[int, Object]]:
-    """What a LeaderWorkerSet's controller keeps until all pipelines are of one version, the oldest first.
-
-    https://github.com/kubernetes-sigs/lws/blob/v0.9.0/pkg/utils/revision/revision_utils.go (`getPatch`)
-    """
-    own = [(one["revision"], _template_of_revision(one)) for one in _revisions_of(revisions, pipelines)]
-    oldest_first = sorted(own, key=lambda one: one[0])
-    return [(number, {key: part for key, part in one.items() if key != "$patch"}) for number, one in oldest_first]
-
-
-def _revisions_of(revisions: Iterable[Object], pipelines: str) -> list[Object]:
-    return [
-        one
-        for one in revisions
-        for owner in one["metadata"]["ownerReferences"]
-        if (owner["kind"], owner["name"]) == ("LeaderWorkerSet", pipelines)
-    ]
-
-
-def _template_of_revision(revision: Object) -> Object:
-    return revision["data"]["spec"]["leaderWorkerTemplate"]
 
 
 def _before_pipelines(versions: Sequence[Version], numbers: Sequence[tuple[str, int]], wanted: str) -> str | None:
@@ -217,16 +178,8 @@ def _before_pipelines(versions: Sequence[Version], numbers: Sequence[tuple[str, 
     return _before([one for one in versions if one.name in latest], there, first.get(wanted), wanted)
 
 
-def _version_of_group(template: Object) -> str:
-    return _version_of(template["workerTemplate"])
-
-
 def _group(pod: Object) -> str:
     return pod["metadata"]["labels"].get(GROUP, "")
-
-
-def _version_of(templated: Object) -> str:
-    return templated["metadata"].get("labels", {}).get(VERSION, UNKNOWN)
 
 
 def _serves(pod: Object) -> bool:
@@ -254,7 +207,7 @@ def _of_deployment(deployment: Object, sets: Sequence[Object], pods: Sequence[Ob
         state=_state(deployment, failures),
         size=deployment["spec"].get("replicas", 1),
         versions=versions,
-        before=wanted if _went_back(deployment, _version_of(deployment["spec"]["template"])) else earlier,
+        before=wanted if _went_back(deployment, version_of(deployment["spec"]["template"])) else earlier,
         reason=next((one.get("message", "") for one in _progress(status)), ""),
         failures=failures,
         began=_made(
@@ -292,7 +245,7 @@ def _version(replica_set: Object, wanted: str) -> Version:
 
 def _runs(replica_set: Object) -> dict[str, str]:
     template = replica_set["spec"]["template"]
-    return {"image": template["spec"]["containers"][0]["image"], TEMPLATE: _version_of(template)}
+    return {"image": template["spec"]["containers"][0]["image"], TEMPLATE: version_of(template)}
 
 
 def _troubles(pod: Object) -> Iterator[str]:
@@ -323,7 +276,7 @@ def _state(deployment: Object, failures: Sequence[str]) -> State:
 
 def _went_back(made: Object, wanted: str) -> bool:
     """Whether new pods are of another version than the last `up` made: then the way back leads nowhere else."""
-    return _version_of(made) not in (UNKNOWN, wanted)
+    return version_of(made) not in (UNKNOWN, wanted)
 
 
 def _before(

@@ -11,9 +11,10 @@ from pathlib import Path
 
 from tandem import type_tokens as types
 from tandem.errors import Problem, UserError
+from tandem.kubernetes.history import templates
 from tandem.kubernetes.kubeconfig import kubeconfig
 from tandem.kubernetes.kubectl import Kubectl
-from tandem.kubernetes.rollouts import PIPELINES, look, revisions, run_by, templates
+from tandem.kubernetes.rollouts import PIPELINES, look, revisions, run_by
 from tandem.ops.kinds import ours
 from tandem.ops.kinds.kind import Clients
 from tandem.rollout import Rollout
@@ -28,8 +29,7 @@ class Deployments:
     """The servers of one stack, as `Platform`.
 
     Attributes:
-        pipelines: some models' servers may be LeaderWorkerSets, whose controller keeps versions only as long as one is
-            rolled out.
+        pipelines: some models' servers may be LeaderWorkerSets.
     """
 
     kubectl: Kubectl

@@ -472,7 +472,7 @@ def test_replicas_follow_the_queue_and_leave_slowly() -> None:
     assert spec["fallback"] == {"failureThreshold": 3, "replicas": 2, "behavior": "currentReplicasIfHigher"}
     behavior = spec["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]
     assert behavior["scaleDown"]["stabilizationWindowSeconds"] == 300
-    assert (behavior["scaleUp"]["stabilizationWindowSeconds"], behavior["scaleUp"]["tolerance"]) == (60, "0.25")
+    assert (behavior["scaleUp"]["stabilizationWindowSeconds"], behavior["scaleUp"]["tolerance"]) == (60, "250m")
     waiting, running = spec["triggers"]
     assert (waiting["metadata"]["threshold"], running["metadata"]["threshold"]) == ("4", "25.6")
     assert waiting["metadata"]["query"] == (

@@ -40,7 +40,7 @@ def changed(threshold: float, tolerance: float, window: int = 0) -> Object:
     found = copy.deepcopy(scaled())
     found["spec"]["triggers"][1]["metadata"]["threshold"] = str(threshold)
     up = found["spec"]["advanced"]["horizontalPodAutoscalerConfig"]["behavior"]["scaleUp"]
-    up |= {"tolerance": str(tolerance), "stabilizationWindowSeconds": window}
+    up |= {"tolerance": f"{1000 * tolerance:g}m", "stabilizationWindowSeconds": window}
     return found
 
 
