@@ -77,6 +77,12 @@ def on_behalf_of(account_id: pulumi.Input[str], *source_arns: pulumi.Input[str])
     }
 
 
+def on_behalf_of_logs(region: str, account_id: str) -> dict[str, Any]:
+    """The condition that CloudWatch Logs acts for this account, which it names in the ARN of the source alone
+    (https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/SubscriptionFilters.html)."""
+    return {"ArnLike": {"aws:SourceArn": f"arn:aws:logs:{region}:{account_id}:*"}}
+
+
 def document(*statements: dict[str, Any]) -> pulumi.Output[str]:
     """A policy as the JSON text that AWS takes; outputs inside are resolved."""
     return pulumi.Output.json_dumps({"Version": POLICY_VERSION, "Statement": list(statements)})

@@ -18,6 +18,7 @@ from tandem.tags import STACK_ID_TAG, stack_tags
 from .boundary import bounded
 from .components.global_name import GlobalName, GlobalNameArgs
 from .components.load_balancer import LoadBalancer, LoadBalancerArgs
+from .components.log_forwarding import refuse_foreign
 from .components.network import Network, NetworkArgs
 from .components.stack_identity import StackIdentity, StackIdentityArgs
 from .platforms.context import StackContext, times
@@ -41,6 +42,8 @@ def build(settings: Settings, pins: Pins, stack: str, now: datetime | None = Non
     name = f"tandem-{stack}"
     tags = settings.tags | stack_tags(stack, settings.region, ephemeral=settings.ephemeral)
     provider = aws.Provider(settings.region, region=settings.region, default_tags={"tags": tags})
+    if settings.logs.send_to:
+        refuse_foreign(settings.logs.send_to, provider)
     run = times(settings, now)
     identity = StackIdentity(
         name, StackIdentityArgs(stack=stack, expires_at=run.ends), pulumi.ResourceOptions(provider=provider)

@@ -24,6 +24,8 @@ from ..components.alarms import Alarms, AlarmsArgs
 from ..components.cost_guard import BusinessHours, CostGuard, CostGuardArgs, Resize
 from ..components.dashboard import Dashboard
 from ..components.load_balancer import LoadBalancer
+from ..components.log_forwarding import LogForwarding, LogForwardingArgs
+from ..components.log_group import LogGroup
 from ..components.model_cache import ModelCache, ModelCacheArgs
 from ..components.network import Network
 from ..components.secrets import Secrets, SecretsArgs
@@ -111,6 +113,21 @@ def secrets(context: StackContext, reader_role_name: pulumi.Input[str]) -> Secre
         ),
         context.here,
     )
+
+
+def log_group(context: StackContext, kind: str) -> LogGroup:
+    """Of servers and their edges; where the settings say so, its lines go elsewhere as well.
+
+    Args:
+        kind: of machines.
+    """
+    settings = context.settings
+    own_name = pulumi.Output.concat(f"/tandem/{context.stack}/", context.stack_id, f"/{kind}")
+    logs = LogGroup(f"{context.name}-{kind}", settings.fleet.log_retention_days, context.here, own_name)
+    if settings.logs.send_to:
+        args = LogForwardingArgs(region=settings.region, group=logs, destination_arn=settings.logs.send_to)
+        LogForwarding(f"{context.name}-logs", args, context.here)
+    return logs
 
 
 def judges_keys(settings: Settings) -> list[str]:

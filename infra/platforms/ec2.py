@@ -29,7 +29,17 @@ from ..components.model_cache import ModelCache
 from ..components.prometheus_workspace import PrometheusWorkspace, PrometheusWorkspaceArgs
 from ..components.secrets import Secrets
 from ..components.user_data import user_data
-from .context import StackContext, alarms, cost_guard, dashboard, keys_command, model_cache, secrets, watched
+from .context import (
+    StackContext,
+    alarms,
+    cost_guard,
+    dashboard,
+    keys_command,
+    log_group,
+    model_cache,
+    secrets,
+    watched,
+)
 from .platform import Platform
 
 
@@ -52,8 +62,7 @@ def build(context: StackContext) -> dict[str, Any]:
     batch_role = HostRole(batch_name(context.stack), context.pins.vllm.image, context.here) if settings.batch else None
     cache = model_cache(context, role.role_arn, *([batch_role.role_arn] if batch_role else []))
     stored = secrets(context, role.role_name)
-    log_name = pulumi.Output.concat(f"/tandem/{context.stack}/", context.stack_id, "/hosts")
-    logs = LogGroup(f"{context.name}-hosts", settings.fleet.log_retention_days, context.here, log_name)
+    logs = log_group(context, "hosts")
     edge = edge_of(settings, context.load_balancer_networks)
     nginx = render_edge(edge, timeouts(settings), place="host")
     asked = document(settings.canary, settings.inference) if settings.canary else ""

@@ -44,6 +44,7 @@ from .context import (
     dashboard,
     judges_keys,
     keys_command,
+    log_group,
     model_cache,
     secrets,
     watched,
@@ -66,8 +67,7 @@ def build(context: StackContext) -> dict[str, Any]:
     pod_role = PodRole(f"{context.name}-inference", "Servers: their clients and the hub's token", servers, context.here)
     cache = model_cache(context, mount_role.role_arn)
     stored = secrets(context, pod_role.role_name)
-    log_name = pulumi.Output.concat(f"/tandem/{context.stack}/", context.stack_id, "/pods")
-    logs = LogGroup(f"{context.name}-pods", settings.fleet.log_retention_days, context.here, log_name)
+    logs = log_group(context, "pods")
     pod_role.grant("log", policies.write_log(logs.arn))
     if settings.metrics.cloudwatch:
         pod_role.grant("metrics", policies.put_metrics())

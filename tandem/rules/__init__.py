@@ -47,6 +47,7 @@ RULES: tuple[Rule, ...] = (
     stack.traces_have_somewhere_to_go,
     watching.alarms_can_call,
     watching.judges_keys_are_in_the_region,
+    watching.log_destination_is_in_the_region,
     stack.cap_buys_a_first_token,
     stack.business_hours_are_a_span,
     batch.batch_fits_into_a_step,

@@ -49,6 +49,20 @@ def judges_keys_are_in_the_region(settings: Settings) -> Iterator[Problem]:
             )
 
 
+def log_destination_is_in_the_region(settings: Settings) -> Iterator[Problem]:
+    """Of the log group, too: https://docs.aws.amazon.com/AmazonCloudWatch/latest/logs/CrossAccountSubscriptions.html"""
+    arn = settings.logs.send_to
+    if arn and arn.split(":")[3] != settings.region:
+        yield Problem(
+            key="logs.sendTo",
+            wrong="CloudWatch Logs sends lines to nothing in another region",
+            value=arn,
+            allowed=f"an ARN of {settings.region}",
+            fix=f"make a destination of CloudWatch Logs in {settings.region}, whose stream may be in any region, and "
+            f"{set_to('logs.sendTo', f'arn:aws:logs:{settings.region}:ACCOUNT:destination:NAME')}",
+        )
+
+
 def workspaces_fit_together(settings: Settings) -> Iterator[Problem]:
     """Hosts write to one Prometheus, and a Grafana of the stack's asks that of the stack."""
     metrics = settings.metrics

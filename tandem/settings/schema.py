@@ -37,6 +37,7 @@ from tandem.settings.types import (
     HubToken,
     Instant,
     KeyDigest,
+    LogDestinationArn,
     MachineImageId,
     MirrorUrl,
     ModelId,
@@ -410,6 +411,13 @@ class LogSettings(Section):
         description="vLLM notes each request by the id that the edge gave it, with its sampling parameters, which may "
         "quote a client: stop words, the schema of an answer. About 1 KB a request: at 20 a second 51 GB and $26 a "
         "month in CloudWatch Logs. false: the edge's line alone, a third of a KB.",
+    )
+    send_to: LogDestinationArn | None = Field(
+        default=None,
+        description="Where lines of servers and edges go, too, within minutes (docs/logs.md): a Kinesis or Firehose "
+        "stream or a Lambda function of the stack's account and region, or a destination of CloudWatch Logs in the "
+        "region, by which other accounts take them. CloudWatch keeps them as before. The role costs nothing, what the "
+        "other place takes is on its own bill.",
     )
 
 

@@ -227,6 +227,19 @@ SecretArn = Annotated[
     _Matches(r"arn:aws:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[A-Za-z0-9_/+=.@!-]{1,512}-[A-Za-z0-9]{6}"),
     Allowed("the whole ARN of a secret in Secrets Manager, with - and six characters at its end"),
 ]
+LogDestinationArn = Annotated[
+    str,
+    _Matches(
+        r"arn:aws:(kinesis:[a-z0-9-]+:[0-9]{12}:stream/[A-Za-z0-9_.-]{1,128}"
+        r"|firehose:[a-z0-9-]+:[0-9]{12}:deliverystream/[A-Za-z0-9_.-]{1,64}"
+        r"|lambda:[a-z0-9-]+:[0-9]{12}:function:[A-Za-z0-9_-]{1,64}(:[A-Za-z0-9_$-]{1,128})?"
+        r"|logs:[a-z0-9-]+:[0-9]{12}:destination:[^:*]{1,512})"
+    ),
+    Allowed(
+        "the ARN of a Kinesis data stream, a Firehose stream, a Lambda function or a destination of CloudWatch Logs "
+        "(arn:aws:logs:REGION:ACCOUNT:destination:NAME)"
+    ),
+]
 MirrorUrl = Annotated[str, _Matches(r"https?://[a-z0-9.-]+(:\d+)?"), Allowed("https://host or https://host:port")]
 HttpUrl = Annotated[
     str, _Matches(r"https?://[a-z0-9.-]+(:\d+)?(/[\w./-]*)?"), Allowed("http://host:port, the address in the cluster")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import socket
 import time
@@ -62,6 +63,36 @@ def test_lines_leave_the_host_in_a_stream_of_its_own_which_is_made(
     streams = logs.describe_log_streams(logGroupName=GROUP)["logStreams"]
     assert [one["logStreamName"] for one in streams] == ["i-0/edge"]
     assert shipper.shipped == 300
+
+
+def test_lines_go_on_from_the_group_to_where_a_subscription_leads(
+    load: Load, moto: str, logs: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Signed and sent by the host's own code; a stream's owner finds the id that the edge gave the request."""
+    as_owner = {
+        "region_name": "us-east-1",
+        "endpoint_url": moto,
+        "aws_access_key_id": "x",
+        "aws_secret_access_key": "y",
+    }
+    kinesis, group = boto3.client("kinesis", **as_owner), f"{GROUP}-3"
+    kinesis.create_stream(StreamName="lines", ShardCount=1)
+    arn = kinesis.describe_stream_summary(StreamName="lines")["StreamDescriptionSummary"]["StreamARN"]
+    logs.create_log_group(logGroupName=group)
+    logs.put_subscription_filter(logGroupName=group, filterName="f", filterPattern="", destinationArn=arn)
+    scripts = load(endpoint_url=moto, log_options={"awslogs-group": group})
+    monkeypatch.setattr(scripts.aws, "_credentials", lambda: [KEY, SECRET, TOKEN])
+    shipper = scripts.edge_keys.log()
+    shipper.add(line(1))
+    shipper.add(line(2))
+    shipper.flush()
+    (shard,) = kinesis.list_shards(StreamARN=arn)["Shards"]
+    start = kinesis.get_shard_iterator(StreamARN=arn, ShardId=shard["ShardId"], ShardIteratorType="TRIM_HORIZON")
+    records = kinesis.get_records(StreamARN=arn, ShardIterator=start["ShardIterator"])["Records"]
+    told = [json.loads(gzip.decompress(one["Data"])) for one in records]
+    assert [one["logStream"] for one in told] == ["i-0/edge"]
+    found = [json.loads(event["message"])["request_id"] for one in told for event in one["logEvents"]]
+    assert found == ["r-1", "r-2"]
 
 
 def test_the_largest_batch_is_no_longer_than_an_argument_may_be(

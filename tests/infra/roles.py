@@ -22,6 +22,7 @@ HOSTS: dict[str, Any] = {
     "region": "us-east-1",
     "network": {"interfaceEndpoints": ["ssm"], "flowLogRetentionDays": 7},
     "inference": {"weightsS3Uri": "s3://weights/qwen"},
+    "logs": {"sendTo": f"arn:aws:kinesis:us-east-1:{ACCOUNT}:stream/lines"},
     "metrics": {
         "remoteWrite": f"https://aps-workspaces.us-east-1.amazonaws.com/workspaces/{WORKSPACE}/api/v1/remote_write"
     },
@@ -34,6 +35,7 @@ PODS: dict[str, Any] = {
     "fleet": {"instanceTypes": ["g6e.12xlarge"], "hosts": 2, "maxHosts": 4},
     "scaling": {"minReplicas": 0},
     "cluster": {"admins": ["arn:aws:iam::123456789012:role/platform"]},
+    "logs": {"sendTo": f"arn:aws:firehose:us-east-1:{ACCOUNT}:deliverystream/lines"},
 }
 MANAGED: dict[str, Any] = PODS | {
     "scaling": {"minReplicas": 2},

@@ -23,6 +23,7 @@ EVERYTHING = {
     "network": {"interfaceEndpoints": ["ssm"], "flowLogRetentionDays": 7},
     "metrics": {"managedPrometheus": True, "managedGrafana": True},
     "batch": {"maxUsd": 20},
+    "logs": {"sendTo": "arn:aws:kinesis:us-east-1:123456789012:stream/lines"},
     "loadBalancer": {"domainName": "us.llm.example.com", "hostedZoneId": "Z0123456789ABC"},
     "globalName": {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"},
     "costGuard": {

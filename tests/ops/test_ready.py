@@ -376,6 +376,37 @@ def load_tested(*, days_ago: int = 29, **more: Any) -> Callable[[Scene], None]:
     return write
 
 
+LINES_TO = f"arn:aws:kinesis:{REGION}:{ACCOUNT_ID}:stream/lines"
+OF_HOSTS = "/tandem/dev/0/hosts"
+
+
+def logging(scene: Scene) -> None:
+    scene.sections["logs"] = {"sendTo": LINES_TO}
+    scene.clients("logs").create_log_group(logGroupName=OF_HOSTS, tags=tags_of("dev"))
+
+
+def sending(**counted: int) -> Callable[[Scene], None]:
+    """A group whose lines go on, and what CloudWatch has counted of them an hour ago."""
+
+    def made(scene: Scene) -> None:
+        logging(scene)
+        scene.clients("kinesis").create_stream(StreamName="lines", ShardCount=1)
+        scene.clients("logs").put_subscription_filter(
+            logGroupName=OF_HOSTS, filterName="own", filterPattern="", destinationArn=LINES_TO
+        )
+        for name, others in (("own", 1), ("of-somebody-else", 100)):
+            of = {"LogGroupName": OF_HOSTS, "DestinationType": "as AWS spells it", "FilterName": name}
+            told = {
+                "Dimensions": [{"Name": key, "Value": value} for key, value in of.items()],
+                "Timestamp": NOW - timedelta(hours=1),
+            }
+            data = [{"MetricName": metric, "Value": value * others, **told} for metric, value in counted.items()]
+            if data:
+                scene.clients("cloudwatch").put_metric_data(Namespace="AWS/Logs", MetricData=data)
+
+    return made
+
+
 def no_test(scene: Scene) -> None:
     file = loads.path_of(scene.project, "dev")
     file.parent.mkdir()
@@ -396,6 +427,7 @@ MET: dict[str, list[tuple[Callable[[Scene], None], str]]] = {
     "keys": [(nothing, "no key is in"), (replicated, "a copy in eu-west-1")],
     "budget": [(budget(80), "tandem-dev-1, 1 notices"), (capped, "it stops at $30.00")],
     "canary": [(served, "tandem-dev-one.example.com, by 1 checkers"), (tried(0), "main passed")],
+    "logs": [(nothing, "in CloudWatch alone"), (sending(ForwardedLogEvents=7), f"7 lines in a day to {LINES_TO}")],
     "zones": [(nothing, "us-east-1a, us-east-1b"), (on_a_cluster(2, "a", "b"), "a, b")],
     "N+1": [(nothing, "2 of 2 hosts"), (on_a_cluster(2, "a", "b"), "2 of 1 replicas")],
     "certificate": [(certified(), "llm.example.com"), (nothing, "sign its own")],
@@ -454,6 +486,12 @@ UNMET: dict[str, list[Bad]] = {
         (tried(0, 3), "not met", "main: 3 failed", "`tandem canary dev`"),
         (tried(), "not known", "no machine has told of it: main", "tandem:canary.gate true`"),
         (asked_in_vain, "not met", "Failure: HTTP Status Code 503", "`tandem smoke dev`"),
+    ],
+    "logs": [
+        (logging, "not met", f"nothing leads there from {OF_HOSTS}", "`pulumi up --refresh`"),
+        (sending(), "not known", "no line went in a day", "`pulumi up --refresh`"),
+        (sending(ForwardedLogEvents=7, DeliveryErrors=2), "not met", "DeliveryErrors 2", f"{LINES_TO}: is it there"),
+        (sending(DeliveryThrottling=5), "not met", "DeliveryThrottling 5", "has it room"),
     ],
     "zones": [
         (one_of_two, "not met", "all 1 in us-east-1a", "as the line N+1 says"),

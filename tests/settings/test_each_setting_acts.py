@@ -149,6 +149,7 @@ MAIN: Mapping[str, Any] = {
     "edge.maxBodyMib": 32,
     "edge.revokedStreams": "cut",
     "logs.requests": False,
+    "logs.sendTo": "arn:aws:kinesis:us-east-1:123456789012:stream/lines",
     "objectives.firstTokenSeconds": (1.0, WATCHED),
     "objectives.betweenTokensSeconds": (0.2, WATCHED),
     "objectives.availabilityPercent": (99.9, WATCHED),

@@ -15,6 +15,7 @@ KEY = "cr-" + "0" * 17
 
 
 JUDGES_KEY = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:judge-AbCdEf"
+ELSEWHERE = "arn:aws:firehose:eu-west-1:123456789012:deliverystream/lines"
 
 
 class Wrong(NamedTuple):
@@ -390,6 +391,16 @@ WRONG = [
         JUDGES_KEY,
         "a secret in us-east-1",
         "replicate the secret",
+    ),
+    Wrong({"logs": {"sendTo": ELSEWHERE}}, "logs.sendTo", ELSEWHERE, "an ARN of us-east-1", SET + "logs.sendTo'"),
+    *(
+        Wrong({"logs": {"sendTo": arn}}, "logs.sendTo", arn, "a Kinesis data stream, a Firehose stream", SET)
+        for arn in (
+            "arn:aws:sqs:us-east-1:123456789012:lines",
+            "arn:aws:logs:us-east-1:123456789012:log-group:lines",
+            "arn:aws:kinesis:us-east-1:123456789012:lines",
+            "lines",
+        )
     ),
     Wrong({"canary": {"suite": "/etc/suite.yaml"}}, "canary.suite", "/etc/suite.yaml", "YAML or JSONL file", SET),
     Wrong({"canary": {"run": "canary/run.yaml"}}, "canary.run", "canary/run.yaml", "JSON file", SET),

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 
 from tandem.errors import UserError
 from tandem.ops.aws import AwsError, problem_of
-from tandem.ops.ready import account, load, servers
+from tandem.ops.ready import account, load, logs, servers
 from tandem.ops.ready.visit import Seen, Unmet, Visit
 
 
@@ -60,6 +60,7 @@ LINES = {
     "canary": Line(
         "somebody who asks while no client does", account.canary, f"{_SET}canary.gate true`, then `pulumi up`"
     ),
+    "logs": Line("lines where logs.sendTo points", logs.delivery, _AGAIN),
     "zones": Line("servers in two zones", servers.zones, "tandem:network.zones; `tandem doctor {stack}` names some"),
     "N+1": Line("one server more than the load needs", servers.spare, f"{_SET}fleet.spareHosts 1`, then `pulumi up`"),
     "certificate": Line("one that clients trust", account.certificate, _AGAIN),

@@ -99,6 +99,20 @@ ROWS = (
         "of hosts, pods and networks",
     ),
     _most("LookAtLogs", "logs: DescribeLogStreams", "log-group:tandem-{stack}-*", By.NAME, "of networks"),
+    _most(
+        "PutLines",
+        "kinesis: PutRecord",
+        "stream/*",
+        By.NOTHING,
+        "CloudWatch Logs, to the stream of logs.sendTo; its name is its owner's, and the role names it",
+    ),
+    _most(
+        "PutLinesBy",
+        "firehose: PutRecord",
+        "deliverystream/*",
+        By.NOTHING,
+        "likewise, to a Firehose stream",
+    ),
     _most("SayIt", "sns: Publish", _NAMED, By.NAME, "schedules warn before they stop"),
     _most(
         "ReadSecrets",

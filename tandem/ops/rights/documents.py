@@ -33,7 +33,7 @@ def documents(role: str, scope: Scope | None = None, platform: str = "") -> dict
     if role == BOUNDARY:  # is one policy, in the account of the roles that have it
         scope = replace(scope, account="", regions=())
     statements = [statement(row, role, scope) for row in rows]
-    found = _packed(_merged(statements) if role == BOUNDARY else statements)
+    found = _packed(_side_by_side(_merged(statements)) if role == BOUNDARY else statements)
     return {
         f"tandem-{role}-{number}" if len(found) > 1 else f"tandem-{role}": one for number, one in enumerate(found, 1)
     }
@@ -54,6 +54,31 @@ def _merged(statements: Iterable[Policy]) -> Iterable[Policy]:
         if same is not one:
             same["Action"] = [*same["Action"], *one["Action"]]
     return found.values()
+
+
+def _side_by_side(statements: Iterable[Policy]) -> list[Policy]:
+    """Those without a condition as few as can be: where two have no service in common, no action of the one is about a
+    resource of the other."""
+    found: list[Policy] = []
+    for one in statements:
+        free = (other for other in found if _plain(one) and _plain(other) and not _services(one) & _services(other))
+        if together := next(free, None):
+            together["Action"] = [*together["Action"], *one["Action"]]
+            together["Resource"] = [*together["Resource"], *one["Resource"]]
+        else:
+            found.append(one)
+    return found
+
+
+def _plain(statement: Policy) -> bool:
+    """Neither bound by a condition nor about everything."""
+    return "Condition" not in statement and "*" not in statement["Resource"]
+
+
+def _services(statement: Policy) -> set[str]:
+    """Of its actions and of its resources, as IAM and ARNs name them."""
+    of_actions = {name.partition(":")[0] for name in statement["Action"]}
+    return of_actions | {arn.split(":")[2] for arn in statement["Resource"]}
 
 
 def _packed(statements: Iterable[Policy]) -> list[Policy]:

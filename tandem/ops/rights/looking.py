@@ -53,9 +53,14 @@ ROWS = (
         why="names of clients and digests of their keys, from which no key can be had",
         who=(VIEWER,),
     ),
-    _look("logs", "DescribeLogGroups ListTagsForResource", "names and retention, never a line"),
     _look(
-        "cloudwatch", "DescribeAlarms GetDashboard GetMetricData GetMetricStatistics ListDashboards ListTagsForResource"
+        "logs",
+        "DescribeLogGroups DescribeSubscriptionFilters ListTagsForResource",
+        "names, retention and where lines go, never a line",
+    ),
+    _look(
+        "cloudwatch",
+        "DescribeAlarms GetDashboard GetMetricData GetMetricStatistics ListDashboards ListMetrics ListTagsForResource",
     ),
     _look("aps", "Describe* List*", "workspaces and rules, never a figure"),
     _look("grafana", "Describe* List*", "workspaces, never a dashboard"),

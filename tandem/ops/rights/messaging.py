@@ -27,6 +27,22 @@ ROWS = (
         why="how long lines are kept",
     ),
     Right(
+        sid="SendLogs",
+        service="logs",
+        actions="DeleteSubscriptionFilter PutSubscriptionFilter",
+        on=_LOGS,
+        by=By.TAG,
+        why="logs.sendTo, from tandem's own groups",
+    ),
+    Right(
+        sid="SendLogsThrough",
+        service="logs",
+        actions="PutSubscriptionFilter",
+        on="destination:*",
+        by=By.NOTHING,
+        why="a destination says itself which accounts it lets in, and carries no tag of tandem's",
+    ),
+    Right(
         sid="AskLogs",
         service="logs",
         actions="GetQueryResults StartQuery",

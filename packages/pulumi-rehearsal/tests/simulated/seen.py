@@ -15,6 +15,13 @@ def _ec2(operation: str, member: str, parameter: str) -> Look:
     return lambda world, made: getattr(world.client("ec2"), operation)(**{parameter: [made.id]})[member]
 
 
+def _subscriptions(observed: w.World, group: str) -> list[Any]:
+    """None of a group that is gone."""
+    logs = observed.client("logs")
+    there = logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]
+    return logs.describe_subscription_filters(logGroupName=group)["subscriptionFilters"] if there else []
+
+
 def _matching(items: list[dict[str, Any]], **wanted: Any) -> list[dict[str, Any]]:
     return [item for item in items if all(item.get(key) == value for key, value in wanted.items())]
 
@@ -158,6 +165,7 @@ SEEN: dict[str, Look] = {
     w.SCHEDULE_GROUP: lambda o, m: _matching(o.client("scheduler").list_schedule_groups()["ScheduleGroups"], Name=m.id),
     w.SCHEDULE: _schedule,
     w.LOGS: lambda o, m: o.client("logs").describe_log_groups(logGroupNamePrefix=m.id)["logGroups"],
+    w.LOG_SUBSCRIPTION: lambda o, m: _subscriptions(o, m.inputs["logGroup"]),
     w.ALARM: lambda o, m: o.client("cloudwatch").describe_alarms(AlarmNames=[m.id])["MetricAlarms"],
     w.COMPOSITE_ALARM: lambda o, m: o.client("cloudwatch").describe_alarms(
         AlarmNames=[m.id], AlarmTypes=["CompositeAlarm"]

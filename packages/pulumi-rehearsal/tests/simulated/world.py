@@ -164,6 +164,7 @@ BUDGET = "aws:budgets/budget:Budget"
 SCHEDULE = "aws:scheduler/schedule:Schedule"
 SCHEDULE_GROUP = "aws:scheduler/scheduleGroup:ScheduleGroup"
 LOGS = "aws:cloudwatch/logGroup:LogGroup"
+LOG_SUBSCRIPTION = "aws:cloudwatch/logSubscriptionFilter:LogSubscriptionFilter"
 ALARM = "aws:cloudwatch/metricAlarm:MetricAlarm"
 COMPOSITE_ALARM = "aws:cloudwatch/compositeAlarm:CompositeAlarm"
 DASHBOARD = "aws:cloudwatch/dashboard:Dashboard"
@@ -193,6 +194,14 @@ def _firewall_log(world: World) -> Made:
     if "firewall" not in world.made:
         world.made["firewall"] = world.create(LOGS, {"name": f"aws-waf-logs-{world.name}"}, "firewall")
     return world.made["firewall"]
+
+
+def stream(world: World) -> str:
+    """ARN of a stream that somebody has made."""
+    kinesis = world.client("kinesis")
+    if world.name not in kinesis.list_streams()["StreamNames"]:
+        kinesis.create_stream(StreamName=world.name, ShardCount=1)
+    return kinesis.describe_stream_summary(StreamName=world.name)["StreamDescriptionSummary"]["StreamARN"]
 
 
 def user_data(text: str = "#!/bin/sh\n") -> str:
@@ -578,6 +587,12 @@ SAMPLES: dict[str, Sample] = {
         },
     },
     LOGS: lambda w: {"retentionInDays": 30},
+    LOG_SUBSCRIPTION: lambda w: {
+        "logGroup": w.get(LOGS)["name"],
+        "destinationArn": stream(w),
+        "filterPattern": "",
+        "roleArn": w.get(ROLE)["arn"],
+    },
     ALARM: lambda w: {
         "comparisonOperator": "GreaterThanThreshold",
         "evaluationPeriods": 2,

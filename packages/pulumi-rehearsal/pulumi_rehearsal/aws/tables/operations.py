@@ -126,6 +126,27 @@ LOG_GROUP = ResourceType(
     import_id="{name: id}",
 )
 
+LOG_SUBSCRIPTION = ResourceType(
+    type="aws:cloudwatch/logSubscriptionFilter:LogSubscriptionFilter",
+    service="logs",
+    create=Call("put_subscription_filter", fill=True),
+    update=Call("put_subscription_filter", fill=True),
+    id="join('|', [inputs.logGroup, inputs.name])",
+    read=Call(
+        "describe_subscription_filters",
+        "{logGroupName: inputs.logGroup}",
+        at="find(subscriptionFilters, {filterName: inputs.name})",
+    ),
+    delete=Call("delete_subscription_filter", "{logGroupName: inputs.logGroup, filterName: inputs.name}"),
+    autoname=AutoName(),
+    names={"name": "filterName", "logGroup": "logGroupName"},
+    defaults={"distribution": "ByLogStream"},
+    # moto has it always so, and knows nothing of the other two
+    unread=("distribution", "applyOnTransformedLogs", "emitSystemFields"),
+    replaces=("name", "logGroup", "destinationArn"),
+    import_id="{logGroup: part(id, '|', `0`), name: part(id, '|', `1`)}",
+)
+
 _METRICS = (
     "inputs.metricQueries[*].{Id: id, Expression: expression, Label: label, Period: period, ReturnData: returnData, "
     "AccountId: accountId, MetricStat: metric.{Metric: {MetricName: metricName, Namespace: namespace, "
@@ -179,4 +200,4 @@ DASHBOARD = ResourceType(
     import_id="{dashboardName: id}",
 )
 
-ROWS = (BUDGET, SCHEDULE_GROUP, SCHEDULE, LOG_GROUP, METRIC_ALARM, COMPOSITE_ALARM, DASHBOARD)
+ROWS = (BUDGET, SCHEDULE_GROUP, SCHEDULE, LOG_GROUP, LOG_SUBSCRIPTION, METRIC_ALARM, COMPOSITE_ALARM, DASHBOARD)
