@@ -6,7 +6,7 @@ import pytest
 
 from tandem import costs
 from tandem.catalog import prices
-from tandem.catalog.instances import INSTANCE_TYPES
+from tandem.catalog.instances import INSTANCE_TYPES, OFFERED
 from tandem.settings.schema import Settings
 
 
@@ -17,7 +17,7 @@ def stack(region: str, *types: str) -> Settings:
 
 
 def test_every_type_has_a_price_at_home_and_every_figure_a_day_and_a_source() -> None:
-    assert set(INSTANCE_TYPES) | set(prices.SYSTEM_NODE_VCPUS) == set(prices.ON_DEMAND[prices.HOME].usd)
+    assert {one.name for one in OFFERED} | set(prices.SYSTEM_NODE_VCPUS) == set(prices.ON_DEMAND[prices.HOME].usd)
     for kind in prices.load().values():
         for region, listed in kind.items():
             assert listed.source
@@ -50,10 +50,10 @@ def test_a_region_has_its_own_price(region: str, name: str, usd: float) -> None:
 
 
 def test_an_unknown_price_counts_as_the_dearest_known_and_says_so() -> None:
-    """São Paulo asks 1.70 times us-east-1's price for a g6.12xlarge, more than anybody for anything."""
-    assert pytest.approx(7.82181 / 4.6016) == prices.DEAREST
+    """São Paulo asks 1.70 times us-east-1's price for a g6.2xlarge, more than anybody for anything."""
+    assert pytest.approx(1.66173 / 0.9776) == prices.DEAREST
     unknown = prices.on_demand("g6e.12xlarge", "eu-west-1")
-    assert unknown == pytest.approx(10.49264 * 7.82181 / 4.6016)
+    assert unknown == pytest.approx(10.49264 * 1.66173 / 0.9776)
     assert unknown > max(listed.usd.get("g6e.12xlarge", 0) for listed in prices.ON_DEMAND.values())
     told = prices.source("eu-west-1", ["g5.12xlarge", "g6e.12xlarge"])
     assert told == (
@@ -61,6 +61,17 @@ def test_an_unknown_price_counts_as_the_dearest_known_and_says_so() -> None:
         "us-east-1's price, the dearest known (`tandem pin --prices --region eu-west-1` asks AWS); all else at "
         "us-east-1's prices of 2026-07-20"
     )
+
+
+def test_what_is_sold_in_blocks_alone_counts_as_the_type_with_its_gpus_and_says_so() -> None:
+    for name, other in prices.IN_BLOCKS.items():
+        ours, listed = INSTANCE_TYPES[name], INSTANCE_TYPES[other]
+        assert (ours.gpu, ours.gpu_mib, ours.gpus) == (listed.gpu, listed.gpu_mib, listed.gpus)
+        assert ours not in OFFERED
+    assert prices.on_demand("p5e.48xlarge", "us-east-1") == 63.296
+    told = prices.source("us-east-1", ["p5e.48xlarge"])
+    assert "p5e.48xlarge, of which Capacity Blocks have prices of the day, as p5en.48xlarge; " in told
+    assert "not known" not in told
 
 
 @pytest.mark.parametrize("region", [*prices.ON_DEMAND, "ca-west-1"])
@@ -75,4 +86,4 @@ def test_the_dearest_type_is_the_region_s_dearest() -> None:
     at_home, abroad = (costs.max_usd_per_hour(stack(region, *types)) for region in ("us-east-1", "eu-west-1"))
     volume_and_fixed = costs.max_usd_per_hour(stack("us-east-1", "g5.12xlarge")) - 5.672
     assert at_home == pytest.approx(5.672 + volume_and_fixed)
-    assert abroad == pytest.approx(7.82181 + volume_and_fixed)
+    assert abroad == pytest.approx(4.6016 * prices.DEAREST + volume_and_fixed)

@@ -118,15 +118,22 @@ DEAREST = max(usd / ON_DEMAND[HOME].usd[name] for listed in ON_DEMAND.values() f
 """The most that any region asks for a type, as a multiple of us-east-1's price."""
 
 
+IN_BLOCKS = {"p5e.48xlarge": "p5en.48xlarge"}
+"""Types that AWS sells in Capacity Blocks alone, at a price of the day, and that its price list lacks
+(https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-capacity-blocks.html); each with the listed type of the same
+GPUs, as which it is counted."""
+
+
 def on_demand(instance_type: str, region: str) -> float:
     """US dollars an hour; where the region's price is not known, us-east-1's times the dearest surcharge known.
 
     Raises:
         KeyError: not even us-east-1's is known.
     """
+    counted_as = IN_BLOCKS.get(instance_type, instance_type)
     listed = ON_DEMAND.get(region)
-    known = listed.usd.get(instance_type) if listed else None
-    return known if known is not None else ON_DEMAND[HOME].usd[instance_type] * DEAREST
+    known = listed.usd.get(counted_as) if listed else None
+    return known if known is not None else ON_DEMAND[HOME].usd[counted_as] * DEAREST
 
 
 @cache
@@ -140,8 +147,10 @@ def source(region: str, instance_types: Iterable[str]) -> str:
     """Where the prices of a stack are from, and which of them are not its region's."""
     listed = ON_DEMAND.get(region)
     known = set(listed.usd) if listed else set()
-    unknown = [name for name in instance_types if name not in known]
+    blocks = {name: IN_BLOCKS[name] for name in instance_types if name in IN_BLOCKS}
+    unknown = [name for name in instance_types if blocks.get(name, name) not in known]
     found = [f"list prices of {region} of {listed.read_on}"] if listed else []
+    found += [f"{name}, of which Capacity Blocks have prices of the day, as {other}" for name, other in blocks.items()]
     if unknown:
         found.append(
             f"{', '.join(unknown)} not known in {region} and counted at {DEAREST:.2f} times us-east-1's price, the "

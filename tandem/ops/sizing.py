@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from tandem import loads
-from tandem.catalog.instances import INSTANCE_TYPES, InstanceType, unknown_type_problem
+from tandem.catalog.instances import INSTANCE_TYPES, OFFERED, InstanceType, unknown_type_problem
 from tandem.catalog.measurements import MEASUREMENTS, Measurement, read
 from tandem.catalog.models import MODELS, unknown_model_problem
 from tandem.catalog.prices import ON_DEMAND
@@ -295,6 +295,9 @@ def candidate_json(row: Candidate) -> dict[str, Any]:
         "gpu": row.instance_type.gpu,
         "replicas_per_host": row.replicas,
         "usd_per_hour": row.instance_type.usd_per_hour,
+        "network_gbps": row.instance_type.network_gbps,
+        "efa": row.instance_type.efa,
+        "peer_to_peer": row.instance_type.peer_to_peer,
         **sizing_json(row.sizing, row.verdict),
         "estimates": {
             **asdict(row.throughput),
@@ -308,6 +311,6 @@ def candidate_json(row: Candidate) -> dict[str, Any]:
 def prices_source(region: str) -> str:
     """Where the prices come from, and for which region they hold."""
     listed = ON_DEMAND[region]
-    unknown = len(set(INSTANCE_TYPES) - set(listed.usd))
+    unknown = len({one.name for one in OFFERED} - set(listed.usd))
     left_out = f"; {unknown} types have none there, and are left out" if unknown else ""
     return f"list prices of {region}, on demand, read on {listed.read_on}{left_out}"

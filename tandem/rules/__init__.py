@@ -38,6 +38,7 @@ RULES: tuple[Rule, ...] = (
     stack.listed_once,
     stack.instance_types_can_serve,
     stack.group_sizes_fit,
+    stack.blocks_hold_what_is_sold_in_them,
     stack.capacity_block_stands_alone,
     stack.weights_have_a_source,
     arguments.parsers_are_vllms,

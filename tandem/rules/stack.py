@@ -10,6 +10,7 @@ from itertools import pairwise
 
 from tandem import costs, lifetime
 from tandem.catalog.instances import INSTANCE_TYPES, unknown_type_problem
+from tandem.catalog.prices import IN_BLOCKS
 from tandem.errors import Problem
 from tandem.rules.cluster import models
 from tandem.settings.commands import removed, set_to
@@ -264,6 +265,20 @@ def group_sizes_fit(settings: Settings) -> Iterator[Problem]:
             allowed=f"0 to {settings.max_group_size}",
             fix=f"{set_to('fleet.onDemandBase', settings.max_group_size)}, or raise fleet.maxHosts",
         )
+
+
+def blocks_hold_what_is_sold_in_them(settings: Settings) -> Iterator[Problem]:
+    """No group of hosts finds these on demand or as spot."""
+    for name in settings.fleet.instance_types:
+        if name in IN_BLOCKS and settings.fleet.capacity_block is None:
+            yield Problem(
+                key="fleet.instanceTypes",
+                wrong="is sold in Capacity Blocks alone, neither on demand nor as spot",
+                value=name,
+                allowed="together with fleet.capacityBlock",
+                fix=f"{set_to('fleet.capacityBlock.reservationId', 'ID')} of a block that was bought, or take "
+                f"{IN_BLOCKS[name]}, which has the same GPUs",
+            )
 
 
 def capacity_block_stands_alone(settings: Settings) -> Iterator[Problem]:

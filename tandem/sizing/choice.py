@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from tandem.catalog.instances import INSTANCE_TYPES, InstanceType
+from tandem.catalog.instances import OFFERED, InstanceType
 from tandem.catalog.measurements import Measurement
 from tandem.sizing.fits import Verdict, verdict
 from tandem.sizing.gpus import gpu_of
@@ -93,7 +93,7 @@ def candidates(
     serving: Serving,
     *,
     sizes: Sequence[int] = TENSOR_PARALLEL_SIZES,
-    types: Iterable[InstanceType] = tuple(INSTANCE_TYPES.values()),
+    types: Iterable[InstanceType] = OFFERED,
     load: Load = DEFAULT_LOAD,
     requests: int | None = None,
     measured: Sequence[Measurement] = (),

@@ -7,6 +7,7 @@ load needs. So what is promised is promised without that one, too.
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -195,7 +196,7 @@ class Lack:
 
 @dataclass(frozen=True)
 class Answer:
-    """Fleets, the cheapest first, one for each type, quantization and purchase at most; and why others are none."""
+    """Fleets, the cheapest first; and why types are none. Of types with the same GPUs it names the cheapest alone."""
 
     fleets: tuple[Fleet, ...]
     missing: tuple[Lack, ...]
@@ -222,11 +223,13 @@ def fleets(
     """
     found: list[Fleet] = []
     missing: list[Lack] = []
-    for instance_type in types:
+    unlike: list[Lack] = []
+    for alike in _with_the_same_gpus(types):
+        instance_type = min(alike, key=lambda one: one.usd_per_hour)
         servings = [replace(serving, tensor_parallel_size=tp) for tp in sizes if not instance_type.gpus % tp]
         if not servings:
             why = f"its GPUs are {instance_type.gpus}, in no whole groups of {' or '.join(map(str, sizes))}"
-            missing.append(Lack(instance_type.name, why, fix="a smaller --tp, or none: 1, 2, 4 and 8 are then tried"))
+            unlike.append(Lack(instance_type.name, why, fix="a smaller --tp, or none: 1, 2, 4 and 8 are then tried"))
             continue
         for quantization, shape, measured in _tried(shapes, instance_type):
             name = f"{instance_type.name}{f' {quantization}' if quantization else ''}"
@@ -234,11 +237,26 @@ def fleets(
             working = [way for way in ways if verdict(way.sizing).fits]
             if fleet := _fewest(working, demand):
                 found.append(fleet)
-                if usd := spot.get(instance_type.name):
-                    found.append(replace(fleet, spot_usd=usd))
+                found += _as_spot(fleet, alike, spot)
             else:
                 missing.append(_best(name, working, demand) if working else _refused(name, ways))
-    return Answer(tuple(sorted(found, key=lambda fleet: (fleet.usd_per_hour, fleet.needed))), tuple(missing))
+    return Answer(tuple(sorted(found, key=lambda fleet: (fleet.usd_per_hour, fleet.needed))), (*missing, *unlike))
+
+
+def _with_the_same_gpus(types: Iterable[InstanceType]) -> list[list[InstanceType]]:
+    """They serve alike, whatever else a host has."""
+    found: dict[tuple[str, int, int], list[InstanceType]] = defaultdict(list)
+    for one in types:
+        found[one.gpu, one.gpu_mib, one.gpus].append(one)
+    return list(found.values())
+
+
+def _as_spot(fleet: Fleet, types: Iterable[InstanceType], spot: Mapping[str, float]) -> Iterator[Fleet]:
+    """Of the type that costs least as spot, if any has a price."""
+    priced = [one for one in types if one.name in spot]
+    if priced:
+        best = min(priced, key=lambda one: spot[one.name])
+        yield replace(fleet, way=replace(fleet.way, instance_type=best), spot_usd=spot[best.name])
 
 
 def _fewest(ways: Sequence[Way], demand: Demand) -> Fleet | None:

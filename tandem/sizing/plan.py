@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tandem.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES, InstanceType
+from tandem.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES, OFFERED, InstanceType
 from tandem.catalog.models import MODELS
 from tandem.errors import Problem, UserError
 from tandem.sizing.choice import candidate, cheapest
@@ -158,7 +158,7 @@ def _with_choice(problem: Problem, name: str, sizing: Sizing) -> Problem:
     if problem.key not in ("model", "--max-model-len", "dtype", "compute capability"):
         return replace(problem, wrong=wrong)
     serving = replace(sizing.serving, gpu_memory_utilization=None, hosts=1)
-    rows = (candidate(sizing.shape, serving, one) for one in INSTANCE_TYPES.values() if one.gpus >= _gpus(serving))
+    rows = (candidate(sizing.shape, serving, one) for one in OFFERED if one.gpus >= _gpus(serving))
     if (row := cheapest(rows)) is None:
         return replace(problem, wrong=wrong)
     price = f"${row.instance_type.usd_per_hour:.2f} an hour, {row.sizing.kv_cache_tokens:,} KV-cache tokens"

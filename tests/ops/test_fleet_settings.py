@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from tandem import checks
-from tandem.catalog.instances import INSTANCE_TYPES
+from tandem.catalog.instances import INSTANCE_TYPES, OFFERED
 from tandem.catalog.models import MODELS
 from tandem.costs import uses_spot
 from tandem.loading import load_stack_file
@@ -47,7 +47,7 @@ def found(model: str, tp: int, seed: str) -> tuple[Fleet, ...]:
     tried = (None,) if shape.quantization else (None, "fp8")
     shapes = [(one, with_quantization(shape, one), ()) for one in tried]
     spot = dict.fromkeys(INSTANCE_TYPES, 1.0) if chance.random() < 0.5 else {}
-    return fleets(shapes, serving, demand, INSTANCE_TYPES.values(), (tp,), spot).fleets
+    return fleets(shapes, serving, demand, OFFERED, (tp,), spot).fleets
 
 
 def stack_of(document: Any, path: Path) -> checks.Settings:

@@ -233,8 +233,8 @@ def test_a_mistake_in_the_call_is_said_in_words(memory: Call, arguments: list[st
     assert wrong in re.sub(r"\s*│\s*│?\s*", " ", message)
 
 
-def test_a_plot_that_cannot_be_written_is_said(call: Call) -> None:
-    assert "cannot be written" in call("Qwen/Qwen3-8B", "--plot", "/nonexistent/x.svg")
+def test_a_plot_that_cannot_be_written_is_said(call: Call, tmp_path: Path) -> None:
+    assert "cannot be written" in call("Qwen/Qwen3-8B", "--plot", tmp_path / "missing" / "x.svg")
     assert call.status == 2
 
 
@@ -545,9 +545,9 @@ def test_what_stops_every_type_is_the_reason_and_has_its_own_remedy(
     text = " ".join(call("--config", path, *ASKED, "--itl", "50ms", "--tp", 8, "--region", "us-east-1").split())
     assert "--tensor-parallel-size does not divide num_attention_heads, which is 12; is 8; allowed: 1, 2, 4" in text
     assert "its GPUs are 4, in no whole groups of 8" in call("--config", path, *ASKED, "--tp", 8, "--all")
-    assert "What would help: a smaller --tp, or none: 1, 2, 4 and 8 are then tried, or use --tp 4." in text
+    assert "What would help: use --tp 4, or a smaller --tp, or none: 1, 2, 4 and 8 are then tried." in text
     longer = " ".join(call("Qwen/Qwen3-8B", *ASKED, "--max-model-len", 50000).split())
-    assert "g4dn.12xlarge: --max-model-len is more than the 40960 tokens that the model was made for" in longer
+    assert "g4dn.xlarge: --max-model-len is more than the 40960 tokens that the model was made for" in longer
     assert "What would help: set it to 40960 or less." in longer
 
 

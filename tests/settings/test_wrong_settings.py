@@ -462,6 +462,13 @@ WRONG = [
         "keep only",
     ),
     Wrong(
+        {"fleet": {"instanceTypes": ["p5e.48xlarge"]}},
+        "fleet.instanceTypes",
+        "p5e.48xlarge",
+        "together with fleet.capacityBlock",
+        SET + "fleet.capacityBlock.reservationId' ID",
+    ),
+    Wrong(
         {"fleet": {"capacityBlock": block(zone="us-east-1f")}},
         "fleet.capacityBlock.zone",
         "us-east-1f",

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from tandem.catalog.gpus import GPU_MODELS
-from tandem.catalog.instances import INSTANCE_TYPES
+from tandem.catalog.instances import INSTANCE_TYPES, OFFERED
 from tandem.sizing.choice import Candidate, candidate, candidates, cheapest, fitting
 from tandem.sizing.gpus import gpu_of
 from tandem.sizing.known import catalog_shape
@@ -36,6 +36,15 @@ def row_of(rows: list[Candidate], name: str) -> Candidate:
     return next(row for row in rows if row.name == name)
 
 
+def test_of_each_instance_type_it_is_known_what_joins_its_gpus() -> None:
+    """NVSwitch joins eight; a single one has nobody to read from."""
+    for one in INSTANCE_TYPES.values():
+        assert one.nvswitch == (one.gpus == 8 and one.name.startswith("p"))
+        assert one.nvswitch <= GPU_MODELS[one.gpu, one.gpu_mib].nvlink
+        assert one.gpus > 1 or one.peer_to_peer == "none"
+        assert one.efa <= one.network_gbps / 12.5
+
+
 def test_every_instance_type_has_its_gpu() -> None:
     for instance_type in INSTANCE_TYPES.values():
         gpu, model = gpu_of(instance_type)
@@ -46,7 +55,7 @@ def test_every_instance_type_has_its_gpu() -> None:
 
 def test_rows_are_all_types_with_all_sizes_they_have_gpus_for() -> None:
     rows = candidates(catalog_shape(EIGHT_B), CHOOSE)
-    assert len(rows) == sum(len([tp for tp in (1, 2, 4, 8) if tp <= one.gpus]) for one in INSTANCE_TYPES.values())
+    assert len(rows) == sum(len([tp for tp in (1, 2, 4, 8) if tp <= one.gpus]) for one in OFFERED)
     prices = [row.usd_per_million_tokens for row in rows]
     assert prices == sorted(prices)
 

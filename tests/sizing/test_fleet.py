@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from tandem.catalog.instances import INSTANCE_TYPES, InstanceType
+from tandem.catalog.instances import INSTANCE_TYPES, OFFERED, InstanceType
 from tandem.catalog.measurements import MEASUREMENTS
 from tandem.sizing.fleet import MOST_HOSTS, SIZES, Answer, Demand, fleets
 from tandem.sizing.gpus import gpu_of
@@ -71,8 +71,16 @@ def asked(
     return Question(model, rate, prompt, answer, first, between, expected, types)
 
 
-CHOICES = set(INSTANCE_TYPES) - {"g5.24xlarge", "g6.24xlarge", "g6e.24xlarge"}
-"""Without those that have the GPUs of a 12xlarge, at a higher price."""
+_DEARER = {
+    one.name
+    for one in OFFERED
+    for other in OFFERED
+    if (one.gpu, one.gpu_mib, one.gpus) == (other.gpu, other.gpu_mib, other.gpus)
+    and one.usd_per_hour > other.usd_per_hour
+}
+CHOICES = {one.name for one in OFFERED} - _DEARER
+"""Without those that have the GPUs of another at a higher price."""
+PAIRS = {name for name in CHOICES if INSTANCE_TYPES[name].gpus > 1}
 # fmt: off
 QUESTIONS = [
     asked(Q8, 0.1, 500, 100, None, None, (1, "g4dn.12xlarge", None)),
@@ -100,7 +108,7 @@ QUESTIONS = [
         5,
         None,
         (4, "g7e.12xlarge", "fp8"),
-        prompts="g4dn.12 g5.12 g5.48 g6.48 g6e.12 g7.12 g7e.12 g7e.24",
+        prompts="g4dn.12 g5.12 g5.48 g6.48 g6e.12 g7.12 g7.24 g7e.12 g7e.24",
         times="g6.12",
     ),
     asked(
@@ -111,7 +119,7 @@ QUESTIONS = [
         2,
         0.02,
         None,
-        step="g4dn.12 g5.12 g5.48 g6.12 g6.48 g6e.12 g6e.48 g7.12 g7e.12 g7e.24 g7e.48 p4d.24 p4de.24",
+        step="g4dn.12 g5.12 g5.48 g6.12 g6.48 g6e.12 g6e.48 g7.12 g7.24 g7.48 g7e.12 g7e.24 g7e.48 p4d.24 p4de.24",
         launch="p5.48 p5en.48 p6-b200.48 p6-b300.48",
     ),
     asked(L8, 40, 500, 50, 1, None, (2, "g6.12xlarge", "fp8"), prompts="g4dn.12 g5.12 g6.12"),
@@ -125,7 +133,7 @@ QUESTIONS = [
         0.15,
         (3, "g7e.12xlarge", "fp8"),
         memory="g4dn.12 g5.12 g5.48",
-        step="g6.12 g6.48 g6e.12 g7.12",
+        step="g6.12 g6.48 g6e.12 g7.12 g7.24",
         times="g7e.12",
     ),
     asked(
@@ -137,7 +145,7 @@ QUESTIONS = [
         0.05,
         None,
         memory="g4dn.12 g5.12 g5.48",
-        step="g6.12 g6.48 g6e.12 g6e.48 g7.12 g7e.12 g7e.24 g7e.48 p4d.24 p4de.24",
+        step="g6.12 g6.48 g6e.12 g6e.48 g7.12 g7.24 g7.48 g7e.12 g7e.24 g7e.48 p4d.24 p4de.24",
         launch="p5.48 p5en.48 p6-b200.48 p6-b300.48",
     ),
     asked(Q32, 2, 1000, 300, 5, None, (2, "g6.12xlarge", "fp8"), memory="g4dn.12 g5.12", times="g6.12"),
@@ -153,7 +161,7 @@ QUESTIONS = [
         2,
         0.2,
         (1, "p5.48xlarge", "fp8"),
-        memory="g4dn.12 g5.12 g5.48 g6.12 g6.48 g7.12 p4d.24",
+        memory="g4dn.12 g5.12 g5.48 g6.12 g6.48 g7.12 g7.24 g7.48 p4d.24",
         step="g6e.12 g6e.48 g7e.12 g7e.24 g7e.48 p4de.24",
     ),
     asked(
@@ -179,15 +187,13 @@ QUESTIONS = [
         3,
         0.3,
         (1, "p5en.48xlarge", None),
-        memory="g4dn.12 g5.12 g5.48 g6.12 g6.48 g6e.12 g6e.48 g7.12 g7e.12 g7e.24 g7e.48 p4d.24 p4de.24 p5.48",
+        memory="g4dn.12 g5.12 g5.48 g6.12 g6.48 g6e.12 g6e.48 g7.12 g7.24 g7.48 g7e.12 g7e.24 g7e.48 p4d.24 p4de.24 p5.48",  # noqa: E501
     ),
 ]
 # fmt: on
 
 
-def answer(
-    question: Question, sizes: Sequence[int] = (2,), types: Iterable[InstanceType] = tuple(INSTANCE_TYPES.values())
-) -> Answer:
+def answer(question: Question, sizes: Sequence[int] = (2,), types: Iterable[InstanceType] = OFFERED) -> Answer:
     shape = catalog_shape(question.model)
     tried = (None,) if shape.quantization else (None, "fp8")
     shapes = [(one, with_quantization(shape, one), of_model(MEASUREMENTS, question.model, one)) for one in tried]
@@ -211,24 +217,44 @@ def test_the_cheapest_is_the_one_that_is_known(question: Question) -> None:
     found = answer(question)
     first = found.fleets[0] if found.fleets else None
     assert (first and (first.needed, first.way.instance_type.name, first.way.quantization)) == question.expected
-    assert {name for name in CHOICES if hosts_for_less(question, name)} == set(question.cheaper)
+    assert {name for name in PAIRS if hosts_for_less(question, name)} == set(question.cheaper)
     for name, why in question.cheaper.items():
         assert why_not(question, INSTANCE_TYPES[name], hosts_for_less(question, name)) in (why, None), name
 
 
 ANY_SIZE = [
-    # Half of 70.6 GB is for cards of 48 GB and more; a quarter is 17.7 GB, which an L4 holds beside its overhead.
-    (asked(L70, 0.1, 500, 100, None, None, (1, "g6.12xlarge", "fp8"), memory="g4dn.12"), 4),
+    # 70.6 GB in FP8 is more than one card below 96 GB holds, and two hosts of one such card are the cheapest of all.
+    (
+        asked(*(L70, 0.1, 500, 100, None, None, (1, "g7e.2xlarge", "fp8")), memory="g4dn. g5. g6. g6e. g7.2"),
+        1,
+    ),
     # 235 GB on four cards of 96 GB; neither on two of these, nor on eight of 24 or four of 48.
     (
         asked(
             *(Q235, 0.1, 500, 100, None, None, (1, "g7e.24xlarge", None)),
-            memory="g4dn.12 g5.12 g5.48 g6.12 g6.48 g6e.12 g7.12 g7e.12",
+            memory="g4dn. g5. g6. g6e. g7.2 g7e.2 p5.4 g4dn.12 g5.12 g5.48 g6.12 g6.48 g6e.12 g7.12 g7.24 g7e.12",
         ),
         4,
     ),
-    # Two servers of a card each do not wait for a link over PCIe; with TP=2 it takes two hosts.
-    (asked(Q8, 8, 2000, 300, 2, 0.05, (1, "g7e.12xlarge", "fp8"), step="g5.12 g6.12 g7.12", memory_step="g4dn.12"), 1),
+    # Servers of a card each do not wait for a link over PCIe; one host of one is too few.
+    (
+        asked(
+            *(Q8, 8, 2000, 300, 2, 0.05, (2, "g7e.2xlarge", "fp8")),
+            step="g5. g6. g6e. g7.2 g6.12",
+            memory="g4dn.",
+            memory_step="g4dn.12",
+            times="g7e.2",
+        ),
+        1,
+    ),
+    # 20,000 tokens of prompts a second are 320 TFLOP: more than one L40S or five A10G have, less than six L4's 46 each
+    # leave time for.
+    (
+        asked(
+            *(L8, 40, 500, 50, 1, None, (2, "g6e.xlarge", "fp8")), memory="g4dn.", prompts="g5. g6e. g7.2", times="g6."
+        ),
+        1,
+    ),
 ]
 
 
@@ -256,7 +282,7 @@ def test_many_small_servers_carry_a_load_for_which_fewer_large_ones_are_too_few(
 
 
 def test_among_equals_a_stacks_default_is_kept() -> None:
-    fleet = answer(QUESTIONS[0], SIZES).fleets[0]
+    fleet = answer(QUESTIONS[0], SIZES, [INSTANCE_TYPES["g4dn.12xlarge"]]).fleets[0]
     assert (fleet.needed, fleet.way.sizing.serving.tensor_parallel_size) == (1, 2)
 
 
@@ -328,6 +354,20 @@ def test_spot_is_a_fleet_of_its_own_where_its_price_is_known() -> None:
     spot, _, demanded = both
     assert (spot.needed, spot.usd_per_hour) == (demanded.needed, 5.0 * spot.hosts)
     assert spot.usd_per_million()[0] == pytest.approx(demanded.usd_per_million()[0] * 5.0 / 55.04)
+
+
+def test_of_types_with_the_same_gpus_the_cheapest_is_named() -> None:
+    types = [INSTANCE_TYPES[name] for name in ("g6.24xlarge", "g6.12xlarge")]
+    assert [one.way.instance_type.name for one in answer(QUESTIONS[0], (2,), types).fleets] == ["g6.12xlarge"] * 2
+    spot = fleets(
+        [(None, catalog_shape(Q8), ())],
+        Serving(gpu_memory_utilization=None, max_model_len=4096),
+        Demand(rate=0.1, load=Load()),
+        types,
+        (2,),
+        {"g6.24xlarge": 1.0, "g6.12xlarge": 1.1},
+    ).fleets
+    assert [(one.way.instance_type.name, one.spot_usd) for one in spot] == [("g6.24xlarge", 1.0), ("g6.12xlarge", None)]
 
 
 def test_types_that_a_stack_cannot_place_are_not_in_the_list() -> None:
