@@ -66,7 +66,7 @@ def prometheus(target: int, labels: Sequence[Mapping[str, str]], directory: Path
     asked = [{"targets": [f"127.0.0.1:{target}"], "labels": dict(one)} for one in labels]
     job = {"job_name": "servers", "static_configs": asked}
     every = {"scrape_interval": "1s", "scrape_timeout": "1s"}
-    with _started({"global": every, "scrape_configs": [job]}, directory) as found:
+    with started({"global": every, "scrape_configs": [job]}, directory) as found:
         # So that there are rates.
         assert seconds_until(lambda: found.scrapes() >= 3, START_SECONDS) is not None, "it has asked nobody"
         yield found
@@ -75,12 +75,12 @@ def prometheus(target: int, labels: Sequence[Mapping[str, str]], directory: Path
 @contextmanager
 def receiving(directory: Path) -> Iterator[Live]:
     """Runs until the block ends; asks nobody, and takes what is written to `/api/v1/write`."""
-    with _started({}, directory, "--web.enable-remote-write-receiver") as found:
+    with started({}, directory, "--web.enable-remote-write-receiver") as found:
         yield found
 
 
 @contextmanager
-def _started(configuration: Mapping[str, Any], directory: Path, *flags: str) -> Iterator[Live]:
+def started(configuration: Mapping[str, Any], directory: Path, *flags: str) -> Iterator[Live]:
     prometheus_command.ensure(print)
     port = free_port()
     file = directory / "prometheus.yml"

@@ -76,7 +76,11 @@ class Config:
 
 
 class Group:
-    """Rank 0 of so many."""
+    """Rank 0 of so many.
+
+    Stands for: the process groups of tensor parallelism
+    Held by: tests/sizing/test_measured.py::test_weights_within_one_percent, of real starts on one, two and four GPUs
+    """
 
     def __init__(self, world_size: int) -> None:
         self.world_size, self.ranks = world_size, list(range(world_size))
@@ -108,7 +112,12 @@ class Torchvision(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def stand_in() -> None:
-    """For compiled parts, before vLLM is imported."""
+    """For compiled parts, before vLLM is imported.
+
+    Stands for: vLLM's compiled kernels, torchvision, CUDA's streams and events
+    Held by: tests/sizing/test_measured.py::test_weights_within_one_percent, of real starts, which sizing meets as it
+        does these classes (tests/real/test_shapes.py::test_a_shape_is_as_large_as_vllms_own)
+    """
     compiled = ("_C", "_C_stable_libtorch", "_moe_C", "_moe_C_stable_libtorch", "vllm_flash_attn")
     for name in (*compiled, "vllm_flash_attn.flash_attn_interface"):
         sys.modules[f"vllm.{name}"] = Lenient(f"vllm.{name}")
@@ -128,6 +137,10 @@ def stand_in() -> None:
     register: Any = torch.library.register_fake
 
     def register_fake(op: Any, func: Any = None, /, **more: Any) -> Any:
+        """Stands for: torch's own, of kernels that are not there
+        Held by: nothing, with compiled kernels it is torch's own; none of these functions is called for a shape
+        """
+
         def decorated(function: Any) -> Any:
             with contextlib.suppress(RuntimeError):  # there is no such kernel
                 register(op, function, **more)
@@ -152,7 +165,11 @@ vllm.utils.import_utils.has_deep_gemm = lambda: True  # the official image has i
 
 
 class H200(CudaPlatformBase):
-    """What model classes ask of a card."""
+    """What model classes ask of a card.
+
+    Stands for: vLLM's platform on an H200
+    Held by: tests/sizing/test_measured.py::test_kv_cache_of_0_32_within_an_eighth_of_a_gib, of starts on that card
+    """
 
     device_name, device_type = "cuda", "meta"
 

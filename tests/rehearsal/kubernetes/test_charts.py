@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import cache
@@ -23,12 +21,11 @@ from tandem import charts as program
 from tandem.errors import UserError
 from tests.infra.declared import declared_by
 from tests.infra.kubernetes.samples import SAMPLES, whole
+from tests.rehearsal.kubernetes import helm
 
 pytestmark = pytest.mark.kubernetes
 
 Values = dict[str, Any]
-MADE_ANEW = re.compile(r"(caBundle|(tls|ca)\.(crt|key)): [\w+/=]+")
-"""Certificates, of which each rendering makes others."""
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -50,22 +47,8 @@ def releases() -> dict[str, Values]:
 
 
 def rendered(chart: str, *values: Values) -> list[Mapping[str, Any]]:
-    """What the provider's Helm makes of a chart, for each of several values: manifests, or an error."""
     [archive] = charts.packed().glob(f"{chart}-[0-9]*.tgz")
-    head = {
-        "Chart": str(archive),
-        "Name": chart,
-        "Namespace": "kube-system",
-        "Version": f"v{build.CONTROL_PLANE.version}",
-    }
-    done = subprocess.run(
-        [build.PROVIDER.command("render-charts")],
-        input=json.dumps([head | {"Values": one} for one in values]),
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return [{**answer, "text": MADE_ANEW.sub("", json.dumps(answer))} for answer in json.loads(done.stdout)]
+    return helm.rendered(archive, *values)
 
 
 def leaves(values: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
