@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -62,3 +63,12 @@ def test_another_teams_program_runs_with_the_installed_wheel(installed: Path) ->
         assert group["AutoScalingGroupName"] == workspace.outputs()["hosts"]
         assert workspace.destroy().succeeded
         assert not groups()["AutoScalingGroups"]
+
+
+@pytest.mark.engine
+def test_another_teams_program_fits_the_types_of_the_installed_wheel(installed: Path, tmp_path: Path) -> None:
+    settings = {"include": [str(PROGRAM)], "extraPaths": [str(installed)], "typeCheckingMode": "standard"}
+    (tmp_path / "pyrightconfig.json").write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "basedpyright", "--project", tmp_path, "--pythonpath", sys.executable]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout

@@ -15,4 +15,5 @@ answer = client.chat.completions.create(
     model=model, messages=[{"role": "user", "content": "Say hello."}], max_completion_tokens=200
 )
 print(answer.choices[0].message.content)
-print(f"{answer.usage.completion_tokens} tokens")
+if answer.usage:
+    print(f"{answer.usage.completion_tokens} tokens")

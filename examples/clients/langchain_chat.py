@@ -5,7 +5,7 @@ from typing import Literal
 
 import openai
 from langchain_openai import ChatOpenAI
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 
 class Review(BaseModel):
@@ -16,7 +16,7 @@ class Review(BaseModel):
 url, key = os.environ["TANDEM_URL"] + "/v1", os.environ["TANDEM_API_KEY"]
 model = ChatOpenAI(
     base_url=url,
-    api_key=key,
+    api_key=SecretStr(key),
     model=openai.OpenAI(base_url=url, api_key=key, max_retries=5).models.list().data[0].id,
     timeout=300,
     max_retries=5,

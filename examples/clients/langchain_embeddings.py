@@ -4,11 +4,12 @@ import os
 
 import openai
 from langchain_openai import OpenAIEmbeddings
+from pydantic import SecretStr
 
 url, key = os.environ["TANDEM_URL"] + "/v1", os.environ["TANDEM_API_KEY"]
 embeddings = OpenAIEmbeddings(
     base_url=url,
-    api_key=key,
+    api_key=SecretStr(key),
     model=openai.OpenAI(base_url=url, api_key=key, max_retries=5).models.list().data[0].id,
     check_embedding_ctx_length=False,  # else it sends numbers of tokens of OpenAI's models, which mean others here
     timeout=60,

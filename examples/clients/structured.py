@@ -26,4 +26,5 @@ try:
 except openai.LengthFinishReasonError:
     raise SystemExit("the answer was cut at max_completion_tokens; half a document is none") from None
 review = answer.choices[0].message.parsed
+assert review, "a model that refuses says so in `message.refusal`"
 print(f"{review.city}: {review.rating} of 5")

@@ -4,13 +4,15 @@ import json
 import os
 
 import openai
+from openai.types.chat import ChatCompletionFunctionToolParam, ChatCompletionMessageParam
+from openai.types.chat.chat_completion_message_function_tool_call_param import Function
 
 
 def population(city: str) -> int:
     return {"Ulm": 128_928, "Bonn": 335_789}[city]
 
 
-TOOLS = [
+TOOLS: list[ChatCompletionFunctionToolParam] = [
     {
         "type": "function",
         "function": {
@@ -30,7 +32,7 @@ client = openai.OpenAI(
     base_url=os.environ["TANDEM_URL"] + "/v1", api_key=os.environ["TANDEM_API_KEY"], timeout=300, max_retries=5
 )
 model = client.models.list().data[0].id
-messages = [{"role": "user", "content": "How many people live in Ulm?"}]
+messages: list[ChatCompletionMessageParam] = [{"role": "user", "content": "How many people live in Ulm?"}]
 asked = client.chat.completions.create(
     model=model,
     messages=messages,
@@ -38,10 +40,13 @@ asked = client.chat.completions.create(
     tool_choice={"type": "function", "function": {"name": "population"}},  # "auto" lets the model decide
     max_completion_tokens=1000,
 )
-messages.append(asked.choices[0].message.model_dump(exclude_none=True))
 for call in asked.choices[0].message.tool_calls or []:
-    result = population(**json.loads(call.function.arguments))
-    print(f"{call.function.name}({call.function.arguments}) = {result}")
+    assert call.type == "function"
+    name, arguments = call.function.name, call.function.arguments
+    result = population(**json.loads(arguments))
+    print(f"{name}({arguments}) = {result}")
+    function: Function = {"name": name, "arguments": arguments}
+    messages.append({"role": "assistant", "tool_calls": [{"id": call.id, "type": "function", "function": function}]})
     messages.append({"role": "tool", "tool_call_id": call.id, "content": str(result)})
 answer = client.chat.completions.create(
     model=model, messages=messages, tools=TOOLS, tool_choice="none", max_completion_tokens=200

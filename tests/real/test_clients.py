@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
@@ -162,6 +163,16 @@ def stack(vllm: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wa
 def trouble(vllm: Server, tmp_path: Path) -> Iterator[tuple[Troubled, Way]]:
     with troubled(vllm.port) as between, way(between.port, tmp_path) as found:
         yield between, found
+
+
+def test_each_fits_the_types_of_its_packages(tmp_path: Path) -> None:
+    """As an editor of its user says."""
+    (tmp_path / "pyrightconfig.json").write_text(
+        json.dumps({"include": [str(CLIENTS)], "typeCheckingMode": "standard", "pythonVersion": "3.11"})
+    )
+    command = [sys.executable, "-m", "basedpyright", "--project", tmp_path, "--pythonpath", python()]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
 
 
 def test_no_file_is_left_out() -> None:
