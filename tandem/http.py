@@ -29,11 +29,14 @@ class Http:
     session: requests.Session = field(default_factory=requests.Session)
     sleep: Callable[[float], None] = time.sleep
 
-    def get(self, url: str, *, key: str, headers: Mapping[str, str] | None = None) -> requests.Response:
+    def get(
+        self, url: str, *, key: str, headers: Mapping[str, str] | None = None, whole: bool = True
+    ) -> requests.Response:
         """The answer, whatever its status, once the server is not busy (429, 502, 503, 504).
 
         Args:
             key: what is looked up, as messages name it.
+            whole: reads the body, too; else the caller does, or closes it.
 
         Raises:
             UserError: no connection, no answer in time, or still busy at the deadline.
@@ -42,7 +45,9 @@ class Http:
         pause = 1.0
         while True:
             try:
-                response = self.session.get(url, headers=dict(headers or {}), timeout=self.timeout_seconds)
+                response = self.session.get(
+                    url, headers=dict(headers or {}), timeout=self.timeout_seconds, stream=not whole
+                )
             except requests.RequestException as error:
                 raise UserError(
                     Problem(

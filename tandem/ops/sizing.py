@@ -17,6 +17,16 @@ from tandem.catalog.prices import ON_DEMAND
 from tandem.errors import Problem, UserError
 from tandem.http import Http
 from tandem.ops import options
+from tandem.sizing.checkpoint import (
+    INDEX,
+    LARGEST_INDEX,
+    LENGTH,
+    SINGLE,
+    header_length,
+    loaded,
+    tensor_bytes,
+    weighed_by_index,
+)
 from tandem.sizing.choice import Candidate
 from tandem.sizing.config_file import LARGEST_CONFIG, QUANTIZATION, lacks_quantization, parse_config, quantized_as
 from tandem.sizing.fits import Verdict
@@ -49,27 +59,54 @@ def find_shape(model: str, http: Http) -> ModelShape:
     if lacks_quantization(config):
         quantization, _ = _from_hub(model, QUANTIZATION, http)
         config = config if quantization is None else quantized_as(config, quantization)
-    return read_shape(config)
+    return _weighed(read_shape(config), model, http)
 
 
-def _from_hub(model: str, file: str, http: Http) -> tuple[object, int]:
-    """A JSON file of a model, None where the hub does not give it; and the status of its answer."""
+def _weighed(shape: ModelShape, model: str, http: Http) -> ModelShape:
+    """With the bytes of its checkpoint: by the index, or where one file has all, by the header of that."""
+    index, _ = _from_hub(model, INDEX, http, LARGEST_INDEX)
+    if index is not None:
+        return weighed_by_index(shape, index)
+    start = _range_of(model, SINGLE, 0, LENGTH, http)
+    if start is None:
+        return shape
+    header = _range_of(model, SINGLE, LENGTH, header_length(start, SINGLE), http)
+    return replace(shape, checkpoint_bytes=loaded(shape, tensor_bytes(header, SINGLE).items())) if header else shape
+
+
+def _range_of(model: str, file: str, begin: int, length: int, http: Http) -> bytes | None:
+    """Bytes of a model's file; None where the hub has no such file, or would send all of it."""
+    headers = {**_token(), "Range": f"bytes={begin}-{begin + length - 1}"}
+    with http.get(_address(model, file), key=model, headers=headers, whole=False) as response:
+        return response.content if response.status_code == 206 and length <= LARGEST_INDEX else None
+
+
+def _address(model: str, file: str) -> str:
     endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+    return f"{endpoint}/{quote(model, safe='/')}/resolve/main/{file}"
+
+
+def _token() -> dict[str, str]:
     token = os.environ.get("HF_TOKEN")
-    url = f"{endpoint}/{quote(model, safe='/')}/resolve/main/{file}"
+    return {"Authorization": f"Bearer {token}"} if token else {}
+
+
+def _from_hub(model: str, file: str, http: Http, largest: int = LARGEST_CONFIG) -> tuple[object, int]:
+    """A JSON file of a model, None where the hub does not give it; and the status of its answer."""
+    url = _address(model, file)
     try:
-        response = http.get(url, key=model, headers={"Authorization": f"Bearer {token}"} if token else {})
+        response = http.get(url, key=model, headers=_token())
     except UserError as error:
         raise UserError(unknown_model_problem("model", model), *error.problems) from None
     if response.status_code != 200:
         return None, response.status_code
-    if len(response.content) > LARGEST_CONFIG:
+    if len(response.content) > largest:
         raise UserError(
             Problem(
                 key=model,
                 wrong=f"the hub's {file} of this model is too large to be one",
                 value=f"{len(response.content)} bytes",
-                allowed=f"up to {LARGEST_CONFIG} bytes",
+                allowed=f"up to {largest} bytes",
                 fix="check the name of the model",
             )
         )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tandem.errors import Problem, UserError
+from tandem.sizing.checkpoint import weighed
 from tandem.sizing.reading import read_shape
 from tandem.sizing.shapes import ModelShape
 
@@ -18,7 +19,8 @@ LARGEST_CONFIG = 4 * 2**20
 
 
 def load_shape(path: Path) -> ModelShape:
-    """The shape of the model that this config.json describes. A directory stands for the config.json in it.
+    """The shape of the model that this config.json describes. A directory stands for the config.json in it; of weights
+    that are beside it the headers are read.
 
     Raises:
         UserError: when there is no such file, it is no config.json, or it cannot be sized.
@@ -27,7 +29,7 @@ def load_shape(path: Path) -> ModelShape:
     config, beside = parse_config(_read(file), str(path)), file.with_name(QUANTIZATION)
     if lacks_quantization(config) and os.path.isfile(beside):  # noqa: PTH113
         config = quantized_as(config, parse_config(_read(beside), str(beside)))
-    return read_shape(config)
+    return weighed(read_shape(config), file.parent)
 
 
 def lacks_quantization(config: object) -> bool:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 from tandem.sizing.activation import Batch, activation
+from tandem.sizing.checkpoint import scale
 from tandem.sizing.kv_cache import KvLayout, in_flight_tokens, kv_layout
 from tandem.sizing.overhead import context, driver_in_budget, graphs_in_budget, outside_budget, runner_buffers
 from tandem.sizing.releases import PINNED, Release
@@ -157,7 +158,7 @@ def _size_stage(shape: ModelShape, serving: Serving, gpu: Gpu, release: Release,
 def _parts(shape: ModelShape, serving: Serving, gpu: Gpu, release: Release, batch: Batch, stage: int) -> Parts:
     tp, stages = serving.tensor_parallel_size, serving.pipeline_parallel_size
     hopper = gpu.compute_capability == HOPPER
-    weights = weight_bytes(shape, tp, hopper, stages, stage)
+    weights = round(weight_bytes(shape, tp, hopper, stages, stage) * scale(shape, hopper))
     if serving.speculation and serving.speculation.draft:
         weights += weight_bytes(serving.speculation.draft, tp, hopper)
     profiled = activation(shape, serving, gpu, release, batch)

@@ -138,7 +138,7 @@ def with_quantization(shape: ModelShape, flag: str | None) -> ModelShape:
             return shape
         wrong = f"the checkpoint is quantized with {shape.quantization.method} already"
     elif flag in ONLINE_METHODS:
-        return replace(shape, quantization=online_fp8())
+        return replace(shape, quantization=online_fp8(), checkpoint_bytes=None)
     else:
         accepted = ONLINE_METHODS
         wrong = "the checkpoint is not quantized, and this is no method that vLLM applies while it loads"

@@ -152,6 +152,7 @@ class ModelShape:
         tied_embeddings: the output head is the embedding.
         vision: the vision tower; None for a text model.
         dtype: of weights that are not quantized, and of activations.
+        checkpoint_bytes: of the tensors in its files that are loaded; None where nobody weighed them.
     """
 
     architecture: str
@@ -165,6 +166,7 @@ class ModelShape:
     dtype: str
     quantization: Quantization | None = None
     vision: VisionTower | None = None
+    checkpoint_bytes: int | None = None
 
     @cached_property
     def is_mixture_of_experts(self) -> bool:

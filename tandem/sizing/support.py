@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tandem.errors import Problem
+from tandem.sizing.checkpoint import scale
 from tandem.sizing.memory import Sizing
 from tandem.sizing.quantization import Scheme
 from tandem.sizing.serving import Gpu, Serving
@@ -18,6 +19,7 @@ from tandem.sizing.shapes import (
     Mamba2,
     ModelShape,
 )
+from tandem.sizing.weights import HOPPER
 
 TENSOR_PARALLEL_SIZES = (1, 2, 4, 8)
 TENSOR_PARALLEL_SIZE = "--tensor-parallel-size"
@@ -256,6 +258,11 @@ def _surprises(shape: ModelShape, serving: Serving, gpu: Gpu) -> Iterator[str]:
         yield (
             f"{name} has no NVLink: a hang with tensor parallelism 2 was reported (vllm issue 51513); if it happens, "
             "set --disable-custom-all-reduce and NCCL_P2P_DISABLE=1"
+        )
+    if (factor := scale(shape, capability == HOPPER)) != 1:
+        yield (
+            f"the checkpoint's files have {abs(factor - 1):.0%} {'more' if factor > 1 else 'less'} to load than its "
+            "config.json tells, and weights are scaled to them: which GPU gets what of the difference is not known"
         )
     if shape.vision:
         yield (

@@ -248,12 +248,17 @@ def metrics(text: str, status: int = 200) -> AbstractContextManager[str]:
 
 @contextmanager
 def serving(pages: Mapping[str, str], status: int = 200) -> Iterator[str]:
-    """Answers these paths with these texts, and others with 404."""
+    """Answers these paths with these texts, parts of them where a range is asked for, and others with 404."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            body = pages.get(self.path, "").encode()
-            self.send_response(status if self.path in pages else 404)
+            body, part = (
+                pages.get(self.path, "").encode(),
+                re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers["Range"] or ""),
+            )
+            if part:
+                body = body[int(part[1]) : int(part[2]) + 1]
+            self.send_response((206 if part else status) if self.path in pages else 404)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
@@ -323,6 +328,21 @@ def test_a_model_of_the_hub_is_quantized_as_the_file_beside_its_config_says(
             monkeypatch.setenv("HF_ENDPOINT", url)
             weights.append(memory.json("maker/model", *H200)["weightsGibPerGpu"])
     assert weights[1] < 0.6 * weights[0]
+
+
+def test_a_model_of_the_hub_weighs_what_its_files_do(memory: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the index; of a single file by its header, of which the tensors are not fetched."""
+    at = "/maker/model/resolve/main/"
+    config = {f"{at}config.json": json.dumps(llama(num_hidden_layers=16))}
+    header = json.dumps({"a": {"data_offsets": [0, 8 * 2**30]}})
+    single = chr(len(header)) + 7 * "\0" + header + "the tensors"
+    index = json.dumps({"metadata": {"total_size": 8 * 2**30}, "weight_map": {"a": "1"}})
+    for file, text in (("model.safetensors.index.json", index), ("model.safetensors", single)):
+        with serving({**config, f"{at}{file}": text}) as url:
+            monkeypatch.setenv("HF_ENDPOINT", url)
+            answer = memory.json("maker/model", "--tp", 1, *H200)
+        assert answer["weightsGibPerGpu"] == pytest.approx(8, rel=0.001)
+        assert any("are scaled to them" in warning for warning in answer["warnings"])
 
 
 def test_a_cpu_server(memory: Call, config: Callable[[object], Path]) -> None:
