@@ -1,7 +1,7 @@
 # One command surface; `make help` lists it. Each target sets up what it needs.
 .DEFAULT_GOAL := help
 .PHONY: help mutate rehearse rehearse-kubernetes shell test test-kubernetes test-long test-real test-real-again check lint types unit-tests bench \
-	bench-boot bench-edge bench-sizing bench-start bench-regions bench-peers board scaling-day docs site advisories advisories-images scan golden clean
+	bench-boot bench-edge bench-metrics bench-sizing bench-start bench-regions bench-peers board scaling-day docs site advisories advisories-images scan golden clean
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tandem
 UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
@@ -77,6 +77,10 @@ bench-regions: .venv ## ten copies of production, up three at a time and down ag
 bench-edge: .venv ## a host's nginx beside direct, vllm-router and LiteLLM (installs nginx, wrk and those two)
 	tools/real/install.sh nginx wrk
 	$(RUN) python -m bench.edge
+
+bench-metrics: .venv ## what metrics take of a host, beside the same host without, in one run (root; 7 minutes)
+	tools/real/install.sh
+	$(RUN) python -m bench.metrics
 
 bench-boot: .venv ## what our stages add to a guest's boot and reboot, beside an empty user data (root; 8 minutes)
 	tools/real/install.sh

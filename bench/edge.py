@@ -139,13 +139,16 @@ def answers(port: int) -> bool:
     return False
 
 
-def edge_configuration(config: HostConfig, port: int, server: int, directory: Path) -> Path:
-    """A host's own nginx.conf; other than there only its ports, directories and what one client may ask."""
+def edge_configuration(config: HostConfig, port: int, server: int, directory: Path, agent: int) -> Path:
+    """A host's own nginx.conf; other than there only its ports, directories and what one client may ask.
+
+    Args:
+        agent: the port of the one that counts its requests.
+    """
     wide = {"requests_per_second": 1_000_000, "connections": 10_000, "unknown_per_second": 100_000}
     edge = replace(config.edge, port=port, **wide)
     text = render_nginx(replace(config, edge=edge)).replace("user www-data;", f"user {Path.home().owner()};")
-    agent, script = free_port(), edge_script()
-    import_module("traffic").listen(agent)
+    script = edge_script()
     moved = {path: str(directory) for path in ("/run/tandem", "/var/log/tandem", "/opt/tandem")}
     moved |= {f"127.0.0.1:{EDGE_METRICS_PORT};": f"127.0.0.1:{free_port()};"}
     moved |= {f"127.0.0.1:{EDGE_AGENT_PORT}": f"127.0.0.1:{agent}"}
@@ -217,7 +220,8 @@ def main() -> int:
             return ["nginx", "-p", str(directory), "-c", str(directory / "stub.conf"), "-g", "daemon off;"]
 
         def edge(port: int) -> list[str]:
-            file = edge_configuration(stack_config("dev"), port, server, directory)
+            import_module("traffic").listen(agent := free_port())
+            file = edge_configuration(stack_config("dev"), port, server, directory, agent)
             return ["nginx", "-p", str(directory), "-c", str(file), "-g", "daemon off;"]
 
         def router(port: int) -> list[str]:

@@ -6,7 +6,6 @@ a real Prometheus, which answers every query of the project.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import json
 import os
 import subprocess
@@ -16,7 +15,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -29,7 +28,7 @@ from vmagent import vmagent
 from pulumi_rehearsal.kubernetes.watch import seconds_until
 from pulumi_rehearsal.servers import QuietServer, running, serving
 from rehearsal.host.cloud import Cloud
-from rehearsal.host.metadata import Metadata
+from rehearsal.host.network import network_with_metadata
 from tandem.scripts import DIRECTORY
 from tests.observing.asked import LABELS, panel_queries, rule_queries
 from tests.observing.growing import GPUS, POD, growing
@@ -40,22 +39,6 @@ pytestmark = pytest.mark.real
 REGION, PATH = "eu-west-1", "/workspaces/ws-1/api/v1/remote_write"
 EDGE = "".join(f"{line}\n" for line in POD.splitlines() if "tandem_" in line)
 """Of the recorded pod, which is a server and its edge in one answer."""
-NETWORK = 0x40000000
-"""CLONE_NEWNET of sched.h."""
-
-
-@contextlib.contextmanager
-def a_network_of_its_own() -> Iterator[None]:
-    """In which the metadata service has its address; threads and processes that begin inside of it are in it, too."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    with Path("/proc/thread-self/ns/net").open() as ours:
-        assert libc.unshare(NETWORK) == 0, os.strerror(ctypes.get_errno())
-        try:
-            for change in ("link set lo up", "addr add 169.254.169.254/32 dev lo"):
-                subprocess.run(["ip", *change.split()], check=True)
-            yield
-        finally:
-            assert libc.setns(ours.fileno(), NETWORK) == 0, os.strerror(ctypes.get_errno())
 
 
 @dataclass
@@ -134,9 +117,7 @@ class Host:
 def host(load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
     tools = vmagent()
     with contextlib.ExitStack() as stack:
-        stack.enter_context(a_network_of_its_own())
-        answers = type("Metadata", (Metadata,), {"cloud": Cloud(instance="i-0")})
-        stack.enter_context(serving(ThreadingHTTPServer(("169.254.169.254", 80), answers)))
+        stack.enter_context(network_with_metadata(Cloud(instance="i-0")))
         server, edge = (stack.enter_context(growing(text)) for text in (without_edge(), EDGE + GPUS))
         prometheus = stack.enter_context(receiving(tmp_path))
         workspace = Workspace(prometheus)
