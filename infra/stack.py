@@ -128,6 +128,7 @@ def _load_balancer(
             account_id=network.account_id,
             vpc_id=network.vpc_id,
             subnet_ids=network.public_subnet_ids,
+            internal=balancer.internal,
             security_group_id=network.load_balancer_security_group_id,
             paths=balancer.paths,
             target_port=SERVING_PORT,

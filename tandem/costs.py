@@ -26,11 +26,12 @@ SERIES = 400
 def fixed_costs(settings: Settings) -> list[CostItem]:
     """What runs whether or not there are hosts. Traffic and storage are not in it: nobody knows them in advance."""
     zones, network, part = len(settings.zones), settings.network, prices.parts(settings.region)
+    public = 0 if settings.load_balancer.internal else zones
     nats = len(nat_zones(settings.zones, network.egress))
     endpoints = len(network.interface_endpoints) * zones
     items = [
         CostItem("load balancer", 1, part.load_balancer_hour),
-        CostItem("load balancer addresses", zones, zones * part.public_ipv4_hour),
+        CostItem("load balancer addresses", public, public * part.public_ipv4_hour),
         CostItem("web ACL", 1, (part.web_acl_month + part.web_acl_rule_month) / HOURS_PER_MONTH),
         CostItem("NAT gateways with address", nats, nats * (part.nat_gateway_hour + part.public_ipv4_hour)),
         CostItem("interface endpoints", endpoints, endpoints * part.interface_endpoint_hour),

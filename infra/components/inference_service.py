@@ -77,7 +77,9 @@ class Inference(pulumi.ComponentResource):
         shared: Sequence[pulumi.Resource],
     ) -> None:
         """Everything of a model is made before `up` waits for its servers, which may take as long as a download."""
-        entered = self._declare([way_in(service)], self._declare(surroundings(service), shared))
+        # The controller lets no binding change its group; two of one name there cannot be.
+        anew = pulumi.ResourceOptions(replace_on_changes=["spec.targetGroupARN"], delete_before_replace=True)
+        entered = self._declare([way_in(service)], self._declare(surroundings(service), shared), anew)
         manifest = servers(service)
         # Answers end within their grace; nodes and volumes then have a few minutes.
         patient = pulumi.CustomTimeouts(delete=f"{service.termination_grace_seconds + 600}s")

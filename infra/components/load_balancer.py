@@ -31,11 +31,12 @@ class LoadBalancerArgs:
 
     Attributes:
         account_id, vpc_id: the stack's account; the VPC of the targets.
-        subnet_ids: public subnets in two zones or more.
+        subnet_ids: public subnets in two zones or more, where an internal one has private addresses.
         security_group_id: in from clients on 443, and on 80 where that redirects; out to the targets' edge.
         paths: what is forwarded; a trailing /* takes everything below.
         target_port: port of the hosts' edge.
         health_check_path: answers 200 only when a replica makes tokens.
+        internal: has no public address.
         target_type: what registers: hosts (instance), or pods (ip).
         further: models beside the main one, each under a host name of its own: name to host name.
         idle_timeout_seconds: silence after which a connection is dropped, 1 to 4000.
@@ -58,6 +59,7 @@ class LoadBalancerArgs:
     health_check_path: str
     idle_timeout_seconds: int
     deregistration_delay_seconds: int
+    internal: bool = False
     target_type: Literal["instance", "ip"] = "instance"
     further: Mapping[str, str] = field(default_factory=dict)
     requests_per_minute_per_ip: int = 100
@@ -91,8 +93,9 @@ class LoadBalancer(pulumi.ComponentResource):
         self._name = name
         self._child = pulumi.ResourceOptions(parent=self)
         balancer = lb.LoadBalancer(
-            name,
+            by_scheme(name, internal=args.internal),
             load_balancer_type="application",
+            internal=args.internal or None,
             security_groups=[args.security_group_id],
             subnets=args.subnet_ids,
             idle_timeout=args.idle_timeout_seconds,
@@ -161,7 +164,7 @@ class LoadBalancer(pulumi.ComponentResource):
 
     def _targets(self, label: str, model: str, args: LoadBalancerArgs) -> lb.TargetGroup:
         return lb.TargetGroup(
-            label,
+            by_scheme(label, internal=args.internal),
             vpc_id=args.vpc_id,
             port=args.target_port,
             protocol="HTTP",
@@ -245,6 +248,13 @@ class LoadBalancer(pulumi.ComponentResource):
             aliases=[{"name": balancer.dns_name, "zone_id": balancer.zone_id, "evaluate_target_health": True}],
             opts=pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(depends_on=[https])),
         )
+
+
+def by_scheme(label: str, *, internal: bool) -> str:
+    """What a load balancer and its target groups are called, of whom AWS lets none change the scheme, and no group
+    serve two: under another name the new ones are there, with hosts, before the old ones go. Stacks and models have no
+    capitals in their names. Of AWS's 32 characters the engine takes 8."""
+    return f"{label[:22]}In" if internal else label
 
 
 def rule_conditions(host_name: str | None, paths: Sequence[str]) -> Iterator[list[Any]]:

@@ -20,11 +20,13 @@ class Endpoint:
         url: without a path.
         ca_pem: what a client must trust beside the public authorities; None where they will do.
         load_balancer: its name in the account.
+        internal: only networks with a route to its VPC reach it.
     """
 
     url: str
     ca_pem: str | None
     load_balancer: str
+    internal: bool = False
 
 
 def find(clients: Clients, stack: str, domain_name: str | None = None, stack_id: str | None = None) -> Endpoint | None:
@@ -37,8 +39,10 @@ def find(clients: Clients, stack: str, domain_name: str | None = None, stack_id:
     balancers = ours(clients, stack, types.LOAD_BALANCER, stack_id)
     if not balancers:
         return None
-    host = domain_name or balancers[0].facts["DNSName"]
-    return Endpoint(f"https://{host}", _self_signed(clients, stack, stack_id), balancers[0].name)
+    balancer = balancers[0]
+    host = domain_name or balancer.facts["DNSName"]
+    internal = balancer.facts.get("Scheme") == "internal"
+    return Endpoint(f"https://{host}", _self_signed(clients, stack, stack_id), balancer.name, internal)
 
 
 def _self_signed(clients: Clients, stack: str, stack_id: str | None) -> str | None:

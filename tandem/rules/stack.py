@@ -187,12 +187,13 @@ def global_name_has_a_region_behind_it(settings: Settings) -> Iterator[Problem]:
             fix=f"{set_to('loadBalancer.domainName', f'{settings.region}.{name.domain_name}')}, with "
             "loadBalancer.hostedZoneId",
         )
-    if name.outside_check and IPv4Network("0.0.0.0/0") not in balancer.client_cidrs:
+    if name.outside_check and (balancer.internal or IPv4Network("0.0.0.0/0") not in balancer.client_cidrs):
+        why = "have no way to an internal load balancer" if balancer.internal else "are not among its clientCidrs"
         yield Problem(
             key="globalName.outsideCheck",
-            wrong="Route 53's checkers are not among loadBalancer.clientCidrs, so the region would always look broken",
+            wrong=f"Route 53's checkers {why}, so the region would always look broken",
             value=True,
-            allowed="false, or loadBalancer.clientCidrs with 0.0.0.0/0",
+            allowed="false, or loadBalancer.scheme: internetFacing with 0.0.0.0/0 in loadBalancer.clientCidrs",
             fix=f"{set_to('globalName.outsideCheck', False)}; the load balancer's own health checks still count",
         )
 

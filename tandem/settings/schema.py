@@ -137,6 +137,12 @@ class LoadBalancerSettings(Section):
     certificate_arn: CertificateArn | None = Field(
         default=None, description="An existing ACM certificate for domainName, where DNS is not in Route 53."
     )
+    scheme: Literal["internetFacing", "internal"] = Field(
+        default="internetFacing",
+        description="internal: without public addresses, for clients whose network has a route to this VPC (peering, "
+        "a VPN). hostedZoneId is a public zone nevertheless: only there ACM finds the proof. A change makes another "
+        "load balancer, and then removes the first; for some minutes nobody is served.",
+    )
     client_cidrs: tuple[ClientNetwork, ...] = Field(
         default=(IPv4Network("0.0.0.0/0"),),
         min_length=1,
@@ -165,6 +171,11 @@ class LoadBalancerSettings(Section):
     deletion_protection: bool = Field(
         default=False, description="Refuses to delete the load balancer until this is turned off again."
     )
+
+    @property
+    def internal(self) -> bool:
+        """Whether only networks with a route to the VPC reach it."""
+        return self.scheme == "internal"
 
 
 class GlobalNameSettings(Section):

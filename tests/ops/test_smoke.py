@@ -15,13 +15,14 @@ from types import SimpleNamespace
 import pytest
 from typer.testing import CliRunner
 
+from pulumi_rehearsal.servers import free_port
 from tandem.ops import endpoint, key_store, keys
 from tandem.ops.cli import app
 from tandem.ops.commands import smoke as smoke_command
 from tandem.ops.key_store import Store
 from tandem.ops.keys import Document
 from tandem.ops.kinds.kind import Clients
-from tandem.ops.smoke import CHECKS, Result, Smoke, Surprise, Target, run
+from tandem.ops.smoke import CHECKS, Result, Smoke, Surprise, Target, run, send
 from tandem.ops.smoke import script as one_file
 from tandem.ops.smoke.checks import HANG_UPS
 from tests.ops import api_stand_in
@@ -209,6 +210,15 @@ def test_a_stack_is_tried_with_a_key_of_its_own_that_is_gone_after(
     assert tried.read()[0] == Document()
 
 
+@pytest.mark.parametrize(("internal", "said"), [(True, True), (False, False)])
+def test_who_asks_an_internal_one_from_outside_is_told(*, internal: bool, said: bool) -> None:
+    target = Target(f"http://127.0.0.1:{free_port()}", KEY, timeout_seconds=5, internal=internal)
+    with pytest.raises(Surprise) as told:
+        send(target, "GET", "/v1/models")
+    assert str(told.value).startswith("the connection failed: ")
+    assert ("it is internal: ask from a network that has a route to it" in str(told.value)) is said
+
+
 def test_nor_is_it_left_by_ctrl_c(tried: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(smoke: Smoke) -> Iterator[Result]:
         assert tried.read()[0].clients
@@ -266,11 +276,12 @@ def test_a_stacks_endpoint_is_found_by_tags(clients: Clients) -> None:
     of_another = [tags[0], {"Key": "tandem:stack", "Value": "other"}]
     elb.create_load_balancer(Name="dev-7654321", Subnets=subnets, Tags=of_another)
     assert endpoint.find(clients, "dev") is None
-    balancer = elb.create_load_balancer(Name="dev-1234567", Subnets=subnets, Tags=tags)["LoadBalancers"][0]
+    made = elb.create_load_balancer(Name="dev-1234567", Subnets=subnets, Tags=tags, Scheme="internal")
+    balancer = made["LoadBalancers"][0]
     clients("acm").import_certificate(Certificate=signed, PrivateKey=key, Tags=tags)
     found = endpoint.find(clients, "dev")
     assert found is not None
-    assert found.url == f"https://{balancer['DNSName']}"
+    assert (found.url, found.internal) == (f"https://{balancer['DNSName']}", True)
     assert found.ca_pem is not None
     assert found.ca_pem.strip() == signed.decode().strip()
     named = endpoint.find(clients, "dev", "llm.example.com")

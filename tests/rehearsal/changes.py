@@ -18,6 +18,7 @@ import yaml
 from pulumi_rehearsal.aws.provider import AwsProvider
 from pulumi_rehearsal.aws.tables import TABLE
 from pulumi_rehearsal.engine import Engine
+from pulumi_rehearsal.kubernetes import charts
 from pulumi_rehearsal.moto import ACCOUNT_ID, SimulatedAccount
 from pulumi_rehearsal.operations import Operation
 from pulumi_rehearsal.plugin import attach
@@ -210,12 +211,15 @@ def a_stack(engine: Engine, account: SimulatedAccount, directory: Path) -> Itera
         (directory / name).symlink_to(PROJECT / name)
     (directory / "Pulumi.dev.yaml").write_text("config: {}\n")
     objects = Objects()
+    charts.ensure(print)
     own = (AwsProvider(account), random_provider(), tls_provider(), time_provider(), objects)
     with (
         attach(*own) as providers,
         open_workspace("dev", engine, providers, account.environment(REGION), directory) as workspace,
+        charts.repository(placeholders.charts(pins_of(workspace))) as served,
     ):
         placeholders.fill(pins_of(workspace))
+        placeholders.pin_charts(pins_of(workspace), served)
         objects.kubectl = workspace.directory / "bin" / "kubectl"
         yield Stack(account, workspace, objects, theirs)
 

@@ -51,6 +51,7 @@ CHANGES: dict[str, Change] = {
         {"loadBalancer.redirectHttp": False},
         {"loadBalancer.redirectHttp": True},
     ],
+    "an internal load balancer": [{"loadBalancer.scheme": "internal"}],
     "a rate limit": [{"loadBalancer.requestsPerMinutePerIp": 1200}],
     "spot above the base": [{"fleet.onDemandBase": 1}],
     "a domain, with a certificate from elsewhere, then proven here": [
@@ -62,6 +63,7 @@ REPLACES_HOSTS = {
     "another type beside": "what the group launches",
     "a larger disk": "the launch template",
     "spot above the base": "what the group launches",
+    "an internal load balancer": "where hosts register",
 }
 """All others replace none; docs/runbook.md says so."""
 

@@ -50,6 +50,7 @@ BOTH: dict[str, Change] = {
     "another type beside": [{"fleet.instanceTypes": ["g6e.12xlarge", "g6e.48xlarge"]}],
     "another team": [{"tags": {"team": "answers", "cost-centre": "7"}}],
     "a larger disk": [{"fleet.rootVolumeGib": 300}],
+    "an internal load balancer": [{"loadBalancer.scheme": "internal"}],
     "a domain, with a certificate from elsewhere, then proven here": [
         {"loadBalancer.domainName": DOMAIN, "loadBalancer.certificateArn": CERTIFICATE},
         {"loadBalancer.certificateArn": None, "loadBalancer.hostedZoneId": ZONE},

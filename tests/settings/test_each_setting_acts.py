@@ -73,6 +73,7 @@ MAIN: Mapping[str, Any] = {
         f"arn:aws:acm:us-east-1:123456789012:certificate/{'0' * 8}-0000-0000-0000-{'0' * 12}",
         {"loadBalancer.hostedZoneId": None},
     ),
+    "loadBalancer.scheme": "internal",
     "loadBalancer.clientCidrs": ["203.0.113.0/24"],
     "loadBalancer.redirectHttp": False,
     "loadBalancer.paths": ["/v1/chat/completions"],

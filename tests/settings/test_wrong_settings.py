@@ -125,6 +125,7 @@ WRONG = [
     Wrong({"loadBalancer": {"hostedZoneId": "example.com"}}, "loadBalancer.hostedZoneId", "example.com", "Z012", SET),
     Wrong({"loadBalancer": {"certificateArn": "mine"}}, "loadBalancer.certificateArn", "mine", "ARN of an ACM", SET),
     Wrong({"loadBalancer": {"clientCidrs": ["everyone"]}}, "loadBalancer.clientCidrs.0", "everyone", "0.0.0.0/0", SET),
+    Wrong({"loadBalancer": {"scheme": "private"}}, "loadBalancer.scheme", "private", "internetFacing, internal", SET),
     Wrong({"loadBalancer": {"clientCidrs": []}}, "loadBalancer.clientCidrs", [], "1 to 20", SET),
     Wrong({"inference": {"mediaDomains": ["*.a.com"]}}, "inference.mediaDomains.0", "*.a.com", "lower", SET),
     Wrong({"tracing": {"endpoint": "otel:4317"}}, "tracing.endpoint", "otel:4317", "OTLP over HTTP", SET),
@@ -560,6 +561,13 @@ WRONG = [
         None,
         "2 or more with fleet.followLoad",
         "maxHosts' 2",
+    ),
+    Wrong(
+        {"loadBalancer": OWN_NAME | {"scheme": "internal"}, "globalName": GLOBAL_NAME},
+        "globalName.outsideCheck",
+        True,
+        "loadBalancer.scheme: internetFacing",
+        SET + "globalName.outsideCheck' false",
     ),
     Wrong(FOLLOWS | {"metrics": {"cloudwatch": False}}, "fleet.followLoad", True, "with metrics.cloudwatch", SET),
     Wrong(

@@ -149,7 +149,7 @@ def of_stack(
             )
     trusted = _read(ca, "--ca") if ca else found.ca_pem
     with nullcontext(key) if key else key_store.lent(key_store.find(clients, stack, life), client, lasting) as one:
-        target = Target(found.url, one, trusted, timeout)
+        target = Target(found.url, one, trusted, timeout, found.internal)
         if not key:
             wait_until_known(target, servers)
         yield target

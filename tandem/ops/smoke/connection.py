@@ -28,12 +28,14 @@ class Target:
         api_key: sent as a bearer token; never printed.
         ca_pem: what to trust beside the machine's own authorities.
         timeout_seconds: for one connection, and for one pause in an answer.
+        internal: only networks with a route to it reach it, which an error then says.
     """
 
     url: str
     api_key: str = field(repr=False)
     ca_pem: str | None = None
     timeout_seconds: float = 120
+    internal: bool = False
 
     @property
     def secure(self) -> bool:
@@ -159,13 +161,14 @@ def _response(
         )
     else:
         connection = http.client.HTTPConnection(target.host, target.port, timeout=target.timeout_seconds)
+    where = "; it is internal: ask from a network that has a route to it" if target.internal else ""
     try:
         connection.request(method, path, content, sent)
         yield connection.getresponse()
     except TimeoutError:
-        raise Surprise(f"no answer within {target.timeout_seconds:g} s") from None
+        raise Surprise(f"no answer within {target.timeout_seconds:g} s{where}") from None
     except (OSError, http.client.HTTPException) as error:
-        raise Surprise(f"the connection failed: {_reason(error)}") from None
+        raise Surprise(f"the connection failed: {_reason(error)}{where}") from None
     finally:
         connection.close()
 

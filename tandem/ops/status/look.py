@@ -211,7 +211,7 @@ def _token(way_in: Endpoint | Unknown, servers: Fleet | Cluster | Unknown, probe
         return way_in
     if isinstance(servers, Cluster) and servers.asleep:
         return Unknown("no replica runs, as scaling.minReplicas: 0 allows; asking for a token would start a node")
-    target = Target(way_in.url, key, way_in.ca_pem, timeout_seconds=30)
+    target = Target(way_in.url, key, way_in.ca_pem, 30, way_in.internal)
     try:
         if key:
             return f"now, after {Smoke(target).chat('Say hello.', 1).expect(200).seconds:.2f} s"

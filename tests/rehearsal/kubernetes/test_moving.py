@@ -56,6 +56,30 @@ def moved_to(scene: Scene, platform: str) -> dict[str, list[str]]:
     return {type: sorted(found) for type, found in ids.items()}
 
 
+def test_a_load_balancer_becomes_internal_and_public_again(scene: Scene) -> None:
+    """The new one leads to the pods that run before the old one goes; they stay the same."""
+    assert scene.cluster is not None
+
+    def pods() -> list[str]:
+        found = scene.cluster.api.list("v1", "Pod", "inference") if scene.cluster else []
+        return sorted(pod["metadata"]["uid"] for pod in found)
+
+    moved_to(scene, "eks")
+    before = pods()
+    for scheme in ("internal", "internet-facing"):
+        setting = scheme.replace("-f", "F")
+        scene.workspace.pulumi("config", "set", "--path", "tandem:loadBalancer.scheme", setting)
+        up = scene.workspace.up()
+        assert up.succeeded, up.messages
+        [balancer] = scene.clients("elbv2").describe_load_balancers()["LoadBalancers"]
+        [group] = scene.clients("elbv2").describe_target_groups()["TargetGroups"]
+        [binding] = scene.cluster.api.list("elbv2.k8s.aws/v1beta1", "TargetGroupBinding")
+        assert (balancer["Scheme"], group["LoadBalancerArns"]) == (scheme, [balancer["LoadBalancerArn"]])
+        assert binding["spec"]["targetGroupARN"] == group["TargetGroupArn"]
+        assert pods() == before
+        assert scene.workspace.up().changing() == []
+
+
 def test_a_move_and_the_way_back_keep_the_cache_the_name_and_the_keys(scene: Scene) -> None:
     assert scene.cluster is not None
     on_hosts = moved_to(scene, "ec2")

@@ -129,6 +129,21 @@ def balancer_in(subnets: Callable[[World], list[str]], **more: Any) -> Act:
     return make(w.BALANCER, subnets=subnets, securityGroups=None, accessLogs=None, **more)
 
 
+def forwarding_elsewhere(world: World) -> None:
+    """A second load balancer, for the group of the first one's rule."""
+    second = world.create(w.BALANCER, SAMPLES[w.BALANCER](world) | {"accessLogs": None}, fresh())
+    forward = [{"type": "forward", "targetGroupArn": world.get(w.TARGETS)["arn"]}]
+    make(
+        w.LISTENER,
+        loadBalancerArn=second["arn"],
+        port=80,
+        protocol="HTTP",
+        sslPolicy=None,
+        certificateArn=None,
+        defaultActions=forward,
+    )(world)
+
+
 def nat_in(subnets: Callable[[World], list[str]]) -> Act:
     return make(w.NAT, subnetId=lambda world: subnets(world)[0])
 
@@ -818,6 +833,12 @@ CASES = (
         make(w.BALANCER, subnets=crowded(3)),
         ("CreateLoadBalancer", "InvalidSubnet: Not enough IP space available in subnet-"),
         make(w.BALANCER, subnets=crowded(2)),
+    ),
+    Case(
+        "target group's load balancer",
+        after(w.RULE, forwarding_elsewhere),
+        ("TargetGroupAssociationLimit: The following target groups cannot be associated with more than one load",),
+        make(w.RULE, priority=4711),
     ),
     Case(
         "private names",

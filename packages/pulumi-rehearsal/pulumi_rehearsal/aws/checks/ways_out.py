@@ -45,6 +45,24 @@ def _free_addresses(balancer: Resource) -> Iterator[Refusal]:
             )
 
 
+def _one_balancer(forwarding: Resource) -> Iterator[Refusal]:
+    """Of a listener, or of a rule of one."""
+    inputs, call = forwarding.inputs, forwarding.region.call
+    groups = [arn for _, arn in at_path(inputs, "defaultActions[].targetGroupArn")]
+    groups += [arn for _, arn in at_path(inputs, "actions[].targetGroupArn")]
+    balancer = inputs.get("loadBalancerArn")
+    if groups and balancer is None:
+        [listener] = call("elbv2", "describe_listeners", ListenerArns=[inputs["listenerArn"]])["Listeners"]
+        balancer = listener["LoadBalancerArn"]
+    for group in call("elbv2", "describe_target_groups", TargetGroupArns=groups)["TargetGroups"] if groups else []:
+        if set(group["LoadBalancerArns"]) - {balancer}:
+            yield Refusal(
+                f"The following target groups cannot be associated with more than one load balancer: "
+                f"{group['TargetGroupArn']}",
+                "TargetGroupAssociationLimit",
+            )
+
+
 def _private_dns(endpoint: Resource) -> Iterator[Refusal]:
     vpc_id = endpoint.inputs["vpcId"]
     if not endpoint.inputs.get("privateDnsEnabled"):
@@ -101,6 +119,14 @@ CHECKS = (
         _BALANCERS,
         "apply",
         _free_addresses,
+    ),
+    Check(
+        "target group's load balancer",
+        ("aws:lb/listener:Listener", "aws:lb/listenerRule:ListenerRule"),
+        "A target group serves one load balancer.",
+        api("elb", "CreateListener"),
+        "apply",
+        _one_balancer,
     ),
     Check(
         "private names",
