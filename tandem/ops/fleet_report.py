@@ -14,9 +14,10 @@ from tandem.ops.fleet_settings import COPIED, Named, Stack, rounded
 from tandem.ops.options import print_json
 from tandem.ops.screen import Screen
 from tandem.ops.sizing import prices_source
-from tandem.sizing.fleet import SPARE_HOSTS, Demand, Fleet, Given, Lack
+from tandem.sizing.fleet import SPARE_HOSTS, Demand, Fleet, Given, Lack, Way
 from tandem.sizing.measured import Errors
 from tandem.sizing.support import TENSOR_PARALLEL_SIZE
+from tandem.sizing.turning import TurningPoint, turning_point
 
 SHOWN = 5
 SPOT = (
@@ -47,11 +48,13 @@ def print_fleets(
         how: `every` for all fleets and what each other type lacks, `as_json` for programs.
     """
     shown = found if how["every"] else found[:SHOWN]
+    turns = next(filter(None, (_turning_point(one.fleet) for one in shown)), None)
     if how["as_json"]:
         print_json(
             {
                 "model": name,
                 "fleets": [_fleet_json(one) for one in shown],
+                "turning_point": turns and {"instance_type": turns[0].instance_type.name, **asdict(turns[1])},
                 "missing": {lack.name: lack.why for lack in missing},
                 "errors": {"first_token": asdict(errors[0]), "between_tokens": asdict(errors[1])},
                 "prices": prices_source(region),
@@ -74,6 +77,8 @@ def print_fleets(
     )
     for given in fleets[0].given[::2]:
         console.print(_elsewhere(given), highlight=False)
+    if turns:
+        console.print(_where_it_turns(*turns), highlight=False)
     if how["every"]:
         for lack in missing:
             console.print(f"{lack.name}: {lack.why}", highlight=False)
@@ -84,6 +89,21 @@ def print_fleets(
     any_spot = any(one.fleet.spot_usd for one in found)
     console.print(AS_SPOT if any_spot else SPOT.format(needed=fleets[0].needed))
     console.print(f"{_sources(fleets, errors)} Prices: {prices_source(region)}.")
+
+
+def _turning_point(fleet: Fleet) -> tuple[Way, TurningPoint] | None:
+    """Of the fleet's model on its type, where that has a pair of GPUs and one of them holds the model."""
+    way = fleet.way
+    found = turning_point(way.sizing.shape, way.sizing.serving, way.instance_type, way.load, way.measured)
+    return found and (way, found)
+
+
+def _where_it_turns(way: Way, point: TurningPoint) -> str:
+    where = f"{way.instance_type.name}, {way.quantization or 'as it is'}: a server of two GPUs (--tp 2) makes more"
+    if point.at_once is None:
+        return f"{where} tokens a second than two of one, however many ask."
+    how = "measured" if point.measured else "~modelled: within a factor of three"
+    return f"{where} tokens a second than two of one below {point.at_once} requests at once on both ({how})."
 
 
 def _pasted(stack: Stack, model: Named) -> Iterator[tuple[str, str | None]]:

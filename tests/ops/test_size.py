@@ -478,6 +478,15 @@ def test_the_screen_names_the_fleet_its_price_its_limits_and_its_settings(call: 
     assert re.search(r"On \d+ measured loads first tokens were \d+% off in the median", text)
 
 
+def test_the_turning_point_of_a_pair_is_named(call: Call) -> None:
+    point = call.json("Qwen/Qwen3-8B", *ASKED, "--tp", 2)["turningPoint"]
+    assert INSTANCE_TYPES[point["instanceType"]].gpus >= 2
+    assert (point["measured"], 1 < point["atOnce"] <= 1024) == (False, True)
+    text = " ".join(call("Qwen/Qwen3-8B", *ASKED, "--tp", 2).split())
+    assert f"below {point['atOnce']} requests at once on both (~modelled" in text
+    assert call.json("Qwen/Qwen3-235B-A22B-FP8", *ASKED)["turningPoint"] is None
+
+
 def test_spot_costs_what_is_given_and_nothing_is_made_up(call: Call) -> None:
     given = ["--spot-discount", 50, "--spot-price", "g7e.12xlarge=2.5"]
     rows = call.json("Qwen/Qwen3-8B", *ASKED, *given, "--all")["fleets"]
