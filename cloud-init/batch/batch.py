@@ -38,28 +38,32 @@ class NotStarted(RuntimeError):
 
 
 class Ended(RuntimeError):
-    """The runner ended at what it was asked, or hangs."""
+    """The runner ended at what it was asked."""
+
+
+class Hangs(RuntimeError):
+    """The runner answers nothing."""
 
 
 class Runner:
-    """vLLM's runner, as a process that is given requests by name.
+    """vLLM's runner, which is given requests by name.
 
     Args:
-        command: that starts it, and tells it of the socket.
         path: of the socket, where whoever the runner runs as can reach it.
         seconds: for its start.
+        command: that starts it, and tells it of the socket; None where others do.
 
     Raises:
         NotStarted: it did not.
     """
 
-    def __init__(self, command: Sequence[str], path: Path, seconds: float) -> None:
+    def __init__(self, path: Path, seconds: float, command: Sequence[str] | None = None) -> None:
         path.unlink(missing_ok=True)
         listener = socket.socket(socket.AF_UNIX)
         listener.bind(str(path))
         path.chmod(0o666)
         listener.listen(1)
-        self.process = subprocess.Popen(command)
+        self.process = subprocess.Popen(command) if command else None
         end = time.monotonic() + seconds
         listener.settimeout(1)
         while True:
@@ -68,9 +72,9 @@ class Runner:
                 self._socket.setblocking(True)
                 break
             except TimeoutError:
-                if self.process.poll() is not None or time.monotonic() > end:
+                if self._status() is not None or time.monotonic() > end:
                     self.stop()
-                    raise NotStarted(f"vLLM did not start: exit status {self.process.poll()}") from None
+                    raise NotStarted(f"vLLM did not start: exit status {self._status()}") from None
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._socket, selectors.EVENT_READ)
         self._rest = b""
@@ -92,13 +96,20 @@ class Runner:
         with contextlib.suppress(OSError):
             data = self._socket.recv(2**20)
         if not data:
-            raise Ended(f"vLLM ended: exit status {self.process.wait(60)}")
+            raise Ended(f"vLLM ended: exit status {self.process.wait(60) if self.process else None}")
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
             found = json.loads(line)
             yield found["name"], found["answer"]
 
+    def _status(self) -> int | None:
+        """With which it ended."""
+        return self.process.poll() if self.process else None
+
     def stop(self) -> None:
+        """Where others started it, they end it."""
+        if self.process is None:
+            return
         self.process.terminate()
         try:
             self.process.wait(30)
@@ -200,7 +211,7 @@ class Worker:
         """Answers until nothing is left; says why.
 
         Raises:
-            Ended: the runner ended, or hangs.
+            Ended, Hangs: the runner.
         """
         heard = time.monotonic()
         try:
@@ -216,8 +227,8 @@ class Worker:
                 if not self.mine:
                     heard = time.monotonic()
                 if time.monotonic() - heard > SILENT_SECONDS:
-                    raise Ended(f"vLLM gave no answer for {SILENT_SECONDS} s")
-        except Ended:
+                    raise Hangs(f"vLLM gave no answer for {SILENT_SECONDS} s")
+        except (Ended, Hangs):
             for part in self.mine.values():
                 part.ended()
             raise
@@ -322,17 +333,11 @@ class Worker:
         )
 
 
-def run(worker: Worker, command: Callable[[], Sequence[str]], path: Path, seconds: float) -> str:
-    """Works at the batch, if there is one: the runner is started only then. Says why nothing is left.
-
-    Args:
-        command: that starts the runner.
-        path: of its socket.
-        seconds: for its start.
-    """
+def run(worker: Worker, started: Callable[[], Runner]) -> str:
+    """Works at the batch, if there is one: the runner is started only then. Says why nothing is left."""
     if why := worker.over():
         return why
-    runner = Runner(command(), path, seconds)
+    runner = started()
     try:
         return worker.work(runner)
     finally:

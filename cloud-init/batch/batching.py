@@ -14,15 +14,13 @@ from typing import Any
 import aws
 import batch
 import driver
+import job
 import serve
 import weights
 from bucket import Bucket
 from host import CONFIG, RUN, TIMEOUTS, say, sh, write
 
 LOOKS = 10  # one or two, unless batches are begun and cancelled within seconds
-NOT_FOR_BATCHES = {"--max-num-queued-reqs": 1, "--enable-log-requests": 0}
-"""And how many values each has. Who waits is turned away by the first; here nobody waits who could come again. Requests
-of a batch are in no log."""
 
 
 def run() -> str:
@@ -35,12 +33,10 @@ def run() -> str:
 def command(row: dict[str, Any], directory: Path) -> list[str]:
     """The container with vLLM's batch runner, which finds the worker's socket in /batch."""
     options, arguments = serve.container(row["replica"], row["gpus"])
-    for name in NOT_FOR_BATCHES.keys() & arguments:
-        place = arguments.index(name)
-        del arguments[place : place + 1 + NOT_FOR_BATCHES[name]]
     mounts = ["-v", f"{directory}:/batch", "-v", f"{Path(__file__).with_name('runner.py')}:/runner.py:ro"]
     image = weights.ENGINE["image"]
-    return [*options, *mounts, "--entrypoint", "python3", image, "/runner.py", f"/batch/{batch.SOCKET}", *arguments]
+    runner = ["/runner.py", f"/batch/{batch.SOCKET}", *job.for_batches(arguments)]
+    return [*options, *mounts, "--entrypoint", "python3", image, *runner]
 
 
 def work(number: int) -> None:
@@ -51,8 +47,7 @@ def work(number: int) -> None:
     directory.mkdir(parents=True, exist_ok=True)
     bucket = Bucket(CONFIG["batch"], aws.REGION, lambda: aws.surely(aws._credentials))
     _, arguments = serve.container(number, row["gpus"])
-    at_once = int(arguments[arguments.index("--max-num-seqs") + 1])
-    worker = batch.Worker(bucket, f"{instance}-{number}", instance, at_once, say)
+    worker = batch.Worker(bucket, f"{instance}-{number}", instance, job.at_once(arguments), say)
     say(answers(worker, row, directory))
     end(worker)
 
@@ -61,12 +56,13 @@ def answers(worker: batch.Worker, row: dict[str, Any], directory: Path) -> str:
     """Why nothing is left. A start that hangs over PCIe is without peer-to-peer the next time, as a server's is."""
     over_pcie, number = driver.profile().get("over_pcie"), row["replica"]
 
-    def started() -> list[str]:
+    def started() -> batch.Runner:
         serve.mend(number)
-        return command(row, directory)
+        seconds = TIMEOUTS["launch"] / (2 if over_pcie else 1)
+        return batch.Runner(directory / batch.SOCKET, seconds, command(row, directory))
 
     try:
-        return batch.run(worker, started, directory / batch.SOCKET, TIMEOUTS["launch"] / (2 if over_pcie else 1))
+        return batch.run(worker, started)
     except batch.NotStarted:
         if over_pcie:
             write(serve.without_peers(number), "")

@@ -13,7 +13,7 @@ jobs/ID/stop.json                    it is cancelled
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 PART_LINES, PART_BYTES = 100, 8 * 2**20
@@ -24,6 +24,23 @@ LEASE_SECONDS = 120
 CURRENT = "current.json"
 URLS = ("/v1/chat/completions", "/v1/embeddings", "/v1/score", "/v1/rerank")
 """What vLLM's batch runner answers, of what a stack's model may do."""
+NOT_FOR_BATCHES = {"--max-num-queued-reqs": 1, "--enable-log-requests": 0}
+"""And how many values each has. Who waits is turned away by the first; here nobody waits who could come again. Requests
+of a batch are in no log."""
+
+
+def for_batches(arguments: Sequence[str]) -> list[str]:
+    """Those of a server that the runner has, too."""
+    kept = [*arguments]
+    for name in NOT_FOR_BATCHES.keys() & kept:
+        place = kept.index(name)
+        del kept[place : place + 1 + NOT_FOR_BATCHES[name]]
+    return kept
+
+
+def at_once(arguments: Sequence[str]) -> int:
+    """Requests that a server with these runs at the same time."""
+    return int(arguments[arguments.index("--max-num-seqs") + 1])
 
 
 def parts(lines: Iterable[str]) -> Iterator[list[str]]:

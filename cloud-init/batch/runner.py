@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 from typing import Any
 
@@ -75,4 +76,6 @@ async def run(path: str, arguments: list[str]) -> None:
 
 
 if __name__ == "__main__":
+    # The first process of a container ends on no signal that it does not ask for.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(128 + signal.SIGTERM))
     asyncio.run(run(sys.argv[1], sys.argv[2:]))

@@ -114,7 +114,9 @@ class GpuFleet(pulumi.ComponentResource):
         self.register_outputs({"group_name": group.name, "group_arn": group.arn})
 
     def _grant(self, args: GpuFleetArgs) -> None:
-        """What a host does to itself, and only in groups and targets of its own stack."""
+        """What a host does to itself, and only in groups and targets of its own stack; a group of batches it makes no
+        larger than called (autoscaling:MaxSize, as AWS bounds it itself: "Control the minimum and maximum capacity" in
+        https://docs.aws.amazon.com/autoscaling/ec2/userguide/security_iam_id-based-policy-examples.html)."""
         group = pulumi.Output.concat(f"arn:aws:autoscaling:{args.region}:", args.account_id, GROUPS, f"/{self._name}-*")
         own = {f"aws:ResourceTag/{key}": value for key, value in args.own_tags.items()}
         target = args.target_group_arn

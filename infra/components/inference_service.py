@@ -24,6 +24,7 @@ class InferenceArgs:
         load_balancer_networks: the only addresses from which requests may come.
         monitoring_namespaces: whose pods may ask for metrics.
         monitoring: objects by which others watch the models.
+        batch: what batches have beside them.
         ports: which servers reach anywhere, beside HTTPS.
         kubeconfig: by which `up` sees how far the servers are.
         after: controllers and nodes, which must be there before the models and still be there when they go.
@@ -36,6 +37,7 @@ class InferenceArgs:
     monitoring_namespaces: Sequence[str]
     kubeconfig: pulumi.Output[str]
     monitoring: Sequence[Manifest] = ()
+    batch: Sequence[Manifest] = ()
     ports: Sequence[int] = ()
     after: Sequence[pulumi.Resource] = ()
 
@@ -65,6 +67,7 @@ class Inference(pulumi.ComponentResource):
             place,
         )
         self._declare(args.monitoring, place)
+        self._declare(args.batch, shared)
         for service, scaling in args.services:
             self._serve(service, scaling, args.kubeconfig, shared)
         self.register_outputs({})

@@ -36,6 +36,7 @@ class NodePoolArgs:
         fleet: types, purchase, root volume.
         base_types: instance types of the base on demand.
         gpus_on_demand, gpus: of the base, and at most.
+        batch_gpus, batch_spot: of Karpenter's nodes for batches, beside the others; 0 for none.
         nodes: of a managed node group.
         drain_seconds: what a drain of Karpenter's nodes may take.
         group_name: of a managed node group; what guards it calls it by this name before it is there.
@@ -66,6 +67,8 @@ class NodePoolArgs:
     version: str
     release: str
     charts: Mapping[str, Chart]
+    batch_gpus: int = 0
+    batch_spot: bool = False
     tags: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
     running: pulumi.Input[bool] = True
     after: Sequence[pulumi.Resource] = ()
@@ -124,6 +127,8 @@ class NodePool(pulumi.ComponentResource):
                 gpus_on_demand=args.gpus_on_demand,
                 gpus=args.gpus,
                 spot=fleet.on_demand_percentage < 100,
+                batch_gpus=args.batch_gpus,
+                batch_spot=args.batch_spot,
                 image=pool.image,
                 image_id=args.image_id,
                 capacity_reservation_id=fleet.capacity_block.reservation_id if fleet.capacity_block else None,

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 
 import pulumi
 
-from tandem.kubernetes.names import BASE_POOL, GPU, GPU_NODE, NODE_CLASS, POOL, RESERVED_POOL
+from tandem.kubernetes.names import BASE_POOL, BATCH_POOL, GPU, GPU_NODE, NODE_CLASS, OF_BATCH, POOL, RESERVED_POOL
 
 from .node_disks import Image, volumes
 from .objects import Manifest, named
 
 FAMILIES = {"al2023": "AL2023", "bottlerocket": "Bottlerocket"}
+BATCH_EMPTY_MINUTES = 2
+"""That a node for batches stays without pods: one that ended is made anew within seconds at first."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +27,7 @@ class Nodes:
         gpus_on_demand: GPUs of the base, which is on demand before any other; 0 for none.
         gpus: GPUs at most, all together.
         spot: whether those above the base may be spot.
+        batch_gpus, batch_spot: of nodes beside these, for batches alone; 0 for none.
         image: family of the node image. image_id: one image; None takes the family's newest of the day.
         capacity_reservation_id: nodes in this Capacity Block only.
         role_name: identity of the nodes.
@@ -42,6 +45,8 @@ class Nodes:
     gpus_on_demand: int
     gpus: int
     spot: bool
+    batch_gpus: int = 0
+    batch_spot: bool = False
     image: Image
     image_id: str | None
     capacity_reservation_id: str | None = None
@@ -57,9 +62,13 @@ class Nodes:
 
 
 def node_objects(nodes: Nodes) -> list[Manifest]:
-    """The node class, and a pool for each kind of purchase, heaviest first."""
+    """The node class, and a pool for each kind of purchase, heaviest first; that of batches takes no other pods."""
+    return [_node_class(nodes), *_serving_pools(nodes), *([_batch_pool(nodes)] if nodes.batch_gpus else [])]
+
+
+def _serving_pools(nodes: Nodes) -> list[Manifest]:
     if nodes.capacity_reservation_id:
-        return [_node_class(nodes), _pool(nodes, RESERVED_POOL, ["reserved"], nodes.instance_types, nodes.gpus, 100)]
+        return [_pool(nodes, RESERVED_POOL, ["reserved"], nodes.instance_types, nodes.gpus, 100)]
     pools = []
     if nodes.gpus_on_demand:
         pools.append(_pool(nodes, BASE_POOL, ["on-demand"], nodes.base_types, nodes.gpus_on_demand, 100))
@@ -67,7 +76,16 @@ def node_objects(nodes: Nodes) -> list[Manifest]:
         # Of two kinds Karpenter takes spot as long as there is any, and on demand when there is none.
         purchases = ["spot", "on-demand"] if nodes.spot else ["on-demand"]
         pools.append(_pool(nodes, POOL, purchases, nodes.instance_types, rest, 50))
-    return [_node_class(nodes), *pools]
+    return pools
+
+
+def _batch_pool(nodes: Nodes) -> Manifest:
+    """Servers do not stand here, and batches nowhere else: neither takes the other's room."""
+    purchase = ["spot" if nodes.batch_spot else "on-demand"]
+    pool = _pool(nodes, BATCH_POOL, purchase, nodes.instance_types, nodes.batch_gpus, 1)
+    pool["spec"]["disruption"] |= {"consolidateAfter": f"{BATCH_EMPTY_MINUTES}m", "budgets": _budgets(None)}
+    pool["spec"]["template"]["spec"]["taints"].append({"key": OF_BATCH, "value": "true", "effect": "NoSchedule"})
+    return pool
 
 
 def _node_class(nodes: Nodes) -> Manifest:

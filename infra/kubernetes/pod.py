@@ -19,12 +19,19 @@ if TYPE_CHECKING:
 
 USER = 2000
 """The image's own unprivileged user; the model cache's access point has the same."""
+UNPRIVILEGED = {
+    "runAsNonRoot": True,
+    "runAsUser": USER,
+    "runAsGroup": 0,
+    "fsGroup": USER,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
 PROBE_SECONDS = 10
 LOOK_SECONDS = 30
 """For one look whether a server makes tokens, which takes `probe.SECONDS` (25) and the start of Python."""
 LOG = "/log"
 """Has what the server's lines need, and no module by whose name the server could mean another."""
-KEEPER = "keeper"
+KEEPER, WORKER = "keeper", "worker"
 HUNG_GRACE_SECONDS = DEREGISTRATION_SECONDS + 30
 """For a server that a probe gives up: it has no answer to end."""
 
@@ -44,21 +51,15 @@ def pod(service: InferenceService, arguments: Sequence[str], *, answers: bool = 
             # Without it nodes of the controllers would count as nodes over which to spread.
             "nodeSelector": {GPU_NODE: "true"},
             **({"topologySpreadConstraints": spread(service)} if answers else {"affinity": beside_its_leader(service)}),
-            "securityContext": {
-                "runAsNonRoot": True,
-                "runAsUser": USER,
-                "runAsGroup": 0,
-                "fsGroup": USER,
-                "seccompProfile": {"type": "RuntimeDefault"},
-            },
+            "securityContext": UNPRIVILEGED,
             # Who may enter is known before anything is downloaded.
             "initContainers": [
-                *(sidecars(service, _container(service, AGENT, ["python3", "/tandem/agent.py"])) if answers else []),
+                *(sidecars(service, container(service, AGENT, ["python3", "/tandem/agent.py"])) if answers else []),
                 *([] if service.pipelined else [_keeper(service)]),
-                _preparation(service),
+                preparation(service),
             ],
             "containers": [_server(service, arguments, answers=answers)],
-            "volumes": [*_volumes(), *([_log_volume(), *edge_volumes(service)] if answers else [])],
+            "volumes": [*volumes(), *([_log_volume(), *edge_volumes(service)] if answers else [])],
         },
     }
 
@@ -79,7 +80,7 @@ def _annotations(service: InferenceService, *, answers: bool) -> Mapping[str, st
     }
 
 
-def _container(service: InferenceService, name: str, command: Sequence[str]) -> Manifest:
+def container(service: InferenceService, name: str, command: Sequence[str]) -> Manifest:
     """What every container of the server's image has: the settings, and no rights."""
     pod = {
         "model": service.model,
@@ -101,7 +102,7 @@ def _container(service: InferenceService, name: str, command: Sequence[str]) -> 
         "name": name,
         "image": service.image,
         "command": list(command),
-        "env": variables if name in ("vllm", KEEPER) else [*variables, secrets_variable(service)],
+        "env": variables if name in ("vllm", KEEPER, WORKER) else [*variables, secrets_variable(service)],
         "securityContext": {
             "allowPrivilegeEscalation": False,
             "capabilities": {"drop": ["ALL"]},
@@ -110,7 +111,7 @@ def _container(service: InferenceService, name: str, command: Sequence[str]) -> 
     }
 
 
-def _with_gpus(service: InferenceService) -> Manifest:
+def with_gpus(service: InferenceService) -> Manifest:
     return {
         "resources": {
             "requests": {"cpu": str(service.cpu), "memory": f"{service.memory_gib}{GIB}", GPU: str(service.gpus)},
@@ -119,22 +120,21 @@ def _with_gpus(service: InferenceService) -> Manifest:
     }
 
 
-def _preparation(service: InferenceService) -> Manifest:
+def preparation(service: InferenceService) -> Manifest:
     """It alone writes the weights that models share, and has the hub's token."""
-    container = _container(service, "prepare", ["python3", "/tandem/pod.py", "prepare"])
-    container["env"].append({"name": "HOME", "value": "/tmp"})  # noqa: S108  a volume of the pod's own
+    made = container(service, "prepare", ["python3", "/tandem/pod.py", "prepare"])
+    made["env"].append({"name": "HOME", "value": "/tmp"})  # noqa: S108  a volume of the pod's own
     # What `kubectl describe pod` shows of a pod that the hub refuses; a server's last words stay in its log.
-    container["terminationMessagePolicy"] = "FallbackToLogsOnError"
-    volumes = [_MOUNTS[name] for name in ("script", "models", "local", "tmp")]
-    return container | _with_gpus(service) | {"volumeMounts": volumes}
+    made["terminationMessagePolicy"] = "FallbackToLogsOnError"
+    return made | with_gpus(service) | {"volumeMounts": [MOUNTS[name] for name in ("script", "models", "local", "tmp")]}
 
 
 def _keeper(service: InferenceService) -> Manifest:
     """Beside a server, which reads what pods of its model kept: it alone writes there, and nobody sends it anything."""
-    return _container(service, KEEPER, ["python3", "/tandem/server.py", "attend"]) | {
+    return container(service, KEEPER, ["python3", "/tandem/server.py", "attend"]) | {
         "restartPolicy": "Always",
         "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "64Mi"}},
-        "volumeMounts": [_MOUNTS["script"], _MOUNTS["local"] | {"readOnly": True}, _kept(service)],
+        "volumeMounts": [MOUNTS["script"], MOUNTS["local"] | {"readOnly": True}, _kept(service)],
     }
 
 
@@ -142,7 +142,7 @@ def _kept(service: InferenceService) -> Manifest:
     return {"name": "models", "mountPath": "/cache", "subPath": f"compile/{service.name}"}
 
 
-_MOUNTS: Mapping[str, Manifest] = {
+MOUNTS: Mapping[str, Manifest] = {
     "script": {"name": "script", "mountPath": "/tandem", "readOnly": True},
     "models": {"name": "models", "mountPath": "/models"},
     "local": {"name": "local", "mountPath": "/local"},
@@ -158,16 +158,18 @@ def _of_a_server(service: InferenceService) -> list[Manifest]:
     # Begun with what an earlier pod of its kind has kept, its own is compiled half a minute sooner. Pods of a pipeline
     # start anew together, so that none could tell a damaged cache from itself: they share none.
     return [
-        *(_MOUNTS[name] for name in ("script", "local", "tmp", "shm")),
+        *(MOUNTS[name] for name in ("script", "local", "tmp", "shm")),
         *([weights] if service.weights == "efs" else []),
         *([] if service.pipelined else [_kept(service) | {"readOnly": True}]),
     ]
 
 
-def _server(service: InferenceService, arguments: Sequence[str], *, answers: bool) -> Manifest:
-    listen = ["--host", "127.0.0.1", "--port", str(SERVER_PORT)]
-    through = [] if service.pipelined else ["python3", "/tandem/server.py", "serve"]
-    container = _container(service, "vllm", [*through, "vllm", "serve", *arguments, *(listen if answers else [])])
+def with_vllm(service: InferenceService, command: Sequence[str], more: Mapping[str, str] | None = None) -> Manifest:
+    """A container that runs vLLM on the pod's GPUs, with what was prepared.
+
+    Args:
+        more: variables.
+    """
     values = {
         "HOME": "/tmp",  # noqa: S108  a volume of the pod's own
         "HF_HUB_CACHE": "/models/hub" if service.weights == "efs" else "/local/hub",
@@ -175,21 +177,28 @@ def _server(service: InferenceService, arguments: Sequence[str], *, answers: boo
         "HF_HUB_OFFLINE": "1",
         **service.environment,
         "VLLM_CACHE_ROOT": "/local/cache",
-        # The agent, which takes lines, is beside an edge.
-        **({"VLLM_LOGGING_CONFIG_PATH": f"{LOG}/{LOGGING}", "PYTHONPATH": LOG} if answers else {}),
+        **(more or {}),
     }
-    container["env"] += [{"name": key, "value": value} for key, value in values.items()]
-    log = {"name": "log", "mountPath": LOG, "readOnly": True}
-    mounts = [*_of_a_server(service), *([log] if answers else [])]
-    container |= _with_gpus(service) | {"volumeMounts": mounts}
+    made = container(service, "vllm", command)
+    made["env"] += [{"name": key, "value": value} for key, value in values.items()]
+    return made | with_gpus(service) | {"volumeMounts": _of_a_server(service)}
+
+
+def _server(service: InferenceService, arguments: Sequence[str], *, answers: bool) -> Manifest:
+    listen = ["--host", "127.0.0.1", "--port", str(SERVER_PORT)]
+    through = [] if service.pipelined else ["python3", "/tandem/server.py", "serve"]
+    # The agent, which takes lines, is beside an edge.
+    logging = {"VLLM_LOGGING_CONFIG_PATH": f"{LOG}/{LOGGING}", "PYTHONPATH": LOG} if answers else {}
+    server = with_vllm(service, [*through, "vllm", "serve", *arguments, *(listen if answers else [])], logging)
+    server["volumeMounts"] += [{"name": "log", "mountPath": LOG, "readOnly": True}] if answers else []
     if not answers:
         # It ends at once on SIGTERM, and the answers of its leader with it, which is told to go at the same moment.
         outlives = str(service.termination_grace_seconds - STOP_MARGIN_SECONDS)
         stays = {"exec": {"command": ["python3", "/tandem/server.py", "accompany", outlives]}}
-        return container | {"lifecycle": {"preStop": stays}}
+        return server | {"lifecycle": {"preStop": stays}}
     token = {"exec": {"command": ["python3", "/tandem/server.py", "ready"]}, "timeoutSeconds": LOOK_SECONDS}
     hung = {"terminationGracePeriodSeconds": HUNG_GRACE_SECONDS}
-    return container | {
+    return server | {
         # A token, not an answer to /health: that stays 200 while an engine hangs.
         "startupProbe": token
         | {"periodSeconds": PROBE_SECONDS, "failureThreshold": -(-service.start_seconds // PROBE_SECONDS)}
@@ -206,7 +215,7 @@ def _log_volume() -> Manifest:
     return {"name": "log", "configMap": {"name": SCRIPT, "items": items}}
 
 
-def _volumes() -> list[Manifest]:
+def volumes() -> list[Manifest]:
     """`local` is on the node's NVMe, which the node joins and gives to pods as ephemeral storage."""
     return [
         {"name": "script", "configMap": {"name": SCRIPT}},

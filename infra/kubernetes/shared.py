@@ -90,9 +90,6 @@ def _network_policies(
 
     The server itself listens where only its own pod is; requests come in by the edge, and metrics go out by it.
     """
-    out = [{"port": port, "protocol": "TCP"} for port in dict.fromkeys((443, *ports))]
-    dns = [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
-    system = _namespace("kube-system")
     monitoring = [_namespace(name) for name in monitoring_namespaces]
     balancer = [{"ipBlock": {"cidr": network}} for network in load_balancer_networks]
     deny = named("NetworkPolicy", "networking.k8s.io/v1", "default-deny", NAMESPACE) | {
@@ -107,16 +104,27 @@ def _network_policies(
                 for source, port in ((balancer, SERVING_PORT), (monitoring, EDGE_METRICS_PORT))
                 if source  # none would be everybody
             ],
-            "egress": [
-                {"to": [system], "ports": dns},
-                # The hub and S3 have no fixed addresses; the metadata service is on port 80 and stays out of reach.
-                {"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": out},
-                # The pod's own role.
-                {"to": [{"ipBlock": {"cidr": "169.254.170.23/32"}}], "ports": [{"port": 80, "protocol": "TCP"}]},
-            ],
+            "egress": ways_out(ports),
         }
     }
     return [deny, allow]
+
+
+def ways_out(ports: Sequence[int]) -> list[Manifest]:
+    """Of a pod: names, the hub and AWS, and its own role.
+
+    Args:
+        ports: beside HTTPS.
+    """
+    out = [{"port": port, "protocol": "TCP"} for port in dict.fromkeys((443, *ports))]
+    dns = [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]
+    return [
+        {"to": [_namespace("kube-system")], "ports": dns},
+        # The hub and S3 have no fixed addresses; the metadata service is on port 80 and stays out of reach.
+        {"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": out},
+        # The pod's own role.
+        {"to": [{"ipBlock": {"cidr": "169.254.170.23/32"}}], "ports": [{"port": 80, "protocol": "TCP"}]},
+    ]
 
 
 def _namespace(name: str) -> Manifest:

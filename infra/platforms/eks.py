@@ -11,7 +11,7 @@ from tandem import capacity, draining
 from tandem.alarms import dimensions
 from tandem.canary import document
 from tandem.edge import edge_of, render_edge
-from tandem.kubernetes.names import NAMESPACE, SERVICE_ACCOUNT, server_name
+from tandem.kubernetes.names import BATCH, NAMESPACE, SERVICE_ACCOUNT, server_name
 from tandem.platforms import platform_of
 from tandem.ports import HEALTH_PATH, SERVER_PORT
 from tandem.serving import fleet
@@ -19,9 +19,10 @@ from tandem.serving.engine import engine, timeouts
 from tandem.serving.vllm import requests_at_once, server_environment, vllm_arguments
 from tandem.settings.cluster import ScalingSettings
 from tandem.settings.schema import InferenceSettings
-from tandem.tags import MAIN_MODEL
+from tandem.tags import MAIN_MODEL, batch_name
 
 from .. import policies
+from ..components.batches import Batches, BatchesArgs
 from ..components.cluster import Cluster, ClusterArgs, file_system_role
 from ..components.cluster_before import cluster_before
 from ..components.cluster_name import refuse_taken_cluster
@@ -33,6 +34,7 @@ from ..components.node_group_name import node_group_name
 from ..components.node_pool import NodePool, NodePoolArgs
 from ..components.pod_role import PodRole, Pods
 from ..components.secrets import Secrets
+from ..kubernetes.batch import BatchPods, batch_objects
 from ..kubernetes.monitoring import monitoring_objects
 from ..kubernetes.objects import Manifest
 from ..kubernetes.scaling import Scaling
@@ -105,10 +107,11 @@ def build(context: StackContext) -> dict[str, Any]:
     alarms(context, guard)
     dashboard(context)
     controllers = _controllers(context, cluster, provider)
+    services = _services(context, stored, logs)
     Inference(
         context.name,
         InferenceArgs(
-            services=_services(context, stored, logs),
+            services=services,
             file_system_id=cache.file_system_id,
             access_point_id=cache.access_point_id,
             load_balancer_networks=context.load_balancer_networks,
@@ -116,6 +119,7 @@ def build(context: StackContext) -> dict[str, Any]:
             kubeconfig=cluster.kubeconfig,
             ports=settings.server_ports,
             monitoring=_monitoring(context),
+            batch=_batch(context, cluster, stored, services[0][0]) if settings.batch else [],
             after=[*nodes.ready, *controllers.releases, pod_role, *own_roles],
         ),
         provider,
@@ -136,6 +140,32 @@ def _monitoring(context: StackContext) -> list[Manifest]:
     return [] if labels is None else monitoring_objects(watched(context), labels)
 
 
+def _batch(context: StackContext, cluster: Cluster, stored: Secrets, service: InferenceService) -> list[Manifest]:
+    """A bucket of requests, a role for it, and what `tandem batch` makes pods of the main model from."""
+    settings, name = context.settings, batch_name(context.stack)
+    inference = settings.inference
+    pods = Pods(
+        account_id=context.network.account_id, cluster=context.name, namespace=NAMESPACE, service_accounts=[BATCH]
+    )
+    role = PodRole(name, "Batches: requests, answers and the hub's token", pods, context.here)
+    if inference.weights == "s3" and inference.weights_s3_uri:
+        role.grant("weights", *policies.read_weights(inference.weights_s3_uri))
+    role.lend(cluster.cluster_name)
+    token = stored.hugging_face_token_secret_arn
+    batches = Batches(
+        name,
+        BatchesArgs(
+            role_name=role.role_name,
+            secret_arns=[token] if token is not None else [],
+            keep_on_destroy=not settings.ephemeral,
+        ),
+        context.here,
+    )
+    return batch_objects(
+        BatchPods(service=service, url=batches.url, region=settings.region, ports=settings.server_ports)
+    )
+
+
 def _node_subnets(context: StackContext) -> list[pulumi.Output[str]]:
     return capacity.node_subnets(context.settings, context.network.host_subnet_ids)
 
@@ -150,6 +180,7 @@ def _node_pool(
     settings, network = context.settings, context.network
     base, of_base = settings.fleet.on_demand_base, capacity.smallest_types(settings)
     gpus_on_demand = base * of_base[0].gpus
+    batch = settings.batch
     return NodePool(
         context.name,
         NodePoolArgs(
@@ -164,6 +195,8 @@ def _node_pool(
             base_types=[one.name for one in of_base],
             gpus_on_demand=gpus_on_demand,
             gpus=gpus_on_demand + (settings.max_group_size - base) * capacity.gpus_per_node(settings),
+            batch_gpus=batch.max_hosts * capacity.gpus_per_node(settings) if batch else 0,
+            batch_spot=batch is not None and batch.spot,
             nodes=settings.group_size,
             drain_seconds=draining.drain_seconds(settings),
             group_name=group_name,

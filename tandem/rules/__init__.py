@@ -8,6 +8,7 @@ from tandem.errors import Problem
 from tandem.rules import (
     arguments,
     batch,
+    batches,
     clients,
     cluster,
     cluster_warnings,
@@ -68,7 +69,7 @@ ON: Mapping[str, tuple[Rule, ...]] = {
         watching.workspaces_fit_together,
         cluster.only_on_kubernetes,
     ),
-    "eks": (tags.tags_fit_on_nodes, batch.queue_can_reach_the_autoscaler, *cluster.RULES),
+    "eks": (tags.tags_fit_on_nodes, batch.queue_can_reach_the_autoscaler, *cluster.RULES, *batches.RULES),
 }
 """What must hold on one platform only."""
 

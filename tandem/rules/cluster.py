@@ -66,14 +66,6 @@ def only_on_hosts(settings: Settings) -> Iterator[Problem]:
                 fix=f"{removed(f'fleet.{key}')}; a pull-through cache in ECR as [vllm] image in images/pins.toml is "
                 "read by the nodes' role",
             )
-    if settings.batch is not None:
-        yield Problem(
-            key="batch",
-            wrong="the machines of batches are hosts of an Auto Scaling group, which platform eks does not have",
-            value=settings.batch.model_dump(exclude_unset=True),
-            allowed="on platform ec2",
-            fix=f"{removed('batch')}; a further stack on platform ec2 works at batches of the same model",
-        )
     if settings.metrics.remote_write is not None:
         yield Problem(
             key="metrics.remoteWrite",

@@ -606,7 +606,7 @@ class Settings(Section):
         description="Questions whose answers are known, which servers are asked; {} for the default ones. Unset: none.",
     )
     batch: BatchSettings | None = Field(
-        default=None, description="A bucket and machines for `tandem batch` (ec2). Unset: none."
+        default=None, description="A bucket and machines for `tandem batch`; on eks Karpenter's. Unset: none."
     )
     timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
     cost_guard: CostGuardSettings = Field(default_factory=CostGuardSettings)

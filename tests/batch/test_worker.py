@@ -4,66 +4,30 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 import threading
 import time
-import urllib.request
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import batch as machine
-import boto3
 import bucket as buckets
 import job
 import pytest
+from begun import ID, RUNNER, begin, done
+from begun import bucket as bucket
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from moto.server import ThreadedMotoServer
-
-ID, BUCKET = "batch-1", "batches"
-RUNNER = [sys.executable, str(Path(__file__).with_name("played_runner.py"))]
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[buckets.Bucket]:
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    url = f"http://{host}:{port}"
-    urllib.request.urlopen(f"{url}/moto-api/reset", b"").close()
-    s3 = boto3.client("s3", region_name="us-east-1", endpoint_url=url, aws_access_key_id="x", aws_secret_access_key="y")
-    s3.create_bucket(Bucket=BUCKET)
-    monkeypatch.setattr(machine, "KEEP_SECONDS", 0.1)
-    monkeypatch.setattr(machine, "LOOK_SECONDS", 0.1)
-    yield buckets.Bucket(f"{url}/{BUCKET}", "us-east-1", lambda: ["key", "secret", "token"])
-    server.stop()
-
-
-def begin(bucket: buckets.Bucket, names: list[str], **more: Any) -> None:
-    lines = [
-        json.dumps({"custom_id": name, "method": "POST", "url": job.URLS[0], "body": {"of": name}}) for name in names
-    ]
-    parts = [*job.parts(lines)]
-    for number, part in enumerate(parts, 1):
-        bucket.replace(job.place(ID, "input", number), "\n".join(part))
-    bucket.replace(f"jobs/{ID}/job.json", json.dumps({"parts": len(parts), "ends": time.time() + 600, **more}))
-    bucket.replace(job.CURRENT, json.dumps({"id": ID}))
 
 
 def work(bucket: buckets.Bucket, directory: Path, name: str = "one", said: list[str] | None = None) -> str:
     path = directory / f"{name}.sock"
     own = buckets.Bucket(bucket.url, bucket.region, bucket.credentials)
     worker = machine.Worker(own, name, name, 64, (said if said is not None else []).append)
-    return machine.run(worker, lambda: [*RUNNER, str(path)], path, 60)
-
-
-def done(bucket: buckets.Bucket) -> list[dict[str, Any]]:
-    texts = [bucket.get(key) for key in bucket.list(job.place(ID, "done"))]
-    return [json.loads(line) for text in texts if text for line in text[0].splitlines()]
+    return machine.run(worker, lambda: machine.Runner(path, 60, [*RUNNER, str(path)]))
 
 
 def test_two_machines_share_it(bucket: buckets.Bucket, tmp_path: Path) -> None:
@@ -212,12 +176,12 @@ def test_a_batch_that_goes_on_or_follows_keeps_its_machines(bucket: buckets.Buck
     assert worker.wanted() == 3, "another was begun"
 
 
-def test_nothing_is_started_for_no_batch(bucket: buckets.Bucket, tmp_path: Path) -> None:
-    def never() -> list[str]:
+def test_nothing_is_started_for_no_batch(bucket: buckets.Bucket) -> None:
+    def never() -> machine.Runner:
         raise AssertionError
 
     worker = machine.Worker(bucket, "one", "one", 8, print)
-    assert machine.run(worker, never, tmp_path / "socket", 1) == "there is no batch"
+    assert machine.run(worker, never) == "there is no batch"
 
 
 def test_many_objects_are_listed_page_by_page(bucket: buckets.Bucket, monkeypatch: pytest.MonkeyPatch) -> None:

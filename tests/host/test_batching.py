@@ -128,12 +128,12 @@ def sizes(asked: list[Any]) -> list[Any]:
 def test_when_nothing_is_left_the_group_goes_to_0(working: Callable[..., list[Any]]) -> None:
     seen: list[Any] = []
 
-    def run(worker: Any, command: Any, path: Any, seconds: float) -> str:
-        seen.extend([worker.name, worker.machine, worker.at_once, path.name])
+    def run(worker: Any, started: Any) -> str:
+        seen.extend([worker.name, worker.machine, worker.at_once])
         return "the batch is done"
 
     assert sizes(working(run)) == [0, "ended"]
-    assert seen == ["i-0-0", "i-0", 256, "batch.sock"]
+    assert seen == ["i-0-0", "i-0", 256]
 
 
 @pytest.mark.parametrize(
@@ -153,17 +153,18 @@ def test_machines_that_another_batch_wants_stay(
 
 
 def test_a_start_that_hangs_is_without_peers_the_next_time(
-    machine: SimpleNamespace, working: Callable[..., list[Any]]
+    machine: SimpleNamespace, working: Callable[..., list[Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given: list[float] = []
+    given: list[Any] = []
 
-    def run(worker: Any, command: Callable[[], list[str]], path: Any, seconds: float) -> str:
-        given.append(seconds)
-        given.append("NCCL_P2P_DISABLE" in " ".join(command()))
+    def runner(path: Any, seconds: float, command: list[str]) -> None:
+        assert path.name == "batch.sock"
+        given.extend([seconds, "NCCL_P2P_DISABLE" in " ".join(command)])
         raise machine.batch.NotStarted
 
+    monkeypatch.setattr(machine.batch, "Runner", runner)
     for _ in range(2):
         with pytest.raises(machine.batch.NotStarted):
-            working(run)
+            working(lambda _worker, started: started())
     launch = machine.host.TIMEOUTS["launch"]
     assert given == [launch / 2, False, launch / 2, True]

@@ -36,8 +36,9 @@ PODS: dict[str, Any] = {
     "scaling": {"minReplicas": 0},
     "cluster": {"admins": ["arn:aws:iam::123456789012:role/platform"]},
     "logs": {"sendTo": f"arn:aws:firehose:us-east-1:{ACCOUNT}:deliverystream/lines"},
+    "batch": {"maxUsd": 20},
 }
-MANAGED: dict[str, Any] = PODS | {
+MANAGED: dict[str, Any] = {key: value for key, value in PODS.items() if key != "batch"} | {
     "scaling": {"minReplicas": 2},
     "nodePool": {"provisioner": "managed"},
     "costGuard": {"expiresAfter": "4h"},

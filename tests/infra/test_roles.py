@@ -104,6 +104,13 @@ FOREIGN: Sequence[Case] = [
         of_stack("hosts") | {"autoscaling:MaxSize": "2"},  # batch.maxHosts is 1
     ),
     ("hosts", "batch-host", "elasticloadbalancing:RegisterTargets", "*", {}),
+    *(
+        ("pods", "batch", "s3:PutObject", f"arn:aws:s3:::tandem-pods-batch/{key}", {})
+        for key in ("current.json", "jobs/1/job.json", "jobs/1/stop.json", "jobs/1/input/00001.jsonl")
+    ),
+    ("pods", "batch", "s3:DeleteObject", "arn:aws:s3:::tandem-pods-batch/jobs/1/done/00001.jsonl", {}),
+    ("pods", "batch", "secretsmanager:GetSecretValue", arn("secretsmanager", "secret:tandem-pods-issued-keys-1"), {}),
+    ("pods", "inference", "s3:GetObject", "arn:aws:s3:::tandem-pods-batch/key", {}),
     ("hosts", "host", "s3:GetObject", "arn:aws:s3:::tandem-hosts-batch/key", {}),
     ("dev", "expiry", "autoscaling:UpdateAutoScalingGroup", THEIR_GROUP, {}),
     ("dev", "expiry", "sns:Publish", arn("sns", "theirs"), {}),
@@ -197,6 +204,12 @@ OWN: Sequence[Case] = [
     ),
     ("hosts", "batch-host", "s3:GetObject", "arn:aws:s3:::tandem-hosts-batch/jobs/1/job.json", {}),
     ("hosts", "batch-host", "s3:ListBucket", "arn:aws:s3:::tandem-hosts-batch", {}),
+    *(
+        ("pods", "batch", "s3:PutObject", f"arn:aws:s3:::tandem-pods-batch/jobs/1/{kind}/00001.json", {})
+        for kind in ("answers", "claims", "done", "machines")
+    ),
+    ("pods", "batch", "s3:GetObject", "arn:aws:s3:::tandem-pods-batch/jobs/1/job.json", {}),
+    ("pods", "batch", "s3:ListBucket", "arn:aws:s3:::tandem-pods-batch", {}),
     (
         *("hosts", "batch-host", "autoscaling:UpdateAutoScalingGroup"),
         group("tandem-hosts-batch-0a1b2c3"),

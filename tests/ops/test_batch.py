@@ -16,17 +16,19 @@ from pulumi_rehearsal.account_gaps import AccountGaps
 from tandem.errors import UserError
 from tandem.ops import options
 from tandem.ops.aws import aws_clients
-from tandem.ops.batches import requests, store
+from tandem.ops.batches import machines, requests, store
 from tandem.ops.cli import app
 from tandem.ops.commands import batch as batch_command
 from tandem.ops.kinds import hosts_group
 from tandem.ops.kinds.kind import Clients
 from tandem.scripts import shared
+from tandem.settings import Settings
 from tandem.tags import PROJECT_TAG, STACK_TAG
 
 job = shared("job", "batch")
 MODEL = "Qwen/Qwen3-8B"
 NAME = "tandem-dev-batch-0a1b2c3"
+SETTINGS = Settings(region="us-east-1")
 
 
 def line(name: str = "r1", **changes: Any) -> dict[str, Any]:
@@ -195,7 +197,7 @@ def test_from_the_file_to_its_answers(up: Clients) -> None:
     begun = answered("run", "dev", "r.jsonl", "--yes")
     assert group(up) == (2, 2)
     (ends,) = up("autoscaling").describe_scheduled_actions(AutoScalingGroupName=NAME)["ScheduledUpdateGroupActions"]
-    assert (ends["ScheduledActionName"], ends["MaxSize"], ends["DesiredCapacity"]) == (store.ENDS, 0, 0)
+    assert (ends["ScheduledActionName"], ends["MaxSize"], ends["DesiredCapacity"]) == (machines.ENDS, 0, 0)
     left = ends["StartTime"] - datetime.now(UTC)
     assert left == pytest.approx(timedelta(seconds=begun["lastsSeconds"]), abs=timedelta(minutes=2))
     assert "is running" in refused("run", "dev", "r.jsonl", "--yes")
@@ -347,7 +349,7 @@ class Twice:
 
 
 def test_a_write_whose_answer_was_lost_was_made(up: Clients) -> None:
-    found = store.find(up, "dev", None, datetime.now(UTC))
+    found = store.find(up, "dev", None, datetime.now(UTC), SETTINGS)
     plan = store.Plan(hosts=1, usd_per_hour=5, max_usd=20, lasts=timedelta(hours=2), work=None)
     lossy = replace(found, clients=lambda name: Twice(up(name)) if name == "s3" else up(name))
     begun = lossy.begin([json.dumps(line())], plan)
@@ -360,7 +362,7 @@ def test_a_write_whose_answer_was_lost_was_made(up: Clients) -> None:
 
 
 def test_of_two_that_resume_at_once_one_does(up: Clients) -> None:
-    found = store.find(up, "dev", None, datetime.now(UTC))
+    found = store.find(up, "dev", None, datetime.now(UTC), SETTINGS)
     plan = store.Plan(hosts=1, usd_per_hour=5, max_usd=20, lasts=timedelta(hours=2), work=None)
     begun = found.begin([json.dumps(line())], plan)
     found.cancel(begun)
@@ -414,12 +416,12 @@ def test_a_file_in_s3_is_read(up: Clients) -> None:
 
 def test_of_two_that_begin_at_once_one_does(up: Clients) -> None:
     """The other has seen no batch before it wrote."""
-    found = store.find(up, "dev", None, datetime.now(UTC))
+    found = store.find(up, "dev", None, datetime.now(UTC), SETTINGS)
     plan = answered("run", "dev", "r.jsonl", status=1)
     planned = store.Plan(hosts=1, usd_per_hour=plan["usdPerHour"], max_usd=20, lasts=timedelta(hours=2), work=None)
     current = found.current
     found.begin([json.dumps(line())], planned)
-    late = store.find(up, "dev", None, datetime.now(UTC) + timedelta(seconds=2))
+    late = store.find(up, "dev", None, datetime.now(UTC) + timedelta(seconds=2), SETTINGS)
     looks = iter([(None, "")])
     object.__setattr__(late, "current", lambda: next(looks, None) or current())
     with pytest.raises(UserError, match="is running"):

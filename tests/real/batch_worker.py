@@ -28,7 +28,7 @@ def main(url: str, name: str, span: str, *command: str) -> None:
         path = Path(directory) / batch.SOCKET
         started = [*command[:2], str(path), *command[2:]]
         worker = batch.Worker(bucket, name, name, 64, partial(print, flush=True))
-        why = batch.run(worker, lambda: started, path, 600)
+        why = batch.run(worker, lambda: batch.Runner(path, 600, started))
     print(why, flush=True)
 
 

@@ -12,8 +12,10 @@ from pulumi_rehearsal.workspace import Workspace
 from tandem.ops import inventory, removal
 from tandem.ops.batches import store
 from tandem.ops.batches.estimate import Plan
+from tandem.ops.batches.machines import Group
 from tandem.ops.kinds import hosts_group
 from tandem.ops.kinds.kind import Clients
+from tandem.settings import Settings
 from tests.ops.account import at_once
 from tests.rehearsal.watched import REGION, done
 from tests.rehearsal.watched import account as account
@@ -32,8 +34,13 @@ config:
 PLAN = Plan(hosts=1, usd_per_hour=5, max_usd=20, lasts=timedelta(hours=4), work=None)
 
 
+def name(found: store.Store) -> str:
+    assert isinstance(found.machines, Group)
+    return found.machines.name
+
+
 def group(found: store.Store, clients: Clients) -> tuple[int, int, int]:
-    groups = clients("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[found.group])
+    groups = clients("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[name(found)])
     (one,) = groups["AutoScalingGroups"]
     return one["MinSize"], one["DesiredCapacity"], one["MaxSize"]
 
@@ -42,11 +49,11 @@ def group(found: store.Store, clients: Clients) -> tuple[int, int, int]:
 def test_a_batch_on_a_stack_that_is_up(workspace: Workspace, account: SimulatedAccount) -> None:
     clients = account.clients(REGION)
     done(workspace.up())
-    found = store.find(clients, "dev", None, datetime.now(UTC))
+    found = store.find(clients, "dev", None, datetime.now(UTC), Settings(region=REGION))
     assert group(found, clients) == (0, 0, 0)
     hosts = hosts_group(clients, "dev")
     assert hosts
-    assert hosts.name != found.group
+    assert hosts.name != name(found)
     assert clients("s3").get_bucket_encryption(Bucket=found.bucket)["ServerSideEncryptionConfiguration"]["Rules"]
     assert done(workspace.up()).changing() == []
 

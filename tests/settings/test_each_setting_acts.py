@@ -223,7 +223,7 @@ ELSEWHERE: Mapping[str, str] = {
     "models.NAME.inference.modelConfigFile": "the same",
     "inference.trustRemoteCode": "needs a pin: tests/settings/test_arguments.py; acts: tests/real/test_flags.py",
     "models.NAME.inference.trustRemoteCode": "the same",
-    "batch.maxUsd": "`tandem batch` tells the machines: tests/ops/test_batch.py; refused on eks as batch.spot is",
+    "batch.maxUsd": "`tandem batch` tells the machines: tests/ops/test_batch.py",
     "timeouts.clientSeconds": "clients are told, and rules hold the other timeouts against it",
 }
 """Settings that act where the program declares nothing."""

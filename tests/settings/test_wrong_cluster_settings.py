@@ -103,7 +103,22 @@ WRONG = [
     Wrong({"scaling": {"prometheusNamespace": "Ops"}}, "scaling.prometheusNamespace", "lower case", "config set"),
     # What only a host's script can do
     Wrong({"fleet": {"hosts": 4, "registryMirror": "https://cache.example.com"}}, "fleet.registryMirror", "ec2", "ECR"),
-    Wrong({"batch": {"maxUsd": 20}}, "batch", "on platform ec2", RM + "batch'"),
+    Wrong(
+        {"batch": {"maxUsd": 20}, "nodePool": {"provisioner": "managed"}, "fleet": {"hosts": 4}},
+        "batch",
+        "nodePool.provisioner: karpenter",
+        SET + "nodePool.provisioner' karpenter",
+    ),
+    Wrong(
+        {
+            "batch": {"maxUsd": 20},
+            "inference": SERVED | {"pipelineParallelSize": 2},
+            "scaling": {"minReplicas": 1, "maxReplicas": 1},
+        },
+        "batch",
+        "inference.pipelineParallelSize 1",
+        RM + "batch'",
+    ),
     Wrong({"fleet": {"maxHosts": 4, "followLoad": True}}, "fleet.followLoad", "ec2", "config rm"),
     Wrong({"fleet": {"hosts": 4, "holdAfterFirstHost": "1h"}}, "fleet.holdAfterFirstHost", "ec2", "config rm"),
     Wrong({"costGuard": {"idleAfter": "1h"}}, "costGuard.idleAfter", "ec2", "scaling.minReplicas"),

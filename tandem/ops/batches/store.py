@@ -1,4 +1,4 @@
-"""A stack's batches, as they are in its bucket, and the group of their machines."""
+"""A stack's batches, as they are in its bucket, with their machines."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tandem import type_tokens as types
 from tandem.errors import Problem, UserError
 from tandem.ops.aws import AwsError, code_of
 from tandem.ops.batches.estimate import Plan
+from tandem.ops.batches.machines import MACHINES, Call, Machines
 from tandem.ops.kinds import is_for_batches, ours
 from tandem.ops.kinds.kind import Clients
 from tandem.scripts import shared
+from tandem.settings import Settings
 
 job = shared("job", "batch")
-ENDS = "tandem-batch-ends"
-"""The group's action that takes it to 0 when the money could be spent, whoever looks."""
 State = Literal["running", "completed", "cancelled", "spent"]
 UNANSWERED: Mapping[State, tuple[str, str]] = {
     "cancelled": ("batch_cancelled", "This request was not executed before the batch was cancelled."),
@@ -82,7 +82,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Store:
-    """Bucket and group of a stack's batches.
+    """Bucket and machines of a stack's batches.
 
     Attributes:
         now: the moment of the command.
@@ -90,7 +90,7 @@ class Store:
 
     clients: Clients
     bucket: str
-    group: str
+    machines: Machines
     now: datetime
 
     def batches(self) -> list[Batch]:
@@ -165,7 +165,7 @@ class Store:
         }
         self._write(f"jobs/{id}/job.json", json.dumps(asked))
         self._become_current(id, etag)
-        self._call(plan.hosts, self.now + plan.lasts)
+        self._call(id, 1, plan)
         found = self.find(id)
         assert found
         return found
@@ -195,16 +195,14 @@ class Store:
         }
         self._replace(f"jobs/{batch.id}/job.json", json.dumps(asked), before)
         self._s3.delete_object(Bucket=self.bucket, Key=f"jobs/{batch.id}/stop.json")
-        self._call(plan.hosts, self.now + plan.lasts)
+        self._call(batch.id, len(asked["grants"]), plan)
 
     def cancel(self, batch: Batch) -> None:
         """Ends the machines, if they work at it; what they have answered stays. The mark that it is cancelled comes
         last: it proves that nothing more is spent."""
         text, _ = self._object(job.CURRENT)
         if text and json.loads(text)["id"] == batch.id:
-            self._autoscaling.update_auto_scaling_group(
-                AutoScalingGroupName=self.group, MinSize=0, MaxSize=0, DesiredCapacity=0
-            )
+            self.machines.end(batch.id)
         self._write(f"jobs/{batch.id}/stop.json", json.dumps({"at": self.now.timestamp()}))
 
     def lines(self, batch: Batch) -> Iterator[Mapping[str, Any]]:
@@ -271,12 +269,9 @@ class Store:
             if code_of(error) not in TAKEN or self.read(key) != text:
                 raise
 
-    def _call(self, hosts: int, ends: datetime) -> None:
-        group = {"AutoScalingGroupName": self.group}
-        self._autoscaling.put_scheduled_update_group_action(
-            **group, ScheduledActionName=ENDS, StartTime=ends, MinSize=0, MaxSize=0, DesiredCapacity=0
-        )
-        self._autoscaling.update_auto_scaling_group(**group, MinSize=0, MaxSize=hosts, DesiredCapacity=hosts)
+    def _call(self, id: str, number: int, plan: Plan) -> None:
+        ends = self.now + plan.lasts
+        self.machines.call(Call(batch=id, number=number, hosts=plan.hosts, since=self.now, ends=ends))
 
     def read(self, key: str) -> str | None:
         """Text of an object; None when there is none."""
@@ -310,10 +305,6 @@ class Store:
     def _s3(self) -> Any:
         return self.clients("s3")
 
-    @property
-    def _autoscaling(self) -> Any:
-        return self.clients("autoscaling")
-
 
 def _grants(asked: Mapping[str, Any], ended: datetime | None) -> list[Grant]:
     """Of a batch's job.json, the last one until machines had nothing more to do."""
@@ -330,18 +321,15 @@ def _written(grant: Grant) -> list[float]:
     return [grant.since.timestamp(), grant.until.timestamp(), grant.usd_per_hour]
 
 
-def find(clients: Clients, stack: str, stack_id: str | None, now: datetime) -> Store:
+def find(clients: Clients, stack: str, stack_id: str | None, now: datetime, settings: Settings) -> Store:
     """Of a stack that is up with `batch`.
 
     Raises:
         UserError: it has no bucket or no group for batches.
     """
-    found = [
-        next((one.id for one in ours(clients, stack, type_, stack_id) if is_for_batches(one)), None)
-        for type_ in (types.BUCKET, types.GROUP)
-    ]
-    bucket, group = found
-    if bucket is None or group is None:
+    buckets = [one.id for one in ours(clients, stack, types.BUCKET, stack_id) if is_for_batches(one)]
+    machines = MACHINES[settings.platform](clients, stack, stack_id, settings)
+    if not buckets or machines is None:
         raise UserError(
             Problem(
                 key=stack,
@@ -350,4 +338,4 @@ def find(clients: Clients, stack: str, stack_id: str | None, now: datetime) -> S
                 fix="set batch.maxUsd, then `pulumi up`; or name another --region or --profile",
             )
         )
-    return Store(clients, bucket, group, now)
+    return Store(clients, buckets[0], machines, now)

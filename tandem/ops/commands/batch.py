@@ -72,7 +72,7 @@ def run(
     plan = planned(settings, len([*job.parts(asked.lines)]), work_of(settings, asked), most)
     refuse_too_little(plan)
     with user_errors(stack):
-        found = store.find(clients, stack, life_here(stack), datetime.now(UTC))
+        found = store.find(clients, stack, life_here(stack), datetime.now(UTC), settings)
         current, _ = found.current()
         found.refuse_running(current)
         begun = found.begin(asked.lines, plan) if yes else None
@@ -141,8 +141,11 @@ def status(
     """
     settings = _settings(stack, region)
     with user_errors(stack):
-        batch = _batch(_store(stack, settings, profile), id, stack)
+        found = _store(stack, settings, profile)
+        batch = _batch(found, id, stack)
     _show([batch], as_json)
+    if batch.state == "running" and (command := found.machines.shown_by(batch.id)):
+        Screen(stderr=as_json).print(f"Its pods: {command}")
     raise typer.Exit(0 if batch.state == "completed" else 1)
 
 
@@ -251,8 +254,8 @@ def _settings(stack: str, region: str | None) -> Settings:
             Problem(
                 key="batch",
                 wrong="the stack has no machines for batches",
-                allowed="`batch` with maxUsd, on platform ec2",
-                fix=f"{set_to('batch.maxUsd', 20)}, then `pulumi up`: a bucket, and a group of machines at 0",
+                allowed="`batch` with maxUsd",
+                fix=f"{set_to('batch.maxUsd', 20)}, then `pulumi up`: a bucket, and nothing that runs",
             )
         )
     return settings
@@ -274,7 +277,7 @@ def _most(settings: Settings, max_usd: float | None) -> float:
 
 
 def _store(stack: str, settings: Settings, profile: str | None) -> Store:
-    return store.find(aws_clients(settings.region, profile), stack, life_here(stack), datetime.now(UTC))
+    return store.find(aws_clients(settings.region, profile), stack, life_here(stack), datetime.now(UTC), settings)
 
 
 def _batch(found: Store, id: str | None, stack: str) -> Batch:

@@ -77,7 +77,6 @@ ROWS = (
         actions="DeleteObject GetObject PutObject",
         on="tandem-{stack}-batch-*/*",
         by=By.NAME,
-        platform="ec2",
         why="`tandem batch`: requests in, answers out, and the mark that one is cancelled, which is removed to go on",
     ),
     Right(

@@ -97,7 +97,12 @@ def _deployment(rollout: Rollout) -> str:
 def of_stack(
     clients: Clients, stack: str, stack_id: str | None, region: str, up: ExitStack, *, pipelines: bool = False
 ) -> Deployments:
-    """The stack's cluster, until the block ends.
+    """The stack's servers, until the block ends; errors as of `kubectl`."""
+    return Deployments(kubectl(clients, stack, stack_id, region, up), pipelines)
+
+
+def kubectl(clients: Clients, stack: str, stack_id: str | None, region: str, up: ExitStack) -> Kubectl:
+    """Of the stack's cluster, until the block ends.
 
     Raises:
         UserError: there is none.
@@ -110,4 +115,4 @@ def of_stack(
     facts = clusters[0].facts
     file = Path(up.enter_context(tempfile.TemporaryDirectory(prefix="tandem-"))) / "kubeconfig"
     file.write_text(kubeconfig(region, clusters[0].name, facts["endpoint"], facts["certificateAuthority"]["data"]))
-    return Deployments(Kubectl(file), pipelines)
+    return Kubectl(file)

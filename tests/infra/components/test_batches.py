@@ -106,3 +106,49 @@ def test_their_role_reads_and_writes_one_bucket_and_ends_its_own_machine() -> No
 def test_the_model_cache_lets_both_roles_in() -> None:
     statement, _ = json.loads(built().one("FileSystemPolicy")["policy"])["Statement"]
     assert [arn.rpartition("/")[2] for arn in statement["Principal"]["AWS"]] == ["tandem-bt-host", f"{NAME}-host"]
+
+
+def on_kubernetes(**more: Any) -> Declared:
+    fleet = {"instanceTypes": ["g6e.12xlarge"], "maxHosts": 4}
+    return declared_by(
+        {"region": "us-east-1", "platform": "eks", "fleet": fleet, "scaling": {"minReplicas": 1}, **more}
+    )
+
+
+def test_exact_resources_on_kubernetes() -> None:
+    added = Counter(on_kubernetes(**BATCH).counts())
+    added.subtract(on_kubernetes().counts())
+    assert {name: number for name, number in added.items() if number} == {
+        "tandem:index:Batches": 1,
+        "tandem:index:PodRole": 1,
+        "aws:eks/podIdentityAssociation:PodIdentityAssociation": 1,
+        "aws:iam/role:Role": 1,
+        "aws:iam/rolePolicy:RolePolicy": 1,
+        "aws:s3/bucket:Bucket": 1,
+        "aws:s3/bucketAbac:BucketAbac": 1,
+        "aws:s3/bucketLifecycleConfiguration:BucketLifecycleConfiguration": 1,
+        "aws:s3/bucketPolicy:BucketPolicy": 1,
+        "aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock": 1,
+        "aws:s3/bucketServerSideEncryptionConfiguration:BucketServerSideEncryptionConfiguration": 1,
+        "kubernetes:core/v1:ConfigMap": 1,
+        "kubernetes:core/v1:PodTemplate": 1,
+        "kubernetes:core/v1:ServiceAccount": 1,
+        "kubernetes:karpenter.sh/v1:NodePool": 1,
+        "kubernetes:networking.k8s.io/v1:NetworkPolicy": 1,
+    }
+
+
+def test_a_batchs_pods_stream_weights_and_have_the_hubs_token() -> None:
+    weights = {"model": "Qwen/Qwen3-8B", "weights": "s3", "weightsS3Uri": "s3://weights/qwen"}
+    declared = on_kubernetes(**BATCH, inference=weights, huggingFaceToken=f"hf_{'t' * 30}")
+    policies = {
+        name: json.loads(inputs["policy"])["Statement"]
+        for name, inputs in declared.of("RolePolicy").items()
+        if "-batch" in name
+    }
+    actions = {name: [action for one in found for action in one["Action"]] for name, found in policies.items()}
+    (own, streamed) = sorted(policies)
+    assert actions[own] == ["s3:ListBucket", "s3:GetObject", "s3:PutObject", "secretsmanager:GetSecretValue"]
+    assert policies[streamed][-1]["Resource"] == ["arn:aws:s3:::weights/qwen/*"]
+    template = declared.of("PodTemplate")[next(iter(declared.of("PodTemplate")))]["template"]
+    assert template["metadata"]["annotations"] == {}

@@ -30,6 +30,7 @@ def production() -> dict[str, Any]:
 SAMPLES: dict[str, dict[str, Any]] = {
     "prod": production(),
     "karpenter": BASE | {"fleet": BASE["fleet"] | {"onDemandBase": 1, "onDemandPercentage": 0}},
+    "batch": BASE | {"batch": {"maxUsd": 80, "maxHosts": 2}, "scaling": {"minReplicas": 1, "maxReplicas": 2}},
     "pipeline": BASE
     | {
         "inference": BASE["inference"] | {"pipelineParallelSize": 2, "weights": "efs"},
