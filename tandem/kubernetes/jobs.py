@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tandem.kubernetes.names import BATCH, OF_BATCH
+from tandem.kubernetes.names import BATCH, NAMESPACE, OF_BATCH
 
 Object = Mapping[str, Any]
 FAILURES = 3
@@ -33,7 +33,7 @@ def job(template: Object, batch: str, number: int, pods: int, seconds: int) -> O
     return {
         "apiVersion": "batch/v1",
         "kind": "Job",
-        "metadata": {"name": f"{batch}-{number}", "labels": labels, "ownerReferences": [owner]},
+        "metadata": {"name": f"{batch}-{number}", "namespace": NAMESPACE, "labels": labels, "ownerReferences": [owner]},
         "spec": {
             "parallelism": pods,
             "backoffLimit": FAILURES * pods,
