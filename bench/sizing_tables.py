@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tandem.catalog.measurements import MEASUREMENTS, Measurement
+from tandem.sizing.held_out import Spread, accuracies
 from tandem.sizing.measured import comparable, modelled
 from tandem.sizing.throughput import Load
 from tandem.sizing.units import GIB
@@ -60,6 +61,21 @@ def rates() -> Iterator[list[str]]:
         yield [*_servers(row), f"{row.rate:g}", *_latencies(row), f"{row.failed} of {row.requests}"]
 
 
+def nearness() -> Iterator[list[str]]:
+    """Errors of the model, of what is interpolated with the load left out, and of measurements among themselves."""
+    yield ["", "loads", "median", "worst", "within 15 %"]
+    for one in accuracies(MEASUREMENTS):
+        for how in ("model", "interpolated", "repeated"):
+            found: Spread = getattr(one, how)
+            figures = (f"{found.median:.0%}", f"{found.worst:+.0%}", f"{found.within:.0%}")
+            yield [f"{one.name}: {HOW[how]}", str(found.loads), *figures]
+
+
+HOW = {
+    "model": "the model alone",
+    "interpolated": "between measured loads, this one left out",
+    "repeated": "of one load, measured again, about their mean",
+}
 LATENCIES = ("first token, 99 %", "between, 99 %")
 
 
@@ -86,6 +102,7 @@ VLLMS_STEP = 8192
 """Tokens, on H200."""
 TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {
     "throughput": throughput,
+    "nearness": nearness,
     "rates": rates,
     "accuracy": accuracy,
     "peers": peers,

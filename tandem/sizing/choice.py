@@ -77,7 +77,7 @@ def candidate(
     sizing = size(shape, on_hosts(serving, instance_type), gpu)
     replicas = max(1, instance_type.gpus // (serving.tensor_parallel_size * serving.pipeline_parallel_size))
     each = divide_up(requests, replicas) if requests else None
-    rate = as_measured(throughput(sizing, model, load, each), measured, sizing, load)
+    rate = as_measured(throughput(sizing, model, load, each), measured, sizing, model, load)
     return Candidate(
         instance_type=instance_type,
         sizing=sizing,

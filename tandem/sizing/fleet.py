@@ -88,7 +88,7 @@ class Way:
         """Under so many requests a second on all hosts; None where they cannot keep up."""
         each = rate / (hosts * self.replicas)
         found = latency(self.sizing, self.gpu, self.load, each)
-        return found and latency_as_measured(found, self.measured, self.sizing, self.load, each)
+        return found and latency_as_measured(found, self.measured, self.sizing, self.gpu, self.load, each)
 
     def hosts(self, demand: Demand, most: int = MOST_HOSTS) -> int | None:
         """The fewest that keep the objective; None where no number up to `most` does."""

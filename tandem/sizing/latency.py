@@ -27,7 +27,10 @@ FRONT_TOKENS = 11_000
 """A second, that one API server passes on at most; 9,158 were measured. The nearer, the longer all wait in it."""
 BUSIEST = 0.95
 """Of the time that steps may take in prompts; beyond, the queue has no end that a model would know."""
-MOST_WAITING = 48
+PARTS = 4
+"""Chunks of a step, at least: the rest of a prompt shares its step with the beginning of the next. One chunk of 1,024
+tokens in steps of 2,048 that also make some answers would leave half of each empty."""
+MOST_WAITING = 64
 """Chunks of prompts; what is beyond is counted as so many."""
 ROUNDS = 40
 
@@ -58,7 +61,7 @@ class _Steps:
     Attributes:
         plain: seconds without prompts.
         chunk: seconds that one chunk of a prompt adds.
-        largest: likewise, of the largest chunk: a prompt longer than a step is cut into full steps and a rest.
+        largest: likewise, of as much of one prompt as a step takes.
         launch: seconds that a step with prompts takes at least.
         most: chunks in a step.
         each: chunks of a request.
@@ -76,7 +79,7 @@ class _Steps:
         return max(self.launch, self.plain + taken * self.chunk) if taken else self.plain
 
     def longest(self, waiting: int) -> float:
-        return self.seconds(waiting) + (self.largest - self.chunk if waiting else 0.0)
+        return max(self.seconds(waiting), self.launch, self.plain + self.largest) if waiting else self.plain
 
 
 def latency(sizing: Sizing, gpu: GpuModel, load: Load, rate: float) -> Latency | None:
@@ -99,7 +102,7 @@ def latency(sizing: Sizing, gpu: GpuModel, load: Load, rate: float) -> Latency |
 
 def _steps(sizing: Sizing, gpu: GpuModel, load: Load, running: float) -> _Steps:
     room = max(1, sizing.batch.tokens - math.ceil(running))
-    each = math.ceil(load.prompt_tokens / room)
+    each = math.ceil(PARTS * load.prompt_tokens / room)
     tokens, seconds = load.prompt_tokens / each, prompt_token_seconds(sizing, gpu)
     return _Steps(
         plain=step_seconds(sizing, gpu, running, load),

@@ -57,7 +57,7 @@ def turning_point(
     def both(each: int) -> tuple[Throughput, Throughput]:
         """One of the two servers of a GPU each, and the server of both, under so many requests for each GPU."""
         one, two = throughput(alone, rates, load, each), throughput(pair, rates, load, 2 * each)
-        return as_measured(one, measured, alone, load), as_measured(two, measured, pair, load)
+        return as_measured(one, measured, alone, rates, load), as_measured(two, measured, pair, rates, load)
 
     def two_make_more(each: int) -> bool:
         one, two = both(each)

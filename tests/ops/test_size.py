@@ -397,9 +397,9 @@ def test_the_projects_measurements_count(call: Call, tmp_path: Path, monkeypatch
     (tmp_path / "loads").mkdir()
     file = tmp_path / "loads/measurements.json"
     file.write_text(json.dumps({"rows": [asdict(row) for row in own]}))
-    rows = call.json("Qwen/Qwen3-8B", "--max-model-len", 4096, "--tp", 2, "--concurrency", 32)["candidates"]
+    rows = call.json("Qwen/Qwen3-8B", "--max-model-len", 4096, "--tp", 2, "--concurrency", 16)["candidates"]
     one = next(row for row in rows if row["instanceType"] == "g6.12xlarge")["estimates"]
-    assert (one["measured"], one["requests"], one["tokensPerSecond"]) == (True, 16, pytest.approx(1600))
+    assert (one["measured"], one["requests"], one["tokensPerSecond"]) == (True, 8, pytest.approx(800))
     file.write_text("{}")
     assert "holds no measurements" in call("Qwen/Qwen3-8B")
     assert call.status == 2
@@ -466,12 +466,12 @@ def test_the_screen_names_the_fleet_its_price_its_limits_and_its_settings(call: 
     screen = call("Qwen/Qwen3-8B", *ASKED, "--itl", "50ms", "--tp", 2)
     assert max(map(len, screen.splitlines())) <= 80
     text = " ".join(screen.split())
-    assert re.search(r"2\+1 g7e.12xlarge fp8 3x2 24.86 ~0.\d+ ~\d+ \d+ 0.\d+ 2.\d+", text)
+    assert re.search(r"1\+1 g7e.12xlarge fp8 2x2 16.57 ~0.\d+ ~\d+ \d+ 0.\d+ 0.\d+", text)
     assert "the first at 4 requests a second: first token in 0." in text
-    assert re.search(r"the first at 16 requests a second: .* \(not kept\); needs 3\+1", text)
-    assert "hosts: 2 spareHosts: 1" in text
+    assert re.search(r"the first at 16 requests a second: .* \(not kept\); needs 2\+1", text)
+    assert "hosts: 1 spareHosts: 1" in text
     assert "with eks: in place of fleet.hosts and fleet.spareHosts, which have no effect there: platform: eks" in text
-    assert "fleet.maxHosts: 4, scaling.minReplicas: 3, scaling.maxReplicas: 3" in text
+    assert "fleet.maxHosts: 3, scaling.minReplicas: 2, scaling.maxReplicas: 2" in text
     assert "firstTokenSeconds is 2.5, the next above 2 of the bounds by which vLLM counts" in text
     assert "betweenTokensSeconds is" not in text
     assert "NVIDIA kernel tables of RTX PRO 6000" in text
@@ -508,7 +508,7 @@ def test_what_no_fleet_keeps_says_what_is_missing(call: Call) -> None:
     text = " ".join(call("Qwen/Qwen3-32B", *ASKED, "--itl", "50ms").split())
     assert call.status == 0
     assert text.startswith("no fleet that a stack can have keeps this: 8 requests a second, prompts of 2,000 tokens")
-    assert "p6-b300.48xlarge: at best, on 100 hosts: first token in 0.23 s, 83 ms between tokens" in text
+    assert "p4d.24xlarge: at best, on 100 hosts: first token in 0.35 s, 83 ms between tokens" in text
     assert "What would help: a longer --itl, a smaller model, or one in fewer bits. --all" in text
     none = call.json("Qwen/Qwen3-32B", *ASKED, "--itl", "50ms")
     assert none["fleets"] == []
