@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pulumi
@@ -84,30 +85,17 @@ def build(context: StackContext) -> dict[str, Any]:
     dashboard(context)
     fleet = GpuFleet(
         context.name,
-        GpuFleetArgs(
-            region=settings.region,
-            account_id=network.account_id,
-            subnet_ids=network.host_subnet_ids,
-            security_group_id=network.host_security_group_id,
-            public_address=settings.network.egress == "publicHosts",
-            role_name=role.role_name,
-            instance_profile_arn=role.instance_profile_arn,
+        replace(
+            machines(context, role, guard, logs, first_run),
             target_group_arn=context.balancer.target_group_arn,
-            log_group_arn=logs.arn,
-            machine_image_id=Hosts(settings).machine_image(context.pins),
-            user_data=first_run,
-            settings=settings.fleet,
             group_name=group_name,
             min_hosts=settings.group_size,
             max_hosts=settings.max_group_size,
             reports=settings.metrics.cloudwatch,
-            weights_s3_uri=settings.inference.weights_s3_uri,
-            tags=context.tags,
             force_delete=settings.ephemeral,
             idle_stop=idle_after is not None,
             follows_load=settings.follows_load,
             running=context.times.running,
-            after=[guard],
         ),
         context.here,
     )
@@ -143,6 +131,35 @@ def build(context: StackContext) -> dict[str, Any]:
     }
 
 
+def machines(
+    context: StackContext, role: HostRole, guard: CostGuard, logs: LogGroup, first_run: pulumi.Output[bytes]
+) -> GpuFleetArgs:
+    """Machines of this stack's network, image and types: none of them, that serve nobody and report nothing."""
+    settings, network = context.settings, context.network
+    return GpuFleetArgs(
+        region=settings.region,
+        account_id=network.account_id,
+        subnet_ids=network.host_subnet_ids,
+        security_group_id=network.host_security_group_id,
+        public_address=settings.network.egress == "publicHosts",
+        role_name=role.role_name,
+        instance_profile_arn=role.instance_profile_arn,
+        target_group_arn=None,
+        log_group_arn=logs.arn,
+        machine_image_id=Hosts(settings).machine_image(context.pins),
+        user_data=first_run,
+        settings=settings.fleet,
+        group_name=None,
+        min_hosts=0,
+        max_hosts=0,
+        reports=False,
+        after=[guard],
+        weights_s3_uri=settings.inference.weights_s3_uri,
+        tags=context.tags,
+        force_delete=True,
+    )
+
+
 def batch(
     context: StackContext,
     role: HostRole,
@@ -153,7 +170,7 @@ def batch(
     logs: LogGroup,
 ) -> None:
     """A bucket of requests, and a group of machines at 0, which `tandem batch` calls, and which end themselves."""
-    settings, network, name = context.settings, context.network, batch_name(context.stack)
+    settings, name = context.settings, batch_name(context.stack)
     assert settings.batch
     token, login = stored.hugging_face_token_secret_arn, settings.fleet.registry_login_secret_arn
     scripts.grant(f"{name}-scripts", role.role_name)
@@ -182,28 +199,10 @@ def batch(
     bought = {"on_demand_base": 0, "on_demand_percentage": 0 if settings.batch.spot else 100, "capacity_block": None}
     GpuFleet(
         name,
-        GpuFleetArgs(
-            region=settings.region,
-            account_id=network.account_id,
-            subnet_ids=network.host_subnet_ids,
-            security_group_id=network.host_security_group_id,
-            public_address=settings.network.egress == "publicHosts",
-            role_name=role.role_name,
-            instance_profile_arn=role.instance_profile_arn,
-            target_group_arn=None,
-            log_group_arn=logs.arn,
-            machine_image_id=Hosts(settings).machine_image(context.pins),
-            user_data=first_run,
+        replace(
+            machines(context, role, guard, logs, first_run),
             settings=settings.fleet.model_copy(update={**bought, "rollout": "terminateFirst"}),
-            group_name=None,
-            min_hosts=0,
-            max_hosts=0,
             most_called=settings.batch.max_hosts,
-            reports=False,
-            after=[guard],
-            weights_s3_uri=settings.inference.weights_s3_uri,
-            tags=context.tags,
-            force_delete=True,
         ),
         context.here,
     )
