@@ -14,12 +14,12 @@ from typing import Any
 from tandem import type_tokens as types
 from tandem.errors import Problem, UserError
 from tandem.kubernetes.kubectl import Kubectl
-from tandem.kubernetes.names import BASE_POOL, NAMESPACE, NODE_CLASS, POOL, RESERVED_POOL
+from tandem.kubernetes.names import BASE_POOL, BATCH_POOL, NAMESPACE, NODE_CLASS, POOL, RESERVED_POOL
 from tandem.ops.kinds import ours
 from tandem.ops.kinds.kind import Clients
 from tandem.ops.rollout.cluster import of_stack
 
-OWN = {"NodePool": {POOL, BASE_POOL, RESERVED_POOL}, "EC2NodeClass": {NODE_CLASS}}
+OWN = {"NodePool": {POOL, BASE_POOL, BATCH_POOL, RESERVED_POOL}, "EC2NodeClass": {NODE_CLASS}}
 HOLDS = {
     "nodepools.karpenter.sh": "its nodes end only while Karpenter runs",
     "ec2nodeclasses.karpenter.k8s.aws": "Karpenter alone takes its finalizer away",

@@ -51,7 +51,8 @@ def served(api: Api, definition: Object) -> bool:
 @pytest.fixture
 def own(api: Api, definitions: None) -> Iterator[list[Object]]:
     """What the program declares of these kinds."""
-    found = [one for one in manifests("pipeline") + manifests("karpenter") if one["kind"] in KINDS]
+    declared = [one for sample in ("pipeline", "karpenter", "batch") for one in manifests(sample)]
+    found = [one for one in declared if one["kind"] in KINDS]
     home = api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     for one in found:
         api.apply(one, "test")
