@@ -1,12 +1,13 @@
-"""A batch's pods on a real kubelet, by a real Job: containers with one socket and the same GPUs, what ends them, and who
-goes on.
+"""A batch's pods on a real kubelet, by a real Job: containers with one socket and the same GPUs, what ends them, and
+who goes on.
 
-As in kubelet_stack.py, but that the runner is played (tests/batch/played_runner.py), slowly; S3 is moto's, and claims are
-short. Stands for vLLM's own runner, which tests/real/test_batch.py has with the same worker.
+As in kubelet_stack.py, but that the runner is the played one (tests/batch/played_runner.py), which takes its time; S3
+is moto's, and claims are short. vLLM's own runner works in tests/real/test_batch.py, with the same worker.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -22,14 +23,14 @@ import node_plugins
 import pod_identity
 import pytest
 from kubelet_stack import CPU, GPUS, MODEL, NAME, OF_CHARTS, SETTINGS, TOKEN, containers_of
-from machines import until
 from moto.server import ThreadedMotoServer
 
 from infra.kubernetes.pod import USER
-from pulumi_rehearsal.kubernetes.api import Object
+from pulumi_rehearsal.kubernetes.api import Object, countdown
 from pulumi_rehearsal.kubernetes.build import KUBECTL
 from rehearsal.host import registry
 from rehearsal.host.hub import Hub, serving
+from tandem.errors import UserError
 from tandem.kubernetes.jobs import job as job_of
 from tandem.kubernetes.kubectl import Kubectl
 from tandem.kubernetes.names import BATCH, BATCH_POOL, GPU, GPU_NODE, NAMESPACE, NODE_POOL, OF_BATCH
@@ -47,9 +48,16 @@ KINDS = (
 SOONER = {
     "job.py": ("LEASE_SECONDS = 120", "LEASE_SECONDS = 10"),
     "batch.py": ("KEEP_SECONDS = 10", "KEEP_SECONDS = 2"),
+    "runner.py": ("time.sleep(0.002)", "time.sleep(0.25)"),
 }
+AS_VLLM = """\
+    import signal
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(143))
+    time.sleep(8)
+    main(sys.argv[1])
+"""
+"""Ends as vLLM's runner does, and loads its model first."""
 MEMORY = "256Mi"
-SLOWLY = ("time.sleep(0.002)", "time.sleep(0.25)")
 
 
 def declared(lent_by: str, bucket: str) -> list[Object]:
@@ -65,12 +73,7 @@ def declared(lent_by: str, bucket: str) -> list[Object]:
     pod_identity.lend(template, lent_by)
     [scripts] = [one["data"] for one in own if one["metadata"]["name"] == BATCH and one["kind"] == "ConfigMap"]
     played = Path(__file__).parents[1].joinpath("batch/played_runner.py").read_text()
-    asks = "    signal.signal(signal.SIGTERM, lambda *_: os._exit(143))\n    main(sys.argv[1])"
-    scripts["runner.py"] = (
-        played.replace(*SLOWLY)
-        .replace("import json", "import json\nimport signal")
-        .replace("    main(sys.argv[1])", asks)
-    )
+    scripts["runner.py"] = played.replace("    main(sys.argv[1])\n", AS_VLLM)
     for name, (long, short) in SOONER.items():
         assert long in scripts[name]
         scripts[name] = scripts[name].replace(long, short)
@@ -125,9 +128,10 @@ class Cluster:
         self.kubectl.run("create", "--filename", "-", given=json.dumps(job_of(template, ID, 1, pods, 3600)))
 
     def kill(self, pod: str, container: str) -> None:
-        """As what ends a process from within: its container ends, and nothing else."""
+        """Ends what is in a container, `kubectl exec` with it, and nothing else."""
         program = f"import os; os.kill(1, {signal.SIGTERM.value})"
-        self.kubectl.run("exec", pod, "--container", container, "--", "python3", "-c", program)
+        with contextlib.suppress(UserError):
+            self.kubectl.run("exec", pod, "--container", container, "--", "python3", "-c", program)
 
     def seen(self) -> str:
         states = {name: {one: it["state"] for one, it in containers_of(pod).items()} for name, pod in self.pods.items()}
@@ -135,10 +139,10 @@ class Cluster:
         return json.dumps(states, indent=1) + "\n".join(logs)
 
     def until(self, condition: Callable[[], object], what: str, seconds: float = 300) -> None:
-        try:
-            until(lambda: bool(condition()), what, seconds)
-        except AssertionError as error:
-            raise AssertionError(f"{error}: {self.seen()}") from None
+        for left in countdown(seconds, poll_seconds=0.5):
+            if condition():
+                return
+            assert left, f"{what}: not in {seconds} s: {self.seen()}"
 
 
 @pytest.fixture
@@ -200,7 +204,7 @@ def test_killed_taken_away_and_done_once(cluster: Cluster) -> None:
     cluster.kill(first, "vllm")
     cluster.until(lambda: containers_of(cluster.pods[first])["vllm"]["restartCount"] == 1, "vLLM is begun anew")
     before = cluster.answered
-    cluster.until(lambda: cluster.answered >= before + 30, "both go on")
+    cluster.until(lambda: cluster.answered >= before + 20, "both go on")
     assert containers_of(cluster.pods[first])["worker"]["restartCount"] == 0
 
     # A node takes a pod away; the Job makes another, which goes on with what it left.
