@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import pod_identity
 import pytest
+from batch_pod import Pod
 from moto.server import ThreadedMotoServer
 from vllm_cpu import environment, model
 
+from pulumi_rehearsal.kubernetes.api import countdown
 from tandem.scripts import DIRECTORY, shared
 
 pytestmark = pytest.mark.real
@@ -46,13 +49,13 @@ def request(number: int) -> dict[str, Any]:
 class Account:
     """A bucket with a batch, as `tandem batch` makes it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, requests: int) -> None:
         self.url = f"{url}/{BUCKET}"
         self.s3 = boto3.client(
             "s3", region_name="us-east-1", endpoint_url=url, aws_access_key_id="x", aws_secret_access_key="y"
         )
         self.s3.create_bucket(Bucket=BUCKET)
-        parts = [*job.parts([json.dumps(request(number)) for number in range(REQUESTS)])]
+        parts = [*job.parts([json.dumps(request(number)) for number in range(requests)])]
         for number, lines in enumerate(parts, 1):
             self.put(job.place(ID, "input", number), "\n".join(lines))
         self.put(f"jobs/{ID}/job.json", json.dumps({"parts": len(parts), "ends": time.time() + 3600}))
@@ -76,13 +79,22 @@ class Account:
         return sum(line["custom_id"] not in done for line in self.lines("answers"))
 
 
-@pytest.fixture
-def batch() -> Iterator[Account]:
+@pytest.fixture(params=[REQUESTS])
+def batch(request: pytest.FixtureRequest) -> Iterator[Account]:
     server = ThreadedMotoServer(port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    yield Account(f"http://{host}:{port}")
+    yield Account(f"http://{host}:{port}", request.param)
     server.stop()
+
+
+def kill_engine(session: int) -> None:
+    """As when CUDA fails: the process that makes tokens is gone."""
+    for directory in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            found, _, rest = (directory / "stat").read_text().partition("(")[2].rpartition(")")
+            if found.startswith("VLLM::EngineCor") and int(rest.split()[3]) == session:
+                os.kill(int(directory.name), signal.SIGKILL)
 
 
 class Machine:
@@ -116,14 +128,6 @@ class Machine:
             assert time.monotonic() < deadline, self.log.read_text(errors="replace")[-3000:]
             time.sleep(0.2)
 
-    def kill_engine(self) -> None:
-        """As when CUDA fails: the process that makes tokens is gone."""
-        for directory in Path("/proc").glob("[0-9]*"):
-            with contextlib.suppress(OSError):
-                found, _, rest = (directory / "stat").read_text().partition("(")[2].rpartition(")")
-                if found.startswith("VLLM::EngineCor") and int(rest.split()[3]) == self.process.pid:
-                    os.kill(int(directory.name), signal.SIGKILL)
-
     def end(self) -> None:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
@@ -144,7 +148,7 @@ def test_a_thousand_requests_killed_three_times(batch: Account, tmp_path: Path) 
         # Another goes on; its engine dies, and the worker ends with it.
         machine = Machine(batch, "two", log)
         machine.wait_for(lambda: batch.finished() >= 300 and batch.between() > 0)
-        machine.kill_engine()
+        kill_engine(machine.process.pid)
         assert machine.process.wait(120) != 0
 
         # Begun anew on the same machine, the worker alone is killed: vLLM ends by itself.
@@ -176,3 +180,37 @@ def test_a_thousand_requests_killed_three_times(batch: Account, tmp_path: Path) 
     begun = [line.split() for line in machine.said()]
     assert len(begun) > 10
     assert 1000 < sum(int(words[2]) for words in begun) < 2000, "each went on with what others had left"
+
+
+@pytest.mark.parametrize("batch", [300], indirect=True)
+def test_a_pod_as_it_is_rendered(batch: Account, tmp_path: Path) -> None:
+    """On a node that is lost, then beside an engine that dies: the next pod goes on, and so does the worker."""
+    log, pods = tmp_path / "pods.log", []
+
+    def wait_for(condition: Callable[[], object]) -> None:
+        for left in countdown(600, poll_seconds=0.3):
+            if condition():
+                return
+            assert left, log.read_text(errors="replace")[-3000:]
+
+    with pod_identity.serving(pod_identity.Store({}), "127.0.0.1") as lent_by:
+        try:
+            pods.append(Pod("batch-1-1-aaaaa", batch.url, lent_by, SPAN, tmp_path, log))
+            wait_for(lambda: batch.between() >= 20)
+            pods[0].lose()
+            pods.append(Pod("batch-1-1-bbbbb", batch.url, lent_by, SPAN, tmp_path, log))
+            wait_for(lambda: batch.finished() >= 100 and batch.between() > 0)
+            kill_engine(pods[1].vllm)
+            wait_for(lambda: pods[1].worker.poll() is not None)
+        finally:
+            for pod in pods:
+                pod.lose()
+    said = log.read_text(errors="replace")
+    assert pods[1].worker.returncode == 0, said[-3000:]
+    assert pods[1].begun == 2
+    assert "tandem: vLLM ended" in said
+    done = batch.lines("done")
+    assert [line["custom_id"] for line in done] == [f"request-{number}" for number in range(300)]
+    assert sum(map(job.answered, done)) == 297
+    kept = Counter(line["custom_id"] for line in batch.lines("answers"))
+    assert set(kept.values()) == {1}, "what was kept once is asked by nobody again"
