@@ -11,6 +11,7 @@ import pytest
 from infra import stack as stacks
 from tandem import costs, pins
 from tandem.catalog.prices import HOURS_PER_MONTH
+from tandem.ops.cost.parts import Use, used
 from tandem.settings.schema import Settings
 from tests.infra.declared import declared
 from tests.observing.growing import RECORDED
@@ -152,7 +153,8 @@ def test_a_small_stack_is_watched_for_under_5_dollars_a_month_and_production_for
     def month(settings: Settings, hosts: int) -> float:
         items = [*costs.watching_costs(settings), *costs.host_costs(settings, hosts, "g6.12xlarge")]
         watched = ("figures in CloudWatch", "alarms", "reports to CloudWatch")
-        return 730 * costs.total(item for item in items if item.name in watched)
+        starts = sum(part.usd_per_month for part in used(settings, Use()) if part.name == "figures of cold starts")
+        return starts + 730 * costs.total(item for item in items if item.name in watched)
 
     assert month(stack(ephemeral=True, costGuard={"expiresAfter": "4h"}), hosts=1) < 5
     assert 10 < month(stack(), hosts=4) < 60

@@ -23,7 +23,7 @@ POINTS = 40
 """Of a line."""
 LEFT, RIGHT, ABOVE, BOTTOM = 48, 298, 22, 110
 """Of a plot in its panel."""
-COLORS = ("#2f6fab", "#b5651d", "#3d8b40")
+COLORS = ("#2f6fab", "#b5651d", "#3d8b40", "#7a4fa3")
 MARK = "#c0392b"
 UNITS: dict[Unit, str] = {
     "s": "s",

@@ -12,10 +12,12 @@ import json
 import secrets
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from typing import Any
 
 import aws
+import coldstart
 import gpus
 import keysync
 import serve
@@ -27,6 +29,7 @@ from ship import Shipper
 from telemetry import Server, Telemetry, metrics_of
 
 OWN, KEPT, LEDGER = RUN / "secrets/own-key", STATE / "clients.json", STATE / "ledger.jsonl"
+TOLD, FIRST, LAST = RUN / "start-told", "scripts", "ready"
 OWN_CLIENT = "tandem-probe"
 
 
@@ -60,7 +63,7 @@ def log() -> Shipper:
     return Shipper(call, CONFIG["log_options"]["awslogs-group"], f"{aws.identity()['instanceId']}/edge", say)
 
 
-def report(counts: traffic.Counts) -> Telemetry:
+def report(counts: traffic.Counts, keys: Callable[[], Mapping[str, float]]) -> Telemetry:
     """Of all servers of this host."""
     servers = [Server(metrics_of(row["port"])) for row in serve.rows()]
 
@@ -68,7 +71,8 @@ def report(counts: traffic.Counts) -> Telemetry:
         aws.query("monitoring", "2010-08-01", "PutMetricData", **parameters)
 
     fast = CONFIG.get("fast_figures", ())
-    return Telemetry(servers, counts.statuses, figures, put, CONFIG["metrics"], say, fast)
+    once = coldstart.Once(start, TOLD)
+    return Telemetry(servers, counts.statuses, lambda: {**figures(), **keys()}, put, CONFIG["metrics"], say, fast, once)
 
 
 def figures() -> dict[str, float]:
@@ -78,19 +82,28 @@ def figures() -> dict[str, float]:
 
 def text() -> str:
     """Likewise, for a Prometheus."""
-    return gpus.text() + stages() + trial.text(trying.TOLD)
+    return gpus.text() + coldstart.text(start()) + trial.text(trying.TOLD)
 
 
-def stages() -> str:
-    """Of each stage, as the ledger has it of its last end, in Prometheus' text format."""
-    seconds: dict[str, float] = {}
-    lines = LEDGER.read_text().splitlines() if LEDGER.exists() else []
-    for line in lines:
+def entries() -> Iterator[Mapping[str, Any]]:
+    """Lines of the ledger, of all boots."""
+    for line in LEDGER.read_text().splitlines() if LEDGER.exists() else ():
         with contextlib.suppress(ValueError):  # one that a crash has torn
-            entry = json.loads(line)
-            seconds[entry["stage"]] = entry["seconds"]
-    told = [f'tandem_stage_seconds{{stage="{stage}"}} {took}\n' for stage, took in seconds.items()]
-    return "".join(["# TYPE tandem_stage_seconds gauge\n" if told else "", *told])
+            yield json.loads(line)
+
+
+def start() -> coldstart.ColdStart:
+    """Of this boot, which begins with its first stage."""
+    boot: dict[str, Mapping[str, Any]] = {}
+    for entry in entries():
+        if entry["stage"] == FIRST:
+            boot = {}
+        boot[entry["stage"]] = entry
+    stages = {stage: entry["seconds"] for stage, entry in boot.items()}
+    if FIRST not in boot or boot.get(LAST, {}).get("outcome") != "done":
+        return coldstart.ColdStart(stages, None)
+    first, last = (datetime.fromisoformat(boot[stage]["start"]) for stage in (FIRST, LAST))
+    return coldstart.ColdStart(stages, round((last - first).total_seconds() + stages[LAST], 2))
 
 
 def main() -> None:

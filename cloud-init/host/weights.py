@@ -9,12 +9,13 @@ import json
 import os
 import re
 import shutil
+import time
 from pathlib import Path
 
 import aws
 import cache
 import hub
-from host import CONFIG, RUN, say, sh, write
+from host import CONFIG, RUN, record, say, sh, write
 from storage import BAKED, LOCAL, SHARED
 
 ENGINE = CONFIG["engine"]
@@ -61,8 +62,10 @@ def served_from() -> Path:
 def pull() -> str:
     """The server's image, by its digest. `image ls` would not find docker.io/x/y: it lists short names."""
     if not sh("docker", "image", "inspect", "-f", "{{.Id}}", ENGINE["image"], check=False).strip():
+        started = time.time()
         login()
         sh(*DOCKER, "pull", "-q", ENGINE["image"])
+        record("image", started, "done", "pulled")
         shutil.rmtree(RUN / "docker", ignore_errors=True)
     return "image there"
 

@@ -14,10 +14,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import coldstart
 import keysync
 import role
 import traffic
 import trial
+from ledger import Ledger
 from server import say
 from ship import Shipper
 from telemetry import Server, Telemetry, metrics_of
@@ -48,7 +50,9 @@ def log() -> Shipper | None:
     return Shipper(call, arn.split(":")[6], os.environ["HOSTNAME"], say)
 
 
-def report() -> Callable[[traffic.Counts], Telemetry] | None:
+def report(
+    start: Ledger,
+) -> Callable[[traffic.Counts, Callable[[], Mapping[str, float]]], Telemetry] | None:
     """Of this pod's server, in the region of the stack's log; None where nobody is told."""
     pod, arn = json.loads(os.environ["TANDEM_POD"]), json.loads(os.environ["TANDEM_SECRETS"]).get("log")
     if not (arn and pod["metrics"]):
@@ -57,9 +61,10 @@ def report() -> Callable[[traffic.Counts], Telemetry] | None:
     def put(**parameters: str) -> None:
         role.query("monitoring", "2010-08-01", "PutMetricData", arn.split(":")[3], **parameters)
 
-    def of(counts: traffic.Counts) -> Telemetry:
-        servers = [Server(metrics_of(pod["port"]))]
-        return Telemetry(servers, counts.statuses, lambda: trial.figures(TOLD), put, pod["metrics"], say)
+    def of(counts: traffic.Counts, keys: Callable[[], Mapping[str, float]]) -> Telemetry:
+        servers, once = [Server(metrics_of(pod["port"]))], coldstart.Once(start.look, RUN / "start-told")
+        more = lambda: {**trial.figures(TOLD), **keys()}  # noqa: E731
+        return Telemetry(servers, counts.statuses, more, put, pod["metrics"], say, start=once)
 
     return of
 
@@ -78,6 +83,7 @@ def main() -> int:
     """Ends only on SIGTERM, which the first process of a container must ask for; or at once, when nobody is known."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     found = edge()
+    start = Ledger(RUN / "start.json", Path(__file__).parent, first=not (RUN / "keys").exists())
     try:
         found.look()
     except (OSError, RuntimeError) as error:
@@ -85,7 +91,11 @@ def main() -> int:
         return 1
     start_canary()
     port = json.loads(os.environ["TANDEM_POD"])["agent_port"]
-    keysync.attend(found, port, log(), report(), lambda: trial.text(TOLD))
+
+    def more() -> str:
+        return coldstart.text(start.look()) + trial.text(TOLD)
+
+    keysync.attend(found, port, log(), report(start), more, start.add)
     return 0
 
 

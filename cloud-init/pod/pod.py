@@ -13,10 +13,12 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import hub
+import ledger
 import role
 from basics import GiveUp, deadline, wait
 from cache import Cache
@@ -84,9 +86,10 @@ def prepare(pod: dict[str, Any]) -> None:
 
 def main(arguments: list[str]) -> int:
     """Exit status 1 with one line when it cannot go on."""
-    pod = json.loads(os.environ["TANDEM_POD"])
+    pod, started = json.loads(os.environ["TANDEM_POD"]), time.time()
     try:
         {"prepare": prepare}[arguments[0]](pod)
+        ledger.tell(pod["agent_port"], "weights", started)
     except GiveUp as error:
         say(str(error))
         return 1

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 import compiled
+import ledger
 import probe
 import starts
 from basics import write
@@ -102,10 +103,13 @@ def ready(pod: dict[str, Any]) -> str:
         if probe.listens(pod["port"]):
             (LOCAL / "opened").touch()
         return why
-    if starts.read(LOCAL / "starts")[0] > starts.TRIES:
+    number, since = starts.read(LOCAL / "starts")
+    if number > starts.TRIES:
         (LOCAL / "damaged").touch()
-    if (LOCAL / "starts").exists() and (LOCAL / "kept").exists():
+    if number and (LOCAL / "kept").exists():
         (LOCAL / "token").touch()
+    if number:
+        ledger.tell(pod["agent_port"], "ready", since)
     (LOCAL / "starts").unlink(missing_ok=True)
     return ""
 

@@ -153,21 +153,21 @@ def attend(
     edge: Edge,
     port: int,
     log: Shipper | None,
-    report: Callable[[traffic.Counts], Telemetry] | None,
+    report: Callable[[traffic.Counts, Callable[[], Mapping[str, float]]], Telemetry] | None,
     more: Callable[[], str] = str,
+    also: Callable[[bytes], object] = lambda _line: None,
 ) -> None:
     """What an agent does beside its edge until it is told to go: keeps keys, counts by client, ships the log, reports.
 
     Args:
-        report: makes of the counts who reports them; None for nobody.
+        report: makes of the counts, and of what the edge measures, who reports them; None for nobody.
         more: what else is told in Prometheus' text format.
+        also: takes each line that comes.
     """
     with contextlib.suppress(OSError):  # counts are worth less than keys
-        counts = traffic.listen(port, log, lambda: edge.age() + ends(edge.figures().get("KeyDays")) + more())
+        counts = traffic.listen(port, log, lambda: edge.age() + ends(edge.figures().get("KeyDays")) + more(), also)
         if report:
-            telling = report(counts)
-            telling.beside(edge.figures)
-            telling.start()
+            report(counts, edge.figures).start()
     if log:
         log.start()
     try:

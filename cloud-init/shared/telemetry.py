@@ -18,6 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
+import coldstart
+
 NAMESPACE = "tandem"
 SAMPLE, EVERY = 10, 60  # seconds between looks, and between reports
 PROBES = 2  # at most of a server between two looks; a full one refuses them, too
@@ -37,7 +39,8 @@ VALUES = 150
 (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html)."""
 
 PERCENT, SECONDS = ("KvCacheUsed", "GpuUse", "GpuMemory"), ("Queued", "Stalled", *LATENCIES.values())
-UNITS = {**dict.fromkeys(PERCENT, "Percent"), **dict.fromkeys(SECONDS, "Seconds")}
+STARTS = (*coldstart.FIGURES.values(), coldstart.WHOLE)
+UNITS = {**dict.fromkeys(PERCENT, "Percent"), **dict.fromkeys((*SECONDS, *STARTS), "Seconds")}
 """Of what is not a count."""
 
 Seen = Mapping["str | tuple[str, float]", float]
@@ -156,6 +159,7 @@ class Telemetry:
         dimensions: by which CloudWatch tells stacks and models apart.
         say: one line for whoever reads the agent's own log.
         fast: gauges that are told at each look, for alarms that look every ten seconds, and not in the report.
+        start: of the machine, told once.
     """
 
     def __init__(
@@ -167,6 +171,7 @@ class Telemetry:
         dimensions: Mapping[str, str],
         say: Callable[[str], object],
         fast: Sequence[str] = (),
+        start: coldstart.Once | None = None,
     ) -> None:
         self._servers, self._statuses, self._more, self._put, self._say = servers, statuses, more, put, say
         self._dimensions = [{"Name": name, "Value": value} for name, value in dimensions.items()]
@@ -174,12 +179,7 @@ class Telemetry:
         self._added: Counter[str | tuple[str, float]] = Counter()
         self._answered: Mapping[int, int] = statuses()
         self._trouble, self._served = "", False
-        self._fast = fast
-
-    def beside(self, more: Callable[[], Mapping[str, float]]) -> None:
-        """What is measured elsewhere, likewise."""
-        before = self._more
-        self._more = lambda: {**before(), **more()}
+        self._fast, self._start = fast, start
 
     def start(self) -> None:
         """Looks and reports from now on, in a thread that ends with the process."""
@@ -218,7 +218,8 @@ class Telemetry:
 
     def report(self) -> None:
         """Tells what was seen since the last report. What was counted stays until AWS has taken it."""
-        for name, value in self._more().items():
+        start = self._start.figures() if self._start else {}
+        for name, value in {**self._more(), **start}.items():
             self._gauges[name][round(value, 3)] += 1
         answered = self._statuses()
         data = self.data(answered)
@@ -226,6 +227,8 @@ class Telemetry:
         if self._send(data):
             self._answered, self._trouble = answered, ""
             self._added.clear()
+            if self._start and start:
+                self._start.told()
 
     def _send(self, data: Sequence[Mapping[str, Any]]) -> bool:
         """Whether AWS has taken them."""

@@ -123,12 +123,18 @@ class Counts:
         return "\n".join(lines) + "\n"
 
 
-def listen(port: int, log: Shipper | None = None, more: Callable[[], str] = str) -> Counts:
+def listen(
+    port: int,
+    log: Shipper | None = None,
+    more: Callable[[], str] = str,
+    also: Callable[[bytes], object] = lambda _line: None,
+) -> Counts:
     """Begins to count what comes, in threads of its own, which end with the process.
 
     Args:
         log: takes each line, too.
         more: metrics of somebody else's, for who reads the counts.
+        also: takes each line as well.
     """
     counts = Counts()
     lines = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -143,6 +149,7 @@ def listen(port: int, log: Shipper | None = None, more: Callable[[], str] = str)
                 while True:
                     line = lines.recv(65536, socket.MSG_DONTWAIT)
                     counts.add(line)
+                    also(line)
                     if log:
                         log.add(line)
 

@@ -188,7 +188,22 @@ def _hardware(model: Watched) -> list[Panel]:
             lines=[_one("started anew", "Restarts", "Sum", queries.starts(WINDOW, labels))],
         ),
     ]
-    return found + (_gpus(labels) if model.gpus else [])
+    return [*found, _starts(labels), *(_gpus(labels) if model.gpus else [])]
+
+
+def _starts(labels: str) -> Panel:
+    """Once a start in CloudWatch, where each hour of a figure is paid for."""
+    stages = {"image": "StartImage", "weights": "StartWeights", "ready": "StartReady"}
+    return Panel(
+        title="Cold start",
+        group=HARDWARE,
+        says="of machines, when they have made their first token; in Prometheus of the slowest that are there",
+        unit="s",
+        lines=[
+            _one("whole", "StartWhole", "Maximum", queries.start(labels)),
+            *(_one(stage, figure, "Maximum", queries.stage(stage, labels)) for stage, figure in stages.items()),
+        ],
+    )
 
 
 def _gpus(labels: str) -> list[Panel]:

@@ -128,3 +128,13 @@ def canary(labels: str) -> str:
 def gpus(figure: str, labels: str) -> str:
     """The most of all GPUs, of what hosts tell of each (cloud-init/host/gpus.py)."""
     return f"max(tandem_gpu_{figure}{{{labels}}})"
+
+
+def start(labels: str) -> str:
+    """Seconds from nothing to the first token, of the slowest machine (cloud-init/shared/coldstart.py)."""
+    return f"max(tandem_start_seconds{{{labels}}})"
+
+
+def stage(name: str, labels: str) -> str:
+    """Likewise, of one stage of it."""
+    return f'max(tandem_stage_seconds{{{labels},stage="{name}"}})'

@@ -14,8 +14,8 @@ from tandem.observing.watched import Watched, watched
 from tandem.ops.kinds.kind import Clients
 from tandem.settings import Settings
 
-WINDOW = timedelta(minutes=30)
-NOW, LATELY = 60, 300
+WINDOW, WEEK = timedelta(minutes=30), timedelta(days=7)
+NOW, LATELY, HOUR = 60, 300, 3600
 """Seconds of a value: gauges as they are told; sums and shares of five reports, so that a late one is little of it."""
 
 
@@ -62,6 +62,14 @@ FIGURES = (
     Figure(name="gpu_errors", metric="GpuErrors", statistic="Maximum", period=LATELY),
 )
 
+STARTS = (
+    Figure(name="start_seconds", metric="StartWhole", statistic="Maximum", period=HOUR),
+    Figure(name="start_image_seconds", metric="StartImage", statistic="Maximum", period=HOUR),
+    Figure(name="start_weights_seconds", metric="StartWeights", statistic="Maximum", period=HOUR),
+    Figure(name="start_ready_seconds", metric="StartReady", statistic="Maximum", period=HOUR),
+)
+"""Told once a start, so that they are looked for in a week."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelFigures:
@@ -93,7 +101,7 @@ class ModelFigures:
             "between_tokens_seconds": self.promised.between_tokens_seconds,
             "failed_share": round(self.promised.error_budget, 6),
         }
-        newest = {figure.name: self.now(figure.name) for figure in FIGURES}
+        newest = {figure.name: self.now(figure.name) for figure in (*FIGURES, *STARTS)}
         return {"model": self.model, "told_at": self.told_at, "promised": promised, **newest}
 
 
@@ -104,7 +112,11 @@ def look(clients: Clients, stack: str, settings: Settings, now: datetime) -> lis
         botocore's errors.
     """
     return [
-        ModelFigures(model=one.name, promised=one.promised, values=told(clients, stack, one.name, now))
+        ModelFigures(
+            model=one.name,
+            promised=one.promised,
+            values=told(clients, stack, one.name, now) | told(clients, stack, one.name, now, STARTS, WEEK),
+        )
         for one in models(settings, stack)
     ]
 
@@ -136,6 +148,21 @@ def told(
     )["MetricDataResults"]
     values = {one["Id"]: [*zip(one["Timestamps"], one["Values"], strict=True)] for one in found}
     return {one.name: list(_told(one, values.get(one.name, ()), end)) for one in wanted}
+
+
+def cold_start(told: Mapping[str, Sequence[tuple[datetime, float]]]) -> str:
+    """Of the last machine that came, the slowest of its hour, by stage; empty where none has.
+
+    Args:
+        told: values of STARTS, by name, newest first.
+    """
+    if not told["start_seconds"]:
+        return ""
+    hour, whole = told["start_seconds"][0]
+    stages = {"image": "start_image_seconds", "weights": "start_weights_seconds", "server": "start_ready_seconds"}
+    of_hour = ((stage, dict(told[name]).get(hour)) for stage, name in stages.items())
+    parts = [f"{stage} {seconds:,.0f}" for stage, seconds in of_hour if seconds is not None]
+    return f"{whole:,.0f} s{': ' * bool(parts)}{', '.join(parts)}"
 
 
 def _told(figure: Figure, values: Sequence[tuple[datetime, float]], end: datetime) -> Iterator[tuple[datetime, float]]:

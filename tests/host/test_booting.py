@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
@@ -225,14 +226,79 @@ def test_the_agent_tries_each_replica_and_tells(tried: Host, monkeypatch: pytest
     assert scripts.edge_keys.figures() == {"CanaryFailed": 0}
     told = scripts.edge_keys.text()
     assert told.endswith("# TYPE tandem_canary_failed gauge\ntandem_canary_failed 0\n")
-    ledger = scripts.host.STATE / "ledger.jsonl"
-    scripts.host.write(
-        ledger, '{"stage": "weights", "seconds": 812.5}\n{"stage": "we\n{"stage": "weights", "seconds": 3.1}\n'
+
+
+def boot(day: int, **seconds: float) -> list[str]:
+    """Lines of the ledger of one boot, each stage a minute after the one before."""
+    return [
+        json.dumps(
+            {"stage": stage, "start": f"2026-11-{day:02}T12:{minute:02}:00Z", "seconds": took, "outcome": "done"}
+        )
+        for minute, (stage, took) in enumerate(seconds.items())
+    ]
+
+
+def keep(scripts: Any, *lines: str) -> None:
+    scripts.host.write(scripts.edge_keys.LEDGER, "\n".join(lines))
+
+
+FIRST_BOOT = boot(1, scripts=1.5, toolkit=40, image=95, weights=812.5, serve=2, ready=101.25)
+
+
+def test_a_start_is_told_to_prometheus_while_it_lasts_and_whole_once_a_token_came(tried: Host) -> None:
+    scripts = tried.scripts
+    assert scripts.coldstart.text(scripts.edge_keys.start()) == ""
+    keep(scripts, *FIRST_BOOT[:4], '{"stage": "we')
+    assert scripts.edge_keys.start() == scripts.coldstart.ColdStart(
+        {"scripts": 1.5, "toolkit": 40, "image": 95, "weights": 812.5}, None
     )
-    assert (
-        scripts.edge_keys.stages() == '# TYPE tandem_stage_seconds gauge\ntandem_stage_seconds{stage="weights"} 3.1\n'
-    )
-    assert scripts.edge_keys.stages() in scripts.edge_keys.text()
+    keep(scripts, *FIRST_BOOT)
+    assert scripts.edge_keys.start().whole == 5 * 60 + 101.25
+    text = scripts.edge_keys.text()
+    assert 'tandem_stage_seconds{stage="weights"} 812.5\n' in text
+    assert "# TYPE tandem_start_seconds gauge\ntandem_start_seconds 401.25\n" in text
+
+
+def test_a_reboot_begins_anew_and_one_that_gave_up_made_no_token(tried: Host) -> None:
+    scripts = tried.scripts
+    keep(scripts, *FIRST_BOOT, *boot(2, scripts=1, weights=3.1))
+    assert scripts.edge_keys.start() == scripts.coldstart.ColdStart({"scripts": 1, "weights": 3.1}, None)
+    gave_up = boot(2, scripts=1, ready=3600)[1].replace("done", "gave up")
+    keep(scripts, *FIRST_BOOT, boot(2, scripts=1)[0], gave_up)
+    assert scripts.edge_keys.start().whole is None
+
+
+def test_cloudwatch_is_told_of_a_start_once_when_it_has_taken_it(tried: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what the edge measures beside what the host does."""
+    scripts, told = tried.scripts, list[dict[str, str]]()
+    monkeypatch.setattr(scripts.serve, "rows", list)
+    monkeypatch.setitem(scripts.host.CONFIG, "metrics", {"Stack": "dev", "Model": "main"})
+
+    def query(_service: str, _version: str, _action: str, **parameters: str) -> None:
+        told.append(parameters)
+        if len(told) == 2:
+            raise RuntimeError("Throttling: Rate exceeded")
+
+    monkeypatch.setattr(scripts.aws, "query", query)
+    for number in range(4):
+        # An agent that starts again goes on.
+        agent = scripts.edge_keys.report(scripts.traffic.Counts(), lambda: {"KeyDays": 5.0})
+        keep(scripts, *(FIRST_BOOT if number else FIRST_BOOT[:4]))
+        agent.report()
+    found = [{value for name, value in one.items() if name.endswith(".MetricName")} for one in told]
+    starts = {"StartImage", "StartWeights", "StartReady", "StartWhole"}
+    assert [one & starts for one in found] == [set(), starts, starts, set()]
+    assert all("KeyDays" in one for one in found)
+    values = {
+        told[2][f"MetricData.member.{n}.MetricName"]: (
+            told[2][f"MetricData.member.{n}.Values.member.1"],
+            told[2][f"MetricData.member.{n}.Unit"],
+        )
+        for n in range(1, 20)
+        if f"MetricData.member.{n}.MetricName" in told[2]
+    }
+    assert values["StartWhole"] == ("401.25", "Seconds")
+    assert values["StartImage"] == ("95", "Seconds")
 
 
 def test_a_version_is_all_that_is_served_and_asked(tried: Host, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ def test_a_label_with_another_name_is_missed_by_its_name() -> None:
     labels = {
         (one.name, label) for one in USED for label, _, _ in one.matchers if label not in ADDED["pod"] | ADDED["host"]
     }
-    assert {label for _, label in labels} == {"le", "code", "client"}
+    assert {label for _, label in labels} == {"le", "code", "client", "stage"}
     for name, label in labels:
         text = "\n".join(
             line.replace(f"{label}=", "other=") if line.startswith(name) else line for line in RECORDED.splitlines()

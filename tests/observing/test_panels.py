@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tandem.alarms import FIGURES, GPU_FIGURES, NAMESPACE, dimensions
+from tandem.alarms import FIGURES, GPU_FIGURES, NAMESPACE, START_FIGURES, dimensions
 from tandem.observing.cloudwatch import body
 from tandem.observing.grafana import board
 from tandem.observing.panels import GROUPS, panels
@@ -45,7 +45,7 @@ def test_each_widget_shows_figures_that_machines_report() -> None:
     rows = [row for plot in plots() for row in plot["metrics"] if len(row) > 1]
     assert {row[0] for row in rows} == {NAMESPACE}
     assert {row[1] for row in rows} == {metric for line in LINES for metric, _ in line.figures.values()}
-    assert {row[1] for row in rows} <= {*FIGURES, *GPU_FIGURES}
+    assert {row[1] for row in rows} <= {*FIGURES, *GPU_FIGURES, *START_FIGURES}
     assert {tuple(row[2:6]) for row in rows} == {("Stack", "prod", "Model", "main")}
     assert dimensions("prod", "main") == {"Stack": "prod", "Model": "main"}
     statistics = {row[-1]["stat"] for row in rows}

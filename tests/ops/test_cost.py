@@ -58,6 +58,7 @@ def test_each_part_by_the_month() -> None:
         "load balancer": 16.43,
         "root volumes": 16.0,
         "logs": 10.0,
+        "figures of cold starts": 0.05,
         "load balancer addresses": 7.3,
         "web ACL": 6.0,
         "NAT traffic": 4.5,
@@ -275,7 +276,7 @@ def other_file(tmp_path: Path, hosts: int) -> str:
     ("options", "status", "told"),
     [
         (["--fail-above", "4000"], 0, ""),
-        (["--fail-above", "3000"], 1, "$3,626.23 a month is above --fail-above 3000"),
+        (["--fail-above", "3000"], 1, "$3,626.28 a month is above --fail-above 3000"),
         (["--fail-above", "3000", "--json"], 1, "is above --fail-above 3000"),
     ],
 )
@@ -291,7 +292,7 @@ def test_a_pipeline_can_refuse_a_month(tmp_path: Path, options: list[str], statu
         (1, 2, ["--fail-above-change", "50"], 1, "+93.1 % is above --fail-above-change 50"),
         (2, 1, ["--fail-above-change", "0"], 0, ""),
         (1, 1, ["--fail-above-change", "0"], 0, ""),
-        (1, 2, ["--fail-above", "5000"], 1, "$7,001.84 a month is above --fail-above 5000"),
+        (1, 2, ["--fail-above", "5000"], 1, "$7,001.89 a month is above --fail-above 5000"),
         (2, 1, ["--fail-above", "5000"], 0, ""),
     ],
 )

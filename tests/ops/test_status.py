@@ -21,6 +21,7 @@ from rehearsal.account import account_gaps
 from rehearsal.scene import set_the_scene
 from tandem import costs, lifetime, pins
 from tandem import type_tokens as types
+from tandem.alarms import NAMESPACE, dimensions
 from tandem.loading import load_stack_file
 from tandem.ops import endpoint, key_store
 from tandem.ops.aws import aws_clients
@@ -60,6 +61,7 @@ STATUS = Status(
     last_token="now, after 0.20 s",
     requests="12 in the last hour, 0 failed",
     queue=Unknown("no metrics"),
+    start=Unknown("no metrics"),
     usd_per_hour=4.8,
     cost_so_far=1.5,
     expires_at="never",
@@ -80,6 +82,22 @@ def test_an_empty_account_is_unknown_and_not_well(clients: Clients) -> None:
     assert found.cost_so_far == found.servers
     assert found.expires_at == "never"
     assert found.as_json()["queue"] == {"absent": "no server has told CloudWatch of itself in the last half hour"}
+    assert found.as_json()["start"] == {"absent": "no machine has come in a week"}
+
+
+def test_the_last_start_is_told_for_a_week(clients: Clients) -> None:
+    now, of = datetime.now(UTC), [{"Name": name, "Value": value} for name, value in dimensions("dev", "main").items()]
+    for days, whole in ((3, 412.0), (2, 322.0)):
+        told = {"StartWhole": whole, "StartReady": 121.4, **({"StartImage": 95.6} if days == 3 else {})}
+        data = [{"MetricName": name, "Value": value, "Dimensions": of} for name, value in told.items()]
+        at = now - timedelta(days=days)
+        clients("cloudwatch").put_metric_data(
+            Namespace=NAMESPACE, MetricData=[{**one, "Timestamp": at} for one in data]
+        )
+    found = str(look(clients, "dev", Settings(region="us-east-1"), now, probe=False).start)
+    assert found.startswith("322 s: server 121, in the hour from ")
+    silent = Settings.model_validate({"region": "us-east-1", "metrics": {"cloudwatch": False}})
+    assert "metrics.cloudwatch is false" in str(look(clients, "dev", silent, now, probe=False).start)
 
 
 def test_a_denied_look_is_unknown_with_the_action(aws_account: AccountGaps) -> None:

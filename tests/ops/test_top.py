@@ -21,7 +21,7 @@ from tandem.ops.aws import aws_clients
 from tandem.ops.cli import app
 from tandem.ops.commands import top
 from tandem.ops.commands.top import Frame, rows, shown
-from tandem.ops.figures import FIGURES, ModelFigures
+from tandem.ops.figures import FIGURES, STARTS, ModelFigures
 from tandem.ops.kinds.kind import Clients
 from tandem.ops.screen import Screen
 from tandem.ops.status import Serving, serving
@@ -52,6 +52,10 @@ ANSWERED = {
     "preemptions": [0],
     "restarts": [0],
     "canary_failed": [0],
+    "start_seconds": [412, 999],
+    "start_image_seconds": [95],
+    "start_weights_seconds": [180],
+    "start_ready_seconds": [101],
 }
 """What CloudWatch answers, newest first; nothing of GPUs, as from pods."""
 SERVING = Serving(servers=FLEET, usd_per_hour=4.8)
@@ -69,10 +73,10 @@ def cloudwatch(values: Mapping[str, Sequence[float]], stack: str = "prod", looks
             "Values": [float(value) for value in found],
             "StatusCode": "Complete",
         }
-        for figure in FIGURES
+        for figure in (*FIGURES, *STARTS)
         for found in [values.get(figure.name, ())]
     ]
-    for _ in range(looks):
+    for _ in range(2 * looks):  # of half an hour, and of a week
         stub.add_response(
             "get_metric_data",
             {"MetricDataResults": results},
@@ -89,11 +93,12 @@ def main(**changes: Sequence[float]) -> ModelFigures:
 
 def test_each_figure_is_one_that_machines_report() -> None:
     assert {one.metric for one in FIGURES} == {*alarms.FIGURES, *alarms.GPU_FIGURES, *alarms.CANARY_FIGURES}
-    assert len({one.name for one in FIGURES}) == len(FIGURES) <= 500  # queries of a call
+    assert {one.metric for one in STARTS} == {*alarms.START_FIGURES}
+    assert len({one.name for one in (*FIGURES, *STARTS)}) == len(FIGURES) + len(STARTS) <= 500  # queries of a call
 
 
 def test_what_a_look_costs_is_what_its_help_says() -> None:
-    assert f"${round(len(FIGURES) * 0.01 / 1000, 4)}" in str(top.top.__doc__)
+    assert f"${round(len((*FIGURES, *STARTS)) * 0.01 / 1000, 4)}" in str(top.top.__doc__)
 
 
 def test_rates_are_by_second_and_minute_and_the_newest_value_counts() -> None:
@@ -119,6 +124,7 @@ def test_what_is_shown_of_a_model_that_is_well() -> None:
         "KV cache": "45 %, 93 % at most",
         "thrown out of it": "0",
         "restarts": "0",
+        "cold start": "412 s: image 95, weights 180, server 101",
         "canary": "passed",
         "GPUs": "not told",
     }
@@ -148,7 +154,7 @@ def test_what_is_worse_than_promised_is_marked_and_nothing_else(figure: str, val
 def test_nothing_told_is_said_and_not_0() -> None:
     (found,) = figures.look(cloudwatch({}), "prod", PROD, NOW)
     assert found.told_at is None
-    assert {text for _, text, _ in rows(found)} == {"not told", "none"}
+    assert {text for _, text, _ in rows(found)} == {"not told", "none", "none in a week"}
     assert found.as_json()["servers"] is None
 
 
@@ -222,12 +228,13 @@ def test_a_stack_that_tells_nothing_says_what_to_do(tmp_path: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "asked"),
     [
-        ({}, ["DescribeAutoScalingGroups", "DescribeInstances", "DescribeTargetHealth", "GetMetricData"]),
+        ({}, ["DescribeAutoScalingGroups", "DescribeInstances", "DescribeTargetHealth", *["GetMetricData"] * 2]),
         (
             {"platform": "eks", "loadBalancer": DOMAIN},
             [
                 *("GetResources", "DescribeCluster", "ListNodegroups", "DescribeNodegroup", "DescribeVpcs"),
-                *("DescribeTargetGroups", "DescribeTags", "DescribeTargetHealth", "DescribeInstances", "GetMetricData"),
+                *("DescribeTargetGroups", "DescribeTags", "DescribeTargetHealth", "DescribeInstances"),
+                *["GetMetricData"] * 2,
             ],
         ),
     ],

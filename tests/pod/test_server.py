@@ -38,7 +38,14 @@ def pod(tmp_path: Path, vllm: PlayedServer, monkeypatch: pytest.MonkeyPatch) -> 
         (tmp_path / name).mkdir()
         monkeypatch.setattr(server, name, tmp_path / name)
     monkeypatch.setattr(server, "gpu", lambda: "NVIDIA-L40S")
-    return {"port": vllm.port, "served_model_name": "m", "over_pcie": True, "start_seconds": 1800, "kind": "0123"}
+    return {
+        "port": vllm.port,
+        "served_model_name": "m",
+        "over_pcie": True,
+        "start_seconds": 1800,
+        "kind": "0123",
+        "agent_port": 9,
+    }
 
 
 @pytest.fixture

@@ -116,8 +116,9 @@ class Clients:
 
 
 def details(ledger: list[dict[str, Any]]) -> dict[str, str]:
-    """What each stage of a boot did; the ledger must tell each once, in order, done at the first attempt."""
-    stages = [line["stage"] for line in ledger]
+    """What each stage of a boot did; the ledger must tell each once, in order, done at the first attempt. An image that
+    is pulled is in it when that has ended, whatever else goes on."""
+    stages = [line["stage"] for line in ledger if line["stage"] != "image"]
     assert (stages[:4], set(stages[4:6]), stages[6:]) == (BEFORE, BESIDE, AFTER)
     assert {(line["outcome"], line["attempts"]) for line in ledger} == {("done", 1)}
     return {line["stage"]: line["detail"] for line in ledger}

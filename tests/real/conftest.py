@@ -13,6 +13,8 @@ from tandem.scripts import DIRECTORY
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "host"), str(DIRECTORY / "shared")]
 
+sys.path.append(str(DIRECTORY / "pod"))
+
 from boot import host  # noqa: E402, F401  a fixture
 from edge import Nginx, nginx  # noqa: E402
 from groups import GUESTS, Groups  # noqa: E402

@@ -35,6 +35,7 @@ def test_the_ledger_tells_each_stage_once_and_in_order(host: Host) -> None:
     assert said["toolkit"] == "5 packages installed"
     assert said["storage"].startswith("2 NVMe drives, EFS, ")
     assert said["weights"] == "downloaded to EFS, copied to local storage"
+    assert said["image"] == "pulled"
     assert said["serve"] == "replicas on GPUs [(0, 2), (1, 3)]", "paired by the matrix of `nvidia-smi topo -m`"
     assert said["ready"] == "first token, lifecycle hook completed"
 

@@ -14,7 +14,9 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import coldstart
 import keysync
+import ledger
 import pytest
 import traffic
 import trial
@@ -65,7 +67,14 @@ def pod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
         told = directory / "canary.json"
         servers = {"vllm": trial.asker(f"http://127.0.0.1:{server.port}")}
         canary = trial.Trial(CANARY, "0" * 12, servers, told, directory / "proven", lambda _arn: None, print)
-        traffic.listen(edge.agent_port, more=lambda: trial.text(told) + keysync.ends(5))
+        start = ledger.Ledger(directory / "start.json", directory, first=True)
+
+        def more() -> str:
+            return keysync.ends(5) + coldstart.text(start.look()) + trial.text(told)
+
+        traffic.listen(edge.agent_port, more=more, also=start.add)
+        ledger.tell(edge.agent_port, "weights", time.time() - 41.5)
+        ledger.tell(edge.agent_port, "ready", time.time() - 97.25)
         assert canary.once()
         assert ask(edge.port, completion(20), KEY).status == 200
         assert ask(edge.port, completion(20, model="other"), KEY).status == 404

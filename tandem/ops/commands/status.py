@@ -61,6 +61,7 @@ def _print(found: Status) -> None:
         "clients": found.clients if isinstance(found.clients, Unknown) else ", ".join(found.clients) or "none yet",
         "requests": found.requests,
         "queue": found.queue,
+        "cold start": found.start,
         "expires": found.expires_at,
         "cost now": now if isinstance(now, Unknown) else f"${now:,.2f} an hour, at list prices on demand",
         "cost so far": spent if isinstance(spent, Unknown) else f"${spent:,.2f} or more, at list prices",

@@ -150,6 +150,7 @@ def rows(one: ModelFigures) -> Iterator[tuple[str, str, bool]]:
     yield "KV cache", _number(now("kv_cache_percent"), f" %, {most or 0:.0f} % at most"), (most or 0) > FULL_PERCENT
     yield "thrown out of it", _number(now("preemptions")), bool(now("preemptions"))
     yield "restarts", _number(now("restarts")), bool(now("restarts"))
+    yield "cold start", figures.cold_start(one.values) or "none in a week", False
     wrong = now("canary_failed")
     yield "canary", "not told" if wrong is None else f"{wrong:.0f} failed" if wrong else "passed", bool(wrong)
     use, memory, heat = now("gpu_use_percent"), now("gpu_memory_percent"), now("gpu_celsius")

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tandem import costs
+from tandem.alarms import START_FIGURES
 from tandem.catalog import prices
 from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.catalog.prices import HOURS_PER_MONTH
@@ -52,7 +53,7 @@ class Use:
 
     Attributes:
         stored_gb: weights and compile caches on EFS.
-        starts: cold starts of hosts a month; each reads the stored weights once.
+        starts: cold starts of hosts a month; each reads the stored weights once, and tells how long it took.
         internet_gb: traffic through NAT gateways a month, beside the weights' one download.
         logs_gb: logs of all hosts a month.
     """
@@ -105,11 +106,14 @@ def used(settings: Settings, use: Use) -> list[Part]:
     part = prices.parts(settings.region)
     read = 0.0 if settings.model_cache.provisioned_mibps else use.stored_gb * use.starts * part.efs_read_gb
     nat = 0.0 if settings.network.egress == "publicHosts" else use.internet_gb * part.nat_gateway_gb
+    told = use.starts * len(START_FIGURES) * settings.metrics.cloudwatch
     month = {
         "model cache storage": use.stored_gb * part.efs_gb_month,
         "model cache reads": 0.0 if settings.inference.weights == "s3" else read,
         "NAT traffic": nat,
         "logs": use.logs_gb * part.logs_gb,
+        # Each is paid for the hour in which it is told.
+        "figures of cold starts": told * part.metric_month / HOURS_PER_MONTH,
     }
     return [Part(name, 1, usd / HOURS_PER_MONTH, usd) for name, usd in month.items() if usd]
 

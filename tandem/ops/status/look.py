@@ -25,6 +25,7 @@ from tandem.tags import MAIN_MODEL
 
 RECENT = timedelta(hours=1)
 QUEUE = ("load", "queued_seconds")
+UNTOLD = "metrics.cloudwatch is false, so that only the Prometheus which scrapes the servers knows"
 PLATFORMS = {"ec2": group, "eks": cluster}
 T = TypeVar("T")
 
@@ -59,6 +60,7 @@ def look(
         names = pool.submit(_known, lambda: _clients(clients, stack, settings, stack_id, now))
         requests = pool.submit(_known, lambda: _requests(clients, stack, now, stack_id))
         queue = pool.submit(_known, lambda: _queue(clients, stack, settings, now))
+        start = pool.submit(_known, lambda: _start(clients, stack, settings, now))
         found, serving = way_in.result(), servers.result()
         token = pool.submit(_known, lambda: _token(found, serving, probe, key))
     return Status(
@@ -71,6 +73,7 @@ def look(
         clients=names.result(),
         requests=requests.result(),
         queue=queue.result(),
+        start=start.result(),
         usd_per_hour=cost_now(settings, serving, found),
         cost_so_far=serving if isinstance(serving, Unknown) else cost_so_far(settings, serving, now),
         expires_at=_expires_at(ends.result()),
@@ -115,6 +118,7 @@ def _unknown(stack: str, settings: Settings, why: Unknown, ids: tuple[str, ...])
         "clients",
         "requests",
         "queue",
+        "start",
         "usd_per_hour",
         "cost_so_far",
         "expires_at",
@@ -184,12 +188,22 @@ def _requests(clients: Clients, stack: str, now: datetime, stack_id: str | None)
 def _queue(clients: Clients, stack: str, settings: Settings, now: datetime) -> str | Unknown:
     """Of the main model, as its machines have told CloudWatch; `tandem top` shows all."""
     if not settings.metrics.cloudwatch:
-        return Unknown("metrics.cloudwatch is false, so that only the Prometheus which scrapes the servers knows")
+        return Unknown(UNTOLD)
     found = figures.told(clients, stack, MAIN_MODEL, now, [one for one in figures.FIGURES if one.name in QUEUE])
     if not all(found.values()):
         return Absent("no server has told CloudWatch of itself in the last half hour")
     load, queued = (found[name][0][1] for name in QUEUE)
     return f"{load:.3g} requests in each server, {f'some wait for {queued:.0f} s' if queued else 'none waits'}"
+
+
+def _start(clients: Clients, stack: str, settings: Settings, now: datetime) -> str | Unknown:
+    """Of the main model's machine that came last, likewise."""
+    if not settings.metrics.cloudwatch:
+        return Unknown(UNTOLD)
+    told = figures.told(clients, stack, MAIN_MODEL, now, figures.STARTS, figures.WEEK)
+    if not (said := figures.cold_start(told)):
+        return Absent("no machine has come in a week")
+    return f"{said}, in the hour from {told['start_seconds'][0][0]:%Y-%m-%d %H:%MZ}"
 
 
 def _clients(

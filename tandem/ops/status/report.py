@@ -204,6 +204,7 @@ class Status:
         clients: who has a key that works, by name.
         requests: of the last hour, and how many failed, as the load balancer counts them.
         queue: requests in the main model's servers, and how long some have waited.
+        start: how long a machine of the main model took to its first token, when one last came.
         usd_per_hour: of what runs now, at list prices on demand: an upper bound where spot runs.
         cost_so_far: US dollars at list prices since the machines that run now were started; a lower bound.
         expires_at: when the schedule sets the fleet to 0.
@@ -219,6 +220,7 @@ class Status:
     last_token: str | Unknown
     requests: str | Unknown
     queue: str | Unknown
+    start: str | Unknown
     usd_per_hour: float | Unknown
     cost_so_far: float | Unknown
     expires_at: str | Unknown
