@@ -57,9 +57,12 @@ def print_one(name: str, sizing: Sizing, verdict: Verdict) -> None:
     table.add_row("KV cache", f"{answer['kv_cache_gib_per_gpu']:.2f}")
     table.add_row("beyond the budget", f"{answer['beyond_budget_gib_per_gpu']:.2f}")
     console.print(table)
-    console.print(
+    cache = (
         f"{answer['kv_cache_tokens']:,} KV-cache tokens: {answer['max_concurrency']} requests of "
-        f"{answer['max_model_len']:,} tokens at once; longest request {answer['longest_max_model_len']:,}; "
+        f"{answer['max_model_len']:,} tokens at once"
+    )
+    console.print(
+        f"{cache if sizing.layout else 'it keeps no KV cache'}; longest request {answer['longest_max_model_len']:,}; "
         f"--gpu-memory-utilization {answer['gpu_memory_utilization']:g}, highest "
         f"{answer['highest_gpu_memory_utilization']:g}",
         highlight=False,
@@ -163,6 +166,8 @@ def print_rows(
 
 def _in_words(rows: list[Candidate], says: Known) -> str:
     """What the tokens per second of the table are worth."""
+    if rows and not rows[0].sizing.shape.makes_tokens:
+        return "It makes no tokens, so none are counted: the cheapest by the hour first."
     least, most = (pick((row.throughput.requests for row in rows), default=0) for pick in (min, max))
     at_once = f"{least}" if least == most else f"{least} to {most}"
     many = sum(row.throughput.measured for row in rows)
@@ -171,6 +176,11 @@ def _in_words(rows: list[Candidate], says: Known) -> str:
         f"such servers; ~ modelled (docs/sizing.md). Over {says.errors.loads} measured loads that was "
         f"{says.errors.median:.0%} off in the median, {says.errors.worst:+.0%} at worst."
     )
+
+
+def _speed(row: Candidate) -> tuple[str, str]:
+    mark = "" if row.throughput.measured else "~"
+    return f"{mark}{row.tokens_per_second:,.0f}", f"{row.usd_per_million_tokens:.2f}"
 
 
 def _table(rows: list[Candidate]) -> Table:
@@ -189,7 +199,6 @@ def _table(rows: list[Candidate]) -> Table:
             f"{row.sizing.kv_cache_tokens / 1000:,.0f}k",
             f"{row.sizing.max_concurrency:,.1f}",
             f"{row.instance_type.usd_per_hour:.2f}",
-            f"{'' if row.throughput.measured else '~'}{row.tokens_per_second:,.0f}",
-            f"{row.usd_per_million_tokens:.2f}",
+            *(_speed(row) if row.sizing.shape.makes_tokens else ("-", "-")),
         )
     return table

@@ -336,12 +336,16 @@ def candidate_json(row: Candidate) -> dict[str, Any]:
         "efa": row.instance_type.efa,
         "peer_to_peer": row.instance_type.peer_to_peer,
         **sizing_json(row.sizing, row.verdict),
-        "estimates": {
-            **asdict(row.throughput),
-            "tokens_per_second_each": row.throughput.tokens_per_second_each,
-            "tokens_per_second_per_host": round(row.tokens_per_second),
-            "usd_per_million_tokens": round(row.usd_per_million_tokens, 4),
-        },
+        "estimates": _estimates(row) if row.sizing.shape.makes_tokens else None,
+    }
+
+
+def _estimates(row: Candidate) -> dict[str, Any]:
+    return {
+        **asdict(row.throughput),
+        "tokens_per_second_each": row.throughput.tokens_per_second_each,
+        "tokens_per_second_per_host": round(row.tokens_per_second),
+        "usd_per_million_tokens": round(row.usd_per_million_tokens, 4),
     }
 
 

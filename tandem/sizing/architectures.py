@@ -18,12 +18,15 @@ class Family:
     """What a model class does that its config.json does not say.
 
     Attributes:
-        attention: `heads` (grouped query), `latent` (MLA), or `hybrid` with the kind of its other layers.
+        attention: `heads` (grouped query), `latent` (MLA), `encoder` (each token sees all others, nothing is kept), or
+            the kind of the other layers of a hybrid.
         query_bias: query, key and value projections have a bias unless the config says otherwise.
         tied_by_default: the head is the embedding where the config is silent.
         window_by_default: `sliding_window` applies to layers that `layer_types` does not list.
         rotary_by_window: layers with a sliding window rotate by a table of their own.
         headless: it embeds, ranks or classifies: there is no head that makes tokens.
+        pads_positions: its positions begin behind the padding token's, so requests are that much shorter (RoBERTa).
+        classifies: a dense layer and a classifier in float32 are on top.
     """
 
     attention: str = "heads"
@@ -32,12 +35,16 @@ class Family:
     window_by_default: bool = False
     rotary_by_window: bool = False
     headless: bool = False
+    pads_positions: bool = False
+    classifies: bool = False
 
 
 _PLAIN = Family()
 _GEMMA = Family(tied_by_default=True, rotary_by_window=True)
 _LATENT = Family(attention="latent")
 _DELTA = Family(attention="gated_delta_net")
+_BERT = Family(attention="encoder", query_bias=True, headless=True)
+_ROBERTA = replace(_BERT, pads_positions=True)
 
 FAMILIES: dict[str, Family] = {
     **dict.fromkeys(
@@ -59,6 +66,8 @@ FAMILIES: dict[str, Family] = {
             "Olmo2ForCausalLM",
             "Olmo3ForCausalLM",
             "Step3p5ForCausalLM",
+            "Llama4ForCausalLM",
+            "Llama4ForConditionalGeneration",
         ),
         _PLAIN,
     ),
@@ -101,6 +110,12 @@ FAMILIES: dict[str, Family] = {
     ),
     "NemotronHForCausalLM": Family(attention="mamba2"),
     "GraniteMoeHybridForCausalLM": Family(attention="mamba2", tied_by_default=True),
+    "BertModel": _BERT,
+    "BertForSequenceClassification": replace(_BERT, classifies=True),
+    **dict.fromkeys(("RobertaModel", "XLMRobertaModel"), _ROBERTA),
+    **dict.fromkeys(
+        ("RobertaForSequenceClassification", "XLMRobertaForSequenceClassification"), replace(_ROBERTA, classifies=True)
+    ),
 }
 """Model classes with a described layout. A class that is not here is not sized, rather than sized wrongly."""
 

@@ -147,7 +147,7 @@ def in_flight_tokens(batched_tokens: int, serving: Serving, release: Release) ->
 def _token_cache(mixer: Mixer | None, tp: int, width: int, block: int) -> LayerCache | None:
     """What a layer with keys and values keeps; None for one without."""
     match mixer:
-        case Attention() if not mixer.reuses_cache:
+        case Attention() if mixer.causal and not mixer.reuses_cache:
             numbers = 2 * kv_heads_per_gpu(mixer.kv_heads, tp) * mixer.head_dim
             return LayerCache(page=block * numbers * width, tokens=block, window=mixer.window)
         case LatentAttention():

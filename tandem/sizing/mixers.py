@@ -55,6 +55,8 @@ def mixers(text: Fields, family: Family) -> list[Mixer | None]:
         return [_gated_delta_net(text) if kind == "linear_attention" else _heads(text, family) for kind in kinds]
     if family.attention == "mamba2":
         return _mamba_hybrid(text, family)
+    if family.attention == "encoder":
+        return [replace(_heads(text, family), rotary_dim=0, output_bias=True, causal=False)] * layers
     return _windows(text, family)
 
 

@@ -14,8 +14,11 @@ _SHARED = ("shared_expert_intermediate_size", "share_expert_dim", "shared_interm
 
 def mlps(text: Fields, family: Family) -> list[Mlp | None]:
     """The feed-forward part of each layer, None where a layer has none."""
-    del family
     layers = layer_count(text)
+    if family.attention == "encoder":
+        return [DenseMlp(intermediate=text.count("intermediate_size"), gated=False, bias=True)] * layers
+    if text.has("intermediate_size_mlp"):
+        return _llama_4(text, layers)
     if is_patterned(text):
         return _from_pattern(text)
     if text.count(*_EXPERTS, largest="experts", default=0, zero=True) == 0:
@@ -63,6 +66,23 @@ def _expert_layers(text: Fields, layers: int) -> list[bool]:
     if not isinstance(dense, list):
         raise text.problem("mlp_only_layers", "is not a list of layer numbers", dense, "[0, 1]")
     return [index >= first and (index + offset) % step == 0 and index not in dense for index in range(layers)]
+
+
+def _llama_4(text: Fields, layers: int) -> list[Mlp | None]:
+    """Every so many layers experts, beside one that every token goes through; the others have a width of their own."""
+    width = text.count("intermediate_size")
+    experts = ExpertMlp(
+        experts=text.count("num_local_experts", largest="experts"),
+        active=text.count("num_experts_per_tok", largest="experts"),
+        intermediate=width,
+        shared_intermediate=width,
+    )
+    dense, step = DenseMlp(intermediate=text.count("intermediate_size_mlp")), _every(text)
+    return [experts if step and not (index + 1) % step else dense for index in range(layers)]
+
+
+def _every(text: Fields) -> int:
+    return text.count("interleave_moe_layer_step", largest="layers", default=1, zero=True)
 
 
 def _from_pattern(text: Fields) -> list[Mlp | None]:

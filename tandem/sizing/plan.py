@@ -136,6 +136,7 @@ def _plan(shape: ModelShape, serving: Serving, types: Sequence[InstanceType]) ->
         for problem in found.problems
     ]
     warnings = [f"{name}: {_renamed(text)}" for name, found in verdicts.items() for text in found.warnings]
+    problems += [] if shape.makes_tokens else [no_tokens("inference.model", shape)]
     least = min(sizings.values(), key=lambda sizing: sizing.kv_cache_tokens)
     return Plan(
         sized=True,
@@ -149,6 +150,17 @@ def _plan(shape: ModelShape, serving: Serving, types: Sequence[InstanceType]) ->
         fastest_token_seconds=max(
             fastest_token_seconds(sizing, gpu_of(INSTANCE_TYPES[name])[1]) for name, sizing in sizings.items()
         ),
+    )
+
+
+def no_tokens(key: str, shape: ModelShape) -> Problem:
+    """A server of a stack counts as ready once it has made a token."""
+    return Problem(
+        key=key,
+        wrong="embeds, ranks or classifies, and a stack's servers count as ready once they have made a token",
+        value=shape.architecture,
+        allowed="a model that generates text",
+        fix="`tandem size` and `tandem memory` say what it needs; serve it by vLLM itself",
     )
 
 

@@ -45,7 +45,11 @@ def read_shape(config: object) -> ModelShape:
     family = family_of(architecture)
     text = _with_defaults(next((part for part in map(outer.part, _TEXT_PARTS) if part), outer))
     layers = tuple(map(Layer, mixers(text, family), mlps(text, family)))
-    positions = text.count("max_position_embeddings", "max_seq_len", largest="tokens", default=2048)
+    rows = text.count("max_position_embeddings", "max_seq_len", largest="tokens", default=2048)
+    positions = rows - text.count("pad_token_id", default=1, zero=True) - 1 if family.pads_positions else rows
+    if positions < 1:
+        raise text.problem("max_position_embeddings", "leaves no position behind the padding token's", rows)
+    learnt = (rows, text.count("type_vocab_size", default=2)) if family.attention == "encoder" else ()
     return ModelShape(
         architecture=architecture,
         hidden=text.count("hidden_size"),
@@ -57,7 +61,10 @@ def read_shape(config: object) -> ModelShape:
         tied_embeddings=_tied(outer, text, family),
         dtype=_dtype(outer, text),
         quantization=_quantization(outer, text),
-        vision=_vision(outer, text),
+        vision=_llama_4_vision(outer, text) if architecture == _LLAMA_4_SEES else _vision(outer, text),
+        makes_tokens=not family.headless,
+        learnt_tables=learnt,
+        head_bytes=_classifier_bytes(outer, text) if family.classifies else 0,
     )
 
 
@@ -212,6 +219,35 @@ def _rotary_positions(text: Fields, positions: int) -> int:
     if kind in ("yarn", "deepseek_yarn", "deepseek_llama_scaling"):
         return int(original * factor)
     return int(positions * factor) if kind == "linear" else positions
+
+
+def _classifier_bytes(outer: Fields, text: Fields) -> int:
+    """A dense layer of the model's width, then one number for each label: in float32 (`head_dtype`)."""
+    labels, hidden = outer.values.get("id2label"), text.count("hidden_size")
+    number = len(labels) if isinstance(labels, dict) and labels else outer.count("num_labels", default=2)
+    return 4 * (hidden + 1) * (hidden + number)
+
+
+_LLAMA_4_SEES = "Llama4ForConditionalGeneration"
+
+
+def _llama_4_vision(outer: Fields, text: Fields) -> VisionTower:
+    """Its own tower (`vllm/model_executor/models/mllama4.py`); defaults are transformers'."""
+    part = outer.part("vision_config") or Fields({})
+    hidden, depth = (
+        part.count("hidden_size", default=768),
+        part.count("num_hidden_layers", largest="layers", default=34),
+    )
+    inner, patch = part.count("intermediate_size", default=5632), part.count("patch_size", default=14)
+    wide, output = part.count("projector_input_dim", default=4096), part.count("projector_output_dim", default=4096)
+    patches = (part.count("image_size", default=448) // patch) ** 2 + 1
+    return VisionTower(
+        split=depth * (4 * hidden**2 + 2 * hidden * inner)
+        + part.count("num_channels", default=3) * patch**2 * hidden
+        + wide * (inner + output)
+        + part.count("vision_output_dim", default=7680) * text.count("hidden_size"),
+        whole=(patches + 1) * hidden,
+    )
 
 
 def _vision(outer: Fields, text: Fields) -> VisionTower | None:

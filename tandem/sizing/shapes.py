@@ -21,6 +21,7 @@ class Attention:
         window: tokens that a layer looks back; None for all of them.
         output_gate: the query projection also makes a gate of the same size (Qwen3-Next, Qwen3.5).
         reuses_cache: the layer reads another layer's keys and values and keeps none (Gemma 3n, Gemma 4 small).
+        causal: a token sees those before it, whose keys and values are kept; an encoder's sees all, and keeps none.
     """
 
     heads: int
@@ -32,6 +33,7 @@ class Attention:
     output_bias: bool = False
     output_gate: bool = False
     reuses_cache: bool = False
+    causal: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,6 +154,9 @@ class ModelShape:
         tied_embeddings: the output head is the embedding.
         vision: the vision tower; None for a text model.
         dtype: of weights that are not quantized, and of activations.
+        makes_tokens: False for one that embeds, ranks or classifies.
+        learnt_tables: rows of further embeddings, of positions and of kinds of tokens (BERT).
+        head_bytes: of a classifier, which each GPU has whole.
         checkpoint_bytes: of the tensors in its files that are loaded; None where nobody weighed them.
     """
 
@@ -166,6 +171,9 @@ class ModelShape:
     dtype: str
     quantization: Quantization | None = None
     vision: VisionTower | None = None
+    makes_tokens: bool = True
+    learnt_tables: tuple[int, ...] = ()
+    head_bytes: int = 0
     checkpoint_bytes: int | None = None
 
     @cached_property

@@ -264,6 +264,8 @@ def _surprises(shape: ModelShape, serving: Serving, gpu: Gpu) -> Iterator[str]:
             f"the checkpoint's files have {abs(factor - 1):.0%} {'more' if factor > 1 else 'less'} to load than its "
             "config.json tells, and weights are scaled to them: which GPU gets what of the difference is not known"
         )
+    if any(not mixer.causal for mixer in shape.attentions):
+        yield "an encoder keeps no KV cache, and what it takes beside its weights was not measured: leave it some GiB"
     if shape.vision:
         yield (
             "the image encoder's own peak is not in the figures: leave 1 to 4 GiB, or serve text only with "

@@ -254,6 +254,12 @@ def weight_bytes(shape: ModelShape, tensor_parallel: int, hopper: bool = True, s
         scheme = shape.quantization.scheme("lm_head") if shape.quantization else None
         head = Matrix("lm_head", padded_vocabulary(shape.vocabulary) // tensor_parallel, shape.hidden)
         allocator.allocate_all(matrix_tensors(head, scheme, shape.dtype, hopper=hopper))
+    if first and shape.learnt_tables:
+        rows = sum(padded_vocabulary(table) for table in shape.learnt_tables) // tensor_parallel
+        allocator.allocate(rows * shape.hidden * DTYPE_BYTES[shape.dtype])
+        allocator.allocate(8 * shape.learnt_tables[0])  # numbers of positions
+    if last and shape.head_bytes:
+        allocator.allocate(shape.head_bytes)
     if first and shape.vision:
         elements = shape.vision.split // tensor_parallel + shape.vision.whole
         allocator.allocate(elements * DTYPE_BYTES[shape.dtype])

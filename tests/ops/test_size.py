@@ -405,6 +405,22 @@ def test_the_projects_measurements_count(call: Call, tmp_path: Path, monkeypatch
     assert call.status == 2
 
 
+ENCODER = Path(__file__).parent.parent / "real/shapes/BAAI--bge-reranker-v2-m3_config.json"
+
+
+def test_what_makes_no_tokens_is_sized_and_sorted_by_the_hour(call: Call, memory: Call) -> None:
+    answer = call.json("--config", ENCODER)
+    hours = [row["usdPerHour"] for row in answer["candidates"]]
+    assert hours == sorted(hours)
+    assert {row["estimates"] for row in answer["candidates"]} == {None}
+    text = " ".join(call("--config", ENCODER).split())
+    assert "It makes no tokens, so none are counted" in text
+    assert "it keeps no KV cache; longest request 8,192" in memory("--config", ENCODER, "--tp", 1, *H200)
+    refused = call("--config", ENCODER, *ASKED)
+    assert call.status == 2
+    assert "MODEL: embeds, ranks or classifies" in refused
+
+
 def test_rows_hold_the_requests_that_are_asked_for(call: Call) -> None:
     for row in call.json("Qwen/Qwen3-32B", "--max-model-len", 16384, "--concurrency", 20)["candidates"]:
         assert row["maxConcurrency"] * row["replicasPerHost"] >= 20

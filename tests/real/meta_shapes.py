@@ -226,13 +226,14 @@ registry._run_in_subprocess = lambda function: function()
 
 
 def held(directory: Path, tp: int, kv_cache_dtype: str) -> dict[str, Any]:
-    """Bytes of weights and buffers on rank 0, and requests of LENGTH that KV_BYTES hold."""
+    """Bytes of weights and buffers on rank 0, and requests of LENGTH that KV_BYTES hold; None where nothing is kept."""
+    positions = json.loads((directory / "config.json").read_text()).get("max_position_embeddings", LENGTH)
     arguments = EngineArgs(
         model=str(directory),
         skip_tokenizer_init=True,
         load_format="dummy",
         tensor_parallel_size=tp,
-        max_model_len=LENGTH,
+        max_model_len=min(LENGTH, positions),
         max_num_seqs=1024,
         max_num_batched_tokens=8192,
         kv_cache_dtype=kv_cache_dtype,
@@ -255,12 +256,12 @@ def held(directory: Path, tp: int, kv_cache_dtype: str) -> dict[str, Any]:
         for name, layer in layers.items()
         if hasattr(layer, "get_kv_cache_spec") and (spec := layer.get_kv_cache_spec(config)) is not None
     }
+    weights = sum(one.numel() * one.element_size() for one in tensors.values())
+    if not specs:
+        return {"weights": weights, "requests": None}
     register_all_kvcache_specs(config)
     [cache] = kv_cache_utils.get_kv_cache_configs(config, [specs], [KV_BYTES])
-    return {
-        "weights": sum(one.numel() * one.element_size() for one in tensors.values()),
-        "requests": kv_cache_utils.get_max_concurrency_for_kv_cache_config(config, cache),
-    }
+    return {"weights": weights, "requests": kv_cache_utils.get_max_concurrency_for_kv_cache_config(config, cache)}
 
 
 def main() -> None:

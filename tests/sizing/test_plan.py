@@ -39,6 +39,14 @@ def test_what_does_not_fit_is_refused_with_figures_and_the_nearest_choice() -> N
     assert "the cheapest type that works is g7e.12xlarge ($8.29 an hour" in problem.fix
 
 
+def test_a_model_that_makes_no_tokens_is_refused() -> None:
+    encoder = Path(__file__).parent.parent / "real/shapes/BAAI--bge-m3_config.json"
+    problem = only(planned(model="BAAI/bge-m3", config_path=encoder))
+    assert problem.key == "inference.model"
+    assert problem.value == "XLMRobertaModel"
+    assert "count as ready once they have made a token" in problem.wrong
+
+
 def test_quantization_can_make_it_fit() -> None:
     assert not planned(model="Qwen/Qwen3-32B").fits
     found = planned(model="Qwen/Qwen3-32B", quantization="fp8", max_model_len=8192)

@@ -23,6 +23,7 @@ from tandem.ops.sizing import measurements, seconds, spot_prices, types_in
 from tandem.sizing.choice import candidates
 from tandem.sizing.fleet import SIZES, Demand, fleets
 from tandem.sizing.measured import errors, latency_errors, of_model
+from tandem.sizing.plan import no_tokens
 from tandem.sizing.reading import with_quantization
 from tandem.sizing.serving import Serving
 from tandem.sizing.shapes import ModelShape
@@ -150,6 +151,7 @@ def size(
             "maxNumBatchedTokens": max_num_batched_tokens,
         }
         refused = [
+            *([] if shape.makes_tokens else [no_tokens("MODEL", shape)]),
             *_no_such_replica(tp, pp, hosts),
             *_no_such_request(shape, prompt + answer, max_model_len),
             *not_settings(where, asked),
@@ -180,6 +182,8 @@ def size(
         requests=concurrency,
         measured=measured,
     )
+    if not shape.makes_tokens:
+        rows = sorted(rows, key=lambda row: row.instance_type.usd_per_hour)
     says = how_it_knows(load, errors(known))
     print_rows(name, model, rows, concurrency or 1, says, region=where, every=every, as_json=as_json, plot=plot)
 
