@@ -23,8 +23,7 @@ from tandem.sizing.checkpoint import (
     LENGTH,
     SINGLE,
     header_length,
-    loaded,
-    tensor_bytes,
+    weighed_by_headers,
     weighed_by_index,
 )
 from tandem.sizing.choice import Candidate
@@ -71,7 +70,7 @@ def _weighed(shape: ModelShape, model: str, http: Http) -> ModelShape:
     if start is None:
         return shape
     header = _range_of(model, SINGLE, LENGTH, header_length(start, SINGLE), http)
-    return replace(shape, checkpoint_bytes=loaded(shape, tensor_bytes(header, SINGLE).items())) if header else shape
+    return weighed_by_headers(shape, {SINGLE: header}) if header else shape
 
 
 def _range_of(model: str, file: str, begin: int, length: int, http: Http) -> bytes | None:

@@ -334,7 +334,7 @@ def test_a_model_of_the_hub_weighs_what_its_files_do(memory: Call, monkeypatch: 
     """By the index; of a single file by its header, of which the tensors are not fetched."""
     at = "/maker/model/resolve/main/"
     config = {f"{at}config.json": json.dumps(llama(num_hidden_layers=16))}
-    header = json.dumps({"a": {"data_offsets": [0, 8 * 2**30]}})
+    header = json.dumps({"a": {"dtype": "BF16", "data_offsets": [0, 8 * 2**30]}})
     single = chr(len(header)) + 7 * "\0" + header + "the tensors"
     index = json.dumps({"metadata": {"total_size": 8 * 2**30}, "weight_map": {"a": "1"}})
     for file, text in (("model.safetensors.index.json", index), ("model.safetensors", single)):

@@ -24,13 +24,17 @@ OURS = weight_bytes(SHAPE, 1)
 CARD = Gpu(mib=143156, compute_capability=9.0)
 
 
-def file_of(tensors: dict[str, int]) -> bytes:
+def file_of(tensors: dict[str, int], dtype: str = "BF16") -> bytes:
     """A safetensors file without its tensors, as the format's page describes it."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     place = 0
     for name, size_of in tensors.items():
-        header[name] = {"dtype": "BF16", "shape": [size_of // 2], "data_offsets": [place, place + size_of]}
+        header[name] = {"dtype": dtype, "shape": [size_of // 2], "data_offsets": [place, place + size_of]}
         place += size_of
+    return _file(header)
+
+
+def _file(header: dict[str, Any]) -> bytes:
     text = json.dumps(header).encode()
     return len(text).to_bytes(8, "little") + text
 
@@ -76,13 +80,74 @@ def test_what_is_not_loaded_is_not_counted() -> None:
 
 
 def test_an_index_is_taken_where_the_files_are_not_and_all_of_it_is_loaded(tmp_path: Path) -> None:
-    index = {"metadata": {"total_size": 2 * OURS}, "weight_map": {"model.embed_tokens.weight": "a.safetensors"}}
+    index = {"metadata": {"total_size": 3 * OURS}, "weight_map": {"model.embed_tokens.weight": "a.safetensors"}}
     (directory(tmp_path) / "model.safetensors.index.json").write_text(json.dumps(index))
-    assert load_shape(tmp_path).checkpoint_bytes == 2 * OURS
+    assert load_shape(tmp_path).checkpoint_bytes == 3 * OURS
     pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n"
-    assert load_shape(directory(tmp_path, a=pointer)).checkpoint_bytes == 2 * OURS
+    assert load_shape(directory(tmp_path, a=pointer)).checkpoint_bytes == 3 * OURS
     drafts = {**index, "weight_map": {"mtp.fc.weight": "a.safetensors"}}
     assert weighed_by_index(SHAPE, drafts).checkpoint_bytes is None
+
+
+@pytest.mark.parametrize(
+    "present",
+    [
+        # Mistral's repositories have the same weights twice; vLLM takes its own format where it is there.
+        {"consolidated": "BF16", "model": "BF16"},
+        {"consolidated": "BF16", "model-00001-of-00001": "BF16", "index": "model-00001-of-00001"},
+        # Another file that the index does not name.
+        {"extra": "BF16", "model-00001-of-00001": "BF16", "index": "model-00001-of-00001"},
+        # The same tensors in two files.
+        {"one": "BF16", "two": "BF16"},
+        # Stored in more or fewer bits than the model has: vLLM makes its dtype of them.
+        {"model": "F32"},
+        {"model": "F8_E4M3"},
+    ],
+)
+def test_weights_that_lie_there_twice_or_in_another_dtype_are_counted_as_a_gpu_has_them(
+    tmp_path: Path, present: dict[str, str]
+) -> None:
+    widths = {"F32": 4, "BF16": 2, "F8_E4M3": 1}
+    listed = present.get("index")
+    for name, dtype in present.items():
+        if name != "index":
+            weights = {"model.embed_tokens.weight": 3 * OURS // 2 * widths[dtype]}
+            directory(tmp_path, **{name: file_of(weights, dtype)})
+    if listed:
+        index = {"metadata": {}, "weight_map": {"model.embed_tokens.weight": f"{listed}.safetensors"}}
+        (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    directory(tmp_path)
+    assert load_shape(tmp_path).checkpoint_bytes == 3 * OURS // 2 * 2
+
+
+def test_a_quantized_checkpoint_is_as_heavy_as_its_files(tmp_path: Path) -> None:
+    quantized = CONFIG | {"quantization_config": {"quant_method": "fp8", "activation_scheme": "dynamic"}}
+    directory(tmp_path, model=file_of({"model.embed_tokens.weight": 4000}, "F32"))
+    (tmp_path / "config.json").write_text(json.dumps(quantized))
+    assert load_shape(tmp_path).checkpoint_bytes == 4000
+
+
+def test_of_a_broken_download_the_index_counts(tmp_path: Path) -> None:
+    names = ("model-00001-of-00002", "model-00002-of-00002")
+    index = {"metadata": {"total_size": 3 * OURS}, "weight_map": {name: f"{name}.safetensors" for name in names}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    directory(tmp_path, **{names[0]: file_of({names[0]: 4000})})
+    assert load_shape(tmp_path).checkpoint_bytes == 3 * OURS
+    (tmp_path / f"{names[1]}.safetensors").symlink_to(tmp_path / "blobs" / "none")
+    assert load_shape(tmp_path).checkpoint_bytes == 3 * OURS
+
+
+@pytest.mark.parametrize("times", [0.5, 2, 4])
+def test_an_index_that_counts_another_dtype_changes_nothing(times: float) -> None:
+    index = {"metadata": {"total_size": int(times * OURS)}, "weight_map": {"model.embed_tokens.weight": "a"}}
+    assert weighed_by_index(SHAPE, index) is SHAPE
+    quantized = read_shape(CONFIG | {"quantization_config": {"quant_method": "fp8", "activation_scheme": "dynamic"}})
+    assert weighed_by_index(quantized, index).checkpoint_bytes == int(times * OURS)
+
+
+def test_a_header_without_tensors_weighs_nothing_up(tmp_path: Path) -> None:
+    assert load_shape(directory(tmp_path, model=file_of({}))).checkpoint_bytes is None
+    assert weighed_by_index(SHAPE, {"metadata": {"total_size": float("inf")}, "weight_map": {}}) is SHAPE
 
 
 @pytest.mark.parametrize("index", [[], {}, {"metadata": {}}, {"metadata": {"total_size": "x"}, "weight_map": {}}, None])
@@ -100,6 +165,10 @@ def test_an_index_that_says_nothing_changes_nothing(index: Any) -> None:
         (2).to_bytes(8, "little") + b"[]",
         (12).to_bytes(8, "little") + b'{"a": "bcd"}',
         (9).to_bytes(8, "little") + b'{"a": {}}',
+        _file({"a": {"dtype": "F16", "data_offsets": [0, -40]}}),
+        _file({"a": {"dtype": "F16", "data_offsets": [0, 1e400]}}),
+        _file({"a": {"dtype": "F16", "data_offsets": "ab"}}),
+        _file({"a": {"dtype": [], "data_offsets": [0, 2]}}),
     ],
 )
 def test_what_is_no_safetensors_file_is_said(tmp_path: Path, content: bytes) -> None:
