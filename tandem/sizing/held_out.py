@@ -75,7 +75,7 @@ def interpolated_tokens(rows: Sequence[Measurement]) -> list[float]:
 
 
 def interpolated_times(rows: Sequence[Measurement]) -> tuple[list[float], list[float]]:
-    """Errors of first tokens and of times between tokens, likewise between lower and higher rates."""
+    """Errors of first tokens and of times between tokens, likewise between lower and higher rates of the same run."""
     first: list[float] = []
     between: list[float] = []
     for row in rows:
@@ -84,7 +84,7 @@ def interpolated_times(rows: Sequence[Measurement]) -> tuple[list[float], list[f
             continue
         sizing, gpu, load = server_of(row)
         others = [one for one in rows if one.model == row.model and one.quantization == row.quantization]
-        others = [one for one in others if one.rate != row.rate]
+        others = [one for one in others if one.rate != row.rate and one.run == row.run]
         said = latency_as_measured(said, others, sizing, gpu, load, (row.rate or 0) / row.replicas)
         if said.measured:
             first.append(said.first_token / first_token(row) - 1)
@@ -119,7 +119,7 @@ class Accuracy:
 
     Attributes:
         model: alone, on all loads.
-        interpolated: between measured loads of the same server, with the load itself left out.
+        interpolated: between measured loads of the same server (of times: and the same run), this one left out.
         repeated: of measurements of one load, about their mean.
     """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -39,13 +39,11 @@ def as_measured(
     between them: a load that is left out is then found within 4 % in the median, not 16 (held_out.py).
     """
     kept = [row for row in rows if row.rate is None and row.tokens_per_second and _is_of(row, sizing, load)]
-    points = _means(
-        (row.at_once_each, row.tokens_per_second_each / _tokens_per_second(row, sizing, gpu)) for row in kept
-    )
-    factor = _between(points, modelled.requests)
-    if factor is None:
-        return modelled
-    return replace(modelled, tokens_per_second=factor * modelled.tokens_per_second, measured=True)
+    points = [
+        _Point(row.at_once_each, row.tokens_per_second_each, _tokens_per_second(row, sizing, gpu)) for row in kept
+    ]
+    tokens = _along(points, modelled.requests, modelled.tokens_per_second)
+    return modelled if tokens is None else replace(modelled, tokens_per_second=tokens, measured=True)
 
 
 def _tokens_per_second(row: Measurement, sizing: Sizing, gpu: GpuModel) -> float:
@@ -85,21 +83,33 @@ def latency_as_measured(
     modelled: Latency, rows: Iterable[Measurement], sizing: Sizing, gpu: GpuModel, load: Load, rate: float
 ) -> Latency:
     """With measured times, where such a server was measured at lower and at higher rates, between two of these as
-    tokens per second are; above those as modelled, and no sooner than at the highest."""
+    tokens per second are; above those as modelled, and no sooner than at the highest.
+
+    Clients differ, by what they send and where they stand: both rates are of one run, of several the newest.
+    """
     came = [row for row in rows if row.rate and row.first_token_p99 and row.between_tokens_p99]
     came = [(row, (row.rate or 0) / row.replicas) for row in came if _is_of(row, sizing, load)]
     then = [(row, at, found) for row, at in came if (found := latency(sizing, gpu, _load_of(row), at))]
-    first = _between(_means((at, (row.first_token_p99 or 0) / found.first_token) for row, at, found in then), rate)
-    between = _between(
-        _means((at, (row.between_tokens_p99 or 0) / found.between_tokens) for row, at, found in then), rate
-    )
-    if first is not None and between is not None:
-        return replace(
-            modelled,
-            first_token=first * modelled.first_token,
-            between_tokens=between * modelled.between_tokens,
-            measured=True,
+    exact = [one for one in then if one[1] == rate]
+    for run in reversed(dict.fromkeys(row.run for row, _, _ in then)):
+        points = exact or [one for one in then if one[0].run == run]
+        first = _along(
+            (_Point(at, row.first_token_p99 or 0, found.first_token) for row, at, found in points),
+            rate,
+            modelled.first_token,
         )
+        between = _along(
+            (_Point(at, row.between_tokens_p99 or 0, found.between_tokens) for row, at, found in points),
+            rate,
+            modelled.between_tokens,
+        )
+        if first is not None and between is not None:
+            return replace(
+                modelled,
+                first_token=first,
+                between_tokens=between,
+                measured=True,
+            )
     highest = max((at for _, at in came), default=rate)
     if rate <= highest:
         return modelled
@@ -111,14 +121,28 @@ def latency_as_measured(
     )
 
 
-def _between(points: Mapping[float, float], requests: float) -> float | None:
-    """On the line between neighbours, in logarithms; None beside all of them."""
-    if requests in points:
-        return points[requests]
-    for (low, less), (high, more) in pairwise(points.items()):
-        if low < requests < high:
-            share = math.log(requests / low) / math.log(high / low)
-            return less * (more / less) ** share
+@dataclass(frozen=True)
+class _Point:
+    """A figure under one load: as measured, and as modelled."""
+
+    load: float
+    measured: float
+    modelled: float
+
+
+def _along(points: Iterable[_Point], load: float, modelled: float) -> float | None:
+    """What is modelled under a load, times what was measured about it was off the model, on the line between both in
+    logarithms; never beyond the two. None beside all that was measured."""
+    known = list(points)
+    seen = _means((one.load, one.measured) for one in known)
+    off = _means((one.load, one.measured / one.modelled) for one in known)
+    if load in off:
+        return off[load] * modelled
+    for low, high in pairwise(off):
+        if low < load < high:
+            share = math.log(load / low) / math.log(high / low)
+            least, most = sorted((seen[low], seen[high]))
+            return min(most, max(least, modelled * off[low] * (off[high] / off[low]) ** share))
     return None
 
 

@@ -19,7 +19,8 @@ def test_a_load_that_is_left_out_is_found_from_its_neighbours() -> None:
     assert TOKENS.interpolated.loads == 34
     assert TOKENS.interpolated.median < 0.05
     assert TOKENS.interpolated.within >= 0.95
-    assert BETWEEN.interpolated.median < 0.1
+    assert BETWEEN.interpolated.median < 0.07
+    assert FIRST.interpolated.median < 0.16
 
 
 def test_the_model_alone_is_within_15_percent_of_four_in_five_loads() -> None:
@@ -56,6 +57,21 @@ def test_times_that_were_measured_are_stated_as_they_were(row: Measurement) -> N
 
 def _steps(row: Measurement) -> tuple[int, int]:
     return row.tp, row.max_num_batched_tokens
+
+
+def test_between_two_rates_both_are_of_one_run_the_newest_that_has_them() -> None:
+    """One client sent token ids and one text: at 20 requests a second it is as text was at 16 and 26."""
+    row = next(one for one in TIMED if one.model == "Qwen/Qwen3-8B" and one.rate == 21.5)
+    sizing, gpu, load = server_of(row)
+    rows = [one for one in of_model(MEASUREMENTS, row.model, None) if one.tp == 2]
+    text = [one for one in rows if one.run == "2026-11-30"]
+    ids = [one for one in rows if one.run == "2026-11-28"]
+    modelled = modelled_latency(replace(row, rate=20.0))
+    assert modelled is not None
+    said = latency_as_measured(modelled, rows, sizing, gpu, load, 20.0)
+    assert said == latency_as_measured(modelled, text, sizing, gpu, load, 20.0)
+    assert said.first_token > 1.2 * latency_as_measured(modelled, ids, sizing, gpu, load, 20.0).first_token
+    assert latency_as_measured(modelled, rows, sizing, gpu, load, 12.0).measured
 
 
 def test_what_is_held_out_is_not_looked_at() -> None:
