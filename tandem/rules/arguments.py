@@ -39,7 +39,7 @@ def arguments_are_free(settings: Settings) -> Iterator[Problem]:
         for number, argument in enumerate(inference.extra_arguments):
             key = f"{prefix}inference.extraArguments[{number}]"
             name, _, value = argument.partition("=")
-            problem = _unknown(key, name) or _taken(key, name) or _unfit(key, name, value)
+            problem = _unknown(key, name) or _taken(key, name) or _unfit(key, name, value) or _within(key, name, value)
             if problem is None and (before := said.setdefault(arguments().base(name), argument)) is not argument:
                 problem = Problem(
                     key=key,
@@ -81,6 +81,15 @@ def _taken(key: str, name: str) -> Problem | None:
     return None
 
 
+def _within(key: str, name: str, value: str) -> Problem | None:
+    """What one of vLLM's configurations says in place of an argument; objects of other arguments have a model's own
+    names."""
+    if not name.endswith("-config") or arguments().kinds[name] != "json":
+        return None
+    parts = (f"--{part.replace('_', '-')}" for part in json.loads(value))
+    return next((problem for part in parts if (problem := _taken(key, part))), None)
+
+
 def _unfit(key: str, name: str, value: str) -> Problem | None:
     kind = arguments().kinds[name]
     if _fits(kind, value):
@@ -110,9 +119,9 @@ def _fits(kind: Kind, value: str) -> bool:
         return not value
     try:
         if kind == "json":
-            _ = json.loads(value)
-        elif kind in ("int", "float"):
+            return isinstance(json.loads(value), dict)
+        if kind in ("int", "float"):
             _ = int(value) if kind == "int" else float(value)
-    except ValueError:
+    except (RecursionError, ValueError):
         return False
     return bool(value)

@@ -60,6 +60,12 @@ def test_what_is_free_is_taken_in_each_form() -> None:
         ("--seed=x", "takes a whole number"),
         ("--watermark=x", "takes a number"),
         ("--mm-processor-kwargs={", "takes an object in JSON"),
+        ("--compilation-config=5", "takes an object in JSON"),
+        ("--eplb-config=null", "takes an object in JSON"),
+        ("--eplb-config=" + 3000 * "[", "takes an object in JSON"),
+        ('--structured-outputs-config={"reasoning_parser": "qwen3"}', "is what inference.reasoningParser says"),
+        ('--structured-outputs-config={"reasoning_parser_plugin": "/x.py"}', "runs code"),
+        ("--no-enable-chunked-prefill", "needs memory"),
         ("--dtype=int8", "allowed: --dtype= auto, bfloat16, float, float16, float32, half"),
         ("--enforce-eager=true", "takes no value"),
     ],
@@ -69,6 +75,11 @@ def test_what_is_not_is_refused_by_its_place(argument: str, said: str) -> None:
     assert problem.startswith(("inference.extraArguments[1]:", "inference.extraArguments.1:"))
     assert said in problem
     assert "fix:" in problem
+
+
+def test_names_of_a_model_s_own_are_no_arguments() -> None:
+    argument = '--default-chat-template-kwargs={"model": "x", "reasoning_parser": 1}'
+    assert settings(extraArguments=[argument]).inference.extra_arguments == (argument,)
 
 
 def test_an_argument_is_said_once_in_either_form() -> None:
