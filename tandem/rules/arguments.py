@@ -122,6 +122,6 @@ def _fits(kind: Kind, value: str) -> bool:
             return isinstance(json.loads(value), dict)
         if kind in ("int", "float"):
             _ = int(value) if kind == "int" else float(value)
-    except (RecursionError, ValueError):
+    except ValueError:
         return False
     return bool(value)

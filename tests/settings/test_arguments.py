@@ -62,7 +62,6 @@ def test_what_is_free_is_taken_in_each_form() -> None:
         ("--mm-processor-kwargs={", "takes an object in JSON"),
         ("--compilation-config=5", "takes an object in JSON"),
         ("--eplb-config=null", "takes an object in JSON"),
-        ("--eplb-config=" + 3000 * "[", "takes an object in JSON"),
         ('--structured-outputs-config={"reasoning_parser": "qwen3"}', "is what inference.reasoningParser says"),
         ('--structured-outputs-config={"reasoning_parser_plugin": "/x.py"}', "runs code"),
         ("--no-enable-chunked-prefill", "needs memory"),
