@@ -153,10 +153,12 @@ def _remedy(missing: tuple[Lack, ...], demand: Demand) -> str:
         return ", or ".join(fixes)
     nearest = _nearest(missing, demand)
     found = [lack.best for lack in nearest if lack.best]
+    overrun = not found and any(not lack.fix for lack in missing)
     choices = [
+        *(["fewer requests a second, by several stacks"] if overrun else []),
         *(["a longer --ttft"] if any(one.first_token > (demand.first_token or math.inf) for one in found) else []),
         *(["a longer --itl"] if any(one.between_tokens > (demand.between_tokens or math.inf) for one in found) else []),
-        *(["a shorter --max-model-len"] if any(lack.fix for lack in nearest) else []),
+        *(["a shorter --max-model-len"] if not overrun and any(lack.fix for lack in nearest) else []),
         "a smaller model, or one in fewer bits",
     ]
     return ", ".join(choices)

@@ -235,7 +235,20 @@ def spot_prices(types: Iterable[InstanceType], given: Iterable[str], discount: f
         UserError: one is no price of a type.
     """
     off = {one.name: one.usd_per_hour * (1 - discount / 100) for one in types} if discount is not None else {}
-    return {**off, **dict(map(_spot_price, given))}
+    prices: dict[str, float] = {}
+    for text in given:
+        name, usd = _spot_price(text)
+        if prices.setdefault(name, usd) != usd:
+            raise UserError(
+                Problem(
+                    key="--spot-price",
+                    wrong=f"{name} has two prices",
+                    value=text,
+                    allowed="one of each type",
+                    fix="leave one out",
+                )
+            )
+    return {**off, **prices}
 
 
 def _spot_price(text: str) -> tuple[str, float]:
@@ -256,7 +269,7 @@ def _spot_price(text: str) -> tuple[str, float]:
 
 
 def seconds(text: str | None, key: str) -> float | None:
-    """Of `2s`, `50ms` or `0.05`.
+    """Of `2s` or `50ms`; a bare number would be a second for one reader and a millisecond for another.
 
     Raises:
         UserError: it is no time.
@@ -264,14 +277,15 @@ def seconds(text: str | None, key: str) -> float | None:
     if text is None:
         return None
     found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)(ms|s|)", text.strip())
-    if not found or not float(found[1]):
+    if not found or not found[2] or not float(found[1]):
+        bare = found is not None and not found[2] and float(found[1]) > 0
         raise UserError(
             Problem(
                 key=key,
-                wrong="is no time above 0",
+                wrong="is a time without a unit" if bare else "is no time above 0",
                 value=text,
-                allowed="a number of seconds or milliseconds",
-                fix="such as 2s, 0.5s or 50ms",
+                allowed="a number of s or ms",
+                fix=f"{text.strip()}ms or {text.strip()}s" if bare else "such as 2s, 0.5s or 50ms",
             )
         )
     return float(found[1]) / (1000 if found[2] == "ms" else 1)

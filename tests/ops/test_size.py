@@ -531,8 +531,16 @@ def test_what_no_fleet_keeps_says_what_is_missing(call: Call) -> None:
     assert "does not fit on 4 x T4" in none["missing"]["g4dn.12xlarge"]
 
 
+def test_more_than_a_stack_can_have_is_for_several(call: Call) -> None:
+    text = " ".join(call("Qwen/Qwen3-8B", "--requests-per-second", 50_000, "--ttft", "2s").split())
+    assert "100 hosts cannot keep up with 50000 requests a second" in text
+    assert "What would help: fewer requests a second, by several stacks, a smaller model, or one in fewer bits." in text
+
+
 FLEET_MISTAKES = [
-    (["--ttft", "soon"], "a number of seconds or milliseconds"),
+    (["--itl", "50"], "--itl: is a time without a unit value: '50' allowed: a number of s or ms fix: 50ms or 50s"),
+    (["--spot-price", "g6.12xlarge=1", "--spot-price", "g6.12xlarge=2"], "has two prices value: 'g6.12xlarge=2'"),
+    (["--ttft", "soon"], "a number of s or ms"),
     (["--itl", "0ms"], "is no time above 0"),
     (["--itl", "nan"], "is no time above 0"),
     (["--concurrency", "3"], "--concurrency: is nothing that a stack's fleet can be asked for"),
