@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from pulumi_rehearsal.account_gaps import AccountGaps
-from tandem.errors import UserError
+from tandem.errors import Problem, UserError
 from tandem.ops import options
 from tandem.ops.aws import aws_clients
 from tandem.ops.batches import machines, requests, store
@@ -440,3 +440,67 @@ def test_the_group_of_hosts_is_another(up: Clients) -> None:
     found = hosts_group(up, "dev")
     assert found
     assert found.name == "tandem-dev-0a1b2c3d"
+
+
+# -- on Kubernetes -----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Played:
+    """Keeps what it is asked; tests/rehearsal/kubernetes/test_batch_jobs.py has the real one.
+
+    Stands for: `kubectl` and a cluster with the template of batches.
+    Held by: tests/rehearsal/kubernetes/test_batch_jobs.py::test_a_pod_that_goes_comes_again (the real ones)
+    """
+
+    away: bool = False
+    asked: list[tuple[str, ...]] = field(default_factory=list)
+    made: list[dict[str, Any]] = field(default_factory=list)
+
+    def run(self, *words: str, given: str | None = None) -> str:
+        if self.away:
+            raise UserError(Problem(key="kubectl", wrong="the cluster does not do what it is asked"))
+        self.asked.append(words)
+        if words[0] == "create":
+            self.made.append(json.loads(given or ""))
+        return json.dumps({"metadata": {"uid": "u-1"}, "template": {"metadata": {}, "spec": {}}})
+
+
+@pytest.fixture
+def cluster(up: Clients, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Played:
+    file = tmp_path / "Pulumi.dev.yaml"
+    file.write_text(file.read_text() + "  tandem:platform: eks\n  tandem:scaling: {maxReplicas: 2}\n")
+    played = Played()
+    monkeypatch.setattr(machines, "kubectl", lambda *_: played)
+    return played
+
+
+def test_on_kubernetes_a_job_comes_for_each_call(up: Clients, cluster: Played) -> None:
+    begun = answered("run", "dev", "r.jsonl", "--yes")
+    assert group(up) == (0, 0), "which is another stack's here"
+    shown = called("status", "dev")
+    assert f"--selector tandem/batch={begun['id']}" in shown.output.replace("\n", "")
+    answered("cancel", "dev", "--yes")
+    answered("resume", "dev", "--yes")
+    names = [made["metadata"]["name"] for made in cluster.made]
+    assert names == [f"{begun['id']}-1", f"{begun['id']}-2"]
+    assert [made["spec"]["parallelism"] for made in cluster.made] == [4, 4], "two of two GPUs on each of two nodes"
+    assert [made["spec"]["activeDeadlineSeconds"] for made in cluster.made] == [
+        pytest.approx(begun["lastsSeconds"], abs=60)
+    ] * 2
+    deleted = [words for words in cluster.asked if words[0] == "delete"]
+    assert deleted == [("delete", "jobs", "--selector", f"tandem/batch={begun['id']}", "--wait=false")]
+
+
+def test_where_the_cluster_is_out_of_reach_nothing_is_begun(up: Clients, cluster: Played) -> None:
+    cluster.away = True
+    assert answered("run", "dev", "r.jsonl", status=1)["id"] is None, "a plan needs none"
+    assert "the cluster does not do" in refused("run", "dev", "r.jsonl", "--yes")
+    assert "Contents" not in up("s3").list_objects_v2(Bucket=NAME)
+    cluster.away = False
+    answered("run", "dev", "r.jsonl", "--yes")
+    answered("cancel", "dev", "--yes")
+    cluster.away = True
+    assert answered("list", "dev")[0]["state"] == "cancelled"
+    assert "the cluster does not do" in refused("resume", "dev", "--yes")
+    assert answered("status", "dev", status=1)[0]["state"] == "cancelled"

@@ -43,6 +43,14 @@ class Call:
 class Machines(Protocol):
     """That work at a stack's batch, one batch at a time."""
 
+    def reach(self) -> None:
+        """Before anything is written.
+
+        Raises:
+            UserError: they cannot be called.
+        """
+        ...
+
     def call(self, call: Call, /) -> None:
         """What ends them is there before they are."""
         ...
@@ -60,6 +68,9 @@ class Group:
 
     autoscaling: Any
     name: str
+
+    def reach(self) -> None:
+        """Who has seen the group reaches it."""
 
     def call(self, call: Call) -> None:
         group = {"AutoScalingGroupName": self.name}
@@ -89,10 +100,14 @@ class Jobs:
     cluster: Callable[[ExitStack], Kubectl]
     pods_per_host: int
 
+    def reach(self) -> None:
+        with ExitStack() as up:
+            _template(self.cluster(up))
+
     def call(self, call: Call) -> None:
         with ExitStack() as up:
             kubectl = self.cluster(up)
-            template = json.loads(kubectl.run("get", "podtemplate", BATCH, "--output", "json"))
+            template = _template(kubectl)
             seconds = int((call.ends - call.since).total_seconds())
             made = job(template, call.batch, call.number, call.hosts * self.pods_per_host, seconds)
             kubectl.run("create", "--filename", "-", given=json.dumps(made))
@@ -103,6 +118,10 @@ class Jobs:
 
     def shown_by(self, batch: str) -> str:
         return f"kubectl --namespace {NAMESPACE} get jobs,pods --selector {OF_BATCH}={batch}"
+
+
+def _template(kubectl: Kubectl) -> dict[str, Any]:
+    return json.loads(kubectl.run("get", "podtemplate", BATCH, "--output", "json"))
 
 
 def _group(clients: Clients, stack: str, stack_id: str | None, _settings: Settings) -> Group | None:

@@ -144,6 +144,7 @@ class Store:
         """
         current, etag = self.current()
         self.refuse_running(current)
+        self.machines.reach()
         id = f"batch-{self.now:%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
         parts = [*job.parts(lines)]
         with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -182,6 +183,7 @@ class Store:
         current, etag = self.current()
         for one in (batch, current):
             self.refuse_running(one)
+        self.machines.reach()
         text, before = self._object(f"jobs/{batch.id}/job.json")
         asked = json.loads(text)
         if len(asked["grants"]) != len(batch.grants):  # by another meanwhile

@@ -123,7 +123,7 @@ def until(condition: Callable[[], object]) -> None:
     assert seconds_until(lambda: bool(condition()), SECONDS) is not None
 
 
-def test_a_pod_that_goes_comes_again_and_a_cancel_ends_those_of_its_batch(up: Cluster) -> None:
+def test_a_pod_that_goes_comes_again(up: Cluster) -> None:
     id = up.begin()
     first, *others = sorted(up.pods)
     up.kubectl.run("delete", "pod", first, "--wait=false")
