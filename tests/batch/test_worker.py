@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 import threading
 import time
 from collections import Counter
@@ -174,6 +175,21 @@ def test_a_batch_that_goes_on_or_follows_keeps_its_machines(bucket: buckets.Buck
     bucket.replace("jobs/batch-2/job.json", job_json[0])
     bucket.replace(job.CURRENT, '{"id": "batch-2"}')
     assert worker.wanted() == 3, "another was begun"
+
+
+def test_a_runner_that_answers_nothing_hangs(
+    bucket: buckets.Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "SILENT_SECONDS", 1)
+    begin(bucket, ["r1"])
+    path = tmp_path / "silent.sock"
+    silent = "import socket, sys, time; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); time.sleep(60)"
+    worker = machine.Worker(bucket, "one", "one", 8, print)
+    with pytest.raises(machine.Hangs):
+        machine.run(worker, lambda: machine.Runner(path, 60, [sys.executable, "-c", silent, str(path)]))
+    claim = bucket.get(job.place(ID, "claims", 1, ".json"))
+    assert claim
+    assert json.loads(claim[0])["ends"] == 1, "it may be the request"
 
 
 def test_nothing_is_started_for_no_batch(bucket: buckets.Bucket) -> None:
