@@ -41,7 +41,7 @@ from pulumi_rehearsal.kubernetes.control_plane import BAD_DIGEST
 from pulumi_rehearsal.kubernetes.nodes import add_nodes, is_ready
 from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.kubernetes.rollouts import _troubles, look, stage
-from tandem.ports import SERVER_PORT
+from tandem.ports import EDGE_AGENT_PORT, SERVER_PORT
 from tandem.scripts import sources
 from tandem.timing import DEREGISTRATION_SECONDS
 
@@ -159,6 +159,24 @@ def test_files_arrive_as_the_scripts_expect(cluster: Cluster, stages: dict[str, 
         "/cache": ["0o750", USER, USER],
     }
     assert len(cluster.store.tokens) == 2, "each pod brings its own token for its role"
+
+
+def test_a_pod_tells_how_long_its_start_took(cluster: Cluster, stages: dict[str, list[str]]) -> None:
+    """As the kubelet says when its containers began and ended, to the second."""
+    pod = cluster.pod(min(stages))
+    asked = f"urllib.request.urlopen('http://127.0.0.1:{EDGE_AGENT_PORT}').read().decode()"
+    text = cluster.inside(min(stages), f"import urllib.request; print({asked})")
+    told = {name: float(value) for name, value in re.findall(r"(?m)^(tandem_sta\w+(?:{.*})?) (\S+)$", text)}
+    image, weights, ready = (told[f'tandem_stage_seconds{{stage="{one}"}}'] for one in ("image", "weights", "ready"))
+    agent, prepared = containers_of(pod)["keys"]["state"]["running"], preparation_of(pod)["state"]["terminated"]
+    assert image == pytest.approx(when(agent["startedAt"]) - when(pod["status"]["startTime"]), abs=3)
+    assert image > 0.1, "from when the kubelet had the files, not from the agent's own begin"
+    assert weights == pytest.approx(when(prepared["finishedAt"]) - when(prepared["startedAt"]), abs=3)
+    server_began = when(server_of(pod)["state"]["running"]["startedAt"])
+    assert LOAD_SECONDS <= ready <= since(pod, "Ready") - server_began + 3
+    whole = told["tandem_start_seconds"]
+    assert whole == pytest.approx(server_began + ready - when(pod["status"]["startTime"]), abs=3)
+    assert whole >= image + weights + ready - 3
 
 
 def test_the_edge_lets_in_who_is_known_and_nobody_reaches_the_server(
