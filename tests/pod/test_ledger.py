@@ -47,11 +47,13 @@ def test_a_start_begins_when_the_kubelet_had_the_pods_files_and_ends_with_the_fi
 
 
 def test_an_agent_that_starts_again_goes_on_and_a_server_that_does_is_no_other_start(
-    tmp_path: Path, scripts: Path
+    tmp_path: Path, scripts: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "start.json"
     Ledger(file, scripts, first=True).add(said("ready", 97.25))
     before = Ledger(file, scripts, first=False).look()
+    later = time.time() + 5000
+    monkeypatch.setattr(ledger.time, "time", lambda: later)
     again = Ledger(file, scripts, first=False)
     again.add(said("ready", 12.0))
     assert again.look().whole == before.whole

@@ -26,18 +26,19 @@ from tests.rehearsal.watched import workspace as workspace
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 
 BOUNDED = f"  tandem:permissionsBoundary: arn:aws:iam::{ACCOUNT}:policy/tandem-boundary\n"
-HOSTS = """\
+HOSTS = f"""\
 config:
   tandem:region: us-east-1
   tandem:ephemeral: true
-  tandem:network: {interfaceEndpoints: [ssm], flowLogRetentionDays: 7}
-  tandem:fleet: {hosts: 2, maxHosts: 3}
-  tandem:metrics: {managedPrometheus: true, managedGrafana: true}
-  tandem:alarms: {enabled: true}
+  tandem:network: {{interfaceEndpoints: [ssm], flowLogRetentionDays: 7}}
+  tandem:fleet: {{hosts: 2, maxHosts: 3}}
+  tandem:logs: {{sendTo: "arn:aws:kinesis:us-east-1:{ACCOUNT}:stream/lines"}}
+  tandem:metrics: {{managedPrometheus: true, managedGrafana: true}}
+  tandem:alarms: {{enabled: true}}
   tandem:costGuard:
     monthlyBudgetUsd: 100
     alertEmails: [a@example.com]
-    businessHours: {}
+    businessHours: {{}}
     expiresAfter: 8h
     idleAfter: 2h
 """
@@ -94,6 +95,7 @@ def test_what_a_deployer_calls_is_within_its_rights(
 ) -> None:
     boundary = (PROJECT / "policies" / "tandem-boundary.json").read_text(encoding="utf-8")
     account.client("iam", REGION).create_policy(PolicyName="tandem-boundary", PolicyDocument=boundary)
+    account.client("kinesis", REGION).create_stream(StreamName="lines", ShardCount=1)
     with recorded(monkeypatch) as calls:
         done(workspace.up())
         for change in (("set", "tandem:tags.team", "a"), ("set", "tandem:fleet.rootVolumeGib", "250")):
