@@ -284,6 +284,22 @@ def test_a_boundary_is_one_policy(scope: Scope) -> None:
     assert len(documents(BOUNDARY, scope)) == 1
 
 
+def test_a_boundary_lets_a_role_use_a_key_of_others_for_a_stream_alone() -> None:
+    """The key's own policy names the role, and gives nothing beyond the role's boundary."""
+    given = {"Effect": "Allow", "Principal": {"AWS": f"arn:aws:iam::{ACCOUNT}:role/somebody"}, "Resource": "*"}
+    requests = [
+        Request(
+            action="kms:GenerateDataKey",
+            resource=f"arn:aws:kms:{HERE}:{ACCOUNT}:key/0",
+            context={"kms:ViaService": f"{service}.{HERE}.amazonaws.com"},
+            boundary=[*documents(BOUNDARY, STACK).values()],
+            on_resource={"Version": "2012-10-17", "Statement": [given | {"Action": "kms:GenerateDataKey"}]},
+        )
+        for service in ("kinesis", "s3")
+    ]
+    assert allowed(requests) == [True, False]
+
+
 def test_what_nothing_binds_says_why() -> None:
     assert [right.sid for right in RIGHTS if not right.why] == []
     assert len({right.sid for right in RIGHTS}) == len(RIGHTS)

@@ -113,6 +113,14 @@ ROWS = (
         By.NOTHING,
         "likewise, to a Firehose stream",
     ),
+    _most(
+        "SealLines",
+        "kms: GenerateDataKey",
+        "key/*",
+        By.NOTHING,
+        "a Kinesis stream of logs.sendTo may have a key of its owner's, whose policy names the role",
+        when={"StringLike": {"kms:ViaService": "kinesis.*.amazonaws.com"}},
+    ),
     _most("SayIt", "sns: Publish", _NAMED, By.NAME, "schedules warn before they stop"),
     _most(
         "ReadSecrets",
