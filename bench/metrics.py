@@ -116,9 +116,13 @@ def ask(port: int, over: threading.Event, failed: list[str]) -> None:
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
     connection, due = http.client.HTTPConnection("127.0.0.1", port, timeout=30), time.monotonic()
     while not over.is_set():
-        connection.request("POST", "/v1/chat/completions", REQUEST, headers)
-        answer = connection.getresponse()
-        answer.read()
+        try:
+            connection.request("POST", "/v1/chat/completions", REQUEST, headers)
+            answer = connection.getresponse()
+            answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            failed.append(f"{type(error).__name__} {error}".strip())
+            return
         if answer.status != 200:
             failed.append(str(answer.status))
         due = max(due + 1 / A_SECOND, time.monotonic())
