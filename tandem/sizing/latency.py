@@ -41,8 +41,8 @@ class Latency:
 
     Attributes:
         at_once: requests that run.
-        first_token, between_tokens: 99 of 100 come sooner; between tokens never less than a step that takes in a
-            prompt, since requests come in bursts where these are modelled to come one by one.
+        first_token, between_tokens: 99 of 100 come sooner. Where prompts are in fewer than one step of a hundred, few
+            tokens wait for them: a 70B on two H200 had 18 ms with them in 1.2 of 100.
         between_tokens_mean: what a reader sees.
         measured: on such a server at such a rate; else it is modelled.
     """
@@ -95,7 +95,7 @@ def latency(sizing: Sizing, gpu: GpuModel, load: Load, rate: float) -> Latency |
     return Latency(
         at_once=running,
         first_token=FRONT_SECONDS / (1 - passed_on) + first,
-        between_tokens=max(between, steps.longest(1)),
+        between_tokens=max(between, mean),
         between_tokens_mean=mean,
     )
 

@@ -521,12 +521,12 @@ def test_spot_costs_what_is_given_and_nothing_is_made_up(call: Call) -> None:
 
 
 def test_what_no_fleet_keeps_says_what_is_missing(call: Call) -> None:
-    text = " ".join(call("Qwen/Qwen3-32B", *ASKED, "--itl", "50ms").split())
+    text = " ".join(call("Qwen/Qwen3-32B", *ASKED, "--itl", "2ms").split())
     assert call.status == 0
     assert text.startswith("no fleet that a stack can have keeps this: 8 requests a second, prompts of 2,000 tokens")
-    assert "p4d.24xlarge: at best, on 100 hosts: first token in 0.35 s, 83 ms between tokens" in text
+    assert re.search(r"p5en.48xlarge: at best, on 100 hosts: first token in 0.\d\d s, [3-9] ms between tokens", text)
     assert "What would help: a longer --itl, a smaller model, or one in fewer bits. --all" in text
-    none = call.json("Qwen/Qwen3-32B", *ASKED, "--itl", "50ms")
+    none = call.json("Qwen/Qwen3-32B", *ASKED, "--itl", "2ms")
     assert none["fleets"] == []
     assert "does not fit on 4 x T4" in none["missing"]["g4dn.12xlarge"]
 
@@ -616,4 +616,5 @@ def test_a_model_of_a_file_is_named_by_it(
         inference = first["settings"]["config"]["tandem:inference"]
         assert (inference["model"], inference["modelConfigFile"]) == ("ORGANISATION/MODEL", named)
     monkeypatch.setattr("tandem.ops.fleet_settings.PROJECT", tmp_path / "elsewhere")
-    assert f"Before that, copy {path} to models/config.json in the project." in " ".join(call(*load).split())
+    said = "".join(call(*load).split())  # a path may be broken anywhere
+    assert f"Beforethat,copy{path}tomodels/config.jsonintheproject." in said
