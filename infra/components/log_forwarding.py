@@ -93,4 +93,6 @@ def _sender(
         opts=opts,
     )
     allowed = policies.document(policies.allow([action], [args.destination_arn]))
-    return role.arn, [iam.RolePolicy(name, role=role.name, policy=allowed, opts=opts)]
+    # Beside the former one until the subscription leads elsewhere: what CloudWatch Logs is refused it sends no more.
+    beside = pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(replace_on_changes=["policy"]))
+    return role.arn, [iam.RolePolicy(name, role=role.name, policy=allowed, opts=beside)]

@@ -40,6 +40,16 @@ def subscribed(clients: Clients) -> list[tuple[str, str]]:
     return [(one["roleArn"], one["destinationArn"]) for one in found]
 
 
+def written_by(clients: Clients, role: str) -> list[str]:
+    """The streams into which a role may put records, and nothing else."""
+    iam, name = clients("iam"), role.rpartition("/")[2]
+    names = iam.list_role_policies(RoleName=name)["PolicyNames"]
+    documents = [iam.get_role_policy(RoleName=name, PolicyName=one)["PolicyDocument"] for one in names]
+    statements = [one for document in documents for one in document["Statement"]]
+    assert {action for one in statements for action in one["Action"]} == {"kinesis:PutRecord"}
+    return [arn for one in statements for arn in one["Resource"]]
+
+
 def says(clients: Clients, request_id: str) -> None:
     """A server says a line about a request."""
     (group,) = groups(clients, "dev", None)
@@ -69,22 +79,25 @@ def test_lines_arrive_where_the_setting_points_and_go_on_to_cloudwatch(
     refused = workspace.up()
     assert not refused.succeeded  # nobody has made the stream yet
     assert "Could not deliver test message to specified Kinesis stream" in str(refused.messages)
-    for arn in (STREAM, OTHER):
-        clients("kinesis").create_stream(StreamName=arn.rpartition("/")[2], ShardCount=1)
+    clients("kinesis").create_stream(StreamName="lines", ShardCount=1)
     done(workspace.up())
     ((role, destination),) = subscribed(clients)
     assert destination == STREAM
-    name = role.rpartition("/")[2]
-    (policy,) = clients("iam").list_role_policies(RoleName=name)["PolicyNames"]
-    document = clients("iam").get_role_policy(RoleName=name, PolicyName=policy)["PolicyDocument"]
-    assert [(one["Action"], one["Resource"]) for one in document["Statement"]] == [(["kinesis:PutRecord"], [STREAM])]
+    assert written_by(clients, role) == [STREAM]
     says(clients, "r-first")
     assert arrived(clients, STREAM) == ["r-first"]
     assert done(workspace.up()).changing() == []
 
     workspace.pulumi("config", "set", "--path", "tandem:logs.sendTo", OTHER)
+    assert not workspace.up().succeeded
+    ((role, destination),) = subscribed(clients)
+    assert destination == STREAM
+    assert STREAM in written_by(clients, role)  # what leads there until the other is there still arrives
+    clients("kinesis").create_stream(StreamName="others", ShardCount=1)
     done(workspace.up())
-    assert [one for _, one in subscribed(clients)] == [OTHER]
+    ((role, destination),) = subscribed(clients)
+    assert destination == OTHER
+    assert written_by(clients, role) == [OTHER]
     says(clients, "r-second")
     assert (arrived(clients, STREAM), arrived(clients, OTHER)) == (["r-first"], ["r-second"])
 
