@@ -192,12 +192,14 @@ def _arithmetic(shape: ModelShape, serving: Serving, gpu: Gpu) -> Iterator[Probl
             allowed=f"bfloat16 from compute capability {BFLOAT16_CAPABILITY}",
             fix="use a GPU of the Ampere generation or later (A10G, L4, L40S, A100 and newer)",
         )
-    kinds = _schemes(shape)
-    if capability < BFLOAT16_CAPABILITY and any(kind == "fp4" for kind in kinds):
+    method, kinds = shape.quantization.method if shape.quantization else None, _schemes(shape)
+    # `get_min_capability` of vLLM's ModelOptFp8Config and ModelOptMxFp8Config; other FP8 runs from Turing on.
+    fp8 = kinds == {"fp8"} and method == "modelopt"
+    if capability < BFLOAT16_CAPABILITY and (fp8 or "fp4" in kinds):
         yield Problem(
             key="--quantization",
-            wrong=f"{_gpu_name(gpu)} cannot run FP4 checkpoints",
-            value=shape.quantization.method if shape.quantization else None,
+            wrong=f"{_gpu_name(gpu)} cannot run {'ModelOpt FP8' if fp8 else 'FP4'} checkpoints",
+            value=method,
             allowed=f"compute capability {BFLOAT16_CAPABILITY} or more",
             fix="use a GPU of the Ampere generation or later",
         )

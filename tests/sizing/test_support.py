@@ -86,6 +86,12 @@ def test_a_replica_over_two_hosts_is_refused_with_the_reason() -> None:
         (configs.llama(), Gpu(mib=16384, compute_capability=7.0), ["compute capability"]),
         (configs.experts(quantization_config={"quant_method": "mxfp4"}), T4, ["--quantization"]),
         (configs.experts(quantization_config={"quant_method": "mxfp4"}), A100, []),
+        *(
+            (configs.llama(quantization_config={"quant_method": "modelopt", "quant_algo": algorithm}), gpu, keys)
+            for algorithm in ("FP8", "MXFP8")
+            for gpu, keys in ((T4, ["--quantization"]), (A100, []))
+        ),
+        (configs.llama(quantization_config={"quant_method": "fp8", "activation_scheme": "dynamic"}), T4, []),
     ],
 )
 def test_dtype_against_compute_capability(config: dict[str, Any], gpu: Gpu, expected: list[str]) -> None:
