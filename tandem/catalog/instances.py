@@ -62,6 +62,11 @@ class InstanceType:
         return self.nvswitch and self.compute_capability >= 10
 
     @property
+    def has_bfloat16(self) -> bool:
+        """vLLM computes in it from compute capability 8.0 on, and in half precision on a T4."""
+        return self.compute_capability >= 8
+
+    @property
     def open_kernel_modules_required(self) -> bool:
         """Blackwell (compute capability 10 and up) has no proprietary kernel modules."""
         return self.compute_capability >= 10

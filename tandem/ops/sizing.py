@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Iterable
@@ -234,6 +235,7 @@ def spot_prices(types: Iterable[InstanceType], given: Iterable[str], discount: f
     Raises:
         UserError: one is no price of a type.
     """
+    listed = {one.name: one.usd_per_hour for one in types}
     off = {one.name: one.usd_per_hour * (1 - discount / 100) for one in types} if discount is not None else {}
     prices: dict[str, float] = {}
     for text in given:
@@ -246,6 +248,16 @@ def spot_prices(types: Iterable[InstanceType], given: Iterable[str], discount: f
                     value=text,
                     allowed="one of each type",
                     fix="leave one out",
+                )
+            )
+        if usd >= listed.get(name, math.inf):
+            raise UserError(
+                Problem(
+                    key="--spot-price",
+                    wrong=f"{name} costs no more than that on demand, and is not taken back",
+                    value=text,
+                    allowed=f"less than {listed[name]:.2f}",
+                    fix="leave it out",
                 )
             )
     return {**off, **prices}

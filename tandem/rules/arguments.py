@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from difflib import get_close_matches
 
+from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.catalog.vllm_arguments import Kind, arguments
 from tandem.errors import Problem
 from tandem.rules.cluster import models
@@ -40,6 +42,7 @@ def arguments_are_free(settings: Settings) -> Iterator[Problem]:
             key = f"{prefix}inference.extraArguments[{number}]"
             name, _, value = argument.partition("=")
             problem = _unknown(key, name) or _taken(key, name) or _unfit(key, name, value) or _within(key, name, value)
+            problem = problem or _of_the_types(key, name, value, settings)
             if problem is None and (before := said.setdefault(arguments().base(name), argument)) is not argument:
                 problem = Problem(
                     key=key,
@@ -79,6 +82,21 @@ def _taken(key: str, name: str) -> Problem | None:
                 key=key, wrong=reason, value=name, allowed="what a model computes and answers", fix=removed(key)
             )
     return None
+
+
+def _of_the_types(key: str, name: str, value: str, settings: Settings) -> Problem | None:
+    """T4 computes in half precision whatever is said, as hosts and pods tell vLLM after it."""
+    types = settings.fleet.instance_types
+    old = [one for one in types if one in INSTANCE_TYPES and not INSTANCE_TYPES[one].has_bfloat16]
+    if name != "--dtype" or not old or value in ("auto", "half", "float16"):
+        return None
+    return Problem(
+        key=key,
+        wrong=f"{old[0]} has no bfloat16, and its servers are told half",
+        value=value,
+        allowed="auto, half, float16",
+        fix=f"{removed(key)}, or another type in fleet.instanceTypes",
+    )
 
 
 def _within(key: str, name: str, value: str) -> Problem | None:
@@ -121,7 +139,7 @@ def _fits(kind: Kind, value: str) -> bool:
         if kind == "json":
             return isinstance(json.loads(value), dict)
         if kind in ("int", "float"):
-            _ = int(value) if kind == "int" else float(value)
+            return math.isfinite(int(value) if kind == "int" else float(value))
     except ValueError:
         return False
     return bool(value)

@@ -121,7 +121,7 @@ def profile(instance_type: InstanceType, driver_branch: int, gpus: int) -> Profi
     """
     arguments: list[str] = []
     environment: dict[str, str] = {}
-    if instance_type.compute_capability < 8:
+    if not instance_type.has_bfloat16:
         arguments += ["--dtype", "half"]
     over_pcie = gpus > 1 and not gpu_of(instance_type)[1].nvlink
     if over_pcie and instance_type.compute_capability >= 12:

@@ -169,8 +169,8 @@ def _hosts(serving: Serving) -> Iterator[Problem]:
         "replaces hosts one by one, while Ray and vLLM's own --nnodes need all of them at fixed addresses at once",
         value=f"{tp * pp} GPUs on {serving.hosts} hosts",
         allowed="all GPUs of a replica on one host",
-        fix="use an instance type with more or larger GPUs, a quantized checkpoint, or platform eks, which keeps the "
-        "pods of one replica together",
+        fix=f"{f'set it to {tp // serving.hosts}, ' if pp == 1 else ''}use an instance type with more or larger GPUs, "
+        "a quantized checkpoint, or platform eks, which keeps the pods of one replica together",
     )
 
 

@@ -489,7 +489,12 @@ UNMET: dict[str, list[Bad]] = {
     ],
     "logs": [
         (logging, "not met", f"nothing leads there from {OF_HOSTS}", "`pulumi up --refresh`"),
-        (sending(), "not known", "no line went in a day", "`pulumi up --refresh`"),
+        (
+            sending(),
+            "not known",
+            "no line went in a day: did anybody ask? docs/logs.md says what a place needs",
+            "`pulumi up --refresh`",
+        ),
         (sending(ForwardedLogEvents=7, DeliveryErrors=2), "not met", "DeliveryErrors 2", f"{LINES_TO}: is it there"),
         (sending(DeliveryThrottling=5), "not met", "DeliveryThrottling 5", "has it room"),
     ],

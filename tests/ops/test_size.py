@@ -539,6 +539,7 @@ def test_more_than_a_stack_can_have_is_for_several(call: Call) -> None:
 
 FLEET_MISTAKES = [
     (["--itl", "50"], "--itl: is a time without a unit value: '50' allowed: a number of s or ms fix: 50ms or 50s"),
+    (["--spot-price", "g6.12xlarge=5"], "g6.12xlarge costs no more than that on demand, and is not taken back"),
     (["--spot-price", "g6.12xlarge=1", "--spot-price", "g6.12xlarge=2"], "has two prices value: 'g6.12xlarge=2'"),
     (["--ttft", "soon"], "a number of s or ms"),
     (["--itl", "0ms"], "is no time above 0"),

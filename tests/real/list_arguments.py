@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 PROBES = {"text": "x", "json": "{}", "float": "0.5", "int": "1"}
 
@@ -24,6 +24,21 @@ def kind(action: Any) -> str | list[str]:
     raise AssertionError(action.option_strings)
 
 
+def of_the_engine() -> dict[str, str | list[str]]:
+    """What the engine takes where the parser takes any text: a folder is on no host, and a function is no text."""
+    from vllm.config.model import ModelImpl, TokenizerMode
+    from vllm.config.vllm import OptimizationLevel
+    from vllm.transformers_utils.config import ConfigFormat
+
+    named = {"--model-impl": ModelImpl, "--tokenizer-mode": TokenizerMode, "--config-format": ConfigFormat}
+    return {
+        **{name: list(get_args(literal)) for name, literal in named.items()},
+        "--optimization-level": [str(level.value) for level in OptimizationLevel],
+        "--generation-config": ["auto", "vllm"],
+        "--hf-overrides": "json",
+    }
+
+
 def main() -> None:
     from vllm.entrypoints.cli.serve import ServeSubcommand
     from vllm.reasoning import ReasoningParserManager
@@ -32,6 +47,7 @@ def main() -> None:
 
     serve = ServeSubcommand().subparser_init(FlexibleArgumentParser().add_subparsers())
     arguments = {name: kind(one) for one in serve._actions for name in one.option_strings if name.startswith("--")}
+    arguments |= of_the_engine()
     found = {
         "arguments": dict(sorted(arguments.items())),
         "tool_parsers": sorted(ToolParserManager.list_registered()),

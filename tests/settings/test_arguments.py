@@ -11,7 +11,9 @@ from tandem import checks, pins
 from tandem.catalog.vllm_arguments import Kind, arguments
 from tandem.errors import UserError
 from tandem.loading import load
+from tandem.rules.arguments import arguments_are_free
 from tandem.settings import Settings
+from tandem.settings.parsing import parse
 from tests.settings.free_arguments import examples
 
 
@@ -66,6 +68,12 @@ def test_what_is_free_is_taken_in_each_form() -> None:
         ('--structured-outputs-config={"reasoning_parser_plugin": "/x.py"}', "runs code"),
         ("--no-enable-chunked-prefill", "needs memory"),
         ("--dtype=int8", "allowed: --dtype= auto, bfloat16, float, float16, float32, half"),
+        ("--video-pruning-rate=nan", "takes a number"),
+        ("--hf-overrides=rope", "takes an object in JSON"),
+        ("--hf-overrides=[1]", "takes an object in JSON"),
+        ("--generation-config=someone/repository", "allowed: --generation-config= auto, vllm"),
+        ("--optimization-level=9", "allowed: --optimization-level= 0, 1, 2, 3"),
+        ("--tokenizer-mode=foo", "allowed: --tokenizer-mode= auto, hf, mistral"),
         ("--enforce-eager=true", "takes no value"),
     ],
 )
@@ -79,6 +87,16 @@ def test_what_is_not_is_refused_by_its_place(argument: str, said: str) -> None:
 def test_names_of_a_model_s_own_are_no_arguments() -> None:
     argument = '--default-chat-template-kwargs={"model": "x", "reasoning_parser": 1}'
     assert settings(extraArguments=[argument]).inference.extra_arguments == (argument,)
+
+
+@pytest.mark.parametrize(("value", "problems"), [("bfloat16", 1), ("float16", 0), ("auto", 0)])
+def test_a_type_without_bfloat16_is_asked_for_none(value: str, problems: int) -> None:
+    fleet = json.dumps({"instanceTypes": ["g6.12xlarge", "g4dn.12xlarge"]})
+    stack = parse({"tandem:region": "us-east-1", "tandem:fleet": fleet})
+    told = stack.inference.model_copy(update={"extra_arguments": (f"--dtype={value}",)})
+    found = list(arguments_are_free(stack.model_copy(update={"inference": told})))
+    assert len(found) == problems
+    assert all("g4dn.12xlarge has no bfloat16" in problem.wrong for problem in found)
 
 
 def test_an_argument_is_said_once_in_either_form() -> None:

@@ -31,7 +31,11 @@ def delivery(visit: Visit) -> Seen:
     if lost := {metric: lines for metric, lines in counted.items() if metric != SENT and lines}:
         said = ", ".join(f"{metric} {lines:,.0f}" for metric, lines in lost.items())
         return Unmet(f"of a day's lines: {said}", f"{wanted}: is it there, has it room, does it let this account in?")
-    return f"{counted[SENT]:,.0f} lines in a day to {wanted}" if counted[SENT] else Unknown("no line went in a day")
+    return (
+        f"{counted[SENT]:,.0f} lines in a day to {wanted}"
+        if counted[SENT]
+        else Unknown("no line went in a day: did anybody ask? docs/logs.md says what a place needs")
+    )
 
 
 def _filters(visit: Visit, group: str, destination: str) -> list[dict[str, Any]]:
