@@ -140,7 +140,7 @@ class Machine:
         return {"TANDEM_ROOT": str(self.root), "HF": str(hub_client.client(self.version) / "hf"), "TOKEN": self.token}
 
     def _pod(self, seconds: float) -> dict[str, str]:
-        pod = {**self.wanted(), "minimum_driver_branch": 580, "launch_seconds": seconds}
+        pod = {**self.wanted(), "minimum_driver_branch": 580, "launch_seconds": seconds, "agent_port": 9}
         self.tool("nvidia-smi", "#!/bin/sh\necho 580.159.04\n")
         (self.root / "bin/hf").symlink_to(hub_client.client(self.version) / "hf")
         secrets = {"keys": [], "hubToken": None}
