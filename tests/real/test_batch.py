@@ -18,6 +18,7 @@ import boto3
 import pod_identity
 import pytest
 from batch_pod import Pod
+from buckets import made_empty
 from moto.server import ThreadedMotoServer
 from vllm_cpu import environment, model
 
@@ -54,7 +55,7 @@ class Account:
         self.s3 = boto3.client(
             "s3", region_name="us-east-1", endpoint_url=url, aws_access_key_id="x", aws_secret_access_key="y"
         )
-        self.s3.create_bucket(Bucket=BUCKET)
+        made_empty(self.s3, BUCKET)
         parts = [*job.parts([json.dumps(request(number)) for number in range(requests)])]
         for number, lines in enumerate(parts, 1):
             self.put(job.place(ID, "input", number), "\n".join(lines))

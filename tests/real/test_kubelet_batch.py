@@ -22,6 +22,7 @@ import kubelet
 import node_plugins
 import pod_identity
 import pytest
+from buckets import made_empty
 from kubelet_stack import CPU, GPUS, MODEL, NAME, OF_CHARTS, SETTINGS, TOKEN, containers_of
 from moto.server import ThreadedMotoServer
 
@@ -171,7 +172,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
             aws_access_key_id="x",
             aws_secret_access_key="y",
         )
-        s3.create_bucket(Bucket=BUCKET)
+        made_empty(s3, BUCKET)
         manifests = declared(lent_by, f"http://{host}:{port}/{BUCKET}")
         [files] = [one for one in manifests if "secrets.json" in one.get("data", {})]
         store.secrets[json.loads(files["data"]["secrets.json"])["hubToken"]] = TOKEN
