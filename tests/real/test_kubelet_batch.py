@@ -223,5 +223,6 @@ def test_killed_taken_away_and_done_once(cluster: Cluster) -> None:
     assert all(map(job.answered, done))
     assert {*Counter(line["custom_id"] for line in cluster.lines("answers")).values()} == {1}, "none was asked twice"
     said = cluster.kubectl.run("logs", first, "--container", "worker")
-    assert "vLLM ended" in said
+    # Which of the two a worker meets first is chance; that vLLM came again beside it, the restarts tell.
+    assert "vLLM ended" in said or "another has taken it over" in said
     assert "the batch is done" in said
