@@ -7,7 +7,6 @@ https://github.com/kubernetes-sigs/lws/blob/v0.9.0/pkg/utils/revision/revision_u
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -33,7 +32,7 @@ def keep(kubectl: Kubectl, pipelines: str) -> None:
     copies = {one["metadata"]["name"]: one for one in found if _is_copy(one)}
     for one in found:
         if not _is_copy(one) and one["metadata"]["name"] + KEPT not in copies:
-            kubectl.run("create", "--filename", "-", given=json.dumps(_copy(one)))
+            kubectl.create(_copy(one))
     latest = dict.fromkeys(version_of_template(template) for _, template in reversed(history(found, pipelines)))
     stays = [*latest][: HISTORY + 1]
     if gone := [name for name, one in copies.items() if version_of_template(_template(one)) not in stays]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,10 @@ class Kubectl:
         if done.returncode:
             raise _refused(done.stderr.strip())
         return done.stdout
+
+    def create(self, manifest: Mapping[str, Any]) -> None:
+        """Makes an object that is not there yet; UserError as of `run`."""
+        self.run("create", "--filename", "-", given=json.dumps(manifest))
 
     def read(self, kind: str) -> list[dict[str, Any]]:
         """What there is in the servers' namespace."""

@@ -109,8 +109,7 @@ class Jobs:
             kubectl = self.cluster(up)
             template = _template(kubectl)
             seconds = int((call.ends - call.since).total_seconds())
-            made = job(template, call.batch, call.number, call.hosts * self.pods_per_host, seconds)
-            kubectl.run("create", "--filename", "-", given=json.dumps(made))
+            kubectl.create(job(template, call.batch, call.number, call.hosts * self.pods_per_host, seconds))
 
     def end(self, batch: str) -> None:
         with ExitStack() as up:

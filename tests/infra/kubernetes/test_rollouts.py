@@ -169,16 +169,14 @@ class Cluster:
         assert kind == "controllerrevisions"
         return [*self.found.values()]
 
-    def run(self, *arguments: str, given: str | None = None) -> str:
-        if given:
-            assert arguments == ("create", "--filename", "-")
-            made = json.loads(given)
-            assert made["metadata"]["name"] not in self.found
-            self.found[made["metadata"]["name"]] = made
-        else:
-            assert arguments[:2] == ("delete", "controllerrevisions")
-            for name in arguments[2:]:
-                del self.found[name]
+    def create(self, manifest: dict[str, Any]) -> None:
+        assert manifest["metadata"]["name"] not in self.found
+        self.found[manifest["metadata"]["name"]] = json.loads(json.dumps(manifest))
+
+    def run(self, *arguments: str) -> str:
+        assert arguments[:2] == ("delete", "controllerrevisions")
+        for name in arguments[2:]:
+            del self.found[name]
         return ""
 
 
