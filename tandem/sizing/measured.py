@@ -91,8 +91,8 @@ def latency_as_measured(
     came = [(row, (row.rate or 0) / row.replicas) for row in came if _is_of(row, sizing, load)]
     then = [(row, at, found) for row, at in came if (found := latency(sizing, gpu, _load_of(row), at))]
     exact = [one for one in then if one[1] == rate]
-    for run in reversed(dict.fromkeys(row.run for row, _, _ in then)):
-        points = exact or [one for one in then if one[0].run == run]
+    newest = reversed(dict.fromkeys(row.run for row, _, _ in then))
+    for points in [exact] if exact else ([one for one in then if one[0].run == run] for run in newest):
         first = _along(
             (_Point(at, row.first_token_p99 or 0, found.first_token) for row, at, found in points),
             rate,
@@ -104,12 +104,7 @@ def latency_as_measured(
             modelled.between_tokens,
         )
         if first is not None and between is not None:
-            return replace(
-                modelled,
-                first_token=first,
-                between_tokens=between,
-                measured=True,
-            )
+            return replace(modelled, first_token=first, between_tokens=between, measured=True)
     highest = max((at for _, at in came), default=rate)
     if rate <= highest:
         return modelled
