@@ -445,6 +445,10 @@ def test_the_group_of_hosts_is_another(up: Clients) -> None:
 # -- on Kubernetes -----------------------------------------------------------------------------------------------------
 
 
+def _played_job(second: int, told: list[dict[str, str]]) -> dict[str, Any]:
+    return {"metadata": {"creationTimestamp": f"2026-11-30T12:00:0{second}Z"}, "status": {"conditions": told}}
+
+
 @dataclass
 class Played:
     """Keeps what it is asked; tests/rehearsal/kubernetes/test_batch_jobs.py has the real one.
@@ -454,6 +458,7 @@ class Played:
     """
 
     away: bool = False
+    ended: str = ""
     asked: list[tuple[str, ...]] = field(default_factory=list)
     made: list[dict[str, Any]] = field(default_factory=list)
 
@@ -465,6 +470,9 @@ class Played:
         if self.away:
             raise UserError(Problem(key="kubectl", wrong="the cluster does not do what it is asked"))
         self.asked.append(words)
+        if words[:2] == ("get", "jobs"):
+            told = [{"type": "Failed", "status": "True", "reason": self.ended, "message": "why"}]
+            return json.dumps({"items": [_played_job(0, []), _played_job(1, told if self.ended else [])]})
         return json.dumps({"metadata": {"uid": "u-1"}, "template": {"metadata": {}, "spec": {}}})
 
 
@@ -482,6 +490,12 @@ def test_on_kubernetes_a_job_comes_for_each_call(up: Clients, cluster: Played) -
     assert group(up) == (0, 0), "which is another stack's here"
     shown = called("status", "dev")
     assert f"--selector tandem/batch={begun['id']}" in shown.output.replace("\n", "")
+    assert "gave up" not in shown.output
+    cluster.ended = "BackoffLimitExceeded"
+    assert "gave up (BackoffLimitExceeded: why): `tandem batch cancel` it" in called("status", "dev").output
+    cluster.away = True
+    assert "Its pods: kubectl" in called("status", "dev").output, "of a batch that S3 tells of"
+    cluster.away, cluster.ended = False, ""
     answered("cancel", "dev", "--yes")
     answered("resume", "dev", "--yes")
     names = [made["metadata"]["name"] for made in cluster.made]

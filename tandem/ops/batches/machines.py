@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from tandem import type_tokens as types
 from tandem.capacity import servers_per_host
+from tandem.errors import UserError
 from tandem.kubernetes.jobs import job
 from tandem.kubernetes.kubectl import Kubectl
 from tandem.kubernetes.names import BATCH, NAMESPACE, OF_BATCH
@@ -57,8 +58,8 @@ class Machines(Protocol):
 
     def end(self, batch: str, /) -> None: ...
 
-    def shown_by(self, batch: str, /) -> str:
-        """A command that shows them; empty where `tandem` does."""
+    def told(self, batch: str, /) -> str:
+        """What is to be known of machines while a batch runs that its bucket does not tell; empty where nothing is."""
         ...
 
 
@@ -84,7 +85,7 @@ class Group:
             AutoScalingGroupName=self.name, MinSize=0, MaxSize=0, DesiredCapacity=0
         )
 
-    def shown_by(self, _batch: str) -> str:
+    def told(self, _batch: str) -> str:
         return ""
 
 
@@ -113,10 +114,31 @@ class Jobs:
 
     def end(self, batch: str) -> None:
         with ExitStack() as up:
-            self.cluster(up).run("delete", "jobs", "--selector", f"{OF_BATCH}={batch}", "--wait=false")
+            self.cluster(up).run("delete", "jobs", *_of(batch), "--wait=false")
 
-    def shown_by(self, batch: str) -> str:
-        return f"kubectl --namespace {NAMESPACE} get jobs,pods --selector {OF_BATCH}={batch}"
+    def told(self, batch: str) -> str:
+        """Also where the cluster is out of reach, as the bucket is not."""
+        try:
+            with ExitStack() as up:
+                why = _gave_up(
+                    json.loads(self.cluster(up).run("get", "jobs", *_of(batch), "--output", "json"))["items"]
+                )
+        except UserError:
+            why = ""
+        shown = f"Its pods: kubectl --namespace {NAMESPACE} get jobs,pods {' '.join(_of(batch))}"
+        mend = "`tandem batch cancel` it, and once that is mended `resume` it"
+        return f"Its pods gave up ({why}): {mend}.\n{shown}" if why else shown
+
+
+def _of(batch: str) -> tuple[str, str]:
+    return "--selector", f"{OF_BATCH}={batch}"
+
+
+def _gave_up(jobs: Sequence[Mapping[str, Any]]) -> str:
+    """Why the Job that was made last ended with an error, if it did."""
+    last = max(jobs, key=lambda one: one["metadata"]["creationTimestamp"], default={})
+    failed = [one for one in last.get("status", {}).get("conditions", ()) if one["type"] == "Failed"]
+    return f"{failed[0]['reason']}: {failed[0]['message']}" if failed and failed[0]["status"] == "True" else ""
 
 
 def _template(kubectl: Kubectl) -> dict[str, Any]:

@@ -144,8 +144,8 @@ def status(
         found = _store(stack, settings, profile)
         batch = _batch(found, id, stack)
     _show([batch], as_json)
-    if batch.state == "running" and (command := found.machines.shown_by(batch.id)):
-        Screen(stderr=as_json).print(f"Its pods: {command}")
+    if batch.state == "running" and (told := found.machines.told(batch.id)):
+        Screen(stderr=as_json).print(told)
     raise typer.Exit(0 if batch.state == "completed" else 1)
 
 

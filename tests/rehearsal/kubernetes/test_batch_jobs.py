@@ -168,6 +168,8 @@ def test_a_pod_with_an_error_counts_and_in_the_end_ends_all(up: Cluster) -> None
 
     until(fail)
     assert up.ended["Failed"] == "BackoffLimitExceeded"
+    status = CliRunner().invoke(app, ["batch", "status", "dev"])
+    assert "Its pods gave up (BackoffLimitExceeded: " in status.output
     until(lambda: not any(pod["status"]["phase"] == "Pending" for pod in up.pods.values()))
 
 
