@@ -211,6 +211,30 @@ def certificate_ends(account: Account) -> None:
     certificate(account, Type="IMPORTED", NotAfter=NOW + timedelta(days=9))
 
 
+def lines_to_no_stream(account: Account) -> None:
+    account.sections["logs"] = {"sendTo": "arn:aws:kinesis:us-east-1:123456789012:stream/lines"}
+
+
+def lines_to_a_stream(account: Account) -> None:
+    lines_to_no_stream(account)
+    account.clients("kinesis").create_stream(StreamName="lines", ShardCount=1)
+
+
+def lines_to_a_delivery(account: Account) -> None:
+    account.sections["logs"] = {"sendTo": "arn:aws:firehose:us-east-1:123456789012:deliverystream/lines"}
+    place = {"RoleARN": "arn:aws:iam::123456789012:role/r", "BucketARN": "arn:aws:s3:::b"}
+    account.clients("firehose").create_delivery_stream(DeliveryStreamName="lines", S3DestinationConfiguration=place)
+
+
+def lines_to_a_function(account: Account) -> None:
+    account.sections["logs"] = {"sendTo": "arn:aws:lambda:us-east-1:123456789012:function:lines"}
+    trust = {"Version": "2012-10-17", "Statement": []}
+    role = account.clients("iam").create_role(RoleName="r", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
+    account.clients("lambda").create_function(
+        FunctionName="lines", Role=role, Runtime="python3.13", Handler="a.b", Code={"ZipFile": b"no code"}
+    )
+
+
 def secrets_gone(account: Account) -> None:
     tags = [{"Key": "tandem:project", "Value": "tandem"}, {"Key": "tandem:stack", "Value": "dev"}]
     secrets, scaling, ec2 = (account.clients(name) for name in ("secretsmanager", "autoscaling", "ec2"))
@@ -465,6 +489,13 @@ BROKEN: dict[str, Case] = {
         "its secrets are gone",
         "restore-secret --region us-east-1 --secret-id tandem-dev-issued-keys",
     ),
+    "no stream for lines": (
+        lines_to_no_stream,
+        "place of lines",
+        "error",
+        "logs.sendTo is not there",
+        "pulumi config rm --path tandem:logs.sendTo",
+    ),
     "gated model": (model_is_gated, "model", "error", "the model is gated", "tandem:huggingFaceToken"),
     "no such Capacity Block": (
         reservation_unknown,
@@ -561,7 +592,15 @@ def test_a_sound_account_has_no_complaints(account: Account) -> None:
         "cluster zones",
         "controllers' quota",
         "Kubernetes",
+        "place of lines",
     }
+
+
+@pytest.mark.parametrize("made", [lines_to_a_stream, lines_to_a_delivery, lines_to_a_function])
+def test_a_place_that_takes_lines_is_found(made: Callable[[Account], None], account: Account) -> None:
+    made(account)
+    (found,) = run_check("place of lines", account.examination())
+    assert found.severity == "ok"
 
 
 def test_without_credentials_nothing_else_is_asked(account: Account) -> None:
