@@ -66,11 +66,6 @@ class InstanceType:
         """vLLM computes in it from compute capability 8.0 on, and in half precision on a T4."""
         return self.compute_capability >= 8
 
-    @property
-    def open_kernel_modules_required(self) -> bool:
-        """Blackwell (compute capability 10 and up) has no proprietary kernel modules."""
-        return self.compute_capability >= 10
-
 
 Size = tuple[str, int, int, int, int, float, int]
 """Name, GPUs, vCPUs, GiB of memory, GB of NVMe, Gbit/s of network, EFA interfaces."""
