@@ -445,7 +445,7 @@ def test_the_group_of_hosts_is_another(up: Clients) -> None:
 # -- on Kubernetes -----------------------------------------------------------------------------------------------------
 
 
-def _played_job(second: int, told: list[dict[str, str]]) -> dict[str, Any]:
+def _job_made_at(second: int, told: list[dict[str, str]]) -> dict[str, Any]:
     return {"metadata": {"creationTimestamp": f"2026-11-30T12:00:0{second}Z"}, "status": {"conditions": told}}
 
 
@@ -472,7 +472,7 @@ class Played:
         self.asked.append(words)
         if words[:2] == ("get", "jobs"):
             told = [{"type": "Failed", "status": "True", "reason": self.ended, "message": "why"}]
-            return json.dumps({"items": [_played_job(0, []), _played_job(1, told if self.ended else [])]})
+            return json.dumps({"items": [_job_made_at(0, []), _job_made_at(1, told if self.ended else [])]})
         return json.dumps({"metadata": {"uid": "u-1"}, "template": {"metadata": {}, "spec": {}}})
 
 
