@@ -20,6 +20,7 @@ from tandem.settings.commands import removed
 from tandem.settings.schema import InferenceSettings
 from tandem.sizing.gpus import batch_size
 from tandem.sizing.plan import Plan, plan
+from tandem.sizing.serving import Speculation
 from tandem.tags import MAIN_MODEL
 
 PINS_NAMED = 5
@@ -96,6 +97,7 @@ def _further(settings: Settings) -> dict[str, Plan]:
 def size_of(inference: InferenceSettings, settings: Settings) -> Plan:
     """One model on the smallest GPU of the stack's types, with the batch that its servers are told."""
     platform, instance_types = platform_of(settings), settings.fleet.instance_types
+    guesses = inference.speculation
     sequences, known = inference.max_num_seqs, [one for one in instance_types if one in INSTANCE_TYPES]
     if known and not platform.knows_its_type:
         types = [INSTANCE_TYPES[name] for name in known]
@@ -111,6 +113,7 @@ def size_of(inference: InferenceSettings, settings: Settings) -> Plan:
         max_num_seqs=sequences,
         max_num_batched_tokens=inference.max_num_batched_tokens,
         gpu_memory_utilization=inference.gpu_memory_utilization,
+        speculation=guesses and Speculation(tokens=guesses.tokens, up_to_requests=guesses.up_to_requests),
         hosts=1 if platform.keeps_pipelines else inference.pipeline_parallel_size,
         config_path=PROJECT / inference.model_config_file if inference.model_config_file else None,
     )

@@ -11,6 +11,7 @@ import pytest
 from tandem import checks, pins
 from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.errors import UserError
+from tandem.ops.serving_options import speculation
 from tandem.ops.sizing import reasons
 from tandem.settings import Settings
 from tandem.sizing.fits import verdict
@@ -43,6 +44,14 @@ def test_what_does_not_fit_is_refused_in_the_words_of_tandem_size() -> None:
     assert problem.key == "inference.model"
     assert problem.wrong.removeprefix("g6.12xlarge: ") in words
     assert "the cheapest type that works is g7e.12xlarge ($8.29 an hour" in problem.fix
+
+
+def test_guesses_are_sized_as_tandem_size_does() -> None:
+    stack = settings("g6.12xlarge", speculation={"tokens": 6})
+    serving = Serving(gpu_memory_utilization=None, max_num_seqs=None, speculation=speculation(6, None))
+    found = size(catalog_shape("Qwen/Qwen3-8B"), serving, gpu_of(INSTANCE_TYPES["g6.12xlarge"])[0])
+    assert checks.size(stack).kv_cache_tokens == found.kv_cache_tokens
+    assert checks.size(settings("g6.12xlarge")).kv_cache_tokens != found.kv_cache_tokens
 
 
 def test_every_problem_is_said_at_once() -> None:

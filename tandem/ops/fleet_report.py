@@ -25,6 +25,10 @@ SPOT = (
     "or --spot-discount PERCENT counts such fleets, too; the host beyond those that the load needs may be spot alone "
     "(fleet.onDemandBase: {needed}, onDemandPercentage: 0). `tandem cost STACK --live` asks for the price."
 )
+GUESSES = (
+    "--speculative-tokens: counted with their memory, and as if no guess were right. What right ones give depends on "
+    "what is asked: the acceptance of a running stack tells it."
+)
 AS_SPOT = (
     "Spot at the prices that --spot-price and --spot-discount say: such a fleet keeps this as long as AWS takes back "
     "one host at a time. fleet.onDemandBase keeps so many on demand; more types in fleet.instanceTypes come sooner."
@@ -86,6 +90,8 @@ def print_fleets(
         console.print(text, highlight=False, style=style)
     for line in rounded(demand):
         console.print(line, highlight=False)
+    if fleets[0].way.sizing.serving.speculation:
+        console.print(GUESSES)
     any_spot = any(one.fleet.spot_usd for one in found)
     console.print(AS_SPOT if any_spot else SPOT.format(needed=fleets[0].needed))
     console.print(f"{_sources(fleets, errors)} Prices: {prices_source(region)}.")

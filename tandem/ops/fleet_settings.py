@@ -164,6 +164,7 @@ def settings_of(fleet: Fleet, model: Named, region: str, platform: PlatformName)
         "maxModelLen": serving.max_model_len,
         "maxNumSeqs": serving.max_num_seqs,
         "maxNumBatchedTokens": serving.max_num_batched_tokens if model.sized else way.sizing.batch.tokens,
+        "speculation": {"tokens": serving.speculation.tokens} if serving.speculation else None,
     }
     objectives = {
         "firstTokenSeconds": _bound(FIRST_TOKEN, demand.first_token),

@@ -10,6 +10,7 @@ import typer
 from tandem.errors import Problem, UserError
 from tandem.http import Http
 from tandem.ops.sizing import find_shape
+from tandem.settings.schema import SpeculationSettings
 from tandem.sizing.config_file import load_shape
 from tandem.sizing.reading import with_quantization
 from tandem.sizing.serving import Speculation
@@ -67,7 +68,7 @@ def shape_of(command: str, model: str | None, config: Path | None, quantization:
 
 
 def speculation(tokens: int, draft: Path | None) -> Speculation | None:
-    """What proposes tokens; None for nothing.
+    """What proposes tokens, n-grams as a stack's settings have them by default; None for nothing.
 
     Raises:
         UserError: a draft model is named, and no number of tokens.
@@ -81,4 +82,8 @@ def speculation(tokens: int, draft: Path | None) -> Speculation | None:
                 fix="add --speculative-tokens, such as 3",
             )
         )
-    return Speculation(tokens=tokens, draft=load_shape(draft) if draft else None) if tokens else None
+    if not tokens:
+        return None
+    if draft is not None:
+        return Speculation(tokens=tokens, draft=load_shape(draft))
+    return Speculation(tokens=tokens, up_to_requests=SpeculationSettings().up_to_requests)

@@ -8,7 +8,7 @@ from typing import Literal
 
 from tandem.catalog.instances import GPUS_PER_REPLICA
 from tandem.pins import Pins
-from tandem.settings.schema import InferenceSettings, Settings
+from tandem.settings.schema import InferenceSettings, Settings, SpeculationSettings
 from tandem.sizing.plan import Plan
 from tandem.timing import HEARTBEAT_SECONDS
 
@@ -31,6 +31,7 @@ class Engine:
         gpu_memory_utilization: share of GPU memory that vLLM budgets, 0 to 1.
         max_num_seqs: requests of a batch; None for vLLM's own on the GPU.
         max_queued_requests: requests of a replica that wait beside the batch; more get 503.
+        speculation: what guesses tokens; None for nothing.
         media_domains: hosts from which media that a request names by URL are fetched; none: from nowhere.
         trust_remote_code: runs code that comes with the model.
         extra_arguments: arguments of `vllm serve` for what no setting covers.
@@ -55,6 +56,7 @@ class Engine:
     max_num_seqs: int | None = None
     max_num_batched_tokens: int | None = None
     max_queued_requests: int = 256
+    speculation: SpeculationSettings | None = None
     tool_call_parser: str | None = None
     reasoning_parser: str | None = None
     media_domains: Sequence[str] = ()
@@ -132,6 +134,7 @@ def engine(settings: Settings, inference: InferenceSettings, pins: Pins, sized: 
         max_num_seqs=inference.max_num_seqs,
         max_num_batched_tokens=sized.max_num_batched_tokens if sized else inference.max_num_batched_tokens,
         max_queued_requests=inference.max_queued_requests,
+        speculation=inference.speculation,
         tool_call_parser=inference.tool_call_parser,
         reasoning_parser=inference.reasoning_parser,
         media_domains=inference.media_domains,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 from tandem.catalog.instances import InstanceType
 from tandem.serving.engine import Engine, Profile, Timeouts
+from tandem.settings.schema import SpeculationSettings
 from tandem.sizing.gpus import batch_size, gpu_of
 
 NO_HOST = "no host"
@@ -43,6 +45,7 @@ def vllm_arguments(engine: Engine, timeouts: Timeouts) -> list[str]:
         "--max-model-len": engine.max_model_len,
         "--gpu-memory-utilization": engine.gpu_memory_utilization,
         "--max-num-batched-tokens": engine.max_num_batched_tokens,
+        "--speculative-config": engine.speculation and _speculative_config(engine.speculation),
         "--reasoning-parser": engine.reasoning_parser,
         "--tool-call-parser": engine.tool_call_parser,
         "--otlp-traces-endpoint": engine.traces_endpoint,
@@ -55,6 +58,20 @@ def vllm_arguments(engine: Engine, timeouts: Timeouts) -> list[str]:
     if engine.trust_remote_code:
         arguments.append("--trust-remote-code")
     return [*arguments, *engine.extra_arguments]
+
+
+def _speculative_config(speculation: SpeculationSettings) -> str:
+    """As `SpeculativeConfig` of vLLM takes it (`vllm/config/speculative.py`). Its schedule has ranges of requests in a
+    step, both ends among them, and the last one's guesses go for all above."""
+    most, tokens = speculation.up_to_requests, speculation.tokens
+    told: dict[str, object] = {
+        "method": speculation.method,
+        "num_speculative_tokens": tokens,
+        "prompt_lookup_max": speculation.prompt_lookup_max,
+        "prompt_lookup_min": speculation.prompt_lookup_min,
+        "num_speculative_tokens_per_batch_size": [[1, most, tokens], [most + 1, most + 1, 0]],
+    }
+    return json.dumps({key: value for key, value in told.items() if value is not None})
 
 
 def requests_at_once(engine: Engine, instance_types: Sequence[InstanceType]) -> tuple[int, int]:

@@ -284,6 +284,37 @@ class FleetSettings(Section):
     log_retention_days: LogRetentionDays = Field(default=30, description="Keeps the logs of servers and edges so long.")
 
 
+class SpeculationSettings(Section):
+    """Tokens that are guessed, and checked together in one step: fewer steps for answers that repeat what was said."""
+
+    method: Literal["ngram"] = Field(
+        default="ngram",
+        description="What guesses. ngram: what followed the last tokens where they stood before, in prompt or answer; "
+        "good for answers that quote (code, summaries, extraction). Draft models and EAGLE heads are not to be had.",
+    )
+    tokens: int = Field(default=4, ge=1, le=64, description="Guessed for a request in a step, at most.")
+    prompt_lookup_max: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        description="Last tokens, at most, that must have stood before. Unset: as promptLookupMin, else vLLM's own 5.",
+    )
+    prompt_lookup_min: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        description="The same, at least; fewer guess more, and worse. Unset: as promptLookupMax, else vLLM's own 5.",
+    )
+    up_to_requests: int = Field(
+        default=32,
+        ge=1,
+        le=4096,
+        description="Nothing is guessed in steps of more requests. There arithmetic takes longer than reading the "
+        "weights, and each wrong guess costs: 32 requests with 4 guesses each are 160 tokens, about where that begins "
+        "on most GPUs with a dense model.",
+    )
+
+
 class InferenceSettings(Section):
     """What vLLM serves."""
 
@@ -345,6 +376,12 @@ class InferenceSettings(Section):
         ge=1,
         le=100_000,
         description="Requests of a replica that wait beside the batch; more get 503 at once, not a timeout.",
+    )
+    speculation: SpeculationSettings | None = Field(
+        default=None,
+        description="Speculative decoding; {} for the defaults. Answers are as likely as without, requests with min_p "
+        "or logit_bias are refused by vLLM. It gives nothing where answers do not repeat what was said: look at the "
+        "acceptance. Unset: none.",
     )
     tool_call_parser: ParserName | None = Field(default=None, description="Turns on tool calls with this parser.")
     reasoning_parser: ParserName | None = Field(default=None, description="Separates reasoning from the answer.")

@@ -153,8 +153,6 @@ def _sampler(shape: ModelShape, serving: Serving, gpu: Gpu, release: Release, ba
     width, tp = DTYPE_BYTES[shape.dtype], serving.tensor_parallel_size
     requests = min(batch.requests, batch.tokens)
     states = requests * shape.hidden * width
-    if serving.speculation:
-        requests *= 1 + serving.speculation.tokens
     logits = requests * padded_vocabulary(shape.vocabulary) * width
     gathering = logits // tp + 2 * logits if tp > 1 else logits
     full = requests * shape.vocabulary * 4

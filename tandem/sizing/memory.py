@@ -163,18 +163,25 @@ def _parts(shape: ModelShape, serving: Serving, gpu: Gpu, release: Release, batc
         weights += weight_bytes(serving.speculation.draft, tp, hopper)
     profiled = activation(shape, serving, gpu, release, batch)
     buffers = runner_buffers(shape, release, batch)
-    full_logits = min(batch.requests, batch.tokens) * padded_vocabulary(shape.vocabulary) * 4
+    rows = serving.speculation.rows(batch.requests) if serving.speculation else batch.requests
+    full_logits = min(rows, batch.tokens) * padded_vocabulary(shape.vocabulary) * 4
     return Parts(
         budget=0,
         weights=weights,
         activation=profiled.peak,
         graphs=graphs_in_budget(shape, serving, gpu, release, batch),
-        buffers=buffers + _unfilled_segments(shape) if release.counts_everything else 0,
+        buffers=buffers + _unfilled_segments(shape) + _looked_up(serving, batch) if release.counts_everything else 0,
         driver=driver_in_budget(shape, serving, release),
         context=context(shape, serving, release),
         outside=outside_budget(shape, serving, gpu, release, batch),
         sampling=max(0, 2 * full_logits - (profiled.peak - profiled.kept)),
     )
+
+
+def _looked_up(serving: Serving, batch: Batch) -> int:
+    """The numbers of all requests' tokens, in which n-grams are looked up on the GPU (`RequestState.all_token_ids`)."""
+    by_ngram = serving.speculation and serving.speculation.draft is None
+    return batch.requests * batch.length * 4 if by_ngram else 0
 
 
 def _unfilled_segments(shape: ModelShape) -> int:

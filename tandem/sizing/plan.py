@@ -16,7 +16,7 @@ from tandem.sizing.gpus import gpu_of
 from tandem.sizing.known import catalog_shape
 from tandem.sizing.memory import Sizing, size
 from tandem.sizing.reading import with_quantization
-from tandem.sizing.serving import Serving
+from tandem.sizing.serving import Serving, Speculation
 from tandem.sizing.shapes import ModelShape
 from tandem.sizing.steps import step_tokens
 from tandem.sizing.throughput import fastest_token_seconds
@@ -88,6 +88,7 @@ def plan(
     max_num_batched_tokens: int | None = None,
     gpu_memory_utilization: float | None = None,
     enforce_eager: bool = False,
+    speculation: Speculation | None = None,
     hosts: int = 1,
     config_path: Path | None = None,
 ) -> Plan:
@@ -97,6 +98,7 @@ def plan(
         model: id in the catalog of models, such as `Qwen/Qwen3-8B`; another one is not sized, with a warning.
         instance_types: names in the catalog of instance types; every one of them must fit. Names that the catalog lacks
             are left to the settings' own check.
+        speculation: what proposes tokens.
         hosts: of one replica; more than one is refused, so a platform that keeps them together says one.
         config_path: the model's `config.json`, for a model that the catalog lacks.
         others: as vLLM's flags of the same name; None means vLLM's own default on that GPU, and for the utilization the
@@ -112,6 +114,7 @@ def plan(
         max_num_batched_tokens=max_num_batched_tokens,
         kv_cache_dtype=kv_cache_dtype,
         enforce_eager=enforce_eager,
+        speculation=speculation,
         hosts=hosts,
     )
     try:

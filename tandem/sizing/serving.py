@@ -48,11 +48,17 @@ class Speculation:
 
     Attributes:
         tokens: proposed in one step.
-        draft: the draft model; None for n-gram lookup, which keeps nothing on the GPU.
+        draft: the draft model; None for n-gram lookup, which keeps no weights on the GPU.
+        up_to_requests: nothing is proposed in steps of more; None where there is no such bound.
     """
 
     tokens: int
     draft: ModelShape | None = None
+    up_to_requests: int | None = None
+
+    def rows(self, requests: int) -> int:
+        """Tokens that the sampler looks at in a step at most, where so many requests run."""
+        return max(requests, min(requests, self.up_to_requests or requests) * (1 + self.tokens))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,7 +42,8 @@ def _settings(name: str) -> Settings:
         {
             "tandem:region": "us-east-1",
             "tandem:fleet": f'{{"instanceTypes": ["{EIGHT_GPUS[name]}"]}}',
-            "tandem:inference": '{"model": "openai/gpt-oss-120b", "servedModelName": "gpt-oss", "kvCacheDtype": "fp8"}',
+            "tandem:inference": '{"model": "openai/gpt-oss-120b", "servedModelName": "gpt-oss", "kvCacheDtype": "fp8", '
+            '"speculation": {"promptLookupMin": 2, "promptLookupMax": 4}}',
             "tandem:loadBalancer": '{"paths": ["/v1/chat/completions", "/v1/responses", "/v1/responses/*"]}',
         }
     )

@@ -15,6 +15,7 @@ from tandem.catalog.models import MODELS
 from tandem.costs import uses_spot
 from tandem.loading import load_stack_file
 from tandem.ops.fleet_settings import PLATFORMS, Named, Stack, named, not_settings, settings_of, stacks
+from tandem.ops.serving_options import speculation
 from tandem.pins import load as load_pins
 from tandem.sizing.fleet import SIZES, Demand, Fleet, fleets
 from tandem.sizing.known import catalog_shape
@@ -43,6 +44,7 @@ def found(model: str, tp: int, seed: str) -> tuple[Fleet, ...]:
         max_num_seqs=chance.choice(REQUESTS),
         max_num_batched_tokens=chance.choice(STEPS),
         kv_cache_dtype=chance.choice(("auto", "fp8")),
+        speculation=chance.choice((None, speculation(5, None))),
     )
     tried = (None,) if shape.quantization else (None, "fp8")
     shapes = [(one, with_quantization(shape, one), ()) for one in tried]

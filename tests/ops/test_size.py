@@ -548,7 +548,7 @@ FLEET_MISTAKES = [
     (["--plot", "x.svg"], "--plot: is nothing that a stack's fleet can be asked for"),
     (["--enforce-eager"], "--enforce-eager: is nothing that a stack's fleet can be asked for"),
     (["--no-prefix-caching"], "--no-prefix-caching: is nothing"),
-    (["--speculative-tokens", "3"], "--speculative-tokens: is nothing"),
+    (["--speculative-tokens", "3", "--draft", "x"], "--draft: is nothing"),
     (["--tp", "3"], "a stack's servers have no such number of GPUs value: 3 allowed: 1, 2, 4, 8"),
     (["--tp", "1024"], "allowed: 1, 2, 4, 8"),
     (["--max-model-len", "500"], "refuse every request of this load value: 500 allowed: 2300 to 40960 fix: set it to"),

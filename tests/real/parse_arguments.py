@@ -16,6 +16,25 @@ def plain(value: Any) -> Any:
     return str(value)
 
 
+def guesses(told: dict[str, Any] | None) -> dict[str, Any] | None:
+    """What vLLM makes of `--speculative-config`: guesses for a request in a step of 1 to 8 requests."""
+    from vllm.config.speculative import SpeculativeConfig
+    from vllm.v1.spec_decode.dynamic.utils import build_dynamic_sd_schedule_lookup
+
+    if told is None:
+        return None
+    meant = SpeculativeConfig(**told)
+    schedule = build_dynamic_sd_schedule_lookup(
+        meant.num_speculative_tokens_per_batch_size, 8, meant.num_speculative_tokens
+    )
+    return {
+        "method": meant.method,
+        "tokens": meant.num_speculative_tokens,
+        "span": [meant.prompt_lookup_min, meant.prompt_lookup_max],
+        "by_requests": schedule[1:],
+    }
+
+
 def main() -> None:
     from vllm.entrypoints.cli.serve import ServeSubcommand
     from vllm.entrypoints.launchers.cli_args import validate_parsed_serve_args
@@ -30,7 +49,8 @@ def main() -> None:
         validate_parsed_serve_args(args)
         answers.append(
             {
-                "values": {name: plain(value) for name, value in vars(args).items()},
+                "values": {name: plain(value) for name, value in vars(args).items()}
+                | {"guesses": guesses(args.speculative_config)},
                 "abbreviated": [
                     item for item in arguments if item.startswith("--") and item.partition("=")[0] not in exact
                 ],

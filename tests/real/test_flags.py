@@ -26,7 +26,7 @@ from tandem.serving.vllm import (
     vllm_arguments,
 )
 from tandem.settings import Settings
-from tandem.settings.schema import InferenceSettings
+from tandem.settings.schema import InferenceSettings, SpeculationSettings
 from tests.infra.kubernetes import samples
 from tests.settings.free_arguments import examples
 
@@ -45,6 +45,7 @@ MEANT: dict[str, Any] = {
     "disable_uvicorn_access_log": True,
     "enable_log_requests": True,
     "otlp_traces_endpoint": None,
+    "guesses": None,
     "load_format": "auto",
     "quantization": None,
     "kv_cache_dtype": "auto",
@@ -83,6 +84,18 @@ def cases() -> dict[str, tuple[list[str], dict[str, Any]]]:
         ),
         "media": ({"media_domains": ("a.example", "b.example")}, {"allowed_media_domains": ["a.example", "b.example"]}),
         "quiet": ({"log_requests": False}, {"enable_log_requests": False}),
+        "n-grams": (
+            {"speculation": SpeculationSettings(tokens=3, prompt_lookup_max=4, prompt_lookup_min=2, up_to_requests=2)},
+            {"guesses": {"method": "ngram", "tokens": 3, "span": [2, 4], "by_requests": [3, 3, 0, 0, 0, 0, 0, 0]}},
+        ),
+        "n-grams as they come": (
+            {"speculation": SpeculationSettings()},
+            {"guesses": {"method": "ngram", "tokens": 4, "span": [5, 5], "by_requests": [4] * 8}},
+        ),
+        "n-grams of one length": (
+            {"speculation": SpeculationSettings(tokens=64, prompt_lookup_max=64, up_to_requests=8)},
+            {"guesses": {"method": "ngram", "tokens": 64, "span": [64, 64], "by_requests": [64] * 8}},
+        ),
         "traced": (
             {"traces_endpoint": "https://otel.example.com/v1/traces"},
             {"otlp_traces_endpoint": "https://otel.example.com/v1/traces"},

@@ -35,7 +35,8 @@ def test_each_argument_of_the_release_is_somebodys_and_only_one() -> None:
 
 def test_what_is_free_is_taken_in_each_form() -> None:
     for argument in examples():
-        assert settings(extraArguments=[argument]).inference.extra_arguments == (argument,)
+        guesses = {} if "spec-decode" in argument else None
+        assert settings(extraArguments=[argument], speculation=guesses).inference.extra_arguments == (argument,)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,8 @@ def test_what_is_free_is_taken_in_each_form() -> None:
         ("--no-enable-log-requests", "is what logs.requests says"),
         ("--trust-remote-code", "is what inference.trustRemoteCode says"),
         ("--api-key=x", "is what clients says"),
+        ("--speculative-config={}", "is what inference.speculation says"),
+        ("--spec-model=x/y", "needs memory, files or other servers"),
         ("--enable-prompt-embeds", "opens what the edge keeps closed"),
         ("--allowed-local-media-path=/", "lets clients reach further"),
         ("--middleware=x.y", "runs code"),

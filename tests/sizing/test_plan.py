@@ -10,6 +10,7 @@ import pytest
 
 from tandem.errors import Problem
 from tandem.sizing.plan import Plan, plan
+from tandem.sizing.serving import Speculation
 from tests.sizing.configs import llama
 
 
@@ -95,6 +96,18 @@ def test_fp8_cache_doubles_the_tokens() -> None:
     plain, fp8 = planned().kv_cache_tokens, planned(kv_cache_dtype="fp8").kv_cache_tokens
     assert plain is not None
     assert fp8 == pytest.approx(2 * plain, abs=32)
+
+
+def test_guesses_take_their_share_of_the_card() -> None:
+    """A number for each token of each longest request; and logits, where they are more than the batch's own."""
+    plain = planned(max_num_seqs=256)
+    few = planned(max_num_seqs=256, speculation=Speculation(tokens=4, up_to_requests=32))
+    assert few.gpu_memory_utilization == plain.gpu_memory_utilization
+    cached = 36 * 8 * 128 * 2 * 2 // 2
+    lost = (plain.kv_cache_tokens or 0) - (few.kv_cache_tokens or 0)
+    assert lost == pytest.approx(256 * 40960 * 4 / cached, abs=32)
+    many = planned(max_num_seqs=256, speculation=Speculation(tokens=4))
+    assert many.gpu_memory_utilization < few.gpu_memory_utilization
 
 
 def test_a_model_that_nobody_listed_is_a_warning() -> None:

@@ -113,7 +113,6 @@ def size(
         "--plot": plot,
         "--enforce-eager": enforce_eager or None,
         "--no-prefix-caching": None if prefix_caching else True,
-        "--speculative-tokens": speculative_tokens or None,
         "--draft": draft,
     }
     asks = (

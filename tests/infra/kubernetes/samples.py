@@ -29,7 +29,11 @@ def production() -> dict[str, Any]:
 
 SAMPLES: dict[str, dict[str, Any]] = {
     "prod": production(),
-    "karpenter": BASE | {"fleet": BASE["fleet"] | {"onDemandBase": 1, "onDemandPercentage": 0}},
+    "karpenter": BASE
+    | {
+        "fleet": BASE["fleet"] | {"onDemandBase": 1, "onDemandPercentage": 0},
+        "inference": BASE["inference"] | {"speculation": {"tokens": 3}},
+    },
     "batch": BASE | {"batch": {"maxUsd": 80, "maxHosts": 2}, "scaling": {"minReplicas": 1, "maxReplicas": 2}},
     "pipeline": BASE
     | {
