@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from tandem.catalog.gpus import GpuModel
 from tandem.sizing.memory import Sizing
@@ -32,7 +33,8 @@ PARTS = 4
 tokens in steps of 2,048 that also make some answers would leave half of each empty."""
 MOST_WAITING = 64
 """Chunks of prompts; what is beyond is counted as so many."""
-ROUNDS = 40
+ROUNDS, SETTLED = 40, 1e-9
+"""Steps until shares are stationary: at most, and when none moves further."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,12 +76,15 @@ class _Steps:
     most: int
     each: int
 
-    def seconds(self, waiting: int) -> float:
-        taken = min(waiting, self.most)
-        return max(self.launch, self.plain + taken * self.chunk) if taken else self.plain
+    @cached_property
+    def seconds(self) -> list[float]:
+        """By how many chunks wait before a step."""
+        with_prompts = [max(self.launch, self.plain + taken * self.chunk) for taken in range(1, self.most + 1)]
+        beyond = MOST_WAITING - self.most
+        return [self.plain, *with_prompts, *with_prompts[-1:] * beyond]
 
     def longest(self, waiting: int) -> float:
-        return max(self.seconds(waiting), self.launch, self.plain + self.largest) if waiting else self.plain
+        return max(self.seconds[waiting], self.launch, self.plain + self.largest) if waiting else self.plain
 
 
 def latency(sizing: Sizing, gpu: GpuModel, load: Load, rate: float) -> Latency | None:
@@ -89,7 +94,7 @@ def latency(sizing: Sizing, gpu: GpuModel, load: Load, rate: float) -> Latency |
         return None
     steps = _steps(sizing, gpu, load, running)
     shares = _stationary(steps, rate)
-    mean = sum(share * steps.seconds(waiting) for waiting, share in enumerate(shares))
+    mean = sum(share * steps.seconds[waiting] for waiting, share in enumerate(shares))
     first = _quantile(_first_tokens(steps, shares, rate, mean), 0.99)
     between = _quantile([(steps.longest(waiting), share) for waiting, share in enumerate(shares)], 0.99)
     return Latency(
@@ -130,7 +135,8 @@ def _running(sizing: Sizing, gpu: GpuModel, load: Load, rate: float) -> float | 
 
 def _stationary(steps: _Steps, rate: float) -> list[float]:
     """Share of steps before which so many chunks wait."""
-    arrivals = [list(_poisson(rate * steps.seconds(waiting))) for waiting in range(MOST_WAITING + 1)]
+    arrivals = [list(_poisson(rate * seconds)) for seconds in steps.seconds[: min(steps.most, MOST_WAITING) + 1]]
+    arrivals += arrivals[-1:] * (MOST_WAITING + 1 - len(arrivals))
     shares = [1.0] + [0.0] * MOST_WAITING
     for _ in range(ROUNDS):
         following = [0.0] * (MOST_WAITING + 1)
@@ -138,9 +144,13 @@ def _stationary(steps: _Steps, rate: float) -> list[float]:
             if share < 1e-6:
                 continue
             left = max(0, waiting - steps.most)
-            for number, chance in enumerate(arrivals[waiting]):
-                following[min(MOST_WAITING, left + number * steps.each)] += share * chance
+            for chance in arrivals[waiting]:
+                following[left if left < MOST_WAITING else MOST_WAITING] += share * chance
+                left += steps.each
+        settled = all(abs(now - before) < SETTLED for now, before in zip(following, shares, strict=True))
         shares = following
+        if settled:
+            break
     total = sum(shares)
     return [share / total for share in shares]
 
@@ -158,13 +168,15 @@ def _first_tokens(steps: _Steps, shares: list[float], rate: float, mean: float) 
     moments = (0.1, 0.3, 0.5, 0.7, 0.9)
     found: list[tuple[float, float]] = []
     for waiting, share in enumerate(shares):
-        during = steps.seconds(waiting)
+        if not share:
+            continue
+        during = steps.seconds[waiting]
+        came = rate * during * steps.each
         for moment in moments:
-            came = rate * during * steps.each
             ahead = max(0, waiting - steps.most) + moment * came + steps.each
             full, last = divmod(ahead, steps.most)
             beside = min(steps.most, last + (1 - moment) * came)
-            own = full * steps.seconds(steps.most) + (steps.seconds(max(1, round(beside))) if last else 0.0)
+            own = full * steps.seconds[steps.most] + (steps.seconds[max(1, round(beside))] if last else 0.0)
             found.append(((1 - moment) * during + own, share * during / mean / len(moments)))
     return found
 
