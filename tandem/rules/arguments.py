@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.catalog.vllm_arguments import Kind, arguments
@@ -13,6 +14,16 @@ from tandem.errors import Problem
 from tandem.rules.cluster import models
 from tandem.settings.commands import removed, set_to
 from tandem.settings.schema import Settings
+
+MEDIA: Mapping[str, Sequence[str]] = {
+    "image": ("count", "width", "height"),
+    "video": ("count", "num_frames", "width", "height"),
+    "audio": ("count", "length"),
+    "vision_chunk": ("count",),
+}
+"""What a prompt may have beside text, and what a limit may say of it: vLLM 0.32.0, vllm/config/multimodal.py and the
+models' get_supported_mm_limits."""
+_PARTS = "parts (image: count, width, height; video: num_frames, too; audio: count, length)"
 
 
 def parsers_are_vllms(settings: Settings) -> Iterator[Problem]:
@@ -42,7 +53,7 @@ def arguments_are_free(settings: Settings) -> Iterator[Problem]:
             key = f"{prefix}inference.extraArguments[{number}]"
             name, _, value = argument.partition("=")
             problem = _unknown(key, name) or _taken(key, name) or _unfit(key, name, value) or _within(key, name, value)
-            problem = problem or _of_the_types(key, name, value, settings)
+            problem = problem or _media(key, name, value) or _of_the_types(key, name, value, settings)
             if problem is None and (before := said.setdefault(arguments().base(name), argument)) is not argument:
                 problem = Problem(
                     key=key,
@@ -106,6 +117,31 @@ def _within(key: str, name: str, value: str) -> Problem | None:
         return None
     parts = (f"--{part.replace('_', '-')}" for part in json.loads(value))
     return next((problem for part in parts if (problem := _taken(key, part))), None)
+
+
+def media_limits_hold(limits: Mapping[str, Any]) -> bool:
+    """Whether vLLM reads them, and they limit something: of a kind that it does not know, it takes any number and
+    limits nothing."""
+    return all(
+        kind in MEDIA
+        and all(
+            part in MEDIA[kind] and type(number) is int and number >= (part != "count")
+            for part, number in (limit if isinstance(limit, dict) else {"count": limit}).items()
+        )
+        for kind, limit in limits.items()
+    )
+
+
+def _media(key: str, name: str, value: str) -> Problem | None:
+    if name != "--limit-mm-per-prompt" or media_limits_hold(json.loads(value)):
+        return None
+    return Problem(
+        key=key,
+        wrong="is no limit that the pinned vLLM reads",
+        value=value,
+        allowed=f"{', '.join(MEDIA)}: a number of them, or an object of {_PARTS}",
+        fix=set_to(key, f'{name}={{"image": 4, "video": 1}}'),
+    )
 
 
 def _unfit(key: str, name: str, value: str) -> Problem | None:

@@ -35,6 +35,17 @@ def guesses(told: dict[str, Any] | None) -> dict[str, Any] | None:
     }
 
 
+def limits(told: dict[str, Any]) -> bool:
+    """Whether vLLM's configuration of media takes them."""
+    from vllm.config.multimodal import MultiModalConfig
+
+    try:
+        MultiModalConfig(limit_per_prompt=told)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
 def main() -> None:
     from vllm.entrypoints.cli.serve import ServeSubcommand
     from vllm.entrypoints.launchers.cli_args import validate_parsed_serve_args
@@ -50,7 +61,7 @@ def main() -> None:
         answers.append(
             {
                 "values": {name: plain(value) for name, value in vars(args).items()}
-                | {"guesses": guesses(args.speculative_config)},
+                | {"guesses": guesses(args.speculative_config), "limits": limits(args.limit_mm_per_prompt)},
                 "abbreviated": [
                     item for item in arguments if item.startswith("--") and item.partition("=")[0] not in exact
                 ],

@@ -28,7 +28,7 @@ from tandem.serving.vllm import (
 from tandem.settings import Settings
 from tandem.settings.schema import InferenceSettings, SpeculationSettings
 from tests.infra.kubernetes import samples
-from tests.settings.free_arguments import examples
+from tests.settings.free_arguments import MEDIA_LIMITS, examples
 
 pytestmark = pytest.mark.real
 
@@ -102,6 +102,10 @@ def cases() -> dict[str, tuple[list[str], dict[str, Any]]]:
         ),
         "code of the model's": ({"trust_remote_code": True}, {"trust_remote_code": True}),
         "one more": ({"extra_arguments": ["--enforce-eager", "--seed=7"]}, {"enforce_eager": True, "seed": 7}),
+        **{
+            f"media {told}": ({"extra_arguments": [f"--limit-mm-per-prompt={told}"]}, {"limits": holds})
+            for told, holds in MEDIA_LIMITS.items()
+        },
         "reasoning": ({"reasoning_parser": "qwen3"}, {"reasoning_parser": "qwen3"}),
         **{f"{gpus} GPUs": ({"tensor_parallel_size": gpus},) * 2 for gpus in choices("tensor_parallel_size")},
         **{f"quantization {name}": ({"quantization": name},) * 2 for name in choices("quantization")},

@@ -19,3 +19,19 @@ def examples() -> list[str]:
         else:
             found += [f"{name}={value}" for value in (kind if isinstance(kind, tuple) else (VALUES[kind],))]
     return found
+
+
+MEDIA_LIMITS = {
+    '{"image": 4}': True,
+    '{"image": 0, "video": 2, "audio": 1}': True,
+    '{"image": {"count": 4, "width": 512, "height": 512}}': True,
+    '{"video": {"num_frames": 32}}': True,
+    '{"audio": {"length": 30}, "vision_chunk": 1}': True,
+    '{"image": -1}': False,
+    '{"image": "4"}': False,
+    '{"image": null}': False,
+    '{"image": [4]}': False,
+    '{"image": {"count": 4, "length": 3}}': False,
+    '{"image": {"width": 0}}': False,
+}
+"""Whether vLLM reads them as what its --limit-mm-per-prompt takes."""

@@ -14,7 +14,7 @@ from tandem.loading import load
 from tandem.rules.arguments import arguments_are_free
 from tandem.settings import Settings
 from tandem.settings.parsing import parse
-from tests.settings.free_arguments import examples
+from tests.settings.free_arguments import MEDIA_LIMITS, examples
 
 
 def settings(**inference: object) -> Settings:
@@ -85,6 +85,19 @@ def test_what_is_not_is_refused_by_its_place(argument: str, said: str) -> None:
     assert problem.startswith(("inference.extraArguments[1]:", "inference.extraArguments.1:"))
     assert said in problem
     assert "fix:" in problem
+
+
+@pytest.mark.parametrize(
+    ("limits", "holds"), [*MEDIA_LIMITS.items(), ('{"images": 4}', False), ('{"image": true}', False)]
+)
+def test_media_are_limited_as_vllm_reads_it(limits: str, *, holds: bool) -> None:
+    argument = f"--limit-mm-per-prompt={limits}"
+    if holds:
+        assert settings(extraArguments=[argument]).inference.extra_arguments == (argument,)
+        return
+    (problem,) = refused(extraArguments=[argument])
+    assert "is no limit that the pinned vLLM reads" in problem
+    assert "allowed: image, video, audio, vision_chunk" in problem
 
 
 def test_names_of_a_model_s_own_are_no_arguments() -> None:
