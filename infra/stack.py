@@ -16,11 +16,13 @@ from tandem.settings import Settings
 from tandem.tags import STACK_ID_TAG, stack_tags
 
 from .boundary import bounded
+from .components.existing_network import ExistingNetwork, ExistingNetworkArgs, refuse_move
 from .components.global_name import GlobalName, GlobalNameArgs
 from .components.load_balancer import LoadBalancer, LoadBalancerArgs
 from .components.log_forwarding import refuse_foreign
 from .components.network import Network, NetworkArgs
 from .components.stack_identity import StackIdentity, StackIdentityArgs
+from .components.stack_network import StackNetwork
 from .platforms.context import StackContext, times
 from .platforms.ec2 import EC2
 from .platforms.eks import EKS
@@ -44,6 +46,7 @@ def build(settings: Settings, pins: Pins, stack: str, now: datetime | None = Non
     provider = aws.Provider(settings.region, region=settings.region, default_tags={"tags": tags})
     if settings.logs.send_to:
         refuse_foreign(settings.logs.send_to, provider)
+    refuse_move(stack, settings.network, provider)
     run = times(settings, now)
     identity = StackIdentity(
         name, StackIdentityArgs(stack=stack, expires_at=run.ends), pulumi.ResourceOptions(provider=provider)
@@ -53,7 +56,7 @@ def build(settings: Settings, pins: Pins, stack: str, now: datetime | None = Non
 
     platform = PLATFORMS[settings.platform]
     network = _network(name, settings, platform, platform.first(name, stack, here))
-    here = pulumi.ResourceOptions.merge(here, pulumi.ResourceOptions(transformations=[_after(network.vpc)]))
+    here = pulumi.ResourceOptions.merge(here, pulumi.ResourceOptions(transformations=[_after(network.first)]))
     # A load balancer's name has 32 characters, and the engine adds 8.
     balancer = _load_balancer(stack, settings, platform, network, here)
     _global_name(name, stack, settings, platform, balancer, here)
@@ -97,8 +100,23 @@ def _after(first: pulumi.Resource) -> pulumi.ResourceTransformation:
     return transform
 
 
-def _network(name: str, settings: Settings, platform: Platform, opts: pulumi.ResourceOptions) -> Network:
-    network = settings.network
+def _network(name: str, settings: Settings, platform: Platform, opts: pulumi.ResourceOptions) -> StackNetwork:
+    network, balancer = settings.network, settings.load_balancer
+    traffic: dict[str, Any] = {
+        "edge_port": SERVING_PORT,
+        "client_cidrs": [str(cidr) for cidr in balancer.client_cidrs],
+        "client_ports": (443, 80) if balancer.redirect_http else (443,),
+        "host_ports": tuple(dict.fromkeys((443, 80, *settings.server_ports, *settings.metrics.ports))),
+    }
+    if there := network.existing:
+        of_balancer = there.private_subnet_ids if balancer.internal else there.public_subnet_ids
+        found = ExistingNetworkArgs(
+            vpc_id=there.vpc_id,
+            host_subnet_ids=dict(sorted(there.private_subnet_ids.items())),
+            load_balancer_subnet_ids=[of_balancer[zone] for zone in settings.zones],
+            **traffic,
+        )
+        return ExistingNetwork(name, found, opts)
     return Network(
         name,
         NetworkArgs(
@@ -106,20 +124,17 @@ def _network(name: str, settings: Settings, platform: Platform, opts: pulumi.Res
             cidr_block=network.cidr_block,
             zones=settings.zones,
             egress=network.egress,
-            edge_port=SERVING_PORT,
-            client_cidrs=[str(cidr) for cidr in settings.load_balancer.client_cidrs],
-            client_ports=(443, 80) if settings.load_balancer.redirect_http else (443,),
-            host_ports=tuple(dict.fromkeys((443, 80, *settings.server_ports, *settings.metrics.ports))),
             interface_endpoints=network.interface_endpoints,
             open_endpoints=platform.open_endpoints,
             flow_log_retention_days=network.flow_log_retention_days,
+            **traffic,
         ),
         opts,
     )
 
 
 def _load_balancer(
-    name: str, settings: Settings, platform: Platform, network: Network, opts: pulumi.ResourceOptions
+    name: str, settings: Settings, platform: Platform, network: StackNetwork, opts: pulumi.ResourceOptions
 ) -> LoadBalancer:
     balancer, shared = settings.load_balancer, settings.global_name
     return LoadBalancer(
@@ -127,7 +142,7 @@ def _load_balancer(
         LoadBalancerArgs(
             account_id=network.account_id,
             vpc_id=network.vpc_id,
-            subnet_ids=network.public_subnet_ids,
+            subnet_ids=network.load_balancer_subnet_ids,
             internal=balancer.internal,
             security_group_id=network.load_balancer_security_group_id,
             paths=balancer.paths,

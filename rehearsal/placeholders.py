@@ -69,6 +69,14 @@ def pin_charts(pins: Path, repository: Repository) -> None:
     pins.write_text(tomlkit.dumps(document))
 
 
+def unpin_charts(pins: Path) -> None:
+    """Leaves the bytes of charts open, for a program whose cluster takes none: what is pinned is fetched."""
+    document: Any = tomlkit.parse(pins.read_text())
+    for chart in document["kubernetes"]["charts"].values():
+        chart["digest"] = ""
+    pins.write_text(tomlkit.dumps(document))
+
+
 def _empty(table: MutableMapping[str, Any], path: str = "") -> Iterator[tuple[MutableMapping[str, Any], str, str]]:
     for key, value in table.items():
         name = f'"{key}"' if "." in key or "/" in key else key

@@ -14,7 +14,6 @@ from tandem.catalog.quotas import Purchase
 from tandem.objectives import Objectives
 from tandem.platforms import CostItem, platform_of
 from tandem.settings.schema import Settings
-from tandem.subnets import nat_zones
 
 SOME = Objectives(first_token_seconds=1, between_tokens_seconds=1, availability=0.99)
 """There are as many alarms, whatever is promised."""
@@ -27,7 +26,7 @@ def fixed_costs(settings: Settings) -> list[CostItem]:
     """What runs whether or not there are hosts. Traffic and storage are not in it: nobody knows them in advance."""
     zones, network, part = len(settings.zones), settings.network, prices.parts(settings.region)
     public = 0 if settings.load_balancer.internal else zones
-    nats = len(nat_zones(settings.zones, network.egress))
+    nats = len(settings.nat_zones)
     endpoints = len(network.interface_endpoints) * zones
     items = [
         CostItem("load balancer", 1, part.load_balancer_hour),

@@ -7,15 +7,17 @@ from pulumi_aws import eks
 
 from tandem.claim import taken
 from tandem.errors import UserError
-from tandem.type_tokens import VPC
+from tandem.type_tokens import SECURITY_GROUP, VPC
+
+from .existing_network import ExistingNetwork
 
 
 def refuse_taken_cluster(name: str, stack: str, opts: pulumi.ResourceOptions) -> pulumi.ResourceTransformation:
     """A transformation of a network, which stops a new stack where somebody's cluster has the name of its own.
 
     The parameter that holds a stack's name tells another life of it; this tells a cluster from before stacks had one,
-    and one that is not of this project. The engine asks before it makes the VPC, and only then: a stack that has its
-    VPC has its cluster, too.
+    and one that is not of this project. The engine asks before it makes the VPC, or security groups in one that is
+    there, and only then: a stack that has these has its cluster, too.
 
     Args:
         opts: with the provider of the stack's region.
@@ -30,7 +32,8 @@ def refuse_taken_cluster(name: str, stack: str, opts: pulumi.ResourceOptions) ->
     asked = pulumi.ResourceOptions(hooks=pulumi.ResourceHookBinding(before_create=[ask]))
 
     def transform(args: pulumi.ResourceTransformationArgs) -> pulumi.ResourceTransformationResult | None:
-        if args.type_ != VPC:
+        in_others = args.type_ == SECURITY_GROUP and args.opts and isinstance(args.opts.parent, ExistingNetwork)
+        if not (args.type_ == VPC or in_others):
             return None
         return pulumi.ResourceTransformationResult(args.props, pulumi.ResourceOptions.merge(args.opts, asked))
 

@@ -5,29 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
-from typing import TypedDict, Unpack
 
 import pulumi
-from pulumi_aws import ec2, iam, vpc
+from pulumi_aws import ec2, iam
 
-from tandem.subnets import Egress, SubnetPlan, nat_zones, plan_subnets
+from tandem.subnets import Egress, SubnetPlan, nat_zones, plan_subnets, public_range
 
 from .. import policies
 from .log_group import LogGroup
-
-ANYWHERE = "0.0.0.0/0"
-NFS_PORT = 2049
-
-
-class _Peer(TypedDict, total=False):
-    """The other end of a security group rule."""
-
-    cidr_ipv4: pulumi.Input[str]
-    referenced_security_group_id: pulumi.Input[str]
+from .stack_network import ANYWHERE, StackNetwork, TrafficArgs
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkArgs:
+class NetworkArgs(TrafficArgs):
     """What a network needs.
 
     Attributes:
@@ -36,10 +26,6 @@ class NetworkArgs:
         zones: availability zones, two to four.
         egress: the hosts' way out; publicHosts puts them into public subnets, with no inbound rule but the load
             balancer's.
-        edge_port: port of the hosts' edge that the load balancer may reach.
-        client_cidrs: who may reach the load balancer, on client_ports only.
-        client_ports: of HTTPS, and of HTTP where it leads there.
-        host_ports: which hosts reach anywhere: HTTPS, the package mirrors' HTTP, and what else they are told of.
         interface_endpoints: AWS services to reach inside the VPC.
         open_endpoints: they let in all of the VPC, not only GPU hosts: their names lead there for everything in it.
         flow_log_retention_days: keeps flow logs so many days; None keeps none.
@@ -49,34 +35,20 @@ class NetworkArgs:
     cidr_block: IPv4Network
     zones: Sequence[str]
     egress: Egress
-    edge_port: int
-    client_cidrs: Sequence[str]
-    client_ports: Sequence[int] = (443, 80)
-    host_ports: Sequence[int] = (443, 80)
     interface_endpoints: Sequence[str] = ()
     open_endpoints: bool = False
     flow_log_retention_days: int | None = None
 
 
-class Network(pulumi.ComponentResource):
+class Network(StackNetwork):
     """VPC, subnets, routes, endpoints and security groups of one stack.
 
-    Attributes:
-        vpc: the first that is made of a network.
-        vpc_id: its id.
-        account_id: that owns it, and so all of the stack.
-        public_subnet_ids: one a zone, for the load balancer, which is refused where there is no way out.
-        host_subnet_ids: zone to the subnet that its hosts and mount targets live in.
-        load_balancer_security_group_id: in from the clients, out to the hosts' edge.
-        host_security_group_id: in from the load balancer, out to host_ports and the model cache.
-        cache_security_group_id: in from the hosts on NFS, nothing out.
+    Its subnets are known once they lead out: a load balancer is refused where there is no way out.
     """
 
     def __init__(self, name: str, args: NetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("tandem:index:Network", name, None, opts)
-        self._name = name
-        self._child = pulumi.ResourceOptions(parent=self)
-        self.vpc = ec2.Vpc(
+        super().__init__("tandem:index:Network", name, opts)
+        self.vpc = self.first = ec2.Vpc(
             name,
             cidr_block=str(args.cidr_block),
             enable_dns_support=True,
@@ -98,7 +70,8 @@ class Network(pulumi.ComponentResource):
         private = {zone: subnet for (zone, is_public), subnet in subnets.items() if not is_public}
         self.host_subnet_ids = {zone: subnet.id for zone, subnet in (private or public).items()}
 
-        table, self.public_subnet_ids = self._route_table("public", public.values(), gateway_id=gateway.id)
+        self.load_balancer_networks = [str(public_range(args.cidr_block))]
+        table, self.load_balancer_subnet_ids = self._route_table("public", public.values(), gateway_id=gateway.id)
         tables = [table]
         if private:
             tables += self._private_routes(args, public, private, gateway)
@@ -119,7 +92,7 @@ class Network(pulumi.ComponentResource):
         self.register_outputs(
             {
                 "vpc_id": self.vpc_id,
-                "public_subnet_ids": self.public_subnet_ids,
+                "public_subnet_ids": self.load_balancer_subnet_ids,
                 "host_subnet_ids": self.host_subnet_ids,
             }
         )
@@ -191,56 +164,6 @@ class Network(pulumi.ComponentResource):
             tags={"Name": label},
             # A NAT gateway made before its VPC has a way out stays in state "failed".
             opts=pulumi.ResourceOptions(parent=self, depends_on=[gateway]),
-        )
-
-    def _group(self, role: str, description: str) -> ec2.SecurityGroup:
-        label = f"{self._name}-{role}"
-        return ec2.SecurityGroup(
-            label, vpc_id=self.vpc_id, description=description, tags={"Name": label}, opts=self._child
-        )
-
-    def _security_groups(self, args: NetworkArgs) -> None:
-        balancer = self._group("load-balancer", "Load balancer: HTTPS from clients")
-        hosts = self._group("hosts", "GPU hosts: only the load balancer comes in")
-        cache = self._group("model-cache", "Model cache: NFS from GPU hosts")
-        self.load_balancer_security_group_id = balancer.id
-        self.host_security_group_id = hosts.id
-        self.cache_security_group_id = cache.id
-        for port in args.client_ports:
-            for cidr in args.client_cidrs:
-                self._ingress(f"clients-{port}-{cidr}", balancer, port, cidr_ipv4=cidr)
-        self._connect("edge", balancer, hosts, args.edge_port)
-        self._connect("nfs", hosts, cache, NFS_PORT)
-        for port in args.host_ports:
-            self._egress(f"hosts-{port}", hosts, port, cidr_ipv4=ANYWHERE)
-
-    def _connect(self, label: str, source: ec2.SecurityGroup, target: ec2.SecurityGroup, port: int) -> None:
-        """Opens one port from one group to another, on both sides."""
-        self._egress(label, source, port, referenced_security_group_id=target.id)
-        self._ingress(label, target, port, referenced_security_group_id=source.id)
-
-    def _ingress(self, label: str, of: ec2.SecurityGroup, port: int, **peer: Unpack[_Peer]) -> None:
-        """Opens one TCP port of a group to a peer: cidr_ipv4 or referenced_security_group_id."""
-        vpc.SecurityGroupIngressRule(
-            f"{self._name}-{label}",
-            security_group_id=of.id,
-            ip_protocol="tcp",
-            from_port=port,
-            to_port=port,
-            opts=self._child,
-            **peer,
-        )
-
-    def _egress(self, label: str, of: ec2.SecurityGroup, port: int, **peer: Unpack[_Peer]) -> None:
-        """Lets a group reach one TCP port of a peer: cidr_ipv4 or referenced_security_group_id."""
-        vpc.SecurityGroupEgressRule(
-            f"{self._name}-{label}",
-            security_group_id=of.id,
-            ip_protocol="tcp",
-            from_port=port,
-            to_port=port,
-            opts=self._child,
-            **peer,
         )
 
     def _interface_endpoints(self, args: NetworkArgs) -> None:

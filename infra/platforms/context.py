@@ -18,7 +18,6 @@ from tandem.pins import Pins
 from tandem.settings import Settings
 from tandem.settings.schema import ClientSettings, InferenceSettings
 from tandem.sizing.plan import Plan
-from tandem.subnets import public_range
 
 from ..components.alarms import Alarms, AlarmsArgs
 from ..components.cost_guard import BusinessHours, CostGuard, CostGuardArgs, Resize
@@ -27,8 +26,8 @@ from ..components.load_balancer import LoadBalancer
 from ..components.log_forwarding import LogForwarding, LogForwardingArgs
 from ..components.log_group import LogGroup
 from ..components.model_cache import ModelCache, ModelCacheArgs
-from ..components.network import Network
 from ..components.secrets import Secrets, SecretsArgs
+from ..components.stack_network import StackNetwork
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +63,7 @@ class StackContext:
     plan: Plan
     stack_id: pulumi.Output[str]
     tags: Mapping[str, pulumi.Input[str]]
-    network: Network
+    network: StackNetwork
     balancer: LoadBalancer
     here: pulumi.ResourceOptions
     times: Times
@@ -77,7 +76,7 @@ class StackContext:
     @property
     def load_balancer_networks(self) -> list[str]:
         """In which the load balancer's subnets are, and with any zone more will be: what hosts run says so."""
-        return [str(public_range(self.settings.network.cidr_block))]
+        return [*self.network.load_balancer_networks]
 
 
 def model_cache(context: StackContext, *role_arns: pulumi.Input[str]) -> ModelCache:

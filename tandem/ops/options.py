@@ -140,7 +140,7 @@ def stack_settings(stack: str, region: str | None = None) -> Settings:
     known_region(settings.region, "region")
     if region in (None, settings.region):
         return settings
-    network = settings.network.model_copy(update={"zones": ()})
+    network = settings.network.model_copy(update={"zones": (), "existing": None})
     return settings.model_copy(update={"region": region, "network": network})
 
 

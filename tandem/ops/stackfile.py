@@ -26,7 +26,13 @@ OWN = (
 )
 """What one stack alone can have: a name in the DNS with its certificate, a reservation, a moment."""
 
-OF_THE_REGION = ("network.zones", "fleet.machineImageId", "fleet.capacityBlock", "loadBalancer.certificateArn")
+OF_THE_REGION = (
+    "network.zones",
+    "network.existing",
+    "fleet.machineImageId",
+    "fleet.capacityBlock",
+    "loadBalancer.certificateArn",
+)
 """What means nothing in another region."""
 
 

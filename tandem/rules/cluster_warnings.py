@@ -22,10 +22,13 @@ def warnings(settings: Settings) -> Iterator[str]:
             )
         elif scaling.min_replicas == 1:
             yield f"{prefix}scaling.minReplicas is 1: a node that goes takes the model away until another has started"
-    if settings.network.egress == "publicHosts":
+    beside = "network.egress is publicHosts" if settings.network.egress == "publicHosts" else ""
+    if settings.network.existing and settings.load_balancer.internal:
+        beside = "loadBalancer.scheme is internal with network.existing"
+    if beside:
         yield (
-            "network.egress is publicHosts: nodes stand in the load balancer's subnets, so that pods of other "
-            "namespaces can reach the servers' port as it can; they need a key for /v1, and none for /metrics"
+            f"{beside}: nodes stand in the load balancer's subnets, so that pods of other namespaces can reach the "
+            "servers' port as it can; they need a key for /v1, and none for /metrics"
         )
     longest = settings.timeouts.longest_generation_seconds
     if hosts.may_be_taken_back(settings) and longest > SPOT_NOTICE_SECONDS:

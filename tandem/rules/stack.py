@@ -316,6 +316,8 @@ def capacity_block_stands_alone(settings: Settings) -> Iterator[Problem]:
 
 def _with_zone(settings: Settings, zone: str) -> str:
     """In the place of that which has its range of addresses, or as one more."""
+    if settings.network.existing:
+        return set_to(f"network.existing.privateSubnetIds.{zone}", "SUBNET")
     wanted = [zone if slot(one) == slot(zone) else one for one in settings.zones]
     wanted = wanted if zone in wanted else [*wanted, zone]
     changed = [

@@ -54,18 +54,38 @@ from tandem.settings.types import (
     ServerArgument,
     ServiceName,
     Streams,
+    SubnetId,
     TagKey,
     TagValue,
     TimeOfDay,
     TimeZone,
     TracesUrl,
+    VpcId,
     Zone,
     ports_of,
 )
+from tandem.subnets import nat_zones
 from tandem.tags import MAIN_MODEL
 
 LogRetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827]
 """The periods that CloudWatch Logs knows, up to five years."""
+
+
+class ExistingNetworkSettings(Section):
+    """A VPC and subnets that are there. The stack makes security groups in it, and changes nothing that it finds."""
+
+    vpc_id: VpcId = Field(description="The VPC, with DNS support and DNS hostnames on.")
+    private_subnet_ids: dict[Zone, SubnetId] = Field(
+        max_length=4,
+        description="Zone to the subnet of its hosts, mount target, and an internal load balancer, in two to four "
+        "zones. Each leads out by a NAT or another network, since hosts have no public address.",
+    )
+    public_subnet_ids: dict[Zone, SubnetId] = Field(
+        default_factory=dict,
+        max_length=4,
+        description="Zone to the subnet of the load balancer, in the same zones, each with a route to an internet "
+        "gateway. Unset with loadBalancer.scheme: internal.",
+    )
 
 
 class NetworkSettings(Section):
@@ -99,6 +119,11 @@ class NetworkSettings(Section):
     )
     flow_log_retention_days: LogRetentionDays | None = Field(
         default=None, description="Keeps VPC flow logs this long; unset keeps none. Costs $0.50 for each GB written."
+    )
+    existing: ExistingNetworkSettings | None = Field(
+        default=None,
+        description="Uses a VPC and subnets that are there (docs/operations.md, in your own VPC), without the settings "
+        "above. Unset: the stack makes its own. A stack stays where it was made.",
     )
 
 
@@ -651,7 +676,14 @@ class Settings(Section):
     @property
     def zones(self) -> tuple[str, ...]:
         """The stack's availability zones, in their own order: that of the stack file means nothing."""
-        return tuple(sorted(self.network.zones)) or (f"{self.region}a", f"{self.region}b")
+        there = self.network.existing
+        named = there.private_subnet_ids if there else self.network.zones
+        return tuple(sorted(named)) or (f"{self.region}a", f"{self.region}b")
+
+    @property
+    def nat_zones(self) -> list[str]:
+        """Zones in which the stack makes a NAT gateway: none in a network that is there."""
+        return [] if self.network.existing else nat_zones(self.zones, self.network.egress)
 
     @property
     def group_size(self) -> int:

@@ -204,6 +204,12 @@ FileSystemId = Annotated[
 MachineImageId = Annotated[
     str, _Matches(r"ami-([0-9a-f]{8}|[0-9a-f]{17})"), Allowed("the id of a machine image, ami- and 17 hex digits")
 ]
+VpcId = Annotated[
+    str, _Matches(r"vpc-([0-9a-f]{8}|[0-9a-f]{17})"), Allowed("the id of a VPC, vpc- and 8 or 17 hex digits")
+]
+SubnetId = Annotated[
+    str, _Matches(r"subnet-([0-9a-f]{8}|[0-9a-f]{17})"), Allowed("the id of a subnet, subnet- and 8 or 17 hex digits")
+]
 ReservationId = Annotated[
     str, _Matches(r"cr-[0-9a-f]{17}"), Allowed("the id of a capacity reservation, cr- and 17 hex digits")
 ]

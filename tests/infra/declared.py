@@ -25,6 +25,7 @@ STACK_ID = "0123456789abcdef"
 GROUPS, CLUSTERS = "aws:autoscaling/getAmiIds:getAmiIds", "aws:eks/getClusters:getClusters"
 CLUSTER, CALLER = "aws:eks/getCluster:getCluster", "aws:index/getCallerIdentity:getCallerIdentity"
 NODE_GROUPS, NODE_GROUP = "aws:eks/getNodeGroups:getNodeGroups", "aws:eks/getNodeGroup:getNodeGroup"
+SECURITY_GROUPS, SUBNET = "aws:ec2/getSecurityGroups:getSecurityGroups", "aws:ec2/getSubnet:getSubnet"
 ORDER = "depends_on"
 ENGINE_TYPES = ("pulumi:pulumi:Stack", "pulumi:providers:")
 
@@ -72,6 +73,8 @@ class Recorder(mocks.Mocks):
             GROUPS: {"names": []},
             CLUSTERS: {"names": []},
             CLUSTER: {"tags": {}},
+            SECURITY_GROUPS: {"vpcIds": []},
+            SUBNET: {"cidrBlock": "10.9.0.0/24"},
             CALLER: {"accountId": ACCOUNT, "arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/ci/run-7"},
             **self.account,
         }

@@ -120,6 +120,30 @@ def swept(plan: Plan) -> dict[str, str]:
     return {one.id: one.left_by for one in plan.sweep}
 
 
+# -- in a network of others --------------------------------------------------------------------------------------------
+
+
+def test_in_a_network_of_others_only_what_has_our_clusters_name_is_ours(clients: Clients, stack: str) -> None:
+    others = Network(clients, stack, tags={"owner": "platform"})
+    node, neighbours = others.node(), f"tandem-{stack}x"
+    left, theirs = others.interface(node), others.interface(node, cluster=neighbours)
+    unnamed, group = others.interface(node, cluster=None), others.cluster_group()
+    assert not {left, theirs, unnamed, group} & {*leftovers(clients, stack)}, "nothing says that we were there"
+    own = tags_of(stack) | {STACK_ID_TAG: LIFE}
+    hosts = others.ec2.create_security_group(
+        GroupName=f"{stack}-hosts",
+        Description="GPU hosts",
+        VpcId=others.vpc,
+        TagSpecifications=[
+            {"ResourceType": "security-group", "Tags": [{"Key": k, "Value": v} for k, v in own.items()]}
+        ],
+    )["GroupId"]
+    found = leftovers(clients, stack)
+    assert {left, group, hosts} <= {*found}
+    assert not {theirs, unnamed, others.vpc, others.subnet} & {*found}
+    assert found[left].resource.tags[STACK_ID_TAG] == LIFE
+
+
 # -- interfaces of pods ------------------------------------------------------------------------------------------------
 
 

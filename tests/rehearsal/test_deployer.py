@@ -48,6 +48,7 @@ BY_EKS = re.compile("eks-cluster-sg-")
 """The name of the one group that EKS makes itself, and removes, with the cluster: the rehearsal plays that."""
 ON_FOREIGN = {"ssm:ListTagsForResource", "wafv2:AssociateWebACL", "wafv2:DisassociateWebACL"}
 """What is allowed on another project's: a look, and what WAF binds to no tag of a load balancer (docs/rights.md)."""
+IN_OTHERS = {("ec2:CreateSecurityGroup", "vpc"), ("ec2:RunInstances", "subnet")}
 ON_FOREIGN_NAMES = {
     *("s3:DeleteBucketPolicy", "s3:PutBucketPolicy", "s3:PutBucketPublicAccessBlock", "s3:PutBucketTagging"),
     *("s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration"),
@@ -67,7 +68,8 @@ def by_aws(call: Call, calls: Sequence[Call]) -> bool:
 
 
 def foreign(asked: Sequence[Question]) -> list[Question]:
-    """The questions about what is there already, as if it were another project's, and another stack's by its name."""
+    """The questions about what is there already, as if it were another project's, and another stack's by its name; but
+    for whether a stack may stand in a network of others, as `network.existing` says."""
     tags = ("aws:ResourceTag/tandem:project", "s3:BucketTag/tandem:project")
     return [
         (
@@ -76,7 +78,8 @@ def foreign(asked: Sequence[Question]) -> list[Question]:
             tuple((key, "theirs" if key in tags else value) for key, value in context),
         )
         for action, arn, context in asked
-        if not {*tags}.isdisjoint(key for key, _ in context)
+        if (action, arn.split(":")[5].partition("/")[0]) not in IN_OTHERS
+        and not {*tags}.isdisjoint(key for key, _ in context)
     ]
 
 

@@ -200,6 +200,7 @@ def workspace(
         open_workspace("dev", pulumi_engine, providers, account.environment(REGION), project) as workspace,
     ):
         placeholders.fill(pins_of(workspace))
+        placeholders.unpin_charts(pins_of(workspace))
         objects.kubectl = workspace.directory / "bin" / "kubectl"
         yield workspace
 

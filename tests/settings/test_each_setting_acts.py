@@ -40,6 +40,18 @@ BLOCK = {
     "fleet.onDemandBase": 0,
     "fleet.onDemandPercentage": 100,
 }
+
+
+def subnets(*ids: str) -> dict[str, str]:
+    return {zone: f"subnet-{id * 17}" for zone, id in zip(("us-east-1a", "us-east-1b"), ids, strict=True)}
+
+
+THERE = {
+    "network": {},
+    "network.existing.vpcId": f"vpc-{'0' * 17}",
+    "network.existing.privateSubnetIds": subnets("2", "3"),
+    "network.existing.publicSubnetIds": subnets("4", "5"),
+}
 HOURS = {"costGuard.businessHours.start": "07:00"}
 WINDOW = {"nodePool.replacementWindow.start": "03:00"}
 MAIL = {"costGuard.alertEmails": ["ops@example.com"]}
@@ -64,6 +76,9 @@ MAIN: Mapping[str, Any] = {
     "network.egress": "singleNat",
     "network.interfaceEndpoints": ["sts"],
     "network.flowLogRetentionDays": 7,
+    "network.existing.vpcId": (f"vpc-{'1' * 17}", THERE),
+    "network.existing.privateSubnetIds": (subnets("8", "3"), THERE),
+    "network.existing.publicSubnetIds": (subnets("8", "9"), THERE),
     "modelCache.provisionedMibps": 128,
     "modelCache.infrequentAccessAfterDays": 7,
     "modelCache.fileSystemId": f"fs-{'0' * 17}",

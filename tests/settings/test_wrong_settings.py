@@ -32,6 +32,16 @@ def block(**changes: Any) -> dict[str, Any]:
     return {"reservationId": KEY, "zone": "us-east-1a", "endsAt": "2026-12-24T18:00:00Z"} | changes
 
 
+def existing(**changes: Any) -> dict[str, Any]:
+    """A network that is there, right but for the changes; None leaves a part out."""
+    private = {"us-east-1a": SUBNET + "0", "us-east-1b": SUBNET + "1"}
+    public = {"us-east-1a": SUBNET + "2", "us-east-1b": SUBNET + "3"}
+    values = {"vpcId": "vpc-" + "0" * 17, "privateSubnetIds": private, "publicSubnetIds": public} | changes
+    return {"existing": {key: value for key, value in values.items() if value is not None}}
+
+
+SUBNET = "subnet-" + "0" * 16
+EXISTING = "network.existing."
 TAGS = {f"k{number}": "v" for number in range(6)}
 OWN_NAME = {"domainName": "us.llm.example.com", "hostedZoneId": "Z0123456789"}
 GLOBAL_NAME = {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789"}
@@ -110,6 +120,124 @@ WRONG = [
     Wrong({"network": {"cidrBlock": "10.0.0.0/28"}}, "network.cidrBlock", "10.0.0.0/28", "/16 to /22", SET + "network"),
     Wrong({"network": {"cidrBlock": "172.17.0.0/16"}}, "network.cidrBlock", "172.17.0.0/16", "outside", SET),
     Wrong({"network": {"cidrBlock": "10.0.0.1/16"}}, "network.cidrBlock", "10.0.0.1/16", "no host bits", SET),
+    Wrong({"network": existing(vpcId="main")}, EXISTING + "vpcId", "main", "17 hex digits", SET + EXISTING + "vpcId'"),
+    Wrong({"network": existing(vpcId=None)}, EXISTING + "vpcId", None, "the id of a VPC", SET + EXISTING + "vpcId'"),
+    Wrong(
+        {"network": existing(privateSubnetIds={"us-east-1a": "private-a", "us-east-1b": SUBNET + "1"})},
+        EXISTING + "privateSubnetIds.us-east-1a",
+        "private-a",
+        "17 hex digits",
+        SET + EXISTING + "privateSubnetIds.us-east-1a'",
+    ),
+    Wrong(
+        {"network": existing(privateSubnetIds={"a": SUBNET + "0", "us-east-1b": SUBNET + "1"})},
+        EXISTING + "privateSubnetIds.a",
+        "a",
+        "us-east-1a",
+        RM + EXISTING + "privateSubnetIds.a'",
+    ),
+    Wrong(
+        {
+            "network": existing(privateSubnetIds={"us-east-1a": SUBNET + "0"}, publicSubnetIds=None),
+            "loadBalancer": {"scheme": "internal"},
+        },
+        EXISTING + "privateSubnetIds",
+        {"us-east-1a": SUBNET + "0"},
+        "two to four zones",
+        SET + EXISTING + "privateSubnetIds.us-east-1b' SUBNET",
+    ),
+    Wrong(
+        {"network": existing(privateSubnetIds={"us-east-1a": SUBNET + "0", "us-east-1b": SUBNET + "0"})},
+        EXISTING + "privateSubnetIds",
+        SUBNET + "0",
+        "each subnet once",
+        SET + EXISTING + "privateSubnetIds.us-east-1b' SUBNET",
+    ),
+    Wrong(
+        {"network": existing(publicSubnetIds={"us-east-1a": SUBNET + "0", "us-east-1b": SUBNET + "3"})},
+        EXISTING + "publicSubnetIds",
+        SUBNET + "0",
+        "each subnet once",
+        SET + EXISTING + "publicSubnetIds.us-east-1a' SUBNET",
+    ),
+    Wrong(
+        {
+            "network": existing(
+                privateSubnetIds={"us-east-1a": SUBNET + "0", "eu-west-1b": SUBNET + "1"}, publicSubnetIds=None
+            ),
+            "loadBalancer": {"scheme": "internal"},
+        },
+        EXISTING + "privateSubnetIds",
+        "eu-west-1b",
+        "zones such as us-east-1a",
+        "change tandem:region",
+    ),
+    Wrong(
+        {"network": existing(publicSubnetIds=None)},
+        EXISTING + "publicSubnetIds",
+        None,
+        "one in each of us-east-1a, us-east-1b",
+        SET + "loadBalancer.scheme' internal",
+    ),
+    Wrong(
+        {"network": existing(publicSubnetIds={"us-east-1a": SUBNET + "2", "us-east-1c": SUBNET + "3"})},
+        EXISTING + "publicSubnetIds",
+        {"us-east-1a": SUBNET + "2", "us-east-1c": SUBNET + "3"},
+        "one in each of us-east-1a, us-east-1b",
+        SET + EXISTING + "publicSubnetIds.us-east-1b' SUBNET",
+    ),
+    Wrong(
+        {"network": existing(), "loadBalancer": {"scheme": "internal"}},
+        EXISTING + "publicSubnetIds",
+        {"us-east-1a": SUBNET + "2", "us-east-1b": SUBNET + "3"},
+        "unset with loadBalancer.scheme: internal",
+        RM + EXISTING + "publicSubnetIds'",
+    ),
+    Wrong(
+        {"network": existing() | {"cidrBlock": "10.30.0.0/16"}},
+        "network.cidrBlock",
+        "10.30.0.0/16",
+        "unset with network.existing",
+        RM + "network.cidrBlock'",
+    ),
+    Wrong(
+        {"network": existing() | {"egress": "natPerZone"}},
+        "network.egress",
+        "natPerZone",
+        "unset with network.existing",
+        RM + "network.egress'",
+    ),
+    Wrong(
+        {"network": existing() | {"zones": ["us-east-1a", "us-east-1b"]}},
+        "network.zones",
+        ["us-east-1a", "us-east-1b"],
+        "unset with network.existing",
+        RM + "network.zones'",
+    ),
+    Wrong(
+        {"network": existing() | {"interfaceEndpoints": ["ssm"]}},
+        "network.interfaceEndpoints",
+        ["ssm"],
+        "for who owns the VPC to make",
+        RM + "network.interfaceEndpoints'",
+    ),
+    Wrong(
+        {"network": existing() | {"flowLogRetentionDays": 30}},
+        "network.flowLogRetentionDays",
+        30,
+        "for who owns the VPC to make",
+        RM + "network.flowLogRetentionDays'",
+    ),
+    Wrong(
+        {
+            "network": existing(),
+            "fleet": {"instanceTypes": ["p5.48xlarge"], "capacityBlock": block(zone="us-east-1c")},
+        },
+        "fleet.capacityBlock.zone",
+        "us-east-1c",
+        "us-east-1a, us-east-1b",
+        SET + EXISTING + "privateSubnetIds.us-east-1c' SUBNET",
+    ),
     Wrong({"network": {"egress": "nat"}}, "network.egress", "nat", "natPerZone, singleNat, publicHosts", SET),
     Wrong({"network": {"zones": ["a", "us-east-1b"]}}, "network.zones.0", "a", "us-east-1a", SET + "network.zones[0]'"),
     Wrong({"network": {"interfaceEndpoints": ["s3"]}}, "network.interfaceEndpoints.0", "s3", "secretsmanager", SET),

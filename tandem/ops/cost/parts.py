@@ -105,7 +105,7 @@ def used(settings: Settings, use: Use) -> list[Part]:
     """What is paid by the GB."""
     part = prices.parts(settings.region)
     read = 0.0 if settings.model_cache.provisioned_mibps else use.stored_gb * use.starts * part.efs_read_gb
-    nat = 0.0 if settings.network.egress == "publicHosts" else use.internet_gb * part.nat_gateway_gb
+    nat = use.internet_gb * part.nat_gateway_gb if settings.nat_zones else 0.0
     told = use.starts * len(START_FIGURES) * settings.metrics.cloudwatch
     month = {
         "model cache storage": use.stored_gb * part.efs_gb_month,

@@ -7,23 +7,25 @@ from collections.abc import Iterator
 from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.ops.doctor.examination import Examination
 from tandem.ops.doctor.finding import Finding
+from tandem.settings import Settings
 
 
 def zones_exist(examination: Examination) -> Iterator[Finding]:
     """The zones of the stack are zones of this account: names differ between accounts, and some regions have no a."""
     found = examination.clients("ec2").describe_availability_zones()["AvailabilityZones"]
     usable = [zone["ZoneName"] for zone in found if zone["State"] == "available"]
-    missing = [zone for zone in examination.settings.zones if zone not in usable]
+    settings = examination.settings
+    missing = [zone for zone in settings.zones if zone not in usable]
     if missing:
         yield Finding(
             severity="error",
             what=f"the account has no zone {', '.join(missing)}",
-            value=", ".join(examination.settings.zones),
+            value=", ".join(settings.zones),
             needed=f"two to four of {', '.join(usable)}",
-            fix=_set_zones(usable[:2]),
+            fix=set_zones(settings, usable[:2]),
         )
     else:
-        yield Finding(severity="ok", what="the zones exist", value=", ".join(examination.settings.zones))
+        yield Finding(severity="ok", what="the zones exist", value=", ".join(settings.zones))
 
 
 def types_are_offered(examination: Examination) -> Iterator[Finding]:
@@ -51,7 +53,7 @@ def types_are_offered(examination: Examination) -> Iterator[Finding]:
                 what=f"no instance type of the fleet is offered in {zone}",
                 value=f"{', '.join(types)}: {', '.join(everywhere)}",
                 needed="zones that offer the fleet's types",
-                fix=_set_zones(everywhere[: max(2, len(settings.zones))]),
+                fix=set_zones(settings, everywhere[: max(2, len(settings.zones))]),
             )
         elif here:
             yield Finding(severity="ok", what=f"{zone} offers {', '.join(here)}")
@@ -79,7 +81,10 @@ def _offered(examination: Examination) -> dict[str, set[str]]:
     return offered
 
 
-def _set_zones(zones: list[str]) -> str:
+def set_zones(settings: Settings, zones: list[str]) -> str:
+    """What puts a stack into other zones."""
+    if settings.network.existing:
+        return f"name subnets in {', '.join(zones)} in network.existing; docs/operations.md, in your own VPC"
     return "; ".join(
         f"`pulumi config set --path 'tandem:network.zones[{index}]' {zone}`" for index, zone in enumerate(zones)
     )

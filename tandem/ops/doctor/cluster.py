@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Iterator
 
 from tandem.catalog.cluster_zones import NO_CLUSTERS
+from tandem.ops.doctor.capacity import set_zones
 from tandem.ops.doctor.examination import Examination
 from tandem.ops.doctor.finding import Finding
 
@@ -49,11 +50,8 @@ def zones_take_clusters(examination: Examination) -> Iterator[Finding]:
             what="EKS makes no control plane in this zone: `up` would end with UnsupportedAvailabilityZoneException",
             value=", ".join(f"{zone}, which is {refused[zone]} in this account" for zone in wrong),
             needed=f"two to four of {', '.join(others)}",
-            fix=" && ".join(
-                f"pulumi config set --path 'tandem:network.zones[{place}]' {zone}"
-                for place, zone in enumerate(
-                    list(dict.fromkeys([*(one for one in settings.zones if one not in wrong), *others]))[:2]
-                )
+            fix=set_zones(
+                settings, list(dict.fromkeys([*(one for one in settings.zones if one not in wrong), *others]))[:2]
             ),
         )
     else:

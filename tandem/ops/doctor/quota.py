@@ -15,7 +15,6 @@ from tandem.ops.doctor.examination import Examination
 from tandem.ops.doctor.finding import Finding, Severity
 from tandem.ops.kinds.kind import tag_map
 from tandem.platforms import platform_of
-from tandem.subnets import nat_zones
 from tandem.tags import PROJECT, PROJECT_TAG, STACK_TAG
 
 
@@ -93,10 +92,10 @@ def _vcpus_are_enough(examination: Examination, quota: Quota, needs: list[Need],
 def network_quotas_are_enough(examination: Examination) -> Iterator[Finding]:
     """A VPC, and an address for each NAT gateway; both quotas are 5 by default."""
     settings, ec2 = examination.settings, examination.clients("ec2")
-    nats = len(nat_zones(settings.zones, settings.network.egress))
+    nats = len(settings.nat_zones)
     vpcs = ec2.get_paginator("describe_vpcs").paginate().search("Vpcs[]")
     counts = [
-        (quotas.VPCS, 1, sum(not _is_ours(examination, vpc) for vpc in vpcs)),
+        (quotas.VPCS, settings.network.existing is None, sum(not _is_ours(examination, vpc) for vpc in vpcs)),
         (
             quotas.ELASTIC_IPS,
             nats,

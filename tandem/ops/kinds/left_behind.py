@@ -1,12 +1,13 @@
 """What AWS and a cluster's own parts leave in the account without our tags, and how it is told that it is ours.
 
-Each listing names what nothing uses any more, and whose it was for certain: by the network of ours in which it is, or
-by a name that only our cluster had. A cluster, a node or a stack that is there keeps what it has.
+Each listing names what nothing uses any more, and whose it was for certain: by the network of ours in which it is, by
+a name that only our cluster had, or, in a network of others, by that name and a security group of ours beside it. A
+cluster, a node or a stack that is there keeps what it has.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from tandem import type_tokens as types
@@ -19,6 +20,7 @@ PLUGIN_DESCRIPTION = "aws-K8S-"
 """Of the interfaces that the VPC CNI makes for pods; the second tag where it knows the cluster's name, as EKS's add-on
 does.
 https://github.com/aws/amazon-vpc-cni-k8s/blob/master/README.md ("ENI tags related to Allocation")"""
+OWN = ""
 CLUSTER_PREFIX = "tandem-"
 CONTROL_PLANE_LOG = ("/aws/eks/", "/cluster")
 """Before and after the cluster's name: https://docs.aws.amazon.com/eks/latest/userguide/control-plane-logs.html"""
@@ -30,20 +32,19 @@ def cluster_name(stack: str) -> str:
 
 
 def interfaces(ec2: Any, scope: Scope) -> Iterator[Item]:
-    """Of pods, in networks of ours, attached to nothing, whose node is gone.
+    """Of pods, in networks where we are, attached to nothing, whose node is gone.
 
     The plugin removes them itself while it lives. A node that ends with its cluster leaves them, and neither their
     subnet nor their security group can then be deleted.
     """
-    vpcs = _networks(ec2, scope)
+    vpcs = networks(ec2, scope)
     found = [one for one in _inside(ec2, "describe_network_interfaces", "NetworkInterfaces", vpcs) if _is_pods(one)]
     nodes = {tag_map(one["TagSet"])[PLUGIN_NODE_TAG] for one in found}
     alive = _alive(ec2, nodes) if nodes else set()
     for one in found:
-        tags, network = tag_map(one["TagSet"]), vpcs[one["VpcId"]]
-        node = tags[PLUGIN_NODE_TAG]
-        own = cluster_name(network.get(STACK_TAG, ""))
-        if node not in alive and tags.get(PLUGIN_CLUSTER_TAG, own) == own:
+        tags = tag_map(one["TagSet"])
+        node, network = tags[PLUGIN_NODE_TAG], vpcs[one["VpcId"]].get(tags.get(PLUGIN_CLUSTER_TAG, OWN))
+        if network and node not in alive:
             yield _as_the_networks(
                 one, "TagSet", network, f"left by the cluster's network plugin on {node}, which is gone"
             )
@@ -51,13 +52,13 @@ def interfaces(ec2: Any, scope: Scope) -> Iterator[Item]:
 
 def security_groups(ec2: Any, scope: Scope) -> Iterator[Item]:
     """That EKS made for a cluster of ours and could not delete with it, as an interface still had it."""
-    vpcs = _networks(ec2, scope)
+    vpcs = networks(ec2, scope)
     for one in _inside(ec2, "describe_security_groups", "SecurityGroups", vpcs):
-        network = vpcs[one["VpcId"]]
-        cluster = cluster_name(network.get(STACK_TAG, ""))
-        made = tag_map(one.get("Tags")).get(f"kubernetes.io/cluster/{cluster}") == "owned"
-        if made and one["GroupName"].startswith(f"eks-cluster-sg-{cluster}-") and not _is_there(scope.clients, cluster):
-            yield _as_the_networks(one, "Tags", network, f"left by EKS with the cluster {cluster}, which is gone")
+        tags, name = tag_map(one.get("Tags")), one["GroupName"]
+        for cluster, network in vpcs[one["VpcId"]].items():
+            made = tags.get(f"kubernetes.io/cluster/{cluster}") == "owned"
+            if made and name.startswith(f"eks-cluster-sg-{cluster}-") and not _is_there(scope.clients, cluster):
+                yield _as_the_networks(one, "Tags", network, f"left by EKS with the cluster {cluster}, which is gone")
 
 
 def log_groups(clients: Clients, stack: str | None) -> Iterator[Found]:
@@ -89,13 +90,21 @@ def log_groups(clients: Clients, stack: str | None) -> Iterator[Found]:
             yield Found(type=types.LOG_GROUP, id=name, arn=item["arn"], name=name, tags=tags, facts=facts)
 
 
-def _networks(ec2: Any, scope: Scope) -> dict[str, dict[str, str]]:
-    """Ids of our networks, with their tags."""
-    vpcs = listed("describe_vpcs", "Vpcs", lambda scope: {"Filters": scope.tag_filters})(ec2, scope)
-    return {vpc["VpcId"]: tags for vpc in vpcs if scope.holds(tags := tag_map(vpc.get("Tags")))}
+def networks(ec2: Any, scope: Scope) -> dict[str, dict[str, dict[str, str]]]:
+    """Ids of networks of ours, and of others' in which we have security groups; to names of our clusters there, and
+    tags that say whose. In a network of ours there is one, and OWN is the same."""
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    for operation, items in (("describe_security_groups", "SecurityGroups"), ("describe_vpcs", "Vpcs")):
+        for one in listed(operation, items, lambda scope: {"Filters": scope.tag_filters})(ec2, scope):
+            if scope.holds(tags := tag_map(one.get("Tags"))):
+                clusters = found.setdefault(one["VpcId"], {})
+                clusters[cluster_name(tags.get(STACK_TAG, ""))] = tags
+                if operation == "describe_vpcs":
+                    clusters[OWN] = tags
+    return found
 
 
-def _inside(ec2: Any, operation: str, items: str, vpcs: dict[str, dict[str, str]]) -> Iterator[Item]:
+def _inside(ec2: Any, operation: str, items: str, vpcs: Collection[str]) -> Iterator[Item]:
     if vpcs:
         filters = {"Filters": [{"Name": "vpc-id", "Values": sorted(vpcs)}]}
         yield from ec2.get_paginator(operation).paginate(**filters).search(f"{items}[]")

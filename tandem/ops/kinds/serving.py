@@ -8,6 +8,7 @@ from typing import Any
 from tandem import type_tokens as types
 from tandem.ops.aws import AwsError, is_gone
 from tandem.ops.kinds.kind import Found, Item, Listing, ResourceType, Scope, listed, named, tag_map
+from tandem.ops.kinds.left_behind import networks
 from tandem.ops.kinds.network import ours
 from tandem.ports import HEALTH_PATH
 from tandem.tags import WEB_ACL_DESCRIPTION
@@ -21,7 +22,7 @@ def _in_our_networks(operation: str, items: str) -> Listing:
     """Tags are told apart from the listing; the network, in the listing, leaves few to ask for."""
 
     def listing(elb: Any, scope: Scope) -> Iterator[Item]:
-        vpcs = {vpc["VpcId"] for vpc in listed("describe_vpcs", "Vpcs", ours)(scope.clients("ec2"), scope)}
+        vpcs = networks(scope.clients("ec2"), scope)
         found = listed(operation, items, page_size=400)(elb, scope) if vpcs else ()
         return (item for item in found if item.get("VpcId") in vpcs)
 

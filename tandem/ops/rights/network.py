@@ -47,10 +47,18 @@ ROWS = (
     Right(
         sid="MakeInOwnNetwork",
         service="ec2",
-        actions="CreateFlowLogs CreateNatGateway CreateRouteTable CreateSecurityGroup CreateSubnet CreateVpcEndpoint",
+        actions="CreateFlowLogs CreateNatGateway CreateRouteTable CreateSubnet CreateVpcEndpoint",
         on="elastic-ip/* natgateway/* route-table/* security-group/* subnet/* vpc/*",
         by=By.TAG,
         why="what is made is made in a network of tandem's",
+    ),
+    Right(
+        sid="MakeGroupsAnywhere",
+        service="ec2",
+        actions="CreateSecurityGroup",
+        on="vpc/*",
+        by=By.NOTHING,
+        why="`network.existing` is a VPC of others, without tandem's tags; the group carries them from the start",
     ),
     Right(
         sid="ChangeNetwork",

@@ -40,6 +40,7 @@ class Function:
 
 
 _FILTERS = "args.filters[*].{Name: name, Values: values}"
+_WITH_TAGS = "{Filters: pairs(args.tags)[*].{Name: join('', ['tag:', Key]), Values: [Value]}}"
 
 INVOKES: Mapping[str, Function] = {
     "aws:index/getCallerIdentity:getCallerIdentity": Function(
@@ -186,6 +187,24 @@ INVOKES: Mapping[str, Function] = {
             "vpcId": "found.VpcId",
             "region": "region",
         },
+    ),
+    "aws:ec2/getSecurityGroups:getSecurityGroups": Function(
+        service="ec2",
+        operation="describe_security_groups",
+        params=_WITH_TAGS,
+        outputs={
+            "id": "region",
+            "arns": "found.SecurityGroups[*].SecurityGroupArn",
+            "ids": "found.SecurityGroups[*].GroupId",
+            "vpcIds": "found.SecurityGroups[*].VpcId",
+            "region": "region",
+        },
+    ),
+    "aws:ec2/getVpcs:getVpcs": Function(
+        service="ec2",
+        operation="describe_vpcs",
+        params=_WITH_TAGS,
+        outputs={"id": "region", "ids": "found.Vpcs[*].VpcId", "region": "region"},
     ),
     "aws:route53/getZone:getZone": Function(
         service="route53",
