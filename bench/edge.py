@@ -156,7 +156,7 @@ def edge_configuration(config: HostConfig, port: int, server: int, directory: Pa
         text, script = text.replace(old, new), script.replace(old, new)
     clients = shared("clients")
     own = {"keys": [{"sha256": hashlib.sha256(KEY.encode()).hexdigest()}], "streams": 512, "models": ["bench"]}
-    rows = clients.rows(clients.merged([{"clients": {"bench": own}}]), "bench", datetime.now(UTC))
+    rows = clients.rows(clients.merged([{"clients": {"bench": own}}]), ["bench"], datetime.now(UTC))
     (directory / "keys").mkdir()
     for digest, row in rows.items():
         (directory / "keys" / digest).write_text(row)

@@ -37,4 +37,26 @@ function while_known(r, data, flags) {
     r.sendBuffer(data, flags);
 }
 
-export default { digest, row, while_known };
+// Of a client that may ask for some of this server's models: its row has them, and the request must name one of them. One
+// that names none is for the server's own. Of a name said twice the last one counts, here as in vLLM; what is no object in
+// JSON names nothing that is allowed.
+function admit(r) {
+    const names = r.variables.served.slice(1).split(',');
+    if (r.method === 'GET' || names.includes(asked(r))) {
+        r.internalRedirect('@servers');
+    } else {
+        r.return(403);
+    }
+}
+
+function asked(r) {
+    try {
+        const body = JSON.parse(r.requestText);
+        const named = Object.keys(body).includes('model') ? body.model : null;
+        return named === null ? r.variables.own_model : named;
+    } catch (e) {
+        return undefined;
+    }
+}
+
+export default { admit, digest, row, while_known };

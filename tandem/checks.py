@@ -37,6 +37,7 @@ def problems(settings: Settings, pins: Pins, stack: str, sized: Plan) -> list[Pr
         found += impossible(promised, further.fastest_token_seconds, f"{at}.objectives")
     found += _canaries(settings)
     found += _code_of_models(settings, pins)
+    found += _adapters_without_pins(settings, pins)
     if "karpenter" in platform_of(settings).charts:
         found += pins.chart_problems()
     if settings.require_pins:
@@ -57,6 +58,20 @@ def _code_of_models(settings: Settings, pins: Pins) -> Iterator[Problem]:
                 allowed="with weights: nvme or efs, of a model whose revision and manifest are in images/pins.toml",
                 fix=f"`tandem pin --model {inference.model}`, or {removed(key)}",
             )
+
+
+def _adapters_without_pins(settings: Settings, pins: Pins) -> Iterator[Problem]:
+    """Servers load an adapter from where its commit is kept."""
+    for prefix, inference, _ in models(settings):
+        for name, adapter in inference.adapters.items():
+            if not (pins.model_revision(adapter.model) and pins.model_manifest(adapter.model)):
+                yield Problem(
+                    key=f"{prefix}inference.adapters.{name}.model",
+                    wrong="has no commit and manifest in images/pins.toml, by which servers load it",
+                    value=adapter.model,
+                    allowed="an adapter that was looked up",
+                    fix=f"`tandem pin --model {adapter.model}`",
+                )
 
 
 def _canaries(settings: Settings) -> Iterator[Problem]:

@@ -11,6 +11,7 @@ from tandem.ports import EDGE_AGENT_PORT, EDGE_METRICS_PORT, SERVING_PORT
 from tandem.scripts import shared
 from tandem.serving.engine import Timeouts
 from tandem.settings import Settings
+from tandem.settings.schema import InferenceSettings
 from tandem.templates import filled_in
 
 SEGMENT = "/[A-Za-z0-9_-]+"
@@ -68,6 +69,8 @@ class Edge:
             above this: 429 in place of 401. Who has a key that is known is not counted.
         max_body_mib: largest request body in MiB; above this: 413.
         cut_revoked: a stream ends when its key is revoked; else it goes on to its end.
+        models: names that the servers answer to, their model's first, where those are more than one: requests of who
+            may ask for some of them only are then read.
         traced: share of requests whose trace servers are told to keep, 0 to 1; None has them know of no trace.
     """
 
@@ -79,15 +82,20 @@ class Edge:
     unknown_per_second: int = 1
     max_body_mib: int
     cut_revoked: bool = False
+    models: Sequence[str] = ()
     traced: float | None = None
 
 
-def edge_of(settings: Settings, load_balancer_networks: Sequence[str]) -> Edge:
+def edge_of(
+    settings: Settings, load_balancer_networks: Sequence[str], inference: InferenceSettings | None = None
+) -> Edge:
     """The edge of a stack's hosts or pods.
 
     Args:
         load_balancer_networks: ranges of the load balancer's subnets, whose X-Forwarded-For is believed.
+        inference: what its servers serve; None for the main model.
     """
+    served = inference or settings.inference
     return Edge(
         paths=settings.load_balancer.paths,
         trusted_proxies=load_balancer_networks,
@@ -96,6 +104,7 @@ def edge_of(settings: Settings, load_balancer_networks: Sequence[str]) -> Edge:
         connections=settings.edge.connections_per_client,
         max_body_mib=settings.edge.max_body_mib,
         cut_revoked=settings.edge.revoked_streams == "cut",
+        models=served.names if served.adapters else (),
         traced=settings.tracing.sample_ratio if settings.tracing.endpoint else None,
     )
 

@@ -18,7 +18,8 @@ from storage import BAKED
 
 
 def download() -> str:
-    weights.download(weights.model(BAKED))
+    for one in weights.served(BAKED):
+        weights.download(one)
     return "downloaded and checked"
 
 

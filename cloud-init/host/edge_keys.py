@@ -50,8 +50,8 @@ def read(arn: str) -> str | None:
 
 def edge() -> keysync.Edge:
     own = {"clients": {OWN_CLIENT: {"keys": [{"sha256": hashlib.sha256(own_key().encode()).hexdigest()}]}}}
-    model = CONFIG["probe"]["body"]["model"]
-    return keysync.Edge(CONFIG["keys_arns"], model, own, RUN / "keys", KEPT, read, say)
+    models = [CONFIG["probe"]["body"]["model"], *(one["name"] for one in CONFIG["engine"].get("adapters", ()))]
+    return keysync.Edge(CONFIG["keys_arns"], models, own, RUN / "keys", KEPT, read, say)
 
 
 def log() -> Shipper:

@@ -29,6 +29,11 @@ def model(base: Path) -> cache.Cache:
     return cache.Cache(base / "hub", ENGINE)
 
 
+def served(base: Path) -> list[cache.Cache]:
+    """The same, and its adapters, of which servers find all in one cache."""
+    return [model(base), *(cache.Cache(base / "hub", adapter) for adapter in ENGINE.get("adapters", ()))]
+
+
 def download(to: cache.Cache) -> None:
     """Fetches the revision with the image's own client, whose container has the cache, the token and no credentials."""
     to.root.mkdir(exist_ok=True)
@@ -56,7 +61,7 @@ def download(to: cache.Cache) -> None:
 
 def served_from() -> Path:
     """The hub cache that the servers read: the local one if it is whole."""
-    return (LOCAL if model(LOCAL).rows() else SHARED) / "hub"
+    return (LOCAL if all(one.rows() for one in served(LOCAL)) else SHARED) / "hub"
 
 
 def pull() -> str:
@@ -99,27 +104,31 @@ def run() -> str:
 
 
 def place() -> str:
-    """Has the weights where the tier wants them; returns how."""
+    """Has the weights where the tier wants them; returns how, of the model and then of each adapter."""
     if ENGINE["weights"] == "s3":
         return "streamed from S3"
-    local = model(LOCAL)
+    return "; ".join(place_one(*where) for where in zip(served(LOCAL), served(BAKED), served(SHARED), strict=True))
+
+
+def place_one(local: cache.Cache, baked: cache.Cache, shared: cache.Cache) -> str:
+    """An adapter goes where its model is, which comes first: the machine image may have brought that alone."""
     if local.rows():
         local.look()
         return "were there"
-    if model(BAKED).rows():
-        model(BAKED).copy(local)
+    if baked.rows():
+        baked.copy(local)
         return "copied from the machine image"
     if not os.path.ismount(SHARED):
         download(local)
         return "downloaded to local storage"
-    shared = model(SHARED)
     how = "downloaded to EFS" if shared.fetch(download) else "found on EFS"
+    only_local = bool(model(LOCAL).rows()) and not model(SHARED).rows()
     try:
-        if ENGINE["weights"] == "nvme":
+        if ENGINE["weights"] == "nvme" or only_local:
             shared.copy(local)
             return f"{how}, copied to local storage"
     except OSError as error:
-        if error.errno != errno.ENOSPC:
+        if error.errno != errno.ENOSPC or only_local:
             raise
         say(f"weights: {error.strerror}: serving from EFS, restarts will be slower")
         how += ", no room for a local copy"

@@ -36,7 +36,8 @@ def read(name: str) -> str | None:
 
 def edge() -> keysync.Edge:
     pod, secrets = (json.loads(os.environ[name]) for name in ("TANDEM_POD", "TANDEM_SECRETS"))
-    return keysync.Edge(secrets["keys"], pod["served_model_name"], keysync.NOBODY, RUN / "keys", KEPT, read, say)
+    models = [pod["served_model_name"], *(one["name"] for one in pod.get("adapters", ()))]
+    return keysync.Edge(secrets["keys"], models, keysync.NOBODY, RUN / "keys", KEPT, read, say)
 
 
 def log() -> Shipper | None:

@@ -56,28 +56,32 @@ def download(to: Cache) -> None:
 
 
 def place(pod: dict[str, Any]) -> None:
-    """Has the weights where the tier wants them: on the shared file system once, then on the node's own disk."""
-    shared = Cache(SHARED, pod)
-    shared.fetch(download)
-    if pod["weights"] == "efs":
-        return shared.look()
-    try:
-        shared.copy(Cache(LOCAL, pod))
-    except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
-        raise GiveUp(f"{error.strerror} on the node") from None
+    """Has the model and its adapters where the tier wants them: on the shared file system once, then on the node's own
+    disk."""
+    for wanted in (pod, *pod.get("adapters", ())):
+        shared = Cache(SHARED, wanted)
+        shared.fetch(download)
+        if pod["weights"] == "efs":
+            shared.look()
+            continue
+        try:
+            shared.copy(Cache(LOCAL, wanted))
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise GiveUp(f"{error.strerror} on the node") from None
 
 
 def prepare(pod: dict[str, Any]) -> None:
     """Gate and weights; what fails is tried again until the deadline."""
     check_driver(pod["minimum_driver_branch"])
     if pod["weights"] == "s3":
-        return None
+        return
     with deadline(pod["launch_seconds"]):
         while True:
             try:
-                return place(pod)
+                place(pod)
+                return
             except (OSError, RuntimeError, ValueError) as error:
                 say(f"{pod['model']}: {error}")
                 if not wait(POLL_SECONDS):

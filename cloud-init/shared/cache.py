@@ -28,7 +28,8 @@ class Cache:
     Args:
         root: the cache's directory.
         wanted: `model`, organisation/name; `revision`, a commit, or None for what `main` is when it is downloaded;
-            `manifest`, the pinned hash of its manifest, or None for whatever the hub says at the download.
+            `manifest`, the pinned hash of its manifest, or None for whatever the hub says at the download; `name` of a
+            LoRA adapter, by which clients ask for it.
     """
 
     def __init__(self, root: Path, wanted: dict[str, Any]) -> None:

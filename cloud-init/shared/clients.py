@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 NAME = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
@@ -123,16 +123,26 @@ def digests(clients: Clients, now: datetime.datetime) -> dict[str, str]:
     }
 
 
-def rows(clients: Clients, model: str, now: datetime.datetime) -> dict[str, str]:
-    """What an edge knows of each key, by its digest: the client's name, whether it may use this model, its limits.
+def _of(models: Sequence[str], allowed: Sequence[str]) -> str:
+    """1 for all, 0 for none, else after a =, which no name has: one may be called 1."""
+    found = [model for model in models if model in allowed]
+    return "1" if len(found) == len(models) else "=" + ",".join(found) if found else "0"
 
-    One line a key, `alice 1 5 -`: to be read for each request, and so without anything to parse.
+
+def rows(clients: Clients, models: Sequence[str], now: datetime.datetime) -> dict[str, str]:
+    """What an edge knows of each key, by its digest: the client's name, whether it may use this server, its limits.
+
+    One line a key, `alice 1 5 -`: to be read for each request, and so without anything to parse. Where a client may ask
+    for some of a server's models, and not for all, they stand in place of the 1: `=sql,legal`.
+
+    Args:
+        models: names that the server answers to, of its model and of its adapters.
     """
     return {
         digest: " ".join(
             [
                 name,
-                "1" if model in clients[name].get("models", [model]) else "0",
+                _of(models, clients[name].get("models", models)),
                 *(str(clients[name].get(limit, "-")) for limit in LIMITS),
             ]
         )

@@ -69,7 +69,8 @@ def ask(url: str, token: str, method: str = "GET") -> bytes:
 def listing(wanted: dict[str, Any], url: str, token: str) -> tuple[str, list[manifest.Row]]:
     """The commit and the manifest of what is wanted; GiveUp where it is not ours to have, or not what was pinned."""
     model, revision = wanted["model"], wanted["revision"] or "main"
-    ask(f"{url}/{model}/resolve/{revision}/config.json", token, "HEAD")
+    config = manifest.ADAPTER[0] if "name" in wanted else "config.json"
+    ask(f"{url}/{model}/resolve/{revision}/{config}", token, "HEAD")
     address = f"{url}/api/models/{model}/revision/{revision}?blobs=true"
     try:
         said = json.loads(ask(address, token))

@@ -37,7 +37,7 @@ class Edge:
 
     Attributes:
         arns: of the secrets that hold the documents; where two set a limit the later one's counts.
-        model: under which name this edge's servers serve.
+        models: under which names this edge's servers serve, their model first.
         own: a document of this machine's own.
         keys: the directory in which nginx looks for a key's digest.
         kept: the last good documents, by ARN.
@@ -46,7 +46,7 @@ class Edge:
     """
 
     arns: Sequence[str]
-    model: str
+    models: Sequence[str]
     own: Mapping[str, Any]
     keys: Path
     kept: Path
@@ -63,7 +63,7 @@ class Edge:
         """
         now = datetime.datetime.now(datetime.UTC)
         known = self._known()
-        rows, self._days_left = clients.rows(known, self.model, now), clients.days_left(known, now)
+        rows, self._days_left = clients.rows(known, self.models, now), clients.days_left(known, now)
         self.keys.mkdir(parents=True, exist_ok=True)
         # What ends first: there may be no room for what begins.
         for file in self.keys.iterdir():

@@ -15,12 +15,15 @@ from typing import Any
 Row = tuple[str, int, str]
 # Weights, in the formats that vLLM's default loader takes, the better first.
 WEIGHTS = (r"[^/]+\.safetensors", r"pytorch_model[^/]*\.bin")
+# All that vLLM reads of a LoRA adapter; a folder may have its base's config.json and tokenizer beside it.
+ADAPTER = ["adapter_config.json", "adapter_model.safetensors"]
 # Configuration, tokenizer, chat template, index, code of the model's own; of any folder.
 SMALL = r"[^/].*\.(json|jinja|txt|py|tiktoken|bpe|model(\.v\w+)?)"
 
 
 def taken(names: Iterable[str]) -> list[str]:
-    """What vLLM loads of a repository, sorted: weights of the root folder in one format, and the small files.
+    """What vLLM loads of a repository, sorted: weights of the root folder in one format, and the small files; of a LoRA
+    adapter, which has no weights of its own beside it, two files.
 
     Of safetensors that begin with `consolidated` (Mistral's own format) vLLM takes none while there are others: without
     network it looks for no other format than the general one, and both together break it.
@@ -34,6 +37,8 @@ def taken(names: Iterable[str]) -> list[str]:
 
     names = list(names)
     weights = next(filter(None, map(like, WEIGHTS)), [])
+    if weights == ADAPTER[1:] and ADAPTER[0] in names:
+        return ADAPTER
     weights = [name for name in weights if not name.startswith("consolidated")] or weights
     if not weights or "config.json" not in names:
         raise ValueError("no config.json, or no weights (safetensors, pytorch_model*.bin) beside it")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from tandem.kubernetes.names import GIB, GPU, GPU_NODE, LOG_HANDLER, LOGGING, MODEL_CACHE, PRIORITY_CLASS, SCRIPT
@@ -96,6 +97,7 @@ def container(service: InferenceService, name: str, command: Sequence[str]) -> M
         "port": SERVER_PORT,
         "agent_port": EDGE_AGENT_PORT,
         "metrics": service.metrics,
+        **({"adapters": [asdict(adapter) for adapter in service.adapters]} if service.adapters else {}),
     }
     variables = [{"name": "TANDEM_POD", "value": json.dumps(pod)}]
     return {
@@ -153,15 +155,21 @@ MOUNTS: Mapping[str, Manifest] = {
 
 def _of_a_server(service: InferenceService) -> list[Manifest]:
     """Of the file system that models share it reads its own weights, where they are there, and what its pods kept."""
-    own = f"hub/models--{service.model.replace('/', '--')}"
-    weights = {"name": "models", "mountPath": f"/models/{own}", "subPath": own, "readOnly": True}
+    models = dict.fromkeys([service.model, *(adapter.model for adapter in service.adapters)])
+    owns = [f"hub/models--{model.replace('/', '--')}" for model in models]
+    weights = [{"name": "models", "mountPath": f"/models/{own}", "subPath": own, "readOnly": True} for own in owns]
     # Begun with what an earlier pod of its kind has kept, its own is compiled half a minute sooner. Pods of a pipeline
     # start anew together, so that none could tell a damaged cache from itself: they share none.
     return [
         *(MOUNTS[name] for name in ("script", "local", "tmp", "shm")),
-        *([weights] if service.weights == "efs" else []),
+        *(weights if service.weights == "efs" else []),
         *([] if service.pipelined else [_kept(service) | {"readOnly": True}]),
     ]
+
+
+def hub(weights: str) -> str:
+    """Hub cache in the container of a pod's server."""
+    return "/models/hub" if weights == "efs" else "/local/hub"
 
 
 def with_vllm(service: InferenceService, command: Sequence[str], more: Mapping[str, str] | None = None) -> Manifest:
@@ -172,7 +180,7 @@ def with_vllm(service: InferenceService, command: Sequence[str], more: Mapping[s
     """
     values = {
         "HOME": "/tmp",  # noqa: S108  a volume of the pod's own
-        "HF_HUB_CACHE": "/models/hub" if service.weights == "efs" else "/local/hub",
+        "HF_HUB_CACHE": hub(service.weights),
         # Everything was fetched before; streaming from S3 needs no hub either.
         "HF_HUB_OFFLINE": "1",
         **service.environment,

@@ -12,6 +12,7 @@ import pulumi
 
 from tandem.kubernetes.names import HISTORY, LEADER, NAMESPACE, VERSION
 from tandem.ports import SERVING_PORT
+from tandem.serving.engine import Adapter
 
 from .edge import edge_files
 from .objects import Manifest, named
@@ -32,6 +33,7 @@ class InferenceService:
         arguments, environment: of `vllm serve`.
         model, revision, served_model_name, weights: as the settings have them; revision None is `main`.
         manifest: SHA-256 of the list of the model's files with their hashes; None is whatever the hub has.
+        adapters: LoRA adapters of the model.
         minimum_driver_branch: refuses nodes whose driver is older.
         gpus: of one pod, its tensor parallel size.
         nodes: pods of one replica, its pipeline parallel size.
@@ -64,6 +66,7 @@ class InferenceService:
     manifest: str | None = None
     served_model_name: str
     weights: Literal["efs", "nvme", "s3"]
+    adapters: Sequence[Adapter] = ()
     minimum_driver_branch: int
     gpus: int
     nodes: int = 1

@@ -37,6 +37,7 @@ from ..components.secrets import Secrets
 from ..kubernetes.batch import BatchPods, batch_objects
 from ..kubernetes.monitoring import monitoring_objects
 from ..kubernetes.objects import Manifest
+from ..kubernetes.pod import hub
 from ..kubernetes.scaling import Scaling
 from ..kubernetes.workload import InferenceService
 from .context import (
@@ -277,13 +278,14 @@ def _service(
     share = capacity.share_of_node(settings, gpus)
     _, requests = requests_at_once(served, capacity.node_types(settings))
     nginx = render_edge(
-        edge_of(settings, context.load_balancer_networks),
+        edge_of(settings, context.load_balancer_networks, inference),
         waits,
         place="pod",
         servers=[f"127.0.0.1:{SERVER_PORT}"],
         requests=requests,
     )
-    arguments = [*vllm_arguments(served, waits), *fleet.profile_arguments(settings, pins, served)]
+    arguments = vllm_arguments(served, waits, hub(inference.weights))
+    arguments += fleet.profile_arguments(settings, pins, served)
     canary = settings.canaries[model]
     service = InferenceService(
         name=name,
@@ -298,6 +300,7 @@ def _service(
         manifest=served.manifest,
         served_model_name=served.served_model_name,
         weights=inference.weights,
+        adapters=served.adapters,
         minimum_driver_branch=pins.vllm.minimum_driver_branch,
         gpus=gpus,
         nodes=inference.pipeline_parallel_size,

@@ -15,8 +15,15 @@ from tandem.errors import Problem, UserError
 from tandem.host.config import HostConfig, Pinned
 from tandem.ports import EDGE_AGENT_PORT, SERVER_PORT
 from tandem.scripts import DIRECTORY, sources, without_remarks
-from tandem.serving.engine import Profile
-from tandem.serving.vllm import admission_arguments, profile, requests_at_once, server_environment, vllm_arguments
+from tandem.serving.engine import Engine, Profile
+from tandem.serving.vllm import (
+    HOSTS_HUB,
+    admission_arguments,
+    profile,
+    requests_at_once,
+    server_environment,
+    vllm_arguments,
+)
 from tandem.tags import MAIN_MODEL
 from tandem.templates import filled_in
 
@@ -144,12 +151,13 @@ def _host_json(config: HostConfig) -> str:
             "revision": engine.revision,
             "manifest": engine.manifest,
             "weights": engine.weights,
+            **_adapters(engine),
         },
         "gpus_each": engine.tensor_parallel_size,
         "arguments": vllm_arguments(engine, config.timeouts),
         "environment": {
             **server_environment(config.timeouts),
-            "HF_HUB_CACHE": "/hub",
+            "HF_HUB_CACHE": HOSTS_HUB,
             "HF_HUB_OFFLINE": "1",  # everything was fetched and checked before
             "VLLM_CACHE_ROOT": "/cache",
             # The server's user has no home.
@@ -179,6 +187,10 @@ def _host_json(config: HostConfig) -> str:
     compact = json.JSONEncoder(separators=(",", ":")).encode
     lines = (f"{compact(key)}:{compact(value)}" for key, value in values.items())
     return "{" + ",\n".join(lines) + "}\n"
+
+
+def _adapters(engine: Engine) -> dict[str, Any]:
+    return {"adapters": [asdict(adapter) for adapter in engine.adapters]} if engine.adapters else {}
 
 
 def _remote_write(config: HostConfig) -> dict[str, Any]:
@@ -272,7 +284,8 @@ def render_compose(config: HostConfig, *, edge_image: str) -> str:
     """compose.yaml for a plain GPU box like the first instance type; nginx.conf and what pods run go beside it."""
     box, engine = config.instance_types[0], config.engine
     needs = _needs(config, box)
-    offline = {"HF_HUB_CACHE": "/models/hub", "HF_HUB_OFFLINE": "1"}
+    hub = "/models/hub"
+    offline = {"HF_HUB_CACHE": hub, "HF_HUB_OFFLINE": "1"}
     return filled_in(
         "compose.yaml.j2",
         edge=config.edge,
@@ -282,7 +295,7 @@ def render_compose(config: HostConfig, *, edge_image: str) -> str:
         image=config.engine.image,
         edge_image=edge_image,
         edge_command=EDGE_COMMAND,
-        arguments=[*vllm_arguments(config.engine, config.timeouts), *needs.arguments],
+        arguments=[*vllm_arguments(config.engine, config.timeouts, hub), *needs.arguments],
         environment={**server_environment(config.timeouts), **needs.environment, **offline},
         minimum_driver_branch=engine.minimum_driver_branch,
         pod={
@@ -295,6 +308,7 @@ def render_compose(config: HostConfig, *, edge_image: str) -> str:
             "served_model_name": engine.served_model_name,
             "agent_port": EDGE_AGENT_PORT,
             "metrics": None,
+            **_adapters(engine),
         },
         secrets={"keys": ["/run/clients/keys.json"], "hubToken": None},
     )

@@ -149,7 +149,8 @@ def _manifest(model: str, siblings: Sequence[Mapping[str, Any]]) -> str:
             model,
             f"the model has {error}",
             ", ".join(str(file.get("rfilename")) for file in siblings) or "no files, or none that this token may see",
-            "config.json, with *.safetensors or pytorch_model*.bin in the same folder",
+            "config.json, with *.safetensors or pytorch_model*.bin in the same folder; of a LoRA adapter "
+            "adapter_config.json and adapter_model.safetensors",
             "serve another model; GGUF and other formats are not loaded",
         ) from None
 

@@ -62,7 +62,8 @@ def parts(settings: Settings, pins: Pins, host: Mapping[str, Any] | None) -> lis
         host: host.json, which says what a host installs; None on platform eks.
     """
     runs = _of_hosts(settings, pins, host) if host else _of_cluster(settings, pins)
-    return [_image(pins.vllm), *(_model(model, pins) for model in settings.models_served), *runs]
+    models = (*settings.models_served, *settings.adapters_served)
+    return [_image(pins.vllm), *(_model(model, pins) for model in models), *runs]
 
 
 def _image(image: ContainerImage) -> Part:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from tandem.errors import Problem
 from tandem.rules import (
+    adapters,
     arguments,
     batch,
     batches,
@@ -49,6 +50,10 @@ RULES: tuple[Rule, ...] = (
     arguments.parsers_are_vllms,
     arguments.arguments_are_free,
     speculation.guesses_can_be_made,
+    adapters.adapters_have_names_of_their_own,
+    adapters.adapters_are_adapters,
+    adapters.adapters_come_from_the_hub,
+    adapters.a_batch_has_no_more_adapters_than_there_are,
     stack.one_expiry,
     stack.alerts_reach_someone,
     stack.traces_have_somewhere_to_go,

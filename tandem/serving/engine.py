@@ -14,6 +14,26 @@ from tandem.timing import HEARTBEAT_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True)
+class Adapter:
+    """A LoRA adapter.
+
+    Attributes:
+        name: what clients send as `model`.
+        model, revision, manifest: its repository, commit and list of files, as a model's.
+    """
+
+    name: str
+    model: str
+    revision: str
+    manifest: str
+
+    @property
+    def directory(self) -> str:
+        """Where a hub cache has it."""
+        return f"models--{self.model.replace('/', '--')}/snapshots/{self.revision}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Engine:
     """What vLLM serves and how. Unset numbers leave the choice to vLLM.
 
@@ -34,6 +54,9 @@ class Engine:
         speculation: what guesses tokens; None for nothing.
         media_domains: hosts from which media that a request names by URL are fetched; none: from nowhere.
         trust_remote_code: runs code that comes with the model.
+        adapters: LoRA adapters of the model.
+        adapter_slots: how many of them one batch has, at most.
+        adapter_rank: the largest of theirs.
         extra_arguments: arguments of `vllm serve` for what no setting covers.
         log_requests: each request's id and parameters in the log, without its prompt.
         traces_endpoint: where spans go, by OTLP over HTTP; None makes none.
@@ -61,6 +84,9 @@ class Engine:
     reasoning_parser: str | None = None
     media_domains: Sequence[str] = ()
     trust_remote_code: bool = False
+    adapters: Sequence[Adapter] = ()
+    adapter_slots: int = 0
+    adapter_rank: int = 0
     extra_arguments: Sequence[str] = ()
     log_requests: bool = True
     traces_endpoint: str | None = None
@@ -139,6 +165,17 @@ def engine(settings: Settings, inference: InferenceSettings, pins: Pins, sized: 
         reasoning_parser=inference.reasoning_parser,
         media_domains=inference.media_domains,
         trust_remote_code=inference.trust_remote_code,
+        adapters=[
+            Adapter(
+                name=name,
+                model=adapter.model,
+                revision=pins.model_revision(adapter.model),
+                manifest=pins.model_manifest(adapter.model),
+            )
+            for name, adapter in inference.adapters.items()
+        ],
+        adapter_slots=inference.slots,
+        adapter_rank=inference.largest_rank,
         extra_arguments=inference.extra_arguments,
         log_requests=settings.logs.requests,
         traces_endpoint=settings.tracing.endpoint,

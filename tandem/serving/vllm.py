@@ -9,6 +9,7 @@ from typing import Any
 from tandem.catalog.instances import InstanceType
 from tandem.serving.engine import Engine, Profile, Timeouts
 from tandem.settings.schema import SpeculationSettings
+from tandem.sizing.adapters import reserved_rank
 from tandem.sizing.gpus import batch_size, gpu_of
 
 NO_HOST = "no host"
@@ -16,11 +17,18 @@ NO_HOST = "no host"
 has a space: its parser refuses one."""
 
 
-def vllm_arguments(engine: Engine, timeouts: Timeouts) -> list[str]:
+HOSTS_HUB = "/hub"
+"""Hub cache in the container of a host's server."""
+
+
+def vllm_arguments(engine: Engine, timeouts: Timeouts, hub: str = HOSTS_HUB) -> list[str]:
     """Arguments of `vllm serve` that hold on every instance type; the model comes first.
 
     Host, port and API keys are not among them: where a server listens is the platform's business, and keys come from
     a file that only the server can read.
+
+    Args:
+        hub: the hub cache in the server's container.
     """
     streamed = engine.weights == "s3"
     arguments = [
@@ -36,6 +44,7 @@ def vllm_arguments(engine: Engine, timeouts: Timeouts) -> list[str]:
         # The edge's has more, and no query.
         "--disable-uvicorn-access-log",
         *(["--enable-log-requests"] if engine.log_requests else []),
+        *_adapter_arguments(engine, hub),
     ]
     optional: dict[str, object] = {
         "--pipeline-parallel-size": engine.pipeline_parallel_size if engine.pipeline_parallel_size > 1 else None,
@@ -72,6 +81,22 @@ def _speculative_config(speculation: SpeculationSettings) -> str:
         "num_speculative_tokens_per_batch_size": [[1, most, tokens], [most + 1, most + 1, 0]],
     }
     return json.dumps({key: value for key, value in told.items() if value is not None})
+
+
+def _adapter_arguments(engine: Engine, hub: str) -> list[str]:
+    """All adapters are in the machine's memory, where vLLM would else keep as many as on the GPU and read files again.
+
+    A path by its commit is no hub id, which vLLM would look for under `main`.
+    """
+    if not engine.adapters:
+        return []
+    return [
+        "--enable-lora",
+        *("--max-loras", str(engine.adapter_slots)),
+        *("--max-cpu-loras", str(len(engine.adapters))),
+        *("--max-lora-rank", str(reserved_rank(engine.adapter_rank))),
+        *("--lora-modules", *(f"{one.name}={hub}/{one.directory}" for one in engine.adapters)),
+    ]
 
 
 def requests_at_once(engine: Engine, instance_types: Sequence[InstanceType]) -> tuple[int, int]:

@@ -340,6 +340,18 @@ class SpeculationSettings(Section):
     )
 
 
+class AdapterSettings(Section):
+    """A LoRA adapter of a model. Its commit and its files are pinned in images/pins.toml, as a model's are."""
+
+    model: ModelId = Field(description="The adapter's repository on the hub: adapter_config.json and safetensors.")
+    rank: int = Field(
+        ge=1,
+        le=512,
+        description="`r` of its adapter_config.json, or the largest of its rank_pattern. Servers reserve memory by it "
+        "before they have read the file, and refuse to start with an adapter of a higher one.",
+    )
+
+
 class InferenceSettings(Section):
     """What vLLM serves."""
 
@@ -422,6 +434,19 @@ class InferenceSettings(Section):
         description="Lets vLLM run code that comes with the model. Refused for a model without pinned revision and "
         "manifest: whoever may write to its repository would run code on the hosts.",
     )
+    adapters: dict[ServedName, AdapterSettings] = Field(
+        default_factory=dict,
+        max_length=32,
+        description="LoRA adapters by the name that clients send as `model`. Each is downloaded, compared and kept as "
+        "the model is. A change replaces servers, as one of any argument of theirs.",
+    )
+    adapters_at_once: int | None = Field(
+        default=None,
+        ge=1,
+        le=32,
+        description="Adapters of one batch, each of which takes GPU memory from the KV cache; requests for others "
+        "wait. Unset: all of them.",
+    )
     extra_arguments: tuple[ServerArgument, ...] = Field(
         default=(),
         max_length=50,
@@ -437,6 +462,21 @@ class InferenceSettings(Section):
     def served_name(self) -> str:
         """What clients send as `model`."""
         return self.served_model_name or self.model
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All that its servers answer to as `model`: the model's, then its adapters'."""
+        return (self.served_name, *self.adapters)
+
+    @property
+    def slots(self) -> int:
+        """Adapters of one batch, for which GPUs have room."""
+        return min(len(self.adapters), self.adapters_at_once or len(self.adapters))
+
+    @property
+    def largest_rank(self) -> int:
+        """Of its adapters; 0 without any."""
+        return max((adapter.rank for adapter in self.adapters.values()), default=0)
 
     @property
     def is_pipeline(self) -> bool:
@@ -699,7 +739,13 @@ class Settings(Section):
     @property
     def names_served(self) -> tuple[str, ...]:
         """What clients send as `model`, each name once, the main model's first."""
-        return tuple(dict.fromkeys(inference.served_name for inference, _ in self.scaled.values()))
+        return tuple(dict.fromkeys(name for inference, _ in self.scaled.values() for name in inference.names))
+
+    @property
+    def adapters_served(self) -> tuple[str, ...]:
+        """Repositories of all models' adapters, each once."""
+        adapters = (adapter for inference, _ in self.scaled.values() for adapter in inference.adapters.values())
+        return tuple(dict.fromkeys(adapter.model for adapter in adapters))
 
     @property
     def scaled(self) -> dict[str, tuple[InferenceSettings, ScalingSettings]]:

@@ -43,7 +43,8 @@ def _settings(name: str) -> Settings:
             "tandem:region": "us-east-1",
             "tandem:fleet": f'{{"instanceTypes": ["{EIGHT_GPUS[name]}"]}}',
             "tandem:inference": '{"model": "openai/gpt-oss-120b", "servedModelName": "gpt-oss", "kvCacheDtype": "fp8", '
-            '"speculation": {"promptLookupMin": 2, "promptLookupMax": 4}}',
+            '"speculation": {"promptLookupMin": 2, "promptLookupMax": 4}, '
+            '"adapters": {"sql": {"model": "acme/sql", "rank": 16}, "legal.2": {"model": "acme/legal", "rank": 8}}}',
             "tandem:loadBalancer": '{"paths": ["/v1/chat/completions", "/v1/responses", "/v1/responses/*"]}',
         }
     )
@@ -64,7 +65,12 @@ def config(name: str) -> HostConfig:
     )
     return replace(
         found,
-        engine=replace(found.engine, image=f"{pinned.vllm.image}@sha256:{'0' * 64}", revision="0" * 40),
+        engine=replace(
+            found.engine,
+            image=f"{pinned.vllm.image}@sha256:{'0' * 64}",
+            revision="0" * 40,
+            adapters=[replace(one, revision="0" * 40, manifest="0" * 64) for one in found.engine.adapters],
+        ),
         packages=replace(
             found.packages,
             driver_version="580.0.0",

@@ -29,6 +29,12 @@ def stages(found: Host, tmp_path: Path, text: str, seconds: float) -> None:
     found.scripts.host.TIMEOUTS.update(launch=seconds, heartbeat=0.6)
 
 
+def test_an_edge_serves_its_model_and_its_adapters(load: Load) -> None:
+    scripts = load(engine={**load().config["engine"], "adapters": [{"name": "sql"}]})
+    scripts.host.write(scripts.edge_keys.OWN, "k" * 43)
+    assert scripts.edge_keys.edge().models == [scripts.config["probe"]["body"]["model"], "sql"]
+
+
 def test_a_read_that_blocks_for_ever_ends_neither_deadline_nor_host(in_real_time: Host, tmp_path: Path) -> None:
     """It is a real one, and in the way of the interpreter's own end: a thread that a pool waits for."""
     os.mkfifo(tmp_path / "weights")

@@ -94,6 +94,75 @@ def test_the_next_host_only_copies_and_a_restart_does_nothing(host: SimpleNamesp
     assert not host.downloads
 
 
+SQL = {"name": "sql", "model": "acme/sql", "revision": "1" * 40, "manifest": None}
+
+
+@pytest.fixture
+def adapted(host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """With an adapter; a download makes one small file of whatever is wanted."""
+
+    def download(cache: Any, *_: object) -> None:
+        host.downloads.append(cache.wanted["model"])
+        (cache.snapshot()).mkdir(parents=True)
+        (cache.snapshot() / "config.json").write_text("{}")
+        cache.finish([(git_sha1(b"{}"), 2, "config.json")])
+
+    host.weights.ENGINE["adapters"] = [SQL]
+    monkeypatch.setattr(host.hub, "download", download)
+    return host
+
+
+def adapter(hub: Path) -> Path:
+    return hub / "models--acme--sql/snapshots" / ("1" * 40) / "config.json"
+
+
+def test_an_adapter_is_downloaded_and_copied_as_its_model_is(adapted: SimpleNamespace) -> None:
+    assert adapted.weights.run() == "; ".join(["downloaded to EFS, copied to local storage"] * 2)
+    assert adapted.downloads == ["Qwen/Qwen3-8B", "acme/sql"]
+    assert adapter(adapted.local).read_text() == "{}"
+    assert adapted.weights.served_from() == adapted.local
+    assert adapted.weights.run() == "were there; were there"
+
+
+def test_a_new_adapter_is_all_that_is_fetched(adapted: SimpleNamespace) -> None:
+    finish(adapted.shared)
+    assert adapted.weights.run() == (
+        "found on EFS, copied to local storage; downloaded to EFS, copied to local storage"
+    )
+    assert adapted.downloads == ["acme/sql"]
+
+
+def test_an_adapter_follows_a_model_of_the_machine_image(adapted: SimpleNamespace) -> None:
+    """Servers see one cache, also where they would read the model in place."""
+    adapted.weights.ENGINE["weights"] = "efs"
+    finish(adapted.storage.BAKED / "hub")
+    assert adapted.weights.run() == ("copied from the machine image; downloaded to EFS, copied to local storage")
+    assert adapted.weights.served_from() == adapted.local
+
+
+def but_not_sql(copy: Any) -> Any:
+    def copied(one: Any, to: Any) -> None:
+        if one.wanted is SQL:
+            raise OSError(errno.ENOSPC, "full")
+        copy(one, to)
+
+    return copied
+
+
+def test_without_room_for_an_adapter_all_is_read_where_all_is(adapted: SimpleNamespace, monkeypatch: Any) -> None:
+    monkeypatch.setattr(adapted.cache.Cache, "copy", but_not_sql(adapted.cache.Cache.copy))
+    assert adapted.weights.run().endswith("downloaded to EFS, no room for a local copy")
+    assert adapted.weights.served_from() == adapted.shared
+
+
+def test_without_room_beside_a_model_of_the_image_the_host_gives_up(adapted: SimpleNamespace, monkeypatch: Any) -> None:
+    adapted.weights.ENGINE["weights"] = "efs"
+    finish(adapted.storage.BAKED / "hub")
+    monkeypatch.setattr(adapted.cache.Cache, "copy", but_not_sql(adapted.cache.Cache.copy))
+    with pytest.raises(OSError, match="full"):
+        adapted.weights.run()
+
+
 def test_a_marker_from_before_there_were_manifests_is_not_trusted(host: SimpleNamespace) -> None:
     snapshot(host.shared).mkdir(parents=True)
     snapshot(host.shared).with_name(f"{REVISION}.complete").touch()

@@ -27,6 +27,8 @@ CLUSTER, CALLER = "aws:eks/getCluster:getCluster", "aws:index/getCallerIdentity:
 NODE_GROUPS, NODE_GROUP = "aws:eks/getNodeGroups:getNodeGroups", "aws:eks/getNodeGroup:getNodeGroup"
 SECURITY_GROUPS, SUBNET = "aws:ec2/getSecurityGroups:getSecurityGroups", "aws:ec2/getSubnet:getSubnet"
 ORDER = "depends_on"
+ADAPTERS = ("acme/sql", "acme/legal")
+"""LoRA adapters that a stack may name: they are pinned, as each must be."""
 ENGINE_TYPES = ("pulumi:pulumi:Stack", "pulumi:providers:")
 
 
@@ -219,7 +221,10 @@ def declared_by(
 @functools.cache
 def _declared_by(values: str, name: str, now: datetime | None, account: str) -> Declared:
     settings = Settings.model_validate(json.loads(values))
-    return declared(lambda: stack.build(settings, pins.load(), name, now), name, json.loads(account))
+    known = pins.load()
+    looked_up = dict.fromkeys(ADAPTERS, pins.ModelRevision(revision="0" * 40, manifest="0" * 64))
+    pinned = known.model_copy(update={"models": {**known.models, **looked_up}})
+    return declared(lambda: stack.build(settings, pinned, name, now), name, json.loads(account))
 
 
 def declared(

@@ -83,6 +83,12 @@ def written(file: Path, *digests: str) -> Path:
     return file
 
 
+def test_an_edge_serves_its_model_and_its_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TANDEM_POD", json.dumps({"served_model_name": "qwen", "adapters": [{"name": "sql"}]}))
+    monkeypatch.setenv("TANDEM_SECRETS", json.dumps({"keys": []}))
+    assert agent.edge().models == ["qwen", "sql"]
+
+
 def test_a_changed_document_reaches_the_edge_and_outlives_its_store(
     start: Callable[..., Agent], tmp_path: Path
 ) -> None:

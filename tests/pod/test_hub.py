@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ import pytest
 
 in_pod: Any = importlib.import_module("pod")
 WANTED = {"model": "acme/llama-8b", "revision": None, "manifest": None}
+heads: list[str] = []
 Answer = Callable[[BaseHTTPRequestHandler], None]
 
 
@@ -38,7 +40,11 @@ def answering(answer: Answer) -> Iterator[tuple[str, list[str | None]]]:
         logins.append(request.headers["Authorization"])
         answer(request)
 
-    methods = {"do_GET": get, "do_HEAD": page(200, b""), "log_message": lambda *_: None}
+    def head(request: Any) -> None:
+        heads.append(request.path)
+        page(200, b"")(request)
+
+    methods = {"do_GET": get, "do_HEAD": head, "log_message": lambda *_: None}
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Pages", (BaseHTTPRequestHandler,), methods))
     threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}", logins
@@ -55,6 +61,16 @@ def test_the_token_does_not_follow_to_another_host() -> None:
                     in_pod.hub.listing(WANTED, url, "hf_secret")
                 assert ours == ["Bearer hf_secret"]
         assert theirs == [None, None]
+
+
+def test_an_adapter_is_asked_for_by_its_own_configuration() -> None:
+    files = [{"rfilename": name, "size": 2, "blobId": "1" * 40} for name in ("adapter_config.json", "config.json")]
+    files.append({"rfilename": "adapter_model.safetensors", "size": 9, "lfs": {"sha256": "2" * 64}})
+    with answering(page(200, json.dumps({"sha": "c0ffee", "siblings": files}).encode())) as (url, _):
+        heads.clear()
+        commit, rows = in_pod.hub.listing({**WANTED, "name": "sql"}, url, "")
+        assert heads == ["/acme/llama-8b/resolve/main/adapter_config.json"]
+    assert (commit, [path for *_, path in rows]) == ("c0ffee", ["adapter_config.json", "adapter_model.safetensors"])
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,15 @@ def test_weights_are_downloaded_once_and_copied(prepared: dict[str, Any], monkey
     in_pod.prepare(prepared)
 
 
+@pytest.mark.parametrize("tier", ["nvme", "efs"])
+def test_adapters_come_beside_their_model(prepared: dict[str, Any], tier: str) -> None:
+    sql = {"name": "sql", "model": "acme/sql", "revision": REVISION, "manifest": None}
+    in_pod.prepare({**prepared, "weights": tier, "adapters": [sql]})
+    root = in_pod.SHARED if tier == "efs" else in_pod.LOCAL
+    for wanted in (prepared, sql):
+        assert (in_pod.Cache(root, wanted).snapshot() / "config.json").read_text() == "{}"
+
+
 def test_the_hubs_token_is_read_by_the_role_and_only_for_a_download(
     prepared: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

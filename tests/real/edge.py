@@ -44,25 +44,25 @@ def key_of(name: str) -> str:
 ALICE = document(alice={})
 
 
-def admit(directory: Path, clients: dict[str, Any], model: str) -> None:
+def admit(directory: Path, clients: dict[str, Any], models: Sequence[str]) -> None:
     """By the agent beside an edge, for which the document is in the store."""
     text, nobody = json.dumps(clients), {"clients": {}}
-    keysync.Edge(["arn"], model, nobody, directory / "keys", directory / "kept.json", lambda _: text, print).look()
+    keysync.Edge(["arn"], models, nobody, directory / "keys", directory / "kept.json", lambda _: text, print).look()
 
 
 @dataclass(frozen=True)
 class Nginx:
-    """A running nginx: its ports, the directory that holds its access log and health file, and its model."""
+    """A running nginx: its ports, the directory that holds its access log and health file, and its models."""
 
     port: int
     metrics_port: int
     agent_port: int
     directory: Path
-    model: str
+    models: Sequence[str]
 
     def admits(self, clients: dict[str, Any]) -> None:
         """From now on these, and nobody else."""
-        admit(self.directory, clients, self.model)
+        admit(self.directory, clients, self.models)
 
     def raw(self, request: bytes, timeout: float = 10) -> bytes:
         """Sends bytes as they are and reads until the server closes or falls silent."""
@@ -134,8 +134,8 @@ def nginx(
     for path, new in moved.items():
         text, script = text.replace(path, new), script.replace(path, new)
     (directory / "edge.js").write_text(script)
-    model = config.engine.served_model_name
-    admit(directory, clients, model)
+    models = config.edge.models or [config.engine.served_model_name]
+    admit(directory, clients, models)
     # pytest keeps its directories to their owner, so the workers must be that.
     text = "user root;\n" + text.replace("user www-data;", "")
     file = directory / "nginx.conf"
@@ -149,7 +149,7 @@ def nginx(
     process = subprocess.Popen(["nginx", "-c", str(file), "-g", "daemon off;"], stderr=errors)
     try:
         wait_for(port, process, 10)
-        yield Nginx(port, metrics, agent, directory, model)
+        yield Nginx(port, metrics, agent, directory, models)
     finally:
         process.terminate()
         process.wait(20)

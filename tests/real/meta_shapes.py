@@ -2,7 +2,9 @@
 
     python meta_shapes.py DIRECTORY SIZES NAME...
 
-DIRECTORY has NAME_config.json, and NAME_hf_quant_config.json where the model has one; NAME:fp8 has an FP8 KV cache. Run
+DIRECTORY has NAME_config.json, and NAME_hf_quant_config.json where the model has one; NAME:fp8 has an FP8 KV cache;
+NAME:lora tells what is reserved for ADAPTERS. with `-` as SIZES, NAMEs are of classes, and told is which of them
+take adapters. Run
 by the Python of `vllm_cpu.environment()`: the classes, their layers and the layout of the KV cache are vLLM's. What
 stands in is what a machine without a GPU lacks, and none of it has a size: the platform (an H200), compiled kernels,
 streams, torchvision, and the process groups of tensor parallelism, of which this is rank 0.
@@ -33,6 +35,7 @@ import torch.library
 
 GIB = 2**30
 KV_BYTES, LENGTH = 64 * GIB, 4096
+ADAPTERS = {"max_loras": 2, "max_lora_rank": 16}
 
 
 class Lenient(types.ModuleType):
@@ -206,6 +209,11 @@ class H200(CudaPlatformBase):
         return "meta"
 
     @classmethod
+    def get_punica_wrapper(cls) -> str:
+        """A GPU's is Triton; what either keeps is no adapter's."""
+        return "vllm.lora.punica_wrapper.punica_cpu.PunicaWrapperCPU"
+
+    @classmethod
     def import_kernels(cls) -> None: ...
 
 
@@ -214,8 +222,10 @@ vllm.platforms._current_platform = vllm.platforms.current_platform = H200()
 from vllm.config import set_current_vllm_config  # noqa: E402
 from vllm.distributed import parallel_state  # noqa: E402
 from vllm.engine.arg_utils import EngineArgs  # noqa: E402
+from vllm.lora.layers import BaseLayerWithLoRA  # noqa: E402
+from vllm.lora.model_manager import LoRAModelManager  # noqa: E402
 from vllm.model_executor.model_loader.utils import initialize_model  # noqa: E402
-from vllm.model_executor.models import registry  # noqa: E402
+from vllm.model_executor.models import registry, supports_lora  # noqa: E402
 from vllm.utils.torch_utils import set_default_torch_dtype  # noqa: E402
 from vllm.v1.core import kv_cache_utils  # noqa: E402
 from vllm.v1.core.single_type_kv_cache_manager import register_all_kvcache_specs  # noqa: E402
@@ -225,8 +235,8 @@ init_workspace_manager(torch.device("meta"))
 registry._run_in_subprocess = lambda function: function()
 
 
-def held(directory: Path, tp: int, kv_cache_dtype: str) -> dict[str, Any]:
-    """Bytes of weights and buffers on rank 0, and requests of LENGTH that KV_BYTES hold; None where nothing is kept."""
+def made(directory: Path, tp: int, **more: Any) -> tuple[Any, Any]:
+    """vLLM's configuration and the model on rank 0."""
     positions = json.loads((directory / "config.json").read_text()).get("max_position_embeddings", LENGTH)
     arguments = EngineArgs(
         model=str(directory),
@@ -236,9 +246,9 @@ def held(directory: Path, tp: int, kv_cache_dtype: str) -> dict[str, Any]:
         max_model_len=min(LENGTH, positions),
         max_num_seqs=1024,
         max_num_batched_tokens=8192,
-        kv_cache_dtype=kv_cache_dtype,
         enforce_eager=True,
         distributed_executor_backend="mp",
+        **more,
     )
     config = arguments.create_engine_config()
     for name in ("_DP", "_DCP", "_PP", "_PCP", "_INNER_DP_WORLD", "_ENGRAM_DP"):
@@ -246,7 +256,24 @@ def held(directory: Path, tp: int, kv_cache_dtype: str) -> dict[str, Any]:
     for name in ("_WORLD", "_TP", "_EP", "_ETP", "_EPLB"):
         setattr(parallel_state, name, Group(tp))
     with set_current_vllm_config(config), set_default_torch_dtype(config.model_config.dtype), torch.device("meta"):
-        model = initialize_model(vllm_config=config)
+        return config, initialize_model(vllm_config=config)
+
+
+def reserved(directory: Path, tp: int) -> dict[str, Any]:
+    """Bytes for adapters on rank 0, by vLLM's own manager of them."""
+    config, model = made(directory, tp, enable_lora=True, **ADAPTERS)
+    with set_current_vllm_config(config), torch.device("meta"):
+        LoRAModelManager(model, 1024, 8192, config.model_config.get_vocab_size(), config.lora_config, "meta", config)
+    layers = [one for one in model.modules() if isinstance(one, BaseLayerWithLoRA)]
+    kept = [value for layer in layers for name, value in vars(layer).items() if name.endswith("_stacked")]
+    tensors = [one for value in kept for one in ([value] if isinstance(value, torch.Tensor) else value)]
+    distinct = {id(one): one.numel() * one.element_size() for one in tensors}
+    return {"adapters": sum(distinct.values())}
+
+
+def held(directory: Path, tp: int, kv_cache_dtype: str) -> dict[str, Any]:
+    """Bytes of weights and buffers on rank 0, and requests of LENGTH that KV_BYTES hold; None where nothing is kept."""
+    config, model = made(directory, tp, kv_cache_dtype=kv_cache_dtype)
     vllm.platforms.current_platform.update_block_size_for_backend(config)
     config.cache_config.kv_cache_layout = "LBNHC"
     tensors = {id(one): one for one in (*model.parameters(), *model.buffers())}
@@ -264,8 +291,20 @@ def held(directory: Path, tp: int, kv_cache_dtype: str) -> dict[str, Any]:
     return {"weights": weights, "requests": kv_cache_utils.get_max_concurrency_for_kv_cache_config(config, cache)}
 
 
+def takers(names: list[str]) -> dict[str, list[bool]]:
+    """Of classes that take adapters: whether for the embedding and the head, too, and for experts with gate and up in
+    one."""
+    found = {name: registry.ModelRegistry.models[name].load_model_cls() for name in names}
+    return {
+        name: [bool(one.embedding_modules), one.is_3d_moe_weight] for name, one in found.items() if supports_lora(one)
+    }
+
+
 def main() -> None:
     source, sizes, *names = sys.argv[1:]
+    if sizes == "-":
+        print(json.dumps(takers(names)))
+        names = []
     for named in names:
         name, _, cache = named.partition(":")
         with tempfile.TemporaryDirectory() as scratch:
@@ -277,7 +316,7 @@ def main() -> None:
                 shutil.copy(beside, Path(scratch, "hf_quant_config.json"))
             for tp in map(int, sizes.split(",")):
                 try:
-                    found = held(Path(scratch), tp, cache or "auto")
+                    found = reserved(Path(scratch), tp) if cache == "lora" else held(Path(scratch), tp, cache or "auto")
                 except Exception as error:
                     found = {"error": f"{type(error).__name__}: {str(error)[:300]}"}
                 print(json.dumps({"name": named, "tp": tp, **found}), flush=True)

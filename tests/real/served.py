@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import stacks
-from vllm_cpu import Server, server
+from vllm_cpu import Server, environment, server
 
 from tandem.host.config import HostConfig
-from tandem.serving.vllm import admission_arguments, server_environment, vllm_arguments
+from tandem.serving.engine import Adapter
+from tandem.serving.vllm import HOSTS_HUB, admission_arguments, server_environment, vllm_arguments
 
 NAME = "tiny"
+
+
+ADAPTER = Adapter(name="tuned", model="acme/tuned", revision="1" * 40, manifest="")
+
+
+def adapted(hub: Path) -> HostConfig:
+    """The same with an adapter, which is in a hub cache when this returns."""
+    script = Path(__file__).with_name("tiny_adapter.py")
+    subprocess.run([environment(), script, hub / ADAPTER.directory], check=True)
+    found = config(adapters=[ADAPTER], adapter_slots=1, adapter_rank=4)
+    return replace(found, edge=replace(found.edge, models=(NAME, ADAPTER.name)))
 
 
 def config(**engine: Any) -> HostConfig:
@@ -34,10 +47,10 @@ def config(**engine: Any) -> HostConfig:
 
 
 @contextlib.contextmanager
-def serving(config: HostConfig, directory: Path, *more: str) -> Iterator[Server]:
+def serving(config: HostConfig, directory: Path, *more: str, hub: Path = Path(HOSTS_HUB)) -> Iterator[Server]:
     """vLLM with a host's own arguments, and more of them."""
     arguments = [
-        *vllm_arguments(config.engine, config.timeouts)[1:],
+        *vllm_arguments(config.engine, config.timeouts, str(hub))[1:],
         *admission_arguments(config.engine, config.instance_types),
         *more,
     ]

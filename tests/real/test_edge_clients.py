@@ -113,6 +113,74 @@ def test_a_client_may_use_its_own_models(edge: Nginx) -> None:
     assert b"this key is not for this model" in edge.raw(authorized(key_of("alice")))
 
 
+BIG = b" " * 3_000_000
+"""Beyond what nginx keeps of a body in memory."""
+NAMED: list[tuple[bytes, bool]] = [
+    (b'{"model": "sql"}', True),
+    (b'{"model": "chat", "model": "sql"}', True),
+    (b'{"mod\\u0065l": "sq\\u006c", "x": {"model": "chat"}}', True),
+    (b'{"model": "sql",' + BIG + b'"x": 1}', True),
+    (b'{"model": "chat"}', False),
+    (b'{"model": "sql", "model": "chat"}', False),
+    (b'{"model": "legal",' + BIG + b'"x": 1}', False),
+    (b'{"model": "sql,legal"}', False),
+    (b'{"model": ["sql"]}', False),
+    (b'{"model": ""}', False),
+    (b'{"model": null}', False),
+    (b"{}", False),
+    (b'{"__proto__": {"model": "sql"}}', False),
+    (b"null", False),
+    (b"", False),
+    (b"model=sql", False),
+    ('{"model": "sql"}'.encode("utf-16"), False),
+]
+
+
+@pytest.fixture(scope="module", params=["host", "pod"])
+def adapted(request: pytest.FixtureRequest, backends: list[Backend], tmp_path_factory: Any) -> Iterator[Nginx]:
+    config = wide(models=("chat", "sql", "legal"), cut_revoked=True, max_body_mib=4)
+    clients = document(some={"models": ["sql", "another"]}, base={"models": ["chat"]}, all={}, other={"models": ["x"]})
+    with nginx(config, [backends[0].port], tmp_path_factory.mktemp("a"), clients=clients, place=request.param) as one:
+        yield one
+
+
+@pytest.mark.parametrize("number", range(len(NAMED)))
+def test_who_may_ask_for_some_adapters_names_one_of_them(adapted: Nginx, backends: list[Backend], number: int) -> None:
+    body, allowed = NAMED[number]
+    backends[0].seen.clear()
+    assert adapted.status(authorized(key_of("some"), body)) == (200 if allowed else 403)
+    assert [seen for _, _, seen in backends[0].seen] == ([body] if allowed else [])
+    assert adapted.status(authorized(key_of("all"), body)) == 200
+    assert adapted.status(authorized(key_of("other"), body)) == 403
+
+
+def test_what_names_no_model_is_for_the_server_s_own(adapted: Nginx) -> None:
+    for body, status in (
+        (b"{}", 200),
+        (b'{"model": null}', 200),
+        (b'{"model": "chat"}', 200),
+        (b'{"model": "sql"}', 403),
+    ):
+        assert adapted.status(authorized(key_of("base"), body)) == status, body
+    assert adapted.status(post(b"/v1/models", method=b"GET").replace(KEY.encode(), key_of("some").encode())) == 200
+
+
+def test_a_large_body_in_chunks_is_read_as_well(adapted: Nginx) -> None:
+    for model, status in ((b"sql", b"200"), (b"chat", b"403")):
+        body = b'{"model": "' + model + b'",' + BIG + b'"x": 1}'
+        asked = authorized(key_of("some"), b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+        for begin in range(0, len(body), 65536):
+            part = body[begin : begin + 65536]
+            asked += b"%x\r\n%s\r\n" % (len(part), part)
+        assert adapted.raw(asked + b"0\r\n\r\n").split(b" ", 2)[1] == status
+
+
+def test_answers_stream_past_the_look_at_their_model(adapted: Nginx) -> None:
+    answer = adapted.raw(authorized(key_of("some"), b'{"model": "sql", "x": "stream"}'))
+    assert answer.count(b"data:") == 4
+    assert answer.endswith(b"0\r\n\r\n")
+
+
 def test_each_client_has_its_own_rate(edge: Nginx) -> None:
     edge.admits(document(alice={"requestsPerSecond": 2}, bob={"requestsPerSecond": 2}, carol={}))
     answers = [edge.raw(authorized(key_of("alice"))) for _ in range(20)]

@@ -16,25 +16,31 @@ from dataclasses import dataclass
 
 import pytest
 from asking import ask
-from edge import KEY, Nginx, nginx
+from edge import KEY, Nginx, document, key_of, nginx
 from scripts import Load
-from served import NAME, completion, config, serving
+from served import ADAPTER, NAME, adapted, completion, serving
 from vllm_cpu import Server
 
 from rehearsal.kubernetes.vllm_metrics import METRICS
+from tandem.host.config import HostConfig
 
 pytestmark = pytest.mark.real
 
 
 @pytest.fixture(scope="module")
-def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(config(), tmp_path_factory.mktemp("vllm")) as running:
+def host(tmp_path_factory: pytest.TempPathFactory) -> HostConfig:
+    return adapted(tmp_path_factory.getbasetemp() / "hub")
+
+
+@pytest.fixture(scope="module")
+def vllm(host: HostConfig, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(host, tmp_path_factory.mktemp("vllm"), hub=tmp_path_factory.getbasetemp() / "hub") as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def edge(vllm: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
-    with nginx(config(), [vllm.port], tmp_path_factory.mktemp("edge")) as running:
+def edge(host: HostConfig, vllm: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
+    with nginx(host, [vllm.port], tmp_path_factory.mktemp("edge")) as running:
         yield running
 
 
@@ -45,6 +51,34 @@ def test_a_key_of_the_edge_works_and_the_server_has_none(vllm: Server, edge: Ngi
     for port, key in ((edge.port, KEY), (vllm.port, None)):
         assert ask(port, completion(), key).status == 200
         assert ask(port, None, key, "/v1/models").status == 200
+
+
+def test_an_adapter_is_a_model_by_its_name_and_answers_otherwise(vllm: Server, edge: Nginx, load: Load) -> None:
+    """Greedy: what differs is the adapter's. Its tokens are counted where the model's are."""
+    scripts = load(first_port=vllm.port)
+    before = scripts.probe.metric(vllm.port, "generation_tokens_total")
+    listed = json.loads(ask(edge.port, None, KEY, "/v1/models").body)["data"]
+    assert [(one["id"], one["parent"]) for one in listed] == [(NAME, None), (ADAPTER.name, NAME)]
+    said = {
+        name: json.loads(ask(edge.port, completion(16, model=name, temperature=0), KEY).body)
+        for name in (NAME, ADAPTER.name)
+    }
+    assert {name: answer["model"] for name, answer in said.items()} == {NAME: NAME, ADAPTER.name: ADAPTER.name}
+    assert said[NAME]["choices"][0]["text"] != said[ADAPTER.name]["choices"][0]["text"]
+    assert scripts.probe.metric(vllm.port, "generation_tokens_total") == before + 32
+    assert ask(edge.port, completion(model="another"), KEY).status == 404
+
+
+def test_a_key_for_an_adapter_alone_is_for_no_other_model(edge: Nginx) -> None:
+    edge.admits(document(alice={}, tuned={"models": [ADAPTER.name]}))
+    unnamed = {key: value for key, value in completion().items() if key != "model"}
+    for body, status in ((completion(model=ADAPTER.name), 200), (completion(), 403), (unnamed, 403)):
+        assert ask(edge.port, body, key_of("tuned")).status == status
+    assert ask(edge.port, unnamed, KEY).status == 200, "vLLM takes its own model, as the edge does"
+
+
+def test_no_adapter_is_loaded_from_anywhere_while_it_runs(vllm: Server) -> None:
+    assert ask(vllm.port, {"lora_name": "x", "lora_path": "/x"}, None, "/v1/load_lora_adapter").status == 404
 
 
 @pytest.mark.parametrize("key", [None, "wrong", KEY[:-1], ""])

@@ -17,7 +17,7 @@ from vllm_cpu import environment
 
 import tandem.catalog.vllm_arguments
 from tandem.catalog.instances import INSTANCE_TYPES
-from tandem.serving.engine import Engine, timeouts
+from tandem.serving.engine import Adapter, Engine, timeouts
 from tandem.serving.vllm import (
     admission_arguments,
     profile,
@@ -35,6 +35,11 @@ pytestmark = pytest.mark.real
 OF_VLLM = json.loads(Path(tandem.catalog.vllm_arguments.__file__).with_suffix(".json").read_text())
 WAITS = timeouts(Settings(region="us-east-1"))
 BASE = Engine(image="x", model="Qwen/Qwen3-8B", revision="0" * 40, served_model_name="Qwen/Qwen3-8B")
+ADAPTERS = [Adapter(name=name, model=f"acme/{name}", revision="1" * 40, manifest="") for name in ("sql", "legal.2")]
+LOADED = [
+    f"LoRAModulePath(name='{one.name}', path='/hub/{one.directory}', base_model_name=None, is_3d_lora_weight=False)"
+    for one in ADAPTERS
+]
 MEANT: dict[str, Any] = {
     "model_tag": "Qwen/Qwen3-8B",
     "revision": "0" * 40,
@@ -106,6 +111,10 @@ def cases() -> dict[str, tuple[list[str], dict[str, Any]]]:
             f"media {told}": ({"extra_arguments": [f"--limit-mm-per-prompt={told}"]}, {"limits": holds})
             for told, holds in MEDIA_LIMITS.items()
         },
+        "adapters": (
+            {"adapters": ADAPTERS, "adapter_slots": 1, "adapter_rank": 40},
+            {"enable_lora": True, "max_loras": 1, "max_cpu_loras": 2, "max_lora_rank": 64, "lora_modules": LOADED},
+        ),
         "reasoning": ({"reasoning_parser": "qwen3"}, {"reasoning_parser": "qwen3"}),
         **{f"{gpus} GPUs": ({"tensor_parallel_size": gpus},) * 2 for gpus in choices("tensor_parallel_size")},
         **{f"quantization {name}": ({"quantization": name},) * 2 for name in choices("quantization")},

@@ -63,7 +63,7 @@ class Load:
         while not self.over.wait(PAUSE):
             key, asked = self.key, time.monotonic()
             try:
-                status = ask(edge.port, {"model": edge.model}, key, seconds=20).status
+                status = ask(edge.port, {"model": edge.models[0]}, key, seconds=20).status
             except (OSError, http.client.HTTPException):
                 status = 0
             answers.append((asked, key, status))

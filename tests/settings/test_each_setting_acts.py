@@ -17,6 +17,7 @@ from tests.infra.declared import declared_by
 
 ZONE = "Z0123456789ABC"
 ALICE = {"sha256": ["5" * 64]}
+SQL = {"model": "acme/sql", "rank": 16}
 OTHER = {"hostName": "other.example.com", "inference": {"model": "Qwen/Qwen3-8B"}}
 BASE: dict[str, Any] = {
     "region": "us-east-1",
@@ -142,6 +143,9 @@ MAIN: Mapping[str, Any] = {
     "inference.speculation.upToRequests": (16, {"inference.speculation": {}}),
     "inference.toolCallParser": "hermes",
     "inference.reasoningParser": "qwen3",
+    "inference.adapters.NAME.model": ("acme/legal", {"inference.adapters.NAME": SQL}),
+    "inference.adapters.NAME.rank": (32, {"inference.adapters.NAME": SQL}),
+    "inference.adaptersAtOnce": (1, {"inference.adapters": {"sql": SQL, "legal": SQL}}),
     "inference.extraArguments": ["--enforce-eager"],
     "inference.mediaDomains": ["images.example.com"],
     "scaling.minReplicas": 3,

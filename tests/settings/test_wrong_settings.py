@@ -47,6 +47,7 @@ OWN_NAME = {"domainName": "us.llm.example.com", "hostedZoneId": "Z0123456789"}
 GLOBAL_NAME = {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789"}
 FOLLOWS: dict[str, Any] = {"fleet": {"followLoad": True, "maxHosts": 2}}
 DECLARED = {"sha256": ["0" * 64]}
+SQL = {"model": "acme/sql", "rank": 16}
 MANY_CLIENTS = {
     f"c{number}": {"sha256": [f"{number}{key}".zfill(64) for key in range(1, 9)], "models": ["Qwen/Qwen3-8B"] * 6}
     for number in range(100)
@@ -621,6 +622,92 @@ WRONG = [
         "s3://weights/qwen",
         "together with inference.weights: s3",
         SET + "inference.weights' s3",
+    ),
+    # LoRA adapters
+    Wrong({"inference": {"adapters": {"a b": SQL}}}, "inference.adapters.a b", "a b", "letters, digits", RM),
+    Wrong(
+        {"inference": {"adapters": {"sql": {"model": "sql", "rank": 8}}}},
+        "inference.adapters.sql.model",
+        "sql",
+        "organisation/name",
+        SET + "inference.adapters.sql.model'",
+    ),
+    Wrong(
+        {"inference": {"adapters": {"sql": {"model": "acme/sql"}}}},
+        "inference.adapters.sql.rank",
+        None,
+        "a whole number 1 to 512",
+        SET + "inference.adapters.sql.rank'",
+    ),
+    Wrong(
+        {"inference": {"adapters": {"sql": {"model": "acme/sql", "rank": 1024}}}},
+        "inference.adapters.sql.rank",
+        1024,
+        "a whole number 1 to 512",
+        SET + "inference.adapters.sql.rank'",
+    ),
+    Wrong(
+        {"inference": {"adapters": {"sql": SQL | {"path": "/models/sql"}}}},
+        "inference.adapters.sql.path",
+        "/models/sql",
+        "model, rank",
+        RM + "inference.adapters.sql.path'",
+    ),
+    Wrong(
+        {"inference": {"adapters": {"Qwen/Qwen3-8B": SQL}}},
+        "inference.adapters.Qwen/Qwen3-8B",
+        "Qwen/Qwen3-8B",
+        "a name that nothing else of the stack has",
+        RM + "inference.adapters.Qwen/Qwen3-8B'",
+    ),
+    Wrong(
+        {"inference": {"servedModelName": "qwen-3.8", "adapters": {"qwen-3.8": SQL}}},
+        "inference.adapters.qwen-3.8",
+        "qwen-3.8",
+        "a name that nothing else of the stack has",
+        RM + 'inference.adapters["qwen-3.8"]\'',
+    ),
+    Wrong(
+        {"inference": {"adapters": {"big": {"model": "Qwen/Qwen3-32B", "rank": 8}}}},
+        "inference.adapters.big.model",
+        "Qwen/Qwen3-32B",
+        "adapter_config.json",
+        SET + "inference.adapters.big.model' ORGANISATION/ADAPTER",
+    ),
+    Wrong(
+        {"inference": {"weights": "s3", "weightsS3Uri": "s3://weights/qwen", "adapters": {"sql": SQL}}},
+        "inference.weights",
+        "s3",
+        "nvme or efs",
+        SET + "inference.weights' nvme",
+    ),
+    Wrong(
+        {"inference": {"adaptersAtOnce": 2, "adapters": {"sql": SQL}}},
+        "inference.adaptersAtOnce",
+        2,
+        "1 to 1",
+        RM + "inference.adaptersAtOnce'",
+    ),
+    Wrong(
+        {"inference": {"adaptersAtOnce": 1}},
+        "inference.adaptersAtOnce",
+        1,
+        "unset, without adapters",
+        RM + "inference.adaptersAtOnce'",
+    ),
+    Wrong(
+        {"inference": {"adapters": {"sql": SQL}}, "clients": {"a": DECLARED | {"models": ["sq1"]}}},
+        "clients.a.models[0]",
+        "sq1",
+        "Qwen/Qwen3-8B, sql",
+        RM + "clients.a.models[0]'",
+    ),
+    Wrong(
+        {"inference": {"extraArguments": ["--enable-lora"]}},
+        "inference.extraArguments[0]",
+        "--enable-lora",
+        "what no setting covers",
+        RM + "inference.extraArguments[0]'",
     ),
     Wrong(
         {"inference": {"maxNumSeqs": 1024, "maxNumBatchedTokens": 512}},

@@ -27,13 +27,13 @@ def client(*digests: str, **more: Any) -> dict[str, Any]:
 
 
 def test_nobody_is_let_in_by_no_document() -> None:
-    assert clients.rows(clients.merged([]), "m", NOW) == {}
+    assert clients.rows(clients.merged([]), ["m"], NOW) == {}
 
 
 def test_a_client_is_known_by_each_of_its_keys() -> None:
     found = clients.merged([document(alice=client(A, B), bob=client(C))])
     assert clients.digests(found, NOW) == {A: "alice", B: "alice", C: "bob"}
-    assert clients.rows(found, "m", NOW) == {A: "alice 1 - -", B: "alice 1 - -", C: "bob 1 - -"}
+    assert clients.rows(found, ["m"], NOW) == {A: "alice 1 - -", B: "alice 1 - -", C: "bob 1 - -"}
 
 
 @pytest.mark.parametrize(("until", "known"), [("2027-01-01T00:00:01Z", True), ("2027-01-01T00:00:00Z", False)])
@@ -76,9 +76,18 @@ def test_who_has_no_key_soon(found: dict[str, Any], days: float | None) -> None:
 
 def test_a_client_may_use_the_models_that_it_is_given_and_all_where_none_are() -> None:
     found = clients.merged([document(alice=client(A, models=["qwen"]), bob=client(B), carol=client(C, models=[]))])
-    rows = {model: clients.rows(found, model, NOW) for model in ("llama", "qwen")}
+    rows = {model: clients.rows(found, [model], NOW) for model in ("llama", "qwen")}
     assert rows["llama"] == {A: "alice 0 - -", B: "bob 1 - -", C: "carol 0 - -"}
     assert rows["qwen"] == {A: "alice 1 - -", B: "bob 1 - -", C: "carol 0 - -"}
+
+
+def test_of_a_server_with_adapters_a_client_may_have_some() -> None:
+    found = clients.merged(
+        [document(alice=client(A, models=["qwen", "1"]), bob=client(B), carol=client(C, models=["1", "0", "qwen"]))]
+    )
+    assert clients.rows(found, ["qwen", "1", "0"], NOW) == {A: "alice =qwen,1 - -", B: "bob 1 - -", C: "carol 1 - -"}
+    assert clients.rows(found, ["llama", "sql"], NOW) == {A: "alice 0 - -", B: "bob 1 - -", C: "carol 0 - -"}
+    assert clients.rows(found, ["llama", "1"], NOW)[A] == "alice =1 - -", "an adapter's name is no yes"
 
 
 def test_a_key_of_two_documents_is_the_first_ones_and_both_stay() -> None:
@@ -92,7 +101,7 @@ def test_settings_know_the_edges_numbers() -> None:
 
 def test_limits_are_in_the_row() -> None:
     found = clients.merged([document(alice=client(A, requestsPerSecond=5), bob=client(B, streams=2, models=["m"]))])
-    assert clients.rows(found, "m", NOW) == {A: "alice 1 5 -", B: "bob 1 - 2"}
+    assert clients.rows(found, ["m"], NOW) == {A: "alice 1 5 -", B: "bob 1 - 2"}
 
 
 def test_keys_of_two_documents_add_up_and_the_first_ones_limit_counts() -> None:
@@ -167,7 +176,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
 
 @given(documents(), names)
 def test_every_key_and_nothing_else_has_a_row(given_: dict[str, Any], model: str) -> None:
-    rows = clients.rows(clients.merged([given_]), model, NOW)
+    rows = clients.rows(clients.merged([given_]), [model], NOW)
     assert rows.keys() == {key["sha256"] for one in given_["clients"].values() for key in one["keys"]}
     assert all(re.fullmatch(r"[a-z0-9-]+ [01] (-|\d+) (-|\d+)", row) for row in rows.values())
 
@@ -175,7 +184,7 @@ def test_every_key_and_nothing_else_has_a_row(given_: dict[str, Any], model: str
 @given(documents())
 def test_a_document_and_itself_is_the_document(given_: dict[str, Any]) -> None:
     once, twice = clients.merged([given_]), clients.merged([given_, json.loads(json.dumps(given_))])
-    assert clients.rows(once, "m", NOW) == clients.rows(twice, "m", NOW)
+    assert clients.rows(once, ["m"], NOW) == clients.rows(twice, ["m"], NOW)
 
 
 @given(documents(), st.integers(-5, 5))

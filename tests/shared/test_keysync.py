@@ -43,7 +43,9 @@ def found(tmp_path: Path) -> SimpleNamespace:
         return store[arn]
 
     def made() -> keysync.Edge:
-        return keysync.Edge(["issued", "declared"], "m", OWN, done.keys, tmp_path / "kept.json", read, done.said.append)
+        return keysync.Edge(
+            ["issued", "declared"], ["m"], OWN, done.keys, tmp_path / "kept.json", read, done.said.append
+        )
 
     done.made, done.edge, done.kept = made, made(), tmp_path / "kept.json"
     return done

@@ -35,8 +35,23 @@ def test_what_vllm_loads_is_taken(there: list[str], taken: list[str]) -> None:
     assert rule.taken(["config.json", *there]) == sorted(["config.json", *taken])
 
 
+def test_of_an_adapter_vllm_loads_two_files_whatever_lies_beside_them() -> None:
+    two = ["adapter_config.json", "adapter_model.safetensors"]
+    beside = ["config.json", "tokenizer.json", "training_args.bin", "checkpoint-9/adapter_model.safetensors"]
+    assert rule.taken([*two, *beside]) == rule.taken(two) == two
+    assert rule.taken([*two, "config.json", "model.safetensors"])[-1] == "model.safetensors", "a whole model"
+
+
 @pytest.mark.parametrize(
-    "there", [SHARDS, ["config.json"], ["config.json", "model.gguf"], ["config.json", "a.pth"], []]
+    "there",
+    [
+        ["adapter_config.json", "adapter_model.bin"],
+        SHARDS,
+        ["config.json"],
+        ["config.json", "model.gguf"],
+        ["config.json", "a.pth"],
+        [],
+    ],
 )
 def test_without_config_or_weights_there_is_no_manifest(there: list[str]) -> None:
     with pytest.raises(ValueError, match=r"no config\.json, or no weights"):

@@ -185,7 +185,8 @@ def model_can_be_read(examination: Examination) -> Iterator[Finding]:
     """A gated model needs a token in the stack's settings; hosts fail after 20 minutes of boot without it."""
     settings = examination.settings
     served = [inference for inference, _ in settings.scaled.values()]
-    for model in dict.fromkeys(one.model for one in served if one.weights != "s3"):
+    models = (one.model for one in served if one.weights != "s3")
+    for model in dict.fromkeys([*models, *settings.adapters_served]):
         yield from _can_be_read(examination, model)
 
 

@@ -37,7 +37,13 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "batch": BASE | {"batch": {"maxUsd": 80, "maxHosts": 2}, "scaling": {"minReplicas": 1, "maxReplicas": 2}},
     "pipeline": BASE
     | {
-        "inference": BASE["inference"] | {"pipelineParallelSize": 2, "weights": "efs"},
+        "inference": BASE["inference"]
+        | {
+            "pipelineParallelSize": 2,
+            "weights": "efs",
+            "adapters": {"sql": {"model": "acme/sql", "rank": 16}, "legal.2": {"model": "acme/legal", "rank": 40}},
+            "adaptersAtOnce": 1,
+        },
         "scaling": {"maxReplicas": 2, "spread": "zones"},
         "nodePool": {"image": "bottlerocket", "replacementWindow": {"start": "22:30", "hours": 5}},
     },

@@ -145,7 +145,8 @@ def test_only_who_reads_secrets_has_a_role_and_knows_where_they_are(sample: str)
 
 @ALL
 def test_a_server_reads_of_shared_files_its_own_weights_and_what_its_pods_kept(sample: str) -> None:
-    seen = {"pipeline": ["hub/models--Qwen--Qwen3-32B"]}.get(sample, [])
+    own = ["hub/models--Qwen--Qwen3-32B", "hub/models--acme--sql", "hub/models--acme--legal"]
+    seen = {"pipeline": own}.get(sample, [])
     cache = [] if sample == "pipeline" else ["compile/vllm-main"]
     for pod in pods(sample):
         mounts = [one for one in named(pod)["vllm"]["volumeMounts"] if one["name"] == "models"]
@@ -201,8 +202,16 @@ def test_weights_lie_where_the_scripts_put_them() -> None:
     )
     command = [sys.executable, "-c", program, str(root), model]
     done = subprocess.run(command, cwd=DIRECTORY / "shared", capture_output=True, text=True, check=True)
-    (mount,) = [one for one in next(pods("pipeline"))["containers"][0]["volumeMounts"] if one["name"] == "models"]
-    assert mount["mountPath"] == done.stdout.strip()
+    server = next(pods("pipeline"))["containers"][0]
+    mount, *adapters = [one["mountPath"] for one in server["volumeMounts"] if one["name"] == "models"]
+    assert mount == done.stdout.strip()
+    begin = server["command"].index("--lora-modules") + 1
+    paths = [one.partition("=")[2] for one in server["command"][begin : begin + len(adapters)]]
+    assert (
+        adapters
+        == [path.partition("/snapshots/")[0] for path in paths]
+        == [f"{root}/models--acme--sql", f"{root}/models--acme--legal"]
+    )
 
 
 def test_a_model_that_streams_has_an_account_and_a_role_of_its_own() -> None:
