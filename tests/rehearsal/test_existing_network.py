@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -15,10 +16,12 @@ from rehearsal.scene import PROJECT
 from tandem import type_tokens as types
 from tandem.costs import fixed_costs
 from tandem.loading import load_stack_file
-from tandem.ops import inventory
+from tandem.ops import inventory, removal
+from tandem.ops.audit import audit
 from tandem.ops.rights.documents import documents
 from tandem.ops.rights.right import DEPLOYER, VIEWER
 from tests.calls import recorded, unread
+from tests.ops.account import at_once
 from tests.others_network import OthersNetwork, networks
 from tests.rehearsal.test_deployer import by_aws
 from tests.rehearsal.test_guard import EITHER, MANAGED
@@ -110,6 +113,23 @@ def test_it_comes_changes_and_goes_and_the_network_is_as_it_was(
     policies = [policy for role in (DEPLOYER, VIEWER) for policy in documents(role).values()]
     assert unread(own, policies) == []
     assert decided(questions(own), policies, False) == []
+
+
+def test_what_removes_by_tags_leaves_the_network_as_it_was(workspace: Workspace, account: SimulatedAccount) -> None:
+    """As `reap` and `ephemeral down` do; `audit` names nothing of the network before, and nothing at all after."""
+    ec2, clients = account.client("ec2", REGION), account.clients(REGION)
+    others = OthersNetwork(ec2)
+    before = networks(ec2)
+    configure(workspace, existing=others.settings)
+    done(workspace.up())
+    foreign = {one["SubnetId"] for one in before["Subnets"]} | {one["VpcId"] for one in before["Vpcs"]}
+    foreign |= {one["NatGatewayId"] for one in before["NatGateways"]}
+    assert not foreign & {one.resource.id for one in audit(clients, "dev", datetime.now(UTC)).leftovers}
+    assert removal.remove_stack(clients, inventory.find(clients, "dev").resources, sleep=at_once) == []
+    forget_ended(ec2)
+    assert networks(ec2) == before
+    assert inventory.find(clients, "dev").resources == []
+    assert audit(clients, "dev", datetime.now(UTC)).leftovers == []
 
 
 def test_a_stack_of_its_own_network_goes_to_no_other(workspace: Workspace, account: SimulatedAccount) -> None:

@@ -190,8 +190,9 @@ ROWS = (
         ),
         id="GroupId",
         arn="SecurityGroupArn",
-        # Groups that name each other cannot go before their rules.
+        # Groups that name each other cannot go before their rules; by them target groups are found in others' networks.
         after=(
+            types.TARGET_GROUP,
             types.INGRESS_RULE,
             types.EGRESS_RULE,
             types.NETWORK_INTERFACE,
