@@ -73,7 +73,7 @@ def refuse_move(stack: str, network: NetworkSettings, provider: pulumi.ProviderR
     """
     vpc_id = network.existing.vpc_id if network.existing else None
     asks, tags = pulumi.InvokeOptions(provider=provider), {PROJECT_TAG: PROJECT, STACK_TAG: stack}
-    there = {*ec2.get_security_groups(tags=tags, opts=asks).vpc_ids}
+    there = {*(ec2.get_security_groups(tags=tags, opts=asks).vpc_ids or ())}
     right = {vpc_id} if vpc_id else {*ec2.get_vpcs(tags=tags, opts=asks).ids} if there else set[str]()
     if elsewhere := sorted(there - right):
         raise UserError(

@@ -120,6 +120,17 @@ def test_what_would_save_most_is_computed() -> None:
     }
 
 
+def test_a_network_that_is_there_costs_nothing_and_saves_nothing() -> None:
+    """Its NAT, and what goes through it, is on its owner's bill."""
+    private, public = ({f"us-east-1{zone}": f"subnet-{zone * 16}{kind}" for zone in "ab"} for kind in "01")
+    there = {"vpcId": f"vpc-{'0' * 17}", "privateSubnetIds": private, "publicSubnetIds": public}
+    settings = stack(network={"existing": there})
+    parts = {part.name for part in plan(settings).parts}
+    assert "load balancer addresses" in parts
+    assert not {"NAT gateways with address", "NAT traffic", "host addresses"} & parts
+    assert not any("network" in change for change in savings(settings))
+
+
 def test_spot_at_the_same_price_saves_nothing() -> None:
     assert not any("onDemandBase" in change for change in savings(stack(fleet={"hosts": 3})))
 

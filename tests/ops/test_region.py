@@ -58,6 +58,16 @@ def test_a_copy_differs_in_region_range_and_zones_only() -> None:
     assert made().told == []
 
 
+def test_a_network_that_is_there_is_not_there_elsewhere() -> None:
+    private = {f"us-east-1{zone}": f"subnet-{zone * 17}" for zone in "ab"}
+    public = {f"us-east-1{zone}": f"subnet-{zone * 16}0" for zone in "ab"}
+    there = {"vpcId": f"vpc-{'0' * 17}", "privateSubnetIds": private, "publicSubnetIds": public}
+    new = made(network={"existing": there})
+    assert new.settings.network.existing is None
+    assert new.settings.zones == ("eu-west-1a", "eu-west-1b")
+    assert any(line.startswith("left behind, it is us-east-1's own: network.existing") for line in new.told)
+
+
 def test_further_models_get_host_names_of_the_region() -> None:
     small = {
         "hostName": "small.example.com",

@@ -78,7 +78,7 @@ def foreign(asked: Sequence[Question]) -> list[Question]:
             tuple((key, "theirs" if key in tags else value) for key, value in context),
         )
         for action, arn, context in asked
-        if (action, arn.split(":")[5].partition("/")[0]) not in IN_OTHERS
+        if (action, arn.rpartition("/")[0].rpartition(":")[2]) not in IN_OTHERS
         and not {*tags}.isdisjoint(key for key, _ in context)
     ]
 
