@@ -125,6 +125,12 @@ def test_each_subnet_without_a_way_out_is_named(account: Account) -> None:
     assert [one.value for one in found] == ["none", "none"]
 
 
+def test_what_may_not_be_read_hides_nothing_else(account: Account) -> None:
+    no_way_out(account)
+    account.gaps.refused["ec2:DescribeVpcAttribute"] = ("UnauthorizedOperation", "no")
+    assert [one.severity for one in run_check(CHECK, account.examination())] == ["error", "error", "unknown"]
+
+
 def test_one_that_fits_is_fine_and_is_only_looked_at(account: Account) -> None:
     others = there(account)
     before = networks(others.ec2)

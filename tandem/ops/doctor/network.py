@@ -15,6 +15,7 @@ from tandem.ops.doctor.finding import Finding
 from tandem.rules.hosts import DOCKERS
 from tandem.settings import Settings
 from tandem.settings.commands import set_to
+from tandem.settings.schema import ExistingNetworkSettings
 from tandem.tags import PROJECT, PROJECT_TAG, STACK_TAG
 
 ANYWHERE = "0.0.0.0/0"
@@ -43,28 +44,37 @@ def existing_network_fits(examination: Examination) -> Iterator[Finding]:
     there = examination.settings.network.existing
     if there is None:
         return
-    ec2, found = examination.clients("ec2"), list[Finding]()
-    vpcs = ec2.describe_vpcs(Filters=[{"Name": "vpc-id", "Values": [there.vpc_id]}])["Vpcs"]
+    fits = True
+    for finding in _complaints(examination, there):
+        fits = False
+        yield finding
+    if fits:
+        yield Finding(severity="ok", what="the network that is there holds the stack", value=there.vpc_id)
+
+
+def _complaints(examination: Examination, there: ExistingNetworkSettings) -> Iterator[Finding]:
+    """The VPC's attributes come last: an account that shares it may not let them be read."""
+    ec2, id = examination.clients("ec2"), there.vpc_id
+    vpcs = ec2.describe_vpcs(Filters=[{"Name": "vpc-id", "Values": [id]}])["Vpcs"]
     if not vpcs:
-        what = f"the account sees no VPC {there.vpc_id} in {examination.region}"
-        yield _error(what, there.vpc_id, "the id of a VPC there", "`aws ec2 describe-vpcs`, and network.existing.vpcId")
+        what = f"the account sees no VPC {id} in {examination.region}"
+        yield _error(what, id, "the id of a VPC there", "`aws ec2 describe-vpcs`, and network.existing.vpcId")
         return
-    found += _of_vpc(examination, vpcs[0])
-    places = [_Place("privateSubnetIds", zone, id, False) for zone, id in there.private_subnet_ids.items()]
-    places += [_Place("publicSubnetIds", zone, id, True) for zone, id in there.public_subnet_ids.items()]
+    places = [_Place("privateSubnetIds", zone, subnet, False) for zone, subnet in there.private_subnet_ids.items()]
+    places += [_Place("publicSubnetIds", zone, subnet, True) for zone, subnet in there.public_subnet_ids.items()]
     ids = [place.id for place in places]
     seen = ec2.describe_subnets(Filters=[{"Name": "subnet-id", "Values": ids}])["Subnets"]
     subnets = {subnet["SubnetId"]: subnet for subnet in seen}
-    tables = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [there.vpc_id]}])["RouteTables"]
+    tables = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [id]}])["RouteTables"]
     own = _own_addresses(examination, ids)
     for place in places:
         subnet = subnets.get(place.id, {})
-        if subnet.get("VpcId") == there.vpc_id and subnet["AvailabilityZone"] == place.zone:
-            found += _way_out(place, _routes(place.id, tables))
-            found += _addresses(examination.settings, place, subnet["AvailableIpAddressCount"] + own[place.id])
+        if subnet.get("VpcId") == id and subnet["AvailabilityZone"] == place.zone:
+            yield from _way_out(place, _routes(place.id, tables))
+            yield from _addresses(examination.settings, place, subnet["AvailableIpAddressCount"] + own[place.id])
         else:
-            found.append(_elsewhere(place, subnet, there.vpc_id))
-    yield from found or [Finding(severity="ok", what="the network that is there holds the stack", value=there.vpc_id)]
+            yield _elsewhere(place, subnet, id)
+    yield from _of_vpc(examination, vpcs[0])
 
 
 def _of_vpc(examination: Examination, vpc: Mapping[str, Any]) -> Iterator[Finding]:
