@@ -145,7 +145,7 @@ def _load_balancer(
             subnet_ids=network.load_balancer_subnet_ids,
             internal=balancer.internal,
             security_group_id=network.load_balancer_security_group_id,
-            paths=balancer.paths,
+            paths=settings.paths,
             target_port=SERVING_PORT,
             health_check_path=platform.health_path,
             target_type=platform.target_type,

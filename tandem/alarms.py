@@ -102,7 +102,7 @@ class Both:
 
 
 def alarms(
-    promised: Objectives, *, always_on: bool, servers: int, gpus: bool, canary: bool = False
+    promised: Objectives, *, always_on: bool, servers: int, gpus: bool, canary: bool = False, tokens: bool = True
 ) -> list[Alarm | Both]:
     """Of one model.
 
@@ -111,8 +111,10 @@ def alarms(
         servers: that it then has while versions change, too.
         gpus: its machines tell of their GPUs.
         canary: they ask their servers what they should answer.
+        tokens: it makes some; what embeds or scores has its vector or score in place of the first token, and no other.
     """
-    found: list[Alarm | Both] = [*_burning(promised), *_SYMPTOMS, _FULL]
+    burning = [one for one in _burning(promised) if tokens or not one.name.startswith("between-tokens")]
+    found: list[Alarm | Both] = [*burning, *_SYMPTOMS, _FULL]
     if always_on:
         found.append(_SILENT)
     if always_on and servers > 1:  # of one, no-server tells
@@ -183,7 +185,7 @@ _SYMPTOMS: tuple[Alarm, ...] = (
     ),
     Alarm(
         name="stalled",
-        says="a server has requests and has made no token for two minutes",
+        says="a server has requests and has read or made no token for two minutes",
         metric="Stalled",
         statistic="Maximum",
         above=STALLED_SECONDS,

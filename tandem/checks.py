@@ -131,6 +131,8 @@ def size_of(inference: InferenceSettings, settings: Settings) -> Plan:
         speculation=guesses and Speculation(tokens=guesses.tokens, up_to_requests=guesses.up_to_requests),
         hosts=1 if platform.keeps_pipelines else inference.pipeline_parallel_size,
         config_path=PROJECT / inference.model_config_file if inference.model_config_file else None,
+        task=inference.task,
+        overridden=any(one.startswith("--hf-overrides") for one in inference.extra_arguments),
     )
 
 

@@ -55,10 +55,10 @@ def watching_costs(settings: Settings) -> list[CostItem]:
     figures *= settings.metrics.cloudwatch
     boards, editors = int(settings.has_dashboard), int(settings.metrics.managed_grafana)
     single, both = settings.alarmed * (1 + settings.metrics.cloudwatch), 0  # the certificate's, and that of keys
-    for name, (_, scaled) in settings.scaled.items() if settings.alarmed and settings.metrics.cloudwatch else ():
+    for name, (served, scaled) in settings.scaled.items() if settings.alarmed and settings.metrics.cloudwatch else ():
         always, servers = settings.always_on(scaled), platform_of(settings).servers(scaled)
-        canary = settings.canaries[name] is not None
-        for alarm in alarms(SOME, always_on=always, servers=servers, gpus=gpus, canary=canary):
+        canary, tokens = settings.canaries[name] is not None, served.task == "generate"
+        for alarm in alarms(SOME, always_on=always, servers=servers, gpus=gpus, canary=canary, tokens=tokens):
             single += len(alarm.of) if isinstance(alarm, Both) else 1
             both += isinstance(alarm, Both)
     figures += settings.follows_load  # requests that wait

@@ -12,6 +12,7 @@ from tandem.scripts import shared
 from tandem.serving.engine import Timeouts
 from tandem.settings import Settings
 from tandem.settings.schema import InferenceSettings
+from tandem.tasks import READ_PATHS, answers
 from tandem.templates import filled_in
 
 SEGMENT = "/[A-Za-z0-9_-]+"
@@ -45,8 +46,6 @@ ERRORS = {
 UNREAD = (400, 408, 414, 494, 505)
 """Those of a request that nginx gave up while it read its line or its headers."""
 
-READ_PATHS = ("/v1/models", "/v1/models/*")
-"""Those that are read, and by no other method (vLLM 0.32.0's own table of routes)."""
 BOTH_PATHS = ("/v1/responses/*",)
 """Those that are read and written: a stored answer is fetched."""
 
@@ -89,7 +88,7 @@ class Edge:
 def edge_of(
     settings: Settings, load_balancer_networks: Sequence[str], inference: InferenceSettings | None = None
 ) -> Edge:
-    """The edge of a stack's hosts or pods.
+    """The edge of a model's hosts or pods.
 
     Args:
         load_balancer_networks: ranges of the load balancer's subnets, whose X-Forwarded-For is believed.
@@ -97,7 +96,7 @@ def edge_of(
     """
     served = inference or settings.inference
     return Edge(
-        paths=settings.load_balancer.paths,
+        paths=[path for path in settings.load_balancer.paths if answers(served.task, path)],
         trusted_proxies=load_balancer_networks,
         port=SERVING_PORT,
         requests_per_second=settings.edge.requests_per_second_per_client,

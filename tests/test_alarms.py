@@ -38,6 +38,12 @@ def test_what_is_promised_has_alarms_that_gate_a_rollout() -> None:
     assert set(OBJECTIVES) == {alarm.name for alarm in ALL if isinstance(alarm, Both)} - {"kv-cache"}
 
 
+def test_what_makes_no_tokens_promises_nothing_between_them() -> None:
+    found = alarms(PROMISED, always_on=True, servers=2, gpus=True, canary=True, tokens=False)
+    gone = {alarm.name for alarm in ALL} - {alarm.name for alarm in found}
+    assert gone == {"between-tokens-fast", "between-tokens-slow"}
+
+
 def test_alarms_look_at_what_is_reported() -> None:
     assert {part.metric for part in (*PARTS, KEYS)} <= REPORTED
     table = PAGE.partition("| figure |")[2].partition("\n\n")[0]

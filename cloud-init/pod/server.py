@@ -97,9 +97,9 @@ def attend(pod: dict[str, Any]) -> None:
 
 
 def ready(pod: dict[str, Any]) -> str:
-    """Why the server makes no tokens. When one comes after a start with an empty cache, the one before was damaged."""
-    body = {"model": pod["served_model_name"], "prompt": "1", "max_tokens": 1}
-    if why := probe.trouble(pod["port"], "/v1/completions", body):
+    """Why the server makes none of what it is asked for. When it does after a start with an empty cache, the one before
+    was damaged."""
+    if why := probe.trouble(pod["port"], **pod["probe"]):
         if probe.listens(pod["port"]):
             (LOCAL / "opened").touch()
         return why

@@ -17,13 +17,15 @@ Row = tuple[str, int, str]
 WEIGHTS = (r"[^/]+\.safetensors", r"pytorch_model[^/]*\.bin")
 # All that vLLM reads of a LoRA adapter; a folder may have its base's config.json and tokenizer beside it.
 ADAPTER = ["adapter_config.json", "adapter_model.safetensors"]
+# Of layers that sentence-transformers puts on top: without them vLLM makes other vectors, and says nothing.
+DENSE = (r"\d+_Dense/model\.safetensors", r"\d+_Dense/pytorch_model\.bin")
 # Configuration, tokenizer, chat template, index, code of the model's own; of any folder.
 SMALL = r"[^/].*\.(json|jinja|txt|py|tiktoken|bpe|model(\.v\w+)?)"
 
 
 def taken(names: Iterable[str]) -> list[str]:
-    """What vLLM loads of a repository, sorted: weights of the root folder in one format, and the small files; of a LoRA
-    adapter, which has no weights of its own beside it, two files.
+    """What vLLM loads of a repository, sorted: weights of the root folder in one format, those of layers on top, and
+    the small files; of a LoRA adapter, which has no weights of its own beside it, two files.
 
     Of safetensors that begin with `consolidated` (Mistral's own format) vLLM takes none while there are others: without
     network it looks for no other format than the general one, and both together break it.
@@ -36,13 +38,13 @@ def taken(names: Iterable[str]) -> list[str]:
         return [name for name in names if re.fullmatch(pattern, name) and ".." not in name]
 
     names = list(names)
-    weights = next(filter(None, map(like, WEIGHTS)), [])
+    weights, dense = (next(filter(None, map(like, formats)), []) for formats in (WEIGHTS, DENSE))
     if weights == ADAPTER[1:] and ADAPTER[0] in names:
         return ADAPTER
     weights = [name for name in weights if not name.startswith("consolidated")] or weights
     if not weights or "config.json" not in names:
         raise ValueError("no config.json, or no weights (safetensors, pytorch_model*.bin) beside it")
-    return sorted({*weights, *like(SMALL)})
+    return sorted({*weights, *dense, *like(SMALL)})
 
 
 def of_hub(siblings: Iterable[dict[str, Any]]) -> list[Row]:

@@ -1,4 +1,5 @@
-"""Asks a server for a token, and whether its engine moves. For hosts and pods alike."""
+"""Asks a server for a token, or for what its model makes in its place, and whether its engine moves. For hosts and pods
+alike."""
 
 from __future__ import annotations
 
@@ -11,19 +12,22 @@ from typing import Any
 
 SECONDS = 25  # for one look; a pod's probe is cut off after 30
 LAST = 5  # of them are left to look at the counters again
+MADE = ("choices", "data", "results")  # by one of which answers of all tasks begin: tokens, vectors, scores
 PAUSE = 0.25  # an engine step takes 0.03 to 0.25 s as a rule, and a refusal 0.01 s
 
 
 def token(port: int, path: str, body: dict[str, Any], timeout: float, key: str = "") -> None:
-    """One completion of one token; OSError when none comes. /health stays 200 while an engine hangs.
+    """One completion of one token, one vector, one score; OSError when none comes. /health stays 200 while an engine
+    hangs.
 
     Servers want no key; an edge before them does.
     """
     headers = {"Content-Type": "application/json", **({"Authorization": f"Bearer {key}"} if key else {})}
     request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", json.dumps(body).encode(), headers)
     with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
-        if not json.load(answer).get("choices"):
-            raise OSError("an answer without a choice")
+        found = json.load(answer)
+        if not any(found.get(name) for name in MADE):
+            raise OSError("an answer with nothing in it")
 
 
 def listens(port: int) -> bool:
@@ -39,8 +43,9 @@ def metric(port: int, *names: str, timeout: float = 5) -> float:
 
 
 def progress(port: int, timeout: float) -> float:
-    """Moves with each step of the engine: by tokens made, or by the cache that a long prompt fills while it is read."""
-    return metric(port, "generation_tokens_total", "kv_cache_usage_perc", timeout=timeout)
+    """Moves with each step of the engine: by tokens made, by prompts that are read, all that a model does which makes
+    none, or by the cache that a long one fills meanwhile."""
+    return metric(port, "generation_tokens_total", "prompt_tokens_total", "kv_cache_usage_perc", timeout=timeout)
 
 
 def trouble(port: int, path: str, body: dict[str, Any]) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from tandem.kubernetes.names import GIB, GPU, GPU_NODE, LOG_HANDLER, LOGGING, MODEL_CACHE, PRIORITY_CLASS, SCRIPT
 from tandem.ports import EDGE_AGENT_PORT, EDGE_METRICS_PORT, SERVER_PORT
+from tandem.tasks import probe
 from tandem.timing import DEREGISTRATION_SECONDS, STOP_MARGIN_SECONDS
 
 from .edge import AGENT, EDGE, edge_version, edge_volumes, secrets_variable, sidecars
@@ -88,6 +89,7 @@ def container(service: InferenceService, name: str, command: Sequence[str]) -> M
         "revision": service.revision,
         "manifest": service.manifest,
         "served_model_name": service.served_model_name,
+        "probe": probe(service.task, service.served_model_name),
         "weights": service.weights,
         "minimum_driver_branch": service.minimum_driver_branch,
         "launch_seconds": service.launch_seconds,

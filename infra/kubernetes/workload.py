@@ -13,6 +13,7 @@ import pulumi
 from tandem.kubernetes.names import HISTORY, LEADER, NAMESPACE, VERSION
 from tandem.ports import SERVING_PORT
 from tandem.serving.engine import Adapter
+from tandem.tasks import Task
 
 from .edge import edge_files
 from .objects import Manifest, named
@@ -31,7 +32,7 @@ class InferenceService:
         name: of the Deployment, and of all that belongs to it.
         image: by digest, or by tag while that is not pinned.
         arguments, environment: of `vllm serve`.
-        model, revision, served_model_name, weights: as the settings have them; revision None is `main`.
+        model, task, revision, served_model_name, weights: as the settings have them; revision None is `main`.
         manifest: SHA-256 of the list of the model's files with their hashes; None is whatever the hub has.
         adapters: LoRA adapters of the model.
         minimum_driver_branch: refuses nodes whose driver is older.
@@ -65,6 +66,7 @@ class InferenceService:
     revision: str | None
     manifest: str | None = None
     served_model_name: str
+    task: Task = "generate"
     weights: Literal["efs", "nvme", "s3"]
     adapters: Sequence[Adapter] = ()
     minimum_driver_branch: int

@@ -296,6 +296,7 @@ def _service(
             **fleet.profile_environment(settings, pins, gpus),
         },
         model=served.model,
+        task=served.task,
         revision=served.revision,
         manifest=served.manifest,
         served_model_name=served.served_model_name,

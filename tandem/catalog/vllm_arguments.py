@@ -24,6 +24,7 @@ class Arguments:
         tool_parsers: what `--tool-call-parser` takes.
         reasoning_parsers: what `--reasoning-parser` takes.
         free: names, as `base` has them, which a stack may add.
+        of_tokens: of these what says something of tokens that are made, or of the cache for them.
         settings: the setting that stands for an argument, by its name.
         closed: names that stay tandem's, by the reason.
     """
@@ -32,6 +33,7 @@ class Arguments:
     tool_parsers: tuple[str, ...]
     reasoning_parsers: tuple[str, ...]
     free: frozenset[str]
+    of_tokens: frozenset[str]
     settings: Mapping[str, str]
     closed: Mapping[str, frozenset[str]]
 
@@ -51,6 +53,7 @@ def arguments() -> Arguments:
         tool_parsers=tuple(read["tool_parsers"]),
         reasoning_parsers=tuple(read["reasoning_parsers"]),
         free=frozenset(groups["free"]),
+        of_tokens=frozenset(groups["of_tokens"]),
         settings=groups["settings"],
         closed={reason: frozenset(names) for reason, names in groups["closed"].items()},
     )

@@ -25,6 +25,7 @@ from tandem.serving.vllm import (
     vllm_arguments,
 )
 from tandem.tags import MAIN_MODEL
+from tandem.tasks import probe
 from tandem.templates import filled_in
 
 EC2_LIMIT_BYTES = 16_384
@@ -111,15 +112,6 @@ def _profile(config: HostConfig, item: InstanceType) -> dict[str, Any]:
     return {key: value for key, value in found.items() if value}
 
 
-def _probe(config: HostConfig) -> dict[str, Any]:
-    """The request that asks for a token, on a path that the edge lets in; the settings have one of the two."""
-    name = config.engine.served_model_name
-    if "/v1/completions" in config.edge.paths:
-        return {"path": "/v1/completions", "body": {"model": name, "prompt": "1", "max_tokens": 1}}
-    messages = [{"role": "user", "content": "1"}]
-    return {"path": "/v1/chat/completions", "body": {"model": name, "messages": messages, "max_tokens": 1}}
-
-
 def _host_json(config: HostConfig) -> str:
     engine, packages = config.engine, config.packages
     values = {
@@ -170,7 +162,7 @@ def _host_json(config: HostConfig) -> str:
         **_remote_write(config),
         **({"batch": config.batch_bucket_url} if config.batch_bucket_url else {}),
         **({"fast_figures": [*config.fast_figures]} if config.fast_figures else {}),
-        "probe": _probe(config),
+        "probe": probe(engine.task, engine.served_model_name, config.edge.paths),
         "timeouts": {
             "launch": config.timeouts.launch,
             "heartbeat": config.timeouts.heartbeat,

@@ -82,7 +82,7 @@ def _users(model: Watched) -> list[Panel]:
     failed, asked = queries.failed(SECONDS, labels), queries.asked(SECONDS, labels)
     return [
         _latency(model, "FirstToken", "First token", "until an answer begins", first),
-        _latency(model, "BetweenTokens", "Between tokens", "from one token to the next", between),
+        *([_latency(model, "BetweenTokens", "Between tokens", "from one token to the next", between)] * model.tokens),
         Panel(
             title="Failed",
             group=USERS,
@@ -160,14 +160,20 @@ def _engine(model: Watched) -> list[Panel]:
                 _one("thrown out", "Preemptions", "Sum", f"{queries.rate_of('num_preemptions', WINDOW, labels)} * 60")
             ],
         ),
-        Panel(
-            title="Tokens a minute",
-            group=ENGINE,
-            says="that were made, by all servers",
-            unit="tokens",
-            lines=[_one("made", "TokensOut", "Sum", f"{queries.rate_of('generation_tokens', WINDOW, labels)} * 60")],
-        ),
+        _tokens(model),
     ]
+
+
+def _tokens(model: Watched) -> Panel:
+    """CloudWatch has no figure of those that are read."""
+    title, unit = "Tokens a minute", "tokens"
+    if model.tokens:
+        made = f"{queries.rate_of('generation_tokens', WINDOW, model.labels)} * 60"
+        lines, says = [_one("made", "TokensOut", "Sum", made)], "that were made, by all servers"
+    else:
+        read = f"{queries.rate_of('prompt_tokens', WINDOW, model.labels)} * 60"
+        lines, says = [Line(name="read", figures={}, query=read)], "that were read, by all servers; in Prometheus alone"
+    return Panel(title=title, group=ENGINE, says=says, unit=unit, lines=lines)
 
 
 def _hardware(model: Watched) -> list[Panel]:
@@ -231,7 +237,8 @@ def _gpus(labels: str) -> list[Panel]:
 def _cost(model: Watched) -> list[Panel]:
     """At list prices on demand, of the GPUs that serve: what stands idle beside them, `tandem cost` has."""
     labels, usd = model.labels, round(model.usd_per_server_hour, 4)
-    servers, tokens = queries.servers(labels), queries.rate_of("generation_tokens", WINDOW, labels)
+    counter = "generation_tokens" if model.tokens else "prompt_tokens"
+    servers, tokens = queries.servers(labels), queries.rate_of(counter, WINDOW, labels)
     return [
         Panel(
             title="US dollars an hour",
@@ -247,12 +254,12 @@ def _cost(model: Watched) -> list[Panel]:
         Panel(
             title="US dollars a million tokens",
             group=COST,
-            says="made; none are made, none are shown",
+            says="made; none are made, none are shown" if model.tokens else "read; in Prometheus alone",
             unit="usd",
             lines=[
                 Line(
                     name="servers",
-                    figures={"s": ("Servers", "Sum"), "t": ("TokensOut", "Sum")},
+                    figures={"s": ("Servers", "Sum"), "t": ("TokensOut", "Sum")} if model.tokens else {},
                     math=f"IF(t > 0, s * {usd:g} / (t * 60) * 1000000)",
                     query=f"{servers} * {usd:g} / (({tokens} > 0) * 3600) * 1000000",
                 )

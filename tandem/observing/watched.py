@@ -32,6 +32,7 @@ class Watched:
         labels: matchers of PromQL, by which its servers' series are told from others'.
         promised: to its clients.
         alarms: of it.
+        tokens: it makes some.
         gpus: its machines report what their GPUs say.
         usd_per_server_hour: of the GPUs of one server, on demand, at the list price of the fleet's first type.
     """
@@ -42,6 +43,7 @@ class Watched:
     labels: str
     promised: Objectives
     alarms: Sequence[Alarm | Both]
+    tokens: bool = True
     gpus: bool
     usd_per_server_hour: float
 
@@ -70,7 +72,9 @@ def watched(
                 servers=platform.servers(scaling),
                 gpus=platform.sees_gpus,
                 canary=settings.canaries[name] is not None,
+                tokens=inference.task == "generate",
             ),
+            tokens=inference.task == "generate",
             gpus=platform.sees_gpus,
             usd_per_server_hour=gpu_hour * inference.gpus,
         )

@@ -52,7 +52,7 @@ def print_fleets(
         how: `every` for all fleets and what each other type lacks, `as_json` for programs.
     """
     shown = found if how["every"] else found[:SHOWN]
-    turns = next(filter(None, (_turning_point(one.fleet) for one in shown)), None)
+    turns = next(filter(None, (_turning_point(one.fleet) for one in shown if demand.load.answer_tokens)), None)
     if how["as_json"]:
         print_json(
             {
@@ -78,9 +78,11 @@ def print_fleets(
     console.print(
         "replicas x GPUs of each; 1st: first token; next: between tokens, 99 of 100 come sooner; ~ modelled. "
         "$/M: prompts in, answers out"
+        if demand.load.answer_tokens
+        else "replicas x GPUs of each; 1st: 99 of 100 vectors or scores come sooner; ~ modelled. $/M: prompts in"
     )
     for given in fleets[0].given[::2]:
-        console.print(_elsewhere(given), highlight=False)
+        console.print(_elsewhere(given, demand), highlight=False)
     if turns:
         console.print(_where_it_turns(*turns), highlight=False)
     if how["every"]:
@@ -146,10 +148,8 @@ def _wanted(demand: Demand) -> str:
     load = demand.load
     first = f", first token in {demand.first_token:g} s" if demand.first_token else ""
     between = f", {1000 * demand.between_tokens:g} ms between tokens" if demand.between_tokens else ""
-    return (
-        f"{demand.rate:g} requests a second, prompts of {load.prompt_tokens:,} tokens, answers of "
-        f"{load.answer_tokens:,}{first}{between}"
-    )
+    answers = f", answers of {load.answer_tokens:,}" if load.answer_tokens else ""
+    return f"{demand.rate:g} requests a second, prompts of {load.prompt_tokens:,} tokens{answers}{first}{between}"
 
 
 def _remedy(missing: tuple[Lack, ...], demand: Demand) -> str:
@@ -188,27 +188,24 @@ def _table(fleets: Sequence[Fleet]) -> Table:
         now, (prompt, answer) = fleet.given[1].latency, fleet.usd_per_million()
         assert now is not None
         mark = "" if now.measured else "~"
+        tokens = (f"{mark}{1000 * now.between_tokens:.0f}", f"{1000 * now.between_tokens_mean:.0f}")
+        makes = bool(fleet.demand.load.answer_tokens)
         table.add_row(
             f"{fleet.needed}+1 {fleet.way.instance_type.name}",
             f"{fleet.way.quantization or 'is'}{', spot' if fleet.spot_usd else ''}",
             f"{fleet.replicas}x{fleet.way.sizing.serving.tensor_parallel_size}",
             f"{fleet.usd_per_hour:.2f}",
             f"{mark}{now.first_token:.2f}",
-            f"{mark}{1000 * now.between_tokens:.0f}",
-            f"{1000 * now.between_tokens_mean:.0f}",
+            *(tokens if makes else ("-", "-")),
             f"{prompt:.2f}",
-            f"{answer:.2f}",
+            f"{answer:.2f}" if makes else "-",
         )
     return table
 
 
-def _elsewhere(given: Given) -> str:
+def _elsewhere(given: Given, demand: Demand) -> str:
     found = given.latency
-    gives = (
-        f"first token in {found.first_token:.2f} s, {1000 * found.between_tokens:.0f} ms between tokens"
-        if found
-        else "more than it can take in: the queue grows"
-    )
+    gives = demand.times(found) if found else "more than it can take in: the queue grows"
     needs = f"needs {given.hosts - SPARE_HOSTS}+1" if given.hosts else "needs more hosts than a stack has"
     return f"the first at {given.rate:g} requests a second: {gives} ({'kept' if given.kept else 'not kept'}); {needs}"
 
@@ -220,6 +217,11 @@ def _sources(fleets: Sequence[Fleet], errors: tuple[Errors, Errors]) -> str:
         for name, tables in cards.items()
     ]
     first, between = errors
+    if not fleets[0].demand.load.answer_tokens:
+        return (
+            f"~ is modelled (docs/sizing.md; rates of {'; '.join(kinds)}). No model that makes no tokens was measured: "
+            "try the fleet before it is relied on."
+        )
     return (
         f"~ is modelled (docs/sizing.md; rates of {'; '.join(kinds)}). On {first.loads} measured loads first tokens "
         f"were {first.median:.0%} off in the median and {first.worst:+.0%} at worst, between tokens "

@@ -23,6 +23,7 @@ from tandem.settings.cluster import ScalingSettings
 from tandem.settings.types import BETWEEN_TOKENS, FIRST_TOKEN, ProjectPath
 from tandem.sizing.fleet import SPARE_HOSTS, Demand, Fleet, Lack
 from tandem.sizing.plan import SETTINGS
+from tandem.tasks import Task
 
 PlatformName = Literal["ec2", "eks"]
 PLATFORMS: tuple[PlatformName, ...] = get_args(PlatformName)
@@ -55,14 +56,15 @@ class Named:
         return "modelConfigFile" in self.inference or self.inference["model"] in MODELS
 
 
-def named(model: str | None, config: Path | None) -> Named:
+def named(model: str | None, config: Path | None, task: Task = "generate") -> Named:
     """A model of the catalog or the hub, or one whose config.json is given."""
+    does = {"task": task} if task != "generate" else {}
     if config is None:
-        return Named(inference={"model": model or ""})
+        return Named(inference={"model": model or "", **does})
     path = config.resolve()
     path = path / "config.json" if path.is_dir() else path
     inside = _in_project(path)
-    where = {"model": "ORGANISATION/MODEL", "modelConfigFile": inside or COPIED}
+    where = {"model": "ORGANISATION/MODEL", **does, "modelConfigFile": inside or COPIED}
     return Named(inference=where, copy=None if inside else path)
 
 

@@ -21,6 +21,7 @@ from tandem.rules import (
     speculation,
     stack,
     tags,
+    tasks,
     watching,
 )
 from tandem.settings.schema import Settings
@@ -54,6 +55,9 @@ RULES: tuple[Rule, ...] = (
     adapters.adapters_are_adapters,
     adapters.adapters_come_from_the_hub,
     adapters.a_batch_has_no_more_adapters_than_there_are,
+    tasks.tokens_are_made,
+    tasks.paths_lead_to_models,
+    tasks.models_have_paths,
     stack.one_expiry,
     stack.alerts_reach_someone,
     stack.traces_have_somewhere_to_go,
@@ -71,7 +75,6 @@ RULES: tuple[Rule, ...] = (
 ON: Mapping[str, tuple[Rule, ...]] = {
     "ec2": (
         hosts.network_is_not_dockers,
-        hosts.hosts_can_ask_for_a_token,
         hosts.a_rollout_can_be_held,
         idle.idle_stop_can_work,
         scaling.scaling_is_of_hosts,

@@ -27,19 +27,6 @@ def registry_login_is_in_the_region(settings: Settings) -> Iterator[Problem]:
         )
 
 
-def hosts_can_ask_for_a_token(settings: Settings) -> Iterator[Problem]:
-    """A host proves that it is ready by a completion through its own edge."""
-    paths = settings.load_balancer.paths
-    if not {"/v1/completions", "/v1/chat/completions"} & set(paths):
-        yield Problem(
-            key="loadBalancer.paths",
-            wrong="a host proves that it is ready by a completion through its own edge, and no such path is listed",
-            value=list(paths),
-            allowed="with /v1/completions or /v1/chat/completions",
-            fix=set_to(f"loadBalancer.paths[{len(paths)}]", "/v1/chat/completions"),
-        )
-
-
 def a_rollout_can_be_held(settings: Settings) -> Iterator[Problem]:
     """A refresh stops at a share of the group's hosts, for up to 48 hours:
     https://docs.aws.amazon.com/autoscaling/ec2/APIReference/API_RefreshPreferences.html"""

@@ -48,7 +48,7 @@ def warnings(settings: Settings) -> Iterator[str]:
             "(ACM, domain names per certificate)"
         )
     # Five values a rule; that of the host is one of them.
-    rules = ceil(len(balancer.paths) / 5) + models * ceil(len(balancer.paths) / 4)
+    rules = ceil(len(settings.paths) / 5) + models * ceil(len(settings.paths) / 4)
     if rules >= BALANCER_RULES:
         yield (
             f"the load balancer has {rules} rules, and an account's quota is {BALANCER_RULES} unless it was raised; "

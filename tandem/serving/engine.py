@@ -10,6 +10,7 @@ from tandem.catalog.instances import GPUS_PER_REPLICA
 from tandem.pins import Pins
 from tandem.settings.schema import InferenceSettings, Settings, SpeculationSettings
 from tandem.sizing.plan import Plan
+from tandem.tasks import Task
 from tandem.timing import HEARTBEAT_SECONDS
 
 
@@ -46,6 +47,7 @@ class Engine:
         weights: nvme: downloaded once to EFS, copied to each host's NVMe; efs: read in place; s3: streamed.
         weights_s3_uri: where the weights are for `s3`.
         served_model_name: what clients send as `model`.
+        task: what it does; what makes no tokens is served by vLLM's pooling runner.
         tensor_parallel_size: GPUs of one server.
         pipeline_parallel_size: hosts that one replica spans.
         gpu_memory_utilization: share of GPU memory that vLLM budgets, 0 to 1.
@@ -67,6 +69,7 @@ class Engine:
     revision: str | None
     manifest: str | None = None
     served_model_name: str
+    task: Task = "generate"
     minimum_driver_branch: int = 580
     weights: Literal["efs", "nvme", "s3"] = "nvme"
     weights_s3_uri: str | None = None
@@ -149,6 +152,7 @@ def engine(settings: Settings, inference: InferenceSettings, pins: Pins, sized: 
         revision=pins.model_revision(inference.model) or None,
         manifest=pins.model_manifest(inference.model) or None,
         served_model_name=inference.served_name,
+        task=inference.task,
         weights=inference.weights,
         weights_s3_uri=inference.weights_s3_uri,
         quantization=inference.quantization,

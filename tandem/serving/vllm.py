@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tandem.catalog.instances import InstanceType
@@ -11,10 +11,14 @@ from tandem.serving.engine import Engine, Profile, Timeouts
 from tandem.settings.schema import SpeculationSettings
 from tandem.sizing.adapters import reserved_rank
 from tandem.sizing.gpus import batch_size, gpu_of
+from tandem.tasks import Task
 
 NO_HOST = "no host"
 """vLLM compares a URL's host with each name of its list as a whole (`vllm/multimodal/media/connector.py`), and no host
 has a space: its parser refuses one."""
+CONVERTED: Mapping[Task, str] = {"embed": "embed", "score": "classify"}
+"""What vLLM makes of a class that generates; one that embeds or classifies by itself stays as it is
+(`vllm/model_executor/models/adapters.py`)."""
 
 
 HOSTS_HUB = "/hub"
@@ -35,6 +39,7 @@ def vllm_arguments(engine: Engine, timeouts: Timeouts, hub: str = HOSTS_HUB) -> 
         engine.weights_s3_uri if streamed and engine.weights_s3_uri else engine.model,
         *(["--revision", engine.revision] if engine.revision and not streamed else []),
         *("--served-model-name", engine.served_model_name),
+        *(["--runner", "pooling", "--convert", CONVERTED[engine.task]] if engine.task in CONVERTED else []),
         *("--tensor-parallel-size", str(engine.tensor_parallel_size)),
         # SIGTERM lets running requests end; the default of 0 would cut them off as if they were whole.
         *("--shutdown-timeout", str(timeouts.longest_generation)),
@@ -106,9 +111,14 @@ def requests_at_once(engine: Engine, instance_types: Sequence[InstanceType]) -> 
 
 
 def admission_arguments(engine: Engine, instance_types: Sequence[InstanceType]) -> list[str]:
-    """How many requests run and wait. vLLM's own bound counts both, so the batch is named and is part of it."""
+    """How many requests run and wait. vLLM's own bound counts both, so the batch is named and is part of it.
+
+    Of a request for vectors or scores it counts each text (`vllm/v1/engine/async_llm.py`), and would refuse one with
+    more texts than the bound for ever: there the edge alone counts.
+    """
     batch, requests = requests_at_once(engine, instance_types)
-    return ["--max-num-seqs", str(batch), "--max-num-queued-reqs", str(requests)]
+    bound = [] if engine.task in CONVERTED else ["--max-num-queued-reqs", str(requests)]
+    return ["--max-num-seqs", str(batch), *bound]
 
 
 def server_environment(timeouts: Timeouts) -> dict[str, str]:

@@ -66,6 +66,7 @@ from tandem.settings.types import (
 )
 from tandem.subnets import nat_zones
 from tandem.tags import MAIN_MODEL
+from tandem.tasks import Task, answers
 
 LogRetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827]
 """The periods that CloudWatch Logs knows, up to five years."""
@@ -181,11 +182,15 @@ class LoadBalancerSettings(Section):
         "address fails before it has sent its key in the clear.",
     )
     paths: tuple[ApiPath, ...] = Field(
-        default=("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/models"),
+        default=(
+            *("/v1/chat/completions", "/v1/completions", "/v1/responses"),
+            *("/v1/embeddings", "/v1/score", "/v1/rerank", "/v1/models"),
+        ),
         min_length=1,
         max_length=50,
-        description="Paths that are forwarded, here and at the host's edge; all else is a fixed 404. vLLM's API key "
-        "guards /v1 only: /invocations would serve completions to anyone.",
+        description="Paths that are forwarded; all else is a fixed 404. The load balancer has those of them that some "
+        "model answers, by its inference.task, each edge those of its own model. vLLM's API key guards /v1 only: "
+        "/invocations would serve completions to anyone.",
     )
     requests_per_minute_per_ip: int = Field(
         default=100, ge=10, le=1_000_000, description="Above this a client address gets 429 from the firewall (WAF)."
@@ -359,6 +364,12 @@ class InferenceSettings(Section):
     served_model_name: ServedName | None = Field(
         default=None, description="Name that clients send as `model`. Unset: the model's id."
     )
+    task: Task = Field(
+        default="generate",
+        description="What it does. embed: texts as vectors (/v1/embeddings, and /v1/score and /v1/rerank by how alike "
+        "they are), also of a model that was made to generate; score: /v1/score and /v1/rerank, of a model with one "
+        "label.",
+    )
     weights: Literal["efs", "nvme", "s3"] = Field(
         default="nvme",
         description="Where weights are loaded from. nvme: downloaded once to EFS, copied to each host's NVMe, so "
@@ -412,7 +423,8 @@ class InferenceSettings(Section):
         default=256,
         ge=1,
         le=100_000,
-        description="Requests of a replica that wait beside the batch; more get 503 at once, not a timeout.",
+        description="Requests of a replica that wait beside the batch; more get 503 at once, not a timeout. One for "
+        "vectors or scores counts once, however many texts it has.",
     )
     speculation: SpeculationSettings | None = Field(
         default=None,
@@ -752,6 +764,15 @@ class Settings(Section):
         """What each model serves and how it scales, by its name on platform eks, the main one first."""
         further = {name: (model.inference, model.scaling) for name, model in self.models.items()}
         return {MAIN_MODEL: (self.inference, self.scaling), **further}
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """API paths that some model answers."""
+        return tuple(
+            path
+            for path in self.load_balancer.paths
+            if any(answers(inference.task, path) for inference, _ in self.scaled.values())
+        )
 
     @property
     def promised(self) -> dict[str, ObjectiveSettings]:

@@ -48,6 +48,12 @@ class Demand:
     first_token: float | None = None
     between_tokens: float | None = None
 
+    def times(self, found: Latency) -> str:
+        """In words."""
+        if not self.load.answer_tokens:
+            return f"a vector or a score in {found.first_token:.2f} s"
+        return f"first token in {found.first_token:.2f} s, {1000 * found.between_tokens:.0f} ms between tokens"
+
     def kept(self, found: Latency) -> bool:
         """Both objectives."""
         return self.excess(found) <= 1
@@ -168,6 +174,8 @@ class Fleet:
         """Of prompt tokens and of answer tokens: the fleet's price, shared out by what takes the GPUs' time."""
         load, now = self.demand.load, self.given[1].latency
         assert now is not None
+        if not load.answer_tokens:
+            return self.usd_per_hour / (self.demand.rate * 3600 * load.prompt_tokens) * 1e6, 0.0
         prompt = load.prompt_tokens * prompt_token_seconds(self.way.sizing, self.way.gpu)
         answer = load.answer_tokens * step_seconds(self.way.sizing, self.way.gpu, now.at_once, load) / now.at_once
         request = self.usd_per_hour / (self.demand.rate * 3600)
@@ -315,8 +323,5 @@ def _best(name: str, ways: Sequence[Way], demand: Demand) -> Lack:
     if not found:
         return Lack(name, f"{MOST_HOSTS} hosts cannot keep up with {demand.rate:g} requests a second")
     best = min(found, key=demand.excess)
-    why = (
-        f"at best, on {MOST_HOSTS} hosts: first token in {best.first_token:.2f} s, "
-        f"{1000 * best.between_tokens:.0f} ms between tokens"
-    )
+    why = f"at best, on {MOST_HOSTS} hosts: {demand.times(best)}"
     return Lack(name, why, best)

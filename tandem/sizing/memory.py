@@ -128,11 +128,10 @@ def size(shape: ModelShape, serving: Serving, gpu: Gpu, release: Release = PINNE
         release: whose way of counting.
     """
     requests, tokens = batch_limits(gpu, serving.max_num_seqs, serving.max_num_batched_tokens)
-    batch = Batch(
-        requests=requests,
-        tokens=tokens,
-        length=serving.max_model_len or shape.max_positions,
-    )
+    length = serving.max_model_len or shape.max_positions
+    if shape.is_encoder and serving.max_num_batched_tokens is None:
+        tokens = max(tokens, length)
+    batch = Batch(requests=requests, tokens=tokens, length=length)
     stages = range(serving.pipeline_parallel_size)
     sizings = [_size_stage(shape, serving, gpu, release, batch, stage) for stage in stages]
     return min(sizings, key=lambda sizing: sizing.max_concurrency)

@@ -19,7 +19,9 @@ from tandem.sizing.reading import with_quantization
 from tandem.sizing.serving import Serving, Speculation
 from tandem.sizing.shapes import ModelShape
 from tandem.sizing.steps import step_tokens
+from tandem.sizing.task import not_its_task, pooled
 from tandem.sizing.throughput import fastest_token_seconds
+from tandem.tasks import Task
 
 UNSIZED_UTILIZATION = 0.88
 """For a model whose shape is not known: vLLM's 0.92 less what a server took beside its budget on 24 GB cards."""
@@ -91,6 +93,8 @@ def plan(
     speculation: Speculation | None = None,
     hosts: int = 1,
     config_path: Path | None = None,
+    task: Task = "generate",
+    overridden: bool = False,
 ) -> Plan:
     """Sizes one replica on the smallest GPU of the fleet. Pure but for reading config_path; needs no network.
 
@@ -101,6 +105,8 @@ def plan(
         speculation: what proposes tokens.
         hosts: of one replica; more than one is refused, so a platform that keeps them together says one.
         config_path: the model's `config.json`, for a model that the catalog lacks.
+        task: as in `inference.task`.
+        overridden: vLLM is told other values than the config.json has, so the class may be another one.
         others: as vLLM's flags of the same name; None means vLLM's own default on that GPU, and for the utilization the
             highest that stays on the card.
     """
@@ -121,7 +127,9 @@ def plan(
         shape = load_shape(config_path) if config_path else catalog_shape(model) if model in MODELS else None
         if shape is None or not types:
             return _not_sized(model, serving)
-        return _plan(with_quantization(shape, quantization), serving, types)
+        shape = with_quantization(shape, quantization)
+        planned = _plan(pooled(shape) if task != "generate" else shape, serving, types)
+        return replace(planned, problems=(*planned.problems, *not_its_task("inference.task", shape, task, overridden)))
     except UserError as error:
         return replace(_not_sized(model, serving), problems=tuple(map(_as_setting, error.problems)), warnings=())
 
@@ -139,7 +147,6 @@ def _plan(shape: ModelShape, serving: Serving, types: Sequence[InstanceType]) ->
         for problem in found.problems
     ]
     warnings = [f"{name}: {_renamed(text)}" for name, found in verdicts.items() for text in found.warnings]
-    problems += [] if shape.makes_tokens else [no_tokens("inference.model", shape)]
     least = min(sizings.values(), key=lambda sizing: sizing.kv_cache_tokens)
     return Plan(
         sized=True,
@@ -153,17 +160,6 @@ def _plan(shape: ModelShape, serving: Serving, types: Sequence[InstanceType]) ->
         fastest_token_seconds=max(
             fastest_token_seconds(sizing, gpu_of(INSTANCE_TYPES[name])[1]) for name, sizing in sizings.items()
         ),
-    )
-
-
-def no_tokens(key: str, shape: ModelShape) -> Problem:
-    """A server of a stack counts as ready once it has made a token."""
-    return Problem(
-        key=key,
-        wrong="embeds, ranks or classifies, and a stack's servers count as ready once they have made a token",
-        value=shape.architecture,
-        allowed="a model that generates text",
-        fix="`tandem size` and `tandem memory` say what it needs; serve it by vLLM itself",
     )
 
 

@@ -64,7 +64,8 @@ def read_shape(config: object) -> ModelShape:
         vision=_llama_4_vision(outer, text) if architecture == _LLAMA_4_SEES else _vision(outer, text),
         makes_tokens=not family.headless,
         learnt_tables=learnt,
-        head_bytes=_classifier_bytes(outer, text) if family.classifies else 0,
+        head_bytes=_classifier_bytes(text, _labels(outer)) if family.classifies else 0,
+        labels=_labels(outer) if architecture.endswith(CLASSIFIES) else 0,
     )
 
 
@@ -221,11 +222,19 @@ def _rotary_positions(text: Fields, positions: int) -> int:
     return int(positions * factor) if kind == "linear" else positions
 
 
-def _classifier_bytes(outer: Fields, text: Fields) -> int:
+CLASSIFIES = "ForSequenceClassification"
+"""Ending of classes that say one number for each label."""
+
+
+def _labels(outer: Fields) -> int:
+    labels = outer.values.get("id2label")
+    return len(labels) if isinstance(labels, dict) and labels else outer.count("num_labels", default=2)
+
+
+def _classifier_bytes(text: Fields, labels: int) -> int:
     """A dense layer of the model's width, then one number for each label: in float32 (`head_dtype`)."""
-    labels, hidden = outer.values.get("id2label"), text.count("hidden_size")
-    number = len(labels) if isinstance(labels, dict) and labels else outer.count("num_labels", default=2)
-    return 4 * (hidden + 1) * (hidden + number)
+    hidden = text.count("hidden_size")
+    return 4 * (hidden + 1) * (hidden + labels)
 
 
 _LLAMA_4_SEES = "Llama4ForConditionalGeneration"

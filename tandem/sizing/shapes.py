@@ -157,6 +157,7 @@ class ModelShape:
         makes_tokens: False for one that embeds, ranks or classifies.
         learnt_tables: rows of further embeddings, of positions and of kinds of tokens (BERT).
         head_bytes: of a classifier, which each GPU has whole.
+        labels: that a classifier tells apart; 0 for what is none.
         checkpoint_bytes: of the tensors in its files that are loaded; None where nobody weighed them.
     """
 
@@ -174,6 +175,7 @@ class ModelShape:
     makes_tokens: bool = True
     learnt_tables: tuple[int, ...] = ()
     head_bytes: int = 0
+    labels: int = 0
     checkpoint_bytes: int | None = None
 
     @cached_property
@@ -185,6 +187,11 @@ class ModelShape:
     def is_hybrid(self) -> bool:
         """Some layers keep a state of fixed size in place of keys and values."""
         return any(isinstance(layer.mixer, GatedDeltaNet | Mamba2) for layer in self.layers)
+
+    @cached_property
+    def is_encoder(self) -> bool:
+        """Each token sees all others: a request is read in one step, and nothing of it is kept."""
+        return any(not mixer.causal for mixer in self.attentions)
 
     @cached_property
     def has_latent_attention(self) -> bool:

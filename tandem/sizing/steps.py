@@ -26,10 +26,10 @@ arithmetic: WANTED was not kept, and it made 5 % fewer tokens a second with 32 r
 def step_tokens(shape: ModelShape, serving: Serving, types: Iterable[InstanceType]) -> int | None:
     """`--max-num-batched-tokens`: a power of two that each of these types computes in WANTED seconds, PAYS or more in
     TOO_LONG; None for vLLM's own, as set, or where no step of it is TOO_LONG. Images may be larger than a step, so
-    models that see keep it, too.
+    models that see keep it, too; and what makes no tokens has no answers that a step could hold up.
     """
     sizings = [(size(shape, serving, gpu), rates) for gpu, rates in map(gpu_of, types)]
-    if serving.max_num_batched_tokens or shape.vision or not sizings:
+    if serving.max_num_batched_tokens or shape.vision or not shape.makes_tokens or not sizings:
         return serving.max_num_batched_tokens
     own = min(sizing.batch.tokens for sizing, _ in sizings)
     each = max(prompt_token_seconds(sizing, rates) for sizing, rates in sizings)

@@ -235,6 +235,15 @@ def _limits(sizing: Sizing) -> Iterator[Problem]:
             allowed=f"1 to {shape.max_positions}",
             fix=f"set it to {shape.max_positions} or less",
         )
+    if shape.is_encoder and batch.tokens < batch.length:
+        yield Problem(
+            key="--max-num-batched-tokens",
+            wrong=f"is less than a request of {batch.length} tokens, which an encoder reads in one step, and vLLM "
+            "refuses to start",
+            value=batch.tokens,
+            allowed=f"{batch.length} or more",
+            fix="leave it unset, or lower --max-model-len",
+        )
     if batch.tokens < batch.requests:
         yield Problem(
             key="--max-num-batched-tokens",
@@ -266,7 +275,7 @@ def _surprises(shape: ModelShape, serving: Serving, gpu: Gpu) -> Iterator[str]:
             f"the checkpoint's files have {abs(factor - 1):.0%} {'more' if factor > 1 else 'less'} to load than its "
             "config.json tells, and weights are scaled to them: which GPU gets what of the difference is not known"
         )
-    if any(not mixer.causal for mixer in shape.attentions):
+    if shape.is_encoder:
         yield "an encoder keeps no KV cache, and what it takes beside its weights was not measured: leave it some GiB"
     if shape.vision:
         yield (

@@ -43,10 +43,16 @@ ALL_REDUCE_SECONDS = 18e-6
 
 @dataclass(frozen=True, kw_only=True)
 class Load:
-    """What requests are like, in tokens. The measured loads have these lengths."""
+    """What requests are like, in tokens. The measured loads have these lengths; what embeds or scores has answers of
+    0."""
 
     prompt_tokens: int = 1024
     answer_tokens: int = 256
+
+    @property
+    def request_tokens(self) -> int:
+        """Of a prompt and its answer."""
+        return self.prompt_tokens + self.answer_tokens
 
     @property
     def context_tokens(self) -> int:

@@ -15,17 +15,21 @@ class PlayedServer:
     """What a host and a pod ask of vLLM, on a free port of 127.0.0.1.
 
     Stands for: a vLLM server's /metrics and completions, while it is idle, full, hung, or reads a long prompt.
-    Held by: tests/real/test_full.py::test_a_full_server_is_as_the_played_one
+    Held by: tests/real/test_full.py::test_a_full_server_is_as_the_played_one,
+        tests/real/test_pooling.py::test_the_probe_passes_and_what_it_moves_is_prompts
 
     Attributes:
         step: seconds of one engine step; 0 while the engine stands still.
         refuses: answers 503 after 10 ms, as a full server does.
         hangs: answers no request.
         reads_prompt: steps fill the cache and make no token.
+        embeds: steps read prompts, make no token and keep nothing.
+        says: its answers.
     """
 
     def __init__(self) -> None:
         self.step, self.refuses, self.hangs, self.reads_prompt = 0.0, False, False, False
+        self.embeds, self.says = False, '{"choices": [{"text": "1"}]}'
         self.started, self.released = time.monotonic(), threading.Event()
         played = self
 
@@ -41,7 +45,7 @@ class PlayedServer:
                 elif played.hangs:
                     played.released.wait(60)
                 else:
-                    self.answer(200, '{"choices": [{"text": "1"}]}')
+                    self.answer(200, played.says)
 
             def answer(self, status: int, text: str) -> None:
                 self.send_response(status)
@@ -60,10 +64,12 @@ class PlayedServer:
         """A batch of 256 tokens a step, by the clock; being asked changes nothing."""
         steps = int((time.monotonic() - self.started) / self.step) if self.step else 0
         tokens, cache = (0, steps * 0.001) if self.reads_prompt else (steps * 256, 0.5)
+        read, tokens, cache = (tokens, 0, 0.0) if self.embeds else (0, tokens, cache)
         labels = 'model_name="m",engine="0"'
         return (
             "# HELP vllm:generation_tokens_total Number of generation tokens processed.\n"
             f"vllm:generation_tokens_total{{{labels}}} {tokens}.0\n"
+            f"vllm:prompt_tokens_total{{{labels}}} {read}.0\n"
             f"vllm:generation_tokens_created{{{labels}}} 1.7e+09\n"
             f"vllm:kv_cache_usage_perc{{{labels}}} {cache}\n"
             f"vllm:num_requests_running{{{labels}}} 2.0\nvllm:num_requests_waiting{{{labels}}} 1.0\n"

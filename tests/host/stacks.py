@@ -1,10 +1,12 @@
-"""Host configurations for the tests: the two shipped stacks and types with eight GPUs behind NVSwitch.
+"""Host configurations for the tests: the two shipped stacks, types with eight GPUs behind NVSwitch, and a model that
+embeds.
 
 Pins and ids are placeholders (zeros), so that a new pin or another sizing does not change the golden files.
 """
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -35,7 +37,17 @@ RESOURCES = HostResources(
 EIGHT_GPUS = {"eight-gpus": "p5en.48xlarge", "b200": "p6-b200.48xlarge"}
 
 
+EMBEDS = {
+    "model": "BAAI/bge-m3",
+    "task": "embed",
+    "modelConfigFile": "tests/real/shapes/BAAI--bge-m3_config.json",
+    "tensorParallelSize": 1,
+}
+
+
 def _settings(name: str) -> Settings:
+    if name == "embed":
+        return load({"tandem:region": "us-east-1", "tandem:inference": json.dumps(EMBEDS)})
     if name not in EIGHT_GPUS:
         return load_stack_file(ROOT / f"Pulumi.{name}.yaml")
     return load(
@@ -83,4 +95,4 @@ def config(name: str) -> HostConfig:
     )
 
 
-NAMES = ("dev", "prod-ec2", "eight-gpus")
+NAMES = ("dev", "prod-ec2", "eight-gpus", "embed")

@@ -47,6 +47,12 @@ def test_a_batch_that_is_set_holds_everywhere() -> None:
         assert flags(needs["arguments"]) == {"--max-num-seqs": "48", "--max-num-queued-reqs": "50"}
 
 
+def test_where_each_text_counts_as_a_request_the_edge_alone_counts() -> None:
+    for needs in profiles(task="embed", max_num_seqs=48, max_queued_requests=2).values():
+        assert "--max-num-queued-reqs" not in needs["arguments"]
+        assert needs["requests"] == 50
+
+
 def test_a_small_step_has_a_small_batch_as_vllm_itself_would_choose() -> None:
     for needs in profiles(max_num_batched_tokens=128, max_queued_requests=1).values():
         assert flags(needs["arguments"]) == {"--max-num-seqs": "128", "--max-num-queued-reqs": "129"}

@@ -156,6 +156,7 @@ def test_probe_takes_a_path_that_the_edge_lets_in() -> None:
         "path": "/v1/chat/completions",
         "body": {"model": "gpt-oss", "messages": [{"role": "user", "content": "1"}], "max_tokens": 1},
     }
+    assert probes["embed"] == {"path": "/v1/embeddings", "body": {"model": "BAAI/bge-m3", "input": "1"}}
 
 
 def test_fabric_manager_and_modules_follow_the_instance_type() -> None:

@@ -78,6 +78,27 @@ def test_a_long_prompt_makes_no_token_and_is_no_hang(replica: SimpleNamespace, v
 
 @pytest.mark.usefixtures("hasty")
 @pytest.mark.parametrize("how", ["hangs", "refuses"])
+def test_a_server_that_embeds_moves_by_what_it_reads(replica: SimpleNamespace, vllm: PlayedServer, how: str) -> None:
+    """It makes no token and keeps nothing: a busy one is left alone, and one that stands still is killed."""
+    vllm.embeds, vllm.says = True, '{"data": [{"embedding": [1.0]}]}'
+    assert replica.watched.check() is True
+    setattr(vllm, how, True)
+    vllm.step = 0.1
+    assert [replica.watched.check() for _ in range(4)] == [True] * 4
+    vllm.step = 0
+    assert [replica.watched.check() for _ in range(3)] == [False] * 3
+    assert replica.commands == [KILLED]
+
+
+@pytest.mark.parametrize("answer", ["{}", '{"data": []}', '{"error": {"message": "no"}}'])
+def test_an_answer_with_nothing_in_it_is_none(replica: SimpleNamespace, vllm: PlayedServer, answer: str) -> None:
+    vllm.says = answer
+    with pytest.raises(OSError, match="with nothing in it"):
+        replica.scripts.probe.token(vllm.port, **BODY, timeout=5)
+
+
+@pytest.mark.usefixtures("hasty")
+@pytest.mark.parametrize("how", ["hangs", "refuses"])
 def test_a_server_that_hangs_after_it_worked_is_killed_at_the_third_look(
     replica: SimpleNamespace, vllm: PlayedServer, how: str
 ) -> None:

@@ -41,6 +41,17 @@ def test_both_show_the_same_but_for_what_each_client_would_cost() -> None:
     assert {panel.title for panel in PANELS} - {panel.title for panel in panels(MODEL)} == {"GPUs", "GPU temperature"}
 
 
+def test_what_makes_no_tokens_shows_those_that_are_read() -> None:
+    """CloudWatch has no figure of them."""
+    pooled = replace(HOST, tokens=False)
+    assert {panel.title for panel in PANELS} - {panel.title for panel in panels(pooled)} == {"Between tokens"}
+    shown = {panel.title: panel.lines[0] for panel in panels(pooled)}
+    for title in ("Tokens a minute", "US dollars a million tokens"):
+        assert "vllm:prompt_tokens_total" in shown[title].query
+        assert title not in body([pooled], "eu-west-1")
+    assert "generation_tokens" not in board([pooled])
+
+
 def test_each_widget_shows_figures_that_machines_report() -> None:
     rows = [row for plot in plots() for row in plot["metrics"] if len(row) > 1]
     assert {row[0] for row in rows} == {NAMESPACE}

@@ -3,12 +3,14 @@
 It is not vLLM. Without flaws it does everything right; each flaw plants one surprise for `tandem smoke` to find.
 
 Stands for: the API of a stack that is up, as `tandem smoke` asks it.
-Held by: tests/real/test_strangers.py::test_smoke_finds_no_surprise (the same checks, of vLLM behind the edge)
+Held by: tests/real/test_strangers.py::test_smoke_finds_no_surprise (the same checks, of vLLM behind the edge),
+    tests/real/test_pooling.py::test_smoke_finds_no_surprise (of what makes no tokens)
 """
 
 from __future__ import annotations
 
 import json
+import math
 import ssl
 import threading
 import time
@@ -31,7 +33,8 @@ from cryptography.x509.oid import NameOID
 KEY = "sk-right-key-of-the-stand-in-0123456789"
 MODEL = "stand-in/model"
 LENGTH = 2048
-ALLOWED = ("/v1/models", "/v1/chat/completions")
+CHAT, EMBEDDINGS, RERANK = "/v1/chat/completions", "/v1/embeddings", "/v1/rerank"
+PATHS = {"generate": CHAT, "embed": EMBEDDINGS, "score": RERANK}
 
 
 @dataclass
@@ -41,12 +44,14 @@ class Api:
     Attributes:
         flaws: what it does wrong.
         ca_pem: its certificate, which signs itself.
+        task: of its model.
         hung_up: streams whose client left before the end.
     """
 
     url: str
     ca_pem: str
     flaws: set[str] = field(default_factory=set)
+    task: str = "generate"
     hung_up: int = 0
 
 
@@ -72,12 +77,12 @@ def certificate(days: float = 200) -> tuple[bytes, bytes]:
 
 
 @contextmanager
-def running(directory: Path, flaws: set[str] | None = None, days: float = 200) -> Iterator[Api]:
+def running(directory: Path, flaws: set[str] | None = None, days: float = 200, task: str = "generate") -> Iterator[Api]:
     """The server on 127.0.0.1, for the time of the block."""
     key, signed = certificate(days)
     (directory / "key.pem").write_bytes(key)
     (directory / "cert.pem").write_bytes(signed)
-    api = Api("", signed.decode(), flaws or set())
+    api = Api("", signed.decode(), flaws or set(), task)
 
     class Handler(_Handler):
         served = api
@@ -132,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
             path = normpath(unquote(path))
             if path == "/metrics":
                 return self.reply(200, {"metrics": 1})
-        if path not in ALLOWED:
+        if path not in ("/v1/models", PATHS[self.served.task], *([CHAT] if "chats" in self.flaws else [])):
             return self.reply(404, {"error": {"message": "no such path"}})
         if not self.allowed():
             text = KEY if "tells the key" in self.flaws else "wrong key"
@@ -140,7 +145,23 @@ class _Handler(BaseHTTPRequestHandler):
         if path == "/v1/models":
             data = [] if "no model" in self.flaws else [{"id": MODEL, "max_model_len": LENGTH}]
             return self.reply(200, {"data": data})
-        return self.chat(body)
+        return self.chat(body) if path == CHAT else self.pooled(path, body)
+
+    def pooled(self, path: str, body: dict[str, Any]) -> None:
+        """Vectors or scores, the best first."""
+        texts = body["input"] if path == EMBEDDINGS else body["documents"]
+        if max(len(text.split()) for text in texts) > LENGTH and "reads on" not in self.flaws:
+            return self.reply(400, {"error": {"message": "too long"}})
+        vectors = [[1.0, 0.0 if "same vectors" in self.flaws else float(number)] for number in range(len(texts))]
+        if "no numbers" in self.flaws:
+            vectors[0][0] = math.nan
+        found = [{"index": number, "relevance_score": 0.9 - number / 10} for number in range(len(texts))]
+        if "worst first" in self.flaws:
+            found.reverse()
+        if "leaves texts out" in self.flaws:
+            found.pop()
+        data = {"data": [{"embedding": one} for one in vectors]} if path == EMBEDDINGS else {"results": found}
+        return self.reply(200, {} if "empty" in self.flaws else data)
 
     def allowed(self) -> bool:
         given = self.headers.get("Authorization", "")

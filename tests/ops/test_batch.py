@@ -24,6 +24,7 @@ from tandem.ops.kinds.kind import Clients
 from tandem.scripts import shared
 from tandem.settings import Settings
 from tandem.tags import PROJECT_TAG, STACK_TAG
+from tandem.tasks import Task
 
 job = shared("job", "batch")
 MODEL = "Qwen/Qwen3-8B"
@@ -51,7 +52,7 @@ def text(lines: Sequence[Any]) -> str:
         ("[" * 100_000, "is no JSON object"),
         ('{"a":' * 990 + "1" + "}" * 990, "is no JSON object"),
         (line(body={"model": MODEL}), "body asks for nothing"),
-        (line(url="/v1/embeddings", body={"model": MODEL, "prompt": "x"}), "body asks for nothing"),
+        (line(url="/v1/embeddings", body={"model": MODEL, "input": "x"}), "url cannot be served"),
         (line(body={"model": MODEL, "messages": [], "max_tokens": 1e30}), "body.max_tokens is no number"),
         (line(body={"model": MODEL, "messages": [], "max_completion_tokens": 10**30}), "max_completion_tokens is no"),
         (line(body={"model": MODEL, "messages": [], "max_tokens": True}), "body.max_tokens is no number"),
@@ -72,6 +73,25 @@ def test_a_wrong_line_is_refused_with_its_number(wrong: Any, said: str) -> None:
     (problem,) = refused.value.problems
     assert problem.key == "f.jsonl, line 3"
     assert said in problem.wrong
+
+
+@pytest.mark.parametrize(
+    ("task", "url", "body"),
+    [
+        ("embed", "/v1/embeddings", {"input": "x"}),
+        ("embed", "/v1/score", {"queries": "x", "documents": "y"}),
+        ("score", "/v1/rerank", {"query": "x", "documents": ["y"]}),
+    ],
+)
+def test_a_model_that_makes_no_tokens_has_urls_of_its_own(task: Task, url: str, body: dict[str, Any]) -> None:
+    asked = line(url=url, body={"model": MODEL, **body})
+    assert len(requests.checked(text([asked]), "f.jsonl", [MODEL], task).lines) == 1
+    for wrong, why in (
+        (line(), "url cannot be served"),
+        (asked | {"body": {"model": MODEL, "x": 1}}, "asks for nothing"),
+    ):
+        with pytest.raises(UserError, match=why):
+            requests.checked(text([wrong]), "f.jsonl", [MODEL], task)
 
 
 def test_of_many_wrong_lines_the_first_are_told() -> None:

@@ -165,6 +165,14 @@ def test_a_stack_is_asked_what_its_settings_say(run: Any, stack: dict[str, Any])
     assert "2 of 2 passed" in result.output
 
 
+def test_a_model_that_makes_no_tokens_is_asked_nothing(run: Any, stack: dict[str, Any]) -> None:
+    del stack["settings"]["canary"]
+    stack["settings"]["inference"]["task"] = "embed"
+    stack["write"]()
+    result = run(stack="dev")
+    assert "inference.task: makes no tokens, and a canary asks for some" in str(result.exception)
+
+
 def test_a_stack_is_compared_with_the_run_of_its_settings(
     run: Any, stack: dict[str, Any], tmp_path: Path, api: Api
 ) -> None:

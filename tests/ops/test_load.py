@@ -498,6 +498,17 @@ def test_a_stack_says_what_it_promises_costs_and_whom_it_serves(monkeypatch: pyt
     assert json.loads(json.dumps(found.facts))["vllm"] == "v0.32.0"
 
 
+@pytest.mark.parametrize(("name", "key"), [(None, "inference.task"), ("ranker", "models.rank.inference.task")])
+def test_what_makes_no_tokens_is_not_loaded(name: str | None, key: str) -> None:
+    """Nobody is asked for anything."""
+    rank = {"hostName": "rank.example.com", "inference": {"servedModelName": "ranker", "task": "score"}}
+    asked = {"region": "us-east-1", "inference": {"task": "embed"}, "models": {"rank": rank}}
+    with pytest.raises(UserError) as refused:
+        loaded.look("prod", Settings.model_validate(asked), None, name, {})
+    (problem,) = refused.value.problems
+    assert (problem.key, problem.allowed) == (key, "generate")
+
+
 @pytest.mark.parametrize(
     ("now", "said"),
     [

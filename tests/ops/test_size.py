@@ -416,9 +416,38 @@ def test_what_makes_no_tokens_is_sized_and_sorted_by_the_hour(call: Call, memory
     text = " ".join(call("--config", ENCODER).split())
     assert "It makes no tokens, so none are counted" in text
     assert "it keeps no KV cache; longest request 8,192" in memory("--config", ENCODER, "--tp", 1, *H200)
-    refused = call("--config", ENCODER, *ASKED)
+    refused = call("--config", ENCODER, *ASKED, "--itl", "50ms")
     assert call.status == 2
-    assert "MODEL: embeds, ranks or classifies" in refused
+    assert "--itl: is from one token to the next" in refused
+
+
+@pytest.mark.parametrize(
+    ("model", "task"),
+    [(["--config", ENCODER], "score"), (["Qwen/Qwen3-8B", "--task", "embed"], "embed")],
+)
+def test_the_settings_of_what_makes_no_tokens_hold(
+    call: Call, tmp_path: Path, model: list[str | Path], task: str
+) -> None:
+    fleets = call.json(*model, "--requests-per-second", 20, "--prompt", 500, "--ttft", "500ms")["fleets"]
+    for fleet in fleets:
+        path = tmp_path / "Pulumi.x.yaml"
+        for platform in ("settings", "settingsOnEks"):
+            path.write_text(yaml.safe_dump(fleet[platform]))
+            settings = load_stack_file(path)
+            assert settings.inference.task == task
+            assert sizing_of(settings).fits
+        assert fleet["usdPerMillionAnswerTokens"] == 0
+        asked = fleet["usdPerMillionPromptTokens"] / 1e6 * 500 * 20 * 3600
+        assert asked == pytest.approx(fleet["usdPerHour"], rel=0.01)
+    text = " ".join(call(*model, "--requests-per-second", 20, "--prompt", 500).split())
+    assert "99 of 100 vectors or scores come sooner" in text
+    assert "between tokens" not in text
+
+
+def test_a_task_that_the_class_does_not_do_is_refused(call: Call) -> None:
+    message = call("Qwen/Qwen3-8B", "--task", "score", "--requests-per-second", 1)
+    assert call.status == 2
+    assert "--task: is not what Qwen3ForCausalLM does" in message
 
 
 def test_rows_hold_the_requests_that_are_asked_for(call: Call) -> None:

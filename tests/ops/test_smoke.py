@@ -22,7 +22,7 @@ from tandem.ops.commands import smoke as smoke_command
 from tandem.ops.key_store import Store
 from tandem.ops.keys import Document
 from tandem.ops.kinds.kind import Clients
-from tandem.ops.smoke import CHECKS, Result, Smoke, Surprise, Target, run, send
+from tandem.ops.smoke import CHECKS, POOLED, Result, Smoke, Surprise, Target, run, send
 from tandem.ops.smoke import script as one_file
 from tandem.ops.smoke.checks import HANG_UPS
 from tests.ops import api_stand_in
@@ -32,11 +32,13 @@ TAGS = [{"Key": "tandem:project", "Value": "tandem"}, {"Key": "tandem:stack", "V
 pytestmark = [pytest.mark.clock, pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1")]
 
 
-def smoked(directory: Path, flaws: set[str], days: float = 200, **target: object) -> dict[str, tuple[str, str]]:
+def smoked(
+    directory: Path, flaws: set[str], days: float = 200, task: str = "generate", **target: object
+) -> dict[str, tuple[str, str]]:
     """Each check's outcome and detail."""
-    with running(directory, flaws, days) as api:
+    with running(directory, flaws, days, task) as api:
         values: dict = {"url": api.url, "api_key": KEY, "ca_pem": api.ca_pem, "timeout_seconds": 2, **target}
-        return {result.check: (result.outcome, result.detail) for result in run(Smoke(Target(**values)))}
+        return {result.check: (result.outcome, result.detail) for result in run(Smoke(Target(**values), task=task))}
 
 
 def test_nothing_is_found_where_nothing_is_wrong(tmp_path: Path) -> None:
@@ -98,6 +100,39 @@ def test_each_planted_surprise_is_found(flaw: str, tmp_path: Path) -> None:
     assert found[check][0] == "surprise"
     assert words in found[check][1]
     assert KEY not in str(found)
+
+
+@pytest.mark.parametrize(("task", "said"), [("embed", "two vectors of 2 numbers"), ("score", "two texts ranked")])
+def test_of_what_makes_no_tokens_its_answer_is_looked_at(tmp_path: Path, task: str, said: str) -> None:
+    found = smoked(tmp_path, set(), task=task)
+    assert {name: outcome for name, (outcome, _) in found.items()} == dict.fromkeys(POOLED, "ok") | {
+        "plain http": "skipped"
+    }
+    assert found["answer"][1].startswith(said)
+    assert found["too long"][1] == "2112 words refused"
+
+
+@pytest.mark.parametrize(
+    ("task", "flaw", "check", "words"),
+    [
+        ("embed", "same vectors", "answer", "two texts have the same vector"),
+        ("embed", "no numbers", "answer", "two vectors of as many numbers expected"),
+        ("embed", "empty", "answer", "no answer of /v1/embeddings in"),
+        ("score", "empty", "answer", "no answer of /v1/rerank in"),
+        ("score", "worst first", "answer", "the best text first expected"),
+        ("score", "leaves texts out", "answer", "a score of each of two texts expected"),
+        ("embed", "chats", "no chat", "404 expected of /v1/chat/completions, 200 came"),
+        ("score", "reads on", "too long", "HTTP 400 expected, 200 came"),
+        ("embed", "any key", "wrong key", "HTTP 401 expected, 200 came"),
+        ("score", "/metrics", "forbidden paths", "POST /metrics gives 200"),
+    ],
+)
+def test_of_what_makes_no_tokens_each_planted_surprise_is_found(
+    tmp_path: Path, task: str, flaw: str, check: str, words: str
+) -> None:
+    found = smoked(tmp_path, {flaw}, task=task)
+    assert found[check][0] == "surprise"
+    assert words in found[check][1]
 
 
 def test_plain_http_is_a_surprise_unless_it_stays_on_this_machine(tmp_path: Path) -> None:

@@ -124,9 +124,9 @@ def test_a_server_tells_of_its_first_token_and_of_no_other(
     import server
 
     monkeypatch.setattr(server, "LOCAL", tmp_path)
-    monkeypatch.setattr(server.probe, "trouble", lambda *_: "")
+    monkeypatch.setattr(server.probe, "trouble", lambda *_, **__: "")
     (tmp_path / "starts").write_text(json.dumps([1, time.time() - 97]))
-    settings = {"port": 1, "served_model_name": "m", "agent_port": agent.getsockname()[1]}
+    settings = {"port": 1, "probe": {}, "agent_port": agent.getsockname()[1]}
     assert [server.ready(settings), server.ready(settings)] == ["", ""]
     line = agent.recv(65536)
     found = json.loads(line[line.index(b"{") :])

@@ -40,7 +40,7 @@ def pod(tmp_path: Path, vllm: PlayedServer, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(server, "gpu", lambda: "NVIDIA-L40S")
     return {
         "port": vllm.port,
-        "served_model_name": "m",
+        "probe": {"path": "/v1/completions", "body": {"model": "m", "prompt": "1", "max_tokens": 1}},
         "over_pcie": True,
         "start_seconds": 1800,
         "kind": "0123",

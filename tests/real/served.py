@@ -12,9 +12,13 @@ from typing import Any
 import stacks
 from vllm_cpu import Server, environment, server
 
+from tandem.edge import edge_of
 from tandem.host.config import HostConfig
 from tandem.serving.engine import Adapter
 from tandem.serving.vllm import HOSTS_HUB, admission_arguments, server_environment, vllm_arguments
+from tandem.settings import Settings
+from tandem.settings.schema import InferenceSettings
+from tandem.tasks import Task
 
 NAME = "tiny"
 
@@ -30,31 +34,42 @@ def adapted(hub: Path) -> HostConfig:
     return replace(found, edge=replace(found.edge, models=(NAME, ADAPTER.name)))
 
 
-def config(**engine: Any) -> HostConfig:
-    """dev's host, with a served model that a CPU can run and limits by client that no test here reaches."""
+def config(task: Task = "generate", length: int = 2048, **engine: Any) -> HostConfig:
+    """dev's host, or that of a model that makes no tokens, with a served model that a CPU can run and limits by client
+    that no test here reaches."""
     dev = stacks.config("dev")
     small = replace(
         dev.engine,
         served_model_name=NAME,
-        max_model_len=2048,
+        max_model_len=length,
+        task=task,
         revision=None,
         tool_call_parser=None,
         reasoning_parser=None,
         gpu_memory_utilization=None,
         **engine,
     )
-    return replace(dev, engine=small, edge=replace(dev.edge, requests_per_second=10_000, connections=10_000))
+    edge = edge_of(Settings(region="us-east-1"), [], InferenceSettings(task=task))
+    edge = replace(dev.edge, paths=edge.paths, requests_per_second=10_000, connections=10_000)
+    return replace(dev, engine=small, edge=edge)
 
 
 @contextlib.contextmanager
-def serving(config: HostConfig, directory: Path, *more: str, hub: Path = Path(HOSTS_HUB)) -> Iterator[Server]:
-    """vLLM with a host's own arguments, and more of them."""
+def serving(
+    config: HostConfig,
+    directory: Path,
+    *more: str,
+    hub: Path = Path(HOSTS_HUB),
+    of: Path | None = None,
+    cores: str = "0|1",
+) -> Iterator[Server]:
+    """vLLM with a host's own arguments, and more of them; `of` and `cores` as `server` has them."""
     arguments = [
         *vllm_arguments(config.engine, config.timeouts, str(hub))[1:],
         *admission_arguments(config.engine, config.instance_types),
         *more,
     ]
-    with server(arguments, server_environment(config.timeouts), directory / "vllm.log") as running:
+    with server(arguments, server_environment(config.timeouts), directory / "vllm.log", of, cores) as running:
         yield running
 
 

@@ -13,7 +13,7 @@ from edge import KEY
 from recording import AUTHORIZED, post
 
 ALLOWED = [
-    "POST /v1/chat/completions", "POST /v1/completions", "POST /v1/responses", "POST /v1/embeddings", "GET /v1/models",
+    "POST /v1/chat/completions", "POST /v1/completions", "POST /v1/responses", "GET /v1/models",
     "POST /v1/chat/completions?stream=true", "POST /v1/responses/resp_0123-abc", "GET /v1/responses/resp_0123-abc",
 ]  # fmt: skip
 
@@ -39,7 +39,7 @@ OPEN = [
     "/update_weights", "/pause", "/server_info", "/reset_prefix_cache", "/start_profile", "/v2/rerank", "/inference/v1",
     "/cohere/v1", "/", "/v1", "/v1/", "/v1/load_lora_adapter", "/v1/audio/transcriptions", "/healthz/", "/upstream.conf",
     "/is_scaling_elastic_ep", "/is_sleeping", "/is_paused", "/resume", "/reset_mm_cache", "/reset_encoder_cache",
-    "/stop_profile", "/pooling", "/classify", "/score", "/rerank", "/v1/score", "/v1/rerank", "/v1/messages",
+    "/stop_profile", "/v1/embeddings", "/pooling", "/classify", "/score", "/rerank", "/v1/score", "/v1/rerank", "/v1/messages",
     "/v1/messages/count_tokens", "/v1/audio/translations", "/v1/realtime", "/v1/unload_lora_adapter", "/v2/embed",
     "/v1/completions/render", "/v1/chat/completions/render", "/inference/v1/generate", "/docs/oauth2-redirect",
     "/tokenizer_info", "/init_weight_transfer_engine", "/get_world_size", "/abort_requests", "/metrics/", "/health/",

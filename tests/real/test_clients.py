@@ -22,11 +22,12 @@ from asking import ask
 from edge import KEY, Nginx, document, nginx, wait_for
 from served import NAME, config, serving
 from troubled import BEGUN, REFUSAL, Trouble, Troubled, troubled
-from vllm_cpu import Server, server
+from vllm_cpu import Server
 
 from pulumi_rehearsal import python_environment
 from pulumi_rehearsal.cache import cache_directory, make_once
 from pulumi_rehearsal.servers import free_port
+from tandem.tasks import Task
 from tests.ops.api_stand_in import certificate
 
 pytestmark = pytest.mark.real
@@ -46,6 +47,7 @@ PRINTS = {
     "fetch.mjs": r"\S",
 }
 EMBED = ("embeddings.py", "langchain_embeddings.py")
+"""Of a server that embeds: tests/real/test_pooling.py."""
 CHAT = [name for name in PRINTS if name not in EMBED]
 STREAM = ("streaming.py", "langchain_chat.py", "curl.sh", "openai.mjs")
 PATIENT = ("patient.py", "fetch.mjs")
@@ -120,7 +122,7 @@ COMMANDS = {
 
 
 @contextlib.contextmanager
-def way(port: int, directory: Path) -> Iterator[Way]:
+def way(port: int, directory: Path, task: Task = "generate") -> Iterator[Way]:
     """To a server: an edge, and TLS before it.
 
     Stands for: the load balancer, as far as it ends TLS.
@@ -131,7 +133,7 @@ def way(port: int, directory: Path) -> Iterator[Way]:
     (directory / "key.pem").write_bytes(key)
     (directory / "ca.pem").write_bytes(signed)
     tls, file = free_port(), directory / "tls.conf"
-    with nginx(config(), [port], directory) as edge:
+    with nginx(config(task), [port], directory) as edge:
         file.write_text(
             f"user root; pid {directory}/tls.pid; error_log stderr crit; events {{}} http {{ access_log off; server {{"
             f"listen 127.0.0.1:{tls} ssl; ssl_certificate {directory}/ca.pem; ssl_certificate_key {directory}/key.pem;"
@@ -184,15 +186,6 @@ def test_a_client_has_its_answer(stack: Way, programs: Path, name: str) -> None:
     done = stack.run(programs, name)
     assert done.returncode == 0, done.stderr
     assert re.search(PRINTS[name], done.stdout), done.stdout
-
-
-def test_clients_that_embed_have_theirs(programs: Path, tmp_path: Path) -> None:
-    arguments = ["--served-model-name", NAME, "--runner", "pooling", "--convert", "embed", "--max-model-len", "2048"]
-    with server(arguments, {}, tmp_path / "vllm.log") as pooling, way(pooling.port, tmp_path / "edge") as found:
-        for name in EMBED:
-            done = found.run(programs, name)
-            assert done.returncode == 0, done.stderr
-            assert re.search(PRINTS[name], done.stdout), done.stdout
 
 
 @contextlib.contextmanager

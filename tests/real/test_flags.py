@@ -19,6 +19,7 @@ import tandem.catalog.vllm_arguments
 from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.serving.engine import Adapter, Engine, timeouts
 from tandem.serving.vllm import (
+    CONVERTED,
     admission_arguments,
     profile,
     requests_at_once,
@@ -55,6 +56,8 @@ MEANT: dict[str, Any] = {
     "quantization": None,
     "kv_cache_dtype": "auto",
     "enable_auto_tool_choice": False,
+    "runner": "auto",
+    "convert": "auto",
 }
 
 
@@ -115,6 +118,7 @@ def cases() -> dict[str, tuple[list[str], dict[str, Any]]]:
             {"adapters": ADAPTERS, "adapter_slots": 1, "adapter_rank": 40},
             {"enable_lora": True, "max_loras": 1, "max_cpu_loras": 2, "max_lora_rank": 64, "lora_modules": LOADED},
         ),
+        **{task: ({"task": task}, {"runner": "pooling", "convert": convert}) for task, convert in CONVERTED.items()},
         "reasoning": ({"reasoning_parser": "qwen3"}, {"reasoning_parser": "qwen3"}),
         **{f"{gpus} GPUs": ({"tensor_parallel_size": gpus},) * 2 for gpus in choices("tensor_parallel_size")},
         **{f"quantization {name}": ({"quantization": name},) * 2 for name in choices("quantization")},
@@ -150,7 +154,8 @@ def cases() -> dict[str, tuple[list[str], dict[str, Any]]]:
         )
     for stack in stacks.NAMES:
         config = stacks.config(stack)
-        found[f"stack {stack}"] = (vllm_arguments(config.engine, config.timeouts), {"tensor_parallel_size": 2})
+        gpus = {"tensor_parallel_size": config.engine.tensor_parallel_size}
+        found[f"stack {stack}"] = (vllm_arguments(config.engine, config.timeouts), gpus)
     return found
 
 

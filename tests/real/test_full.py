@@ -29,6 +29,7 @@ from served import NAME, completion, config, serving
 from vllm_cpu import Server
 
 from tandem.serving.vllm import requests_at_once
+from tandem.tasks import probe
 from tests.infra.kubernetes import samples
 
 pytestmark = pytest.mark.real
@@ -171,7 +172,7 @@ PROBE = """
 import pathlib, sys
 import server
 server.LOCAL = server.SHARED = pathlib.Path({directory!r})
-if why := server.ready({{"port": {port}, "served_model_name": {name!r}}}):
+if why := server.ready({{"port": {port}, "probe": {probe!r}}}):
     server.say(why)
     raise SystemExit(1)
 """
@@ -182,7 +183,7 @@ def kubelets(port: int, directory: Path) -> dict[str, Kubelet]:
     (deployment,) = (one for one in samples.manifests("karpenter") if one["kind"] == "Deployment")
     (container,) = deployment["spec"]["template"]["spec"]["containers"]
     script = directory / "look.py"
-    script.write_text(PROBE.format(directory=str(directory), port=port, name=NAME))
+    script.write_text(PROBE.format(directory=str(directory), port=port, probe=probe("generate", NAME)))
     path = f"{stacks.ROOT}/cloud-init/pod:{stacks.ROOT}/cloud-init/shared"
     command = ["env", f"PYTHONPATH={path}", sys.executable, str(script)]
     return {name: Kubelet(command, container[f"{name}Probe"]) for name in ("readiness", "liveness")}

@@ -72,12 +72,31 @@ class Server:
                     yield directory
 
 
+def encoder() -> Path:
+    """A tiny model that scores, with the tokenizer of the other, made once."""
+    directory, other = cache_directory() / f"tiny-bert-{VLLM}", model()
+    if not (directory / "tokenizer_config.json").exists():
+        subprocess.run([environment(), Path(__file__).with_name("tiny_encoder.py"), other, directory], check=True)
+    return directory
+
+
 @contextlib.contextmanager
-def server(arguments: Sequence[str], environment_variables: dict[str, str], log: Path) -> Iterator[Server]:
-    """Serves the tiny model with two workers, a core each, and waits until it is healthy."""
+def server(
+    arguments: Sequence[str],
+    environment_variables: dict[str, str],
+    log: Path,
+    of: Path | None = None,
+    cores: str = "0|1",
+) -> Iterator[Server]:
+    """Serves a model with as many workers as it has groups of cores, and waits until it is healthy.
+
+    Args:
+        of: the model; None for the tiny one.
+        cores: of each worker.
+    """
     port = free_port()
     command = [
-        *(str(environment()), "-m", "vllm.entrypoints.openai.api_server", "--model", str(model())),
+        *(str(environment()), "-m", "vllm.entrypoints.openai.api_server", "--model", str(of or model())),
         # Compiling the graph would take longer than all tests together, and proves nothing here.
         *("--enforce-eager", "--host", "127.0.0.1", "--port", str(port), *arguments),
     ]
@@ -85,7 +104,7 @@ def server(arguments: Sequence[str], environment_variables: dict[str, str], log:
         **os.environ,
         **environment_variables,
         "VLLM_CPU_KVCACHE_SPACE": "1",
-        "VLLM_CPU_OMP_THREADS_BIND": "0|1",
+        "VLLM_CPU_OMP_THREADS_BIND": cores,
     }
     with log.open("wb") as output:
         # A group of its own: the workers must not outlive a test that was interrupted.

@@ -33,6 +33,10 @@ def test_each_argument_of_the_release_is_somebodys_and_only_one() -> None:
     assert Counter(name for group in groups for name in group) == Counter({known.base(name) for name in known.kinds})
 
 
+def test_what_is_of_tokens_is_free_beside_them() -> None:
+    assert arguments().of_tokens < arguments().free
+
+
 def test_what_is_free_is_taken_in_each_form() -> None:
     for argument in examples():
         guesses = {} if "spec-decode" in argument else None

@@ -122,6 +122,7 @@ MAIN: Mapping[str, Any] = {
     "fleet.logRetentionDays": 90,
     "inference.model": "Qwen/Qwen3-14B",
     "inference.servedModelName": "large",
+    "inference.task": "embed",
     "inference.weights": "efs",
     "inference.weightsS3Uri": (
         "s3://weights/other",

@@ -44,6 +44,21 @@ JUDGE = {"url": "https://a.example.com", "model": "g"}
 JUDGES_KEY = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:judge-AbCdEf"
 ADMIN = "arn:aws:iam::123456789012:role/ops"
 WRONG = [
+    Wrong(
+        {
+            "loadBalancer": DOMAIN | {"paths": ["/v1/chat/completions"]},
+            "models": {"small": model(inference=SERVED | {"task": "score"})},
+        },
+        "loadBalancer.paths",
+        "with /v1/rerank or /v1/score",
+        SET + "loadBalancer.paths[1]' /v1/score",
+    ),
+    Wrong(
+        {"loadBalancer": DOMAIN, "models": {"small": model(inference=SERVED | {"task": "embed"}, canary={})}},
+        "models.small.canary",
+        "models.small.inference.task: generate",
+        RM + "models.small.canary'",
+    ),
     Wrong({"metrics": {"operatorLabels": {}}}, "metrics.operatorLabels", "scaling.prometheusUrl", SET),
     Wrong({"platform": "ec2", "metrics": {"operatorLabels": {}}}, "metrics.operatorLabels", "platform: eks", SET),
     Wrong({"metrics": {"operatorLabels": {"a": "b c"}}}, "metrics.operatorLabels.a", "a label's value", SET),

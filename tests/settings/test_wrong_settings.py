@@ -554,11 +554,70 @@ WRONG = [
         SET + "fleet.registryLoginSecretArn' ARN",
     ),
     Wrong(
-        {"loadBalancer": {"paths": ["/v1/embeddings"]}},
+        {"loadBalancer": {"paths": ["/v1/models"]}},
         "loadBalancer.paths",
-        ["/v1/embeddings"],
+        ["/v1/models"],
         "with /v1/completions or /v1/chat/completions",
         SET + "loadBalancer.paths[1]' /v1/chat/completions",
+    ),
+    # Models that make no tokens
+    Wrong({"inference": {"task": "rank"}}, "inference.task", "rank", "score", SET + "inference.task'"),
+    Wrong(
+        {"loadBalancer": {"paths": ["/v1/chat/completions", "/v1/embeddings"]}},
+        "loadBalancer.paths[1]",
+        "/v1/embeddings",
+        "/v1/completions, /v1/chat/completions, /v1/models",
+        RM + "loadBalancer.paths[1]'",
+    ),
+    Wrong(
+        {"inference": {"task": "embed"}, "loadBalancer": {"paths": ["/v1/embeddings", "/v1/responses"]}},
+        "loadBalancer.paths[1]",
+        "/v1/responses",
+        "/v1/embeddings, /v1/score, /v1/rerank, /v1/models",
+        RM + "loadBalancer.paths[1]'",
+    ),
+    Wrong(
+        {"inference": {"task": "embed"}, "loadBalancer": {"paths": ["/v1/rerank"]}},
+        "loadBalancer.paths",
+        ["/v1/rerank"],
+        "with /v1/embeddings",
+        SET + "loadBalancer.paths[1]' /v1/embeddings",
+    ),
+    Wrong(
+        {"inference": {"task": "score"}, "loadBalancer": {"paths": ["/v1/models"]}},
+        "loadBalancer.paths",
+        ["/v1/models"],
+        "with /v1/rerank or /v1/score",
+        SET + "loadBalancer.paths[1]' /v1/score",
+    ),
+    *(
+        Wrong(settings, key, value, "unset, or inference.task: generate", f"{RM}{key}'")
+        for settings, key, value in (
+            *(
+                ({"inference": {"task": "embed", name: value}}, f"inference.{name}", value)
+                for name, value in (
+                    ("toolCallParser", "hermes"),
+                    ("reasoningParser", "qwen3"),
+                    ("kvCacheDtype", "fp8"),
+                    ("speculation", {"tokens": 3}),
+                )
+            ),
+            *(
+                ({"inference": {"task": "score", "extraArguments": [one]}}, "inference.extraArguments[0]", one)
+                for one in ("--no-enable-prefix-caching", "--max-logprobs=5", '--structured-outputs-config={"a":1}')
+            ),
+            (
+                {"inference": {"task": "score"}, "objectives": {"betweenTokensSeconds": 0.1}},
+                "objectives.betweenTokensSeconds",
+                0.1,
+            ),
+            ({"inference": {"task": "embed"}, "canary": {}}, "canary", {}),
+            (
+                {"inference": {"task": "embed", "adapters": {"tuned": {"model": "acme/tuned", "rank": 8}}}},
+                "inference.adapters",
+                ["tuned"],
+            ),
+        )
     ),
     Wrong(
         {"loadBalancer": {"paths": ["/v1/completions", "/v1/completions"]}},

@@ -26,6 +26,20 @@ def file(name: str, large: bool = False) -> dict[str, Any]:
         ([*SHARDS, "README.md", "LICENSE", ".gitattributes", "figures/a.png"], SHARDS),
         ([*SHARDS, "../outside.json", "a/../../b.json", "/etc/docker/daemon.json"], SHARDS),
         (
+            [
+                *SHARDS,
+                "modules.json",
+                "1_Pooling/config.json",
+                "2_Dense/model.safetensors",
+                "2_Dense/pytorch_model.bin",
+            ],
+            [*SHARDS, "modules.json", "1_Pooling/config.json", "2_Dense/model.safetensors"],
+        ),
+        (
+            ["pytorch_model.bin", "2_Dense/pytorch_model.bin", "onnx/model.safetensors"],
+            ["pytorch_model.bin", "2_Dense/pytorch_model.bin"],
+        ),
+        (
             [*SHARDS, "tokenizer.model.v3", "tiktoken.model", "merges.txt", "chat_template.jinja", "modeling_x.py"],
             [*SHARDS, "tokenizer.model.v3", "tiktoken.model", "merges.txt", "chat_template.jinja", "modeling_x.py"],
         ),

@@ -11,6 +11,7 @@ import pytest
 from tandem.errors import Problem
 from tandem.sizing.plan import Plan, plan
 from tandem.sizing.serving import Speculation
+from tandem.tasks import Task
 from tests.sizing.configs import llama
 
 
@@ -40,12 +41,57 @@ def test_what_does_not_fit_is_refused_with_figures_and_the_nearest_choice() -> N
     assert "the cheapest type that works is g7e.12xlarge ($8.29 an hour" in problem.fix
 
 
-def test_a_model_that_makes_no_tokens_is_refused() -> None:
-    encoder = Path(__file__).parent.parent / "real/shapes/BAAI--bge-m3_config.json"
-    problem = only(planned(model="BAAI/bge-m3", config_path=encoder))
-    assert problem.key == "inference.model"
-    assert problem.value == "XLMRobertaModel"
-    assert "count as ready once they have made a token" in problem.wrong
+SHAPES = Path(__file__).parent.parent / "real/shapes"
+
+
+def config_of(model: str) -> Path | None:
+    """Of a model that the catalog lacks."""
+    path = SHAPES / f"{model.replace('/', '--')}_config.json"
+    return path if path.exists() else None
+
+
+@pytest.mark.parametrize(
+    ("model", "task", "allowed", "fix"),
+    [
+        ("BAAI/bge-m3", "generate", "embed", "set inference.task to embed"),
+        ("BAAI/bge-m3", "score", "embed", "set inference.task to embed"),
+        ("BAAI/bge-reranker-v2-m3", "generate", "score", "set inference.task to score"),
+        ("BAAI/bge-reranker-v2-m3", "embed", "score", "set inference.task to score"),
+        ("Qwen/Qwen3-8B", "score", "generate or embed", "--hf-overrides in inference.extraArguments"),
+    ],
+)
+def test_a_class_that_does_not_do_the_task_is_refused(model: str, task: Task, allowed: str, fix: str) -> None:
+    asked: dict[str, Any] = {"model": model, "config_path": config_of(model), "task": task}
+    problem = only(planned(**asked))
+    assert (problem.key, problem.value, problem.allowed) == ("inference.task", task, allowed)
+    assert fix in problem.fix
+    assert not planned(**asked, overridden=True).problems, "whoever tells vLLM another class knows what it does"
+
+
+@pytest.mark.parametrize(
+    ("model", "task"),
+    [("BAAI/bge-m3", "embed"), ("BAAI/bge-reranker-v2-m3", "score"), ("Qwen/Qwen3-8B", "embed")],
+)
+def test_what_embeds_or_scores_is_planned(model: str, task: Task) -> None:
+    found = planned(model=model, config_path=config_of(model), task=task)
+    assert found.fits
+    assert found.max_num_batched_tokens is None, "no answer is held up by a step"
+
+
+def test_a_classifier_of_many_labels_has_no_path(tmp_path: Path) -> None:
+    config = json.loads((SHAPES / "BAAI--bge-reranker-v2-m3_config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(config | {"id2label": {"0": "good", "1": "bad"}}))
+    problem = only(planned(model="a/b", config_path=tmp_path / "config.json", task="score"))
+    assert "this one has 2" in problem.wrong
+
+
+def test_an_encoder_reads_a_request_in_one_step() -> None:
+    """Without a number of tokens vLLM's steps are as long as its requests; with too few it does not start."""
+    encoder: dict[str, Any] = {"model": "a/b", "config_path": SHAPES / "BAAI--bge-m3_config.json", "task": "embed"}
+    problem = only(planned(**encoder, max_num_batched_tokens=2048))
+    assert (problem.key, problem.value) == ("inference.maxNumBatchedTokens", 2048)
+    assert problem.allowed == "8192 or more"
+    assert planned(**encoder, max_num_batched_tokens=2048, max_model_len=2048).fits
 
 
 def test_quantization_can_make_it_fit() -> None:

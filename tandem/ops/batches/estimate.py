@@ -14,10 +14,11 @@ from tandem.ops.batches.requests import Requests
 from tandem.settings import Settings
 from tandem.sizing.choice import candidate
 from tandem.sizing.config_file import load_shape
+from tandem.sizing.gpus import gpu_of
 from tandem.sizing.known import catalog_shape
 from tandem.sizing.reading import with_quantization
 from tandem.sizing.serving import Serving
-from tandem.sizing.throughput import Load
+from tandem.sizing.throughput import Load, prompt_token_seconds
 
 START = timedelta(minutes=30)
 """Until a machine's first token: driver, image, weights; 15 to 40 minutes."""
@@ -115,6 +116,10 @@ def work_of(settings: Settings, requests: Requests) -> timedelta | None:
     )
     load = Load(prompt_tokens=requests.prompt_tokens, answer_tokens=requests.answer_tokens)
     types = [INSTANCE_TYPES[name] for name in settings.fleet.instance_types]
-    found = (candidate(with_quantization(shape, inference.quantization), serving, one, load=load) for one in types)
+    shape = with_quantization(shape, inference.quantization)
+    found = [candidate(shape, serving, one, load=load) for one in types]
+    if inference.task != "generate":
+        token = max(prompt_token_seconds(one.sizing, gpu_of(one.instance_type)[1]) / one.replicas for one in found)
+        return timedelta(seconds=len(requests.lines) * requests.prompt_tokens * token)
     rate = min(one.tokens_per_second for one in found)
     return timedelta(seconds=len(requests.lines) * requests.answer_tokens / rate)

@@ -12,6 +12,7 @@ from tandem.errors import Problem, UserError
 from tandem.ops.aws import user_errors
 from tandem.ops.kinds.kind import Clients
 from tandem.scripts import shared
+from tandem.tasks import Task, answers
 
 job = shared("job", "batch")
 SHOWN = 20
@@ -67,22 +68,23 @@ def read(source: str, clients: Clients) -> str:
         ) from None
 
 
-def checked(text: str, source: str, models: Collection[str]) -> Requests:
+def checked(text: str, source: str, models: Collection[str], task: Task = "generate") -> Requests:
     """The requests of a file.
 
     Args:
         models: what the stack's batches may ask for.
+        task: that they do, by which vLLM answers some URLs and no others.
 
     Raises:
         UserError: what is wrong with each line, up to SHOWN of them; an empty file.
     """
     numbered = ((number, job.lines(line)) for number, line in enumerate(text.split("\n"), 1))
     lines = [(number, line) for number, found in numbered for line in found]
-    seen: dict[str, int] = {}
+    seen, urls = dict[str, int](), tuple(url for url in job.URLS if answers(task, url))
     problems = [
         problem
         for number, line in lines
-        for problem in _problems(f"{source}, line {number}", number, line, models, seen)
+        for problem in _problems(f"{source}, line {number}", number, line, models, urls, seen)
     ]
     if not lines:
         problems = [Problem(key=source, wrong="has no requests", allowed="one a line", fix="see docs/batch.md")]
@@ -113,7 +115,9 @@ def _parsed(line: str) -> Any:
     return asked
 
 
-def _problems(key: str, number: int, line: str, models: Collection[str], seen: dict[str, int]) -> Iterator[Problem]:
+def _problems(
+    key: str, number: int, line: str, models: Collection[str], urls: Sequence[str], seen: dict[str, int]
+) -> Iterator[Problem]:
     fix = "correct the line; nothing was sent"
     asked = _parsed(line)
     if not isinstance(asked, dict):
@@ -134,7 +138,7 @@ def _problems(key: str, number: int, line: str, models: Collection[str], seen: d
     given = body if isinstance(body, dict) else {}
     for what, value, allowed in (
         ("method", asked.get("method"), ("POST",)),
-        ("url", asked.get("url"), job.URLS),
+        ("url", asked.get("url"), urls),
         ("body.model", given.get("model"), tuple(models)),
     ):
         if value not in allowed:

@@ -68,7 +68,8 @@ def run(
     settings = _settings(stack, region)
     most = _most(settings, max_usd)
     clients = aws_clients(settings.region, profile)
-    asked = requests.checked(requests.read(file, clients), file, [settings.inference.served_name])
+    served = settings.inference
+    asked = requests.checked(requests.read(file, clients), file, [served.served_name], served.task)
     plan = planned(settings, len([*job.parts(asked.lines)]), work_of(settings, asked), most)
     refuse_too_little(plan)
     with user_errors(stack):

@@ -38,6 +38,7 @@ from tandem.ops.options import (
 )
 from tandem.ops.screen import Screen
 from tandem.ops.smoke import Surprise, Target, send
+from tandem.ops.tasks import must_generate
 from tandem.scripts import shared
 from tandem.settings import Settings
 from tandem.settings.observing import CanarySettings, JudgeSettings
@@ -103,6 +104,7 @@ def canary(
         way = nullcontext(given(url, key, ca, TIMEOUT_SECONDS))
     else:
         assert settings
+        must_generate(settings, model, "a canary")
         way = of_stack(stack, settings, profile, key=key, ca=ca, client=OWN_CLIENT)
     with way as target:
         asked = _asked(target, model, settings, stack, profile, suite, against)

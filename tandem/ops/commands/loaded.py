@@ -26,6 +26,7 @@ from tandem.ops.load.results import Measured
 from tandem.ops.load.traffic import WORDS, Model, Traffic, sent
 from tandem.ops.screen import Screen
 from tandem.ops.smoke import Surprise, Target, send
+from tandem.ops.tasks import must_generate
 from tandem.platforms import platform_of
 from tandem.settings import Settings
 from tandem.settings.observing import ObjectiveSettings
@@ -87,8 +88,9 @@ def look(
     """A stack's promises, costs, and whom it serves just now.
 
     Raises:
-        UserError: AWS does not say.
+        UserError: AWS does not say, or the model makes no tokens.
     """
+    must_generate(settings, model, "a load test")
     models = figures.models(settings, stack)
     names = {name: inference.served_name for name, (inference, _) in settings.scaled.items()}
     one = next((one for one in models if names[one.name] == model), models[0])

@@ -230,7 +230,7 @@ def _keeps_objectives(
 def _smoke(console: Screen, stack: str, settings: Settings, profile: str | None) -> bool:
     well = True
     with of_stack(stack, settings, profile) as target:
-        for result in run(Smoke(target)):
+        for result in run(Smoke(target, task=settings.inference.task)):
             show(console, result)
             well &= result.outcome != "surprise"
     return well

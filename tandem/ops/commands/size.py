@@ -23,12 +23,13 @@ from tandem.ops.sizing import measurements, seconds, spot_prices, types_in
 from tandem.sizing.choice import candidates
 from tandem.sizing.fleet import SIZES, Demand, fleets
 from tandem.sizing.measured import errors, latency_errors, of_model
-from tandem.sizing.plan import no_tokens
 from tandem.sizing.reading import with_quantization
 from tandem.sizing.serving import Serving
 from tandem.sizing.shapes import ModelShape
+from tandem.sizing.task import not_its_task, pooled, task_of
 from tandem.sizing.throughput import Load
 from tandem.sizing.units import divide_up
+from tandem.tasks import Task
 
 _LOAD = "The load and the objective"
 LEAST_LENGTH = 4096
@@ -81,6 +82,9 @@ def size(
     plot: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw KV-cache tokens and price.")] = None,
     pp: options.Pp = 1,
     hosts: options.Hosts = 1,
+    task: Annotated[
+        Task | None, typer.Option(help="What it does; else what its class was made for.", rich_help_panel=_LOAD)
+    ] = None,
     quantization: options.Quantization = None,
     kv_cache_dtype: options.KvCacheDtype = "auto",
     max_model_len: options.MaxModelLen = None,
@@ -122,7 +126,9 @@ def size(
     )
     if misplaced := list(_misplaced(asks, fleet=fleet)):
         raise UserError(*misplaced)
-    shape, name = options.shape_of("size", model, config, quantization)
+    own, name = options.shape_of("size", model, config, quantization)
+    did = task or task_of(own)
+    shape = own if did == "generate" else pooled(own)
     serving = Serving(
         tensor_parallel_size=tp or GPUS_PER_REPLICA,
         pipeline_parallel_size=pp,
@@ -139,7 +145,8 @@ def size(
     where, known, load = region or HOME, measurements(), Load(prompt_tokens=prompt, answer_tokens=answer)
     types = types_in(where)
     if requests_per_second is not None:
-        named = named_in_settings(model, config)
+        named = named_in_settings(model, config, did)
+        load = load if shape.makes_tokens else replace(load, answer_tokens=0)
         asked = {
             **named.inference,
             "quantization": quantization,
@@ -150,9 +157,10 @@ def size(
             "maxNumBatchedTokens": max_num_batched_tokens,
         }
         refused = [
-            *([] if shape.makes_tokens else [no_tokens("MODEL", shape)]),
+            *not_its_task("--task", own, did),
+            *_of_tokens(shape, itl),
             *_no_such_replica(tp, pp, hosts),
-            *_no_such_request(shape, prompt + answer, max_model_len),
+            *_no_such_request(shape, load.request_tokens, max_model_len),
             *not_settings(where, asked),
         ]
         if refused:
@@ -163,7 +171,7 @@ def size(
             first_token=seconds(ttft, "--ttft"),
             between_tokens=seconds(itl, "--itl"),
         )
-        serving = replace(serving, max_model_len=max_model_len or _longest(shape, prompt + answer))
+        serving = replace(serving, max_model_len=max_model_len or _longest(shape, load.request_tokens))
         sizes = (tp,) if tp else SIZES
         spot = spot_prices(types, spot_price or (), spot_discount)
         answers = fleets(_shapes(shape, model, quantization, known), serving, demand, types, sizes, spot)
@@ -197,8 +205,21 @@ def _shapes(
     shape: ModelShape, model: str | None, quantization: str | None, known: tuple[Measurement, ...]
 ) -> list[tuple[str | None, ModelShape, tuple[Measurement, ...]]]:
     """As asked for; else as the checkpoint is, and in FP8 where it is not quantized."""
+    if not shape.makes_tokens:  # loads of answers were measured
+        return [(quantization, shape, ())]
     tried = [quantization] if quantization or shape.quantization else [None, "fp8"]
     return [(one, with_quantization(shape, one), of_model(known, model, one)) for one in tried]
+
+
+def _of_tokens(shape: ModelShape, itl: str | None) -> Iterator[Problem]:
+    if itl is not None and not shape.makes_tokens:
+        yield Problem(
+            key="--itl",
+            wrong="is from one token to the next, and this model makes none",
+            value=itl,
+            allowed="of models that generate",
+            fix="leave it out; --ttft is how soon a vector or a score comes",
+        )
 
 
 def _misplaced(asks: Mapping[str, object], *, fleet: bool) -> Iterator[Problem]:

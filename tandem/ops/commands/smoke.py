@@ -20,8 +20,10 @@ from tandem.ops.options import DEFAULT_STACK, AsJson, ProfileName, RegionName, S
 from tandem.ops.screen import Screen
 from tandem.ops.smoke import Result, Smoke, Surprise, Target, run, send
 from tandem.ops.smoke.script import script
+from tandem.ops.tasks import served
 from tandem.ops.whose import life_here
 from tandem.settings import Settings
+from tandem.tasks import Task
 
 OWN_CLIENT = "tandem-smoke"
 """Whose name is in logs and metrics while the stack is tried with a key of its own."""
@@ -46,6 +48,7 @@ def smoke(
     ] = None,
     ca: Authority = None,
     model: ModelName = None,
+    task: Annotated[Task | None, typer.Option(help="What it does; else as the settings say.")] = None,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds for one connection and one pause.")] = TIMEOUT_SECONDS,
     as_script: Annotated[
         bool, typer.Option("--script", help="Print the checks as one file of Python without dependencies, and end.")
@@ -56,10 +59,11 @@ def smoke(
 ) -> None:
     """Ask an API for what clients want and for what nobody should get, and exit 1 on any surprise.
 
-    A chat, a stream, a structured output, a long prompt, a client that hangs up; a wrong key, forbidden paths and
-    tricks with paths; certificate and headers. Works against any URL. Without --url, the stack's load balancer and its
-    certificate are found in the account by their tags; without a key of yours it makes one for itself, `tandem-smoke`
-    in logs, which it revokes at the end, also when interrupted, and which ends after 15 minutes by itself.
+    A chat, a stream, a structured output, a long prompt, a client that hangs up, or vectors and scores of a model that
+    makes those; a wrong key, forbidden paths and tricks with paths; certificate and headers. Works against any URL
+    (--task for what does not generate). Without --url, the stack's load balancer and its certificate are found in the
+    account by their tags; without a key of yours it makes one for itself, `tandem-smoke` in logs, which it revokes at
+    the end, also when interrupted, and which ends after 15 minutes by itself.
 
     Exit status: 0 no surprise, 1 a surprise, 2 a mistake in how it was called.
 
@@ -74,9 +78,11 @@ def smoke(
     if url:
         tried = nullcontext(given(url, key, ca, timeout))
     else:
-        tried = of_stack(stack, stack_settings(stack, region), profile, key=key, ca=ca, timeout=timeout)
+        settings = stack_settings(stack, region)
+        task = task or served(settings, model)[1].task
+        tried = of_stack(stack, settings, profile, key=key, ca=ca, timeout=timeout)
     with tried as target:
-        for result in run(Smoke(target, model)):
+        for result in run(Smoke(target, model, task or "generate")):
             results.append(result)
             if not as_json:
                 show(console, result)

@@ -8,8 +8,9 @@ import os
 import sys
 from pathlib import Path
 
-from tandem.ops.smoke.checks import Smoke, run
+from tandem.ops.smoke.checks import PATHS, Smoke
 from tandem.ops.smoke.connection import Target
+from tandem.ops.smoke.suite import run
 
 
 def main() -> int:
@@ -21,6 +22,7 @@ def main() -> int:
     parser.add_argument("--api-key-file", metavar="FILE", type=Path, help="holds the key; else TANDEM_API_KEY does")
     parser.add_argument("--ca", metavar="FILE.pem", type=Path, help="trust this certificate authority, too")
     parser.add_argument("--model", help="to ask; the first that the API lists by default")
+    parser.add_argument("--task", choices=[*PATHS], default="generate", help="what it does; default generate")
     parser.add_argument("--timeout", metavar="SECONDS", type=float, default=120, help="for one pause; default 120")
     parser.add_argument("--json", action="store_true", help="print results as JSON, for programs")
     wanted = parser.parse_args()
@@ -32,7 +34,8 @@ def main() -> int:
     if not wanted.url.startswith(("http://", "https://")) or not key.strip():
         parser.error("it takes a --url that begins with https://, and a key in TANDEM_API_KEY or --api-key-file")
     results = []
-    for result in run(Smoke(Target(wanted.url.rstrip("/"), key.strip(), authority, wanted.timeout), wanted.model)):
+    target = Target(wanted.url.rstrip("/"), key.strip(), authority, wanted.timeout)
+    for result in run(Smoke(target, wanted.model, wanted.task)):
         results.append(result)
         if not wanted.json:
             print(f"{result.outcome:<9}{result.line().encode('ascii', 'backslashreplace').decode()}", flush=True)

@@ -6,20 +6,20 @@ import json
 import re
 import socket
 import ssl
-import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from types import MappingProxyType
 from typing import Any
 
 from tandem.ops.smoke.connection import Answer, Event, Target, send, stream
-from tandem.ops.smoke.result import Result, Skipped, Surprise
+from tandem.ops.smoke.result import Skipped, Surprise
 
-CHAT = "/v1/chat/completions"
+CHAT, EMBEDDINGS, RERANK = "/v1/chat/completions", "/v1/embeddings", "/v1/rerank"
+PATHS = {"generate": CHAT, "embed": EMBEDDINGS, "score": RERANK}
+"""That a model is asked by, as it does."""
 CERTIFICATE_DAYS = 14
 """A certificate that ends sooner is a surprise: renewal has failed by then."""
 
@@ -84,10 +84,17 @@ class Smoke:
 
     Attributes:
         model: name that requests carry; None takes the first that the API lists.
+        task: what it does: generate, embed or score.
     """
 
     target: Target
     model: str | None = None
+    task: str = "generate"
+
+    @property
+    def path(self) -> str:
+        """That it is asked by."""
+        return PATHS[self.task]
 
     @cached_property
     def models(self) -> list[dict[str, Any]]:
@@ -122,13 +129,30 @@ class Smoke:
             **values,
         }
 
+    def asking(self, texts: Sequence[str], name: str | None = None) -> dict[str, Any]:
+        """The smallest request of its task about these texts.
+
+        Args:
+            name: instead of the model's.
+        """
+        wants: dict[str, dict[str, Any]] = {
+            CHAT: {"messages": [{"role": "user", "content": texts[0]}], "max_tokens": 1},
+            EMBEDDINGS: {"input": [*texts]},
+            RERANK: {"query": "Where is it served?", "documents": [*texts]},
+        }
+        return {"model": name or self.served["id"], **wants[self.path]}
+
+    def once(self) -> Answer:
+        """To the smallest request."""
+        return send(self.target, "POST", self.path, self.asking(["Say hello."])).expect(200)
+
     @property
     def probe(self) -> dict[str, Any]:
         """A request that an open path would serve; one that no model fits where the API names none."""
         try:
-            return self.body("Hello")
+            return self.asking(["Hello"])
         except Surprise:
-            return {"model": self.model or "default", "messages": [{"role": "user", "content": "Hello"}]}
+            return self.asking(["Hello"], self.model or "default")
 
     def chat(self, content: str, max_tokens: int = 32, **values: Any) -> Answer:
         return send(self.target, "POST", CHAT, self.body(content, max_tokens, **values))
@@ -277,7 +301,7 @@ def wrong_key(smoke: Smoke) -> str:
         ("a wrong key", "wrong-" + "0" * 34),
         ("the key with a tail", f"{smoke.target.api_key}0"),
     ):
-        for method, path, body in (("GET", "/v1/models", None), ("POST", CHAT, smoke.probe)):
+        for method, path, body in (("GET", "/v1/models", None), ("POST", smoke.path, smoke.probe)):
             answer = send(smoke.target, method, path, body, key=key)
             if answer.status not in (401, 403, 429):  # too often, from this address
                 raise Surprise(f"{method} {path} with {name}: HTTP 401 expected, {answer.status} came")
@@ -336,36 +360,3 @@ def client_hangs_up(smoke: Smoke) -> str:
             next(events, None)
     answer = smoke.chat("Say hello.", 8).expect(200)
     return f"after {HANG_UPS} hang-ups an answer in {answer.seconds:.2f} s"
-
-
-Check = Callable[[Smoke], str]
-
-CHECKS: Mapping[str, Check] = MappingProxyType(
-    {
-        "certificate": certificate,
-        "plain http": plain_http,
-        "models": models,
-        "chat": chat,
-        "streamed chat": streamed_chat,
-        "structured output": structured_output,
-        "wrong key": wrong_key,
-        "forbidden paths": forbidden_paths,
-        "headers": headers,
-        "long prompt": long_prompt,
-        "client hangs up": client_hangs_up,
-    }
-)
-"""All checks by name, in the order in which they run."""
-
-
-def run(smoke: Smoke) -> Iterator[Result]:
-    """Runs all checks, one after the other; each result comes as soon as it is known."""
-    for name, check in CHECKS.items():
-        started = time.monotonic()
-        try:
-            outcome, detail = "ok", check(smoke)
-        except Surprise as surprise:
-            outcome, detail = "surprise", str(surprise)
-        except Skipped as skipped:
-            outcome, detail = "skipped", str(skipped)
-        yield Result(name, outcome, smoke.target.redact(detail), time.monotonic() - started)

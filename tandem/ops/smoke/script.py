@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-MODULES = ("result", "connection", "checks", "__main__")
+MODULES = ("result", "connection", "checks", "pooled", "suite", "__main__")
 """In the order in which they need one another; none imports anything but those before it and the standard library."""
 HEAD = '''#!/usr/bin/env python3
 """Whether an API does what its clients expect, and nothing that strangers hope for: `tandem smoke` in one file.

@@ -22,6 +22,7 @@ from tandem.ops.whose import Own
 from tandem.settings import Settings
 from tandem.settings.types import OWN_CLIENTS
 from tandem.tags import MAIN_MODEL
+from tandem.tasks import Task
 
 RECENT = timedelta(hours=1)
 QUEUE = ("load", "queued_seconds")
@@ -62,7 +63,7 @@ def look(
         queue = pool.submit(_known, lambda: _queue(clients, stack, settings, now))
         start = pool.submit(_known, lambda: _start(clients, stack, settings, now))
         found, serving = way_in.result(), servers.result()
-        token = pool.submit(_known, lambda: _token(found, serving, probe, key))
+        token = pool.submit(_known, lambda: _token(found, serving, probe, key, settings.inference.task))
     return Status(
         stack=stack,
         region=settings.region,
@@ -214,9 +215,11 @@ def _clients(
     return tuple(sorted({*named, *settings.clients}))
 
 
-def _token(way_in: Endpoint | Unknown, servers: Fleet | Cluster | Unknown, probe: bool, key: str) -> str | Unknown:
-    """One token, asked for now. Without a key, what servers prove by themselves to be in service, which takes a token
-    each, and that the edge before them answers."""
+def _token(
+    way_in: Endpoint | Unknown, servers: Fleet | Cluster | Unknown, probe: bool, key: str, task: Task
+) -> str | Unknown:
+    """One token, or what the model makes in its place, asked for now. Without a key, what servers prove by themselves
+    to be in service, which takes one each, and that the edge before them answers."""
     if isinstance(servers, Fleet) and servers.asleep:
         return Absent("no host is wanted")
     if not probe:
@@ -228,7 +231,7 @@ def _token(way_in: Endpoint | Unknown, servers: Fleet | Cluster | Unknown, probe
     target = Target(way_in.url, key, way_in.ca_pem, 30, way_in.internal)
     try:
         if key:
-            return f"now, after {Smoke(target).chat('Say hello.', 1).expect(200).seconds:.2f} s"
+            return f"now, after {Smoke(target, task=task).once().seconds:.2f} s"
         send(target, "GET", "/v1/models").expect(401, 429)  # the latter where too many of this address had no key
     except Surprise as surprise:
         return Unknown(f"the API makes none: {target.redact(str(surprise))}")

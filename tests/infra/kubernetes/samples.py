@@ -47,6 +47,14 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "scaling": {"maxReplicas": 2, "spread": "zones"},
         "nodePool": {"image": "bottlerocket", "replacementWindow": {"start": "22:30", "hours": 5}},
     },
+    "pooling": BASE
+    | {
+        "inference": {
+            "model": "BAAI/bge-m3",
+            "task": "embed",
+            "modelConfigFile": "tests/real/shapes/BAAI--bge-m3_config.json",
+        },
+    },
     "sleeping": BASE
     | {
         "inference": {
