@@ -129,6 +129,8 @@ def size_of(inference: InferenceSettings, settings: Settings) -> Plan:
         max_num_batched_tokens=inference.max_num_batched_tokens,
         gpu_memory_utilization=inference.gpu_memory_utilization,
         speculation=guesses and Speculation(tokens=guesses.tokens, up_to_requests=guesses.up_to_requests),
+        adapter_slots=inference.slots,
+        adapter_rank=inference.largest_rank,
         hosts=1 if platform.keeps_pipelines else inference.pipeline_parallel_size,
         config_path=PROJECT / inference.model_config_file if inference.model_config_file else None,
         task=inference.task,

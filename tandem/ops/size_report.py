@@ -52,6 +52,8 @@ def print_one(name: str, sizing: Sizing, verdict: Verdict) -> None:
     table = Table("on each GPU", "GiB", title=f"{name}, vLLM {sizing.release.version}", title_justify="left")
     table.add_row("budget", f"{answer['budget_gib_per_gpu']:.2f}")
     table.add_row("weights", f"{answer['weights_gib_per_gpu']:.2f}")
+    if sizing.serving.adapter_slots:
+        table.add_row("adapters", f"{answer['adapters_gib_per_gpu']:.2f}")
     for part, amount in answer["overhead_parts_gib"].items():
         table.add_row(part.replace("_", " "), f"{amount:.2f}")
     table.add_row("KV cache", f"{answer['kv_cache_gib_per_gpu']:.2f}")

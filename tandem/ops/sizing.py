@@ -329,6 +329,7 @@ def sizing_json(sizing: Sizing, verdict: Verdict) -> dict[str, Any]:
         "tensor_parallel_size": sizing.serving.tensor_parallel_size,
         "pipeline_parallel_size": sizing.serving.pipeline_parallel_size,
         "weights_gib_per_gpu": _gib(parts.weights),
+        "adapters_gib_per_gpu": _gib(parts.adapters),
         "kv_cache_gib_per_gpu": _gib(max(0, parts.kv_cache)),
         "kv_cache_tokens": sizing.kv_cache_tokens,
         "max_concurrency": round(sizing.max_concurrency, 2) if sizing.layout else None,

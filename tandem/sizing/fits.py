@@ -44,11 +44,12 @@ def _memory(sizing: Sizing) -> Iterator[Problem]:
     if parts.kv_cache <= 0:
         yield Problem(
             key="model",
-            wrong=f"does not fit {_on(sizing)}: {parts.weights / GIB:.1f} GiB of weights and "
+            wrong=f"does not fit {_on(sizing)}: {parts.weights / GIB:.1f} GiB of weights{_adapters(sizing)} and "
             f"{parts.overhead / GIB:.1f} GiB of overhead are more than {parts.budget / GIB:.1f} GiB ({share})",
             value=f"{-parts.kv_cache / GIB:.1f} GiB too much on each GPU",
-            allowed=f"weights of at most {(parts.budget - parts.overhead) / GIB:.1f} GiB on each GPU",
-            fix="more GPUs for a replica, larger ones, or a quantized checkpoint",
+            allowed=f"weights of at most {(parts.budget - parts.overhead - parts.adapters) / GIB:.1f} GiB on each GPU",
+            fix="more GPUs for a replica, larger ones, or a quantized checkpoint"
+            + (", or a smaller --max-loras" if sizing.serving.adapter_slots > 1 else ""),
         )
     elif not sizing.leaves_room:
         yield Problem(
@@ -70,6 +71,11 @@ def _memory(sizing: Sizing) -> Iterator[Problem]:
             allowed=f"up to {sizing.safe_utilization:g} {_on(sizing)}",
             fix=f"set it to {sizing.safe_utilization:g}, or leave it unset",
         )
+
+
+def _adapters(sizing: Sizing) -> str:
+    slots = sizing.serving.adapter_slots
+    return f", {sizing.parts.adapters / GIB:.1f} GiB for {slots} LoRA adapters at once" if slots else ""
 
 
 def _on(sizing: Sizing) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 
 from tandem.sizing.activation import Batch, activation
+from tandem.sizing.adapters import adapter_bytes
 from tandem.sizing.checkpoint import scale
 from tandem.sizing.kv_cache import KvLayout, in_flight_tokens, kv_layout
 from tandem.sizing.overhead import context, driver_in_budget, graphs_in_budget, outside_budget, runner_buffers
@@ -29,7 +30,7 @@ class Parts:
 
     Attributes:
         budget: utilization x memory, which vLLM shares out.
-        weights, activation, graphs, buffers, driver: taken out of the budget.
+        weights, adapters, activation, graphs, buffers, driver: taken out of the budget.
         context: there before the budget is taken.
         outside: comes on top of the budget once the server is ready.
         sampling: transient, beyond the profiled peak, when requests ask for penalties or top-p.
@@ -37,6 +38,7 @@ class Parts:
 
     budget: int
     weights: int
+    adapters: int
     activation: int
     graphs: int
     buffers: int
@@ -53,7 +55,7 @@ class Parts:
     @property
     def kv_cache(self) -> int:
         """Left for KV cache; negative when nothing is left."""
-        return self.budget - self.weights - self.overhead
+        return self.budget - self.weights - self.adapters - self.overhead
 
     @property
     def beyond_budget(self) -> int:
@@ -164,11 +166,14 @@ def _parts(shape: ModelShape, serving: Serving, gpu: Gpu, release: Release, batc
     buffers = runner_buffers(shape, release, batch)
     rows = serving.speculation.rows(batch.requests) if serving.speculation else batch.requests
     full_logits = min(rows, batch.tokens) * padded_vocabulary(shape.vocabulary) * 4
+    slots = serving.adapter_slots
     return Parts(
         budget=0,
         weights=weights,
+        adapters=adapter_bytes(shape, slots, serving.adapter_rank, tp, stages, stage),
         activation=profiled.peak,
-        graphs=graphs_in_budget(shape, serving, gpu, release, batch),
+        # One each for batches with and without adapters (`cudagraph_specialize_lora`).
+        graphs=graphs_in_budget(shape, serving, gpu, release, batch) * (2 if slots else 1),
         buffers=buffers + _unfilled_segments(shape) + _looked_up(serving, batch) if release.counts_everything else 0,
         driver=driver_in_budget(shape, serving, release),
         context=context(shape, serving, release),

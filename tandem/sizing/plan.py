@@ -35,6 +35,8 @@ SETTINGS = {
     "--quantization": "inference.quantization",
     "--tensor-parallel-size": "inference.tensorParallelSize",
     "--pipeline-parallel-size": "inference.model",
+    "--enable-lora": "inference.adapters",
+    "--max-loras": "inference.adaptersAtOnce",
     "model": "inference.model",
     "dtype": "fleet.instanceTypes",
     "compute capability": "fleet.instanceTypes",
@@ -91,6 +93,8 @@ def plan(
     gpu_memory_utilization: float | None = None,
     enforce_eager: bool = False,
     speculation: Speculation | None = None,
+    adapter_slots: int = 0,
+    adapter_rank: int = 0,
     hosts: int = 1,
     config_path: Path | None = None,
     task: Task = "generate",
@@ -103,6 +107,7 @@ def plan(
         instance_types: names in the catalog of instance types; every one of them must fit. Names that the catalog lacks
             are left to the settings' own check.
         speculation: what proposes tokens.
+        adapter_slots, adapter_rank: LoRA adapters of one batch, and the largest of their ranks.
         hosts: of one replica; more than one is refused, so a platform that keeps them together says one.
         config_path: the model's `config.json`, for a model that the catalog lacks.
         task: as in `inference.task`.
@@ -121,6 +126,8 @@ def plan(
         kv_cache_dtype=kv_cache_dtype,
         enforce_eager=enforce_eager,
         speculation=speculation,
+        adapter_slots=adapter_slots,
+        adapter_rank=adapter_rank,
         hosts=hosts,
     )
     try:

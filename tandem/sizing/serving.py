@@ -72,6 +72,8 @@ class Serving:
         max_num_batched_tokens: the same.
         kv_cache_dtype: auto, or fp8 (also fp8_e4m3, fp8_e5m2).
         prefix_caching: costs nothing, but for a second state in hybrid models.
+        adapter_slots: LoRA adapters of one batch (`--max-loras`); 0 for none.
+        adapter_rank: the largest of theirs.
         hosts: that one replica spans; more than one for pipeline parallelism only.
     """
 
@@ -85,6 +87,8 @@ class Serving:
     enforce_eager: bool = False
     prefix_caching: bool = True
     speculation: Speculation | None = None
+    adapter_slots: int = 0
+    adapter_rank: int = 0
     hosts: int = 1
 
 

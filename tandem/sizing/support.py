@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from tandem.errors import Problem
+from tandem.sizing.adapters import LARGEST_VOCABULARY, takers
 from tandem.sizing.checkpoint import scale
 from tandem.sizing.memory import Sizing
 from tandem.sizing.quantization import Scheme
@@ -56,6 +57,7 @@ def support(sizing: Sizing) -> Support:
         *_hosts(serving),
         *_arithmetic(shape, serving, gpu),
         *_limits(sizing),
+        *_adapters(shape, serving),
     ]
     return Support(tuple(problems), tuple(_surprises(shape, serving, gpu)))
 
@@ -254,6 +256,29 @@ def _limits(sizing: Sizing) -> Iterator[Problem]:
         )
 
 
+def _adapters(shape: ModelShape, serving: Serving) -> Iterator[Problem]:
+    if not serving.adapter_slots:
+        return
+    key, fix = "--enable-lora", "serve them with another model, or merge one into a checkpoint of its own"
+    known = takers()
+    if shape.architecture not in known:
+        yield Problem(
+            key=key,
+            wrong="the pinned vLLM gives this model class no LoRA adapters, and would refuse to start",
+            value=shape.architecture,
+            allowed=", ".join(sorted(known)),
+            fix=fix,
+        )
+    elif known[shape.architecture][0] and shape.vocabulary > LARGEST_VOCABULARY:
+        yield Problem(
+            key=key,
+            wrong="the vocabulary is larger than the head's adapters may be",
+            value=shape.vocabulary,
+            allowed=f"up to {LARGEST_VOCABULARY}",
+            fix=fix,
+        )
+
+
 def _surprises(shape: ModelShape, serving: Serving, gpu: Gpu) -> Iterator[str]:
     capability, name = gpu.compute_capability, _gpu_name(gpu)
     kinds = _schemes(shape)
@@ -270,6 +295,8 @@ def _surprises(shape: ModelShape, serving: Serving, gpu: Gpu) -> Iterator[str]:
             f"{name} has no NVLink: a hang with tensor parallelism 2 was reported (vllm issue 51513); if it happens, "
             "set --disable-custom-all-reduce and NCCL_P2P_DISABLE=1"
         )
+    if serving.adapter_slots and shape.is_mixture_of_experts and shape.quantization:
+        yield "whether the kernel of quantized experts takes LoRA adapters, only a start tells"
     if (factor := scale(shape, capability == HOPPER)) != 1:
         yield (
             f"the checkpoint's files have {abs(factor - 1):.0%} {'more' if factor > 1 else 'less'} to load than its "

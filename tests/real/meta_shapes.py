@@ -222,7 +222,7 @@ vllm.platforms._current_platform = vllm.platforms.current_platform = H200()
 from vllm.config import set_current_vllm_config  # noqa: E402
 from vllm.distributed import parallel_state  # noqa: E402
 from vllm.engine.arg_utils import EngineArgs  # noqa: E402
-from vllm.lora.layers import BaseLayerWithLoRA  # noqa: E402
+from vllm.lora.layers import BaseLayerWithLoRA, FusedMoEWithLoRA  # noqa: E402
 from vllm.lora.model_manager import LoRAModelManager  # noqa: E402
 from vllm.model_executor.model_loader.utils import initialize_model  # noqa: E402
 from vllm.model_executor.models import registry, supports_lora  # noqa: E402
@@ -259,6 +259,23 @@ def made(directory: Path, tp: int, **more: Any) -> tuple[Any, Any]:
         return config, initialize_model(vllm_config=config)
 
 
+def without_kernel(self: Any, base_layer: Any) -> None:
+    """What experts' adapters keep of their layer, but for its kernel, which is chosen once weights are loaded.
+
+    Stands for: FusedMoEWithLoRA.__init__
+    Held by: nothing; `create_lora_weights`, which makes all that is counted, is vLLM's own
+    """
+    BaseLayerWithLoRA.__init__(self)
+    self.base_layer, self.moe_config, self.device = base_layer, base_layer.moe_config, torch.device("meta")
+    self.tp_size, self.tp_rank = base_layer.moe_config.moe_parallel_config.tp_size, 0
+    self._shared_experts = base_layer._shared_experts
+    self.enable_moe_shared_loras = self._enable_aux_cuda_stream = False
+    self._w13_slices = 2 if base_layer.moe_config.is_act_and_mul else 1
+
+
+FusedMoEWithLoRA.__init__, FusedMoEWithLoRA.set_mapping = without_kernel, lambda *_: None
+
+
 def reserved(directory: Path, tp: int) -> dict[str, Any]:
     """Bytes for adapters on rank 0, by vLLM's own manager of them."""
     config, model = made(directory, tp, enable_lora=True, **ADAPTERS)
@@ -267,7 +284,7 @@ def reserved(directory: Path, tp: int) -> dict[str, Any]:
     layers = [one for one in model.modules() if isinstance(one, BaseLayerWithLoRA)]
     kept = [value for layer in layers for name, value in vars(layer).items() if name.endswith("_stacked")]
     tensors = [one for value in kept for one in ([value] if isinstance(value, torch.Tensor) else value)]
-    distinct = {id(one): one.numel() * one.element_size() for one in tensors}
+    distinct = {id(one): one.numel() * one.element_size() for one in tensors if one._base is None}
     return {"adapters": sum(distinct.values())}
 
 

@@ -20,6 +20,8 @@ import vllm_cpu
 
 from pulumi_rehearsal import python_environment
 from tandem.sizing import weights
+from tandem.sizing.adapters import takers
+from tandem.sizing.architectures import FAMILIES
 from tandem.sizing.config_file import load_shape
 from tandem.sizing.kv_cache import kv_layout
 from tandem.sizing.memory import Sizing, size
@@ -117,6 +119,21 @@ EACH_KIND = {
     *("meta-llama--Llama-4-Scout-17B-16E-Instruct", "BAAI--bge-m3", "cross-encoder--ms-marco-MiniLM-L6-v2"),
 }
 """The others are proven by `make test-long`."""
+ADAPTED = """
+Qwen--Qwen3-8B
+Qwen--Qwen3-30B-A3B
+Qwen--Qwen3-VL-2B-Instruct
+Qwen--Qwen3.5-27B
+Qwen--Qwen3.5-35B-A3B
+deepseek-ai--DeepSeek-V3.2
+google--gemma-4-26B-A4B
+meta-llama--Llama-4-Scout-17B-16E-Instruct
+meta-llama--Meta-Llama-3.1-8B
+nvidia--NVIDIA-Nemotron-3-Nano-30B-A3B-BF16
+nvidia--Nemotron-H-56B-Base-8K
+Qwen--Qwen3-VL-30B-A3B-Instruct
+mistralai--Mixtral-8x7B-v0.1
+""".split()  # noqa: SIM905
 NAMES = [name if name in EACH_KIND else pytest.param(name, marks=pytest.mark.long) for name in SHAPES]
 SILENT = (
     "the image encoder's own peak",
@@ -140,8 +157,11 @@ def copies(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def vllm(copies: Path, request: pytest.FixtureRequest) -> dict[tuple[str, int], dict[str, Any]]:
     """What vLLM's classes hold, by name and tensor parallel size; all in one process, which takes 40 s to start."""
-    calls = (getattr(item, "callspec", None) for item in request.session.items if item.path == request.path)
+    items = [item for item in request.session.items if item.path == request.path]
+    calls = (getattr(item, "callspec", None) for item in items)
     names = [call.params["name"] for call in calls if call]
+    if any(item.name == test_adapters_take_what_vllm_reserves.__name__ for item in items):
+        names += [f"{name}:lora" for name in ADAPTED]
     command = [vllm_cpu.environment(), Path(__file__).with_name("meta_shapes.py"), copies, ",".join(map(str, SIZES))]
     done = subprocess.run([*command, *names], capture_output=True, text=True, check=True, timeout=1800)
     rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
@@ -176,11 +196,13 @@ def sized(copies: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
                 shutil.copy(source, tmp_path / file)
         shape = load_shape(tmp_path)
         serving = Serving(
+            adapter_slots=2 if cache == "lora" else 0,
+            adapter_rank=9,
             tensor_parallel_size=tp,
             max_model_len=min(LENGTH, shape.max_positions),
             max_num_seqs=1024,
             max_num_batched_tokens=8192,
-            kv_cache_dtype=cache or "auto",
+            kv_cache_dtype="auto" if cache == "lora" else cache or "auto",
         )
         return size(shape, serving, H200)
 
@@ -209,3 +231,20 @@ def test_a_shape_is_as_large_as_vllms_own(name: str, vllm: dict[tuple[str, int],
         assert requests == (found["requests"] and pytest.approx(found["requests"], rel=0.02)), tp
         compared += 1
     assert compared
+
+
+def test_adapters_take_what_vllm_reserves(vllm: dict[tuple[str, int], dict[str, Any]], sized: Any) -> None:
+    """Two slots of rank 16, by vLLM's own manager of adapters, over its own layers."""
+    for name in ADAPTED:
+        for tp in SIZES:
+            found = vllm[f"{name}:lora", tp]
+            assert sized(f"{name}:lora", tp).parts.adapters == pytest.approx(found["adapters"], rel=0.01), (name, tp)
+
+
+def test_classes_take_adapters_as_the_list_says(copies: Path) -> None:
+    """Of a class that wraps another one, that one's embedding decides: the shapes above hold it."""
+    command = [vllm_cpu.environment(), Path(__file__).with_name("meta_shapes.py"), copies, "-", *FAMILIES]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=1800)
+    found = json.loads(next(line for line in done.stdout.splitlines() if line.startswith("{")))
+    assert {name: fused for name, (_, fused) in found.items()} == {name: fused for name, (_, fused) in takers().items()}
+    assert {name for name, (own, _) in found.items() if own} <= {name for name, (ends, _) in takers().items() if ends}

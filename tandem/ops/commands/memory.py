@@ -62,6 +62,8 @@ def memory(
     prefix_caching: options.PrefixCaching = True,
     speculative_tokens: options.SpeculativeTokens = 0,
     draft: options.Draft = None,
+    max_loras: options.MaxLoras = 0,
+    max_lora_rank: options.MaxLoraRank = 16,
     as_json: AsJson = False,
 ) -> None:
     """Show where the memory of one GPU goes, part by part, or whether a running server agrees.
@@ -86,6 +88,8 @@ def memory(
         enforce_eager=enforce_eager,
         prefix_caching=prefix_caching,
         speculation=options.speculation(speculative_tokens, draft),
+        adapter_slots=max_loras,
+        adapter_rank=max_lora_rank if max_loras else 0,
         hosts=hosts,
     )
     if cpu_kvcache_space is not None:

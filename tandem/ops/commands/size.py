@@ -95,6 +95,8 @@ def size(
     prefix_caching: options.PrefixCaching = True,
     speculative_tokens: options.SpeculativeTokens = 0,
     draft: options.Draft = None,
+    max_loras: options.MaxLoras = 0,
+    max_lora_rank: options.MaxLoraRank = 16,
     as_json: AsJson = False,
 ) -> None:
     """Say on which instance types a model fits, or which fleets carry a load and keep an objective.
@@ -118,6 +120,7 @@ def size(
         "--enforce-eager": enforce_eager or None,
         "--no-prefix-caching": None if prefix_caching else True,
         "--draft": draft,
+        "--max-loras": max_loras or None,
     }
     asks = (
         of_types
@@ -140,6 +143,8 @@ def size(
         enforce_eager=enforce_eager,
         prefix_caching=prefix_caching,
         speculation=options.speculation(speculative_tokens, draft),
+        adapter_slots=max_loras,
+        adapter_rank=max_lora_rank if max_loras else 0,
         hosts=hosts,
     )
     where, known, load = region or HOME, measurements(), Load(prompt_tokens=prompt, answer_tokens=answer)
