@@ -21,6 +21,8 @@ GPU_FIGURES = ("GpuErrors", "GpuMemory", "GpuTemperature", "GpuUse")
 """Likewise, where they see their GPUs."""
 CANARY_FIGURES = ("CanaryFailed",)
 """Likewise, where they have a canary."""
+GUESS_FIGURES = ("GuessesRight",)
+"""Likewise, where tokens are guessed."""
 START_FIGURES = ("StartImage", "StartReady", "StartWeights", "StartWhole")
 """Likewise, once a start."""
 KEY_FIGURES = ("KeyDays",)

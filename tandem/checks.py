@@ -16,9 +16,9 @@ from tandem.pins import Pins
 from tandem.platforms import platform_of
 from tandem.rules.cluster import models
 from tandem.settings import Settings
-from tandem.settings.commands import removed
+from tandem.settings.commands import removed, set_to
 from tandem.settings.schema import InferenceSettings
-from tandem.sizing.gpus import batch_size
+from tandem.sizing.gpus import batch_size, smallest_step
 from tandem.sizing.plan import Plan, plan
 from tandem.sizing.serving import Speculation
 from tandem.tags import MAIN_MODEL
@@ -36,6 +36,7 @@ def problems(settings: Settings, pins: Pins, stack: str, sized: Plan) -> list[Pr
         found += [replace(problem, key=f"{at}.{problem.key}") for problem in further.problems]
         found += impossible(promised, further.fastest_token_seconds, f"{at}.objectives")
     found += _canaries(settings)
+    found += _guesses_beside_adapters(settings, sized)
     found += _code_of_models(settings, pins)
     found += _adapters_without_pins(settings, pins)
     if "karpenter" in platform_of(settings).charts:
@@ -71,6 +72,27 @@ def _adapters_without_pins(settings: Settings, pins: Pins) -> Iterator[Problem]:
                     value=adapter.model,
                     allowed="an adapter that was looked up",
                     fix=f"`tandem pin --model {adapter.model}`",
+                )
+
+
+def _guesses_beside_adapters(settings: Settings, sized: Plan) -> Iterator[Problem]:
+    """Beside adapters vLLM wants a step to hold a full batch with its guesses (`vllm/engine/arg_utils.py`)."""
+    types = [INSTANCE_TYPES[name] for name in settings.fleet.instance_types if name in INSTANCE_TYPES]
+    plans = {"": sized, **{f"models.{name}.": plan for name, plan in _further(settings).items()}}
+    for prefix, inference, _ in models(settings):
+        guesses, tokens = inference.speculation, plans[prefix].max_num_batched_tokens
+        for one in types if guesses and inference.adapters else ():
+            requests, step = smallest_step([one], inference.max_num_seqs, tokens)
+            if guesses and step < (wanted := requests * (1 + guesses.tokens)):
+                key = f"{prefix}inference.speculation.tokens"
+                yield Problem(
+                    key=key,
+                    wrong=f"beside adapters vLLM wants room for {requests} requests with their guesses in a step, "
+                    f"{wanted} tokens, or does not start; {one.name} has steps of {step}",
+                    value=guesses.tokens,
+                    allowed=f"up to {step // requests - 1}, or {prefix}inference.maxNumBatchedTokens from {wanted}",
+                    fix=f"{set_to(f'{prefix}inference.maxNumBatchedTokens', wanted)}, or lower "
+                    f"{prefix}inference.maxNumSeqs",
                 )
 
 

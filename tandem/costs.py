@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 
 from tandem import scaling
-from tandem.alarms import CANARY_FIGURES, FIGURES, GPU_FIGURES, Both, alarms
+from tandem.alarms import CANARY_FIGURES, FIGURES, GPU_FIGURES, GUESS_FIGURES, Both, alarms
 from tandem.catalog import prices
 from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.catalog.prices import HOURS_PER_MONTH
@@ -52,6 +52,7 @@ def watching_costs(settings: Settings) -> list[CostItem]:
     part, gpus = prices.parts(settings.region), platform_of(settings).sees_gpus
     tried = sum(one is not None for one in settings.canaries.values())
     figures = (len(FIGURES) + gpus * len(GPU_FIGURES)) * len(settings.scaled) + tried * len(CANARY_FIGURES)
+    figures += len(GUESS_FIGURES) * sum(inference.speculation is not None for inference, _ in settings.scaled.values())
     figures *= settings.metrics.cloudwatch
     boards, editors = int(settings.has_dashboard), int(settings.metrics.managed_grafana)
     single, both = settings.alarmed * (1 + settings.metrics.cloudwatch), 0  # the certificate's, and that of keys

@@ -54,6 +54,19 @@ def test_guesses_are_sized_as_tandem_size_does() -> None:
     assert checks.size(settings("g6.12xlarge")).kv_cache_tokens != found.kv_cache_tokens
 
 
+def test_guesses_of_a_full_batch_fit_into_a_step_beside_adapters() -> None:
+    """vLLM 0.32: `max_num_batched_tokens < max_num_seqs * (num_speculative_tokens + 1)` ends a start with adapters."""
+    adapters = {"tuned": {"model": "someone/adapter", "rank": 16}}
+    for tokens, named, found in ((7, None, []), (8, None, [8]), (8, 2304, []), (8, 2303, [8])):
+        stack = settings("g6.12xlarge", adapters=adapters, speculation={"tokens": tokens}, maxNumBatchedTokens=named)
+        said = [
+            one for one in checks.problems(stack, pins.load(), "dev", checks.size(stack)) if "adapters" in one.wrong
+        ]
+        assert [one.value for one in said] == found
+    alone = settings("g6.12xlarge", speculation={"tokens": 64})
+    assert checks.problems(alone, pins.load(), "dev", checks.size(alone)) == []
+
+
 def test_every_problem_is_said_at_once() -> None:
     stack = settings("g6.12xlarge", model="Qwen/Qwen3-8B", maxModelLen=100_000, maxNumSeqs=512, maxNumBatchedTokens=256)
     with pytest.raises(UserError) as refused:

@@ -67,6 +67,15 @@ def test_a_grafana_costs_somebody_who_may_change_it() -> None:
     assert (one.count, one.usd_per_hour * HOURS_PER_MONTH) == (1, pytest.approx(9))
 
 
+def test_guesses_have_a_figure_of_their_own() -> None:
+    """In CloudWatch, of each model that has any: $0.30 a month."""
+    (plain, guessing) = (
+        next(item for item in costs.watching_costs(one) if item.name == "figures in CloudWatch")
+        for one in (stack(), stack(inference={"speculation": {}}))
+    )
+    assert guessing.count == plain.count + 1
+
+
 def test_an_idle_stop_pays_for_the_metrics_of_its_alarm() -> None:
     """$0.10 a month for each that the alarm looks at: https://aws.amazon.com/cloudwatch/pricing/ (metric math)."""
     settings = stack(costGuard={"idleAfter": "1h", "expiresAfter": "4h"})

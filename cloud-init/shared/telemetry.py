@@ -28,11 +28,23 @@ LATENCIES = {
     "vllm:inter_token_latency_seconds": "BetweenTokens",
 }
 SUMS = {"vllm:generation_tokens_total": "TokensOut", "vllm:num_preemptions_total": "Preemptions"}
+GUESSED, RIGHT = (f"vllm:spec_decode_num_{what}_tokens_total" for what in ("draft", "accepted"))
 REFUSED = "vllm:admission_rejections_total"
 RUNNING, WAITING, CACHE = "vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc"
 FAST_ONLY = ("Waiting",)  # nothing but scaling looks at it
 READ, STARTED = "vllm:prompt_tokens_total", "process_start_time_seconds"
-NEEDED = (*(f"{name}_bucket" for name in LATENCIES), *SUMS, REFUSED, RUNNING, WAITING, CACHE, READ, STARTED)
+NEEDED = (
+    *(f"{name}_bucket" for name in LATENCIES),
+    *SUMS,
+    REFUSED,
+    RUNNING,
+    WAITING,
+    CACHE,
+    READ,
+    STARTED,
+    GUESSED,
+    RIGHT,
+)
 LINE = re.compile(rf"(?m)^({'|'.join(NEEDED)})(?:{{(.*)}})? (\S+)")
 VALUES = 150
 """Different values that one datum takes
@@ -260,6 +272,7 @@ class Telemetry:
         for key, name in SUMS.items():
             found[name] = {self._added[key]: 1}
         found["Failed"] = self._failed(answered)
+        found["GuessesRight"] = _ones(self._added[RIGHT], self._added[GUESSED] - self._added[RIGHT])
         return self._data(found)
 
     def _data(self, found: Mapping[str, Mapping[float, float]]) -> list[dict[str, Any]]:
@@ -285,4 +298,9 @@ class Telemetry:
         failed = sum(number for status, number in added.items() if status >= 500)
         failed += self._added[REFUSED]
         good = sum(number for status, number in added.items() if status < 400)
-        return {value: count for value, count in ((0.0, max(0, good)), (1.0, failed)) if count}
+        return _ones(failed, good)
+
+
+def _ones(ones: float, zeros: float) -> dict[float, float]:
+    """Values of a figure whose average is the share of ones."""
+    return {value: count for value, count in ((0.0, max(0, zeros)), (1.0, ones)) if count}

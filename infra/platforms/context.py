@@ -201,7 +201,7 @@ def cost_guard(context: StackContext, resize: Resize | None) -> CostGuard:
 
 def watched(context: StackContext) -> list[Watched]:
     """The models of the stack, with what is promised of them."""
-    return watched_of(context.settings, context.stack, lambda model: context.sized(model).fastest_token_seconds)
+    return watched_of(context.settings, context.stack, context.sized)
 
 
 def dashboard(context: StackContext) -> None:

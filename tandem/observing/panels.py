@@ -161,6 +161,7 @@ def _engine(model: Watched) -> list[Panel]:
             ],
         ),
         _tokens(model),
+        *([] if model.guesses_pay_from is None else [_guesses(labels, model.guesses_pay_from)]),
     ]
 
 
@@ -174,6 +175,18 @@ def _tokens(model: Watched) -> Panel:
         read = f"{queries.rate_of('prompt_tokens', WINDOW, model.labels)} * 60"
         lines, says = [Line(name="read", figures={}, query=read)], "that were read, by all servers; in Prometheus alone"
     return Panel(title=title, group=ENGINE, says=says, unit=unit, lines=lines)
+
+
+def _guesses(labels: str, pay_from: float) -> Panel:
+    return Panel(
+        title="Right guesses",
+        group=ENGINE,
+        says="share of the tokens that inference.speculation guessed; below the mark, as modelled, they cost more than "
+        "they give",
+        unit="share",
+        lines=[_one("right", "GuessesRight", "Average", queries.right_guesses(WINDOW, labels))],
+        marks={"pay from": round(pay_from, 3)} if pay_from else {},
+    )
 
 
 def _hardware(model: Watched) -> list[Panel]:

@@ -97,6 +97,12 @@ def added(counter: str, window: str, labels: str) -> str:
     return f"sum(increase(vllm:{counter}_total{{{labels}}}[{window}]))"
 
 
+def right_guesses(window: str, labels: str) -> str:
+    """Share of the tokens that speculative decoding guessed, of all servers; nothing where nothing was guessed."""
+    right, guessed = (rate_of(f"spec_decode_num_{what}_tokens", window, labels) for what in ("accepted", "draft"))
+    return f"{right} / ({guessed} > 0)"
+
+
 def stuck(seconds: int, labels: str) -> str:
     """Servers that have had requests for so long and have made no token, nor read one."""
     window = span(seconds)

@@ -19,7 +19,17 @@ _SOME = Objectives(first_token_seconds=1, between_tokens_seconds=1, availability
 
 def panel_rows() -> Iterator[tuple[str, str, str, str]]:
     """Group, panel, figures of CloudWatch, what it shows."""
-    model = Watched(stack="", name="", model="", labels="", promised=_SOME, alarms=[], gpus=True, usd_per_server_hour=1)
+    model = Watched(
+        stack="",
+        name="",
+        model="",
+        labels="",
+        promised=_SOME,
+        alarms=[],
+        gpus=True,
+        usd_per_server_hour=1,
+        guesses_pay_from=0,
+    )
     for panel in panels(model):
         figures = dict.fromkeys(metric for line in panel.lines for metric, _ in line.figures.values())
         yield panel.group, panel.title, ", ".join(figures) or "none", panel.says

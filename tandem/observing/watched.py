@@ -12,6 +12,7 @@ from tandem.kubernetes.names import NAMESPACE, server_name
 from tandem.objectives import Objectives, objectives
 from tandem.platforms import platform_of
 from tandem.settings.schema import InferenceSettings, Settings
+from tandem.sizing.plan import Plan
 
 MATCHERS = {
     "ec2": 'stack="{stack}",model="{name}"',
@@ -35,6 +36,8 @@ class Watched:
         tokens: it makes some.
         gpus: its machines report what their GPUs say.
         usd_per_server_hour: of the GPUs of one server, on demand, at the list price of the fleet's first type.
+        guesses_pay_from: share of guessed tokens that must be right, 0 where sizing does not say; None where nothing
+            is guessed.
     """
 
     stack: str
@@ -46,15 +49,14 @@ class Watched:
     tokens: bool = True
     gpus: bool
     usd_per_server_hour: float
+    guesses_pay_from: float | None = None
 
 
-def watched(
-    settings: Settings, stack: str, fastest_token_seconds: Callable[[InferenceSettings], float | None]
-) -> list[Watched]:
+def watched(settings: Settings, stack: str, sized: Callable[[InferenceSettings], Plan]) -> list[Watched]:
     """Each model of a stack, the main one first.
 
     Args:
-        fastest_token_seconds: what sizing says that a token of a model takes at least; None where it does not say.
+        sized: what sizing says of a model.
     """
     platform = platform_of(settings)
     first = settings.fleet.instance_types[0]
@@ -65,7 +67,9 @@ def watched(
             name=name,
             model=inference.model,
             labels=MATCHERS[settings.platform].format(stack=stack, name=name, server=server_name(name)),
-            promised=(promised := objectives(settings.promised[name], fastest_token_seconds(inference))),
+            promised=(
+                promised := objectives(settings.promised[name], (plan := sized(inference)).fastest_token_seconds)
+            ),
             alarms=alarms(
                 promised,
                 always_on=settings.always_on(scaling),
@@ -77,6 +81,7 @@ def watched(
             tokens=inference.task == "generate",
             gpus=platform.sees_gpus,
             usd_per_server_hour=gpu_hour * inference.gpus,
+            guesses_pay_from=plan.guesses_pay_from if inference.speculation else None,
         )
         for name, (inference, scaling) in settings.scaled.items()
     ]

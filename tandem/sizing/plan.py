@@ -20,7 +20,7 @@ from tandem.sizing.serving import Serving, Speculation
 from tandem.sizing.shapes import ModelShape
 from tandem.sizing.steps import step_tokens
 from tandem.sizing.task import not_its_task, pooled
-from tandem.sizing.throughput import fastest_token_seconds
+from tandem.sizing.throughput import fastest_token_seconds, guesses_pay_from
 from tandem.tasks import Task
 
 UNSIZED_UTILIZATION = 0.88
@@ -61,6 +61,8 @@ class Plan:
         max_concurrency: requests of max_model_len tokens that fit at once, None when not sized.
         fastest_token_seconds: what a token takes at least, for a single request on the slowest GPU of the fleet; None
             when not sized.
+        guesses_pay_from: share of guessed tokens that must be right at least, on the GPU of the fleet where that is
+            most; 0 when nothing is guessed or not sized.
     """
 
     sized: bool
@@ -72,6 +74,7 @@ class Plan:
     max_concurrency: float | None
     max_num_batched_tokens: int | None = None
     fastest_token_seconds: float | None = None
+    guesses_pay_from: float = 0.0
 
     @property
     def fits(self) -> bool:
@@ -154,6 +157,7 @@ def _plan(shape: ModelShape, serving: Serving, types: Sequence[InstanceType]) ->
         for problem in found.problems
     ]
     warnings = [f"{name}: {_renamed(text)}" for name, found in verdicts.items() for text in found.warnings]
+    gpus = {one.name: gpu_of(one)[1] for one in types}
     least = min(sizings.values(), key=lambda sizing: sizing.kv_cache_tokens)
     return Plan(
         sized=True,
@@ -164,9 +168,8 @@ def _plan(shape: ModelShape, serving: Serving, types: Sequence[InstanceType]) ->
         max_model_len=least.batch.length,
         kv_cache_tokens=least.kv_cache_tokens,
         max_concurrency=round(least.max_concurrency, 2),
-        fastest_token_seconds=max(
-            fastest_token_seconds(sizing, gpu_of(INSTANCE_TYPES[name])[1]) for name, sizing in sizings.items()
-        ),
+        fastest_token_seconds=max(fastest_token_seconds(sizings[name], gpu) for name, gpu in gpus.items()),
+        guesses_pay_from=max(guesses_pay_from(sizings[name], gpu) for name, gpu in gpus.items()),
     )
 
 

@@ -160,6 +160,26 @@ def step_seconds(sizing: Sizing, gpu: GpuModel, running: float, load: Load) -> f
     return _together(_expected(parts, sizing, gpu))
 
 
+def guesses_pay_from(sizing: Sizing, gpu: GpuModel) -> float:
+    """Share of guessed tokens that must be right for steps with them to make as many tokens a second as those without,
+    as modelled; 0 where nothing is guessed.
+
+    At the worst number of requests that are guessed for: dense models by their arithmetic at the most, mixtures of
+    experts by further experts that few requests read.
+    """
+    if (guesses := sizing.serving.speculation) is None:
+        return 0.0
+    context = min(Load().context_tokens, sizing.batch.length)
+
+    def seconds(running: int, tokens: int) -> float:
+        return _together(_expected(_seconds(sizing, gpu, running, context, 0.0, tokens), sizing, gpu))
+
+    most = min(_held(sizing, context), guesses.up_to_requests or sizing.batch.requests)
+    tried = {min(most, 2**power) for power in range(most.bit_length() + 1)}
+    longer = max(seconds(running, 1 + guesses.tokens) / seconds(running, 1) for running in tried)
+    return (longer - 1) / guesses.tokens
+
+
 def held_requests(sizing: Sizing, load: Load) -> int:
     """Requests of this load that a replica runs at once."""
     return _held(sizing, min(load.context_tokens, sizing.batch.length))
@@ -177,18 +197,25 @@ def _held(sizing: Sizing, context: int) -> int:
     return min(sizing.batch.requests, max(1, layout.blocks(max(0, sizing.parts.kv_cache)) // blocks))
 
 
-def _seconds(sizing: Sizing, gpu: GpuModel, running: float, context: int, prompts: float) -> dict[str, float]:
-    """Of each part, until each running request has one token more, and so many tokens of prompts were taken in."""
+def _seconds(
+    sizing: Sizing, gpu: GpuModel, running: float, context: int, prompts: float, tokens: int = 1
+) -> dict[str, float]:
+    """Of each part, until each running request has one token more, and so many tokens of prompts were taken in.
+
+    Args:
+        tokens: of each request that go through the model for that, guesses among them.
+    """
     shape, tp, layout = sizing.shape, sizing.serving.tensor_parallel_size, sizing.layout
     cached = layout.blocks_per_request(context, sizing.in_flight) * layout.bytes_per_block if layout else 0
     traffic = _traffic(shape, tp, sizing.gpu.compute_capability == HOPPER)
-    read = traffic.shared_bytes + traffic.expert_bytes * _touched(shape, running) + running * cached
-    arithmetic = 2 * traffic.active_elements * running / (_rate(sizing, gpu)[0] * 1e12)
+    computed = running * tokens
+    read = traffic.shared_bytes + traffic.expert_bytes * _touched(shape, computed) + running * cached
+    arithmetic = 2 * traffic.active_elements * computed / (_rate(sizing, gpu)[0] * 1e12)
     return {
         "memory": read / (gpu.bandwidth_gbps * 1e9),
         "arithmetic": arithmetic,
         "prompts": arithmetic * prompts,
-        "links": _all_reduces(shape, tp, running * (1 + prompts), gpu),
+        "links": _all_reduces(shape, tp, computed * (1 + prompts), gpu),
     }
 
 

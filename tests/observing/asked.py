@@ -10,6 +10,8 @@ import yaml
 
 from tandem.kubernetes.names import NAMESPACE
 from tandem.observing.grafana import board
+from tandem.observing.panels import WINDOW
+from tandem.observing.queries import right_guesses
 from tandem.observing.rules import rules
 from tandem.observing.watched import Watched
 from tests.infra.kubernetes.samples import GOLDEN
@@ -61,7 +63,8 @@ def rule_queries(place: str) -> dict[str, str]:
 @functools.cache
 def queries(place: str) -> dict[str, str]:
     scaled = scaling_queries() if place == "pod" else {}
-    return rule_queries(place) | scaled | panel_queries(place)
+    guesses = {"right guesses": right_guesses(WINDOW, LABELS[place])}  # a panel where there are any
+    return rule_queries(place) | scaled | panel_queries(place) | guesses
 
 
 EVERY = [(place, what) for place in MODELS for what in queries(place)]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tandem.alarms import FIGURES, GPU_FIGURES, NAMESPACE, START_FIGURES, dimensions
+from tandem.alarms import FIGURES, GPU_FIGURES, GUESS_FIGURES, NAMESPACE, START_FIGURES, dimensions
 from tandem.observing.cloudwatch import body
 from tandem.observing.grafana import board
 from tandem.observing.panels import GROUPS, panels
@@ -71,6 +71,13 @@ def test_what_is_reckoned_reckons_with_what_is_there() -> None:
             if "expression" in row[-1]:
                 used = set(re.findall(r"\b[a-z]\w*", row[-1]["expression"]))
                 assert used <= set(ids) - {row[-1]["id"]}
+
+
+def test_guesses_have_a_panel_where_there_are_any() -> None:
+    for pay_from, marks in ((0.034, {"pay from": 0.034}), (0.0, {})):
+        (panel,) = (one for one in panels(replace(HOST, guesses_pay_from=pay_from)) if one not in PANELS)
+        assert (panel.title, panel.marks) == ("Right guesses", marks)
+        assert {metric for line in panel.lines for metric, _ in line.figures.values()} == {*GUESS_FIGURES}
 
 
 def test_the_picture_in_the_docs_has_each_panel() -> None:

@@ -25,6 +25,7 @@ from edge import KEY, Nginx, nginx
 from served import NAME, completion, config, serving
 
 from tandem.observing.panels import panels
+from tandem.settings.schema import SpeculationSettings
 from tests.observing.asked import ADDED, LABELS, MODEL, panel_queries, queries, rule_queries
 from tests.observing.contract import Exposed, broken, exposed
 from tests.observing.live import Live, prometheus
@@ -62,7 +63,8 @@ def scraped(port: int) -> str:
 def pod(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     """The edge of a pod whose server was asked, streamed from, left, refused and asked for nonsense."""
     directory = tmp_path_factory.mktemp("pod")
-    small = config(max_num_seqs=2, max_num_batched_tokens=64, max_queued_requests=2)
+    guesses = SpeculationSettings(tokens=2, prompt_lookup_max=1)
+    small = config(max_num_seqs=2, max_num_batched_tokens=64, max_queued_requests=2, speculation=guesses)
     with serving(small, directory, *SMALL) as server, nginx(small, [server.port], directory, place="pod") as edge:
         told = directory / "canary.json"
         servers = {"vllm": trial.asker(f"http://127.0.0.1:{server.port}")}
@@ -147,6 +149,11 @@ def test_a_real_prometheus_takes_each_condition(what: str, live: Live) -> None:
 @pytest.mark.parametrize("what", panel_queries("pod"))
 def test_each_panel_has_data(what: str, live: Live) -> None:
     assert live.numbers(panel_queries("pod")[what])
+
+
+def test_the_share_of_right_guesses_is_one(live: Live) -> None:
+    (share,) = live.numbers(queries("pod")["right guesses"])
+    assert 0 <= share <= 1
 
 
 def test_prometheus_has_what_the_pod_told(live: Live) -> None:

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from asking import ask
@@ -23,6 +24,7 @@ from rehearsal.played_alarms import Figures, fires
 from tandem.alarms import alarms
 from tandem.objectives import Objectives
 from tandem.scripts import DIRECTORY
+from tandem.settings.schema import SpeculationSettings
 from tandem.settings.types import BETWEEN_TOKENS, FIRST_TOKEN
 
 sys.path.insert(0, str(DIRECTORY / "shared"))
@@ -37,6 +39,7 @@ pytestmark = pytest.mark.real
 SMALL = ("--num-gpu-blocks-override", "24", "--block-size", "32", "--max-model-len", "512")
 """A KV cache that some streams fill."""
 BATCH, STREAMS = 8, 20
+GUESSES = SpeculationSettings(tokens=3, prompt_lookup_max=3, prompt_lookup_min=2, up_to_requests=1)
 PROMISED = Objectives(first_token_seconds=80, between_tokens_seconds=1, availability=0.995)
 """On a busy machine with two processors; the alarms of latency are the unit tests'."""
 ALARMS = {alarm.name: alarm for alarm in alarms(PROMISED, always_on=True, servers=1, gpus=False)}
@@ -44,7 +47,7 @@ ALARMS = {alarm.name: alarm for alarm in alarms(PROMISED, always_on=True, server
 
 @pytest.fixture(scope="module")
 def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    small = config(max_num_seqs=BATCH, max_num_batched_tokens=64, max_queued_requests=100)
+    small = config(max_num_seqs=BATCH, max_num_batched_tokens=64, max_queued_requests=100, speculation=GUESSES)
     with serving(small, tmp_path_factory.mktemp("vllm"), *SMALL) as running:
         yield running
 
@@ -69,6 +72,10 @@ class Watch:
             if self.now % telemetry.EVERY == 0:
                 self.telemetry.report()
         return {name for name, alarm in ALARMS.items() if fires(alarm, self.figures, self.now)}
+
+
+def seen(vllm: Server) -> telemetry.Seen:
+    return telemetry.read(telemetry.metrics_of(vllm.port)())
 
 
 @contextlib.contextmanager
@@ -119,6 +126,36 @@ def test_what_a_request_leaves_behind_is_reported(vllm: Server) -> None:
     assert found == {"TokensOut": 20, "Failed": None, "Servers": 1}
     assert watch.figures.statistic("FirstToken", "Average", 0, watch.now)
     assert watch.figures.statistic("BetweenTokens", "Average", 0, watch.now)
+
+
+def test_the_share_of_right_guesses_is_reported(vllm: Server) -> None:
+    """A model with random weights soon repeats itself, and what n-grams guess is then right."""
+    watch = Watch(vllm.port)
+    watch.look(1)
+    before = seen(vllm)
+    assert ask(vllm.port, completion(200, temperature=0), None).status == 200
+    watch.look(5)
+    guessed, right = (seen(vllm)[name] - before[name] for name in (telemetry.GUESSED, telemetry.RIGHT))
+    assert 0 < right <= guessed
+    assert watch.figures.statistic("GuessesRight", "SampleCount", 0, watch.now) == guessed
+    assert watch.figures.statistic("GuessesRight", "Average", 0, watch.now) == pytest.approx(right / guessed)
+
+
+def test_nothing_is_guessed_for_more_requests_than_the_setting_says(vllm: Server) -> None:
+    asking = [threading.Thread(target=ask, args=(vllm.port, completion(200, temperature=0), None)) for _ in range(2)]
+    for one in asking:
+        one.start()
+    looks = [seen(vllm) for _ in iter(lambda: any(one.is_alive() for one in asking), False)]
+    _, *both = (look for look in looks if look[telemetry.RUNNING] == 2)
+    made = [look["vllm:generation_tokens_total"] for look in both]
+    assert made[-1] > made[0] + 20
+    assert both[-1][telemetry.GUESSED] == both[0][telemetry.GUESSED]
+
+
+@pytest.mark.parametrize("more", [{"min_p": 0.1}, {"logit_bias": {"5": 1}}])
+def test_what_vllm_does_not_apply_to_guesses_it_refuses(vllm: Server, more: dict[str, Any]) -> None:
+    answer = ask(vllm.port, completion(4, **more), None)
+    assert (answer.status, b"not yet supported with speculative decoding" in answer.body) == (400, True)
 
 
 def test_a_full_cache_a_hang_and_an_end_call_their_alarms(vllm: Server) -> None:

@@ -115,6 +115,16 @@ def test_a_second_start_counts_from_zero_again(world: World) -> None:
     assert world.figures.statistic("TokensOut", "Sum", world.now - 60, world.now) == 7
 
 
+def test_the_average_of_guesses_is_the_share_of_right_ones(world: World) -> None:
+    world.live(60)
+    assert world.figures.statistic("GuessesRight", "SampleCount", 0, world.now) is None
+    for server_guessed, server_right in ((300, 60), (500, 140)):
+        world.server.guessed, world.server.right = server_guessed, server_right
+        world.live(60)
+    assert world.figures.statistic("GuessesRight", "SampleCount", 0, world.now) == 500
+    assert world.figures.statistic("GuessesRight", "Average", 0, world.now) == pytest.approx(0.28)
+
+
 def test_no_value_is_one_that_an_alarm_compares_with() -> None:
     """Whatever CloudWatch rounds, a bucket is on one side of an objective."""
     middles = {key[1] for key in telemetry.read(ToldServer().ask()) if isinstance(key, tuple)}

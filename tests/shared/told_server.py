@@ -34,6 +34,8 @@ class ToldServer:
     prompt_tokens: int = 0
     preemptions: int = 0
     refused: int = 0
+    guessed: int = 0
+    right: int = 0
     first_token: Counter[float] = field(default_factory=Counter)
     between_tokens: Counter[float] = field(default_factory=Counter)
     answers: bool = True
@@ -48,6 +50,8 @@ class ToldServer:
             "vllm:generation_tokens_total": self.tokens,
             "vllm:prompt_tokens_total": self.prompt_tokens,
             "vllm:num_preemptions_total": self.preemptions,
+            "vllm:spec_decode_num_draft_tokens_total": self.guessed,
+            "vllm:spec_decode_num_accepted_tokens_total": self.right,
         }
         latencies = (tuple(one.items()) for one in (self.first_token, self.between_tokens))
         return _text(self.started, self.refused, tuple(counts.items()), *latencies)

@@ -153,6 +153,7 @@ def test_guesses_take_their_share_of_the_card() -> None:
     lost = (plain.kv_cache_tokens or 0) - (few.kv_cache_tokens or 0)
     assert lost == pytest.approx(256 * 40960 * 4 / cached, abs=32)
     many = planned(max_num_seqs=256, speculation=Speculation(tokens=4))
+    assert plain.guesses_pay_from == 0 < few.guesses_pay_from < many.guesses_pay_from < 0.5
     assert many.gpu_memory_utilization < few.gpu_memory_utilization
 
 

@@ -9,11 +9,13 @@ import pytest
 from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.catalog.measurements import MEASUREMENTS, Measurement
 from tandem.sizing.choice import Candidate, candidate
+from tandem.sizing.gpus import gpu_of
 from tandem.sizing.known import catalog_shape
 from tandem.sizing.measured import comparable, errors, latency_errors, modelled, modelled_latency, of_model
+from tandem.sizing.memory import size
 from tandem.sizing.reading import with_quantization
-from tandem.sizing.serving import Serving
-from tandem.sizing.throughput import Load, Throughput
+from tandem.sizing.serving import Serving, Speculation
+from tandem.sizing.throughput import Load, Throughput, guesses_pay_from
 
 P5EN = INSTANCE_TYPES["p5en.48xlarge"]
 LOADS = [row for row in MEASUREMENTS if comparable(row)]
@@ -66,6 +68,26 @@ OTHER = {
 def test_what_was_not_measured_is_modelled(what: str) -> None:
     row, load, serving = OTHER[what]
     assert not stated(row, load, **serving).measured
+
+
+def pay_from(model: str, name: str = "p5en.48xlarge", **guesses: int) -> float:
+    gpu, about = gpu_of(INSTANCE_TYPES[name])
+    how = Serving(gpu_memory_utilization=None, speculation=Speculation(tokens=4, **guesses) if guesses else None)
+    return guesses_pay_from(size(catalog_shape(model), how, gpu), about)
+
+
+def test_guesses_cost_little_while_few_requests_read_all_weights() -> None:
+    """32 requests with 4 guesses each are 160 tokens: as many as one reading of the weights has arithmetic for."""
+    assert pay_from("Qwen/Qwen3-8B") == 0
+    few, many = (pay_from("Qwen/Qwen3-8B", up_to_requests=most) for most in (32, 256))
+    assert 0 < few < 0.02
+    assert 0.25 < many < 0.4
+    assert 0.1 < pay_from("Qwen/Qwen3-8B", "g5.12xlarge", up_to_requests=32) < 0.15
+
+
+def test_guesses_of_a_mixture_of_experts_read_further_experts_even_for_one_request() -> None:
+    one, some = (pay_from("Qwen/Qwen3-30B-A3B", up_to_requests=most) for most in (1, 32))
+    assert 0.1 < one <= some < 0.3
 
 
 def test_another_models_rows_are_no_measurement() -> None:
