@@ -666,6 +666,14 @@ def test_a_gated_model_with_a_token_is_fine(account: Account) -> None:
     assert found.severity == "ok"
 
 
+def test_adapters_must_be_readable_as_their_model_must(account: Account) -> None:
+    model_is_gated(account)
+    account.sections["inference"] = {"adapters": {"sql": {"model": "acme/sql", "rank": 16}}}
+    found = [*run_check("model", account.examination())]
+    assert [one.severity for one in found] == ["error", "error"]
+    assert "acme/sql: the model is gated" in [one.what for one in found]
+
+
 def test_an_unreachable_hub_is_unknown_not_wrong(account: Account) -> None:
     account.monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     (found,) = run_check("model", account.examination())

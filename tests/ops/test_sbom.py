@@ -84,6 +84,13 @@ def test_images_are_named_by_digest_and_models_by_commit(pinned: pins.Pins) -> N
     assert driver["purl"] == f"pkg:deb/nvidia-open@{pinned.nvidia_driver.version}?arch=amd64&distro=ubuntu-24.04"
 
 
+def test_adapters_are_parts_as_models_are(pinned: pins.Pins) -> None:
+    adapters = {"sql": {"model": "acme/sql", "rank": 16}}
+    parts = sbom.parts(Settings.model_validate(EKS | {"inference": {"adapters": adapters}}), pinned, None)
+    (found,) = [one for one in parts if one.name == "acme/sql"]
+    assert (found.kind, found.pinned) == ("model", False)
+
+
 @pytest.mark.parametrize("values", [EKS, MANAGED, BOTTLEROCKET], ids=["karpenter", "managed", "bottlerocket"])
 def test_charts_and_add_ons_are_those_that_the_program_declares(values: dict[str, Any], pinned: pins.Pins) -> None:
     declared = declared_by(values, "prod")
