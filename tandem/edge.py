@@ -62,8 +62,9 @@ class Edge:
         paths: what is forwarded; a last `/*` stands for one more segment. All else is 404.
         trusted_proxies: networks whose X-Forwarded-For names the client: the load balancer's subnets.
         port: TCP port that the load balancer connects to.
-        requests_per_second: per client address, with as many again at once; above this: 429.
-        connections: requests at once per client address; above this: 429.
+        requests_per_second: per client address, of clients without a limit of their own, with as many again at once;
+            above this: 429.
+        connections: requests at once per client address, likewise; above this: 429.
         unknown_per_second: requests without a key that is known, per client address, with twenty times as many at once;
             above this: 429 in place of 401. Who has a key that is known is not counted.
         max_body_mib: largest request body in MiB; above this: 413.

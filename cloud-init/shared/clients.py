@@ -110,10 +110,17 @@ def _until(key: Mapping[str, str]) -> datetime.datetime:
 
 def days_left(clients: Clients, now: datetime.datetime) -> float | None:
     """Until the first client has no key any more; None where none ends. A key that another one outlives has a
-    successor, and who was given one for SHORT knows its end. tandem's own clients get keys by themselves."""
-    lasts = (max(one["keys"], key=_until) for name, one in clients.items() if one["keys"] and not OWN(name))
-    ends = (_until(key) for key in lasts if not key.get("made") or _until(key) - _moment(key["made"]) > SHORT)
+    successor, and who was given a first one for SHORT knows its end: the same end with another key is no news to
+    nobody. tandem's own clients get keys by themselves."""
+    theirs = (one["keys"] for name, one in clients.items() if one["keys"] and not OWN(name))
+    ends = (max(map(_until, keys)) for keys in theirs if not _given_for_short(keys))
     return min(((end - now) / datetime.timedelta(days=1) for end in ends if now < end < LAST), default=None)
+
+
+def _given_for_short(keys: Sequence[Mapping[str, str]]) -> bool:
+    """From its first key that is known to the end of its last."""
+    end = max(map(_until, keys))
+    return all(key.get("made") and end - _moment(key["made"]) <= SHORT for key in keys)
 
 
 def digests(clients: Clients, now: datetime.datetime) -> dict[str, str]:

@@ -200,10 +200,13 @@ def lend(document: Document, name: str, key: Key, now: datetime) -> Document:
     return document.of(name, _with(found, (*found.working(now), key), name))
 
 
-def rotate(document: Document, name: str, sha256: str, now: datetime, overlap: timedelta) -> Document:
+def rotate(
+    document: Document, name: str, sha256: str, now: datetime, overlap: timedelta, until: datetime | None = None
+) -> Document:
     """A new key; those that work end after the overlap, or sooner where that was their end.
 
-    A client whose keys all have an end keeps the last of them.
+    Args:
+        until: its end; None keeps the last one of a client whose keys all have one.
 
     Raises:
         UserError: there is no such client, or none of its keys works.
@@ -213,7 +216,7 @@ def rotate(document: Document, name: str, sha256: str, now: datetime, overlap: t
         fix = f"`tandem keys add` makes it anew; {shown(client.keys)} ended"
         raise UserError(Problem(key=name, wrong="has no key that works", allowed="a client that has one", fix=fix))
     ends = [key.until for key in old if key.until]
-    until = max(ends) if len(ends) == len(old) else None
+    until = until or (max(ends) if len(ends) == len(old) else None)
     over = _whole(now + overlap)
     kept = (key.model_copy(update={"until": min(key.until or over, over)}) for key in old)
     new = Key(sha256=sha256, made=_whole(now), until=until)

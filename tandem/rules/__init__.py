@@ -58,6 +58,8 @@ RULES: tuple[Rule, ...] = (
     tasks.tokens_are_made,
     tasks.paths_lead_to_models,
     tasks.models_have_paths,
+    stack.somebody_can_come,
+    stack.a_kept_cache_is_as_it_was,
     stack.one_expiry,
     stack.alerts_reach_someone,
     stack.traces_have_somewhere_to_go,

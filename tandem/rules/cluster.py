@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from tandem import capacity
 from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.errors import Problem
-from tandem.settings.cluster import NodePoolSettings, ScalingSettings
+from tandem.settings.cluster import MONITORING, NodePoolSettings, ScalingSettings
 from tandem.settings.commands import removed, set_to
 from tandem.settings.schema import FleetSettings, InferenceSettings, Settings
 from tandem.settings.types import PRIVATE
@@ -341,6 +341,15 @@ def scrapes_are_let_in(settings: Settings) -> Iterator[Problem]:
                 value=scaling.prometheus_url,
                 allowed="set with such a prometheusUrl, or http://NAME.NAMESPACE.svc:PORT",
                 fix=f"{set_to(f'{prefix}scaling.prometheusNamespace', 'NAMESPACE')}, whose pods scrape this cluster",
+            )
+        elif not scaling.prometheus_url and scaling.scraped_from != MONITORING:
+            yield Problem(
+                key=f"{prefix}scaling.prometheusNamespace",
+                wrong=f"servers would let in this namespace alone, and the stack's own Prometheus is in {MONITORING}",
+                value=scaling.prometheus_namespace,
+                allowed=f"unset, or with scaling.prometheusUrl of a Prometheus in {scaling.prometheus_namespace}",
+                fix=f"{removed(f'{prefix}scaling.prometheusNamespace')}, or "
+                f"{set_to(f'{prefix}scaling.prometheusUrl', f'http://NAME.{scaling.prometheus_namespace}.svc:9090')}",
             )
 
 

@@ -15,6 +15,7 @@ from tandem.errors import Problem
 from tandem.rules.cluster import models
 from tandem.settings.commands import removed, set_to
 from tandem.settings.schema import Settings
+from tandem.settings.types import PRIVATE
 from tandem.subnets import slot
 from tandem.timing import HOOK_MARGIN_SECONDS, HOOK_SECONDS
 
@@ -196,6 +197,36 @@ def global_name_has_a_region_behind_it(settings: Settings) -> Iterator[Problem]:
             allowed="false, or loadBalancer.scheme: internetFacing with 0.0.0.0/0 in loadBalancer.clientCidrs",
             fix=f"{set_to('globalName.outsideCheck', False)}; the load balancer's own health checks still count",
         )
+
+
+def somebody_can_come(settings: Settings) -> Iterator[Problem]:
+    """Addresses that no internet carries reach no load balancer on it: its clients would all be refused."""
+    balancer, key = settings.load_balancer, "loadBalancer.clientCidrs"
+    nobody = [cidr for cidr in balancer.client_cidrs if cidr.is_loopback or any(map(cidr.subnet_of, PRIVATE))]
+    if not balancer.internal and len(nobody) == len(balancer.client_cidrs):
+        yield Problem(
+            key=key,
+            wrong="nobody comes from there to an internet-facing load balancer",
+            value=[str(cidr) for cidr in nobody],
+            allowed="one public range at least, such as 203.0.113.0/24",
+            fix=f"{set_to(f'{key}[0]', 'CIDR')}, the public address behind which clients are, or "
+            f"{set_to('loadBalancer.scheme', 'internal')}",
+        )
+
+
+def a_kept_cache_is_as_it_was(settings: Settings) -> Iterator[Problem]:
+    """The file system is used as it is, so what is said of a new one would do nothing, and be counted."""
+    cache = settings.model_cache
+    for name in ("provisioned_mibps", "infrequent_access_after_days"):
+        if cache.file_system_id and name in cache.model_fields_set and getattr(cache, name) is not None:
+            key = f"modelCache.{type(cache).model_fields[name].alias}"
+            yield Problem(
+                key=key,
+                wrong="is of a file system that the stack makes, and modelCache.fileSystemId names one that is there",
+                value=getattr(cache, name),
+                allowed="unset with modelCache.fileSystemId, whose own throughput and classes stay",
+                fix=removed(key),
+            )
 
 
 def listed_once(settings: Settings) -> Iterator[Problem]:

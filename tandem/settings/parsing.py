@@ -30,6 +30,8 @@ FORMER = {
     "has stays good once its digest (`tandem keys digest`) is in clients.NAME.sha256"
 }
 """Settings of former versions, and what takes their place. Their values are not shown: they were keys."""
+KEYS_BEGIN = ("tdm_", "hf_")
+"""Those of `tandem keys add` and the hub's, wherever somebody typed one."""
 HIDDEN = "[secret]"
 _STRUCTURED = {
     field.alias
@@ -173,14 +175,16 @@ def _problem(entry: Any, hidden: Collection[str]) -> Problem:
     path, parents, field = _resolve(location)
     key = ".".join(path)
     secret = path[0] in {*hidden, *SECRET_KEYS, *FORMER} or "sha256" in path  # where a key may be instead of its digest
-    value = HIDDEN if secret else entry["input"]
+    is_key = any(mark in str(entry["input"]) for mark in KEYS_BEGIN)
+    value = HIDDEN if secret or is_key else entry["input"]
     place = _property_path(path, field)
     setting = f"`pulumi config set {'--type string ' * (entry['type'] == 'string_type')}--path '{place}' VALUE`"
     if entry["type"] == "missing":
         return Problem(key=key, wrong="must be set", allowed=_allowed(field), fix=setting)
     if entry["type"] == "extra_forbidden":
         names = [known.alias or name for name, known in parents.model_fields.items()]
-        fix = FORMER.get(key) or _instead(path, names, place)
+        known_now = "; a key that stood in a file or a log is no secret any more: end it where it was made" * is_key
+        fix = (FORMER.get(key) or _instead(path, names, place)) + known_now
         return Problem(key=key, wrong="there is no such setting", value=value, allowed=", ".join(names), fix=fix)
     if entry["loc"][-1] == "[key]":
         setting = f"`pulumi config rm --path '{place}'`, and another name"

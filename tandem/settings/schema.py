@@ -257,7 +257,8 @@ class FleetSettings(Section):
         ge=1,
         le=120,
         description="Upper bound of the group and of what it can cost. Unset: hosts + spareHosts, which a managed node "
-        "group has; with Karpenter it alone says how many nodes there may be, and hosts beside it are refused.",
+        "group has; with Karpenter it alone bounds nodes, by GPUs: so many of the type with the most, of smaller ones "
+        "more; hosts beside it are refused.",
     )
     follow_load: bool = Field(
         default=False,
@@ -518,8 +519,19 @@ class ClientSettings(Section):
 class EdgeSettings(Section):
     """Of nginx before each server, and its limits by client address."""
 
-    requests_per_second_per_client: int = Field(default=20, ge=1, le=10_000, description="Above this: 429.")
-    connections_per_client: int = Field(default=64, ge=1, le=10_000, description="Requests at once; above this: 429.")
+    requests_per_second_per_client: int = Field(
+        default=20,
+        ge=1,
+        le=10_000,
+        description="Of one address, at each edge, by clients that have no requestsPerSecond of their own; above this: "
+        "429. Who has one is held to that alone.",
+    )
+    connections_per_client: int = Field(
+        default=64,
+        ge=1,
+        le=10_000,
+        description="Requests at once, likewise, by clients that have no streams of their own.",
+    )
     max_body_mib: int = Field(default=16, ge=1, le=512, description="Largest request body; images are sent inline.")
     revoked_streams: Literal["finish", "cut"] = Field(
         default="finish",

@@ -443,6 +443,8 @@ def test_a_key_ends_by_itself(up: Clients) -> None:
     rotated = json.loads(called("rotate", "dev", "alice", "--overlap", "0m", "--json").stdout)
     assert rotated["until"] == made["until"]
     assert [one["sha256"] for one in stored(up)["alice"]["keys"]] == [rotated["sha256"]]
+    longer = json.loads(called("rotate", "dev", "alice", "--until", "365d", "--json").stdout)
+    assert datetime.fromisoformat(longer["until"]) - datetime.now(UTC) > timedelta(days=364)
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,34 @@ def test_each_client_has_its_own_streams(edge: Nginx, backends: list[Backend]) -
     backends[0].hold.set()
     for thread in threads:
         thread.join()
+    # A client has its answer a moment before nginx is done with the request.
+    while edge.status(authorized(KEY)) == 429 and time.monotonic() < end + 5:
+        time.sleep(0.01)
     assert edge.status(authorized(KEY)) == 200
+
+
+@pytest.mark.parametrize("place", ["host", "pod"])
+def test_a_limit_of_its_own_takes_the_place_of_that_of_an_address(
+    backends: list[Backend], tmp_path: Path, place: Any
+) -> None:
+    backends[0].hold.clear()
+    with nginx(wide(requests_per_second=1, connections=1), [backends[0].port], tmp_path, place=place) as edge:
+        edge.admits(document(alice={"requestsPerSecond": 1000, "streams": 512}, bob={}))
+        assert {edge.status(authorized(KEY)) for _ in range(20)} == {200}
+        found = [edge.status(authorized(key_of("bob"))) for _ in range(20)]
+        assert found[0] == 200, "of the address nothing was used up"
+        assert found.count(429) >= 12
+        before = len(backends[0].seen)
+        threads = [threading.Thread(target=edge.raw, args=(authorized(KEY, b"wait"), 30)) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        end = time.monotonic() + 5
+        while len(backends[0].seen) < before + 3 and time.monotonic() < end:
+            time.sleep(0.01)
+        assert len(backends[0].seen) == before + 3, "at once, where an address has one"
+        backends[0].hold.set()
+        for thread in threads:
+            thread.join()
 
 
 def test_a_revoked_key_is_refused_and_others_notice_nothing(edge: Nginx) -> None:

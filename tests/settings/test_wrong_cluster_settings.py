@@ -115,6 +115,12 @@ WRONG = [
         "NAME",
         SET + "scaling.prometheusNamespace' NAMESPACE",
     ),
+    Wrong(
+        {"scaling": {"prometheusNamespace": "obs"}},
+        "scaling.prometheusNamespace",
+        "of a Prometheus in obs",
+        SET + "scaling.prometheusUrl' http://NAME.obs.svc:9090",
+    ),
     Wrong({"scaling": {"prometheusNamespace": "Ops"}}, "scaling.prometheusNamespace", "lower case", "config set"),
     # What only a host's script can do
     Wrong({"fleet": {"hosts": 4, "registryMirror": "https://cache.example.com"}}, "fleet.registryMirror", "ec2", "ECR"),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any, NamedTuple
 
 import pytest
 
+from tandem import rules
 from tandem.errors import UserError
 from tandem.loading import load
 
@@ -63,6 +65,29 @@ WRONG = [
     Wrong({"clients": {"A": DECLARED}}, "clients.A", "A", "the name of a client", RM + "clients.A'"),
     Wrong(
         {"clients": {"tandem-a": DECLARED}}, "clients.tandem-a", "tandem-a", "tandem's own", RM + "clients.tandem-a'"
+    ),
+    Wrong({"clients": {"a": DECLARED | {"key": "tdm_x"}}}, "clients.a.key", "[secret]", "sha256", "end it where"),
+    Wrong({"clients": {"a": "hf_x"}}, "clients.a", "[secret]", "", SET + "clients.a'"),
+    Wrong(
+        {"loadBalancer": {"clientCidrs": ["10.0.0.0/8", "127.0.0.0/8"]}},
+        "loadBalancer.clientCidrs",
+        ["10.0.0.0/8", "127.0.0.0/8"],
+        "203.0.113.0/24",
+        SET + "loadBalancer.scheme' internal",
+    ),
+    Wrong(
+        {"modelCache": {"fileSystemId": "fs-0123456789abcdef0", "provisionedMibps": 100}},
+        "modelCache.provisionedMibps",
+        100,
+        "unset with modelCache.fileSystemId",
+        RM + "modelCache.provisionedMibps'",
+    ),
+    Wrong(
+        {"modelCache": {"fileSystemId": "fs-0123456789abcdef0", "infrequentAccessAfterDays": 7}},
+        "modelCache.infrequentAccessAfterDays",
+        7,
+        "own throughput and classes stay",
+        RM + "modelCache.infrequentAccessAfterDays'",
     ),
     Wrong({"clients": {"a": {"sha256": []}}}, "clients.a.sha256", "[secret]", "1 to 8", SET + "clients.a.sha256'"),
     Wrong({"clients": {"a": {}}}, "clients.a.sha256", None, "64 lower-case hex digits", SET + "clients.a.sha256'"),
@@ -992,3 +1017,9 @@ def test_keys_of_a_former_version_are_not_repeated_and_lead_to_what_took_their_p
 def test_the_providers_own_configuration_is_refused() -> None:
     with pytest.raises(UserError, match="aws:region: tandem makes its own AWS provider"):
         load({"tandem:region": "us-east-1", "aws:region": "eu-west-1"})
+
+
+def test_each_rule_is_asked_once() -> None:
+    for platform, own in rules.ON.items():
+        asked = Counter([*rules.RULES, *own])
+        assert [rule.__name__ for rule, times in asked.items() if times > 1] == [], platform

@@ -64,6 +64,7 @@ def ending(*days: float | None, made: float | None = None) -> dict[str, Any]:
         ({"alice": ending(-1)}, None),
         ({"alice": ending(6, made=-30)}, 6),
         ({"guest": ending(6, made=-1)}, None),
+        ({"rotated": {"keys": [*ending(0.5, made=-24)["keys"], *ending(6, made=-0.5)["keys"]]}}, 6),
         ({"guest": ending(13.9, made=-0.1), "alice": ending(20, made=-0.1)}, 20),
         ({"tandem-smoke": ending(1, made=-30)}, None),
     ],

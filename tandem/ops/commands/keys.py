@@ -74,7 +74,7 @@ def add(
 
     Exit status: 0 it has a key, 2 a mistake, the name is taken, or AWS refused.
 
-    Examples: `KEY=$(tandem keys add dev me)`, `tandem keys add prod alice --streams 4 --model qwen --until 30d`.
+    Examples: `KEY=$(tandem keys add dev me)`, `tandem keys add prod alice --streams 4 --until 30d`.
     """
     found = _of(stack, region, profile)
     for model in models or ():
@@ -85,7 +85,7 @@ def add(
         limits = {
             "requests_per_second": requests_per_second,
             "streams": streams,
-            "models": tuple(models) if models else None,
+            "models": tuple(dict.fromkeys(models)) if models else None,
         }
         return keys.add(document, name, Client(keys=(made.model_copy(update={"until": end}),), **limits), found.now)
 
@@ -99,21 +99,26 @@ def rotate(
     overlap: Annotated[
         str, typer.Option(metavar="24h", help="The keys before it go on working for so long; 0m ends them at once.")
     ] = "24h",
+    until: Annotated[
+        str | None, typer.Option(metavar="30d", help="The new key's end; where all old ones had one, the last of them.")
+    ] = None,
     region: RegionName = None,
     profile: ProfileName = None,
     as_json: AsJson = False,
 ) -> None:
     """Give a client a new key beside its old ones, which end after a while.
 
-    Limits stay. Where all old keys had an end, the new one has the last of them. For a key that leaked, `revoke` it.
+    Limits stay. Where all old keys had an end, the new one has the last of them, or --until. For a key that leaked,
+    `revoke` it.
 
     Exit status: 0 it has a new key, 2 a mistake, there is no such client, or AWS refused.
 
-    Examples: `KEY=$(tandem keys rotate prod alice)`, `tandem keys rotate prod alice --overlap 7d`.
+    Examples: `KEY=$(tandem keys rotate prod alice)`, `tandem keys rotate prod alice --overlap 7d --until 365d`.
     """
     beside = keys.span(overlap, "--overlap")
     found = _of(stack, region, profile)
-    _issue(found, name, lambda document, made: keys.rotate(document, name, made.sha256, found.now, beside), as_json)
+    end = keys.moment(until, found.now) if until else None
+    _issue(found, name, lambda before, made: keys.rotate(before, name, made.sha256, found.now, beside, end), as_json)
 
 
 @app.command()
