@@ -18,7 +18,7 @@ from ..kubernetes.nodes import Nodes, node_objects
 from ..kubernetes.objects import declare
 from .cluster import launch_template, node_repair, node_role
 from .karpenter import Karpenter, KarpenterArgs
-from .node_group_name import IMAGES, capacity_type
+from .node_group_name import IMAGES, capacity_type, group_role
 from .node_tags import warn_of_new_tags
 
 
@@ -91,9 +91,13 @@ class NodePool(pulumi.ComponentResource):
         super().__init__("tandem:index:NodePool", name, None, opts)
         self._name = name
         self._child = pulumi.ResourceOptions(parent=self)
-        self._role, self._attached = node_role(f"{name}-gpu-node", "GPU nodes", self._child)
+        # A role of each one's own: EKS makes the access entry of a group's role by itself, and refuses a second one.
+        # https://github.com/aws/containers-roadmap/issues/2631
+        by_karpenter = args.pool.provisioner == "karpenter"
+        role = f"{name}-gpu-node" if by_karpenter else group_role(name)
+        self._role, self._attached = node_role(role, "GPU nodes", self._child)
         self.ready: list[pulumi.Resource]
-        if args.pool.provisioner == "karpenter":
+        if by_karpenter:
             self.ready = self._karpenter(args, kubernetes)
         else:
             self.ready = [self._managed(args)]

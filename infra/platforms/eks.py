@@ -102,7 +102,7 @@ def build(context: StackContext) -> dict[str, Any]:
     )
     pod_role.lend(cluster.cluster_name)
     own_roles = _own_roles(context, stored, logs, cluster)
-    group_name = node_group_name(context.name, settings.node_pool, settings.fleet, _node_subnets(context), context.here)
+    group_name = node_group_name(context.name, settings.node_pool, settings.fleet, _node_subnets(context))
     guard = _guard(context, cluster, group_name)
     nodes = _node_pool(context, cluster, provider, group_name, guard)
     alarms(context, guard)

@@ -24,7 +24,6 @@ ACCOUNT = "123456789012"
 STACK_ID = "0123456789abcdef"
 GROUPS, CLUSTERS = "aws:autoscaling/getAmiIds:getAmiIds", "aws:eks/getClusters:getClusters"
 CLUSTER, CALLER = "aws:eks/getCluster:getCluster", "aws:index/getCallerIdentity:getCallerIdentity"
-NODE_GROUPS, NODE_GROUP = "aws:eks/getNodeGroups:getNodeGroups", "aws:eks/getNodeGroup:getNodeGroup"
 SECURITY_GROUPS, SUBNET = "aws:ec2/getSecurityGroups:getSecurityGroups", "aws:ec2/getSubnet:getSubnet"
 ORDER = "depends_on"
 ADAPTERS = ("acme/sql", "acme/legal")

@@ -8,13 +8,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pulumi
-import pulumi_aws as aws
 import pytest
 
-from infra.components.node_group_name import node_group_name
 from infra.platforms.context import times
 from tandem.settings import Settings
-from tests.infra.declared import CLUSTERS, GROUPS, NODE_GROUP, NODE_GROUPS, Declared, declared, declared_by
+from tests.infra.declared import GROUPS, Declared, declared, declared_by
 
 CREATED = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 GUARD = {"expiresAfter": "4h", "maxUsd": 200, "businessHours": {}}
@@ -81,56 +79,6 @@ def test_a_group_from_before_keeps_its_name_which_its_guard_knows_first(groups: 
     assert {*schedules} <= found.before(group)
     targets = [one["target"]["input"] for label, one in found.of("Schedule").items() if not label.endswith("-warn")]
     assert [f'"AutoScalingGroupName": "{name}"' in text for text in targets] == [True] * 4
-
-
-FORMER = {"nodeGroupName": "tandem-dev-gpu-1a2b3c4"}
-OWN = "tandem-dev-gpu-0123456789abcdef"
-
-
-def with_group(**former: Any) -> tuple[dict[str, Any], Mapping[str, dict[str, Any]]]:
-    """The stack's node group as if it were from before, and an account where it is."""
-    group = built(NODES).of("NodeGroup")["tandem-dev-gpu"] | FORMER | former
-    names = ["somebodys", group["nodeGroupName"]]
-    return group, {CLUSTERS: {"names": ["tandem-dev"]}, NODE_GROUPS: {"names": names}, NODE_GROUP: group}
-
-
-@pytest.mark.parametrize(
-    ("former", "kept"),
-    [
-        ({}, True),
-        ({"nodeGroupName": OWN}, False),
-        ({"nodeGroupName": "tandem-dev-system-1a2b3c4"}, False),
-        ({"instanceTypes": ["g6.2xlarge"]}, False),
-        ({"amiType": "BOTTLEROCKET_x86_64_NVIDIA"}, False),
-        ({"capacityType": "SPOT"}, False),
-        ({"subnetIds": ["another"]}, False),
-    ],
-)
-def test_a_node_group_from_before_keeps_its_name_until_something_replaces_it(
-    former: dict[str, Any], kept: bool
-) -> None:
-    _, there = with_group(**former)
-    settings, subnets = Settings.model_validate(NODES), with_group()[0]["subnetIds"]
-    names: list[str] = []
-
-    def program() -> None:
-        provider = aws.Provider("us-east-1", region="us-east-1")
-        opts = pulumi.ResourceOptions(provider=provider)
-        name = node_group_name("tandem-dev", settings.node_pool, settings.fleet, subnets, opts)
-        assert name is not None
-        name.apply(names.append)
-
-    declared(program, account=there)
-    assert names == [FORMER["nodeGroupName"] if kept else OWN]
-
-
-@pytest.mark.parametrize("capacity", ["ON_DEMAND", "SPOT"])
-def test_a_node_group_and_its_guard_have_the_name_that_is_kept_or_new(capacity: str) -> None:
-    found = built(NODES, account=with_group(capacityType=capacity)[1])
-    name = FORMER["nodeGroupName"] if capacity == "ON_DEMAND" else OWN
-    assert found.of("NodeGroup")["tandem-dev-gpu"]["nodeGroupName"] == name
-    targets = [one["target"]["input"] for label, one in found.of("Schedule").items() if not label.endswith("-warn")]
-    assert [f'"NodegroupName": "{name}"' in text for text in targets] == [True] * 4
 
 
 def test_karpenters_nodes_come_after_the_budget_which_is_all_that_there_is_before_them() -> None:

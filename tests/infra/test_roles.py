@@ -156,6 +156,7 @@ FOREIGN: Sequence[Case] = [
     ("prod", "gpu-node", "ssm:GetParameter", arn("ssm", "parameter/theirs"), {}),
     ("prod", "gpu-node", "secretsmanager:GetSecretValue", arn("secretsmanager", "secret:theirs-AbCdEf"), {}),
     ("prod", "gpu-node", "ec2:AttachNetworkInterface", INSTANCE, {}),
+    ("managed", "gpu-group", "ec2:AttachNetworkInterface", INSTANCE, {}),
     ("prod", "system-node", "ec2:AssignPrivateIpAddresses", arn("ec2", "network-interface/eni-1"), {}),
     ("prod", "system-node", "ec2:TerminateInstances", INSTANCE, {}),
     ("prod", "network", "ec2:TerminateInstances", INSTANCE, {}),
@@ -282,6 +283,7 @@ OWN: Sequence[Case] = [
     ("prod", "cluster", "ec2:DescribeInstances", "*", HERE),
     ("prod", "system-node", "ssmmessages:CreateControlChannel", "*", {}),
     ("prod", "gpu-node", "ec2:DescribeInstances", "*", HERE),
+    ("managed", "gpu-group", "ec2:DescribeInstances", "*", HERE),
     ("pods", "keda", "cloudwatch:GetMetricData", "*", HERE),
 ]
 

@@ -271,6 +271,16 @@ def test_a_managed_node_group_in_place_of_karpenter() -> None:
     assert json.loads(stop["input"])["ScalingConfig"] == {"MinSize": 0, "MaxSize": 1, "DesiredSize": 0}
 
 
+def test_each_provisioner_has_a_role_of_its_own_since_eks_makes_the_access_entry_of_a_group() -> None:
+    managed = with_settings(node_pool={"provisioner": "managed"}, fleet=SOUND["fleet"] | {"hosts": 2})
+    karpenter = with_settings()
+    of_group, [entry] = managed.of("NodeGroup")["tandem-prod-gpu"], karpenter.of("AccessEntry").values()
+    assert "AccessEntry" not in {one.type.split(":")[-1] for one in managed.resources}
+    roles = [arn.rpartition("/")[2] for arn in (of_group["nodeRoleArn"], entry["principalArn"])]
+    assert roles == ["tandem-prod-gpu-group", "tandem-prod-gpu-node"]
+    assert [[*{*roles} & {*found.of("Role")}] for found in (managed, karpenter)] == [roles[:1], roles[1:]]
+
+
 def test_node_groups_run_the_pinned_releases_of_their_images() -> None:
     shipped = pins.PINS_FILE.read_text(encoding="utf-8")
     pinned = re.sub(r'(release|image)_version", version = ""', r'\1_version", version = "1.35.0-20261112"', shipped)

@@ -74,6 +74,24 @@ def test_nodes_go_to_a_new_zone_and_the_control_plane_stays(values: dict[str, An
         done(_up(stack, values))
 
 
+def test_nodes_may_join_by_either_provisioner_after_a_change_and_back(open_stack: Open) -> None:
+    with open_stack() as stack:
+        eks, iam = stack.clients("eks"), stack.clients("iam")
+        for values in (PODS, MANAGED, PODS):
+            stack.up(values)
+            roles = iam.get_paginator("list_roles").paginate().search("Roles[].Arn")
+            of_nodes = {arn for arn in roles if "/tandem-dev-gpu-" in arn}
+            groups = eks.list_nodegroups(clusterName="tandem-dev")["nodegroups"]
+            of_groups = {
+                eks.describe_nodegroup(clusterName="tandem-dev", nodegroupName=name)["nodegroup"]["nodeRole"]
+                for name in groups
+            }
+            assert len(of_nodes) == 1
+            assert len(of_groups & of_nodes) == (values is MANAGED)
+            assert of_nodes | of_groups <= {*eks.list_access_entries(clusterName="tandem-dev")["accessEntries"]}
+        assert done(stack.workspace.up()).changing() == []
+
+
 def _up(stack: Stack, values: dict[str, Any]) -> Any:
     stack.write(values)
     return stack.workspace.up()

@@ -18,7 +18,7 @@ from moto.sts.models import sts_backends
 
 from pulumi_rehearsal.eks import access_entries as access
 from pulumi_rehearsal.eks import addons, endpoints, pod_identities
-from pulumi_rehearsal.eks.part import ARNS, cluster_of, given_to, iam_of, parts_of, update
+from pulumi_rehearsal.eks.part import ARNS, cluster_of, entries, given_to, iam_of, parts_of, update
 from pulumi_rehearsal.moto import CLUSTERS
 
 PATHS = [
@@ -51,6 +51,7 @@ def with_eks_parts() -> None:
     urls.url_paths.update(dict.fromkeys(PATHS, EKSResponse.dispatch))
     own_urls.url_paths[f"{{0}}{CLUSTERS}"] = endpoints.tell
     _clusters_are_born()
+    _node_groups_enter()
     _tags_of_all()
 
 
@@ -65,11 +66,26 @@ def _clusters_are_born() -> None:
         cluster = self.eks_backend.describe_cluster(self._get_param("name"))
         endpoints.lead(cluster)
         vars(cluster)["mode"] = given.get("authenticationMode") or "CONFIG_MAP"
-        if "API" in vars(cluster)["mode"] and given.get("bootstrapClusterCreatorAdminPermissions", True):
+        if access.has_entries(cluster) and given.get("bootstrapClusterCreatorAdminPermissions", True):
             access.enter(cluster, _caller(self), "STANDARD", {})
         return answer
 
     EKSResponse.create_cluster = with_entry
+
+
+def _node_groups_enter() -> None:
+    """The role of a node group gets an access entry, unless it has one; it stays when the group goes
+    (https://github.com/aws/containers-roadmap/issues/2631)."""
+    create = EKSResponse.create_nodegroup
+
+    def with_entry(self: EKSResponse) -> ActionResult:
+        answer = create(self)
+        cluster, role = self.eks_backend.describe_cluster(self._get_param("name")), self._get_param("nodeRole")
+        if access.has_entries(cluster) and role not in entries(cluster):
+            access.enter(cluster, role, "EC2_LINUX", {})
+        return answer
+
+    EKSResponse.create_nodegroup = with_entry
 
 
 def _caller(request: EKSResponse) -> str:

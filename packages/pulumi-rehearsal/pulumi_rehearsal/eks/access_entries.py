@@ -60,6 +60,11 @@ def _check_names(kind: str, given: Mapping[str, Any]) -> None:
             raise InvalidParameterException(message=RESERVED_GROUP.format(group))
 
 
+def has_entries(cluster: Cluster) -> bool:
+    """By its authentication mode."""
+    return "API" in vars(cluster).get("mode", "CONFIG_MAP").split("_AND_")
+
+
 def enter(cluster: Cluster, principal: str, kind: str, given: Mapping[str, Any]) -> Part:
     _, _, _, _, account, name = principal.split(":")
     what, _, short = name.partition("/")
@@ -78,7 +83,7 @@ def enter(cluster: Cluster, principal: str, kind: str, given: Mapping[str, Any])
 def create_access_entry(self: EKSResponse) -> ActionResult:
     cluster, given = cluster_of(self), given_to(self)
     kind, principal = given.get("type") or "STANDARD", given["principalArn"]
-    if "API" not in vars(cluster).get("mode", "CONFIG_MAP").split("_AND_"):
+    if not has_entries(cluster):
         raise InvalidRequestException(message=NO_API, clusterName=cluster.name)
     if principal in entries(cluster):
         raise ResourceInUseException(message=ENTRY_TAKEN, clusterName=cluster.name)

@@ -161,6 +161,24 @@ def test_an_entry_is_for_somebody_who_is_there(cluster: Cluster, given: dict[str
     cluster.call("create_access_entry", principalArn=cluster.role("ec2"), kubernetesGroups=["a"])
 
 
+def test_the_role_of_a_node_group_gets_an_entry_by_itself_which_stays(cluster: Cluster) -> None:
+    role = cluster.role("ec2")
+    for name in ("one", "two"):
+        cluster.call("create_nodegroup", nodegroupName=name, nodeRole=role, subnets=["subnet-1"])
+    assert cluster.call("describe_access_entry", principalArn=role)["accessEntry"]["type"] == "EC2_LINUX"
+    for name in ("one", "two"):
+        cluster.api.delete_nodegroup(clusterName=cluster.name, nodegroupName=name)
+    with refuses("ResourceInUseException.*already in use on this cluster"):
+        cluster.call("create_access_entry", principalArn=role, type="EC2_LINUX")
+
+
+def test_an_entry_that_is_there_before_a_node_group_is_left_as_it_is(cluster: Cluster) -> None:
+    role = cluster.role("ec2")
+    made = cluster.call("create_access_entry", principalArn=role, type="EC2_LINUX")["accessEntry"]
+    cluster.call("create_nodegroup", nodegroupName="one", nodeRole=role, subnets=["subnet-1"])
+    assert cluster.call("describe_access_entry", principalArn=role)["accessEntry"] == made
+
+
 def test_access_policies_need_an_entry_and_go_with_it(cluster: Cluster) -> None:
     role = cluster.role("ec2")
     policy = {"principalArn": role, "policyArn": ADMIN, "accessScope": {"type": "cluster"}}
@@ -179,6 +197,7 @@ def test_a_cluster_without_the_api_has_no_entries(account: SimulatedAccount) -> 
     api = account.client("eks", REGION)
     made = Cluster(account).made | {"name": "config-map"}
     api.create_cluster(**made)
+    api.create_nodegroup(clusterName="config-map", nodegroupName="one", nodeRole=made["roleArn"], subnets=["subnet-1"])
     assert api.list_access_entries(clusterName="config-map")["accessEntries"] == []
     with refuses("authentication mode must be set to one of"):
         api.create_access_entry(clusterName="config-map", principalArn=made["roleArn"])
