@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Any
 
+from tandem import type_tokens as types
 from tandem.errors import UserError
 from tandem.ops.aws import AwsError, is_gone
 from tandem.ops.helm_releases import Releases
@@ -35,6 +36,11 @@ POD_IDENTITY = "aws:eks/podIdentityAssociation:PodIdentityAssociation"
 """The same, but AWS chooses its id; and it refuses a second one for the same service account."""
 
 KUBERNETES = "kubernetes:"
+KARPENTERS = "kubernetes:karpenter.k8s.aws/"
+KARPENTERS_CLUSTER_TAG = "eks:eks-cluster-name"
+"""On all that Karpenter makes: its role may make nothing without."""
+ARNS = ("arn", "accessEntryArn", "associationArn")
+"""Outputs of the program's resources that are their own ARN."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +155,12 @@ def decide(
     resources = state.get("resources") or []
     own = stack_id(deployment)
     recorded = {state_key(resource) for resource in resources}
-    unknown = [resource for resource in (*inventory.resources, *left_by_name) if resource.key not in recorded]
+    arns, clusters = _arns(resources), _clusters_of_karpenter(recorded)
+    unknown = [
+        one
+        for one in (*inventory.resources, *left_by_name)
+        if one.key not in recorded and one.arn not in arns and one.tags.get(KARPENTERS_CLUSTER_TAG) not in clusters
+    ]
     sweep = [one for one in unknown if one.left_by and (one in left_by_name or one.stack_id == own)]
     unknown = [one for one in unknown if one not in sweep and not (one.parent and one.parent.left_by)]
     keep = [kept for resource in unknown if (kept := _kept(resource, own))]
@@ -169,6 +180,18 @@ def decide(
         sweep=sweep,
         pending=[(operation["resource"]["urn"], operation["type"]) for operation in operations],
     )
+
+
+def _arns(resources: Sequence[Mapping[str, Any]]) -> set[str]:
+    """By which the state knows what the inventory names by its ARN alone, having no row of its type: an add-on."""
+    outputs = (resource.get("outputs") or {} for resource in resources)
+    return {arn for one in outputs for key in ARNS if isinstance(arn := one.get(key), str) and arn}
+
+
+def _clusters_of_karpenter(recorded: Set[tuple[str, str]]) -> set[str]:
+    """Where it is at work and ends by itself what it made: profiles, templates, spot requests."""
+    at_work = any(type_.startswith(KARPENTERS) for type_, _ in recorded)
+    return {id_ for type_, id_ in recorded if at_work and type_ == types.CLUSTER}
 
 
 def _outcome(made: Sequence[Mapping[str, Any]], found: Sequence[Found], taken: Set[str]) -> Plan:

@@ -256,6 +256,15 @@ def test_look_alikes_are_not_named(clients: Clients, stack: str, project: str | 
     assert {key for key, item in found(clients, None).items() if item.resource.stack == stack} == expected
 
 
+def test_a_clusters_log_group_is_known_with_its_retention_and_what_it_stores(clients: Clients, stack: str) -> None:
+    name, logs = f"/aws/eks/tandem-{stack}/cluster", clients("logs")
+    logs.create_log_group(logGroupName=name, tags=tags_of(stack))
+    logs.put_retention_policy(logGroupName=name, retentionInDays=90)
+    for of in (stack, None):
+        group = found(clients, of)[types.LOG_GROUP, name]
+        assert (group.note, group.usd_per_month, group.resource.facts["retentionInDays"]) == ("", 0, 90)
+
+
 def test_a_running_stack_is_said_to_be_one_and_costs_what_it_costs(clients: Clients, stack: str) -> None:
     Builder(clients, stack, f"tandem-{stack}").everything()
     result = audit(clients, stack, NOW)

@@ -89,6 +89,37 @@ def test_what_the_state_knows_stays() -> None:
     assert decide(state, Inventory([VPC, route])).is_empty
 
 
+KARPENTERS = [
+    Found(type=types.INSTANCE_PROFILE, id="tandem-dev_1", tags=TAGS | {"eks:eks-cluster-name": "tandem-dev"}),
+    Found(type=types.LAUNCH_TEMPLATE, id="lt-1", tags=TAGS | {"eks:eks-cluster-name": "tandem-dev"}),
+    Found(type="ec2:spot-instances-request", id="sir-1", tags=TAGS | {"eks:eks-cluster-name": "tandem-dev"}),
+]
+NODE_CLASS = recorded("kubernetes:karpenter.k8s.aws/v1:EC2NodeClass", "gpu")
+CLUSTER = recorded(types.CLUSTER, "tandem-dev")
+
+
+@pytest.mark.parametrize("pending", [None, [creating(types.LAUNCH_TEMPLATE, "urn:x")]], ids=["healthy", "killed"])
+def test_what_karpenter_made_for_the_cluster_of_the_state_is_its_own_to_end(pending: list[dict[str, Any]]) -> None:
+    plan = decide(deployment(CLUSTER, NODE_CLASS, pending=pending), Inventory(KARPENTERS))
+    assert [*plan.keep, *plan.remove] == []
+
+
+@pytest.mark.parametrize("of_state", [[CLUSTER], [NODE_CLASS], [NODE_CLASS, recorded(types.CLUSTER, "tandem-x")]])
+def test_what_karpenter_left_is_named(of_state: list[dict[str, Any]]) -> None:
+    plan = decide(deployment(*of_state), Inventory(KARPENTERS))
+    assert {*why_kept(plan)} == {one.id for one in KARPENTERS}
+
+
+def test_what_the_state_has_of_a_type_without_a_row_is_told_by_its_arn() -> None:
+    arns = ["arn:aws:eks:us-east-1:1:addon/tandem-dev/coredns/1", "arn:aws:eks:us-east-1:1:access-entry/tandem-dev/2"]
+    found = [Found(type="eks:x", id=arn, arn=arn, tags=TAGS) for arn in [*arns, "arn:aws:eks:us-east-1:1:x/else"]]
+    state = deployment(
+        recorded("aws:eks/addon:Addon", "tandem-dev:coredns", arn=arns[0]),
+        recorded("aws:eks/accessEntry:AccessEntry", "tandem-dev:role", accessEntryArn=arns[1]),
+    )
+    assert [*why_kept(decide(state, Inventory(found)))] == ["arn:aws:eks:us-east-1:1:x/else"]
+
+
 def test_what_was_under_way_and_is_not_recorded_is_removed() -> None:
     plan = decide(deployment(recorded(types.VPC, "vpc-2"), pending=[CREATING_VPC]), Inventory([VPC]))
     assert plan.remove == [VPC]

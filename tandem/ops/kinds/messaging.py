@@ -12,7 +12,7 @@ from tandem.tags import PARAMETER_PATH
 
 def _log_groups(logs: Any, scope: Scope) -> Iterator[Item]:
     """Of the thousands that an account may have, those with our names; others come from the tagging API."""
-    for prefix in ("/tandem/", "tandem-"):
+    for prefix in ("/tandem/", "tandem-", "/aws/eks/tandem-"):
         yield from _log_groups_from(logs, scope, prefix)
     for left in (one for one in scope.known if one.left_by):
         known = {LEFT_BY: left.left_by, "tags": left.tags}
