@@ -68,7 +68,7 @@ def watch_and_go_back(platform: Platform, over: Callable[[], bool]) -> list[Roll
     for _ in countdown(WATCH_SECONDS, poll_seconds=0.5):
         found = platform.look()
         for one in found:
-            if one.state == "failing" and one.before and one.name not in {known.name for known in noticed}:
+            if one.state == "failing" and one.before and one.key not in {known.key for known in noticed}:
                 noticed.append(one)
                 platform.take(one, one.before)
         if over() and noticed and all(one.state == "done" for one in found):

@@ -196,7 +196,7 @@ class _Rehearsal:
 
     def _bad_image_of_pods(self, phase: Phase, cluster: Cluster) -> None:
         kubectl = Kubectl(cluster.plane.kubeconfig, str(KUBECTL.command("kubectl")))
-        platform = Deployments(kubectl, pipelines=self._settings.has_pipelines)
+        platform = Deployments(kubectl)
         placeholders.change_image(self.pins, BAD_DIGEST)
         with lowest_available(cluster.api) as lowest, ThreadPoolExecutor(1) as pool:
             up = pool.submit(self._operate, phase, self.workspace.up)

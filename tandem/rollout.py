@@ -78,6 +78,11 @@ class Rollout:
     began: datetime | None = None
 
     @property
+    def key(self) -> tuple[str, str]:
+        """By which it is told from others: a model that becomes pipelines has two of its name for a while."""
+        return self.name, self.unit
+
+    @property
     def wanted(self) -> Version:
         return next(version for version in self.versions if version.wanted)
 

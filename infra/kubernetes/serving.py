@@ -6,6 +6,7 @@ The provider waits ten minutes for a Deployment whatever its pods say, and for a
 from __future__ import annotations
 
 import asyncio
+import json
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -18,7 +19,7 @@ from tandem.errors import Problem, UserError
 from tandem.kubernetes.history import keep
 from tandem.kubernetes.kubectl import Kubectl
 from tandem.kubernetes.names import NAMESPACE, SERVES
-from tandem.kubernetes.rollouts import TEMPLATE, Object, keeps_ending, look, stage
+from tandem.kubernetes.rollouts import PIPELINES, PODS, TEMPLATE, Object, ended, keeps_ending, look, stage
 from tandem.kubernetes.waiting import explained
 from tandem.rollout import Rollout
 
@@ -46,12 +47,13 @@ def before_it_serves(
             file = Path(directory) / "kubeconfig"
             file.write_text(str(await kubeconfig.future()))
             kubectl = Kubectl(file)
-            progress = Progress(service.name, version, service.progress_seconds)
+            unit = PIPELINES if service.pipelined else PODS
+            progress = Progress(service.name, version, service.progress_seconds, unit)
 
             def see() -> tuple[Sequence[Rollout], Sequence[Object]]:
                 if service.pipelined:
                     keep(kubectl, service.name)
-                rollouts, pods = look(kubectl, pipelines=service.pipelined)
+                rollouts, pods = look(kubectl)
                 return rollouts, explained(kubectl, pods)
 
             try:
@@ -82,11 +84,13 @@ class Progress:
     Args:
         version: of the pods' template that is waited for.
         patience: seconds without a further server, after which none is expected.
+        unit: of the kind that is declared: the engine deletes servers of the other one only when these serve.
     """
 
     name: str
     version: str
     patience: float
+    unit: str = PODS
     _told: dict[str, str] = field(default_factory=dict)
     _serving: tuple[int, float] | None = None
     _failing_since: float | None = None
@@ -97,7 +101,7 @@ class Progress:
         Raises:
             GaveUp: one has given up, or it takes too long, or somebody has another version rolled out.
         """
-        [rollout] = [one for one in rollouts if one.name == self.name]
+        rollout = self._declared(rollouts)
         if rollout.wanted.runs.get(TEMPLATE) != self.version:
             raise GaveUp("another version is rolled out meanwhile: somebody went back, or another `up` runs")
         if rollout.state == "done":
@@ -119,8 +123,14 @@ class Progress:
         stages = self._stages(pods)
         news = [f"{name} {what}" for name, what in stages.items() if self._told.get(name) != what]
         self._told = stages
-        [rollout] = [one for one in rollouts if one.name == self.name]
+        rollout = self._declared(rollouts)
         return "; ".join([rollout.summary, *news]) if news else ""
+
+    def _declared(self, rollouts: Sequence[Rollout]) -> Rollout:
+        found = [one for one in rollouts if one.key == (self.name, self.unit)]
+        if not found:
+            raise GaveUp("its servers are gone, somebody has deleted them: `pulumi up --refresh` makes them anew")
+        return found[0]
 
     def _stages(self, pods: Sequence[Object]) -> dict[str, str]:
         return {pod["metadata"]["name"]: stage(pod) for pod in self._own(pods)}
@@ -178,14 +188,18 @@ def _is_of(container: str, failure: str) -> bool:
 
 
 def _last_line(failure: str, kubectl: Kubectl) -> str:
-    """Of the log of the container that ended, or of the first that said something; of its last run. That before it
+    """Of the log of the container that ended, whichever of the pod's it is; of its last run. That before it
     (`--previous`) is gone as soon as it has ended: the kubelet then says so in the place of a log, and `kubectl` ends
     with 0."""
     pod = failure.partition(":")[0]
-    for container in sorted(("vllm", "prepare", "keys"), key=lambda name: not _is_of(name, failure)):
+    try:
+        containers = ended(json.loads(kubectl.run("get", "pod", pod, "--output", "json")))
+    except UserError:  # it is gone, or the failure is of no pod
+        return ""
+    for container in sorted(containers, key=lambda name: not _is_of(name, failure)):
         try:
             lines = kubectl.run("logs", pod, "--container", container, "--tail", "20").split("\n")
-        except UserError:  # it never ran, or there is no such pod
+        except UserError:  # it never ran
             continue
         if said := [line for line in lines if line.strip()]:
             return f"({container} said: {said[-1].strip()})"

@@ -104,7 +104,7 @@ class InferenceService:
 
     @property
     def entry(self) -> str:
-        """Name of the Service. LeaderWorkerSet makes one with the model's name, by which stages find their leader."""
+        """Name of the Service. A model that becomes pipelines, or stops being some, has both until `up` ends."""
         return f"{self.name}-entry" if self.pipelined else self.name
 
     @property
@@ -230,6 +230,8 @@ def _pipeline(service: InferenceService) -> Manifest:
     return named("LeaderWorkerSet", "leaderworkerset.x-k8s.io/v1", service.name, NAMESPACE) | {
         "spec": {
             "replicas": service.replicas,
+            # A Service for each pipeline: one with the model's name is a Deployment's, which may be there, too.
+            "networkConfig": {"subdomainPolicy": "UniquePerReplica"},
             "rolloutStrategy": {
                 "type": "RollingUpdate",
                 "rollingUpdateConfiguration": {

@@ -16,7 +16,9 @@ from tandem.rollout import Rollout, State, Version
 Object = Mapping[str, Any]
 TEMPLATE = "template"
 """Key of what a version runs: that of the pods' template (`version_of`)."""
-PIPELINES = "pipelines"
+PODS, PIPELINES = "pods", "pipelines"
+"""Units of a Deployment's rollout, and of a LeaderWorkerSet's."""
+PIPELINES_GROUP = "leaderworkerset.x-k8s.io"
 
 REVISION, REVISIONS_BEFORE = "deployment.kubernetes.io/revision", "deployment.kubernetes.io/revision-history"
 """Of a ReplicaSet: its number, and those that it had before its template was gone back to, with commas:
@@ -35,17 +37,16 @@ GIVES_UP = {
 https://github.com/kubernetes/kubernetes/blob/v1.35.0/pkg/kubelet/images/types.go and pkg/kubelet/kuberuntime"""
 
 
-def look(kubectl: Kubectl, *, pipelines: bool) -> tuple[list[Rollout], list[Object]]:
-    """The rollouts of all models, and all pods.
-
-    Args:
-        pipelines: there may be LeaderWorkerSets; without their controller the cluster does not know the word.
+def look(kubectl: Kubectl) -> tuple[list[Rollout], list[Object]]:
+    """The rollouts of all models, and all pods. A model that becomes pipelines, or stops being some, has both kinds
+    until `up` ends; a cluster that never had any does not know the word.
 
     Raises:
         UserError: the cluster does not answer.
     """
     found: dict[str, list[Object]] = {}
-    kinds = "deployments,replicasets,pods" + (",leaderworkersets,controllerrevisions" if pipelines else "")
+    knows = PIPELINES_GROUP in kubectl.run("get", "--raw", "/apis")
+    kinds = "deployments,replicasets,pods" + (",leaderworkersets,controllerrevisions" if knows else "")
     for one in kubectl.read(kinds):
         found.setdefault(one["kind"], []).append(one)
     pods = found.get("Pod", [])
@@ -102,6 +103,15 @@ def keeps_ending(pod: Object, version: str) -> str:
     ends = {one["name"]: one.get("restartCount", 0) for one in _containers(pod)}
     name = max(ends, key=lambda name: ends[name], default="")
     return f"{pod['metadata']['name']}: {name} has ended {ends[name]} times" if ends.get(name, 0) >= TOO_OFTEN else ""
+
+
+def ended(pod: Object) -> list[str]:
+    """Its containers that have ended, of which that first that gave up or did so most often; all where none has, the
+    server first."""
+    latest_first = _containers(pod)[::-1]
+    troubles = {one["name"]: (bool(_gave_up(one)[0]), one.get("restartCount", 0)) for one in latest_first}
+    worst_first = sorted(troubles, key=lambda name: troubles[name], reverse=True)
+    return [name for name in worst_first if any(troubles[name])] or worst_first
 
 
 def _true_conditions(pod: Object) -> set[str]:
@@ -203,7 +213,7 @@ def _of_deployment(deployment: Object, sets: Sequence[Object], pods: Sequence[Ob
     failures = (*refused, *(line for pod in pods if _owner(pod) in new for line in _troubles(pod)))
     return Rollout(
         name=metadata["name"],
-        unit="pods",
+        unit=PODS,
         state=_state(deployment, failures),
         size=deployment["spec"].get("replicas", 1),
         versions=versions,

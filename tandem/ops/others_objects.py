@@ -20,13 +20,22 @@ from tandem.ops.kinds.kind import Clients
 from tandem.ops.rollout.cluster import of_stack
 
 OWN = {"NodePool": {POOL, BASE_POOL, BATCH_POOL, RESERVED_POOL}, "EC2NodeClass": {NODE_CLASS}}
+KEDAS = "KEDA alone takes its finalizer away"
 HOLDS = {
     "nodepools.karpenter.sh": "its nodes end only while Karpenter runs",
+    "nodeclaims.karpenter.sh": "its node ends only while Karpenter runs",
     "ec2nodeclasses.karpenter.k8s.aws": "Karpenter alone takes its finalizer away",
-    "scaledobjects.keda.sh": "KEDA alone takes its finalizer away",
-    "scaledjobs.keda.sh": "KEDA alone takes its finalizer away",
+    "scaledobjects.keda.sh": KEDAS,
+    "scaledjobs.keda.sh": KEDAS,
+    "triggerauthentications.keda.sh": KEDAS,
+    "clustertriggerauthentications.keda.sh": KEDAS,
+    "cloudeventsources.eventing.keda.sh": KEDAS,
+    "clustercloudeventsources.eventing.keda.sh": KEDAS,
 }
-"""Kinds whose definitions go with a release of the stack, and why that waits for each object of them."""
+"""Kinds whose definitions go with a release of the stack, and why that waits for each object of them. Karpenter's
+further ones get no finalizer: https://github.com/kedacore/keda/tree/v2.20.1/controllers,
+https://github.com/kubernetes-sigs/karpenter/blob/v1.14.0/pkg/controllers/nodeclaim/lifecycle/controller.go and
+https://github.com/aws/karpenter-provider-aws/blob/v1.14.0/pkg/controllers/nodeclass/controller.go"""
 GOES = ("leaderworkersets.leaderworkerset.x-k8s.io", "targetgroupbindings.elbv2.k8s.aws")
 """Kinds whose definitions Helm leaves."""
 WRONG = "is not the stack's, and `destroy` would wait for it for ever: {why}"
@@ -78,8 +87,10 @@ def in_cluster(kubectl: Kubectl) -> tuple[list[Problem], list[Problem]]:
 
 
 def _is_own(found: dict[str, Any]) -> bool:
+    """Of a NodePool's nodes the NodePool is judged."""
     metadata = found["metadata"]
-    return metadata.get("namespace") == NAMESPACE or metadata["name"] in OWN.get(found["kind"], ())
+    pooled = any(owner["kind"] == "NodePool" for owner in metadata.get("ownerReferences", ()))
+    return pooled or metadata.get("namespace") == NAMESPACE or metadata["name"] in OWN.get(found["kind"], ())
 
 
 def _kind(found: dict[str, Any]) -> str:

@@ -6,9 +6,11 @@ tests/rehearsal/kubernetes/test_rollout.py has it with the real `kubectl` on a r
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +19,12 @@ import pytest
 from tandem.alarms import name_of_both
 from tandem.errors import UserError
 from tandem.kubernetes.kubectl import Kubectl
-from tandem.kubernetes.rollouts import _of_deployment
-from tandem.ops.commands.rollout import _meant
+from tandem.kubernetes.rollouts import PIPELINES, _of_deployment, look
+from tandem.ops.commands.rollout import _check, _meant
 from tandem.ops.kinds.kind import Clients
 from tandem.ops.rollout import Gate, Rollout, Version
 from tandem.ops.rollout.cluster import Deployments, of_stack
+from tandem.ops.screen import Screen
 from tests.ops.account import Builder, id_of
 
 ONE = Rollout(
@@ -181,11 +184,60 @@ def test_the_way_back_leads_to_nothing_that_was_gone_back_from() -> None:
     assert before("4", "old", replica_set("1", "earlier"), replica_set("3", "bad"), replica_set("4", "old", "2")) == "1"
 
 
+class Both:
+    """Servers of a model that becomes pipelines."""
+
+    def __init__(self, *found: Rollout) -> None:
+        self.found, self.taken = found, list[Rollout]()
+
+    def look(self) -> Sequence[Rollout]:
+        return self.found
+
+    def runs(self, rollout: Rollout, version: str) -> Mapping[str, str]:
+        return {}
+
+    def take(self, rollout: Rollout, version: str) -> None:
+        self.taken.append(rollout)
+
+    def cancel(self, rollout: Rollout) -> None:
+        raise AssertionError
+
+    go_on = cancel
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_a_cluster_is_asked_for_pipelines_where_it_knows_the_word(monkeypatch: pytest.MonkeyPatch, knows: bool) -> None:
+    """Whatever the settings are: those of before run until `up` ends."""
+    groups = json.dumps({"groups": [{"name": "apps"}, *([{"name": "leaderworkerset.x-k8s.io"}] if knows else [])]})
+    asked: list[str] = []
+    monkeypatch.setattr(Kubectl, "run", lambda *_: groups)
+    monkeypatch.setattr(Kubectl, "read", lambda _, kinds: asked.append(kinds) or [])
+    assert look(Kubectl(Path("kubeconfig"))) == ([], [])
+    assert ("leaderworkersets" in asked[0]) is knows
+
+
+@pytest.mark.parametrize("smoke", [True, False])
+def test_a_check_while_a_model_becomes_pipelines_takes_no_deployment_back(smoke: bool) -> None:
+    """Which is done, and has a version before."""
+    there = replace(ONE, state="done", before="1")
+    becomes = replace(ONE, unit=PIPELINES, versions=(replace(ONE.versions[0], serving=1),))
+    platform = Both(there, becomes)
+    run = partial(_check, Screen(), "dev", platform, 0, lambda: smoke, lambda _: ())
+    if smoke:
+        assert run()
+    else:
+        with pytest.raises(UserError, match="no version before"):
+            run()
+    assert platform.taken == []
+
+
 def test_what_is_not_done_is_meant_and_else_a_name_is_wanted() -> None:
     done, other = replace(ONE, state="done"), replace(ONE, name="vllm-embed")
     assert _meant([done, other], None) == [other]
     assert _meant([done], None) == [done]
     assert _meant([done, other], "main") == [done]
+    becomes = replace(ONE, unit=PIPELINES)
+    assert _meant([done, becomes], "main") == [becomes], "the Deployment goes once the pipelines serve"
     with pytest.raises(UserError) as refused:
         _meant([done, replace(other, state="done")], None)
     assert refused.value.problems[0].allowed == "main, embed"

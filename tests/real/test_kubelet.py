@@ -321,7 +321,7 @@ def test_a_driver_that_is_too_old_is_told_where_people_look(cluster: Cluster, st
     until(lambda: stage(cluster.pod(name)) == "CrashLoopBackOff", "it gave up", 60)
     said = f"tandem: NVIDIA driver {OLD_DRIVER} is older than branch 580, which the image's CUDA needs"
     for _ in range(6):
-        [rollout], _pods = look(cluster.kubectl, pipelines=False)
+        [rollout], _pods = look(cluster.kubectl)
         assert rollout.state == "failing"
         [failure] = rollout.failures
         assert failure.startswith(f"{name}: CrashLoopBackOff: ")

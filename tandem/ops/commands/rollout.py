@@ -104,7 +104,7 @@ def _platform(stack: str, settings: Settings, profile: str | None, up: ExitStack
     life = mine.life if mine else None
     platforms: dict[str, Callable[[], Platform]] = {
         "ec2": lambda: HostGroup(clients, stack, life, settings),
-        "eks": lambda: cluster.of_stack(clients, stack, life, settings.region, up, pipelines=settings.has_pipelines),
+        "eks": lambda: cluster.of_stack(clients, stack, life, settings.region, up),
     }
     return platforms[settings.platform]()
 
@@ -115,11 +115,9 @@ def _meant(found: Sequence[Rollout], model: str | None) -> Sequence[Rollout]:
     Raises:
         UserError: there is none of that name, or it is not clear which is meant.
     """
-    names = ", ".join(one.name.removeprefix(server_name("")) for one in found)
-    if model:
-        meant = [one for one in found if one.name == server_name(model)]
-    else:
-        meant = [one for one in found if one.state != "done"] or (found if len(found) == 1 else [])
+    names = ", ".join(dict.fromkeys(one.name.removeprefix(server_name("")) for one in found))
+    named = [one for one in found if not model or one.name == server_name(model)]
+    meant = [one for one in named if one.state != "done"] or (named if len(named) == 1 else [])
     if not meant:
         raise UserError(Problem(key="--model", wrong="does not say whose version is meant", value=model, allowed=names))
     return meant
@@ -195,12 +193,12 @@ def _check(
     Returns:
         Whether one serves, and there was neither.
     """
-    under_way = {one.name for one in platform.look() if one.state in ("running", "held")}
+    under_way = {one.key for one in platform.look() if one.state in ("running", "held")}
     found = _follow(console, stack, platform, seconds, lambda one: one.wanted.serving or begun(one))
     serves = any(one.wanted.serving for one in found)
     if not any(map(begun, found)) and not (serves and smoke()):
         for one in found:
-            if one.name in under_way and (serves or one.state == "failing"):
+            if one.key in under_way and (serves or one.state == "failing"):
                 _change(console, platform, one, _before(one), yes=True)
         return False
     return _keeps_objectives(console, stack, platform, seconds, begun)
@@ -213,12 +211,12 @@ def _keeps_objectives(
     well = True
     while True:
         found = _follow(console, stack, platform, seconds, lambda one: one.state == "held" or begun(one))
-        rung = {one.name: alarms for one in found if (alarms := begun(one))}
-        held = [one for one in found if one.state == "held" and one.name not in rung]
+        rung = {one.key: alarms for one in found if (alarms := begun(one))}
+        held = [one for one in found if one.state == "held" and one.key not in rung]
         for one in found:
-            for alarm in rung.get(one.name, ()):
+            for alarm in rung.get(one.key, ()):
                 console.print(f"{one.name}: has begun since {one.wanted.name} is rolled out: {alarm}")
-            if one.name in rung:
+            if one.key in rung:
                 _change(console, platform, one, _before(one), yes=True)
         for one in held:
             platform.go_on(one)

@@ -26,17 +26,12 @@ DISOWN_TRIES = 10
 
 @dataclass(frozen=True)
 class Deployments:
-    """The servers of one stack, as `Platform`.
-
-    Attributes:
-        pipelines: some models' servers may be LeaderWorkerSets.
-    """
+    """The servers of one stack, as `Platform`."""
 
     kubectl: Kubectl
-    pipelines: bool = False
 
     def look(self) -> Sequence[Rollout]:
-        return look(self.kubectl, pipelines=self.pipelines)[0]
+        return look(self.kubectl)[0]
 
     def cancel(self, rollout: Rollout) -> None:
         self.kubectl.run("rollout", "pause", _deployment(rollout))
@@ -94,11 +89,9 @@ def _deployment(rollout: Rollout) -> str:
     return f"deployment/{rollout.name}"
 
 
-def of_stack(
-    clients: Clients, stack: str, stack_id: str | None, region: str, up: ExitStack, *, pipelines: bool = False
-) -> Deployments:
+def of_stack(clients: Clients, stack: str, stack_id: str | None, region: str, up: ExitStack) -> Deployments:
     """The stack's servers, until the block ends; errors as of `kubectl`."""
-    return Deployments(kubectl(clients, stack, stack_id, region, up), pipelines)
+    return Deployments(kubectl(clients, stack, stack_id, region, up))
 
 
 def kubectl(clients: Clients, stack: str, stack_id: str | None, region: str, up: ExitStack) -> Kubectl:

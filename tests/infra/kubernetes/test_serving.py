@@ -6,7 +6,9 @@ tests/rehearsal/kubernetes has it on a real control plane.
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -14,7 +16,7 @@ import pytest
 from infra.kubernetes.serving import PATIENCE_SECONDS, GaveUp, Progress, _last_line, follow
 from tandem.errors import Problem, UserError
 from tandem.kubernetes.kubectl import Kubectl
-from tandem.kubernetes.rollouts import TEMPLATE
+from tandem.kubernetes.rollouts import PIPELINES, PODS, TEMPLATE
 from tandem.rollout import Rollout, State, Version
 from tests.infra.kubernetes.samples import pod
 
@@ -85,32 +87,62 @@ def test_somebody_who_went_back_ends_it() -> None:
         Progress("vllm-main", "new", PATIENCE).over([rollout("done", 3, template="old")], [], 0)
 
 
+def as_pipelines(found: Rollout) -> Rollout:
+    return replace(found, unit=PIPELINES)
+
+
+@pytest.mark.parametrize("unit", [PODS, PIPELINES])
+def test_while_both_kinds_are_there_the_declared_one_counts(unit: str) -> None:
+    """A model that becomes pipelines, or stops being some: the engine deletes the old servers only afterwards."""
+    old, new = rollout("done", 3, template="old"), rollout("running", 1)
+    both = [as_pipelines(old), new] if unit == PODS else [old, as_pipelines(new)]
+    progress = Progress("vllm-main", "new", PATIENCE, unit)
+    assert not progress.over(both, [], 0)
+    assert progress.news(both, [pod()]).startswith(f"1 of 3 {unit} of vllm-main serve version 1")
+    done = [replace(one, state="done") for one in both]
+    assert progress.over(done, [], 1)
+
+
+def test_servers_that_somebody_has_deleted_are_not_waited_for() -> None:
+    with pytest.raises(GaveUp, match="`pulumi up --refresh`"):
+        Progress("vllm-main", "new", PATIENCE).over([as_pipelines(rollout())], [], 0)
+
+
 class Logs:
-    """`kubectl logs` of a pod whose init container has ended."""
+    """`kubectl` of a pod, by how often its containers have ended; one that has not begun says nothing."""
+
+    def __init__(self, **ends: int | None) -> None:
+        self.ends = ends
 
     def run(self, *arguments: str) -> str:
+        if arguments[0] == "get":
+            statuses = [{"name": name, "restartCount": count or 0} for name, count in self.ends.items()]
+            server = [one for one in statuses if one["name"] == "vllm"]
+            before = [one for one in statuses if one["name"] != "vllm"]
+            return json.dumps({"status": {"initContainerStatuses": before, "containerStatuses": server}})
         assert "--previous" not in arguments, "of a run that the kubelet keeps nothing of"
-        if "vllm" in arguments:
+        if self.ends[arguments[3]] is None:
             raise UserError(Problem(key="kubectl", wrong="waiting to start: PodInitializing"))
-        return "tandem: one\ntandem: the last one\n\n"
+        return f"tandem: one\ntandem: {arguments[3]}\n\n"
 
 
 def test_the_last_line_is_of_the_last_run() -> None:
-    assert _last_line("vllm-main-a", cast(Kubectl, Logs())) == "(prepare said: tandem: the last one)"
+    logs = Logs(edge=0, keys=0, prepare=2, vllm=None)
+    assert _last_line("vllm-main-a", cast(Kubectl, logs)) == "(prepare said: tandem: prepare)"
+    assert _last_line("vllm-main-a: starts", cast(Kubectl, Logs(edge=0, vllm=0))) == "(vllm said: tandem: vllm)"
 
 
-KUBELETS = "vllm-main-a: CrashLoopBackOff: back-off 20s restarting failed container=keys pod=vllm-main-a_inference(0)"
+OURS = "vllm-main-a: {} has ended 2 times"
+KUBELETS = "vllm-main-a: CrashLoopBackOff: back-off 20s restarting failed container={} pod=vllm-main-a_inference(0)"
+UNNAMED = "vllm-main-a: CrashLoopBackOff: Error, exit status 1"
 
 
-@pytest.mark.parametrize("failure", ["vllm-main-a: keys has ended 2 times", KUBELETS])
-def test_the_last_line_is_of_the_container_that_ended(failure: str) -> None:
-    """Whose canary fails, while the server beside it says something, too."""
-
-    class Both:
-        def run(self, *arguments: str) -> str:
-            return f"tandem: {arguments[3]}\n"
-
-    assert _last_line(failure, cast(Kubectl, Both())) == "(keys said: tandem: keys)"
+@pytest.mark.parametrize("failure", [OURS, KUBELETS, UNNAMED])
+@pytest.mark.parametrize("name", ["edge", "keys", "keeper", "prepare", "vllm"])
+def test_the_last_line_is_of_the_container_that_ended(name: str, failure: str) -> None:
+    """While the others beside it say something, too, and one has ended once."""
+    logs = Logs(**{"edge": 0, "keys": 0, "keeper": 0, "prepare": 1, "vllm": 0} | {name: 2})
+    assert _last_line(failure.format(name), cast(Kubectl, logs)) == f"({name} said: tandem: {name})"
 
 
 class Clock:

@@ -28,6 +28,7 @@ from rehearsal.placeholders import OTHER_DIGEST, change_image
 from rehearsal.scene import Scene, pins_of, stack_config
 from tandem.kubernetes.kubectl import Kubectl
 from tandem.kubernetes.names import GROUP, LEADER, NAMESPACE, SET, ZONE
+from tandem.kubernetes.rollouts import PIPELINES, PODS
 from tandem.ops import inventory
 from tandem.ops.rollout.cluster import Deployments
 from tandem.settings import Settings
@@ -50,7 +51,7 @@ config:
   tandem:ephemeral: true
   tandem:fleet: {instanceTypes: [g6.12xlarge], maxHosts: 4, rollout: launchFirst}
   tandem:scaling: {minReplicas: 2, maxReplicas: 3, spread: zones, waitingRequestsPerReplica: 5}
-  tandem:inference: {model: Qwen/Qwen3-32B, quantization: fp8, maxModelLen: 32768, pipelineParallelSize: 2}
+  tandem:inference: {model: Qwen/Qwen3-32B, quantization: fp8, maxModelLen: 8192, pipelineParallelSize: 2}
 """
 
 
@@ -156,15 +157,17 @@ def test_what_the_real_charts_define_is_served_as_it_was_declared(scene: Scene) 
 
 def test_stages_find_their_leader_by_a_name(api: Api) -> None:
     """Before it is ready, too: it becomes ready only once they have found it."""
-    service = api.get("v1", "Service", MODEL, NAMESPACE)
-    assert service is not None
-    assert service["metadata"]["ownerReferences"][0]["kind"] == "LeaderWorkerSet"
-    assert (service["spec"]["clusterIP"], service["spec"]["publishNotReadyAddresses"]) == ("None", True)
-    records = a_records(slices_of(api, MODEL))
-    assert len(records) == REPLICAS * STAGES
+    assert api.get("v1", "Service", MODEL, NAMESPACE) is None, "that name is a Deployment's"
     for group in pipelines(stages(api)).values():
         [leader] = filter(is_leader, group)
-        assert (leader["spec"]["hostname"], leader["spec"]["subdomain"]) == (leader["metadata"]["name"], MODEL)
+        name = leader["metadata"]["name"]
+        service = api.get("v1", "Service", name, NAMESPACE)
+        assert service is not None
+        assert service["metadata"]["ownerReferences"][0]["uid"] == leader["metadata"]["uid"]
+        assert (service["spec"]["clusterIP"], service["spec"]["publishNotReadyAddresses"]) == ("None", True)
+        records = a_records(slices_of(api, name))
+        assert len(records) == STAGES
+        assert (leader["spec"]["hostname"], leader["spec"]["subdomain"]) == (name, name)
         for pod in group:
             container = pod["spec"]["containers"][0]
             told = {one["name"]: one.get("value", "") for one in container["env"]}["LWS_LEADER_ADDRESS"]
@@ -219,7 +222,7 @@ def test_a_new_image_replaces_one_pipeline_at_a_time(scene: Scene, api: Api) -> 
 def test_a_bad_image_is_noticed_and_the_way_back_leads_to_the_old_one(scene: Scene, cluster: Cluster, api: Api) -> None:
     assert digests(api) == {OTHER_DIGEST}
     kubectl = Kubectl(cluster.plane.kubeconfig, str(build.KUBECTL.command("kubectl")))
-    platform = Deployments(kubectl, pipelines=True)
+    platform = Deployments(kubectl)
     [served], before = platform.look(), uids(stages(api))
     change_image(pins_of(scene.workspace), BAD_DIGEST)
     with lowest_available(api, whole) as lowest, ThreadPoolExecutor(1) as pool:
@@ -244,6 +247,23 @@ def test_load_brings_a_pipeline_and_it_goes_after_it(cluster: Cluster, api: Api)
     answer = try_load(api, cluster.prometheus.servers, scaled)
     assert expectations.follow_the_load(answer).violations == ()
     assert (answer.rise, answer.fall) == ([2, 3], [3, 2])
+
+
+@pytest.mark.long
+def test_pipelines_become_servers_of_one_node_and_pipelines_again(scene: Scene, cluster: Cluster, api: Api) -> None:
+    platform = Deployments(Kubectl(cluster.plane.kubeconfig, str(build.KUBECTL.command("kubectl"))))
+    for nodes, unit in (("1", PODS), ("2", PIPELINES)):
+        scene.workspace.pulumi("config", "set", "--path", "tandem:inference.pipelineParallelSize", nodes)
+        with ThreadPoolExecutor(1) as pool:
+            up, seen = pool.submit(scene.workspace.up), []
+            while not up.done():
+                seen.append({one.unit for one in platform.look()})
+        assert up.result().succeeded, up.result().messages
+        assert {PODS, PIPELINES} in seen, "the old ones go once the new ones serve"
+        [found] = platform.look()
+        assert (found.unit, found.state) == (unit, "done")
+    assert seconds_until(lambda: all_whole(api), BACK_SECONDS) is not None
+    test_stages_find_their_leader_by_a_name(api)
 
 
 def test_destroy_leaves_nothing(scene: Scene, cluster: Cluster) -> None:

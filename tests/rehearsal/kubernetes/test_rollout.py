@@ -124,7 +124,7 @@ def platform(kubernetes: ControlPlane) -> Deployments:
 
 def told(platform: Deployments) -> str:
     """As `up` says it of the only pod that has no node."""
-    pods = explained(platform.kubectl, look(platform.kubectl, pipelines=False)[1])
+    pods = explained(platform.kubectl, look(platform.kubectl)[1])
     [waits] = [words for pod in pods if (words := stage(pod)).startswith("waits for a node")]
     return waits
 

@@ -63,7 +63,7 @@ def scene(unit: str, tmp_path: Path) -> Iterator[Scene]:
 def test_what_all_serve_is_taken_back_and_the_state_tells_of_what_was_left(
     scene: Scene, unit: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    workspace, platform = scene.workspace, of_cluster(scene, unit)
+    workspace, platform = scene.workspace, of_cluster(scene)
     [left] = platform.look()
     assert (left.state, left.unit, left.began is not None, runs_other(left)) == ("done", unit, True, True)
     watch, alarm = scene.clients("cloudwatch"), name_of_both(STACK, "main", "errors-fast", "life")
@@ -91,11 +91,11 @@ def test_what_all_serve_is_taken_back_and_the_state_tells_of_what_was_left(
     assert changed.changed == ("spec.maxReplicaCount",)
 
 
-def of_cluster(scene: Scene, unit: str) -> Deployments:
+def of_cluster(scene: Scene) -> Deployments:
     """`tandem rollout` with the real `kubectl`."""
     assert scene.cluster is not None
     kubectl = Kubectl(scene.cluster.plane.kubeconfig, str(build.KUBECTL.command("kubectl")))
-    return Deployments(kubectl, pipelines=unit == "pipelines")
+    return Deployments(kubectl)
 
 
 def runs_other(found: Rollout) -> bool:
