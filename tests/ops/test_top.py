@@ -232,8 +232,9 @@ def test_a_stack_that_tells_nothing_says_what_to_do(tmp_path: Any) -> None:
         (
             {"platform": "eks", "loadBalancer": DOMAIN},
             [
-                *("GetResources", "DescribeCluster", "ListNodegroups", "DescribeNodegroup", "DescribeVpcs"),
-                *("DescribeTargetGroups", "DescribeTags", "DescribeTargetHealth", "DescribeInstances"),
+                *("GetResources", "DescribeCluster", "ListNodegroups", "DescribeNodegroup"),
+                *("DescribeSecurityGroups", "DescribeVpcs", "DescribeTargetGroups"),
+                *("DescribeTags", "DescribeTargetHealth", "DescribeInstances"),
                 *["GetMetricData"] * 2,
             ],
         ),

@@ -644,7 +644,8 @@ SAMPLES: dict[str, Sample] = {
         "addonVersion": "v1.20.0-eksbuild.1",
         "resolveConflictsOnCreate": "OVERWRITE",
     },
-    ACCESS_ENTRY: lambda w: {"clusterName": w.get(CLUSTER).id, "principalArn": w.get(ROLE)["arn"]},
+    # Not the role of the node group, which EKS enters by itself.
+    ACCESS_ENTRY: lambda w: {"clusterName": w.get(CLUSTER).id, "principalArn": pod_role(w)["arn"]},
     ACCESS_POLICY: lambda w: {
         "clusterName": w.get(CLUSTER).id,
         "principalArn": w.get(ACCESS_ENTRY)["principalArn"],
