@@ -270,7 +270,7 @@ class Worker:
         return {one["custom_id"]: one for one in map(json.loads, job.lines(found[0]))}
 
     def _take(self) -> Part | None:
-        if not self.free and time.monotonic() - self._looked >= LOOK_SECONDS:
+        if time.monotonic() - self._looked >= LOOK_SECONDS:
             self._looked, self.free = time.monotonic(), self._unclaimed()
         while self.free:
             if part := self._claim(self.free.pop(0)):
@@ -279,18 +279,24 @@ class Worker:
 
     def _unclaimed(self) -> list[int]:
         claims = {job.number(key): at for key, at in self.bucket.list(job.place(self.id, "claims")).items()}
-        old = self.bucket.now - job.LEASE_SECONDS
         left = sorted(self.left() - set(self.mine))
-        return [one for one in left if claims.get(one, 0) < old or self._was_mine(one)]
+        return [one for one in left if self._is_old(claims.get(one, 0)) or self._was_mine(one)]
+
+    def _is_old(self, at: float) -> bool:
+        """A claim that nobody wrote anew."""
+        return at < self.bucket.now - job.LEASE_SECONDS
 
     def _was_mine(self, number: int) -> bool:
         found = self.bucket.get(job.place(self.id, "claims", number, ".json"))
         return found is not None and json.loads(found[0])["by"] == self.name
 
     def _claim(self, number: int) -> Part | None:
-        """Makes a part ours, with what is known of it; None when another was quicker, or it waits for the others."""
+        """Makes a part ours, with what is known of it; None when another was quicker, also since we looked which are
+        free, or it waits for the others."""
         key = job.place(self.id, "claims", number, ".json")
         before, etag = self.bucket.get(key) or ("", "")
+        if before and json.loads(before)["by"] != self.name and not self._is_old(self.bucket.list(key).get(key, 0)):
+            return None
         kept = [self.bucket.get(one) for one in self.bucket.list(job.place(self.id, "answers", number, "/"))]
         answers = job.collected(one[0] for one in kept if one)
         last = json.loads(before) if before else {"answered": -1}

@@ -24,20 +24,35 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
 
-def work(bucket: buckets.Bucket, directory: Path, name: str = "one", said: list[str] | None = None) -> str:
+def work(
+    bucket: buckets.Bucket,
+    directory: Path,
+    name: str = "one",
+    said: list[str] | None = None,
+    together: threading.Barrier | None = None,
+) -> str:
     path = directory / f"{name}.sock"
     own = buckets.Bucket(bucket.url, bucket.region, bucket.credentials)
     worker = machine.Worker(own, name, name, 64, (said if said is not None else []).append)
-    return machine.run(worker, lambda: machine.Runner(path, 60, [*RUNNER, str(path)]))
+
+    def runner() -> Any:
+        started = machine.Runner(path, 60, [*RUNNER, str(path)])
+        if together:
+            together.wait(60)
+        return started
+
+    return machine.run(worker, runner)
 
 
 def test_two_machines_share_it(bucket: buckets.Bucket, tmp_path: Path) -> None:
     names = [f"r{number}" for number in range(950)]
     begin(bucket, names)
-    why: list[str] = []
-    threads = [
-        threading.Thread(target=lambda one=one: why.append(work(bucket, tmp_path, one))) for one in ("one", "two")
-    ]
+    why, together = list[str](), threading.Barrier(2)
+
+    def one(name: str) -> None:
+        why.append(work(bucket, tmp_path, name, together=together))
+
+    threads = [threading.Thread(target=one, args=(name,)) for name in ("one", "two")]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -51,6 +66,15 @@ def test_two_machines_share_it(bucket: buckets.Bucket, tmp_path: Path) -> None:
     assert set(bucket.list(job.place(ID, "machines"))) == {
         job.place(ID, "machines", one, ".json") for one in ("one", "two")
     }
+
+
+def test_a_part_that_another_took_since_the_look_is_theirs(bucket: buckets.Bucket) -> None:
+    begin(bucket, [f"r{number}" for number in range(500)])
+    one, two = (machine.Worker(bucket, name, name, 64, lambda _: None) for name in ("one", "two"))
+    assert [one.over(), two.over()] == ["", ""]
+    found = [worker._take() for worker in (one, two, one, two)]
+    assert [part and part.number for part in found] == [1, 2, 3, 4]
+    assert all(worker._renew(part) for worker in (one, two) for part in [*worker.mine.values()])
 
 
 def test_a_request_may_hold_what_python_takes_for_the_end_of_a_line(bucket: buckets.Bucket, tmp_path: Path) -> None:
