@@ -54,10 +54,11 @@ cluster = aws.eks.Cluster(
 )
 aws.eks.Addon("agent", cluster_name=cluster.name, addon_name="eks-pod-identity-agent", opts=here)
 aws.eks.AccessEntry("nodes", cluster_name=cluster.name, principal_arn=role.arn, type="EC2_LINUX", opts=here)
+of_group = aws.iam.Role(f"tandem-{stack}-system", assume_role_policy=trust("ec2"), opts=here)
 system = aws.eks.NodeGroup(
     "system",
     cluster_name=cluster.name,
-    node_role_arn=role.arn,
+    node_role_arn=of_group.arn,
     subnet_ids=subnet_ids,
     instance_types=["m7i.large"],
     scaling_config={"min_size": 2, "desired_size": 2, "max_size": 3},
