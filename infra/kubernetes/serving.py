@@ -53,7 +53,7 @@ def before_it_serves(
             def see() -> tuple[Sequence[Rollout], Sequence[Object]]:
                 if service.pipelined:
                     keep(kubectl, service.name)
-                rollouts, pods = look(kubectl)
+                rollouts, pods = look(kubectl, pipelines=service.pipelined)
                 return rollouts, explained(kubectl, pods)
 
             try:

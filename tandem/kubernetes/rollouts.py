@@ -37,16 +37,20 @@ GIVES_UP = {
 https://github.com/kubernetes/kubernetes/blob/v1.35.0/pkg/kubelet/images/types.go and pkg/kubelet/kuberuntime"""
 
 
-def look(kubectl: Kubectl) -> tuple[list[Rollout], list[Object]]:
+def look(kubectl: Kubectl, *, pipelines: bool | None = None) -> tuple[list[Rollout], list[Object]]:
     """The rollouts of all models, and all pods. A model that becomes pipelines, or stops being some, has both kinds
-    until `up` ends; a cluster that never had any does not know the word.
+    until `up` ends.
+
+    Args:
+        pipelines: with LeaderWorkerSets. None asks the cluster first: one that never had any does not know the word.
 
     Raises:
         UserError: the cluster does not answer.
     """
     found: dict[str, list[Object]] = {}
-    knows = PIPELINES_GROUP in kubectl.run("get", "--raw", "/apis")
-    kinds = "deployments,replicasets,pods" + (",leaderworkersets,controllerrevisions" if knows else "")
+    if pipelines is None:
+        pipelines = PIPELINES_GROUP in kubectl.run("get", "--raw", "/apis")
+    kinds = "deployments,replicasets,pods" + (",leaderworkersets,controllerrevisions" if pipelines else "")
     for one in kubectl.read(kinds):
         found.setdefault(one["kind"], []).append(one)
     pods = found.get("Pod", [])
