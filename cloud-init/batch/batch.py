@@ -295,11 +295,11 @@ class Worker:
         free, or it waits for the others."""
         key = job.place(self.id, "claims", number, ".json")
         before, etag = self.bucket.get(key) or ("", "")
-        if before and json.loads(before)["by"] != self.name and not self._is_old(self.bucket.list(key).get(key, 0)):
+        last = json.loads(before) if before else {"answered": -1, "by": self.name}
+        if last["by"] != self.name and not self._is_old(self.bucket.list(key).get(key, 0)):
             return None
         kept = [self.bucket.get(one) for one in self.bucket.list(job.place(self.id, "answers", number, "/"))]
         answers = job.collected(one[0] for one in kept if one)
-        last = json.loads(before) if before else {"answered": -1}
         ends = last["ends"] if last["answered"] == len(answers) else 0
         part = Part(number, self._input(number), answers, ends, by=self.name)
         if part.alone and self.mine:

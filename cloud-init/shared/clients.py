@@ -110,8 +110,8 @@ def _until(key: Mapping[str, str]) -> datetime.datetime:
 
 def days_left(clients: Clients, now: datetime.datetime) -> float | None:
     """Until the first client has no key any more; None where none ends. A key that another one outlives has a
-    successor, and who was given a first one for SHORT knows its end: the same end with another key is no news to
-    nobody. tandem's own clients get keys by themselves."""
+    successor, and who was given a first one for SHORT knows its end; another key with the same end is no successor.
+    tandem's own clients get keys by themselves."""
     theirs = (one["keys"] for name, one in clients.items() if one["keys"] and not OWN(name))
     ends = (max(map(_until, keys)) for keys in theirs if not _given_for_short(keys))
     return min(((end - now) / datetime.timedelta(days=1) for end in ends if now < end < LAST), default=None)
