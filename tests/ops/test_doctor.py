@@ -494,7 +494,7 @@ BROKEN: dict[str, Case] = {
         "place of lines",
         "error",
         "logs.sendTo is not there",
-        "pulumi config rm --path tandem:logs.sendTo",
+        "pulumi config rm --path 'tandem:logs.sendTo'",
     ),
     "gated model": (model_is_gated, "model", "error", "the model is gated", "tandem:huggingFaceToken"),
     "no such Capacity Block": (

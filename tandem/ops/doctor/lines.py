@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from tandem.ops.aws import code_of
 from tandem.ops.doctor.examination import Examination
 from tandem.ops.doctor.finding import Finding
-from tandem.settings.commands import set_to
+from tandem.settings.commands import removed, set_to
 
 TAKES = ("ACTIVE", "UPDATING", "INACTIVE")
 """Of a function the last means that nobody called it for long."""
@@ -37,8 +37,7 @@ def place_of_lines_is_there(examination: Examination) -> Iterator[Finding]:
         what=f"logs.sendTo takes no lines: it is {state.lower()}" if state else "logs.sendTo is not there",
         value=arn,
         needed="a stream or a function of this account and region that is active",
-        fix=f"make it, or {set_to('logs.sendTo', arn.rpartition(':')[0] + ':...')}, or "
-        "`pulumi config rm --path tandem:logs.sendTo`",
+        fix=f"make it, or {set_to('logs.sendTo', arn.rpartition(':')[0] + ':...')}, or {removed('logs.sendTo')}",
     )
 
 
