@@ -58,7 +58,7 @@ def watching_costs(settings: Settings) -> list[CostItem]:
     single, both = settings.alarmed * (1 + settings.metrics.cloudwatch), 0  # the certificate's, and that of keys
     for name, (served, scaled) in settings.scaled.items() if settings.alarmed and settings.metrics.cloudwatch else ():
         always, servers = settings.always_on(scaled), platform_of(settings).servers(scaled)
-        canary, tokens = settings.canaries[name] is not None, served.task == "generate"
+        canary, tokens = settings.canaries[name] is not None, served.makes_tokens
         for alarm in alarms(SOME, always_on=always, servers=servers, gpus=gpus, canary=canary, tokens=tokens):
             single += len(alarm.of) if isinstance(alarm, Both) else 1
             both += isinstance(alarm, Both)

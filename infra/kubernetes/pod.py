@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from tandem.kubernetes.names import GIB, GPU, GPU_NODE, LOG_HANDLER, LOGGING, MODEL_CACHE, PRIORITY_CLASS, SCRIPT
 from tandem.ports import EDGE_AGENT_PORT, EDGE_METRICS_PORT, SERVER_PORT
+from tandem.serving.engine import told
 from tandem.tasks import probe
 from tandem.timing import DEREGISTRATION_SECONDS, STOP_MARGIN_SECONDS
 
@@ -99,7 +99,7 @@ def container(service: InferenceService, name: str, command: Sequence[str]) -> M
         "port": SERVER_PORT,
         "agent_port": EDGE_AGENT_PORT,
         "metrics": service.metrics,
-        **({"adapters": [asdict(adapter) for adapter in service.adapters]} if service.adapters else {}),
+        **told(service.adapters),
     }
     variables = [{"name": "TANDEM_POD", "value": json.dumps(pod)}]
     return {

@@ -15,7 +15,7 @@ from tandem.errors import Problem, UserError
 from tandem.host.config import HostConfig, Pinned
 from tandem.ports import EDGE_AGENT_PORT, SERVER_PORT
 from tandem.scripts import DIRECTORY, sources, without_remarks
-from tandem.serving.engine import Engine, Profile
+from tandem.serving.engine import Profile, told
 from tandem.serving.vllm import (
     HOSTS_HUB,
     admission_arguments,
@@ -143,7 +143,7 @@ def _host_json(config: HostConfig) -> str:
             "revision": engine.revision,
             "manifest": engine.manifest,
             "weights": engine.weights,
-            **_adapters(engine),
+            **told(engine.adapters),
         },
         "gpus_each": engine.tensor_parallel_size,
         "arguments": vllm_arguments(engine, config.timeouts),
@@ -179,10 +179,6 @@ def _host_json(config: HostConfig) -> str:
     compact = json.JSONEncoder(separators=(",", ":")).encode
     lines = (f"{compact(key)}:{compact(value)}" for key, value in values.items())
     return "{" + ",\n".join(lines) + "}\n"
-
-
-def _adapters(engine: Engine) -> dict[str, Any]:
-    return {"adapters": [asdict(adapter) for adapter in engine.adapters]} if engine.adapters else {}
 
 
 def _remote_write(config: HostConfig) -> dict[str, Any]:
@@ -300,7 +296,7 @@ def render_compose(config: HostConfig, *, edge_image: str) -> str:
             "served_model_name": engine.served_model_name,
             "agent_port": EDGE_AGENT_PORT,
             "metrics": None,
-            **_adapters(engine),
+            **told(engine.adapters),
         },
         secrets={"keys": ["/run/clients/keys.json"], "hubToken": None},
     )

@@ -20,7 +20,7 @@ def must_generate(settings: Settings, name: str | None, command: str) -> None:
         UserError: the model makes no tokens, of which the command is.
     """
     prefix, inference = served(settings, name)
-    if inference.task != "generate":
+    if not inference.makes_tokens:
         raise UserError(
             Problem(
                 key=f"{prefix}inference.task",

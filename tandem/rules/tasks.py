@@ -60,7 +60,7 @@ def _answered(settings: Settings) -> str:
 def tokens_are_made(settings: Settings) -> Iterator[Problem]:
     """What is of tokens that are made is said of models that make some."""
     for prefix, inference, _ in models(settings):
-        if inference.task != "generate":
+        if not inference.makes_tokens:
             name = prefix.removeprefix("models.").removesuffix(".") or MAIN_MODEL
             has_canary = settings.canaries[name] is not None
             yield from _of_tokens(prefix, inference, settings.promised[name], has_canary=has_canary)

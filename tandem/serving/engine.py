@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from tandem.catalog.instances import GPUS_PER_REPLICA
 from tandem.pins import Pins
@@ -32,6 +32,11 @@ class Adapter:
     def directory(self) -> str:
         """Where a hub cache has it."""
         return f"models--{self.model.replace('/', '--')}/snapshots/{self.revision}"
+
+
+def told(adapters: Sequence[Adapter]) -> dict[str, Any]:
+    """What scripts on machines read of them; nothing where there are none."""
+    return {"adapters": [asdict(adapter) for adapter in adapters]} if adapters else {}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -482,6 +482,11 @@ class InferenceSettings(Section):
         return (self.served_name, *self.adapters)
 
     @property
+    def makes_tokens(self) -> bool:
+        """Whether its task is to generate."""
+        return self.task == "generate"
+
+    @property
     def slots(self) -> int:
         """Adapters of one batch, for which GPUs have room."""
         return min(len(self.adapters), self.adapters_at_once or len(self.adapters))

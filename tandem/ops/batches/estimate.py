@@ -118,7 +118,7 @@ def work_of(settings: Settings, requests: Requests) -> timedelta | None:
     types = [INSTANCE_TYPES[name] for name in settings.fleet.instance_types]
     shape = with_quantization(shape, inference.quantization)
     found = [candidate(shape, serving, one, load=load) for one in types]
-    if inference.task != "generate":
+    if not inference.makes_tokens:
         token = max(prompt_token_seconds(one.sizing, gpu_of(one.instance_type)[1]) / one.replicas for one in found)
         return timedelta(seconds=len(requests.lines) * requests.prompt_tokens * token)
     rate = min(one.tokens_per_second for one in found)

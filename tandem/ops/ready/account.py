@@ -101,7 +101,7 @@ def canary(visit: Visit) -> Seen:
         return _passed(visit)
     found = visit.ours(types.HEALTH_CHECK)
     if not found:
-        if all(inference.task != "generate" for inference, _ in visit.settings.scaled.values()):
+        if not any(inference.makes_tokens for inference, _ in visit.settings.scaled.values()):
             return Unknown("a canary asks for texts, which no model here makes: globalName.outsideCheck, or your own")
         return Unmet("none: nothing asks it but clients")
     status = visit.clients("route53").get_health_check_status(HealthCheckId=found[0].id)["HealthCheckObservations"]

@@ -75,7 +75,7 @@ def _used(visit: Visit, name: str) -> Seen:
     """The worst day."""
     told = figures.told(visit.clients, visit.stack, name, visit.now, USE, WEEK)
     days = {key: [value for _, value in values] for key, values in told.items()}
-    if visit.settings.scaled[name][0].task == "generate" and not sum(days["tokens"]):
+    if visit.settings.scaled[name][0].makes_tokens and not sum(days["tokens"]):
         return Unknown("no token was made in a week")
     gpus = f", GPUs {max(days['gpus']):.0f} %" if days["gpus"] else ""
     full = max(days["kv"], default=0)
