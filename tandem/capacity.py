@@ -112,6 +112,5 @@ def gpus_of(settings: Settings, *, most: bool) -> int:
 
 
 def node_subnets(settings: Settings, subnet_ids: Mapping[str, Any]) -> list[Any]:
-    """Where nodes stand: everywhere, or in the zone of the Capacity Block."""
-    block = settings.fleet.capacity_block
-    return [subnet_ids[block.zone]] if block else list(subnet_ids.values())
+    """Where nodes stand: everywhere, or in the zones of what is reserved."""
+    return [subnet_ids[zone] for zone in settings.fleet.reserved_zones or subnet_ids]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pulumi
 from pulumi_aws import autoscaling, ec2, iam
@@ -191,7 +192,7 @@ class GpuFleet(pulumi.ComponentResource):
         )
 
     def _group(self, args: GpuFleetArgs, template: ec2.LaunchTemplate) -> autoscaling.Group:
-        settings, block = args.settings, args.settings.capacity_block
+        settings, reserved = args.settings, args.settings.reserved_zones
         # A number, not $Latest: only a number that changes starts an instance refresh.
         version = template.latest_version.apply(str)
         running = pulumi.Output.from_input(args.running)
@@ -202,7 +203,8 @@ class GpuFleet(pulumi.ComponentResource):
         called = [] if target is not None else ["desiredCapacity", "maxSize"]
         return autoscaling.Group(
             self._name,
-            vpc_zone_identifiers=[args.subnet_ids[block.zone]] if block else list(args.subnet_ids.values()),
+            vpc_zone_identifiers=[args.subnet_ids[zone] for zone in reserved or args.subnet_ids],
+            **_reservations(settings),
             name=args.group_name,
             min_size=0 if args.idle_stop else wanted,
             # Fewer hosts would else go on running: AWS takes the bounds for no wish. Where policies wish, the
@@ -211,8 +213,8 @@ class GpuFleet(pulumi.ComponentResource):
             default_instance_warmup=WARM_UP_SECONDS if args.follows_load else None,
             enabled_metrics=[autoscaling.Metric.GROUP_IN_SERVICE_INSTANCES] if args.idle_stop else None,
             max_size=running.apply(lambda it: args.max_hosts if it else 0),
-            launch_template={"id": template.id, "version": version} if block else None,
-            mixed_instances_policy=None if block else _mixed_instances(settings, template.id, version),
+            launch_template={"id": template.id, "version": version} if reserved else None,
+            mixed_instances_policy=None if reserved else _mixed_instances(settings, template.id, version),
             capacity_rebalance=spot and launch_first,
             # Either starts a host more than the group may have, before another goes.
             suspended_processes=None if launch_first else ["AZRebalance"],
@@ -281,6 +283,25 @@ def _mixed_instances(
             ],
         ),
     )
+
+
+def _reservations(settings: FleetSettings) -> dict[str, Any]:
+    """On-Demand Capacity Reservations, filled before zones are balanced; AWS's defaults are said, since what is left
+    out of an update stays as it was. (https://docs.aws.amazon.com/autoscaling/ec2/userguide/target-capacity-reservations.html)
+    """
+    reservations = settings.capacity_reservations
+    specification, spread = {"capacity_reservation_preference": "default"}, "balanced-best-effort"
+    if reservations is not None:
+        preference = {"onDemand": "capacity-reservations-first", "wait": "capacity-reservations-only"}
+        specification = {
+            "capacity_reservation_preference": preference[reservations.when_full],
+            "capacity_reservation_target": {"capacity_reservation_ids": list(reservations.by_zone.values())},
+        }
+        spread = "reservations-then-balanced"
+    return {
+        "capacity_reservation_specification": specification,
+        "availability_zone_distribution": {"capacity_distribution_strategy": spread},
+    }
 
 
 def _reservation(block: CapacityBlockSettings | None) -> ec2.LaunchTemplateCapacityReservationSpecificationArgs | None:

@@ -123,7 +123,7 @@ class NodePool(pulumi.ComponentResource):
             kubernetes,
             self._child,
         )
-        fleet, pool = args.fleet, args.pool
+        fleet, pool, reserved = args.fleet, args.pool, args.fleet.capacity_reservations
         manifests = node_objects(
             Nodes(
                 instance_types=fleet.instance_types,
@@ -135,7 +135,9 @@ class NodePool(pulumi.ComponentResource):
                 batch_spot=args.batch_spot,
                 image=pool.image,
                 image_id=args.image_id,
-                capacity_reservation_id=fleet.capacity_block.reservation_id if fleet.capacity_block else None,
+                reservation_ids=fleet.reservation_ids,
+                in_block=fleet.capacity_block is not None,
+                reserved_only=reserved is not None and reserved.when_full == "wait",
                 role_name=self._role.name,
                 subnet_ids=args.subnet_ids,
                 security_group_ids=args.security_group_ids,

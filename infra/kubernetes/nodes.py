@@ -29,7 +29,8 @@ class Nodes:
         spot: whether those above the base may be spot.
         batch_gpus, batch_spot: of nodes beside these, for batches alone; 0 for none.
         image: family of the node image. image_id: one image; None takes the family's newest of the day.
-        capacity_reservation_id: nodes in this Capacity Block only.
+        reservation_ids: of the Capacity Block, or of reservations on demand.
+        in_block, reserved_only: nodes in the block, or in reservations, and no other.
         role_name: identity of the nodes.
         subnet_ids, security_group_ids: where they stand.
         public_address: only in public subnets.
@@ -49,7 +50,9 @@ class Nodes:
     batch_spot: bool = False
     image: Image
     image_id: str | None
-    capacity_reservation_id: str | None = None
+    reservation_ids: Sequence[str] = ()
+    in_block: bool = False
+    reserved_only: bool = False
     role_name: pulumi.Input[str]
     subnet_ids: Sequence[pulumi.Input[str]]
     security_group_ids: Sequence[pulumi.Input[str]]
@@ -67,7 +70,7 @@ def node_objects(nodes: Nodes) -> list[Manifest]:
 
 
 def _serving_pools(nodes: Nodes) -> list[Manifest]:
-    if nodes.capacity_reservation_id:
+    if nodes.in_block:
         return [_pool(nodes, RESERVED_POOL, ["reserved"], nodes.instance_types, nodes.gpus, 100)]
     pools = []
     if nodes.gpus_on_demand:
@@ -75,6 +78,8 @@ def _serving_pools(nodes: Nodes) -> list[Manifest]:
     if rest := nodes.gpus - nodes.gpus_on_demand:
         # Of two kinds Karpenter takes spot as long as there is any, and on demand when there is none.
         purchases = ["spot", "on-demand"] if nodes.spot else ["on-demand"]
+        if nodes.reservation_ids:  # the same pool: a node that is there stays until it drifts
+            purchases = ["reserved"] if nodes.reserved_only else ["reserved", "on-demand"]
         pools.append(_pool(nodes, POOL, purchases, nodes.instance_types, rest, 50))
     return pools
 
@@ -91,7 +96,7 @@ def _batch_pool(nodes: Nodes) -> Manifest:
 def _node_class(nodes: Nodes) -> Manifest:
     alias = {"alias": f"{nodes.image}@latest"}
     image = {"id": nodes.image_id} if nodes.image_id else alias
-    reservation = nodes.capacity_reservation_id
+    reserved = [{"id": id} for id in nodes.reservation_ids]
     return named("EC2NodeClass", "karpenter.k8s.aws/v1", NODE_CLASS) | {
         "spec": {
             "amiFamily": FAMILIES[nodes.image],
@@ -100,7 +105,7 @@ def _node_class(nodes: Nodes) -> Manifest:
             "subnetSelectorTerms": [{"id": subnet_id} for subnet_id in nodes.subnet_ids],
             "securityGroupSelectorTerms": [{"id": group_id} for group_id in nodes.security_group_ids],
             "associatePublicIPAddress": nodes.public_address,
-            **({"capacityReservationSelectorTerms": [{"id": reservation}]} if reservation else {}),
+            **({"capacityReservationSelectorTerms": reserved} if reserved else {}),
             # All NVMe drives as one, for images, weights and whatever pods write.
             "instanceStorePolicy": "RAID0",
             "blockDeviceMappings": [

@@ -196,7 +196,8 @@ def batch(
         cache=cache,
         batch_bucket_url=batches.url,
     )
-    bought = {"on_demand_base": 0, "on_demand_percentage": 0 if settings.batch.spot else 100, "capacity_block": None}
+    bought = {"on_demand_base": 0, "on_demand_percentage": 0 if settings.batch.spot else 100}
+    bought |= {"capacity_block": None, "capacity_reservations": None}
     GpuFleet(
         name,
         replace(

@@ -323,7 +323,9 @@ def _service(
         launch_first=settings.fleet.rollout == "launchFirst",
         min_available=scaling.min_available,
         spread_over=capacity.spread_over(settings, scaling),
-        spread_over_zones=min(len(settings.zones), scaling.min_replicas) if scaling.spread == "zones" else 1,
+        spread_over_zones=min(len(settings.fleet.reserved_zones or settings.zones), scaling.min_replicas)
+        if scaling.spread == "zones"
+        else 1,
     )
     return service, Scaling(
         service=name,

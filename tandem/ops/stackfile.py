@@ -22,6 +22,7 @@ OWN = (
     "loadBalancer.hostedZoneId",
     "loadBalancer.certificateArn",
     "fleet.capacityBlock",
+    "fleet.capacityReservations",
     "costGuard.expiresAt",
 )
 """What one stack alone can have: a name in the DNS with its certificate, a reservation, a moment."""
@@ -31,6 +32,7 @@ OF_THE_REGION = (
     "network.existing",
     "fleet.machineImageId",
     "fleet.capacityBlock",
+    "fleet.capacityReservations",
     "loadBalancer.certificateArn",
 )
 """What means nothing in another region."""

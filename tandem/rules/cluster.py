@@ -196,16 +196,17 @@ def _more_nodes(settings: Settings) -> str:
 
 def spread_can_be_met(settings: Settings) -> Iterator[Problem]:
     """A pod waits where its zone or its node cannot come."""
-    block, zones = settings.fleet.capacity_block, len(settings.zones)
+    reserved = settings.fleet.reserved_zones
+    zones = len(reserved or settings.zones)
     for prefix, _, scaling in models(settings):
         if scaling.spread == "prefer":
             continue
-        if block is not None and scaling.spread == "zones" and scaling.max_replicas > 1:
+        if zones == 1 and scaling.spread == "zones" and scaling.max_replicas > 1:
             yield Problem(
                 key=f"{prefix}scaling.spread",
-                wrong=f"a Capacity Block is in one zone ({block.zone}), so replicas cannot be spread",
+                wrong=f"what is reserved is in one zone ({reserved[0]}), so replicas cannot be spread",
                 value=scaling.spread,
-                allowed="prefer or nodes, with a Capacity Block",
+                allowed="prefer or nodes, with a Capacity Block or reservations in one zone",
                 fix=set_to(f"{prefix}scaling.spread", "nodes"),
             )
             continue
@@ -288,11 +289,12 @@ def nodes_are_to_be_had(settings: Settings) -> Iterator[Problem]:
             allowed="with nodePool.provisioner: karpenter",
             fix=f"{removed('fleet.machineImageId')}; kubernetes.releases in images/pins.toml has the release",
         )
-    if fleet.capacity_block is not None:
+    if fleet.reservation_ids:
         yield Problem(
-            key="fleet.capacityBlock",
-            wrong="is for Karpenter's nodes",
-            value=fleet.capacity_block.reservation_id,
+            key="fleet.capacityReservations" if fleet.capacity_block is None else "fleet.capacityBlock",
+            wrong="is for Karpenter's nodes: a node group's launch template names one reservation, and nothing that "
+            "starts when it is full",
+            value=", ".join(fleet.reservation_ids),
             allowed="with nodePool.provisioner: karpenter",
             fix=set_to("nodePool.provisioner", "karpenter"),
         )

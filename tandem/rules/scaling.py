@@ -67,12 +67,13 @@ def hosts_can_follow(settings: Settings) -> Iterator[Problem]:
             "with metrics.cloudwatch",
             f"{set_to('metrics.cloudwatch', True)}, or {removed(KEY)}",
         )
-    if fleet.capacity_block is not None:
+    waits = fleet.capacity_reservations is not None and fleet.capacity_reservations.when_full == "wait"
+    if fleet.capacity_block is not None or waits:
         yield problem(
             KEY,
-            "a Capacity Block is paid for as a whole, whether or not its hosts run",
+            "what is reserved is paid for as a whole, whether or not its hosts run, and no host starts beside it",
             True,
-            "without fleet.capacityBlock",
+            "without fleet.capacityBlock, or with fleet.capacityReservations.whenFull: onDemand",
             f"{removed(KEY)}, and fleet.hosts as many as were reserved",
         )
     if fleet.rollout == "terminateFirst" and (at_once := _replaced_at_once(settings)) > 1:

@@ -10,7 +10,6 @@ from itertools import pairwise
 
 from tandem import costs, lifetime
 from tandem.catalog.instances import INSTANCE_TYPES, unknown_type_problem
-from tandem.catalog.prices import IN_BLOCKS
 from tandem.errors import Problem
 from tandem.rules.cluster import models
 from tandem.settings.commands import removed, set_to
@@ -297,66 +296,6 @@ def group_sizes_fit(settings: Settings) -> Iterator[Problem]:
             allowed=f"0 to {settings.max_group_size}",
             fix=f"{set_to('fleet.onDemandBase', settings.max_group_size)}, or raise fleet.maxHosts",
         )
-
-
-def blocks_hold_what_is_sold_in_them(settings: Settings) -> Iterator[Problem]:
-    """No group of hosts finds these on demand or as spot."""
-    for name in settings.fleet.instance_types:
-        if name in IN_BLOCKS and settings.fleet.capacity_block is None:
-            yield Problem(
-                key="fleet.instanceTypes",
-                wrong="is sold in Capacity Blocks alone, neither on demand nor as spot",
-                value=name,
-                allowed="together with fleet.capacityBlock",
-                fix=f"{set_to('fleet.capacityBlock.reservationId', 'ID')} of a block that was bought, or take "
-                f"{IN_BLOCKS[name]}, which has the same GPUs",
-            )
-
-
-def capacity_block_stands_alone(settings: Settings) -> Iterator[Problem]:
-    """A Capacity Block holds one type in one zone for a time, and nothing else."""
-    fleet, block = settings.fleet, settings.fleet.capacity_block
-    if block is None:
-        return
-    if fleet.on_demand_base or fleet.on_demand_percentage != 100:
-        yield Problem(
-            key="fleet.capacityBlock",
-            wrong="cannot be mixed with spot or an on-demand base",
-            value=block.reservation_id,
-            allowed="onDemandBase 0 and onDemandPercentage 100 with a Capacity Block",
-            fix=f"{set_to('fleet.onDemandBase', 0)} and {set_to('fleet.onDemandPercentage', 100)}, or "
-            f"{removed('fleet.capacityBlock')}",
-        )
-    if len(fleet.instance_types) != 1:
-        yield Problem(
-            key="fleet.instanceTypes",
-            wrong="a Capacity Block holds one instance type",
-            value=list(fleet.instance_types),
-            allowed="the one type of the reservation",
-            fix="keep only the reserved type",
-        )
-    if block.zone not in settings.zones:
-        yield Problem(
-            key="fleet.capacityBlock.zone",
-            wrong="the stack has no subnet in this zone",
-            value=block.zone,
-            allowed=", ".join(settings.zones),
-            fix=_with_zone(settings, block.zone),
-        )
-
-
-def _with_zone(settings: Settings, zone: str) -> str:
-    """In the place of that which has its range of addresses, or as one more."""
-    if settings.network.existing:
-        return set_to(f"network.existing.privateSubnetIds.{zone}", "SUBNET")
-    wanted = [zone if slot(one) == slot(zone) else one for one in settings.zones]
-    wanted = wanted if zone in wanted else [*wanted, zone]
-    changed = [
-        set_to(f"network.zones[{number}]", one)
-        for number, one in enumerate(wanted)
-        if settings.network.zones[number : number + 1] != (one,)
-    ]
-    return " and ".join(changed)
 
 
 def weights_have_a_source(settings: Settings) -> Iterator[Problem]:

@@ -239,6 +239,23 @@ class CapacityBlockSettings(Section):
     ends_at: Instant = Field(description="When it ends: the fleet is at 0 half an hour before, when AWS reclaims it.")
 
 
+class CapacityReservationSettings(Section):
+    """GPUs that stand ready at the price on demand, used or not, until somebody cancels them (On-Demand Capacity
+    Reservations)."""
+
+    by_zone: dict[Zone, ReservationId] = Field(
+        min_length=1,
+        max_length=4,
+        description="Each zone's reservation, of the one type in fleet.instanceTypes; hosts start in these zones only.",
+    )
+    when_full: Literal["onDemand", "wait"] = Field(
+        default="onDemand",
+        description="What starts when they are full, expired or cancelled. onDemand: a host on demand, if AWS has "
+        "one, which is paid beside what is reserved. wait: none, until a reservation has room; a rollout then needs "
+        "room for a host more, or fleet.rollout: terminateFirst.",
+    )
+
+
 class FleetSettings(Section):
     """The GPU hosts: an Auto Scaling group."""
 
@@ -279,6 +296,11 @@ class FleetSettings(Section):
     capacity_block: CapacityBlockSettings | None = Field(
         default=None, description="Starts hosts in a Capacity Block instead; excludes spot."
     )
+    capacity_reservations: CapacityReservationSettings | None = Field(
+        default=None,
+        description="Starts hosts in On-Demand Capacity Reservations that you have made; excludes spot. Unset: on "
+        "ec2 hosts on demand take open ones by themselves, as AWS has it; Karpenter takes none that is not named.",
+    )
     rollout: Literal["launchFirst", "terminateFirst"] = Field(
         default="launchFirst",
         description="How a change of the hosts is rolled out. launchFirst needs quota and capacity for one host more; "
@@ -313,6 +335,20 @@ class FleetSettings(Section):
         "with it before they pull. Unset: anonymously.",
     )
     log_retention_days: LogRetentionDays = Field(default=30, description="Keeps the logs of servers and edges so long.")
+
+    @property
+    def reservation_ids(self) -> tuple[str, ...]:
+        """Of the Capacity Block, or of the reservations."""
+        if self.capacity_block is not None:
+            return (self.capacity_block.reservation_id,)
+        return () if self.capacity_reservations is None else tuple(self.capacity_reservations.by_zone.values())
+
+    @property
+    def reserved_zones(self) -> tuple[str, ...]:
+        """Where alone hosts start, because they are reserved there; empty for in all of the stack's zones."""
+        if self.capacity_block is not None:
+            return (self.capacity_block.zone,)
+        return () if self.capacity_reservations is None else tuple(self.capacity_reservations.by_zone)
 
 
 class SpeculationSettings(Section):

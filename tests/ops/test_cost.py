@@ -9,6 +9,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
 from pulumi_rehearsal.account_gaps import AccountGaps
@@ -129,6 +130,18 @@ def test_a_network_that_is_there_costs_nothing_and_saves_nothing() -> None:
     assert "load balancer addresses" in parts
     assert not {"NAT gateways with address", "NAT traffic", "host addresses"} & parts
     assert not any("network" in change for change in savings(settings))
+
+
+def test_what_is_reserved_is_paid_for_whatever_stops_hosts(tmp_path: Path) -> None:
+    reserved = {"capacityReservations": {"byZone": {"us-east-1a": "cr-" + "0" * 17}}}
+    fleet = {"hosts": 2, "spareHosts": 1}
+    saved = {*savings(stack(fleet=fleet), HALF_PRICE_SPOT)} - {*savings(stack(fleet=fleet | reserved), HALF_PRICE_SPOT)}
+    assert saved == {"costGuard.businessHours", "fleet.spareHosts: 0", "fleet.onDemandBase: 1, onDemandPercentage: 0"}
+    assert plan(stack(fleet=fleet | reserved)).parts == plan(stack(fleet=fleet)).parts
+    path = tmp_path / "Pulumi.dev.yaml"
+    path.write_text(yaml.safe_dump({"config": {"tandem:region": "us-east-1", "tandem:fleet": reserved}}))
+    said = CliRunner().invoke(app, ["cost", str(path)]).stdout
+    assert "Reserved (cr-00000000000000000): paid for whether hosts run in it or not" in said
 
 
 def test_spot_at_the_same_price_saves_nothing() -> None:

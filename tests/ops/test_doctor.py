@@ -22,7 +22,7 @@ from tandem.catalog.quotas import vcpu_quota
 from tandem.costs import hosts_by_purchase
 from tandem.ops.aws import aws_clients
 from tandem.ops.cli import app
-from tandem.ops.doctor import CHECKS, Finding, examine, exit_status, run
+from tandem.ops.doctor import CHECKS, Finding, examine, exit_status, on_demand_reservations, run
 from tandem.ops.doctor.address import covers
 from tandem.ops.doctor.examination import Examination
 from tandem.ops.doctor.permissions import actions, resources
@@ -301,6 +301,41 @@ def reservation_in_another_zone(account: Account) -> None:
     reservation(account, AvailabilityZone="us-east-1b")
 
 
+def reservations(account: Account, when_full: str = "onDemand", hosts: int = 1, **fields: Any) -> None:
+    reserved = {"byZone": {"us-east-1a": BLOCK}, "whenFull": when_full}
+    account.fleet(capacityReservations=reserved, hosts=hosts)
+    account.gaps.reservations = [
+        {
+            "CapacityReservationId": BLOCK,
+            "ReservationType": "default",
+            "InstanceType": "g6.12xlarge",
+            "AvailabilityZone": "us-east-1a",
+            "InstancePlatform": "Linux/UNIX",
+            "Tenancy": "default",
+            "InstanceMatchCriteria": "targeted",
+            "TotalInstanceCount": 4,
+            "AvailableInstanceCount": 3,
+            "EndDateType": "unlimited",
+            "State": "active",
+            **fields,
+        }
+    ]
+
+
+def reservations_gone(account: Account) -> None:
+    reservations(account)
+    account.gaps.reservations = []
+
+
+def reserved_by(when_full: str = "onDemand", hosts: int = 1, **fields: Any) -> Callable[[Account], None]:
+    return lambda account: reservations(account, when_full, hosts, **fields)
+
+
+def reservation_on_demand(account: Account) -> None:
+    reservation(account, ReservationType="default")
+    del account.gaps.reservations[0]["EndDate"]
+
+
 def price_higher(account: Account) -> None:
     account.sections["region"] = "eu-west-1"
     account.gaps.prices["g6.12xlarge"] = 7.82181 * 1.2
@@ -539,6 +574,118 @@ BROKEN: dict[str, Case] = {
         "in another zone",
         "capacityBlock.zone us-east-1b",
     ),
+    "a reservation for a Capacity Block": (
+        reservation_on_demand,
+        "Capacity Block",
+        "error",
+        "is no Capacity Block",
+        "fleet.capacityReservations",
+    ),
+    "no such reservation": (
+        reservations_gone,
+        "capacity reservations",
+        "error",
+        "no such On-Demand Capacity Reservation",
+        "fleet.capacityReservations.byZone.us-east-1a ID",
+    ),
+    "a Capacity Block for a reservation": (
+        reserved_by(ReservationType="capacity-block"),
+        "capacity reservations",
+        "error",
+        "is a Capacity Block",
+        "fleet.capacityBlock",
+    ),
+    "cancelled reservation": (
+        reserved_by(State="cancelled"),
+        "capacity reservations",
+        "warning",
+        "has ended; hosts in it run on",
+        "create-capacity-reservation",
+    ),
+    "expired reservation, and nothing beside it": (
+        reserved_by("wait", State="expired"),
+        "capacity reservations",
+        "error",
+        "has ended",
+        "config rm --path 'tandem:fleet.capacityReservations'",
+    ),
+    "reservation to come": (
+        reserved_by("wait", State="scheduled"),
+        "capacity reservations",
+        "warning",
+        "has not begun",
+        "describe-capacity-reservations",
+    ),
+    "reservation of another type": (
+        reserved_by(InstanceType="g6.24xlarge"),
+        "capacity reservations",
+        "error",
+        "another instance type",
+        "--instance-type g6.12xlarge",
+    ),
+    "reservation in another zone": (
+        reserved_by(AvailabilityZone="us-east-1b"),
+        "capacity reservations",
+        "error",
+        "in another zone",
+        "fleet.capacityReservations.byZone",
+    ),
+    "reservation for Windows": (
+        reserved_by(InstancePlatform="Windows"),
+        "capacity reservations",
+        "error",
+        "another platform",
+        "--instance-platform Linux/UNIX",
+    ),
+    "dedicated reservation": (
+        reserved_by(Tenancy="dedicated"),
+        "capacity reservations",
+        "error",
+        "dedicated hardware",
+        "create-capacity-reservation",
+    ),
+    "reservation in a placement group": (
+        reserved_by(PlacementGroupArn="arn:aws:ec2:us-east-1:123456789012:placement-group/close"),
+        "capacity reservations",
+        "error",
+        "in a placement group",
+        "create-capacity-reservation",
+    ),
+    "open reservation": (
+        reserved_by(InstanceMatchCriteria="open"),
+        "capacity reservations",
+        "warning",
+        "is open",
+        "--instance-match-criteria targeted",
+    ),
+    "reservation ends": (
+        reserved_by(EndDate=NOW + timedelta(days=3)),
+        "capacity reservations",
+        "warning",
+        "ends soon",
+        "--end-date-type unlimited",
+    ),
+    "full reservation": (
+        reserved_by(AvailableInstanceCount=0),
+        "capacity reservations",
+        "warning",
+        "the rest starts on demand",
+        "--instance-count COUNT",
+    ),
+    "full reservation, and nothing beside it": (
+        reserved_by("wait", AvailableInstanceCount=0),
+        "capacity reservations",
+        "error",
+        "no room for the hosts that `up` starts",
+        "--instance-count COUNT",
+    ),
+    "no room for a rollout": (
+        reserved_by("wait", hosts=3),
+        "capacity reservations",
+        "warning",
+        "a host more while hosts are replaced",
+        "fleet.rollout terminateFirst",
+    ),
     "dearer region": (
         price_higher,
         "price",
@@ -587,6 +734,7 @@ def test_a_sound_account_has_no_complaints(account: Account) -> None:
     assert {finding.severity for finding in found if finding.check not in ("settings", "pins")} == {"ok"}
     assert {finding.check for finding in found} == set(CHECKS) - {
         "Capacity Block",
+        "capacity reservations",
         "certificate",
         "cluster commands",
         "cluster zones",
@@ -595,6 +743,19 @@ def test_a_sound_account_has_no_complaints(account: Account) -> None:
         "Kubernetes",
         "place of lines",
     }
+
+
+def test_what_nobody_uses_of_a_reservation_is_told_in_dollars(account: Account) -> None:
+    reservations(account, hosts=3)
+    (found,) = run_check("capacity reservations", account.examination())
+    assert (found.severity, found.value) == ("ok", "3 in us-east-1a; 3 used by nobody, for $13.80 an hour")
+
+
+def test_a_reservation_full_of_our_hosts_has_room_for_them(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    reservations(account, "wait", hosts=3, AvailableInstanceCount=1)
+    monkeypatch.setattr(on_demand_reservations, "_own_hosts", lambda _: {BLOCK: 3})
+    (found,) = run_check("capacity reservations", account.examination())
+    assert (found.severity, found.value) == ("ok", "4 in us-east-1a; 1 used by nobody, for $4.60 an hour")
 
 
 @pytest.mark.parametrize("made", [lines_to_a_stream, lines_to_a_delivery, lines_to_a_function])

@@ -209,7 +209,14 @@ def test_a_sound_account_has_no_complaints(account: Account) -> None:
     found = examine(account.examination())
     assert {finding.severity for finding in found if finding.check not in ("settings", "pins")} == {"ok"}
     spot = {"spot price", "spot placement", "spot role"}
-    named = {"hosted zone", "certificate", "Capacity Block", "existing network", "place of lines"}
+    named = {
+        "hosted zone",
+        "certificate",
+        "Capacity Block",
+        "capacity reservations",
+        "existing network",
+        "place of lines",
+    }
     assert {finding.check for finding in found} == set(CHECKS) - named - spot
 
 

@@ -15,6 +15,7 @@ from tests.rehearsal.changes import (
     ZONE,
     Change,
     Open,
+    Stack,
     changed,
     differences,
     final,
@@ -89,6 +90,33 @@ def test_in_any_order_the_account_ends_as_a_fresh_one(seed: int, open_stack: Ope
         assert replaced == set(REPLACES_HOSTS)
         different = differences(stack.end(), fresh)
         assert not different, different
+
+
+def test_hosts_move_into_reservations_and_out_again_and_nobody_changes_these(open_stack: Open) -> None:
+    reserved = {"fleet.capacityReservations": {"byZone": {"us-east-1b": "cr-" + "1" * 17}}}
+    with open_stack() as stack:
+        stack.up(START)
+        balanced = _group(stack)
+        assert len(balanced["AvailabilityZones"]) == 2
+        stack.up(changed(START, reserved))
+        assert stack.replaces_hosts()
+        there = _group(stack)
+        assert there["AvailabilityZones"] == ["us-east-1b"]
+        assert "MixedInstancesPolicy" not in there
+        assert done(stack.workspace.up()).changing() == []
+        stack.up(changed(START, reserved | {"fleet.capacityReservations.whenFull": "wait"}))
+        assert not stack.replaces_hosts()
+        stack.up(START)
+        assert stack.replaces_hosts()
+        assert "MixedInstancesPolicy" in _group(stack)
+        stack.workspace.pulumi("state", "unprotect", "--all", "--yes")
+        done(stack.workspace.destroy())
+        assert not [operation for _, operation in stack.account.calls if "CapacityReservation" in operation]
+
+
+def _group(stack: Stack) -> dict[str, Any]:
+    [group] = stack.clients("autoscaling").describe_auto_scaling_groups()["AutoScalingGroups"]
+    return group
 
 
 def test_a_model_cache_that_was_left_serves_the_next_stack(open_stack: Open) -> None:

@@ -41,6 +41,11 @@ BLOCK = {
     "fleet.onDemandBase": 0,
     "fleet.onDemandPercentage": 100,
 }
+RESERVED = {
+    "fleet.capacityReservations.byZone": {"us-east-1a": f"cr-{'0' * 17}"},
+    "fleet.onDemandBase": 0,
+    "fleet.onDemandPercentage": 100,
+}
 
 
 def subnets(*ids: str) -> dict[str, str]:
@@ -112,6 +117,8 @@ MAIN: Mapping[str, Any] = {
     "fleet.capacityBlock.reservationId": (f"cr-{'1' * 17}", BLOCK),
     "fleet.capacityBlock.zone": ("us-east-1a", BLOCK),
     "fleet.capacityBlock.endsAt": ("2026-12-25T18:00:00Z", BLOCK),
+    "fleet.capacityReservations.byZone": ({"us-east-1b": f"cr-{'1' * 17}"}, RESERVED),
+    "fleet.capacityReservations.whenFull": ("wait", RESERVED),
     "fleet.rollout": "terminateFirst",
     "fleet.holdAfterFirstHost": "1h",
     "fleet.launchTimeoutSeconds": 7200,

@@ -15,6 +15,7 @@ from tandem.settings import Settings
 SERVED = {"model": "Qwen/Qwen3-8B"}
 DOMAIN = {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"}
 BLOCK = {"reservationId": "cr-" + "0" * 17, "zone": "us-east-1a", "endsAt": "2026-12-24T18:00:00Z"}
+RESERVED = {"capacityReservations": {"byZone": {"us-east-1a": "cr-" + "0" * 17}}, "hosts": 4}
 BLOCKED = {"instanceTypes": ["p5.48xlarge"], "capacityBlock": BLOCK, "hosts": 4}
 
 
@@ -251,6 +252,12 @@ WRONG = [
         "nodes",
     ),
     Wrong(
+        {"scaling": {"spread": "zones"}, "fleet": RESERVED},
+        "scaling.spread",
+        "or reservations in one zone",
+        "nodes",
+    ),
+    Wrong(
         {"scaling": {"spread": "zones", "minReplicas": 1}, "fleet": {"instanceTypes": ["g6.48xlarge"], "hosts": 1}},
         "scaling.spread",
         "as many fleet.maxHosts",
@@ -312,6 +319,12 @@ WRONG = [
         "fleet.onDemandPercentage",
         "0 or 100",
         "fleet.onDemandBase",
+    ),
+    Wrong(
+        {"nodePool": {"provisioner": "managed"}, "fleet": RESERVED},
+        "fleet.capacityReservations",
+        "karpenter",
+        "karpenter",
     ),
     Wrong({"nodePool": {"provisioner": "managed"}, "fleet": BLOCKED}, "fleet.capacityBlock", "karpenter", "karpenter"),
     Wrong(

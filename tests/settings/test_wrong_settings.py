@@ -34,6 +34,10 @@ def block(**changes: Any) -> dict[str, Any]:
     return {"reservationId": KEY, "zone": "us-east-1a", "endsAt": "2026-12-24T18:00:00Z"} | changes
 
 
+def reserved(**changes: Any) -> dict[str, Any]:
+    return {"capacityReservations": {"byZone": {"us-east-1a": KEY}} | changes}
+
+
 def existing(**changes: Any) -> dict[str, Any]:
     """A network that is there, right but for the changes; None leaves a part out."""
     private = {"us-east-1a": SUBNET + "0", "us-east-1b": SUBNET + "1"}
@@ -688,6 +692,105 @@ WRONG = [
         "us-east-1f",
         "us-east-1a, us-east-1b",
         SET + "network.zones[0]' us-east-1a",
+    ),
+    # Capacity reservations
+    Wrong(
+        {"fleet": {"capacityReservations": {"byZone": {}}}},
+        "fleet.capacityReservations.byZone",
+        {},
+        "1",
+        SET,
+    ),
+    Wrong(
+        {"fleet": {"capacityReservations": {"whenFull": "wait"}}},
+        "fleet.capacityReservations.byZone",
+        None,
+        "a mapping",
+        SET,
+    ),
+    Wrong(
+        {"fleet": reserved(byZone={"us-east-1a": "cr-1"})},
+        "fleet.capacityReservations.byZone.us-east-1a",
+        "cr-1",
+        "cr- and 17 hex digits",
+        SET,
+    ),
+    Wrong(
+        {"fleet": reserved(byZone={"a": KEY})},
+        "fleet.capacityReservations.byZone.a",
+        "a",
+        "the name of a zone",
+        RM,
+    ),
+    Wrong(
+        {"fleet": reserved(whenFull="spot")},
+        "fleet.capacityReservations.whenFull",
+        "spot",
+        "onDemand, wait",
+        SET,
+    ),
+    Wrong(
+        {"fleet": reserved(reservationId=KEY)},
+        "fleet.capacityReservations.reservationId",
+        KEY,
+        "byZone",
+        "config rm",
+    ),
+    Wrong(
+        {"fleet": reserved() | {"onDemandPercentage": 50}},
+        "fleet.capacityReservations",
+        KEY,
+        "onDemandPercentage 100",
+        SET + "fleet.onDemandBase' 0",
+    ),
+    Wrong(
+        {"fleet": reserved() | {"onDemandBase": 1}},
+        "fleet.capacityReservations",
+        KEY,
+        "onDemandBase 0",
+        SET + "fleet.onDemandBase' 0",
+    ),
+    Wrong(
+        {"fleet": reserved() | {"instanceTypes": ["g6.12xlarge", "g6e.12xlarge"]}},
+        "fleet.instanceTypes",
+        ["g6.12xlarge", "g6e.12xlarge"],
+        "one type",
+        "keep only",
+    ),
+    Wrong(
+        {"fleet": reserved(byZone={"us-east-1c": KEY})},
+        "fleet.capacityReservations.byZone.us-east-1c",
+        "us-east-1c",
+        "us-east-1a, us-east-1b",
+        SET + "network.zones[2]' us-east-1c",
+    ),
+    Wrong(
+        {"fleet": reserved(byZone={"us-east-1a": KEY, "us-east-1b": KEY})},
+        "fleet.capacityReservations.byZone.us-east-1b",
+        KEY,
+        "each zone's own",
+        "config rm",
+    ),
+    Wrong(
+        {"fleet": reserved() | {"instanceTypes": ["p5.48xlarge"], "capacityBlock": block()}},
+        "fleet.capacityReservations",
+        KEY,
+        "one of fleet.capacityReservations and fleet.capacityBlock",
+        "fleet.capacityBlock",
+    ),
+    Wrong(
+        {"fleet": reserved(whenFull="wait") | {"followLoad": True, "maxHosts": 2}},
+        "fleet.followLoad",
+        True,
+        "whenFull: onDemand",
+        "config rm",
+    ),
+    Wrong(
+        {"fleet": reserved() | {"instanceTypes": ["p5e.48xlarge"]}},
+        "fleet.instanceTypes",
+        "p5e.48xlarge",
+        "together with fleet.capacityBlock",
+        SET + "fleet.capacityBlock.reservationId' ID",
     ),
     Wrong({"inference": {"weightsS3Uri": "s3://a..b/c"}}, "inference.weightsS3Uri", "s3://a..b/c", "s3://bucket", SET),
     Wrong(

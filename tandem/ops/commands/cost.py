@@ -213,6 +213,11 @@ def _print(stack: str, settings: Settings, plan: Plan, bill: Spent | Problem | N
     console.print(table)
     console.print(f"Prices: {plan.source}. Assumed: {plan.use}.")
     console.print(f"At most: {_most(settings, plan)}")
+    if reserved := settings.fleet.reservation_ids:
+        console.print(
+            f"Reserved ({', '.join(reserved)}): paid for whether hosts run in it or not; business hours, expiry and "
+            "destroy save nothing of it. `tandem doctor` counts what nobody uses."
+        )
     if settings.batch:
         console.print(f"Batches come on top, each up to ${settings.batch.max_usd:,.2f} (batch.maxUsd).")
     if plan.budget_warning:

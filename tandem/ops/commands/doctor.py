@@ -31,7 +31,7 @@ def doctor(
     """Check account, region and settings before `pulumi up`, and say what mends each thing.
 
     Looks only: credentials and permissions, who holds the stack's name, region and zones, instance types, quotas with
-    what is in use, machine image and driver, model, secrets, domain name and certificate, Capacity Block, price and
+    what is in use, machine image and driver, model, secrets, domain name and certificate, what is reserved, price and
     spot. The checks that need no AWS are those of `pulumi preview`.
 
     Exit status: 0 nothing stands in the way, 1 warnings or something that could not be looked at, 2 `up` would fail.

@@ -57,17 +57,17 @@ def _alternatives(settings: Settings) -> Iterator[tuple[str, str, Settings]]:
     if network.interface_endpoints:
         other = _with(settings, "network", interface_endpoints=())
         yield "network.interfaceEndpoints: []", "calls to AWS leave the VPC, still inside TLS", other
-    if fleet.capacity_block is None and hosts_by_purchase(settings, settings.group_size)["on demand"] > 1:
+    if not fleet.reservation_ids and hosts_by_purchase(settings, settings.group_size)["on demand"] > 1:
         other = _with(settings, "fleet", on_demand_percentage=0, on_demand_base=1)
         yield "fleet.onDemandBase: 1, onDemandPercentage: 0", "all hosts but one go at two minutes' notice", other
-    if settings.scaling.min_replicas > 1:
+    if settings.scaling.min_replicas > 1 and not fleet.reservation_ids:
         fewer = settings.scaling.min_replicas - 1
         other = _with(settings, "scaling", min_replicas=fewer)
         yield f"scaling.minReplicas: {fewer}", "quiet hours have a replica less to lose", other
-    if fleet.spare_hosts:
+    if fleet.spare_hosts and not fleet.reservation_ids:
         other = _with(settings, "fleet", spare_hosts=0)
         yield "fleet.spareHosts: 0", "a lost host takes capacity away until its successor serves", other
-    if guard.business_hours is None and not lifetime.expires(settings):
+    if guard.business_hours is None and not fleet.reservation_ids and not lifetime.expires(settings):
         other = _with(settings, "cost_guard", business_hours=WORKING_DAY)
         hours = f"{WORKING_DAY.start} to {WORKING_DAY.stop}, {WORKING_DAY.days}"
         yield f"costGuard.businessHours ({hours})", "no hosts at other times", other

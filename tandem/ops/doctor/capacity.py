@@ -60,10 +60,9 @@ def types_are_offered(examination: Examination) -> Iterator[Finding]:
 
 
 def _only_zone(examination: Examination, zone: str) -> bool:
-    """Whether hosts must start in this zone: a Capacity Block's, or when no other zone has a host either."""
-    block = examination.settings.fleet.capacity_block
-    if block:
-        return block.zone == zone
+    """Whether hosts must start in this zone: one with a reservation, or when no other zone has a host either."""
+    if reserved := examination.settings.fleet.reserved_zones:
+        return zone in reserved
     offered = set.union(*_offered(examination).values())
     return not offered & set(examination.settings.zones)
 

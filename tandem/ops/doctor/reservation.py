@@ -18,26 +18,48 @@ def capacity_block_is_ours(examination: Examination) -> Iterator[Finding]:
     block = settings.fleet.capacity_block
     if block is None:
         return
-    try:
-        (found,) = examination.clients("ec2").describe_capacity_reservations(
-            CapacityReservationIds=[block.reservation_id]
-        )["CapacityReservations"]
-    except ClientError as error:
-        if "NotFound" not in code_of(error) and "Malformed" not in code_of(error):
-            raise
+    if (found := found_reservation(examination, block.reservation_id)) is None:
+        key = "fleet.capacityBlock.reservationId"
+        yield no_such_reservation(examination, "Capacity Block", block.reservation_id, key)
+        return
+    if "EndDate" not in found:
         yield Finding(
             severity="error",
-            what="there is no such Capacity Block in this region",
+            what="the reservation is no Capacity Block: nothing ends it",
             value=block.reservation_id,
-            needed=f"a reservation of this account in {examination.region}",
-            fix=f"`aws ec2 describe-capacity-reservations --region {examination.region}`, then "
-            "`pulumi config set --path tandem:fleet.capacityBlock.reservationId ID`",
+            needed="a Capacity Block",
+            fix="`pulumi config rm --path tandem:fleet.capacityBlock`, and its id in fleet.capacityReservations",
         )
         return
     wrong = list(_block_differs(examination, found))
     yield from wrong
     if not wrong:
         yield Finding(severity="ok", what="the Capacity Block fits", value=f"until {found['EndDate']:%Y-%m-%dT%H:%MZ}")
+
+
+def found_reservation(examination: Examination, reservation_id: str) -> dict[str, Any] | None:
+    """What AWS tells of a reservation, of either kind; None where there is none."""
+    try:
+        (found,) = examination.clients("ec2").describe_capacity_reservations(CapacityReservationIds=[reservation_id])[
+            "CapacityReservations"
+        ]
+    except ClientError as error:
+        if "NotFound" not in code_of(error) and "Malformed" not in code_of(error):
+            raise
+        return None
+    return found
+
+
+def no_such_reservation(examination: Examination, what: str, reservation_id: str, key: str) -> Finding:
+    """Neither this account's nor shared with it."""
+    return Finding(
+        severity="error",
+        what=f"there is no such {what} in this region",
+        value=reservation_id,
+        needed=f"a reservation of this account in {examination.region}",
+        fix=f"`aws ec2 describe-capacity-reservations --region {examination.region}`, then "
+        f"`pulumi config set --path tandem:{key} ID`",
+    )
 
 
 def _block_differs(examination: Examination, found: dict[str, Any]) -> Iterator[Finding]:

@@ -144,6 +144,35 @@ def test_a_capacity_block_is_targeted_in_its_zone() -> None:
     assert "mixedInstancesPolicy" not in found.one("Group")
 
 
+@pytest.mark.parametrize(
+    ("when_full", "preference"),
+    [("onDemand", "capacity-reservations-first"), ("wait", "capacity-reservations-only")],
+)
+def test_hosts_start_in_reservations_and_beside_them_or_wait(when_full: str, preference: str) -> None:
+    ids = {"us-east-1b": "cr-" + "1" * 17}
+    found = fleet(json.dumps({"capacityReservations": {"byZone": ids, "whenFull": when_full}}))
+    assert found.one("Group")["capacityReservationSpecification"] == {
+        "capacityReservationPreference": preference,
+        "capacityReservationTarget": {"capacityReservationIds": list(ids.values())},
+    }
+    assert _spread(found.one("Group")) == "reservations-then-balanced"
+    assert found.one("Group")["vpcZoneIdentifiers"] == ["subnet-b"]
+    assert found.one("Group")["launchTemplate"]["version"] == "7"
+    assert "mixedInstancesPolicy" not in found.one("Group")
+    assert not {"instanceMarketOptions", "capacityReservationSpecification"} & {*found.one("LaunchTemplate")}
+
+
+def test_a_group_that_no_longer_has_reservations_says_so() -> None:
+    """What is left out of an update stays as it was."""
+    for found in (group(), group(capacityBlock=BLOCK, instanceTypes=["p5.48xlarge"])):
+        assert found["capacityReservationSpecification"] == {"capacityReservationPreference": "default"}
+        assert _spread(found) == "balanced-best-effort"
+
+
+def _spread(group: dict[str, Any]) -> str:
+    return group["availabilityZoneDistribution"]["capacityDistributionStrategy"]
+
+
 def test_hosts_are_held_until_the_first_token_and_until_drained() -> None:
     initial = {hook["name"]: hook for hook in group()["initialLifecycleHooks"]}
     assert {name: (h["lifecycleTransition"], h["defaultResult"]) for name, h in initial.items()} == {

@@ -54,6 +54,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
             "task": "embed",
             "modelConfigFile": "tests/real/shapes/BAAI--bge-m3_config.json",
         },
+        "fleet": BASE["fleet"] | {"capacityReservations": {"byZone": {"us-east-1a": "cr-" + "1" * 17}}},
     },
     "sleeping": BASE
     | {

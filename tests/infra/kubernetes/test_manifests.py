@@ -430,6 +430,23 @@ def test_a_capacity_block_is_one_pool_in_its_zone() -> None:
     assert pool["template"]["spec"]["requirements"][1]["values"] == ["reserved"]
 
 
+@pytest.mark.parametrize(("when_full", "purchases"), [("onDemand", ["reserved", "on-demand"]), ("wait", ["reserved"])])
+def test_reservations_are_in_the_pool_that_was_there(when_full: str, purchases: list[str]) -> None:
+    """Another pool would have to end this one's nodes, all at once."""
+    ids = {"us-east-1a": "cr-" + "1" * 17, "us-east-1b": "cr-" + "2" * 17}
+    reserved = {"capacityReservations": {"byZone": ids, "whenFull": when_full}}
+    found = manifests_of(BASE | {"fleet": BASE["fleet"] | reserved, "batch": {"maxUsd": 80, "spot": False}})
+    (node_class,) = (item["spec"] for item in found if item["kind"] == "EC2NodeClass")
+    assert node_class["capacityReservationSelectorTerms"] == [{"id": id} for id in ids.values()]
+    pools = {
+        item["metadata"]["name"]: item["spec"]["template"]["spec"]["requirements"] for item in found if _is_pool(item)
+    }
+    assert {name: requirements[1]["values"] for name, requirements in pools.items()} == {
+        "gpu": purchases,
+        "gpu-batch": ["on-demand"],
+    }
+
+
 def test_bottlerocket_has_its_data_on_a_second_disk_and_both_are_encrypted() -> None:
     spec = one("pipeline", "EC2NodeClass")["spec"]
     disks = {disk["deviceName"]: disk["ebs"] for disk in spec["blockDeviceMappings"]}
