@@ -16,7 +16,7 @@ from tandem.platforms import platform_of
 from tandem.ports import HEALTH_PATH, SERVER_PORT
 from tandem.serving import fleet
 from tandem.serving.engine import engine, timeouts
-from tandem.serving.vllm import requests_at_once, server_environment, vllm_arguments
+from tandem.serving.vllm import SOCKETS_BETWEEN_NODES, requests_at_once, server_environment, vllm_arguments
 from tandem.settings.cluster import ScalingSettings
 from tandem.settings.schema import InferenceSettings
 from tandem.tags import MAIN_MODEL, batch_name
@@ -294,6 +294,7 @@ def _service(
         environment={
             **server_environment(waits),
             **fleet.profile_environment(settings, pins, gpus),
+            **(SOCKETS_BETWEEN_NODES if inference.is_pipeline else {}),
         },
         model=served.model,
         task=served.task,

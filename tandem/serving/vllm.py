@@ -121,6 +121,12 @@ def admission_arguments(engine: Engine, instance_types: Sequence[InstanceType]) 
     return ["--max-num-seqs", str(batch), *bound]
 
 
+SOCKETS_BETWEEN_NODES: Mapping[str, str] = {"NCCL_SOCKET_NTHREADS": "2", "NCCL_NSOCKS_PERTHREAD": "8"}
+"""What NCCL opens to each peer on AWS's network card, where one connection has 5 Gbit/s. It knows the card by
+/sys/class/net/eth0/device/vendor, which a pod's end of a virtual pair has not (`ncclNetSocketGetNsockNthread` in
+src/transport/net_socket.cc of NCCL)."""
+
+
 def server_environment(timeouts: Timeouts) -> dict[str, str]:
     """Environment of every server, beside where its caches are. No secret is in it."""
     return {

@@ -785,6 +785,9 @@ WRONG = [
         "whenFull: onDemand",
         "config rm",
     ),
+    Wrong({"fleet": {"warmHosts": 1}}, "fleet.warmHosts", 1, "spareHosts", RM),
+    Wrong({"fleet": {"placementGroup": "close"}}, "fleet.placementGroup", "close", "capacityReservations", RM),
+    Wrong({"inference": {"efa": True}}, "inference.efa", True, "pipelineParallelSize", RM),
     Wrong(
         {"fleet": reserved() | {"instanceTypes": ["p5e.48xlarge"]}},
         "fleet.instanceTypes",

@@ -479,6 +479,18 @@ def test_a_drain_has_time_for_each_server_of_a_node_and_its_successor() -> None:
     assert periods == {"karpenter": "3h", "sleeping": "5h"}
 
 
+def test_stages_of_a_pipeline_talk_by_several_connections_and_servers_of_one_node_are_left_alone() -> None:
+    for sample, expected in (
+        ("pipeline", {"NCCL_SOCKET_NTHREADS": "2", "NCCL_NSOCKS_PERTHREAD": "8"}),
+        ("karpenter", {}),
+    ):
+        for pod in pods(sample):
+            [server] = [one for one in pod["containers"] if one["name"] in ("vllm", "worker")]
+            told = {one["name"]: one.get("value") for one in server["env"] if one["name"].startswith("NCCL_SO")}
+            told |= {one["name"]: one.get("value") for one in server["env"] if one["name"].startswith("NCCL_NS")}
+            assert told == expected
+
+
 def test_stages_of_a_pipeline_find_each_other() -> None:
     template = one("pipeline", "LeaderWorkerSet")["spec"]["leaderWorkerTemplate"]
     leader = template["leaderTemplate"]["spec"]["containers"][0]["command"]
