@@ -192,6 +192,18 @@ def test_a_further_model_that_nobody_listed_is_warned_about_by_its_name() -> Non
     assert [text.partition(" ")[0] for text in found if "was not sized" in text] == ["models.small:"]
 
 
+def test_no_guard_ends_what_a_reservation_costs() -> None:
+    reserved = {"capacityReservations": {"byZone": {"us-east-1a": "cr-" + "0" * 17}}}
+    for fleet, guard, expected in (
+        (reserved, {"maxUsd": 500, "businessHours": {}}, "costGuard.maxUsd, costGuard.businessHours: ends hosts; "),
+        (reserved, {"alertEmails": ["a@example.com"]}, ""),
+        ({}, {"maxUsd": 500}, ""),
+    ):
+        stack = Settings.model_validate({"region": "us-east-1", "fleet": fleet, "costGuard": guard})
+        found = [text for text in checks.warnings(stack, pins.load(), checks.size(stack)) if "paid for until" in text]
+        assert [text.partition("fleet.")[0] for text in found] == ([expected] if expected else [])
+
+
 @pytest.mark.parametrize(("platform", "image"), [("ec2", "machine_image.ubuntu"), ("eks", "kubernetes.nodes.al2023")])
 def test_an_empty_pin_is_of_the_stacks_region_and_a_command_looks_it_up(platform: str, image: str) -> None:
     stack = Settings.model_validate({"region": "eu-west-1", "platform": platform})

@@ -107,4 +107,6 @@ def warnings(settings: Settings) -> list[str]:
     found = []
     if settings.ephemeral and not (settings.cost_guard.expires_after or settings.cost_guard.expires_at):
         found.append("ephemeral is on without costGuard.expiresAfter: nothing stops this stack by itself")
-    return [*found, *names.warnings(settings), *watching.warnings(settings), *WARNINGS_ON[settings.platform](settings)]
+    for warned in (names.warnings, reserved.warnings, watching.warnings, WARNINGS_ON[settings.platform]):
+        found += warned(settings)
+    return found

@@ -87,6 +87,21 @@ def reservations_are_each_in_a_zone(settings: Settings) -> Iterator[Problem]:
             )
 
 
+def warnings(settings: Settings) -> Iterator[str]:
+    """What ends hosts ends no reservation."""
+    guard = settings.cost_guard
+    ends = {
+        "maxUsd": guard.max_usd,
+        "expiresAfter": guard.expires_after,
+        "expiresAt": guard.expires_at,
+        "businessHours": guard.business_hours,
+        "idleAfter": guard.idle_after,
+    }
+    named = [f"costGuard.{name}" for name, value in ends.items() if value is not None]
+    if settings.fleet.capacity_reservations is not None and named:
+        yield f"{', '.join(named)}: ends hosts; {RESERVATIONS} are paid for until you cancel them"
+
+
 def _with_zone(settings: Settings, zone: str) -> str:
     """In the place of that which has its range of addresses, or as one more."""
     if settings.network.existing:
