@@ -38,6 +38,16 @@ def test_what_a_client_waits_agrees_with_the_throughput() -> None:
             assert row.tokens_per_second == pytest.approx((row.at_once or 0) * row.answer_tokens / seconds, rel=0.02)
 
 
+def test_servers_with_more_than_the_flags_are_no_rows_of_sizing() -> None:
+    """What guesses or adapts is beside `rows`, whose servers do neither."""
+    for row in SAID["others"]:
+        known = {name: value for name, value in row.items() if name not in {"right", "asked"}}
+        test_a_row_is_of_what_the_catalogs_know(Measurement(**known))
+        assert (row["right"] is None) or 0 <= row["right"] <= 1
+    assert {row.flags for row in MEASUREMENTS} <= {"defaults", "tandem", "tandem, queue 256"}
+    assert all(one["run"] in SAID["runs"] for one in (*SAID["vectors"], *SAID["starts"]))
+
+
 def test_a_file_that_is_none_is_said(tmp_path: Path) -> None:
     assert read(tmp_path / "none.json") == ()
     other = tmp_path / "other.json"

@@ -377,8 +377,9 @@ class SpeculationSettings(Section):
         ge=1,
         le=4096,
         description="Nothing is guessed in steps of more requests. There arithmetic takes longer than reading the "
-        "weights, and each wrong guess costs: 32 requests with 4 guesses each are 160 tokens, about where that begins "
-        "on most GPUs with a dense model.",
+        "weights, and each wrong guess costs: 4 of them lengthened a step of an 8B model on an H200 by an eighth with "
+        "32 requests, by a third with 64. Steps without a guess, too, make some 23 % fewer tokens than a server "
+        "without speculation.",
     )
 
 

@@ -22,6 +22,8 @@ from tandem.sizing.throughput import Load, held_requests, prompt_token_seconds, 
 LAUNCH_SECONDS = 1.3e-3
 """For each layer, that the processor takes to launch a step with prompts, which no CUDA graph holds: with TP=2 on H200
 the first token of a prompt of 1,024 tokens came after 47 ms with 36 layers and after 100 ms with 80."""
+LAUNCH_ALONE_SECONDS = 0.85e-3
+"""Likewise with TP=1, at most: 36 layers took 32 ms a step with such a prompt, all of it arithmetic."""
 FRONT_SECONDS = 0.055
 """From the client's request to the engine and back: what first tokens took longer than the step, by aiperf."""
 FRONT_TOKENS = 11_000
@@ -109,11 +111,12 @@ def _steps(sizing: Sizing, gpu: GpuModel, load: Load, running: float) -> _Steps:
     room = max(1, sizing.batch.tokens - math.ceil(running))
     each = math.ceil(PARTS * load.prompt_tokens / room)
     tokens, seconds = load.prompt_tokens / each, prompt_token_seconds(sizing, gpu)
+    alone = sizing.serving.tensor_parallel_size == 1
     return _Steps(
         plain=step_seconds(sizing, gpu, running, load),
         chunk=tokens * seconds,
         largest=min(load.prompt_tokens, room) * seconds,
-        launch=LAUNCH_SECONDS * len(sizing.shape.layers),
+        launch=(LAUNCH_ALONE_SECONDS if alone else LAUNCH_SECONDS) * len(sizing.shape.layers),
         most=max(1, int(room / tokens)),
         each=each,
     )

@@ -196,8 +196,8 @@ def modelled_latency(row: Measurement) -> Latency | None:
 
 WITHOUT_DEEPGEMM = {"memory_share": 0.4, "fp8_share": 0.3}
 """What products with weight blocks reached of the card on the machine of the measurements, which lacked the kernels
-that the official image has (measurements.json, `lacks`): fitted to its 13 loads of Qwen3-32B-FP8. The model is judged
-with them; answers count with the card's own shares."""
+that the official image has (measurements.json, `lacks`): fitted to the first 13 of its loads of Qwen3-32B-FP8. The
+model is judged with them; answers count with the card's own shares."""
 
 
 def server_of(row: Measurement) -> tuple[Sizing, GpuModel, Load]:

@@ -12,7 +12,7 @@ token of an answer P / A tokens of prompts. Together that takes at least
 
 and so tokens per second <= B / that. What is expected takes the shares of bandwidth and tensor rate that servers reach
 on the card (tandem/catalog/gpus.py): on H200 0.66 and 0.46, fitted to the measured loads (docs/sizing.md). Left out:
-attention's arithmetic, launches, sampling, scheduling, the API server.
+attention's arithmetic, launches, sampling, scheduling (but for guessed tokens), the API server.
 """
 
 from __future__ import annotations
@@ -39,6 +39,13 @@ REQUESTS_PER_GPU = 64
 ALL_REDUCE_SECONDS = 18e-6
 """What a small all-reduce adds to a step. From a single request on H200: an 8B model took 4.9 ms a token with TP=1,
 1.46 times its roofline; with TP=2 3.6 ms, of which 1.46 times the roofline leaves 1.1 ms for 64 all-reduces."""
+WAITS_SECONDS, WAITS_EACH = 1.7e-3, 17e-6
+"""What a step takes longer, and for each request in it, where n-grams guess: vLLM 0.32 then prepares none before the
+last is done, in steps without a guess, too. An 8B model on H200 took 6.9 ms in place of 5.1 for one request, 15.7 in
+place of 11.7 for 128 (measurements.json, `others`). Time of the processor, so on every card."""
+ADAPTED = 1.5
+"""Times that a step takes for requests by an adapter's name: four of rank 16 on an 8B model on H200 took 1.37 to 1.59
+(measurements.json, `others`). Requests by the model's name, beside none of these, took 1.03."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +132,7 @@ def throughput(sizing: Sizing, gpu: GpuModel, load: Load, requests: int | None =
     expected = _expected(limits, sizing, gpu)
     return Throughput(
         requests=running,
-        tokens_per_second=running / _together(expected),
+        tokens_per_second=running / (_together(expected) + _waits(sizing, running)),
         limit_tokens_per_second=running / _together(limits),
         bound=max(expected, key=lambda name: expected[name]),
     )
@@ -135,7 +142,13 @@ def _expected(limits: dict[str, float], sizing: Sizing, gpu: GpuModel) -> dict[s
     """What a server is expected to take for what takes so long at least."""
     _, rate = _rate(sizing, gpu)
     shares = {"memory": gpu.memory_share, "arithmetic": rate, "prompts": rate}
-    return {name: seconds / shares.get(name, 1.0) for name, seconds in limits.items()}
+    slower = ADAPTED if sizing.serving.adapter_slots else 1.0
+    return {name: slower * seconds / shares.get(name, 1.0) for name, seconds in limits.items()}
+
+
+def _waits(sizing: Sizing, running: float) -> float:
+    guesses = sizing.serving.speculation
+    return WAITS_SECONDS + running * WAITS_EACH if guesses and guesses.draft is None else 0.0
 
 
 def fastest_token_seconds(sizing: Sizing, gpu: GpuModel) -> float:
@@ -148,7 +161,8 @@ def prompt_token_seconds(sizing: Sizing, gpu: GpuModel) -> float:
     tp = sizing.serving.tensor_parallel_size
     traffic = _traffic(sizing.shape, tp, sizing.gpu.compute_capability == HOPPER)
     tflops, share = _rate(sizing, gpu)
-    return 2 * traffic.active_elements / (tflops * 1e12 * share) + (
+    slower = ADAPTED if sizing.serving.adapter_slots else 1.0
+    return slower * 2 * traffic.active_elements / (tflops * 1e12 * share) + (
         _all_reduces(sizing.shape, tp, 1, gpu) - _all_reduces(sizing.shape, tp, 0, gpu)
     )
 
@@ -157,15 +171,15 @@ def step_seconds(sizing: Sizing, gpu: GpuModel, running: float, load: Load) -> f
     """Of a step that makes a token for each running request, without prompts, as modelled."""
     context = min(load.context_tokens, sizing.batch.length)
     parts = _seconds(sizing, gpu, running, context, 0.0)
-    return _together(_expected(parts, sizing, gpu))
+    return _together(_expected(parts, sizing, gpu)) + _waits(sizing, running)
 
 
 def guesses_pay_from(sizing: Sizing, gpu: GpuModel) -> float:
     """Share of guessed tokens that must be right for steps with them to make as many tokens a second as those without,
     as modelled; 0 where nothing is guessed.
 
-    At the worst number of requests that are guessed for: dense models by their arithmetic at the most, mixtures of
-    experts by further experts that few requests read.
+    At the worst number of requests that are guessed for: small dense models by what a step waits, large ones by their
+    arithmetic at the most, mixtures of experts by further experts that few requests read.
     """
     if (guesses := sizing.serving.speculation) is None:
         return 0.0
@@ -176,7 +190,9 @@ def guesses_pay_from(sizing: Sizing, gpu: GpuModel) -> float:
 
     most = min(_held(sizing, context), guesses.up_to_requests or sizing.batch.requests)
     tried = {min(most, 2**power) for power in range(most.bit_length() + 1)}
-    longer = max(seconds(running, 1 + guesses.tokens) / seconds(running, 1) for running in tried)
+    longer = max(
+        (seconds(running, 1 + guesses.tokens) + _waits(sizing, running)) / seconds(running, 1) for running in tried
+    )
     return (longer - 1) / guesses.tokens
 
 

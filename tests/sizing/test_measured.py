@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from tandem.sizing.serving import Gpu
 from tandem.sizing.units import GIB, MIB
-from tests.sizing.rows import H200, HANDED_OUT, PEERS, ROWS, sized
+from tests.sizing.rows import H200, HANDED_OUT, PEERS, ROWS, STARTS, sized, started
 
 OLD = [name for name, row in ROWS.items() if row["vllm"] == "0.25.1"]
 NEW = [name for name, row in ROWS.items() if row["vllm"] == "0.32.0"]
@@ -43,6 +45,12 @@ def test_kv_cache_of_0_32_within_an_eighth_of_a_gib(name: str) -> None:
         return
     assert abs(sized(row).parts.kv_cache / GIB - row["kv_cache_gib"]) <= 0.125
     assert abs(error(sized(row).kv_cache_tokens, row["kv_cache_tokens"])) <= 0.002
+
+
+@pytest.mark.parametrize("row", STARTS, ids=lambda row: row["what"])
+def test_the_cache_of_servers_under_load_within_one_percent(row: dict[str, Any]) -> None:
+    """Whole models, with guesses, adapters, and one that embeds; none was predicted with their help."""
+    assert abs(error(started(row).kv_cache_tokens, row["kv_cache_tokens"])) <= 0.01
 
 
 @pytest.mark.parametrize("name", ROWS)
