@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pulumi
 import pulumi_aws as aws
@@ -32,7 +32,8 @@ class ExistingNetworkArgs(TrafficArgs):
 
 
 class ExistingNetwork(StackNetwork):
-    """Security groups in a VPC that is there. It has no tag, route, endpoint or flow log of the stack's."""
+    """Security groups in a VPC that is there. It has no tag, route, endpoint or flow log of the stack's. Hosts may ask
+    the name servers that it names to them."""
 
     def __init__(self, name: str, args: ExistingNetworkArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("tandem:index:ExistingNetwork", name, opts)
@@ -42,7 +43,7 @@ class ExistingNetwork(StackNetwork):
         self.host_subnet_ids = args.host_subnet_ids
         self.load_balancer_subnet_ids = args.load_balancer_subnet_ids
         self.load_balancer_networks = [_range(id, asks) for id in args.load_balancer_subnet_ids]
-        self.first = self._security_groups(args)
+        self.first = self._security_groups(replace(args, name_servers=_name_servers(args.vpc_id, asks)))
         self.register_outputs({})
 
 
@@ -59,6 +60,13 @@ def _range(subnet_id: str, asks: pulumi.InvokeOptions) -> str:
                 fix="`tandem doctor STACK` looks at each of them",
             )
         ) from None
+
+
+def _name_servers(vpc_id: str, asks: pulumi.InvokeOptions) -> list[str]:
+    """Those of the VPC's owner that are not AWS's; what has no IPv4 address no host can ask."""
+    options = ec2.get_vpc(id=vpc_id, opts=asks).dhcp_options_id
+    servers = ec2.get_vpc_dhcp_options(dhcp_options_id=options, opts=asks).domain_name_servers
+    return [server for server in servers if server.count(".") == 3]
 
 
 def refuse_move(stack: str, network: NetworkSettings, provider: pulumi.ProviderResource) -> None:

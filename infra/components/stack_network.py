@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypedDict, Unpack
+from typing import Literal, TypedDict, Unpack
 
 import pulumi
 from pulumi_aws import ec2, vpc
 
 ANYWHERE = "0.0.0.0/0"
 NFS_PORT = 2049
+DNS_PORT = 53
 
 
 class _Peer(TypedDict, total=False):
@@ -29,12 +30,14 @@ class TrafficArgs:
         client_cidrs: who may reach the load balancer, on client_ports only.
         client_ports: of HTTPS, and of HTTP where it leads there.
         host_ports: which hosts reach anywhere: HTTPS, the package mirrors' HTTP, and what else they are told of.
+        name_servers: addresses that hosts ask for names; none for AWS's own, which security groups let through anyhow.
     """
 
     edge_port: int
     client_cidrs: Sequence[str]
     client_ports: Sequence[int] = (443, 80)
     host_ports: Sequence[int] = (443, 80)
+    name_servers: Sequence[str] = ()
 
 
 class StackNetwork(pulumi.ComponentResource):
@@ -48,7 +51,7 @@ class StackNetwork(pulumi.ComponentResource):
         load_balancer_networks: ranges that these are in: what hosts run says so.
         host_subnet_ids: zone to the subnet that its hosts and mount targets live in.
         load_balancer_security_group_id: in from the clients, out to the hosts' edge.
-        host_security_group_id: in from the load balancer, out to host_ports and the model cache.
+        host_security_group_id: in from the load balancer, out to host_ports, name servers and the model cache.
         cache_security_group_id: in from the hosts on NFS, nothing out.
     """
 
@@ -85,6 +88,9 @@ class StackNetwork(pulumi.ComponentResource):
         self._connect("nfs", hosts, cache, NFS_PORT)
         for port in args.host_ports:
             self._egress(f"hosts-{port}", hosts, port, cidr_ipv4=ANYWHERE)
+        for server in args.name_servers:
+            self._egress(f"names-{server}", hosts, DNS_PORT, cidr_ipv4=f"{server}/32")
+            self._egress(f"names-udp-{server}", hosts, DNS_PORT, "udp", cidr_ipv4=f"{server}/32")
         return balancer
 
     def _connect(self, label: str, source: ec2.SecurityGroup, target: ec2.SecurityGroup, port: int) -> None:
@@ -104,12 +110,19 @@ class StackNetwork(pulumi.ComponentResource):
             **peer,
         )
 
-    def _egress(self, label: str, of: ec2.SecurityGroup, port: int, **peer: Unpack[_Peer]) -> None:
-        """Lets a group reach one TCP port of a peer: cidr_ipv4 or referenced_security_group_id."""
+    def _egress(
+        self,
+        label: str,
+        of: ec2.SecurityGroup,
+        port: int,
+        protocol: Literal["tcp", "udp"] = "tcp",
+        **peer: Unpack[_Peer],
+    ) -> None:
+        """Lets a group reach one port of a peer: cidr_ipv4 or referenced_security_group_id."""
         vpc.SecurityGroupEgressRule(
             f"{self._name}-{label}",
             security_group_id=of.id,
-            ip_protocol="tcp",
+            ip_protocol=protocol,
             from_port=port,
             to_port=port,
             opts=self._child,

@@ -167,7 +167,8 @@ class LoadBalancerSettings(Section):
         default="internetFacing",
         description="internal: without public addresses, for clients whose network has a route to this VPC (peering, "
         "a VPN). hostedZoneId is a public zone nevertheless: only there ACM finds the proof. A change makes another "
-        "load balancer, and then removes the first; for some minutes nobody is served.",
+        "load balancer, and then removes the first, which deletionProtection refuses: turn that off by an `up` before. "
+        "For some minutes nobody is served.",
     )
     client_cidrs: tuple[ClientNetwork, ...] = Field(
         default=(IPv4Network("0.0.0.0/0"),),

@@ -25,6 +25,7 @@ STACK_ID = "0123456789abcdef"
 GROUPS, CLUSTERS = "aws:autoscaling/getAmiIds:getAmiIds", "aws:eks/getClusters:getClusters"
 CLUSTER, CALLER = "aws:eks/getCluster:getCluster", "aws:index/getCallerIdentity:getCallerIdentity"
 SECURITY_GROUPS, SUBNET = "aws:ec2/getSecurityGroups:getSecurityGroups", "aws:ec2/getSubnet:getSubnet"
+DHCP_OPTIONS = "aws:ec2/getVpcDhcpOptions:getVpcDhcpOptions"
 ORDER = "depends_on"
 ADAPTERS = ("acme/sql", "acme/legal")
 """LoRA adapters that a stack may name: they are pinned, as each must be."""
@@ -76,6 +77,8 @@ class Recorder(mocks.Mocks):
             CLUSTER: {"tags": {}},
             SECURITY_GROUPS: {"vpcIds": []},
             SUBNET: {"cidrBlock": "10.9.0.0/24"},
+            "aws:ec2/getVpc:getVpc": {"dhcpOptionsId": "dopt-0"},
+            DHCP_OPTIONS: {"domainNameServers": ["AmazonProvidedDNS"]},
             CALLER: {"accountId": ACCOUNT, "arn": f"arn:aws:sts::{ACCOUNT}:assumed-role/ci/run-7"},
             **self.account,
         }

@@ -360,6 +360,21 @@ def expired_already(account: Account) -> None:
     account.sections["costGuard"] = {"expiresAt": (NOW - timedelta(hours=1)).isoformat()}
 
 
+def protected_of_another_scheme(account: Account) -> None:
+    ec2, elbv2 = account.clients("ec2"), account.clients("elbv2")
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    subnets = [
+        ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.9.{number}.0/24", AvailabilityZone=f"us-east-1{zone}")["Subnet"]
+        for number, zone in enumerate("ab")
+    ]
+    tags = [{"Key": "tandem:project", "Value": "tandem"}, {"Key": "tandem:stack", "Value": "dev"}]
+    placed = {"Scheme": "internet-facing", "Subnets": [one["SubnetId"] for one in subnets], "Tags": tags}
+    [made] = elbv2.create_load_balancer(Name="dev-1", **placed)["LoadBalancers"]
+    protection = [{"Key": "deletion_protection.enabled", "Value": "true"}]
+    elbv2.modify_load_balancer_attributes(LoadBalancerArn=made["LoadBalancerArn"], Attributes=protection)
+    account.sections["loadBalancer"] = {"scheme": "internal"}
+
+
 def not_pinned(account: Account) -> None:
     account.pins["vllm"] = pins.load().vllm.model_copy(update={"digest": ""})
 
@@ -530,6 +545,13 @@ BROKEN: dict[str, Case] = {
         "error",
         "logs.sendTo is not there",
         "pulumi config rm --path 'tandem:logs.sendTo'",
+    ),
+    "another scheme": (
+        protected_of_another_scheme,
+        "load balancer",
+        "error",
+        "loadBalancer.scheme: internal makes another load balancer",
+        "Key=deletion_protection.enabled,Value=false",
     ),
     "gated model": (model_is_gated, "model", "error", "the model is gated", "tandem:huggingFaceToken"),
     "no such Capacity Block": (
@@ -741,6 +763,7 @@ def test_a_sound_account_has_no_complaints(account: Account) -> None:
         "controllers' quota",
         "existing network",
         "Kubernetes",
+        "load balancer",
         "place of lines",
     }
 
@@ -756,6 +779,18 @@ def test_a_reservation_full_of_our_hosts_has_room_for_them(account: Account, mon
     monkeypatch.setattr(on_demand_reservations, "_own_hosts", lambda _: {BLOCK: 3})
     (found,) = run_check("capacity reservations", account.examination())
     assert (found.severity, found.value) == ("ok", "4 in us-east-1a; 1 used by nobody, for $4.60 an hour")
+
+
+def test_a_load_balancer_that_may_go_or_stays_is_no_matter(account: Account) -> None:
+    protected_of_another_scheme(account)
+    account.sections["loadBalancer"] = {"scheme": "internetFacing"}
+    assert run_check("load balancer", account.examination()) == []
+    account.sections["loadBalancer"] = {"scheme": "internal"}
+    elbv2 = account.clients("elbv2")
+    [balancer] = elbv2.describe_load_balancers()["LoadBalancers"]
+    unprotected = [{"Key": "deletion_protection.enabled", "Value": "false"}]
+    elbv2.modify_load_balancer_attributes(LoadBalancerArn=balancer["LoadBalancerArn"], Attributes=unprotected)
+    assert run_check("load balancer", account.examination()) == []
 
 
 @pytest.mark.parametrize("made", [lines_to_a_stream, lines_to_a_delivery, lines_to_a_function])

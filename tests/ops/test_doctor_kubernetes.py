@@ -215,6 +215,7 @@ def test_a_sound_account_has_no_complaints(account: Account) -> None:
         "Capacity Block",
         "capacity reservations",
         "existing network",
+        "load balancer",
         "place of lines",
     }
     assert {finding.check for finding in found} == set(CHECKS) - named - spot

@@ -76,6 +76,46 @@ def private_for_public(account: Account) -> None:
     others.public["us-east-1a"] = others.subnet("10.77.20.0/24", "us-east-1a")
 
 
+def no_rule(account: Account) -> None:
+    others = there(account)
+    acl = others.ec2.create_network_acl(VpcId=others.vpc)["NetworkAcl"]["NetworkAclId"]
+    associate(others, acl, others.private["us-east-1a"])
+
+
+def no_replies(account: Account) -> None:
+    """As in a VPC whose rules were written for servers: out anywhere, in on HTTPS alone."""
+    others = there(account)
+    acl = others.ec2.create_network_acl(VpcId=others.vpc)["NetworkAcl"]["NetworkAclId"]
+    rule = {"NetworkAclId": acl, "RuleAction": "allow", "CidrBlock": "0.0.0.0/0", "RuleNumber": 100}
+    others.ec2.create_network_acl_entry(**rule, Egress=True, Protocol="-1")
+    others.ec2.create_network_acl_entry(**rule, Egress=False, Protocol="6", PortRange={"From": 443, "To": 443})
+    associate(others, acl, others.private["us-east-1b"])
+
+
+def shut_to_clients(account: Account) -> None:
+    """A rule before the one that lets all in."""
+    others = there(account)
+    [default] = others.ec2.describe_network_acls(Filters=[{"Name": "vpc-id", "Values": [others.vpc]}])["NetworkAcls"]
+    acl = others.ec2.create_network_acl(VpcId=others.vpc)["NetworkAcl"]["NetworkAclId"]
+    for entry in default["Entries"]:
+        if entry["RuleNumber"] == 100:
+            everything = {key: entry[key] for key in ("Egress", "Protocol", "RuleAction", "CidrBlock")}
+            others.ec2.create_network_acl_entry(NetworkAclId=acl, RuleNumber=100, **everything)
+    others.ec2.create_network_acl_entry(
+        NetworkAclId=acl, RuleNumber=50, RuleAction="deny", CidrBlock="0.0.0.0/0", Egress=False, Protocol="-1"
+    )
+    associate(others, acl, others.public["us-east-1a"])
+
+
+def associate(others: OthersNetwork, acl: str, subnet: str) -> None:
+    for one in others.ec2.describe_network_acls()["NetworkAcls"]:
+        for association in one["Associations"]:
+            if association["SubnetId"] == subnet:
+                others.ec2.replace_network_acl_association(
+                    AssociationId=association["NetworkAclAssociationId"], NetworkAclId=acl
+                )
+
+
 def small(account: Account) -> None:
     others = there(account)
     account.fleet(hosts=30)
@@ -110,6 +150,9 @@ BROKEN: dict[str, Case] = {
         "has no route to an internet gateway",
         "publicSubnetIds.us-east-1a",
     ),
+    "an ACL without rules": (no_rule, CHECK, "error", "stops TCP to 0.0.0.0/0 on port 443", "describe-network-acls"),
+    "an ACL without replies": (no_replies, CHECK, "error", "stops TCP from 0.0.0.0/0 on port 32768", "have who owns"),
+    "an ACL before clients": (shut_to_clients, CHECK, "error", "stops TCP from 0.0.0.0/0 on port 443", "have who owns"),
     "too few addresses": (small, CHECK, "warning", "too few free addresses", "a larger subnet"),
 }
 

@@ -131,6 +131,8 @@ def size(
         raise UserError(*misplaced)
     own, name = options.shape_of("size", model, config, quantization)
     did = task or task_of(own)
+    if others_task := [*not_its_task("--task", own, did)]:
+        raise UserError(*others_task)
     shape = own if did == "generate" else pooled(own)
     serving = Serving(
         tensor_parallel_size=tp or GPUS_PER_REPLICA,
@@ -162,7 +164,6 @@ def size(
             "maxNumBatchedTokens": max_num_batched_tokens,
         }
         refused = [
-            *not_its_task("--task", own, did),
             *_of_tokens(shape, itl),
             *_no_such_replica(tp, pp, hosts),
             *_no_such_request(shape, load.request_tokens, max_model_len),

@@ -12,6 +12,7 @@ from typing import Any
 from tandem import costs
 from tandem.ops.doctor.examination import Examination
 from tandem.ops.doctor.finding import Finding
+from tandem.ops.doctor.network_acls import lets_through, of_subnet
 from tandem.rules.hosts import DOCKERS
 from tandem.settings import Settings
 from tandem.settings.commands import set_to
@@ -66,11 +67,13 @@ def _complaints(examination: Examination, there: ExistingNetworkSettings) -> Ite
     seen = ec2.describe_subnets(Filters=[{"Name": "subnet-id", "Values": ids}])["Subnets"]
     subnets = {subnet["SubnetId"]: subnet for subnet in seen}
     tables = ec2.describe_route_tables(Filters=[{"Name": "vpc-id", "Values": [id]}])["RouteTables"]
+    acls = ec2.describe_network_acls(Filters=[{"Name": "association.subnet-id", "Values": ids}])["NetworkAcls"]
     own = _own_addresses(examination, ids)
     for place in places:
         subnet = subnets.get(place.id, {})
         if subnet.get("VpcId") == id and subnet["AvailabilityZone"] == place.zone:
             yield from _way_out(place, _routes(place.id, tables))
+            yield from _let_through(examination.settings, place, acls)
             yield from _addresses(examination.settings, place, subnet["AvailableIpAddressCount"] + own[place.id])
         else:
             yield _elsewhere(place, subnet, id)
@@ -121,6 +124,21 @@ def _way_out(place: _Place, routes: list[dict[str, Any]]) -> Iterator[Finding]:
             f"a route for {ANYWHERE} to {needed}",
             f"have {_OWNER} add it, or name another subnet in network.existing.{place.key}.{place.zone}",
         )
+
+
+def _let_through(settings: Settings, place: _Place, acls: list[dict[str, Any]]) -> Iterator[Finding]:
+    """A subnet has one network ACL; what is between the stack's own subnets is not looked at."""
+    of_place = [acl for acl in acls if place.id in [one["SubnetId"] for one in acl["Associations"]]]
+    for acl in of_place:
+        for flow in of_subnet(settings.load_balancer.client_cidrs if place.public else ()):
+            if not lets_through(acl["Entries"], flow):
+                yield _error(
+                    f"the network ACL of {place.id} stops TCP {'to' if flow.out else 'from'} {flow.network} "
+                    f"on port {flow.port}, and {flow.purpose}",
+                    acl["NetworkAclId"],
+                    "a rule that allows it before one that denies it",
+                    f"have {_OWNER} add it: `aws ec2 describe-network-acls --network-acl-ids {acl['NetworkAclId']}`",
+                )
 
 
 def _addresses(settings: Settings, place: _Place, free: int) -> Iterator[Finding]:

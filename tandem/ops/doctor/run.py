@@ -9,6 +9,7 @@ from types import MappingProxyType
 from tandem.ops.aws import AwsError, problem_of
 from tandem.ops.doctor import (
     address,
+    balancer,
     billing,
     capacity,
     clients,
@@ -50,6 +51,7 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
         "model": machine.model_can_be_read,
         "secrets": machine.secrets_are_there,
         "clients": clients.documents_hold,
+        "load balancer": balancer.former_may_go,
         "place of lines": lines.place_of_lines_is_there,
         "name": address.name_has_an_owner,
         "hosted zone": address.zone_is_delegated,

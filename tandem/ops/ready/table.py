@@ -61,7 +61,11 @@ LINES = {
         "somebody who asks while no client does", account.canary, f"{_SET}canary.gate true`, then `pulumi up`"
     ),
     "logs": Line("lines where logs.sendTo points", logs.delivery, _AGAIN),
-    "zones": Line("servers in two zones", servers.zones, "tandem:network.zones; `tandem doctor {stack}` names some"),
+    "zones": Line(
+        "servers in two zones",
+        servers.zones,
+        "network.zones, or network.existing.privateSubnetIds; `tandem doctor {stack}`",
+    ),
     "N+1": Line("one server more than the load needs", servers.spare, f"{_SET}fleet.spareHosts 1`, then `pulumi up`"),
     "certificate": Line("one that clients trust", account.certificate, _AGAIN),
     "expiry": Line("an end, where it is ephemeral", account.expiry, f"{_SET}costGuard.expiresAfter 4h`, `pulumi up`"),

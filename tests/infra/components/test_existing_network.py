@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tandem.errors import UserError
-from tests.infra.declared import SECURITY_GROUPS, Declared, declared_by
+from tests.infra.declared import DHCP_OPTIONS, SECURITY_GROUPS, Declared, declared_by
 
 VPC = f"vpc-{'0' * 17}"
 PRIVATE, PUBLIC = (
@@ -62,6 +62,17 @@ def test_the_cluster_and_its_nodes_stand_there_without_a_tag_on_a_subnet() -> No
     [controller] = [one for name, one in found.of("Release").items() if "load-balancer-controller" in name]
     assert controller["values"]["vpcId"] == VPC
     assert "aws:ec2/tag:Tag" not in found.counts()
+
+
+def test_hosts_may_ask_the_name_servers_of_the_vpc() -> None:
+    """AWS's own, at .2 of the VPC, no security group holds back."""
+    own = {DHCP_OPTIONS: {"domainNameServers": ["10.1.2.3", "fd00::3", "AmazonProvidedDNS"]}}
+    found = declared_by(values(), "golden", account=own)
+    rules = [one for one in found.of("SecurityGroupEgressRule").values() if one["toPort"] == 53]
+    assert [(one["ipProtocol"], one["fromPort"], one["cidrIpv4"]) for one in rules] == [
+        ("tcp", 53, "10.1.2.3/32"),
+        ("udp", 53, "10.1.2.3/32"),
+    ]
 
 
 @pytest.mark.parametrize("platform", ["ec2", "eks"])

@@ -206,6 +206,29 @@ INVOKES: Mapping[str, Function] = {
         params=_WITH_TAGS,
         outputs={"id": "region", "ids": "found.Vpcs[*].VpcId", "region": "region"},
     ),
+    "aws:ec2/getVpc:getVpc": Function(
+        service="ec2",
+        operation="describe_vpcs",
+        params="{VpcIds: [args.id]}",
+        at="Vpcs[0]",
+        outputs={
+            "id": "found.VpcId",
+            "cidrBlock": "found.CidrBlock",
+            "dhcpOptionsId": "found.DhcpOptionsId",
+            "region": "region",
+        },
+    ),
+    "aws:ec2/getVpcDhcpOptions:getVpcDhcpOptions": Function(
+        service="ec2",
+        operation="describe_dhcp_options",
+        params="{DhcpOptionsIds: [args.dhcpOptionsId]}",
+        at="DhcpOptions[0]",
+        outputs={
+            "id": "found.DhcpOptionsId",
+            "domainNameServers": "found.DhcpConfigurations[?Key == 'domain-name-servers'].Values[].Value",
+            "region": "region",
+        },
+    ),
     "aws:route53/getZone:getZone": Function(
         service="route53",
         operation="list_hosted_zones",
