@@ -444,8 +444,9 @@ def test_the_settings_of_what_makes_no_tokens_hold(
     assert "between tokens" not in text
 
 
-def test_a_task_that_the_class_does_not_do_is_refused(call: Call) -> None:
-    message = call("Qwen/Qwen3-8B", "--task", "score", "--requests-per-second", 1)
+@pytest.mark.parametrize("load", [(), ("--requests-per-second", 1)])
+def test_a_task_that_the_class_does_not_do_is_refused(load: tuple[object, ...], call: Call) -> None:
+    message = call("Qwen/Qwen3-8B", "--task", "score", *load)
     assert call.status == 2
     assert "--task: is not what Qwen3ForCausalLM does" in message
 
