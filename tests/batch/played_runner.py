@@ -1,4 +1,5 @@
-"""Answers requests as vLLM's runner does, and ends at those that are called poison.
+"""Answers requests as vLLM's runner does, ends at those that are called poison, and never answers
+those that are called mute.
 
 Stands for: cloud-init/batch/runner.py on vLLM.
 Held by: tests/real/test_batch.py::test_a_thousand_requests_killed_three_times (the same worker, the real runner)
@@ -10,6 +11,7 @@ import json
 import os
 import socket
 import sys
+import threading
 import time
 
 
@@ -22,6 +24,8 @@ def main(path: str) -> None:
             if asked["request"]["custom_id"].startswith("poison"):
                 time.sleep(1.3)  # with all that was asked meanwhile
                 os._exit(1)
+            if asked["request"]["custom_id"].startswith("mute"):
+                threading.Event().wait()
             time.sleep(0.002)
             body = {"asked": asked["request"]["body"], "process": os.getpid()}
             response = {"status_code": 200, "request_id": "vllm-batch-1", "body": body}
