@@ -6,7 +6,6 @@ The provider waits ten minutes for a Deployment whatever its pods say, and for a
 from __future__ import annotations
 
 import asyncio
-import json
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -193,7 +192,7 @@ def _last_line(failure: str, kubectl: Kubectl) -> str:
     with 0."""
     pod = failure.partition(":")[0]
     try:
-        containers = ended(json.loads(kubectl.run("get", "pod", pod, "--output", "json")))
+        containers = ended(kubectl.one("pod", pod))
     except UserError:  # it is gone, or the failure is of no pod
         return ""
     for container in sorted(containers, key=lambda name: not _is_of(name, failure)):

@@ -49,9 +49,13 @@ class Kubectl:
         """Makes an object that is not there yet; UserError as of `run`."""
         self.run("create", "--filename", "-", given=json.dumps(manifest))
 
-    def read(self, kind: str) -> list[dict[str, Any]]:
-        """What there is in the servers' namespace."""
-        return json.loads(self.run("get", kind, "--output", "json"))["items"]
+    def read(self, kind: str, *words: str) -> list[dict[str, Any]]:
+        """What there is in the servers' namespace, or as the words say (`--selector`, `--all-namespaces`)."""
+        return self.one(kind, *words)["items"]
+
+    def one(self, *words: str) -> dict[str, Any]:
+        """An object: by its kind and name, or by both in one word."""
+        return json.loads(self.run("get", *words, "--output", "json"))
 
 
 def _refused(said: str) -> UserError:

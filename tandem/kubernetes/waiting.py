@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from textwrap import shorten
 from typing import Any
@@ -25,8 +24,7 @@ def explained(kubectl: Kubectl, pods: Sequence[Object]) -> list[Object]:
     """
     if all(pod["spec"].get("nodeName") for pod in pods):
         return [*pods]
-    ask = ("get", "events", "--all-namespaces", "--field-selector", "source=karpenter", "--output", "json")
-    events = sorted(json.loads(kubectl.run(*ask))["items"], key=_time)
+    events = sorted(kubectl.read("events", "--all-namespaces", "--field-selector", "source=karpenter"), key=_time)
     return [pod if pod["spec"].get("nodeName") else _told(pod, events) for pod in pods]
 
 

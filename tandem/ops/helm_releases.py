@@ -9,7 +9,6 @@ https://github.com/helm/helm/blob/v3.18.4/pkg/action/validate.go). So the secret
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -109,8 +108,8 @@ def mend(clients: Clients, stack: str, stack_id: str, stuck: Sequence[Stuck]) ->
 def pending(kubectl: Kubectl, own: Mapping[tuple[str, str], str]) -> list[Stuck]:
     """Of these releases, by the labels that Helm gives its secrets."""
     selector = f"owner=helm,status in ({','.join(PENDING)})"
-    found = json.loads(kubectl.run("get", "secrets", "--all-namespaces", "--selector", selector, "--output", "json"))
-    return [one for secret in found["items"] if (one := _stuck(secret["metadata"], own))]
+    found = kubectl.read("secrets", "--all-namespaces", "--selector", selector)
+    return [one for secret in found if (one := _stuck(secret["metadata"], own))]
 
 
 def _stuck(metadata: Mapping[str, Any], own: Mapping[tuple[str, str], str]) -> Stuck | None:

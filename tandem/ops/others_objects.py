@@ -6,7 +6,6 @@ what somebody has put into the servers' namespace goes with that.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any
@@ -79,7 +78,7 @@ def in_cluster(kubectl: Kubectl) -> tuple[list[Problem], list[Problem]]:
     kinds = [one for one in (*HOLDS, *GOES) if f"/{one}\n" in served]
     if not kinds:
         return [], []
-    found = json.loads(kubectl.run("get", ",".join(kinds), "--all-namespaces", "--output", "json"))["items"]
+    found = kubectl.read(",".join(kinds), "--all-namespaces")
     others = [one for one in found if not _is_own(one)]
     holds = [_problem(one, WRONG.format(why=why)) for one in others if (why := HOLDS.get(_kind(one)))]
     goes = [_problem(one, "is not the stack's, and goes with its cluster") for one in others if _kind(one) in GOES]

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 
 from pulumi_rehearsal.account_gaps import AccountGaps
 from tandem.errors import Problem, UserError
+from tandem.kubernetes.kubectl import Kubectl
 from tandem.ops import options
 from tandem.ops.aws import aws_clients
 from tandem.ops.batches import machines, requests, store
@@ -481,6 +482,7 @@ class Played:
     ended: str = ""
     asked: list[tuple[str, ...]] = field(default_factory=list)
     made: list[dict[str, Any]] = field(default_factory=list)
+    read, one = Kubectl.read, Kubectl.one
 
     def create(self, manifest: dict[str, Any]) -> None:
         self.run("create")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tandem.errors import Problem, UserError
+from tandem.kubernetes.kubectl import Kubectl
 from tandem.ops import others_objects
 from tandem.ops.commands import ephemeral_down, region
 from tandem.ops.kinds.kind import Clients, Found
@@ -25,6 +26,8 @@ class Asked:
 
     def __init__(self, *found: dict[str, Any]) -> None:
         self.found = found
+
+    read, one = Kubectl.read, Kubectl.one
 
     def run(self, *arguments: str) -> str:
         if "customresourcedefinitions" in arguments:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -120,9 +119,7 @@ class Jobs:
         """Also where the cluster is out of reach, as the bucket is not."""
         try:
             with ExitStack() as up:
-                why = _gave_up(
-                    json.loads(self.cluster(up).run("get", "jobs", *_of(batch), "--output", "json"))["items"]
-                )
+                why = _gave_up(self.cluster(up).read("jobs", *_of(batch)))
         except UserError:
             why = ""
         shown = f"Its pods: kubectl --namespace {NAMESPACE} get jobs,pods {' '.join(_of(batch))}"
@@ -142,7 +139,7 @@ def _gave_up(jobs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _template(kubectl: Kubectl) -> dict[str, Any]:
-    return json.loads(kubectl.run("get", "podtemplate", BATCH, "--output", "json"))
+    return kubectl.one("podtemplate", BATCH)
 
 
 def _group(clients: Clients, stack: str, stack_id: str | None, _settings: Settings) -> Group | None:

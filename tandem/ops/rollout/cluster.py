@@ -63,7 +63,7 @@ class Deployments:
         The version that was read goes along, since controllers write all the time while pods come and go.
         """
         for left in reversed(range(DISOWN_TRIES)):
-            shown = json.loads(self.kubectl.run("get", name, "--show-managed-fields", "--output", "json"))["metadata"]
+            shown = self.kubectl.one(name, "--show-managed-fields")["metadata"]
             kept = [entry for entry in shown["managedFields"] if entry["manager"] != MANAGER]
             change = {"metadata": {"managedFields": kept, "resourceVersion": shown["resourceVersion"]}}
             try:

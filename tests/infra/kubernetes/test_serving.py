@@ -114,6 +114,8 @@ class Logs:
     def __init__(self, **ends: int | None) -> None:
         self.ends = ends
 
+    read, one = Kubectl.read, Kubectl.one
+
     def run(self, *arguments: str) -> str:
         if arguments[0] == "get":
             statuses = [{"name": name, "restartCount": count or 0} for name, count in self.ends.items()]

@@ -21,6 +21,8 @@ class Cluster:
         self.events = events
         self.asked = 0
 
+    read, one = Kubectl.read, Kubectl.one
+
     def run(self, *arguments: str) -> str:
         assert {"--all-namespaces", "source=karpenter"} <= {*arguments}, "a NodeClaim's are in another namespace"
         self.asked += 1
