@@ -166,9 +166,11 @@ def times(settings: Settings, now: datetime | None) -> Times:
     if not lifetime.expires(settings):
         return Times(ends=None, running=running(None))
     created = time.Static("created").rfc3339
+    # Past whenever it was made: also the first preview says so, which does not know when that will be.
+    soonest = lifetime.expires_at(settings, now) if now else None
     return Times(
         ends=created.apply(lambda text: f"{ends(text):%Y-%m-%dT%H:%M:%SZ}"),
-        running=created.apply(lambda text: running(ends(text))),
+        running=running(soonest) if now and soonest and soonest <= now else created.apply(lambda text: running(ends(text))),
     )
 
 

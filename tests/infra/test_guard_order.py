@@ -132,6 +132,13 @@ def test_after_its_end_a_stack_is_stopped_with_a_sentence(now: datetime, runs: b
     assert any("ended at 2026-11-20 16:00Z" in text for text in said) is not runs
 
 
+def test_a_moment_that_is_past_is_said_before_a_stack_is_made(said: list[str]) -> None:
+    """By the first preview, too, which does not know when it will be made."""
+    settings = Settings.model_validate(HOSTS | {"costGuard": {"expiresAt": "2026-11-20T11:00:00Z"}})
+    assert declared(lambda: times(settings, CREATED).running).returned is False
+    assert [text.partition(",")[0] for text in said] == ["the time of this stack ended at 2026-11-20 11:00Z"]
+
+
 @pytest.mark.parametrize(("hour", "runs"), [(7, False), (8, True), (19, True), (20, False)])
 def test_an_up_outside_the_hours_starts_nothing_and_says_so(hour: int, runs: bool, said: list[str]) -> None:
     now = datetime(2026, 11, 20, hour, 30 if hour == 7 else 0, tzinfo=UTC)
