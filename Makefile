@@ -1,6 +1,6 @@
 # One command surface; `make help` lists it. Each target sets up what it needs.
 .DEFAULT_GOAL := help
-.PHONY: help mutate rehearse rehearse-kubernetes shell test test-kubernetes test-long test-real test-real-again check lint types unit-tests bench \
+.PHONY: built help mutate rehearse rehearse-kubernetes shell test test-kubernetes test-long test-real test-real-again check lint types unit-tests bench \
 	bench-boot bench-edge bench-metrics bench-sizing bench-start bench-regions bench-peers board scaling-day docs site advisories advisories-images scan golden clean
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tandem
@@ -24,6 +24,10 @@ shell: .venv ## a shell in which `pulumi` works on a stack (STACK=dev) in a simu
 
 rehearse-kubernetes: .venv ## prod on a real control plane, which is built once, in some fifteen minutes
 	$(RUN) tandem rehearse prod
+
+built: .venv ## engine, control plane and controllers, which the next three else build when they need them
+	$(RUN) python -c "import rehearsal; from pulumi_rehearsal import engine; from pulumi_rehearsal.kubernetes import cluster; \
+		engine.ensure(str); cluster.ensure(str)"
 
 test: .venv ## tests, those on the real engine included
 	$(PYTEST) -m "not (kubernetes or long or real)"
