@@ -75,6 +75,7 @@ def host_archive(nginx: str, canary: str = "") -> tuple[str, bytes]:
     return f"{hashlib.sha256(data).hexdigest()}.tar.gz", data
 
 
+@cache
 def without_remarks(source: str) -> str:
     """Python source without docstrings, comments and blank lines."""
     lines = source.splitlines()
