@@ -101,7 +101,11 @@ GROUPS: Mapping[str, Group] = {
     ),
     "removal": Group(
         ("tandem/ops/removal.py",),
-        ("tests/ops/test_removal.py", "tests/ops/test_removal_order.py", "tests/infra/test_needs.py"),
+        (  # the others of test_needs.py build a hundred stacks, and ask for no removal
+            "tests/ops/test_removal.py",
+            "tests/ops/test_removal_order.py",
+            "tests/infra/test_needs.py::test_nothing_is_removed_before_what_is_made_of_its_id",
+        ),
     ),
     "reap": Group(("tandem/ops/reap.py",), ("tests/ops/test_reap.py",)),
     "kinds": Group(

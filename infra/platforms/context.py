@@ -170,7 +170,9 @@ def times(settings: Settings, now: datetime | None) -> Times:
     soonest = lifetime.expires_at(settings, now) if now else None
     return Times(
         ends=created.apply(lambda text: f"{ends(text):%Y-%m-%dT%H:%M:%SZ}"),
-        running=running(soonest) if now and soonest and soonest <= now else created.apply(lambda text: running(ends(text))),
+        running=running(soonest)
+        if now and soonest and soonest <= now
+        else created.apply(lambda text: running(ends(text))),
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import uuid
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from pulumi_rehearsal.moto import SimulatedAccount
 from tandem import type_tokens as types
+from tandem.ops import removal
 from tandem.ops.inventory import find
 from tandem.ops.kinds import KINDS
 from tandem.ops.kinds.kind import Clients, Found
@@ -24,6 +27,13 @@ def clients(moto_server: SimulatedAccount) -> Clients:
     """One account for all of these tests, each with a stack of its own: emptying it takes moto seconds."""
     moto_server.reset()
     return lambda service: moto_server.client(service, REGION)
+
+
+@pytest.fixture(autouse=True)
+def _hours_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six seconds from one look at the clock to the next: what is tried again for ever is given up after 600 tries."""
+    clock = itertools.count(0, 6)
+    monkeypatch.setattr(removal, "time", SimpleNamespace(monotonic=lambda: next(clock)))
 
 
 @pytest.fixture
