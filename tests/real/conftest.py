@@ -17,9 +17,10 @@ sys.path.append(str(DIRECTORY / "pod"))
 
 from boot import host  # noqa: E402, F401  a fixture
 from edge import Nginx, nginx  # noqa: E402
-from groups import GUESTS, Groups  # noqa: E402
+from groups import GUESTS, Groups, group  # noqa: E402
 from recording import Backend, recording  # noqa: E402
 from scripts import load  # noqa: E402, F401  a fixture
+from served import LASTING  # noqa: E402
 from strangers import wide  # noqa: E402
 
 
@@ -37,6 +38,13 @@ def roomy(
     directory = tmp_path_factory.mktemp("edge")
     with nginx(wide(), [backend.port for backend in backends], directory, place=request.param) as edge:
         yield edge
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """A server that files of a group share ends with the group."""
+    if nextitem is None or group(nextitem.path.name) != group(item.path.name):
+        LASTING.end()
 
 
 @pytest.hookimpl(optionalhook=True)

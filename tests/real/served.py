@@ -1,4 +1,4 @@
-"""The real vLLM 0.32.0 as a host starts it, with tensor parallelism 2 and a model that a CPU can run."""
+"""The real vLLM 0.32.0 as a host starts it, with a model that a CPU can run."""
 
 from __future__ import annotations
 
@@ -30,13 +30,14 @@ def adapted(hub: Path) -> HostConfig:
     """The same with an adapter, which is in a hub cache when this returns."""
     script = Path(__file__).with_name("tiny_adapter.py")
     subprocess.run([environment(), script, hub / ADAPTER.directory], check=True)
-    found = config(adapters=[ADAPTER], adapter_slots=1, adapter_rank=4)
+    found = config(adapters=[ADAPTER], adapter_slots=1, adapter_rank=4, tensor_parallel_size=2)
     return replace(found, edge=replace(found.edge, models=(NAME, ADAPTER.name)))
 
 
 def config(task: Task = "generate", length: int = 2048, **engine: Any) -> HostConfig:
-    """dev's host, or that of a model that makes no tokens, with a served model that a CPU can run and limits by client
-    that no test here reaches."""
+    """dev's host, or that of a model that makes no tokens, with a served model that a CPU can run, limits by client
+    that no test here reaches, and one worker, which starts in half of the time of two: what those have of their own is
+    test_engine.py's."""
     dev = stacks.config("dev")
     small = replace(
         dev.engine,
@@ -47,7 +48,7 @@ def config(task: Task = "generate", length: int = 2048, **engine: Any) -> HostCo
         tool_call_parser=None,
         reasoning_parser=None,
         gpu_memory_utilization=None,
-        **engine,
+        **{"tensor_parallel_size": 1} | engine,
     )
     edge = edge_of(Settings(region="us-east-1"), [], InferenceSettings(task=task))
     edge = replace(dev.edge, paths=edge.paths, requests_per_second=10_000, connections=10_000)
@@ -61,16 +62,39 @@ def serving(
     *more: str,
     hub: Path = Path(HOSTS_HUB),
     of: Path | None = None,
-    cores: str = "0|1",
 ) -> Iterator[Server]:
-    """vLLM with a host's own arguments, and more of them; `of` and `cores` as `server` has them."""
+    """vLLM with a host's own arguments, and more of them; `of` as `server` has it."""
     arguments = [
         *vllm_arguments(config.engine, config.timeouts, str(hub))[1:],
         *admission_arguments(config.engine, config.instance_types),
         *more,
     ]
-    with server(arguments, server_environment(config.timeouts), directory / "vllm.log", of, cores) as running:
+    with server(arguments, server_environment(config.timeouts), directory / "vllm.log", of) as running:
         yield running
+
+
+class Lasting:
+    """A server that tests of several files ask for with the same arguments; it ends when another is asked for, and with
+    the group of these files (conftest.py)."""
+
+    def __init__(self) -> None:
+        self._stack, self._arguments = contextlib.ExitStack(), ""
+        self._server: Server | None = None
+
+    def __call__(self, config: HostConfig, directory: Path, *more: str) -> Server:
+        """As `serving`."""
+        arguments = repr((config.engine, more))
+        if self._server is None or arguments != self._arguments:
+            self.end()
+            self._arguments, self._server = arguments, self._stack.enter_context(serving(config, directory, *more))
+        return self._server
+
+    def end(self) -> None:
+        self._stack.close()
+        self._server = None
+
+
+LASTING = Lasting()
 
 
 def completion(tokens: int = 4, **more: Any) -> dict[str, Any]:

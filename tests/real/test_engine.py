@@ -19,6 +19,7 @@ from asking import ask
 from edge import KEY, Nginx, document, key_of, nginx
 from scripts import Load
 from served import ADAPTER, NAME, adapted, completion, serving
+from test_sizing import as_planned, found_wrong
 from vllm_cpu import Server
 
 from rehearsal.kubernetes.vllm_metrics import METRICS
@@ -45,6 +46,12 @@ def edge(host: HostConfig, vllm: Server, tmp_path_factory: pytest.TempPathFactor
 
 
 HEADERS = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
+
+
+def test_sizing_knows_it_to_the_token(host: HostConfig, vllm: Server) -> None:
+    assert host.engine.max_model_len == 2048, "a multiple of a block's 128 tokens, as test_sizing.py's is not"
+    as_planned(vllm, 2048)
+    found_wrong(vllm, 2048)
 
 
 def test_a_key_of_the_edge_works_and_the_server_has_none(vllm: Server, edge: Nginx) -> None:

@@ -25,7 +25,8 @@ from asking import Answer, ask, series
 from edge import KEY, nginx
 from played_server import played_server
 from scripts import Load
-from served import NAME, completion, config, serving
+from served import LASTING, NAME, completion, config
+from troubled import REFUSAL
 from vllm_cpu import Server
 
 from tandem.serving.vllm import requests_at_once
@@ -41,9 +42,8 @@ CONFIG = config(max_num_seqs=BATCH, max_num_batched_tokens=64, max_queued_reques
 
 
 @pytest.fixture(scope="module")
-def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with serving(CONFIG, tmp_path_factory.mktemp("vllm")) as running:
-        yield running
+def vllm(tmp_path_factory: pytest.TempPathFactory) -> Server:
+    return LASTING(CONFIG, tmp_path_factory.mktemp("vllm"))
 
 
 def at_once(port: int, number: int, tokens: int, key: str | None = None, **more: Any) -> list[Answer]:
@@ -104,6 +104,16 @@ def test_the_edge_refuses_before_a_stream_begins(vllm: Server, load: Load, tmp_p
             assert refused.headers["retry-after"] == "5"
             assert json.loads(refused.body)["error"]["code"] == 503
     assert sum(found["in stream"] for found in direct) > 0, "vLLM asks a second time, once the stream has begun"
+
+
+def test_trouble_refuses_inside_a_stream_as_vllm_does(vllm: Server) -> None:
+    deadline, found = time.monotonic() + 60, None
+    while found is None and time.monotonic() < deadline:
+        burst = at_once(vllm.port, 2 * (BATCH + QUEUE), 50, stream=True)
+        found = next((one.error for one in burst if one.status == 200 and one.error), None)
+    assert found is not None
+    ours = json.loads(REFUSAL.removeprefix(b"data: "))["error"]
+    assert (ours.keys(), ours["code"]) == (found.keys(), found["code"])
 
 
 def wait_for(condition: Callable[[], object], seconds: float, what: str) -> float:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from served import NAME, config, serving
-from test_full import metrics_of
+from served import LASTING, NAME
+from test_full import BATCH, CONFIG, QUEUE, metrics_of
 from vllm_cpu import Server
 
 from tandem.objectives import Objectives
@@ -22,7 +22,6 @@ from tandem.ops.smoke import Target
 
 pytestmark = pytest.mark.real
 
-BATCH, QUEUE = 8, 24
 RECORDED = Path(__file__).parents[1] / "ops/recorded/aiperf-0.13.0.jsonl"
 SEEN = {"allowed_token_ids": [*range(65, 91)]}
 """Letters: of what an untrained model says, most is half a character, which no client sees come."""
@@ -42,10 +41,8 @@ Runs = Callable[[float, int], Run]
 
 
 @pytest.fixture(scope="module")
-def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    small = config(max_num_seqs=BATCH, max_num_batched_tokens=512, max_queued_requests=QUEUE)
-    with serving(small, tmp_path_factory.mktemp("vllm")) as running:
-        yield running
+def vllm(tmp_path_factory: pytest.TempPathFactory) -> Server:
+    return LASTING(CONFIG, tmp_path_factory.mktemp("vllm"))
 
 
 @pytest.fixture
@@ -82,7 +79,7 @@ def totals(port: int) -> dict[str, float]:
 
 def test_its_figures_are_the_servers(load: Runs) -> None:
     """Tokens and requests are counted alike; latencies within 3 %."""
-    run = load(8, BATCH + QUEUE - 8)
+    run = load(8, 24)
     found, server = run.step, run.server
     assert found.failed == {}
     assert found.requests == server["vllm:request_success_total"]

@@ -16,8 +16,9 @@ import boto3
 import pytest
 from agents import agent, root
 from edge import Nginx, nginx
-from served import NAME, config, serving
+from served import LASTING, NAME
 from strangers import wide
+from test_full import CONFIG
 from test_load import SEEN, totals
 from typer.testing import CliRunner
 from vllm_cpu import Server
@@ -105,7 +106,7 @@ class World:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    directory, small = tmp_path_factory.mktemp("stack"), wide(config(max_num_seqs=8, max_queued_requests=24))
+    directory, small = tmp_path_factory.mktemp("stack"), wide(CONFIG)
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         account = stack.enter_context(simulated_account())
         gaps = stack.enter_context(account_gaps(account.url))
@@ -117,7 +118,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         (directory / "Pulumi.dev.yaml").write_text(
             json.dumps({"config": {"tandem:region": REGION, "tandem:fleet": {"instanceTypes": ["g6.12xlarge"]}}})
         )
-        vllm = stack.enter_context(serving(small, directory))
+        vllm = LASTING(small, directory)
         (run := root(directory / "host", "host")).mkdir(parents=True)
         edge = stack.enter_context(nginx(small, [vllm.port], run, clients={"clients": {}}))
         url, key, signed = stack.enter_context(balancer(edge.port, directory))

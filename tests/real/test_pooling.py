@@ -52,17 +52,17 @@ class Served:
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Task, Served]]:
-    """Each with a core; they start at the same time. One that generates is made to embed, as vLLM converts it."""
+    """They start at the same time. One that generates is made to embed, as vLLM converts it."""
     of: dict[Task, Path] = {"embed": model(), "score": encoder()}
     with contextlib.ExitStack() as stack:
-        hosts = {task: config(task, length, tensor_parallel_size=1) for task, length in LENGTHS.items()}
+        hosts = {task: config(task, length) for task, length in LENGTHS.items()}
         rooms = {task: tmp_path_factory.mktemp(task) for task in of}
 
-        def start(number: int, task: Task) -> Server:
-            return stack.enter_context(serving(hosts[task], rooms[task], of=of[task], cores=str(number)))
+        def start(task: Task) -> Server:
+            return stack.enter_context(serving(hosts[task], rooms[task], of=of[task]))
 
         with ThreadPoolExecutor() as pool:
-            servers = dict(zip(of, pool.map(start, range(2), of), strict=True))
+            servers = dict(zip(of, pool.map(start, of), strict=True))
         yield {
             task: Served(task, vllm, stack.enter_context(nginx(hosts[task], [vllm.port], rooms[task])))
             for task, vllm in servers.items()

