@@ -118,13 +118,19 @@ def only_tls(
     }
 
 
-def read_weights(s3_uri: str) -> list[dict[str, Any]]:
-    """Statements that let a server stream its weights from s3://bucket/path, and read nothing else."""
-    bucket, _, path = s3_uri.removeprefix("s3://").partition("/")
-    return [
-        allow(["s3:ListBucket"], [f"arn:aws:s3:::{bucket}"]),
-        allow(["s3:GetObject"], [f"arn:aws:s3:::{bucket}/{path.rstrip('/')}/*"], sid="ObjectsUnderOnePath"),
-    ]
+def read_weights(*s3_uris: str) -> list[dict[str, Any]]:
+    """Statements that let servers stream their weights from each s3://bucket/path, and read nothing else."""
+    places = [uri.removeprefix("s3://").rstrip("/") for uri in s3_uris]
+    buckets = dict.fromkeys(f"arn:aws:s3:::{place.partition('/')[0]}" for place in places)
+    objects = dict.fromkeys(f"arn:aws:s3:::{place}/*" for place in places)
+    return (
+        [
+            allow(["s3:ListBucket"], [*buckets]),
+            allow(["s3:GetObject"], [*objects], sid="ObjectsUnderOnePath"),
+        ]
+        if places
+        else []
+    )
 
 
 def pull_from_ecr(image: str) -> list[dict[str, Any]]:

@@ -43,6 +43,7 @@ from tandem.ops.kinds.kind import Found
 from tandem.ops.kinds.left_behind import cluster_name
 from tandem.ops.rollout.cluster import Deployments
 from tandem.settings import Settings
+from tandem.tags import MAIN_MODEL
 
 LOAD_BALANCER = "aws:lb/loadBalancer:LoadBalancer"
 
@@ -317,10 +318,12 @@ class _Rehearsal:
     def _expire(self, phase: Phase) -> None:
         if self.report.expires_at is None:
             return
-        clients, fleet = self.scene.clients, self.workspace.outputs().get("fleetName")
+        clients, outputs = self.scene.clients, self.workspace.outputs()
+        fleets = outputs.get("fleetNames") or {MAIN_MODEL: outputs.get("fleetName")}
         calls = expiry.calls(clients, self._found())
         if not self.cluster:
-            phase.verdicts = [expectations.stops_the_fleet(fleet, [call.arguments for call in calls])]
+            targets = [call.arguments for call in calls]
+            phase.verdicts = [expectations.stops_the_fleet(fleet, targets) for fleet in fleets.values()]
         for call in calls:
             documents = expiry.policies(clients, call.role)
             phase.verdicts.append(expectations.role_allows(call.action, call.role, documents))

@@ -14,10 +14,9 @@ from tandem.files import PROJECT
 from tandem.objectives import impossible
 from tandem.pins import Pins
 from tandem.platforms import platform_of
-from tandem.rules.cluster import models
+from tandem.rules.cluster import models, prefix_of
 from tandem.settings import Settings
 from tandem.settings.commands import removed, set_to
-from tandem.settings.schema import InferenceSettings
 from tandem.sizing.gpus import batch_size, smallest_step
 from tandem.sizing.plan import Plan, plan
 from tandem.sizing.serving import Speculation
@@ -77,10 +76,11 @@ def _adapters_without_pins(settings: Settings, pins: Pins) -> Iterator[Problem]:
 
 def _guesses_beside_adapters(settings: Settings, sized: Plan) -> Iterator[Problem]:
     """Beside adapters vLLM wants a step to hold a full batch with its guesses (`vllm/engine/arg_utils.py`)."""
-    types = [INSTANCE_TYPES[name] for name in settings.fleet.instance_types if name in INSTANCE_TYPES]
-    plans = {"": sized, **{f"models.{name}.": plan for name, plan in _further(settings).items()}}
-    for prefix, inference, _ in models(settings):
-        guesses, tokens = inference.speculation, plans[prefix].max_num_batched_tokens
+    plans = {MAIN_MODEL: sized, **_further(settings)}
+    for name, own in settings.each.items():
+        prefix, inference = prefix_of(name), own.inference
+        types = [INSTANCE_TYPES[name] for name in own.fleet.instance_types if name in INSTANCE_TYPES]
+        guesses, tokens = inference.speculation, plans[name].max_num_batched_tokens
         for one in types if guesses and inference.adapters else ():
             requests, step = smallest_step([one], inference.max_num_seqs, tokens)
             if guesses and step < (wanted := requests * (1 + guesses.tokens)):
@@ -102,8 +102,7 @@ def _canaries(settings: Settings) -> Iterator[Problem]:
         try:
             _ = document(canary, settings.scaled[name][0]) if canary else ""
         except UserError as error:
-            at = "" if name == MAIN_MODEL else f"models.{name}."
-            yield from (replace(problem, key=at + problem.key) for problem in error.problems)
+            yield from (replace(problem, key=prefix_of(name) + problem.key) for problem in error.problems)
 
 
 def warnings(settings: Settings, pins: Pins, sized: Plan) -> list[str]:
@@ -122,18 +121,8 @@ def warnings(settings: Settings, pins: Pins, sized: Plan) -> list[str]:
 
 
 def size(settings: Settings) -> Plan:
-    """The settings' main model on the smallest GPU of the fleet."""
-    return size_of(settings.inference, settings)
-
-
-def _further(settings: Settings) -> dict[str, Plan]:
-    """The plans of the further models, by name."""
-    return {name: size_of(model.inference, settings) for name, model in settings.models.items()}
-
-
-def size_of(inference: InferenceSettings, settings: Settings) -> Plan:
-    """One model on the smallest GPU of the stack's types, with the batch that its servers are told."""
-    platform, instance_types = platform_of(settings), settings.fleet.instance_types
+    """The settings' main model on the smallest GPU of the fleet's types, with the batch that its servers are told."""
+    platform, inference, instance_types = platform_of(settings), settings.inference, settings.fleet.instance_types
     guesses = inference.speculation
     sequences, known = inference.max_num_seqs, [one for one in instance_types if one in INSTANCE_TYPES]
     if known and not platform.knows_its_type:
@@ -177,6 +166,11 @@ def check(settings: Settings, pins: Pins, stack: str, warn: Callable[[str], obje
     return sized
 
 
+def _further(settings: Settings) -> dict[str, Plan]:
+    """The plans of the further models, by name."""
+    return {name: size(settings.of(name)) for name in settings.models}
+
+
 def missing_pins(settings: Settings, pins: Pins) -> list[Problem]:
     """Empty pins that this stack's platform, region and model need."""
     return platform_of(settings).missing_pins(pins)
@@ -197,15 +191,18 @@ def _stack_name(stack: str) -> list[Problem]:
 
 
 def _model_names(settings: Settings, stack: str) -> list[Problem]:
-    """The main model's resources are called after these."""
+    """The main model's resources, and those of batches, are called after these."""
+    taken = (MAIN_MODEL, stack)
     return [
         Problem(
             key=f"models.{name}",
-            wrong="is what the main model is called",
+            wrong="is what the main model is called"
+            if name in taken
+            else "is what the group for `tandem batch` is called",
             value=name,
-            allowed=f"another name than main and {stack}",
+            allowed=f"another name than main and {stack}, on platform ec2 none that begins with batch",
             fix=f"rename tandem:models.{name} in the stack's file",
         )
         for name in settings.models
-        if name in (MAIN_MODEL, stack)
+        if name in taken or (settings.platform == "ec2" and name.startswith("batch"))
     ]

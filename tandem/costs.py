@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from itertools import chain
 
 from tandem import scaling
 from tandem.alarms import CANARY_FIGURES, FIGURES, GPU_FIGURES, GUESS_FIGURES, Both, alarms
@@ -37,8 +38,8 @@ def fixed_costs(settings: Settings) -> list[CostItem]:
     ]
     if settings.global_name is not None and settings.global_name.outside_check:
         items.append(CostItem("health check from outside", 1, part.health_check_month / HOURS_PER_MONTH))
-    if scaling.idle_after(settings) is not None:
-        items.append(CostItem("idle alarm's metrics", 3, 3 * part.alarm_metric_month / HOURS_PER_MONTH))
+    idle = 3 * sum(scaling.idle_after(group) is not None for group in settings.groups.values())
+    items.append(CostItem("idle alarm's metrics", idle, idle * part.alarm_metric_month / HOURS_PER_MONTH))
     items += watching_costs(settings)
     if mibps := settings.model_cache.provisioned_mibps:
         usd = mibps * part.efs_provisioned_mibps_month / HOURS_PER_MONTH
@@ -56,14 +57,15 @@ def watching_costs(settings: Settings) -> list[CostItem]:
     figures *= settings.metrics.cloudwatch
     boards, editors = int(settings.has_dashboard), int(settings.metrics.managed_grafana)
     single, both = settings.alarmed * (1 + settings.metrics.cloudwatch), 0  # the certificate's, and that of keys
-    for name, (served, scaled) in settings.scaled.items() if settings.alarmed and settings.metrics.cloudwatch else ():
-        always, servers = settings.always_on(scaled), platform_of(settings).servers(scaled)
-        canary, tokens = settings.canaries[name] is not None, served.makes_tokens
+    for own in settings.each.values() if settings.alarmed and settings.metrics.cloudwatch else ():
+        always, servers = own.always_on, platform_of(own).servers
+        canary, tokens = own.canary is not None, own.inference.makes_tokens
         for alarm in alarms(SOME, always_on=always, servers=servers, gpus=gpus, canary=canary, tokens=tokens):
             single += len(alarm.of) if isinstance(alarm, Both) else 1
             both += isinstance(alarm, Both)
-    figures += settings.follows_load  # requests that wait
-    fast, slow = scaling.alarm_metrics(settings)
+    follow = [group for group in settings.groups.values() if group.follows_load]
+    figures += len(follow)  # requests that wait
+    fast, slow = (sum(column) for column in zip((0, 0), *map(scaling.alarm_metrics, follow), strict=True))
     of_scaling = fast * part.fast_alarm_metric_month + slow * part.alarm_metric_month
     of_alarms = single * part.alarm_metric_month + both * part.composite_alarm_month
     return [
@@ -119,16 +121,22 @@ def total(items: Iterable[CostItem]) -> float:
 
 
 def usd_per_hour(settings: Settings) -> float:
-    """Cost of the stack as it comes up: its hosts, all of the first instance type, on demand."""
-    hosts = platform_of(settings).hosts_at_first
-    return total(fixed_costs(settings) + host_costs(settings, hosts, settings.fleet.instance_types[0]))
+    """Cost of the stack as it comes up: the hosts of each group, all of its first instance type, on demand."""
+    groups = settings.groups.values()
+    hosts = (host_costs(own, platform_of(own).hosts_at_first, own.fleet.instance_types[0]) for own in groups)
+    return total(chain(fixed_costs(settings), *hosts))
 
 
 def max_usd_per_hour(settings: Settings) -> float:
-    """The most that the stack can cost: maxHosts and those that overlap, all of its dearest type, on demand. The spend
-    cap counts with this."""
-    hosts = settings.max_group_size + overlapping_hosts(settings)
-    return total(fixed_costs(settings) + host_costs(settings, hosts, dearest_type(settings)))
+    """The most that the stack can cost: of each group maxHosts and those that overlap, all of its dearest type, on
+    demand. The spend cap counts with this."""
+    groups = settings.groups.values()
+    return total(chain(fixed_costs(settings), *(dearest_hosts(own, overlapping_hosts(own)) for own in groups)))
+
+
+def dearest_hosts(settings: Settings, beside: int = 0) -> list[CostItem]:
+    """The full group, with so many hosts beside it, all of its dearest type."""
+    return host_costs(settings, settings.max_group_size + beside, dearest_type(settings))
 
 
 def dearest_type(settings: Settings) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from itertools import chain
 from zoneinfo import ZoneInfo
 
 from tandem import costs, scaling
@@ -53,7 +54,7 @@ def usd_at_most(settings: Settings, life: timedelta) -> float:
 
 
 def _replaced_once(settings: Settings) -> float:
-    hosts = costs.host_costs(settings, settings.max_group_size, costs.dearest_type(settings))
+    hosts = chain(*map(costs.dearest_hosts, settings.groups.values()))
     return costs.total(hosts) * (platform_of(settings).drain_time / HOUR)
 
 
@@ -80,13 +81,13 @@ def expires_at(settings: Settings, created: datetime) -> datetime | None:
     Args:
         created: when the stack was first made (UTC); it does not move with later `up`s.
     """
-    guard, block = settings.cost_guard, settings.fleet.capacity_block
-    cap = life_within_cap(settings)
+    guard, cap = settings.cost_guard, life_within_cap(settings)
+    blocks = (group.fleet.capacity_block for group in settings.groups.values())
     limits = [
         guard.expires_at,
         created + guard.expires_after if guard.expires_after is not None else None,
         created + cap if cap is not None else None,
-        block.ends_at - CAPACITY_BLOCK_RECLAIM - leaving_time(settings) if block is not None else None,
+        *(block.ends_at - CAPACITY_BLOCK_RECLAIM - leaving_time(settings) for block in blocks if block is not None),
     ]
     soonest = min((limit for limit in limits if limit is not None), default=None)
     return None if soonest is None else soonest.astimezone(UTC).replace(second=0, microsecond=0)

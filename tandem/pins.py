@@ -317,11 +317,11 @@ class Pins(_Table):
         value = self.model_revision(model) and self.model_manifest(model)
         return f'models."{model}".{lacks}', value, f"tandem pin --model {model}"
 
-    def missing(self, region: str, model: str, machine_image: str | None = None) -> list[Problem]:
-        """What a stack in `region` that serves `model` still lacks, each with the command that looks it up.
+    def missing(self, region: str, models: Iterable[str], machine_image: str | None = None) -> list[Problem]:
+        """What a stack in `region` that serves `models` still lacks, each with the command that looks it up.
 
         Args:
-            machine_image: the id that the stack's settings name; its pin is then not needed.
+            machine_image: an id that the stack's settings name for all hosts; its pin is then not needed.
         """
         kind = self.machine_image.default
         pins = [
@@ -333,7 +333,7 @@ class Pins(_Table):
                 machine_image or self.machine_image.in_region(region),
                 f"tandem pin --region {region}",
             ),
-            self._model(model),
+            *map(self._model, models),
         ]
         return [*self._stale_digest(), *_empty(pins)]
 

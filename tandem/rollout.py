@@ -56,6 +56,7 @@ class Rollout:
 
     Attributes:
         name: in the account or in the cluster.
+        model: that it serves, as the settings name it.
         unit: what it has: hosts or pods.
         size: how many are wanted.
         versions: those that run or are wanted, the newest first.
@@ -67,6 +68,7 @@ class Rollout:
     """
 
     name: str
+    model: str
     unit: str
     state: State
     size: int

@@ -120,7 +120,7 @@ def test_a_replica_over_two_hosts_is_sized_and_refused_where_nothing_keeps_them_
     with pytest.raises(UserError, match="an Auto Scaling group starts and replaces hosts one by one") as refused:
         checks.check(stack, pins.load(), "dev", warned.append)
     assert "platform eks, which keeps the pods of one replica together" in refused.value.problems[0].fix
-    on_eks = checks.size_of(stack.inference, stack.model_copy(update={"platform": "eks"}))
+    on_eks = checks.size(stack.model_copy(update={"platform": "eks"}))
     assert on_eks.fits
     assert on_eks.kv_cache_tokens == 422112  # a stage has half the weights: five times the 83,008 of one host
     assert warned == []

@@ -141,7 +141,7 @@ def test_a_filled_pin_is_exact() -> None:
 
 
 def test_required_pins_that_are_empty_are_each_named_with_the_command() -> None:
-    missing = pins.parse(SHIPPED).missing("us-east-1", "Qwen/Qwen3-8B")
+    missing = pins.parse(SHIPPED).missing("us-east-1", ["Qwen/Qwen3-8B"])
     assert [(problem.key, problem.fix) for problem in missing] == [
         ("images/pins.toml: vllm.digest", "`tandem pin --image`, or set tandem:requirePins to false"),
         *(
@@ -160,11 +160,11 @@ def test_required_pins_that_are_empty_are_each_named_with_the_command() -> None:
 
 
 def test_nothing_is_missing_when_all_is_filled() -> None:
-    assert pins.parse(FILLED).missing("us-east-1", "Qwen/Qwen3-8B") == []
+    assert pins.parse(FILLED).missing("us-east-1", ["Qwen/Qwen3-8B"]) == []
 
 
 def test_a_region_and_a_model_that_are_not_listed_are_missing() -> None:
-    missing = pins.parse(FILLED).missing("ap-south-1", "acme/model")
+    missing = pins.parse(FILLED).missing("ap-south-1", ["acme/model"])
     assert [problem.key for problem in missing] == [
         "images/pins.toml: machine_image.ubuntu.regions.ap-south-1.id",
         'images/pins.toml: models."acme/model".revision',
@@ -172,19 +172,19 @@ def test_a_region_and_a_model_that_are_not_listed_are_missing() -> None:
 
 
 def test_a_revision_without_its_manifest_lacks_it() -> None:
-    [problem] = pins.parse(FILLED.replace("5" * 64, "")).missing("us-east-1", "Qwen/Qwen3-8B")
+    [problem] = pins.parse(FILLED.replace("5" * 64, "")).missing("us-east-1", ["Qwen/Qwen3-8B"])
     assert problem.key == 'images/pins.toml: models."Qwen/Qwen3-8B".manifest'
 
 
 def test_an_image_of_ones_own_needs_no_machine_image_pin() -> None:
-    assert pins.parse(FILLED).missing("ap-south-1", "Qwen/Qwen3-8B", machine_image=IMAGE_ID) == []
+    assert pins.parse(FILLED).missing("ap-south-1", ["Qwen/Qwen3-8B"], machine_image=IMAGE_ID) == []
 
 
 def test_a_digest_that_belongs_to_another_tag_is_refused() -> None:
     looked_up = FILLED.replace(f'"{DIGEST}"', f'"{DIGEST}"\nsource = "{REGISTRY}/v0.32.0"')
-    assert pins.parse(looked_up).missing("us-east-1", "Qwen/Qwen3-8B") == []
+    assert pins.parse(looked_up).missing("us-east-1", ["Qwen/Qwen3-8B"]) == []
     bumped = looked_up.replace('tag = "v0.32.0"', 'tag = "v0.33.0"')
-    [problem] = pins.parse(bumped).missing("us-east-1", "Qwen/Qwen3-8B")
+    [problem] = pins.parse(bumped).missing("us-east-1", ["Qwen/Qwen3-8B"])
     assert problem.key == "images/pins.toml: vllm.digest"
     assert problem.value == f"{REGISTRY}/v0.32.0"
     assert problem.fix == "`tandem pin --image --update`"

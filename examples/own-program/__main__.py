@@ -120,7 +120,7 @@ fleet = GpuFleet(
             target_group_arn=target.arn,
             logs=logs,
             stored=keys,
-            scripts=scripts,
+            scripts_url=scripts.url,
             cache=cache,
         ),
         settings=settings.fleet,

@@ -15,7 +15,7 @@ from pulumi_aws import budgets, iam, scheduler, sns
 
 from tandem.lifetime import STOPPED, Size
 from tandem.settings.schema import BusinessHoursSettings
-from tandem.tags import STACK_TAG
+from tandem.tags import MAIN_MODEL, STACK_TAG
 
 from .. import policies
 
@@ -106,8 +106,8 @@ class CostGuardArgs:
     Attributes:
         stack: name of the stack, by whose tag the budget counts.
         region, account_id: of the stack.
-        resize: how the servers are stopped and started; None where no schedule does either.
-        size: during business hours.
+        resizes: how the servers of each group are stopped and started, by its model, and its size during business
+            hours; none where no schedule does either.
         expires_at: when it goes to 0, RFC 3339 in UTC; None for never.
         now: the moment of this `up`; None takes all moments to lie ahead.
         monthly_budget_usd: AWS Budget, the second and later line; None for none.
@@ -119,8 +119,7 @@ class CostGuardArgs:
     stack: str
     region: str
     account_id: pulumi.Input[str]
-    resize: Resize | None
-    size: Size
+    resizes: Mapping[str, tuple[Resize, Size]]
     expires_at: pulumi.Output[str] | None = None
     now: datetime | None = None
     monthly_budget_usd: float | None = None
@@ -131,7 +130,7 @@ class CostGuardArgs:
 
 
 class CostGuard(pulumi.ComponentResource):
-    """Expiry, budget and business hours of one fleet.
+    """Expiry, budget and business hours of all groups of a stack.
 
     Attributes:
         topic_arn: SNS topic of the alerts.
@@ -152,24 +151,27 @@ class CostGuard(pulumi.ComponentResource):
             sns.TopicSubscription(
                 f"{name}-hook-{number}", topic=topic.arn, protocol="https", endpoint=hook, opts=self._child
             )
-        if args.resize is not None and (args.expires_at is not None or args.business_hours is not None):
-            self._schedules(args.resize)
+        if args.resizes and (args.expires_at is not None or args.business_hours is not None):
+            self._schedules()
         if args.monthly_budget_usd is not None or args.workspace_alerts:
             self._let_publish()
         if args.monthly_budget_usd is not None:
             self._budget(args.monthly_budget_usd)
         self.register_outputs({"topic_arn": self.topic_arn})
 
-    def _schedules(self, resize: Resize) -> None:
-        self._role = self._caller(resize)
+    def _schedules(self) -> None:
+        self._role = self._caller([resize for resize, _ in self._args.resizes.values()])
         # Schedules carry no tags; their group does, which is how they are found again without the state.
         self._group = scheduler.ScheduleGroup(self._name, opts=self._child)
         if self._args.expires_at is not None:
-            self._expiry(self._args.expires_at, resize)
-        if self._args.business_hours is not None:
-            self._hours(self._args.business_hours, resize)
+            self._warning(self._args.expires_at)
+        for model, (resize, size) in self._args.resizes.items():
+            if self._args.expires_at is not None:
+                self._expiry(self._args.expires_at, model, resize)
+            if self._args.business_hours is not None:
+                self._hours(self._args.business_hours, model, resize, size)
 
-    def _caller(self, resize: Resize) -> iam.Role:
+    def _caller(self, resizes: Sequence[Resize]) -> iam.Role:
         args = self._args
         # The group that the schedule is in; what names the role must be made after it.
         source = pulumi.Output.concat(
@@ -185,26 +187,34 @@ class CostGuard(pulumi.ComponentResource):
             f"{self._name}-expiry",
             role=role.name,
             policy=policies.document(
-                policies.allow([resize.action], [resize.resource_arn], sid="OwnGroupByName"),
+                policies.allow([resizes[0].action], [one.resource_arn for one in resizes], sid="OwnGroupByName"),
                 policies.allow(["sns:Publish"], [self.topic_arn]),
             ),
             opts=self._child,
         )
         return role
 
-    def _expiry(self, expires_at: pulumi.Output[str], resize: Resize) -> None:
+    def _expiry(self, expires_at: pulumi.Output[str], model: str, resize: Resize) -> None:
         """What has passed is not scheduled again, which AWS refuses: from then on the fleet is held at 0."""
-        args, stopped = self._args, resize.values(STOPPED)
-        stop = expires_at.apply(lambda moment: schedule_expression(moment) if is_ahead(moment, args.now) else AGAIN)
-        self._schedule("stop", stop, resize.target, stopped)
+        now, stopped = self._args.now, resize.values(STOPPED)
+        stop = expires_at.apply(lambda moment: schedule_expression(moment) if is_ahead(moment, now) else AGAIN)
+        self._schedule(self._label("stop", model), stop, resize.target, stopped)
         # Someone may bring an expired fleet back, by hand or with `pulumi up --refresh`: not for longer than this.
-        self._schedule("keep-stopped", AGAIN, resize.target, stopped, start_date=self._if_ahead(expires_at))
+        again = self._label("keep-stopped", model)
+        self._schedule(again, AGAIN, resize.target, stopped, start_date=self._if_ahead(expires_at))
+
+    def _label(self, what: str, model: str) -> str:
+        """A schedule's name has 64 characters, and a further model's is without the stack's: that is the group's."""
+        return f"{self._name}-{what}" if model == MAIN_MODEL else f"{what}-{model}"
+
+    def _warning(self, expires_at: pulumi.Output[str]) -> None:
+        args = self._args
 
         def warned(moment: str) -> bool:
             return is_ahead(moment, args.now, before=WARNING_BEFORE)
 
         self._schedule(
-            "warn",
+            f"{self._name}-warn",
             expires_at.apply(lambda at: schedule_expression(at, WARNING_BEFORE) if warned(at) else AGAIN),
             PUBLISH_TARGET,
             {
@@ -219,7 +229,7 @@ class CostGuard(pulumi.ComponentResource):
             state=expires_at.apply(lambda at: "ENABLED" if warned(at) else "DISABLED"),
         )
 
-    def _hours(self, hours: BusinessHours, resize: Resize) -> None:
+    def _hours(self, hours: BusinessHours, model: str, resize: Resize, size: Size) -> None:
         """They end with the stack: one that has expired must not come back the next morning. A recurring schedule calls
         before its end date, which a one-time schedule ignores
         (https://docs.aws.amazon.com/scheduler/latest/APIReference/API_CreateSchedule.html)."""
@@ -228,8 +238,9 @@ class CostGuard(pulumi.ComponentResource):
         if end is not None:
             state = end.apply(lambda moment: "ENABLED" if is_ahead(moment, self._args.now) else "DISABLED")
             ends = {"end_date": self._if_ahead(end), "state": state}
-        for label, cron, size in (("open", hours.open_cron, self._args.size), ("close", hours.close_cron, STOPPED)):
-            self._schedule(label, cron, resize.target, resize.values(size), time_zone=hours.time_zone, **ends)
+        for what, cron, to in (("open", hours.open_cron, size), ("close", hours.close_cron, STOPPED)):
+            label = self._label(what, model)
+            self._schedule(label, cron, resize.target, resize.values(to), time_zone=hours.time_zone, **ends)
 
     def _if_ahead(self, moment: pulumi.Output[str]) -> pulumi.Output[str | None]:
         return moment.apply(lambda at: at if is_ahead(at, self._args.now) else None)
@@ -245,7 +256,7 @@ class CostGuard(pulumi.ComponentResource):
     ) -> None:
         """A call of an AWS API at its time: EventBridge Scheduler's universal target, no function of ours between."""
         scheduler.Schedule(
-            f"{self._name}-{label}",
+            label,
             group_name=self._group.name,
             schedule_expression=expression,
             schedule_expression_timezone=time_zone,

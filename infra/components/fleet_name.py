@@ -24,7 +24,7 @@ def fleet_name(name: str, stack: str, opts: pulumi.ResourceOptions) -> pulumi.Ou
         name: that the group's begins with.
         opts: with the provider of the stack's region.
     """
-    own = random.RandomId(f"{name}-fleet", byte_length=ID_BYTES).hex.apply(lambda id: f"{name}-{id}")
+    own = random_name(name)
     tags = {PROJECT_TAG: PROJECT, STACK_TAG: stack}
     found = autoscaling.get_ami_ids(
         filters=[autoscaling.GetAmiIdsFilterArgs(name=f"tag:{key}", values=[value]) for key, value in tags.items()],
@@ -32,6 +32,11 @@ def fleet_name(name: str, stack: str, opts: pulumi.ResourceOptions) -> pulumi.Ou
     )
     former = chosen_by_engine(name, found.names)
     return pulumi.Output.from_input(former) if former else own
+
+
+def random_name(name: str) -> pulumi.Output[str]:
+    """A random name that begins with this one."""
+    return random.RandomId(f"{name}-fleet", byte_length=ID_BYTES).hex.apply(lambda id: f"{name}-{id}")
 
 
 def chosen_by_engine(name: str, found: Sequence[str]) -> str | None:

@@ -32,6 +32,9 @@ class GpuFleetArgs:
         security_group_id: group of the hosts.
         public_address: hosts get a public address; only for hosts in public subnets.
         role_name, instance_profile_arn: identity of the hosts; the fleet grants it what its life cycle needs.
+        shares_role: another fleet grants what this one's hosts need: a role's policies have 10 240 characters, which
+            those of twenty fleets would pass.
+        others_targets, others_weights: target groups, and s3://bucket/path, of fleets that share this one's role.
         target_group_arn: where hosts register; None for machines that serve nobody: they have no hooks, and who calls
             for them and they themselves say how many there are.
         log_group_arn: where the hosts' logs go.
@@ -59,6 +62,9 @@ class GpuFleetArgs:
     public_address: bool
     role_name: pulumi.Input[str]
     instance_profile_arn: pulumi.Input[str]
+    shares_role: bool = False
+    others_targets: Sequence[pulumi.Input[str]] = ()
+    others_weights: Sequence[str] = ()
     target_group_arn: pulumi.Input[str] | None
     log_group_arn: pulumi.Input[str]
     machine_image_id: str
@@ -91,13 +97,15 @@ class GpuFleet(pulumi.ComponentResource):
 
     Attributes:
         group_name, group_arn: the Auto Scaling group.
+        user_data_bytes: how large it is, gzip'd.
     """
 
     def __init__(self, name: str, args: GpuFleetArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("tandem:index:GpuFleet", name, None, opts)
         self._name = name
         self._child = pulumi.ResourceOptions(parent=self)
-        self._grant(args)
+        if not args.shares_role:
+            self._grant(args)
         template = self._launch_template(args)
         group = self._group(args, template)
         for hook in _lifecycle_hooks() if args.target_group_arn is not None else ():
@@ -112,6 +120,7 @@ class GpuFleet(pulumi.ComponentResource):
             )
         self.group_name = group.name
         self.group_arn = group.arn
+        self.user_data_bytes = pulumi.Output.from_input(args.user_data).apply(len)
         self.register_outputs({"group_name": group.name, "group_arn": group.arn})
 
     def _grant(self, args: GpuFleetArgs) -> None:
@@ -123,6 +132,7 @@ class GpuFleet(pulumi.ComponentResource):
         target = args.target_group_arn
         ends = ["UpdateAutoScalingGroup"] if target is None else LIFE_CYCLE
         most = {"NumericLessThanEqualsIfExists": {"autoscaling:MaxSize": str(args.most_called)}}
+        targets = [one for one in (target, *args.others_targets) if one is not None]
         statements = [
             policies.allow(
                 [f"autoscaling:{action}" for action in (*ends, "SetInstanceHealth")],
@@ -136,12 +146,11 @@ class GpuFleet(pulumi.ComponentResource):
                 policies.in_region(args.region),
                 sid="DescribeKnowsNoResources",
             ),
-            *([policies.allow([f"elasticloadbalancing:{one}" for one in TARGETS], [target])] if target else []),
+            *([policies.allow([f"elasticloadbalancing:{one}" for one in TARGETS], targets)] if targets else []),
             policies.write_log(args.log_group_arn),
             *([policies.put_metrics()] if args.reports else []),
+            *policies.read_weights(*filter(None, (args.weights_s3_uri, *args.others_weights))),
         ]
-        if args.weights_s3_uri:
-            statements += policies.read_weights(args.weights_s3_uri)
         iam.RolePolicy(
             f"{self._name}-host-life-cycle",
             role=args.role_name,

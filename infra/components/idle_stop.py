@@ -23,20 +23,22 @@ class IdleStopArgs:
 
     Attributes:
         group_name: of the fleet, whose metrics are on and whose lower bound is 0.
-        load_balancer_suffix: what metrics call the load balancer.
+        load_balancer_suffix, target_group_suffix: what metrics call the load balancer, and the model's targets.
         after: so long without a request.
     """
 
     group_name: pulumi.Input[str]
     load_balancer_suffix: pulumi.Input[str]
+    target_group_suffix: pulumi.Input[str]
     after: timedelta
 
 
 class IdleStop(pulumi.ComponentResource):
     """Step scaling policy to 0, and the alarm that calls it.
 
-    Counted are requests that a server was found for, and those that the load balancer refused for want of one. A host
-    that never serves is not idle: its launch deadline and the expiry end it.
+    Counted are requests that a server of the model was found for, and those that the load balancer refused for want of
+    one, of whatever model: it does not say of which. A host that never serves is not idle: its launch deadline and the
+    expiry end it.
     """
 
     def __init__(self, name: str, args: IdleStopArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -52,6 +54,7 @@ class IdleStop(pulumi.ComponentResource):
         )
         period, periods = evaluation(args.after)
         balancer = {"LoadBalancer": args.load_balancer_suffix}
+        targets = {"TargetGroup": args.target_group_suffix}
 
         def metric(
             id: str, namespace: str, name: str, stat: str, dimensions: Mapping[str, pulumi.Input[str]]
@@ -79,7 +82,7 @@ class IdleStop(pulumi.ComponentResource):
                     "Minimum",
                     {"AutoScalingGroupName": args.group_name},
                 ),
-                metric("served", "AWS/ApplicationELB", "RequestCount", "Sum", balancer),
+                metric("served", "AWS/ApplicationELB", "RequestCount", "Sum", balancer | targets),
                 metric("refused", "AWS/ApplicationELB", "HTTPCode_ELB_5XX_Count", "Sum", balancer),
             ],
             alarm_actions=[stop.arn],

@@ -79,8 +79,7 @@ class LoadBalancer(pulumi.ComponentResource):
 
     Attributes:
         url: https URL of the API, without a path.
-        target_group_arn: where the servers of the main model register.
-        further_target_group_arns: the same for further models, by name.
+        target_groups: where the servers of each model register, the main one first.
         arn_suffix: what metrics call the load balancer.
         certificate_arn: of what it answers with.
         authority_pem: what clients must trust when the certificate is self-signed, else None.
@@ -141,12 +140,11 @@ class LoadBalancer(pulumi.ComponentResource):
         self.dns_name = balancer.dns_name
         self.zone_id = balancer.zone_id
         self.listener = https
-        self.target_group_arn = targets.arn
-        self.further_target_group_arns = {model: group.arn for model, group in further.items()}
+        self.target_groups = {MAIN_MODEL: targets, **further}
         self.arn_suffix = balancer.arn_suffix
         self.authority_pem = certificate.authority_pem
         self.certificate_arn = certificate.arn
-        self.register_outputs({"url": self.url, "target_group_arn": self.target_group_arn})
+        self.register_outputs({"url": self.url, "target_group_arn": targets.arn})
 
     def _access_logs(self, args: LoadBalancerArgs) -> lb.LoadBalancerAccessLogsArgs | None:
         if args.access_log_retention_days is None:

@@ -12,7 +12,6 @@ from pulumi_aws import autoscaling, cloudwatch
 from tandem import scaling
 from tandem.alarms import NAMESPACE, dimensions
 from tandem.settings import Settings
-from tandem.tags import MAIN_MODEL
 
 IN_SERVICE = ("AWS/AutoScaling", "GroupInServiceInstances", "Minimum")
 REFUSED = ("AWS/ApplicationELB", "HTTPCode_ELB_503_Count", "Sum")
@@ -24,13 +23,14 @@ class LoadScalingArgs:
     """What hosts need to follow the load.
 
     Attributes:
-        stack: by whose name hosts report.
-        settings: of the stack.
+        stack, model: by whose names hosts report.
+        settings: as the model's own.
         group_name: of the fleet; its metrics are on where it may sleep.
         load_balancer_suffix: what metrics call the load balancer.
     """
 
     stack: str
+    model: str
     settings: Settings
     group_name: pulumi.Input[str]
     load_balancer_suffix: pulumi.Input[str]
@@ -141,7 +141,7 @@ class LoadScaling(pulumi.ComponentResource):
 
     def _own(self, figure: str, statistic: str, period: int) -> Query:
         """A figure that hosts report."""
-        of = dimensions(self._args.stack, MAIN_MODEL)
+        of = dimensions(self._args.stack, self._args.model)
         return _query(figure.lower(), NAMESPACE, figure, statistic, of, period)
 
     def _in_service(self) -> Query:

@@ -12,8 +12,8 @@ from tandem.host.render import render_user_data
 from tandem.pins import Pins
 from tandem.settings import Settings
 from tandem.sizing.plan import Plan
+from tandem.tags import MAIN_MODEL
 
-from .host_scripts import HostScripts
 from .log_group import LogGroup
 from .model_cache import ModelCache
 from .secrets import Secrets
@@ -25,11 +25,12 @@ def user_data(
     plan: Plan,
     *,
     stack: str,
+    model: str = MAIN_MODEL,
     load_balancer_networks: Sequence[str],
     target_group_arn: pulumi.Input[str] | None,
     logs: LogGroup,
     stored: Secrets,
-    scripts: HostScripts,
+    scripts_url: pulumi.Input[str],
     cache: ModelCache,
     remote_write_url: pulumi.Input[str] | None = None,
     batch_bucket_url: pulumi.Input[str] | None = None,
@@ -37,6 +38,7 @@ def user_data(
     """User data of a launch template, gzip'd.
 
     Args:
+        settings: as the model's own (`Settings.of`).
         plan: what sizing found.
         load_balancer_networks: ranges of the load balancer's subnets, whose X-Forwarded-For is believed.
         target_group_arn: where hosts register; None for a batch's machines, which have no clients either.
@@ -51,6 +53,7 @@ def user_data(
                 pins,
                 plan,
                 stack=stack,
+                model=model,
                 load_balancer_networks=load_balancer_networks,
                 resources=HostResources(**resources),
             )
@@ -60,7 +63,7 @@ def user_data(
         target_group_arn=target_group_arn or "",
         log_group_name=logs.name,
         keys_secret_arns=stored.keys_secret_arns if target_group_arn is not None else [],
-        scripts_url=scripts.url,
+        scripts_url=scripts_url,
         hugging_face_token_secret_arn=stored.hugging_face_token_secret_arn,
         efs_file_system_id=cache.file_system_id,
         efs_access_point_id=cache.access_point_id,

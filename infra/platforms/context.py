@@ -11,12 +11,12 @@ import pulumi
 import pulumiverse_time as time
 
 from tandem import lifetime
-from tandem.checks import size_of
+from tandem.checks import size
 from tandem.observing.watched import Watched
 from tandem.observing.watched import watched as watched_of
 from tandem.pins import Pins
 from tandem.settings import Settings
-from tandem.settings.schema import ClientSettings, InferenceSettings
+from tandem.settings.schema import ClientSettings
 from tandem.sizing.plan import Plan
 
 from ..components.alarms import Alarms, AlarmsArgs
@@ -69,9 +69,9 @@ class StackContext:
     times: Times
     now: datetime | None
 
-    def sized(self, inference: InferenceSettings) -> Plan:
-        """What sizing says of a model; each further one is sized for itself."""
-        return self.plan if inference is self.settings.inference else size_of(inference, self.settings)
+    def sized(self, own: Settings) -> Plan:
+        """What sizing says of a model, by the settings as its own; each further one is sized for itself."""
+        return self.plan if own.inference is self.settings.inference else size(own)
 
     @property
     def load_balancer_networks(self) -> list[str]:
@@ -101,13 +101,14 @@ def secrets(context: StackContext, reader_role_name: pulumi.Input[str]) -> Secre
     """Digests of keys and the token, readable by one role."""
     settings = context.settings
     token = settings.hugging_face_token
+    logins = (group.fleet.registry_login_secret_arn for group in settings.groups.values())
     return Secrets(
         context.name,
         SecretsArgs(
             reader_role_name=reader_role_name,
             hugging_face_token=pulumi.Output.secret(token.get_secret_value()) if token else None,
             declared={name: declared(client) for name, client in settings.clients.items()},
-            others=[arn for arn in (settings.fleet.registry_login_secret_arn, *judges_keys(settings)) if arn],
+            others=[*dict.fromkeys(arn for arn in (*logins, *judges_keys(settings)) if arn)],
             recovery_window_days=0 if settings.ephemeral else 30,
         ),
         context.here,
@@ -176,11 +177,12 @@ def times(settings: Settings, now: datetime | None) -> Times:
     )
 
 
-def cost_guard(context: StackContext, resize: Resize | None) -> CostGuard:
+def cost_guard(context: StackContext, resizes: Mapping[str, Resize]) -> CostGuard:
     """Expiry, budget and business hours, before there are servers.
 
     Args:
-        resize: the call that ends and starts the servers; None where none from outside can, and no setting asks for it.
+        resizes: of each group of machines the call that ends and starts its servers; none where none from outside can,
+            and no setting asks for it.
     """
     settings, guard = context.settings, context.settings.cost_guard
     return CostGuard(
@@ -189,8 +191,7 @@ def cost_guard(context: StackContext, resize: Resize | None) -> CostGuard:
             stack=context.stack,
             region=settings.region,
             account_id=context.network.account_id,
-            resize=resize,
-            size=lifetime.size(settings),
+            resizes={model: (resize, lifetime.size(settings.groups[model])) for model, resize in resizes.items()},
             expires_at=context.times.ends,
             now=context.now,
             monthly_budget_usd=guard.monthly_budget_usd,

@@ -217,7 +217,7 @@ def _node_pool(
 def _guard(context: StackContext, cluster: Cluster, group_name: pulumi.Output[str] | None) -> CostGuard:
     """Karpenter's nodes follow pods, and no call from outside stops them: there only the budget is before them."""
     if group_name is None:
-        return cost_guard(context, None)
+        return cost_guard(context, {})
     account_id = context.network.account_id
     arn = pulumi.Output.concat(
         f"arn:aws:eks:{context.settings.region}:",
@@ -228,7 +228,7 @@ def _guard(context: StackContext, cluster: Cluster, group_name: pulumi.Output[st
         group_name,
         "/*",
     )
-    return cost_guard(context, Resize.of_node_group(cluster.cluster_name, group_name, arn))
+    return cost_guard(context, {MAIN_MODEL: Resize.of_node_group(cluster.cluster_name, group_name, arn)})
 
 
 def _controllers(context: StackContext, cluster: Cluster, provider: kubernetes.Provider) -> Controllers:
@@ -242,7 +242,7 @@ def _controllers(context: StackContext, cluster: Cluster, provider: kubernetes.P
             vpc_id=context.network.vpc_id,
             cluster_name=cluster.cluster_name,
             charts=context.pins.kubernetes.charts,
-            target_group_arns=[balancer.target_group_arn, *balancer.further_target_group_arns.values()],
+            target_group_arns=[group.arn for group in balancer.target_groups.values()],
             device_plugin="nvidia-device-plugin" in charts,
             pipelines="lws" in charts,
             prometheus="prometheus" in charts,
@@ -255,10 +255,9 @@ def _controllers(context: StackContext, cluster: Cluster, provider: kubernetes.P
 
 def _services(context: StackContext, stored: Secrets, logs: LogGroup) -> list[tuple[InferenceService, Scaling]]:
     """The main model, then the further ones."""
-    settings, balancer = context.settings, context.balancer
-    groups = {MAIN_MODEL: balancer.target_group_arn, **balancer.further_target_group_arns}
+    settings, groups = context.settings, context.balancer.target_groups
     return [
-        _service(context, stored, logs, name, inference, scaling, groups[name])
+        _service(context, stored, logs, name, inference, scaling, groups[name].arn)
         for name, (inference, scaling) in settings.scaled.items()
     ]
 
@@ -273,7 +272,7 @@ def _service(
     target_group_arn: pulumi.Output[str],
 ) -> tuple[InferenceService, Scaling]:
     name, settings, pins = server_name(model), context.settings, context.pins
-    served = engine(settings, inference, pins, context.sized(inference))
+    served = engine(settings, inference, pins, context.sized(settings.of(model)))
     waits, gpus = timeouts(settings), served.tensor_parallel_size
     share = capacity.share_of_node(settings, gpus)
     _, requests = requests_at_once(served, capacity.node_types(settings))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tandem.catalog.instances import InstanceType
 from tandem.edge import Edge
 from tandem.serving.engine import Engine, Timeouts
+from tandem.tags import MAIN_MODEL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +92,8 @@ class HostConfig:
     group would depend on what depends on it.
 
     Attributes:
-        stack: name of the stack; names log streams.
+        stack: name of the stack.
+        model: main, or as the settings name a further one; by it figures are told apart.
         region: AWS region.
         instance_types: what the group may start; another type is refused by the host.
         launch_hook_name: lifecycle hook that holds a new host until it has made a token.
@@ -115,6 +117,7 @@ class HostConfig:
     """
 
     stack: str
+    model: str = MAIN_MODEL
     region: str
     instance_types: Sequence[InstanceType]
     launch_hook_name: str

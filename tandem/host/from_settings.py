@@ -14,6 +14,7 @@ from tandem.scaling import FAST_FIGURES
 from tandem.serving.engine import engine, timeouts
 from tandem.settings import Settings
 from tandem.sizing.plan import Plan
+from tandem.tags import MAIN_MODEL
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,16 +45,19 @@ def host_config(
     stack: str,
     load_balancer_networks: Sequence[str],
     resources: HostResources,
+    model: str = MAIN_MODEL,
 ) -> HostConfig:
-    """The configuration of one stack's hosts.
+    """The configuration of the hosts of one model.
 
     Args:
+        settings: as the model's own (`Settings.of`).
         plan: what sizing found; gives the share of GPU memory where the settings leave it open.
         load_balancer_networks: ranges of the load balancer's subnets, whose X-Forwarded-For is believed.
     """
     region = workspace.region if (workspace := settings.metrics.workspace) else None
     return HostConfig(
         stack=stack,
+        model=model,
         region=settings.region,
         instance_types=[INSTANCE_TYPES[name] for name in settings.fleet.instance_types],
         launch_hook_name=LAUNCH_HOOK,

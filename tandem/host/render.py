@@ -24,7 +24,6 @@ from tandem.serving.vllm import (
     server_environment,
     vllm_arguments,
 )
-from tandem.tags import MAIN_MODEL
 from tandem.tasks import probe
 from tandem.templates import filled_in
 
@@ -158,7 +157,7 @@ def _host_json(config: HostConfig) -> str:
         "first_port": FIRST_PORT,
         "port": config.edge.port,
         "agent_port": EDGE_AGENT_PORT,
-        "metrics": dimensions(config.stack, MAIN_MODEL) if config.metrics else None,
+        "metrics": dimensions(config.stack, config.model) if config.metrics else None,
         **_remote_write(config),
         **({"batch": config.batch_bucket_url} if config.batch_bucket_url else {}),
         **({"fast_figures": [*config.fast_figures]} if config.fast_figures else {}),
@@ -184,7 +183,7 @@ def _host_json(config: HostConfig) -> str:
 def _remote_write(config: HostConfig) -> dict[str, Any]:
     if config.remote_write_url is None:
         return {}
-    labels = {"stack": config.stack, "model": MAIN_MODEL}
+    labels = {"stack": config.stack, "model": config.model}
     return {"remote_write": {"url": config.remote_write_url, "region": config.remote_write_region, "labels": labels}}
 
 

@@ -45,3 +45,8 @@ GROUP = "leaderworkerset.sigs.k8s.io/group-key"
 def server_name(model: str) -> str:
     """Of a model's Deployment, Service and pods."""
     return f"vllm-{model}"
+
+
+def model_of(server: str) -> str:
+    """The model of a name that `server_name` made."""
+    return server.removeprefix(server_name(""))

@@ -9,7 +9,7 @@ from typing import Any
 
 from tandem.kubernetes.history import UNKNOWN, history, of_version, version_of, version_of_template
 from tandem.kubernetes.kubectl import Kubectl
-from tandem.kubernetes.names import GROUP, SET
+from tandem.kubernetes.names import GROUP, SET, model_of
 from tandem.kubernetes.waiting import no_node_yet
 from tandem.rollout import Rollout, State, Version
 
@@ -163,6 +163,7 @@ def _of_pipelines(one: Object, pods: Sequence[Object], revisions: Iterable[Objec
     before = wanted if _went_back(one, wanted) else _before_pipelines(versions, numbers, wanted)
     return Rollout(
         name=name,
+        model=model_of(name),
         unit=PIPELINES,
         state=state,
         size=size,
@@ -217,6 +218,7 @@ def _of_deployment(deployment: Object, sets: Sequence[Object], pods: Sequence[Ob
     failures = (*refused, *(line for pod in pods if _owner(pod) in new for line in _troubles(pod)))
     return Rollout(
         name=metadata["name"],
+        model=model_of(metadata["name"]),
         unit=PODS,
         state=_state(deployment, failures),
         size=deployment["spec"].get("replicas", 1),

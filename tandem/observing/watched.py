@@ -11,7 +11,7 @@ from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.kubernetes.names import NAMESPACE, server_name
 from tandem.objectives import Objectives, objectives
 from tandem.platforms import platform_of
-from tandem.settings.schema import InferenceSettings, Settings
+from tandem.settings.schema import Settings
 from tandem.sizing.plan import Plan
 
 MATCHERS = {
@@ -52,36 +52,35 @@ class Watched:
     guesses_pay_from: float | None = None
 
 
-def watched(settings: Settings, stack: str, sized: Callable[[InferenceSettings], Plan]) -> list[Watched]:
+def watched(settings: Settings, stack: str, sized: Callable[[Settings], Plan]) -> list[Watched]:
     """Each model of a stack, the main one first.
 
     Args:
-        sized: what sizing says of a model.
+        sized: what sizing says of the main model of some settings.
     """
-    platform = platform_of(settings)
-    first = settings.fleet.instance_types[0]
-    gpu_hour = prices.on_demand(first, settings.region) / INSTANCE_TYPES[first].gpus
-    return [
-        Watched(
-            stack=stack,
-            name=name,
-            model=inference.model,
-            labels=MATCHERS[settings.platform].format(stack=stack, name=name, server=server_name(name)),
-            promised=(
-                promised := objectives(settings.promised[name], (plan := sized(inference)).fastest_token_seconds)
-            ),
-            alarms=alarms(
-                promised,
-                always_on=settings.always_on(scaling),
-                servers=platform.servers(scaling),
-                gpus=platform.sees_gpus,
-                canary=settings.canaries[name] is not None,
-                tokens=inference.makes_tokens,
-            ),
-            tokens=inference.makes_tokens,
+    return [_watched(name, own, stack, sized(own)) for name, own in settings.each.items()]
+
+
+def _watched(name: str, own: Settings, stack: str, plan: Plan) -> Watched:
+    platform, inference, first = platform_of(own), own.inference, own.fleet.instance_types[0]
+    gpu_hour = prices.on_demand(first, own.region) / INSTANCE_TYPES[first].gpus
+    promised = objectives(own.objectives, plan.fastest_token_seconds)
+    return Watched(
+        stack=stack,
+        name=name,
+        model=inference.model,
+        labels=MATCHERS[own.platform].format(stack=stack, name=name, server=server_name(name)),
+        promised=promised,
+        alarms=alarms(
+            promised,
+            always_on=own.always_on,
+            servers=platform.servers,
             gpus=platform.sees_gpus,
-            usd_per_server_hour=gpu_hour * inference.gpus,
-            guesses_pay_from=plan.guesses_pay_from if inference.speculation else None,
-        )
-        for name, (inference, scaling) in settings.scaled.items()
-    ]
+            canary=own.canary is not None,
+            tokens=inference.makes_tokens,
+        ),
+        tokens=inference.makes_tokens,
+        gpus=platform.sees_gpus,
+        usd_per_server_hour=gpu_hour * inference.gpus,
+        guesses_pay_from=plan.guesses_pay_from if inference.speculation else None,
+    )

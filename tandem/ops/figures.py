@@ -123,7 +123,7 @@ def look(clients: Clients, stack: str, settings: Settings, now: datetime) -> lis
 
 def models(settings: Settings, stack: str) -> list[Watched]:
     """Of a stack, with the objectives that sizing allows where the settings have none."""
-    return watched(settings, stack, lambda inference: checks.size_of(inference, settings))
+    return watched(settings, stack, checks.size)
 
 
 def told(

@@ -7,6 +7,7 @@ says that it is not pinned; what an image has inside is told by the image's own 
 from __future__ import annotations
 
 import uuid
+from collections import ChainMap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -55,13 +56,13 @@ class Part:
     pinned: bool = True
 
 
-def parts(settings: Settings, pins: Pins, host: Mapping[str, Any] | None) -> list[Part]:
+def parts(settings: Settings, pins: Pins, hosts: Sequence[Mapping[str, Any]]) -> list[Part]:
     """All parts of a stack, in the order in which one asks for them.
 
     Args:
-        host: host.json, which says what a host installs; None on platform eks.
+        hosts: host.json of each model, which says what its hosts install; none on platform eks.
     """
-    runs = _of_hosts(settings, pins, host) if host else _of_cluster(settings, pins)
+    runs = _of_hosts(settings, pins, hosts) if hosts else _of_cluster(settings, pins)
     models = (*settings.models_served, *settings.adapters_served)
     return [_image(pins.vllm), *(_model(model, pins) for model in models), *runs]
 
@@ -90,15 +91,15 @@ def _model(model: str, pins: Pins) -> Part:
     )
 
 
-def _of_hosts(settings: Settings, pins: Pins, host: Mapping[str, Any]) -> Iterator[Part]:
+def _of_hosts(settings: Settings, pins: Pins, hosts: Sequence[Mapping[str, Any]]) -> Iterator[Part]:
     """What a host starts from and installs; where its type decides, of any of them."""
-    id = settings.fleet.machine_image_id or pins.machine_image.in_region(settings.region)
-    yield Part(
-        kind="operating system", name=f"machine image ({pins.machine_image.default})", version=id, pinned=bool(id)
-    )
-    of_types = (name for item in host["instance_types"].values() for name in item["driver_packages"])
-    for name in dict.fromkeys([*of_types, *host["host_packages"]]):
-        yield _deb(name, host["pins"].get(name, ""))
+    pinned, name = pins.machine_image.in_region(settings.region), f"machine image ({pins.machine_image.default})"
+    for id in dict.fromkeys(own.fleet.machine_image_id or pinned for own in settings.groups.values()):
+        yield Part(kind="operating system", name=name, version=id, pinned=bool(id))
+    of_types = (name for host in hosts for item in host["instance_types"].values() for name in item["driver_packages"])
+    versions = dict(ChainMap(*(host["pins"] for host in hosts)))
+    for package in dict.fromkeys([*of_types, *hosts[0]["host_packages"]]):
+        yield _deb(package, versions.get(package, ""))
     file, _, sha256 = pins.efs_utils.file.partition("#sha256=")
     yield _deb(pins.efs_utils.package, "_".join(file.rpartition("/")[2].split("_")[1:2]), sha256)
 

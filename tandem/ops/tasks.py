@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from tandem.errors import Problem, UserError
+from tandem.rules.cluster import prefix_of
 from tandem.settings import Settings
-from tandem.settings.schema import InferenceSettings
+from tandem.tags import MAIN_MODEL
 
 
-def served(settings: Settings, name: str | None) -> tuple[str, InferenceSettings]:
-    """The model that clients call so, and the prefix of its keys; else the main one."""
-    found = settings.scaled.items()
-    model, inference = next(((model, one) for model, (one, _) in found if name in one.names), ("", settings.inference))
-    return f"models.{model}." if model in settings.models else "", inference
+def called(settings: Settings, name: str | None) -> str:
+    """The model that clients call so; else the main one."""
+    found = (model for model, (one, _) in settings.scaled.items() if name in one.names)
+    return next(found, MAIN_MODEL)
 
 
 def must_generate(settings: Settings, name: str | None, command: str) -> None:
@@ -19,11 +19,12 @@ def must_generate(settings: Settings, name: str | None, command: str) -> None:
     Raises:
         UserError: the model makes no tokens, of which the command is.
     """
-    prefix, inference = served(settings, name)
+    model = called(settings, name)
+    inference = settings.of(model).inference
     if not inference.makes_tokens:
         raise UserError(
             Problem(
-                key=f"{prefix}inference.task",
+                key=f"{prefix_of(model)}inference.task",
                 wrong=f"makes no tokens, and {command} asks for some",
                 value=inference.task,
                 allowed="generate",

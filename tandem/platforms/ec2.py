@@ -8,7 +8,6 @@ from tandem import capacity
 from tandem.errors import Problem
 from tandem.pins import Pins
 from tandem.platforms.platform import Platform
-from tandem.settings.cluster import ScalingSettings
 from tandem.timing import HEARTBEAT_SECONDS
 
 
@@ -24,7 +23,7 @@ class Hosts(Platform):
     def hosts_at_first(self) -> int:
         return self.settings.group_size
 
-    def _replicas(self, scaling: ScalingSettings, *, missing: bool) -> int:  # noqa: ARG002 (pods know it)
+    def _replicas(self, *, missing: bool) -> int:
         """On the smallest type of the fleet."""
         return (self.settings.group_size - missing) * min(capacity.servers_per_host(self.settings))
 
@@ -49,7 +48,8 @@ class Hosts(Platform):
 
     def missing_pins(self, pins: Pins) -> list[Problem]:
         settings = self.settings
-        return pins.missing(settings.region, settings.inference.model, settings.fleet.machine_image_id)
+        images = [group.fleet.machine_image_id for group in settings.groups.values()]
+        return pins.missing(settings.region, settings.models_served, images[0] if all(images) else None)
 
     @property
     def pin_command(self) -> str:

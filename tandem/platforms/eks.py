@@ -10,7 +10,6 @@ from tandem.catalog import prices
 from tandem.errors import Problem
 from tandem.pins import Pins
 from tandem.platforms.platform import CostItem, Platform
-from tandem.settings.cluster import ScalingSettings
 from tandem.settings.schema import Settings
 from tandem.timing import NODE_HOOK
 
@@ -28,8 +27,8 @@ class Nodes(Platform):
     sees_gpus = False  # the agent of a pod has none of its GPUs
     makes_spot_role = False
 
-    def _replicas(self, scaling: ScalingSettings, *, missing: bool) -> int:
-        return scaling.min_replicas - missing
+    def _replicas(self, *, missing: bool) -> int:
+        return self.settings.scaling.min_replicas - missing
 
     @property
     def drain_time(self) -> timedelta:

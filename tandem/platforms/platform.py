@@ -10,7 +10,6 @@ from typing import ClassVar
 
 from tandem.errors import Problem
 from tandem.pins import Pins
-from tandem.settings.cluster import ScalingSettings
 from tandem.settings.schema import Settings
 
 
@@ -46,13 +45,14 @@ class Platform(ABC):
     def hosts_at_first(self) -> int:
         """GPU hosts as the stack comes up."""
 
-    def servers(self, scaling: ScalingSettings) -> int:
-        """Of a model, while versions change, too."""
-        return max(0, self._replicas(scaling, missing=self.settings.fleet.rollout != "launchFirst"))
+    @property
+    def servers(self) -> int:
+        """Of the main model, while versions change, too."""
+        return max(0, self._replicas(missing=self.settings.fleet.rollout != "launchFirst"))
 
     @abstractmethod
-    def _replicas(self, scaling: ScalingSettings, *, missing: bool) -> int:
-        """Of a model, at least; a host or pod fewer where one may be missing."""
+    def _replicas(self, *, missing: bool) -> int:
+        """Of the main model, at least; a host or pod fewer where one may be missing."""
 
     @property
     @abstractmethod

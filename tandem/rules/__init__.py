@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
 from tandem.errors import Problem
 from tandem.rules import (
@@ -37,21 +39,15 @@ RULES: tuple[Rule, ...] = (
     network.existing_network_is_all,
     network.existing_subnets_fit,
     hosts.region_is_of_the_main_partition,
-    hosts.registry_login_is_in_the_region,
     stack.domain_can_be_proven,
     names.names_fit,
+    names.models_have_names,
+    names.models_have_hosts_of_their_own,
     tags.tags_differ_in_more_than_capitals,
     tags.tags_fit_on_a_health_check,
     stack.global_name_has_a_region_behind_it,
-    stack.listed_once,
-    stack.instance_types_can_serve,
-    stack.group_sizes_fit,
-    reserved.blocks_hold_what_is_sold_in_them,
-    reserved.reserved_hosts_are_alike,
-    reserved.reservations_are_each_in_a_zone,
     stack.weights_have_a_source,
     arguments.parsers_are_vllms,
-    arguments.arguments_are_free,
     speculation.guesses_can_be_made,
     adapters.adapters_have_names_of_their_own,
     adapters.adapters_are_adapters,
@@ -70,11 +66,23 @@ RULES: tuple[Rule, ...] = (
     watching.log_destination_is_in_the_region,
     stack.cap_buys_a_first_token,
     stack.business_hours_are_a_span,
-    batch.batch_fits_into_a_step,
     clients.a_key_is_one_clients,
     clients.clients_ask_for_what_is_served,
     clients.clients_fit_into_their_secret,
 )
+
+OF_GROUPS: tuple[Rule, ...] = (
+    hosts.registry_login_is_in_the_region,
+    stack.listed_once,
+    stack.instance_types_can_serve,
+    stack.group_sizes_fit,
+    reserved.blocks_hold_what_is_sold_in_them,
+    reserved.reserved_hosts_are_alike,
+    reserved.reservations_are_each_in_a_zone,
+    arguments.arguments_are_free,
+    batch.batch_fits_into_a_step,
+)
+"""What must hold of each group of machines and of the models on it."""
 
 ON: Mapping[str, tuple[Rule, ...]] = {
     "ec2": (
@@ -88,7 +96,7 @@ ON: Mapping[str, tuple[Rule, ...]] = {
     ),
     "eks": (tags.tags_fit_on_nodes, batch.queue_can_reach_the_autoscaler, *cluster.RULES, *batches.RULES),
 }
-"""What must hold on one platform only."""
+"""Likewise, on one platform only."""
 
 WARNINGS_ON: Mapping[str, Callable[[Settings], Iterator[str]]] = {
     "ec2": hosts.warnings,
@@ -98,8 +106,25 @@ WARNINGS_ON: Mapping[str, Callable[[Settings], Iterator[str]]] = {
 
 
 def problems(settings: Settings) -> list[Problem]:
-    """All that does not hold, in the order of RULES, then of those of its platform."""
-    return [problem for rule in (*RULES, *ON[settings.platform]) for problem in rule(settings)]
+    """All that does not hold, in the order of RULES, then group by group; what several groups say alike once."""
+    found = [problem for rule in RULES for problem in rule(settings)]
+    for name, group in settings.groups.items():
+        of_group = (problem for rule in (*OF_GROUPS, *ON[settings.platform]) for problem in rule(group))
+        found += [problem for one in of_group if (problem := _as_of(settings, name, one)) not in found]
+    return found
+
+
+def _as_of(settings: Settings, name: str, problem: Problem) -> Problem:
+    texts = {key: in_words_of(settings, name, getattr(problem, key)) for key in ("key", "wrong", "allowed", "fix")}
+    return replace(problem, **texts)
+
+
+def in_words_of(settings: Settings, name: str, text: str) -> str:
+    """What is said of settings that were a model's own (`Settings.of`), by the keys that the model has in the file."""
+    if name not in settings.models:
+        return text
+    own = ["inference", "scaling", "objectives", "canary", *(["fleet"] if settings.models[name].fleet else [])]
+    return re.sub(rf"(?<![\w.])(?:{'|'.join(own)})(?=[.\[])", rf"models.{name}.\g<0>", text)
 
 
 def warnings(settings: Settings) -> list[str]:
@@ -107,6 +132,12 @@ def warnings(settings: Settings) -> list[str]:
     found = []
     if settings.ephemeral and not (settings.cost_guard.expires_after or settings.cost_guard.expires_at):
         found.append("ephemeral is on without costGuard.expiresAfter: nothing stops this stack by itself")
-    for warned in (names.warnings, reserved.warnings, watching.warnings, WARNINGS_ON[settings.platform]):
+    for warned in (names.warnings, watching.warnings):
         found += warned(settings)
-    return found
+    of_groups = (
+        in_words_of(settings, name, text)
+        for name, group in settings.groups.items()
+        for warned in (reserved.warnings, WARNINGS_ON[settings.platform])
+        for text in warned(group)
+    )
+    return [*found, *dict.fromkeys(of_groups)]

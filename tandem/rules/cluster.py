@@ -20,14 +20,18 @@ Rule = Callable[[Settings], Iterator[Problem]]
 def models(settings: Settings) -> Iterator[tuple[str, InferenceSettings, ScalingSettings]]:
     """(prefix of its keys, what it serves, how it scales) of each model, the main one first."""
     for name, (inference, scaling) in settings.scaled.items():
-        yield "" if name == MAIN_MODEL else f"models.{name}.", inference, scaling
+        yield prefix_of(name), inference, scaling
+
+
+def prefix_of(model: str) -> str:
+    """Of the keys of a model's settings."""
+    return "" if model == MAIN_MODEL else f"models.{model}."
 
 
 def only_on_kubernetes(settings: Settings) -> Iterator[Problem]:
     """A setting that has no effect is a mistake of which one does not see what was meant."""
     defaults = Settings(region=settings.region)
     for key, value, default in (
-        ("models", settings.models, defaults.models),
         ("cluster", settings.cluster, defaults.cluster),
         ("nodePool", settings.node_pool, defaults.node_pool),
         ("metrics.operatorLabels", settings.metrics.operator_labels, None),
@@ -93,6 +97,16 @@ def only_on_hosts(settings: Settings) -> Iterator[Problem]:
             allowed="on platform ec2",
             fix=f"{removed('metrics.managedGrafana')}; `tandem observe` prints the dashboard for any Grafana",
         )
+    for name, model in settings.models.items():
+        if model.fleet is not None:
+            key = f"models.{name}.fleet"
+            yield Problem(
+                key=key,
+                wrong="has no effect on platform eks: models share nodes, which `fleet` describes",
+                value=model.fleet.model_dump(mode="json", by_alias=True, exclude_unset=True),
+                allowed="on platform ec2",
+                fix=removed(key),
+            )
     if settings.fleet.follow_load:
         yield Problem(
             key="fleet.followLoad",
@@ -355,31 +369,6 @@ def scrapes_are_let_in(settings: Settings) -> Iterator[Problem]:
             )
 
 
-def models_have_names(settings: Settings) -> Iterator[Problem]:
-    """Each further model has a host name of its own, under a certificate that covers it."""
-    balancer = settings.load_balancer
-    taken = {balancer.domain_name: "loadBalancer.domainName"}
-    for name, model in settings.models.items():
-        key = f"models.{name}.hostName"
-        if balancer.domain_name is None:
-            yield Problem(
-                key=key,
-                wrong="needs a domain: a self-signed certificate has one name",
-                value=model.host_name,
-                allowed="with loadBalancer.domainName",
-                fix=f"{set_to('loadBalancer.domainName', 'NAME')} and {set_to('loadBalancer.hostedZoneId', 'ID')}",
-            )
-        elif model.host_name in taken:
-            yield Problem(
-                key=key,
-                wrong=f"is {taken[model.host_name]} already",
-                value=model.host_name,
-                allowed="a host name of its own",
-                fix=set_to(key, "NAME"),
-            )
-        taken[model.host_name] = key
-
-
 def endpoint_is_one_thing(settings: Settings) -> Iterator[Problem]:
     """A private endpoint has no clients outside, and a public one no others."""
     cluster = settings.cluster
@@ -462,7 +451,6 @@ RULES: tuple[Rule, ...] = (
     managed_nodes_can_be_replaced,
     scrapes_are_let_in,
     an_operator_is_let_in,
-    models_have_names,
     endpoint_is_one_thing,
     only_on_hosts,
     only_with_one_provisioner,

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from math import ceil
 
 from tandem.errors import Problem
+from tandem.rules.cluster import prefix_of
+from tandem.settings.commands import removed, set_to
 from tandem.settings.schema import Settings
 
 CERTIFICATE_CHARACTERS = 64
@@ -25,6 +27,66 @@ def names_fit(settings: Settings) -> Iterator[Problem]:
         yield from _too_long("loadBalancer.domainName", balancer.domain_name, CERTIFICATE_CHARACTERS, "a certificate")
     for name, model in settings.models.items():
         yield from _too_long(f"models.{name}.hostName", model.host_name, CONDITION_CHARACTERS, "a listener rule")
+
+
+def models_have_names(settings: Settings) -> Iterator[Problem]:
+    """Each further model has a host name of its own, under a certificate that covers it."""
+    balancer = settings.load_balancer
+    taken = {balancer.domain_name: "loadBalancer.domainName"}
+    for name, model in settings.models.items():
+        key = f"models.{name}.hostName"
+        if balancer.domain_name is None:
+            yield Problem(
+                key=key,
+                wrong="needs a domain: a self-signed certificate has one name",
+                value=model.host_name,
+                allowed="with loadBalancer.domainName",
+                fix=f"{set_to('loadBalancer.domainName', 'NAME')} and {set_to('loadBalancer.hostedZoneId', 'ID')}",
+            )
+        elif model.host_name in taken:
+            yield Problem(
+                key=key,
+                wrong=f"is {taken[model.host_name]} already",
+                value=model.host_name,
+                allowed="a host name of its own",
+                fix=set_to(key, "NAME"),
+            )
+        taken[model.host_name] = key
+
+
+def models_have_hosts_of_their_own(settings: Settings) -> Iterator[Problem]:
+    """What groups of hosts cannot share, and what nobody could tell whose it was."""
+    reserved: dict[str, str] = {}
+    for name, group in settings.groups.items() if settings.models else ():
+        own = settings.models[name].fleet if name in settings.models else settings.fleet
+        key = f"{prefix_of(name)}fleet" if own else "fleet"
+        where = "capacityBlock.reservationId" if group.fleet.capacity_block else "capacityReservations.byZone"
+        for id in dict.fromkeys(group.fleet.reservation_ids):
+            if (other := reserved.setdefault(id, name)) != name:
+                yield Problem(
+                    key=f"{key}.{where}",
+                    wrong=f"its hosts are the model {other}'s, and two groups would take them from each other",
+                    value=id,
+                    allowed="reservations of each model's own",
+                    fix=set_to(f"{prefix_of(name)}fleet.{where}", "ID"),
+                )
+        if group.sleeps:
+            yield Problem(
+                key=f"{key}.followLoad",
+                wrong="the load balancer does not say for which model it had no host, so that none could be woken",
+                value=True,
+                allowed="beside other models with fleet.hosts from 1, and without costGuard.idleAfter",
+                fix=f"{removed(f'{key}.followLoad')}, or {set_to(f'{key}.hosts', 1)} and "
+                f"{removed('costGuard.idleAfter')}",
+            )
+        if name in settings.models and own and "log_retention_days" in own.model_fields_set:
+            yield Problem(
+                key=f"{key}.logRetentionDays",
+                wrong="has no effect: all models of a stack write into one log group",
+                value=own.log_retention_days,
+                allowed="unset; fleet.logRetentionDays says it for all",
+                fix=removed(f"{key}.logRetentionDays"),
+            )
 
 
 def _too_long(key: str, name: str, most: int, where: str) -> Iterator[Problem]:

@@ -261,7 +261,7 @@ def instance_types_can_serve(settings: Settings) -> Iterator[Problem]:
             if known.gpus % (gpus := inference.tensor_parallel_size):
                 yield Problem(
                     key="fleet.instanceTypes",
-                    wrong=f"has {known.gpus} GPUs, and a server of {prefix}inference takes {gpus}",
+                    wrong=f"has {known.gpus} GPUs, and {prefix}inference.tensorParallelSize is {gpus}",
                     value=name,
                     allowed=f"types whose number of GPUs is a multiple of {gpus}",
                     fix=f"{set_to(f'fleet.instanceTypes[{number}]', 'TYPE')}, a larger size of the family, or "
@@ -350,7 +350,8 @@ def alerts_reach_someone(settings: Settings) -> Iterator[Problem]:
 def cap_buys_a_first_token(settings: Settings) -> Iterator[Problem]:
     """A cap that is spent before the first host serves buys nothing."""
     cap = settings.cost_guard.max_usd
-    if cap is None or any(name not in INSTANCE_TYPES for name in settings.fleet.instance_types):
+    types = (name for group in settings.groups.values() for name in group.fleet.instance_types)
+    if cap is None or any(name not in INSTANCE_TYPES for name in types):
         return
     per_hour = costs.max_usd_per_hour(settings)
     least = lifetime.usd_at_most(settings, SHORTEST_LIFE)

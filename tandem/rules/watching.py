@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from tandem.catalog.regions import GRAFANA_REGIONS
 from tandem.errors import Problem
+from tandem.rules.cluster import prefix_of
 from tandem.settings.commands import removed, set_to
 from tandem.settings.schema import Settings
-from tandem.tags import MAIN_MODEL
 
 
 def alarms_can_call(settings: Settings) -> Iterator[Problem]:
@@ -38,8 +38,7 @@ def judges_keys_are_in_the_region(settings: Settings) -> Iterator[Problem]:
     for name, canary in settings.canaries.items():
         arn = canary.judge.key_secret_arn if canary and canary.judge else None
         if arn and f":secretsmanager:{settings.region}:" not in arn:
-            of_model = "" if name == MAIN_MODEL else f"models.{name}."
-            key = f"{of_model}canary.judge.keySecretArn"
+            key = f"{prefix_of(name)}canary.judge.keySecretArn"
             yield Problem(
                 key=key,
                 wrong="the secret is in another region than the stack",

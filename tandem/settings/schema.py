@@ -10,7 +10,7 @@ Names carry their units. In stack files they are written in camelCase under the 
 from __future__ import annotations
 
 from ipaddress import IPv4Network
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
@@ -650,10 +650,15 @@ class TimeoutSettings(Section):
 
 
 class ModelSettings(Section):
-    """A further model of one stack, under a host name of its own; for platform eks only."""
+    """A further model of one stack, under a host name of its own."""
 
     host_name: DomainName = Field(description="Where it is served; a name in loadBalancer.hostedZoneId.")
     inference: InferenceSettings = Field(description="What is served.")
+    fleet: FleetSettings | None = Field(
+        default=None,
+        description="Its own hosts (ec2), of which all is said anew. Unset: as many more as `fleet` says. On eks "
+        "models share nodes.",
+    )
     scaling: ScalingSettings = Field(default_factory=ScalingSettings, description="How many replicas.")
     objectives: ObjectiveSettings = Field(
         default_factory=ObjectiveSettings, description="What clients are promised, which the main model's do not say."
@@ -760,7 +765,7 @@ class Settings(Section):
     models: dict[ServiceName, ModelSettings] = Field(
         default_factory=dict,
         max_length=20,
-        description="Further models by name, each with a host name of its own (eks).",
+        description="Further models by name, each with a host name of its own.",
     )
     cluster: ClusterSettings = Field(default_factory=ClusterSettings)
     node_pool: NodePoolSettings = Field(default_factory=NodePoolSettings)
@@ -814,9 +819,30 @@ class Settings(Section):
         adapters = (adapter for inference, _ in self.scaled.values() for adapter in inference.adapters.values())
         return tuple(dict.fromkeys(adapter.model for adapter in adapters))
 
+    def of(self, name: str) -> Settings:
+        """The settings as if one model, the main one or a further one by its name, were all that the stack serves."""
+        if not self.models:
+            return self
+        if name == MAIN_MODEL:
+            return self.model_copy(update={"models": {}})
+        one = self.models[name]
+        own: dict[str, Any] = {key: getattr(one, key) for key in ("inference", "scaling", "objectives", "canary")}
+        own |= {"load_balancer": self.load_balancer.model_copy(update={"domain_name": one.host_name})}
+        return self.model_copy(update={**own, "fleet": one.fleet or self.fleet, "batch": None, "models": {}})
+
+    @property
+    def each(self) -> dict[str, Settings]:
+        """The settings as each model's own, by its name, the main one first."""
+        return {name: self.of(name) for name in (MAIN_MODEL, *self.models)}
+
+    @property
+    def groups(self) -> dict[str, Settings]:
+        """The settings of each group of GPU machines by its first model: hosts serve one model each, nodes all."""
+        return self.each if self.platform == "ec2" else {MAIN_MODEL: self}
+
     @property
     def scaled(self) -> dict[str, tuple[InferenceSettings, ScalingSettings]]:
-        """What each model serves and how it scales, by its name on platform eks, the main one first."""
+        """What each model serves and how it scales, by its name, the main one first."""
         further = {name: (model.inference, model.scaling) for name, model in self.models.items()}
         return {MAIN_MODEL: (self.inference, self.scaling), **further}
 
@@ -831,12 +857,12 @@ class Settings(Section):
 
     @property
     def promised(self) -> dict[str, ObjectiveSettings]:
-        """The objectives of each model, by its name on platform eks, the main one first."""
+        """The objectives of each model, by its name, the main one first."""
         return {MAIN_MODEL: self.objectives, **{name: model.objectives for name, model in self.models.items()}}
 
     @property
     def canaries(self) -> dict[str, CanarySettings | None]:
-        """The canary of each model, by its name on platform eks, the main one first."""
+        """The canary of each model, by its name, the main one first."""
         return {MAIN_MODEL: self.canary, **{name: model.canary for name, model in self.models.items()}}
 
     @property
@@ -861,12 +887,13 @@ class Settings(Section):
         nothing else, could not remove it."""
         return self.metrics.cloudwatch and not self.ephemeral
 
-    def always_on(self, scaling: ScalingSettings) -> bool:
-        """Whether a model has servers at any hour: nothing stops it, or the stack, for good or for a while."""
+    @property
+    def always_on(self) -> bool:
+        """Whether the main model has servers at any hour: nothing stops it, or the stack, for good or for a while."""
         guard = self.cost_guard
         ends = (guard.expires_after, guard.expires_at, guard.max_usd, self.fleet.capacity_block)
         stops = any((*ends, guard.business_hours, guard.idle_after))
-        return self.group_size > 0 and scaling.min_replicas > 0 and not stops
+        return self.group_size > 0 and self.scaling.min_replicas > 0 and not stops
 
     @property
     def follows_load(self) -> bool:

@@ -11,7 +11,7 @@ import stacks
 
 from tandem import capacity, pins
 from tandem.catalog.instances import INSTANCE_TYPES
-from tandem.checks import size_of
+from tandem.checks import size
 from tandem.host.render import render_compose, render_files, render_nginx
 from tandem.serving import fleet
 from tandem.serving.engine import engine, timeouts
@@ -74,7 +74,7 @@ def test_pods_have_the_batch_that_suits_every_type_and_sizing_knows_it(types: li
         flags(arguments)["--max-num-seqs"] == str(batch) == str(batch_size(capacity.node_types(settings), None, None))
     )
     named = settings.inference.model_copy(update={"max_num_seqs": batch})
-    assert size_of(settings.inference, settings) == size_of(named, settings)
+    assert size(settings) == size(settings.model_copy(update={"inference": named}))
 
 
 def test_peers_over_pcie_are_tried_by_vllm_and_not_believed() -> None:
@@ -109,7 +109,7 @@ def test_a_step_of_prompts_does_not_hold_up_answers(what: str) -> None:
             "inference": {"model": model, "quantization": quantization},
         }
     )
-    sized = size_of(settings.inference, settings)
+    sized = size(settings)
     assert sized.fits or len(types) > 1
     served = engine(settings, settings.inference, pins.load(), sized)
     told = vllm_arguments(served, timeouts(settings))
@@ -124,4 +124,4 @@ def test_a_step_that_is_set_stays_and_is_no_smaller_than_the_batch(changes: dict
     settings = Settings.model_validate(
         {"region": "us-east-1", "fleet": {"instanceTypes": ["p5en.48xlarge"]}, "inference": inference}
     )
-    assert size_of(settings.inference, settings).max_num_batched_tokens == tokens
+    assert size(settings).max_num_batched_tokens == tokens

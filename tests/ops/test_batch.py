@@ -20,7 +20,7 @@ from tandem.ops.aws import aws_clients
 from tandem.ops.batches import machines, requests, store
 from tandem.ops.cli import app
 from tandem.ops.commands import batch as batch_command
-from tandem.ops.kinds import hosts_group
+from tandem.ops.kinds import hosts_groups
 from tandem.ops.kinds.kind import Clients
 from tandem.scripts import shared
 from tandem.settings import Settings
@@ -458,8 +458,7 @@ def test_a_stack_without_batches(up: Clients, tmp_path: Path) -> None:
 
 
 def test_the_group_of_hosts_is_another(up: Clients) -> None:
-    found = hosts_group(up, "dev")
-    assert found
+    (found,) = hosts_groups(up, "dev").values()
     assert found.name == "tandem-dev-0a1b2c3d"
 
 

@@ -272,7 +272,7 @@ def test_every_empty_pin_is_looked_up_and_written_with_day_and_source(file: Path
     model = written.models["Qwen/Qwen3-8B"]
     assert (model.revision, model.source, model.resolved) == (COMMIT, online.url + HUB_PATH, TODAY)
     assert model.manifest == MANIFEST
-    assert written.missing("us-east-1", "Qwen/Qwen3-8B") == []
+    assert written.missing("us-east-1", ["Qwen/Qwen3-8B"]) == []
 
 
 def test_comments_and_order_survive(file: Path, online: StandIn) -> None:

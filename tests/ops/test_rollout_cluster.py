@@ -29,6 +29,7 @@ from tests.ops.account import Builder, id_of
 
 ONE = Rollout(
     name="vllm-main",
+    model="main",
     unit="pods",
     state="running",
     size=2,
@@ -222,7 +223,7 @@ def test_a_check_while_a_model_becomes_pipelines_takes_no_deployment_back(smoke:
     there = replace(ONE, state="done", before="1")
     becomes = replace(ONE, unit=PIPELINES, versions=(replace(ONE.versions[0], serving=1),))
     platform = Both(there, becomes)
-    run = partial(_check, Screen(), "dev", platform, 0, lambda: smoke, lambda _: ())
+    run = partial(_check, Screen(), "dev", platform, 0, lambda _: smoke, lambda _: ())
     if smoke:
         assert run()
     else:
@@ -232,7 +233,7 @@ def test_a_check_while_a_model_becomes_pipelines_takes_no_deployment_back(smoke:
 
 
 def test_what_is_not_done_is_meant_and_else_a_name_is_wanted() -> None:
-    done, other = replace(ONE, state="done"), replace(ONE, name="vllm-embed")
+    done, other = replace(ONE, state="done"), replace(ONE, name="vllm-embed", model="embed")
     assert _meant([done, other], None) == [other]
     assert _meant([done], None) == [done]
     assert _meant([done, other], "main") == [done]

@@ -86,7 +86,7 @@ def test_images_are_named_by_digest_and_models_by_commit(pinned: pins.Pins) -> N
 
 def test_adapters_are_parts_as_models_are(pinned: pins.Pins) -> None:
     adapters = {"sql": {"model": "acme/sql", "rank": 16}}
-    parts = sbom.parts(Settings.model_validate(EKS | {"inference": {"adapters": adapters}}), pinned, None)
+    parts = sbom.parts(Settings.model_validate(EKS | {"inference": {"adapters": adapters}}), pinned, [])
     (found,) = [one for one in parts if one.name == "acme/sql"]
     assert (found.kind, found.pinned) == ("model", False)
 
@@ -94,7 +94,7 @@ def test_adapters_are_parts_as_models_are(pinned: pins.Pins) -> None:
 @pytest.mark.parametrize("values", [EKS, MANAGED, BOTTLEROCKET], ids=["karpenter", "managed", "bottlerocket"])
 def test_charts_and_add_ons_are_those_that_the_program_declares(values: dict[str, Any], pinned: pins.Pins) -> None:
     declared = declared_by(values, "prod")
-    parts = sbom.parts(Settings.model_validate(values), pinned, None)
+    parts = sbom.parts(Settings.model_validate(values), pinned, [])
     charts = {one["name"] for one in declared.of("helm.sh/v3:Release").values()}
     assert {one.name for one in parts if one.kind == "chart"} == charts
     addons = {one["addonName"] for one in declared.of("Addon").values()}

@@ -13,7 +13,7 @@ from tandem.ops import inventory, removal
 from tandem.ops.batches import store
 from tandem.ops.batches.estimate import Plan
 from tandem.ops.batches.machines import Group
-from tandem.ops.kinds import hosts_group
+from tandem.ops.kinds import hosts_groups
 from tandem.ops.kinds.kind import Clients
 from tandem.settings import Settings
 from tests.ops.account import at_once
@@ -51,8 +51,7 @@ def test_a_batch_on_a_stack_that_is_up(workspace: Workspace, account: SimulatedA
     done(workspace.up())
     found = store.find(clients, "dev", None, datetime.now(UTC), Settings(region=REGION))
     assert group(found, clients) == (0, 0, 0)
-    hosts = hosts_group(clients, "dev")
-    assert hosts
+    (hosts,) = hosts_groups(clients, "dev").values()
     assert hosts.name != name(found)
     assert clients("s3").get_bucket_encryption(Bucket=found.bucket)["ServerSideEncryptionConfiguration"]["Rules"]
     assert done(workspace.up()).changing() == []

@@ -67,7 +67,7 @@ def test_the_projects_pins_are_whole_once_filled(tmp_path: Path) -> None:
     shutil.copy(pins.PINS_FILE, file)
     placeholders.fill(file)
     filled = pins.load(file)
-    assert filled.missing("us-east-1", "Qwen/Qwen3-32B-FP8") == []
+    assert filled.missing("us-east-1", ["Qwen/Qwen3-32B-FP8"]) == []
     assert filled.driver_problems() == []
     assert filled.chart_problems() == []
     assert filled.missing_kubernetes("us-east-1", ["Qwen/Qwen3-8B"], "al2023", managed=False) == []

@@ -228,13 +228,16 @@ MAIN: Mapping[str, Any] = {
 
 A_MODELS = ("inference.", "scaling.", "objectives.", "canary.")
 """Settings that each of the further models has, too."""
+FLEET = "fleet."
+"""Likewise, on platform ec2."""
 
 
 def further(key: str, other: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
     """The main model's change, made to a further one beside it."""
     value, beside = MAIN[key] if isinstance(MAIN[key], tuple) else (MAIN[key], {})
-    moved = {f"models.NAME.{one}" if one.startswith(A_MODELS) else one: given for one, given in beside.items()}
-    return other.get(key, value), {"models.NAME": OTHER, **moved}
+    own, model = (A_MODELS, OTHER) if key.startswith(A_MODELS) else (FLEET, OTHER | {"fleet": BASE["fleet"]})
+    moved = {f"models.NAME.{one}" if one.startswith(own) else one: given for one, given in beside.items()}
+    return other.get(key, value), {"models.NAME": model, **moved}
 
 
 CHANGES: Mapping[str, Any] = {
@@ -242,7 +245,7 @@ CHANGES: Mapping[str, Any] = {
     **{
         f"models.NAME.{key}": further(key, {"inference.quantization": "fp8", "scaling.maxReplicas": 3})
         for key in MAIN
-        if key.startswith(A_MODELS)
+        if key.startswith((*A_MODELS, FLEET))
     },
 }
 
@@ -256,6 +259,7 @@ ELSEWHERE: Mapping[str, str] = {
     "models.NAME.inference.trustRemoteCode": "the same",
     "inference.speculation.method": "has one value; acts: tests/real/test_flags.py",
     "models.NAME.inference.speculation.method": "the same",
+    "models.NAME.fleet.logRetentionDays": "refused: tests/settings/test_wrong_settings.py",
     "batch.maxUsd": "`tandem batch` tells the machines: tests/ops/test_batch.py",
     "timeouts.clientSeconds": "clients are told, and rules hold the other timeouts against it",
 }

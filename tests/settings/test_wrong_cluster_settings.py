@@ -426,7 +426,12 @@ WRONG = [
     Wrong(
         {"platform": "ec2", "nodePool": {"image": "bottlerocket"}}, "nodePool", "platform: eks", SET + "platform' eks"
     ),
-    Wrong({"platform": "ec2", "models": {"small": model()}}, "models", "platform: eks", SET + "platform' eks"),
+    Wrong(
+        {"loadBalancer": DOMAIN, "models": {"small": model(fleet={"hosts": 2})}},
+        "models.small.fleet",
+        "on platform ec2",
+        RM + "models.small.fleet'",
+    ),
     Wrong(
         {"platform": "ec2", "inference": SERVED | {"pipelineParallelSize": 2}},
         "inference.pipelineParallelSize",

@@ -38,6 +38,19 @@ def reserved(**changes: Any) -> dict[str, Any]:
     return {"capacityReservations": {"byZone": {"us-east-1a": KEY}} | changes}
 
 
+SMALL: dict[str, Any] = {"hostName": "small.example.com", "inference": {"model": "Qwen/Qwen3-8B"}}
+
+
+def with_fleet(**fleet: Any) -> dict[str, Any]:
+    """A further model on hosts of its own."""
+    return SMALL | {"fleet": fleet}
+
+
+def served(**inference: Any) -> dict[str, Any]:
+    """A further model that is served so."""
+    return SMALL | {"inference": SMALL["inference"] | inference}
+
+
 def existing(**changes: Any) -> dict[str, Any]:
     """A network that is there, right but for the changes; None leaves a part out."""
     private = {"us-east-1a": SUBNET + "0", "us-east-1b": SUBNET + "1"}
@@ -65,6 +78,163 @@ AWS_POLICY = "arn:aws:iam::aws:policy/PowerUserAccess"
 SET = "pulumi config set --path 'tandem:"
 RM = "pulumi config rm --path 'tandem:"
 WRONG = [
+    # Several models on hosts
+    Wrong(
+        {"models": {"small": SMALL}},
+        "models.small.hostName",
+        "small.example.com",
+        "with loadBalancer.domainName",
+        SET + "loadBalancer.hostedZoneId' ID",
+    ),
+    Wrong(
+        {"loadBalancer": OWN_NAME, "models": {"small": SMALL | {"hostName": OWN_NAME["domainName"]}}},
+        "models.small.hostName",
+        OWN_NAME["domainName"],
+        "a host name of its own",
+        SET + "models.small.hostName' NAME",
+    ),
+    Wrong(
+        {"loadBalancer": OWN_NAME, "models": {"small": with_fleet(instanceTypes=["g6.13xlarge"])}},
+        "models.small.fleet.instanceTypes",
+        "g6.13xlarge",
+        "g6.12xlarge",
+        "use g6.16xlarge",
+    ),
+    Wrong(
+        {"loadBalancer": OWN_NAME, "models": {"small": with_fleet(hosts=3, maxHosts=2)}},
+        "models.small.fleet.maxHosts",
+        2,
+        "3 to 120",
+        RM + "models.small.fleet.maxHosts'",
+    ),
+    Wrong(
+        {"loadBalancer": OWN_NAME, "models": {"small": with_fleet(hosts=0, spareHosts=1)}},
+        "models.small.fleet.spareHosts",
+        1,
+        "0 while models.small.fleet.hosts is 0",
+        SET + "models.small.fleet.hosts' 1",
+    ),
+    Wrong(
+        {"loadBalancer": OWN_NAME, "models": {"small": with_fleet(onDemandBase=2)}},
+        "models.small.fleet.onDemandBase",
+        2,
+        "0 to 1",
+        "or raise models.small.fleet.maxHosts",
+    ),
+    Wrong(
+        {"loadBalancer": OWN_NAME, "models": {"small": with_fleet(instanceTypes=["p5e.48xlarge"])}},
+        "models.small.fleet.instanceTypes",
+        "p5e.48xlarge",
+        "together with models.small.fleet.capacityBlock",
+        SET + "models.small.fleet.capacityBlock.reservationId' ID",
+    ),
+    Wrong(
+        {"loadBalancer": OWN_NAME, "models": {"small": with_fleet(holdAfterFirstHost="1h")}},
+        "models.small.fleet.holdAfterFirstHost",
+        "60m",
+        "two hosts or more",
+        RM + "models.small.fleet.holdAfterFirstHost'",
+    ),
+    Wrong(
+        {"loadBalancer": OWN_NAME, "models": {"small": with_fleet(registryLoginSecretArn=JUDGES_KEY)}},
+        "models.small.fleet.registryLoginSecretArn",
+        JUDGES_KEY,
+        "a secret in us-east-1",
+        SET + "models.small.fleet.registryLoginSecretArn' ARN",
+    ),
+    Wrong(
+        {"loadBalancer": OWN_NAME, "models": {"small": with_fleet(logRetentionDays=7)}},
+        "models.small.fleet.logRetentionDays",
+        7,
+        "fleet.logRetentionDays says it for all",
+        RM + "models.small.fleet.logRetentionDays'",
+    ),
+    Wrong(
+        {"loadBalancer": OWN_NAME, "models": {"small": with_fleet(followLoad=True)}},
+        "models.small.fleet.maxHosts",
+        None,
+        "2 or more with models.small.fleet.followLoad",
+        SET + "models.small.fleet.maxHosts' 2",
+    ),
+    Wrong(
+        {"loadBalancer": OWN_NAME, "models": {"small": with_fleet(followLoad=True, hosts=0, maxHosts=2)}},
+        "models.small.fleet.followLoad",
+        True,
+        "fleet.hosts from 1",
+        SET + "models.small.fleet.hosts' 1",
+    ),
+    Wrong(
+        {
+            "loadBalancer": OWN_NAME,
+            "fleet": {"followLoad": True, "maxHosts": 2},
+            "costGuard": {"idleAfter": "1h", "expiresAfter": "8h"},
+            "models": {"small": with_fleet()},
+        },
+        "fleet.followLoad",
+        True,
+        "without costGuard.idleAfter",
+        RM + "costGuard.idleAfter'",
+    ),
+    Wrong(
+        {
+            "loadBalancer": OWN_NAME,
+            "fleet": {"instanceTypes": ["p5.48xlarge"], "capacityBlock": block()},
+            "models": {"small": with_fleet(instanceTypes=["p5.48xlarge"], capacityBlock=block())},
+        },
+        "models.small.fleet.capacityBlock.reservationId",
+        KEY,
+        "reservations of each model's own",
+        SET + "models.small.fleet.capacityBlock.reservationId' ID",
+    ),
+    Wrong(
+        {
+            "loadBalancer": OWN_NAME,
+            "fleet": {"instanceTypes": ["p5.48xlarge"], "capacityBlock": block()},
+            "models": {"small": SMALL},
+        },
+        "fleet.capacityBlock.reservationId",
+        KEY,
+        "reservations of each model's own",
+        SET + "models.small.fleet.capacityBlock.reservationId' ID",
+    ),
+    Wrong(
+        {"loadBalancer": OWN_NAME, "models": {"small": SMALL | {"scaling": {"maxReplicas": 3}}}},
+        "models.small.scaling.maxReplicas",
+        3,
+        "with platform: eks",
+        RM + "models.small.scaling.maxReplicas'",
+    ),
+    Wrong(
+        {"loadBalancer": OWN_NAME, "models": {"small": served(tensorParallelSize=8)}},
+        "fleet.instanceTypes",
+        "g6.12xlarge",
+        "a multiple of 8",
+        SET + "models.small.inference.tensorParallelSize' 4",
+    ),
+    Wrong(
+        {
+            "loadBalancer": OWN_NAME,
+            "models": {"small": served(tensorParallelSize=4) | {"fleet": {"instanceTypes": ["g6.xlarge"]}}},
+        },
+        "models.small.fleet.instanceTypes",
+        "g6.xlarge",
+        "a multiple of 4",
+        SET + "models.small.inference.tensorParallelSize' 1",
+    ),
+    Wrong(
+        {"loadBalancer": OWN_NAME, "models": {"small": served(pipelineParallelSize=2)}},
+        "models.small.inference.pipelineParallelSize",
+        2,
+        "1 on platform ec2",
+        RM + "models.small.inference.pipelineParallelSize'",
+    ),
+    Wrong(
+        {"loadBalancer": OWN_NAME, "models": {"small": served(extraArguments=["--seed=one"])}},
+        "models.small.inference.extraArguments[0]",
+        "one",
+        "--seed=VALUE",
+        SET + "models.small.inference.extraArguments[0]'",
+    ),
     # Clients
     Wrong({"clients": {"A": DECLARED}}, "clients.A", "A", "the name of a client", RM + "clients.A'"),
     Wrong(

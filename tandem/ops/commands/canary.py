@@ -38,7 +38,7 @@ from tandem.ops.options import (
 )
 from tandem.ops.screen import Screen
 from tandem.ops.smoke import Surprise, Target, send
-from tandem.ops.tasks import must_generate
+from tandem.ops.tasks import called, must_generate
 from tandem.scripts import shared
 from tandem.settings import Settings
 from tandem.settings.observing import CanarySettings, JudgeSettings
@@ -105,7 +105,7 @@ def canary(
     else:
         assert settings
         must_generate(settings, model, "a canary")
-        way = of_stack(stack, settings, profile, key=key, ca=ca, client=OWN_CLIENT)
+        way = of_stack(stack, settings.of(called(settings, model)), profile, key=key, ca=ca, client=OWN_CLIENT)
     with way as target:
         asked = _asked(target, model, settings, stack, profile, suite, against)
         runs = [_run(screen, target, asked, number, times) for number in range(1, times + 1)]

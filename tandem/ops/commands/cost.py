@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -146,7 +147,8 @@ def _one(
         return
     _print(stack, settings, plan, bill)
     if ways:
-        Screen().print(_ways_table(settings, ways))
+        for model, own in settings.groups.items():
+            Screen().print(_ways_table(own, [way for way in ways if way.model == model]))
 
 
 def _compare(names: tuple[str, str], before: Plan, after: Plan, as_json: bool) -> None:
@@ -173,7 +175,8 @@ def _prices(settings: Settings, stack: str, profile: str | None, *, live: bool) 
 
 
 def _ways(settings: Settings, known: Prices, asked: Examination | None) -> list[Way]:
-    return _asking().purchases(settings, known, asked) if asked else ways(settings, known)
+    of = partial(_asking().purchases, asked=asked) if asked else ways
+    return [replace(way, model=model) for model, own in settings.groups.items() for way in of(own, known)]
 
 
 def _as_json(plan: Plan) -> dict[str, Any]:
@@ -213,7 +216,7 @@ def _print(stack: str, settings: Settings, plan: Plan, bill: Spent | Problem | N
     console.print(table)
     console.print(f"Prices: {plan.source}. Assumed: {plan.use}.")
     console.print(f"At most: {_most(settings, plan)}")
-    if reserved := settings.fleet.reservation_ids:
+    if reserved := [id for own in settings.groups.values() for id in own.fleet.reservation_ids]:
         console.print(
             f"Reserved ({', '.join(reserved)}): paid for whether hosts run in it or not; business hours, expiry and "
             "destroy save nothing of it. `tandem doctor` counts what nobody uses."
@@ -229,8 +232,9 @@ def _print(stack: str, settings: Settings, plan: Plan, bill: Spent | Problem | N
 
 
 def _most(settings: Settings, plan: Plan) -> str:
+    most = " + ".join(str(own.max_group_size) for own in settings.groups.values())
     month = (
-        f"${plan.most_per_month:,.2f} a month, at fleet.maxHosts ({settings.max_group_size}) of the dearest type on "
+        f"${plan.most_per_month:,.2f} a month, at fleet.maxHosts ({most}) of the dearest type on "
         "demand, with the same use"
     )
     if plan.ends is None:

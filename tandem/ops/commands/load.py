@@ -49,6 +49,7 @@ from tandem.ops.options import (
 )
 from tandem.ops.screen import Screen
 from tandem.ops.smoke import Target
+from tandem.ops.tasks import called
 
 OWN_CLIENT = "tandem-load"
 """Whose name is in logs and metrics while it runs with a key of its own."""
@@ -119,7 +120,9 @@ def load(
     else:
         settings = stack_settings(stack, region)
         about, lasting = look(stack, settings, profile, model, said), timedelta(minutes=15, seconds=wanted.longest)
-        way = of_stack(stack, settings, profile, key=key, ca=ca, client=OWN_CLIENT, lasting=lasting)
+        way = of_stack(
+            stack, settings.of(called(settings, model)), profile, key=key, ca=ca, client=OWN_CLIENT, lasting=lasting
+        )
     with way as target:
         asked = ask(target, model)
         if measure:

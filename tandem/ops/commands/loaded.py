@@ -94,22 +94,23 @@ def look(
     models = figures.models(settings, stack)
     names = {name: inference.served_name for name, (inference, _) in settings.scaled.items()}
     one = next((one for one in models if names[one.name] == model), models[0])
-    inference, scaling = settings.scaled[one.name]
+    own = settings.of(one.name)
+    inference = own.inference
     told: Mapping[str, Sequence[tuple[datetime, float]]] = {}
     if settings.metrics.cloudwatch:
         with user_errors(stack):
             told = figures.told(aws_clients(settings.region, profile), stack, one.name, datetime.now(UTC))
     now = {name: values[0][1] for name, values in told.items() if values}
-    first = INSTANCE_TYPES[settings.fleet.instance_types[0]]
+    first = INSTANCE_TYPES[own.fleet.instance_types[0]]
     each = first.servers(inference.tensor_parallel_size) if settings.platform == "ec2" else None
-    servers = round(now.get("servers", 0)) or platform_of(settings).servers(scaling) or None
+    servers = round(now.get("servers", 0)) or platform_of(own).servers or None
     edge, known = settings.edge, pins.load()
     return Stack(
         name=options.stack_name(stack),
         model=one.name,
         promised=_instead(one.promised, said),
         measured=Measured(servers=servers, usd_per_server_hour=one.usd_per_server_hour, servers_per_host=each),
-        server=server_of(settings, inference, checks.size_of(inference, settings), known),
+        server=server_of(own, inference, checks.size(own), known),
         usd_per_hour=costs.max_usd_per_hour(settings),
         warnings=(
             _others(now),
@@ -119,7 +120,7 @@ def look(
         facts={
             "stack": stack,
             "servers": servers,
-            "instanceTypes": list(settings.fleet.instance_types),
+            "instanceTypes": list(own.fleet.instance_types),
             "revision": known.model_revision(inference.model),
             "vllm": known.vllm.tag,
             "settings": inference.model_dump(mode="json", by_alias=True, exclude_defaults=True),

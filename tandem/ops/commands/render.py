@@ -19,7 +19,7 @@ from tandem.host.render import render_cloud_config, render_compose, render_files
 from tandem.loading import load_stack_file
 from tandem.ops.options import AsJson, named, print_json
 from tandem.scripts import edge_script, sources
-from tandem.tags import DECLARED_KEYS, ISSUED_KEYS
+from tandem.tags import DECLARED_KEYS, ISSUED_KEYS, MAIN_MODEL
 
 # What only `pulumi up` knows. The lengths are those of real ones, so that the size of the user data is right.
 PLACEHOLDERS = HostResources(
@@ -36,11 +36,11 @@ PLACEHOLDERS = HostResources(
 )
 
 
-def stack_config(stack: str, project: Path = PROJECT) -> HostConfig:
+def stack_config(stack: str, project: Path = PROJECT, model: str = MAIN_MODEL) -> HostConfig:
     """The host configuration of a stack file, with placeholders for what only `pulumi up` knows.
 
     Raises:
-        UserError: when there is no such stack file, or its settings are wrong.
+        UserError: when there is no such stack file or model, or its settings are wrong.
     """
     settings = load_stack_file(project / f"Pulumi.{stack}.yaml")
     if settings.platform != "ec2":
@@ -53,11 +53,16 @@ def stack_config(stack: str, project: Path = PROJECT) -> HostConfig:
                 fix="`pulumi preview --diff` shows the manifests, and docs/kubernetes.md what they are",
             )
         )
+    if model not in settings.each:
+        wrong, allowed = "the stack has no such model", ", ".join(settings.each)
+        raise UserError(Problem(key="--model", wrong=wrong, value=model, allowed=allowed))
+    own = settings.of(model)
     return host_config(
-        settings,
+        own,
         pins.load(),
-        size(settings),
+        size(own),
         stack=stack,
+        model=model,
         load_balancer_networks=[str(settings.network.cidr_block)],
         resources=PLACEHOLDERS,
     )
@@ -86,6 +91,7 @@ def render(
     document: Annotated[
         str | None, typer.Argument(help="Print this one, such as nginx.conf or compose/compose.yaml.")
     ] = None,
+    model: Annotated[str, typer.Option(help="Of this model's hosts, as the settings name it.")] = MAIN_MODEL,
     output: Annotated[Path | None, typer.Option(help="Write all documents below this directory.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -97,7 +103,7 @@ def render(
 
     Examples: `tandem render dev`, `tandem render prod-ec2 nginx.conf`, `tandem render dev --output /srv/vllm`.
     """
-    rendered = documents(stack_config(stack))
+    rendered = documents(stack_config(stack, model=model))
     if output:
         for path, content in rendered.items():
             target = output / path

@@ -11,7 +11,6 @@ from typing import Annotated
 import typer
 
 from tandem.errors import Problem, UserError
-from tandem.kubernetes.names import server_name
 from tandem.ops import options
 from tandem.ops.aws import aws_clients, user_errors
 from tandem.ops.commands.smoke import of_stack, show
@@ -46,7 +45,7 @@ def rollout(
         typer.Option("--check", help="`tandem smoke` once a new one serves, objectives to the end; else, go back."),
     ] = False,
     model: Annotated[
-        str | None, typer.Option(help="Change this model's only (eks); those that are not done by default.")
+        str | None, typer.Option(help="Change this model's only; those that are not done by default.")
     ] = None,
     yes: Yes = False,
     wait: Annotated[bool, typer.Option(help="Follow what is under way to its end.")] = True,
@@ -72,9 +71,6 @@ def rollout(
         raise UserError(Problem(key="--back, --to, --cancel, --check", wrong="exclude each other", allowed="one"))
     console, settings = Screen(stderr=as_json), stack_settings(stack, region)
     changes = back or to is not None or cancel
-    if model is not None and settings.platform == "ec2":
-        wrong, fix = "hosts are of one version, whatever they serve", "leave it out"
-        raise UserError(Problem(key="--model", wrong=wrong, value=model, allowed="for platform eks", fix=fix))
     seconds, well = 60 * wait_minutes if wait else 0, True
     with user_errors(stack), ExitStack() as up:
         platform = _platform(stack, settings, profile, up, changes=changes or check)
@@ -84,7 +80,9 @@ def rollout(
             seconds = seconds if yes else 0
         elif check:
             begun = _gate(console, stack, settings, profile, timedelta(minutes=wait_minutes))
-            well = _check(console, stack, platform, seconds, lambda: _smoke(console, stack, settings, profile), begun)
+            well = _check(
+                console, stack, platform, seconds, lambda one: _smoke(console, stack, settings, profile, one), begun
+            )
         found = _follow(console, stack, platform, seconds)
     if as_json:
         print_json({"stack": stack, "rollouts": [one.as_json() for one in found]})
@@ -115,8 +113,8 @@ def _meant(found: Sequence[Rollout], model: str | None) -> Sequence[Rollout]:
     Raises:
         UserError: there is none of that name, or it is not clear which is meant.
     """
-    names = ", ".join(dict.fromkeys(one.name.removeprefix(server_name("")) for one in found))
-    named = [one for one in found if not model or one.name == server_name(model)]
+    names = ", ".join(dict.fromkeys(one.model for one in found))
+    named = [one for one in found if not model or one.model == model]
     meant = [one for one in named if one.state != "done"] or (named if len(named) == 1 else [])
     if not meant:
         raise UserError(Problem(key="--model", wrong="does not say whose version is meant", value=model, allowed=names))
@@ -184,19 +182,22 @@ def _check(
     stack: str,
     platform: Platform,
     seconds: float,
-    smoke: Callable[[], bool],
+    smoke: Callable[[str], bool],
     begun: Callable[[Rollout], Sequence[str]],
 ) -> bool:
-    """Tries the API as soon as one of the new version serves, then looks at objectives until all do; goes back on a
-    surprise, or when none ever serves, where that version is rolled out now, and on an alarm.
+    """Tries each model that changes, or all where none does, as soon as one of the new version serves, then looks at
+    objectives until all do; goes back on a surprise, or when none ever serves, where that version is rolled out now,
+    and on an alarm.
 
     Returns:
         Whether one serves, and there was neither.
     """
-    under_way = {one.key for one in platform.look() if one.state in ("running", "held")}
+    looked = platform.look()
+    under_way = {one.key: one.model for one in looked if one.state in ("running", "held")}
+    models = dict.fromkeys(under_way.values() or (one.model for one in looked))
     found = _follow(console, stack, platform, seconds, lambda one: one.wanted.serving or begun(one))
     serves = any(one.wanted.serving for one in found)
-    if not any(map(begun, found)) and not (serves and smoke()):
+    if not any(map(begun, found)) and not (serves and all(smoke(model) for model in models)):
         for one in found:
             if one.key in under_way and (serves or one.state == "failing"):
                 _change(console, platform, one, _before(one), yes=True)
@@ -225,10 +226,10 @@ def _keeps_objectives(
             return well
 
 
-def _smoke(console: Screen, stack: str, settings: Settings, profile: str | None) -> bool:
-    well = True
-    with of_stack(stack, settings, profile) as target:
-        for result in run(Smoke(target, task=settings.inference.task)):
+def _smoke(console: Screen, stack: str, settings: Settings, profile: str | None, model: str) -> bool:
+    well, own = True, settings.each.get(model, settings)
+    with of_stack(stack, own, profile) as target:
+        for result in run(Smoke(target, task=own.inference.task)):
             show(console, result)
             well &= result.outcome != "surprise"
     return well

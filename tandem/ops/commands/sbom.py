@@ -31,9 +31,9 @@ def sbom(
     Examples: `tandem sbom prod`, `tandem sbom prod --json > tandem-prod.cdx.json`, `tandem sbom prod --strict`.
     """
     settings = stack_settings(stack)
-    hosts = settings.platform == "ec2"
-    host = json.loads(render_files(stack_config(stack))["/etc/tandem/host.json"]) if hosts else None
-    found = bill.parts(settings, pins.load(), host)
+    models = settings.groups if settings.platform == "ec2" else ()
+    hosts = [json.loads(render_files(stack_config(stack, model=one))["/etc/tandem/host.json"]) for one in models]
+    found = bill.parts(settings, pins.load(), hosts)
     if as_json:
         print_json(bill.cyclonedx(stack, found, datetime.now(UTC)))
     else:

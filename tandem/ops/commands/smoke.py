@@ -20,7 +20,7 @@ from tandem.ops.options import DEFAULT_STACK, AsJson, ProfileName, RegionName, S
 from tandem.ops.screen import Screen
 from tandem.ops.smoke import Result, Smoke, Surprise, Target, run, send
 from tandem.ops.smoke.script import script
-from tandem.ops.tasks import served
+from tandem.ops.tasks import called
 from tandem.ops.whose import life_here
 from tandem.settings import Settings
 from tandem.tasks import Task
@@ -79,8 +79,9 @@ def smoke(
         tried = nullcontext(given(url, key, ca, timeout))
     else:
         settings = stack_settings(stack, region)
-        task = task or served(settings, model)[1].task
-        tried = of_stack(stack, settings, profile, key=key, ca=ca, timeout=timeout)
+        own = settings.of(called(settings, model))
+        task = task or own.inference.task
+        tried = of_stack(stack, own, profile, key=key, ca=ca, timeout=timeout)
     with tried as target:
         for result in run(Smoke(target, model, task or "generate")):
             results.append(result)

@@ -60,6 +60,7 @@ from tandem.ops.options import (
 )
 from tandem.ops.screen import Screen
 from tandem.ops.smoke import Target
+from tandem.ops.tasks import called
 from tandem.settings import Settings
 
 OWN_CLIENT = "tandem-soak"
@@ -112,7 +113,9 @@ def soak(
         about, way = of_url(url or "", key, ca, {})
     else:
         about, lasting = look(stack, settings, profile, model, {}), timedelta(minutes=15, seconds=most)
-        way = of_stack(stack, settings, profile, key=key, ca=ca, client=OWN_CLIENT, lasting=lasting)
+        way = of_stack(
+            stack, settings.of(called(settings, model)), profile, key=key, ca=ca, client=OWN_CLIENT, lasting=lasting
+        )
     found: list[Window] = []
     with way as target:
         asked = ask(target, model)

@@ -77,7 +77,8 @@ def _print(found: Status) -> None:
     for other in found.other_lives:
         _line(console, "another life", f"{other} has this name in the account, too, and is not this state's")
     if isinstance(servers, Fleet):
-        _print_fleet(console, servers)
+        for model, fleet in servers.each.items():
+            _print_fleet(console, fleet, f"hosts of {model}" if servers.further else "hosts")
     elif not isinstance(servers, Unknown):
         _print_cluster(console, servers)
 
@@ -86,9 +87,9 @@ def _line(console: Screen, name: str, value: object) -> None:
     console.print(f"{name:<22} {value}")
 
 
-def _print_fleet(console: Screen, fleet: Fleet) -> None:
+def _print_fleet(console: Screen, fleet: Fleet, what: str) -> None:
     wanted = f"{fleet.desired} wanted, {fleet.minimum} to {fleet.maximum}"
-    _line(console, "hosts", f"{len(fleet.hosts)} of {fleet.name} ({wanted})")
+    _line(console, what, f"{len(fleet.hosts)} of {fleet.name} ({wanted})")
     if fleet.scaled:
         _line(console, "last scaled", fleet.scaled)
     table = columns("host", "type", "zone", "purchase", "state", "target", "version", "since")

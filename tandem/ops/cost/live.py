@@ -14,12 +14,13 @@ def live_prices(examination: Examination) -> Prices:
     Raises:
         botocore's errors: not allowed, not reachable.
     """
-    types = examination.settings.fleet.instance_types
+    groups = examination.settings.groups.values()
+    types = list(dict.fromkeys(name for group in groups for name in group.fleet.instance_types))
     known, pricing = catalog(examination.settings), examination.home("pricing")
     on_demand = {
         name: price_list.on_demand(pricing, examination.region, name) or known.on_demand[name] for name in types
     }
-    history = spot_prices(examination)
+    history = spot_prices(examination, types)
     zones = examination.settings.zones
     spot = {
         name: min((usd for zone, usd in history[name].items() if zone in zones), default=on_demand[name])

@@ -6,7 +6,7 @@ Hours come from tandem/costs.py; what depends on use is counted from stated assu
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tandem import costs
 from tandem.alarms import START_FIGURES
@@ -44,7 +44,8 @@ def catalog(settings: Settings) -> Prices:
 
 def counted_types(settings: Settings) -> list[str]:
     """Instance types whose price a stack's cost depends on."""
-    return [*settings.fleet.instance_types, *platform_of(settings).other_types]
+    own = (name for group in settings.groups.values() for name in group.fleet.instance_types)
+    return [*dict.fromkeys(own), *platform_of(settings).other_types]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +85,12 @@ def parts(settings: Settings, known: Prices, use: Use) -> list[Part]:
     """Of the stack at the size at which it comes up."""
     month = HOURS_PER_MONTH * share_of_week(settings.cost_guard.business_hours)
     always = [_running(item, HOURS_PER_MONTH) for item in costs.fixed_costs(settings)]
-    hosts = [_running(item, month) for item in _hosts(settings, known)]
+    groups = settings.groups
+    hosts = [
+        _running(replace(item, name=item.name + (f" of {model}" if len(groups) > 1 else "")), month)
+        for model, group in groups.items()
+        for item in _hosts(group, known)
+    ]
     return [*always, *hosts, *used(settings, use)]
 
 
@@ -109,7 +115,7 @@ def used(settings: Settings, use: Use) -> list[Part]:
     told = use.starts * len(START_FIGURES) * settings.metrics.cloudwatch
     month = {
         "model cache storage": use.stored_gb * part.efs_gb_month,
-        "model cache reads": 0.0 if settings.inference.weights == "s3" else read,
+        "model cache reads": 0.0 if all(one.weights == "s3" for one, _ in settings.scaled.values()) else read,
         "NAT traffic": nat,
         "logs": use.logs_gb * part.logs_gb,
         # Each is paid for the hour in which it is told.

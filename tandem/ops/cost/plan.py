@@ -82,7 +82,8 @@ def _most_per_month(settings: Settings, known: Prices, use: Use) -> float:
     fixed = costs.total(costs.fixed_costs(settings))
     hosts = costs.max_usd_per_hour(settings) - fixed
     listed = catalog(settings).on_demand
-    dearer = max(1.0, *(known.on_demand[name] / listed[name] for name in settings.fleet.instance_types))
+    types = (name for group in settings.groups.values() for name in group.fleet.instance_types)
+    dearer = max(1.0, *(known.on_demand[name] / listed[name] for name in types))
     running = HOURS_PER_MONTH * share_of_week(settings.cost_guard.business_hours)
     return fixed * HOURS_PER_MONTH + hosts * dearer * running + sum(part.usd_per_month for part in used(settings, use))
 

@@ -12,6 +12,7 @@ from tandem.ops import price_list
 from tandem.ops.cost.parts import Prices, share_of_week
 from tandem.platforms import platform_of
 from tandem.settings import Settings
+from tandem.tags import MAIN_MODEL
 
 if TYPE_CHECKING:
     from tandem.ops.doctor.examination import Examination
@@ -27,6 +28,7 @@ class Way:
     Attributes:
         usd_per_hour: of one host; None where nobody here knows it.
         usd_per_month: of all of them: a commitment is paid for every hour, also outside business hours.
+        model: whose hosts they are; the main one's where all models share them.
         commits: for how long one pays, used or not; empty for not at all.
         source: where the price is from, with its day; why there is none.
     """
@@ -36,6 +38,7 @@ class Way:
     usd_per_month: float | None
     commits: str
     source: str
+    model: str = MAIN_MODEL
 
 
 def ways(settings: Settings, known: Prices, asked: Examination | None = None) -> list[Way]:

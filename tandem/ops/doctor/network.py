@@ -156,7 +156,8 @@ def _addresses(settings: Settings, place: _Place, free: int) -> Iterator[Finding
 def _needed(settings: Settings) -> int:
     """Of a private subnet: its share of hosts, with those that overlap, and a mount target."""
     kubernetes = settings.platform == "eks"
-    hosts = math.ceil((settings.max_group_size + costs.overlapping_hosts(settings)) / len(settings.zones))
+    groups = settings.groups.values()
+    hosts = sum(math.ceil((own.max_group_size + costs.overlapping_hosts(own)) / len(own.zones)) for own in groups)
     beside = 1 + BALANCERS_ADDRESSES * settings.load_balancer.internal + CLUSTERS_ADDRESSES * kubernetes
     return beside + hosts * (NODES_ADDRESSES if kubernetes else 1)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
@@ -25,7 +25,7 @@ SPOT_HISTORY = timedelta(days=1)
 def price_is_known(examination: Examination) -> Iterator[Finding]:
     """The price that expiry and spend cap count with, against AWS's own price list for the region."""
     settings = examination.settings
-    types = settings.fleet.instance_types
+    types = [*dict.fromkeys(name for own in settings.groups.values() for name in own.fleet.instance_types)]
     with ThreadPoolExecutor(len(types)) as pool:
         ask = partial(price_list.on_demand, examination.home("pricing"), settings.region)
         listed = dict(zip(types, pool.map(ask, types), strict=True))
@@ -60,7 +60,7 @@ def spot_is_to_be_had(examination: Examination) -> Iterator[Finding]:
     settings = examination.settings
     if not uses_spot(settings):
         return
-    latest = spot_prices(examination)
+    latest = spot_prices(examination, settings.fleet.instance_types)
     for name in settings.fleet.instance_types:
         prices = {zone: price for zone, price in latest[name].items() if zone in settings.zones}
         on_demand = catalog.on_demand(name, settings.region)
@@ -89,13 +89,13 @@ def spot_is_to_be_had(examination: Examination) -> Iterator[Finding]:
             )
 
 
-def spot_prices(examination: Examination) -> dict[str, dict[str, float]]:
+def spot_prices(examination: Examination, types: Sequence[str]) -> dict[str, dict[str, float]]:
     """Latest spot price, US dollars an hour, by instance type and zone."""
     pages = (
         examination.clients("ec2")
         .get_paginator("describe_spot_price_history")
         .paginate(
-            InstanceTypes=list(examination.settings.fleet.instance_types),
+            InstanceTypes=list(types),
             ProductDescriptions=["Linux/UNIX"],
             StartTime=examination.now - SPOT_HISTORY,
         )

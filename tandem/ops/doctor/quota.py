@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from tandem.catalog import prices, quotas
@@ -15,25 +16,33 @@ from tandem.ops.doctor.examination import Examination
 from tandem.ops.doctor.finding import Finding, Severity
 from tandem.ops.kinds.kind import tag_map
 from tandem.platforms import platform_of
+from tandem.settings import Settings
+from tandem.settings.schema import BatchSettings
 from tandem.tags import PROJECT, PROJECT_TAG, STACK_TAG
 
 
 def quota_is_enough(examination: Examination) -> Iterator[Finding]:
     """vCPUs by family and purchase: for the start, for the maximum, and for hosts more while hosts are replaced."""
-    settings = examination.settings
-    if settings.fleet.capacity_block:
-        return  # its hosts do not count against these quotas
-    if not settings.max_group_size:
-        return
-    in_use = _vcpus_in_use(examination)
+    groups = [
+        group  # those in a Capacity Block do not count against these quotas
+        for group in examination.settings.groups.values()
+        if group.max_group_size and not group.fleet.capacity_block
+    ]
+    in_use = _vcpus_in_use(examination) if groups else {}
     purchases: tuple[Purchase, ...] = ("on demand", "spot")
     for purchase in purchases:
-        sizes: dict[Quota, list[int]] = defaultdict(list)
-        for name in settings.fleet.instance_types:
-            if quota := vcpu_quota(name, purchase):
-                sizes[quota].append(INSTANCE_TYPES[name].vcpus)
-        for quota, vcpus in sizes.items():
-            yield from _quota(examination, quota, purchase, vcpus, in_use[quota])
+        needed: dict[Quota, list[list[Need]]] = defaultdict(list)
+        for group in groups:
+            sizes: dict[Quota, list[int]] = defaultdict(list)
+            for name in group.fleet.instance_types:
+                if quota := vcpu_quota(name, purchase):
+                    sizes[quota].append(INSTANCE_TYPES[name].vcpus)
+            for quota, vcpus in sizes.items():
+                needed[quota].append(_needs(group, purchase, vcpus, examination.settings.batch))
+        for quota, of_groups in needed.items():
+            needs = _together(of_groups)
+            if any(need for _, _, need in needs):
+                yield _vcpus_are_enough(examination, quota, needs, in_use.get(quota, 0))
 
 
 def controllers_quota_is_enough(examination: Examination) -> Iterator[Finding]:
@@ -50,26 +59,34 @@ def controllers_quota_is_enough(examination: Examination) -> Iterator[Finding]:
     yield _vcpus_are_enough(examination, quota, needs, _vcpus_in_use(examination)[quota])
 
 
-def _quota(
-    examination: Examination, quota: Quota, purchase: Purchase, vcpus: list[int], used: int
-) -> Iterator[Finding]:
-    """One quota. The start counts with the smallest type, everything later with the largest."""
-    settings = examination.settings
+def _needs(settings: Settings, purchase: Purchase, vcpus: list[int], batch: BatchSettings | None) -> list[Need]:
+    """One group's of one quota. The start counts with the smallest type, everything later with the largest.
+
+    Args:
+        batch: of the stack; its machines are of the main model's types.
+    """
     hosts = partial(hosts_by_purchase, settings)
     needs: list[Need] = [
         ("error", "the hosts that `up` starts", hosts(platform_of(settings).hosts_at_first)[purchase] * min(vcpus)),
         ("warning", "the group at its maximum", hosts(settings.max_group_size)[purchase] * max(vcpus)),
         ("warning", "the group while hosts are replaced", hosts_while_replaced(settings)[purchase] * max(vcpus)),
     ]
-    if settings.batch and purchase == ("spot" if settings.batch.spot else "on demand"):
-        beside = hosts(settings.max_group_size)[purchase] + settings.batch.max_hosts
+    if batch and purchase == ("spot" if batch.spot else "on demand"):
+        beside = hosts(settings.max_group_size)[purchase] + (batch.max_hosts if settings.batch else 0)
         needs.append(("warning", "the group at its maximum with a batch beside it", beside * max(vcpus)))
-    if any(need for _, _, need in needs):
-        yield _vcpus_are_enough(examination, quota, needs, used)
+    return needs
 
 
 Need = tuple[Severity, str, int]
 """How bad it is when it is not met, what for, and how many vCPUs; the worst comes first."""
+
+
+def _together(groups: list[list[Need]]) -> list[Need]:
+    """Of all groups what each need takes. All models may change at once: they have one image."""
+    found: dict[tuple[Severity, str], int] = defaultdict(int)
+    for severity, what, need in chain(*groups):
+        found[severity, what] += need
+    return [(severity, what, need) for (severity, what), need in found.items()]
 
 
 def _vcpus_are_enough(examination: Examination, quota: Quota, needs: list[Need], used: int) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from types import MappingProxyType
 
 from tandem.ops.aws import AwsError, problem_of
@@ -26,6 +27,8 @@ from tandem.ops.doctor import (
 )
 from tandem.ops.doctor.examination import Check, Examination
 from tandem.ops.doctor.finding import Finding, from_problem, worst
+from tandem.rules import in_words_of
+from tandem.tags import MAIN_MODEL
 
 CHECKS: Mapping[str, Check] = MappingProxyType(
     {
@@ -72,6 +75,16 @@ ONLY_ON = {
     "Kubernetes": "eks",
 }
 """Checks of one platform; stacks on another are not asked."""
+
+OF_GROUPS = (
+    "instance types",
+    "Capacity Block",
+    "capacity reservations",
+    "machine image",
+    "spot price",
+    "spot placement",
+)
+"""Checks of each group of machines by itself."""
 
 OFFLINE = ("settings", "pins", "expiry", "cluster commands", "name")
 """Those that need neither AWS nor any other network."""
@@ -125,7 +138,12 @@ def run_check(name: str, examination: Examination) -> list[Finding]:
     """What one check of CHECKS finds; nothing where it is not of the stack's platform."""
     if ONLY_ON.get(name, examination.settings.platform) != examination.settings.platform:
         return []
-    return [finding.of(name) for finding in _findings(CHECKS[name], examination)]
+    settings, found = examination.settings, list[Finding]()
+    for model, own in settings.groups.items() if name in OF_GROUPS else [(MAIN_MODEL, settings)]:
+        for finding in _findings(CHECKS[name], replace(examination, settings=own)):
+            told = replace(finding.of(name), fix=in_words_of(settings, model, finding.fix))
+            found += [] if told in found else [told]
+    return found
 
 
 def _findings(check: Check, examination: Examination) -> Iterator[Finding]:

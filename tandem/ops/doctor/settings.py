@@ -52,7 +52,9 @@ def has_time_left(examination: Examination) -> Iterator[Finding]:
         return
     left = ends - now
     moment = f"{ends:%Y-%m-%dT%H:%MZ}"
-    if left < timedelta(hours=1) and (guard.expires_at or examination.settings.fleet.capacity_block):
+    if left < timedelta(hours=1) and (
+        guard.expires_at or any(own.fleet.capacity_block for own in examination.settings.groups.values())
+    ):
         past = left <= timedelta()
         yield Finding(
             severity="error" if past else "warning",

@@ -10,7 +10,7 @@ import jmespath
 from tandem import type_tokens as types
 from tandem.ops.kinds import identity, kubernetes, messaging, network, observing, serving, storage
 from tandem.ops.kinds.kind import Clients, Found, ResourceType, Scope
-from tandem.tags import batch_name
+from tandem.tags import MAIN_MODEL, MODEL_TAG, batch_name
 
 FAMILIES = (network, serving, kubernetes, storage, messaging, observing, identity)
 
@@ -28,10 +28,11 @@ def ours(clients: Clients, stack: str, type_: str, stack_id: str | None = None) 
     return [one for one in found if stack_id is None or one.stack_id in ("", stack_id)]
 
 
-def hosts_group(clients: Clients, stack: str, stack_id: str | None = None) -> Found | None:
-    """The group of hosts that serve."""
-    found = ours(clients, stack, types.GROUP, stack_id)
-    return next((one for one in found if not is_for_batches(one)), None)
+def hosts_groups(clients: Clients, stack: str, stack_id: str | None = None) -> dict[str, Found]:
+    """The groups of hosts that serve, each by its model, the main one's first where it is there."""
+    found = [one for one in ours(clients, stack, types.GROUP, stack_id) if not is_for_batches(one)]
+    by_model = {one.tags.get(MODEL_TAG, MAIN_MODEL): one for one in found}
+    return dict(sorted(by_model.items(), key=lambda one: (one[0] != MAIN_MODEL, one[0])))
 
 
 def is_for_batches(found: Found) -> bool:

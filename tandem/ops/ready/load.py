@@ -13,7 +13,7 @@ from tandem.ops.figures import Figure
 from tandem.ops.ready.visit import Seen, Unmet, Visit
 from tandem.ops.status import Unknown
 from tandem.registry import json_of
-from tandem.tags import MAIN_MODEL
+from tandem.rules.cluster import prefix_of
 
 WEEK, DAY = timedelta(days=7), 86400
 FULL = 90
@@ -42,7 +42,8 @@ def prompts(visit: Visit) -> Seen:
 
 
 def _prompts(visit: Visit, name: str) -> Seen:
-    inference = visit.settings.scaled[name][0]
+    own = visit.settings.of(name)
+    inference = own.inference
     query = urlencode({"query": COUNTS.format(name=inference.served_name)})
     answer = json_of(visit.http.get(f"{visit.prometheus}/api/v1/query?{query}", key="--prometheus"), "--prometheus")
     found = answer.get("data", {}).get("result", ())
@@ -52,7 +53,7 @@ def _prompts(visit: Visit, name: str) -> Seen:
     if number < FEW:
         return Unknown(f"{number:.0f} prompts of more than {SHORT} tokens in a week, too few")
     longest = next(bound for bound, count in counts if count >= total - number / 100)
-    plan = checks.size_of(inference, visit.settings)
+    plan = checks.size(own)
     if plan.max_model_len is None:
         return Unknown("max-model-len is the model's own, which tandem's catalog lacks: inference.modelConfigFile")
     seen = f"99 of 100 prompts have up to {min(longest, plan.max_model_len):,.0f} tokens of {plan.max_model_len:,}"
@@ -60,8 +61,8 @@ def _prompts(visit: Visit, name: str) -> Seen:
     if math.isfinite(longest) and not crowded:
         return seen
     length = 1 << round(2 * min(longest, plan.max_model_len) - 1).bit_length()
-    at = "" if name == MAIN_MODEL else f"models.{name}."
-    fix = f"`pulumi config set --path tandem:{at}inference.maxModelLen {length}` if `tandem size {inference.model}"
+    key = f"tandem:{prefix_of(name)}inference.maxModelLen"
+    fix = f"`pulumi config set --path {key} {length}` if `tandem size {inference.model}"
     return Unmet(seen, f"{fix} --max-model-len {length}` says that it fits, then `pulumi up`")
 
 

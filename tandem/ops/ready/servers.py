@@ -5,7 +5,7 @@ from __future__ import annotations
 from tandem import checks
 from tandem import type_tokens as types
 from tandem.ops.ready.visit import Seen, Unmet, Visit
-from tandem.ops.status import Cluster, Fleet, Unknown
+from tandem.ops.status import Cluster, Fleet, Host, Unknown
 from tandem.ports import HEALTH_PATH
 
 
@@ -22,7 +22,7 @@ def versions(visit: Visit) -> Seen:
         return servers
     if isinstance(running, Unknown):
         return running
-    if old := [host.id for host in servers.hosts if not host.current]:
+    if old := [host.id for host in servers.machines if not host.current]:
         return Unmet(f"another version than new hosts get: {', '.join(old)}", f"`tandem rollout {visit.stack}`")
     return running["image"] if "@sha256:" in running["image"] else Unmet(f"{running['image']} has no digest")
 
@@ -43,7 +43,7 @@ def zones(visit: Visit) -> Seen:
     servers = visit.serving
     if isinstance(servers, Unknown):
         return servers
-    machines = [one for one in servers.hosts if one.serves] if isinstance(servers, Fleet) else servers.nodes
+    machines = [one for one in servers.machines if not isinstance(one, Host) or one.serves]
     found = ", ".join(sorted({one.zone for one in machines}))
     few = "" if len(machines) > 1 else "two servers first, as the line N+1 says"
     return found if ", " in found else Unmet(f"all {len(machines)} in {found}" if found else "no server serves", few)
@@ -55,10 +55,14 @@ def spare(visit: Visit) -> Seen:
     if isinstance(servers, Unknown):
         return servers
     if isinstance(servers, Fleet):
-        needed = max(1, visit.settings.fleet.hosts)
-        serving = sum(host.serves for host in servers.hosts)
         late = "" if servers.enough else f"`tandem status {visit.stack}` says what does not come"
-        return servers.summary if serving > needed else Unmet(f"serving {serving}, the load takes {needed}", late)
+        needed = {model: max(1, own.fleet.hosts) for model, own in visit.settings.groups.items()}
+        few = [
+            (f"{model}: " if servers.further else "") + f"serving {one.serving}, the load takes {needed.get(model, 1)}"
+            for model, one in servers.each.items()
+            if one.serving <= needed.get(model, 1)
+        ]
+        return Unmet("; ".join(few), late) if few else servers.summary
     mends = "`pulumi config set --path tandem:scaling.minReplicas 2` or more, then `pulumi up`"
     if few := [f"{one.name} has {one.serving}" for one in servers.models if one.serving < max(2, one.minimum)]:
         return Unmet(f"too few replicas: {', '.join(few)}", mends)

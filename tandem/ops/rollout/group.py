@@ -1,4 +1,4 @@
-"""Rollouts on platform ec2: an instance refresh of the Auto Scaling group, how far it is, and the way back.
+"""Rollouts on platform ec2: an instance refresh of each model's Auto Scaling group, how far it is, and the way back.
 
 The group is given its version first and is then refreshed, with no desired configuration: so nothing is locked, and a
 refresh can be cancelled and another one started at any time.
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tandem.errors import Problem, UserError
-from tandem.ops.kinds import hosts_group
-from tandem.ops.kinds.kind import Clients
+from tandem.ops.kinds import hosts_groups
+from tandem.ops.kinds.kind import Clients, Found
 from tandem.ops.status.group import template_of, versions_run
 from tandem.rollout import LAUNCH_HOOK, Rollout, State, Version, refresh_percentages
 from tandem.settings import Settings
@@ -41,7 +41,9 @@ class HostGroup:
     sleep: Callable[[float], None] = time.sleep
 
     def look(self) -> Sequence[Rollout]:
-        group = self._group()
+        return [self._look(model, found.facts) for model, found in self._groups().items()]
+
+    def _look(self, model: str, group: Mapping[str, Any]) -> Rollout:
         name, wanted, size = group["AutoScalingGroupName"], self._wanted(group), group["DesiredCapacity"]
         hosts = [(_version(host), host["LifecycleState"]) for host in group["Instances"]]
         numbers = sorted({wanted, *(number for number, _ in hosts)}, key=int, reverse=True)
@@ -58,20 +60,19 @@ class HostGroup:
         )
         refresh = self._refresh(name)
         failures = self._failures(name, refresh)
-        return [
-            Rollout(
-                name=name,
-                unit="hosts",
-                state=_state(refresh, versions, size, failures),
-                size=size,
-                versions=versions,
-                before=self._before(group, wanted, versions),
-                reason=(refresh or {}).get("StatusReason", ""),
-                failures=failures,
-                hold_ends=True,
-                began=(refresh or {}).get("StartTime"),
-            )
-        ]
+        return Rollout(
+            name=name,
+            model=model,
+            unit="hosts",
+            state=_state(refresh, versions, size, failures),
+            size=size,
+            versions=versions,
+            before=self._before(group, wanted, versions),
+            reason=(refresh or {}).get("StatusReason", ""),
+            failures=failures,
+            hold_ends=True,
+            began=(refresh or {}).get("StartTime"),
+        )
 
     def cancel(self, rollout: Rollout) -> None:
         deadline = time.monotonic() + CANCEL_SECONDS
@@ -87,7 +88,7 @@ class HostGroup:
             self.sleep(1)
 
     def runs(self, rollout: Rollout, version: str) -> Mapping[str, str]:
-        group = self._group()
+        group = self._group(rollout)
         known = [str(one["VersionNumber"]) for one in self._versions(group)]
         if version not in known:
             wrong, allowed = f"the launch template of {rollout.name} has no such version", ", ".join(known)
@@ -96,10 +97,10 @@ class HostGroup:
 
     def take(self, rollout: Rollout, version: str) -> None:
         self.runs(rollout, version)
-        group = self._group()
+        group = self._group(rollout)
         self.cancel(rollout)
         self._api.update_auto_scaling_group(AutoScalingGroupName=rollout.name, **_with_version(group, version))
-        for host in self._group()["Instances"]:
+        for host in self._group(rollout)["Instances"]:
             if host["LifecycleState"] == "Pending:Wait" and _version(host) != version:
                 self._api.complete_lifecycle_action(
                     AutoScalingGroupName=rollout.name,
@@ -112,11 +113,11 @@ class HostGroup:
     def go_on(self, rollout: Rollout) -> None:
         """Replaces the hosts that are not of the group's version, one at a time; nothing where there are none."""
         self.cancel(rollout)
-        group = self._group()
+        group = self._group(rollout)
         wanted = self._wanted(group)
         if all(_version(host) == wanted for host in group["Instances"]):
             return
-        settings = self.settings
+        settings = self.settings.groups.get(rollout.model, self.settings)
         low, high = refresh_percentages(settings.fleet.rollout, settings.group_size, settings.max_group_size)
         preferences = {"MinHealthyPercentage": low, "MaxHealthyPercentage": high, "InstanceWarmup": 0}
         self._api.start_instance_refresh(
@@ -127,9 +128,12 @@ class HostGroup:
     def _api(self) -> Any:
         return self.clients("autoscaling")
 
-    def _group(self) -> Mapping[str, Any]:
-        if found := hosts_group(self.clients, self.stack, self.stack_id):
-            return found.facts
+    def _group(self, rollout: Rollout) -> Mapping[str, Any]:
+        return self._groups()[rollout.model].facts
+
+    def _groups(self) -> Mapping[str, Found]:
+        if found := hosts_groups(self.clients, self.stack, self.stack_id):
+            return found
         wrong, allowed = "the stack has no Auto Scaling group in this account and region", "a stack that is up"
         fix = "`pulumi up`, or name another --region or --profile"
         raise UserError(Problem(key=self.stack, wrong=wrong, allowed=allowed, fix=fix))

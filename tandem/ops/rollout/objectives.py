@@ -6,10 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from tandem.alarms import OBJECTIVES, name_of_both
-from tandem.kubernetes.names import server_name
 from tandem.ops.kinds.kind import Clients
 from tandem.rollout import Rollout
-from tandem.tags import MAIN_MODEL
 
 
 def _now() -> datetime:
@@ -42,8 +40,7 @@ class Gate:
             return []
         if one.state == "done" and _now() - began > self.recent:
             return []
-        model = MAIN_MODEL if one.unit == "hosts" else one.name.removeprefix(server_name(""))
-        names = [name_of_both(self.stack, model, alarm, self.stack_id) for alarm in OBJECTIVES]
+        names = [name_of_both(self.stack, one.model, alarm, self.stack_id) for alarm in OBJECTIVES]
         found = self.clients("cloudwatch").describe_alarms(AlarmNames=names, AlarmTypes=["CompositeAlarm"])
         return [
             alarm["AlarmDescription"]

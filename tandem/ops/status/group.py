@@ -7,16 +7,18 @@ import gzip
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import yaml
 
 from tandem import type_tokens as types
 from tandem.catalog.instances import INSTANCE_TYPES
-from tandem.ops.kinds import hosts_group, ours
-from tandem.ops.kinds.kind import Clients
+from tandem.ops.kinds import hosts_groups, ours
+from tandem.ops.kinds.kind import Clients, Found
 from tandem.ops.status.report import Absent, Fleet, Host, Unknown
 from tandem.settings import Settings
+from tandem.tags import MAIN_MODEL
 
 HOST_FILE = "/etc/tandem/host.json"
 """Where user data puts what a host runs."""
@@ -26,20 +28,36 @@ POLICY_ACTED = re.compile(r"At \S+ a monitor alarm .*?changing the desired capac
 
 
 def servers(clients: Clients, stack: str, settings: Settings, stack_id: str | None) -> Fleet | Unknown:
-    """The group and its hosts.
+    """Each model's group and its hosts, as the main one's with the others beside it.
 
     Raises:
         botocore's errors.
     """
-    found = hosts_group(clients, stack, stack_id)
-    if found is None:
+    found, declared = hosts_groups(clients, stack, stack_id), settings.groups
+    if not found:
         return Absent("the stack has no Auto Scaling group in this account and region")
+    instances = {one.id: one.facts for one in ours(clients, stack, types.INSTANCE, stack_id)}
+    missing = {model: _missing(own) for model, own in declared.items() if model not in found}
+    # One that the settings have no more is there until `up`.
+    fleets = missing | {
+        model: _fleet(clients, one, declared.get(model, settings), model, instances) for model, one in found.items()
+    }
+    main = fleets.pop(MAIN_MODEL)
+    return replace(main, further=fleets)
+
+
+def _missing(own: Settings) -> Fleet:
+    return Fleet(name="no group", minimum=0, desired=own.group_size, maximum=own.max_group_size, hosts=())
+
+
+def _fleet(
+    clients: Clients, found: Found, own: Settings, model: str, instances: Mapping[str, Mapping[str, Any]]
+) -> Fleet:
     group = found.facts
     wanted = str((template_of(group) or {}).get("Version", ""))
-    instances = {one.id: one.facts for one in ours(clients, stack, types.INSTANCE, stack_id)}
-    targets, gpus = _target_states(clients, group.get("TargetGroupARNs", ())), settings.inference.tensor_parallel_size
+    targets, gpus = _target_states(clients, group.get("TargetGroupARNs", ())), own.inference.tensor_parallel_size
     hosts = [
-        _host(item, instances.get(id := item["InstanceId"], {}), targets.get(id, "not registered"), wanted, gpus)
+        _host(item, instances.get(id := item["InstanceId"], {}), targets.get(id, "not registered"), wanted, gpus, model)
         for item in group.get("Instances", ())
     ]
     return Fleet(
@@ -48,7 +66,7 @@ def servers(clients: Clients, stack: str, settings: Settings, stack_id: str | No
         desired=group["DesiredCapacity"],
         maximum=group["MaxSize"],
         hosts=tuple(sorted(hosts, key=lambda host: (host.zone, host.id))),
-        scaled=scaled(clients, found.name) if settings.follows_load else "",
+        scaled=scaled(clients, found.name) if own.follows_load else "",
     )
 
 
@@ -59,7 +77,9 @@ def scaled(clients: Clients, name: str) -> str:
     return next((found[0] for cause in causes if (found := POLICY_ACTED.search(cause))), "")
 
 
-def _host(item: Mapping[str, Any], instance: Mapping[str, Any], target: str, wanted: str, gpus: int) -> Host:
+def _host(
+    item: Mapping[str, Any], instance: Mapping[str, Any], target: str, wanted: str, gpus: int, model: str
+) -> Host:
     """Args:
     gpus: of each of its servers.
     """
@@ -68,6 +88,7 @@ def _host(item: Mapping[str, Any], instance: Mapping[str, Any], target: str, wan
     known = INSTANCE_TYPES.get(kind)
     return Host(
         id=item["InstanceId"],
+        model=model,
         type=kind,
         zone=item["AvailabilityZone"],
         purchase=instance.get("InstanceLifecycle", "on demand"),
@@ -95,12 +116,12 @@ def _target_states(clients: Clients, target_groups: Any) -> dict[str, str]:
 
 
 def running(clients: Clients, stack: str, stack_id: str | None) -> Mapping[str, str] | Unknown:
-    """Image and model from the user data of the version that the group wants.
+    """Image and model from the user data of the version that the main model's group wants.
 
     Raises:
         botocore's errors.
     """
-    found = hosts_group(clients, stack, stack_id)
+    found = hosts_groups(clients, stack, stack_id).get(MAIN_MODEL)
     template = template_of(found.facts) if found else None
     if not template:
         return Absent("there is no launch template")

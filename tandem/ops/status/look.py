@@ -274,7 +274,7 @@ def cost_now(settings: Settings, servers: Fleet | Cluster | Unknown, way_in: obj
 
 
 def _usd_per_hour(settings: Settings, machine: Machine) -> float:
-    return costs.total(costs.host_costs(settings, 1, machine.type))
+    return costs.total(costs.host_costs(settings.groups.get(machine.model, settings), 1, machine.type))
 
 
 def _no_price(error: KeyError) -> Unknown:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
+
+from tandem.tags import MAIN_MODEL
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,14 @@ class Absent(Unknown):
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """A GPU instance, which costs from its start on."""
+    """A GPU instance, which costs from its start on.
+
+    Attributes:
+        model: that it serves alone; the main one where several share it.
+    """
 
     id: str
+    model: str = MAIN_MODEL
     type: str
     zone: str
     purchase: str
@@ -61,9 +68,10 @@ class Host(Machine):
 
 @dataclass(frozen=True, kw_only=True)
 class Fleet:
-    """Platform ec2: the group, what it should be, and its hosts.
+    """Platform ec2: the main model's group, what it should be, and its hosts; and those of further models.
 
     Attributes:
+        further: the groups of further models, by name.
         scaled: why a policy last changed how many are wanted, in Auto Scaling's words; empty where none has.
     """
 
@@ -73,34 +81,47 @@ class Fleet:
     maximum: int
     hosts: tuple[Host, ...]
     scaled: str = ""
+    further: Mapping[str, Fleet] = field(default_factory=dict)
+
+    @property
+    def each(self) -> Mapping[str, Fleet]:
+        """Each group alone, by its model, the main one first."""
+        return {MAIN_MODEL: replace(self, further={}), **self.further}
 
     @property
     def machines(self) -> tuple[Host, ...]:
-        return self.hosts
+        return (*self.hosts, *(host for one in self.further.values() for host in one.hosts))
 
     @property
     def replicas_serving(self) -> int:
-        return sum(host.replicas or 0 for host in self.hosts if host.serves)
+        return sum(host.replicas or 0 for host in self.machines if host.serves)
+
+    @property
+    def serving(self) -> int:
+        """Hosts of this group."""
+        return sum(host.serves for host in self.hosts)
 
     @property
     def enough(self) -> bool:
-        """As many hosts serve as should."""
-        return sum(host.serves for host in self.hosts) >= self.desired
+        """As many hosts of each model serve as should."""
+        return self.serving >= self.desired and all(one.enough for one in self.further.values())
 
     @property
     def stopped(self) -> bool:
-        return self.maximum == 0
+        return self.maximum == 0 and all(one.stopped for one in self.further.values())
 
     @property
     def asleep(self) -> bool:
-        """No host is wanted, as costGuard.idleAfter allows; within the stack's time, somebody may want one again."""
+        """No host of the main model is wanted, as costGuard.idleAfter allows; within the stack's time, somebody may
+        want one again."""
         return self.minimum == self.desired == 0 < self.maximum
 
     @property
     def summary(self) -> str:
         """Serving of wanted, in one line."""
-        serving = sum(host.serves for host in self.hosts)
-        return f"{serving} of {self.desired} hosts, {self.replicas_serving} replicas"
+        if self.further:
+            return "; ".join(f"{model}: {one.summary}" for model, one in self.each.items())
+        return f"{self.serving} of {self.desired} hosts, {self.replicas_serving} replicas"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,7 +220,7 @@ class Status:
 
     Attributes:
         servers: what serves, by platform.
-        running: image, model and revision that new servers are given.
+        running: image, model and revision that new servers of the main model are given.
         last_token: one that the API has made for this look; without a key, that its edge refuses who has none.
         clients: who has a key that works, by name.
         requests: of the last hour, and how many failed, as the load balancer counts them.

@@ -22,8 +22,7 @@ def guard(expires: bool = True, **changes: Any) -> Declared:
         "stack": "dev",
         "region": "us-east-1",
         "account_id": ACCOUNT,
-        "resize": Resize.of_group("group", "arn:group"),
-        "size": Size(1, 2, 1),
+        "resizes": {"main": (Resize.of_group("group", "arn:group"), Size(1, 2, 1))},
     }
 
     def program() -> CostGuard:

@@ -27,7 +27,9 @@ def rollout(
     state: State = "running", serving: int = 0, template: str = "new", failures: tuple[str, ...] = ()
 ) -> Rollout:
     wanted = Version(name="1", runs={TEMPLATE: template}, wanted=True, serving=serving, moving=3 - serving)
-    return Rollout(name="vllm-main", unit="pods", state=state, size=3, versions=(wanted,), failures=failures)
+    return Rollout(
+        name="vllm-main", model="main", unit="pods", state=state, size=3, versions=(wanted,), failures=failures
+    )
 
 
 def test_news_are_told_once() -> None:
