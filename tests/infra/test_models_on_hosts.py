@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import functools
-import gzip
 import json
 from collections import Counter
 from typing import Any
@@ -94,11 +92,6 @@ def test_of_a_further_model_nothing_changes_beside_another() -> None:
     for kind in ("LaunchTemplate", "autoscaling/group:Group", "BucketObjectv2"):
         alone, beside = built("embed").of(kind), built("embed", "large").of(kind)
         assert {name: beside[name] for name in alone} == alone, kind
-
-
-def host_json(found: Declared, name: str) -> dict[str, Any]:
-    text = gzip.decompress(base64.b64decode(found.of("LaunchTemplate")[name]["userData"])).decode()
-    return json.loads(next(part for part in text.split("content: |\n") if '"gpus_each"' in part).split("\n  - ")[0])
 
 
 def test_each_group_is_of_its_models_types_sizes_purchase_and_name() -> None:
