@@ -17,6 +17,8 @@ from tandem.platforms import platform_of
 from tandem.rules.cluster import models, prefix_of
 from tandem.settings import Settings
 from tandem.settings.commands import removed, set_to
+from tandem.settings.schema import SpeculationSettings
+from tandem.sizing.drafts import Drafted
 from tandem.sizing.gpus import batch_size, smallest_step
 from tandem.sizing.plan import Plan, plan
 from tandem.sizing.serving import Speculation
@@ -37,7 +39,7 @@ def problems(settings: Settings, pins: Pins, stack: str, sized: Plan) -> list[Pr
     found += _canaries(settings)
     found += _guesses_beside_adapters(settings, sized)
     found += _code_of_models(settings, pins)
-    found += _adapters_without_pins(settings, pins)
+    found += _beside_without_pins(settings, pins)
     if "karpenter" in platform_of(settings).charts:
         found += pins.chart_problems()
     if settings.require_pins:
@@ -60,17 +62,17 @@ def _code_of_models(settings: Settings, pins: Pins) -> Iterator[Problem]:
             )
 
 
-def _adapters_without_pins(settings: Settings, pins: Pins) -> Iterator[Problem]:
-    """Servers load an adapter from where its commit is kept."""
+def _beside_without_pins(settings: Settings, pins: Pins) -> Iterator[Problem]:
+    """Servers load an adapter or a draft from where its commit is kept."""
     for prefix, inference, _ in models(settings):
-        for name, adapter in inference.adapters.items():
-            if not (pins.model_revision(adapter.model) and pins.model_manifest(adapter.model)):
+        for key, model in inference.beside.items():
+            if not (pins.model_revision(model) and pins.model_manifest(model)):
                 yield Problem(
-                    key=f"{prefix}inference.adapters.{name}.model",
+                    key=f"{prefix}inference.{key}",
                     wrong="has no commit and manifest in images/pins.toml, by which servers load it",
-                    value=adapter.model,
-                    allowed="an adapter that was looked up",
-                    fix=f"`tandem pin --model {adapter.model}`",
+                    value=model,
+                    allowed="a repository that was looked up",
+                    fix=f"`tandem pin --model {model}`",
                 )
 
 
@@ -140,6 +142,7 @@ def size(settings: Settings) -> Plan:
         max_num_batched_tokens=inference.max_num_batched_tokens,
         gpu_memory_utilization=inference.gpu_memory_utilization,
         speculation=guesses and Speculation(tokens=guesses.tokens, up_to_requests=guesses.up_to_requests),
+        drafted=_drafted(guesses) if guesses else None,
         adapter_slots=inference.slots,
         adapter_rank=inference.largest_rank,
         hosts=1 if platform.keeps_pipelines else inference.pipeline_parallel_size,
@@ -147,6 +150,13 @@ def size(settings: Settings) -> Plan:
         task=inference.task,
         overridden=any(one.startswith("--hf-overrides") for one in inference.extra_arguments),
     )
+
+
+def _drafted(guesses: SpeculationSettings) -> Drafted | None:
+    if guesses.method == "ngram" or guesses.model is None:
+        return None
+    file = guesses.model_config_file
+    return Drafted(method=guesses.method, model=guesses.model, config_path=PROJECT / file if file else None)
 
 
 def check(settings: Settings, pins: Pins, stack: str, warn: Callable[[str], object]) -> Plan:

@@ -24,9 +24,9 @@ LEASE_SECONDS = 120
 CURRENT = "current.json"
 URLS = ("/v1/chat/completions", "/v1/embeddings", "/v1/score", "/v1/rerank")
 """What vLLM's batch runner answers, of what a stack's model may do."""
-NOT_FOR_BATCHES = {"--max-num-queued-reqs": 1, "--enable-log-requests": 0}
+NOT_FOR_BATCHES = {"--max-num-queued-reqs": 1, "--enable-log-requests": 0, "--scheduler-cls": 1}
 """And how many values each has. Who waits is turned away by the first; here nobody waits who could come again. Requests
-of a batch are in no log."""
+of a batch are in no log; nobody judges guesses in steps that are full."""
 
 
 def for_batches(arguments: Sequence[str]) -> list[str]:

@@ -110,6 +110,7 @@ def container(replica: int, gpus: Group) -> tuple[list[str], list[str]]:
         *("--shm-size", "8g", "--ulimit", "memlock=-1"),
         *(f"--device=nvidia.com/gpu={gpu}" for gpu in gpus),
         *("-v", f"{weights.served_from()}:/hub:ro", "-v", f"{compile_cache(replica)}:/cache"),
+        *(("-v", "/opt/tandem/guessing.py:/guessing/guessing.py:ro") if "TANDEM_GUESSES_PAY" in values else ()),
         *(f"--env={name}={value}" for name, value in values.items()),
         *("--log-driver", "awslogs", "--log-opt", f"awslogs-stream={aws.identity()['instanceId']}/vllm-{replica}"),
         *(f"--log-opt={name}={value}" for name, value in logs.items()),

@@ -30,8 +30,9 @@ def model(base: Path) -> cache.Cache:
 
 
 def served(base: Path) -> list[cache.Cache]:
-    """The same, and its adapters, of which servers find all in one cache."""
-    return [model(base), *(cache.Cache(base / "hub", adapter) for adapter in ENGINE.get("adapters", ()))]
+    """The same, its adapters and its draft, of which servers find all in one cache."""
+    beside = (*ENGINE.get("adapters", ()), *ENGINE.get("drafts", ()))
+    return [model(base), *(cache.Cache(base / "hub", wanted) for wanted in beside)]
 
 
 def download(to: cache.Cache) -> None:
@@ -104,14 +105,14 @@ def run() -> str:
 
 
 def place() -> str:
-    """Has the weights where the tier wants them; returns how, of the model and then of each adapter."""
+    """Has the weights where the tier wants them; returns how, of the model and then of what is beside it."""
     if ENGINE["weights"] == "s3":
         return "streamed from S3"
     return "; ".join(place_one(*where) for where in zip(served(LOCAL), served(BAKED), served(SHARED), strict=True))
 
 
 def place_one(local: cache.Cache, baked: cache.Cache, shared: cache.Cache) -> str:
-    """An adapter goes where its model is, which comes first: the machine image may have brought that alone."""
+    """What is beside the model goes where that is, which comes first: the machine image may have brought that alone."""
     if local.rows():
         local.look()
         return "were there"

@@ -56,9 +56,9 @@ def download(to: Cache) -> None:
 
 
 def place(pod: dict[str, Any]) -> None:
-    """Has the model and its adapters where the tier wants them: on the shared file system once, then on the node's own
-    disk."""
-    for wanted in (pod, *pod.get("adapters", ())):
+    """Has the model, its adapters and its draft where the tier wants them: on the shared file system once, then on the
+    node's own disk."""
+    for wanted in (pod, *pod.get("adapters", ()), *pod.get("drafts", ())):
         shared = Cache(SHARED, wanted)
         shared.fetch(download)
         if pod["weights"] == "efs":

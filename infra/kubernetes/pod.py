@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from tandem.kubernetes.names import GIB, GPU, GPU_NODE, LOG_HANDLER, LOGGING, MODEL_CACHE, PRIORITY_CLASS, SCRIPT
+from tandem.kubernetes.names import GIB, GPU, GPU_NODE, JUDGE, LOG_HANDLER, LOGGING, MODEL_CACHE, PRIORITY_CLASS, SCRIPT
 from tandem.ports import EDGE_AGENT_PORT, EDGE_METRICS_PORT, SERVER_PORT
 from tandem.serving.engine import told
 from tandem.tasks import probe
@@ -32,7 +32,7 @@ PROBE_SECONDS = 10
 LOOK_SECONDS = 30
 """For one look whether a server makes tokens, which takes `probe.SECONDS` (25) and the start of Python."""
 LOG = "/log"
-"""Has what the server's lines need, and no module by whose name the server could mean another."""
+"""Has what the server's lines need, what judges its guesses, and no module by whose name it could mean another."""
 KEEPER, WORKER = "keeper", "worker"
 HUNG_GRACE_SECONDS = DEREGISTRATION_SECONDS + 30
 """For a server that a probe gives up: it has no answer to end."""
@@ -99,7 +99,7 @@ def container(service: InferenceService, name: str, command: Sequence[str]) -> M
         "port": SERVER_PORT,
         "agent_port": EDGE_AGENT_PORT,
         "metrics": service.metrics,
-        **told(service.adapters),
+        **told(service.adapters, service.draft),
     }
     variables = [{"name": "TANDEM_POD", "value": json.dumps(pod)}]
     return {
@@ -157,7 +157,8 @@ MOUNTS: Mapping[str, Manifest] = {
 
 def _of_a_server(service: InferenceService) -> list[Manifest]:
     """Of the file system that models share it reads its own weights, where they are there, and what its pods kept."""
-    models = dict.fromkeys([service.model, *(adapter.model for adapter in service.adapters)])
+    beside = (*service.adapters, *([service.draft] if service.draft else []))
+    models = dict.fromkeys([service.model, *(one.model for one in beside)])
     owns = [f"hub/models--{model.replace('/', '--')}" for model in models]
     weights = [{"name": "models", "mountPath": f"/models/{own}", "subPath": own, "readOnly": True} for own in owns]
     # Begun with what an earlier pod of its kind has kept, its own is compiled half a minute sooner. Pods of a pipeline
@@ -221,7 +222,7 @@ def _server(service: InferenceService, arguments: Sequence[str], *, answers: boo
 
 
 def _log_volume() -> Manifest:
-    items = [{"key": name, "path": name} for name in (LOGGING, LOG_HANDLER)]
+    items = [{"key": name, "path": name} for name in (LOGGING, LOG_HANDLER, JUDGE)]
     return {"name": "log", "configMap": {"name": SCRIPT, "items": items}}
 
 

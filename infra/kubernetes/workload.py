@@ -12,7 +12,7 @@ import pulumi
 
 from tandem.kubernetes.names import HISTORY, LEADER, NAMESPACE, VERSION
 from tandem.ports import SERVING_PORT
-from tandem.serving.engine import Adapter
+from tandem.serving.engine import Adapter, Beside
 from tandem.tasks import Task
 
 from .edge import edge_files
@@ -35,6 +35,7 @@ class InferenceService:
         model, task, revision, served_model_name, weights: as the settings have them; revision None is `main`.
         manifest: SHA-256 of the list of the model's files with their hashes; None is whatever the hub has.
         adapters: LoRA adapters of the model.
+        draft: what guesses tokens for it; None for nothing of its own.
         minimum_driver_branch: refuses nodes whose driver is older.
         gpus: of one pod, its tensor parallel size.
         nodes: pods of one replica, its pipeline parallel size.
@@ -69,6 +70,7 @@ class InferenceService:
     task: Task = "generate"
     weights: Literal["efs", "nvme", "s3"]
     adapters: Sequence[Adapter] = ()
+    draft: Beside | None = None
     minimum_driver_branch: int
     gpus: int
     nodes: int = 1

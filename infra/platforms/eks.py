@@ -291,7 +291,7 @@ def _service(
         image=served.image,
         arguments=arguments,
         environment={
-            **server_environment(waits),
+            **server_environment(waits, served),
             **fleet.profile_environment(settings, pins, gpus),
             **(SOCKETS_BETWEEN_NODES if inference.is_pipeline else {}),
         },
@@ -302,6 +302,7 @@ def _service(
         served_model_name=served.served_model_name,
         weights=inference.weights,
         adapters=served.adapters,
+        draft=served.draft,
         minimum_driver_branch=pins.vllm.minimum_driver_branch,
         gpus=gpus,
         nodes=inference.pipeline_parallel_size,

@@ -142,12 +142,12 @@ def _host_json(config: HostConfig) -> str:
             "revision": engine.revision,
             "manifest": engine.manifest,
             "weights": engine.weights,
-            **told(engine.adapters),
+            **told(engine.adapters, engine.draft),
         },
         "gpus_each": engine.tensor_parallel_size,
         "arguments": vllm_arguments(engine, config.timeouts),
         "environment": {
-            **server_environment(config.timeouts),
+            **server_environment(config.timeouts, engine),
             "HF_HUB_CACHE": HOSTS_HUB,
             "HF_HUB_OFFLINE": "1",  # everything was fetched and checked before
             "VLLM_CACHE_ROOT": "/cache",
@@ -283,7 +283,8 @@ def render_compose(config: HostConfig, *, edge_image: str) -> str:
         edge_image=edge_image,
         edge_command=EDGE_COMMAND,
         arguments=[*vllm_arguments(config.engine, config.timeouts, hub), *needs.arguments],
-        environment={**server_environment(config.timeouts), **needs.environment, **offline},
+        judged=bool(engine.guesses_pay),
+        environment={**server_environment(config.timeouts, engine), **needs.environment, **offline},
         minimum_driver_branch=engine.minimum_driver_branch,
         pod={
             "model": engine.model,
@@ -295,7 +296,7 @@ def render_compose(config: HostConfig, *, edge_image: str) -> str:
             "served_model_name": engine.served_model_name,
             "agent_port": EDGE_AGENT_PORT,
             "metrics": None,
-            **told(engine.adapters),
+            **told(engine.adapters, engine.draft),
         },
         secrets={"keys": ["/run/clients/keys.json"], "hubToken": None},
     )

@@ -63,7 +63,7 @@ def parts(settings: Settings, pins: Pins, hosts: Sequence[Mapping[str, Any]]) ->
         hosts: host.json of each model, which says what its hosts install; none on platform eks.
     """
     runs = _of_hosts(settings, pins, hosts) if hosts else _of_cluster(settings, pins)
-    models = (*settings.models_served, *settings.adapters_served)
+    models = (*settings.models_served, *settings.served_beside)
     return [_image(pins.vllm), *(_model(model, pins) for model in models), *runs]
 
 

@@ -12,6 +12,7 @@ from tandem.http import Http
 from tandem.ops.sizing import find_shape
 from tandem.settings.schema import SpeculationSettings
 from tandem.sizing.config_file import load_shape
+from tandem.sizing.drafts import Method, load_draft
 from tandem.sizing.reading import with_quantization
 from tandem.sizing.serving import Speculation
 from tandem.sizing.shapes import ModelShape
@@ -43,7 +44,8 @@ GpuMemoryUtilization = Annotated[
 EnforceEager = Annotated[bool, _option("No compilation, no CUDA graphs.", "--enforce-eager")]
 PrefixCaching = Annotated[bool, _option("Costs memory in hybrid models only.", "--prefix-caching/--no-prefix-caching")]
 SpeculativeTokens = Annotated[int, _option("Proposed by a draft in a step.", "--speculative-tokens", min=0, max=64)]
-Draft = Annotated[Path | None, _option("config.json of a draft model; n-gram without.", "--draft", metavar="PATH")]
+Draft = Annotated[Path | None, _option("config.json of a draft or head; n-gram without.", "--draft", metavar="PATH")]
+DraftMethod = Annotated[Method, _option("What it is of: a draft model, or a head.", "--draft-method")]
 MaxLoras = Annotated[int, _option("LoRA adapters in a batch.", "--max-loras", min=0, max=1024)]
 MaxLoraRank = Annotated[int, _option("The largest rank of theirs.", "--max-lora-rank", min=1, max=512)]
 
@@ -69,7 +71,7 @@ def shape_of(command: str, model: str | None, config: Path | None, quantization:
     return with_quantization(find_shape(model, Http(deadline_seconds=10, timeout_seconds=5)), quantization), model
 
 
-def speculation(tokens: int, draft: Path | None) -> Speculation | None:
+def speculation(tokens: int, draft: Path | None, method: Method = "draft") -> Speculation | None:
     """What proposes tokens, n-grams as a stack's settings have them by default; None for nothing.
 
     Raises:
@@ -87,5 +89,5 @@ def speculation(tokens: int, draft: Path | None) -> Speculation | None:
     if not tokens:
         return None
     if draft is not None:
-        return Speculation(tokens=tokens, draft=load_shape(draft))
+        return Speculation(tokens=tokens, draft=load_draft(method, draft))
     return Speculation(tokens=tokens, up_to_requests=SpeculationSettings().up_to_requests)

@@ -15,15 +15,13 @@ from tandem.timing import HEARTBEAT_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Adapter:
-    """A LoRA adapter.
+class Beside:
+    """What a server loads from the hub beside its model.
 
     Attributes:
-        name: what clients send as `model`.
         model, revision, manifest: its repository, commit and list of files, as a model's.
     """
 
-    name: str
     model: str
     revision: str
     manifest: str
@@ -34,9 +32,21 @@ class Adapter:
         return f"models--{self.model.replace('/', '--')}/snapshots/{self.revision}"
 
 
-def told(adapters: Sequence[Adapter]) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class Adapter(Beside):
+    """A LoRA adapter.
+
+    Attributes:
+        name: what clients send as `model`.
+    """
+
+    name: str
+
+
+def told(adapters: Sequence[Adapter], draft: Beside | None) -> dict[str, Any]:
     """What scripts on machines read of them; nothing where there are none."""
-    return {"adapters": [asdict(adapter) for adapter in adapters]} if adapters else {}
+    found = {"adapters": [asdict(adapter) for adapter in adapters], "drafts": [asdict(draft)] if draft else []}
+    return {name: listed for name, listed in found.items() if listed}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +69,8 @@ class Engine:
         max_num_seqs: requests of a batch; None for vLLM's own on the GPU.
         max_queued_requests: requests of a replica that wait beside the batch; more get 503.
         speculation: what guesses tokens; None for nothing.
+        draft: the model or head that guesses them; None where none is needed.
+        guesses_pay: the share of right ones from which guesses pay, by requests in a step; empty for no judgement.
         media_domains: hosts from which media that a request names by URL are fetched; none: from nowhere.
         trust_remote_code: runs code that comes with the model.
         adapters: LoRA adapters of the model.
@@ -88,6 +100,8 @@ class Engine:
     max_num_batched_tokens: int | None = None
     max_queued_requests: int = 256
     speculation: SpeculationSettings | None = None
+    draft: Beside | None = None
+    guesses_pay: Mapping[int, float] = field(default_factory=dict)
     tool_call_parser: str | None = None
     reasoning_parser: str | None = None
     media_domains: Sequence[str] = ()
@@ -150,6 +164,7 @@ def engine(settings: Settings, inference: InferenceSettings, pins: Pins, sized: 
         inference: that of the stack's main model, or of a further one.
         sized: what sizing chose, share of GPU memory and tokens of a step; None leaves both to settings and vLLM.
     """
+    guesses = inference.speculation and inference.speculation.model
     return Engine(
         image=pins.vllm.reference,
         minimum_driver_branch=pins.vllm.minimum_driver_branch,
@@ -170,25 +185,23 @@ def engine(settings: Settings, inference: InferenceSettings, pins: Pins, sized: 
         max_num_batched_tokens=sized.max_num_batched_tokens if sized else inference.max_num_batched_tokens,
         max_queued_requests=inference.max_queued_requests,
         speculation=inference.speculation,
+        draft=Beside(**_pinned(guesses, pins)) if guesses else None,
+        guesses_pay=sized.guesses_pay if sized else {},
         tool_call_parser=inference.tool_call_parser,
         reasoning_parser=inference.reasoning_parser,
         media_domains=inference.media_domains,
         trust_remote_code=inference.trust_remote_code,
-        adapters=[
-            Adapter(
-                name=name,
-                model=adapter.model,
-                revision=pins.model_revision(adapter.model),
-                manifest=pins.model_manifest(adapter.model),
-            )
-            for name, adapter in inference.adapters.items()
-        ],
+        adapters=[Adapter(name=name, **_pinned(adapter.model, pins)) for name, adapter in inference.adapters.items()],
         adapter_slots=inference.slots,
         adapter_rank=inference.largest_rank,
         extra_arguments=inference.extra_arguments,
         log_requests=settings.logs.requests,
         traces_endpoint=settings.tracing.endpoint,
     )
+
+
+def _pinned(model: str, pins: Pins) -> dict[str, str]:
+    return {"model": model, "revision": pins.model_revision(model), "manifest": pins.model_manifest(model)}
 
 
 def timeouts(settings: Settings) -> Timeouts:

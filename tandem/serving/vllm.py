@@ -8,7 +8,6 @@ from typing import Any
 
 from tandem.catalog.instances import InstanceType
 from tandem.serving.engine import Engine, Profile, Timeouts
-from tandem.settings.schema import SpeculationSettings
 from tandem.sizing.adapters import reserved_rank
 from tandem.sizing.gpus import batch_size, gpu_of
 from tandem.tasks import Task
@@ -21,6 +20,9 @@ CONVERTED: Mapping[Task, str] = {"embed": "embed", "score": "classify"}
 (`vllm/model_executor/models/adapters.py`)."""
 
 
+GUESSES_PAY, JUDGE = "TANDEM_GUESSES_PAY", "/guessing"
+"""What cloud-init/shared/guessing.py reads, and where a container has that: alone, so that the server means no other
+module by the name of one of ours."""
 HOSTS_HUB = "/hub"
 """Hub cache in the container of a host's server."""
 
@@ -59,7 +61,8 @@ def vllm_arguments(engine: Engine, timeouts: Timeouts, hub: str = HOSTS_HUB) -> 
         "--max-model-len": engine.max_model_len,
         "--gpu-memory-utilization": engine.gpu_memory_utilization,
         "--max-num-batched-tokens": engine.max_num_batched_tokens,
-        "--speculative-config": engine.speculation and _speculative_config(engine.speculation),
+        "--speculative-config": _speculative_config(engine, hub),
+        "--scheduler-cls": "guessing.scheduler" if engine.guesses_pay else None,
         "--reasoning-parser": engine.reasoning_parser,
         "--tool-call-parser": engine.tool_call_parser,
         "--otlp-traces-endpoint": engine.traces_endpoint,
@@ -74,12 +77,15 @@ def vllm_arguments(engine: Engine, timeouts: Timeouts, hub: str = HOSTS_HUB) -> 
     return [*arguments, *engine.extra_arguments]
 
 
-def _speculative_config(speculation: SpeculationSettings) -> str:
+def _speculative_config(engine: Engine, hub: str) -> str | None:
     """As `SpeculativeConfig` of vLLM takes it (`vllm/config/speculative.py`). Its schedule has ranges of requests in a
     step, both ends among them, and the last one's guesses go for all above."""
+    if (speculation := engine.speculation) is None:
+        return None
     most, tokens = speculation.up_to_requests, speculation.tokens
     told: dict[str, object] = {
-        "method": speculation.method,
+        "method": "draft_model" if speculation.method == "draft" else speculation.method,
+        "model": engine.draft and f"{hub}/{engine.draft.directory}",
         "num_speculative_tokens": tokens,
         "prompt_lookup_max": speculation.prompt_lookup_max,
         "prompt_lookup_min": speculation.prompt_lookup_min,
@@ -127,9 +133,11 @@ SOCKETS_BETWEEN_NODES: Mapping[str, str] = {"NCCL_SOCKET_NTHREADS": "2", "NCCL_N
 src/transport/net_socket.cc of NCCL)."""
 
 
-def server_environment(timeouts: Timeouts) -> dict[str, str]:
+def server_environment(timeouts: Timeouts, engine: Engine) -> dict[str, str]:
     """Environment of every server, beside where its caches are. No secret is in it."""
+    judged = {GUESSES_PAY: json.dumps(engine.guesses_pay), "PYTHONPATH": JUDGE} if engine.guesses_pay else {}
     return {
+        **judged,
         # Outlasts nginx's, so that vLLM never closes a connection that nginx is sending on; the default is 5 s.
         "VLLM_HTTP_TIMEOUT_KEEP_ALIVE": str(timeouts.server_keepalive),
         # Storage may be slow on the first start; the host has its own deadline.

@@ -355,10 +355,21 @@ class FleetSettings(Section):
 class SpeculationSettings(Section):
     """Tokens that are guessed, and checked together in one step: fewer steps for answers that repeat what was said."""
 
-    method: Literal["ngram"] = Field(
+    method: Literal["ngram", "draft", "eagle", "eagle3"] = Field(
         default="ngram",
         description="What guesses. ngram: what followed the last tokens where they stood before, in prompt or answer; "
-        "good for answers that quote (code, summaries, extraction). Draft models and EAGLE heads are not to be had.",
+        "good for answers that quote (code, summaries, extraction). draft: a small model of the same vocabulary. "
+        "eagle, eagle3: a head that was trained for this very model, and reads what it has worked out.",
+    )
+    model: ModelId | None = Field(
+        default=None,
+        description="The draft's or the head's repository on the hub, pinned, compared and kept as the model is. "
+        "Unset: for ngram, which needs none.",
+    )
+    model_config_file: ProjectPath | None = Field(
+        default=None,
+        description="Its own config.json, for sizing. Unset: a draft is sized by tandem's catalog; what is not there "
+        "is not counted, which a warning says.",
     )
     tokens: int = Field(default=4, ge=1, le=64, description="Guessed for a request in a step, at most.")
     prompt_lookup_max: int | None = Field(
@@ -528,6 +539,13 @@ class InferenceSettings(Section):
     def slots(self) -> int:
         """Adapters of one batch, for which GPUs have room."""
         return min(len(self.adapters), self.adapters_at_once or len(self.adapters))
+
+    @property
+    def beside(self) -> dict[str, str]:
+        """Repositories that come from the hub beside the model's own, by the setting that names each."""
+        guesses = self.speculation and self.speculation.model
+        found = {f"adapters.{name}.model": adapter.model for name, adapter in self.adapters.items()}
+        return found | ({"speculation.model": guesses} if guesses else {})
 
     @property
     def largest_rank(self) -> int:
@@ -814,10 +832,10 @@ class Settings(Section):
         return tuple(dict.fromkeys(name for inference, _ in self.scaled.values() for name in inference.names))
 
     @property
-    def adapters_served(self) -> tuple[str, ...]:
-        """Repositories of all models' adapters, each once."""
-        adapters = (adapter for inference, _ in self.scaled.values() for adapter in inference.adapters.values())
-        return tuple(dict.fromkeys(adapter.model for adapter in adapters))
+    def served_beside(self) -> tuple[str, ...]:
+        """Repositories of all models' adapters and drafts, each once."""
+        found = (model for inference, _ in self.scaled.values() for model in inference.beside.values())
+        return tuple(dict.fromkeys(found))
 
     def of(self, name: str) -> Settings:
         """The settings as if one model, the main one or a further one by its name, were all that the stack serves."""

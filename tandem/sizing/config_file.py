@@ -26,10 +26,20 @@ def load_shape(path: Path) -> ModelShape:
         UserError: when there is no such file, it is no config.json, or it cannot be sized.
     """
     file = path / "config.json" if os.path.isdir(path) else path  # noqa: PTH112  (is_dir() raises for a long name)
+    return weighed(read_shape(load_config(path)), file.parent)
+
+
+def load_config(path: Path) -> object:
+    """The config.json alone, with what is beside it on quantization.
+
+    Raises:
+        UserError: there is no such file, or it is no JSON.
+    """
+    file = path / "config.json" if os.path.isdir(path) else path  # noqa: PTH112
     config, beside = parse_config(_read(file), str(path)), file.with_name(QUANTIZATION)
     if lacks_quantization(config) and os.path.isfile(beside):  # noqa: PTH113
         config = quantized_as(config, parse_config(_read(beside), str(beside)))
-    return weighed(read_shape(config), file.parent)
+    return config
 
 
 def lacks_quantization(config: object) -> bool:

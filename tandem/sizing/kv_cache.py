@@ -123,7 +123,7 @@ def _layout(
 ) -> KvLayout | None:
     mixers = Counter(shape.layers[index].mixer for index in pipeline_layers(len(shape.layers), stages)[stage])
     if speculation and speculation.draft:
-        mixers += Counter(layer.mixer for layer in speculation.draft.layers)
+        mixers += Counter(layer.mixer for layer in speculation.draft.shape.layers)
     states = release.hybrid_states if prefix_caching else 1
     tokens = speculation.tokens if speculation else 0
     counts: dict[LayerCache, int] = {}

@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 from tandem.sizing.activation import Batch, activation
 from tandem.sizing.adapters import adapter_bytes
 from tandem.sizing.checkpoint import scale
+from tandem.sizing.drafts import draft_bytes, state_bytes
 from tandem.sizing.kv_cache import KvLayout, in_flight_tokens, kv_layout
 from tandem.sizing.overhead import context, driver_in_budget, graphs_in_budget, outside_budget, runner_buffers
 from tandem.sizing.releases import PINNED, Release
@@ -160,8 +161,10 @@ def _parts(shape: ModelShape, serving: Serving, gpu: Gpu, release: Release, batc
     tp, stages = serving.tensor_parallel_size, serving.pipeline_parallel_size
     hopper = gpu.compute_capability == HOPPER
     weights = round(weight_bytes(shape, tp, hopper, stages, stage) * scale(shape, hopper))
-    if serving.speculation and serving.speculation.draft:
-        weights += weight_bytes(serving.speculation.draft, tp, hopper)
+    states = 0
+    if serving.speculation and (draft := serving.speculation.draft):
+        weights += draft_bytes(draft, tp, hopper)
+        states = state_bytes(draft, batch.tokens)
     profiled = activation(shape, serving, gpu, release, batch)
     buffers = runner_buffers(shape, release, batch)
     rows = serving.speculation.rows(batch.requests) if serving.speculation else batch.requests
@@ -171,7 +174,7 @@ def _parts(shape: ModelShape, serving: Serving, gpu: Gpu, release: Release, batc
         budget=0,
         weights=weights,
         adapters=adapter_bytes(shape, slots, serving.adapter_rank, tp, stages, stage),
-        activation=profiled.peak,
+        activation=profiled.peak + states,
         # One each for batches with and without adapters (`cudagraph_specialize_lora`).
         graphs=graphs_in_budget(shape, serving, gpu, release, batch) * (2 if slots else 1),
         buffers=buffers + _unfilled_segments(shape) + _looked_up(serving, batch) if release.counts_everything else 0,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tandem.catalog.instances import GPUS_PER_REPLICA, INSTANCE_TYPES, OFFERED, InstanceType
@@ -11,6 +11,7 @@ from tandem.catalog.models import MODELS
 from tandem.errors import Problem, UserError
 from tandem.sizing.choice import candidate, cheapest
 from tandem.sizing.config_file import load_shape
+from tandem.sizing.drafts import Drafted
 from tandem.sizing.fits import verdict
 from tandem.sizing.gpus import gpu_of
 from tandem.sizing.known import catalog_shape
@@ -20,11 +21,16 @@ from tandem.sizing.serving import Serving, Speculation
 from tandem.sizing.shapes import ModelShape
 from tandem.sizing.steps import step_tokens
 from tandem.sizing.task import not_its_task, pooled
-from tandem.sizing.throughput import fastest_token_seconds, guesses_pay_from
+from tandem.sizing.throughput import fastest_token_seconds, guesses_pay
 from tandem.tasks import Task
 
 UNSIZED_UTILIZATION = 0.88
 """For a model whose shape is not known: vLLM's 0.92 less what a server took beside its budget on 24 GB cards."""
+
+NOT_COUNTED = (
+    "by which inference.speculation guesses, is not counted: it is not in the catalog of models. "
+    "inference.speculation.modelConfigFile names its config.json"
+)
 
 SETTINGS = {
     "--max-model-len": "inference.maxModelLen",
@@ -37,6 +43,7 @@ SETTINGS = {
     "--pipeline-parallel-size": "inference.model",
     "--enable-lora": "inference.adapters",
     "--max-loras": "inference.adaptersAtOnce",
+    "--speculative-config": "inference.speculation.model",
     "model": "inference.model",
     "dtype": "fleet.instanceTypes",
     "compute capability": "fleet.instanceTypes",
@@ -61,8 +68,8 @@ class Plan:
         max_concurrency: requests of max_model_len tokens that fit at once, None when not sized.
         fastest_token_seconds: what a token takes at least, for a single request on the slowest GPU of the fleet; None
             when not sized.
-        guesses_pay_from: share of guessed tokens that must be right at least, on the GPU of the fleet where that is
-            most; 0 when nothing is guessed or not sized.
+        guesses_pay: share of guessed tokens that must be right at least, on the GPU of the fleet where that is most,
+            by the number of requests in a step; empty when nothing is guessed or not sized.
     """
 
     sized: bool
@@ -74,7 +81,12 @@ class Plan:
     max_concurrency: float | None
     max_num_batched_tokens: int | None = None
     fastest_token_seconds: float | None = None
-    guesses_pay_from: float = 0.0
+    guesses_pay: Mapping[int, float] = field(default_factory=dict)
+
+    @property
+    def guesses_pay_from(self) -> float:
+        """The most that they need, at whatever number of requests; 0 when nothing is guessed or not sized."""
+        return max(self.guesses_pay.values(), default=0.0)
 
     @property
     def fits(self) -> bool:
@@ -96,6 +108,7 @@ def plan(
     gpu_memory_utilization: float | None = None,
     enforce_eager: bool = False,
     speculation: Speculation | None = None,
+    drafted: Drafted | None = None,
     adapter_slots: int = 0,
     adapter_rank: int = 0,
     hosts: int = 1,
@@ -110,6 +123,7 @@ def plan(
         instance_types: names in the catalog of instance types; every one of them must fit. Names that the catalog lacks
             are left to the settings' own check.
         speculation: what proposes tokens.
+        drafted: the draft or head by which it does.
         adapter_slots, adapter_rank: LoRA adapters of one batch, and the largest of their ranks.
         hosts: of one replica; more than one is refused, so a platform that keeps them together says one.
         config_path: the model's `config.json`, for a model that the catalog lacks.
@@ -138,8 +152,16 @@ def plan(
         if shape is None or not types:
             return _not_sized(model, serving)
         shape = with_quantization(shape, quantization)
+        draft = drafted and drafted.read()
+        if draft and speculation:
+            serving = replace(serving, speculation=replace(speculation, draft=draft))
         planned = _plan(pooled(shape) if task != "generate" else shape, serving, types)
-        return replace(planned, problems=(*planned.problems, *not_its_task("inference.task", shape, task, overridden)))
+        unknown = [f"{drafted.model}, {NOT_COUNTED}"] if drafted and not draft else []
+        return replace(
+            planned,
+            problems=(*planned.problems, *not_its_task("inference.task", shape, task, overridden)),
+            warnings=(*planned.warnings, *unknown),
+        )
     except UserError as error:
         return replace(_not_sized(model, serving), problems=tuple(map(_as_setting, error.problems)), warnings=())
 
@@ -169,8 +191,13 @@ def _plan(shape: ModelShape, serving: Serving, types: Sequence[InstanceType]) ->
         kv_cache_tokens=least.kv_cache_tokens,
         max_concurrency=round(least.max_concurrency, 2),
         fastest_token_seconds=max(fastest_token_seconds(sizings[name], gpu) for name, gpu in gpus.items()),
-        guesses_pay_from=max(guesses_pay_from(sizings[name], gpu) for name, gpu in gpus.items()),
+        guesses_pay=_on_all([guesses_pay(sizings[name], gpu) for name, gpu in gpus.items()]),
     )
+
+
+def _on_all(shares: Sequence[Mapping[int, float]]) -> dict[int, float]:
+    numbers = sorted({number for one in shares for number in one})
+    return {number: round(max(one[number] for one in shares if number in one), 3) for number in numbers}
 
 
 def _with_choice(problem: Problem, name: str, sizing: Sizing) -> Problem:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tandem.sizing.units import MIB
 
 if TYPE_CHECKING:
-    from tandem.sizing.shapes import ModelShape
+    from tandem.sizing.drafts import Draft
 
 DEFAULT_UTILIZATION = 0.92
 """vLLM's own `--gpu-memory-utilization`."""
@@ -48,12 +48,12 @@ class Speculation:
 
     Attributes:
         tokens: proposed in one step.
-        draft: the draft model; None for n-gram lookup, which keeps no weights on the GPU.
+        draft: what proposes them; None for n-gram lookup, which keeps no weights on the GPU.
         up_to_requests: nothing is proposed in steps of more; None where there is no such bound.
     """
 
     tokens: int
-    draft: ModelShape | None = None
+    draft: Draft | None = None
     up_to_requests: int | None = None
 
     def rows(self, requests: int) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tandem.errors import Problem
 from tandem.sizing.adapters import LARGEST_VOCABULARY, takers
 from tandem.sizing.checkpoint import scale
+from tandem.sizing.drafts import misfits
 from tandem.sizing.memory import Sizing
 from tandem.sizing.quantization import Scheme
 from tandem.sizing.serving import Gpu, Serving
@@ -52,12 +53,14 @@ class Support:
 def support(sizing: Sizing) -> Support:
     """Checks everything but memory."""
     shape, serving, gpu = sizing.shape, sizing.serving, sizing.gpu
+    draft = serving.speculation and serving.speculation.draft
     problems = [
         *_parallel(shape, serving),
         *_hosts(serving),
         *_arithmetic(shape, serving, gpu),
         *_limits(sizing),
         *_adapters(shape, serving),
+        *(misfits(draft, shape, sizing.batch.length) if draft else ()),
     ]
     return Support(tuple(problems), tuple(_surprises(shape, serving, gpu)))
 

@@ -174,26 +174,36 @@ def step_seconds(sizing: Sizing, gpu: GpuModel, running: float, load: Load) -> f
     return _together(_expected(parts, sizing, gpu)) + _waits(sizing, running)
 
 
-def guesses_pay_from(sizing: Sizing, gpu: GpuModel) -> float:
+def guesses_pay(sizing: Sizing, gpu: GpuModel) -> dict[int, float]:
     """Share of guessed tokens that must be right for steps with them to make as many tokens a second as those without,
-    as modelled; 0 where nothing is guessed.
+    as modelled, by the number of requests in a step; none where nothing is guessed.
 
-    At the worst number of requests that are guessed for: small dense models by what a step waits, large ones by their
-    arithmetic at the most, mixtures of experts by further experts that few requests read.
+    Small dense models need most by what a step waits, large ones by their arithmetic at the most requests, mixtures of
+    experts by further experts that few requests read.
     """
     if (guesses := sizing.serving.speculation) is None:
-        return 0.0
+        return {}
     context = min(Load().context_tokens, sizing.batch.length)
 
     def seconds(running: int, tokens: int) -> float:
         return _together(_expected(_seconds(sizing, gpu, running, context, 0.0, tokens), sizing, gpu))
 
+    def guessing(running: int) -> float:
+        """One after another, each by all of the draft's weights; with n-grams what a step waits for them."""
+        if (draft := guesses.draft) is None:
+            return _waits(sizing, running)
+        traffic = _traffic(draft.shape, sizing.serving.tensor_parallel_size, sizing.gpu.compute_capability == HOPPER)
+        read = traffic.shared_bytes + traffic.expert_bytes * _touched(draft.shape, running)
+        links = _all_reduces(draft.shape, sizing.serving.tensor_parallel_size, running, gpu)
+        return guesses.tokens * (read / (gpu.bandwidth_gbps * 1e9 * gpu.memory_share) + links)
+
     most = min(_held(sizing, context), guesses.up_to_requests or sizing.batch.requests)
     tried = {min(most, 2**power) for power in range(most.bit_length() + 1)}
-    longer = max(
-        (seconds(running, 1 + guesses.tokens) + _waits(sizing, running)) / seconds(running, 1) for running in tried
-    )
-    return (longer - 1) / guesses.tokens
+
+    def longer(running: int) -> float:
+        return (seconds(running, 1 + guesses.tokens) + guessing(running)) / seconds(running, 1)
+
+    return {running: (longer(running) - 1) / guesses.tokens for running in sorted(tried)}
 
 
 def held_requests(sizing: Sizing, load: Load) -> int:

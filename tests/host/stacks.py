@@ -55,7 +55,7 @@ def _settings(name: str) -> Settings:
             "tandem:region": "us-east-1",
             "tandem:fleet": f'{{"instanceTypes": ["{EIGHT_GPUS[name]}"]}}',
             "tandem:inference": '{"model": "openai/gpt-oss-120b", "servedModelName": "gpt-oss", "kvCacheDtype": "fp8", '
-            '"speculation": {"promptLookupMin": 2, "promptLookupMax": 4}, '
+            '"speculation": {"method": "eagle3", "model": "acme/head"}, '
             '"adapters": {"sql": {"model": "acme/sql", "rank": 16}, "legal.2": {"model": "acme/legal", "rank": 8}}}',
             "tandem:loadBalancer": '{"paths": ["/v1/chat/completions", "/v1/responses", "/v1/responses/*"]}',
         }
@@ -82,6 +82,7 @@ def config(name: str) -> HostConfig:
             image=f"{pinned.vllm.image}@sha256:{'0' * 64}",
             revision="0" * 40,
             adapters=[replace(one, revision="0" * 40, manifest="0" * 64) for one in found.engine.adapters],
+            draft=found.engine.draft and replace(found.engine.draft, revision="0" * 40, manifest="0" * 64),
         ),
         packages=replace(
             found.packages,

@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import pytest
 from scripts import Load
 
+from tandem.serving.vllm import GUESSES_PAY, JUDGE
+
 # `nvidia-smi topo -m` on four GPUs behind two PCIe switches; the columns after the GPUs are to be ignored.
 PCIE = """\t\x1b[4mGPU0\tGPU1\tGPU2\tGPU3\tCPU Affinity\tNUMA Affinity\tGPU NUMA ID\x1b[0m
 GPU0\t X \tSYS\tPXB\tSYS\t0-23\t0\t\tN/A
@@ -88,6 +90,16 @@ def test_the_image_is_named_by_digest_and_serves_offline(command: list[str]) -> 
     assert f"docker.io/vllm/vllm-openai@sha256:{'0' * 64}" in command
     assert "--env=HF_HUB_OFFLINE=1" in command
     assert "--env=VLLM_HTTP_TIMEOUT_KEEP_ALIVE=330" in command
+
+
+def test_what_judges_guesses_is_where_the_server_looks_for_it(load: Load) -> None:
+    """Alone in its directory; without guesses there is none."""
+    scripts = load()
+    assert "guessing" not in " ".join(scripts.serve.command(1, [1, 3], 8002))
+    scripts.serve.CONFIG["environment"] |= {GUESSES_PAY: "{}", "PYTHONPATH": JUDGE}
+    command = scripts.serve.command(1, [1, 3], 8002)
+    assert command[command.index(f"/opt/tandem/guessing.py:{JUDGE}/guessing.py:ro") - 1] == "-v"
+    assert f"--env=PYTHONPATH={JUDGE}" in command
 
 
 def test_streaming_from_s3_needs_the_role(load: Load) -> None:

@@ -112,6 +112,12 @@ def adapted(host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> SimpleNam
     return host
 
 
+def test_a_draft_is_fetched_as_an_adapter_is(adapted: SimpleNamespace) -> None:
+    adapted.weights.ENGINE["drafts"] = [{"model": "acme/draft", "revision": "1" * 40, "manifest": None}]
+    assert adapted.weights.run() == "; ".join(["downloaded to EFS, copied to local storage"] * 3)
+    assert adapted.downloads == ["Qwen/Qwen3-8B", "acme/sql", "acme/draft"]
+
+
 def adapter(hub: Path) -> Path:
     return hub / "models--acme--sql/snapshots" / ("1" * 40) / "config.json"
 

@@ -27,8 +27,8 @@ CLUSTER, CALLER = "aws:eks/getCluster:getCluster", "aws:index/getCallerIdentity:
 SECURITY_GROUPS, SUBNET = "aws:ec2/getSecurityGroups:getSecurityGroups", "aws:ec2/getSubnet:getSubnet"
 DHCP_OPTIONS = "aws:ec2/getVpcDhcpOptions:getVpcDhcpOptions"
 ORDER = "depends_on"
-ADAPTERS = ("acme/sql", "acme/legal")
-"""LoRA adapters that a stack may name: they are pinned, as each must be."""
+BESIDE = ("acme/sql", "acme/legal", "acme/head")
+"""LoRA adapters, and a head that guesses, which a stack may name: they are pinned, as each must be."""
 ENGINE_TYPES = ("pulumi:pulumi:Stack", "pulumi:providers:")
 
 
@@ -224,7 +224,7 @@ def declared_by(
 def _declared_by(values: str, name: str, now: datetime | None, account: str) -> Declared:
     settings = Settings.model_validate(json.loads(values))
     known = pins.load()
-    looked_up = dict.fromkeys(ADAPTERS, pins.ModelRevision(revision="0" * 40, manifest="0" * 64))
+    looked_up = dict.fromkeys(BESIDE, pins.ModelRevision(revision="0" * 40, manifest="0" * 64))
     pinned = known.model_copy(update={"models": {**known.models, **looked_up}})
     return declared(lambda: stack.build(settings, pinned, name, now), name, json.loads(account))
 

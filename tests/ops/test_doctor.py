@@ -862,12 +862,13 @@ def test_a_gated_model_with_a_token_is_fine(account: Account) -> None:
     assert found.severity == "ok"
 
 
-def test_adapters_must_be_readable_as_their_model_must(account: Account) -> None:
+def test_what_is_beside_a_model_must_be_readable_as_that(account: Account) -> None:
     model_is_gated(account)
-    account.sections["inference"] = {"adapters": {"sql": {"model": "acme/sql", "rank": 16}}}
+    adapters = {"sql": {"model": "acme/sql", "rank": 16}}
+    account.sections["inference"] = {"adapters": adapters, "speculation": {"method": "draft", "model": "acme/draft"}}
     found = [*run_check("model", account.examination())]
-    assert [one.severity for one in found] == ["error", "error"]
-    assert "acme/sql: the model is gated" in [one.what for one in found]
+    assert [one.severity for one in found] == ["error"] * 3
+    assert {f"acme/{name}: the model is gated" for name in ("sql", "draft")} < {one.what for one in found}
 
 
 def test_an_unreachable_hub_is_unknown_not_wrong(account: Account) -> None:

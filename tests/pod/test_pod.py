@@ -81,11 +81,12 @@ def test_weights_are_downloaded_once_and_copied(prepared: dict[str, Any], monkey
 
 
 @pytest.mark.parametrize("tier", ["nvme", "efs"])
-def test_adapters_come_beside_their_model(prepared: dict[str, Any], tier: str) -> None:
+def test_adapters_and_a_draft_come_beside_their_model(prepared: dict[str, Any], tier: str) -> None:
     sql = {"name": "sql", "model": "acme/sql", "revision": REVISION, "manifest": None}
-    in_pod.prepare({**prepared, "weights": tier, "adapters": [sql]})
+    draft = {"model": "acme/draft", "revision": REVISION, "manifest": None}
+    in_pod.prepare({**prepared, "weights": tier, "adapters": [sql], "drafts": [draft]})
     root = in_pod.SHARED if tier == "efs" else in_pod.LOCAL
-    for wanted in (prepared, sql):
+    for wanted in (prepared, sql, draft):
         assert (in_pod.Cache(root, wanted).snapshot() / "config.json").read_text() == "{}"
 
 

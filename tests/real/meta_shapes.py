@@ -3,8 +3,8 @@
     python meta_shapes.py DIRECTORY SIZES NAME...
 
 DIRECTORY has NAME_config.json, and NAME_hf_quant_config.json where the model has one; NAME:fp8 has an FP8 KV cache;
-NAME:lora tells what is reserved for ADAPTERS. with `-` as SIZES, NAMEs are of classes, and told is which of them
-take adapters. Run
+NAME:lora tells what is reserved for ADAPTERS; NAME:METHOD=OTHER has OTHER_config.json guess for it. With `-` as SIZES,
+NAMEs are of classes, and told is which of them take adapters. Run
 by the Python of `vllm_cpu.environment()`: the classes, their layers and the layout of the KV cache are vLLM's. What
 stands in is what a machine without a GPU lacks, and none of it has a size: the platform (an H200), compiled kernels,
 streams, torchvision, and the process groups of tensor parallelism, of which this is rank 0.
@@ -219,7 +219,7 @@ class H200(CudaPlatformBase):
 
 vllm.platforms._current_platform = vllm.platforms.current_platform = H200()
 
-from vllm.config import set_current_vllm_config  # noqa: E402
+from vllm.config import replace, set_current_vllm_config  # noqa: E402
 from vllm.distributed import parallel_state  # noqa: E402
 from vllm.engine.arg_utils import EngineArgs  # noqa: E402
 from vllm.lora.layers import BaseLayerWithLoRA, FusedMoEWithLoRA  # noqa: E402
@@ -229,6 +229,7 @@ from vllm.model_executor.models import registry, supports_lora  # noqa: E402
 from vllm.utils.torch_utils import set_default_torch_dtype  # noqa: E402
 from vllm.v1.core import kv_cache_utils  # noqa: E402
 from vllm.v1.core.single_type_kv_cache_manager import register_all_kvcache_specs  # noqa: E402
+from vllm.v1.worker.gpu.spec_decode.eagle import utils as eagle  # noqa: E402
 from vllm.v1.worker.workspace import init_workspace_manager  # noqa: E402
 
 init_workspace_manager(torch.device("meta"))
@@ -288,9 +289,33 @@ def reserved(directory: Path, tp: int) -> dict[str, Any]:
     return {"adapters": sum(distinct.values())}
 
 
-def held(directory: Path, tp: int, kv_cache_dtype: str) -> dict[str, Any]:
+def guessing(directory: Path, tp: int, method: str, other: Path) -> tuple[Any, Any]:
+    """A model and what guesses for it, once a head shares what it takes of the model."""
+    config, model = made(
+        directory, tp, speculative_config={"method": method, "model": str(other), "num_speculative_tokens": 3}
+    )
+    draft = config.speculative_config.draft_model_config
+
+    def loaded(vllm_config: Any, **more: Any) -> Any:
+        with set_current_vllm_config(vllm_config), set_default_torch_dtype(draft.dtype), torch.device("meta"):
+            head = initialize_model(vllm_config=vllm_config, **more)
+        head.has_own_lm_head = hasattr(head, "lm_head")  # as its weights say when they are loaded
+        return head
+
+    if method == "draft_model":
+        # As StandaloneARSpeculator.load_draft_model has it, whose module needs Triton.
+        alone = replace(config, model_config=draft, quant_config=None)
+        return config, torch.nn.ModuleList((model, loaded(alone, prefix="draft_model")))
+    eagle.get_model, eagle._should_share = loaded, lambda head, flag, *_: not getattr(head, flag, False)
+    return config, torch.nn.ModuleList((model, eagle.load_eagle_model(model, config)))
+
+
+def held(directory: Path, tp: int, kv_cache_dtype: str, guesses: tuple[str, Path] | None = None) -> dict[str, Any]:
     """Bytes of weights and buffers on rank 0, and requests of LENGTH that KV_BYTES hold; None where nothing is kept."""
-    config, model = made(directory, tp, kv_cache_dtype=kv_cache_dtype)
+    if guesses:
+        config, model = guessing(directory, tp, *guesses)
+    else:
+        config, model = made(directory, tp, kv_cache_dtype=kv_cache_dtype)
     vllm.platforms.current_platform.update_block_size_for_backend(config)
     config.cache_config.kv_cache_layout = "LBNHC"
     tensors = {id(one): one for one in (*model.parameters(), *model.buffers())}
@@ -324,6 +349,7 @@ def main() -> None:
         names = []
     for named in names:
         name, _, cache = named.partition(":")
+        method, _, other = cache.partition("=")
         with tempfile.TemporaryDirectory() as scratch:
             config = json.loads(Path(source, f"{name}_config.json").read_text())
             config.pop("auto_map", None)
@@ -333,7 +359,14 @@ def main() -> None:
                 shutil.copy(beside, Path(scratch, "hf_quant_config.json"))
             for tp in map(int, sizes.split(",")):
                 try:
-                    found = reserved(Path(scratch), tp) if cache == "lora" else held(Path(scratch), tp, cache or "auto")
+                    if other:
+                        Path(scratch, "other").mkdir(exist_ok=True)
+                        shutil.copy(Path(source, f"{other}_config.json"), Path(scratch, "other/config.json"))
+                        found = held(Path(scratch), tp, "auto", (method, Path(scratch, "other")))
+                    else:
+                        found = (
+                            reserved(Path(scratch), tp) if cache == "lora" else held(Path(scratch), tp, cache or "auto")
+                        )
                 except Exception as error:
                     found = {"error": f"{type(error).__name__}: {str(error)[:300]}"}
                 print(json.dumps({"name": named, "tp": tp, **found}), flush=True)

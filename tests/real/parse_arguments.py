@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import sys
 from typing import Any
@@ -18,11 +19,20 @@ def plain(value: Any) -> Any:
 
 def guesses(told: dict[str, Any] | None) -> dict[str, Any] | None:
     """What vLLM makes of `--speculative-config`: guesses for a request in a step of 1 to 8 requests."""
-    from vllm.config.speculative import SpeculativeConfig
+    from vllm.config.speculative import SpeculativeConfig, SpeculativeMethod
     from vllm.v1.spec_decode.dynamic.utils import build_dynamic_sd_schedule_lookup
 
     if told is None:
         return None
+    if model := told.get("model"):
+        # A start reads its config.json: test_drafts.py. What it takes at all is here.
+        assert {*told} <= {field.name for field in dataclasses.fields(SpeculativeConfig)}, told
+        assert told["method"] in str(SpeculativeMethod), told
+        schedule = build_dynamic_sd_schedule_lookup(
+            told["num_speculative_tokens_per_batch_size"], 8, told["num_speculative_tokens"]
+        )
+        tokens = told["num_speculative_tokens"]
+        return {"method": told["method"], "model": model, "tokens": tokens, "by_requests": schedule[1:]}
     meant = SpeculativeConfig(**told)
     schedule = build_dynamic_sd_schedule_lookup(
         meant.num_speculative_tokens_per_batch_size, 8, meant.num_speculative_tokens

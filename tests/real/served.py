@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,8 +15,9 @@ from vllm_cpu import Server, environment, server
 
 from tandem.edge import edge_of
 from tandem.host.config import HostConfig
+from tandem.scripts import DIRECTORY
 from tandem.serving.engine import Adapter
-from tandem.serving.vllm import HOSTS_HUB, admission_arguments, server_environment, vllm_arguments
+from tandem.serving.vllm import HOSTS_HUB, JUDGE, admission_arguments, server_environment, vllm_arguments
 from tandem.settings import Settings
 from tandem.settings.schema import InferenceSettings
 from tandem.tasks import Task
@@ -69,7 +71,11 @@ def serving(
         *admission_arguments(config.engine, config.instance_types),
         *more,
     ]
-    with server(arguments, server_environment(config.timeouts), directory / "vllm.log", of) as running:
+    judge = directory / JUDGE[1:]
+    judge.mkdir(exist_ok=True)
+    shutil.copy(DIRECTORY / "shared/guessing.py", judge)
+    variables = server_environment(config.timeouts, config.engine) | {"PYTHONPATH": str(judge)}
+    with server(arguments, variables, directory / "vllm.log", of) as running:
         yield running
 
 

@@ -17,7 +17,7 @@ from vllm_cpu import environment
 
 import tandem.catalog.vllm_arguments
 from tandem.catalog.instances import INSTANCE_TYPES
-from tandem.serving.engine import Adapter, Engine, timeouts
+from tandem.serving.engine import Adapter, Beside, Engine, timeouts
 from tandem.serving.vllm import (
     CONVERTED,
     admission_arguments,
@@ -37,6 +37,7 @@ OF_VLLM = json.loads(Path(tandem.catalog.vllm_arguments.__file__).with_suffix(".
 WAITS = timeouts(Settings(region="us-east-1"))
 BASE = Engine(image="x", model="Qwen/Qwen3-8B", revision="0" * 40, served_model_name="Qwen/Qwen3-8B")
 ADAPTERS = [Adapter(name=name, model=f"acme/{name}", revision="1" * 40, manifest="") for name in ("sql", "legal.2")]
+HEAD = Beside(model="acme/head", revision="2" * 40, manifest="")
 LOADED = [
     f"LoRAModulePath(name='{one.name}', path='/hub/{one.directory}', base_model_name=None, is_3d_lora_weight=False)"
     for one in ADAPTERS
@@ -104,6 +105,13 @@ def cases() -> dict[str, tuple[list[str], dict[str, Any]]]:
             {"speculation": SpeculationSettings(tokens=64, prompt_lookup_max=64, up_to_requests=8)},
             {"guesses": {"method": "ngram", "tokens": 64, "span": [64, 64], "by_requests": [64] * 8}},
         ),
+        **{
+            f"guesses of {method}": (
+                {"speculation": SpeculationSettings(method=method, model=HEAD.model, tokens=2), "draft": HEAD},
+                {"guesses": {"method": vllms, "model": f"/hub/{HEAD.directory}", "tokens": 2, "by_requests": [2] * 8}},
+            )
+            for method, vllms in (("draft", "draft_model"), ("eagle", "eagle"), ("eagle3", "eagle3"))
+        },
         "traced": (
             {"traces_endpoint": "https://otel.example.com/v1/traces"},
             {"otlp_traces_endpoint": "https://otel.example.com/v1/traces"},
@@ -245,7 +253,7 @@ def fetched() -> list[tuple[str, list[str]]]:
 
     asked = [(hosts(of_settings), url) for of_settings, url, _, _ in MEDIA]
     script = Path(__file__).with_name("media_urls.py")
-    variables = {**os.environ, **server_environment(WAITS)}
+    variables = {**os.environ, **server_environment(WAITS, BASE)}
     done = subprocess.run(
         [environment(), script], input=json.dumps(asked), env=variables, capture_output=True, text=True, timeout=300
     )

@@ -87,7 +87,7 @@ def test_one_request_id_finds_the_edges_line_and_the_servers(tmp_path: Path) -> 
         *vllm_arguments(small.engine, small.timeouts)[1:],
         *admission_arguments(small.engine, small.instance_types),
     ]
-    variables = {**server_environment(small.timeouts), **of_a_pod(tmp_path, agent)}
+    variables = {**server_environment(small.timeouts, small.engine), **of_a_pod(tmp_path, agent)}
 
     def call(_action: str, **parameters: Any) -> dict[str, Any]:
         lines.extend(one["message"] for one in parameters["logEvents"])

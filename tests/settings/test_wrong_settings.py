@@ -1084,11 +1084,76 @@ WRONG = [
         SET + "inference.maxNumBatchedTokens' 4096",
     ),
     Wrong(
-        {"inference": {"speculation": {"method": "eagle3"}}},
+        {"inference": {"speculation": {"method": "medusa"}}},
         "inference.speculation.method",
-        "eagle3",
-        "ngram",
+        "medusa",
+        "ngram, draft, eagle, eagle3",
         SET + "inference.speculation.method' VALUE",
+    ),
+    *(
+        Wrong(
+            {"inference": {"speculation": {"method": method}}},
+            "inference.speculation.model",
+            None,
+            "a repository on the hub, organisation/name",
+            SET + "inference.speculation.model' ORGANISATION/NAME",
+        )
+        for method in ("draft", "eagle", "eagle3")
+    ),
+    *(
+        Wrong(
+            {"inference": {"speculation": {name: value}}},
+            f"inference.speculation.{name}",
+            value,
+            "with draft, eagle or eagle3",
+            RM + f"inference.speculation.{name}'",
+        )
+        for name, value in (("model", "acme/draft"), ("modelConfigFile", "draft/config.json"))
+    ),
+    *(
+        Wrong(
+            {"inference": {"speculation": {"method": "eagle3", "model": "acme/head", name: 2}}},
+            f"inference.speculation.{name}",
+            2,
+            "with ngram",
+            RM + f"inference.speculation.{name}'",
+        )
+        for name in ("promptLookupMax", "promptLookupMin")
+    ),
+    Wrong(
+        {"inference": {"speculation": {"method": "draft", "model": "draft"}}},
+        "inference.speculation.model",
+        "draft",
+        "organisation/name",
+        SET + "inference.speculation.model'",
+    ),
+    *(
+        Wrong(
+            {"inference": {"speculation": {"method": method, "model": model}, "adapters": {"sql": SQL}}},
+            "inference.speculation.model",
+            model,
+            "a smaller model with the same tokenizer" if method == "draft" else "a head for this model",
+            SET + "inference.speculation.model' ORGANISATION/NAME",
+        )
+        for method, model in (
+            ("draft", "Qwen/Qwen3-8B"),  # the model itself
+            ("draft", SQL["model"]),  # an adapter
+            ("draft", "acme/Qwen3-eagle-draft"),  # which vLLM takes for a head
+            ("eagle3", "Qwen/Qwen3-32B"),  # a whole model
+        )
+    ),
+    Wrong(
+        {
+            "inference": {
+                "speculation": {"method": "draft", "model": "acme/draft"},
+                "weights": "s3",
+                "weightsS3Uri": "s3://weights/qwen",
+            }
+        },
+        "inference.weights",
+        "s3",
+        "nvme or efs",
+        SET + "inference.weights' nvme",
     ),
     Wrong(
         {"inference": {"speculation": {"tokens": 0}}},

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tandem.sizing.drafts import Draft
 from tandem.sizing.kv_cache import in_flight_tokens, kv_layout
 from tandem.sizing.reading import read_shape
 from tandem.sizing.releases import MEASURED, PINNED, Release
@@ -110,7 +111,7 @@ def test_proposed_tokens_need_states_of_their_own() -> None:
 
 
 def test_a_draft_models_layers_are_cached_as_well() -> None:
-    draft = read_shape(configs.llama(num_hidden_layers=1))
+    draft = Draft(method="draft", shape=read_shape(configs.llama(num_hidden_layers=1)))
     found = layout(configs.llama(), speculation=Speculation(tokens=3, draft=draft))
     assert found.bytes_per_block == 3 * layout(configs.llama(num_hidden_layers=1)).bytes_per_block
 

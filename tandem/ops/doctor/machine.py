@@ -186,7 +186,7 @@ def model_can_be_read(examination: Examination) -> Iterator[Finding]:
     settings = examination.settings
     served = [inference for inference, _ in settings.scaled.values()]
     models = (one.model for one in served if one.weights != "s3")
-    for model in dict.fromkeys([*models, *settings.adapters_served]):
+    for model in dict.fromkeys([*models, *settings.served_beside]):
         yield from _can_be_read(examination, model)
 
 
