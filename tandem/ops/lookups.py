@@ -140,6 +140,23 @@ def model_revision(model: str, http: Http, revision: str = "main") -> Found:
     )
 
 
+def adapter_config(model: str, http: Http, revision: str) -> Mapping[str, Any]:
+    """The adapter_config.json of a LoRA adapter.
+
+    Raises:
+        UserError: it is not there, or may not be read.
+    """
+    endpoint = (os.environ.get("HF_ENDPOINT") or "https://huggingface.co").rstrip("/")
+    token = os.environ.get("HF_TOKEN")
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    url = f"{endpoint}/{quote(model, safe='/')}/resolve/{revision}/adapter_config.json"
+    response = http.get(url, key=model, headers=headers)
+    if response.status_code != 200:
+        value, fix = f"HTTP {response.status_code}", f"see {endpoint}/{model}"
+        raise refused(model, "has no adapter_config.json that may be read", value, "a LoRA adapter of PEFT's", fix)
+    return json_of(response, model)
+
+
 def _manifest(model: str, siblings: Sequence[Mapping[str, Any]]) -> str:
     rule = shared("manifest")
     try:

@@ -36,6 +36,7 @@ class World:
     def __init__(self) -> None:
         self.name_servers = list(DELEGATED)
         self.hub: tuple[int, str] = (200, "")
+        self.adapter: dict[str, Any] = {"r": 16, "base_model_name_or_path": "unsloth/Qwen3-8B"}
         world = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -43,6 +44,8 @@ class World:
                 if self.path.startswith("/resolve"):
                     status, code = 200, ""
                     body: Any = {"Answer": [{"type": 2, "data": f"{server}."} for server in world.name_servers]}
+                elif self.path.endswith("adapter_config.json"):
+                    (status, code), body = world.hub, world.adapter
                 else:
                     (status, code), body = world.hub, {"sha": "0" * 40, "siblings": SIBLINGS}
                 content = json.dumps(body).encode()

@@ -871,6 +871,33 @@ def test_what_is_beside_a_model_must_be_readable_as_that(account: Account) -> No
     assert {f"acme/{name}: the model is gated" for name in ("sql", "draft")} < {one.what for one in found}
 
 
+@pytest.mark.parametrize(
+    ("changed", "severity", "said"),
+    [
+        ({}, None, ""),
+        ({"rank_pattern": {"q_proj": 16}}, None, ""),
+        ({"r": 9}, None, "vLLM reserves for 16 anyway"),
+        ({"r": 32}, "error", "its rank is more than inference.adapters.sql.rank says"),
+        ({"rank_pattern": {"q_proj": 17}}, "error", "its rank is more than"),
+        ({"r": 8}, "warning", "its rank is less than"),
+        ({"r": 1024}, "error", "has no rank that vLLM takes"),
+        ({"r": None}, "error", "has no rank that vLLM takes"),
+        ({"use_dora": True}, "error", "an adapter with DoRA"),
+        ({"layer_replication": [[0, 2]]}, "error", "an adapter with replicated layers"),
+        ({"base_model_name_or_path": "Qwen/Qwen3-14B"}, "warning", "it was made for another model"),
+        ({"base_model_name_or_path": "/data/qwen3-8b/"}, None, "its own name in a directory"),
+    ],
+)
+def test_an_adapter_is_what_the_stack_says_of_it(
+    account: Account, changed: dict[str, Any], severity: str | None, said: str
+) -> None:
+    account.world.adapter |= changed
+    account.sections["inference"] = {"adapters": {"sql": {"model": "acme/sql", "rank": 16}}}
+    found = [one for one in run_check("model", account.examination()) if one.severity != "ok"]
+    assert [one.severity for one in found] == ([severity] if severity else [])
+    assert all(said in one.what and one.fix for one in found)
+
+
 def test_an_unreachable_hub_is_unknown_not_wrong(account: Account) -> None:
     account.monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     (found,) = run_check("model", account.examination())

@@ -13,6 +13,7 @@ from tandem import type_tokens as types
 from tandem.errors import UserError
 from tandem.ops import lookups
 from tandem.ops.aws import code_of
+from tandem.ops.doctor.adapters import adapters_fit
 from tandem.ops.doctor.examination import Examination
 from tandem.ops.doctor.finding import Finding
 from tandem.ops.kinds import ours
@@ -188,6 +189,7 @@ def model_can_be_read(examination: Examination) -> Iterator[Finding]:
     models = (one.model for one in served if one.weights != "s3")
     for model in dict.fromkeys([*models, *settings.served_beside]):
         yield from _can_be_read(examination, model)
+    yield from adapters_fit(examination)
 
 
 def _can_be_read(examination: Examination, model: str) -> Iterator[Finding]:
