@@ -21,6 +21,8 @@ class Arguments:
 
     Attributes:
         kinds: by name with its dashes; switches in both forms, `--x` and `--no-x`.
+        bounds: of numbers, by name with its dashes: ge, gt, le, lt.
+        structured: fields of `--structured-outputs-config`, with what each takes where there is a list.
         tool_parsers: what `--tool-call-parser` takes.
         reasoning_parsers: what `--reasoning-parser` takes.
         free: names, as `base` has them, which a stack may add.
@@ -30,6 +32,8 @@ class Arguments:
     """
 
     kinds: Mapping[str, Kind]
+    bounds: Mapping[str, Mapping[str, float]]
+    structured: Mapping[str, list[str] | None]
     tool_parsers: tuple[str, ...]
     reasoning_parsers: tuple[str, ...]
     free: frozenset[str]
@@ -50,6 +54,8 @@ def arguments() -> Arguments:
     read, groups = json.loads(_OF_VLLM.read_text()), tomllib.loads(_GROUPS.read_text())
     return Arguments(
         kinds={name: tuple(kind) if isinstance(kind, list) else kind for name, kind in read["arguments"].items()},
+        bounds=read["bounds"],
+        structured=read["structured"],
         tool_parsers=tuple(read["tool_parsers"]),
         reasoning_parsers=tuple(read["reasoning_parsers"]),
         free=frozenset(groups["free"]),

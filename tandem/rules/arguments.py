@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -53,7 +54,13 @@ def arguments_are_free(settings: Settings) -> Iterator[Problem]:
             key = f"{prefix}inference.extraArguments[{number}]"
             name, _, value = argument.partition("=")
             problem = _unknown(key, name) or _taken(key, name) or _unfit(key, name, value) or _within(key, name, value)
-            problem = problem or _media(key, name, value) or _of_the_types(key, name, value, settings)
+            problem = (
+                problem
+                or _bounded(key, name, value)
+                or _structured(key, name, value)
+                or _media(key, name, value)
+                or _of_the_types(key, name, value, settings)
+            )
             if problem is None and (before := said.setdefault(arguments().base(name), argument)) is not argument:
                 problem = Problem(
                     key=key,
@@ -117,6 +124,39 @@ def _within(key: str, name: str, value: str) -> Problem | None:
         return None
     parts = (f"--{part.replace('_', '-')}" for part in json.loads(value))
     return next((problem for part in parts if (problem := _taken(key, part))), None)
+
+
+_SAID = {"ge": "from {}", "gt": "more than {}", "le": "up to {}", "lt": "less than {}"}
+
+
+def _bounded(key: str, name: str, value: str) -> Problem | None:
+    limits = arguments().bounds.get(name, {})
+    if all(getattr(operator, mark)(float(value), limit) for mark, limit in limits.items()):
+        return None
+    return Problem(
+        key=key,
+        wrong="the pinned vLLM would refuse to start with it",
+        value=value,
+        allowed=f"{name}= " + ", ".join(_SAID[mark].format(f"{limit:g}") for mark, limit in limits.items()),
+        fix=removed(key),
+    )
+
+
+def _structured(key: str, name: str, value: str) -> Problem | None:
+    """vLLM takes an object of any names, and ends when it makes a configuration of it."""
+    if name != "--structured-outputs-config":
+        return None
+    fields = arguments().structured
+    for part, said in json.loads(value).items():
+        if part not in fields or (isinstance(taken := fields[part], list) and said not in taken):
+            return Problem(
+                key=key,
+                wrong="the pinned vLLM would refuse to start with it",
+                value={part: said},
+                allowed=f"{part}: {', '.join(fields[part] or ())}" if part in fields else ", ".join(fields),
+                fix=removed(key),
+            )
+    return None
 
 
 def media_limits_hold(limits: Mapping[str, Any]) -> bool:
