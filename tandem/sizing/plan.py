@@ -161,6 +161,7 @@ def plan(
             planned,
             problems=(*planned.problems, *not_its_task("inference.task", shape, task, overridden)),
             warnings=(*planned.warnings, *unknown),
+            guesses_pay={} if unknown else planned.guesses_pay,
         )
     except UserError as error:
         return replace(_not_sized(model, serving), problems=tuple(map(_as_setting, error.problems)), warnings=())

@@ -128,7 +128,7 @@ def test_a_class_that_is_not_described_is_refused_by_name(read: Any, method: Met
 
 def test_one_that_nobody_described_is_said_not_to_be_counted() -> None:
     found = planned(Drafted(method="eagle3", model="acme/head"))
-    assert found.fits
+    assert (found.fits, found.guesses_pay) == (True, {}), "nor judged"
     assert [text for text in found.warnings if text.startswith("acme/head, by which inference.speculation guesses")]
     known = planned(Drafted(method="draft", model="Qwen/Qwen3-30B-A3B-FP8"))
     assert not [text for text in known.warnings if "is not counted" in text]
