@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tandem.ports import EDGE_AGENT_PORT, EDGE_METRICS_PORT, SERVING_PORT
+from tandem.ports import EDGE_AGENT_PORT, EDGE_METRICS_PORT, ROUTING_PORT, SERVING_PORT
 from tandem.scripts import shared
 from tandem.serving.engine import Timeouts
 from tandem.settings import Settings
-from tandem.settings.schema import InferenceSettings
+from tandem.settings.schema import InferenceSettings, RoutingSettings
 from tandem.tasks import READ_PATHS, answers
 from tandem.templates import filled_in
 
@@ -71,6 +71,7 @@ class Edge:
         cut_revoked: a stream ends when its key is revoked; else it goes on to its end.
         models: names that the servers answer to, their model's first, where those are more than one: requests of who
             may ask for some of them only are then read.
+        routing: how requests find a server that has read their beginning; None spreads them by load alone.
         traced: share of requests whose trace servers are told to keep, 0 to 1; None has them know of no trace.
     """
 
@@ -83,6 +84,7 @@ class Edge:
     max_body_mib: int
     cut_revoked: bool = False
     models: Sequence[str] = ()
+    routing: RoutingSettings | None = None
     traced: float | None = None
 
 
@@ -105,6 +107,7 @@ def edge_of(
         max_body_mib=settings.edge.max_body_mib,
         cut_revoked=settings.edge.revoked_streams == "cut",
         models=served.names if served.adapters else (),
+        routing=served.routing,
         traced=settings.tracing.sample_ratio if settings.tracing.endpoint else None,
     )
 
@@ -144,6 +147,7 @@ def render_edge(
         requests=requests,
         agent_port=EDGE_AGENT_PORT,
         metrics_port=EDGE_METRICS_PORT,
+        routing_port=ROUTING_PORT,
     )
 
 

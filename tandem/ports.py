@@ -6,6 +6,8 @@ SERVING_PORT = 8080
 """Of the edge; the load balancer's security group lets this one through."""
 SERVER_PORT = 8000
 """Of the vLLM server behind a pod's edge, on the loopback interface."""
+ROUTING_PORT = 8081
+"""Of the edge of a pod: what edges of the same model's pods pass on to it."""
 EDGE_METRICS_PORT = 9090
 """Of the edge: metrics of the servers and its own. On hosts on the loopback interface alone."""
 EDGE_AGENT_PORT = 5514

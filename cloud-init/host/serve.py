@@ -142,11 +142,10 @@ def place() -> list[dict[str, Any]]:
 
 
 def run() -> str:
-    replicas, most = place(), driver.profile()["requests"]
-    write(
-        RUN / "upstream.conf",
-        "".join(f"server 127.0.0.1:{row['port']} max_conns={most};\n" for row in replicas),
-    )
+    replicas, warm = place(), CONFIG.get("warm", 0)
+    for name, most in (("upstream", driver.profile()["requests"] - warm), ("warm", warm)):
+        servers = "".join(f"server 127.0.0.1:{row['port']} max_conns={most};\n" for row in replicas)
+        write(RUN / f"{name}.conf", servers)
     units = [f"vllm@{row['replica']}" for row in replicas] + ["tandem-metrics"] * ("remote_write" in CONFIG)
     sh("systemctl", "start", *units, "tandem-keys", "tandem-edge", "tandem-watchdog")
     return f"replicas on GPUs {[row['gpus'] for row in replicas]}"

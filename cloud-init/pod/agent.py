@@ -16,6 +16,7 @@ from typing import Any
 
 import coldstart
 import keysync
+import peers
 import role
 import traffic
 import trial
@@ -91,6 +92,8 @@ def main() -> int:
         say(str(error))
         return 1
     start_canary()
+    if name := json.loads(os.environ["TANDEM_POD"]).get("peers"):
+        peers.follow(name, RUN / "peers", say)
     port = json.loads(os.environ["TANDEM_POD"])["agent_port"]
 
     def more() -> str:

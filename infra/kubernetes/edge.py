@@ -15,7 +15,7 @@ import pulumi
 
 from tandem.edge import EDGE_COMMAND
 from tandem.kubernetes.names import NAMESPACE
-from tandem.ports import EDGE_METRICS_PORT, SERVING_PORT
+from tandem.ports import EDGE_METRICS_PORT, ROUTING_PORT, SERVING_PORT
 from tandem.scripts import edge_script
 
 from .objects import Manifest, named
@@ -97,6 +97,7 @@ def sidecars(service: InferenceService, agent: Manifest) -> list[Manifest]:
         "ports": [
             {"name": "http", "containerPort": SERVING_PORT},
             {"name": "metrics", "containerPort": EDGE_METRICS_PORT},
+            *([{"name": "peers", "containerPort": ROUTING_PORT}] if service.routed else []),
         ],
         # Through the edge to the server, as the load balancer asks: the pod is ready when both are.
         "readinessProbe": {"httpGet": {"path": "/healthz", "port": SERVING_PORT}, "timeoutSeconds": 5},

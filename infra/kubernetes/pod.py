@@ -6,7 +6,18 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from tandem.kubernetes.names import GIB, GPU, GPU_NODE, JUDGE, LOG_HANDLER, LOGGING, MODEL_CACHE, PRIORITY_CLASS, SCRIPT
+from tandem.kubernetes.names import (
+    GIB,
+    GPU,
+    GPU_NODE,
+    JUDGE,
+    LOG_HANDLER,
+    LOGGING,
+    MODEL_CACHE,
+    NAMESPACE,
+    PRIORITY_CLASS,
+    SCRIPT,
+)
 from tandem.ports import EDGE_AGENT_PORT, EDGE_METRICS_PORT, SERVER_PORT
 from tandem.serving.engine import told
 from tandem.tasks import probe
@@ -100,6 +111,7 @@ def container(service: InferenceService, name: str, command: Sequence[str]) -> M
         "agent_port": EDGE_AGENT_PORT,
         "metrics": service.metrics,
         **told(service.adapters, service.draft),
+        **({"peers": f"{service.peers}.{NAMESPACE}.svc"} if service.routed else {}),
     }
     variables = [{"name": "TANDEM_POD", "value": json.dumps(pod)}]
     return {

@@ -11,7 +11,7 @@ from typing import Literal
 import pulumi
 
 from tandem.kubernetes.names import HISTORY, LEADER, NAMESPACE, VERSION
-from tandem.ports import SERVING_PORT
+from tandem.ports import ROUTING_PORT, SERVING_PORT
 from tandem.serving.engine import Adapter, Beside
 from tandem.tasks import Task
 
@@ -55,6 +55,7 @@ class InferenceService:
         termination_grace_seconds: all that a leaving pod gets.
         launch_first: a change starts a new pod before an old one goes, which takes spare GPUs.
         min_available: replicas that drains leave alone; None lets them take one at a time.
+        routed: edges of its pods pass requests on to one another.
         spread_over: nodes that have a replica each before any has two; 1 lets them fill nodes as they come.
         spread_over_zones: zones that must be even, of so many at least; 1 keeps them even as far as GPUs allow.
     """
@@ -91,6 +92,7 @@ class InferenceService:
     termination_grace_seconds: int = 420
     launch_first: bool = True
     min_available: int | None = None
+    routed: bool = False
     spread_over: int = 1
     spread_over_zones: int = 1
 
@@ -108,6 +110,11 @@ class InferenceService:
     def entry(self) -> str:
         """Name of the Service. A model that becomes pipelines, or stops being some, has both until `up` ends."""
         return f"{self.name}-entry" if self.pipelined else self.name
+
+    @property
+    def peers(self) -> str:
+        """Name of the Service by which its edges know each other's pods."""
+        return f"{self.name}-peers"
 
     @property
     def entry_labels(self) -> dict[str, str]:
@@ -151,7 +158,7 @@ def surroundings(service: InferenceService) -> list[Manifest]:
     }
     # Models of the hub share an account, which is there already.
     own = [service_account(service.name)] if service.service_account == service.name else []
-    return [*own, edge_files(service), entry, budget, *([_peers(service)] if service.pipelined else [])]
+    return [*own, edge_files(service), entry, budget, *_among(service)]
 
 
 def way_in(service: InferenceService) -> Manifest:
@@ -188,6 +195,36 @@ def _templates(servers: Manifest) -> list[Manifest]:
     spec = servers["spec"]
     group = spec.get("leaderWorkerTemplate", {})
     return [group["leaderTemplate"], group["workerTemplate"]] if group else [spec["template"]]
+
+
+def _among(service: InferenceService) -> list[Manifest]:
+    """What pods of one model have of one another."""
+    routed = [_routed(service), _addresses(service)] if service.routed else []
+    return [*([_peers(service)] if service.pipelined else []), *routed]
+
+
+def _addresses(service: InferenceService) -> Manifest:
+    """A name for the addresses of all pods that serve."""
+    ports = [{"name": "edge", "port": ROUTING_PORT, "targetPort": ROUTING_PORT}]
+    manifest = named("Service", "v1", service.peers, NAMESPACE) | {
+        "spec": {"clusterIP": "None", "selector": service.entry_labels, "ports": ports}
+    }
+    manifest["metadata"]["annotations"] = {SKIP_AWAIT: "true"}
+    return manifest
+
+
+def _routed(service: InferenceService) -> Manifest:
+    """Edges of one model's pods reach each other's, and nobody else does."""
+    way = {"ports": [{"port": ROUTING_PORT, "protocol": "TCP"}]}
+    peers = [{"podSelector": {"matchLabels": service.labels}}]
+    return named("NetworkPolicy", "networking.k8s.io/v1", f"{service.name}-routed", NAMESPACE) | {
+        "spec": {
+            "podSelector": {"matchLabels": service.labels},
+            "policyTypes": ["Ingress", "Egress"],
+            "ingress": [way | {"from": peers}],
+            "egress": [way | {"to": peers}],
+        }
+    }
 
 
 def _peers(service: InferenceService) -> Manifest:

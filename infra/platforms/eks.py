@@ -323,6 +323,7 @@ def _service(
         termination_grace_seconds=settings.timeouts.termination_grace_seconds,
         launch_first=settings.fleet.rollout == "launchFirst",
         min_available=scaling.min_available,
+        routed=inference.routing is not None,
         spread_over=capacity.spread_over(settings, scaling),
         spread_over_zones=min(len(settings.fleet.reserved_zones or settings.zones), scaling.min_replicas)
         if scaling.spread == "zones"

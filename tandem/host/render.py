@@ -160,6 +160,7 @@ def _host_json(config: HostConfig) -> str:
         "metrics": dimensions(config.stack, config.model) if config.metrics else None,
         **_remote_write(config),
         **({"batch": config.batch_bucket_url} if config.batch_bucket_url else {}),
+        **({"warm": config.edge.routing.up_to_requests} if config.edge.routing else {}),
         **({"fast_figures": [*config.fast_figures]} if config.fast_figures else {}),
         "probe": probe(engine.task, engine.served_model_name, config.edge.paths),
         "timeouts": {

@@ -78,6 +78,10 @@ def _of_tokens(
             inference.speculation and inference.speculation.model_dump(by_alias=True, exclude_defaults=True),
             "guesses tokens",
         ),
+        "inference.routing": (
+            inference.routing and inference.routing.model_dump(by_alias=True, exclude_defaults=True),
+            "is of a cache that answers begin from",
+        ),
         "inference.kvCacheDtype": (
             None if inference.kv_cache_dtype == "auto" else inference.kv_cache_dtype,
             "is of the cache that answers fill token by token",

@@ -33,6 +33,7 @@ from tandem.settings.types import (
     Duration,
     Email,
     FileSystemId,
+    HeaderName,
     HostedZoneId,
     HubToken,
     Instant,
@@ -395,6 +396,27 @@ class SpeculationSettings(Section):
     )
 
 
+class RoutingSettings(Section):
+    """Which of several servers a request goes to, so that what it begins with has been read there before. vLLM keeps
+    what it has read (prefix caching), each server for itself."""
+
+    by: Literal["prefix", "session"] = Field(
+        default="prefix",
+        description="prefix: requests of one conversation meet by what it begins with, up to the first message of its "
+        "user; of a prompt that is one text, its first 256 characters (tokens, where it is a list). session: by a "
+        "header, and by prefix where a request has none.",
+    )
+    header: HeaderName = Field(default="X-Session-Id", description="Names the session; clients choose its value.")
+    up_to_requests: int = Field(
+        default=32,
+        ge=1,
+        le=256,
+        description="A server is preferred for its cache until it has so many requests. On hosts the next one then "
+        "takes what is beyond, and once all have as many, the least busy one; on pods the one that the load balancer "
+        "chose. Fewer keep load even, more keep caches warm.",
+    )
+
+
 class AdapterSettings(Section):
     """A LoRA adapter of a model. Its commit and its files are pinned in images/pins.toml, as a model's are."""
 
@@ -481,6 +503,11 @@ class InferenceSettings(Section):
         description="Speculative decoding; {} for the defaults. Answers are as likely as without, requests with min_p "
         "or logit_bias are refused by vLLM. It gives nothing where answers do not repeat what was said: look at the "
         "acceptance. Unset: none.",
+    )
+    routing: RoutingSettings | None = Field(
+        default=None,
+        description="Sends requests that begin alike to the same server: of a host (docs/host.md, warm caches), or of "
+        "all of a model's pods (docs/kubernetes.md); {} for the defaults. Unset: by load alone.",
     )
     tool_call_parser: ParserName | None = Field(default=None, description="Turns on tool calls with this parser.")
     reasoning_parser: ParserName | None = Field(default=None, description="Separates reasoning from the answer.")

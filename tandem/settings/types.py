@@ -183,6 +183,11 @@ SuitePath = Annotated[
 ServedName = Annotated[
     str, _Matches(r"[A-Za-z0-9][\w./-]{0,127}"), Allowed("letters, digits and . _ - /, 128 characters at most")
 ]
+HeaderName = Annotated[
+    str,
+    _Matches(r"[A-Za-z][A-Za-z0-9-]{0,63}"),
+    Allowed("a header's name of letters, digits and -, such as X-Session-Id"),
+]
 ParserName = Annotated[
     str, _Matches(r"[a-z0-9][a-z0-9_-]*"), Allowed("the name of a parser that vLLM ships, such as hermes or qwen3")
 ]

@@ -55,7 +55,7 @@ def _settings(name: str) -> Settings:
             "tandem:region": "us-east-1",
             "tandem:fleet": f'{{"instanceTypes": ["{EIGHT_GPUS[name]}"]}}',
             "tandem:inference": '{"model": "openai/gpt-oss-120b", "servedModelName": "gpt-oss", "kvCacheDtype": "fp8", '
-            '"speculation": {"method": "eagle3", "model": "acme/head"}, '
+            '"speculation": {"method": "eagle3", "model": "acme/head"}, "routing": {"by": "session"}, '
             '"adapters": {"sql": {"model": "acme/sql", "rank": 16}, "legal.2": {"model": "acme/legal", "rank": 8}}}',
             "tandem:loadBalancer": '{"paths": ["/v1/chat/completions", "/v1/responses", "/v1/responses/*"]}',
         }

@@ -121,7 +121,20 @@ def test_starting_writes_ports_and_units(load: Load, monkeypatch: pytest.MonkeyP
     assert (scripts.root / "run/tandem/upstream.conf").read_text() == (
         "server 127.0.0.1:8001 max_conns=512;\nserver 127.0.0.1:8002 max_conns=512;\n"
     )
+    assert (scripts.root / "run/tandem/warm.conf").read_text().count("max_conns=0;\n") == 2, "which nothing includes"
     assert commands[-1] == ("systemctl", "start", "vllm@0", "vllm@1", "tandem-keys", "tandem-edge", "tandem-watchdog")
+
+
+def test_what_is_kept_for_warm_caches_is_part_of_what_a_server_takes(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts = load()
+    monkeypatch.setattr(scripts.serve, "sh", lambda *command, **_: PCIE if command[0] == "nvidia-smi" else "")
+    scripts.serve.CONFIG["warm"] = 32
+    scripts.serve.run()
+    for name, most in (("warm", 32), ("upstream", 480)):
+        found = (scripts.root / f"run/tandem/{name}.conf").read_text()
+        assert found == f"server 127.0.0.1:8001 max_conns={most};\nserver 127.0.0.1:8002 max_conns={most};\n"
 
 
 @pytest.fixture

@@ -21,7 +21,7 @@ from pulumi_rehearsal.servers import free_port
 from tandem.edge import render_edge
 from tandem.host.config import HostConfig
 from tandem.host.render import render_nginx
-from tandem.ports import EDGE_AGENT_PORT, EDGE_METRICS_PORT
+from tandem.ports import EDGE_AGENT_PORT, EDGE_METRICS_PORT, ROUTING_PORT
 from tandem.scripts import DIRECTORY
 
 KEY = "tdm_" + "k" * 43
@@ -100,6 +100,7 @@ def nginx(
     clients: dict[str, Any] = ALICE,
     place: Literal["host", "pod"] = "host",
     agent: int = 0,
+    peer: tuple[str, int] = ("127.0.0.1", 0),
 ) -> Iterator[Nginx]:
     """Runs nginx as a host or a pod does; only its ports and its directories are others.
 
@@ -108,6 +109,7 @@ def nginx(
         max_conns: requests at once to each server; 0 for no bound.
         clients: the document of who may enter.
         agent: the port of one that listens already.
+        peer: of a pod, where it takes what others pass on.
     """
     if not shutil.which("nginx"):
         pytest.fail("nginx is not installed: `make test-real` installs it, or `apt-get install nginx`")
@@ -133,6 +135,14 @@ def nginx(
     }
     for path, new in moved.items():
         text, script = text.replace(path, new), script.replace(path, new)
+    address, passing = peer[0], peer[1] or free_port()
+    moved = {
+        f"listen {ROUTING_PORT} ": f"listen {address}:{passing} ",
+        f"$peer:{ROUTING_PORT}": f"$peer:{passing}",
+        f" {ROUTING_PORT} 1;": f" {passing} 1;",
+    }
+    for old, new in moved.items():
+        text = text.replace(old, new)
     (directory / "edge.js").write_text(script)
     models = config.edge.models or [config.engine.served_model_name]
     admit(directory, clients, models)
@@ -140,9 +150,11 @@ def nginx(
     text = "user root;\n" + text.replace("user www-data;", "")
     file = directory / "nginx.conf"
     file.write_text(text)
-    (directory / "upstream.conf").write_text(
-        "".join(f"server 127.0.0.1:{number} max_conns={max_conns};\n" for number in ports)
-    )
+    warm = config.edge.routing.up_to_requests if config.edge.routing else 0
+    for name, most in (("upstream", max_conns and max_conns - warm), ("warm", warm)):
+        (directory / f"{name}.conf").write_text(
+            "".join(f"server 127.0.0.1:{number} max_conns={most};\n" for number in ports)
+        )
     (directory / "www").mkdir(exist_ok=True)
     directory.chmod(0o755)
     errors = (directory / "errors").open("wb")

@@ -46,6 +46,18 @@ JUDGES_KEY = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:judge-AbCdEf"
 ADMIN = "arn:aws:iam::123456789012:role/ops"
 WRONG = [
     Wrong(
+        {"inference": {"routing": {}}, "scaling": {"minReplicas": 1, "maxReplicas": 1}},
+        "inference.routing",
+        "with scaling.maxReplicas of 2 or more",
+        RM + "inference.routing'",
+    ),
+    Wrong(
+        {"loadBalancer": DOMAIN, "models": {"small": model(inference=SERVED | {"routing": {"header": "X-Chat"}})}},
+        "models.small.inference.routing.header",
+        "with by: session",
+        SET + "models.small.inference.routing.by' session",
+    ),
+    Wrong(
         {
             "loadBalancer": DOMAIN | {"paths": ["/v1/chat/completions"]},
             "models": {"small": model(inference=SERVED | {"task": "score"})},

@@ -799,6 +799,7 @@ WRONG = [
                     ("reasoningParser", "qwen3"),
                     ("kvCacheDtype", "fp8"),
                     ("speculation", {"tokens": 3}),
+                    ("routing", {"by": "session"}),
                 )
             ),
             *(
@@ -1182,6 +1183,48 @@ WRONG = [
         "--per-request-spec-decode-metrics=summary",
         "together with inference.speculation",
         SET + "inference.speculation.tokens' 4",
+    ),
+    Wrong(
+        {"inference": {"routing": {"by": "cache"}}},
+        "inference.routing.by",
+        "cache",
+        "prefix, session",
+        SET + "inference.routing.by' VALUE",
+    ),
+    Wrong(
+        {"inference": {"routing": {"by": "session", "header": "X Chat"}}},
+        "inference.routing.header",
+        "X Chat",
+        "letters, digits and -",
+        SET + "inference.routing.header' VALUE",
+    ),
+    Wrong(
+        {"inference": {"routing": {"header": "X-Chat"}}},
+        "inference.routing.header",
+        "X-Chat",
+        "with by: session",
+        SET + "inference.routing.by' session",
+    ),
+    Wrong(
+        {"inference": {"routing": {}, "maxNumSeqs": 16}},
+        "inference.routing.upToRequests",
+        32,
+        "1 to 16, which is inference.maxNumSeqs",
+        SET + "inference.routing.upToRequests' 16",
+    ),
+    Wrong(
+        {"inference": {"routing": {}, "extraArguments": ["--no-enable-prefix-caching"]}},
+        "inference.extraArguments[0]",
+        "--no-enable-prefix-caching",
+        "without inference.routing",
+        RM + "inference.extraArguments[0]'",
+    ),
+    Wrong(
+        {"inference": {"routing": {"upToRequests": 8}, "tensorParallelSize": 4}},
+        "inference.routing",
+        {"upToRequests": 8},
+        "types with more than 4 GPUs",
+        RM + "inference.routing'",
     ),
     Wrong(
         {"costGuard": {"expiresAfter": "4h", "expiresAt": "2026-12-24T18:00:00Z"}},

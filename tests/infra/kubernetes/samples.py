@@ -32,7 +32,8 @@ SAMPLES: dict[str, dict[str, Any]] = {
     "karpenter": BASE
     | {
         "fleet": BASE["fleet"] | {"onDemandBase": 1, "onDemandPercentage": 0},
-        "inference": BASE["inference"] | {"speculation": {"method": "draft", "model": "acme/head", "tokens": 3}},
+        "inference": BASE["inference"]
+        | {"speculation": {"method": "draft", "model": "acme/head", "tokens": 3}, "routing": {}},
     },
     "batch": BASE | {"batch": {"maxUsd": 80, "maxHosts": 2}, "scaling": {"minReplicas": 1, "maxReplicas": 2}},
     "pipeline": BASE

@@ -35,6 +35,23 @@ def test_manifests_are_the_golden_ones(sample: str) -> None:
     assert rendered(sample) == path.read_text(encoding="utf-8")
 
 
+def test_edges_of_one_model_reach_each_other_on_one_port_and_know_who_serves() -> None:
+    name = one("karpenter", "Deployment")["metadata"]["name"]
+    service, policy = one("karpenter", "Service", f"{name}-peers"), one("karpenter", "NetworkPolicy", f"{name}-routed")
+    assert service["spec"]["clusterIP"] == "None"
+    assert not service["spec"].get("publishNotReadyAddresses"), "who starts or leaves is not named"
+    ours = {"app.kubernetes.io/name": "vllm", "app.kubernetes.io/instance": name}
+    assert service["spec"]["selector"] == policy["spec"]["podSelector"]["matchLabels"] == ours
+    way = {"ports": [{"port": 8081, "protocol": "TCP"}]}
+    peers = [{"podSelector": {"matchLabels": ours}}]
+    assert (policy["spec"]["ingress"], policy["spec"]["egress"]) == ([way | {"from": peers}], [way | {"to": peers}])
+    (pod,) = pods("karpenter")
+    agent = {variable["name"]: variable.get("value") for variable in named(pod)["keys"]["env"]}
+    assert json.loads(agent["TANDEM_POD"] or "")["peers"] == f"{name}-peers.inference.svc"
+    assert "listen 8081" in one("karpenter", "ConfigMap", f"{name}-edge")["data"]["nginx.conf"]
+    assert "listen 8081" not in one("prod", "ConfigMap", f"{name}-edge")["data"]["nginx.conf"]
+
+
 def one(sample: str, kind: str, name: str | None = None) -> dict[str, Any]:
     (found,) = [item for item in manifests(sample) if item["kind"] == kind and name in (None, item["metadata"]["name"])]
     return found
