@@ -47,6 +47,8 @@ def build(settings: Settings, pins: Pins, stack: str, now: datetime | None = Non
     if settings.logs.send_to:
         refuse_foreign(settings.logs.send_to, provider)
     refuse_move(stack, settings.network, provider)
+    platform = PLATFORMS[settings.platform]
+    platform.refuse(name, stack, settings, pins, provider)
     run = times(settings, now)
     identity = StackIdentity(
         name, StackIdentityArgs(stack=stack, expires_at=run.ends), pulumi.ResourceOptions(provider=provider)
@@ -54,7 +56,6 @@ def build(settings: Settings, pins: Pins, stack: str, now: datetime | None = Non
     transformations = [identity.tag, *bounded(settings.permissions_boundary)]
     here = pulumi.ResourceOptions(provider=provider, transformations=transformations)
 
-    platform = PLATFORMS[settings.platform]
     network = _network(name, settings, platform, platform.first(name, stack, here))
     here = pulumi.ResourceOptions.merge(here, pulumi.ResourceOptions(transformations=[_after(network.first)]))
     # A load balancer's name has 32 characters, and the engine adds 8.

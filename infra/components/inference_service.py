@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import pulumi
 
+from ..kubernetes.claim import Claim
 from ..kubernetes.objects import KubernetesObject, Manifest, declare
 from ..kubernetes.scaling import Scaling, scaling_objects
 from ..kubernetes.serving import before_it_serves, serves
@@ -27,6 +28,7 @@ class InferenceArgs:
         batch: what batches have beside them.
         ports: which servers reach anywhere, beside HTTPS.
         kubeconfig: by which `up` sees how far the servers are.
+        claim: of what is not in the namespace, and of that itself, where the cluster is somebody else's.
         after: controllers and nodes, which must be there before the models and still be there when they go.
     """
 
@@ -39,6 +41,7 @@ class InferenceArgs:
     monitoring: Sequence[Manifest] = ()
     batch: Sequence[Manifest] = ()
     ports: Sequence[int] = ()
+    claim: Claim | None = None
     after: Sequence[pulumi.Resource] = ()
 
 
@@ -55,6 +58,7 @@ class Inference(pulumi.ComponentResource):
         super().__init__("tandem:index:Inference", name, None, opts)
         self._name = name
         self._kubernetes = kubernetes
+        self._claim = args.claim
         place = self._declare([namespace()], args.after)
         shared = self._declare(
             shared_objects(
@@ -102,4 +106,12 @@ class Inference(pulumi.ComponentResource):
         options = pulumi.ResourceOptions(
             parent=self, provider=self._kubernetes, depends_on=list(after), ignore_changes=["spec.replicas"]
         )
-        return declare(self._name, manifests, pulumi.ResourceOptions.merge(options, more))
+        options = pulumi.ResourceOptions.merge(options, more)
+        if self._claim is None:
+            return declare(self._name, manifests, options)
+        wide = [one for one in manifests if "namespace" not in one["metadata"]]
+        claimed = pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(hooks=self._claim.hooks))
+        return [
+            *declare(self._name, map(self._claim.labelled, wide), claimed),
+            *declare(self._name, [one for one in manifests if one not in wide], options),
+        ]

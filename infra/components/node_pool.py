@@ -79,6 +79,7 @@ class NodePool(pulumi.ComponentResource):
 
     Attributes:
         ready: what pods depend on, so that when a stack goes its nodes go after them.
+        role_arn: of the nodes.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class NodePool(pulumi.ComponentResource):
         by_karpenter = args.pool.provisioner == "karpenter"
         role = f"{name}-gpu-node" if by_karpenter else group_role(name)
         self._role, self._attached = node_role(role, "GPU nodes", self._child)
+        self.role_arn = self._role.arn
         self.ready: list[pulumi.Resource]
         if by_karpenter:
             self.ready = self._karpenter(args, kubernetes)

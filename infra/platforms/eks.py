@@ -23,11 +23,9 @@ from tandem.tags import MAIN_MODEL, batch_name
 
 from .. import policies
 from ..components.batches import Batches, BatchesArgs
-from ..components.cluster import Cluster, ClusterArgs, file_system_role
-from ..components.cluster_before import cluster_before
-from ..components.cluster_name import refuse_taken_cluster
 from ..components.controllers import PROMETHEUS_URL, Controllers, ControllersArgs
 from ..components.cost_guard import CostGuard, Resize
+from ..components.existing_cluster import ExistingCluster
 from ..components.inference_service import Inference, InferenceArgs
 from ..components.log_group import LogGroup
 from ..components.node_group_name import node_group_name
@@ -35,11 +33,13 @@ from ..components.node_pool import NodePool, NodePoolArgs
 from ..components.pod_role import PodRole, Pods
 from ..components.secrets import Secrets
 from ..kubernetes.batch import BatchPods, batch_objects
+from ..kubernetes.claim import Claim
 from ..kubernetes.monitoring import monitoring_objects
 from ..kubernetes.objects import Manifest
 from ..kubernetes.pod import hub
 from ..kubernetes.scaling import Scaling
 from ..kubernetes.workload import InferenceService
+from .clusters import AnyCluster, cluster_name, existing, free, own, refuse
 from .context import (
     StackContext,
     alarms,
@@ -58,56 +58,36 @@ from .platform import Platform
 def build(context: StackContext) -> dict[str, Any]:
     """A cluster, its nodes and the models on them; returns the outputs that only this platform has."""
     settings, network = context.settings, context.network
-    mount_role = file_system_role(
-        f"{context.name}-file-system", context.name, settings.region, network.account_id, context.here
-    )
     servers = Pods(
         account_id=network.account_id,
-        cluster=context.name,
+        cluster=cluster_name(context),
         namespace=NAMESPACE,
         service_accounts=[SERVICE_ACCOUNT],
     )
     pod_role = PodRole(f"{context.name}-inference", "Servers: their clients and the hub's token", servers, context.here)
-    cache = model_cache(context, mount_role.role_arn)
     stored = secrets(context, pod_role.role_name)
     logs = log_group(context, "pods")
     pod_role.grant("log", policies.write_log(logs.arn))
     if settings.metrics.cloudwatch:
         pod_role.grant("metrics", policies.put_metrics())
 
-    before = cluster_before(context.name, context.here)
-    cluster = Cluster(
-        context.name,
-        ClusterArgs(
-            region=settings.region,
-            account_id=network.account_id,
-            subnet_ids=[network.host_subnet_ids[zone] for zone in before.control_plane_zones(settings.zones)],
-            version=context.pins.kubernetes.version,
-            settings=settings.cluster,
-            creator=before.creator,
-            node_release=context.pins.kubernetes.releases["system"].version,
-            addon_versions={name: addon.version for name, addon in context.pins.kubernetes.addons.items()},
-            mount_role=mount_role,
-            log_retention_days=settings.fleet.log_retention_days,
-            node_tags=context.tags,
-            keep_key_days=7 if settings.ephemeral else 30,
-        ),
-        context.here,
-    )
+    there = settings.cluster.existing
+    cluster, mounts = existing(context, there) if there else own(context)
     provider = kubernetes.Provider(
         context.name,
         kubeconfig=cluster.kubeconfig,
         enable_server_side_apply=True,
-        opts=pulumi.ResourceOptions(depends_on=cluster.ready),
+        opts=pulumi.ResourceOptions(depends_on=list(cluster.ready)),
     )
     pod_role.lend(cluster.cluster_name)
     own_roles = _own_roles(context, stored, logs, cluster)
     group_name = node_group_name(context.name, settings.node_pool, settings.fleet, _node_subnets(context))
     guard = _guard(context, cluster, group_name)
     nodes = _node_pool(context, cluster, provider, group_name, guard)
+    cache = model_cache(context, mounts or nodes.role_arn)
     alarms(context, guard)
     dashboard(context)
-    controllers = _controllers(context, cluster, provider)
+    controllers = [] if there else _controllers(context, cluster, provider).releases
     services = _services(context, stored, logs)
     Inference(
         context.name,
@@ -117,11 +97,12 @@ def build(context: StackContext) -> dict[str, Any]:
             access_point_id=cache.access_point_id,
             load_balancer_networks=context.load_balancer_networks,
             monitoring_namespaces=settings.monitoring_namespaces,
-            kubeconfig=cluster.kubeconfig,
+            kubeconfig=pulumi.Output.from_input(cluster.kubeconfig),
             ports=settings.server_ports,
             monitoring=_monitoring(context),
             batch=_batch(context, cluster, stored, services[0][0]) if settings.batch else [],
-            after=[*nodes.ready, *controllers.releases, pod_role, *own_roles],
+            claim=Claim(context.stack, cluster.kubeconfig) if isinstance(cluster, ExistingCluster) else None,
+            after=[*nodes.ready, *controllers, pod_role, *own_roles],
         ),
         provider,
         context.here,
@@ -141,7 +122,7 @@ def _monitoring(context: StackContext) -> list[Manifest]:
     return [] if labels is None else monitoring_objects(watched(context), labels)
 
 
-def _batch(context: StackContext, cluster: Cluster, stored: Secrets, service: InferenceService) -> list[Manifest]:
+def _batch(context: StackContext, cluster: AnyCluster, stored: Secrets, service: InferenceService) -> list[Manifest]:
     """A bucket of requests, a role for it, and what `tandem batch` makes pods of the main model from."""
     settings, name = context.settings, batch_name(context.stack)
     inference = settings.inference
@@ -173,7 +154,7 @@ def _node_subnets(context: StackContext) -> list[pulumi.Output[str]]:
 
 def _node_pool(
     context: StackContext,
-    cluster: Cluster,
+    cluster: AnyCluster,
     provider: kubernetes.Provider,
     group_name: pulumi.Output[str] | None,
     guard: CostGuard,
@@ -214,7 +195,7 @@ def _node_pool(
     )
 
 
-def _guard(context: StackContext, cluster: Cluster, group_name: pulumi.Output[str] | None) -> CostGuard:
+def _guard(context: StackContext, cluster: AnyCluster, group_name: pulumi.Output[str] | None) -> CostGuard:
     """Karpenter's nodes follow pods, and no call from outside stops them: there only the budget is before them."""
     if group_name is None:
         return cost_guard(context, {})
@@ -231,7 +212,7 @@ def _guard(context: StackContext, cluster: Cluster, group_name: pulumi.Output[st
     return cost_guard(context, {MAIN_MODEL: Resize.of_node_group(cluster.cluster_name, group_name, arn)})
 
 
-def _controllers(context: StackContext, cluster: Cluster, provider: kubernetes.Provider) -> Controllers:
+def _controllers(context: StackContext, cluster: AnyCluster, provider: kubernetes.Provider) -> Controllers:
     settings, balancer = context.settings, context.balancer
     charts = platform_of(settings).charts
     return Controllers(
@@ -352,7 +333,7 @@ def _service_account(name: str, inference: InferenceSettings) -> str:
     return name if inference.weights == "s3" else SERVICE_ACCOUNT
 
 
-def _own_roles(context: StackContext, stored: Secrets, logs: LogGroup, cluster: Cluster) -> list[PodRole]:
+def _own_roles(context: StackContext, stored: Secrets, logs: LogGroup, cluster: AnyCluster) -> list[PodRole]:
     """Of models that stream their weights."""
     roles = []
     for model, (inference, _) in context.settings.scaled.items():
@@ -360,7 +341,7 @@ def _own_roles(context: StackContext, stored: Secrets, logs: LogGroup, cluster: 
             name = server_name(model)
             pods = Pods(
                 account_id=context.network.account_id,
-                cluster=context.name,
+                cluster=cluster_name(context),
                 namespace=NAMESPACE,
                 service_accounts=[name],
             )
@@ -376,16 +357,11 @@ def _own_roles(context: StackContext, stored: Secrets, logs: LogGroup, cluster: 
     return roles
 
 
-def _free(name: str, stack: str, here: pulumi.ResourceOptions) -> pulumi.ResourceOptions:
-    """The cluster's name must be free before anything is made."""
-    free = pulumi.ResourceOptions(transformations=[refuse_taken_cluster(name, stack, here)])
-    return pulumi.ResourceOptions.merge(here, free)
-
-
 EKS = Platform(
     build=build,
     target_type="ip",
     health_path=HEALTH_PATH,
     open_endpoints=True,  # the controllers' nodes have the cluster's group alone, which is made after the network
-    first=_free,
+    first=free,
+    refuse=refuse,
 )

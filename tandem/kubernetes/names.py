@@ -15,6 +15,8 @@ SERVES = "-serves"
 """After the name of a model's servers: of the object that tells that they serve."""
 GIB = "Gi"
 
+OF_STACK = "tandem/stack"
+"""Label of what a cluster of somebody else's has once and a stack has taken: the stack."""
 NODE_CLASS = "gpu"
 POOL, RESERVED_POOL = "gpu", "gpu-reserved"
 BASE_POOL = "gpu-base"

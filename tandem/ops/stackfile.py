@@ -30,6 +30,7 @@ OWN = (
 OF_THE_REGION = (
     "network.zones",
     "network.existing",
+    "cluster.existing",
     "fleet.machineImageId",
     "fleet.capacityBlock",
     "fleet.capacityReservations",

@@ -36,11 +36,13 @@ class Nodes(Platform):
 
     @property
     def other_types(self) -> Sequence[str]:
-        return (self.settings.cluster.system_instance_type,)
+        return () if self.settings.cluster.existing else (self.settings.cluster.system_instance_type,)
 
     @property
     def other_costs(self) -> Sequence[CostItem]:
         region, cluster = self.settings.region, self.settings.cluster
+        if cluster.existing:
+            return ()
         usd = cluster.system_nodes * prices.on_demand(cluster.system_instance_type, region)
         return (
             CostItem("EKS cluster", 1, prices.parts(region).eks_cluster_hour),
@@ -49,6 +51,8 @@ class Nodes(Platform):
 
     @property
     def charts(self) -> Sequence[str]:
+        if self.settings.cluster.existing:
+            return ()
         pool = self.settings.node_pool
         optional = {
             "karpenter": pool.provisioner == "karpenter",

@@ -15,6 +15,7 @@ from tandem.rules import (
     clients,
     cluster,
     cluster_warnings,
+    existing_cluster,
     hosts,
     idle,
     names,
@@ -96,7 +97,13 @@ ON: Mapping[str, tuple[Rule, ...]] = {
         watching.workspaces_fit_together,
         cluster.only_on_kubernetes,
     ),
-    "eks": (tags.tags_fit_on_nodes, batch.queue_can_reach_the_autoscaler, *cluster.RULES, *batches.RULES),
+    "eks": (
+        tags.tags_fit_on_nodes,
+        batch.queue_can_reach_the_autoscaler,
+        *cluster.RULES,
+        *existing_cluster.RULES,
+        *batches.RULES,
+    ),
 }
 """Likewise, on one platform only."""
 

@@ -43,7 +43,9 @@ def warnings(settings: Settings) -> Iterator[str]:
             "waits 15 minutes for a node to be empty, and a disruption budget holds the next server until the last one "
             "serves. The update may end with PodEvictionFailure; `pulumi up` then goes on with the nodes that are left"
         )
-    if settings.cluster.endpoint == "public" and IPv4Network("0.0.0.0/0") in settings.cluster.endpoint_cidrs:
+    if settings.cluster.existing:
+        pass  # its endpoint is its owner's
+    elif settings.cluster.endpoint == "public" and IPv4Network("0.0.0.0/0") in settings.cluster.endpoint_cidrs:
         yield (
             "the Kubernetes API answers the whole internet, to those with credentials: name who may reach it in "
             "cluster.endpointCidrs, or set cluster.endpoint to private"

@@ -9,10 +9,32 @@ from typing import Literal
 from pydantic import Field
 
 from tandem.settings.section import Section
-from tandem.settings.types import NAMESPACE_NAME, ClientNetwork, HttpUrl, NamespaceName, RoleArn, TimeOfDay
+from tandem.settings.types import (
+    NAMESPACE_NAME,
+    ClientNetwork,
+    ClusterName,
+    HttpUrl,
+    NamespaceName,
+    RoleArn,
+    TimeOfDay,
+)
 
 MONITORING = "monitoring"
 """Namespace of the Prometheus that the stack brings."""
+
+
+class ExistingClusterSettings(Section):
+    """An EKS cluster that is there. The stack has a node group and a namespace in it, and changes nothing it finds."""
+
+    name: ClusterName = Field(
+        description="The cluster, in network.existing, with its add-ons and controllers (docs/operations.md, in your "
+        "own cluster)."
+    )
+    file_system_role_arn: RoleArn | None = Field(
+        default=None,
+        description="Role that its EFS driver has on nodes (service account efs-csi-node-sa), which mounts the model "
+        "cache. Unset: it has none, and takes that of the stack's nodes.",
+    )
 
 
 class ClusterSettings(Section):
@@ -35,6 +57,11 @@ class ClusterSettings(Section):
         default="m7i.large", description="Nodes of the controllers; no GPU."
     )
     system_nodes: int = Field(default=2, ge=2, le=10, description="Number of those; two, so that one may be drained.")
+    existing: ExistingClusterSettings | None = Field(
+        default=None,
+        description="Uses an EKS cluster that is there (docs/operations.md, in your own cluster), without the settings "
+        "above. Unset: the stack makes its own. A stack stays where it was made.",
+    )
 
 
 class ReplacementWindowSettings(Section):

@@ -215,6 +215,11 @@ VpcId = Annotated[
 SubnetId = Annotated[
     str, _Matches(r"subnet-([0-9a-f]{8}|[0-9a-f]{17})"), Allowed("the id of a subnet, subnet- and 8 or 17 hex digits")
 ]
+ClusterName = Annotated[
+    str,
+    _Matches(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}"),
+    Allowed("the name of an EKS cluster: up to 100 letters, digits, - and _, a letter or digit first"),
+]
 ReservationId = Annotated[
     str, _Matches(r"cr-[0-9a-f]{17}"), Allowed("the id of a capacity reservation, cr- and 17 hex digits")
 ]

@@ -30,6 +30,14 @@ ORDER = "depends_on"
 BESIDE = ("acme/sql", "acme/legal", "acme/head")
 """LoRA adapters, and a head that guesses, which a stack may name: they are pinned, as each must be."""
 ENGINE_TYPES = ("pulumi:pulumi:Stack", "pulumi:providers:")
+OTHERS_CLUSTER: dict[str, Any] = {
+    "tags": {},
+    "version": pins.load().kubernetes.version,
+    "endpoint": "https://4567.gr7.us-east-1.eks.amazonaws.com",
+    "certificateAuthorities": [{"data": "Y2E="}],
+    "vpcConfig": {"vpcId": f"vpc-{'0' * 17}", "clusterSecurityGroupId": "sg-others"},
+}
+NODE_GROUPS = "aws:eks/getNodeGroups:getNodeGroups"
 
 
 @dataclass(frozen=True)
@@ -74,7 +82,7 @@ class Recorder(mocks.Mocks):
             "aws:ssm/getParametersByPath:getParametersByPath": {"names": [f"{args.args.get('path')}/{STACK_ID}"]},
             GROUPS: {"names": []},
             CLUSTERS: {"names": []},
-            CLUSTER: {"tags": {}},
+            CLUSTER: OTHERS_CLUSTER,
             SECURITY_GROUPS: {"vpcIds": []},
             SUBNET: {"cidrBlock": "10.9.0.0/24"},
             "aws:ec2/getVpc:getVpc": {"dhcpOptionsId": "dopt-0"},

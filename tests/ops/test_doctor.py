@@ -761,6 +761,7 @@ def test_a_sound_account_has_no_complaints(account: Account) -> None:
         "cluster commands",
         "cluster zones",
         "controllers' quota",
+        "existing cluster",
         "existing network",
         "Kubernetes",
         "load balancer",

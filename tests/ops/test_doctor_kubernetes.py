@@ -214,6 +214,7 @@ def test_a_sound_account_has_no_complaints(account: Account) -> None:
         "certificate",
         "Capacity Block",
         "capacity reservations",
+        "existing cluster",
         "existing network",
         "load balancer",
         "place of lines",

@@ -13,6 +13,13 @@ from typing import Any
 from pulumi_rehearsal.plugin import Checked, Difference, Provider, Subject, changed_paths
 from pulumi_rehearsal.wire import Properties
 
+KUBECTL = """#!/bin/sh
+case "$*" in *--ignore-not-found*) exit ;; esac
+cat <<'OBJECTS'
+{}
+OBJECTS
+"""
+
 
 @dataclass
 class Objects(Provider):
@@ -46,9 +53,13 @@ class Objects(Provider):
 
     def _keep(self, subject: Subject, inputs: Properties) -> None:
         self.kept[subject.name] = inputs
+        self.show()
+
+    def show(self) -> None:
+        """What `kubectl` says from now on: of one object that may not be there, that it is not."""
         servers = [one for one in self.kept.values() if one.get("kind") == "Deployment"]
         shown = json.dumps({"items": [item for one in servers for item in _ready(one)]})
-        self.kubectl.write_text(f"#!/bin/sh\ncat <<'OBJECTS'\n{shown}\nOBJECTS\n")
+        self.kubectl.write_text(KUBECTL.format(shown))
         self.kubectl.chmod(0o755)
 
     def delete(self, subject: Subject, id: str, inputs: Properties, state: Properties) -> None:

@@ -202,6 +202,7 @@ def workspace(
         placeholders.fill(pins_of(workspace))
         placeholders.unpin_charts(pins_of(workspace))
         objects.kubectl = workspace.directory / "bin" / "kubectl"
+        objects.show()
         yield workspace
 
 

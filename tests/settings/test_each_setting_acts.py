@@ -59,6 +59,12 @@ THERE = {
     "network.existing.privateSubnetIds": subnets("2", "3"),
     "network.existing.publicSubnetIds": subnets("4", "5"),
 }
+IN_ONE = {
+    **THERE,
+    "ephemeral": False,
+    "cluster.existing.name": "platform",
+    "scaling.prometheusUrl": "http://prometheus.observability.svc:9090",
+}
 HOURS = {"costGuard.businessHours.start": "07:00"}
 WINDOW = {"nodePool.replacementWindow.start": "03:00"}
 MAIL = {"costGuard.alertEmails": ["ops@example.com"]}
@@ -178,6 +184,8 @@ MAIN: Mapping[str, Any] = {
     "cluster.admins": ["arn:aws:iam::123456789012:role/admin"],
     "cluster.systemInstanceType": "m6i.large",
     "cluster.systemNodes": 3,
+    "cluster.existing.name": ("other", IN_ONE),
+    "cluster.existing.fileSystemRoleArn": ("arn:aws:iam::123456789012:role/driver", IN_ONE),
     "nodePool.image": "bottlerocket",
     "nodePool.replacementWindow.start": ("04:00", WINDOW),
     "nodePool.replacementWindow.hours": (6, WINDOW),

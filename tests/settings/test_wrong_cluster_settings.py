@@ -44,7 +44,76 @@ WRITES = "http://prometheus.example.com:9090/api/v1/write"
 JUDGE = {"url": "https://a.example.com", "model": "g"}
 JUDGES_KEY = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:judge-AbCdEf"
 ADMIN = "arn:aws:iam::123456789012:role/ops"
+SUBNETS = {"us-east-1a": f"subnet-{'2' * 17}", "us-east-1b": f"subnet-{'3' * 17}"}
+PLACE = {"existing": {"vpcId": f"vpc-{'0' * 17}", "privateSubnetIds": SUBNETS}}
+THERE: dict[str, Any] = {
+    "network": PLACE,
+    "loadBalancer": {"scheme": "internal"},
+    "nodePool": {"provisioner": "managed"},
+    "fleet": {"hosts": 4},
+    "scaling": {"prometheusUrl": "http://prometheus.observability.svc:9090"},
+    "cluster": {"existing": {"name": "platform"}},
+}
+"""Sound settings of a stack in a cluster that is there."""
+
+
+def in_cluster(**changes: Any) -> dict[str, Any]:
+    return THERE | changes
+
+
+def cluster(**more: Any) -> dict[str, Any]:
+    return in_cluster(cluster=THERE["cluster"] | more)
+
+
+UNSET = "unset with cluster.existing"
 WRONG = [
+    Wrong(cluster(endpoint="public"), "cluster.endpoint", UNSET, RM + "cluster.endpoint'"),
+    Wrong(cluster(endpointCidrs=["203.0.113.0/24"]), "cluster.endpointCidrs", UNSET, RM + "cluster.endpointCidrs'"),
+    Wrong(cluster(admins=[ADMIN]), "cluster.admins", UNSET, RM + "cluster.admins'"),
+    Wrong(cluster(systemNodes=3), "cluster.systemNodes", UNSET, RM + "cluster.existing'"),
+    Wrong(cluster(systemInstanceType="m6i.large"), "cluster.systemInstanceType", UNSET, RM + "cluster.existing'"),
+    Wrong(
+        in_cluster(network={}, loadBalancer={}),
+        "network.existing",
+        "the cluster's VPC, and subnets in it",
+        "`aws eks describe-cluster --name platform",
+    ),
+    Wrong(
+        in_cluster(nodePool={}, fleet={"maxHosts": 4}),
+        "nodePool.provisioner",
+        "managed with cluster.existing",
+        SET + "nodePool.provisioner' managed",
+    ),
+    Wrong(in_cluster(ephemeral=True), "ephemeral", "false with cluster.existing", SET + "ephemeral' false"),
+    Wrong(
+        in_cluster(scaling={}), "scaling.prometheusUrl", "in the cluster that scrapes", SET + "scaling.prometheusUrl'"
+    ),
+    Wrong(
+        in_cluster(scaling=THERE["scaling"] | {"minReplicas": 0}),
+        "scaling.minReplicas",
+        "1 or more with cluster.existing",
+        SET + "scaling.minReplicas' 1",
+    ),
+    Wrong(
+        in_cluster(loadBalancer=DOMAIN | THERE["loadBalancer"], models={"small": model()}),
+        "models.small.scaling.prometheusUrl",
+        "in the cluster that scrapes",
+        SET + "models.small.scaling.prometheusUrl'",
+    ),
+    Wrong(
+        in_cluster(cluster={"existing": {"name": "a cluster"}}),
+        "cluster.existing.name",
+        "the name of an EKS cluster",
+        SET + "cluster.existing.name'",
+    ),
+    Wrong(in_cluster(cluster={"existing": {}}), "cluster.existing.name", "the name of", SET + "cluster.existing.name'"),
+    Wrong(
+        in_cluster(cluster={"existing": {"name": "platform", "fileSystemRoleArn": OF_A_SERVICE}}),
+        "cluster.existing.fileSystemRoleArn",
+        "not of a service-linked role",
+        SET + "cluster.existing.fileSystemRoleArn'",
+    ),
+    Wrong(in_cluster(batch={"maxHosts": 1, "maxUsd": 5}), "batch", "nodePool.provisioner: karpenter", RM + "batch'"),
     Wrong(
         {"inference": {"routing": {}}, "scaling": {"minReplicas": 1, "maxReplicas": 1}},
         "inference.routing",
@@ -492,8 +561,9 @@ def test_there_are_thirty_or_more() -> None:
         {"inference": SERVED | {"pipelineParallelSize": 2}, "scaling": {"maxReplicas": 4}},
         {"scaling": {"minReplicas": 0, "maxReplicas": 8}},
         {"fleet": BLOCKED},
+        THERE,
     ],
-    ids=["as it is", "managed, expiring", "two models", "pipeline", "to zero", "capacity block"],
+    ids=["as it is", "managed, expiring", "two models", "pipeline", "to zero", "capacity block", "a cluster there"],
 )
 def test_sound_combinations_pass(changes: dict[str, Any]) -> None:
     assert settings(**changes).platform == "eks"

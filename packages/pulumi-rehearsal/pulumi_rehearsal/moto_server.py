@@ -195,7 +195,7 @@ def zones_in_order() -> None:
 def firewalls_and_clusters_by_tags() -> None:
     """moto's tagging API knows neither.
 
-    Stands for: GetResources of the Resource Groups Tagging API, on web ACLs and clusters.
+    Stands for: GetResources of the Resource Groups Tagging API, on web ACLs, clusters and node groups.
     Held by: tests/ops/test_kind.py::test_the_tagging_api_names_what_it_names_on_aws
     """
     from moto.core.resource_tagging import TaggableResourcesMixin, TaggedResource
@@ -216,9 +216,29 @@ def firewalls_and_clusters_by_tags() -> None:
         def iter_tagged_resources(self: Any) -> Iterator[TaggedResource]:
             for cluster in self.clusters.values():
                 yield TaggedResource(arn=cluster.arn, tags=cluster.tags or {}, resource_type="eks:cluster")
+                for group in cluster.nodegroups.values():
+                    yield TaggedResource(arn=group.arn, tags=group.tags or {}, resource_type="eks:nodegroup")
 
     WAFV2Backend.__bases__ += (Firewalls,)
     EKSBackend.__bases__ += (Clusters,)
+
+
+def networks_of_clusters() -> None:
+    """moto tells of a cluster's network only what it was given: neither its VPC, nor the group that EKS makes there."""
+    from moto.ec2.models import ec2_backends
+    from moto.eks.models import Cluster, EKSBackend
+
+    described = EKSBackend.describe_cluster
+
+    def with_network(self: EKSBackend, name: str) -> Cluster:
+        cluster = described(self, name)
+        named = {"group-name": [f"eks-cluster-sg-{name}"]}
+        for group in ec2_backends[self.account_id][self.region_name].describe_security_groups(filters=named):
+            own = {"vpcId": group.vpc_id, "clusterSecurityGroupId": group.id}
+            cluster.resources_vpc_config = {**cluster.resources_vpc_config, **own}
+        return cluster
+
+    EKSBackend.describe_cluster = with_network
 
 
 def clusters_that_are_gone() -> None:
@@ -410,6 +430,7 @@ def mend() -> None:
     zone_ids_that_begin_with_z()
     zones_in_order()
     firewalls_and_clusters_by_tags()
+    networks_of_clusters()
     clusters_that_are_gone()
     policies_that_stay()
     with_instance_refreshes()

@@ -86,7 +86,7 @@ class Audit:
     @property
     def still_runs(self) -> bool:
         """There is a fleet or a cluster: this is a stack, not its remains."""
-        return any(item.resource.type in (types.GROUP, types.CLUSTER) for item in self.leftovers)
+        return any(item.resource.type in (types.GROUP, types.CLUSTER, types.NODE_GROUP) for item in self.leftovers)
 
 
 def audit(clients: Clients, stack: str | None, now: datetime, own: Mapping[str, str] = MappingProxyType({})) -> Audit:

@@ -40,6 +40,8 @@ def commands_are_there(_examination: Examination) -> Iterator[Finding]:
 def zones_take_clusters(examination: Examination) -> Iterator[Finding]:
     """Each account has its own names for zones, and EKS refuses some of the zones behind them."""
     settings = examination.settings
+    if settings.cluster.existing:
+        return
     found = examination.clients("ec2").describe_availability_zones()["AvailabilityZones"]
     refused = {zone["ZoneName"]: zone["ZoneId"] for zone in found if zone["ZoneId"] in NO_CLUSTERS}
     wrong = [zone for zone in settings.zones if zone in refused]

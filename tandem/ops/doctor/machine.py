@@ -249,7 +249,9 @@ def secrets_are_there(examination: Examination) -> Iterator[Finding]:
 
 
 def _is_up(examination: Examination) -> bool:
-    return any(ours(examination.clients, examination.stack, type_) for type_ in (types.GROUP, types.CLUSTER))
+    return any(
+        ours(examination.clients, examination.stack, type_) for type_ in (types.GROUP, types.CLUSTER, types.NODE_GROUP)
+    )
 
 
 def _is_ours(examination: Examination, secret: dict[str, Any]) -> bool:

@@ -49,6 +49,8 @@ def controllers_quota_is_enough(examination: Examination) -> Iterator[Finding]:
     """vCPUs of the nodes on which a cluster's controllers run; a new account has 5, by default."""
     settings, quota = examination.settings, quotas.STANDARD_ON_DEMAND
     cluster = settings.cluster
+    if cluster.existing:
+        return
     # An update of their node group starts others first.
     nodes = cluster.system_nodes + 2 * len(settings.zones)
     vcpus = prices.SYSTEM_NODE_VCPUS[cluster.system_instance_type]

@@ -15,6 +15,7 @@ from tandem.ops.doctor import (
     capacity,
     clients,
     cluster,
+    existing_cluster,
     identity,
     lines,
     machine,
@@ -50,6 +51,7 @@ CHECKS: Mapping[str, Check] = MappingProxyType(
         "capacity reservations": on_demand_reservations.reservations_hold_the_hosts,
         "cluster zones": cluster.zones_take_clusters,
         "Kubernetes": cluster.kubernetes_is_supported,
+        "existing cluster": existing_cluster.existing_cluster_fits,
         "machine image": machine.machine_image_is_there,
         "model": machine.model_can_be_read,
         "secrets": machine.secrets_are_there,
@@ -73,6 +75,7 @@ ONLY_ON = {
     "controllers' quota": "eks",
     "cluster zones": "eks",
     "Kubernetes": "eks",
+    "existing cluster": "eks",
 }
 """Checks of one platform; stacks on another are not asked."""
 

@@ -28,6 +28,14 @@ def ours(clients: Clients, stack: str, type_: str, stack_id: str | None = None) 
     return [one for one in found if stack_id is None or one.stack_id in ("", stack_id)]
 
 
+def cluster_of(clients: Clients, stack: str, stack_id: str | None = None) -> Found | None:
+    """The cluster in which a stack's pods are: its own, or that of somebody else in which it has nodes."""
+    if own := ours(clients, stack, types.CLUSTER, stack_id):
+        return own[0]
+    groups = ours(clients, stack, types.NODE_GROUP, stack_id)
+    return kubernetes.cluster_named(clients("eks"), groups[0].facts["clusterName"]) if groups else None
+
+
 def hosts_groups(clients: Clients, stack: str, stack_id: str | None = None) -> dict[str, Found]:
     """The groups of hosts that serve, each by its model, the main one's first where it is there."""
     found = [one for one in ours(clients, stack, types.GROUP, stack_id) if not is_for_batches(one)]

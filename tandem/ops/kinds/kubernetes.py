@@ -36,10 +36,30 @@ def _every_cluster(eks: Any, _scope: Scope) -> Iterator[Item]:
         yield _cluster(eks, name)
 
 
+def cluster_named(eks: Any, name: str) -> Found:
+    """Whoever's it is."""
+    item = _cluster(eks, f"cluster/{name}")
+    return Found(type=types.CLUSTER, id=name, arn=item["arn"], name=name, tags=item.get("tags", {}), facts=item)
+
+
 def _node_groups(eks: Any, scope: Scope) -> Iterator[Item]:
-    pages = eks.get_paginator("list_nodegroups").paginate(clusterName=scope.parent_id)
-    for name in pages.search("nodegroups"):
-        yield eks.describe_nodegroup(clusterName=scope.parent_id, nodegroupName=name)["nodegroup"]
+    """Of one cluster; else of those that the tagging API names ours or groups of ours in, and of the stack's own."""
+    named_ours = () if scope.parent or scope.exact else scope.tagged("eks:cluster", "eks:nodegroup")
+    arns = [item["ResourceARN"] for item in named_ours] + [found.arn for found in scope.known]
+    clusters = [arn.split("/")[1] for arn in arns]
+    if scope.parent:
+        clusters = [scope.parent_id]
+    elif scope.exact:
+        clusters = [*eks.get_paginator("list_clusters").paginate().search("clusters")]
+    elif scope.stack:
+        clusters.append(f"tandem-{scope.stack}")
+    for cluster in dict.fromkeys(clusters):
+        try:
+            for name in eks.get_paginator("list_nodegroups").paginate(clusterName=cluster).search("nodegroups"):
+                yield eks.describe_nodegroup(clusterName=cluster, nodegroupName=name)["nodegroup"]
+        except AwsError as error:
+            if not is_gone(error):
+                raise
 
 
 def _queues(sqs: Any, _scope: Scope) -> Iterator[Item]:
@@ -97,7 +117,6 @@ ROWS = (
         name="nodegroupName",
         created="createdAt",
         tags=lambda _eks, item: item.get("tags", {}),
-        parent=types.CLUSTER,
         delete=lambda eks, group: eks.delete_nodegroup(
             clusterName=group.facts["clusterName"], nodegroupName=group.facts["nodegroupName"]
         ),

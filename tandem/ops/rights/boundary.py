@@ -26,7 +26,7 @@ ROWS = (
     _most(
         "SizeNodeGroups",
         "eks: UpdateNodegroupConfig",
-        "nodegroup/tandem-{stack}/*",
+        "nodegroup/tandem-{stack}/* nodegroup/*/tandem-{stack}-gpu-*/*",
         By.NAME,
         "schedules stop nodes; the group may be younger than the role",
     ),
@@ -58,7 +58,13 @@ ROWS = (
         By.NOTHING,
         "the file system driver looks, without naming one",
     ),
-    _most("LookAtClusters", "eks: DescribeCluster", "cluster/tandem-{stack}", By.NAME, "nodes and Karpenter join it"),
+    _most(
+        "LookAtClusters",
+        "eks: DescribeCluster",
+        "cluster/*",
+        By.NOTHING,
+        "nodes and Karpenter join one, which may be others'",
+    ),
     _most(
         "LookAtKeys",
         "kms: DescribeKey",
@@ -170,9 +176,9 @@ ROWS = (
     _most(
         "LendRoles",
         "eks-auth: AssumeRoleForPodIdentity",
-        "cluster/tandem-{stack}",
-        By.NAME,
-        "the agent on a node gives pods their role",
+        "cluster/*",
+        By.NOTHING,
+        "the agent on a node gives pods their role, in a cluster that may be others'",
         of="eks",
     ),
     _most(

@@ -8,6 +8,8 @@ _PARTS = (
     "access-entry/tandem-{stack}/* addon/tandem-{stack}/* cluster/tandem-{stack} nodegroup/tandem-{stack}/* "
     "podidentityassociation/tandem-{stack}/*"
 )
+_IN_OTHERS = "nodegroup/*/tandem-{stack}-gpu-*/* podidentityassociation/*/*"
+"""Parts of a stack in a cluster of somebody else's."""
 _NAMED = "tandem-{stack}-*"
 
 ROWS = (
@@ -24,10 +26,19 @@ ROWS = (
         sid="TagClusters",
         service="eks",
         actions="TagResource",
-        on=_PARTS,
+        on=f"{_PARTS} {_IN_OTHERS}",
         by=By.REQUEST,
         platform="eks",
         why="tags are given with the call that creates; the names are tandem's",
+    ),
+    Right(
+        sid="JoinClusters",
+        service="eks",
+        actions="CreateNodegroup CreatePodIdentityAssociation",
+        on="cluster/*",
+        by=By.REQUEST,
+        platform="eks",
+        why="`cluster.existing` is a cluster of others, without tandem's tags; what is made in it carries them",
     ),
     Right(
         sid="ChangeClusters",
@@ -36,7 +47,7 @@ ROWS = (
         "DeleteAccessEntry DeleteAddon DeletePodIdentityAssociation DisassociateAccessPolicy TagResource UntagResource "
         "UpdateAccessEntry UpdateAddon UpdateClusterConfig UpdateClusterVersion UpdateNodegroupConfig "
         "UpdateNodegroupVersion UpdatePodIdentityAssociation",
-        on=_PARTS,
+        on=f"{_PARTS} {_IN_OTHERS}",
         by=By.TAG,
         platform="eks",
         why="nodes, add-ons and access of one's own",
@@ -45,7 +56,7 @@ ROWS = (
         sid="RemoveClusters",
         service="eks",
         actions="DeleteCluster DeleteNodegroup",
-        on="cluster/tandem-{stack} nodegroup/tandem-{stack}/*",
+        on="cluster/tandem-{stack} nodegroup/tandem-{stack}/* nodegroup/*/tandem-{stack}-gpu-*/*",
         by=By.TAG,
         platform="eks",
         why="with what runs on it",

@@ -8,14 +8,14 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from tandem import type_tokens as types
 from tandem.errors import Problem, UserError
 from tandem.kubernetes.history import templates
 from tandem.kubernetes.kubeconfig import kubeconfig
 from tandem.kubernetes.kubectl import Kubectl
 from tandem.kubernetes.rollouts import PIPELINES, look, revisions, run_by
-from tandem.ops.kinds import ours
+from tandem.ops.kinds import cluster_of
 from tandem.ops.kinds.kind import Clients
 from tandem.rollout import Rollout
 
@@ -101,11 +101,16 @@ def kubectl(clients: Clients, stack: str, stack_id: str | None, region: str, up:
         UserError: there is none.
         botocore's errors.
     """
-    clusters = ours(clients, stack, types.CLUSTER, stack_id)
-    if not clusters:
+    cluster = cluster_of(clients, stack, stack_id)
+    if cluster is None:
         wrong, allowed = "the stack has no EKS cluster in this account and region", "a stack that is up"
         raise UserError(Problem(key=stack, wrong=wrong, allowed=allowed, fix="`pulumi up`, or another --region"))
-    facts = clusters[0].facts
+    return kubectl_of(cluster.facts, region, up)
+
+
+def kubectl_of(described: Mapping[str, Any], region: str, up: ExitStack) -> Kubectl:
+    """Of a cluster as EKS describes it, until the block ends."""
     file = Path(up.enter_context(tempfile.TemporaryDirectory(prefix="tandem-"))) / "kubeconfig"
-    file.write_text(kubeconfig(region, clusters[0].name, facts["endpoint"], facts["certificateAuthority"]["data"]))
+    authority = described["certificateAuthority"]["data"]
+    file.write_text(kubeconfig(region, described["name"], described["endpoint"], authority))
     return Kubectl(file)

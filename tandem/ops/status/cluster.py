@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from tandem import type_tokens as types
 from tandem.catalog.prices import SYSTEM_NODE_VCPUS
 from tandem.kubernetes.names import NAMESPACE
-from tandem.ops.kinds import KINDS, ours
+from tandem.ops.kinds import KINDS, cluster_of, ours
 from tandem.ops.kinds.kind import Clients, Found, Scope
 from tandem.ops.status.report import Absent, Cluster, Machine, Model, NodeGroup, Unknown
 from tandem.settings import Settings
@@ -24,10 +24,9 @@ def servers(clients: Clients, stack: str, settings: Settings, stack_id: str | No
     Raises:
         botocore's errors.
     """
-    clusters = ours(clients, stack, types.CLUSTER, stack_id)
-    if not clusters:
+    cluster = cluster_of(clients, stack, stack_id)
+    if cluster is None:
         return Absent("the stack has no EKS cluster in this account and region")
-    cluster = clusters[0]
     groups = KINDS[types.NODE_GROUP].find(Scope(clients, stack, cluster))
     return Cluster(
         name=cluster.name,

@@ -146,8 +146,10 @@ INVOKES: Mapping[str, Function] = {
             "status": "found.status",
             "tags": "found.tags",
             "version": "found.version",
+            "certificateAuthorities": "[found.certificateAuthority.{data: data}]",
             "vpcConfig": "found.resourcesVpcConfig.{subnetIds: subnetIds, endpointPublicAccess: endpointPublicAccess, "
-            "endpointPrivateAccess: endpointPrivateAccess, publicAccessCidrs: publicAccessCidrs}",
+            "endpointPrivateAccess: endpointPrivateAccess, publicAccessCidrs: publicAccessCidrs, vpcId: vpcId, "
+            "clusterSecurityGroupId: clusterSecurityGroupId}",
             "region": "region",
         },
     ),

@@ -1,0 +1,64 @@
+"""Names in a cluster of somebody else's are taken only where they are free: what is there is never taken over.
+
+The provider itself refuses what is there when it comes to it, after load balancer and nodes; an older one takes it
+over, and deletes it with the stack. A preview hears of neither.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import pulumi
+
+from tandem.errors import Problem, UserError
+from tandem.kubernetes.kubectl import Kubectl
+from tandem.kubernetes.names import OF_STACK
+
+from .objects import Manifest
+
+
+class Claim:
+    """Of a stack, on objects that a cluster has once; in its namespace all is its own.
+
+    Attributes:
+        hooks: by which the engine asks before it makes one, in a preview as well.
+    """
+
+    def __init__(self, stack: str, kubeconfig: str) -> None:
+        self._stack = stack
+        self._kubeconfig = kubeconfig
+        ask = pulumi.ResourceHook("names in the cluster", self._refuse, pulumi.ResourceHookOptions(on_dry_run=True))
+        self.hooks = pulumi.ResourceHookBinding(before_create=[ask])
+
+    def labelled(self, manifest: Manifest) -> Manifest:
+        """With whose it is."""
+        metadata = manifest["metadata"]
+        return {**manifest, "metadata": {**metadata, "labels": {**metadata.get("labels", {}), OF_STACK: self._stack}}}
+
+    def _refuse(self, hook: pulumi.ResourceHookArgs) -> None:
+        wanted = hook.new_inputs or {}
+        kind, name = wanted["kind"], wanted["metadata"]["name"]
+        with tempfile.TemporaryDirectory(prefix="tandem-") as directory:
+            file = Path(directory) / "kubeconfig"
+            file.write_text(self._kubeconfig)
+            said = Kubectl(file).run("get", kind, name, "--ignore-not-found", "--output", "json")
+        labels = json.loads(said)["metadata"].get("labels", {}) if said.strip() else {OF_STACK: self._stack}
+        if labels.get(OF_STACK) != self._stack:
+            raise UserError(taken(kind, name, labels.get(OF_STACK)))
+
+
+def taken(kind: str, name: str, stack: str | None) -> Problem:
+    """What is said of a name that somebody has.
+
+    Args:
+        stack: whose it is; None for nobody of tandem's.
+    """
+    return Problem(
+        key=f"{kind} {name}",
+        wrong=f"is in the cluster already, and is the stack {stack}'s" if stack else "is in the cluster already",
+        value=stack or "not of a stack of tandem's",
+        allowed="one stack in a cluster, and these names free",
+        fix="another cluster in cluster.existing.name; nothing that is there is taken over or changed",
+    )
