@@ -68,8 +68,8 @@ class Judge:
 
 def scheduler(**given: Any) -> Any:
     """What vLLM would have chosen, with a judge."""
-    from vllm.v1.core.sched.async_scheduler import AsyncScheduler
-    from vllm.v1.core.sched.scheduler import Scheduler
+    from vllm.v1.core.sched.async_scheduler import AsyncScheduler  # pyright: ignore[reportMissingImports]
+    from vllm.v1.core.sched.scheduler import Scheduler  # pyright: ignore[reportMissingImports]
 
     base: Any = AsyncScheduler if given["vllm_config"].scheduler_config.async_scheduling else Scheduler
 

@@ -80,7 +80,7 @@ BEYOND: list[tuple[str, str]] = [
     ("logs:PutLogEvents", arn("logs", "log-group:/theirs:log-stream:x")),
     ("autoscaling:UpdateAutoScalingGroup", arn("autoscaling", "autoScalingGroup:0:autoScalingGroupName/theirs")),
     ("eks:UpdateNodegroupConfig", arn("eks", "nodegroup/theirs/theirs/0")),
-    ("eks:DescribeCluster", arn("eks", "cluster/theirs")),
+    ("eks:DeleteCluster", arn("eks", "cluster/theirs")),
     ("kms:Decrypt", arn("kms", "key/01234567-0123-0123-0123-0123456789ab")),
     ("rds:DeleteDBInstance", arn("rds", "db:theirs")),
 ]

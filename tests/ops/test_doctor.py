@@ -28,7 +28,12 @@ from tandem.ops.doctor.examination import Examination
 from tandem.ops.doctor.permissions import actions, resources
 from tandem.ops.doctor.run import run_check
 from tandem.settings import Settings
-from tests.ops import test_doctor_clients, test_doctor_kubernetes, test_doctor_network
+from tests.ops import (
+    test_doctor_clients,
+    test_doctor_existing_cluster,
+    test_doctor_kubernetes,
+    test_doctor_network,
+)
 from tests.ops.broken_account import NOW, Account, Case, World, assert_found
 
 BLOCK = "cr-0123456789abcdef0"
@@ -740,7 +745,13 @@ def test_a_broken_account_is_found_with_its_remedy(name: str, account: Account) 
 
 def test_every_check_finds_an_account_broken() -> None:
     """The stack's name: tests/ops/test_whose.py; a name of the API that is wrong is the hosted zone's matter."""
-    all_broken = (BROKEN, test_doctor_clients.BROKEN, test_doctor_kubernetes.BROKEN, test_doctor_network.BROKEN)
+    all_broken = (
+        BROKEN,
+        test_doctor_clients.BROKEN,
+        test_doctor_existing_cluster.BY_EKS,
+        test_doctor_kubernetes.BROKEN,
+        test_doctor_network.BROKEN,
+    )
     broken = {case[1] for cases in all_broken for case in cases.values()}
     assert set(CHECKS) - broken == {"name", "stack's name"}
 

@@ -804,7 +804,11 @@ WRONG = [
             ),
             *(
                 ({"inference": {"task": "score", "extraArguments": [one]}}, "inference.extraArguments[0]", one)
-                for one in ("--no-enable-prefix-caching", "--max-logprobs=5", '--structured-outputs-config={"a":1}')
+                for one in (
+                    "--no-enable-prefix-caching",
+                    "--max-logprobs=5",
+                    '--structured-outputs-config={"backend":"guidance"}',
+                )
             ),
             (
                 {"inference": {"task": "score"}, "objectives": {"betweenTokensSeconds": 0.1}},
