@@ -39,7 +39,7 @@ def servers(number: int, directory: Path) -> Iterator[list[int]]:
 
         def start(which: int) -> int:
             (own := directory / str(which)).mkdir()
-            return stack.enter_context(serving(SERVED, own, cores=str(which % 2))).port
+            return stack.enter_context(serving(SERVED, own)).port
 
         yield list(pool.map(start, range(number)))
 

@@ -40,7 +40,7 @@ def vllm(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         draft=BESIDE,
         guesses_pay={1: 0.2, 2: 0.3},
     )
-    with serving(small, tmp_path_factory.mktemp("vllm"), hub=hub, cores="0") as running:
+    with serving(small, tmp_path_factory.mktemp("vllm"), hub=hub) as running:
         yield running
 
 

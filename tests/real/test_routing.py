@@ -283,10 +283,10 @@ def vllm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[int]]:
     """Ports of two real servers, as a host starts them."""
     with ExitStack() as stack, ThreadPoolExecutor() as both:
 
-        def start(core: str) -> int:
-            return stack.enter_context(serving(SERVED, tmp_path_factory.mktemp("vllm"), cores=core)).port
+        def start(_: int) -> int:
+            return stack.enter_context(serving(SERVED, tmp_path_factory.mktemp("vllm"))).port
 
-        yield list(both.map(start, "01"))
+        yield list(both.map(start, range(2)))
 
 
 def test_conversations_find_their_caches_on_real_servers(vllm: list[int], tmp_path: Path) -> None:
@@ -297,7 +297,8 @@ def test_conversations_find_their_caches_on_real_servers(vllm: list[int], tmp_pa
         (tmp_path / name).mkdir()
         edge = replace(SERVED, edge=replace(SERVED.edge, routing=routing))
         with nginx(edge, vllm, tmp_path / name, max_conns=80) as running:
-            found[name] = play([running.port], vllm, range(8 * first, 8 * first + 8), 5, at_once=2, characters=90)
+            found[name] = play([running.port], vllm, range(8 * first, 8 * first + 8), 5, at_once=3, characters=90)
     print(found)
-    assert found["prefix"].hit > found["load"].hit + 0.05
+    assert found["prefix"].hit > 0.72, "what one server alone would find"
+    assert found["load"].hit < found["prefix"].hit - 0.02
     assert min(found["prefix"].queries) > 0.1 * sum(found["prefix"].queries), "not all on one"

@@ -41,7 +41,7 @@ SMALL = ("--num-gpu-blocks-override", "24", "--block-size", "32", "--max-model-l
 BATCH, STREAMS = 8, 20
 PAYS = {1: 0.05}
 GUESSES = SpeculationSettings(tokens=3, prompt_lookup_max=3, prompt_lookup_min=2, up_to_requests=1)
-PROMISED = Objectives(first_token_seconds=80, between_tokens_seconds=1, availability=0.995)
+PROMISED = Objectives(first_token_seconds=640, between_tokens_seconds=1, availability=0.995)
 """On a busy machine with two processors; the alarms of latency are the unit tests'."""
 ALARMS = {alarm.name: alarm for alarm in alarms(PROMISED, always_on=True, servers=1, gpus=False)}
 
