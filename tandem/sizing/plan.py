@@ -20,7 +20,7 @@ from tandem.sizing.reading import with_quantization
 from tandem.sizing.serving import Serving, Speculation
 from tandem.sizing.shapes import ModelShape
 from tandem.sizing.steps import step_tokens
-from tandem.sizing.task import not_its_task, pooled
+from tandem.sizing.task import not_in_stages, not_its_task, pooled
 from tandem.sizing.throughput import fastest_token_seconds, guesses_pay
 from tandem.tasks import Task
 
@@ -157,9 +157,10 @@ def plan(
             serving = replace(serving, speculation=replace(speculation, draft=draft))
         planned = _plan(pooled(shape) if task != "generate" else shape, serving, types)
         unknown = [f"{drafted.model}, {NOT_COUNTED}"] if drafted and not draft else []
+        of_task = not_its_task("inference.task", shape, task, overridden)
         return replace(
             planned,
-            problems=(*planned.problems, *not_its_task("inference.task", shape, task, overridden)),
+            problems=(*planned.problems, *of_task, *not_in_stages(shape, pipeline_parallel_size)),
             warnings=(*planned.warnings, *unknown),
             guesses_pay={} if unknown else planned.guesses_pay,
         )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from tandem.errors import Problem
+from tandem.sizing.architectures import family_of
 from tandem.sizing.reading import CLASSIFIES
 from tandem.sizing.shapes import ModelShape
 from tandem.tasks import Task
@@ -46,6 +47,19 @@ def not_its_task(key: str, shape: ModelShape, task: Task, overridden: bool = Fal
             value=task,
             allowed=f"a {CLASSIFIES} class whose config.json has one label in id2label",
             fix="choose a model that ranks; one that sorts texts into classes has no path under /v1",
+        )
+
+
+def not_in_stages(shape: ModelShape, stages: int) -> Iterator[Problem]:
+    """Of all classes that are sized vLLM gives those of BERT and RoBERTa alone no pipeline (`SupportsPP`), and would
+    refuse to start."""
+    if stages > 1 and family_of(shape.architecture).attention == "encoder":
+        yield Problem(
+            key="inference.pipelineParallelSize",
+            wrong=f"vLLM spreads {shape.architecture} over no hosts",
+            value=stages,
+            allowed="1, which is the default: such a model fits one GPU",
+            fix="unset inference.pipelineParallelSize",
         )
 
 

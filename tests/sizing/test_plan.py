@@ -68,6 +68,13 @@ def test_a_class_that_does_not_do_the_task_is_refused(model: str, task: Task, al
     assert not planned(**asked, overridden=True).problems, "whoever tells vLLM another class knows what it does"
 
 
+@pytest.mark.parametrize(("model", "allowed"), [("BAAI/bge-m3", False), ("Qwen/Qwen3-8B", True)])
+def test_vllm_spreads_encoders_over_no_hosts(model: str, allowed: bool) -> None:
+    found = planned(model=model, config_path=config_of(model), task="embed", pipeline_parallel_size=2)
+    refused = [one.value for one in found.problems if one.key == "inference.pipelineParallelSize"]
+    assert refused == ([] if allowed else [2])
+
+
 @pytest.mark.parametrize(
     ("model", "task"),
     [("BAAI/bge-m3", "embed"), ("BAAI/bge-reranker-v2-m3", "score"), ("Qwen/Qwen3-8B", "embed")],
