@@ -164,7 +164,7 @@ def test_a_models_own_objectives_are_its_gate(clients: Clients) -> None:
     gate = Gate(clients, "prod", "life", timedelta(hours=3))
     begun = replace(ONE, before="1", began=datetime.now(UTC) - timedelta(minutes=5))
     assert gate.begun(begun) == []
-    other = replace(begun, name="vllm-embed")
+    other = replace(begun, name="vllm-embed", model="embed")
     assert gate.begun(other) == ["embed: late. docs/alarms.md"]
     assert gate.begun(replace(other, before="2")) == [], "it is on its way back"
     assert gate.begun(replace(other, before=None)) == [], "there is no way back"

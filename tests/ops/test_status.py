@@ -253,6 +253,7 @@ def models_on_a_cluster(clients: Clients, **pods: int) -> None:
         nodeRole=role,
         subnets=["subnet-1"],
         scalingConfig={"minSize": 2, "desiredSize": 2, "maxSize": 3},
+        tags=TAGS,
     )
     start(clients, "m7i.large", 2)
     start(clients, "g6e.12xlarge", 2)

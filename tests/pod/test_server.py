@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -228,6 +229,12 @@ def attending(pod: dict[str, Any]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(command, env={**os.environ, "PYTHONPATH": path})
 
 
+def ends_by_itself(process: subprocess.Popen[bytes]) -> bool:
+    """Whether it catches SIGTERM."""
+    told = Path(f"/proc/{process.pid}/status").read_text().split()
+    return bool(int(told[told.index("SigCgt:") + 1], 16) >> (signal.SIGTERM - 1) & 1)
+
+
 def test_who_attends_keeps_at_the_first_token_and_never_again(pod: dict[str, Any], ran: list[list[str]]) -> None:
     server.serve(pod, ["vllm"])
     compile_something("compiled")
@@ -241,6 +248,7 @@ def test_who_attends_keeps_at_the_first_token_and_never_again(pod: dict[str, Any
     for name in ("damaged", "token"):
         (server.LOCAL / name).touch()
     again = attending(pod)
+    until(lambda: ends_by_itself(again))
     time.sleep(0.5)
     assert place.read_text() == "compiled"
     for process in (beside, again):

@@ -23,7 +23,7 @@ def former_may_go(examination: Examination) -> Iterator[Finding]:
     arns = [one["ResourceARN"] for one in found]
     elbv2 = examination.clients("elbv2")
     for balancer in elbv2.describe_load_balancers(LoadBalancerArns=arns)["LoadBalancers"] if arns else ():
-        arn, internal = balancer["LoadBalancerArn"], balancer["Scheme"] == "internal"
+        arn, internal = balancer["LoadBalancerArn"], balancer.get("Scheme") == "internal"
         attributes = elbv2.describe_load_balancer_attributes(LoadBalancerArn=arn)["Attributes"]
         if internal != wanted.internal and {"Key": PROTECTED, "Value": "true"} in attributes:
             yield Finding(
@@ -31,7 +31,7 @@ def former_may_go(examination: Examination) -> Iterator[Finding]:
                 what=f"loadBalancer.scheme: {wanted.scheme} makes another load balancer, and the one that is there is "
                 "protected from deletion",
                 value=arn,
-                needed=f"loadBalancer.deletionProtection: false by an `up` before; now it is {balancer['Scheme']}",
+                needed="loadBalancer.deletionProtection: false by an `up` before the scheme changes",
                 fix=f"`aws elbv2 modify-load-balancer-attributes --load-balancer-arn {arn} "
                 f"--attributes Key={PROTECTED},Value=false`, then `pulumi up`",
             )
