@@ -14,7 +14,7 @@ import pytest
 from infra.kubernetes.claim import Claim
 from infra.kubernetes.shared import namespace
 from tandem.errors import UserError
-from tests.infra.declared import CLUSTER, CLUSTERS, NODE_GROUPS, OTHERS_CLUSTER, Declared, declared_by
+from tests.infra.declared import CLUSTER, CLUSTERS, NODE_GROUPS, OTHERS_CLUSTER, STACK_ID, Declared, declared_by
 from tests.infra.test_stack_eks import amazon, kubernetes
 
 VPC = OTHERS_CLUSTER["vpcConfig"]["vpcId"]
@@ -77,7 +77,7 @@ def test_what_a_cluster_has_once_says_whose_it_is_and_nothing_else_does() -> Non
 def test_nodes_are_the_clusters_and_in_the_group_that_balancer_and_cache_let_in() -> None:
     found = there()
     group = found.one("NodeGroup")
-    assert (group["clusterName"], group["nodeGroupName"]) == ("platform", "tandem-prod-gpu-0123456789abcdef")
+    assert (group["clusterName"], group["nodeGroupName"]) == ("platform", f"tandem-prod-gpu-{STACK_ID}")
     groups = found.one("LaunchTemplate")["vpcSecurityGroupIds"]
     assert groups == ["tandem-prod-hosts-SecurityGroup-id", "sg-others"]
 
