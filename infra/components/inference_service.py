@@ -113,5 +113,5 @@ class Inference(pulumi.ComponentResource):
         claimed = pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(hooks=self._claim.hooks))
         return [
             *declare(self._name, map(self._claim.labelled, wide), claimed),
-            *declare(self._name, [one for one in manifests if one not in wide], options),
+            *declare(self._name, [one for one in manifests if "namespace" in one["metadata"]], options),
         ]

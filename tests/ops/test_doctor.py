@@ -367,12 +367,13 @@ def expired_already(account: Account) -> None:
 
 def protected_of_another_scheme(account: Account) -> None:
     ec2, elbv2 = account.clients("ec2"), account.clients("elbv2")
-    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    tags = [{"Key": "tandem:project", "Value": "tandem"}, {"Key": "tandem:stack", "Value": "dev"}]
+    tagged = [{"ResourceType": "vpc", "Tags": tags}]
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16", TagSpecifications=tagged)["Vpc"]["VpcId"]
     subnets = [
         ec2.create_subnet(VpcId=vpc, CidrBlock=f"10.9.{number}.0/24", AvailabilityZone=f"us-east-1{zone}")["Subnet"]
         for number, zone in enumerate("ab")
     ]
-    tags = [{"Key": "tandem:project", "Value": "tandem"}, {"Key": "tandem:stack", "Value": "dev"}]
     placed = {"Scheme": "internet-facing", "Subnets": [one["SubnetId"] for one in subnets], "Tags": tags}
     [made] = elbv2.create_load_balancer(Name="dev-1", **placed)["LoadBalancers"]
     protection = [{"Key": "deletion_protection.enabled", "Value": "true"}]

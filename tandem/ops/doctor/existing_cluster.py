@@ -13,7 +13,7 @@ from tandem.kubernetes.kubectl import Kubectl
 from tandem.kubernetes.names import MODEL_CACHE, NAMESPACE, OF_STACK, PRIORITY_CLASS
 from tandem.ops.aws import is_gone
 from tandem.ops.doctor.examination import Examination
-from tandem.ops.doctor.finding import Finding, from_problem
+from tandem.ops.doctor.finding import Finding, error, from_problem, or_fine
 from tandem.ops.kinds.kubernetes import cluster_named
 from tandem.ops.rollout.cluster import kubectl_of
 from tandem.settings import Settings
@@ -73,23 +73,18 @@ def existing_cluster_fits(examination: Examination) -> Iterator[Finding]:
     there = examination.settings.cluster.existing
     if there is None:
         return
-    fits = True
-    for finding in _complaints(examination, there.name):
-        fits = False
-        yield finding
-    if fits:
-        yield Finding(severity="ok", what="the cluster that is there holds the stack", value=there.name)
+    yield from or_fine(_complaints(examination, there.name), "the cluster that is there holds the stack", there.name)
 
 
 def _complaints(examination: Examination, name: str) -> Iterator[Finding]:
     eks, settings = examination.clients("eks"), examination.settings
     try:
         cluster = cluster_named(eks, name)
-    except eks.exceptions.ClientError as error:
-        if not is_gone(error):
+    except eks.exceptions.ClientError as refused:
+        if not is_gone(refused):
             raise
         what = f"the account has no EKS cluster {name} in {examination.region}"
-        yield _error(what, name, "a cluster there", "`aws eks list-clusters`, and cluster.existing.name")
+        yield error(what, name, "a cluster there", "`aws eks list-clusters`, and cluster.existing.name")
         return
     yield from _by_eks(examination, cluster.facts, cluster.tags)
     try:
@@ -97,8 +92,8 @@ def _complaints(examination: Examination, name: str) -> Iterator[Finding]:
             kubectl = kubectl_of(cluster.facts, examination.region, up)
             yield from _missing(kubectl, settings, name)
             yield from _names(kubectl, examination.stack)
-    except UserError as error:
-        for problem in error.problems:
+    except UserError as refused:
+        for problem in refused.problems:
             yield from_problem(problem, "unknown")
 
 
@@ -106,25 +101,25 @@ def _by_eks(examination: Examination, facts: Mapping[str, Any], tags: Mapping[st
     """As infra/components/existing_cluster.py refuses it."""
     name, pinned = facts["name"], examination.pins.kubernetes.version
     if facts["status"] not in ("ACTIVE", "UPDATING"):
-        yield _error(f"the cluster {name} is not there for anybody yet, or any more", facts["status"], "ACTIVE", "wait")
+        yield error(f"the cluster {name} is not there for anybody yet, or any more", facts["status"], "ACTIVE", "wait")
     if tags.get(PROJECT_TAG) == PROJECT:
         fix = "serve the model as a further one of that stack (`models`), or name another cluster"
-        yield _error(f"the cluster {name} is of a stack of tandem's, and goes with it", name, "somebody else's", fix)
+        yield error(f"the cluster {name} is of a stack of tandem's, and goes with it", name, "somebody else's", fix)
     network = examination.settings.network.existing
     vpc = facts["resourcesVpcConfig"].get("vpcId", "")
     if network and vpc != network.vpc_id:
         what = f"the cluster {name} is not in the stack's VPC"
-        yield _error(what, vpc, network.vpc_id, f"network.existing.vpcId {vpc}, and subnets of it")
+        yield error(what, vpc, network.vpc_id, f"network.existing.vpcId {vpc}, and subnets of it")
     if facts["version"] != pinned:
         what = f"the cluster {name} has another Kubernetes than node images are pinned for, and EKS refuses such nodes"
         fix = f"`tandem pin --kubernetes --to {facts['version']}`, or have its owner upgrade it"
-        yield _error(what, facts["version"], pinned, fix)
+        yield error(what, facts["version"], pinned, fix)
 
 
 def _missing(kubectl: Kubectl, settings: Settings, cluster: str) -> Iterator[Finding]:
     unneeded = {"lws": not settings.has_pipelines, "nvidia-device-plugin": settings.node_pool.image == "bottlerocket"}
     kinds = {part.kind for part in PARTS}
-    found = json.loads(kubectl.run("get", ",".join(sorted(kinds)), "--all-namespaces", "--output", "json"))["items"]
+    found = kubectl.read(",".join(sorted(kinds)), "--all-namespaces")
     for part in PARTS:
         if unneeded.get(part.chart):
             continue
@@ -132,12 +127,12 @@ def _missing(kubectl: Kubectl, settings: Settings, cluster: str) -> Iterator[Fin
         fix = part.fix.format(cluster=cluster, name=part.chart)
         if not there:
             what = f"{part.chart} is not in the cluster {cluster}: without it {part.purpose}"
-            yield _error(what, f"no {part.kind} {part.name}", part.chart, fix)
+            yield error(what, f"no {part.kind} {part.name}", part.chart, fix)
         elif part.served:
             served = [one["name"] for one in there[0]["spec"]["versions"] if one["served"]]
             if part.served not in served:
                 what = f"{part.chart} in the cluster {cluster} is of a version that does not know the stack's objects"
-                yield _error(what, ", ".join(served), f"{part.name} {part.served}", f"another version of it: {fix}")
+                yield error(what, ", ".join(served), f"{part.name} {part.served}", f"another version of it: {fix}")
 
 
 def _is(part: Part, name: str) -> bool:
@@ -154,8 +149,4 @@ def _names(kubectl: Kubectl, stack: str) -> Iterator[Finding]:
             whose = f"the stack {owner}" if owner else "somebody else"
             what = f"the cluster has a {kind} {name} already, of {whose}"
             fix = "another cluster in cluster.existing.name; nothing that is there is taken over"
-            yield _error(what, name, "one stack in a cluster, and this name free", fix)
-
-
-def _error(what: str, value: str, needed: str, fix: str) -> Finding:
-    return Finding(severity="error", what=what, value=value, needed=needed, fix=fix)
+            yield error(what, name, "one stack in a cluster, and this name free", fix)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
@@ -52,6 +52,21 @@ def from_problem(problem: Problem, severity: Severity = "error") -> Finding:
         needed=problem.allowed,
         fix=problem.fix,
     )
+
+
+def error(what: str, value: str, needed: str, fix: str) -> Finding:
+    """What makes `up` fail, or leaves no host that ever serves."""
+    return Finding(severity="error", what=what, value=value, needed=needed, fix=fix)
+
+
+def or_fine(complaints: Iterable[Finding], what: str, value: str) -> Iterator[Finding]:
+    """Each complaint; where there is none, that all is as it should be."""
+    fine = True
+    for complaint in complaints:
+        fine = False
+        yield complaint
+    if fine:
+        yield Finding(severity="ok", what=what, value=value)
 
 
 def worst(findings: Iterable[Finding]) -> Severity:

@@ -11,7 +11,7 @@ from typing import Any
 
 from tandem import costs
 from tandem.ops.doctor.examination import Examination
-from tandem.ops.doctor.finding import Finding
+from tandem.ops.doctor.finding import Finding, error, or_fine
 from tandem.ops.doctor.network_acls import lets_through, of_subnet
 from tandem.rules.hosts import DOCKERS
 from tandem.settings import Settings
@@ -45,12 +45,7 @@ def existing_network_fits(examination: Examination) -> Iterator[Finding]:
     there = examination.settings.network.existing
     if there is None:
         return
-    fits = True
-    for finding in _complaints(examination, there):
-        fits = False
-        yield finding
-    if fits:
-        yield Finding(severity="ok", what="the network that is there holds the stack", value=there.vpc_id)
+    yield from or_fine(_complaints(examination, there), "the network that is there holds the stack", there.vpc_id)
 
 
 def _complaints(examination: Examination, there: ExistingNetworkSettings) -> Iterator[Finding]:
@@ -59,7 +54,7 @@ def _complaints(examination: Examination, there: ExistingNetworkSettings) -> Ite
     vpcs = ec2.describe_vpcs(Filters=[{"Name": "vpc-id", "Values": [id]}])["Vpcs"]
     if not vpcs:
         what = f"the account sees no VPC {id} in {examination.region}"
-        yield _error(what, id, "the id of a VPC there", "`aws ec2 describe-vpcs`, and network.existing.vpcId")
+        yield error(what, id, "the id of a VPC there", "`aws ec2 describe-vpcs`, and network.existing.vpcId")
         return
     places = [_Place("privateSubnetIds", zone, subnet, False) for zone, subnet in there.private_subnet_ids.items()]
     places += [_Place("publicSubnetIds", zone, subnet, True) for zone, subnet in there.public_subnet_ids.items()]
@@ -88,11 +83,11 @@ def _of_vpc(examination: Examination, vpc: Mapping[str, Any]) -> Iterator[Findin
         if not answer[f"{attribute[0].upper()}{attribute[1:]}"]["Value"]:
             what = f"{attribute} is off in {id}: hosts would not find the model cache, nor nodes their cluster"
             fix = f"have {_OWNER} turn it on: `aws ec2 modify-vpc-attribute --vpc-id {id} --{_dashed(attribute)}`"
-            yield _error(what, "false", "true", fix)
+            yield error(what, "false", "true", fix)
     ranges = [IPv4Network(one["CidrBlock"]) for one in vpc["CidrBlockAssociationSet"]]
     if examination.settings.platform == "ec2" and any(one.overlaps(DOCKERS) for one in ranges):
         what = f"addresses of {id} are those of Docker's bridge on each host, which then reaches nobody at them"
-        yield _error(what, ", ".join(map(str, ranges)), f"ranges outside {DOCKERS}", "another VPC, or platform eks")
+        yield error(what, ", ".join(map(str, ranges)), f"ranges outside {DOCKERS}", "another VPC, or platform eks")
 
 
 def _elsewhere(place: _Place, subnet: Mapping[str, Any], vpc_id: str) -> Finding:
@@ -100,7 +95,7 @@ def _elsewhere(place: _Place, subnet: Mapping[str, Any], vpc_id: str) -> Finding
     key = f"network.existing.{place.key}.{place.zone}"
     what = f"{place.id} is not a subnet of {vpc_id} in {place.zone}"
     fix = f"`aws ec2 describe-subnets --filters Name=vpc-id,Values={vpc_id}`, then {set_to(key, 'SUBNET')}"
-    return _error(what, where, f"a subnet of {vpc_id} in {place.zone}", fix)
+    return error(what, where, f"a subnet of {vpc_id} in {place.zone}", fix)
 
 
 def _routes(subnet_id: str, tables: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -118,7 +113,7 @@ def _way_out(place: _Place, routes: list[dict[str, Any]]) -> Iterator[Finding]:
     if place.public != open_ or not ways:
         purpose = "the load balancer is to be reached there" if place.public else "hosts there have no public address"
         needed = "an internet gateway" if place.public else "a NAT, a transit gateway or an appliance"
-        yield _error(
+        yield error(
             f"{place.id} has no route to {needed}, and {purpose}",
             f"{ANYWHERE} leads to an internet gateway" if open_ else f"{ANYWHERE} leads elsewhere" if ways else "none",
             f"a route for {ANYWHERE} to {needed}",
@@ -132,7 +127,7 @@ def _let_through(settings: Settings, place: _Place, acls: list[dict[str, Any]]) 
     for acl in of_place:
         for flow in of_subnet(settings.load_balancer.client_cidrs if place.public else ()):
             if not lets_through(acl["Entries"], flow):
-                yield _error(
+                yield error(
                     f"the network ACL of {place.id} stops TCP {'to' if flow.out else 'from'} {flow.network} "
                     f"on port {flow.port}, and {flow.purpose}",
                     acl["NetworkAclId"],
@@ -174,10 +169,6 @@ def _own_addresses(examination: Examination, subnet_ids: list[str]) -> Counter[s
         for interface in pages.search("NetworkInterfaces[]"):
             found[interface["SubnetId"]] += len(interface["PrivateIpAddresses"])
     return found
-
-
-def _error(what: str, value: str, needed: str, fix: str) -> Finding:
-    return Finding(severity="error", what=what, value=value, needed=needed, fix=fix)
 
 
 def _dashed(attribute: str) -> str:
