@@ -146,7 +146,7 @@ def _load_balancer(
             subnet_ids=network.load_balancer_subnet_ids,
             internal=balancer.internal,
             security_group_id=network.load_balancer_security_group_id,
-            paths=settings.paths,
+            paths=settings.ways,
             target_port=SERVING_PORT,
             health_check_path=platform.health_path,
             target_type=platform.target_type,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import pulumi
 from pulumi_aws import lb, route53
 
+from tandem.routes import HEALTH_PRIORITY, Route, routes
 from tandem.tags import MAIN_MODEL, MODEL_TAG
 
 from .access_logs import PREFIX, AccessLogs, AccessLogsArgs
@@ -19,10 +21,6 @@ from .firewall import Firewall, FirewallArgs
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
 NOT_FOUND = json.dumps({"error": {"message": "Not found", "type": "invalid_request_error", "code": 404}})
 """In the shape that OpenAI clients read."""
-HEALTH_RULE_PRIORITY = 50_000
-"""The last that there is, behind all rules of models and paths."""
-VALUES_PER_RULE = 5
-"""A listener rule takes five condition values."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +31,7 @@ class LoadBalancerArgs:
         account_id, vpc_id: the stack's account; the VPC of the targets.
         subnet_ids: public subnets in two zones or more, where an internal one has private addresses.
         security_group_id: in from clients on 443, and on 80 where that redirects; out to the targets' edge.
-        paths: what is forwarded; a trailing /* takes everything below.
+        paths: what is forwarded to each model; a trailing /* takes everything below.
         target_port: port of the hosts' edge.
         health_check_path: answers 200 only when a replica makes tokens.
         internal: has no public address.
@@ -54,7 +52,7 @@ class LoadBalancerArgs:
     vpc_id: pulumi.Input[str]
     subnet_ids: Sequence[pulumi.Input[str]]
     security_group_id: pulumi.Input[str]
-    paths: Sequence[str]
+    paths: Mapping[str, Sequence[str]]
     target_port: int
     health_check_path: str
     idle_timeout_seconds: int
@@ -122,25 +120,27 @@ class LoadBalancer(pulumi.ComponentResource):
         https = self._https(balancer, certificate)
         if args.redirect_http:
             self._http(balancer)
-        routes = [(host, further[model]) for model, host in args.further.items()]
-        self._rules(https, [*routes, (None, targets)], args.paths)
+        self.target_groups = {MAIN_MODEL: targets, **further}
+        rules: dict[str, list[pulumi.Resource]] = defaultdict(list)
+        for route in routes(args.paths, args.further):
+            rules[route.model].append(self._rule(https, route))
         if args.public_health_check:
-            conditions = [{"path_pattern": {"values": [args.health_check_path]}}]
-            self._rule("health", https, HEALTH_RULE_PRIORITY, conditions, targets)
+            self._rule(https, Route("health", MAIN_MODEL, HEALTH_PRIORITY, None, (args.health_check_path,)))
         Firewall(
             name,
             FirewallArgs(load_balancer_arn=balancer.arn, requests_per_minute_per_ip=args.requests_per_minute_per_ip),
             self._child,
         )
         if args.domain_name and args.hosted_zone_id:
-            for label, host in {name: args.domain_name, **args.further}.items():
-                self._alias(label, host, args.hosted_zone_id, balancer, https)
+            for model, host in {MAIN_MODEL: args.domain_name, **args.further}.items():
+                # Behind its rules, without which the name would lead to the main model.
+                after = [https, *rules[model]]
+                self._alias(name if model == MAIN_MODEL else model, host, args.hosted_zone_id, balancer, after)
         host = pulumi.Output.from_input(args.domain_name) if args.domain_name else balancer.dns_name
         self.url = pulumi.Output.concat("https://", host)
         self.dns_name = balancer.dns_name
         self.zone_id = balancer.zone_id
         self.listener = https
-        self.target_groups = {MAIN_MODEL: targets, **further}
         self.arn_suffix = balancer.arn_suffix
         self.authority_pem = certificate.authority_pem
         self.certificate_arn = certificate.arn
@@ -215,36 +215,40 @@ class LoadBalancer(pulumi.ComponentResource):
             opts=self._child,
         )
 
-    def _rules(
-        self, https: lb.Listener, routes: Sequence[tuple[str | None, lb.TargetGroup]], paths: Sequence[str]
-    ) -> None:
-        """Host names come first: the main model takes what names no other."""
-        rules = [(group, conditions) for host, group in routes for conditions in rule_conditions(host, paths)]
-        for number, (group, conditions) in enumerate(rules, start=1):
-            self._rule(f"api-{number}", https, number, conditions, group)
-
-    def _rule(
-        self, label: str, https: lb.Listener, priority: int, conditions: list[Any], group: lb.TargetGroup
-    ) -> None:
-        lb.ListenerRule(
-            f"{self._name}-{label}",
+    def _rule(self, https: lb.Listener, route: Route) -> lb.ListenerRule:
+        host: list[Any] = [{"host_header": {"values": [route.host_name]}}] if route.host_name else []
+        paths: list[Any] = [{"path_pattern": {"values": list(route.paths)}}]
+        return lb.ListenerRule(
+            f"{self._name}-{route.label}",
             listener_arn=https.arn,
-            priority=priority,
-            conditions=conditions,
-            actions=[{"type": "forward", "target_group_arn": group.arn}],
+            priority=route.priority,
+            conditions=[*host, *paths],
+            actions=[{"type": "forward", "target_group_arn": self.target_groups[route.model].arn}],
             opts=self._child,
         )
 
     def _alias(
-        self, label: str, host_name: str, hosted_zone_id: str, balancer: lb.LoadBalancer, https: lb.Listener
+        self,
+        former: str,
+        host_name: str,
+        hosted_zone_id: str,
+        balancer: lb.LoadBalancer,
+        after: Sequence[pulumi.Resource],
     ) -> None:
+        """Called after the name: where a model is renamed, or two change names, Route 53 would refuse a second one.
+
+        Args:
+            former: what it was called after before.
+        """
         route53.Record(
-            label,
+            host_name,
             zone_id=hosted_zone_id,
             name=host_name,
             type="A",
             aliases=[{"name": balancer.dns_name, "zone_id": balancer.zone_id, "evaluate_target_health": True}],
-            opts=pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(depends_on=[https])),
+            opts=pulumi.ResourceOptions.merge(
+                self._child, pulumi.ResourceOptions(depends_on=after, aliases=[pulumi.Alias(name=former)])
+            ),
         )
 
 
@@ -253,11 +257,3 @@ def by_scheme(label: str, *, internal: bool) -> str:
     serve two: under another name the new ones are there, with hosts, before the old ones go. Stacks and models have no
     capitals in their names. Of AWS's 32 characters the engine takes 8."""
     return f"{label[:22]}In" if internal else label
-
-
-def rule_conditions(host_name: str | None, paths: Sequence[str]) -> Iterator[list[Any]]:
-    """The conditions of as many rules as the paths take, with a host name or for any."""
-    host = [{"host_header": {"values": [host_name]}}] if host_name else []
-    size = VALUES_PER_RULE - len(host)
-    for start in range(0, len(paths), size):
-        yield [*host, {"path_pattern": {"values": list(paths[start : start + size])}}]

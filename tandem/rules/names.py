@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import ceil
 
 from tandem.errors import Problem
+from tandem.routes import Route, routes
 from tandem.rules.cluster import prefix_of
 from tandem.settings.commands import removed, set_to
 from tandem.settings.schema import Settings
@@ -52,6 +52,26 @@ def models_have_names(settings: Settings) -> Iterator[Problem]:
                 fix=set_to(key, "NAME"),
             )
         taken[model.host_name] = key
+
+
+def models_have_priorities_of_their_own(settings: Settings) -> Iterator[Problem]:
+    """Their rules' are made of their names, and of two of one priority the load balancer takes the first alone."""
+    taken: dict[int, str] = {}
+    for route in _routes(settings):
+        if (other := taken.setdefault(route.priority, route.model)) != route.model:
+            key = f"models.{route.model}"
+            yield Problem(
+                key=key,
+                wrong=f"its rule in the load balancer would have the priority {route.priority}, as one of the model "
+                f"{other} has: both are made of the names",
+                value=route.model,
+                allowed="another name",
+                fix=f"{removed(key)}, and another name",
+            )
+
+
+def _routes(settings: Settings) -> list[Route]:
+    return routes(settings.ways, {name: model.host_name for name, model in settings.models.items()})
 
 
 def models_have_hosts_of_their_own(settings: Settings) -> Iterator[Problem]:
@@ -109,8 +129,7 @@ def warnings(settings: Settings) -> Iterator[str]:
             f"the certificate has {names} names, and an account's quota is {CERTIFICATE_NAMES} unless it was raised "
             "(ACM, domain names per certificate)"
         )
-    # Five values a rule; that of the host is one of them.
-    rules = ceil(len(settings.paths) / 5) + models * ceil(len(settings.paths) / 4)
+    rules = len(_routes(settings))
     if rules >= BALANCER_RULES:
         yield (
             f"the load balancer has {rules} rules, and an account's quota is {BALANCER_RULES} unless it was raised; "

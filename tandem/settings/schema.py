@@ -190,9 +190,9 @@ class LoadBalancerSettings(Section):
         ),
         min_length=1,
         max_length=50,
-        description="Paths that are forwarded; all else is a fixed 404. The load balancer has those of them that some "
-        "model answers, by its inference.task, each edge those of its own model. vLLM's API key guards /v1 only: "
-        "/invocations would serve completions to anyone.",
+        description="Paths that are forwarded; all else is a 404. Of them the load balancer, and each edge, has those "
+        "that the model answers, by its inference.task. vLLM's API key guards /v1 only: /invocations would serve "
+        "completions to anyone.",
     )
     requests_per_minute_per_ip: int = Field(
         default=100, ge=10, le=1_000_000, description="Above this a client address gets 429 from the firewall (WAF)."
@@ -899,6 +899,16 @@ class Settings(Section):
             for path in self.load_balancer.paths
             if any(answers(inference.task, path) for inference, _ in self.scaled.values())
         )
+
+    @property
+    def ways(self) -> dict[str, tuple[str, ...]]:
+        """API paths that lead to each model, by its name, the main one first: those that it answers, and to a further
+        one also the main one's, which would lead there in spite of the host name. None depends on a third model."""
+        main = self.inference.task
+        return {
+            name: tuple(path for path in self.load_balancer.paths if answers(one.task, path) or answers(main, path))
+            for name, (one, _) in self.scaled.items()
+        }
 
     @property
     def promised(self) -> dict[str, ObjectiveSettings]:

@@ -74,8 +74,15 @@ WAY_IN = [
     Need("Listener", "certificateArn", "CertificateValidation", "AWS refuses one that nobody validated", name="-https"),
     Need("CertificateValidation", "validationRecordFqdns", "Record", "nobody validates before the records are there"),
     Need("ListenerRule", "listenerArn", "Listener", "a rule is a listener's"),
-    Need("ListenerRule", "actions", "TargetGroup", "it leads to one", name="-api-1"),
-    Need("Record", ORDER, "Listener", "`tandem recover` finds the load balancer by it", name="::dev", its="-https"),
+    Need("ListenerRule", "actions", "TargetGroup", "it leads to one", name="-api-main-1"),
+    Need(
+        "Record",
+        ORDER,
+        "Listener",
+        "`tandem recover` finds the load balancer by it",
+        name="::us.llm.example.com",
+        its="-https",
+    ),
     Need(
         "Record", ORDER, "Listener", "`tandem recover` finds the load balancer by it", name="::tandem-dev", its="-https"
     ),

@@ -80,6 +80,13 @@ RM = "pulumi config rm --path 'tandem:"
 WRONG = [
     # Several models on hosts
     Wrong(
+        {"loadBalancer": OWN_NAME, "models": {"m12": SMALL, "m286": SMALL | {"hostName": "other.example.com"}}},
+        "models.m286",
+        "m286",
+        "another name",
+        RM + "models.m286'`, and another name",
+    ),
+    Wrong(
         {"models": {"small": SMALL}},
         "models.small.hostName",
         "small.example.com",

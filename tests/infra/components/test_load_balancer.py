@@ -7,9 +7,7 @@ import json
 from types import MappingProxyType
 from typing import Any
 
-import pytest
-
-from infra.components.load_balancer import LoadBalancer, LoadBalancerArgs, rule_conditions
+from infra.components.load_balancer import LoadBalancer, LoadBalancerArgs
 from tests.infra.declared import ACCOUNT, Declared, declared
 
 PATHS = ["/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/embeddings", "/v1/models", "/v1/models/*"]
@@ -22,7 +20,7 @@ def balancer(**changes: Any) -> Declared:
         "vpc_id": "vpc-1",
         "subnet_ids": ["subnet-a", "subnet-b"],
         "security_group_id": "sg-lb",
-        "paths": PATHS,
+        "paths": MappingProxyType({"main": PATHS}),
         "target_port": 8080,
         "health_check_path": "/healthz",
         "idle_timeout_seconds": 310,
@@ -94,16 +92,8 @@ def test_without_a_redirect_nothing_listens_on_80() -> None:
 def test_only_the_listed_paths_are_forwarded() -> None:
     rules = balancer().of("ListenerRule")
     assert [path for rule in rules.values() for path in rule["conditions"][0]["pathPattern"]["values"]] == PATHS
-    assert sorted(rule["priority"] for rule in rules.values()) == [1, 2]
+    assert sorted(rule["priority"] for rule in rules.values()) == [49_901, 49_902]
     assert {action["type"] for rule in rules.values() for action in rule["actions"]} == {"forward"}
-
-
-@pytest.mark.parametrize(("number", "rules"), [(1, 1), (5, 1), (6, 2), (50, 10)])
-def test_a_rule_holds_five_paths(number: int, rules: int) -> None:
-    groups = [one["path_pattern"]["values"] for (one,) in rule_conditions(None, [f"/v1/{i}" for i in range(number)])]
-    assert len(groups) == rules
-    assert max(map(len, groups)) <= 5
-    assert sum(map(len, groups)) == number
 
 
 def test_further_models_have_host_names_of_their_own_which_come_first() -> None:
@@ -111,7 +101,7 @@ def test_further_models_have_host_names_of_their_own_which_come_first() -> None:
         domain_name="llm.example.com",
         hosted_zone_id="Z0123456789",
         further={"small": "small.example.com"},
-        paths=[f"/v1/{i}" for i in range(5)],
+        paths={model: [f"/v1/{i}" for i in range(5)] for model in ("main", "small")},
         target_type="ip",
     )
     groups = found.of("TargetGroup")
@@ -127,9 +117,25 @@ def test_further_models_have_host_names_of_their_own_which_come_first() -> None:
         [{"pathPattern": {"values": [f"/v1/{i}" for i in range(5)]}}],
     ]
     assert [rule["actions"][0]["targetGroupArn"].rpartition("/")[2] for rule in rules] == ["small", "small", "b"]
-    assert found.of("Record")["small"]["name"] == "small.example.com"
+    assert found.of("Record")["small.example.com"]["name"] == "small.example.com"
+    (record,) = (urn for urn in found.urns("Record") if urn.endswith("::small.example.com"))
+    assert {urn for urn in found.urns("ListenerRule") if "small" in urn} <= found.before(record)
     assert found.of("Record")["b-validation-small.example.com"]["zoneId"] == "Z0123456789"
     assert found.one("Certificate")["subjectAlternativeNames"] == ["small.example.com"]
+
+
+def test_a_host_name_keeps_its_record_whichever_model_is_behind_it() -> None:
+    """The engine makes first and removes then, and Route 53 has one record of a name."""
+
+    def records(main: str, **further: str) -> Any:
+        paths = dict.fromkeys(("main", *further), PATHS)
+        found = balancer.__wrapped__(domain_name=main, hosted_zone_id="Z0123456789", further=further, paths=paths)
+        return {label: one for label, one in found.of("Record").items() if one["type"] == "A"}
+
+    named = records("llm.example.com", small="small.example.com")
+    assert records("llm.example.com", tiny="small.example.com") == named
+    assert records("small.example.com", small="llm.example.com") == named
+    assert {label: one["name"] for label, one in named.items()} == {label: label for label in named}
 
 
 def test_timeouts_and_the_health_check_come_from_the_arguments() -> None:
@@ -169,8 +175,8 @@ def test_a_domain_is_proven_and_named_in_its_zone() -> None:
     assert "Record" in found.retained()  # the proof, by which every certificate of the name is renewed
     assert "Record" not in balancer().retained()
     assert {record["zoneId"] for record in records.values()} == {"Z0123456789"}
-    assert records["b"]["name"] == "llm.example.com"
-    assert records["b"]["aliases"][0]["evaluateTargetHealth"] is True
+    assert records["llm.example.com"]["name"] == "llm.example.com"
+    assert records["llm.example.com"]["aliases"][0]["evaluateTargetHealth"] is True
     assert (records["b-validation"]["type"], records["b-validation"]["records"]) == ("CNAME", ["_0.aws."])
 
 
@@ -205,7 +211,11 @@ def test_a_certificate_for_two_names_proves_each_in_its_zone() -> None:
         "us.llm.example.com",
         ["llm.example.org"],
     )
-    proofs = {name: (record["zoneId"], record["name"]) for name, record in found.of("Record").items() if name != "b"}
+    proofs = {
+        name: (record["zoneId"], record["name"])
+        for name, record in found.of("Record").items()
+        if name != "us.llm.example.com"
+    }
     assert proofs == {
         "b-validation": ("Z0123456789", "_1.x."),
         "b-validation-llm.example.org": ("ZORG", "_0.x."),
