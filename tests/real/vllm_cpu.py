@@ -21,6 +21,7 @@ from pulumi_rehearsal.servers import free_port
 
 VLLM, TORCH = "0.32.0", "2.13.0"
 UNUSED = ("torchvision", "torchaudio", "torchcodec")
+AMX = Path(__file__).with_name("amx")
 START_SECONDS = 1800
 """A minute on two idle cores; beside eight busy processes for each core it was not up after seven."""
 
@@ -95,9 +96,11 @@ def server(
         # Compiling the graph would take longer than all tests together, and proves nothing here.
         *("--enforce-eager", "--host", "127.0.0.1", "--port", str(port), *arguments),
     ]
+    own = [path for path in (environment_variables.get("PYTHONPATH"), str(AMX)) if path]
     variables = {
         **os.environ,
         **environment_variables,
+        "PYTHONPATH": os.pathsep.join(own),
         "VLLM_CPU_KVCACHE_SPACE": "1",
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
         "OMP_NUM_THREADS": "1",
