@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import json
 from collections import Counter
@@ -250,6 +251,10 @@ def declared(
         account: what data sources answer, by token, where it is not that nothing is there yet.
         recorder: answers in place of one that always succeeds.
     """
+    try:
+        asyncio.get_event_loop()
+    except RuntimeError:  # asyncio.run, which another test of this process called, leaves none behind
+        asyncio.set_event_loop(asyncio.new_event_loop())
     recorder = recorder or Recorder(account)
     monitor = Monitor(recorder)
     pulumi.runtime.set_mocks(recorder, project="tandem", stack=name, preview=False, monitor=monitor)
