@@ -116,9 +116,12 @@ function begun(body) {
         const c = body[at];
         if (c === 0x22) {  // "
             const start = at;
+            let slashes;
             do {
                 at = body.indexOf('"', at + 1);
-            } while (at > 0 && escaped(body, at) && ++steps < STEPS);
+                slashes = slashes_before(body, at);
+                steps += slashes;
+            } while (at > 0 && slashes % 2 && ++steps < STEPS);
             if (named && depth === 1 && SAID.includes(name)) {
                 return body.subarray(start, Math.min(at, start + BEGINNING));
             }
@@ -145,12 +148,13 @@ function begun(body) {
     return body.subarray(from, at);
 }
 
-function escaped(body, at) {
+// Those that make a quote one of the text, where they are odd.
+function slashes_before(body, at) {
     let slashes = 0;
-    while (body[at - 1 - slashes] === 0x5c) {
+    while (slashes < STEPS && body[at - 1 - slashes] === 0x5c) {
         slashes++;
     }
-    return slashes % 2;
+    return slashes;
 }
 
 export default { admit, affinity, digest, route, row, while_known };
