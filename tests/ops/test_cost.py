@@ -121,6 +121,26 @@ def test_what_would_save_most_is_computed() -> None:
     }
 
 
+def test_each_models_hosts_may_be_had_for_less() -> None:
+    """By the keys that are its own; a model without a fleet of its own changes with the main one's."""
+    domain = {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"}
+    fleet = {"hosts": 2, "spareHosts": 1, "instanceTypes": ["g5.12xlarge", "g6.12xlarge"]}
+    models = {
+        "own": {"hostName": "own.example.com", "inference": {"model": "Qwen/Qwen3-32B-FP8"}, "fleet": fleet},
+        "shared": {"hostName": "shared.example.com", "inference": {"model": "Qwen/Qwen3-14B"}},
+    }
+    found = savings(stack(loadBalancer=domain, models=models), HALF_PRICE_SPOT)
+    assert {change: usd for change, usd in found.items() if change.startswith("models")} == {
+        "models.own.fleet.onDemandBase: 1, onDemandPercentage: 0": round(2 * 5.672 / 2 * 730, 2),
+        "models.own.fleet.spareHosts: 0": round(5.672 * 730 + 16 + REPORTS, 2),
+        "models.own.fleet.instanceTypes: g6.12xlarge first": round(3 * (5.672 - 4.6016) * 730, 2),
+    }
+    assert not any(change.startswith("fleet") for change in found), "one host each, which nothing makes cheaper"
+    reserved = {"capacityReservations": {"byZone": {"us-east-1a": "cr-" + "0" * 17}}, "instanceTypes": ["g6.12xlarge"]}
+    found = savings(stack(loadBalancer=domain, models={"own": models["own"] | {"fleet": fleet | reserved}}))
+    assert not {change for change in found if "fleet" in change or "businessHours" in change}
+
+
 def test_a_network_that_is_there_costs_nothing_and_saves_nothing() -> None:
     """Its NAT, and what goes through it, is on its owner's bill."""
     private, public = ({f"us-east-1{zone}": f"subnet-{zone * 16}{kind}" for zone in "ab"} for kind in "01")

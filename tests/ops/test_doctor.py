@@ -113,6 +113,13 @@ def quota_in_use(account: Account) -> None:
         account.clients("ec2").run_instances(ImageId=PUBLIC_IMAGE, InstanceType="g5.12xlarge", MinCount=1, MaxCount=1)
 
 
+def quota_reserved(account: Account, **fields: Any) -> None:
+    """By a reservation of another type, of which three are used by nobody."""
+    reservations(account, InstanceType="g5.12xlarge", **fields)
+    account.fleet()
+    account.gaps.quotas["L-DB2E81BA"] = 96
+
+
 def p_family_quota(account: Account) -> None:
     account.fleet(instanceTypes=["p5.48xlarge"])
     account.gaps.quotas["L-417A185B"] = 100
@@ -462,6 +469,13 @@ BROKEN: dict[str, Case] = {
         "error",
         "too small for the hosts that `up` starts",
         "--desired-value 192",
+    ),
+    "quota reserved for others": (
+        quota_reserved,
+        "GPU quota",
+        "error",
+        "too small for the hosts that `up` starts",
+        "--desired-value 240",
     ),
     "P quota": (p_family_quota, "GPU quota", "error", "Running On-Demand P instances (L-417A185B)", "L-417A185B"),
     "VPCs used up": (
@@ -859,6 +873,47 @@ def test_the_stacks_own_hosts_are_not_counted_twice(account: Account) -> None:
     )
     (found,) = run_check("GPU quota", account.examination())
     assert (found.severity, found.value) == ("ok", "96 vCPUs, 0 in use by others")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"State": "cancelled"},
+        {"AvailableInstanceCount": 0},
+        {"OwnerId": "210987654321"},
+        {"ReservationType": "capacity-block"},
+        {"InstanceMatchCriteria": "open", "InstanceType": "g6.12xlarge"},
+    ],
+    ids=str,
+)
+def test_what_no_quota_is_taken_by(account: Account, fields: dict[str, Any]) -> None:
+    """Who shares a reservation has it in its own account, and a host takes an open one of its type by itself."""
+    quota_reserved(account)
+    account.gaps.reservations[0] |= fields
+    (found,) = run_check("GPU quota", account.examination())
+    assert (found.severity, found.value) == ("ok", "96 vCPUs, 0 in use by others")
+
+
+def test_a_reservation_of_the_stacks_own_is_its_hosts_need(account: Account) -> None:
+    reservations(account)
+    account.gaps.quotas["L-DB2E81BA"] = 96
+    (found,) = run_check("GPU quota", account.examination())
+    assert (found.severity, found.value) == ("ok", "96 vCPUs, 0 in use by others")
+
+
+def test_spot_of_a_further_model_wants_the_role(account: Account) -> None:
+    no_spot_role(account)
+    account.fleet(onDemandPercentage=100)
+    account.sections["models"] = {
+        "small": {
+            "hostName": "small.example.com",
+            "inference": {"model": "Qwen/Qwen3-14B"},
+            "fleet": {"onDemandPercentage": 0},
+        }
+    }
+    account.sections["loadBalancer"] = {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"}
+    (found,) = run_check("spot role", account.examination())
+    assert found.severity != "ok"
 
 
 def test_terminate_first_needs_no_spare_quota(account: Account) -> None:

@@ -81,7 +81,7 @@ def test_what_are_no_matchers_is_refused(labels: str) -> None:
 
 def test_several_models_want_a_label_that_tells_them_apart(tmp_path: Path) -> None:
     file = tmp_path / "Pulumi.two.yaml"
-    small = "{hostName: small.example.com, inference: {model: Qwen/Qwen3-8B}}"
+    small = "{hostName: small.example.com, inference: {model: Qwen/Qwen3-8B, servedModelName: small}}"
     lines = ["region: us-east-1", "platform: eks", f"models: {{small: {small}}}", "scaling: {maxReplicas: 2}"]
     lines.append("loadBalancer: {domainName: llm.example.com, hostedZoneId: Z0123456789ABC}")
     file.write_text("config:\n" + "".join(f"  tandem:{line}\n" for line in [*lines, "fleet: {maxHosts: 4}"]))

@@ -68,7 +68,7 @@ def _images(gaps: AccountGaps, call: Call) -> dict[str, Any] | None:
 
 def _reservations(gaps: AccountGaps, call: Call) -> dict[str, Any]:
     wanted = call.params.get("CapacityReservationIds", ())
-    found = [item for item in gaps.reservations if item["CapacityReservationId"] in wanted]
+    found = [item for item in gaps.reservations if not wanted or item["CapacityReservationId"] in wanted]
     if len(found) < len(wanted):
         raise Refused("InvalidCapacityReservationId.NotFound", f"The capacity reservations {wanted} do not exist")
     return {"CapacityReservations": found}

@@ -36,7 +36,7 @@ def tag_is_activated(examination: Examination) -> Iterator[Finding]:
 def spot_role_is_there(examination: Examination) -> Iterator[Finding]:
     """A new account lacks the service-linked role; Karpenter then buys on demand, and says nothing."""
     batch = examination.settings.batch
-    if not uses_spot(examination.settings) and not (batch and batch.spot):
+    if not any(map(uses_spot, examination.settings.groups.values())) and not (batch and batch.spot):
         return
     try:
         role = examination.home("iam").get_role(RoleName=SPOT_ROLE)["Role"]

@@ -181,7 +181,35 @@ def _vcpus_in_use(examination: Examination) -> dict[Quota, int]:
         if quota is None or lifecycle == "capacity-block" or _is_ours(examination, instance):
             continue
         used[quota] += _vcpus(instance)
+    for vcpus, quota in _kept_from_others(examination):
+        used[quota] += vcpus
     return used
+
+
+def _kept_from_others(examination: Examination) -> Iterator[tuple[int, Quota]]:
+    """vCPUs that a reservation of the account holds for others and nobody uses: they count as if they ran, those of one
+    that is shared in the account that owns it, and those that this stack's hosts take are its need already
+    (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/ec2-capacity-reservations.html)."""
+    groups = examination.settings.groups.values()
+    named = {id for group in groups for id in group.fleet.reservation_ids}
+    account = examination.home("sts").get_caller_identity()["Account"]
+    pages = examination.clients("ec2").get_paginator("describe_capacity_reservations")
+    for one in pages.paginate().search("CapacityReservations[]"):
+        quota, known = vcpu_quota(one["InstanceType"], "on demand"), INSTANCE_TYPES.get(one["InstanceType"])
+        if quota is None or known is None or one["State"] != "active" or one["CapacityReservationId"] in named:
+            continue
+        if one.get("ReservationType", "default") != "default" or one.get("OwnerId", account) != account:
+            continue
+        if one.get("InstanceMatchCriteria") == "open" and any(_takes(group, one) for group in groups):
+            continue
+        yield one["AvailableInstanceCount"] * known.vcpus, quota
+
+
+def _takes(group: Settings, reservation: dict[str, Any]) -> bool:
+    """Whether hosts of a group that names none would start in an open one."""
+    fleet = group.fleet
+    fits = reservation["InstanceType"] in fleet.instance_types and reservation["AvailabilityZone"] in group.zones
+    return fits and not fleet.reservation_ids
 
 
 def _vcpus(instance: dict[str, Any]) -> int:
