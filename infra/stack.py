@@ -190,6 +190,7 @@ def _global_name(
             alias_name=balancer.dns_name,
             alias_zone_id=balancer.zone_id,
             listener=balancer.listener,
+            alone=not settings.models,
         ),
         opts,
     )

@@ -26,6 +26,7 @@ class GlobalNameArgs:
         health_check_path: answers 200 only while a replica makes tokens.
         alias_name, alias_zone_id: the load balancer that the record leads to.
         listener: of that load balancer; comes before the record.
+        alone: the load balancer leads to one model.
     """
 
     settings: GlobalNameSettings
@@ -36,13 +37,16 @@ class GlobalNameArgs:
     alias_name: pulumi.Input[str]
     alias_zone_id: pulumi.Input[str]
     listener: pulumi.Resource
+    alone: bool = True
 
 
 class GlobalName(pulumi.ComponentResource):
     """This region's record of a name that all regions share, and what takes it out when the region fails.
 
     Route 53 leaves a region out when its load balancer has no target that makes tokens (the alias looks at the
-    targets), or when the check from outside fails: certificate, firewall, a region that cannot be reached.
+    targets), or when the check from outside fails: certificate, firewall, a region that cannot be reached. To an alias
+    a load balancer is well when each of its target groups is (AliasTarget of Route 53's API), so that a further model
+    without hosts would take the main one out of the name: beside such, the check decides, which asks the main one.
     """
 
     def __init__(self, name: str, args: GlobalNameArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -74,7 +78,13 @@ class GlobalName(pulumi.ComponentResource):
                 latency_routing_policies=[{"region": args.region}] if latency else None,
                 weighted_routing_policies=None if latency else [{"weight": settings.weight}],
                 health_check_id=check.id if check else None,
-                aliases=[{"name": args.alias_name, "zone_id": args.alias_zone_id, "evaluate_target_health": True}],
+                aliases=[
+                    {
+                        "name": args.alias_name,
+                        "zone_id": args.alias_zone_id,
+                        "evaluate_target_health": args.alone or check is None,
+                    }
+                ],
                 opts=pulumi.ResourceOptions.merge(child, pulumi.ResourceOptions(depends_on=[args.listener])),
             )
         self.register_outputs({})

@@ -117,3 +117,20 @@ def test_what_works_is_not() -> None:
     unchecked = {**BEHIND["globalName"], "outsideCheck": False}
     settings = Settings.model_validate({**BEHIND, "loadBalancer": inside, "globalName": unchecked})
     assert rules.problems(settings) == []
+
+
+@pytest.mark.parametrize(("models", "checked", "looks"), [(0, True, True), (1, True, False), (1, False, True)])
+def test_beside_further_models_the_check_of_the_main_one_decides(models: int, checked: bool, looks: bool) -> None:
+    """To an alias a load balancer is well when each of its target groups is."""
+    further = {
+        "small": {"hostName": "small.example.com", "inference": {"model": "Qwen/Qwen3-8B", "servedModelName": "small"}}
+    }
+    values = {
+        **BEHIND,
+        "globalName": {**BEHIND["globalName"], "outsideCheck": checked},
+        "models": further if models else {},
+    }
+    record = declared_by(values).of("Record")["tandem-dev"]
+    assert record["aliases"][0]["evaluateTargetHealth"] is looks
+    said = [text for text in rules.warnings(Settings.model_validate(values)) if "outsideCheck" in text]
+    assert bool(said) == (models == 1 and not checked)
