@@ -45,6 +45,7 @@ RULES: tuple[Rule, ...] = (
     names.names_fit,
     names.models_have_names,
     names.models_have_priorities_of_their_own,
+    names.models_are_asked_for_by_names_of_their_own,
     names.models_have_hosts_of_their_own,
     tags.tags_differ_in_more_than_capitals,
     tags.tags_fit_on_a_health_check,

@@ -77,6 +77,12 @@ def may_be_taken_back(settings: Settings) -> bool:
 
 def warnings(settings: Settings) -> Iterator[str]:
     """What is allowed on platform ec2 and may surprise."""
+    fleet = settings.fleet
+    if fleet.on_demand_base and fleet.on_demand_percentage == 100:
+        yield (
+            f"fleet.onDemandBase is {fleet.on_demand_base} and has no effect: fleet.onDemandPercentage is 100, so that "
+            "all hosts are on demand; 0 makes spot hosts of those above the base"
+        )
     delay = settings.timeouts.deregistration_delay_seconds
     if may_be_taken_back(settings) and delay > SPOT_NOTICE_SECONDS:
         yield (

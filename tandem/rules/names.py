@@ -33,6 +33,8 @@ def models_have_names(settings: Settings) -> Iterator[Problem]:
     """Each further model has a host name of its own, under a certificate that covers it."""
     balancer = settings.load_balancer
     taken = {balancer.domain_name: "loadBalancer.domainName"}
+    if settings.global_name is not None:
+        taken[settings.global_name.domain_name] = "globalName.domainName"
     for name, model in settings.models.items():
         key = f"models.{name}.hostName"
         if balancer.domain_name is None:
@@ -74,14 +76,28 @@ def _routes(settings: Settings) -> list[Route]:
     return routes(settings.ways, {name: model.host_name for name, model in settings.models.items()})
 
 
+def models_are_asked_for_by_names_of_their_own(settings: Settings) -> Iterator[Problem]:
+    """By what clients send as `model` a client's `models` and the commands' `--model` say which one is meant."""
+    taken: dict[str, str] = {}
+    for name, (inference, _) in settings.scaled.items():
+        if (other := taken.setdefault(inference.served_name, name)) != name:
+            key = f"{prefix_of(name)}inference.servedModelName"
+            yield Problem(
+                key=key,
+                wrong=f"is how clients ask for the model {other}, too",
+                value=inference.served_name,
+                allowed="a name that nothing else of the stack has",
+                fix=set_to(key, "NAME"),
+            )
+
+
 def models_have_hosts_of_their_own(settings: Settings) -> Iterator[Problem]:
     """What groups of hosts cannot share, and what nobody could tell whose it was."""
     reserved: dict[str, str] = {}
     for name, group in settings.groups.items() if settings.models else ():
         own = settings.models[name].fleet if name in settings.models else settings.fleet
         key = f"{prefix_of(name)}fleet" if own else "fleet"
-        where = "capacityBlock.reservationId" if group.fleet.capacity_block else "capacityReservations.byZone"
-        for id in dict.fromkeys(group.fleet.reservation_ids):
+        for where, id in _reserved(group):
             if (other := reserved.setdefault(id, name)) != name:
                 yield Problem(
                     key=f"{key}.{where}",
@@ -109,6 +125,15 @@ def models_have_hosts_of_their_own(settings: Settings) -> Iterator[Problem]:
             )
 
 
+def _reserved(group: Settings) -> Iterator[tuple[str, str]]:
+    """Settings below `fleet`, with the reservation that they name."""
+    block, reservations = group.fleet.capacity_block, group.fleet.capacity_reservations
+    if block:
+        yield "capacityBlock.reservationId", block.reservation_id
+    for zone, id in reservations.by_zone.items() if reservations else ():
+        yield f"capacityReservations.byZone.{zone}", id
+
+
 def _too_long(key: str, name: str, most: int, where: str) -> Iterator[Problem]:
     if len(name) > most:
         yield Problem(
@@ -121,9 +146,14 @@ def _too_long(key: str, name: str, most: int, where: str) -> Iterator[Problem]:
 
 
 def warnings(settings: Settings) -> Iterator[str]:
-    """Quotas that an account may have raised."""
+    """Quotas that an account may have raised, and what a global name looks at."""
     balancer, models = settings.load_balancer, len(settings.models)
     names = 1 + models + (settings.global_name is not None)
+    if models and settings.global_name is not None and not settings.global_name.outside_check:
+        yield (
+            "globalName.outsideCheck is false: the region is out of the name while any of its models, and not the main "
+            "one alone, has no host that makes tokens"
+        )
     if balancer.domain_name and balancer.hosted_zone_id and names > CERTIFICATE_NAMES:
         yield (
             f"the certificate has {names} names, and an account's quota is {CERTIFICATE_NAMES} unless it was raised "

@@ -53,12 +53,13 @@ def reserved_hosts_are_alike(settings: Settings) -> Iterator[Problem]:
         )
     for zone in fleet.reserved_zones:
         if zone not in settings.zones:
+            at = f"{key}.zone" if block else f"{key}.byZone.{zone}"
             yield Problem(
-                key=f"{key}.zone" if block else f"{key}.byZone.{zone}",
+                key=at,
                 wrong="the stack has no subnet in this zone",
                 value=zone,
                 allowed=", ".join(settings.zones),
-                fix=_with_zone(settings, zone),
+                fix=_with_zone(settings, zone) if zone.startswith(settings.region) else _in_the_region(settings, at),
             )
 
 
@@ -100,6 +101,16 @@ def warnings(settings: Settings) -> Iterator[str]:
     named = [f"costGuard.{name}" for name, value in ends.items() if value is not None]
     if settings.fleet.capacity_reservations is not None and named:
         yield f"{', '.join(named)}: ends hosts; {RESERVATIONS} are paid for until you cancel them"
+
+
+def _in_the_region(settings: Settings, at: str) -> str:
+    """Instead of a zone of another one."""
+    own = settings.zones[0]
+    return (
+        set_to(at, own)
+        if at.endswith(".zone")
+        else f"{removed(at)} and {set_to(at.rpartition('.')[0] + f'.{own}', 'ID')}"
+    )
 
 
 def _with_zone(settings: Settings, zone: str) -> str:

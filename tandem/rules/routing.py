@@ -11,6 +11,14 @@ from tandem.settings.commands import removed, set_to
 from tandem.settings.schema import InferenceSettings, RoutingSettings, Settings
 
 WITHOUT_CACHE = "--no-enable-prefix-caching"
+NO_SESSION = frozenset(
+    (
+        *("accept", "accept-encoding", "connection", "content-encoding", "content-length", "content-type", "expect"),
+        *("host", "te", "traceparent", "tracestate", "transfer-encoding", "upgrade", "user-agent", "x-amzn-trace-id"),
+        *("x-forwarded-port", "x-forwarded-proto", "x-request-id"),
+    )
+)
+"""What HTTP's libraries and the load balancer write into each request."""
 
 
 def caches_can_be_kept_warm(settings: Settings) -> Iterator[Problem]:
@@ -44,6 +52,14 @@ def _of_one(prefix: str, inference: InferenceSettings, routing: RoutingSettings)
             value=routing.header,
             allowed="with by: session",
             fix=f"{set_to(f'{key}.by', 'session')}, or {removed(f'{key}.header')}",
+        )
+    if routing.by == "session" and routing.header.lower() in NO_SESSION:
+        yield Problem(
+            key=f"{key}.header",
+            wrong="names no session: all requests have the same, and would meet at one server, or each its own",
+            value=routing.header,
+            allowed="a header that clients write for this, such as X-Session-Id",
+            fix=removed(f"{key}.header"),
         )
     if most and routing.up_to_requests > most:
         yield Problem(

@@ -39,6 +39,15 @@ def _spans(key: str, inference: InferenceSettings) -> Iterator[Problem]:
             allowed=f"1 to {most}",
             fix=f"{set_to(f'{key}.promptLookupMin', most)}, or raise the other",
         )
+    batch = inference.max_num_seqs
+    if said and "up_to_requests" in said.model_fields_set and batch and said.up_to_requests > batch:
+        yield Problem(
+            key=f"{key}.upToRequests",
+            wrong="is more than a batch, so that guesses never stop",
+            value=said.up_to_requests,
+            allowed=f"1 to {batch}, which is {key.removesuffix('speculation')}maxNumSeqs",
+            fix=f"{set_to(f'{key}.upToRequests', batch)}, or {removed(f'{key}.upToRequests')}",
+        )
 
 
 def _arguments(at: str, number: int, argument: str, inference: InferenceSettings) -> Iterator[Problem]:

@@ -177,6 +177,8 @@ def _problem(entry: Any, hidden: Collection[str]) -> Problem:
     secret = path[0] in {*hidden, *SECRET_KEYS, *FORMER} or "sha256" in path  # where a key may be instead of its digest
     is_key = any(mark in str(entry["input"]) for mark in KEYS_BEGIN)
     value = HIDDEN if secret or is_key else entry["input"]
+    if entry["type"] == "too_long" and isinstance(value, dict):
+        value = f"{len(value)} of them"
     place = _property_path(path, field)
     setting = f"`pulumi config set {'--type string ' * (entry['type'] == 'string_type')}--path '{place}' VALUE`"
     if entry["type"] == "missing":
@@ -278,7 +280,9 @@ def describe(annotation: Any, metadata: tuple[Any, ...] = ()) -> str:
         bounds = _bounds(metadata, ("min_length", "max_length"))
         return f"a list{f' of {bounds}' if bounds else ''}, each: {describe(arguments[0])}"
     if origin is dict:
-        return f"a mapping; names: {describe(arguments[0])}; values: {describe(arguments[1])}"
+        bounds = _bounds(metadata, ("min_length", "max_length"))
+        names, values = map(describe, arguments)
+        return f"a mapping{f' of {bounds}' if bounds else ''}; names: {names}; values: {values}"
     return _describe_scalar(annotation, metadata)
 
 

@@ -11,7 +11,7 @@ from tandem.settings import Settings
 from tests.infra.kubernetes.samples import BASE
 
 SQL = {"model": "acme/sql", "rank": 16}
-FURTHER = {"hostName": "b.example.com", "inference": {"model": "Qwen/Qwen3-8B"}}
+FURTHER = {"hostName": "b.example.com", "inference": {"model": "Qwen/Qwen3-8B", "servedModelName": "further"}}
 
 
 def stack(**inference: object) -> Settings:

@@ -19,7 +19,7 @@ ZONE = "Z0123456789ABC"
 ALICE = {"sha256": ["5" * 64]}
 SQL = {"model": "acme/sql", "rank": 16}
 HEAD = {"method": "eagle3", "model": "acme/head"}
-OTHER = {"hostName": "other.example.com", "inference": {"model": "Qwen/Qwen3-8B"}}
+OTHER = {"hostName": "other.example.com", "inference": {"model": "Qwen/Qwen3-8B", "servedModelName": "further"}}
 BASE: dict[str, Any] = {
     "region": "us-east-1",
     "ephemeral": True,

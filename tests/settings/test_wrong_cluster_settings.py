@@ -32,7 +32,8 @@ SOUND: dict[str, Any] = {"region": "us-east-1", "platform": "eks", "fleet": {"ma
 
 
 def model(**changes: Any) -> dict[str, Any]:
-    return {"hostName": "small.example.com", "inference": SERVED, "scaling": {"maxReplicas": 2}} | changes
+    values = {"hostName": "small.example.com", "inference": SERVED, "scaling": {"maxReplicas": 2}} | changes
+    return values | {"inference": {"servedModelName": values["hostName"].split(".")[0]} | values["inference"]}
 
 
 LONG_NAME = "x" * 60 + "." + "x" * 57 + ".example.com"
@@ -429,7 +430,7 @@ WRONG = [
         SET + "models.small.hostName' NAME",
     ),
     Wrong(
-        {"loadBalancer": DOMAIN, "models": {"a": model(), "b": model()}, "fleet": {"hosts": 4}},
+        {"loadBalancer": DOMAIN, "models": {"a": model(), "b": model(inference=SERVED | {"servedModelName": "b"})}},
         "models.b.hostName",
         "a host name of its own",
         SET + "models.b.hostName' NAME",

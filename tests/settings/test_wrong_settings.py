@@ -11,6 +11,7 @@ import pytest
 from tandem import rules
 from tandem.errors import UserError
 from tandem.loading import load
+from tandem.settings import Settings
 
 TOKEN = "hf_" + "x" * 30
 KEY = "cr-" + "0" * 17
@@ -38,12 +39,20 @@ def reserved(**changes: Any) -> dict[str, Any]:
     return {"capacityReservations": {"byZone": {"us-east-1a": KEY}} | changes}
 
 
-SMALL: dict[str, Any] = {"hostName": "small.example.com", "inference": {"model": "Qwen/Qwen3-8B"}}
+SMALL: dict[str, Any] = {
+    "hostName": "small.example.com",
+    "inference": {"model": "Qwen/Qwen3-8B", "servedModelName": "small"},
+}
 
 
 def with_fleet(**fleet: Any) -> dict[str, Any]:
     """A further model on hosts of its own."""
     return SMALL | {"fleet": fleet}
+
+
+def other(name: str = "other") -> dict[str, Any]:
+    """One more model, under this name."""
+    return served(servedModelName=name) | {"hostName": f"{name}.example.com"}
 
 
 def served(**inference: Any) -> dict[str, Any]:
@@ -80,7 +89,56 @@ RM = "pulumi config rm --path 'tandem:"
 WRONG = [
     # Several models on hosts
     Wrong(
-        {"loadBalancer": OWN_NAME, "models": {"m12": SMALL, "m286": SMALL | {"hostName": "other.example.com"}}},
+        {"loadBalancer": OWN_NAME, "models": {"small": served(servedModelName=None)}},
+        "models.small.inference.servedModelName",
+        "Qwen/Qwen3-8B",
+        "a name that nothing else of the stack has",
+        SET + "models.small.inference.servedModelName' NAME",
+    ),
+    Wrong(
+        {"loadBalancer": OWN_NAME, "models": {"small": SMALL, "b": other("small") | {"hostName": "b.example.com"}}},
+        "models.b.inference.servedModelName",
+        "small",
+        "a name that nothing else of the stack has",
+        SET + "models.b.inference.servedModelName' NAME",
+    ),
+    Wrong(
+        {"loadBalancer": OWN_NAME, "globalName": GLOBAL_NAME, "models": {"small": other("llm")}},
+        "models.small.hostName",
+        "llm.example.com",
+        "a host name of its own",
+        SET + "models.small.hostName' NAME",
+    ),
+    Wrong(
+        {"loadBalancer": OWN_NAME, "models": {f"m{number}": other(f"m{number}") for number in range(21)}},
+        "models",
+        "21 of them",
+        "a mapping of up to 20; names",
+        SET + "models' VALUE",
+    ),
+    Wrong(
+        {"inference": {"routing": {"by": "session", "header": "Host"}}},
+        "inference.routing.header",
+        "Host",
+        "a header that clients write for this, such as X-Session-Id",
+        RM + "inference.routing.header'",
+    ),
+    Wrong(
+        {"inference": {"maxNumSeqs": 16, "speculation": {"upToRequests": 64}}},
+        "inference.speculation.upToRequests",
+        64,
+        "1 to 16, which is inference.maxNumSeqs",
+        SET + "inference.speculation.upToRequests' 16",
+    ),
+    Wrong(
+        {"fleet": {"capacityReservations": {"byZone": {"eu-west-1a": KEY}}}},
+        "fleet.capacityReservations.byZone.eu-west-1a",
+        "eu-west-1a",
+        "us-east-1a, us-east-1b",
+        SET + "fleet.capacityReservations.byZone.us-east-1a' ID",
+    ),
+    Wrong(
+        {"loadBalancer": OWN_NAME, "models": {"m12": SMALL, "m286": other()}},
         "models.m286",
         "m286",
         "another name",
@@ -1412,6 +1470,13 @@ def test_keys_of_a_former_version_are_not_repeated_and_lead_to_what_took_their_p
 def test_the_providers_own_configuration_is_refused() -> None:
     with pytest.raises(UserError, match="aws:region: tandem makes its own AWS provider"):
         load({"tandem:region": "us-east-1", "aws:region": "eu-west-1"})
+
+
+@pytest.mark.parametrize("fleet", [{}, {"onDemandPercentage": 0}, {"onDemandBase": 0}])
+def test_a_base_of_hosts_that_are_all_on_demand_is_warned_of(fleet: dict[str, Any]) -> None:
+    values = {"region": "us-east-1", "fleet": {"hosts": 2, "onDemandBase": 1} | fleet}
+    found = [text for text in rules.warnings(Settings.model_validate(values)) if "onDemandBase" in text]
+    assert len(found) == (not fleet)
 
 
 def test_each_rule_is_asked_once() -> None:

@@ -120,7 +120,7 @@ SCALING = {"minReplicas": 1, "maxReplicas": 2}
 MODELS = {
     f"m{number:02}".ljust(20, "m"): {
         "hostName": f"{f'm{number:02}'.ljust(52, 'x')}.{LABEL}.example.com",
-        "inference": {"model": "Qwen/Qwen3-8B"},
+        "inference": {"model": "Qwen/Qwen3-8B", "servedModelName": f"m{number:02}"},
         "scaling": SCALING,
     }
     for number in range(9)  # more are warned of: a certificate has ten names, unless the quota was raised
@@ -193,7 +193,7 @@ BEYOND = {
             "models": {
                 "small": {
                     "hostName": f"{'x' * 54}.{LABEL}.example.com",
-                    "inference": {"model": "Qwen/Qwen3-8B"},
+                    "inference": {"model": "Qwen/Qwen3-8B", "servedModelName": "small"},
                     "scaling": {"maxReplicas": 2},
                 }
             },
