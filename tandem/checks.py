@@ -109,8 +109,13 @@ def _canaries(settings: Settings) -> Iterator[Problem]:
 
 def warnings(settings: Settings, pins: Pins, sized: Plan) -> list[str]:
     """What works and may surprise."""
-    further = [f"models.{name}: {warning}" for name, plan in _further(settings).items() for warning in plan.warnings]
+    plans = _further(settings)
+    further = [f"models.{name}: {warning}" for name, plan in plans.items() for warning in plan.warnings]
     found = [*rules.warnings(settings), *sized.warnings, *further]
+    for name, one in {MAIN_MODEL: sized, **plans}.items():
+        inference, _ = settings.scaled[name]
+        if inference.media_domains and one.reads_text_alone:
+            found.append(f"{prefix_of(name)}inference.mediaDomains has no effect: {inference.model} reads text alone")
     empty = missing_pins(settings, pins)
     if empty and not settings.require_pins:
         names = [problem.key.removeprefix("images/pins.toml: ") for problem in empty]

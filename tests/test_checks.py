@@ -214,6 +214,16 @@ def test_an_empty_pin_is_of_the_stacks_region_and_a_command_looks_it_up(platform
     assert f": {', '.join(named[:5])} and {len(named) - 5} more; `{command}` looks them up" in warning
 
 
+def test_hosts_of_media_for_a_model_that_reads_text_are_warned_of() -> None:
+    fetches = {"model": "Qwen/Qwen3-8B", "mediaDomains": ["img.example.com"]}
+    sees = {"hostName": "sees.example.com", "inference": fetches | {"model": "Qwen/Qwen3-VL-8B-Instruct"}}
+    reads = {"hostName": "reads.example.com", "inference": fetches}
+    values = {"region": "us-east-1", "inference": {"model": "Qwen/Qwen3-8B"}, "models": {"sees": sees, "reads": reads}}
+    stack = Settings.model_validate(values)
+    found = [one for one in checks.warnings(stack, pins.load(), checks.size(stack)) if "mediaDomains" in one]
+    assert found == ["models.reads.inference.mediaDomains has no effect: Qwen/Qwen3-8B reads text alone"]
+
+
 def test_what_does_not_fit_and_an_empty_pin_are_said_at_once_each_model_by_its_key() -> None:
     long = {"model": "Qwen/Qwen3-8B", "maxModelLen": 100_000}
     stack = Settings.model_validate(

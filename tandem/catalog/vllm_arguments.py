@@ -21,7 +21,7 @@ class Arguments:
 
     Attributes:
         kinds: by name with its dashes; switches in both forms, `--x` and `--no-x`.
-        bounds: of numbers, by name with its dashes: ge, gt, le, lt.
+        bounds: of numbers, by name with its dashes: ge, gt, le, lt, multiple.
         structured: fields of `--structured-outputs-config`, with what each takes where there is a list.
         tool_parsers: what `--tool-call-parser` takes.
         reasoning_parsers: what `--reasoning-parser` takes.
@@ -54,7 +54,8 @@ def arguments() -> Arguments:
     read, groups = json.loads(_OF_VLLM.read_text()), tomllib.loads(_GROUPS.read_text())
     return Arguments(
         kinds={name: tuple(kind) if isinstance(kind, list) else kind for name, kind in read["arguments"].items()},
-        bounds=read["bounds"],
+        bounds=read["bounds"]
+        | {f"--{name}": read["bounds"].get(f"--{name}", {}) | more for name, more in groups["bounds"].items()},
         structured=read["structured"],
         tool_parsers=tuple(read["tool_parsers"]),
         reasoning_parsers=tuple(read["reasoning_parsers"]),

@@ -126,18 +126,24 @@ def _within(key: str, name: str, value: str) -> Problem | None:
     return next((problem for part in parts if (problem := _taken(key, part))), None)
 
 
-_SAID = {"ge": "from {}", "gt": "more than {}", "le": "up to {}", "lt": "less than {}"}
+_SAID = {
+    "ge": ("from {:g}", operator.ge),
+    "gt": ("more than {:g}", operator.gt),
+    "le": ("up to {:.10g}", operator.le),
+    "lt": ("less than {:g}", operator.lt),
+    "multiple": ("a multiple of {:g}", lambda value, limit: value % limit == 0),
+}
 
 
 def _bounded(key: str, name: str, value: str) -> Problem | None:
     limits = arguments().bounds.get(name, {})
-    if all(getattr(operator, mark)(float(value), limit) for mark, limit in limits.items()):
+    if all(_SAID[mark][1](float(value), limit) for mark, limit in limits.items()):
         return None
     return Problem(
         key=key,
         wrong="the pinned vLLM would refuse to start with it",
         value=value,
-        allowed=f"{name}= " + ", ".join(_SAID[mark].format(f"{limit:g}") for mark, limit in limits.items()),
+        allowed=f"{name}= " + ", ".join(_SAID[mark][0].format(limit) for mark, limit in limits.items()),
         fix=removed(key),
     )
 

@@ -70,6 +70,7 @@ class Plan:
             when not sized.
         guesses_pay: share of guessed tokens that must be right at least, on the GPU of the fleet where that is most,
             by the number of requests in a step; empty when nothing is guessed or not sized.
+        reads_text_alone: it takes no images, sound or video; False when not sized.
     """
 
     sized: bool
@@ -82,6 +83,7 @@ class Plan:
     max_num_batched_tokens: int | None = None
     fastest_token_seconds: float | None = None
     guesses_pay: Mapping[int, float] = field(default_factory=dict)
+    reads_text_alone: bool = False
 
     @property
     def guesses_pay_from(self) -> float:
@@ -163,6 +165,7 @@ def plan(
             problems=(*planned.problems, *of_task, *not_in_stages(shape, pipeline_parallel_size)),
             warnings=(*planned.warnings, *unknown),
             guesses_pay={} if unknown else planned.guesses_pay,
+            reads_text_alone=shape.vision is None and shape.architecture.endswith("ForCausalLM"),
         )
     except UserError as error:
         return replace(_not_sized(model, serving), problems=tuple(map(_as_setting, error.problems)), warnings=())

@@ -48,6 +48,8 @@ def test_what_is_free_is_taken_in_each_form() -> None:
     [
         ("--max-logprobs=-2", "allowed: --max-logprobs= from -1"),
         ("--block-size=0", "allowed: --block-size= more than 0"),
+        ("--block-size=17", "allowed: --block-size= more than 0, a multiple of 16"),
+        ("--seed=-1", "allowed: --seed= from 0, up to 4294967295"),
         ("--stream-interval=0", "allowed: --stream-interval= from 1"),
         ("--long-prefill-token-threshold=-3", "from 0"),
         ("--kv-cache-metrics-sample=7", "more than 0, up to 1"),
@@ -86,7 +88,7 @@ def test_what_is_free_is_taken_in_each_form() -> None:
         ("--compilation-config=5", "takes an object in JSON"),
         ("--eplb-config=null", "takes an object in JSON"),
         ('--structured-outputs-config={"reasoning_parser_plugin": "/x.py"}', "runs code"),
-        ("--no-enable-chunked-prefill", "needs memory"),
+        ("--no-enable-chunked-prefill", "whether steps hold parts of prompts"),
         ("--dtype=int8", "allowed: --dtype= auto, bfloat16, float, float16, float32, half"),
         ("--video-pruning-rate=nan", "takes a number"),
         ("--hf-overrides=rope", "takes an object in JSON"),
