@@ -1,5 +1,5 @@
-"""Host configurations for the tests: the two shipped stacks, types with eight GPUs behind NVSwitch, and a model that
-embeds.
+"""Host configurations for the tests: the two shipped stacks, types with eight GPUs behind NVSwitch, a model that
+embeds, and a further model of a stack.
 
 Pins and ids are placeholders (zeros), so that a new pin or another sizing does not change the golden files.
 """
@@ -18,6 +18,7 @@ from tandem.host.config import HostConfig
 from tandem.host.from_settings import HostResources, host_config
 from tandem.loading import load, load_stack_file
 from tandem.settings import Settings
+from tandem.tags import MAIN_MODEL
 
 ROOT = Path(infra.__file__).parents[1]
 RESOURCES = HostResources(
@@ -45,7 +46,25 @@ EMBEDS = {
 }
 
 
+FURTHER = {
+    "hostName": "small.example.com",
+    "inference": {"model": "Qwen/Qwen3-8B", "servedModelName": "small", "tensorParallelSize": 1, "routing": {}},
+    "fleet": {"instanceTypes": ["g6e.12xlarge"], "hosts": 2, "maxHosts": 4, "followLoad": True},
+}
+
+
 def _settings(name: str) -> Settings:
+    if name == "further":
+        stack = {
+            "tandem:region": "us-east-1",
+            "tandem:inference": '{"model": "Qwen/Qwen3-32B-FP8", "maxModelLen": 16384}',
+            "tandem:loadBalancer": '{"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"}',
+            "tandem:clients": json.dumps({"alice": {"sha256": ["0" * 64], "models": ["small"]}}),
+            "tandem:models": json.dumps(
+                {"small": FURTHER, "embed": {"hostName": "e.example.com", "inference": EMBEDS}}
+            ),
+        }
+        return load(stack).of("small")
     if name == "embed":
         return load({"tandem:region": "us-east-1", "tandem:inference": json.dumps(EMBEDS)})
     if name not in EIGHT_GPUS:
@@ -64,7 +83,7 @@ def _settings(name: str) -> Settings:
 
 @cache
 def config(name: str) -> HostConfig:
-    """A shipped stack, `dev` or `prod-ec2`, or one of EIGHT_GPUS."""
+    """One of NAMES, or of EIGHT_GPUS."""
     settings = _settings(name)
     pinned = pins.load()
     found = host_config(
@@ -74,6 +93,7 @@ def config(name: str) -> HostConfig:
         stack=name,
         load_balancer_networks=["10.20.0.0/24", "10.20.1.0/24"],
         resources=RESOURCES,
+        model="small" if name == "further" else MAIN_MODEL,
     )
     return replace(
         found,
@@ -96,4 +116,4 @@ def config(name: str) -> HostConfig:
     )
 
 
-NAMES = ("dev", "prod-ec2", "eight-gpus", "embed")
+NAMES = ("dev", "prod-ec2", "eight-gpus", "embed", "further")
