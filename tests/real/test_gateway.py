@@ -1,0 +1,443 @@
+"""Two copies of the real LiteLLM proxy on a real PostgreSQL and Redis, before the real edge and the real vLLM."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+import pytest
+import yaml
+from asking import Answer, ask
+from databases import Postgres, program, redis
+from edge import KEY, Nginx, nginx, wait_for
+from gateway_server import DATABASE, SETTLED, Gateway, database, gateways
+from provider import SAYS, USAGE, ProviderStub, provider_stub
+from served import LASTING, NAME, config
+from test_clients import ARGUMENTS, events
+from troubled import Troubled, troubled
+from vllm_cpu import Server
+
+from pulumi_rehearsal.servers import free_port
+
+pytestmark = pytest.mark.real
+
+FRAGILE, CLOUD = "fragile", "bedrock/amazon.nova-lite-v1:0"
+IN, OUT = 1e-3, 2e-3
+"""US dollars a token of own models: an answer is a share of a dollar, so that budgets end soon."""
+WORDS, STOP = "the heron stands in the reeds at dusk", "and nobody sees it"
+LEDGER_SECONDS = 60
+"""Within which spend is in the database; LiteLLM writes it every ten to twenty."""
+
+
+class Door:
+    """A port that leads to another while it is open, and refuses when it is not."""
+
+    def __init__(self, to: int) -> None:
+        self.port, self._to = free_port(), to
+        self.open()
+
+    def open(self) -> None:
+        command = ["socat", f"TCP-LISTEN:{self.port},bind=127.0.0.1,fork,reuseaddr", f"TCP:127.0.0.1:{self._to}"]
+        self._process = subprocess.Popen(command, start_new_session=True)
+        wait_for(self.port, self._process, 10)
+
+    def shut(self) -> None:
+        """Connections that are open end, too."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(10)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """All that runs.
+
+    Attributes:
+        edge: before vLLM.
+        trouble: between vLLM and another edge, that of the model `FRAGILE`.
+        door: before that edge.
+    """
+
+    first: Gateway
+    second: Gateway
+    cluster: Postgres
+    vllm: Server
+    edge: Nginx
+    cloud: ProviderStub
+    trouble: Troubled
+    door: Door
+
+    def spend(self, team: str) -> float:
+        """US dollars that the database knows of."""
+        return float(self.cluster.sql(f"select spend from \"LiteLLM_TeamTable\" where team_id = '{team}'", DATABASE))
+
+
+def entry(name: str, price: tuple[float, float], id: str, **reached: Any) -> dict[str, Any]:
+    priced = {"input_cost_per_token": price[0], "output_cost_per_token": price[1]}
+    return {"model_name": name, "litellm_params": reached | priced, "model_info": {"id": id}}
+
+
+def rendered(edge: int, door: int, cache: int) -> str:
+    cached = {"host": "127.0.0.1", "port": cache}
+    own = {"model": f"hosted_vllm/{NAME}", "api_key": KEY, "timeout": 3, "stream_timeout": 3}
+    return yaml.safe_dump(
+        {
+            "model_list": [
+                entry(NAME, (IN, OUT), "own", **own | {"timeout": 60}, api_base=f"http://127.0.0.1:{edge}/v1"),
+                entry(FRAGILE, (IN, OUT), "fragile", **own, api_base=f"http://127.0.0.1:{door}/v1"),
+                entry(CLOUD, (IN, OUT), "cloud", model=CLOUD, aws_region_name="us-east-1"),
+            ],
+            "router_settings": {
+                "num_retries": 0, "allowed_fails": 3, "cooldown_time": 5, "fallbacks": [{FRAGILE: [CLOUD]}],
+                **{f"redis_{name}": value for name, value in cached.items()},
+            },
+            "litellm_settings": {
+                "request_timeout": 60, "cache": True,
+                "cache_params": {"type": "redis", "supported_call_types": []} | cached,
+                "turn_off_message_logging": True,
+            },
+            "general_settings": {
+                "master_key": "os.environ/LITELLM_MASTER_KEY", "database_url": "os.environ/DATABASE_URL",
+                "database_connection_pool_limit": 10, "allow_requests_on_db_unavailable": False,
+                "use_redis_transaction_buffer": True, "disable_error_logs": True,
+                "store_prompts_in_spend_logs": False,
+            },
+        }
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
+    rooms = (tmp_path_factory.mktemp(name) for name in ("vllm", "edge", "fragile", "gateway"))
+    vllm = LASTING(config(), next(rooms), *ARGUMENTS)
+    with ExitStack() as stack:
+        edge = stack.enter_context(nginx(config(), [vllm.port], next(rooms)))
+        trouble = stack.enter_context(troubled(vllm.port))
+        door = Door(stack.enter_context(nginx(config(), [trouble.port], next(rooms))).port)
+        stack.callback(door.shut)
+        cloud = stack.enter_context(provider_stub())
+        cluster = stack.enter_context(database())
+        cache = stack.enter_context(redis(room := next(rooms)))
+        variables = SETTLED | {
+            "AWS_BEDROCK_RUNTIME_ENDPOINT": f"http://127.0.0.1:{cloud.port}",
+            "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+            "AWS_SECRET_ACCESS_KEY": "none",
+        }
+        text, url = rendered(edge.port, door.port, cache), cluster.url(DATABASE)
+        first, second = stack.enter_context(gateways(2, text, url, room, variables))
+        print("seconds until ready:", *(round(copy.seconds, 1) for copy in (first, second)))
+        yield Parts(first, second, cluster, vllm, edge, cloud, trouble, door)
+
+
+def until(true: Callable[[], Any], seconds: float, what: str) -> float:
+    """Seconds until something held."""
+    began = time.monotonic()
+    while not true():
+        assert time.monotonic() < began + seconds, f"not within {seconds} s: {what}"
+        time.sleep(0.2)
+    return time.monotonic() - began
+
+
+def served(answer: Answer) -> bool:
+    assert answer.status == 200, (answer.status, answer.body)
+    return True
+
+
+def error(answer: Answer) -> str:
+    return json.loads(answer.body)["error"]["type"]
+
+
+def test_a_key_opens_the_models_of_its_team_and_nothing_else(parts: Parts) -> None:
+    key = parts.first.key(team_id=parts.first.team("one", models=[NAME]))
+    for copy in (parts.first, parts.second):
+        assert served(copy.chat(key, NAME))
+        assert copy.chat(key, FRAGILE).status == 403
+        for other in ("sk-nobody-was-given-this-one", KEY, ""):
+            assert copy.chat(other, NAME).status == 401
+        for path in ("/key/generate", "/team/new", "/config/update"):
+            assert ask(copy.port, {"models": [FRAGILE]}, key, path).status == 401, path
+
+
+def test_a_key_ends_when_it_was_said_to(parts: Parts) -> None:
+    key = parts.first.key(duration="3s")
+    assert served(parts.second.chat(key, NAME))
+    until(lambda: parts.second.chat(key, NAME).status == 401, 30, "a key of 3 s")
+
+
+def test_a_key_that_is_blocked_and_then_deleted_ends_on_all_copies_within_a_minute(parts: Parts) -> None:
+    key = parts.first.key()
+    for copy in (parts.first, parts.second):
+        assert served(copy.chat(key, NAME)), "both have it in memory"
+    parts.first.admin("/key/block", {"key": key})
+    seconds = until(lambda: parts.second.chat(key, NAME).status == 401, 60, "blocked on the other copy")
+    print(f"blocked on the other copy after {seconds:.1f} s")
+    parts.first.admin("/key/delete", {"keys": [key]})
+    for copy in (parts.first, parts.second):
+        assert copy.chat(key, NAME).status == 401
+
+
+def test_a_team_that_has_spent_its_budget_is_refused_and_no_other(parts: Parts) -> None:
+    """Two copies see what both have spent, and what is still running. What is over is less than a request each."""
+    price = cost(parts.first.chat(parts.first.key(), NAME, ignore_eos=True))
+    poor, rich = (parts.first.team(name, max_budget=budget) for name, budget in (("poor", 2.5 * price), ("rich", 99)))
+    key, other = parts.first.key(team_id=poor), parts.first.key(team_id=rich)
+    answers = [copy.chat(key, NAME, ignore_eos=True) for _ in range(6) for copy in (parts.first, parts.second)]
+    assert {answer.status for answer in answers} == {200, 422}
+    assert 2 <= sum(answer.status == 200 for answer in answers) <= 4
+    assert [error(answer) for answer in answers[-4:]] == ["budget_exceeded"] * 4
+    assert served(parts.second.chat(other, NAME))
+
+
+def cost(answer: Answer) -> float:
+    """Of an own model's answer, by what it says that it used."""
+    used = json.loads(answer.body)["usage"]
+    return used["prompt_tokens"] * IN + used["completion_tokens"] * OUT
+
+
+def test_a_limit_by_minute_holds_over_copies(parts: Parts) -> None:
+    key = parts.first.key(rpm_limit=4)
+    answers = [copy.chat(key, NAME) for _ in range(4) for copy in (parts.first, parts.second)]
+    assert [answer.status for answer in answers] == [200] * 4 + [429] * 4
+    assert 0 < int(answers[-1].headers["retry-after"]) <= 60
+
+
+CASES = [("503", False), ("503", True), ("slow", True), ("away", False), ("away", True)]
+
+
+@pytest.mark.parametrize(("kind", "streamed"), CASES)
+def test_the_cloud_answers_while_the_own_model_does_not_and_no_longer(parts: Parts, kind: str, streamed: bool) -> None:
+    """Who does not stream waits for the whole answer, whose time tells of no trouble."""
+    key = parts.first.key()
+
+    def ours(copy: Gateway) -> bool:
+        answer = copy.chat(key, FRAGILE, stream=streamed)
+        assert answer.status == 200, answer.body
+        return SAYS.encode() not in answer.body
+
+    until(lambda: ours(parts.first) and ours(parts.second), 30, "the last trouble is over")
+    with in_trouble(parts, kind):
+        assert [ours(copy) for _ in range(2) for copy in (parts.first, parts.second)] == [False] * 4
+    seconds = until(lambda: ours(parts.first) and ours(parts.second), 30, "back to the own model")
+    print(f"{kind}: back after {seconds:.1f} s")
+
+
+@contextmanager
+def in_trouble(parts: Parts, kind: str) -> Iterator[None]:
+    """The model `FRAGILE`: `slow` is later than its gateway waits."""
+    if kind == "away":
+        parts.door.shut()
+    parts.trouble.first = 8 if kind == "slow" else 0
+    parts.trouble.trouble.extend("503" for _ in range(100 * (kind == "503")))
+    try:
+        yield
+    finally:
+        parts.trouble.first = 0
+        parts.trouble.trouble.clear()
+        if kind == "away":
+            parts.door.open()
+
+
+def test_the_cloud_speaks_as_its_sdk_reads(parts: Parts) -> None:
+    """And it was asked as AWS wants, with a signature."""
+    bedrock = boto3.client(
+        "bedrock-runtime", region_name="us-east-1", endpoint_url=f"http://127.0.0.1:{parts.cloud.port}",
+        aws_access_key_id="none", aws_secret_access_key="none",
+    )  # fmt: skip
+    asked = {"modelId": "a:0", "messages": [{"role": "user", "content": [{"text": "a host"}]}]}
+    whole = bedrock.converse(**asked)
+    assert whole["output"]["message"]["content"] == [{"text": SAYS}]
+    parts_of_it = list(bedrock.converse_stream(**asked)["stream"])
+    assert [next(iter(one)) for one in parts_of_it][-2:] == ["messageStop", "metadata"]
+    assert whole["usage"] == parts_of_it[-1]["metadata"]["usage"] == USAGE
+    assert "AWS4-HMAC-SHA256" in parts.cloud.signed[0]
+
+
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "population",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"type": "string", "enum": ["Ulm", "Bonn"]}},
+            "required": ["city"],
+            "additionalProperties": False,
+        },
+    },
+}
+CALLED = {"name": "population"}
+SCHEMA = {"type": "object", "properties": {"rating": {"type": "integer", "enum": [1, 2]}}, "required": ["rating"]}
+KINDS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "logprobs": {"logprobs": True, "top_logprobs": 2},
+    "structured": {
+        "response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": SCHEMA}}, "max_tokens": 64,
+    },
+    "tools": {
+        "tools": [TOOL], "tool_choice": {"type": "function", "function": CALLED}, "temperature": 0, "max_tokens": 64,
+    },
+    "vllm's own": {"ignore_eos": True, "min_tokens": 24, "top_k": 100},
+}  # fmt: skip
+
+
+def read(answer: Answer, streamed: bool) -> dict[str, Any]:
+    """What a client reads of it; of a stream all together."""
+    assert answer.status == 200, answer.body
+    documents = events(answer.body) if streamed else [json.loads(answer.body)]
+    text, calls, counted, used = "", "", [], {}
+    for document in documents:
+        used = document.get("usage") or used
+        for choice in document["choices"]:
+            message = choice["delta" if streamed else "message"]
+            text += message.get("content") or ""
+            for call in message.get("tool_calls") or []:
+                calls += (call["function"].get("name") or "") + (call["function"].get("arguments") or "")
+            counted += (choice.get("logprobs") or {}).get("content") or []
+    usage = {name: used[name] for name in ("prompt_tokens", "completion_tokens", "total_tokens")}
+    return {"text": text, "calls": calls, "logprobs": counted, "usage": usage}
+
+
+def ended(answer: Answer, streamed: bool) -> set[str]:
+    documents = events(answer.body) if streamed else [json.loads(answer.body)]
+    found = [choice.get("finish_reason") for document in documents for choice in document["choices"]]
+    return {one for one in found if one}
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_answer_passes_through_unchanged(parts: Parts, kind: str, streamed: bool) -> None:
+    """But for what is null, for why a call of a function ended, which is OpenAI's word where vLLM says `stop`, and for
+    logprobs of tokens without text in a stream: such chunks are left out."""
+    body = {
+        "model": NAME, "messages": [{"role": "user", "content": "Which city?"}], "max_tokens": 24, "seed": 7,
+        **KINDS[kind], **({"stream": True, "stream_options": {"include_usage": True}} if streamed else {}),
+    }  # fmt: skip
+    direct = ask(parts.edge.port, body, KEY, "/v1/chat/completions")
+    through = ask(parts.first.port, body, parts.first.key(), "/v1/chat/completions")
+    wanted = read(direct, streamed)
+    if streamed:
+        wanted["logprobs"] = [one for one in wanted["logprobs"] if one["token"]]
+    assert read(through, streamed) == wanted
+    assert wanted["calls" if kind == "tools" else "text"]
+    assert ended(through, streamed) == ({"tool_calls"} if kind == "tools" and not streamed else ended(direct, streamed))
+
+
+def test_a_request_whose_client_has_gone_ends_in_vllm(parts: Parts) -> None:
+    key, body = parts.first.key(), chat_of(max_tokens=1500, ignore_eos=True, stream=True)
+    leave(parts.first, key, body)
+    seconds = until(lambda: not metric(parts.vllm, "num_requests_running"), 10, "vLLM has ended it")
+    print(f"ended in vLLM after {seconds:.1f} s")
+
+
+def chat_of(**more: Any) -> dict[str, Any]:
+    return {"model": NAME, "messages": [{"role": "user", "content": "Which city? " * 5}], "max_tokens": 40} | more
+
+
+def leave(copy: Gateway, key: str, body: dict[str, Any]) -> None:
+    """Asks, reads the first line of the answer, and is gone."""
+    connection = http.client.HTTPConnection("127.0.0.1", copy.port, timeout=60)
+    headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+    with closing(connection):
+        connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
+        with connection.getresponse() as answer:
+            assert answer.readline().startswith(b"data: ")
+
+
+def metric(server: Server, name: str) -> float:
+    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=30) as answer:
+        return sum(map(float, re.findall(rf"(?m)^vllm:{name}{{.*}} (\S+)$", answer.read().decode())))
+
+
+def counted(server: Server) -> float:
+    """US dollars that all tokens cost which a server has counted since its start."""
+    return metric(server, "prompt_tokens_total") * IN + metric(server, "generation_tokens_total") * OUT
+
+
+def test_what_a_team_spends_is_what_vllm_counted(parts: Parts) -> None:
+    """Whole answers, streams whose client wants the usage and those whose client does not, calls and schemas."""
+    team = parts.first.team("counted")
+    key, before = parts.first.key(team_id=team), counted(parts.vllm)
+    kinds = ({}, {"stream": True}, {"stream": True, "stream_options": {"include_usage": True}}, *KINDS.values())
+    for copy in (parts.first, parts.second):
+        for more in kinds:
+            assert ask(copy.port, chat_of() | more, key, "/v1/chat/completions").status == 200
+    spent = counted(parts.vllm) - before
+    seconds = until(lambda: parts.spend(team) >= spent * 0.99, LEDGER_SECONDS, "spend is in the database")
+    assert parts.spend(team) == pytest.approx(spent, rel=0.01)
+    print(f"{spent:.3f} US dollars were in the database after {seconds:.0f} s, {parts.spend(team) / spent - 1:+.2%}")
+
+
+def test_no_prompt_and_no_answer_is_kept(parts: Parts) -> None:
+    key = parts.first.key(team_id=parts.first.team("discreet"))
+    answer = parts.first.chat(key, NAME, messages=[{"role": "user", "content": WORDS}], stop=[STOP])
+    assert served(answer)
+    requests = "select count(*) from \"LiteLLM_SpendLogs\" where request_id = '{}'".format(
+        json.loads(answer.body)["id"]
+    )
+    until(lambda: parts.cluster.sql(requests, DATABASE) == "1", LEDGER_SECONDS, "the request is in the database")
+    kept = subprocess.run(
+        [program("pg_dump"), "-a", parts.cluster.url(DATABASE)], capture_output=True, check=True
+    ).stdout
+    assert json.loads(answer.body)["id"].encode() in kept
+    logs = b"".join(copy.log.read_bytes() for copy in (parts.first, parts.second))
+    for words in (WORDS, STOP):
+        assert words.encode() not in kept + logs
+
+
+def test_without_its_database_known_keys_work_and_no_others_do(parts: Parts) -> None:
+    """For a minute, which is how long a copy remembers a key; then nobody's does."""
+    team = parts.first.team("calm")
+    known, new = (parts.first.key(team_id=team) for _ in range(2))
+    prices = [cost(copy.chat(known, NAME)) for copy in (parts.first, parts.second)]
+    parts.cluster.stop()
+    try:
+        prices += [cost(copy.chat(known, NAME)) for copy in (parts.first, parts.second)]
+        for copy in (parts.first, parts.second):
+            for key in (new, "sk-nobody-was-given-this-one"):
+                assert copy.chat(key, NAME).status == 503
+            until(lambda copy=copy: not copy.ready(), 30, "the copy says that it is not ready")
+    finally:
+        parts.cluster.start()
+    for copy in (parts.first, parts.second):
+        seconds = until(lambda copy=copy: copy.ready() and copy.chat(new, NAME).status == 200, 90, "it is back")
+        print(f"back {seconds:.1f} s after the database")
+    until(lambda: parts.spend(team) >= sum(prices) * 0.99, LEDGER_SECONDS, "spend of that time is in the database")
+
+
+@pytest.mark.long
+def test_a_minute_without_its_database_ends_all_keys_and_no_spend(parts: Parts) -> None:
+    team = parts.first.team("away")
+    key = parts.first.key(team_id=team)
+    price = cost(parts.first.chat(key, NAME))
+    parts.cluster.stop()
+    try:
+        price += cost(parts.first.chat(key, NAME))
+        seconds = until(lambda: parts.first.chat(key, NAME).status == 503, 90, "the key is forgotten")
+        print(f"a known key worked for {seconds:.0f} s")
+    finally:
+        parts.cluster.start()
+    until(lambda: parts.first.chat(key, NAME).status == 200, 90, "it is back")
+    until(lambda: parts.spend(team) >= price * 0.99, LEDGER_SECONDS, "spend of that time is in the database")
+
+
+def test_a_copy_that_is_stopped_loses_no_spend(parts: Parts) -> None:
+    """The last test: one copy is left, which answers."""
+    team = parts.first.team("restarted")
+    key = parts.first.key(team_id=team)
+    with ThreadPoolExecutor() as pool:
+        spent = sum(pool.map(lambda _: cost(parts.second.chat(key, NAME)), range(10)))
+    parts.second.stop()
+    assert served(parts.first.chat(parts.first.key(), NAME))
+    seconds = until(lambda: parts.spend(team) >= spent * 0.99, LEDGER_SECONDS, "what it had not yet written")
+    assert parts.spend(team) == pytest.approx(spent, rel=0.01)
+    print(f"all {spent:.3f} US dollars were in the database {seconds:.1f} s after the copy had ended")
