@@ -1,7 +1,7 @@
 # One command surface; `make help` lists it. Each target sets up what it needs.
 .DEFAULT_GOAL := help
 .PHONY: built help mutate rehearse rehearse-kubernetes shell test test-kubernetes test-long test-real test-real-again check lint types unit-tests bench \
-	bench-boot bench-edge bench-routing bench-metrics bench-sizing bench-start bench-regions bench-peers board scaling-day docs site advisories advisories-images scan golden clean
+	bench-boot bench-edge bench-gateway bench-routing bench-metrics bench-sizing bench-start bench-regions bench-peers board scaling-day docs site advisories advisories-images scan golden clean
 
 CACHE := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tandem
 UV := $(or $(shell command -v uv),$(CACHE)/uv/bin/uv)
@@ -81,6 +81,10 @@ bench-regions: .venv ## ten copies of production, up three at a time and down ag
 bench-edge: .venv ## a host's nginx beside direct, vllm-router and LiteLLM (installs nginx, wrk and those two)
 	tools/real/install.sh nginx wrk
 	$(RUN) python -m bench.edge
+
+bench-gateway: .venv ## LiteLLM with its PostgreSQL and Redis beside direct, edge, vllm-router and rolter (minutes)
+	tools/real/install.sh nginx wrk postgresql redis-server
+	$(RUN) python -m bench.gateway
 
 bench-routing: .venv ## conversations by each way to choose a server, before real vLLM on CPUs (minutes)
 	tools/real/install.sh nginx

@@ -22,7 +22,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bench.edge import KEY, MEMORY, REQUEST, STUB, edge_configuration, running
+from bench.ways import KEY, MEMORY, REQUEST, STUB, edge_configuration, running
 from pulumi_rehearsal import servers
 from pulumi_rehearsal.servers import free_port
 from rehearsal.host.aws import REMOTE_WRITE, Aws

@@ -15,13 +15,12 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from bench.edge import ROUTER, environment, running
+from bench.ways import ROUTER, TESTS, program, running
 from pulumi_rehearsal.servers import free_port
 from tandem.scripts import DIRECTORY
 from tandem.settings.schema import RoutingSettings
 
-TESTS = Path(__file__).resolve().parents[1] / "tests"
-sys.path[:0] = [*(str(TESTS / part) for part in ("real", "host")), str(DIRECTORY / "shared")]
+sys.path[:0] = [*TESTS, str(DIRECTORY / "shared")]
 
 from conversations import Outcome, play  # noqa: E402
 from edge import nginx  # noqa: E402
@@ -72,7 +71,7 @@ def router(ports: Sequence[int], directory: Path, policy: str) -> Iterator[list[
     """The port of PyPI's vllm-router before all servers."""
     directory.mkdir()
     urls = [f"http://127.0.0.1:{one}" for one in ports]
-    command = [str(environment() / "vllm-router"), "--worker-urls", *urls, "--policy", policy, "--host", "127.0.0.1"]
+    command = [str(program("vllm-router", ROUTER)), "--worker-urls", *urls, "--policy", policy, "--host", "127.0.0.1"]
     command += ["--port", str(port := free_port()), "--prometheus-port", str(free_port()), "--log-level", "warning"]
     with running(command, port, directory, model=NAME):
         yield [port]

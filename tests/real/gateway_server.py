@@ -212,6 +212,41 @@ class Gateway:
         return ask(self.port, body | more, key, "/v1/chat/completions")
 
 
+def entry(name: str, price: tuple[float, float], id: str, **reached: Any) -> dict[str, Any]:
+    """A model. Prices are US dollars a token of the prompt, and of the answer."""
+    priced = {"input_cost_per_token": price[0], "output_cost_per_token": price[1]}
+    return {"model_name": name, "litellm_params": reached | priced, "model_info": {"id": id}}
+
+
+def config(models: Sequence[dict[str, Any]], cache: int, fallbacks: Sequence[dict[str, list[str]]] = ()) -> str:
+    """config.yaml, with a Redis on a port."""
+    cached = {"host": "127.0.0.1", "port": cache}
+    document = {
+        "model_list": [*models],
+        "router_settings": {
+            "num_retries": 0,
+            "allowed_fails": 3,
+            "cooldown_time": 5,
+            "fallbacks": [*fallbacks],
+            **{f"redis_{name}": value for name, value in cached.items()},
+        },
+        "litellm_settings": {
+            "request_timeout": 60,
+            "cache": True,
+            "cache_params": {"type": "redis", "supported_call_types": [], **cached},
+            "turn_off_message_logging": True,
+        },
+        "general_settings": {
+            "master_key": "os.environ/LITELLM_MASTER_KEY",
+            "database_url": "os.environ/DATABASE_URL",
+            "database_connection_pool_limit": 10,
+            "use_redis_transaction_buffer": True,
+            "disable_error_logs": True,
+        },
+    }
+    return json.dumps(document, indent=2)  # which is YAML
+
+
 @contextlib.contextmanager
 def gateways(
     number: int, config: str, url: str, directory: Path, variables: Mapping[str, str] = SETTLED

@@ -18,11 +18,11 @@ from typing import Any
 
 import boto3
 import pytest
-import yaml
 from asking import Answer, ask
 from databases import Postgres, program, redis
 from edge import KEY, Nginx, nginx, wait_for
-from gateway_server import DATABASE, SETTLED, Gateway, database, gateways
+from gateway_server import DATABASE, SETTLED, Gateway, database, entry, gateways
+from gateway_server import config as config_of
 from provider import SAYS, USAGE, ProviderStub, provider_stub
 from served import LASTING, NAME, config
 from test_clients import ARGUMENTS, events
@@ -83,38 +83,13 @@ class Parts:
         return float(self.cluster.sql(f"select spend from \"LiteLLM_TeamTable\" where team_id = '{team}'", DATABASE))
 
 
-def entry(name: str, price: tuple[float, float], id: str, **reached: Any) -> dict[str, Any]:
-    priced = {"input_cost_per_token": price[0], "output_cost_per_token": price[1]}
-    return {"model_name": name, "litellm_params": reached | priced, "model_info": {"id": id}}
-
-
-def rendered(edge: int, door: int, cache: int) -> str:
-    cached = {"host": "127.0.0.1", "port": cache}
-    own = {"model": f"hosted_vllm/{NAME}", "api_key": KEY, "timeout": 3, "stream_timeout": 3}
-    return yaml.safe_dump(
-        {
-            "model_list": [
-                entry(NAME, (IN, OUT), "own", **own | {"timeout": 60}, api_base=f"http://127.0.0.1:{edge}/v1"),
-                entry(FRAGILE, (IN, OUT), "fragile", **own, api_base=f"http://127.0.0.1:{door}/v1"),
-                entry(CLOUD, (IN, OUT), "cloud", model=CLOUD, aws_region_name="us-east-1"),
-            ],
-            "router_settings": {
-                "num_retries": 0, "allowed_fails": 3, "cooldown_time": 5, "fallbacks": [{FRAGILE: [CLOUD]}],
-                **{f"redis_{name}": value for name, value in cached.items()},
-            },
-            "litellm_settings": {
-                "request_timeout": 60, "cache": True,
-                "cache_params": {"type": "redis", "supported_call_types": []} | cached,
-                "turn_off_message_logging": True,
-            },
-            "general_settings": {
-                "master_key": "os.environ/LITELLM_MASTER_KEY", "database_url": "os.environ/DATABASE_URL",
-                "database_connection_pool_limit": 10, "allow_requests_on_db_unavailable": False,
-                "use_redis_transaction_buffer": True, "disable_error_logs": True,
-                "store_prompts_in_spend_logs": False,
-            },
-        }
-    )  # fmt: skip
+def models(edge: int, door: int) -> list[dict[str, Any]]:
+    own, price = {"model": f"hosted_vllm/{NAME}", "api_key": KEY, "stream_timeout": 3}, (IN, OUT)
+    return [
+        entry(NAME, price, "own", **own, api_base=f"http://127.0.0.1:{edge}/v1"),
+        entry(FRAGILE, price, "fragile", **own, api_base=f"http://127.0.0.1:{door}/v1"),
+        entry(CLOUD, price, "cloud", model=CLOUD, aws_region_name="us-east-1"),
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -134,7 +109,8 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
             "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
             "AWS_SECRET_ACCESS_KEY": "none",
         }
-        text, url = rendered(edge.port, door.port, cache), cluster.url(DATABASE)
+        text = config_of(models(edge.port, door.port), cache, [{FRAGILE: [CLOUD]}])
+        url = cluster.url(DATABASE)
         first, second = stack.enter_context(gateways(2, text, url, room, variables))
         print("seconds until ready:", *(round(copy.seconds, 1) for copy in (first, second)))
         yield Parts(first, second, cluster, vllm, edge, cloud, trouble, door)

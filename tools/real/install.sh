@@ -15,7 +15,7 @@ needed=(
 )
 if (($#)); then
   needed=()
-  for name in "$@"; do needed+=("$name:$name"); done
+  for name in "$@"; do needed+=("${name/#postgresql/pg_ctlcluster}:$name"); done
 fi
 if [[ " ${needed[*]} " == *" nginx:nginx "* ]]; then
   needed+=(/usr/lib/nginx/modules/ngx_http_js_module.so:libnginx-mod-http-js)
