@@ -16,7 +16,7 @@ from tandem.settings.schema import RoutingSettings
 
 sys.path[:0] = TESTS
 
-from gateway_server import VERSION, environment  # noqa: E402
+from tests.real.gateway_server import VERSION, environment  # noqa: E402
 
 ROUTED = "our edge, inference.routing"
 ADDED_BAR_MS, RATIO_BAR = 0.10, 3.0
@@ -34,7 +34,7 @@ def main() -> int:
 
         def litellm(port: int) -> list[str]:
             file = way.directory / "litellm.yaml"
-            file.write_text(LITELLM_CONFIG.replace("PORT", str(way.server)))
+            file.write_text(LITELLM_CONFIG.replace("PORT", str(way.server.port)))
             return [
                 str(environment() / "bin/litellm"),
                 "--config",
@@ -53,7 +53,7 @@ def main() -> int:
             f"LiteLLM {VERSION}": way.started(litellm),
         }
         found = compare(all_ways, way.script)
-        even = refusals.report(refusals.times(all_ways["our edge"], KEY))
+        even = refusals.report(refusals.times(all_ways["our edge"].port, KEY))
     return report(found) or int(not even)
 
 

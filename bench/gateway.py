@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import sys
 
-from bench.ways import CONNECTIONS, KEY, ROUTER, TESTS, Figures, Ways, compare, program, table, ways
+from bench.ways import CONNECTIONS, KEY, ROUTER, TESTS, Figures, Way, Ways, compare, program, table, ways
 
 sys.path[:0] = TESTS
 
-from databases import redis  # noqa: E402
-from gateway_server import DATABASE, VERSION, config, database, entry, gateways  # noqa: E402
+from tests.real.databases import redis  # noqa: E402
+from tests.real.gateway_server import DATABASE, VERSION, config, database, entry, gateways  # noqa: E402
 
 ROLTER = "rolter==0.1.0"
 ROLTER_CONFIG = f"""\
@@ -44,21 +44,22 @@ output_per_mtok = 2.0
 """
 
 
-def litellm(way: Ways) -> int:
+def litellm(way: Ways) -> Way:
     """One copy with all that the gateway has."""
     cluster = way.stack.enter_context(database())
     cache = way.stack.enter_context(redis(way.directory))
-    reached = {"model": "hosted_vllm/bench", "api_base": f"http://127.0.0.1:{way.server}/v1", "api_key": "none"}
+    reached = {"model": "hosted_vllm/bench", "api_base": f"http://127.0.0.1:{way.server.port}/v1", "api_key": "none"}
     text = config([entry("bench", (1e-6, 2e-6), "bench", **reached)], cache)
     [copy] = way.stack.enter_context(gateways(1, text, cluster.url(DATABASE), way.directory))
     team = copy.team("bench", max_budget=1000)
     copy.key(key=KEY, team_id=team, rpm_limit=1_000_000)
     print(f"LiteLLM was ready after {copy.seconds:.0f} s", file=sys.stderr)
-    return copy.port
+    assert copy.process
+    return Way(copy.port, copy.process.pid)
 
 
-def rolter(way: Ways) -> int:
-    (file := way.directory / "rolter.toml").write_text(ROLTER_CONFIG.replace("PORT", str(way.server)))
+def rolter(way: Ways) -> Way:
+    (file := way.directory / "rolter.toml").write_text(ROLTER_CONFIG.replace("PORT", str(way.server.port)))
     command = [str(program("rolter", ROLTER)), "gateway", "--config", str(file), "--port"]
     return way.started(lambda port: [*command, str(port)])
 

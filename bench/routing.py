@@ -22,9 +22,9 @@ from tandem.settings.schema import RoutingSettings
 
 sys.path[:0] = [*TESTS, str(DIRECTORY / "shared")]
 
-from conversations import Outcome, play  # noqa: E402
-from edge import nginx  # noqa: E402
-from served import NAME, config, serving  # noqa: E402
+from tests.real.conversations import Outcome, play  # noqa: E402
+from tests.real.edge import nginx  # noqa: E402
+from tests.real.served import NAME, config, serving  # noqa: E402
 
 SERVERS, ROUNDS, CONVERSATIONS, TURNS, AT_ONCE, CHARACTERS = 2, 3, 8, 6, 3, 90
 SERVED = config(tensor_parallel_size=1, max_num_seqs=16, max_queued_requests=64)

@@ -9,6 +9,7 @@ import contextlib
 import hashlib
 import http.client
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -17,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -37,6 +38,7 @@ TESTS = [str(Path(__file__).resolve().parents[1] / "tests" / part) for part in (
 ROUTER = "vllm-router==0.1.17"
 ROUNDS, SECONDS = 5, 3
 CONNECTIONS = 32
+TICKS = os.sysconf("SC_CLK_TCK")
 KEY = "sk-bench-" + "0123456789abcdef" * 3  # LiteLLM starts with no shorter one
 MEMORY = Path("/dev/shm")  # noqa: S108  (a directory of our own in it)
 """A host's /run, where the keys lie, is memory as well."""
@@ -73,25 +75,27 @@ wrk.headers["Content-Type"], wrk.headers["Authorization"] = "application/json", 
 done = function(summary, latency)
   local errors = summary.errors
   local failed = errors.connect + errors.read + errors.write + errors.status + errors.timeout
-  io.write(string.format('\\nJSON{{"median_ms":%f,"requests_per_second":%f,"failed":%d}}\\n',
-    latency:percentile(50) / 1000, summary.requests / summary.duration * 1e6, failed))
+  io.write(string.format('\\nJSON{{"median_ms":%f,"requests_per_second":%f,"requests":%d,"failed":%d}}\\n',
+    latency:percentile(50) / 1000, summary.requests / summary.duration * 1e6, summary.requests, failed))
 end
 """
 
 
 @dataclass(frozen=True)
 class Figures:
-    """Of one way: median milliseconds over one kept-alive connection, requests per second over CONNECTIONS."""
+    """Of one way: median milliseconds over one kept-alive connection, requests per second over CONNECTIONS, and
+    milliseconds of processor time that its processes took for one of these, which hold on a busy machine, too."""
 
     median_ms: float
     per_second: float
+    processor_ms: float
 
 
 @contextmanager
 def running(
     command: list[str], port: int, directory: Path, seconds: float = 120, model: str = "bench"
 ) -> Iterator[int]:
-    """A server that answers completions on a port, until the end of the block."""
+    """The process of a server that answers completions on a port, until the end of the block."""
     with (directory / f"{Path(command[0]).name}-{port}.log").open("wb") as log:
         process = subprocess.Popen(command, cwd=directory, stdout=log, stderr=subprocess.STDOUT)
     try:
@@ -100,7 +104,7 @@ def running(
             if process.poll() is not None or time.monotonic() > deadline:
                 raise SystemExit(f"{command[0]} does not serve:\n{Path(log.name).read_text(errors='replace')[-2000:]}")
             time.sleep(0.1)
-        yield port
+        yield process.pid
     finally:
         process.terminate()
         process.wait(30)
@@ -161,15 +165,40 @@ def measure(port: int, connections: int, script: Path) -> dict[str, float]:
     return found
 
 
-def compare(ways: dict[str, int], script: Path) -> dict[str, Figures]:
+@dataclass(frozen=True)
+class Way:
+    """A server on a port, and the process that started all of its own."""
+
+    port: int
+    process: int
+
+    def processor_seconds(self) -> float:
+        """That its processes have taken so far."""
+        taken: dict[int, float] = {}
+        parents: dict[int, int] = {}
+        for directory in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                found = (directory / "stat").read_text().rpartition(")")[2].split()
+                number = int(directory.name)
+                parents[number], taken[number] = int(found[1]), (int(found[11]) + int(found[12])) / TICKS
+        own = {self.process}
+        while more := {number for number, parent in parents.items() if parent in own} - own:
+            own |= more
+        return sum(taken.get(number, 0.0) for number in own)
+
+
+def compare(ways: dict[str, Way], script: Path) -> dict[str, Figures]:
     """Each way's medians over all rounds."""
-    alone: dict[str, list[float]] = {name: [] for name in ways}
-    crowd: dict[str, list[float]] = {name: [] for name in ways}
+    found: dict[str, list[Figures]] = {name: [] for name in ways}
     for _ in range(ROUNDS):
-        for name, port in ways.items():
-            alone[name].append(measure(port, 1, script)["median_ms"])
-            crowd[name].append(measure(port, CONNECTIONS, script)["requests_per_second"])
-    return {name: Figures(statistics.median(alone[name]), statistics.median(crowd[name])) for name in ways}
+        for name, way in ways.items():
+            alone, before = measure(way.port, 1, script), way.processor_seconds()
+            crowd = measure(way.port, CONNECTIONS, script)
+            taken = (way.processor_seconds() - before) * 1000 / crowd["requests"]
+            found[name].append(Figures(alone["median_ms"], crowd["requests_per_second"], taken))
+    return {
+        name: Figures(*map(statistics.median, zip(*map(astuple, each), strict=True))) for name, each in found.items()
+    }
 
 
 def program(name: str, *packages: str) -> Path:
@@ -183,20 +212,20 @@ class Ways:
 
     Attributes:
         script: of wrk.
-        server: port of the stub that all lead to.
+        server: the stub that all lead to.
     """
 
     stack: ExitStack
     directory: Path
     script: Path
-    server: int
+    server: Way
 
-    def started(self, command: Callable[[int], list[str]]) -> int:
-        """The port of a server, given how it is started on one."""
+    def started(self, command: Callable[[int], list[str]]) -> Way:
+        """Given how it is started on a port."""
         port = free_port()
-        return self.stack.enter_context(running(command(port), port, self.directory))
+        return Way(port, self.stack.enter_context(running(command(port), port, self.directory)))
 
-    def edge(self, routing: RoutingSettings | None = None) -> int:
+    def edge(self, routing: RoutingSettings | None = None) -> Way:
         """A host's nginx with everything on."""
         import_module("traffic").listen(agent := free_port())
 
@@ -204,16 +233,16 @@ class Ways:
             (own := self.directory / str(port)).mkdir()
             config = stack_config("dev")
             config = replace(config, edge=replace(config.edge, routing=routing))
-            file = edge_configuration(config, port, self.server, own, agent)
+            file = edge_configuration(config, port, self.server.port, own, agent)
             return ["nginx", "-p", str(own), "-c", str(file), "-g", "daemon off;"]
 
         return self.started(command)
 
-    def router(self) -> int:
+    def router(self) -> Way:
         """vllm-router."""
 
         def command(port: int) -> list[str]:
-            found = [str(program("vllm-router", ROUTER)), "--worker-urls", f"http://127.0.0.1:{self.server}"]
+            found = [str(program("vllm-router", ROUTER)), "--worker-urls", f"http://127.0.0.1:{self.server.port}"]
             found += ["--port", str(port), "--host", "127.0.0.1", "--log-level", "warning"]
             return [*found, "--prometheus-port", str(free_port())]
 
@@ -237,11 +266,15 @@ def ways() -> Iterator[Ways]:
         (script := directory / "load.lua").write_text(SCRIPT)
         (directory / "stub.conf").write_text(STUB.replace("PORT", str(port := free_port())))
         command = ["nginx", "-p", str(directory), "-c", str(directory / "stub.conf"), "-g", "daemon off;"]
-        yield Ways(stack, directory, script, stack.enter_context(running(command, port, directory)))
+        server = Way(port, stack.enter_context(running(command, port, directory)))
+        yield Ways(stack, directory, script, server)
 
 
 def table(found: dict[str, Figures]) -> str:
     """A line for each way."""
-    lines = [f"{'':30}{'median, 1 connection':>22}{f'requests/s, {CONNECTIONS} connections':>32}"]
-    lines += [f"{name:30}{one.median_ms:19.3f} ms{one.per_second:32,.0f}" for name, one in found.items()]
+    lines = [
+        f"{'':30}{'median, 1 connection':>22}{f'requests/s, {CONNECTIONS} connections':>32}{'processor a request':>22}"
+    ]
+    for name, one in found.items():
+        lines.append(f"{name:30}{one.median_ms:19.3f} ms{one.per_second:32,.0f}{one.processor_ms:19.3f} ms")
     return "\n".join(lines)
