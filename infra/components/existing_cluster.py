@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
 from pulumi_aws import eks
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
+from tandem.kubernetes.existing import Seen, absent, own_groups, problem, refusals
 from tandem.kubernetes.kubeconfig import kubeconfig
 from tandem.tags import PROJECT, PROJECT_TAG
 
@@ -29,57 +29,38 @@ class ExistingCluster:
 
 
 def existing_cluster(
-    name: str, region: str, vpc_id: str, version: str, provider: pulumi.ProviderResource | None
+    name: str,
+    stack_name: str,
+    region: str,
+    vpc_id: str,
+    version: str,
+    provider: pulumi.ProviderResource | None,
 ) -> ExistingCluster:
     """Asks AWS for it.
 
     Args:
+        stack_name: `tandem-STACK`.
         vpc_id: in which the stack stands.
         version: of Kubernetes, for which node images are pinned.
 
     Raises:
         UserError: it is not there, or the stack cannot be in it.
     """
+    asks = pulumi.InvokeOptions(provider=provider)
     try:
-        found = eks.get_cluster(name=name, opts=pulumi.InvokeOptions(provider=provider))
+        found = eks.get_cluster(name=name, opts=asks)
     except Exception as error:  # the engine has no narrower one for a question that AWS did not answer
-        raise UserError(
-            _problem(
-                f"AWS does not tell of this cluster: {str(error).splitlines()[0]}",
-                name,
-                f"a cluster that the account has in {region}",
-                "`aws eks list-clusters`, and cluster.existing.name",
-            )
-        ) from None
-    problems = []
-    if (found.tags or {}).get(PROJECT_TAG) == PROJECT:
-        problems.append(
-            _problem(
-                "is a cluster that a stack of tandem has made, and goes with that stack",
-                name,
-                "a cluster of somebody else's",
-                "serve the model as a further one of that stack (`models`), or name another cluster",
-            )
-        )
-    if found.vpc_config.vpc_id != vpc_id:
-        problems.append(
-            _problem(
-                f"is in {found.vpc_config.vpc_id}, where network.existing.vpcId is {vpc_id}",
-                name,
-                "a cluster in the stack's VPC",
-                f"`pulumi config set --path tandem:network.existing.vpcId {found.vpc_config.vpc_id}`, with its subnets",
-            )
-        )
-    if found.version != version:
-        problems.append(
-            _problem(
-                f"runs Kubernetes {found.version}, and node images are pinned for {version}: EKS refuses such nodes",
-                name,
-                f"a cluster of {version}",
-                f"`tandem pin --kubernetes --to {found.version}`, or have its owner upgrade it",
-            )
-        )
-    if problems:
+        raise UserError(absent(name, region, str(error).splitlines()[0])) from None
+    seen = Seen(
+        name=name,
+        status=found.status,
+        version=found.version,
+        vpc_id=found.vpc_config.vpc_id,
+        ip_family=found.kubernetes_network_configs[0].ip_family,
+        tags=found.tags or {},
+        node_groups=eks.get_node_groups(cluster_name=name, opts=asks).names,
+    )
+    if problems := [*refusals(seen, stack_name, vpc_id, version)]:
         raise UserError(*problems)
     return ExistingCluster(
         cluster_name=name,
@@ -103,16 +84,15 @@ def refuse_move(stack: str, name: str, existing: str | None, provider: pulumi.Pr
     if name in clusters and (eks.get_cluster(name=name, opts=asks).tags or {}).get(PROJECT_TAG) == PROJECT:
         elsewhere = [name] if existing else []
     else:
-        own = re.compile(rf"{re.escape(name)}-gpu-[0-9a-f]+")  # as node_group_name has it
         others = (cluster for cluster in clusters if cluster not in (name, existing))
         elsewhere = [
             cluster
             for cluster in others
-            if any(map(own.fullmatch, eks.get_node_groups(cluster_name=cluster, opts=asks).names))
+            if own_groups(name, eks.get_node_groups(cluster_name=cluster, opts=asks).names)
         ]
     if elsewhere:
         raise UserError(
-            _problem(
+            problem(
                 f"the stack is in the cluster {elsewhere[0]}, and nothing of it can go to another",
                 existing,
                 "what the stack was made with",
@@ -120,7 +100,3 @@ def refuse_move(stack: str, name: str, existing: str | None, provider: pulumi.Pr
                 "(docs/operations.md, in your own cluster)",
             )
         )
-
-
-def _problem(wrong: str, value: str | None, allowed: str, fix: str) -> Problem:
-    return Problem(key="cluster.existing", wrong=wrong, value=value, allowed=allowed, fix=fix)

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pulumi
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
+from tandem.kubernetes.existing import taken
 from tandem.kubernetes.kubectl import Kubectl
 from tandem.kubernetes.names import OF_STACK
 
@@ -47,18 +48,3 @@ class Claim:
         labels = json.loads(said)["metadata"].get("labels", {}) if said.strip() else {OF_STACK: self._stack}
         if labels.get(OF_STACK) != self._stack:
             raise UserError(taken(kind, name, labels.get(OF_STACK)))
-
-
-def taken(kind: str, name: str, stack: str | None) -> Problem:
-    """What is said of a name that somebody has.
-
-    Args:
-        stack: whose it is; None for nobody of tandem's.
-    """
-    return Problem(
-        key=f"{kind} {name}",
-        wrong=f"is in the cluster already, and is the stack {stack}'s" if stack else "is in the cluster already",
-        value=stack or "not of a stack of tandem's",
-        allowed="one stack in a cluster, and these names free",
-        fix="another cluster in cluster.existing.name; nothing that is there is taken over or changed",
-    )

@@ -25,7 +25,9 @@ def cluster_name(context: StackContext) -> str:
 
 def existing(context: StackContext, there: ExistingClusterSettings) -> tuple[ExistingCluster, pulumi.Input[str] | None]:
     """With the role by which its driver mounts the model cache; None for that of the nodes."""
-    return _asked(there, context.settings, context.pins, context.here.provider), there.file_system_role_arn
+    return _asked(
+        context.name, there, context.settings, context.pins, context.here.provider
+    ), there.file_system_role_arn
 
 
 def own(context: StackContext) -> tuple[Cluster, pulumi.Input[str]]:
@@ -57,11 +59,11 @@ def own(context: StackContext) -> tuple[Cluster, pulumi.Input[str]]:
 
 
 def _asked(
-    there: ExistingClusterSettings, settings: Settings, pins: Pins, provider: pulumi.ProviderResource | None
+    name: str, there: ExistingClusterSettings, settings: Settings, pins: Pins, provider: pulumi.ProviderResource | None
 ) -> ExistingCluster:
     network = settings.network.existing
     vpc_id = network.vpc_id if network else ""  # the settings are refused without one
-    return existing_cluster(there.name, settings.region, vpc_id, pins.kubernetes.version, provider)
+    return existing_cluster(there.name, name, settings.region, vpc_id, pins.kubernetes.version, provider)
 
 
 def refuse(name: str, stack: str, settings: Settings, pins: Pins, provider: pulumi.ProviderResource) -> None:
@@ -69,7 +71,7 @@ def refuse(name: str, stack: str, settings: Settings, pins: Pins, provider: pulu
     there = settings.cluster.existing
     refuse_move(stack, name, there.name if there else None, provider)
     if there:
-        _asked(there, settings, pins, provider)
+        _asked(name, there, settings, pins, provider)
 
 
 def free(name: str, stack: str, here: pulumi.ResourceOptions) -> pulumi.ResourceOptions:

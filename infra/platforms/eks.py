@@ -127,7 +127,10 @@ def _batch(context: StackContext, cluster: AnyCluster, stored: Secrets, service:
     settings, name = context.settings, batch_name(context.stack)
     inference = settings.inference
     pods = Pods(
-        account_id=context.network.account_id, cluster=context.name, namespace=NAMESPACE, service_accounts=[BATCH]
+        account_id=context.network.account_id,
+        cluster=cluster_name(context),
+        namespace=NAMESPACE,
+        service_accounts=[BATCH],
     )
     role = PodRole(name, "Batches: requests, answers and the hub's token", pods, context.here)
     if inference.weights == "s3" and inference.weights_s3_uri:

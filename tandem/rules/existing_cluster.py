@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from tandem.errors import Problem
 from tandem.rules.cluster import models
-from tandem.settings.commands import removed, set_to
+from tandem.rules.network import of_what_is_made
+from tandem.settings.commands import set_to
 from tandem.settings.schema import Settings
 
 EXISTING = "cluster.existing"
@@ -14,18 +15,8 @@ EXISTING = "cluster.existing"
 
 def existing_cluster_is_all(settings: Settings) -> Iterator[Problem]:
     """The other settings are of a cluster that the stack makes."""
-    cluster = settings.cluster
-    if cluster.existing is None:
-        return
-    for name in sorted(cluster.model_fields_set - {"existing"}):
-        value, key = getattr(cluster, name), f"cluster.{type(cluster).model_fields[name].alias}"
-        yield Problem(
-            key=key,
-            wrong=f"is of a cluster that the stack makes, and with {EXISTING} it makes none",
-            value=[str(one) for one in value] if isinstance(value, tuple) else value,
-            allowed=f"unset with {EXISTING}; who reaches and administers the cluster is for its owner to say",
-            fix=f"{removed(key)}, or {removed(EXISTING)}",
-        )
+    allowed = f"unset with {EXISTING}; who reaches and administers the cluster is for its owner to say"
+    return of_what_is_made("cluster", settings.cluster, allowed)
 
 
 def existing_cluster_has_a_place(settings: Settings) -> Iterator[Problem]:

@@ -5,26 +5,40 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from tandem.errors import Problem
+from tandem.settings.cluster import ClusterSettings
 from tandem.settings.commands import removed, set_to
-from tandem.settings.schema import Settings
+from tandem.settings.schema import NetworkSettings, Settings
 
 PRIVATE, PUBLIC = "network.existing.privateSubnetIds", "network.existing.publicSubnetIds"
 
 
 def existing_network_is_all(settings: Settings) -> Iterator[Problem]:
     """The other settings are of a network that the stack makes; endpoints and flow logs would be for all in the VPC."""
-    network = settings.network
-    if network.existing is None:
+    allowed = "unset with network.existing; endpoints and flow logs are for who owns the VPC to make"
+    return of_what_is_made("network", settings.network, allowed)
+
+
+def of_what_is_made(what: str, section: NetworkSettings | ClusterSettings, allowed: str) -> Iterator[Problem]:
+    """Each setting beside `existing`, with which the stack makes none.
+
+    Args:
+        what: the section's name, and that of what it is of.
+    """
+    if section.existing is None:
         return
-    for name in sorted(network.model_fields_set - {"existing"}):
-        value, key = getattr(network, name), f"network.{type(network).model_fields[name].alias}"
+    for name in sorted(section.model_fields_set - {"existing"}):
+        value, key = getattr(section, name), f"{what}.{type(section).model_fields[name].alias}"
         if value not in (None, ()):
             yield Problem(
                 key=key,
-                wrong="is of a network that the stack makes, and with network.existing it makes none",
-                value=list(value) if isinstance(value, tuple) else value if isinstance(value, int) else str(value),
-                allowed="unset with network.existing; endpoints and flow logs are for who owns the VPC to make",
-                fix=f"{removed(key)}, or {removed('network.existing')}",
+                wrong=f"is of a {what} that the stack makes, and with {what}.existing it makes none",
+                value=list(map(str, value))
+                if isinstance(value, tuple)
+                else value
+                if isinstance(value, int)
+                else str(value),
+                allowed=allowed,
+                fix=f"{removed(key)}, or {removed(f'{what}.existing')}",
             )
 
 

@@ -15,6 +15,7 @@ from tandem.settings.types import (
     ClusterName,
     HttpUrl,
     NamespaceName,
+    PrincipalArn,
     RoleArn,
     TimeOfDay,
 )
@@ -48,7 +49,7 @@ class ClusterSettings(Section):
     endpoint_cidrs: tuple[ClientNetwork, ...] = Field(
         default=(IPv4Network("0.0.0.0/0"),), min_length=1, max_length=40, description="Who may use a public endpoint."
     )
-    admins: tuple[RoleArn, ...] = Field(
+    admins: tuple[PrincipalArn, ...] = Field(
         default=(),
         max_length=20,
         description="Roles that administer the cluster, besides the one that made it, which may be among them.",

@@ -225,6 +225,11 @@ ReservationId = Annotated[
 ]
 RoleArn = Annotated[
     str,
+    _Matches(r"arn:aws:iam::[0-9]{12}:role/(?!aws-service-role/)([!-~]{1,510}/)?[A-Za-z0-9_+=,.@-]{1,64}"),
+    Allowed("the ARN of an IAM role, and not of a service-linked one"),
+]
+PrincipalArn = Annotated[
+    str,
     _Matches(r"arn:aws:iam::[0-9]{12}:(role/(?!aws-service-role/)|user/)([!-~]{1,510}/)?[A-Za-z0-9_+=,.@-]{1,64}"),
     Allowed("the ARN of an IAM role or user, without a session, and not of a service-linked role"),
 ]

@@ -33,6 +33,8 @@ BESIDE = ("acme/sql", "acme/legal", "acme/head")
 ENGINE_TYPES = ("pulumi:pulumi:Stack", "pulumi:providers:")
 OTHERS_CLUSTER: dict[str, Any] = {
     "tags": {},
+    "status": "ACTIVE",
+    "kubernetesNetworkConfigs": [{"ipFamily": "ipv4"}],
     "version": pins.load().kubernetes.version,
     "endpoint": "https://4567.gr7.us-east-1.eks.amazonaws.com",
     "certificateAuthorities": [{"data": "Y2E="}],
@@ -84,6 +86,7 @@ class Recorder(mocks.Mocks):
             GROUPS: {"names": []},
             CLUSTERS: {"names": []},
             CLUSTER: OTHERS_CLUSTER,
+            NODE_GROUPS: {"names": ["theirs"]},
             SECURITY_GROUPS: {"vpcIds": []},
             SUBNET: {"cidrBlock": "10.9.0.0/24"},
             "aws:ec2/getVpc:getVpc": {"dhcpOptionsId": "dopt-0"},

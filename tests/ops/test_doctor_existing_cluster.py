@@ -10,8 +10,9 @@ import pytest
 
 from pulumi_rehearsal.account_gaps import AccountGaps
 from tandem import pins
+from tandem.kubernetes.existing import TAKEN
 from tandem.ops.aws import aws_clients
-from tandem.ops.doctor.existing_cluster import PARTS, TAKEN
+from tandem.ops.doctor.existing_cluster import ON_NODES, PARTS
 from tandem.ops.doctor.run import run_check
 from tests.ops.broken_account import Account, Case, World, assert_found
 from tests.others_network import OthersNetwork
@@ -30,6 +31,12 @@ if [ -e {0}/$shown ]; then /bin/cat {0}/$shown; fi
 """
 
 
+def daemon(name: str, **container: Any) -> dict[str, Any]:
+    """With the tolerations that a chart or an add-on has by itself."""
+    spec = {"tolerations": [{"operator": "Exists"}], "containers": [container]}
+    return {"kind": "DaemonSet", "metadata": {"name": name}, "spec": {"template": {"spec": spec}}}
+
+
 class Shown:
     """What `kubectl` shows of the cluster.
 
@@ -42,13 +49,16 @@ class Shown:
         (directory / "kubectl").write_text(KUBECTL.format(directory))
         (directory / "kubectl").chmod(0o755)
         self.parts = [
-            {
+            daemon(f"{part.name}-daemonset" if part.chart == "nvidia-device-plugin" else part.name)
+            if part.kind == "DaemonSet"
+            else {
                 "kind": part.kind,
-                "metadata": {"name": f"{part.name}-daemonset" if part.chart == "nvidia-device-plugin" else part.name},
+                "metadata": {"name": part.name},
                 "spec": {"versions": [{"name": part.served, "served": True}]},
             }
             for part in PARTS
         ]
+        self.parts += [daemon("efs-csi-node"), daemon("aws-node", args=["--enable-network-policy=true"])]
         self.write()
 
     def write(self) -> None:
@@ -110,13 +120,41 @@ def older(account: Account) -> None:
     another(account, version="1.30")
 
 
+def by_ipv6(account: Account) -> None:
+    another(account, kubernetesNetworkConfig={"ipFamily": "ipv6"})
+
+
+PINNED = int(pins.load().kubernetes.version.partition(".")[2])
+NEWER, TOO_NEW = f"1.{PINNED + 1}", f"1.{PINNED + 4}"
+
+
+def newer(account: Account) -> None:
+    another(account, version=NEWER)
+
+
+def upgraded(account: Account, version: str = NEWER) -> None:
+    """With nodes of the stack's that are as old as the pins."""
+    another(account, version=version)
+    subnets = [*account.sections["network"]["existing"]["privateSubnetIds"].values()]
+    group = {"nodegroupName": "tandem-dev-gpu-0123456789abcdef", "nodeRole": ROLE, "subnets": subnets}
+    account.clients("eks").create_nodegroup(clusterName="second", **group)
+
+
+def left_behind(account: Account) -> None:
+    upgraded(account, TOO_NEW)
+
+
 MISSING = {part.chart: part for part in PARTS}
 ADD_ONS = ("eks-pod-identity-agent", "aws-efs-csi-driver")
 BY_EKS: dict[str, Case] = {
-    "not there": (nowhere, CHECK, "error", "no EKS cluster nowhere in us-east-1", "cluster.existing.name"),
-    "a stack's": (tandems, CHECK, "error", "of a stack of tandem's", "`models`"),
-    "in another VPC": (elsewhere, CHECK, "error", "not in the stack's VPC", "network.existing.vpcId vpc-"),
-    "another Kubernetes": (older, CHECK, "error", "another Kubernetes than", "tandem pin --kubernetes --to 1.30"),
+    "not there": (nowhere, CHECK, "error", "AWS does not tell of this cluster", "cluster.existing.name"),
+    "a stack's": (tandems, CHECK, "error", "that a stack of tandem has made", "`models`"),
+    "in another VPC": (elsewhere, CHECK, "error", "where network.existing.vpcId is", "network.existing.vpcId vpc-"),
+    "another Kubernetes": (older, CHECK, "error", "runs Kubernetes 1.30", "tandem pin --kubernetes --to 1.30"),
+    "pods by IPv6": (by_ipv6, CHECK, "error", "addresses of ipv6", "name another cluster"),
+    "upgraded before": (newer, CHECK, "error", f"runs Kubernetes {NEWER}", f"--kubernetes --to {NEWER}"),
+    "upgraded since": (upgraded, CHECK, "warning", "has upgraded it", f"`tandem pin --kubernetes --to {NEWER}`"),
+    "left behind": (left_behind, CHECK, "error", f"runs Kubernetes {TOO_NEW}", f"--kubernetes --to {TOO_NEW}"),
 }
 
 
@@ -156,14 +194,51 @@ def test_what_no_model_needs_is_not_missed(account: Account, shown: Shown) -> No
     assert [one.severity for one in run_check(CHECK, account.examination())] == ["ok"]
 
 
+@pytest.mark.parametrize("name", ON_NODES)
+@pytest.mark.parametrize(
+    "tolerations", [[], [{"key": "theirs", "operator": "Exists"}], [{"key": "nvidia.com/gpu", "value": "false"}]]
+)
+def test_what_would_not_run_on_the_stacks_nodes_is_named(
+    account: Account, shown: Shown, name: str, tolerations: list[dict[str, str]]
+) -> None:
+    [part] = [one for one in shown.parts if name in one["metadata"]["name"]]
+    part["spec"]["template"]["spec"]["tolerations"] = tolerations
+    shown.write()
+    [found] = run_check(CHECK, account.examination())
+    assert (found.severity, found.what.startswith(name)) == ("error", True)
+    shown.parts.append(daemon(f"{name}-for-gpus"))
+    part["spec"]["template"]["spec"]["tolerations"] = [{"key": "nvidia.com/gpu", "operator": "Exists"}]
+    shown.write()
+    assert [one.severity for one in run_check(CHECK, account.examination())] == ["ok"]
+
+
+def test_policies_that_nobody_enforces_are_told(account: Account, shown: Shown) -> None:
+    shown.parts[-1] = daemon("aws-node", args=["--enable-network-policy=false"])
+    shown.write()
+    [found] = run_check(CHECK, account.examination())
+    assert (found.severity, "enforce network policies" in found.what) == ("warning", True)
+    assert "update-addon --cluster-name platform" in found.fix
+    shown.parts.append(daemon("cilium"))
+    shown.write()
+    assert [one.severity for one in run_check(CHECK, account.examination())] == ["ok"]
+
+
+def test_pods_with_security_groups_of_their_own_are_told(account: Account, shown: Shown) -> None:
+    elsewhere = {"name": "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG", "value": "true"}
+    shown.parts.append(daemon("aws-node", env=[elsewhere]))
+    shown.write()
+    [found] = run_check(CHECK, account.examination())
+    assert (found.severity, "ENIConfigs" in found.what) == ("warning", True)
+
+
 @pytest.mark.parametrize("kind", TAKEN)
 def test_a_name_that_is_taken_is_told_with_whose_it_is(account: Account, shown: Shown, kind: str) -> None:
     shown.has(kind)
     [found] = run_check(CHECK, account.examination())
-    assert (found.severity, "of somebody else" in found.what) == ("error", True)
+    assert (found.severity, "not of a stack of tandem's" in found.value) == ("error", True)
     shown.has(kind, **{"tandem/stack": "second"})
     [found] = run_check(CHECK, account.examination())
-    assert "of the stack second" in found.what
+    assert "is the stack second's" in found.what
     shown.has(kind, **{"tandem/stack": "dev"})
     assert [one.severity for one in run_check(CHECK, account.examination())] == ["ok"]
 

@@ -38,6 +38,7 @@ def model(**changes: Any) -> dict[str, Any]:
 
 LONG_NAME = "x" * 60 + "." + "x" * 57 + ".example.com"
 IN_CHINA = "arn:aws-cn:iam::123456789012:role/ops"
+A_USER = "arn:aws:iam::123456789012:user/joe"
 OF_A_SERVICE = "arn:aws:iam::123456789012:role/aws-service-role/eks.amazonaws.com/AWSServiceRoleForAmazonEKS"
 SET = "pulumi config set --path 'tandem:"
 RM = "pulumi config rm --path 'tandem:"
@@ -111,7 +112,13 @@ WRONG = [
     Wrong(
         in_cluster(cluster={"existing": {"name": "platform", "fileSystemRoleArn": OF_A_SERVICE}}),
         "cluster.existing.fileSystemRoleArn",
-        "not of a service-linked role",
+        "not of a service-linked one",
+        SET + "cluster.existing.fileSystemRoleArn'",
+    ),
+    Wrong(
+        in_cluster(cluster={"existing": {"name": "platform", "fileSystemRoleArn": A_USER}}),
+        "cluster.existing.fileSystemRoleArn",
+        "not of a service-linked one",
         SET + "cluster.existing.fileSystemRoleArn'",
     ),
     Wrong(in_cluster(batch={"maxHosts": 1, "maxUsd": 5}), "batch", "nodePool.provisioner: karpenter", RM + "batch'"),

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 from tandem.errors import UserError
+from tandem.kubernetes.existing import TAKEN, Seen, absent, behind, refusals, taken
 from tandem.kubernetes.kubectl import Kubectl
-from tandem.kubernetes.names import MODEL_CACHE, NAMESPACE, OF_STACK, PRIORITY_CLASS
+from tandem.kubernetes.names import GPU, OF_STACK
 from tandem.ops.aws import is_gone
 from tandem.ops.doctor.examination import Examination
 from tandem.ops.doctor.finding import Finding, error, from_problem, or_fine
 from tandem.ops.kinds.kubernetes import cluster_named
 from tandem.ops.rollout.cluster import kubectl_of
+from tandem.ports import SERVING_PORT
 from tandem.settings import Settings
-from tandem.tags import PROJECT, PROJECT_TAG
 
-TAKEN = {"Namespace": NAMESPACE, "PriorityClass": PRIORITY_CLASS, "PersistentVolume": MODEL_CACHE}
-"""What a cluster has once, and a stack takes: infra/kubernetes/claim.py asks for the same before it makes them."""
 ADD_ON = "`aws eks create-addon --cluster-name {cluster} --addon-name {name}`, by its owner"
 CHART = "its owner installs the chart {name} (docs/operations.md, in your own cluster)"
 
@@ -67,6 +66,15 @@ PARTS = (
     Part("DaemonSet", "nvidia-device-plugin", "GPUs are not told to Kubernetes", CHART, "nvidia-device-plugin"),
 )
 
+ON_NODES = ("eks-pod-identity-agent", "efs-csi-node", "nvidia-device-plugin")
+"""DaemonSets, by a part of their names."""
+ENFORCES = "--enable-network-policy=true"
+"""Argument of Amazon's plugin."""
+ENFORCERS = ("calico-node", "cilium", "antrea-agent")
+"""DaemonSets of those that enforce network policies beside Amazon's plugin, by a part of their names."""
+ELSEWHERE = [{"name": "AWS_VPC_K8S_CNI_CUSTOM_NETWORK_CFG", "value": value} for value in ("true", "1", "t")]
+"""Of Amazon's plugin: https://docs.aws.amazon.com/eks/latest/userguide/cni-custom-network.html"""
+
 
 def existing_cluster_fits(examination: Examination) -> Iterator[Finding]:
     """The cluster of `cluster.existing`; nothing of it is changed."""
@@ -83,43 +91,47 @@ def _complaints(examination: Examination, name: str) -> Iterator[Finding]:
     except eks.exceptions.ClientError as refused:
         if not is_gone(refused):
             raise
-        what = f"the account has no EKS cluster {name} in {examination.region}"
-        yield error(what, name, "a cluster there", "`aws eks list-clusters`, and cluster.existing.name")
+        yield from_problem(absent(name, examination.region, refused.response["Error"]["Message"]))
         return
-    yield from _by_eks(examination, cluster.facts, cluster.tags)
+    yield from _by_eks(examination, cluster.facts)
     try:
         with ExitStack() as up:
             kubectl = kubectl_of(cluster.facts, examination.region, up)
-            yield from _missing(kubectl, settings, name)
+            found = kubectl.read(",".join(sorted({part.kind for part in PARTS})), "--all-namespaces")
+            yield from _missing(found, settings, name)
+            daemons = [one for one in found if one["kind"] == "DaemonSet"]
+            yield from _on_nodes(daemons, name)
+            yield from _network_plugin(daemons, name)
             yield from _names(kubectl, examination.stack)
     except UserError as refused:
         for problem in refused.problems:
             yield from_problem(problem, "unknown")
 
 
-def _by_eks(examination: Examination, facts: Mapping[str, Any], tags: Mapping[str, str]) -> Iterator[Finding]:
-    """As infra/components/existing_cluster.py refuses it."""
-    name, pinned = facts["name"], examination.pins.kubernetes.version
-    if facts["status"] not in ("ACTIVE", "UPDATING"):
-        yield error(f"the cluster {name} is not there for anybody yet, or any more", facts["status"], "ACTIVE", "wait")
-    if tags.get(PROJECT_TAG) == PROJECT:
-        fix = "serve the model as a further one of that stack (`models`), or name another cluster"
-        yield error(f"the cluster {name} is of a stack of tandem's, and goes with it", name, "somebody else's", fix)
-    network = examination.settings.network.existing
-    vpc = facts["resourcesVpcConfig"].get("vpcId", "")
-    if network and vpc != network.vpc_id:
-        what = f"the cluster {name} is not in the stack's VPC"
-        yield error(what, vpc, network.vpc_id, f"network.existing.vpcId {vpc}, and subnets of it")
-    if facts["version"] != pinned:
-        what = f"the cluster {name} has another Kubernetes than node images are pinned for, and EKS refuses such nodes"
-        fix = f"`tandem pin --kubernetes --to {facts['version']}`, or have its owner upgrade it"
-        yield error(what, facts["version"], pinned, fix)
+def _by_eks(examination: Examination, facts: Mapping[str, Any]) -> Iterator[Finding]:
+    name, pinned, network = facts["name"], examination.pins.kubernetes.version, examination.settings.network.existing
+    pages = examination.clients("eks").get_paginator("list_nodegroups").paginate(clusterName=name)
+    seen = Seen(
+        name=name,
+        status=facts["status"],
+        version=facts["version"],
+        vpc_id=facts["resourcesVpcConfig"].get("vpcId", ""),
+        ip_family=facts.get("kubernetesNetworkConfig", {}).get("ipFamily", "ipv4"),
+        tags=facts.get("tags", {}),
+        node_groups=[*pages.search("nodegroups")],
+    )
+    problems = [*refusals(seen, f"tandem-{examination.stack}", network.vpc_id if network else "", pinned)]
+    yield from map(from_problem, problems)
+    if not problems and behind(seen, pinned):
+        what = (
+            f"the owner of the cluster {name} has upgraded it: nodes stay as they are, and EKS makes no further group"
+        )
+        fix = f"`tandem pin --kubernetes --to {seen.version}`, then `pulumi up`"
+        yield Finding(severity="warning", what=what, value=seen.version, needed=pinned, fix=fix)
 
 
-def _missing(kubectl: Kubectl, settings: Settings, cluster: str) -> Iterator[Finding]:
+def _missing(found: Sequence[Mapping[str, Any]], settings: Settings, cluster: str) -> Iterator[Finding]:
     unneeded = {"lws": not settings.has_pipelines, "nvidia-device-plugin": settings.node_pool.image == "bottlerocket"}
-    kinds = {part.kind for part in PARTS}
-    found = kubectl.read(",".join(sorted(kinds)), "--all-namespaces")
     for part in PARTS:
         if unneeded.get(part.chart):
             continue
@@ -139,6 +151,55 @@ def _is(part: Part, name: str) -> bool:
     return part.name in name if part.kind == "DaemonSet" else part.name == name
 
 
+def _on_nodes(daemons: Sequence[Mapping[str, Any]], cluster: str) -> Iterator[Finding]:
+    """What runs on each node, and must on the stack's."""
+    for name in ON_NODES:
+        named = [one["spec"]["template"]["spec"].get("tolerations", []) for one in daemons if name in _name(one)]
+        if named and not any(_tolerates(one) for tolerations in named for one in tolerations):
+            yield error(
+                f"{name} in the cluster {cluster} does not tolerate the taint of GPU nodes: it would not run there",
+                json.dumps(named[0]),
+                f'{{"key": "{GPU}", "operator": "Exists"}}, or {{"operator": "Exists"}}',
+                f"its owner adds it to the tolerations of the DaemonSet {name}",
+            )
+
+
+def _network_plugin(daemons: Sequence[Mapping[str, Any]], cluster: str) -> Iterator[Finding]:
+    """Whether it does what policies say, and leaves pods in their nodes' security groups."""
+    containers = [one for daemon in daemons for one in daemon["spec"]["template"]["spec"]["containers"]]
+    by_amazons = any(ENFORCES in one.get("args", []) for one in containers)
+    if not by_amazons and not any(plugin in _name(one) for one in daemons for plugin in ENFORCERS):
+        yield Finding(
+            severity="warning",
+            what=f"nothing in the cluster {cluster} seems to enforce network policies: pods of others reach metrics "
+            "without a key, and edges by the way between them, past the limits of their clients",
+            value=f"no {ENFORCES}, {', '.join(ENFORCERS)}",
+            needed="a network plugin that does",
+            fix=f"its owner: `aws eks update-addon --cluster-name {cluster} --addon-name vpc-cni "
+            """--configuration-values '{"enableNetworkPolicy": "true"}'`""",
+        )
+    if any(one in container.get("env", []) for container in containers for one in ELSEWHERE):
+        yield Finding(
+            severity="warning",
+            what=f"pods of the cluster {cluster} have the security groups of its ENIConfigs, and not those of their "
+            "nodes, which let the load balancer in",
+            value=f"{ELSEWHERE[0]['name']} on",
+            needed=f"TCP {SERVING_PORT} from the load balancer's security group, once it is there",
+            fix="its owner adds this to the security groups of its ENIConfigs",
+        )
+
+
+def _name(found: Mapping[str, Any]) -> str:
+    return found["metadata"]["name"]
+
+
+def _tolerates(toleration: Mapping[str, str]) -> bool:
+    """The taint that infra/components/node_pool.py gives to nodes."""
+    key, effect = toleration.get("key", GPU), toleration.get("effect", "NoSchedule")
+    value = "true" if toleration.get("operator") == "Exists" else toleration.get("value")
+    return (key, value, effect) == (GPU, "true", "NoSchedule")
+
+
 def _names(kubectl: Kubectl, stack: str) -> Iterator[Finding]:
     for kind, name in TAKEN.items():
         said = kubectl.run("get", kind, name, "--ignore-not-found", "--output", "json")
@@ -146,7 +207,4 @@ def _names(kubectl: Kubectl, stack: str) -> Iterator[Finding]:
             continue
         owner = json.loads(said)["metadata"].get("labels", {}).get(OF_STACK)
         if owner != stack:
-            whose = f"the stack {owner}" if owner else "somebody else"
-            what = f"the cluster has a {kind} {name} already, of {whose}"
-            fix = "another cluster in cluster.existing.name; nothing that is there is taken over"
-            yield error(what, name, "one stack in a cluster, and this name free", fix)
+            yield from_problem(taken(kind, name, owner))

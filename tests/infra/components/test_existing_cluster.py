@@ -13,6 +13,7 @@ import pytest
 
 from infra.kubernetes.claim import Claim
 from infra.kubernetes.shared import namespace
+from tandem import pins
 from tandem.errors import UserError
 from tests.infra.declared import CLUSTER, CLUSTERS, NODE_GROUPS, OTHERS_CLUSTER, STACK_ID, Declared, declared_by
 from tests.infra.test_stack_eks import amazon, kubernetes
@@ -20,6 +21,7 @@ from tests.infra.test_stack_eks import amazon, kubernetes
 VPC = OTHERS_CLUSTER["vpcConfig"]["vpcId"]
 SUBNETS = {"us-east-1a": f"subnet-{'2' * 17}", "us-east-1b": f"subnet-{'3' * 17}"}
 DRIVER = "arn:aws:iam::123456789012:role/driver"
+NEWER = f"1.{int(pins.load().kubernetes.version.partition('.')[2]) + 1}"
 OURS = {"tags": {"tandem:project": "tandem"}}
 
 
@@ -110,11 +112,20 @@ def test_its_schedule_sizes_the_group_there() -> None:
         (OURS, "a stack of tandem has made"),
         ({"vpcConfig": OTHERS_CLUSTER["vpcConfig"] | {"vpcId": "vpc-1"}}, "is in vpc-1, where"),
         ({"version": "1.30"}, "runs Kubernetes 1.30"),
+        ({"version": NEWER}, f"runs Kubernetes {NEWER}"),
+        ({"status": "DELETING"}, "is DELETING"),
+        ({"kubernetesNetworkConfigs": [{"ipFamily": "ipv6"}]}, "addresses of ipv6"),
     ],
 )
 def test_a_cluster_that_cannot_hold_the_stack_is_refused(answer: dict[str, Any], said: str) -> None:
     with pytest.raises(UserError, match=said):
         there({CLUSTER: OTHERS_CLUSTER | answer})
+
+
+def test_a_stack_stays_in_a_cluster_that_its_owner_has_upgraded() -> None:
+    groups = {NODE_GROUPS: {"names": ["theirs", "tandem-prod-gpu-0123456789abcdef"]}}
+    found = there({CLUSTER: OTHERS_CLUSTER | {"version": NEWER}, **groups})
+    assert found.one("NodeGroup")["version"] == pins.load().kubernetes.version
 
 
 def test_a_stack_stays_in_its_own_cluster() -> None:

@@ -109,6 +109,9 @@ def theirs_in(api: Api) -> None:
     make("storage.k8s.io/v1", "CSIDriver", "efs.csi.aws.com", None, spec={"attachRequired": False})
     for name in ("eks-pod-identity-agent", "nvidia-device-plugin-daemonset"):
         make("apps/v1", "DaemonSet", name, "kube-system", spec=chosen)
+    args = {"name": "one", "image": "theirs:1", "args": ["--enable-network-policy=true"]}
+    enforces = pod | {"spec": pod["spec"] | {"containers": [args]}}
+    make("apps/v1", "DaemonSet", "aws-node", "kube-system", spec=chosen | {"template": enforces})
     make("apps/v1", "Deployment", spec=chosen)
     make("v1", "Service", spec={"selector": labels, "ports": [{"port": 80}]})
     make("v1", "ConfigMap", data={"of": "theirs"})
@@ -142,7 +145,7 @@ def there(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Others]:
         found = Others(plane, clients, network, workspace)
         up.enter_context(meanwhile(lambda: nodes_join(plane.api, clients), 1))
         up.enter_context(meanwhile(lambda: bindings_are_looked_at(plane.api), 1))
-        settled = seconds_until(lambda: len(plane.api.list("v1", "Pod")) == 3 * len(plane.api.list("v1", "Node")), 60)
+        settled = seconds_until(lambda: len(plane.api.list("v1", "Pod")) == 4 * len(plane.api.list("v1", "Node")), 60)
         assert settled is not None
         yield found
 
@@ -183,7 +186,7 @@ def test_the_doctor_reads_the_cluster(there: Others, monkeypatch: pytest.MonkeyP
     ]
     home = there.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
     [found] = run_check("existing cluster", examination)
-    assert found.what == f"the cluster has a Namespace {NAMESPACE} already, of somebody else"
+    assert found.what == f"Namespace {NAMESPACE}: is in the cluster already"
     refused_with(there.workspace, f"Namespace {NAMESPACE}: is in the cluster already")
     assert there.api.get("v1", "Namespace", NAMESPACE) is not None
     there.api.delete(home)

@@ -147,6 +147,7 @@ INVOKES: Mapping[str, Function] = {
             "tags": "found.tags",
             "version": "found.version",
             "certificateAuthorities": "[found.certificateAuthority.{data: data}]",
+            "kubernetesNetworkConfigs": "[{ipFamily: found.kubernetesNetworkConfig.ipFamily || 'ipv4'}]",
             "vpcConfig": "found.resourcesVpcConfig.{subnetIds: subnetIds, endpointPublicAccess: endpointPublicAccess, "
             "endpointPrivateAccess: endpointPrivateAccess, publicAccessCidrs: publicAccessCidrs, vpcId: vpcId, "
             "clusterSecurityGroupId: clusterSecurityGroupId}",
