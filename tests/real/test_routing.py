@@ -249,6 +249,31 @@ def test_a_pod_that_is_gone_full_or_unknown_leaves_a_request_to_the_one_it_came_
         thread.join()
 
 
+def test_a_pod_whose_server_starts_anew_leaves_a_request_to_the_one_it_came_to(
+    four: list[Backend], pods: Pods, tmp_path: Path
+) -> None:
+    """Its edge is there, and so is its name for some seconds."""
+    (own := tmp_path / "starting").mkdir()
+    dev = stacks.config("dev")
+    pod = replace(dev, edge=replace(dev.edge, routing=RoutingSettings()))
+    with nginx(pod, [free_port()], own, place="pod", peer=(address(4), pods.port)) as starting:
+        pods.know(4, of=0)
+        assert who_got(four, pods.edges[0], turn(1, 0)) == {0}
+        assert starting.status(post(b"/v1/chat/completions", turn(1, 0))) == 502, "nobody else is there to answer"
+
+
+def test_an_answer_that_takes_too_long_elsewhere_is_said_to(pods: Pods, tmp_path: Path) -> None:
+    (own := tmp_path / "slow").mkdir()
+    dev = stacks.config("dev")
+    edge = replace(dev.edge, routing=RoutingSettings())
+    pod = replace(dev, edge=edge, timeouts=replace(dev.timeouts, longest_generation=1))
+    with recording(1) as [slow], nginx(pod, [slow.port], own, place="pod", peer=(address(4), pods.port)):
+        pods.know(4, of=0)
+        waits = json.dumps({"messages": [{"role": "user", "content": "wait"}]}).encode()
+        assert pods.edges[0].status(post(b"/v1/chat/completions", waits)) == 504
+    assert len(slow.seen) == 1, "what a pod has taken is not asked a second time"
+
+
 def test_what_a_pod_has_taken_is_not_asked_a_second_time(four: list[Backend], pods: Pods) -> None:
     """A pod that dies in the middle: its edge was reached, so the client hears 502."""
     with socket.socket() as dying:
