@@ -6,7 +6,6 @@ over, and deletes it with the stack. A preview hears of neither.
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 
@@ -44,7 +43,6 @@ class Claim:
         with tempfile.TemporaryDirectory(prefix="tandem-") as directory:
             file = Path(directory) / "kubeconfig"
             file.write_text(self._kubeconfig)
-            said = Kubectl(file).run("get", kind, name, "--ignore-not-found", "--output", "json")
-        labels = json.loads(said)["metadata"].get("labels", {}) if said.strip() else {OF_STACK: self._stack}
-        if labels.get(OF_STACK) != self._stack:
-            raise UserError(taken(kind, name, labels.get(OF_STACK)))
+            problem = taken(Kubectl(file), kind, name, self._stack)
+        if problem:
+            raise UserError(problem)

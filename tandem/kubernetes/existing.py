@@ -5,12 +5,14 @@ A preview (infra/components/existing_cluster.py, infra/kubernetes/claim.py) and 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from tandem.errors import Problem
-from tandem.kubernetes.names import MODEL_CACHE, NAMESPACE, PRIORITY_CLASS
+from tandem.kubernetes.kubectl import Kubectl
+from tandem.kubernetes.names import MODEL_CACHE, NAMESPACE, OF_STACK, PRIORITY_CLASS
 from tandem.tags import PROJECT, PROJECT_TAG
 
 TAKEN = {"Namespace": NAMESPACE, "PriorityClass": PRIORITY_CLASS, "PersistentVolume": MODEL_CACHE}
@@ -114,16 +116,19 @@ def absent(name: str, region: str, why: str) -> Problem:
     )
 
 
-def taken(kind: str, name: str, stack: str | None) -> Problem:
-    """What is said of a name that somebody has.
+def taken(kubectl: Kubectl, kind: str, name: str, stack: str) -> Problem | None:
+    """What is said of a name that somebody other than the stack has.
 
-    Args:
-        stack: whose it is; None for nobody of tandem's.
+    Raises:
+        UserError: the cluster refuses, or does not answer.
     """
+    said = kubectl.run("get", kind, name, "--ignore-not-found", "--output", "json")
+    if not said.strip() or (owner := json.loads(said)["metadata"].get("labels", {}).get(OF_STACK)) == stack:
+        return None
     return Problem(
         key=f"{kind} {name}",
-        wrong=f"is in the cluster already, and is the stack {stack}'s" if stack else "is in the cluster already",
-        value=stack or "not of a stack of tandem's",
+        wrong=f"is in the cluster already, and is the stack {owner}'s" if owner else "is in the cluster already",
+        value=owner or "not of a stack of tandem's",
         allowed="one stack in a cluster, and these names free",
         fix="another cluster in cluster.existing.name; nothing that is there is taken over or changed",
     )

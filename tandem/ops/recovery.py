@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tandem import type_tokens as types
-from tandem.errors import UserError
+from tandem.errors import Problem, UserError
+from tandem.kubernetes.names import OF_STACK
 from tandem.ops.aws import AwsError, is_gone
 from tandem.ops.helm_releases import Releases
 from tandem.ops.inventory import Inventory
@@ -101,7 +102,8 @@ class Plan:
 
 
 def pod_identities(deployment: Deployment, clients: Clients) -> dict[str, str]:
-    """URN to the id of each pod identity that was under way and is there.
+    """URN to the id of each pod identity that was under way and is there; in a cluster of somebody else's one for
+    these pods may lend another role, and is not the stack's.
 
     Raises:
         botocore's errors.
@@ -111,16 +113,29 @@ def pod_identities(deployment: Deployment, clients: Clients) -> dict[str, str]:
         resource = operation["resource"]
         if not _creates(operation, POD_IDENTITY):
             continue
-        names = {key: resource["inputs"][key] for key in ("clusterName", "namespace", "serviceAccount")}
+        inputs, eks = resource["inputs"], clients("eks")
+        names = {key: inputs[key] for key in ("clusterName", "namespace", "serviceAccount")}
         try:
-            associations = clients("eks").list_pod_identity_associations(**names)["associations"]
+            for one in eks.list_pod_identity_associations(**names)["associations"]:
+                told = {"clusterName": inputs["clusterName"], "associationId": one["associationId"]}
+                if eks.describe_pod_identity_association(**told)["association"]["roleArn"] == inputs["roleArn"]:
+                    found[resource["urn"]] = one["associationId"]
         except AwsError as error:
-            if is_gone(error):  # the cluster, and all of them with it
-                continue
-            raise
-        if associations:
-            found[resource["urn"]] = associations[0]["associationId"]
+            if not is_gone(error):  # the cluster, and all of them with it
+                raise
     return found
+
+
+def claimed(deployment: Deployment) -> dict[str, tuple[str, str]]:
+    """URN to kind and name of what was being created of the names that a cluster of somebody else's has once."""
+    operations = deployment["deployment"].get("pending_operations") or []
+    made = (operation["resource"] for operation in operations if operation["type"] == "creating")
+    return {
+        resource["urn"]: (resource["inputs"]["kind"], resource["inputs"]["metadata"]["name"])
+        for resource in made
+        if resource["type"].startswith(KUBERNETES)
+        and OF_STACK in resource.get("inputs", {}).get("metadata", {}).get("labels", {})
+    }
 
 
 def under_way(deployment: Deployment) -> set[str]:
@@ -134,6 +149,7 @@ def decide(
     inventory: Inventory,
     pod_identities: Mapping[str, str] | None = None,
     left_by_name: Sequence[Found] = (),
+    others: Mapping[str, Problem] | None = None,
 ) -> Plan:
     """Compares the account with the state.
 
@@ -144,6 +160,7 @@ def decide(
     Args:
         pod_identities: those that were under way and are there.
         left_by_name: what only a name of this stack's tells of, and no other life holds the name.
+        others: by URN, what was under way in a cluster and is somebody else's.
 
     Raises:
         UserError: the inventory is not complete, so that nothing can be said to be unknown.
@@ -171,7 +188,13 @@ def decide(
     in_cluster = [
         Adoption(resource, operation, "in the cluster, if it was created: the refresh finds out")
         for operation in operations
-        if operation["resource"]["urn"] not in taken and (resource := _in_cluster(operation, pod_identities or {}))
+        if operation["resource"]["urn"] not in {*taken, *(others or {})}
+        and (resource := _in_cluster(operation, pod_identities or {}))
+    ]
+    keep += [
+        Kept(resource, f"{problem.wrong}: it is {problem.value}")
+        for operation in operations
+        if (problem := (others or {}).get(operation["resource"]["urn"])) and (resource := _in_cluster(operation, {}))
     ]
     return Plan(
         remove=[one for part in parts for one in part.remove],

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from tandem import type_tokens as types
+from tandem.errors import Problem
+from tandem.kubernetes.existing import taken
 from tandem.ops import helm_releases, inventory, removal
 from tandem.ops.aws import user_errors
 from tandem.ops.inventory import Inventory
@@ -16,7 +19,8 @@ from tandem.ops.kinds import left_behind
 from tandem.ops.kinds.kind import Clients
 from tandem.ops.lives import of_parameters
 from tandem.ops.pulumi import Deployment, Stack
-from tandem.ops.recovery import Plan, amended, decide, pod_identities, under_way
+from tandem.ops.recovery import Plan, amended, claimed, decide, pod_identities, under_way
+from tandem.ops.rollout.cluster import kubectl as kubectl_of_stack
 from tandem.ops.whose import refuse_elsewhere, stack_id
 
 Told = Callable[[str], None]
@@ -34,10 +38,21 @@ def look(clients: Clients, stack: str, deployment: Deployment) -> Plan:
         refuse_elsewhere(deployment, stack, clients)
         identities = pod_identities(deployment, clients)
         left = list(left_behind.log_groups(clients, stack))
+        strangers = _others(clients, stack, deployment)
     found = inventory.find(clients, stack, under_way(deployment))
     others = {life.id for life in of_parameters(found.resources)} - {stack_id(deployment)}
-    plan = decide(deployment, found, identities, [] if others else left)
+    plan = decide(deployment, found, identities, [] if others else left, strangers)
     return replace(plan, helm=_helm(clients, stack, deployment, found))
+
+
+def _others(clients: Clients, stack: str, deployment: Deployment) -> dict[str, Problem]:
+    """What `up` was killed at before it had seen whose a name is; nodes come first, by which the cluster is found."""
+    if not (names := claimed(deployment)):
+        return {}
+    with ExitStack() as up:
+        kubectl = kubectl_of_stack(clients, stack, stack_id(deployment), clients("eks").meta.region_name, up)
+        found = {urn: taken(kubectl, kind, name, stack) for urn, (kind, name) in names.items()}
+    return {urn: problem for urn, problem in found.items() if problem}
 
 
 def _helm(clients: Clients, stack: str, deployment: Deployment, found: Inventory) -> helm_releases.Releases:

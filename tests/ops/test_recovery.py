@@ -29,7 +29,17 @@ from tandem.ops.cli import app
 from tandem.ops.inventory import Inventory, find
 from tandem.ops.kinds.kind import Clients, Found
 from tandem.ops.pulumi import Deployment, Stack
-from tandem.ops.recovery import NO_PLACE, NOT_UNDER_WAY, POD_IDENTITY, Adoption, Plan, amended, decide, pod_identities
+from tandem.ops.recovery import (
+    NO_PLACE,
+    NOT_UNDER_WAY,
+    POD_IDENTITY,
+    Adoption,
+    Plan,
+    amended,
+    claimed,
+    decide,
+    pod_identities,
+)
 from tandem.tags import STACK_ID_TAG
 from tests.ops.account import REGION, Builder, id_of, tags_of
 
@@ -313,7 +323,8 @@ def test_what_may_be_in_a_cluster_is_adopted_by_the_name_it_was_to_have(
 
 
 IDENTITY = {"clusterName": "tandem-prod", "namespace": "keda", "serviceAccount": "keda-operator"}
-PENDING_IDENTITY = {"type": "creating", "resource": {"urn": "urn:x", "type": POD_IDENTITY, "inputs": IDENTITY}}
+LENDS = IDENTITY | {"roleArn": "arn:aws:iam::123456789012:role/tandem-prod-keda"}
+PENDING_IDENTITY = {"type": "creating", "resource": {"urn": "urn:x", "type": POD_IDENTITY, "inputs": LENDS}}
 
 
 def eks_that(stub: Callable[[Stubber], None]) -> Clients:
@@ -325,15 +336,43 @@ def eks_that(stub: Callable[[Stubber], None]) -> Clients:
     return lambda _service: client
 
 
-def test_a_pod_identity_is_adopted_by_the_id_that_aws_gave_it() -> None:
+def lending(role: str) -> Clients:
     association = {"associationId": "a-1", "associationArn": "arn:aws:eks:us-east-1:1:x", "clusterName": "tandem-prod"}
-    there = eks_that(
-        lambda stub: stub.add_response("list_pod_identity_associations", {"associations": [association]}, IDENTITY)
-    )
+
+    def told(stub: Stubber) -> None:
+        stub.add_response("list_pod_identity_associations", {"associations": [association]}, IDENTITY)
+        asked = {"clusterName": "tandem-prod", "associationId": "a-1"}
+        stub.add_response("describe_pod_identity_association", {"association": association | {"roleArn": role}}, asked)
+
+    return eks_that(told)
+
+
+def test_a_pod_identity_is_adopted_by_the_id_that_aws_gave_it() -> None:
     state = deployment(pending=[PENDING_IDENTITY])
-    plan = decide(state, Inventory([]), pod_identities(state, there))
+    plan = decide(state, Inventory([]), pod_identities(state, lending(LENDS["roleArn"])))
     (_own, adopted) = amended(state, plan.adopt)["deployment"]["resources"]
-    assert (adopted["id"], adopted["outputs"]) == ("a-1", {**IDENTITY, "associationId": "a-1"})
+    assert (adopted["id"], adopted["outputs"]) == ("a-1", {**LENDS, "associationId": "a-1"})
+
+
+def test_a_pod_identity_that_lends_somebody_elses_role_is_left_to_them() -> None:
+    state = deployment(pending=[PENDING_IDENTITY])
+    assert pod_identities(state, lending("arn:aws:iam::123456789012:role/theirs")) == {}
+
+
+def test_a_name_in_a_cluster_that_somebody_has_is_left_to_them() -> None:
+    """Killed while it asked whose the namespace is, `up` has it under way: adopted, a destroy would take it away."""
+    head = {"name": "inference", "labels": {"tandem/stack": "prod"}}
+    inputs = {"apiVersion": "v1", "kind": "Namespace", "metadata": head}
+    resource = {"urn": "urn:x", "type": "kubernetes:core/v1:Namespace", "custom": True, "inputs": inputs}
+    state = deployment(pending=[{"type": "creating", "resource": resource}])
+    assert claimed(state) == {"urn:x": ("Namespace", "inference")}
+    theirs = Problem(key="Namespace inference", wrong="is in the cluster already", value="theirs")
+    plan = decide(state, Inventory([]), others={"urn:x": theirs})
+    assert (plan.adopt, plan.pending) == ([], [("urn:x", "creating")])
+    assert [(one.resource.id, one.reason) for one in plan.keep] == [
+        ("inference", "is in the cluster already: it is theirs")
+    ]
+    assert [one.resource.id for one in decide(state, Inventory([])).adopt] == ["inference"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 from tandem.errors import UserError
 from tandem.kubernetes.existing import TAKEN, Seen, absent, behind, refusals, taken
 from tandem.kubernetes.kubectl import Kubectl
-from tandem.kubernetes.names import GPU, OF_STACK
+from tandem.kubernetes.names import GPU
 from tandem.ops.aws import is_gone
 from tandem.ops.doctor.examination import Examination
 from tandem.ops.doctor.finding import Finding, error, from_problem, or_fine
@@ -201,10 +201,5 @@ def _tolerates(toleration: Mapping[str, str]) -> bool:
 
 
 def _names(kubectl: Kubectl, stack: str) -> Iterator[Finding]:
-    for kind, name in TAKEN.items():
-        said = kubectl.run("get", kind, name, "--ignore-not-found", "--output", "json")
-        if not said.strip():
-            continue
-        owner = json.loads(said)["metadata"].get("labels", {}).get(OF_STACK)
-        if owner != stack:
-            yield from_problem(taken(kind, name, owner))
+    problems = (taken(kubectl, kind, name, stack) for kind, name in TAKEN.items())
+    yield from map(from_problem, filter(None, problems))
