@@ -22,7 +22,7 @@ from tandem.settings import engine_yaml
 from tandem.settings.commands import NAMESPACE, below
 from tandem.settings.schema import Settings
 from tandem.settings.section import Section
-from tandem.settings.types import Allowed
+from tandem.settings.types import Allowed, NotThere
 
 SECRET_KEYS = ("huggingFaceToken",)
 FORMER = {
@@ -192,7 +192,14 @@ def _problem(entry: Any, hidden: Collection[str]) -> Problem:
         setting = f"`pulumi config rm --path '{place}'`, and another name"
     if path[0] in SECRET_KEYS:
         setting = setting.replace("config set", "config set --secret")
-    return Problem(key=key, wrong="is not a valid value", value=value, allowed=_allowed(field), fix=setting)
+    return Problem(key=key, wrong=_wrong(field, value), value=value, allowed=_allowed(field), fix=setting)
+
+
+def _wrong(field: FieldInfo | None, value: object) -> str:
+    """With the reason, where somebody may look for this value."""
+    reasons = (mark.reasons for mark in (field.metadata if field else ()) if isinstance(mark, NotThere))
+    known = next(reasons, {})
+    return known[value] if isinstance(value, str) and value in known else "is not a valid value"
 
 
 def _property_path(path: list[str], field: FieldInfo | None) -> str:

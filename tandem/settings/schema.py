@@ -10,7 +10,7 @@ Names carry their units. In stack files they are written in camelCase under the 
 from __future__ import annotations
 
 from ipaddress import IPv4Network
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -42,6 +42,7 @@ from tandem.settings.types import (
     MachineImageId,
     MirrorUrl,
     ModelId,
+    NotThere,
     ParserName,
     PolicyArn,
     PrivateNetwork,
@@ -353,10 +354,20 @@ class FleetSettings(Section):
         return () if self.capacity_reservations is None else tuple(self.capacity_reservations.by_zone)
 
 
+_FIXED = "vLLM 0.32 ends with an AssertionError when it is to guess fewer tokens than the most, as with many requests"
+_UNSIZED = "what it takes of a GPU is not known here, and no server of tandem's was ever started with it"
+OTHER_METHODS = {
+    "mtp": "guesses by layers of the model's own checkpoint, which sizing takes as not loaded",
+    **dict.fromkeys(("dflash", "dspark", "mlp_speculator"), _UNSIZED),
+    **dict.fromkeys(("medusa", "suffix", "ngram_gpu"), _FIXED),
+}
+"""Of vLLM's (`vllm/config/speculative.py`; the assertions in `vllm/v1/spec_decode/`), and why they are none here."""
+
+
 class SpeculationSettings(Section):
     """Tokens that are guessed, and checked together in one step: fewer steps for answers that repeat what was said."""
 
-    method: Literal["ngram", "draft", "eagle", "eagle3"] = Field(
+    method: Annotated[Literal["ngram", "draft", "eagle", "eagle3"], NotThere(OTHER_METHODS)] = Field(
         default="ngram",
         description="What guesses. ngram: what followed the last tokens where they stood before, in prompt or answer; "
         "good for answers that quote (code, summaries, extraction). draft: a small model of the same vocabulary. "

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Network
@@ -32,6 +32,13 @@ class Allowed(str):
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         found = handler(schema)
         return {**found, "patternErrorMessage": f"Allowed: {self}"} if "pattern" in found else found
+
+
+@dataclass(frozen=True)
+class NotThere:
+    """Marks a field with values that one may look for in it, and why each is none."""
+
+    reasons: Mapping[str, str]
 
 
 _DURATION_UNITS = {"m": "minutes", "h": "hours", "d": "days"}

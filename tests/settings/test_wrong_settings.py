@@ -12,6 +12,7 @@ from tandem import rules
 from tandem.errors import UserError
 from tandem.loading import load
 from tandem.settings import Settings
+from tandem.settings.schema import OTHER_METHODS
 
 TOKEN = "hf_" + "x" * 30
 KEY = "cr-" + "0" * 17
@@ -1483,3 +1484,15 @@ def test_each_rule_is_asked_once() -> None:
     for platform, own in rules.ON.items():
         asked = Counter([*rules.RULES, *own])
         assert [rule.__name__ for rule, times in asked.items() if times > 1] == [], platform
+
+
+@pytest.mark.parametrize(("method", "why"), OTHER_METHODS.items())
+def test_a_way_of_guessing_that_is_not_there_is_refused_with_the_reason(method: str, why: str) -> None:
+    with pytest.raises(UserError) as refused:
+        load(
+            {
+                "tandem:region": "us-east-1",
+                "tandem:inference": json.dumps({"model": "a/b", "speculation": {"method": method}}),
+            }
+        )
+    assert [(one.key, one.wrong) for one in refused.value.problems] == [("inference.speculation.method", why)]
