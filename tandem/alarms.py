@@ -21,7 +21,7 @@ GPU_FIGURES = ("GpuErrors", "GpuMemory", "GpuTemperature", "GpuUse")
 """Likewise, where they see their GPUs."""
 CANARY_FIGURES = ("CanaryFailed",)
 """Likewise, where they have a canary."""
-GUESS_FIGURES = ("GuessesRight",)
+GUESS_FIGURES = ("GuessesRight", "Guessing")
 """Likewise, where tokens are guessed."""
 START_FIGURES = ("StartImage", "StartReady", "StartWeights", "StartWhole")
 """Likewise, once a start."""

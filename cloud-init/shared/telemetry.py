@@ -27,7 +27,8 @@ LATENCIES = {
     "vllm:time_to_first_token_seconds": "FirstToken",
     "vllm:inter_token_latency_seconds": "BetweenTokens",
 }
-SUMS = {"vllm:generation_tokens_total": "TokensOut", "vllm:num_preemptions_total": "Preemptions"}
+MADE = "vllm:generation_tokens_total"
+SUMS = {MADE: "TokensOut", "vllm:num_preemptions_total": "Preemptions"}
 GUESSED, RIGHT = (f"vllm:spec_decode_num_{what}_tokens_total" for what in ("draft", "accepted"))
 REFUSED = "vllm:admission_rejections_total"
 RUNNING, WAITING, CACHE = "vllm:num_requests_running", "vllm:num_requests_waiting", "vllm:kv_cache_usage_perc"
@@ -128,7 +129,7 @@ class Server:
         added = Counter({key: value - old.get(key, 0) for key, value in found.items() if value > old.get(key, 0)})
         added[REFUSED] = max(0, added[REFUSED] - PROBES)
         load = found.get(RUNNING, 0) + found.get(WAITING, 0)
-        moved = any(added[key] for key in ("vllm:generation_tokens_total", READ))
+        moved = any(added[key] for key in (MADE, READ))
         self._busy_since = now if moved or not load or before is None else self._busy_since
         self._queued_since = self._queued_since if found.get(WAITING) and before is not None else now
         gauges = {
@@ -140,6 +141,8 @@ class Server:
             "Stalled": now - self._busy_since,
             "Restarts": float(again),
         }
+        if GUESSED in found and added[MADE]:
+            gauges["Guessing"] = float(added[GUESSED] > 0)
         return gauges, added
 
 

@@ -182,9 +182,12 @@ def _guesses(labels: str, pay_from: float) -> Panel:
         title="Right guesses",
         group=ENGINE,
         says="share of the tokens that inference.speculation guessed; below the mark, as modelled, they cost more than "
-        "they give",
+        "they give. Guessing: share of the servers at work that do; others have too many requests, or too few right",
         unit="share",
-        lines=[_one("right", "GuessesRight", "Average", queries.right_guesses(WINDOW, labels))],
+        lines=[
+            _one("right", "GuessesRight", "Average", queries.right_guesses(WINDOW, labels)),
+            _one("guessing", "Guessing", "Average", queries.guessing(WINDOW, labels)),
+        ],
         marks={"pay from": round(pay_from, 3)} if pay_from else {},
     )
 

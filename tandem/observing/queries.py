@@ -103,6 +103,15 @@ def right_guesses(window: str, labels: str) -> str:
     return f"{right} / ({guessed} > 0)"
 
 
+def guessing(window: str, labels: str) -> str:
+    """Share of the servers that guess tokens, of those that make some."""
+    guessed, made = (
+        f"rate(vllm:{counter}_tokens_total{{{labels}}}[{window}])"
+        for counter in ("spec_decode_num_draft", "generation")
+    )
+    return f"avg(({guessed} > bool 0) and ({made} > 0))"
+
+
 def stuck(seconds: int, labels: str) -> str:
     """Servers that have had requests for so long and have made no token, nor read one."""
     window = span(seconds)

@@ -125,6 +125,22 @@ def test_the_average_of_guesses_is_the_share_of_right_ones(world: World) -> None
     assert world.figures.statistic("GuessesRight", "Average", 0, world.now) == pytest.approx(0.28)
 
 
+def test_a_server_that_makes_tokens_and_guesses_none_is_told(world: World) -> None:
+    """Its scheduler has stopped guesses that did not pay."""
+    world.live(10)
+    world.server.tokens += 100
+    world.live(60)
+    assert world.figures.statistic("Guessing", "SampleCount", 0, world.now) is None, "where nothing is ever guessed"
+    world.server.guessed = total = 0
+    world.live(60)
+    assert world.figures.statistic("Guessing", "SampleCount", 0, world.now) is None, "nor while no token is made"
+    for guessed, share in ((40, 1.0), (0, 0.5)):
+        world.server.tokens += 100
+        world.server.guessed = total = total + guessed
+        world.live(60)
+        assert world.figures.statistic("Guessing", "Average", 0, world.now) == share
+
+
 def test_no_value_is_one_that_an_alarm_compares_with() -> None:
     """Whatever CloudWatch rounds, a bucket is on one side of an objective."""
     middles = {key[1] for key in telemetry.read(ToldServer().ask()) if isinstance(key, tuple)}

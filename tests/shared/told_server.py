@@ -20,6 +20,7 @@ BETWEEN_TOKENS = (
 )
 LABELS = 'engine="0",model_name="m"'
 Pairs = Sequence[tuple[Any, float]]
+GUESSES = "vllm:spec_decode_num_"
 
 
 @dataclass
@@ -34,7 +35,7 @@ class ToldServer:
     prompt_tokens: int = 0
     preemptions: int = 0
     refused: int = 0
-    guessed: int = 0
+    guessed: int | None = None
     right: int = 0
     first_token: Counter[float] = field(default_factory=Counter)
     between_tokens: Counter[float] = field(default_factory=Counter)
@@ -50,9 +51,9 @@ class ToldServer:
             "vllm:generation_tokens_total": self.tokens,
             "vllm:prompt_tokens_total": self.prompt_tokens,
             "vllm:num_preemptions_total": self.preemptions,
-            "vllm:spec_decode_num_draft_tokens_total": self.guessed,
-            "vllm:spec_decode_num_accepted_tokens_total": self.right,
         }
+        if self.guessed is not None:  # what never guesses has none of these
+            counts |= {f"{GUESSES}draft_tokens_total": self.guessed, f"{GUESSES}accepted_tokens_total": self.right}
         latencies = (tuple(one.items()) for one in (self.first_token, self.between_tokens))
         return _text(self.started, self.refused, tuple(counts.items()), *latencies)
 
