@@ -68,12 +68,12 @@ def test_a_grafana_costs_somebody_who_may_change_it() -> None:
 
 
 def test_guesses_have_a_figure_of_their_own() -> None:
-    """In CloudWatch, of each model that has any: $0.30 a month."""
+    """In CloudWatch, of each model that has any: $0.30 a month each."""
     (plain, guessing) = (
         next(item for item in costs.watching_costs(one) if item.name == "figures in CloudWatch")
         for one in (stack(), stack(inference={"speculation": {}}))
     )
-    assert guessing.count == plain.count + 1
+    assert guessing.count == plain.count + 2
 
 
 def test_an_idle_stop_pays_for_the_metrics_of_its_alarm() -> None:

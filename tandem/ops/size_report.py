@@ -21,6 +21,12 @@ from tandem.sizing.measured import Errors
 from tandem.sizing.memory import Sizing
 from tandem.sizing.throughput import Load
 
+WITHOUT_KERNELS = (
+    "FP8 with weight blocks was measured without DeepGEMM, which the image has and what is modelled counts with: "
+    "servers make more than was measured, so it is no less than other cards' figures say."
+)
+"""measurements.json, `lacks`."""
+
 
 @dataclass(frozen=True)
 class Known:
@@ -163,20 +169,30 @@ def print_rows(
             console.print(f"{row.name}: {why[0]}")
     for warning in dict.fromkeys(text for row in good for text in row.verdict.warnings if "image encoder" in text):
         console.marked("note:", "yellow", f" {warning}")
-    console.print(f"{_in_words(good, says)} Prices: {prices_source(region)}.", style="dim")
+    if any(row.throughput.measured and in_blocks(row.sizing) for row in good):
+        console.marked("note:", "yellow", f" {WITHOUT_KERNELS}")
+    console.print(f"{_in_words(good, says)}Prices: {prices_source(region)}.", style="dim")
+
+
+def in_blocks(sizing: Sizing) -> bool:
+    """Whether its products have weight blocks, by kernels of their own."""
+    quantization = sizing.shape.quantization
+    return quantization is not None and quantization.main_scheme.block is not None
 
 
 def _in_words(rows: list[Candidate], says: Known) -> str:
-    """What the tokens per second of the table are worth."""
-    if rows and not rows[0].sizing.shape.makes_tokens:
-        return "It makes no tokens, so none are counted: the cheapest by the hour first."
-    least, most = (pick((row.throughput.requests for row in rows), default=0) for pick in (min, max))
+    """What the tokens per second of the table are worth; nothing of an empty one."""
+    if not rows:
+        return ""
+    if not rows[0].sizing.shape.makes_tokens:
+        return "It makes no tokens, so none are counted: the cheapest by the hour first. "
+    least, most = (pick(row.throughput.requests for row in rows) for pick in (min, max))
     at_once = f"{least}" if least == most else f"{least} to {most}"
     many = sum(row.throughput.measured for row in rows)
     return (
         f"tokens/s of a host: {says.load}, {at_once} requests at once on a replica. {many} of {len(rows)} measured on "
         f"such servers; ~ modelled (docs/sizing.md). Over {says.errors.loads} measured loads that was "
-        f"{says.errors.median:.0%} off in the median, {says.errors.worst:+.0%} at worst."
+        f"{says.errors.median:.0%} off in the median, {says.errors.worst:+.0%} at worst. "
     )
 
 

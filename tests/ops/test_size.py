@@ -379,6 +379,18 @@ def test_the_table_fits_eighty_columns_and_says_what_is_estimated(call: Call) ->
     assert "list prices of us-east-1, on demand, read on 2026-07-20" in text
 
 
+def test_a_table_without_a_row_says_nothing_of_tokens(call: Call) -> None:
+    screen = " ".join(call("Qwen/Qwen3-8B", "--tp", 1, "--concurrency", 512).split())
+    assert "nothing in the catalog fits; --all says why Prices: list prices" in screen
+
+
+@pytest.mark.parametrize(("model", "noted"), [("Qwen/Qwen3-32B-FP8", True), ("Qwen/Qwen3-8B", False)])
+def test_what_was_measured_without_the_images_kernels_is_said_to(call: Call, model: str, noted: bool) -> None:
+    """Else the table has an H100, which is modelled with them, before an H200, which was measured without."""
+    screen = call(model, "--tp", 1, "--max-model-len", 2048, "--concurrency", 512)
+    assert ("measured without DeepGEMM" in " ".join(screen.split())) == noted
+
+
 def test_measured_rows_are_told_from_modelled_ones(call: Call) -> None:
     answer = call.json("Qwen/Qwen3-8B")
     known = {(row["instanceType"], row["tensorParallelSize"]): row["estimates"] for row in answer["candidates"]}
