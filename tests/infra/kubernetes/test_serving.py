@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any, cast
 
@@ -176,7 +177,9 @@ def looks(*answers: Rollout | None) -> Any:
 def followed(*answers: Rollout | None) -> tuple[float, list[str]]:
     clock, told = Clock(), []
     progress = Progress("vllm-main", "new", PATIENCE)
-    asyncio.run(follow(progress, looks(*answers), told.append, clock.sleep, lambda: clock.now))
+    # Not asyncio.run, which leaves the thread without a loop, and Pulumi's mocks ask for its loop.
+    with closing(asyncio.new_event_loop()) as loop:
+        loop.run_until_complete(follow(progress, looks(*answers), told.append, clock.sleep, lambda: clock.now))
     return clock.now, told
 
 
