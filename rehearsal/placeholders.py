@@ -55,6 +55,13 @@ def change_image(pins: Path, digest: str = OTHER_DIGEST) -> None:
     pins.write_text(tomlkit.dumps(document))
 
 
+def pin_model(pins: Path, model: str) -> None:
+    """Pins one of the hub's repositories that is named in no stack file of the project."""
+    document: Any = tomlkit.parse(pins.read_text())
+    document["models"][model] = {key: PLACEHOLDERS[key] for key in ("revision", "manifest")}
+    pins.write_text(tomlkit.dumps(document))
+
+
 def charts(pins: Path) -> list[str]:
     """Names of the charts that a pins file pins."""
     document: Any = tomlkit.parse(pins.read_text())

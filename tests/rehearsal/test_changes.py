@@ -12,6 +12,7 @@ import pytest
 from tests.rehearsal.changes import (
     CERTIFICATE,
     DOMAIN,
+    HEAD,
     ZONE,
     Change,
     Open,
@@ -54,7 +55,15 @@ CHANGES: dict[str, Change] = {
     ],
     "an internal load balancer": [{"loadBalancer.scheme": "internal"}],
     "a rate limit": [{"loadBalancer.requestsPerMinutePerIp": 1200}],
-    "spot above the base": [{"fleet.onDemandBase": 1}],
+    "spot above the base": [{"fleet.onDemandBase": 1, "fleet.onDemandPercentage": 0}],
+    "requests that begin alike meet, of one session then": [
+        {"inference.routing": {}},
+        {"inference.routing": {"by": "session"}},
+    ],
+    "guesses, then a head's": [
+        {"inference.speculation": {}},
+        {"inference.speculation": {"method": "eagle3", "model": HEAD}},
+    ],
     "a domain, with a certificate from elsewhere, then proven here": [
         {"loadBalancer.domainName": DOMAIN, "loadBalancer.certificateArn": CERTIFICATE},
         {"loadBalancer.certificateArn": None, "loadBalancer.hostedZoneId": ZONE},
@@ -65,6 +74,8 @@ REPLACES_HOSTS = {
     "a larger disk": "the launch template",
     "spot above the base": "what the group launches",
     "an internal load balancer": "where hosts register",
+    "requests that begin alike meet, of one session then": "what the edge is",
+    "guesses, then a head's": "what servers are told",
 }
 """All others replace none; docs/runbook.md says so."""
 

@@ -16,6 +16,7 @@ from tests.rehearsal.changes import (
     CERTIFICATE,
     CI,
     DOMAIN,
+    HEAD,
     NODE_GROUP,
     PLATFORM,
     ZONE,
@@ -51,6 +52,9 @@ BOTH: dict[str, Change] = {
     "another team": [{"tags": {"team": "answers", "cost-centre": "7"}}],
     "a larger disk": [{"fleet.rootVolumeGib": 300}],
     "an internal load balancer": [{"loadBalancer.scheme": "internal"}],
+    "a node more for controllers": [{"cluster.systemNodes": 3}],
+    "requests that begin alike meet": [{"inference.routing": {}}],
+    "a head guesses": [{"inference.speculation": {"method": "eagle3", "model": HEAD}}],
     "a domain, with a certificate from elsewhere, then proven here": [
         {"loadBalancer.domainName": DOMAIN, "loadBalancer.certificateArn": CERTIFICATE},
         {"loadBalancer.certificateArn": None, "loadBalancer.hostedZoneId": ZONE},

@@ -109,6 +109,15 @@ def test_three_shapes_come_change_stop_and_go_each_by_itself(
     assert touched(changed) == {("update", "tandem-dev-large")}
     assert versions(account) == {"tandem-dev": 1, "tandem-dev-embed": 1, "tandem-dev-large": 2}
 
+    renamed = LARGE | {"inference": LARGE["inference"] | {"maxModelLen": 4096}}
+    configure(workspace, zone, embed=EMBED, big=renamed)
+    ways = {(what, name) for what, name in touched(done(workspace.up())) if "-api-" in name or "example.com" in name}
+    assert {one for one in ways if "validation" not in one[1]} == {
+        ("create", "dev-api-big-1"),
+        ("delete", "dev-api-large-1"),
+    }, "its name in Route 53 stays, and no other model's way moves"
+    assert hosts(clients)["embed"] == beside["embed"]
+
     configure(workspace, zone, embed=EMBED)
     done(workspace.up())
     assert hosts(clients) == {model: beside[model] for model in ("main", "embed")}
