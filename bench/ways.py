@@ -38,6 +38,8 @@ TESTS = [str(Path(__file__).resolve().parents[1] / "tests" / part) for part in (
 ROUTER = "vllm-router==0.1.17"
 ROUNDS, SECONDS = 5, 3
 CONNECTIONS = 32
+ENOUGH, LONGEST = 2 * CONNECTIONS, 27
+"""Requests of a run, and its seconds."""
 TICKS = os.sysconf("SC_CLK_TCK")
 KEY = "sk-bench-" + "0123456789abcdef" * 3  # LiteLLM starts with no shorter one
 MEMORY = Path("/dev/shm")  # noqa: S108  (a directory of our own in it)
@@ -150,18 +152,20 @@ def edge_configuration(config: HostConfig, port: int, server: int, directory: Pa
     return file
 
 
-def measure(port: int, connections: int, script: Path) -> dict[str, float]:
-    """One run of wrk.
+def measure(port: int, connections: int, script: Path, seconds: int = SECONDS) -> dict[str, float]:
+    """One run of wrk; a longer one where few requests were answered.
 
     Raises:
         SystemExit: a request failed; the figures would mean nothing.
     """
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "-s", str(script), "--timeout", "30s"]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), "--timeout", "30s"]
     command.append(f"http://127.0.0.1:{port}/v1/chat/completions")
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     found = json.loads(text.partition("JSON")[2])
     if found["failed"]:
         raise SystemExit(f"{found['failed']} requests failed:\n{text}")
+    if found["requests"] < ENOUGH and seconds < LONGEST:
+        return measure(port, connections, script, seconds * 3)
     return found
 
 
