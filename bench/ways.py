@@ -86,7 +86,8 @@ end
 @dataclass(frozen=True)
 class Figures:
     """Of one way: median milliseconds over one kept-alive connection, requests per second over CONNECTIONS, and
-    milliseconds of processor time that its processes took for one of these, which hold on a busy machine, too."""
+    milliseconds of processor time that its processes took for a request of that one connection, which tell most on a
+    busy machine."""
 
     median_ms: float
     per_second: float
@@ -196,9 +197,9 @@ def compare(ways: dict[str, Way], script: Path) -> dict[str, Figures]:
     found: dict[str, list[Figures]] = {name: [] for name in ways}
     for _ in range(ROUNDS):
         for name, way in ways.items():
-            alone, before = measure(way.port, 1, script), way.processor_seconds()
+            before, alone = way.processor_seconds(), measure(way.port, 1, script)
+            taken = (way.processor_seconds() - before) * 1000 / alone["requests"]
             crowd = measure(way.port, CONNECTIONS, script)
-            taken = (way.processor_seconds() - before) * 1000 / crowd["requests"]
             found[name].append(Figures(alone["median_ms"], crowd["requests_per_second"], taken))
     return {
         name: Figures(*map(statistics.median, zip(*map(astuple, each), strict=True))) for name, each in found.items()
