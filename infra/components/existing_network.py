@@ -15,6 +15,10 @@ from tandem.tags import PROJECT, PROJECT_TAG, STACK_TAG
 
 from .stack_network import StackNetwork, TrafficArgs
 
+NO_OPTIONS = "default"
+"""What EC2 says in place of an id where a VPC has no DHCP options; asked for, they do not exist
+(https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_AssociateDhcpOptions.html)."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExistingNetworkArgs(TrafficArgs):
@@ -65,6 +69,8 @@ def _range(subnet_id: str, asks: pulumi.InvokeOptions) -> str:
 def _name_servers(vpc_id: str, asks: pulumi.InvokeOptions) -> list[str]:
     """Those of the VPC's owner that are not AWS's; what has no IPv4 address no host can ask."""
     options = ec2.get_vpc(id=vpc_id, opts=asks).dhcp_options_id
+    if options == NO_OPTIONS:
+        return []
     servers = ec2.get_vpc_dhcp_options(dhcp_options_id=options, opts=asks).domain_name_servers
     return [server for server in servers if server.count(".") == 3]
 

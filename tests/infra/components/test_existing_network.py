@@ -73,6 +73,11 @@ def test_hosts_may_ask_the_name_servers_of_the_vpc() -> None:
         ("tcp", 53, "10.1.2.3/32"),
         ("udp", 53, "10.1.2.3/32"),
     ]
+    none = {
+        "aws:ec2/getVpc:getVpc": {"dhcpOptionsId": "default"}
+    }  # there are none, and nothing of this name to ask for
+    found = declared_by(values(), "golden", account=own | none)
+    assert 53 not in [one["toPort"] for one in found.of("SecurityGroupEgressRule").values()]
 
 
 @pytest.mark.parametrize("platform", ["ec2", "eks"])
