@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import copy
+import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,6 +41,7 @@ from tandem.ops.doctor.run import run_check
 from tandem.ops.rollout.cluster import of_stack
 from tests.others_cluster import NAME, clusters, others_cluster
 from tests.others_network import OthersNetwork
+from tests.rehearsal.kubernetes.test_half_finished import kill_plugins
 from tests.rehearsal.test_existing_cluster import FILE, others, refused_with
 from tests.rehearsal.test_existing_network import forget_ended, theirs
 from tests.rehearsal.watched import REGION, done
@@ -194,6 +200,42 @@ def test_the_doctor_reads_the_cluster(there: Others, monkeypatch: pytest.MonkeyP
     workspace = there.workspace
     workspace.pulumi("state", "unprotect", "--all", "--yes")
     done(workspace.destroy())
+
+
+def test_an_up_that_is_killed_while_it_asks_takes_over_nothing(there: Others, tmp_path: Path) -> None:
+    """Adopted by its name the namespace would be the stack's, and go at `destroy` with all that is in it."""
+    there.configure(existing={"name": NAME})
+    workspace = there.workspace
+    home = there.api.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}})
+    asked = tmp_path / "asked"
+    (tmp_path / "kubectl").write_text(f"#!/bin/sh\necho $* >> {asked}\nexec sleep 600\n")
+    (tmp_path / "kubectl").chmod(0o755)
+    environment = dict(workspace.environment)
+    command = [workspace.command, "up", "--stack", STACK, "--yes", "--skip-preview", "--non-interactive"]
+    slow = environment | {"PATH": f"{tmp_path}:{environment['PATH']}"}
+    up = subprocess.Popen(command, cwd=workspace.directory, env=slow, stdout=subprocess.DEVNULL, start_new_session=True)
+    assert seconds_until(lambda: asked.exists() and "Namespace" in asked.read_text(), 300) is not None
+    os.killpg(up.pid, signal.SIGKILL)
+    kill_plugins(workspace.directory / "home")
+    assert up.wait() == -signal.SIGKILL
+    recovered = subprocess.run(
+        [Path(sys.executable).with_name("tandem"), "recover", STACK, "--yes"],
+        cwd=workspace.directory,
+        env=environment | {"COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert recovered.returncode == 0, recovered.stderr + recovered.stdout
+    assert "is in the cluster already" in recovered.stdout
+    assert not [one for one in workspace.resources() if one["type"] == "kubernetes:core/v1:Namespace"]
+    workspace.pulumi("state", "unprotect", "--all", "--yes")
+    done(workspace.destroy())
+    left = there.api.get("v1", "Namespace", NAMESPACE)
+    assert left is not None
+    assert left["metadata"]["uid"] == home["metadata"]["uid"]
+    there.api.delete(home)
+    assert seconds_until(lambda: there.api.get("v1", "Namespace", NAMESPACE) is None, 60) is not None
 
 
 def test_it_comes_changes_and_goes_and_all_objects_of_others_are_as_they_were(
