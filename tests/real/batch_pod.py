@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pod_identity
-from vllm_cpu import environment, model
+from vllm_cpu import ON_CPUS, environment, model
 
 from tandem.scripts import sources
 from tests.infra.kubernetes.samples import BASE, manifests_of
@@ -69,7 +69,7 @@ class Pod:
         command = [str(model()) if word == SETTINGS["inference"]["model"] else word for word in runner["command"]]
         at = command.index("--gpu-memory-utilization")
         self._command = [str(environment()), *self._here([*command[:at], *command[at + 2 :]])[1:]]
-        on_cpus = {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "0", "HOME": str(self.directory)}
+        on_cpus = {**ON_CPUS, "HOME": str(self.directory)}
         path = {"PATH": f"{environment().parent}:{os.environ['PATH']}"}
         self._variables = path | {key: self._here([value])[0] for key, value in _variables(runner).items()} | on_cpus
         self.begun = 0

@@ -22,7 +22,7 @@ from batch_pod import Pod
 from buckets import made_empty
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from moto.server import ThreadedMotoServer
-from vllm_cpu import environment, model
+from vllm_cpu import ON_CPUS, environment, model
 
 from tandem.scripts import DIRECTORY, shared
 
@@ -138,12 +138,7 @@ class Machine:
         arguments = [str(model()), "--served-model-name", "tiny", "--enforce-eager", "--max-model-len", "1024"]
         arguments += ["--max-num-seqs", "64", "--shutdown-timeout", "300", "--disable-uvicorn-access-log"]
         worker = [sys.executable, str(Path(__file__).with_name("batch_worker.py")), batch.url, name, str(SPAN)]
-        variables = {
-            **os.environ,
-            "VLLM_CPU_KVCACHE_SPACE": "1",
-            "VLLM_CPU_OMP_THREADS_BIND": "0",
-            "VLLM_NO_USAGE_STATS": "1",
-        }
+        variables = {**os.environ, **ON_CPUS, "VLLM_NO_USAGE_STATS": "1"}
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 [*worker, *runner, *arguments],

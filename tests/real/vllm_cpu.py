@@ -20,10 +20,17 @@ from pulumi_rehearsal.cache import cache_directory
 from pulumi_rehearsal.servers import free_port
 
 VLLM, TORCH = "0.32.0", "2.13.0"
+ON_CPUS = {
+    "VLLM_CPU_KVCACHE_SPACE": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+    "OMP_NUM_THREADS": "1",
+    "PYTHONPATH": str(Path(__file__).with_name("on_cpu")),
+}
+"""What vLLM is told on a machine of few cores: little memory, a thread for each worker's arithmetic on whichever core,
+and how its processes start."""
 UNUSED = ("torchvision", "torchaudio", "torchcodec")
-AMX = Path(__file__).with_name("amx")
 START_SECONDS = 1800
-"""A minute on two idle cores; beside eight busy processes for each core it was not up after seven."""
+"""Ten seconds on two idle cores; beside eight busy processes for each core it was not up after seven."""
 
 
 def environment() -> Path:
@@ -96,15 +103,8 @@ def server(
         # Compiling the graph would take longer than all tests together, and proves nothing here.
         *("--enforce-eager", "--host", "127.0.0.1", "--port", str(port), *arguments),
     ]
-    own = [path for path in (environment_variables.get("PYTHONPATH"), str(AMX)) if path]
-    variables = {
-        **os.environ,
-        **environment_variables,
-        "PYTHONPATH": os.pathsep.join(own),
-        "VLLM_CPU_KVCACHE_SPACE": "1",
-        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
-        "OMP_NUM_THREADS": "1",
-    }
+    paths = [ON_CPUS["PYTHONPATH"], environment_variables.get("PYTHONPATH", "")]
+    variables = {**os.environ, **environment_variables, **ON_CPUS, "PYTHONPATH": os.pathsep.join(filter(None, paths))}
     with log.open("wb") as output:
         # A group of its own: the workers must not outlive a test that was interrupted.
         process = subprocess.Popen(
