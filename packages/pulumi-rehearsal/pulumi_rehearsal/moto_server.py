@@ -20,6 +20,7 @@ from typing import Any
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from moto.server import main
 
+from pulumi_rehearsal.cache_subnets import with_deletion_of_cache_subnets
 from pulumi_rehearsal.eks import with_eks_parts
 from pulumi_rehearsal.instance_refresh import with_instance_refreshes
 from pulumi_rehearsal.instance_types import OF_THE_ACCOUNT
@@ -437,6 +438,7 @@ def mend() -> None:
     with_rebalancing()
     with_eks_parts()
     with_managed_prometheus_and_grafana()
+    with_deletion_of_cache_subnets()
     budgets_with_tags()
     requests_over_tls()
     buckets_born_with_tags()

@@ -46,7 +46,7 @@ class Region:
         """The boto3 client of a service in this region."""
         return self.account.client(service, self.name)
 
-    def call(self, service: str, operation: str, **params: Any) -> dict[str, Any]:
+    def call(self, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
         """Calls AWS.
 
         Raises:

@@ -123,3 +123,21 @@ def test_managed_prometheus_and_grafana_answer_as_the_sdks_models_say(account: S
     with pytest.raises(ClientError, match="ResourceNotFoundException"):
         grafana.describe_workspace(workspaceId=board)
     assert answered == names
+
+
+def test_a_group_of_cache_subnets_goes_once_no_cache_is_in_it(account: SimulatedAccount) -> None:
+    ec2, cache = account.client("ec2", REGION), account.client("elasticache", REGION)
+    vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24")["Subnet"]["SubnetId"]
+    cache.create_cache_subnet_group(
+        CacheSubnetGroupName="counters", CacheSubnetGroupDescription="-", SubnetIds=[subnet]
+    )
+    cache.create_replication_group(
+        ReplicationGroupId="counters", ReplicationGroupDescription="-", CacheSubnetGroupName="counters"
+    )
+    with pytest.raises(ClientError, match="CacheSubnetGroupInUse"):
+        cache.delete_cache_subnet_group(CacheSubnetGroupName="counters")
+    cache.delete_replication_group(ReplicationGroupId="counters")
+    cache.delete_cache_subnet_group(CacheSubnetGroupName="counters")
+    with pytest.raises(ClientError, match="CacheSubnetGroupNotFound"):
+        cache.describe_cache_subnet_groups(CacheSubnetGroupName="counters")

@@ -398,7 +398,7 @@ def test_a_group_with_hooks_of_its_own_is_born_at_0_and_gets_its_size_last(
     asked: list[tuple[str, Any]] = []
     call = Region.call
 
-    def noted(self: Region, service: str, operation: str, **params: Any) -> dict[str, Any]:
+    def noted(self: Region, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
         if not operation.startswith("describe"):
             asked.append((operation, params.get("MaxSize")))
         return call(self, service, operation, **params)

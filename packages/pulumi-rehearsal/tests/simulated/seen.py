@@ -178,6 +178,30 @@ SEEN: dict[str, Look] = {
     w.ALERT_RULES: lambda o, m: o.client("amp").list_rule_groups_namespaces(workspaceId=m.inputs["workspaceId"])[
         "ruleGroupsNamespaces"
     ],
+    w.LOG_METRIC: lambda o, m: _matching(
+        o.client("logs").describe_metric_filters()["metricFilters"], filterName=m.inputs["name"]
+    ),
+    w.DATABASE_SUBNETS: lambda o, m: o.client("rds").describe_db_subnet_groups(DBSubnetGroupName=m.id)[
+        "DBSubnetGroups"
+    ],
+    w.DATABASE: lambda o, m: _matching(
+        o.client("rds").describe_db_instances()["DBInstances"], DBInstanceIdentifier=m.inputs["identifier"]
+    ),
+    w.CACHE_SUBNETS: lambda o, m: o.client("elasticache").describe_cache_subnet_groups(CacheSubnetGroupName=m.id)[
+        "CacheSubnetGroups"
+    ],
+    w.CACHE: lambda o, m: _matching(  # moto tells for good of one that is gone
+        o.client("elasticache").describe_replication_groups()["ReplicationGroups"],
+        ReplicationGroupId=m.id,
+        Status="available",
+    ),
+    w.TASKS: lambda o, m: _matching(o.client("ecs").describe_clusters(clusters=[m.id])["clusters"], status="ACTIVE"),
+    w.TASK: lambda o, m: _matching(
+        [o.client("ecs").describe_task_definition(taskDefinition=m["arn"])["taskDefinition"]], status="ACTIVE"
+    ),
+    w.SERVICE: lambda o, m: _matching(
+        o.client("ecs").describe_services(cluster=m.inputs["cluster"], services=[m.id])["services"], status="ACTIVE"
+    ),
     w.GRAFANA: lambda o, m: _matching(o.client("grafana").list_workspaces()["workspaces"], id=m.id),
     w.CLUSTER: lambda o, m: o.client("eks").describe_cluster(name=m.id)["cluster"],
     w.NODE_GROUP: lambda o, m: (

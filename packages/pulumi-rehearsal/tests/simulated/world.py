@@ -181,6 +181,14 @@ ALERT_MANAGER = "aws:amp/alertManagerDefinition:AlertManagerDefinition"
 ALERT_RULES = "aws:amp/ruleGroupNamespace:RuleGroupNamespace"
 GRAFANA = "aws:grafana/workspace:Workspace"
 QUEUE_POLICY = "aws:sqs/queuePolicy:QueuePolicy"
+LOG_METRIC = "aws:cloudwatch/logMetricFilter:LogMetricFilter"
+DATABASE_SUBNETS = "aws:rds/subnetGroup:SubnetGroup"
+DATABASE = "aws:rds/instance:Instance"
+CACHE_SUBNETS = "aws:elasticache/subnetGroup:SubnetGroup"
+CACHE = "aws:elasticache/replicationGroup:ReplicationGroup"
+TASKS = "aws:ecs/cluster:Cluster"
+TASK = "aws:ecs/taskDefinition:TaskDefinition"
+SERVICE = "aws:ecs/service:Service"
 
 
 def _second_subnet(world: World) -> Made:
@@ -670,6 +678,68 @@ SAMPLES: dict[str, Sample] = {
         "permissionType": "CUSTOMER_MANAGED",
         "roleArn": w.get(ROLE)["arn"],
         "dataSources": ["PROMETHEUS", "CLOUDWATCH"],
+    },
+    LOG_METRIC: lambda w: {
+        "logGroupName": w.get(LOGS)["name"],
+        "pattern": '"crossed budget"',
+        "metricTransformation": {"name": "Spent", "namespace": "shop", "value": "1"},
+    },
+    DATABASE_SUBNETS: lambda w: {"description": "shop", "subnetIds": [w.get(SUBNET).id, _second_subnet(w).id]},
+    DATABASE: lambda w: {
+        "engine": "postgres",
+        "engineVersion": "16",
+        "instanceClass": "db.t4g.small",
+        "allocatedStorage": 20,
+        "maxAllocatedStorage": 100,
+        "storageType": "gp3",
+        "storageEncrypted": True,
+        "dbName": "shop",
+        "username": "shop",
+        "password": "p" * 48,
+        "dbSubnetGroupName": w.get(DATABASE_SUBNETS)["name"],
+        "vpcSecurityGroupIds": [w.get(GROUP).id],
+        "publiclyAccessible": False,
+        "multiAz": False,
+        "backupRetentionPeriod": 7,
+        "copyTagsToSnapshot": True,
+        "autoMinorVersionUpgrade": True,
+        "deletionProtection": False,
+        "skipFinalSnapshot": True,
+    },
+    CACHE_SUBNETS: lambda w: {"description": "shop", "subnetIds": [w.get(SUBNET).id]},
+    CACHE: lambda w: {
+        "description": "shop",
+        "engine": "valkey",
+        "engineVersion": "8.0",
+        "nodeType": "cache.t4g.micro",
+        "numCacheClusters": 1,
+        "port": 6379,
+        "subnetGroupName": w.get(CACHE_SUBNETS)["name"],
+        "securityGroupIds": [w.get(GROUP).id],
+        "atRestEncryptionEnabled": True,
+        "transitEncryptionEnabled": True,
+        "authToken": "t" * 48,
+    },
+    TASKS: lambda w: {},
+    TASK: lambda w: {
+        "family": w.name,
+        "requiresCompatibilities": ["FARGATE"],
+        "networkMode": "awsvpc",
+        "cpu": "1024",
+        "memory": "4096",
+        "executionRoleArn": w.get(ROLE)["arn"],
+        "taskRoleArn": w.get(ROLE)["arn"],
+        "containerDefinitions": json.dumps([{"name": "shop", "image": "shop:1", "essential": True}]),
+    },
+    SERVICE: lambda w: {
+        "cluster": w.get(TASKS)["arn"],
+        "taskDefinition": w.get(TASK)["arn"],
+        "launchType": "FARGATE",
+        "desiredCount": 2,
+        "networkConfiguration": {"subnets": [w.get(SUBNET).id], "securityGroups": [w.get(GROUP).id]},
+        "loadBalancers": [{"targetGroupArn": w.get(TARGETS)["arn"], "containerName": "shop", "containerPort": 8080}],
+        "deploymentMaximumPercent": 200,
+        "propagateTags": "SERVICE",
     },
     EVENT_RULE: lambda w: {"eventPattern": json.dumps({"source": ["aws.ec2"]})},
     EVENT_TARGET: lambda w: {"rule": w.get(EVENT_RULE)["name"], "arn": w.get(QUEUE)["arn"]},

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pulumi_rehearsal.aws.row import ResourceType
 from pulumi_rehearsal.aws.tables import (
     compute,
+    containers,
+    databases,
     edge,
     eks,
     endpoints,
@@ -39,6 +41,8 @@ _FAMILIES = (
     operations,
     observing,
     eks,
+    databases,
+    containers,
 )
 
 TABLE: Mapping[str, ResourceType] = {row.type: row for family in _FAMILIES for row in family.ROWS}

@@ -147,6 +147,35 @@ LOG_SUBSCRIPTION = ResourceType(
     import_id="{logGroup: part(id, '|', `0`), name: part(id, '|', `1`)}",
 )
 
+LOG_METRIC_FILTER = ResourceType(
+    type="aws:cloudwatch/logMetricFilter:LogMetricFilter",
+    service="logs",
+    create=Call(
+        "put_metric_filter",
+        "{filterPattern: inputs.pattern, metricTransformations: [{metricName: inputs.metricTransformation.name, "
+        "metricNamespace: inputs.metricTransformation.namespace, metricValue: inputs.metricTransformation.value}], "
+        "logGroupName: inputs.logGroupName, filterName: inputs.name}",
+    ),
+    update=Call(
+        "put_metric_filter",
+        "{filterPattern: inputs.pattern, metricTransformations: [{metricName: inputs.metricTransformation.name, "
+        "metricNamespace: inputs.metricTransformation.namespace, metricValue: inputs.metricTransformation.value}], "
+        "logGroupName: inputs.logGroupName, filterName: inputs.name}",
+    ),
+    id="inputs.name",
+    read=Call(
+        "describe_metric_filters",
+        "{logGroupName: inputs.logGroupName}",
+        at="find(metricFilters, {filterName: inputs.name})",
+    ),
+    delete=Call("delete_metric_filter", "{logGroupName: inputs.logGroupName, filterName: inputs.name}"),
+    autoname=AutoName(),
+    names={"name": "filterName", "pattern": "filterPattern"},
+    unread=("metricTransformation",),
+    replaces=("name", "logGroupName"),
+    import_id="{logGroupName: part(id, ':', `0`), name: part(id, ':', `1`)}",
+)
+
 _METRICS = (
     "inputs.metricQueries[*].{Id: id, Expression: expression, Label: label, Period: period, ReturnData: returnData, "
     "AccountId: accountId, MetricStat: metric.{Metric: {MetricName: metricName, Namespace: namespace, "
@@ -200,4 +229,14 @@ DASHBOARD = ResourceType(
     import_id="{dashboardName: id}",
 )
 
-ROWS = (BUDGET, SCHEDULE_GROUP, SCHEDULE, LOG_GROUP, LOG_SUBSCRIPTION, METRIC_ALARM, COMPOSITE_ALARM, DASHBOARD)
+ROWS = (
+    BUDGET,
+    SCHEDULE_GROUP,
+    SCHEDULE,
+    LOG_GROUP,
+    LOG_SUBSCRIPTION,
+    LOG_METRIC_FILTER,
+    METRIC_ALARM,
+    COMPOSITE_ALARM,
+    DASHBOARD,
+)
