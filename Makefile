@@ -141,7 +141,7 @@ advisories-images: .venv ## known vulnerabilities of what production runs, as it
 		--lockfile build/prod.cdx.json --lockfile build/prod-ec2.cdx.json
 
 golden: .venv ## what is rendered for hosts, made anew; review the difference
-	GOLDEN_UPDATE=1 $(RUN) pytest tests/host/test_render.py tests/infra/kubernetes/test_manifests.py tests/ops/test_diagram.py -m "not engine"
+	GOLDEN_UPDATE=1 $(RUN) pytest tests/host/test_render.py tests/infra/kubernetes/test_manifests.py tests/gateway tests/ops/test_diagram.py -m "not engine"
 
 clean: ## the environment and what tools left behind; the cache of built tools stays
 	rm -rf .venv .pytest_cache .ruff_cache

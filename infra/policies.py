@@ -14,6 +14,9 @@ from tandem.catalog.iam import POLICY_VERSION
 ECR_IMAGE = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)")
 """Account, region and repository of an image in a private registry of ECR."""
 
+PROFILE = re.compile(r"(?:us|eu|apac|au|ca|jp|us-gov|global)\.(.+)")
+"""An inference profile of Bedrock's own: where it may answer, and the model."""
+
 REASONS: Mapping[str, str] = {
     "DescribeKnowsNoResources": "these actions know no resources; the region is bound",
     "GlobalReadKnowsNoResources": "these actions know no resources and no region of the stack's",
@@ -30,6 +33,7 @@ REASONS: Mapping[str, str] = {
     "OnlyTls": "a denial holds for everybody and everything",
     "OnBehalfOfThisAccount": "the source is named by AWS when it is made; account, region and name bind it",
     "WorkspacesOfThisAccount": "workspaces of this account and region, by ids that AWS makes; they may tell one topic",
+    "OneModelInRegionsOfItsProfile": "one model, which an inference profile asks in any region that it has",
     "PublicParameters": "AWS's own parameters, which all the world may read",
     "LaunchInto": "where instances may stand and what they start from; what is made is bound by the next statements",
     "LaunchFromOwnTemplate": "launch templates that Karpenter made for this cluster, by tag",
@@ -162,13 +166,34 @@ def put_metrics() -> dict[str, Any]:
     return allow(["cloudwatch:PutMetricData"], ["*"], own, sid="FiguresOfOneNamespace")
 
 
+def session_channels() -> dict[str, Any]:
+    """What a session into a task of ECS needs
+    (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-exec.html)."""
+    return allow(_channels(), ["*"], sid="SessionManagerKnowsNoResources")
+
+
+def ask_bedrock(region: str, account_id: pulumi.Input[str], models: Sequence[str]) -> dict[str, Any]:
+    """Answers of models of Amazon Bedrock. One of an inference profile (`eu.amazon.nova-lite-v1:0`) answers from any
+    region of it (https://docs.aws.amazon.com/bedrock/latest/userguide/inference-profiles-prereq.html)."""
+    arns: list[pulumi.Input[str]] = []
+    for model in models:
+        profile = PROFILE.fullmatch(model)
+        arns.append(
+            f"arn:aws:bedrock:{'*' if profile else region}::foundation-model/{profile[1] if profile else model}"
+        )
+        if profile:
+            arns.append(pulumi.Output.concat(f"arn:aws:bedrock:{region}:", account_id, f":inference-profile/{model}"))
+    return allow(
+        ["bedrock:InvokeModel", "bedrock:InvokeModelWithResponseStream"], arns, sid="OneModelInRegionsOfItsProfile"
+    )
+
+
+def _channels() -> list[str]:
+    return [f"ssmmessages:{what}{which}Channel" for which in ("Control", "Data") for what in ("Create", "Open")]
+
+
 def session_manager() -> dict[str, Any]:
     """What the agent of Session Manager needs. AWS's own policy for it (AmazonSSMManagedInstanceCore) would let a host
     read each parameter of the account
     (https://docs.aws.amazon.com/systems-manager/latest/userguide/getting-started-create-iam-instance-profile.html)."""
-    channels = (f"{what}{which}Channel" for which in ("Control", "Data") for what in ("Create", "Open"))
-    return allow(
-        ["ssm:UpdateInstanceInformation", *(f"ssmmessages:{channel}" for channel in channels)],
-        ["*"],
-        sid="SessionManagerKnowsNoResources",
-    )
+    return allow(["ssm:UpdateInstanceInformation", *_channels()], ["*"], sid="SessionManagerKnowsNoResources")

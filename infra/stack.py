@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ from tandem.tags import STACK_ID_TAG, stack_tags
 
 from .boundary import bounded
 from .components.existing_network import ExistingNetwork, ExistingNetworkArgs, refuse_move
+from .components.gateway_keys import GatewayKeys
 from .components.global_name import GlobalName, GlobalNameArgs
 from .components.load_balancer import LoadBalancer, LoadBalancerArgs
 from .components.log_forwarding import refuse_foreign
@@ -26,6 +28,7 @@ from .components.stack_network import StackNetwork
 from .platforms.context import StackContext, times
 from .platforms.ec2 import EC2
 from .platforms.eks import EKS
+from .platforms.gateway import gateway, gateway_traffic, route
 from .platforms.platform import Platform
 
 PLATFORMS = {"ec2": EC2, "eks": EKS}
@@ -59,7 +62,8 @@ def build(settings: Settings, pins: Pins, stack: str, now: datetime | None = Non
     network = _network(name, settings, platform, platform.first(name, stack, here))
     here = pulumi.ResourceOptions.merge(here, pulumi.ResourceOptions(transformations=[_after(network.first)]))
     # A load balancer's name has 32 characters, and the engine adds 8.
-    balancer = _load_balancer(stack, settings, platform, network, here)
+    keys = GatewayKeys(f"{name}-gateway", here) if settings.gateway else None
+    balancer = _load_balancer(stack, settings, platform, network, keys, here)
     _global_name(name, stack, settings, platform, balancer, here)
     context = StackContext(
         name=name,
@@ -74,7 +78,11 @@ def build(settings: Settings, pins: Pins, stack: str, now: datetime | None = Non
         here=here,
         times=run,
         now=now,
+        gateway_keys=keys,
     )
+    teams = gateway(context)
+    if teams:
+        context = replace(context, gateway_figures=teams.figures)
     servers = platform.build(context)
 
     return {
@@ -85,6 +93,7 @@ def build(settings: Settings, pins: Pins, stack: str, now: datetime | None = Non
         "usdPerHour": round(costs.usd_per_hour(settings), 2),
         "maxUsdPerHour": round(costs.max_usd_per_hour(settings), 2),
         "plannedKvCacheTokens": plan.kv_cache_tokens,
+        **({"gatewayUrl": teams.url, "gatewayCopiesCommand": teams.admin_command} if teams else {}),
         **servers,
     }
 
@@ -108,6 +117,7 @@ def _network(name: str, settings: Settings, platform: Platform, opts: pulumi.Res
         "client_cidrs": [str(cidr) for cidr in balancer.client_cidrs],
         "client_ports": (443, 80) if balancer.redirect_http else (443,),
         "host_ports": tuple(dict.fromkeys((443, 80, *settings.server_ports, *settings.metrics.ports))),
+        "gateway": gateway_traffic(settings),
     }
     if there := network.existing:
         of_balancer = there.private_subnet_ids if balancer.internal else there.public_subnet_ids
@@ -126,7 +136,7 @@ def _network(name: str, settings: Settings, platform: Platform, opts: pulumi.Res
             zones=settings.zones,
             egress=network.egress,
             interface_endpoints=network.interface_endpoints,
-            open_endpoints=platform.open_endpoints,
+            open_endpoints=platform.open_endpoints or settings.gateway is not None,
             flow_log_retention_days=network.flow_log_retention_days,
             **traffic,
         ),
@@ -135,7 +145,12 @@ def _network(name: str, settings: Settings, platform: Platform, opts: pulumi.Res
 
 
 def _load_balancer(
-    name: str, settings: Settings, platform: Platform, network: StackNetwork, opts: pulumi.ResourceOptions
+    name: str,
+    settings: Settings,
+    platform: Platform,
+    network: StackNetwork,
+    keys: GatewayKeys | None,
+    opts: pulumi.ResourceOptions,
 ) -> LoadBalancer:
     balancer, shared = settings.load_balancer, settings.global_name
     return LoadBalancer(
@@ -163,6 +178,7 @@ def _load_balancer(
             access_log_retention_days=balancer.access_log_retention_days,
             deletion_protection=balancer.deletion_protection,
             keep_on_destroy=not settings.ephemeral,
+            gateway=route(settings, keys),
         ),
         opts,
     )

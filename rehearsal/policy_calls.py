@@ -88,6 +88,15 @@ _NAMED: Mapping[str, Sequence[str]] = {
         "cloudwatch::{account}:dashboard/{DashboardName}",
         "cloudwatch::{account}:dashboard/{DashboardNames}",
     ),
+    "ecs": (
+        "ecs:{region}:{account}:cluster/{clusterName}",
+        "ecs:{region}:{account}:service/{serviceName}/{serviceName}",
+        "ecs:{region}:{account}:task-definition/{family}:1",
+    ),
+    "elasticache": (
+        "elasticache:{region}:{account}:replicationgroup:{ReplicationGroupId}",
+        "elasticache:{region}:{account}:subnetgroup:{CacheSubnetGroupName}",
+    ),
     "efs": (
         "elasticfilesystem:{region}:{account}:file-system/{FileSystemId}",
         "elasticfilesystem:{region}:{account}:file-system/{ResourceId}",
@@ -109,6 +118,12 @@ _NAMED: Mapping[str, Sequence[str]] = {
     "iam": ("iam::{account}:role/{RoleName}", "iam::{account}:instance-profile/{InstanceProfileName}"),
     "kms": ("kms:{region}:{account}:key/{KeyId}",),
     "logs": ("logs:{region}:{account}:log-group:{logGroupName}",),
+    "rds": (
+        "rds:{region}:{account}:db:{DBInstanceIdentifier}",
+        "rds:{region}:{account}:subgrp:{DBSubnetGroupName}",
+        "rds:{region}:{account}:snapshot:{FinalDBSnapshotIdentifier}",
+        "rds:{region}:{account}:snapshot:{DBSnapshotIdentifier}",
+    ),
     "route53": ("route53:::hostedzone/{HostedZoneId}", "route53:::healthcheck/{HealthCheckId}"),
     "s3": ("s3:::{Bucket}", "s3:::{Bucket}/{Key}"),
     "scheduler": (

@@ -188,7 +188,7 @@ def _further(settings: Settings) -> dict[str, Plan]:
 
 def missing_pins(settings: Settings, pins: Pins) -> list[Problem]:
     """Empty pins that this stack's platform, region and model need."""
-    return platform_of(settings).missing_pins(pins)
+    return platform_of(settings).missing_pins(pins) + (pins.missing_gateway() if settings.gateway else [])
 
 
 def _stack_name(stack: str) -> list[Problem]:

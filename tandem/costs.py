@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Mapping
 from itertools import chain
 
-from tandem import scaling
+from tandem import gateway_alarms, scaling
 from tandem.alarms import CANARY_FIGURES, FIGURES, GPU_FIGURES, GUESS_FIGURES, Both, alarms
 from tandem.catalog import prices
 from tandem.catalog.instances import INSTANCE_TYPES
@@ -21,6 +21,14 @@ SOME = Objectives(first_token_seconds=1, between_tokens_seconds=1, availability=
 
 SERIES = 400
 """That a host tells of each of its servers, edge and GPUs with them, twice a minute (tests/observing/recorded)."""
+
+
+COPY_VCPUS, COPY_GIB = 1, 4
+"""Of each copy of the gateway for teams."""
+CACHE_NODE = "cache.t4g.micro"
+"""Half a GiB: counters of some thousand keys take a few MiB."""
+FIRST_DATABASE_GIB = 20
+"""Of its database, before that grows."""
 
 
 def fixed_costs(settings: Settings) -> list[CostItem]:
@@ -44,6 +52,7 @@ def fixed_costs(settings: Settings) -> list[CostItem]:
     if mibps := settings.model_cache.provisioned_mibps:
         usd = mibps * part.efs_provisioned_mibps_month / HOURS_PER_MONTH
         items.append(CostItem("model cache throughput", mibps, usd))
+    items += gateway_costs(settings)
     items += platform_of(settings).other_costs
     return [item for item in items if item.count]
 
@@ -63,6 +72,9 @@ def watching_costs(settings: Settings) -> list[CostItem]:
         for alarm in alarms(SOME, always_on=always, servers=servers, gpus=gpus, canary=canary, tokens=tokens):
             single += len(alarm.of) if isinstance(alarm, Both) else 1
             both += isinstance(alarm, Both)
+    if settings.gateway and settings.alarmed:
+        single += len(gateway_alarms.alarms(settings.gateway, ""))
+        figures += settings.gateway.fallback is not None  # days that are spent
     follow = [group for group in settings.groups.values() if group.follows_load]
     figures += len(follow)  # requests that wait
     fast, slow = (sum(column) for column in zip((0, 0), *map(scaling.alarm_metrics, follow), strict=True))
@@ -74,6 +86,34 @@ def watching_costs(settings: Settings) -> list[CostItem]:
         CostItem("alarms", single + both, of_alarms / HOURS_PER_MONTH),
         CostItem("Grafana editor", editors, editors * part.grafana_editor_month / HOURS_PER_MONTH),
         CostItem("scaling alarms' metrics", fast + slow, of_scaling / HOURS_PER_MONTH),
+    ]
+
+
+def database_hour(instance_class: str, part: prices.Parts) -> float | None:
+    """US dollars an hour of one database; None for a class that no gateway has."""
+    return {
+        "db.t4g.small": part.database_small_hour,
+        "db.t4g.medium": part.database_medium_hour,
+        "db.m7g.large": part.database_large_hour,
+    }.get(instance_class)
+
+
+def gateway_costs(settings: Settings) -> list[CostItem]:
+    """Of a gateway for teams: its copies, their database as small as it begins, their cache."""
+    gateway, part = settings.gateway, prices.parts(settings.region)
+    if gateway is None:
+        return []
+    copy = COPY_VCPUS * part.fargate_vcpu_hour + COPY_GIB * part.fargate_gib_hour
+    size = database_hour(gateway.database_class, part)
+    assert size is not None
+    databases = 1 + gateway.database_standby
+    database = size + FIRST_DATABASE_GIB * part.database_gib_month / HOURS_PER_MONTH
+    addresses = gateway.replicas * (settings.network.egress == "publicHosts" and settings.network.existing is None)
+    return [
+        CostItem("gateway's copies", gateway.replicas, gateway.replicas * copy),
+        CostItem("gateway's addresses", addresses, addresses * part.public_ipv4_hour),
+        CostItem("gateway's database", databases, databases * database),
+        CostItem("gateway's cache", int(gateway.has_cache), gateway.has_cache * part.cache_hour),
     ]
 
 

@@ -137,7 +137,7 @@ class NvidiaDriver(Package):
     branch: int
 
 
-IMAGE_TABLES = ("vllm", "edge")
+IMAGE_TABLES = ("vllm", "edge", "gateway")
 PACKAGE_TABLES = ("nvidia_driver", "container_toolkit", "nvlink_subnet_manager", "docker", "containerd")
 
 
@@ -284,6 +284,7 @@ class Pins(_Table):
 
     vllm: VllmImage
     edge: ContainerImage
+    gateway: ContainerImage
     nvidia_driver: NvidiaDriver
     container_toolkit: Package
     nvlink_subnet_manager: Package
@@ -360,13 +361,17 @@ class Pins(_Table):
             for name in ("system", family)
         ]
         pins = [
-            *((f"{table}.digest", getattr(self, table).digest, "tandem pin --image") for table in IMAGE_TABLES),
+            *((f"{table}.digest", getattr(self, table).digest, "tandem pin --image") for table in ("vllm", "edge")),
             *map(self._model, models),
             *(releases if managed else [*nodes, releases[0]]),
             *((f"kubernetes.addons.{name}.version", addon.version, command) for name, addon in found.addons.items()),
             *((key, value, command) for name, chart in found.charts.items() for key, value in _of_chart(name, chart)),
         ]
         return [*self._stale_digest(), *_empty(pins)]
+
+    def missing_gateway(self) -> list[Problem]:
+        """The same for what a gateway for teams adds."""
+        return [*_empty([("gateway.digest", self.gateway.digest, "tandem pin --image")])]
 
     def _stale_digest(self) -> Iterator[Problem]:
         """A tag changed by hand leaves the old image's digest behind, and the digest is what runs."""

@@ -13,6 +13,8 @@ VALUES = 5
 https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-limits.html"""
 MAIN_PRIORITY = 49_901
 """Of the main model's first rule, behind those of all further models: it takes what names no other."""
+GATEWAY = "gateway.teams"
+"""In place of a model: where the gateway for teams is. No model's name has a dot."""
 HEALTH_PRIORITY = 50_000
 """The last that there is, behind all rules of models and paths."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from rehearsal.played_alarms import Figures, fires
+from tandem import gateway_alarms
 from tandem.alarms import (
     CANARY_FIGURES,
     CERTIFICATE,
@@ -20,17 +21,30 @@ from tandem.alarms import (
 )
 from tandem.files import PROJECT
 from tandem.objectives import Objectives
+from tandem.settings.gateway import GatewaySettings
 
+FALLING_BACK = GatewaySettings.model_validate(
+    {
+        "hostName": "teams.example.com",
+        "fallback": {
+            "model": "bedrock/nova",
+            "maxUsdPerDay": 5,
+            "promptUsdPerMillion": 1,
+            "answerUsdPerMillion": 4,
+        },
+    }
+)
 PROMISED = Objectives(first_token_seconds=2.5, between_tokens_seconds=0.1, availability=0.995)
 ALL = alarms(PROMISED, always_on=True, servers=2, gpus=True, canary=True)
 REPORTED = {*FIGURES, *GUESS_FIGURES, *GPU_FIGURES, *CANARY_FIGURES, *KEY_FIGURES}
 PARTS = [part for alarm in ALL for part in (alarm.of if isinstance(alarm, Both) else [alarm])]
+GATEWAY = [alarm for _, alarm in gateway_alarms.alarms(FALLING_BACK, "dev")]
 PAGE = (PROJECT / "docs/alarms.md").read_text()
 
 
 def test_each_alarm_has_a_page_that_begins_with_a_command() -> None:
     headings = [name for heading in re.findall("(?m)^## ([a-z, -]+)$", PAGE) for name in heading.split(", ")]
-    assert sorted(headings) == sorted(alarm.name for alarm in (*ALL, CERTIFICATE, KEYS))
+    assert sorted(headings) == sorted(alarm.name for alarm in (*ALL, CERTIFICATE, KEYS, *GATEWAY))
     firsts = re.findall(r"(?m)^## [a-z, -]+\n\n(\S+ \S+)", PAGE)
     assert {first for first in firsts if not first.startswith("`tandem ")} == set()
 
@@ -67,6 +81,12 @@ def test_cloudwatch_takes_their_periods() -> None:
     for part in PARTS:
         assert part.period % 60 == 0
         assert part.period * part.periods <= 86400
+
+
+def test_who_would_fall_back_is_told_of_only_where_there_is_a_fallback() -> None:
+    alone = gateway_alarms.alarms(GatewaySettings(host_name="teams.example.com"), "dev")
+    assert {alarm.name for alarm in GATEWAY} - {alarm.name for _, alarm in alone} == {"gateway-fallback-spent"}
+    assert GATEWAY[-1].namespace == "tandem/dev/gateway", "two stacks of an account count apart"
 
 
 def test_without_servers_at_night_none_is_no_alarm_and_few_are_not() -> None:

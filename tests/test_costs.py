@@ -67,6 +67,38 @@ def test_a_grafana_costs_somebody_who_may_change_it() -> None:
     assert (one.count, one.usd_per_hour * HOURS_PER_MONTH) == (1, pytest.approx(9))
 
 
+def test_a_gateway_costs_its_copies_a_database_and_a_cache_and_its_alarms() -> None:
+    fallback = {"model": "bedrock/nova", "maxUsdPerDay": 5, "promptUsdPerMillion": 1, "answerUsdPerMillion": 4}
+    balancer = {"domainName": "api.example.com", "hostedZoneId": "Z0123456789ABC"}
+
+    def month(**gateway: Any) -> dict[str, tuple[float, float]]:
+        with_it = stack(loadBalancer=balancer, gateway={"hostName": "teams.example.com", **gateway})
+        before, after = ({one.name: one for one in costs.fixed_costs(own)} for own in (stack(), with_it))
+        return {
+            name: (one.count, round(one.usd_per_hour * HOURS_PER_MONTH, 2))
+            for name, one in after.items()
+            if one != before.get(name)
+        }
+
+    assert month() == {
+        "gateway's copies": (2, 85.06),
+        "gateway's database": (1, 25.66),
+        "gateway's cache": (1, 9.34),
+        "alarms": (35, 6.3),
+    }
+    large = month(replicas=1, databaseStandby=True, databaseClass="db.m7g.large", fallback=fallback)
+    assert large["gateway's database"] == (2, 249.88)
+    assert large["alarms"][0] == 36
+    assert "gateway's cache" not in large
+    found = declared(
+        lambda: stacks.build(
+            stack(loadBalancer=balancer, gateway={"hostName": "teams.example.com"}), pins.load(), "dev"
+        )
+    )
+    alarms = {kind: count for kind, count in found.counts().items() if kind.endswith("Alarm")}
+    assert sum(alarms.values()) == 35
+
+
 def test_guesses_have_a_figure_of_their_own() -> None:
     """In CloudWatch, of each model that has any: $0.30 a month each."""
     (plain, guessing) = (

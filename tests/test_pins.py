@@ -88,7 +88,7 @@ def test_every_pin_names_who_keeps_it_current() -> None:
     )
     followed = re.compile(r"# (renovate: datasource=\S+ depName=\S+|job: tandem pin --\S+.*)$")
     lines = [line for line in SHIPPED.splitlines() if pin_line.match(line)]
-    assert len(lines) == 45
+    assert len(lines) == 47
     assert [line for line in lines if not followed.search(line)] == []
 
 
@@ -98,6 +98,7 @@ def test_the_renovate_pattern_of_the_header_finds_each_line_meant_for_it() -> No
     assert [match.group("currentValue", "depName") for match in re.finditer(pattern, SHIPPED)] == [
         ("v0.32.0", "vllm/vllm-openai"),
         ("1.30.4", "nginxinc/nginx-unprivileged"),
+        ("v1.108.7", "ghcr.io/berriai/litellm-database"),
         ("3.255.0", "pulumi"),
         ("7.51.1", "pulumi-aws"),
         ("4.21.4", "pulumi-random"),

@@ -25,6 +25,7 @@ class AlarmsArgs:
             nothing of themselves.
         certificate_arn: of the load balancer.
         topic_arn: who is told when one begins, and when it ends.
+        gateway: the alarms of the gateway for teams, each with the dimensions of its figure.
     """
 
     stack: str
@@ -32,6 +33,7 @@ class AlarmsArgs:
     models: Mapping[str, Sequence[Alarm | Both]]
     certificate_arn: pulumi.Input[str]
     topic_arn: pulumi.Input[str]
+    gateway: Sequence[tuple[Alarm, Mapping[str, pulumi.Input[str]]]] = ()
 
 
 class _Declared(pulumi.CustomResource):
@@ -52,9 +54,10 @@ class Alarms(pulumi.ComponentResource):
         ]
         if args.models:
             of_stack.append((KEYS, dimensions(args.stack, MAIN_MODEL)))
-        for alarm, of in of_stack:
+        for alarm, of in (*of_stack, *args.gateway):
             said = f"{alarm.says}. docs/alarms.md, {alarm.name}"
-            self._alarm(f"{name}-{alarm.name}", alarm, of, alarmDescription=said, **calls)
+            gone = {"insufficientDataActions": [args.topic_arn]} if alarm.missing == "missing" else {}
+            self._alarm(f"{name}-{alarm.name}", alarm, of, alarmDescription=said, **calls, **gone)
         for model, alarms in args.models.items():
             of = dimensions(args.stack, model)
             for alarm in alarms:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 
 import pulumi
 
@@ -18,6 +19,7 @@ class Dashboard(pulumi.CustomResource):
     Args:
         stack_id: of this life of the stack.
         region: of the figures.
+        gateway: by what figures of a gateway for teams are told from others'; None without one.
     """
 
     def __init__(
@@ -27,9 +29,12 @@ class Dashboard(pulumi.CustomResource):
         stack_id: pulumi.Input[str],
         region: str,
         opts: pulumi.ResourceOptions,
+        gateway: Mapping[str, Mapping[str, pulumi.Input[str]]] | None = None,
     ) -> None:
         properties = {
             "dashboardName": pulumi.Output.concat(name, "-", stack_id),
-            "dashboardBody": body(models, region),
+            "dashboardBody": pulumi.Output.all(**gateway).apply(partial(body, models, region))
+            if gateway
+            else body(models, region),
         }
         super().__init__(DASHBOARD, name, properties, opts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 
@@ -23,10 +24,12 @@ class FirewallArgs:
     Attributes:
         load_balancer_arn: what it guards.
         requests_per_minute_per_ip: above this a client address gets 429, 10 at least.
+        uncounted: header and value of requests that no limit counts: many clients' through one address.
     """
 
     load_balancer_arn: pulumi.Input[str]
     requests_per_minute_per_ip: int
+    uncounted: tuple[str, pulumi.Input[str]] | None = None
 
 
 class Firewall(pulumi.ComponentResource):
@@ -39,7 +42,7 @@ class Firewall(pulumi.ComponentResource):
     def __init__(self, name: str, args: FirewallArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("tandem:index:Firewall", name, None, opts)
         child = pulumi.ResourceOptions(parent=self)
-        web_acl = _WebAcl(name, args.requests_per_minute_per_ip, child)
+        web_acl = _WebAcl(name, args, child)
         pulumi.CustomResource(
             "aws:wafv2/webAclAssociation:WebAclAssociation",
             name,
@@ -52,16 +55,17 @@ class Firewall(pulumi.ComponentResource):
 class _WebAcl(pulumi.CustomResource):
     arn: pulumi.Output[str]
 
-    def __init__(self, name: str, requests_per_minute: int, opts: pulumi.ResourceOptions) -> None:
+    def __init__(self, name: str, args: FirewallArgs, opts: pulumi.ResourceOptions) -> None:
         rule = {
             "name": "requests-per-address",
             "priority": 1,
             "action": {"block": {"customResponse": _TOO_MANY}},
             "statement": {
                 "rateBasedStatement": {
-                    "limit": requests_per_minute,
+                    "limit": args.requests_per_minute_per_ip,
                     "evaluationWindowSec": WINDOW_SECONDS,
                     "aggregateKeyType": "IP",
+                    **({"scopeDownStatement": _all_but(*args.uncounted)} if args.uncounted else {}),
                 }
             },
             "visibilityConfig": _metric(f"{name}-requests-per-address"),
@@ -86,6 +90,16 @@ _TOO_MANY = {
     "customResponseBodyKey": "rate-limited",
     "responseHeaders": [{"name": "Retry-After", "value": str(WINDOW_SECONDS)}],
 }
+
+
+def _all_but(header: str, value: pulumi.Input[str]) -> dict[str, Any]:
+    is_there = {
+        "fieldToMatch": {"singleHeader": {"name": header.lower()}},
+        "positionalConstraint": "EXACTLY",
+        "searchString": value,
+        "textTransformations": [{"priority": 0, "type": "NONE"}],
+    }
+    return {"notStatement": {"statement": {"byteMatchStatement": is_there}}}
 
 
 def _metric(name: str) -> dict[str, str | bool]:

@@ -11,8 +11,8 @@ from typing import Any, Literal
 import pulumi
 from pulumi_aws import lb, route53
 
-from tandem.routes import HEALTH_PRIORITY, Route, routes
-from tandem.tags import MAIN_MODEL, MODEL_TAG
+from tandem.routes import GATEWAY, HEALTH_PRIORITY, Route, routes
+from tandem.tags import GATEWAY_TAG, MAIN_MODEL, MODEL_TAG
 
 from .access_logs import PREFIX, AccessLogs, AccessLogsArgs
 from .certificate import Certificate, CertificateArgs
@@ -21,6 +21,25 @@ from .firewall import Firewall, FirewallArgs
 TLS_POLICY = "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
 NOT_FOUND = json.dumps({"error": {"message": "Not found", "type": "invalid_request_error", "code": 404}})
 """In the shape that OpenAI clients read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayRoute:
+    """How the gateway for teams is reached.
+
+    Attributes:
+        host_name: of its own.
+        paths: under it, that are forwarded.
+        port: of its copies.
+        ready_path: asked of each copy.
+        uncounted: header and value by which the firewall knows what the gateway itself asks.
+    """
+
+    host_name: str
+    paths: Sequence[str]
+    port: int
+    ready_path: str
+    uncounted: tuple[str, pulumi.Input[str]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +65,7 @@ class LoadBalancerArgs:
         access_log_retention_days: keeps access logs; None writes none.
         deletion_protection: refuses deletion until turned off.
         keep_on_destroy: leaves the access logs when the stack goes.
+        gateway: what is forwarded to the gateway for teams; None for none.
     """
 
     account_id: pulumi.Input[str]
@@ -70,6 +90,7 @@ class LoadBalancerArgs:
     access_log_retention_days: int | None = 90
     deletion_protection: bool = False
     keep_on_destroy: bool = True
+    gateway: GatewayRoute | None = None
 
 
 class LoadBalancer(pulumi.ComponentResource):
@@ -78,6 +99,8 @@ class LoadBalancer(pulumi.ComponentResource):
     Attributes:
         url: https URL of the API, without a path.
         target_groups: where the servers of each model register, the main one first.
+        gateway_targets: where copies of the gateway register, once requests lead there, and what metrics call it; None
+            without one.
         arn_suffix: what metrics call the load balancer.
         certificate_arn: of what it answers with.
         authority_pem: what clients must trust when the certificate is self-signed, else None.
@@ -105,6 +128,7 @@ class LoadBalancer(pulumi.ComponentResource):
         targets = self._targets(name, MAIN_MODEL, args)
         # Not with the stack's name before it: a target group's has 32 characters, and the engine adds 8.
         further = {model: self._targets(model, model, args) for model in args.further}
+        names = {**args.further, **({GATEWAY: args.gateway.host_name} if args.gateway else {})}
         certificate = Certificate(
             name,
             CertificateArgs(
@@ -112,7 +136,7 @@ class LoadBalancer(pulumi.ComponentResource):
                 hosted_zone_id=args.hosted_zone_id,
                 certificate_arn=args.certificate_arn,
                 fallback_name=balancer.dns_name,
-                further_names=list(args.further.values()),
+                further_names=list(names.values()),
                 shared_names=args.shared_names,
             ),
             opts=self._child,
@@ -121,18 +145,31 @@ class LoadBalancer(pulumi.ComponentResource):
         if args.redirect_http:
             self._http(balancer)
         self.target_groups = {MAIN_MODEL: targets, **further}
+        self._groups, paths, hosts = {**self.target_groups}, {**args.paths}, {**args.further}
+        if args.gateway:
+            self._groups[GATEWAY] = self._gateway_targets(args, args.gateway)
+            paths[GATEWAY], hosts[GATEWAY] = args.gateway.paths, args.gateway.host_name
         rules: dict[str, list[pulumi.Resource]] = defaultdict(list)
-        for route in routes(args.paths, args.further):
+        for route in routes(paths, hosts):
             rules[route.model].append(self._rule(https, route))
+        self.gateway_targets: tuple[pulumi.Output[str], pulumi.Output[str]] | None = None
+        if teams := self._groups.get(GATEWAY):
+            # ECS refuses a service whose target group no load balancer leads to.
+            there = pulumi.Output.all(teams.arn, *(rule.urn for rule in rules[GATEWAY]))
+            self.gateway_targets = (there.apply(lambda known: str(known[0])), teams.arn_suffix)
         if args.public_health_check:
             self._rule(https, Route("health", MAIN_MODEL, HEALTH_PRIORITY, None, (args.health_check_path,)))
         Firewall(
             name,
-            FirewallArgs(load_balancer_arn=balancer.arn, requests_per_minute_per_ip=args.requests_per_minute_per_ip),
+            FirewallArgs(
+                load_balancer_arn=balancer.arn,
+                requests_per_minute_per_ip=args.requests_per_minute_per_ip,
+                uncounted=args.gateway.uncounted if args.gateway else None,
+            ),
             self._child,
         )
         if args.domain_name and args.hosted_zone_id:
-            for model, host in {MAIN_MODEL: args.domain_name, **args.further}.items():
+            for model, host in {MAIN_MODEL: args.domain_name, **names}.items():
                 # Behind its rules, without which the name would lead to the main model.
                 after = [https, *rules[model]]
                 self._alias(name if model == MAIN_MODEL else model, host, args.hosted_zone_id, balancer, after)
@@ -182,6 +219,27 @@ class LoadBalancer(pulumi.ComponentResource):
             opts=self._child,
         )
 
+    def _gateway_targets(self, args: LoadBalancerArgs, route: GatewayRoute) -> lb.TargetGroup:
+        return lb.TargetGroup(
+            by_scheme("gateway", internal=args.internal),
+            vpc_id=args.vpc_id,
+            port=route.port,
+            protocol="HTTP",
+            target_type="ip",
+            deregistration_delay=args.deregistration_delay_seconds,
+            load_balancing_algorithm_type="least_outstanding_requests",
+            health_check={
+                "path": route.ready_path,
+                "matcher": "200",
+                "interval": 10,
+                "timeout": 8,  # of a database that is away it hears after 3 to 4 s
+                "healthy_threshold": 2,
+                "unhealthy_threshold": 6,
+            },
+            tags={"Name": f"{self._name}-gateway", GATEWAY_TAG: "true"},
+            opts=self._child,
+        )
+
     def _https(self, balancer: lb.LoadBalancer, certificate: Certificate) -> lb.Listener:
         return lb.Listener(
             f"{self._name}-https",
@@ -223,7 +281,7 @@ class LoadBalancer(pulumi.ComponentResource):
             listener_arn=https.arn,
             priority=route.priority,
             conditions=[*host, *paths],
-            actions=[{"type": "forward", "target_group_arn": self.target_groups[route.model].arn}],
+            actions=[{"type": "forward", "target_group_arn": self._groups[route.model].arn}],
             opts=self._child,
         )
 

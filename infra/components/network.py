@@ -69,6 +69,7 @@ class Network(StackNetwork):
         public = {zone: subnet for (zone, is_public), subnet in subnets.items() if is_public}
         private = {zone: subnet for (zone, is_public), subnet in subnets.items() if not is_public}
         self.host_subnet_ids = {zone: subnet.id for zone, subnet in (private or public).items()}
+        self._ways_out: dict[str, pulumi.Output[str]] = {}
 
         self.load_balancer_networks = [str(public_range(args.cidr_block))]
         table, self.load_balancer_subnet_ids = self._route_table("public", public.values(), gateway_id=gateway.id)
@@ -84,7 +85,11 @@ class Network(StackNetwork):
             tags={"Name": f"{name}-s3"},
             opts=self._child,
         )
-        self._security_groups(args)
+        balancer = self._security_groups(args)
+        if args.gateway and not args.gateway.inside and ANYWHERE not in args.client_cidrs:
+            for zone, address in self._ways_out.items():
+                cidr = pulumi.Output.concat(address, "/32")
+                self._ingress(f"gateway-client-{zone[-1]}", balancer, 443, cidr_ipv4=cidr)
         if args.interface_endpoints:
             self._interface_endpoints(args)
         if args.flow_log_retention_days is not None:
@@ -146,6 +151,7 @@ class Network(StackNetwork):
     ) -> list[ec2.RouteTable]:
         """One table a zone, to the zone's own NAT or to the only one."""
         nats = {zone: self._nat(zone, public[zone], gateway) for zone in nat_zones(args.zones, args.egress)}
+        self._ways_out = {zone: nat.public_ip for zone, nat in nats.items()}
         first = next(iter(nats.values()))
         return [
             self._route_table(f"private-{zone[-1]}", [subnet], nat_gateway_id=nats.get(zone, first).id)[0]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -51,7 +50,7 @@ class Secrets(pulumi.ComponentResource):
         self._recovery_window_days = args.recovery_window_days
         issued = self._secret(f"{name}-{ISSUED_KEYS}", "Clients and digests of their keys, as `tandem keys` made them")
         # There from the start, so that the first declared client is no news to hosts but in what they read.
-        text = json.dumps({"clients": args.declared})
+        text = pulumi.Output.json_dumps({"clients": args.declared})
         secrets = [issued, self._secret(f"{name}-{DECLARED_KEYS}", "Clients that the settings declare", text)]
         self.issued_keys_secret_name = issued.name
         self.keys_secret_arns = [secret.arn for secret in secrets]

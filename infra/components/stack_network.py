@@ -12,6 +12,7 @@ from pulumi_aws import ec2, vpc
 ANYWHERE = "0.0.0.0/0"
 NFS_PORT = 2049
 DNS_PORT = 53
+POSTGRES_PORT, CACHE_PORT = 5432, 6379
 
 
 class _Peer(TypedDict, total=False):
@@ -19,6 +20,23 @@ class _Peer(TypedDict, total=False):
 
     cidr_ipv4: pulumi.Input[str]
     referenced_security_group_id: pulumi.Input[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayTraffic:
+    """Who may speak to the gateway for teams, and it to whom.
+
+    Attributes:
+        port: on which the load balancer reaches its copies.
+        ports: which it reaches anywhere.
+        cache: it has one.
+        inside: its copies reach the load balancer by private addresses, and no NAT.
+    """
+
+    port: int
+    ports: Sequence[int]
+    cache: bool
+    inside: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +49,7 @@ class TrafficArgs:
         client_ports: of HTTPS, and of HTTP where it leads there.
         host_ports: which hosts reach anywhere: HTTPS, the package mirrors' HTTP, and what else they are told of.
         name_servers: addresses that hosts ask for names; none for AWS's own, which security groups let through anyhow.
+        gateway: ports of the gateway for teams; None for none.
     """
 
     edge_port: int
@@ -38,6 +57,7 @@ class TrafficArgs:
     client_ports: Sequence[int] = (443, 80)
     host_ports: Sequence[int] = (443, 80)
     name_servers: Sequence[str] = ()
+    gateway: GatewayTraffic | None = None
 
 
 class StackNetwork(pulumi.ComponentResource):
@@ -53,6 +73,7 @@ class StackNetwork(pulumi.ComponentResource):
         load_balancer_security_group_id: in from the clients, out to the hosts' edge.
         host_security_group_id: in from the load balancer, out to host_ports, name servers and the model cache.
         cache_security_group_id: in from the hosts on NFS, nothing out.
+        gateway_security_group_ids: of the gateway's copies, its database and its cache; none without a gateway.
     """
 
     first: pulumi.Resource
@@ -61,6 +82,7 @@ class StackNetwork(pulumi.ComponentResource):
     load_balancer_subnet_ids: Sequence[pulumi.Input[str]]
     load_balancer_networks: Sequence[str]
     host_subnet_ids: Mapping[str, pulumi.Input[str]]
+    gateway_security_group_ids: Mapping[str, pulumi.Output[str]]
 
     def __init__(self, type_: str, name: str, opts: pulumi.ResourceOptions | None) -> None:
         super().__init__(type_, name, None, opts)
@@ -91,7 +113,30 @@ class StackNetwork(pulumi.ComponentResource):
         for server in args.name_servers:
             self._egress(f"names-{server}", hosts, DNS_PORT, cidr_ipv4=f"{server}/32")
             self._egress(f"names-udp-{server}", hosts, DNS_PORT, "udp", cidr_ipv4=f"{server}/32")
+        self.gateway_security_group_ids = self._gateway(args, args.gateway, balancer) if args.gateway else {}
         return balancer
+
+    def _gateway(
+        self, args: TrafficArgs, traffic: GatewayTraffic, balancer: ec2.SecurityGroup
+    ) -> dict[str, pulumi.Output[str]]:
+        """It is the load balancer's client, too: of the stack's own models."""
+        copies = self._group("gateway", "Gateway: only the load balancer comes in")
+        database = self._group("gateway-database", "Gateway's database: only the gateway comes in")
+        self._connect("gateway", balancer, copies, traffic.port)
+        self._connect("gateway-database", copies, database, POSTGRES_PORT)
+        groups = {"copies": copies.id, "database": database.id}
+        if traffic.cache:
+            cache = self._group("gateway-cache", "Gateway's cache: only the gateway comes in")
+            self._connect("gateway-cache", copies, cache, CACHE_PORT)
+            groups["cache"] = cache.id
+        for port in traffic.ports:
+            self._egress(f"gateway-{port}", copies, port, cidr_ipv4=ANYWHERE)
+        if traffic.inside:
+            self._ingress("gateway-client", balancer, 443, referenced_security_group_id=copies.id)
+        for server in args.name_servers:
+            self._egress(f"gateway-names-{server}", copies, DNS_PORT, cidr_ipv4=f"{server}/32")
+            self._egress(f"gateway-names-udp-{server}", copies, DNS_PORT, "udp", cidr_ipv4=f"{server}/32")
+        return groups
 
     def _connect(self, label: str, source: ec2.SecurityGroup, target: ec2.SecurityGroup, port: int) -> None:
         """Opens one port from one group to another, on both sides."""

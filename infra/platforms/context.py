@@ -3,31 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import pulumi
 import pulumiverse_time as time
 
-from tandem import lifetime
+from tandem import gateway_alarms, lifetime
 from tandem.checks import size
 from tandem.observing.watched import Watched
 from tandem.observing.watched import watched as watched_of
 from tandem.pins import Pins
 from tandem.settings import Settings
 from tandem.settings.schema import ClientSettings
+from tandem.settings.types import REQUEST_RATES, STREAMS
 from tandem.sizing.plan import Plan
 
 from ..components.alarms import Alarms, AlarmsArgs
 from ..components.cost_guard import BusinessHours, CostGuard, CostGuardArgs, Resize
 from ..components.dashboard import Dashboard
+from ..components.gateway_keys import GatewayKeys
 from ..components.load_balancer import LoadBalancer
 from ..components.log_forwarding import LogForwarding, LogForwardingArgs
 from ..components.log_group import LogGroup
 from ..components.model_cache import ModelCache, ModelCacheArgs
 from ..components.secrets import Secrets, SecretsArgs
 from ..components.stack_network import StackNetwork
+
+GatewayFigures = Mapping[str, Mapping[str, pulumi.Input[str]]]
+
+
+GATEWAY_CLIENT = "tandem-gateway"
+"""By this name edges count what the gateway asks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +62,8 @@ class StackContext:
         here: options that place a resource in the stack's region.
         times: when the servers run.
         now: the moment of this `up`.
+        gateway_keys: of the gateway for teams; None without one.
+        gateway_figures: by what an alarm of the gateway looks at, CloudWatch's dimensions of it; none without one.
     """
 
     name: str
@@ -68,6 +78,8 @@ class StackContext:
     here: pulumi.ResourceOptions
     times: Times
     now: datetime | None
+    gateway_keys: GatewayKeys | None = None
+    gateway_figures: GatewayFigures = field(default_factory=dict)
 
     def sized(self, own: Settings) -> Plan:
         """What sizing says of a model, by the settings as its own; each further one is sized for itself."""
@@ -107,12 +119,20 @@ def secrets(context: StackContext, reader_role_name: pulumi.Input[str]) -> Secre
         SecretsArgs(
             reader_role_name=reader_role_name,
             hugging_face_token=pulumi.Output.secret(token.get_secret_value()) if token else None,
-            declared={name: declared(client) for name, client in settings.clients.items()},
+            declared={name: declared(client) for name, client in settings.clients.items()} | _gateway_client(context),
             others=[*dict.fromkeys(arn for arn in (*logins, *judges_keys(settings)) if arn)],
             recovery_window_days=0 if settings.ephemeral else 30,
         ),
         context.here,
     )
+
+
+def _gateway_client(context: StackContext) -> dict[str, Any]:
+    """The gateway is one client of the servers, with the most that an edge lets one have: its own limits are teams'."""
+    if context.gateway_keys is None:
+        return {}
+    keys = [{"sha256": context.gateway_keys.client_sha256}]
+    return {GATEWAY_CLIENT: {"keys": keys, "requestsPerSecond": REQUEST_RATES[-1], "streams": STREAMS[-1]}}
 
 
 def log_group(context: StackContext, kind: str) -> LogGroup:
@@ -212,7 +232,10 @@ def watched(context: StackContext) -> list[Watched]:
 def dashboard(context: StackContext) -> None:
     """Of all models, where the settings have one."""
     if context.settings.has_dashboard:
-        Dashboard(context.name, watched(context), context.stack_id, context.settings.region, context.here)
+        settings, models = context.settings, watched(context)
+        Dashboard(
+            context.name, models, context.stack_id, settings.region, context.here, context.gateway_figures or None
+        )
 
 
 def alarms(context: StackContext, guard: CostGuard) -> None:
@@ -230,6 +253,10 @@ def alarms(context: StackContext, guard: CostGuard) -> None:
             models=models,
             certificate_arn=context.balancer.certificate_arn,
             topic_arn=guard.topic_arn,
+            gateway=[
+                (alarm, context.gateway_figures[of])
+                for of, alarm in (gateway_alarms.alarms(settings.gateway, context.stack) if settings.gateway else ())
+            ],
         ),
         context.here,
     )

@@ -45,6 +45,11 @@ class Parts:
             panels then ask for is $0.10 for each billion (https://aws.amazon.com/prometheus/pricing/).
         grafana_editor_month: each who signs in to Amazon Managed Grafana and may change it; one who only looks is $5
             (https://aws.amazon.com/grafana/pricing/).
+        fargate_vcpu_hour, fargate_gib_hour: of a task on Fargate, by processor and by GiB of memory.
+        database_*_hour: PostgreSQL of RDS in one zone, of db.t4g.small, db.t4g.medium and db.m7g.large; one with a
+            standby in another zone is two.
+        database_gib_month: its gp3 storage, likewise. database_backup_gib_month: of snapshots.
+        cache_hour: cache.t4g.micro with Valkey.
         eks_cluster_hour: in standard support of its Kubernetes version; clusters ask for no other.
     """
 
@@ -83,6 +88,14 @@ class Parts:
     health_check_month: float
     prometheus_sample: float
     grafana_editor_month: float
+    fargate_vcpu_hour: float
+    fargate_gib_hour: float
+    database_small_hour: float
+    database_medium_hour: float
+    database_large_hour: float
+    database_gib_month: float
+    database_backup_gib_month: float
+    cache_hour: float
     eks_cluster_hour: float
 
 

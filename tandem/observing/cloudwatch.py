@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tandem.alarms import MINUTE, NAMESPACE, dimensions
@@ -16,9 +16,24 @@ LABELS = {"s": "seconds", "percent": "%", "share": "share", "celsius": "°C", "u
 Widget = dict[str, Any]
 
 
-def body(models: Sequence[Watched], region: str) -> str:
+GATEWAY: Sequence[tuple[str, str, str, Sequence[tuple[str, str]]]] = (
+    ("requests", "targets", "AWS/ApplicationELB", (("RequestCount", "Sum"), ("HTTPCode_Target_5XX_Count", "Sum"))),
+    ("seconds until an answer begins", "targets", "AWS/ApplicationELB", (("TargetResponseTime", "p50"),)),
+    ("copies that are ready", "targets", "AWS/ApplicationELB", (("HealthyHostCount", "Minimum"),)),
+    ("database: busy, %", "database", "AWS/RDS", (("CPUUtilization", "Average"),)),
+    ("database: connections", "database", "AWS/RDS", (("DatabaseConnections", "Maximum"),)),
+    ("database: bytes left", "database", "AWS/RDS", (("FreeStorageSpace", "Minimum"),)),
+)
+"""Of a gateway for teams: title, what it is of, namespace, and figures with their statistics."""
+
+
+def body(models: Sequence[Watched], region: str, gateway: Mapping[str, Mapping[str, str]] | None = None) -> str:
     """As PutDashboard takes it
-    (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html)."""
+    (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html).
+
+    Args:
+        gateway: the dimensions of a gateway's load balancer targets and database; None without one.
+    """
     widgets: list[Widget] = []
     top = 0
     for model in models:
@@ -33,7 +48,25 @@ def body(models: Sequence[Watched], region: str) -> str:
                 at = (column * WIDTH, top + row * HEIGHT, WIDTH, HEIGHT)
                 widgets.append(_place("metric", *at, _plot(panel, model, region)))
             top += -(-len(found) // COLUMNS) * HEIGHT
+    if gateway:
+        widgets += _gateway(gateway, region, top)
     return json.dumps({"widgets": widgets}, ensure_ascii=False)
+
+
+def _gateway(figures: Mapping[str, Mapping[str, str]], region: str, top: int) -> Iterator[Widget]:
+    yield _place("text", 0, top, 24, HEADING, {"markdown": "## gateway", "background": "transparent"})
+    for number, (title, of, namespace, metrics) in enumerate(GATEWAY):
+        row, column = divmod(number, COLUMNS)
+        where = [item for pair in figures[of].items() for item in pair]
+        properties = {
+            "title": title,
+            "region": region,
+            "view": "timeSeries",
+            "period": MINUTE,
+            "metrics": [[namespace, metric, *where, {"stat": statistic}] for metric, statistic in metrics],
+            "yAxis": {"left": {"min": 0, "showUnits": False}},
+        }
+        yield _place("metric", column * WIDTH, top + HEADING + row * HEIGHT, WIDTH, HEIGHT, properties)
 
 
 def _place(kind: str, x: int, y: int, width: int, height: int, properties: Widget) -> Widget:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tandem import type_tokens as types
-from tandem.ops.kinds import ours
+from tandem.ops.kinds import ours, servers_targets
 from tandem.ops.kinds.kind import Clients
 
 KEY_VARIABLE = "TANDEM_API_KEY"
@@ -60,6 +60,6 @@ def servers(clients: Clients, stack: str, stack_id: str | None = None) -> int:
     elb = clients("elbv2")
     return sum(
         one["TargetHealth"]["State"] == "healthy"
-        for group in ours(clients, stack, types.TARGET_GROUP, stack_id)
+        for group in servers_targets(clients, stack, stack_id)
         for one in elb.describe_target_health(TargetGroupArn=group.arn)["TargetHealthDescriptions"]
     )

@@ -130,8 +130,7 @@ def _others(clients: Clients, stack: str | None, known: set[str]) -> Iterator[Fo
 def _split(arn: str) -> tuple[str, str]:
     """`arn:aws:ec2:us-east-1:1234:vpc/vpc-1` is an `ec2:vpc` named vpc-1; a bucket's or a topic's ARN has no type."""
     service, resource = arn.split(":", 5)[2::3]
-    for separator in (":", "/"):
-        if separator in resource:
-            kind, _, name = resource.partition(separator)
-            return f"{service}:{kind}", name
+    if separator := next((one for one in resource if one in ":/"), ""):
+        kind, _, name = resource.partition(separator)
+        return f"{service}:{kind}", name
     return service, resource

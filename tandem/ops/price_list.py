@@ -112,6 +112,13 @@ def _volume(name: str) -> Part:
     return Part("AmazonEC2", attributes={"productFamily": "Storage", "volumeApiName": name})
 
 
+_POSTGRES = {"databaseEngine": "PostgreSQL", "deploymentOption": "Single-AZ"}
+
+
+def _database(instance_class: str) -> Part:
+    return Part("AmazonRDS", f"InstanceUsage:{instance_class}", _POSTGRES)
+
+
 PARTS: Mapping[str, Part] = {
     "load_balancer_hour": Part("AWSELB", "LoadBalancerUsage", {"operation": "LoadBalancing:Application"}),
     "public_ipv4_hour": Part("AmazonVPC", "PublicIPv4:InUseAddress"),
@@ -144,6 +151,14 @@ PARTS: Mapping[str, Part] = {
     "alarm_metric_month": Part("AmazonCloudWatch", "CW:AlarmMonitorUsage"),
     "fast_alarm_metric_month": Part("AmazonCloudWatch", "CW:HighResAlarmMonitorUsage"),
     "composite_alarm_month": Part("AmazonCloudWatch", "CW:CompositeAlarmMonitorUsage"),
+    "fargate_vcpu_hour": Part("AmazonECS", "Fargate-vCPU-Hours:perCPU"),
+    "fargate_gib_hour": Part("AmazonECS", "Fargate-GB-Hours"),
+    "database_small_hour": _database("db.t4g.small"),
+    "database_medium_hour": _database("db.t4g.medium"),
+    "database_large_hour": _database("db.m7g.large"),
+    "database_gib_month": Part("AmazonRDS", "RDS:GP3-Storage", _POSTGRES),
+    "database_backup_gib_month": Part("AmazonRDS", "RDS:ChargedBackupUsage", {"databaseEngine": "PostgreSQL"}),
+    "cache_hour": Part("AmazonElastiCache", "NodeUsage:cache.t4g.micro", {"cacheEngine": "Valkey"}),
     "eks_cluster_hour": Part("AmazonEKS", "AmazonEKS-Hours:perCluster"),
 }
 """Of `prices.Parts`; what is not here is no region's (health checks, dashboards, samples of metrics, Grafana)."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from tandem.errors import Problem
-from tandem.routes import Route, routes
+from tandem.routes import GATEWAY, Route, routes
 from tandem.rules.cluster import prefix_of
 from tandem.settings.commands import removed, set_to
 from tandem.settings.schema import Settings
@@ -25,35 +25,40 @@ def names_fit(settings: Settings) -> Iterator[Problem]:
     balancer = settings.load_balancer
     if balancer.domain_name and balancer.hosted_zone_id and not balancer.certificate_arn:
         yield from _too_long("loadBalancer.domainName", balancer.domain_name, CERTIFICATE_CHARACTERS, "a certificate")
-    for name, model in settings.models.items():
-        yield from _too_long(f"models.{name}.hostName", model.host_name, CONDITION_CHARACTERS, "a listener rule")
+    for key, host_name in _further(settings).items():
+        yield from _too_long(key, host_name, CONDITION_CHARACTERS, "a listener rule")
 
 
-def models_have_names(settings: Settings) -> Iterator[Problem]:
-    """Each further model has a host name of its own, under a certificate that covers it."""
+def further_names_are_free(settings: Settings) -> Iterator[Problem]:
+    """Each further model and the gateway have a host name of their own, under a certificate that covers it."""
     balancer = settings.load_balancer
     taken = {balancer.domain_name: "loadBalancer.domainName"}
     if settings.global_name is not None:
         taken[settings.global_name.domain_name] = "globalName.domainName"
-    for name, model in settings.models.items():
-        key = f"models.{name}.hostName"
+    for key, host_name in _further(settings).items():
         if balancer.domain_name is None:
             yield Problem(
                 key=key,
                 wrong="needs a domain: a self-signed certificate has one name",
-                value=model.host_name,
+                value=host_name,
                 allowed="with loadBalancer.domainName",
                 fix=f"{set_to('loadBalancer.domainName', 'NAME')} and {set_to('loadBalancer.hostedZoneId', 'ID')}",
             )
-        elif model.host_name in taken:
+        elif host_name in taken:
             yield Problem(
                 key=key,
-                wrong=f"is {taken[model.host_name]} already",
-                value=model.host_name,
+                wrong=f"is {taken[host_name]} already",
+                value=host_name,
                 allowed="a host name of its own",
                 fix=set_to(key, "NAME"),
             )
-        taken[model.host_name] = key
+        taken[host_name] = key
+
+
+def _further(settings: Settings) -> dict[str, str]:
+    """Host names beside the main one, by the setting that has each."""
+    found = {f"models.{name}.hostName": model.host_name for name, model in settings.models.items()}
+    return found | ({"gateway.hostName": settings.gateway.host_name} if settings.gateway else {})
 
 
 def models_have_priorities_of_their_own(settings: Settings) -> Iterator[Problem]:
@@ -73,7 +78,10 @@ def models_have_priorities_of_their_own(settings: Settings) -> Iterator[Problem]
 
 
 def _routes(settings: Settings) -> list[Route]:
-    return routes(settings.ways, {name: model.host_name for name, model in settings.models.items()})
+    ways: dict[str, Sequence[str]] = {GATEWAY: settings.load_balancer.paths} if settings.gateway else {}
+    hosts = {GATEWAY: settings.gateway.host_name} if settings.gateway else {}
+    further = {name: model.host_name for name, model in settings.models.items()}
+    return routes({**ways, **settings.ways}, {**hosts, **further})
 
 
 def models_are_asked_for_by_names_of_their_own(settings: Settings) -> Iterator[Problem]:
@@ -148,7 +156,7 @@ def _too_long(key: str, name: str, most: int, where: str) -> Iterator[Problem]:
 def warnings(settings: Settings) -> Iterator[str]:
     """Quotas that an account may have raised, and what a global name looks at."""
     balancer, models = settings.load_balancer, len(settings.models)
-    names = 1 + models + (settings.global_name is not None)
+    names = 1 + models + (settings.global_name is not None) + (settings.gateway is not None)
     if models and settings.global_name is not None and not settings.global_name.outside_check:
         yield (
             "globalName.outsideCheck is false: the region is out of the name while any of its models, and not the main "

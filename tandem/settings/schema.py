@@ -16,6 +16,7 @@ from pydantic import Field
 
 from tandem.catalog.instances import GPUS_PER_REPLICA
 from tandem.settings.cluster import MONITORING, ClusterSettings, NodePoolSettings, ScalingSettings
+from tandem.settings.gateway import GatewaySettings
 from tandem.settings.observing import (
     AlarmSettings,
     CanarySettings,
@@ -838,6 +839,9 @@ class Settings(Section):
     batch: BatchSettings | None = Field(
         default=None, description="A bucket and machines for `tandem batch`; on eks Karpenter's. Unset: none."
     )
+    gateway: GatewaySettings | None = Field(
+        default=None, description="LiteLLM for teams, beside the direct way: keys, budgets, limits. Unset: none."
+    )
     timeouts: TimeoutSettings = Field(default_factory=TimeoutSettings)
     cost_guard: CostGuardSettings = Field(default_factory=CostGuardSettings)
 
@@ -884,7 +888,9 @@ class Settings(Section):
         one = self.models[name]
         own: dict[str, Any] = {key: getattr(one, key) for key in ("inference", "scaling", "objectives", "canary")}
         own |= {"load_balancer": self.load_balancer.model_copy(update={"domain_name": one.host_name})}
-        return self.model_copy(update={**own, "fleet": one.fleet or self.fleet, "batch": None, "models": {}})
+        return self.model_copy(
+            update={**own, "fleet": one.fleet or self.fleet, "batch": None, "gateway": None, "models": {}}
+        )
 
     @property
     def each(self) -> dict[str, Settings]:

@@ -272,6 +272,16 @@ MirrorUrl = Annotated[str, _Matches(r"https?://[a-z0-9.-]+(:\d+)?"), Allowed("ht
 HttpUrl = Annotated[
     str, _Matches(r"https?://[a-z0-9.-]+(:\d+)?(/[\w./-]*)?"), Allowed("http://host:port, the address in the cluster")
 ]
+ServiceUrl = Annotated[
+    str,
+    _Matches(r"https?://[a-z0-9.-]+(:\d+)?(/[\w./-]*[\w-])?"),
+    Allowed("https://host or https://host:port, without a / at its end"),
+]
+ProviderModel = Annotated[
+    str,
+    _Matches(r"[a-z][a-z0-9_]{1,40}/[\w./:-]{1,200}"),
+    Allowed("PROVIDER/MODEL as LiteLLM names it, such as bedrock/eu.amazon.nova-lite-v1:0 or openai/gpt-4.1-mini"),
+]
 TracesUrl = Annotated[
     str,
     _Matches(r"https?://[a-z0-9.-]+(:\d+)?/[\w./-]+"),

@@ -24,7 +24,7 @@ from tandem.sizing.serving import Serving
 from tandem.sizing.shapes import ModelShape
 from tandem.sizing.steps import LEAST, step_tokens
 from tandem.sizing.support import FP8_CAPABILITY, TENSOR_PARALLEL_SIZE
-from tandem.sizing.throughput import Load, prompt_token_seconds, step_seconds
+from tandem.sizing.throughput import Load, prompt_share, prompt_token_seconds
 
 MOST_HOSTS = 100
 """What `fleet.hosts` takes."""
@@ -176,10 +176,8 @@ class Fleet:
         assert now is not None
         if not load.answer_tokens:
             return self.usd_per_hour / (self.demand.rate * 3600 * load.prompt_tokens) * 1e6, 0.0
-        prompt = load.prompt_tokens * prompt_token_seconds(self.way.sizing, self.way.gpu)
-        answer = load.answer_tokens * step_seconds(self.way.sizing, self.way.gpu, now.at_once, load) / now.at_once
         request = self.usd_per_hour / (self.demand.rate * 3600)
-        share = prompt / (prompt + answer)
+        share = prompt_share(self.way.sizing, self.way.gpu, now.at_once, load)
         return (
             request * share / load.prompt_tokens * 1e6,
             request * (1 - share) / load.answer_tokens * 1e6,

@@ -174,6 +174,12 @@ def step_seconds(sizing: Sizing, gpu: GpuModel, running: float, load: Load) -> f
     return _together(_expected(parts, sizing, gpu)) + _waits(sizing, running)
 
 
+def prompt_share(sizing: Sizing, gpu: GpuModel, running: float, load: Load) -> float:
+    """Of the GPUs' time for a request what its prompt takes, with so many running, as modelled."""
+    prompt = load.prompt_tokens * prompt_token_seconds(sizing, gpu)
+    return prompt / (prompt + load.answer_tokens * step_seconds(sizing, gpu, running, load) / running)
+
+
 def guesses_pay(sizing: Sizing, gpu: GpuModel) -> dict[int, float]:
     """Share of guessed tokens that must be right for steps with them to make as many tokens a second as those without,
     as modelled, by the number of requests in a step; none where nothing is guessed.

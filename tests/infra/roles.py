@@ -48,7 +48,20 @@ OBSERVED: dict[str, Any] = {
     "metrics": {"managedPrometheus": True, "managedGrafana": True},
     "costGuard": {"alertEmails": ["a@example.com"]},
 }
-MADE = {"hosts": HOSTS, "observed": OBSERVED, "pods": PODS, "managed": MANAGED}
+TEAMS: dict[str, Any] = {
+    "region": "us-east-1",
+    "loadBalancer": {"domainName": "api.example.com", "hostedZoneId": "Z0123456789ABC"},
+    "gateway": {
+        "hostName": "teams.example.com",
+        "fallback": {
+            "model": "bedrock/eu.amazon.nova-lite-v1:0",
+            "maxUsdPerDay": 5,
+            "promptUsdPerMillion": 1,
+            "answerUsdPerMillion": 4,
+        },
+    },
+}
+MADE = {"hosts": HOSTS, "observed": OBSERVED, "pods": PODS, "managed": MANAGED, "teams": TEAMS}
 """Stacks with what the three files leave out."""
 
 _ARNS = {

@@ -60,6 +60,9 @@ PASSED = {"iam:PassedToService": "ec2.amazonaws.com"}
 Case = tuple[str, str, str, str, Mapping[str, str]]
 """Stack, role without the stack's name before it, action, resource, context."""
 
+NOVA = "arn:aws:bedrock:eu-west-1::foundation-model/amazon.nova-lite-v1:0"
+OUR_GATEWAYS_KEYS = arn("secretsmanager", "secret:tandem-teams-gateway-AbCdEf")
+OUR_CLIENTS = arn("secretsmanager", "secret:tandem-teams-issued-keys-AbCdEf")
 FOREIGN: Sequence[Case] = [
     ("hosts", "host", "aps:RemoteWrite", arn("aps", f"workspace/{WORKSPACE[:-1]}0"), {}),
     ("hosts", "host", "aps:QueryMetrics", arn("aps", f"workspace/{WORKSPACE}"), {}),
@@ -67,6 +70,10 @@ FOREIGN: Sequence[Case] = [
     ("observed", "grafana", "aps:QueryMetrics", arn("aps", f"workspace/{WORKSPACE}"), {}),
     ("observed", "grafana", "aps:RemoteWrite", arn("aps", "workspace/tandem-observed"), {}),
     ("observed", "grafana", "cloudwatch:GetMetricData", "*", {"aws:RequestedRegion": "eu-west-1"}),
+    ("teams", "gateway", "bedrock:InvokeModel", "arn:aws:bedrock:eu-west-1::foundation-model/amazon.nova-pro-v1:0", {}),
+    ("teams", "gateway", "secretsmanager:GetSecretValue", OUR_GATEWAYS_KEYS, {}),
+    ("teams", "gateway-start", "bedrock:InvokeModel", NOVA, {}),
+    ("teams", "gateway-start", "secretsmanager:GetSecretValue", OUR_CLIENTS, {}),
     ("dev", "host", "ssm:GetParameter", arn("ssm", "parameter/theirs"), {}),
     ("dev", "host", "secretsmanager:GetSecretValue", arn("secretsmanager", "secret:theirs-AbCdEf"), {}),
     (
@@ -171,6 +178,10 @@ OWN: Sequence[Case] = [
         ("observed", "grafana", f"aps:{name}", arn("aps", "workspace/tandem-observed"), {})
         for name in ("GetLabels", "GetMetricMetadata", "GetSeries", "QueryMetrics")
     ),
+    ("teams", "gateway", "bedrock:InvokeModel", NOVA, {}),
+    ("teams", "gateway", "bedrock:InvokeModelWithResponseStream", NOVA, {}),
+    ("teams", "gateway", "ssmmessages:OpenDataChannel", "*", HERE),
+    ("teams", "gateway-start", "secretsmanager:GetSecretValue", OUR_GATEWAYS_KEYS, {}),
     ("observed", "grafana", "cloudwatch:GetMetricData", "*", HERE),
     ("observed", "grafana", "cloudwatch:ListMetrics", "*", HERE),
     ("dev", "host", "secretsmanager:GetSecretValue", arn("secretsmanager", "secret:tandem-dev-issued-keys-AbCdEf"), {}),

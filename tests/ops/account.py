@@ -269,6 +269,49 @@ class Builder:
         )
         self.add(types.GRAFANA, grafana["workspace"]["id"])
 
+    def _gateway(self) -> None:
+        rds, cache, ecs = (self.clients(service) for service in ("rds", "elasticache", "ecs"))
+        subnets = {"SubnetIds": self.subnets, "Tags": self.tags}
+        rds.create_db_subnet_group(
+            DBSubnetGroupName=self.add(types.DATABASE_SUBNETS, self.name), DBSubnetGroupDescription="-", **subnets
+        )
+        rds.create_db_instance(
+            DBInstanceIdentifier=self.add(types.DATABASE, self.name),
+            DBInstanceClass="db.t4g.small",
+            Engine="postgres",
+            AllocatedStorage=20,
+            MasterUsername="litellm",
+            MasterUserPassword="p" * 20,
+            DBSubnetGroupName=self.name,
+            Tags=self.tags,
+        )
+        rds.create_db_snapshot(
+            DBSnapshotIdentifier=self.add(types.DATABASE_SNAPSHOT, f"{self.name}-last"),
+            DBInstanceIdentifier=self.name,
+            Tags=self.tags,
+        )
+        cache.create_cache_subnet_group(
+            CacheSubnetGroupName=self.add(types.CACHE_SUBNETS, self.name), CacheSubnetGroupDescription="-", **subnets
+        )
+        cache.create_replication_group(
+            ReplicationGroupId=self.add(types.CACHE, self.name),
+            ReplicationGroupDescription="-",
+            CacheSubnetGroupName=self.name,
+            Tags=self.tags,
+        )
+        tags = [{"key": key, "value": value} for key, value in self.tag_map.items()]
+        cluster = self.add(
+            types.SERVICES, ecs.create_cluster(clusterName=self.name, tags=tags)["cluster"]["clusterArn"]
+        )
+        task = ecs.register_task_definition(
+            family=self.name, containerDefinitions=[{"name": "gateway", "image": "litellm", "memory": 128}], tags=tags
+        )["taskDefinition"]["taskDefinitionArn"]
+        self.add(types.TASK_DEFINITION, task)
+        service = ecs.create_service(
+            cluster=cluster, serviceName=self.name, taskDefinition=task, desiredCount=1, tags=tags
+        )
+        self.add(types.SERVICE, service["service"]["serviceArn"])
+
     def kubernetes(self) -> None:
         """A cluster with a node group, and what Karpenter listens to."""
         eks, sqs, events, kms = (self.clients(service) for service in ("eks", "sqs", "events", "kms"))
@@ -303,6 +346,7 @@ class Builder:
 
     def serving(self) -> None:
         self._load_balancer()
+        self._gateway()
         self._fleet()
 
     def _load_balancer(self) -> None:

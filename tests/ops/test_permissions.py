@@ -23,6 +23,15 @@ EVERYTHING = {
     "network": {"interfaceEndpoints": ["ssm"], "flowLogRetentionDays": 7},
     "metrics": {"managedPrometheus": True, "managedGrafana": True},
     "batch": {"maxUsd": 20},
+    "gateway": {
+        "hostName": "teams.llm.example.com",
+        "fallback": {
+            "model": "bedrock/nova",
+            "maxUsdPerDay": 5,
+            "promptUsdPerMillion": 1,
+            "answerUsdPerMillion": 4,
+        },
+    },
     "logs": {"sendTo": "arn:aws:kinesis:us-east-1:123456789012:stream/lines"},
     "loadBalancer": {"domainName": "us.llm.example.com", "hostedZoneId": "Z0123456789ABC"},
     "globalName": {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"},
@@ -84,11 +93,11 @@ NOT_PLAYED = {
     "logs:GetQueryResults logs:StartQuery logs:StopQuery",
     # AWS asks it of who calls something else
     "ec2:CreateNetworkInterface ec2:DeleteNetworkInterface ec2:RunInstances elasticloadbalancing:SetWebAcl "
-    "iam:CreateServiceLinkedRole iam:PassRole kms:CreateGrant",
+    "rds:CreateDBSnapshot iam:CreateServiceLinkedRole iam:PassRole kms:CreateGrant",
     # `tandem recover` removes what a killed `up` left
-    "ec2:DeleteSnapshot ec2:DeleteVolume ec2:DeregisterImage ec2:TerminateInstances",
+    "ec2:DeleteSnapshot ec2:DeleteVolume ec2:DeregisterImage ec2:TerminateInstances rds:DeleteDBSnapshot",
     # moto has none of it, so that it is only recorded
-    "eks:UpdateNodegroupVersion s3:PutBucketAbac s3:TagResource s3:UntagResource",
+    "eks:UpdateNodegroupVersion elasticache:ModifyCacheSubnetGroup s3:PutBucketAbac s3:TagResource s3:UntagResource",
     # a row calls it in a function of its own, or reads with it; the last, `tandem rollout --back`
     "autoscaling:CancelInstanceRefresh autoscaling:StartInstanceRefresh autoscaling:CompleteLifecycleAction "
     "route53:ChangeResourceRecordSets s3:DeleteObjectVersion s3:GetObject s3:GetObjectTagging s3:ListBucketVersions "

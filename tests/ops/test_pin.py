@@ -32,6 +32,7 @@ COMMIT = "b968826d9c46dd6066d109eabc6255188de91218"
 IMAGE_ID = "ami-0fedcba9876543210"
 MANIFEST_PATH = "/v2/vllm/vllm-openai/manifests/v0.32.0"
 EDGE_PATH = "/v2/nginxinc/nginx-unprivileged/manifests/1.30.4"
+GATEWAY_PATH = "/v2/berriai/litellm-database/manifests/v1.108.7"
 HUB_PATH = "/api/models/Qwen/Qwen3-8B/revision/main"
 SIBLINGS = [
     {"rfilename": "README.md", "size": 9, "blobId": "1" * 40},
@@ -209,6 +210,7 @@ def online(stand_in: StandIn, aws: None, monkeypatch: pytest.MonkeyPatch) -> Sta
 
     stand_in.answers[MANIFEST_PATH] = manifest
     stand_in.always(EDGE_PATH, body=INDEX)
+    stand_in.always(GATEWAY_PATH, body=INDEX)
     stand_in.always("/token", body=b'{"token": "anonymous-pull"}')
     stand_in.always(HUB_PATH, body=hub_answer())
     stand_in.always("/api/models/Qwen/Qwen3-32B-FP8/revision/main", body=hub_answer())
@@ -248,6 +250,7 @@ def test_every_empty_pin_is_looked_up_and_written_with_day_and_source(file: Path
     assert outcomes(run(file)) == {
         "vllm.digest": "written",
         "edge.digest": "written",
+        "gateway.digest": "written",
         "nvidia_driver.version": "kept",
         "container_toolkit.version": "kept",
         "nvlink_subnet_manager.version": "written",
@@ -411,6 +414,7 @@ def test_check_names_empty_and_outdated_pins_and_writes_nothing(file: Path, onli
     assert found == {
         "vllm.digest": "empty",
         "edge.digest": "empty",
+        "gateway.digest": "empty",
         "machine_image.ubuntu.regions.ap-south-1.id": "empty",
         "machine_image.dlami.regions.ap-south-1.id": "empty",
         'models."Qwen/Qwen3-8B".revision': "outdated",

@@ -165,7 +165,7 @@ def kind_of(subject: Subject) -> str:
 def watched(monkeypatch: pytest.MonkeyPatch) -> Watched:
     made, call = Watched(), Region.call
 
-    def noted(self: Region, service: str, operation: str, **params: Any) -> dict[str, Any]:
+    def noted(self: Region, service: str, operation: str, /, **params: Any) -> dict[str, Any]:
         if operation in made.denied:
             raise AwsError(self.label(service, operation), "AccessDeniedException", f"not authorized: {operation}")
         answer = call(self, service, operation, **params)

@@ -73,6 +73,16 @@ WORKSPACE = "ws-01234567-89ab-cdef-0123-456789abcdef"
 WATCHED = {**MAIL, "alarms.enabled": True}
 JUDGE = {"canary.judge.url": "http://judge.example.com:8000", "canary.judge.model": "grader"}
 
+TEAMS = {"gateway.hostName": "teams.example.com"}
+KEY_OF = "arn:aws:secretsmanager:us-east-1:123456789012:secret:key"
+USD = {"promptUsdPerMillion": 1, "answerUsdPerMillion": 4}
+AWAY = {"url": "https://other.example.com", "keySecretArn": f"{KEY_OF}-AbCdEf", **USD}
+PRICED = {**TEAMS, "inference.servedModelName": "other", "gateway.prices.NAME": USD}
+CLOUD = {
+    **TEAMS,
+    "gateway.fallback": {"model": "openai/gpt", "keySecretArn": f"{KEY_OF}-AbCdEf", "maxUsdPerDay": 5, **USD},
+}
+
 MAIN: Mapping[str, Any] = {
     "region": ("eu-west-1", {"network.zones": []}),
     "ephemeral": False,
@@ -220,6 +230,30 @@ MAIN: Mapping[str, Any] = {
     "tracing.sampleRatio": (0.5, TRACES),
     "batch.maxHosts": (2, {"batch.maxUsd": 20}),
     "batch.spot": (False, {"batch.maxUsd": 20}),
+    "gateway.hostName": ("others.example.com", TEAMS),
+    "gateway.replicas": (3, TEAMS),
+    "gateway.publicAdmin": (True, TEAMS),
+    "gateway.keepPrompts": (True, TEAMS),
+    "gateway.spendLogDays": (90, TEAMS),
+    "gateway.databaseClass": ("db.m7g.large", TEAMS),
+    "gateway.databaseMaxGib": (200, TEAMS),
+    "gateway.databaseStandby": (True, TEAMS),
+    "gateway.databaseBackupDays": (14, TEAMS),
+    "gateway.expectedUsePercent": (30, TEAMS),
+    "gateway.prices.NAME.promptUsdPerMillion": (2, PRICED),
+    "gateway.prices.NAME.answerUsdPerMillion": (2, PRICED),
+    "gateway.models.NAME.url": ("https://third.example.com", {**TEAMS, "gateway.models.NAME": AWAY}),
+    "gateway.models.NAME.keySecretArn": (f"{KEY_OF}-GhIjKl", {**TEAMS, "gateway.models.NAME": AWAY}),
+    "gateway.models.NAME.promptUsdPerMillion": (2, {**TEAMS, "gateway.models.NAME": AWAY}),
+    "gateway.models.NAME.answerUsdPerMillion": (2, {**TEAMS, "gateway.models.NAME": AWAY}),
+    "gateway.fallback.model": ("openai/other", CLOUD),
+    "gateway.fallback.url": ("https://cloud.example.com", CLOUD),
+    "gateway.fallback.keySecretArn": (f"{KEY_OF}-GhIjKl", CLOUD),
+    "gateway.fallback.promptUsdPerMillion": (2, CLOUD),
+    "gateway.fallback.answerUsdPerMillion": (2, CLOUD),
+    "gateway.fallback.when": (["tagged"], CLOUD),
+    "gateway.fallback.afterSeconds": (30, CLOUD),
+    "gateway.fallback.maxUsdPerDay": (10, CLOUD),
     "timeouts.clientSeconds": 305,
     "timeouts.loadBalancerIdleSeconds": 315,
     "timeouts.edgeKeepaliveSeconds": 325,

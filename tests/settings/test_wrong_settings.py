@@ -85,9 +85,87 @@ LONG_PATH = "/v1/" + "x" * 125
 LONG_NAME = "x" * 53 + ".example.com"
 IN_CHINA = "arn:aws-cn:acm:us-east-1:123456789012:certificate/0a"
 AWS_POLICY = "arn:aws:iam::aws:policy/PowerUserAccess"
+GATEWAY: dict[str, Any] = {"hostName": "teams.example.com"}
+CLOUD = {"model": "openai/gpt", "maxUsdPerDay": 5, "promptUsdPerMillion": 1, "answerUsdPerMillion": 4}
+NOVA = CLOUD | {"model": "bedrock/eu.amazon.nova-lite-v1:0"}
+AWAY = {"url": "https://other.example.com", "promptUsdPerMillion": 1, "answerUsdPerMillion": 4}
+
+
+def gateway(**changes: Any) -> dict[str, Any]:
+    return {"loadBalancer": OWN_NAME, "gateway": GATEWAY | changes}
+
+
 SET = "pulumi config set --path 'tandem:"
 RM = "pulumi config rm --path 'tandem:"
 WRONG = [
+    # The gateway for teams
+    Wrong(
+        {"gateway": GATEWAY},
+        "gateway.hostName",
+        "teams.example.com",
+        "with loadBalancer.domainName",
+        SET + "loadBalancer.hostedZoneId' ID",
+    ),
+    Wrong(
+        gateway(hostName=OWN_NAME["domainName"]),
+        "gateway.hostName",
+        OWN_NAME["domainName"],
+        "a host name of its own",
+        SET + "gateway.hostName' NAME",
+    ),
+    Wrong(
+        {
+            "loadBalancer": OWN_NAME | {"clientCidrs": ["203.0.113.0/24"]},
+            "network": {"egress": "publicHosts"},
+            "gateway": GATEWAY,
+        },
+        "network.egress",
+        "publicHosts",
+        "natPerZone or singleNat",
+        SET + "network.egress' singleNat",
+    ),
+    Wrong(
+        gateway() | {"inference": {"model": "acme/unknown"}},
+        "gateway.prices.acme/unknown",
+        None,
+        "promptUsdPerMillion and answerUsdPerMillion",
+        "promptUsdPerMillion' USD",
+    ),
+    Wrong(
+        gateway(prices={"qwen": {"promptUsdPerMillion": 1, "answerUsdPerMillion": 4}}),
+        "gateway.prices.qwen",
+        "qwen",
+        "Qwen/Qwen3-8B",
+        RM + "gateway.prices.qwen'",
+    ),
+    Wrong(
+        gateway(fallback=CLOUD),
+        "gateway.fallback.keySecretArn",
+        None,
+        "a model of bedrock/",
+        SET + "gateway.fallback.keySecretArn' ARN",
+    ),
+    Wrong(
+        gateway(fallback=NOVA | {"url": "https://cloud.example.com"}),
+        "gateway.fallback.url",
+        "https://cloud.example.com",
+        "unset with a model of bedrock/",
+        RM + "gateway.fallback.url'",
+    ),
+    Wrong(
+        gateway(fallback=NOVA | {"model": "bedrock/nova"}) | {"inference": {"servedModelName": "bedrock/nova"}},
+        "gateway.fallback.model",
+        "bedrock/nova",
+        "a model of a cloud provider",
+        SET + "gateway.fallback.model' PROVIDER/MODEL",
+    ),
+    Wrong(
+        gateway(models={"other": AWAY | {"keySecretArn": JUDGES_KEY}}),
+        "gateway.models.other.keySecretArn",
+        JUDGES_KEY,
+        "a secret in us-east-1",
+        SET + "gateway.models.other.keySecretArn' ARN",
+    ),
     # Several models on hosts
     Wrong(
         {"loadBalancer": OWN_NAME, "models": {"small": served(servedModelName=None)}},

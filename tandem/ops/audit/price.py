@@ -9,6 +9,7 @@ from typing import Any
 from tandem import type_tokens as types
 from tandem.catalog import prices
 from tandem.catalog.prices import HOURS_PER_MONTH, Parts
+from tandem.costs import CACHE_NODE, COPY_GIB, COPY_VCPUS, database_hour
 from tandem.ops.kinds import KINDS
 from tandem.ops.kinds.kind import Clients, Found, Scope
 
@@ -84,6 +85,26 @@ def _file_system(facts: Facts, part: Parts) -> float:
     )
 
 
+def _database(facts: Facts, part: Parts) -> float | None:
+    size = database_hour(facts["DBInstanceClass"], part)
+    if size is None:
+        return None
+    databases = 1 + bool(facts.get("MultiAZ"))
+    return databases * (size * HOURS_PER_MONTH + facts.get("AllocatedStorage", 0) * part.database_gib_month)
+
+
+def _cache(facts: Facts, part: Parts) -> float | None:
+    if facts.get("CacheNodeType") != CACHE_NODE:
+        return None
+    return len(facts.get("MemberClusters", ())) * part.cache_hour * HOURS_PER_MONTH
+
+
+def _copies(facts: Facts, part: Parts) -> float:
+    """As many as are wanted."""
+    copy = COPY_VCPUS * part.fargate_vcpu_hour + COPY_GIB * part.fargate_gib_hour
+    return facts.get("desiredCount", 0) * copy * HOURS_PER_MONTH
+
+
 def _bucket(found: Found, clients: Clients, now: datetime) -> float | None:
     """S3 tells a bucket's size once a day, to CloudWatch; None for a bucket of today."""
     points = clients("cloudwatch").get_metric_statistics(
@@ -115,6 +136,10 @@ _BY_TYPE: Mapping[str, Callable[[Facts, Parts], float | None]] = {
     types.KEY: lambda _facts, part: part.key_month,
     types.WEB_ACL: lambda _facts, part: part.web_acl_month + part.web_acl_rule_month,
     types.PROMETHEUS: lambda _facts, _part: None,  # $0.03 a GB, and AWS does not tell how many
+    types.DATABASE: _database,
+    types.DATABASE_SNAPSHOT: lambda facts, part: facts.get("AllocatedStorage", 0) * part.database_backup_gib_month,
+    types.CACHE: _cache,
+    types.SERVICE: _copies,
     types.SECRET: lambda _facts, part: part.secret_month,
     types.LOG_GROUP: lambda facts, part: facts.get("storedBytes", 0) / _GB * part.logs_stored_gb_month,
 }

@@ -7,18 +7,12 @@ from datetime import timedelta
 
 from tandem import costs
 from tandem.catalog.instances import INSTANCE_TYPES
-from tandem.catalog.models import MODELS
 from tandem.errors import Problem, UserError
-from tandem.files import PROJECT
 from tandem.ops.batches.requests import Requests
 from tandem.settings import Settings
-from tandem.sizing.choice import candidate
-from tandem.sizing.config_file import load_shape
 from tandem.sizing.gpus import gpu_of
-from tandem.sizing.known import catalog_shape
-from tandem.sizing.reading import with_quantization
-from tandem.sizing.serving import Serving
 from tandem.sizing.throughput import Load, prompt_token_seconds
+from tandem.speed import on_each_type
 
 START = timedelta(minutes=30)
 """Until a machine's first token: driver, image, weights; 15 to 40 minutes."""
@@ -101,24 +95,11 @@ def shown(span: timedelta) -> str:
 
 def work_of(settings: Settings, requests: Requests) -> timedelta | None:
     """Of one machine of the slowest type; None for a model that is not sized."""
-    inference = settings.inference
-    if inference.model_config_file:
-        shape = load_shape(PROJECT / inference.model_config_file)
-    elif inference.model in MODELS:
-        shape = catalog_shape(inference.model)
-    else:
-        return None
-    serving = Serving(
-        tensor_parallel_size=inference.tensor_parallel_size,
-        max_model_len=inference.max_model_len,
-        max_num_seqs=inference.max_num_seqs,
-        kv_cache_dtype=inference.kv_cache_dtype,
-    )
     load = Load(prompt_tokens=requests.prompt_tokens, answer_tokens=requests.answer_tokens)
-    types = [INSTANCE_TYPES[name] for name in settings.fleet.instance_types]
-    shape = with_quantization(shape, inference.quantization)
-    found = [candidate(shape, serving, one, load=load) for one in types]
-    if not inference.makes_tokens:
+    found = on_each_type(settings, load)
+    if not found:
+        return None
+    if not settings.inference.makes_tokens:
         token = max(prompt_token_seconds(one.sizing, gpu_of(one.instance_type)[1]) / one.replicas for one in found)
         return timedelta(seconds=len(requests.lines) * requests.prompt_tokens * token)
     rate = min(one.tokens_per_second for one in found)

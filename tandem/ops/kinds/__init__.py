@@ -8,11 +8,11 @@ from typing import Any
 import jmespath
 
 from tandem import type_tokens as types
-from tandem.ops.kinds import identity, kubernetes, messaging, network, observing, serving, storage
+from tandem.ops.kinds import gateway, identity, kubernetes, messaging, network, observing, serving, storage
 from tandem.ops.kinds.kind import Clients, Found, ResourceType, Scope
-from tandem.tags import MAIN_MODEL, MODEL_TAG, batch_name
+from tandem.tags import GATEWAY_TAG, MAIN_MODEL, MODEL_TAG, batch_name
 
-FAMILIES = (network, serving, kubernetes, storage, messaging, observing, identity)
+FAMILIES = (network, serving, kubernetes, storage, messaging, observing, identity, gateway)
 
 KINDS: Mapping[str, ResourceType] = {row.type: row for family in FAMILIES for row in family.ROWS}
 """All rows, by Pulumi's type token."""
@@ -41,6 +41,11 @@ def hosts_groups(clients: Clients, stack: str, stack_id: str | None = None) -> d
     found = [one for one in ours(clients, stack, types.GROUP, stack_id) if not is_for_batches(one)]
     by_model = {one.tags.get(MODEL_TAG, MAIN_MODEL): one for one in found}
     return dict(sorted(by_model.items(), key=lambda one: (one[0] != MAIN_MODEL, one[0])))
+
+
+def servers_targets(clients: Clients, stack: str, stack_id: str | None = None) -> list[Found]:
+    """The target groups of models: where servers register, and not copies of a gateway."""
+    return [one for one in ours(clients, stack, types.TARGET_GROUP, stack_id) if GATEWAY_TAG not in one.tags]
 
 
 def is_for_batches(found: Found) -> bool:

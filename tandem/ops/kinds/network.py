@@ -89,6 +89,9 @@ ROWS = (
         arn="SubnetArn",
         # The interfaces that AWS keeps for these leave the subnet only with them.
         after=(
+            types.DATABASE_SUBNETS,
+            types.CACHE_SUBNETS,
+            types.SERVICE,
             types.NETWORK_INTERFACE,
             types.NAT_GATEWAY,
             types.ENDPOINT,
@@ -196,6 +199,9 @@ ROWS = (
             types.INGRESS_RULE,
             types.EGRESS_RULE,
             types.NETWORK_INTERFACE,
+            types.DATABASE,
+            types.CACHE,
+            types.SERVICE,
             types.ENDPOINT,
             types.LOAD_BALANCER,
             types.MOUNT_TARGET,

@@ -237,6 +237,7 @@ ROWS = (
             types.LISTENER,
             types.LOAD_BALANCER,
             types.GROUP,
+            types.SERVICE,
         ),
         delete=lambda elb, group: elb.delete_target_group(TargetGroupArn=group.id),
     ),

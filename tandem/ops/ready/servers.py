@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from tandem import checks
-from tandem import type_tokens as types
 from tandem.ops.ready.visit import Seen, Unmet, Visit
 from tandem.ops.status import Cluster, Fleet, Host, Unknown
 from tandem.ports import HEALTH_PATH
@@ -29,7 +28,7 @@ def versions(visit: Visit) -> Seen:
 
 def probes(visit: Visit) -> Seen:
     """The load balancer asks what answers only while tokens are made, and all that should answer do."""
-    asked = {group.facts.get("HealthCheckPath", "nothing") for group in visit.ours(types.TARGET_GROUP)}
+    asked = {group.facts.get("HealthCheckPath", "nothing") for group in visit.servers_targets}
     if asked != {HEALTH_PATH}:
         return Unmet(f"the load balancer asks {', '.join(sorted(asked)) or 'nobody'}, not {HEALTH_PATH}")
     servers = visit.serving

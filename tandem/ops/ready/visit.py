@@ -42,6 +42,11 @@ class Visit(Examination):
         """Resources of one type. Raises botocore's errors."""
         return kinds.ours(self.clients, self.stack, type_, self.life)
 
+    @property
+    def servers_targets(self) -> list[Found]:
+        """Where servers register."""
+        return kinds.servers_targets(self.clients, self.stack, self.life)
+
 
 @dataclass(frozen=True)
 class Unmet:

@@ -87,6 +87,13 @@ ROWS = (
         By.NOTHING,
         "a Grafana, of the stack's workspace; its name is an id, and the role names its own",
     ),
+    _most(
+        "AskModels",
+        "bedrock: InvokeModel InvokeModelWithResponseStream",
+        "foundation-model/* inference-profile/*",
+        By.NOTHING,
+        "a gateway's fallback; models are AWS's, and the role names its own",
+    ),
     _most("LookAtMetrics", "cloudwatch: GetMetricData", "*", By.NOTHING, "KEDA and Grafana; of figures only"),
     _most("ListMetrics", "cloudwatch: ListMetrics", "*", By.NOTHING, "Grafana; names of figures"),
     _most("LookAtPrices", "pricing: GetProducts", "*", By.NOTHING, "Karpenter; this action knows no resources"),

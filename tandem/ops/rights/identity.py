@@ -7,8 +7,11 @@ from tandem.ops.rights.right import BOUNDED, DEPLOYER, REAPER, By, Right
 ROLES, PROFILES = "role/tandem-{stack}-*", "instance-profile/tandem-{stack}-*"
 ATTACHED = ("AmazonEC2ContainerRegistryPullOnly", "AmazonEKSWorkerNodePolicy", "AmazonEKS_CNI_Policy")
 """AWS's own policies that nodes have; infra/components/cluster.py gives the reasons."""
-SERVICES = ("ec2", "eks", "grafana", "logs", "pods.eks", "scheduler", "vpc-flow-logs")
-LINKED = ("autoscaling", "eks", "eks-nodegroup", "elasticfilesystem", "elasticloadbalancing", "grafana", "spot")
+SERVICES = ("ec2", "ecs-tasks", "eks", "grafana", "logs", "pods.eks", "scheduler", "vpc-flow-logs")
+LINKED = (
+    *("autoscaling", "ecs", "eks", "eks-nodegroup", "elasticache", "elasticfilesystem", "elasticloadbalancing"),
+    *("grafana", "rds", "spot"),
+)
 
 ROWS = (
     Right(

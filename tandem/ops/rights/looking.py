@@ -55,7 +55,7 @@ ROWS = (
     ),
     _look(
         "logs",
-        "DescribeLogGroups DescribeSubscriptionFilters ListTagsForResource",
+        "DescribeLogGroups DescribeMetricFilters DescribeSubscriptionFilters ListTagsForResource",
         "names, retention and where lines go, never a line",
     ),
     _look(
@@ -64,6 +64,9 @@ ROWS = (
     ),
     _look("aps", "Describe* List*", "workspaces and rules, never a figure"),
     _look("grafana", "Describe* List*", "workspaces, never a dashboard"),
+    _look("rds", "DescribeDBInstances DescribeDBSnapshots DescribeDBSubnetGroups ListTagsForResource"),
+    _look("elasticache", "DescribeCacheSubnetGroups DescribeReplicationGroups ListTagsForResource"),
+    _look("ecs", "Describe* List*", "the gateway's copies, and their settings without secrets"),
     _look("scheduler", "Get* List*"),
     _look("sns", "GetSubscriptionAttributes GetTopicAttributes List*"),
     _look("sqs", "GetQueueAttributes GetQueueUrl ListQueues ListQueueTags", "settings and tags, never a message"),

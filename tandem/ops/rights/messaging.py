@@ -29,10 +29,10 @@ ROWS = (
     Right(
         sid="SendLogs",
         service="logs",
-        actions="DeleteSubscriptionFilter PutSubscriptionFilter",
+        actions="DeleteMetricFilter DeleteSubscriptionFilter PutMetricFilter PutSubscriptionFilter",
         on=_LOGS,
         by=By.TAG,
-        why="logs.sendTo, from tandem's own groups",
+        why="logs.sendTo, from tandem's own groups, and what the gateway's alarm counts in its log",
     ),
     Right(
         sid="SendLogsThrough",

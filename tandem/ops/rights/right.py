@@ -98,7 +98,7 @@ class Scope:
 _NO_REGION, _NO_ACCOUNT = ("iam", "route53", "s3", "budgets"), ("route53", "s3")
 _OF_NO_REGION = ("dashboard/",)
 """CloudWatch's dashboards are the account's, in all regions."""
-_OF_NO_ACCOUNT = ("image/", "snapshot/", "parameter/aws/")
+_OF_NO_ACCOUNT = ("foundation-model/", "image/", "snapshot/", "parameter/aws/")
 """Which may be AWS's own, or public."""
 _GLOBAL = ("iam", "route53", "budgets", "ce", "pricing", "savingsplans")
 """Answered in one region for all."""

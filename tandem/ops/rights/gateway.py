@@ -1,0 +1,115 @@
+"""Rows: what a gateway for teams is made of: PostgreSQL, a cache, copies on Fargate."""
+
+from __future__ import annotations
+
+from tandem.ops.rights.right import DEPLOYER, REAPER, By, Right
+
+_NAMED = "tandem-*-gateway*"
+_DATABASES = f"db:{_NAMED} subgrp:{_NAMED}"
+_SNAPSHOTS = f"snapshot:{_NAMED}"
+_CACHES = f"replicationgroup:{_NAMED} subnetgroup:{_NAMED}"
+_COPIES = f"cluster/{_NAMED} service/{_NAMED}"
+_VERSIONS = f"task-definition/{_NAMED}:*"
+_FIRST = "each carries tandem's tags from the start, and a name of tandem's"
+_OWN = "sizes, passwords and settings of one's own"
+
+
+def _row(sid: str, service: str, actions: str, on: str, by: By, why: str, *more: str) -> Right:
+    return Right(sid=sid, service=service, actions=actions, on=on, by=by, why=why, who=(DEPLOYER, *more))
+
+
+ROWS = (
+    _row(
+        "MakeDatabases",
+        "rds",
+        "AddTagsToResource CreateDBInstance CreateDBSubnetGroup",
+        f"{_DATABASES} {_SNAPSHOTS}",
+        By.REQUEST,
+        _FIRST,
+    ),
+    _row(
+        "ChangeDatabases",
+        "rds",
+        "AddTagsToResource CreateDBInstance ModifyDBInstance ModifyDBSubnetGroup RemoveTagsFromResource",
+        _DATABASES,
+        By.TAG,
+        _OWN,
+    ),
+    _row(
+        "RemoveDatabases",
+        "rds",
+        "CreateDBSnapshot DeleteDBInstance DeleteDBSnapshot DeleteDBSubnetGroup",
+        f"{_DATABASES} {_SNAPSHOTS}",
+        By.TAG,
+        "of a stack that is not ephemeral a last snapshot stays",
+        REAPER,
+    ),
+    Right(
+        sid="LiftDatabasesProtection",
+        service="rds",
+        actions="ModifyDBInstance",
+        on=f"db:{_NAMED}",
+        by=By.TAG,
+        why="of ephemeral stacks alone, which have none to begin with",
+        who=(REAPER,),
+    ),
+    _row(
+        "MakeCaches",
+        "elasticache",
+        "AddTagsToResource CreateCacheSubnetGroup CreateReplicationGroup",
+        _CACHES,
+        By.REQUEST,
+        _FIRST,
+    ),
+    _row(
+        "ChangeCaches",
+        "elasticache",
+        "AddTagsToResource CreateReplicationGroup ModifyCacheSubnetGroup ModifyReplicationGroup RemoveTagsFromResource",
+        _CACHES,
+        By.TAG,
+        _OWN,
+    ),
+    _row(
+        "RemoveCaches",
+        "elasticache",
+        "DeleteCacheSubnetGroup DeleteReplicationGroup",
+        _CACHES,
+        By.TAG,
+        "it holds counters alone",
+        REAPER,
+    ),
+    _row(
+        "MakeCopies",
+        "ecs",
+        "CreateCluster CreateService RegisterTaskDefinition TagResource",
+        f"{_COPIES} {_VERSIONS}",
+        By.REQUEST,
+        _FIRST,
+    ),
+    _row(
+        "ChangeCopies",
+        "ecs",
+        "TagResource UntagResource UpdateService",
+        f"{_COPIES} {_VERSIONS}",
+        By.TAG,
+        "how many copies of which version",
+    ),
+    _row(
+        "RemoveCopies",
+        "ecs",
+        "DeleteCluster DeleteService UpdateService",
+        _COPIES,
+        By.TAG,
+        "teams then have the direct way",
+        REAPER,
+    ),
+    _row(
+        "ForgetVersions",
+        "ecs",
+        "DeregisterTaskDefinition",
+        "*",
+        By.NOTHING,
+        "this action knows no resources; what is forgotten runs on, and is registered again by the next `up`",
+        REAPER,
+    ),
+)
