@@ -15,7 +15,7 @@ from bench.ways import CONNECTIONS, KEY, ROUTER, TESTS, Figures, Way, Ways, comp
 sys.path[:0] = TESTS
 
 from tests.real.databases import redis  # noqa: E402
-from tests.real.gateway_server import DATABASE, VERSION, config, database, entry, gateways  # noqa: E402
+from tests.real.gateway_server import DATABASE, VERSION, database, gateways, rendered  # noqa: E402
 
 ROLTER = "rolter==0.1.0"
 ROLTER_CONFIG = f"""\
@@ -48,9 +48,8 @@ def litellm(way: Ways) -> Way:
     """One copy with all that the gateway has."""
     cluster = way.stack.enter_context(database())
     cache = way.stack.enter_context(redis(way.directory))
-    reached = {"model": "hosted_vllm/bench", "api_base": f"http://127.0.0.1:{way.server.port}/v1", "api_key": "none"}
-    text = config([entry("bench", (1e-6, 2e-6), "bench", **reached)], cache)
-    [copy] = way.stack.enter_context(gateways(1, text, cluster.url(DATABASE), way.directory))
+    text, variables = rendered("bench", f"http://127.0.0.1:{way.server.port}", "none", cache)
+    [copy] = way.stack.enter_context(gateways(1, text, cluster.url(DATABASE), way.directory, variables))
     team = copy.team("bench", max_budget=1000)
     copy.key(key=KEY, team_id=team, rpm_limit=1_000_000)
     print(f"LiteLLM was ready after {copy.seconds:.0f} s", file=sys.stderr)

@@ -18,6 +18,7 @@ from edge import wait_for
 from pulumi_rehearsal.servers import free_port, running
 
 MEMORY = Path("/dev/shm")
+PASSWORD = "of-the-cache"
 OWNER = "postgres"
 """PostgreSQL does not run as root; where tests do, it is its package's user."""
 AS_OWNER = ["setpriv", f"--reuid={OWNER}", f"--regid={OWNER}", "--clear-groups"] if os.geteuid() == 0 else []
@@ -104,11 +105,12 @@ def postgres(data: Path, user: str) -> Iterator[Postgres]:
 
 @contextlib.contextmanager
 def redis(directory: Path) -> Iterator[int]:
-    """Its port. It keeps nothing on the disk."""
+    """Its port. It keeps nothing on the disk, and asks for `PASSWORD`."""
     if not shutil.which("redis-server"):
         pytest.fail("Redis is not installed: `make test-real` installs it, or `apt-get install redis-server`")
     port = free_port()
     command = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+    command += ["--requirepass", PASSWORD]
     with running(command, directory / "redis.log") as process:
         wait_for(port, process, 20)
         yield port

@@ -23,12 +23,15 @@ from pathlib import Path
 from typing import Any
 
 from asking import Answer, ask
-from databases import Postgres, initialised, postgres, room, version
+from databases import PASSWORD, Postgres, initialised, postgres, room, version
 from npm import NODE, node_modules
 
 from pulumi_rehearsal import python_environment
 from pulumi_rehearsal.cache import cache_directory, make_once
 from pulumi_rehearsal.servers import free_port
+from tandem.gateway import config as told
+from tandem.gateway.prices import own_prices
+from tandem.settings import Settings
 
 HERE = Path(__file__).with_name("litellm")
 PINNED = HERE / "requirements.txt"
@@ -37,15 +40,8 @@ DATABASE = USER = "litellm"
 MASTER, SALT = "sk-master-of-the-tests", "sk-salt-of-the-tests"
 START_SECONDS = 600
 """A quarter of a minute on an idle core; two and a half beside many busy processes."""
-SETTLED = {
-    "LITELLM_MASTER_KEY": MASTER,
-    "LITELLM_SALT_KEY": SALT,
-    "LITELLM_MODE": "PRODUCTION",
-    "LITELLM_LOG": "ERROR",
-    "LITELLM_LOCAL_MODEL_COST_MAP": "True",
-    "DISABLE_SCHEMA_UPDATE": "true",
-}
-"""The map of prices is else fetched at each start."""
+IN, OUT = 1e-3, 2e-3
+"""US dollars a token of own models, of a prompt and of an answer: a few answers are a share of a dollar."""
 
 
 def digest() -> str:
@@ -212,44 +208,41 @@ class Gateway:
         return ask(self.port, body | more, key, "/v1/chat/completions")
 
 
-def entry(name: str, price: tuple[float, float], id: str, **reached: Any) -> dict[str, Any]:
-    """A model. Prices are US dollars a token of the prompt, and of the answer."""
-    priced = {"input_cost_per_token": price[0], "output_cost_per_token": price[1]}
-    return {"model_name": name, "litellm_params": reached | priced, "model_info": {"id": id}}
+def rendered(name: str, api: str, key: str, cache: int, **gateway: Any) -> tuple[str, dict[str, str]]:
+    """config.yaml and the environment, as tandem renders both from settings of a stack.
 
-
-def config(models: Sequence[dict[str, Any]], cache: int, fallbacks: Sequence[dict[str, list[str]]] = ()) -> str:
-    """config.yaml, with a Redis on a port."""
-    cached = {"host": "127.0.0.1", "port": cache}
-    document = {
-        "model_list": [*models],
-        "router_settings": {
-            "num_retries": 0,
-            "allowed_fails": 3,
-            "cooldown_time": 5,
-            "fallbacks": [*fallbacks],
-            **{f"redis_{name}": value for name, value in cached.items()},
-        },
-        "litellm_settings": {
-            "request_timeout": 60,
-            "cache": True,
-            "cache_params": {"type": "redis", "supported_call_types": [], **cached},
-            "turn_off_message_logging": True,
-        },
-        "general_settings": {
-            "master_key": "os.environ/LITELLM_MASTER_KEY",
-            "database_url": "os.environ/DATABASE_URL",
-            "database_connection_pool_limit": 10,
-            "use_redis_transaction_buffer": True,
-            "disable_error_logs": True,
-        },
+    Args:
+        name: that its model is served under.
+        api: where the model is, in place of the stack's host name.
+        key: of the gateway, there.
+        cache: port of a Redis of `redis`.
+        gateway: settings beside host name and prices.
+    """
+    price = {"promptUsdPerMillion": IN * 1e6, "answerUsdPerMillion": OUT * 1e6}
+    settings = Settings.model_validate(
+        {
+            "region": "us-east-1",
+            "loadBalancer": {"domainName": "api.example.com", "hostedZoneId": "Z0123456789ABC"},
+            "inference": {"servedModelName": name},
+            "gateway": {"hostName": "teams.example.com", "prices": {name: price}, **gateway},
+        }
+    )
+    text = told.as_text(told.config(settings, own_prices(settings))).replace("https://api.example.com", api)
+    secrets = {
+        told.MASTER_KEY: MASTER,
+        told.SALT_KEY: SALT,
+        told.STACK_KEY: key,
+        told.BYPASS: "known-to-the-firewall",
+        told.CACHE_PASSWORD: PASSWORD,
+        "REDIS_HOST": "127.0.0.1",
+        "REDIS_PORT": str(cache),
     }
-    return json.dumps(document, indent=2)  # which is YAML
+    return text, told.environment() | secrets
 
 
 @contextlib.contextmanager
 def gateways(
-    number: int, config: str, url: str, directory: Path, variables: Mapping[str, str] = SETTLED
+    number: int, config: str, url: str, directory: Path, variables: Mapping[str, str]
 ) -> Iterator[Sequence[Gateway]]:
     """Copies that share a database, which start at the same time.
 

@@ -1,4 +1,5 @@
-"""Two copies of the real LiteLLM proxy on a real PostgreSQL and Redis, before the real edge and the real vLLM."""
+"""Two copies of the real LiteLLM proxy as tandem configures it, on a real PostgreSQL and Redis, before the real edge
+and the real vLLM."""
 
 from __future__ import annotations
 
@@ -21,8 +22,7 @@ import pytest
 from asking import Answer, ask
 from databases import Postgres, program, redis
 from edge import KEY, Nginx, nginx, wait_for
-from gateway_server import DATABASE, SETTLED, Gateway, database, entry, gateways
-from gateway_server import config as config_of
+from gateway_server import DATABASE, IN, OUT, VERSION, Gateway, database, gateways, rendered
 from provider import SAYS, USAGE, ProviderStub, provider_stub
 from served import LASTING, NAME, config
 from test_clients import ARGUMENTS, events
@@ -30,12 +30,11 @@ from troubled import Troubled, troubled
 from vllm_cpu import Server
 
 from pulumi_rehearsal.servers import free_port
+from tandem import pins
 
 pytestmark = pytest.mark.real
 
-FRAGILE, CLOUD = "fragile", "bedrock/amazon.nova-lite-v1:0"
-IN, OUT = 1e-3, 2e-3
-"""US dollars a token of own models: an answer is a share of a dollar, so that budgets end soon."""
+CLOUD = "bedrock/amazon.nova-lite-v1:0"
 WORDS, STOP = "the heron stands in the reeds at dusk", "and nobody sees it"
 LEDGER_SECONDS = 60
 """Within which spend is in the database; LiteLLM writes it every ten to twenty."""
@@ -64,9 +63,8 @@ class Parts:
     """All that runs.
 
     Attributes:
-        edge: before vLLM.
-        trouble: between vLLM and another edge, that of the model `FRAGILE`.
-        door: before that edge.
+        trouble: between edge and vLLM.
+        door: before the edge.
     """
 
     first: Gateway
@@ -83,35 +81,29 @@ class Parts:
         return float(self.cluster.sql(f"select spend from \"LiteLLM_TeamTable\" where team_id = '{team}'", DATABASE))
 
 
-def models(edge: int, door: int) -> list[dict[str, Any]]:
-    own, price = {"model": f"hosted_vllm/{NAME}", "api_key": KEY, "stream_timeout": 3}, (IN, OUT)
-    return [
-        entry(NAME, price, "own", **own, api_base=f"http://127.0.0.1:{edge}/v1"),
-        entry(FRAGILE, price, "fragile", **own, api_base=f"http://127.0.0.1:{door}/v1"),
-        entry(CLOUD, price, "cloud", model=CLOUD, aws_region_name="us-east-1"),
-    ]
+FALLBACK = {
+    "model": CLOUD, "afterSeconds": 3, "maxUsdPerDay": 100, "promptUsdPerMillion": 1, "answerUsdPerMillion": 1,
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
-    rooms = (tmp_path_factory.mktemp(name) for name in ("vllm", "edge", "fragile", "gateway"))
-    vllm = LASTING(config(), next(rooms), *ARGUMENTS)
+    vllm = LASTING(config(), tmp_path_factory.mktemp("vllm"), *ARGUMENTS)
     with ExitStack() as stack:
-        edge = stack.enter_context(nginx(config(), [vllm.port], next(rooms)))
         trouble = stack.enter_context(troubled(vllm.port))
-        door = Door(stack.enter_context(nginx(config(), [trouble.port], next(rooms))).port)
+        edge = stack.enter_context(nginx(config(), [trouble.port], tmp_path_factory.mktemp("edge")))
+        door = Door(edge.port)
         stack.callback(door.shut)
         cloud = stack.enter_context(provider_stub())
         cluster = stack.enter_context(database())
-        cache = stack.enter_context(redis(room := next(rooms)))
-        variables = SETTLED | {
+        cache = stack.enter_context(redis(room := tmp_path_factory.mktemp("gateway")))
+        text, variables = rendered(NAME, f"http://127.0.0.1:{door.port}", KEY, cache, fallback=FALLBACK)
+        variables |= {
             "AWS_BEDROCK_RUNTIME_ENDPOINT": f"http://127.0.0.1:{cloud.port}",
             "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
             "AWS_SECRET_ACCESS_KEY": "none",
         }
-        text = config_of(models(edge.port, door.port), cache, [{FRAGILE: [CLOUD]}])
-        url = cluster.url(DATABASE)
-        first, second = stack.enter_context(gateways(2, text, url, room, variables))
+        first, second = stack.enter_context(gateways(2, text, cluster.url(DATABASE), room, variables))
         print("seconds until ready:", *(round(copy.seconds, 1) for copy in (first, second)))
         yield Parts(first, second, cluster, vllm, edge, cloud, trouble, door)
 
@@ -134,15 +126,19 @@ def error(answer: Answer) -> str:
     return json.loads(answer.body)["error"]["type"]
 
 
+def test_it_is_the_version_that_stacks_run() -> None:
+    assert pins.load().gateway.tag == f"v{VERSION}"
+
+
 def test_a_key_opens_the_models_of_its_team_and_nothing_else(parts: Parts) -> None:
     key = parts.first.key(team_id=parts.first.team("one", models=[NAME]))
     for copy in (parts.first, parts.second):
         assert served(copy.chat(key, NAME))
-        assert copy.chat(key, FRAGILE).status == 403
+        assert copy.chat(key, CLOUD).status == 403
         for other in ("sk-nobody-was-given-this-one", KEY, ""):
             assert copy.chat(other, NAME).status == 401
         for path in ("/key/generate", "/team/new", "/config/update"):
-            assert ask(copy.port, {"models": [FRAGILE]}, key, path).status == 401, path
+            assert ask(copy.port, {"models": [CLOUD]}, key, path).status == 401, path
 
 
 def test_a_key_ends_when_it_was_said_to(parts: Parts) -> None:
@@ -197,7 +193,7 @@ def test_the_cloud_answers_while_the_own_model_does_not_and_no_longer(parts: Par
     key = parts.first.key()
 
     def ours(copy: Gateway) -> bool:
-        answer = copy.chat(key, FRAGILE, stream=streamed)
+        answer = copy.chat(key, NAME, stream=streamed)
         assert answer.status == 200, answer.body
         return SAYS.encode() not in answer.body
 
@@ -210,7 +206,7 @@ def test_the_cloud_answers_while_the_own_model_does_not_and_no_longer(parts: Par
 
 @contextmanager
 def in_trouble(parts: Parts, kind: str) -> Iterator[None]:
-    """The model `FRAGILE`: `slow` is later than its gateway waits."""
+    """`slow` is later than the gateway waits."""
     if kind == "away":
         parts.door.shut()
     parts.trouble.first = 8 if kind == "slow" else 0
