@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tandem.errors import Problem
-from tandem.settings.commands import removed, set_to
+from tandem.rules.cluster import karpenter_or
+from tandem.settings.commands import removed
 from tandem.settings.schema import Settings
 
 
@@ -15,9 +16,9 @@ def nodes_come_and_go(settings: Settings) -> Iterator[Problem]:
         yield Problem(
             key="batch",
             wrong="a managed node group stays as large as it was made, and has no nodes that come for a batch",
-            value=settings.batch.model_dump(exclude_unset=True),
+            value=settings.batch.model_dump(exclude_unset=True, by_alias=True),
             allowed="with nodePool.provisioner: karpenter, or on platform ec2",
-            fix=f"{set_to('nodePool.provisioner', 'karpenter')}, or {removed('batch')}",
+            fix=karpenter_or(removed("batch"), settings),
         )
 
 
@@ -27,7 +28,7 @@ def a_pod_has_the_whole_model(settings: Settings) -> Iterator[Problem]:
         yield Problem(
             key="batch",
             wrong="a pod of a batch has its whole model, and this one is over several nodes",
-            value=settings.batch.model_dump(exclude_unset=True),
+            value=settings.batch.model_dump(exclude_unset=True, by_alias=True),
             allowed="with inference.pipelineParallelSize 1",
             fix=f"{removed('batch')}, or {removed('inference.pipelineParallelSize')} and an instance type with larger "
             "GPUs",

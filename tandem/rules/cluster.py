@@ -304,13 +304,14 @@ def nodes_are_to_be_had(settings: Settings) -> Iterator[Problem]:
             fix=f"{removed('fleet.machineImageId')}; kubernetes.releases in images/pins.toml has the release",
         )
     if fleet.reservation_ids:
+        setting = "fleet.capacityReservations" if fleet.capacity_block is None else "fleet.capacityBlock"
         yield Problem(
-            key="fleet.capacityReservations" if fleet.capacity_block is None else "fleet.capacityBlock",
+            key=setting,
             wrong="is for Karpenter's nodes: a node group's launch template names one reservation, and nothing that "
             "starts when it is full",
             value=", ".join(fleet.reservation_ids),
             allowed="with nodePool.provisioner: karpenter",
-            fix=set_to("nodePool.provisioner", "karpenter"),
+            fix=karpenter_or(removed(setting), settings),
         )
     if fleet.on_demand_base or fleet.on_demand_percentage not in (0, 100):
         yield Problem(
@@ -318,8 +319,14 @@ def nodes_are_to_be_had(settings: Settings) -> Iterator[Problem]:
             wrong="a managed node group is all on demand or all spot",
             value=fleet.on_demand_base or fleet.on_demand_percentage,
             allowed="onDemandBase 0 with onDemandPercentage 0 or 100",
-            fix=f"{set_to('nodePool.provisioner', 'karpenter')}, or use one purchase",
+            fix=karpenter_or("use one purchase", settings),
         )
+
+
+def karpenter_or(otherwise: str, settings: Settings) -> str:
+    """A fix of what a managed node group cannot do; in a cluster of somebody else's there is no Karpenter to change
+    to."""
+    return otherwise if settings.cluster.existing else f"{set_to('nodePool.provisioner', 'karpenter')}, or {otherwise}"
 
 
 def managed_nodes_can_be_replaced(settings: Settings) -> Iterator[Problem]:
@@ -334,8 +341,10 @@ def managed_nodes_can_be_replaced(settings: Settings) -> Iterator[Problem]:
             "PodEvictionFailure",
             value=grace,
             allowed=f"up to {most} s with nodePool.provisioner: managed",
-            fix=f"{set_to('nodePool.provisioner', 'karpenter')}, or {set_to('timeouts.terminationGraceSeconds', most)} "
-            "with timeouts.longestGenerationSeconds below it",
+            fix=karpenter_or(
+                f"{set_to('timeouts.terminationGraceSeconds', most)} with timeouts.longestGenerationSeconds below it",
+                settings,
+            ),
         )
     if (window := settings.node_pool.replacement_window) is not None:
         yield Problem(
