@@ -80,7 +80,7 @@ class Postgres:
             self.process = None
 
     def url(self, database: str) -> str:
-        return f"postgresql://{self.user}:none@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{self.user}@127.0.0.1:{self.port}/{database}"
 
     def sql(self, text: str, database: str) -> str:
         """What statements say, a line for each row.

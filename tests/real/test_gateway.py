@@ -100,7 +100,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
         text, variables = rendered(NAME, f"http://127.0.0.1:{door.port}", KEY, cache, fallback=FALLBACK)
         variables |= {
             "AWS_BEDROCK_RUNTIME_ENDPOINT": f"http://127.0.0.1:{cloud.port}",
-            "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
+            "AWS_ACCESS_KEY_ID": "none",
             "AWS_SECRET_ACCESS_KEY": "none",
         }
         first, second = stack.enter_context(gateways(2, text, cluster.url(DATABASE), room, variables))

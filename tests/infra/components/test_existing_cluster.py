@@ -123,7 +123,7 @@ def test_a_cluster_that_cannot_hold_the_stack_is_refused(answer: dict[str, Any],
 
 
 def test_a_stack_stays_in_a_cluster_that_its_owner_has_upgraded() -> None:
-    groups = {NODE_GROUPS: {"names": ["theirs", "tandem-prod-gpu-0123456789abcdef"]}}
+    groups = {NODE_GROUPS: {"names": ["theirs", "tandem-prod-gpu-" + "0" * 16]}}
     found = there({CLUSTER: OTHERS_CLUSTER | {"version": NEWER}, **groups})
     assert found.one("NodeGroup")["version"] == pins.load().kubernetes.version
 
