@@ -105,8 +105,10 @@ def problem(wrong: str, value: str | None, allowed: str, fix: str) -> Problem:
 
 
 def absent(name: str, region: str, why: str) -> Problem:
-    """Args:
-    why: in AWS's words.
+    """With the cluster that the settings name, and AWS does not.
+
+    Args:
+        why: in AWS's words.
     """
     return problem(
         f"AWS does not tell of this cluster: {why}",

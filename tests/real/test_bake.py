@@ -17,7 +17,7 @@ from rehearsal.host.guest_image import run
 from tandem.host.config import HostConfig
 from tandem.host.render import render_bake_user_data, render_user_data
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.long]
 
 HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
 PRELUDE = f"mkdir -p /etc/ssh; echo key > {HOST_KEY}\n"

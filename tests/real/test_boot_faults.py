@@ -16,7 +16,7 @@ from rehearsal.host.cloud import Cloud
 from rehearsal.host.guest import Guest
 from tandem.scripts import archive
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.long]
 
 OTHER = f"nvidia-open_{packages.OTHER_BRANCH}-0ubuntu1_amd64.deb"
 PRELUDE = """\

@@ -21,7 +21,7 @@ from tandem.ops.batches.estimate import Plan
 from tandem.ops.batches.machines import Jobs
 from tests.rehearsal.kubernetes.scenes import scene_of
 
-pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]
+pytestmark = [pytest.mark.engine, pytest.mark.kubernetes, pytest.mark.long]
 
 STACK = "batched"
 FILE = """\

@@ -27,7 +27,7 @@ from tandem.ops import inventory
 from tests.rehearsal.kubernetes.asked import asked_before
 from tests.rehearsal.kubernetes.scenes import scene_of
 
-pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]
+pytestmark = [pytest.mark.engine, pytest.mark.kubernetes, pytest.mark.long]
 
 STACK = "half"
 NODE_POOL = "kubernetes:karpenter.sh/v1:NodePool"

@@ -12,7 +12,7 @@ from rehearsal.scene import Scene
 from tandem.ops import inventory
 from tests.rehearsal.kubernetes.scenes import scene_of
 
-pytestmark = [pytest.mark.engine, pytest.mark.kubernetes]
+pytestmark = [pytest.mark.engine, pytest.mark.kubernetes, pytest.mark.long]
 
 STACK = "moving"
 FILE = """\
