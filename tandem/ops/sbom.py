@@ -64,7 +64,8 @@ def parts(settings: Settings, pins: Pins, hosts: Sequence[Mapping[str, Any]]) ->
     """
     runs = _of_hosts(settings, pins, hosts) if hosts else _of_cluster(settings, pins)
     models = (*settings.models_served, *settings.served_beside)
-    return [_image(pins.vllm), *(_model(model, pins) for model in models), *runs]
+    teams = [_image(pins.gateway)] if settings.gateway else []
+    return [_image(pins.vllm), *teams, *(_model(model, pins) for model in models), *runs]
 
 
 def _image(image: ContainerImage) -> Part:

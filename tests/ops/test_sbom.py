@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,21 @@ def test_adapters_are_parts_as_models_are(pinned: pins.Pins) -> None:
     parts = sbom.parts(Settings.model_validate(EKS | {"inference": {"adapters": adapters}}), pinned, [])
     (found,) = [one for one in parts if one.name == "acme/sql"]
     assert (found.kind, found.pinned) == ("model", False)
+
+
+@pytest.mark.parametrize("platform", ["ec2", "eks"])
+def test_a_gateways_image_is_a_part_where_there_is_one(platform: str, pinned: pins.Pins) -> None:
+    domain = {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"}
+    values = EKS if platform == "eks" else {"region": "us-east-1"}
+    gateway = {"loadBalancer": domain, "gateway": {"hostName": "teams.example.com"}}
+    hosts = () if platform == "eks" else [{"instance_types": {}, "host_packages": [], "pins": {}}]
+    (found,) = set(bill(values | gateway, pinned, hosts)) - set(bill(values, pinned, hosts))
+    assert (found.kind, found.name, found.pinned) == ("container", pinned.gateway.image, True)
+    assert found.sha256 == pinned.gateway.digest.removeprefix("sha256:")
+
+
+def bill(values: dict[str, Any], pinned: pins.Pins, hosts: Sequence[dict[str, Any]]) -> list[sbom.Part]:
+    return sbom.parts(Settings.model_validate(values), pinned, hosts)
 
 
 @pytest.mark.parametrize("values", [EKS, MANAGED, BOTTLEROCKET], ids=["karpenter", "managed", "bottlerocket"])
