@@ -15,6 +15,7 @@ from tandem.ops.kinds.kind import Clients
 from tandem.tags import (
     EPHEMERAL_TAG,
     EXPIRES_TAG,
+    GATEWAY_TAG,
     PROJECT_TAG,
     STACK_ID_TAG,
     STACK_TAG,
@@ -311,6 +312,16 @@ class Builder:
             cluster=cluster, serviceName=self.name, taskDefinition=task, desiredCount=1, tags=tags
         )
         self.add(types.SERVICE, service["service"]["serviceArn"])
+        group = self.clients("elbv2").create_target_group(
+            Name=f"{self.name}-gateway",
+            Protocol="HTTP",
+            Port=4000,
+            VpcId=self.vpc,
+            TargetType="ip",
+            HealthCheckPath="/health/readiness",
+            Tags=[*self.tags, {"Key": GATEWAY_TAG, "Value": "true"}],
+        )["TargetGroups"][0]
+        self.copies = self.add(types.TARGET_GROUP, group["TargetGroupArn"])
 
     def kubernetes(self) -> None:
         """A cluster with a node group, and what Karpenter listens to."""

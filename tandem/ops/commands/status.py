@@ -25,14 +25,15 @@ def status(
     profile: ProfileName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show replicas, hosts or nodes, versions, last token, load, expiry and cost so far of a stack.
+    """Show replicas, hosts or nodes, gateway, versions, last token, load, expiry and cost so far of a stack.
 
     Read from the account by tags and from the API, and not from a cluster, whose own API may be private. Pulumi's state
     tells the id only; what has the stack's name and another id is named as another life's. What cannot be known from
     here is `unknown`, with the reason. With a key in TANDEM_API_KEY a token is asked for; without one, servers count as
     their own probes see them, which ask for tokens, and the edge must refuse who has no key. Of keys names are shown.
 
-    Exit status: 0 as much serves as should and the API makes tokens, 1 otherwise or when that is unknown.
+    Exit status: 0 as much serves as should, a gateway too, and the API makes tokens, 1 otherwise or when that is
+    unknown.
 
     Examples: `tandem status`, `tandem status prod --region eu-west-1`, `tandem status prod --no-probe --json`.
     """
@@ -52,12 +53,14 @@ def status(
 def _print(found: Status) -> None:
     console = Screen()
     servers, running, now, spent = found.servers, found.running, found.usd_per_hour, found.cost_so_far
+    teams = found.gateway
     lines = {
         "stack": f"{found.stack} in {found.region}",
         "url": found.url,
         "serving": servers if isinstance(servers, Unknown) else servers.summary,
         **({"stopped": found.stopped} if found.stopped else {}),
         "last token": found.last_token,
+        **({"gateway": teams if isinstance(teams, Unknown) else teams.summary} if teams else {}),
         "clients": found.clients if isinstance(found.clients, Unknown) else ", ".join(found.clients) or "none yet",
         "requests": found.requests,
         "queue": found.queue,

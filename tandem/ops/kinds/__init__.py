@@ -48,6 +48,11 @@ def servers_targets(clients: Clients, stack: str, stack_id: str | None = None) -
     return [one for one in ours(clients, stack, types.TARGET_GROUP, stack_id) if GATEWAY_TAG not in one.tags]
 
 
+def gateway_targets(clients: Clients, stack: str, stack_id: str | None = None) -> list[Found]:
+    """Where copies of the gateway for teams register; empty without one."""
+    return [one for one in ours(clients, stack, types.TARGET_GROUP, stack_id) if GATEWAY_TAG in one.tags]
+
+
 def is_for_batches(found: Found) -> bool:
     """Whether a group or a bucket is that of `tandem batch`."""
     return found.name.startswith(batch_name(found.stack) + "-")

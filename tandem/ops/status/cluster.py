@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from tandem import type_tokens as types
 from tandem.catalog.prices import SYSTEM_NODE_VCPUS
 from tandem.kubernetes.names import NAMESPACE
-from tandem.ops.kinds import KINDS, cluster_of, ours
+from tandem.ops.kinds import KINDS, cluster_of, ours, servers_targets
 from tandem.ops.kinds.kind import Clients, Found, Scope
 from tandem.ops.status.report import Absent, Cluster, Machine, Model, NodeGroup, Unknown
 from tandem.settings import Settings
@@ -46,7 +46,7 @@ def _models(clients: Clients, stack: str, settings: Settings, stack_id: str | No
             target["TargetHealth"]["State"]
             for target in clients("elbv2").describe_target_health(TargetGroupArn=group.arn)["TargetHealthDescriptions"]
         )
-        for group in ours(clients, stack, types.TARGET_GROUP, stack_id)
+        for group in servers_targets(clients, stack, stack_id)
     }
     for name, (_, scaling) in settings.scaled.items():
         yield Model(

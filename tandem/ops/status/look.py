@@ -17,6 +17,7 @@ from tandem.ops.kinds import ours
 from tandem.ops.kinds.kind import Clients
 from tandem.ops.smoke import Smoke, Surprise, Target, send
 from tandem.ops.status import cluster, group
+from tandem.ops.status.gateway import gateway
 from tandem.ops.status.report import Absent, Cluster, Fleet, Machine, Serving, Status, Unknown
 from tandem.ops.whose import Own
 from tandem.settings import Settings
@@ -62,6 +63,7 @@ def look(
         requests = pool.submit(_known, lambda: _requests(clients, stack, now, stack_id))
         queue = pool.submit(_known, lambda: _queue(clients, stack, settings, now))
         start = pool.submit(_known, lambda: _start(clients, stack, settings, now))
+        teams = pool.submit(_known, lambda: gateway(clients, stack, stack_id) if settings.gateway else None)
         found, serving = way_in.result(), servers.result()
         token = pool.submit(_known, lambda: _token(found, serving, probe, key, settings.inference.task))
     return Status(
@@ -75,6 +77,7 @@ def look(
         requests=requests.result(),
         queue=queue.result(),
         start=start.result(),
+        gateway=teams.result(),
         usd_per_hour=cost_now(settings, serving, found),
         cost_so_far=serving if isinstance(serving, Unknown) else cost_so_far(settings, serving, now),
         expires_at=_expires_at(ends.result()),
@@ -124,7 +127,8 @@ def _unknown(stack: str, settings: Settings, why: Unknown, ids: tuple[str, ...])
         "cost_so_far",
         "expires_at",
     )
-    return Status(stack=stack, region=settings.region, other_lives=ids, **dict.fromkeys(names, why))
+    teams = why if settings.gateway else None
+    return Status(stack=stack, region=settings.region, other_lives=ids, gateway=teams, **dict.fromkeys(names, why))
 
 
 def _known(look_up: Callable[[], T | Unknown]) -> T | Unknown:

@@ -207,6 +207,31 @@ class Cluster:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Gateway:
+    """The gateway for teams.
+
+    Attributes:
+        ready: copies that the load balancer forwards to; one without its database is not ready.
+        wanted: copies that ECS is to keep.
+        database: its state in RDS's words: it serves in more of them than `available`, such as `backing-up`.
+    """
+
+    ready: int
+    wanted: int
+    database: str
+
+    @property
+    def enough(self) -> bool:
+        """As many copies are ready as should be."""
+        return self.ready >= self.wanted
+
+    @property
+    def summary(self) -> str:
+        """Ready of wanted, in one line."""
+        return f"{self.ready} of {self.wanted} copies ready, database {self.database}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Serving:
     """What serves, and what runs costs in US dollars an hour; each as a status has it."""
 
@@ -226,6 +251,7 @@ class Status:
         requests: of the last hour, and how many failed, as the load balancer counts them.
         queue: requests in the main model's servers, and how long some have waited.
         start: how long a machine of the main model took to its first token, when one last came.
+        gateway: for teams, beside the direct way; None where settings have none.
         usd_per_hour: of what runs now, at list prices on demand: an upper bound where spot runs.
         cost_so_far: US dollars at list prices since the machines that run now were started; a lower bound.
         expires_at: when the schedule sets the fleet to 0.
@@ -246,14 +272,18 @@ class Status:
     cost_so_far: float | Unknown
     expires_at: str | Unknown
     clients: tuple[str, ...] | Unknown = ()
+    gateway: Gateway | Unknown | None = None
     stopped: str = ""
     other_lives: tuple[str, ...] = ()
 
     @property
     def well(self) -> bool:
-        """As many servers as should serve, and the API makes tokens, or sleeps until it is asked for some."""
+        """As many servers, and copies of a gateway, as should serve, and the API makes tokens, or sleeps until it is
+        asked for some."""
         servers = self.servers
         if isinstance(servers, Unknown) or not servers.enough:
+            return False
+        if self.gateway and (isinstance(self.gateway, Unknown) or not self.gateway.enough):
             return False
         return servers.asleep or not isinstance(self.last_token, Unknown)
 
