@@ -162,8 +162,9 @@ def texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
 def named(call: Call) -> set[str]:
     """ARNs of what a call names, in its parameters or in its answer."""
     told = texts({key: one for key, one in call.answer.items() if key != "ResponseMetadata"})
-    # EKS's answers name Auto Scaling's groups, too
-    found = [*texts(call.params), *(one for one in told if call.service != "eks" or one[1].startswith("arn:"))]
+    # EKS's answers name Auto Scaling's groups, too, and RDS's of a database its subnets
+    own = [one for one in told if call.service != "eks" or one[1].startswith("arn:")] if call.service != "rds" else []
+    found = [*texts(call.params), *own]
     arns = {text for _, text in found if text.startswith("arn:aws:")}
     if call.service == "sns":  # of a subscription IAM asks about its topic
         arns = {":".join(arn.split(":")[:6]) for arn in arns}

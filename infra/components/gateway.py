@@ -107,6 +107,8 @@ class Gateway(pulumi.ComponentResource):
             container_definitions=pulumi.Output.all(secret.arn, version.version_id, logs.name, args.environment).apply(
                 lambda known: json.dumps(self._containers(*known))
             ),
+            # AWS binds the right to deregister one to nothing: who has it can stop others' scheduled tasks.
+            skip_destroy=True,
             opts=self._child,
         )
         ecs.Service(

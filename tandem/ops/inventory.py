@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from tandem.errors import Problem
 from tandem.ops.aws import AwsError, is_gone, problem_of
-from tandem.ops.kinds import KINDS
+from tandem.ops.kinds import KINDS, STAYING
 from tandem.ops.kinds.kind import Clients, Found, ResourceType, Scope, tag_map
 
 __all__ = ["Found", "Inventory", "find", "find_kind"]
@@ -106,12 +106,12 @@ def _by_parent() -> Iterator[list[ResourceType]]:
 
 
 def _others(clients: Clients, stack: str | None, known: set[str]) -> Iterator[Found]:
-    """What carries our tags and no row listed.
+    """What carries our tags and no row listed, without what may stay.
 
     The tagging API still names some of what is gone for a while; of types that rows list in full it is not believed.
     """
     partial = {kind.tagging_type: kind for kind in KINDS.values() if kind.partial}
-    in_full = {kind.tagging_type for kind in KINDS.values() if not kind.partial}
+    in_full = {kind.tagging_type for kind in KINDS.values() if not kind.partial} | STAYING
     for item in Scope(clients, stack).tagged():
         arn = item["ResourceARN"]
         tagging_type, name = _split(arn)

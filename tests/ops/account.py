@@ -271,49 +271,45 @@ class Builder:
         self.add(types.GRAFANA, grafana["workspace"]["id"])
 
     def _gateway(self) -> None:
+        name = f"{self.name}-gateway"
         rds, cache, ecs = (self.clients(service) for service in ("rds", "elasticache", "ecs"))
         subnets = {"SubnetIds": self.subnets, "Tags": self.tags}
         rds.create_db_subnet_group(
-            DBSubnetGroupName=self.add(types.DATABASE_SUBNETS, self.name), DBSubnetGroupDescription="-", **subnets
+            DBSubnetGroupName=self.add(types.DATABASE_SUBNETS, name), DBSubnetGroupDescription="-", **subnets
         )
         rds.create_db_instance(
-            DBInstanceIdentifier=self.add(types.DATABASE, self.name),
+            DBInstanceIdentifier=self.add(types.DATABASE, name),
             DBInstanceClass="db.t4g.small",
             Engine="postgres",
             AllocatedStorage=20,
             MasterUsername="litellm",
             MasterUserPassword="p" * 20,
-            DBSubnetGroupName=self.name,
+            DBSubnetGroupName=name,
             Tags=self.tags,
         )
         rds.create_db_snapshot(
-            DBSnapshotIdentifier=self.add(types.DATABASE_SNAPSHOT, f"{self.name}-last"),
-            DBInstanceIdentifier=self.name,
+            DBSnapshotIdentifier=self.add(types.DATABASE_SNAPSHOT, f"{name}-last"),
+            DBInstanceIdentifier=name,
             Tags=self.tags,
         )
         cache.create_cache_subnet_group(
-            CacheSubnetGroupName=self.add(types.CACHE_SUBNETS, self.name), CacheSubnetGroupDescription="-", **subnets
+            CacheSubnetGroupName=self.add(types.CACHE_SUBNETS, name), CacheSubnetGroupDescription="-", **subnets
         )
         cache.create_replication_group(
-            ReplicationGroupId=self.add(types.CACHE, self.name),
+            ReplicationGroupId=self.add(types.CACHE, name),
             ReplicationGroupDescription="-",
-            CacheSubnetGroupName=self.name,
+            CacheSubnetGroupName=name,
             Tags=self.tags,
         )
         tags = [{"key": key, "value": value} for key, value in self.tag_map.items()]
-        cluster = self.add(
-            types.SERVICES, ecs.create_cluster(clusterName=self.name, tags=tags)["cluster"]["clusterArn"]
-        )
+        cluster = self.add(types.SERVICES, ecs.create_cluster(clusterName=name, tags=tags)["cluster"]["clusterArn"])
         task = ecs.register_task_definition(
-            family=self.name, containerDefinitions=[{"name": "gateway", "image": "litellm", "memory": 128}], tags=tags
+            family=name, containerDefinitions=[{"name": "gateway", "image": "litellm", "memory": 128}], tags=tags
         )["taskDefinition"]["taskDefinitionArn"]
-        self.add(types.TASK_DEFINITION, task)
-        service = ecs.create_service(
-            cluster=cluster, serviceName=self.name, taskDefinition=task, desiredCount=1, tags=tags
-        )
+        service = ecs.create_service(cluster=cluster, serviceName=name, taskDefinition=task, desiredCount=1, tags=tags)
         self.add(types.SERVICE, service["service"]["serviceArn"])
         group = self.clients("elbv2").create_target_group(
-            Name=f"{self.name}-gateway",
+            Name=name,
             Protocol="HTTP",
             Port=4000,
             VpcId=self.vpc,

@@ -212,18 +212,14 @@ def test_the_reaper_can_remove_nothing_that_is_not_ephemeral(tags: Mapping[str, 
 
 
 def test_the_reaper_has_nothing_that_tags_do_not_bind() -> None:
-    """But what EFS does for a removal of a mount target that was allowed, and what takes nothing away: a version of the
-    gateway that is not registered any more runs on, and its action knows no resources."""
+    """But what EFS does for a removal of a mount target that was allowed."""
     loose = [right for right in RIGHTS if REAPER in right.who and right.by not in (By.TAG, By.BUCKET_TAG)]
     by_a_clusters_tags = [right.sid for right in loose if "aws:ResourceTag/" in str(right.when)]
     assert by_a_clusters_tags == ["RemovePodsInterfaces", "RemoveClustersGroups"]
-    assert [right.sid for right in loose if right.sid not in by_a_clusters_tags] == [
-        "RemoveServicesInterfaces",
-        "ForgetVersions",
-    ]
+    assert [right.sid for right in loose if right.sid not in by_a_clusters_tags] == ["RemoveServicesInterfaces"]
     found = cases(By.NOTHING, role=REAPER)
     policies = list(documents(REAPER).values())
-    assert allowed([asked(policies, case, {"aws:ViaAWSService": "false"}) for case in found]) == [False] * 3 + [True]
+    assert allowed([asked(policies, case, {"aws:ViaAWSService": "false"}) for case in found]) == [False] * 3
 
 
 def test_the_deployer_can_change_nothing_of_another_project() -> None:

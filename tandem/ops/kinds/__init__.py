@@ -17,6 +17,11 @@ FAMILIES = (network, serving, kubernetes, storage, messaging, observing, identit
 KINDS: Mapping[str, ResourceType] = {row.type: row for family in FAMILIES for row in family.ROWS}
 """All rows, by Pulumi's type token."""
 
+STAYING = frozenset({"ecs:task-definition"})
+"""Types, as the tagging API names them, that have no row: AWS takes nothing for them, and knows no right to remove one
+alone, so that nobody here has it (a version of the gateway, which does nothing while no service runs it).
+https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazonelasticcontainerservice.html"""
+
 
 def ours(clients: Clients, stack: str, type_: str, stack_id: str | None = None) -> list[Found]:
     """A stack's resources of one type, by their tags.

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from tandem import type_tokens as types
-from tandem.ops.kinds.kind import Found, Item, ResourceType, Scope, listed, named, tag_map
+from tandem.ops.kinds.kind import Found, Item, ResourceType, Scope, listed, tag_map
 
 
 def _tagged(key: str) -> Any:
@@ -30,18 +30,6 @@ def _services(ecs: Any, scope: Scope) -> Iterator[Item]:
     for some in _chunks(arns, 10):
         found = ecs.describe_services(cluster=scope.parent_id, services=some)["services"]
         yield from (one for one in found if one["status"] == "ACTIVE")
-
-
-def _task_definition(ecs: Any, arn: str) -> Item | None:
-    answer = ecs.describe_task_definition(taskDefinition=arn, include=["TAGS"])
-    found = {**answer["taskDefinition"], "tags": answer.get("tags")}
-    return found if found["status"] == "ACTIVE" else None
-
-
-def _task_definitions(ecs: Any, scope: Scope) -> Iterator[Item]:
-    for arn in listed("list_task_definitions", "taskDefinitionArns")(ecs, scope):
-        if found := _task_definition(ecs, str(arn)):
-            yield found
 
 
 def _chunks(arns: Any, size: int) -> Iterator[list[str]]:
@@ -82,20 +70,6 @@ ROWS = (
         tags=None,
         parent=types.SERVICES,
         delete=_delete_service,
-    ),
-    ResourceType(
-        type=types.TASK_DEFINITION,
-        service="ecs",
-        tagging_type="ecs:task-definition",
-        listing=named("ecs:task-definition", _task_definition, _task_definitions),
-        id="taskDefinitionArn",
-        arn="taskDefinitionArn",
-        name="family",
-        created="registeredAt",
-        tags=_ecs_tags,
-        after=(types.SERVICE,),
-        delete=lambda ecs, task: ecs.deregister_task_definition(taskDefinition=task.id),
-        state_id="outputs.arn",
     ),
     ResourceType(
         type=types.DATABASE,

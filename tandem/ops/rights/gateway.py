@@ -38,11 +38,19 @@ ROWS = (
     _row(
         "RemoveDatabases",
         "rds",
-        "CreateDBSnapshot DeleteDBInstance DeleteDBSnapshot DeleteDBSubnetGroup",
+        "DeleteDBInstance DeleteDBSnapshot DeleteDBSubnetGroup",
         f"{_DATABASES} {_SNAPSHOTS}",
         By.TAG,
-        "of a stack that is not ephemeral a last snapshot stays",
+        "with what is in them",
         REAPER,
+    ),
+    _row(
+        "KeepDatabases",
+        "rds",
+        "CreateDBSnapshot",
+        f"db:{_NAMED} {_SNAPSHOTS}",
+        By.TAG,
+        "of a stack that is not ephemeral a last snapshot stays",
     ),
     Right(
         sid="LiftDatabasesProtection",
@@ -97,19 +105,10 @@ ROWS = (
     _row(
         "RemoveCopies",
         "ecs",
-        "DeleteCluster DeleteService UpdateService",
+        "DeleteCluster DeleteService",
         _COPIES,
         By.TAG,
         "teams then have the direct way",
-        REAPER,
-    ),
-    _row(
-        "ForgetVersions",
-        "ecs",
-        "DeregisterTaskDefinition",
-        "*",
-        By.NOTHING,
-        "this action knows no resources; what is forgotten runs on, and is registered again by the next `up`",
         REAPER,
     ),
 )

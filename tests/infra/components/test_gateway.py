@@ -115,6 +115,11 @@ def test_migrations_end_before_a_copy_serves_and_one_worker_stops_by_sigterm() -
     assert json.loads(told["CONFIG"])["general_settings"]["trusted_proxy_ranges"] == ["10.20.0.0/17"]
 
 
+def test_nobody_needs_the_right_to_deregister_others_definitions() -> None:
+    [task] = every(stack(BASE), "TaskDefinition")
+    assert task["skipDestroy"] is True
+
+
 def test_ready_is_asked_and_never_health() -> None:
     [group] = [one for one in every(stack(BASE), "TargetGroup") if one["port"] == 4000]
     assert (group["healthCheck"]["path"], group["targetType"]) == ("/health/readiness", "ip")
