@@ -93,7 +93,7 @@ def build(settings: Settings, pins: Pins, stack: str, now: datetime | None = Non
         "usdPerHour": round(costs.usd_per_hour(settings), 2),
         "maxUsdPerHour": round(costs.max_usd_per_hour(settings), 2),
         "plannedKvCacheTokens": plan.kv_cache_tokens,
-        **({"gatewayUrl": teams.url, "gatewayCopiesCommand": teams.admin_command} if teams else {}),
+        **(teams.outputs if teams else {}),
         **servers,
     }
 

@@ -11,6 +11,7 @@ import pulumi
 from pulumi_aws import ecs, iam, secretsmanager
 
 from tandem.costs import COPY_GIB, COPY_VCPUS
+from tandem.gateway.admin import CONTAINER
 from tandem.gateway.config import PORT
 
 from .. import policies
@@ -128,7 +129,7 @@ class Gateway(pulumi.ComponentResource):
                 "assign_public_ip": args.public_address,
             },
             load_balancers=[
-                {"target_group_arn": args.target_group_arn, "container_name": "gateway", "container_port": PORT}
+                {"target_group_arn": args.target_group_arn, "container_name": CONTAINER, "container_port": PORT}
             ],
             propagate_tags="SERVICE",
             wait_for_steady_state=True,
@@ -168,7 +169,7 @@ class Gateway(pulumi.ComponentResource):
         }
         serve = {
             **alike,
-            "name": "gateway",
+            "name": CONTAINER,
             "essential": True,
             "command": [SERVE],
             "environment": _pairs(told),

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import pulumi
 
 from tandem.gateway import config
+from tandem.gateway.admin import admin_command
 from tandem.gateway.prices import own_prices
 from tandem.gateway_alarms import DATABASE, LOG, SPENT, TARGETS, log_namespace
 from tandem.rules.gateway import BEDROCK
@@ -27,10 +28,9 @@ from .context import GatewayFigures, StackContext
 
 @dataclass(frozen=True, kw_only=True)
 class TeamsGateway:
-    """What operators are told of it, and what alarms look at."""
+    """What operators are told of it (names of outputs), and what alarms look at."""
 
-    url: str
-    admin_command: pulumi.Output[str]
+    outputs: Mapping[str, pulumi.Input[str]]
     figures: GatewayFigures
 
 
@@ -118,10 +118,11 @@ def gateway(context: StackContext) -> TeamsGateway | None:
     if settings.gateway.fallback and settings.alarmed:
         _count_spent_days(name, context, copies)
     return TeamsGateway(
-        url=f"https://{settings.gateway.host_name}",
-        admin_command=pulumi.Output.format(
-            "aws ecs list-tasks --region {0} --cluster {1}", settings.region, copies.cluster_name
-        ),
+        outputs={
+            "gatewayUrl": f"https://{settings.gateway.host_name}",
+            "gatewayAdminCommand": copies.cluster_name.apply(lambda name: admin_command(settings.region, name)),
+            "gatewaySecretArn": copies.secret_arn,
+        },
         figures={
             TARGETS: {"LoadBalancer": context.balancer.arn_suffix, "TargetGroup": targets[1]},
             DATABASE: {"DBInstanceIdentifier": database.identifier},

@@ -215,3 +215,11 @@ def test_fargate_may_read_what_it_injects_and_nothing_else() -> None:
     said = [one for page in pages for one in page["Statement"] if SECRET.format("eu") in one["Resource"]]
     assert [one["Action"] for one in said] == [["secretsmanager:GetSecretValue"]]
     assert len(said[0]["Resource"]) == 3
+
+
+def test_operators_reach_a_copy_through_session_manager() -> None:
+    """A container with Session Manager's agent, which writes to its file system, and the channels that it asks for."""
+    found = stack(BASE)
+    [service] = every(found, "Service")
+    assert service["enableExecuteCommand"] is True
+    assert [one for one in beside(found).values() if one.get("readonlyRootFilesystem")] == []

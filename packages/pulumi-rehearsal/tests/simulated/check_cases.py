@@ -829,6 +829,16 @@ CASES = (
         make(w.NAT),
     ),
     Case(
+        "database zones",
+        make(w.DATABASE_SUBNETS, subnetIds=lambda world: [world.get(w.SUBNET).id]),
+        (
+            "RDS: CreateDBSubnetGroup",
+            "DBSubnetGroupDoesNotCoverEnoughAZs: The DB subnet group doesn't meet Availability Zone (AZ) coverage "
+            "requirement. Current AZ coverage: us-east-1a. Add subnets to cover at least 2 AZs.",
+        ),
+        make(w.DATABASE_SUBNETS),
+    ),
+    Case(
         "load balancer's addresses",
         make(w.BALANCER, subnets=crowded(3)),
         ("CreateLoadBalancer", "InvalidSubnet: Not enough IP space available in subnet-"),

@@ -10,6 +10,7 @@ from pulumi_rehearsal.aws.checks.base import Check, Refusal, api
 from pulumi_rehearsal.aws.lifecycle import Resource
 
 _LOAD_BALANCER = "aws:lb/loadBalancer:LoadBalancer"
+_DATABASE_SUBNETS = "aws:rds/subnetGroup:SubnetGroup"
 _ZONE_INPUTS = {
     "aws:ec2/subnet:Subnet": "availabilityZone",
     "aws:efs/fileSystem:FileSystem": "availabilityZoneName",
@@ -50,6 +51,17 @@ def _subnet_zones(balancer: Resource) -> Iterator[Refusal]:
         yield Refusal("At least two subnets in two different Availability Zones must be specified", "ValidationError")
 
 
+def _database_zones(group: Resource) -> Iterator[Refusal]:
+    subnets = group.region.call("ec2", "describe_subnets", SubnetIds=group.inputs["subnetIds"])["Subnets"]
+    zones = {subnet["AvailabilityZone"] for subnet in subnets}
+    if len(zones) < 2:
+        yield Refusal(
+            "The DB subnet group doesn't meet Availability Zone (AZ) coverage requirement. Current AZ coverage: "
+            f"{', '.join(zones)}. Add subnets to cover at least 2 AZs.",
+            "DBSubnetGroupDoesNotCoverEnoughAZs",
+        )
+
+
 CHECKS = (
     Check("zone", tuple(_ZONE_INPUTS), "A zone belongs to the region.", api("ec2", "CreateSubnet"), "apply", _zone),
     Check(
@@ -59,5 +71,13 @@ CHECKS = (
         "https://docs.aws.amazon.com/elasticloadbalancing/latest/application/application-load-balancers.html",
         "apply",
         _subnet_zones,
+    ),
+    Check(
+        "database zones",
+        (_DATABASE_SUBNETS,),
+        "A database's subnets are in two zones or more, though it is in one.",
+        "https://docs.aws.amazon.com/AmazonRDS/latest/UserGuide/USER_VPC.WorkingWithRDSInstanceinaVPC.html",
+        "apply",
+        _database_zones,
     ),
 )
