@@ -57,7 +57,7 @@ def test_each_promise_has_one_manager_that_finds_all_it_needs() -> None:
             unkept.append(name)
         kept += len(found)
     assert unkept == []
-    assert kept == 9
+    assert kept == 10
 
 
 def test_requirements_are_read_by_renovates_own_manager() -> None:

@@ -78,8 +78,9 @@ def totals(port: int) -> dict[str, float]:
 
 
 def test_its_figures_are_the_servers(load: Runs) -> None:
-    """Tokens and requests are counted alike; latencies within 3 %."""
-    run = load(8, 24)
+    """Tokens and requests are counted alike; latencies within 3 %, where requests wait: of a first token that is there
+    in 50 ms a client's own connection is more."""
+    run = load(40, 80)
     found, server = run.step, run.server
     assert found.failed == {}
     assert found.requests == server["vllm:request_success_total"]

@@ -74,7 +74,7 @@ DATABASE = ResourceType(
         "vpcSecurityGroupIds": "found.VpcSecurityGroups[*].VpcSecurityGroupId",
     },
     defaults={"skipFinalSnapshot": False, "applyImmediately": False, "deleteAutomatedBackups": True},
-    provider_only=("skipFinalSnapshot", "finalSnapshotIdentifier", "applyImmediately", "deleteAutomatedBackups"),
+    provider_only=("skipFinalSnapshot", "finalSnapshotIdentifier", "deleteAutomatedBackups"),
     unread=("password", "engineVersion", "storageType", "maxAllocatedStorage"),
     replaces=(
         *("dbName", "engine", "identifier", "storageEncrypted", "username"),
