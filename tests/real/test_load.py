@@ -78,9 +78,9 @@ def totals(port: int) -> dict[str, float]:
 
 
 def test_its_figures_are_the_servers(load: Runs) -> None:
-    """Tokens and requests are counted alike; latencies within 3 %, where requests wait: of a first token that is there
-    in 50 ms a client's own connection is more."""
-    run = load(40, 80)
+    """Tokens and requests are counted alike; latencies within 3 %, or 15 ms: vLLM's clock begins when a prompt is read,
+    a client's when it connects, and the tiny model's first token is there in 50 ms."""
+    run = load(8, 24)
     found, server = run.step, run.server
     assert found.failed == {}
     assert found.requests == server["vllm:request_success_total"]
@@ -89,7 +89,7 @@ def test_its_figures_are_the_servers(load: Runs) -> None:
     for name, ours in (("time_to_first", found.first_token_mean), ("inter", found.between_tokens_mean)):
         metric = f"vllm:{name}_token_{'latency_' if name == 'inter' else ''}seconds"
         theirs = server[f"{metric}_sum"] / server[f"{metric}_count"]
-        assert ours == pytest.approx(theirs, rel=0.03), name
+        assert ours == pytest.approx(theirs, rel=0.03, abs=0.015 if name == "time_to_first" else 0), name
 
 
 def test_each_refusal_is_a_failure_also_where_its_status_is_200(load: Runs) -> None:
