@@ -108,7 +108,7 @@ def gateway_costs(settings: Settings) -> list[CostItem]:
     assert size is not None
     databases = 1 + gateway.database_standby
     database = size + FIRST_DATABASE_GIB * part.database_gib_month / HOURS_PER_MONTH
-    addresses = gateway.replicas * (settings.network.egress == "publicHosts" and settings.network.existing is None)
+    addresses = gateway.replicas if settings.network.egress == "publicHosts" else 0
     return [
         CostItem("gateway's copies", gateway.replicas, gateway.replicas * copy),
         CostItem("gateway's addresses", addresses, addresses * part.public_ipv4_hour),

@@ -36,9 +36,7 @@ def on_each_type(settings: Settings, load: Load) -> list[Candidate]:
         max_num_seqs=inference.max_num_seqs,
         kv_cache_dtype=inference.kv_cache_dtype,
     )
-    shape, measured = (
-        with_quantization(shape, inference.quantization),
-        of_model(MEASUREMENTS, inference.model, inference.quantization),
-    )
+    shape = with_quantization(shape, inference.quantization)
+    measured = of_model(MEASUREMENTS, inference.model, inference.quantization)
     types = (INSTANCE_TYPES[name] for name in settings.fleet.instance_types)
     return [candidate(shape, serving, one, load=load, measured=measured) for one in types]

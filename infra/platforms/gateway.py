@@ -108,7 +108,7 @@ def gateway(context: StackContext) -> TeamsGateway | None:
             bedrock_models=_bedrock_models(settings.gateway),
             subnet_ids=subnets,
             security_group_id=groups["copies"],
-            public_address=settings.network.egress == "publicHosts" and settings.network.existing is None,
+            public_address=settings.network.egress == "publicHosts",
             target_group_arn=targets[0],
             log_retention_days=settings.fleet.log_retention_days,
             recovery_window_days=0 if settings.ephemeral else 30,

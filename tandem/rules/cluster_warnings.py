@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Network
 
 from tandem import capacity
 from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.rules import cluster, hosts
 from tandem.settings.schema import Settings
+from tandem.settings.types import EVERYONE
 from tandem.timing import MANAGED_DRAIN_SECONDS, SPOT_NOTICE_SECONDS
 
 
@@ -45,7 +45,7 @@ def warnings(settings: Settings) -> Iterator[str]:
         )
     if settings.cluster.existing:
         pass  # its endpoint is its owner's
-    elif settings.cluster.endpoint == "public" and IPv4Network("0.0.0.0/0") in settings.cluster.endpoint_cidrs:
+    elif settings.cluster.endpoint == "public" and EVERYONE in settings.cluster.endpoint_cidrs:
         yield (
             "the Kubernetes API answers the whole internet, to those with credentials: name who may reach it in "
             "cluster.endpointCidrs, or set cluster.endpoint to private"

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from ipaddress import IPv4Network
 
 from tandem.errors import Problem
 from tandem.settings.commands import below, removed, set_to
 from tandem.settings.schema import Settings
+from tandem.settings.types import EVERYONE
 from tandem.speed import is_sized
 
-EVERYONE = IPv4Network("0.0.0.0/0")
 BEDROCK = "bedrock/"
 
 

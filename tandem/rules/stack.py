@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Network
 from itertools import pairwise
 
 from tandem import costs, lifetime
@@ -14,7 +13,7 @@ from tandem.errors import Problem
 from tandem.rules.cluster import models
 from tandem.settings.commands import removed, set_to
 from tandem.settings.schema import Settings
-from tandem.settings.types import PRIVATE
+from tandem.settings.types import EVERYONE, PRIVATE
 from tandem.subnets import slot
 from tandem.timing import HOOK_MARGIN_SECONDS, HOOK_SECONDS
 
@@ -187,7 +186,7 @@ def global_name_has_a_region_behind_it(settings: Settings) -> Iterator[Problem]:
             fix=f"{set_to('loadBalancer.domainName', f'{settings.region}.{name.domain_name}')}, with "
             "loadBalancer.hostedZoneId",
         )
-    if name.outside_check and (balancer.internal or IPv4Network("0.0.0.0/0") not in balancer.client_cidrs):
+    if name.outside_check and (balancer.internal or EVERYONE not in balancer.client_cidrs):
         why = "have no way to an internal load balancer" if balancer.internal else "are not among its clientCidrs"
         yield Problem(
             key="globalName.outsideCheck",

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from ipaddress import IPv4Network
 from typing import Literal
 
 from pydantic import Field
 
 from tandem.settings.section import Section
 from tandem.settings.types import (
+    EVERYONE,
     NAMESPACE_NAME,
     ClientNetwork,
     ClusterName,
@@ -47,7 +47,7 @@ class ClusterSettings(Section):
         "to run in there.",
     )
     endpoint_cidrs: tuple[ClientNetwork, ...] = Field(
-        default=(IPv4Network("0.0.0.0/0"),), min_length=1, max_length=40, description="Who may use a public endpoint."
+        default=(EVERYONE,), min_length=1, max_length=40, description="Who may use a public endpoint."
     )
     admins: tuple[PrincipalArn, ...] = Field(
         default=(),

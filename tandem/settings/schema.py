@@ -26,6 +26,7 @@ from tandem.settings.observing import (
 )
 from tandem.settings.section import Section
 from tandem.settings.types import (
+    EVERYONE,
     ApiPath,
     CertificateArn,
     ClientName,
@@ -174,7 +175,7 @@ class LoadBalancerSettings(Section):
         "For some minutes nobody is served.",
     )
     client_cidrs: tuple[ClientNetwork, ...] = Field(
-        default=(IPv4Network("0.0.0.0/0"),),
+        default=(EVERYONE,),
         min_length=1,
         max_length=20,
         description="Who may connect to port 443, and to 80 where redirectHttp has it. Everyone by default; keys guard "

@@ -65,6 +65,7 @@ def _instant(value: Any) -> datetime:
     return moment.astimezone(UTC)
 
 
+EVERYONE = IPv4Network("0.0.0.0/0")
 PRIVATE = tuple(IPv4Network(block) for block in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"))
 """RFC 1918. Loopback, link-local, documentation and reserved ranges are private to Python, and no VPC to AWS:
 https://docs.aws.amazon.com/vpc/latest/userguide/vpc-cidr-blocks.html"""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 from typing import Any
 
-EVERYBODY = IPv4Network("0.0.0.0/0")
+from tandem.settings.types import EVERYONE
+
 TCP = ("-1", "6")
 """What rules call it, all protocols included."""
 REPLIES = 32768
@@ -35,8 +36,8 @@ def of_subnet(clients: Sequence[IPv4Network]) -> list[Flow]:
     """What hosts in a subnet need for calls of their own, or, where there are clients, the load balancer for theirs."""
     if not clients:
         return [
-            Flow(True, 443, EVERYBODY, "hosts fetch images and models, and call AWS, by HTTPS"),
-            Flow(False, REPLIES, EVERYBODY, "the replies come back to ports from 1024 on"),
+            Flow(True, 443, EVERYONE, "hosts fetch images and models, and call AWS, by HTTPS"),
+            Flow(False, REPLIES, EVERYONE, "the replies come back to ports from 1024 on"),
         ]
     asked = [Flow(False, 443, network, f"clients of {network} come by HTTPS") for network in clients]
     return [*asked, *(Flow(True, REPLIES, network, f"replies leave for {network}") for network in clients)]

@@ -36,12 +36,16 @@ def _zone(resource: Resource) -> Iterator[Refusal]:
             )
 
 
+def _of_subnets(resource: Resource, ids: list[str]) -> list[str]:
+    subnets = resource.region.call("ec2", "describe_subnets", SubnetIds=ids)["Subnets"]
+    return [subnet["AvailabilityZone"] for subnet in subnets]
+
+
 def _subnet_zones(balancer: Resource) -> Iterator[Refusal]:
     ids = balancer.inputs.get("subnets") or [item["subnetId"] for item in balancer.inputs.get("subnetMappings") or []]
     if balancer.inputs.get("loadBalancerType", "application") != "application" or not ids:
         return
-    subnets = balancer.region.call("ec2", "describe_subnets", SubnetIds=ids)["Subnets"]
-    zones = [subnet["AvailabilityZone"] for subnet in subnets]
+    zones = _of_subnets(balancer, ids)
     if len(set(zones)) < len(zones):
         yield Refusal(
             "A load balancer cannot be attached to multiple subnets in the same Availability Zone",
@@ -52,8 +56,7 @@ def _subnet_zones(balancer: Resource) -> Iterator[Refusal]:
 
 
 def _database_zones(group: Resource) -> Iterator[Refusal]:
-    subnets = group.region.call("ec2", "describe_subnets", SubnetIds=group.inputs["subnetIds"])["Subnets"]
-    zones = {subnet["AvailabilityZone"] for subnet in subnets}
+    zones = set(_of_subnets(group, group.inputs["subnetIds"]))
     if len(zones) < 2:
         yield Refusal(
             "The DB subnet group doesn't meet Availability Zone (AZ) coverage requirement. Current AZ coverage: "
