@@ -102,7 +102,7 @@ COMMANDS = {
     ),
     "status": Place(
         "tandem.ops.commands.status:status",
-        "Show replicas, hosts or nodes, versions, last token, load, expiry and cost so far of a stack.",
+        "Show replicas, hosts or nodes, gateway, versions, last token, load, expiry and cost so far of a stack.",
     ),
     "top": Place(
         "tandem.ops.commands.top:top",
