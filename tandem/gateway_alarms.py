@@ -7,8 +7,8 @@ from dataclasses import replace
 from tandem.alarms import MINUTE, Alarm
 from tandem.settings.gateway import GatewaySettings
 
-TARGETS, DATABASE, LOG = "targets", "database", "log"
-"""Of what a figure is: the load balancer's targets, the database, lines of the log."""
+TARGETS, COPIES, DATABASE, CACHE, LOG = "targets", "copies", "database", "cache", "log"
+"""Of what a figure is: the load balancer's targets, the copies, the database, the cache, lines of the log."""
 SPENT = "FallbackSpent"
 """Lines of the log that say that the fallback's day is spent."""
 

@@ -40,7 +40,7 @@ class GatewayArgs:
         config: the text of its config.yaml.
         environment: what is no secret.
         secrets: values that the stack makes, by the name of their variable.
-        given_secrets: ARNs of others' secrets, likewise.
+        given_secrets: others' secrets likewise, by their ARNs, which may go on with a value's name in them.
         bedrock_models: ids of models of Amazon Bedrock that it may ask.
         subnet_ids: where copies are.
         security_group_id: in from the load balancer, out to database, cache and HTTPS.
@@ -73,6 +73,7 @@ class Gateway(pulumi.ComponentResource):
     Attributes:
         cluster_name: of the copies; operators reach one through Session Manager.
         log_group_name: of its log.
+        service_name: of their service, in that cluster.
         secret_arn: of its keys, by the names of variables, as JSON.
     """
 
@@ -112,7 +113,7 @@ class Gateway(pulumi.ComponentResource):
             skip_destroy=True,
             opts=self._child,
         )
-        ecs.Service(
+        service = ecs.Service(
             name,
             cluster=cluster.arn,
             task_definition=task.arn,
@@ -136,7 +137,8 @@ class Gateway(pulumi.ComponentResource):
             tags={"Name": name},
             opts=pulumi.ResourceOptions(parent=self, depends_on=granted),
         )
-        self.cluster_name, self.log_group_name, self.secret_arn = cluster.name, logs.name, secret.arn
+        self.cluster_name, self.service_name = cluster.name, service.name
+        self.log_group_name, self.secret_arn = logs.name, secret.arn
         self.register_outputs({"cluster_name": self.cluster_name})
 
     def _containers(
@@ -176,6 +178,9 @@ class Gateway(pulumi.ComponentResource):
             "portMappings": [{"containerPort": PORT, "protocol": "tcp"}],
             "dependsOn": [{"containerName": "migrate", "condition": "SUCCESS"}],
             "stopTimeout": STOP_SECONDS,
+            # What the agent of a session leaves behind has a parent that ends it
+            # (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/ecs-exec.html).
+            "linuxParameters": {"initProcessEnabled": True},
         }
         return [migrate, serve]
 
@@ -184,7 +189,7 @@ class Gateway(pulumi.ComponentResource):
         name, args = f"{self._name}-start", self._args
         role = self._role(name, "Fargate: secrets and log of tandem's gateway")
         allowed = policies.document(
-            policies.allow(["secretsmanager:GetSecretValue"], [secret_arn, *args.given_secrets.values()]),
+            policies.allow(["secretsmanager:GetSecretValue"], [secret_arn, *map(_arn_of, args.given_secrets.values())]),
             policies.write_log(logs.arn),
             *policies.pull_from_ecr(args.image),
         )
@@ -209,6 +214,11 @@ class Gateway(pulumi.ComponentResource):
             assume_role_policy=policies.assumed_by("ecs-tasks", condition),
             opts=self._child,
         )
+
+
+def _arn_of(secret: str) -> str:
+    """Without the name of a value in it."""
+    return ":".join(secret.split(":")[:7])
 
 
 def _pairs(values: Mapping[str, str]) -> list[dict[str, str]]:

@@ -33,6 +33,7 @@ class GatewayCache(pulumi.ComponentResource):
 
     Attributes:
         host, port: where it listens, for TLS alone.
+        node: by which metrics name it.
     """
 
     def __init__(self, name: str, args: GatewayCacheArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -59,4 +60,5 @@ class GatewayCache(pulumi.ComponentResource):
             opts=child,
         )
         self.host, self.port = group.primary_endpoint_address, "6379"
+        self.node = pulumi.Output.concat(group.id, "-001")
         self.register_outputs({"host": self.host})

@@ -27,6 +27,7 @@ class GatewayDatabaseArgs:
         max_gib: it begins with 20 GiB, and grows up to so many.
         standby: another one in a second zone takes over.
         backup_days: 1 to 35.
+        snapshot: of which it is made; None for an empty one.
         password: of its user. Not RDS's own secret: that changes each week, and LiteLLM reads a password at its start.
         keep_on_destroy: leaves a snapshot when the stack goes, and protects it from going with it by mistake.
         deletion_protection: AWS refuses to delete it until turned off.
@@ -40,6 +41,7 @@ class GatewayDatabaseArgs:
     standby: bool
     backup_days: int
     password: pulumi.Output[str]
+    snapshot: str | None = None
     keep_on_destroy: bool = True
     deletion_protection: bool = False
 
@@ -64,7 +66,8 @@ class GatewayDatabase(pulumi.ComponentResource):
             engine="postgres",
             engine_version=ENGINE_VERSION,
             instance_class=args.instance_class,
-            allocated_storage=FIRST_DATABASE_GIB,
+            # One of a snapshot has what that had, and AWS refuses less.
+            allocated_storage=None if args.snapshot else FIRST_DATABASE_GIB,
             max_allocated_storage=args.max_gib,
             storage_type="gp3",
             storage_encrypted=True,
@@ -74,6 +77,7 @@ class GatewayDatabase(pulumi.ComponentResource):
             db_subnet_group_name=subnets.name,
             vpc_security_group_ids=[args.security_group_id],
             publicly_accessible=False,
+            snapshot_identifier=args.snapshot,
             multi_az=args.standby,
             backup_retention_period=args.backup_days,
             copy_tags_to_snapshot=True,
@@ -83,7 +87,10 @@ class GatewayDatabase(pulumi.ComponentResource):
             skip_final_snapshot=not args.keep_on_destroy,
             final_snapshot_identifier=pulumi.Output.concat(f"{name}-", args.stack_id) if args.keep_on_destroy else None,
             tags={"Name": name},
-            opts=pulumi.ResourceOptions(parent=self, protect=args.keep_on_destroy),
+            # Another snapshot, or none, would make another database in this one's place.
+            opts=pulumi.ResourceOptions(
+                parent=self, protect=args.keep_on_destroy, ignore_changes=["snapshotIdentifier"]
+            ),
         )
         self.identifier = instance.identifier
         address = pulumi.Output.concat(f"postgresql://{USER}:", args.password, "@", instance.endpoint, f"/{NAME}")

@@ -10,7 +10,7 @@ import pulumi
 from tandem.gateway import config
 from tandem.gateway.admin import admin_command
 from tandem.gateway.prices import own_prices
-from tandem.gateway_alarms import DATABASE, LOG, SPENT, TARGETS, log_namespace
+from tandem.gateway_alarms import CACHE, COPIES, DATABASE, LOG, SPENT, TARGETS, log_namespace
 from tandem.rules.gateway import BEDROCK
 from tandem.settings import Settings
 from tandem.settings.gateway import GatewaySettings
@@ -80,18 +80,21 @@ def gateway(context: StackContext) -> TeamsGateway | None:
             standby=settings.gateway.database_standby,
             backup_days=settings.gateway.database_backup_days,
             password=keys.database_password,
+            snapshot=settings.gateway.restore.snapshot if settings.gateway.restore else None,
             keep_on_destroy=not settings.ephemeral,
             deletion_protection=settings.load_balancer.deletion_protection,
         ),
         context.here,
     )
     environment: dict[str, pulumi.Input[str]] = {**config.environment()}
+    cached: dict[str, Mapping[str, pulumi.Input[str]]] = {}
     if settings.gateway.has_cache:
         cache = GatewayCache(
             name,
             GatewayCacheArgs(subnet_ids=subnets, security_group_id=groups["cache"], password=keys.cache_password),
             context.here,
         )
+        cached[CACHE] = {"CacheClusterId": cache.node}
         environment |= {"REDIS_HOST": cache.host, "REDIS_PORT": cache.port, "REDIS_SSL": "True"}
     document = config.config(settings, own_prices(settings), context.load_balancer_networks)
     copies = Gateway(
@@ -126,7 +129,9 @@ def gateway(context: StackContext) -> TeamsGateway | None:
         figures={
             TARGETS: {"LoadBalancer": context.balancer.arn_suffix, "TargetGroup": targets[1]},
             DATABASE: {"DBInstanceIdentifier": database.identifier},
+            COPIES: {"ClusterName": copies.cluster_name, "ServiceName": copies.service_name},
             LOG: {},
+            **cached,
         },
     )
 

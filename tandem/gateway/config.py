@@ -39,14 +39,18 @@ TAG = "cloud"
 
 def own_secrets(gateway: GatewaySettings) -> tuple[str, ...]:
     """Variables whose values the stack makes and keeps."""
-    return (MASTER_KEY, SALT_KEY, DATABASE_URL, STACK_KEY, BYPASS, *((CACHE_PASSWORD,) if gateway.has_cache else ()))
+    salt = () if gateway.restore else (SALT_KEY,)
+    return (MASTER_KEY, *salt, DATABASE_URL, STACK_KEY, BYPASS, *((CACHE_PASSWORD,) if gateway.has_cache else ()))
 
 
 def given_secrets(gateway: GatewaySettings) -> dict[str, str]:
-    """Variables whose values are secrets of the settings: name to ARN."""
+    """Variables whose values are secrets of the settings: name to ARN, and to one value in it as Fargate names that
+    (https://docs.aws.amazon.com/AmazonECS/latest/developerguide/secrets-envvar-secrets-manager.html)."""
     found = {_key_of(number): one.key_secret_arn for number, one in enumerate(gateway.models.values(), 1)}
     if gateway.fallback and gateway.fallback.key_secret_arn:
         found[FALLBACK_KEY] = gateway.fallback.key_secret_arn
+    if gateway.restore:
+        found[SALT_KEY] = f"{gateway.restore.secret_arn}:{SALT_KEY}::"
     return found
 
 

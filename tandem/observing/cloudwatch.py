@@ -18,13 +18,31 @@ Widget = dict[str, Any]
 
 GATEWAY: Sequence[tuple[str, str, str, Sequence[tuple[str, str]]]] = (
     ("requests", "targets", "AWS/ApplicationELB", (("RequestCount", "Sum"), ("HTTPCode_Target_5XX_Count", "Sum"))),
-    ("seconds until an answer begins", "targets", "AWS/ApplicationELB", (("TargetResponseTime", "p50"),)),
+    (
+        "seconds until an answer begins",
+        "targets",
+        "AWS/ApplicationELB",
+        (("TargetResponseTime", "p50"), ("TargetResponseTime", "p99")),
+    ),
     ("copies that are ready", "targets", "AWS/ApplicationELB", (("HealthyHostCount", "Minimum"),)),
+    (
+        "copies: busy, and memory, %",
+        "copies",
+        "AWS/ECS",
+        (("CPUUtilization", "Average"), ("MemoryUtilization", "Maximum")),
+    ),
     ("database: busy, %", "database", "AWS/RDS", (("CPUUtilization", "Average"),)),
     ("database: connections", "database", "AWS/RDS", (("DatabaseConnections", "Maximum"),)),
     ("database: bytes left", "database", "AWS/RDS", (("FreeStorageSpace", "Minimum"),)),
+    (
+        "cache: busy, and memory, %",
+        "cache",
+        "AWS/ElastiCache",
+        (("EngineCPUUtilization", "Average"), ("DatabaseMemoryUsagePercentage", "Maximum")),
+    ),
 )
-"""Of a gateway for teams: title, what it is of, namespace, and figures with their statistics."""
+"""Of a gateway for teams: title, what it is of, namespace, and figures with their statistics. What teams spend
+is in its database alone."""
 
 
 def body(models: Sequence[Watched], region: str, gateway: Mapping[str, Mapping[str, str]] | None = None) -> str:
@@ -32,7 +50,7 @@ def body(models: Sequence[Watched], region: str, gateway: Mapping[str, Mapping[s
     (https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/CloudWatch-Dashboard-Body-Structure.html).
 
     Args:
-        gateway: the dimensions of a gateway's load balancer targets and database; None without one.
+        gateway: the dimensions of what a gateway has; None without one.
     """
     widgets: list[Widget] = []
     top = 0
@@ -55,7 +73,7 @@ def body(models: Sequence[Watched], region: str, gateway: Mapping[str, Mapping[s
 
 def _gateway(figures: Mapping[str, Mapping[str, str]], region: str, top: int) -> Iterator[Widget]:
     yield _place("text", 0, top, 24, HEADING, {"markdown": "## gateway", "background": "transparent"})
-    for number, (title, of, namespace, metrics) in enumerate(GATEWAY):
+    for number, (title, of, namespace, metrics) in enumerate(one for one in GATEWAY if one[1] in figures):
         row, column = divmod(number, COLUMNS)
         where = [item for pair in figures[of].items() for item in pair]
         properties = {

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from tandem.settings.commands import below
 from tandem.settings.section import Section
-from tandem.settings.types import DomainName, ProviderModel, SecretArn, ServedName, ServiceUrl
+from tandem.settings.types import DatabaseSnapshotName, DomainName, ProviderModel, SecretArn, ServedName, ServiceUrl
 
 DatabaseClass = Literal["db.t4g.small", "db.t4g.medium", "db.m7g.large"]
 
@@ -65,6 +65,19 @@ class GatewayFallbackSettings(TokenPriceSettings):
     )
 
 
+class GatewayRestoreSettings(Section):
+    """What a gateway of before has left, of which this one is made. Both stay here while this one lives."""
+
+    snapshot: DatabaseSnapshotName = Field(
+        description="Of its database (`tandem audit` lists it), of which the new one is made. Asked when that is made, "
+        "and never again."
+    )
+    secret_arn: SecretArn = Field(
+        description="Its keys, of which the salt alone is used on: nothing else opens what LiteLLM had encrypted. "
+        "Secrets Manager restores it within 30 days."
+    )
+
+
 class GatewaySettings(Section):
     """LiteLLM on Fargate, with PostgreSQL (RDS), beside the direct way, which stays the fast one (docs/gateway.md)."""
 
@@ -92,7 +105,11 @@ class GatewaySettings(Section):
         description="Of the database: $23, $47 and $123 a month. Each has connections for all copies, and a rollout's.",
     )
     database_max_gib: int = Field(
-        default=100, ge=22, le=1000, description="It begins with 20 GiB ($2.30 a month), and grows up to this."
+        default=100,
+        ge=22,
+        le=1000,
+        description="It begins with 20 GiB ($2.30 a month), and grows up to this. What it has grown by stays: AWS "
+        "refuses, at `up`, less than a tenth above what it has.",
     )
     database_standby: bool = Field(
         default=False,
@@ -101,6 +118,9 @@ class GatewaySettings(Section):
     )
     database_backup_days: int = Field(
         default=7, ge=1, le=35, description="It can be set back to any moment of so many days."
+    )
+    restore: GatewayRestoreSettings | None = Field(
+        default=None, description="Keys, teams and spend of a gateway that is gone. Unset: an empty database."
     )
     expected_use_percent: int = Field(
         default=50,
@@ -132,10 +152,12 @@ class GatewaySettings(Section):
 
     @property
     def secret_arns(self) -> dict[str, str]:
-        """Of keys to other stacks and the provider, by the setting that names each."""
+        """Of keys that are not the stack's, by the setting that names each."""
         found = {
             f"{below('gateway.models', name)}.keySecretArn": one.key_secret_arn for name, one in self.models.items()
         }
         if self.fallback and self.fallback.key_secret_arn:
             found["gateway.fallback.keySecretArn"] = self.fallback.key_secret_arn
+        if self.restore:
+            found["gateway.restore.secretArn"] = self.restore.secret_arn
         return found

@@ -211,6 +211,11 @@ S3Uri = Annotated[
     _Matches(r"s3://(?!xn--|[0-9.]+/|[^/]*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]/[A-Za-z0-9_./-]{1,1024}"),
     Allowed("s3://bucket/path of the weights"),
 ]
+DatabaseSnapshotName = Annotated[
+    str,
+    _Matches(r"[a-z]([a-z0-9]|-(?!-)){0,253}[a-z0-9]"),
+    Allowed("the name of a snapshot of RDS: lower-case letters, digits and single hyphens, the first a letter"),
+]
 FileSystemId = Annotated[
     str, _Matches(r"fs-([0-9a-f]{8}|[0-9a-f]{17})"), Allowed("the id of an EFS file system, fs- and 8 or 17 hex digits")
 ]

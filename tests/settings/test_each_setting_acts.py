@@ -77,6 +77,7 @@ TEAMS = {"gateway.hostName": "teams.example.com"}
 KEY_OF = "arn:aws:secretsmanager:us-east-1:123456789012:secret:key"
 USD = {"promptUsdPerMillion": 1, "answerUsdPerMillion": 4}
 AWAY = {"url": "https://other.example.com", "keySecretArn": f"{KEY_OF}-AbCdEf", **USD}
+LEFT = {"snapshot": "tandem-dev-gateway-1", "secretArn": f"{KEY_OF}-AbCdEf"}
 PRICED = {**TEAMS, "inference.servedModelName": "other", "gateway.prices.NAME": USD}
 CLOUD = {
     **TEAMS,
@@ -239,6 +240,8 @@ MAIN: Mapping[str, Any] = {
     "gateway.databaseMaxGib": (200, TEAMS),
     "gateway.databaseStandby": (True, TEAMS),
     "gateway.databaseBackupDays": (14, TEAMS),
+    "gateway.restore.snapshot": ("tandem-dev-gateway-2", {**TEAMS, "gateway.restore": LEFT}),
+    "gateway.restore.secretArn": (f"{KEY_OF}-GhIjKl", {**TEAMS, "gateway.restore": LEFT}),
     "gateway.expectedUsePercent": (30, TEAMS),
     "gateway.prices.NAME.promptUsdPerMillion": (2, PRICED),
     "gateway.prices.NAME.answerUsdPerMillion": (2, PRICED),

@@ -146,6 +146,13 @@ WRONG = [
         SET + "gateway.fallback.keySecretArn' ARN",
     ),
     Wrong(
+        gateway(restore={"snapshot": "tandem-dev-gateway-1"}),
+        "gateway.restore.secretArn",
+        None,
+        "the whole ARN of a secret",
+        SET + "gateway.restore.secretArn' VALUE",
+    ),
+    Wrong(
         gateway(fallback=NOVA | {"url": "https://cloud.example.com"}),
         "gateway.fallback.url",
         "https://cloud.example.com",

@@ -22,7 +22,7 @@ ROWS = (
     _row(
         "MakeDatabases",
         "rds",
-        "AddTagsToResource CreateDBInstance CreateDBSubnetGroup",
+        "AddTagsToResource CreateDBInstance CreateDBSubnetGroup RestoreDBInstanceFromDBSnapshot",
         f"{_DATABASES} {_SNAPSHOTS}",
         By.REQUEST,
         _FIRST,

@@ -105,6 +105,7 @@ def test_migrations_end_before_a_copy_serves_and_one_worker_stops_by_sigterm() -
     serve, migrate = containers["gateway"], containers["migrate"]
     assert serve["dependsOn"] == [{"containerName": "migrate", "condition": "SUCCESS"}]
     assert (serve["essential"], migrate["essential"], serve["stopTimeout"]) == (True, False, 120)
+    assert serve["linuxParameters"] == {"initProcessEnabled": True}
     told = {one["name"]: one["value"] for one in serve["environment"]}
     first = {one["name"]: one["value"] for one in migrate["environment"]}
     assert (told["DISABLE_SCHEMA_UPDATE"], first["DISABLE_SCHEMA_UPDATE"]) == ("true", "false")
@@ -207,7 +208,27 @@ def test_the_dashboard_has_a_row_of_it() -> None:
     own = [one["properties"]["metrics"] for one in board["widgets"] if "AWS/RDS" in json.dumps(one)]
     assert len(own) == 3
     assert all(row[2:4] == ["DBInstanceIdentifier", "teams"] for rows in own for row in rows)
+    rows = [row for one in board["widgets"] for row in one["properties"].get("metrics", ())]
+    named = {row[0]: row[2:-1] for row in rows if row[0] in ("AWS/ECS", "AWS/ElastiCache")}
+    assert named["AWS/ElastiCache"][0] == "CacheClusterId"
+    assert named["AWS/ElastiCache"][1].endswith("-001")
+    assert named["AWS/ECS"][::2] == ["ClusterName", "ServiceName"]
     assert "AWS/RDS" not in stack(without(BASE)).one("Dashboard")["dashboardBody"]
+    assert "AWS/ElastiCache" not in stack(with_gateway(replicas=1)).one("Dashboard")["dashboardBody"]
+
+
+def test_a_database_of_a_snapshot_has_its_size_and_the_salt_that_opens_it() -> None:
+    left = {"snapshot": "tandem-golden-gateway-1", "secretArn": SECRET.format("left")}
+    found = stack(with_gateway(restore=left))
+    [database] = [one for one in every(found, "Instance") if "engine" in one]
+    assert database["snapshotIdentifier"] == left["snapshot"]
+    assert "allocatedStorage" not in database, "AWS refuses less than it had"
+    read = {one["name"]: one["valueFrom"] for one in beside(found)["gateway"]["secrets"]}
+    assert read["LITELLM_SALT_KEY"] == f"{left['secretArn']}:LITELLM_SALT_KEY::"
+    assert left["secretArn"] not in read["LITELLM_MASTER_KEY"]
+    pages = [json.loads(one["policy"]) for one in every(found, "RolePolicy")]
+    said = [one for page in pages for one in page["Statement"] if left["secretArn"] in one["Resource"]]
+    assert [one["Action"] for one in said] == [["secretsmanager:GetSecretValue"]]
 
 
 def test_fargate_may_read_what_it_injects_and_nothing_else() -> None:

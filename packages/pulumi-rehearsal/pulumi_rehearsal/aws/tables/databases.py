@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from pulumi_rehearsal.aws.lifecycle import Resource
 from pulumi_rehearsal.aws.phrases import BORN_WITH, recorded
 from pulumi_rehearsal.aws.row import AutoName, Call, ResourceType, Tags, change
 
@@ -43,10 +46,29 @@ _CHANGED = (
     "PubliclyAccessible: inputs.publiclyAccessible, StorageType: inputs.storageType"
 )
 
+_RESTORED = (
+    "DBInstanceIdentifier: inputs.identifier, DBSnapshotIdentifier: inputs.snapshotIdentifier, "
+    "DBInstanceClass: inputs.instanceClass, DBSubnetGroupName: inputs.dbSubnetGroupName, MultiAZ: inputs.multiAz, "
+    "DeletionProtection: inputs.deletionProtection, VpcSecurityGroupIds: inputs.vpcSecurityGroupIds, "
+    "CopyTagsToSnapshot: inputs.copyTagsToSnapshot, AutoMinorVersionUpgrade: inputs.autoMinorVersionUpgrade, "
+    "PubliclyAccessible: inputs.publiclyAccessible, StorageType: inputs.storageType, Tags: pairs(every_tag)"
+)
+
+
+def _of_snapshot(database: Resource) -> Any:
+    """Restored, and then changed to what the snapshot's had otherwise
+    (https://github.com/hashicorp/terraform-provider-aws/blob/main/internal/service/rds/instance.go)."""
+    if not database.inputs.get("snapshotIdentifier"):
+        return None
+    made = database.call(Call("restore_db_instance_from_db_snapshot", f"{{{_RESTORED}}}"))
+    database.call(Call("modify_db_instance", f"{{{_CHANGED}}}"))
+    return made
+
+
 DATABASE = ResourceType(
     type="aws:rds/instance:Instance",
     service="rds",
-    create=Call("create_db_instance", fill=True),
+    create=(Call("create_db_instance", fill=True, when="!(inputs.snapshotIdentifier)"), _of_snapshot),
     update=Call("modify_db_instance", f"{{{_CHANGED}}}"),
     # The provider has AWS's own id here since its version 5, which moto gives to all alike.
     id="result.DBInstance.DbiResourceId",
@@ -74,10 +96,10 @@ DATABASE = ResourceType(
         "vpcSecurityGroupIds": "found.VpcSecurityGroups[*].VpcSecurityGroupId",
     },
     defaults={"skipFinalSnapshot": False, "applyImmediately": False, "deleteAutomatedBackups": True},
-    provider_only=("skipFinalSnapshot", "finalSnapshotIdentifier", "deleteAutomatedBackups"),
+    provider_only=("skipFinalSnapshot", "finalSnapshotIdentifier", "deleteAutomatedBackups", "snapshotIdentifier"),
     unread=("password", "engineVersion", "storageType", "maxAllocatedStorage"),
     replaces=(
-        *("dbName", "engine", "identifier", "storageEncrypted", "username"),
+        *("dbName", "engine", "identifier", "snapshotIdentifier", "storageEncrypted", "username"),
         "dbSubnetGroupName",  # of another VPC, the provider replaces by
     ),
     secrets=("password",),
