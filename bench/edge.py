@@ -16,7 +16,7 @@ from tandem.settings.schema import RoutingSettings
 
 sys.path[:0] = TESTS
 
-from tests.real.gateway_server import VERSION, environment  # noqa: E402
+from tests.real.gateway_server import PRESENT, VERSION  # noqa: E402
 
 ROUTED = "our edge, inference.routing"
 ADDED_BAR_MS, RATIO_BAR = 0.10, 3.0
@@ -36,7 +36,7 @@ def main() -> int:
             file = way.directory / "litellm.yaml"
             file.write_text(LITELLM_CONFIG.replace("PORT", str(way.server.port)))
             return [
-                str(environment() / "bin/litellm"),
+                str(PRESENT.environment / "bin/litellm"),
                 "--config",
                 str(file),
                 "--port",

@@ -14,7 +14,8 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -24,10 +25,10 @@ from databases import Postgres, program, redis
 from edge import KEY, Nginx, nginx, wait_for
 from gateway_server import DATABASE, IN, OUT, VERSION, Gateway, database, gateways, rendered
 from provider import SAYS, USAGE, ProviderStub, provider_stub
-from served import LASTING, NAME, config
+from served import LASTING, NAME, config, serving
 from test_clients import ARGUMENTS, events
 from troubled import Troubled, troubled
-from vllm_cpu import Server
+from vllm_cpu import Server, model
 
 from pulumi_rehearsal.servers import free_port
 from tandem import pins
@@ -35,6 +36,7 @@ from tandem import pins
 pytestmark = pytest.mark.real
 
 CLOUD = "bedrock/amazon.nova-lite-v1:0"
+VECTORS = "vectors"
 WORDS, STOP = "the heron stands in the reeds at dusk", "and nobody sees it"
 LEDGER_SECONDS = 60
 """Within which spend is in the database; LiteLLM writes it every ten to twenty."""
@@ -65,6 +67,7 @@ class Parts:
     Attributes:
         trouble: between edge and vLLM.
         door: before the edge.
+        embeds: an edge before a vLLM that embeds.
     """
 
     first: Gateway
@@ -75,6 +78,7 @@ class Parts:
     cloud: ProviderStub
     trouble: Troubled
     door: Door
+    embeds: Nginx
 
     def spend(self, team: str) -> float:
         """US dollars that the database knows of."""
@@ -94,10 +98,12 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
         edge = stack.enter_context(nginx(config(), [trouble.port], tmp_path_factory.mktemp("edge")))
         door = Door(edge.port)
         stack.callback(door.shut)
+        embeds = stack.enter_context(embedding(tmp_path_factory.mktemp("embeds")))
         cloud = stack.enter_context(provider_stub())
         cluster = stack.enter_context(database())
         cache = stack.enter_context(redis(room := tmp_path_factory.mktemp("gateway")))
-        text, variables = rendered(NAME, f"http://127.0.0.1:{door.port}", KEY, cache, fallback=FALLBACK)
+        vectors = (VECTORS, f"http://127.0.0.1:{embeds.port}")
+        text, variables = rendered(NAME, f"http://127.0.0.1:{door.port}", KEY, cache, vectors, fallback=FALLBACK)
         variables |= {
             "AWS_BEDROCK_RUNTIME_ENDPOINT": f"http://127.0.0.1:{cloud.port}",
             "AWS_ACCESS_KEY_ID": "none",
@@ -105,7 +111,17 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
         }
         first, second = stack.enter_context(gateways(2, text, cluster.url(DATABASE), room, variables))
         print("seconds until ready:", *(round(copy.seconds, 1) for copy in (first, second)))
-        yield Parts(first, second, cluster, vllm, edge, cloud, trouble, door)
+        yield Parts(first, second, cluster, vllm, edge, cloud, trouble, door, embeds)
+
+
+@contextmanager
+def embedding(directory: Path) -> Iterator[Nginx]:
+    """The edge of hosts whose model embeds; it is made of one that generates, as vLLM converts it."""
+    host = config("embed")
+    host = replace(host, engine=replace(host.engine, served_model_name=VECTORS))
+    host = replace(host, edge=replace(host.edge, models=(VECTORS,)))
+    with serving(host, directory, of=model()) as vllm, nginx(host, [vllm.port], directory) as edge:
+        yield edge
 
 
 def until(true: Callable[[], Any], seconds: float, what: str) -> float:
@@ -139,6 +155,31 @@ def test_a_key_opens_the_models_of_its_team_and_nothing_else(parts: Parts) -> No
             assert copy.chat(other, NAME).status == 401
         for path in ("/key/generate", "/team/new", "/config/update"):
             assert ask(copy.port, {"models": [CLOUD]}, key, path).status == 401, path
+
+
+BODIES: tuple[bytes, ...] = (
+    b"",
+    b"{",
+    b"[]",
+    b'{"model_name": 7}',
+    b'{"model_name": "mine", "litellm_params": {"model": "openai/x"}}',
+)
+
+
+@pytest.mark.parametrize("path", ["/model/new", "/model/delete", "/credentials", "/config/update"])
+def test_whatever_a_client_sends_to_the_admin_api_changes_nothing(parts: Parts, path: str) -> None:
+    """On a public name it is there with `gateway.publicAdmin` alone."""
+    key, count = parts.first.key(), 'select count(*) from "LiteLLM_ProxyModelTable"'
+    for body in BODIES:
+        connection = http.client.HTTPConnection("127.0.0.1", parts.first.port, timeout=60)
+        with closing(connection):
+            headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
+            connection.request("POST", path, body, headers)
+            with connection.getresponse() as answer:
+                print(path, body, answer.status, answer.read()[:150])
+                assert answer.status >= 400
+    assert parts.cluster.sql(count, DATABASE) == "0"
+    assert served(parts.first.chat(key, NAME))
 
 
 def test_a_key_ends_when_it_was_said_to(parts: Parts) -> None:
@@ -302,6 +343,23 @@ def test_an_answer_passes_through_unchanged(parts: Parts, kind: str, streamed: b
     assert read(through, streamed) == wanted
     assert wanted["calls" if kind == "tools" else "text"]
     assert ended(through, streamed) == ({"tool_calls"} if kind == "tools" and not streamed else ended(direct, streamed))
+
+
+@pytest.mark.parametrize(
+    "how", [{}, {"encoding_format": "base64"}, {"input": "one host"}], ids=["floats", "base64", "one"]
+)
+def test_an_embedding_passes_through_unchanged_and_is_paid_for(parts: Parts, how: dict[str, Any]) -> None:
+    team = parts.first.team("vectors")
+    key, body = parts.first.key(team_id=team), {"model": VECTORS, "input": ["a host", "two hosts by the sea"]} | how
+    direct = ask(parts.embeds.port, body, KEY, "/v1/embeddings")
+    through = ask(parts.first.port, body, key, "/v1/embeddings")
+    assert [answer.status for answer in (direct, through)] == [200, 200], (direct.body, through.body)
+    wanted, found = (json.loads(answer.body) for answer in (direct, through))
+    assert [one["embedding"] for one in found["data"]] == [one["embedding"] for one in wanted["data"]]
+    assert found["usage"]["prompt_tokens"] == wanted["usage"]["prompt_tokens"] > 0
+    spent = wanted["usage"]["prompt_tokens"] * IN
+    until(lambda: parts.spend(team) >= spent * 0.99, LEDGER_SECONDS, "spend is in the database")
+    assert parts.spend(team) == pytest.approx(spent, rel=0.01)
 
 
 def test_a_request_whose_client_has_gone_ends_in_vllm(parts: Parts) -> None:
