@@ -342,11 +342,14 @@ def with_(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, An
 
 
 def refused(key: str, found: list[Problem]) -> bool:
-    """One of them says by the setting's name that this platform does not have it."""
+    """One of them says by the setting's name, or by the axis's, that this platform does not have it."""
     named = key.replace("NAME", "other")
     return any(
-        f"{named}.".startswith(f"{one.key}.")
-        and any(word in f"{one.wrong} {one.allowed}" for word in ("platform", "provisioner", "managed node group"))
+        one.key == "nodePool.provisioner"
+        or (
+            f"{named}.".startswith(f"{one.key}.")
+            and any(word in f"{one.wrong} {one.allowed}" for word in ("platform", "provisioner", "managed node group"))
+        )
         for one in found
     )
 
