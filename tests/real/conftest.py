@@ -17,6 +17,7 @@ sys.path.append(str(DIRECTORY / "pod"))
 
 from boot import host  # noqa: E402, F401  a fixture
 from edge import Nginx, nginx  # noqa: E402
+from gateway_parts import SHARED, Parts  # noqa: E402
 from groups import GUESTS, Groups, group  # noqa: E402
 from recording import Backend, recording  # noqa: E402
 from scripts import load  # noqa: E402, F401  a fixture
@@ -40,9 +41,21 @@ def roomy(
         yield edge
 
 
+@pytest.fixture
+def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
+    """Of the gateway; both copies run."""
+    found = SHARED(tmp_path_factory.mktemp)
+    for copy in (found.first, found.second):
+        if copy.process is None:
+            copy.start()
+    return found
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """A server that files of a group share ends with the group."""
+    """What files of a group share ends with them."""
+    if nextitem is None or not nextitem.path.name.startswith(SHARED.files):
+        SHARED.end()
     if nextitem is None or group(nextitem.path.name) != group(item.path.name):
         LASTING.end()
 

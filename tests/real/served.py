@@ -23,6 +23,15 @@ from tandem.settings.schema import InferenceSettings
 from tandem.tasks import Task
 
 NAME = "tiny"
+TOOLS = ("--enable-auto-tool-choice", "--tool-call-parser", "hermes")
+SCHEMAS = ("--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}')
+"""A model that knows nothing finds no end of white space."""
+SHORT = ("--override-generation-config", '{"max_new_tokens": 96}')
+"""Nor of an answer, and an example's limit is one of real answers; this is the server's."""
+LOGGED = ("--no-disable-uvicorn-access-log", "--logging-config", '{"formatter": "text"}')
+"""Each request, which test_strangers.py reads."""
+ARGUMENTS = (*TOOLS, *SCHEMAS, *SHORT, *LOGGED)
+"""Arguments of the server that files of the group `open` share (groups.py)."""
 
 
 ADAPTER = Adapter(name="tuned", model="acme/tuned", revision="1" * 40, manifest="")

@@ -20,7 +20,7 @@ import pytest
 from asking import ask
 from edge import KEY, Nginx, document, nginx, wait_for
 from npm import NODE, node_modules
-from served import LASTING, NAME, config
+from served import ARGUMENTS, LASTING, NAME, config
 from troubled import BEGUN, Trouble, Troubled, troubled
 from vllm_cpu import Server
 
@@ -50,14 +50,6 @@ EMBED = ("embeddings.py", "langchain_embeddings.py")
 CHAT = [name for name in PRINTS if name not in EMBED]
 STREAM = ("streaming.py", "langchain_chat.py", "curl.sh", "openai.mjs")
 PATIENT = ("patient.py", "fetch.mjs")
-TOOLS = ("--enable-auto-tool-choice", "--tool-call-parser", "hermes")
-SCHEMAS = ("--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}')
-"""A model that knows nothing finds no end of white space."""
-SHORT = ("--override-generation-config", '{"max_new_tokens": 96}')
-"""Nor of an answer, and an example's limit is one of real answers; this is the server's."""
-LOGGED = ("--no-disable-uvicorn-access-log", "--logging-config", '{"formatter": "text"}')
-"""Each request, which test_strangers.py reads."""
-ARGUMENTS = (*TOOLS, *SCHEMAS, *SHORT, *LOGGED)
 
 
 @pytest.fixture(scope="module")

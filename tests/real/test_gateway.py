@@ -1,141 +1,31 @@
-"""Two copies of the real LiteLLM proxy as tandem configures it, on a real PostgreSQL and Redis, before the real edge
-and the real vLLM."""
+"""The gateway as tandem configures it: keys, budgets, limits, fallback, spend, and a database that is away."""
 
 from __future__ import annotations
 
 import http.client
 import json
-import os
-import re
-import signal
 import subprocess
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from contextlib import closing, contextmanager
 from typing import Any
 
 import boto3
 import pytest
 from asking import Answer, ask
-from databases import Postgres, program, redis
-from edge import KEY, Nginx, nginx, wait_for
-from gateway_server import DATABASE, IN, OUT, VERSION, Gateway, database, gateways, rendered
-from provider import SAYS, USAGE, ProviderStub, provider_stub
-from served import LASTING, NAME, config, serving
-from test_clients import ARGUMENTS, events
-from troubled import Troubled, troubled
-from vllm_cpu import Server, model
+from databases import program
+from edge import KEY
+from gateway_parts import CLOUD, LEDGER_SECONDS, VECTORS, Parts, counted, metric, served, until
+from gateway_server import DATABASE, IN, OUT, VERSION, Gateway
+from provider import SAYS, USAGE
+from served import NAME
+from test_clients import events
 
-from pulumi_rehearsal.servers import free_port
 from tandem import pins
 
 pytestmark = pytest.mark.real
 
-CLOUD = "bedrock/amazon.nova-lite-v1:0"
-VECTORS = "vectors"
 WORDS, STOP = "the heron stands in the reeds at dusk", "and nobody sees it"
-LEDGER_SECONDS = 60
-"""Within which spend is in the database; LiteLLM writes it every ten to twenty."""
-
-
-class Door:
-    """A port that leads to another while it is open, and refuses when it is not."""
-
-    def __init__(self, to: int) -> None:
-        self.port, self._to = free_port(), to
-        self.open()
-
-    def open(self) -> None:
-        command = ["socat", f"TCP-LISTEN:{self.port},bind=127.0.0.1,fork,reuseaddr", f"TCP:127.0.0.1:{self._to}"]
-        self._process = subprocess.Popen(command, start_new_session=True)
-        wait_for(self.port, self._process, 10)
-
-    def shut(self) -> None:
-        """Connections that are open end, too."""
-        os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait(10)
-
-
-@dataclass(frozen=True)
-class Parts:
-    """All that runs.
-
-    Attributes:
-        trouble: between edge and vLLM.
-        door: before the edge.
-        embeds: an edge before a vLLM that embeds.
-    """
-
-    first: Gateway
-    second: Gateway
-    cluster: Postgres
-    vllm: Server
-    edge: Nginx
-    cloud: ProviderStub
-    trouble: Troubled
-    door: Door
-    embeds: Nginx
-
-    def spend(self, team: str) -> float:
-        """US dollars that the database knows of."""
-        return float(self.cluster.sql(f"select spend from \"LiteLLM_TeamTable\" where team_id = '{team}'", DATABASE))
-
-
-FALLBACK = {
-    "model": CLOUD, "afterSeconds": 3, "maxUsdPerDay": 100, "promptUsdPerMillion": 1, "answerUsdPerMillion": 1,
-}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def parts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Parts]:
-    vllm = LASTING(config(), tmp_path_factory.mktemp("vllm"), *ARGUMENTS)
-    with ExitStack() as stack:
-        trouble = stack.enter_context(troubled(vllm.port))
-        edge = stack.enter_context(nginx(config(), [trouble.port], tmp_path_factory.mktemp("edge")))
-        door = Door(edge.port)
-        stack.callback(door.shut)
-        embeds = stack.enter_context(embedding(tmp_path_factory.mktemp("embeds")))
-        cloud = stack.enter_context(provider_stub())
-        cluster = stack.enter_context(database())
-        cache = stack.enter_context(redis(room := tmp_path_factory.mktemp("gateway")))
-        vectors = (VECTORS, f"http://127.0.0.1:{embeds.port}")
-        text, variables = rendered(NAME, f"http://127.0.0.1:{door.port}", KEY, cache, vectors, fallback=FALLBACK)
-        variables |= {
-            "AWS_BEDROCK_RUNTIME_ENDPOINT": f"http://127.0.0.1:{cloud.port}",
-            "AWS_ACCESS_KEY_ID": "none",
-            "AWS_SECRET_ACCESS_KEY": "none",
-        }
-        first, second = stack.enter_context(gateways(2, text, cluster.url(DATABASE), room, variables))
-        print("seconds until ready:", *(round(copy.seconds, 1) for copy in (first, second)))
-        yield Parts(first, second, cluster, vllm, edge, cloud, trouble, door, embeds)
-
-
-@contextmanager
-def embedding(directory: Path) -> Iterator[Nginx]:
-    """The edge of hosts whose model embeds; it is made of one that generates, as vLLM converts it."""
-    host = config("embed")
-    host = replace(host, engine=replace(host.engine, served_model_name=VECTORS))
-    host = replace(host, edge=replace(host.edge, models=(VECTORS,)))
-    with serving(host, directory, of=model()) as vllm, nginx(host, [vllm.port], directory) as edge:
-        yield edge
-
-
-def until(true: Callable[[], Any], seconds: float, what: str) -> float:
-    """Seconds until something held."""
-    began = time.monotonic()
-    while not true():
-        assert time.monotonic() < began + seconds, f"not within {seconds} s: {what}"
-        time.sleep(0.2)
-    return time.monotonic() - began
-
-
-def served(answer: Answer) -> bool:
-    assert answer.status == 200, (answer.status, answer.body)
-    return True
 
 
 def error(answer: Answer) -> str:
@@ -383,16 +273,6 @@ def leave(copy: Gateway, key: str, body: dict[str, Any]) -> None:
             assert answer.readline().startswith(b"data: ")
 
 
-def metric(server: Server, name: str) -> float:
-    with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=30) as answer:
-        return sum(map(float, re.findall(rf"(?m)^vllm:{name}{{.*}} (\S+)$", answer.read().decode())))
-
-
-def counted(server: Server) -> float:
-    """US dollars that all tokens cost which a server has counted since its start."""
-    return metric(server, "prompt_tokens_total") * IN + metric(server, "generation_tokens_total") * OUT
-
-
 def test_what_a_team_spends_is_what_vllm_counted(parts: Parts) -> None:
     """Whole answers, streams whose client wants the usage and those whose client does not, calls and schemas."""
     team = parts.first.team("counted")
@@ -461,7 +341,7 @@ def test_a_minute_without_its_database_ends_all_keys_and_no_spend(parts: Parts) 
 
 
 def test_a_copy_that_is_stopped_loses_no_spend(parts: Parts) -> None:
-    """The last test: one copy is left, which answers."""
+    """One copy is left, which answers."""
     team = parts.first.team("restarted")
     key = parts.first.key(team_id=team)
     with ThreadPoolExecutor() as pool:

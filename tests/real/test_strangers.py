@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from edge import KEY, Nginx, nginx
 from recording import AUTHORIZED
-from served import LASTING, config
+from served import ARGUMENTS, LASTING, config
 from strangers import (
     ALLOWED,
     HARMLESS,
@@ -31,7 +31,6 @@ from strangers import (
     unlisted,
     wide,
 )
-from test_clients import ARGUMENTS
 from vllm_cpu import Server
 
 pytestmark = pytest.mark.real
