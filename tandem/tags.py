@@ -24,6 +24,8 @@ MAIN_MODEL = "main"
 
 ISSUED_KEYS, DECLARED_KEYS = "issued-keys", "declared-keys"
 """In the names of a stack's secrets of clients: those that `tandem keys` made, and those that its settings declare."""
+TEAM_KEYS = "team-keys"
+"""In the names of secrets, each of which holds a key of a team of the gateway."""
 
 
 def batch_name(stack: str) -> str:

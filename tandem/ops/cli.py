@@ -37,6 +37,7 @@ COMMANDS = {
     "ephemeral": Place(
         "tandem.ops.commands.ephemeral:app", "Stacks for an hour or an afternoon, which end by themselves."
     ),
+    "gateway": Place("tandem.ops.commands.gateway:app", "Teams of the gateway, and what they may do."),
     "image": Place("tandem.ops.commands.image:image", "Machine images of one's own: bake, list, clean."),
     "keys": Place("tandem.ops.commands.keys:app", "Who may use a stack: keys that work, and end, within a minute."),
     "load": Place(

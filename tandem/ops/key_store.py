@@ -111,7 +111,12 @@ class Store:
 def stores(clients: Clients, stack: str, stack_id: str | None = None, name: str = ISSUED_KEYS) -> list[Store]:
     """The stack's secrets of one name, by their tags; None as its id for those of all lives."""
     found = ours(clients, stack, types.SECRET, stack_id)
-    return [Store(clients, one.arn, one.name) for one in found if re.search(rf"-{name}(-[0-9a-f]+)?$", one.name)]
+    return [Store(clients, one.arn, one.name) for one in found if is_called(one.name, name)]
+
+
+def is_called(secret: str, name: str) -> bool:
+    """Whether a secret of a stack is the one of a name; a team's key, which anybody names, has a slash in its own."""
+    return re.fullmatch(rf"[^/]*-{name}(-[0-9a-f]+)?", secret) is not None
 
 
 def find(clients: Clients, stack: str, stack_id: str | None = None) -> Store:

@@ -94,8 +94,16 @@ RegionNames = Annotated[
 ]
 Yes = Annotated[bool, typer.Option("--yes", help="Do it; without this the plan is only shown.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for programs.")]
+GatewayUrl = Annotated[
+    str,
+    typer.Option(
+        "--url", metavar="URL", help="LiteLLM's admin interface: the tunnel's end, or the public name if forwarded."
+    ),
+]
 
 DEFAULT_STACK = "dev"
+GATEWAY_URL = "http://127.0.0.1:4000"
+"""Where the command of the output gatewayAdminCommand leads from."""
 
 
 def stack_file(stack: str) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import types
 import typing
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -172,7 +172,7 @@ def _validate(values: dict[str, Any], secret_keys: Collection[str]) -> Settings:
 
 def _problem(entry: Any, hidden: Collection[str]) -> Problem:
     location = [str(part) for part in entry["loc"] if part != "[key]"]
-    path, parents, field = _resolve(location)
+    path, parents, field = resolve(location)
     key = ".".join(path)
     secret = path[0] in {*hidden, *SECRET_KEYS, *FORMER} or "sha256" in path  # where a key may be instead of its digest
     is_key = any(mark in str(entry["input"]) for mark in KEYS_BEGIN)
@@ -226,9 +226,16 @@ def _innermost(found: list[Problem]) -> list[Problem]:
     return [problem for problem in found if not any(key.startswith(f"{problem.key}.") for key in keys)]
 
 
-def _resolve(location: list[str]) -> tuple[list[str], type[BaseModel], FieldInfo | None]:
-    """The path in the user's words, the section that holds its last key, and that key's field if there is one."""
-    section: type[BaseModel] = Settings
+def resolve(
+    location: Sequence[str], root: type[Section] = Settings
+) -> tuple[list[str], type[BaseModel], FieldInfo | None]:
+    """The path in the user's words, the section that holds its last key, and that key's field if there is one.
+
+    Args:
+        location: as pydantic tells it.
+        root: what was validated.
+    """
+    section: type[BaseModel] = root
     path: list[str] = []
     field: FieldInfo | None = None
     names_an_entry = False
@@ -238,7 +245,7 @@ def _resolve(location: list[str]) -> tuple[list[str], type[BaseModel], FieldInfo
             path.append(part)
             names_an_entry = False
             continue
-        inner = section_of(field) if field is not None else Settings
+        inner = section_of(field) if field is not None else root
         if inner is None:
             # Below a leaf: an entry of a list or a mapping is the user's word, a branch of a union is pydantic's.
             if part not in ("function-before", "none"):

@@ -40,6 +40,7 @@ ARGUMENTS: dict[str, list[str]] = {
     "ephemeral extend": ["eph-abc123", "--ttl", "8h"],
     "ephemeral list": [],
     "ephemeral up": [],
+    "gateway apply": ["teams", "teams.yaml"],
     "image bake": ["dev"],
     "image clean": ["dev"],
     "image list": ["dev"],
@@ -109,6 +110,12 @@ def without_a_network(_account: AccountGaps, monkeypatch: pytest.MonkeyPatch) ->
     return "AWS has no endpoint there that answers"
 
 
+GATEWAY = """
+  tandem:loadBalancer: {domainName: api.example.com, hostedZoneId: Z0123456789ABC}
+  tandem:gateway: {hostName: teams.example.com}
+"""
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project with the shipped stacks and an ephemeral one, and no engine to be found."""
@@ -117,6 +124,9 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / name).write_text((shipped / name).read_text(encoding="utf-8"), encoding="utf-8")
     dev = (shipped / "Pulumi.dev.yaml").read_text(encoding="utf-8")
     (tmp_path / "Pulumi.dev.yaml").write_text(f"{dev}  tandem:batch: {{maxUsd: 20}}\n", encoding="utf-8")
+    (tmp_path / "Pulumi.teams.yaml").write_text(dev + GATEWAY, encoding="utf-8")
+    (tmp_path / "teams.yaml").write_text("teams: {}", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
     (tmp_path / "Pulumi.eph-abc123.yaml").write_text(dev, encoding="utf-8")
     (tmp_path / "pins.toml").write_bytes((shipped / "images/pins.toml").read_bytes())
     monkeypatch.setenv(pins.PINS_FILE_VARIABLE, str(tmp_path / "pins.toml"))
@@ -171,7 +181,8 @@ def test_no_command_takes_no_answer_for_an_answer(
 
 
 @pytest.mark.parametrize(
-    "command", [*sorted(name for name, given in ARGUMENTS.items() if given[:1] in (["dev"], ["eph-abc123"])), "render"]
+    "command",
+    [*sorted(name for name, given in ARGUMENTS.items() if given[:1] in (["dev"], ["eph-abc123"], ["teams"])), "render"],
 )
 def test_no_command_takes_an_empty_name_for_a_stack(
     command: str, project: Path, monkeypatch: pytest.MonkeyPatch

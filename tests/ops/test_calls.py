@@ -4,6 +4,7 @@ resource and with their tags; and they have little that nothing calls."""
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import boto3
@@ -14,6 +15,7 @@ from pulumi_rehearsal.account_gaps import AccountGaps
 from pulumi_rehearsal.policy_evaluator import ACCOUNT
 from rehearsal.policy_calls import Call
 from rehearsal.policy_questions import asked_for
+from tandem.errors import UserError
 from tandem.ops import image as images
 from tandem.ops import inventory
 from tandem.ops.aws import aws_clients
@@ -22,11 +24,13 @@ from tandem.ops.kinds.kind import tag_map
 from tandem.ops.reap import plan, reap
 from tandem.ops.rights import RIGHTS
 from tandem.ops.rights.documents import Policy, documents
-from tandem.ops.rights.right import BAKER, KEYKEEPER, REAPER, VIEWER
+from tandem.ops.rights.right import BAKER, KEYKEEPER, REAPER, TEAMKEEPER, VIEWER
 from tandem.tags import stack_tags
 from tests.calls import recorded, refused, unread
 from tests.ops.account import REGION, Builder, at_once
 from tests.ops.broken_account import World
+from tests.ops.litellm_stand_in import litellm
+from tests.ops.test_gateway_apply import project, secret_of_gateway
 from tests.ops.test_image import SAID, playing, request
 
 NOW = datetime(2026, 3, 2, 12, tzinfo=UTC)
@@ -96,6 +100,25 @@ def test_a_keys_life_is_within_the_keykeepers_rights(aws_account: AccountGaps, m
     assert refused(calls, policies(KEYKEEPER, VIEWER), before) == []
     assert unread(calls[before:], policies(VIEWER)) == []
     assert unused(KEYKEEPER, calls[before:]) == set()
+
+
+def test_teams_as_code_are_within_the_teamkeepers_rights(
+    aws_account: AccountGaps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Made, listed, made again after a run that ended too early, and taken away."""
+    project(tmp_path, monkeypatch)
+    file = tmp_path / "teams.yaml"
+    with recorded(monkeypatch) as calls, litellm() as (state, url):
+        secret_of_gateway()
+        before = len(calls)
+        for teams, statuses in (("{a: {keys: {k: {}}}}", [0] * 4 + [500]), ("{a: {keys: {k: {}}}}", []), ("{}", [])):
+            file.write_text(f"teams: {teams}")
+            state.busy = [*statuses]
+            ended = CliRunner().invoke(app, ["gateway", "apply", "dev", str(file), "--yes", "--url", url])
+            assert isinstance(ended.exception, UserError) if statuses else ended.exit_code == 0
+    assert refused(calls, policies(TEAMKEEPER, VIEWER), before) == []
+    assert unread(calls[before:], policies(VIEWER)) == []
+    assert unused(TEAMKEEPER, calls[before:]) == set()
 
 
 LOOKING = (

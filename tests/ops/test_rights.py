@@ -20,6 +20,7 @@ from tandem.ops.rights.right import (
     REAPER,
     ROLES,
     TAGS,
+    TEAMKEEPER,
     VIEWER,
     By,
     Right,
@@ -184,7 +185,7 @@ def decided(role: str, cases: Sequence[Case], decision: bool, scope: Scope | Non
 BOUND = (By.TAG, By.BUCKET_TAG, By.REQUEST, By.NAME)
 
 
-@pytest.mark.parametrize("role", [DEPLOYER, REAPER, BAKER, KEYKEEPER, BOUNDARY])
+@pytest.mark.parametrize("role", [DEPLOYER, REAPER, BAKER, KEYKEEPER, TEAMKEEPER, BOUNDARY])
 def test_a_role_may_do_all_of_its_rows_on_its_own(role: str) -> None:
     assert decided(role, cases(*BOUND, By.NOTHING, role=role), False) == []
     narrow = replace(STACK, regions=[HERE])

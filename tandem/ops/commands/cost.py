@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, replace
+from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -21,7 +23,9 @@ from tandem.ops.cost.plan import plan as plan_of
 from tandem.ops.cost.purchases import Way, ways
 from tandem.ops.options import (
     DEFAULT_STACK,
+    GATEWAY_URL,
     AsJson,
+    GatewayUrl,
     ProfileName,
     RegionName,
     StackName,
@@ -36,6 +40,12 @@ from tandem.tags import ACTIVATE_TAG
 
 if TYPE_CHECKING:
     from tandem.ops.doctor.examination import Examination
+
+
+class By(StrEnum):
+    """Whom a report is by."""
+
+    TEAM = "team"
 
 
 def _amount(help: str, **more: str) -> Any:
@@ -53,6 +63,12 @@ def cost(
     actual: Annotated[
         bool, typer.Option("--actual", help="Add this month's bill from Cost Explorer (each call costs $0.01).")
     ] = False,
+    by: Annotated[
+        By | None,
+        typer.Option("--by", help="Say what teams of the gateway have spent instead, of this month or --days."),
+    ] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=400, help="With --by: so many days up to now, in UTC.")] = None,
+    url: GatewayUrl = GATEWAY_URL,
     purchases: Annotated[
         bool, typer.Option("--purchases", help="Compare ways to pay for the hosts: spot, reserved, Savings Plans.")
     ] = False,
@@ -78,13 +94,20 @@ def cost(
     the assumptions are printed. A month as the stack comes up is what limits count; the most that it can cost, and a
     budget that lies below it, are said.
 
+    `--by team` asks the stack's LiteLLM for spend, tokens, share and budget by team, and with --actual says how much of
+    the bill they were charged; it needs the way that the output gatewayAdminCommand opens.
+
     Exit status: 0; 1 a limit is passed, or the bill that was asked for cannot be told; 2 a mistake, or AWS is silent.
 
     Examples: `tandem cost prod`, `tandem cost prod --live --actual --purchases`, `tandem cost prod --plot cost.svg`,
-    `git show main:Pulumi.prod.yaml > before.yaml; tandem cost before.yaml --compare Pulumi.prod.yaml --fail-above 30000
-    --fail-above-change 10`.
+    `tandem cost prod --by team --actual`, `git show main:Pulumi.prod.yaml > before.yaml; tandem cost before.yaml
+    --compare Pulumi.prod.yaml --fail-above 30000 --fail-above-change 10`.
     """
     _refuse(compare, fail_above_change, purchases=purchases, actual=actual)
+    _refuse_beside(by, days, {"--compare": compare, "--live": live, "--purchases": purchases, "--plot": plot})
+    if by:
+        _by_team()(stack, region, profile, url, days, actual=actual, as_json=as_json)
+        return
     use = Use(stored_gb=stored_gb, starts=starts, internet_gb=internet_gb, logs_gb=logs_gb)
     settings = stack_settings(stack, region)
     known, asked = _prices(settings, stack, profile, live=live)
@@ -128,6 +151,15 @@ def _refuse(compare: Path | None, fail_above_change: float | None, *, purchases:
         )
 
 
+def _refuse_beside(by: By | None, days: int | None, others: dict[str, object]) -> None:
+    """What says nothing together."""
+    if by is None and days is not None:
+        raise UserError(Problem(key="--days", wrong="are those of --by team", allowed="together with --by team"))
+    for name, given in others.items():
+        if by and given:
+            raise UserError(Problem(key=name, wrong="says nothing of teams", allowed="without --by"))
+
+
 def _one(
     stack: str,
     settings: Settings,
@@ -157,6 +189,13 @@ def _compare(names: tuple[str, str], before: Plan, after: Plan, as_json: bool) -
         print_json({"before": _as_json(before), "after": _as_json(after), "changes": changes})
     else:
         typer.echo(comparison(names, before, after), nl=False)
+
+
+def _by_team() -> Callable[..., None]:
+    """Likewise."""
+    from tandem.ops.cost.by_team import by_team
+
+    return by_team
 
 
 def _asking() -> ModuleType:

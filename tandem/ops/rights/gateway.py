@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tandem.ops.rights.right import DEPLOYER, REAPER, By, Right
+from tandem.ops.rights.right import DEPLOYER, REAPER, TEAMKEEPER, By, Right
+from tandem.tags import TEAM_KEYS
 
 _NAMED = "tandem-*-gateway*"
 _DATABASES = f"db:{_NAMED} subgrp:{_NAMED}"
@@ -10,12 +11,17 @@ _SNAPSHOTS = f"snapshot:{_NAMED}"
 _CACHES = f"replicationgroup:{_NAMED} subnetgroup:{_NAMED}"
 _COPIES = f"cluster/{_NAMED} service/{_NAMED}"
 _VERSIONS = f"task-definition/{_NAMED}:*"
+_TEAM_KEYS = f"secret:tandem-{{stack}}-{TEAM_KEYS}/*"
 _FIRST = "each carries tandem's tags from the start, and a name of tandem's"
 _OWN = "sizes, passwords and settings of one's own"
 
 
 def _row(sid: str, service: str, actions: str, on: str, by: By, why: str, *more: str) -> Right:
     return Right(sid=sid, service=service, actions=actions, on=on, by=by, why=why, who=(DEPLOYER, *more))
+
+
+def _of_teams(sid: str, actions: str, on: str, by: By, why: str) -> Right:
+    return Right(sid=sid, service="secretsmanager", actions=actions, on=on, by=by, why=why, who=(TEAMKEEPER,))
 
 
 ROWS = (
@@ -110,5 +116,20 @@ ROWS = (
         By.TAG,
         "teams then have the direct way",
         REAPER,
+    ),
+    _of_teams(
+        "ReadGatewaysKey",
+        "GetSecretValue",
+        "secret:tandem-{stack}-gateway-*",
+        By.TAG,
+        "`tandem gateway apply` asks LiteLLM with its master key; the database's password is in the same secret",
+    ),
+    _of_teams("MakeTeamKeys", "CreateSecret TagResource", _TEAM_KEYS, By.REQUEST, "a key's value, of a team alone"),
+    _of_teams(
+        "KeepTeamKeys",
+        "DeleteSecret GetSecretValue",
+        _TEAM_KEYS,
+        By.TAG,
+        "a value that was written before a run ended is used by the next; it goes with its key",
     ),
 )

@@ -12,11 +12,11 @@ from tandem.tags import EPHEMERAL_TAG, PROJECT, PROJECT_TAG, STACK_TAG
 DEPLOYER, REAPER, VIEWER = "deployer", "reaper", "viewer"
 """Who brings stacks up, changes them and takes them down; who removes expired ephemeral ones; who only looks."""
 
-BAKER, KEYKEEPER, BOUNDARY = "baker", "keykeeper", "boundary"
-"""Who makes machine images; who gives clients keys and takes them away; and no one, but the most that roles of stacks
-can do, which the deployer must give them."""
+BAKER, KEYKEEPER, TEAMKEEPER, BOUNDARY = "baker", "keykeeper", "teamkeeper", "boundary"
+"""Who makes machine images; who gives clients keys and takes them away; who does so for teams of the gateway; and no
+one, but the most that roles of stacks can do, which the deployer must give them."""
 
-ROLES = (DEPLOYER, REAPER, VIEWER, BAKER, KEYKEEPER, BOUNDARY)
+ROLES = (DEPLOYER, REAPER, VIEWER, BAKER, KEYKEEPER, TEAMKEEPER, BOUNDARY)
 
 BOUNDED: Mapping[str, Mapping[str, Any]] = {
     "ArnLike": {"iam:PermissionsBoundary": f"arn:aws:iam::{{account}}:policy/tandem-{BOUNDARY}"}
@@ -25,7 +25,7 @@ BOUNDED: Mapping[str, Mapping[str, Any]] = {
 
 _OURS = {PROJECT_TAG: PROJECT}
 TAGS: Mapping[str, Mapping[str, str]] = {
-    **dict.fromkeys((DEPLOYER, VIEWER, BAKER, KEYKEEPER, BOUNDARY), _OURS),
+    **dict.fromkeys((DEPLOYER, VIEWER, BAKER, KEYKEEPER, TEAMKEEPER, BOUNDARY), _OURS),
     REAPER: {**_OURS, EPHEMERAL_TAG: "true"},
 }
 """What a resource must carry for a role to touch it."""
