@@ -76,6 +76,8 @@ RULES: tuple[Rule, ...] = (
     gateway.tokens_have_prices,
     gateway.priced_names_are_served,
     gateway.fallback_can_be_asked,
+    gateway.the_cap_can_be_reached,
+    gateway.it_asks_others_than_itself,
     gateway.keys_are_in_the_region,
     clients.a_key_is_one_clients,
     clients.clients_ask_for_what_is_served,

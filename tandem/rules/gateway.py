@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import urlsplit
 
 from tandem.errors import Problem
 from tandem.settings.commands import below, removed, set_to
@@ -11,6 +12,8 @@ from tandem.settings.types import EVERYONE
 from tandem.speed import is_sized
 
 BEDROCK = "bedrock/"
+OWN_PROVIDER = "hosted_vllm"
+"""By which LiteLLM asks the stack's own models, and those of other stacks."""
 
 
 def the_stack_can_be_reached(settings: Settings) -> Iterator[Problem]:
@@ -90,6 +93,51 @@ def fallback_can_be_asked(settings: Settings) -> Iterator[Problem]:
             allowed="a model of a cloud provider",
             fix=set_to("gateway.fallback.model", "PROVIDER/MODEL"),
         )
+
+
+def the_cap_can_be_reached(settings: Settings) -> Iterator[Problem]:
+    """It counts what the fallback's provider costs: all of it, and nothing else."""
+    fallback = settings.gateway and settings.gateway.fallback
+    if not fallback:
+        return
+    if not fallback.prompt_usd_per_million and not fallback.answer_usd_per_million:
+        key = "gateway.fallback.answerUsdPerMillion"
+        yield Problem(
+            key=key,
+            wrong="with both prices 0 it costs nothing, and maxUsdPerDay never ends it",
+            value=fallback.answer_usd_per_million,
+            allowed="above 0, or promptUsdPerMillion above 0",
+            fix=set_to(key, "USD"),
+        )
+    if fallback.model.partition("/")[0] == OWN_PROVIDER:
+        yield Problem(
+            key="gateway.fallback.model",
+            wrong=f"{OWN_PROVIDER} is how own models are asked, which maxUsdPerDay would count and end, too",
+            value=fallback.model,
+            allowed="openai/NAME with gateway.fallback.url, or gateway.models for a model of another stack",
+            fix=set_to("gateway.fallback.model", "PROVIDER/MODEL"),
+        )
+
+
+def it_asks_others_than_itself(settings: Settings) -> Iterator[Problem]:
+    """A request to its own name comes back, and goes there again."""
+    gateway = settings.gateway
+    if gateway is None:
+        return
+    own = {host: "this stack" for one in settings.each.values() if (host := one.load_balancer.domain_name)}
+    own[gateway.host_name] = "this gateway"
+    asked = {f"{below('gateway.models', name)}.url": one.url for name, one in gateway.models.items()}
+    if gateway.fallback and gateway.fallback.url:
+        asked["gateway.fallback.url"] = gateway.fallback.url
+    for key, url in asked.items():
+        if found := own.get(urlsplit(url).hostname or ""):
+            yield Problem(
+                key=key,
+                wrong=f"is {found} itself",
+                value=url,
+                allowed="of another stack or provider",
+                fix=set_to(key, "URL"),
+            )
 
 
 def keys_are_in_the_region(settings: Settings) -> Iterator[Problem]:

@@ -8,7 +8,15 @@ from pydantic import Field
 
 from tandem.settings.commands import below
 from tandem.settings.section import Section
-from tandem.settings.types import DatabaseSnapshotName, DomainName, ProviderModel, SecretArn, ServedName, ServiceUrl
+from tandem.settings.types import (
+    DatabaseSnapshotName,
+    DomainName,
+    ProviderModel,
+    ProviderUrl,
+    SecretArn,
+    ServedName,
+    StackUrl,
+)
 
 DatabaseClass = Literal["db.t4g.small", "db.t4g.medium", "db.m7g.large"]
 
@@ -23,7 +31,7 @@ class TokenPriceSettings(Section):
 class GatewayModelSettings(TokenPriceSettings):
     """A model that another stack or region serves."""
 
-    url: ServiceUrl = Field(description="Of the other stack, as its output `url` says; without /v1.")
+    url: StackUrl = Field(description="Of the other stack, as its output `url` says; without /v1.")
     key_secret_arn: SecretArn = Field(description="A secret whose text is a client's key there, and nothing else.")
 
 
@@ -34,7 +42,7 @@ class GatewayFallbackSettings(TokenPriceSettings):
         description="As LiteLLM names it: bedrock/MODEL asks Amazon Bedrock of the stack's region by the gateway's "
         "role, without a key."
     )
-    url: ServiceUrl | None = Field(
+    url: ProviderUrl | None = Field(
         default=None,
         description="Of a provider that speaks OpenAI's API (model openai/NAME). Unset: the provider's own.",
     )

@@ -278,10 +278,15 @@ MirrorUrl = Annotated[str, _Matches(r"https?://[a-z0-9.-]+(:\d+)?"), Allowed("ht
 HttpUrl = Annotated[
     str, _Matches(r"https?://[a-z0-9.-]+(:\d+)?(/[\w./-]*)?"), Allowed("http://host:port, the address in the cluster")
 ]
-ServiceUrl = Annotated[
+StackUrl = Annotated[
     str,
-    _Matches(r"https?://[a-z0-9.-]+(:\d+)?(/[\w./-]*[\w-])?"),
+    _Matches(r"https://[a-z0-9.-]+(:\d+)?"),
     Allowed("https://host or https://host:port, without a / at its end"),
+]
+ProviderUrl = Annotated[
+    str,
+    _Matches(r"https://[a-z0-9.-]+(:\d+)?(/[\w./-]*[\w-])?"),
+    Allowed("https://host with what stands before /chat/completions, such as https://llm.example.com/v1"),
 ]
 ProviderModel = Annotated[
     str,

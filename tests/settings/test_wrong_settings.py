@@ -19,6 +19,7 @@ KEY = "cr-" + "0" * 17
 
 
 JUDGES_KEY = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:judge-AbCdEf"
+OPENAIS_KEY = JUDGES_KEY.replace("eu-west-1", "us-east-1")
 ELSEWHERE = "arn:aws:firehose:eu-west-1:123456789012:deliverystream/lines"
 
 
@@ -172,6 +173,55 @@ WRONG = [
         JUDGES_KEY,
         "a secret in us-east-1",
         SET + "gateway.models.other.keySecretArn' ARN",
+    ),
+    Wrong(
+        gateway(fallback=NOVA | {"promptUsdPerMillion": 0, "answerUsdPerMillion": 0}),
+        "gateway.fallback.answerUsdPerMillion",
+        0,
+        "above 0",
+        SET + "gateway.fallback.answerUsdPerMillion' USD",
+    ),
+    Wrong(
+        gateway(fallback=CLOUD | {"model": "hosted_vllm/large", "keySecretArn": OPENAIS_KEY}),
+        "gateway.fallback.model",
+        "hosted_vllm/large",
+        "openai/NAME with gateway.fallback.url",
+        SET + "gateway.fallback.model' PROVIDER/MODEL",
+    ),
+    Wrong(
+        gateway(models={"other": AWAY | {"url": "https://teams.example.com", "keySecretArn": OPENAIS_KEY}}),
+        "gateway.models.other.url",
+        "https://teams.example.com",
+        "of another stack",
+        SET + "gateway.models.other.url' URL",
+    ),
+    Wrong(
+        gateway(fallback=CLOUD | {"url": "https://us.llm.example.com:443/v1", "keySecretArn": OPENAIS_KEY}),
+        "gateway.fallback.url",
+        "https://us.llm.example.com:443/v1",
+        "of another stack",
+        SET + "gateway.fallback.url' URL",
+    ),
+    Wrong(
+        gateway(models={"other": AWAY | {"url": "http://other.example.com", "keySecretArn": OPENAIS_KEY}}),
+        "gateway.models.other.url",
+        "http://other.example.com",
+        "https://host",
+        SET + "gateway.models.other.url' VALUE",
+    ),
+    Wrong(
+        gateway(models={"other": AWAY | {"url": "https://other.example.com/v1", "keySecretArn": OPENAIS_KEY}}),
+        "gateway.models.other.url",
+        "https://other.example.com/v1",
+        "https://host",
+        SET + "gateway.models.other.url' VALUE",
+    ),
+    Wrong(
+        gateway(fallback=CLOUD | {"url": "http://cloud.example.com/v1", "keySecretArn": OPENAIS_KEY}),
+        "gateway.fallback.url",
+        "http://cloud.example.com/v1",
+        "https://host with what stands before /chat/completions",
+        SET + "gateway.fallback.url' VALUE",
     ),
     # Several models on hosts
     Wrong(
