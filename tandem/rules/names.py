@@ -25,7 +25,7 @@ def names_fit(settings: Settings) -> Iterator[Problem]:
     balancer = settings.load_balancer
     if balancer.domain_name and balancer.hosted_zone_id and not balancer.certificate_arn:
         yield from _too_long("loadBalancer.domainName", balancer.domain_name, CERTIFICATE_CHARACTERS, "a certificate")
-    for key, host_name in _further(settings).items():
+    for key, host_name in further_hosts(settings).items():
         yield from _too_long(key, host_name, CONDITION_CHARACTERS, "a listener rule")
 
 
@@ -35,7 +35,7 @@ def further_names_are_free(settings: Settings) -> Iterator[Problem]:
     taken = {balancer.domain_name: "loadBalancer.domainName"}
     if settings.global_name is not None:
         taken[settings.global_name.domain_name] = "globalName.domainName"
-    for key, host_name in _further(settings).items():
+    for key, host_name in further_hosts(settings).items():
         if balancer.domain_name is None:
             yield Problem(
                 key=key,
@@ -55,7 +55,7 @@ def further_names_are_free(settings: Settings) -> Iterator[Problem]:
         taken[host_name] = key
 
 
-def _further(settings: Settings) -> dict[str, str]:
+def further_hosts(settings: Settings) -> dict[str, str]:
     """Host names beside the main one, by the setting that has each."""
     found = {f"models.{name}.hostName": model.host_name for name, model in settings.models.items()}
     return found | ({"gateway.hostName": settings.gateway.host_name} if settings.gateway else {})

@@ -219,6 +219,16 @@ def certificate_of_another_name(account: Account) -> None:
     certificate(account, DomainName="www.example.com")
 
 
+def certificate_of_no_gateway(account: Account) -> None:
+    certificate(account, SubjectAlternativeNames=["*.llm.example.com"])
+    account.sections["gateway"] = {"hostName": "teams.example.com"}
+
+
+def zone_of_no_gateway(account: Account) -> None:
+    hosted_zone(account, "example.com")
+    account.sections["gateway"] = {"hostName": "teams.example.org"}
+
+
 def certificate_ends(account: Account) -> None:
     certificate(account, Type="IMPORTED", NotAfter=NOW + timedelta(days=9))
 
@@ -550,6 +560,20 @@ BROKEN: dict[str, Case] = {
         "error",
         "not for llm.example.com",
         "request-certificate --region us-east-1 --domain-name llm.example.com",
+    ),
+    "no gateway's certificate": (
+        certificate_of_no_gateway,
+        "certificate",
+        "error",
+        "not for teams.example.com",
+        "--domain-name llm.example.com --subject-alternative-names teams.example.com",
+    ),
+    "no gateway's zone": (
+        zone_of_no_gateway,
+        "hosted zone",
+        "error",
+        "does not hold the domain",
+        "hostedZoneId",
     ),
     "certificate ends": (certificate_ends, "certificate", "warning", "ends soon", "aws acm import-certificate"),
     "secrets gone": (

@@ -1,4 +1,4 @@
-"""The API's name: hosted zone, delegation, certificate."""
+"""The API's name, and those beside it: hosted zone, delegation, certificate."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from tandem.errors import UserError
 from tandem.ops.aws import code_of, is_gone
 from tandem.ops.doctor.examination import Examination
 from tandem.ops.doctor.finding import Finding
+from tandem.rules.names import further_hosts
+from tandem.settings.schema import Settings
 
 DNS_VARIABLE = "TANDEM_DNS_URL"
 """Another resolver that speaks JSON over HTTPS, where the public one cannot be reached."""
@@ -56,10 +58,15 @@ def zone_is_delegated(examination: Examination) -> Iterator[Finding]:
     name = zone["HostedZone"]["Name"].rstrip(".")
     if zone["HostedZone"].get("Config", {}).get("PrivateZone"):
         yield _zone_finding("the hosted zone is private: nobody outside can resolve it", name, "a public zone")
-    elif not f".{balancer.domain_name}".endswith(f".{name}"):
-        yield _zone_finding("the hosted zone does not hold the domain", name, f"the zone of {balancer.domain_name}")
+    elif outside := [host for host in _names(examination.settings) if not f".{host}".endswith(f".{name}")]:
+        yield _zone_finding("the hosted zone does not hold the domain", name, f"the zone of {', '.join(outside)}")
     else:
         yield _delegation(examination, name, zone.get("DelegationSet", {}).get("NameServers", []))
+
+
+def _names(settings: Settings) -> list[str]:
+    """Of the main model, each further one and the gateway: all in one hosted zone, and of one certificate."""
+    return [settings.load_balancer.domain_name or "", *further_hosts(settings).values()]
 
 
 def _zone_finding(what: str, value: str, needed: str) -> Finding:
@@ -140,7 +147,6 @@ def certificate_problems(examination: Examination, found: dict[str, Any]) -> Ite
     """What is wrong with a certificate as ACM describes it."""
     region, arn = examination.region, found["CertificateArn"]
     names = [found["DomainName"], *found.get("SubjectAlternativeNames", ())]
-    domain = examination.settings.load_balancer.domain_name or ""
     if found["Status"] != "ISSUED":
         yield Finding(
             severity="error",
@@ -150,13 +156,16 @@ def certificate_problems(examination: Examination, found: dict[str, Any]) -> Ite
             fix=f"`aws acm describe-certificate --region {region} --certificate-arn {arn}` shows the DNS record that "
             "proves the domain",
         )
-    if not any(covers(name, domain) for name in names):
+    needed = _names(examination.settings)
+    if outside := [domain for domain in needed if not any(covers(name, domain) for name in names)]:
+        others = f" --subject-alternative-names {' '.join(needed[1:])}" if needed[1:] else ""
         yield Finding(
             severity="error",
-            what=f"the certificate is not for {domain}",
+            what=f"the certificate is not for {', '.join(outside)}",
             value=", ".join(dict.fromkeys(names)),
-            needed=domain,
-            fix=f"`aws acm request-certificate --region {region} --domain-name {domain} --validation-method DNS`",
+            needed=", ".join(needed),
+            fix=f"`aws acm request-certificate --region {region} --domain-name {needed[0]}{others} "
+            "--validation-method DNS`",
         )
     ends = found.get("NotAfter")
     if ends and ends - examination.now < RENEW_WITHIN and found.get("Type") == "IMPORTED":
