@@ -265,6 +265,13 @@ def test_a_clusters_log_group_is_known_with_its_retention_and_what_it_stores(cli
         assert (group.note, group.usd_per_month, group.resource.facts["retentionInDays"]) == ("", 0, 90)
 
 
+def test_data_that_a_stack_leaves_are_said_to_be_kept_on_purpose(clients: Clients, stack: str) -> None:
+    Builder(clients, stack, f"tandem-{stack}").everything()
+    notes = {type_: item.note for (type_, _), item in found(clients, stack).items()}
+    for type_ in (types.DATABASE, types.FILE_SYSTEM, types.BUCKET):
+        assert notes[type_] == "holds data; a stack that is not ephemeral keeps it on purpose"
+
+
 def test_a_running_stack_is_said_to_be_one_and_costs_what_it_costs(clients: Clients, stack: str) -> None:
     Builder(clients, stack, f"tandem-{stack}").everything()
     result = audit(clients, stack, NOW)

@@ -103,6 +103,17 @@ def test_who_may_use_a_sound_stack_is_named(broken: Callable[[Account], None], v
     assert found == Finding(severity="ok", what="clients", value=value, check="clients")
 
 
+def test_the_gateways_key_is_no_strangers(account: Account) -> None:
+    """Unless no gateway is set."""
+    holding(ALICE, {"clients": {"tandem-gateway": {"keys": [{"sha256": B}]}}})(account)
+    (found, _) = run_check("clients", account.examination())
+    assert (found.severity, "tandem-gateway" in str(found.value)) == ("warning", True)
+    account.sections["gateway"] = {"hostName": "teams.example.com"}
+    account.sections["loadBalancer"] = {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"}
+    (found,) = run_check("clients", account.examination())
+    assert found == Finding(severity="ok", what="clients", value="alice", check="clients")
+
+
 def test_who_may_not_read_them_has_found_nothing_wrong(account: Account) -> None:
     holding(ALICE)(account)
     message = "User: arn:aws:iam::123456789012:user/x is not authorized to perform: secretsmanager:GetSecretValue"

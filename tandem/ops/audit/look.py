@@ -141,7 +141,7 @@ def _note(resource: Found) -> str:
         return f"goes with `tandem recover {resource.stack} --yes`{by_hand if resource.type == types.LOG_GROUP else ''}"
     if resource.type == types.LOG_GROUP and not resource.facts.get("retentionInDays"):
         return "has no retention: it grows and is never emptied"
-    if resource.type in (types.FILE_SYSTEM, types.BUCKET):
+    if resource.type in (types.FILE_SYSTEM, types.BUCKET, types.DATABASE):
         return "holds data; a stack that is not ephemeral keeps it on purpose"
     if resource.type == types.SECRET:
         return "can be restored for 7 days after its deletion"
