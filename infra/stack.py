@@ -62,7 +62,8 @@ def build(settings: Settings, pins: Pins, stack: str, now: datetime | None = Non
     network = _network(name, settings, platform, platform.first(name, stack, here))
     here = pulumi.ResourceOptions.merge(here, pulumi.ResourceOptions(transformations=[_after(network.first)]))
     # A load balancer's name has 32 characters, and the engine adds 8.
-    keys = GatewayKeys(f"{name}-gateway", here) if settings.gateway else None
+    keeps = not settings.ephemeral
+    keys = GatewayKeys(f"{name}-gateway", here, keep_on_destroy=keeps) if settings.gateway else None
     balancer = _load_balancer(stack, settings, platform, network, keys, here)
     _global_name(name, stack, settings, platform, balancer, here)
     context = StackContext(

@@ -14,6 +14,9 @@ class GatewayKeys(pulumi.ComponentResource):
     """Keys and passwords of one gateway. None changes by itself: behind the salt lies what the database has encrypted,
     and a new one opens none of it.
 
+    Args:
+        keep_on_destroy: protects the salt, as the database is, from going by mistake where that stays.
+
     Attributes:
         master: opens LiteLLM's admin interface and API.
         salt: by which it encrypts in the database.
@@ -23,11 +26,11 @@ class GatewayKeys(pulumi.ComponentResource):
         bypass: tells the firewall the gateway's requests from others'.
     """
 
-    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, opts: pulumi.ResourceOptions | None = None, *, keep_on_destroy: bool = True) -> None:
         super().__init__("tandem:index:GatewayKeys", name, None, opts)
         self._name, self._child = name, pulumi.ResourceOptions(parent=self, ignore_changes=["length", "special"])
         self.master = self._made("master")
-        self.salt = self._made("salt")
+        self.salt = self._made("salt", protect=keep_on_destroy)
         self.database_password = self._made("database", prefix="")
         self.cache_password = self._made("cache", prefix="")
         self.client = self._made("client")
@@ -37,6 +40,7 @@ class GatewayKeys(pulumi.ComponentResource):
         self.bypass = self._made("bypass", prefix="")
         self.register_outputs({})
 
-    def _made(self, what: str, prefix: str = "sk-") -> pulumi.Output[str]:
-        made = random.RandomPassword(f"{self._name}-{what}", length=LENGTH, special=False, opts=self._child)
+    def _made(self, what: str, prefix: str = "sk-", *, protect: bool = False) -> pulumi.Output[str]:
+        opts = pulumi.ResourceOptions.merge(self._child, pulumi.ResourceOptions(protect=protect))
+        made = random.RandomPassword(f"{self._name}-{what}", length=LENGTH, special=False, opts=opts)
         return pulumi.Output.secret(pulumi.Output.concat(prefix, made.result))
