@@ -12,7 +12,7 @@ from pulumi_aws import ecs, iam, secretsmanager
 
 from tandem.costs import COPY_GIB, COPY_VCPUS
 from tandem.gateway.admin import CONTAINER
-from tandem.gateway.config import PORT
+from tandem.gateway.config import GUARD, PORT, guard
 
 from .. import policies
 from .log_group import LogGroup
@@ -22,7 +22,10 @@ STOP_SECONDS = 120
 taken from the load balancer, which lets them end."""
 START_SECONDS = 300
 """Until a copy must be ready: it starts in 15 s to 150 s, after what it brings the database up to date with."""
-_RUN = 'printf %s "$CONFIG" > /tmp/config.yaml && exec litellm --config /tmp/config.yaml'
+_RUN = (
+    f'printf %s "$CONFIG" > /tmp/config.yaml && printf %s "$GUARD" > /tmp/{GUARD}.py && '
+    "exec litellm --config /tmp/config.yaml"
+)
 SERVE = f"{_RUN} --host 0.0.0.0 --port {PORT} --num_workers 1"
 MIGRATE = f"{_RUN} --skip_server_startup"
 """Prisma's migrations, of which one holds a lock while others wait; it ends with an error where they fail, and then no
@@ -161,7 +164,7 @@ class Gateway(pulumi.ComponentResource):
                 },
             },
         }
-        told = {**environment, "CONFIG": args.config}
+        told = {**environment, "CONFIG": args.config, "GUARD": guard()}
         migrate = {
             **alike,
             "name": "migrate",

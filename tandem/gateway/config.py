@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tandem.gateway.prices import TokenPrice
+from tandem.scripts import sources
 from tandem.settings import Settings
 from tandem.settings.gateway import GatewayFallbackSettings, GatewaySettings
 from tandem.settings.schema import InferenceSettings
@@ -31,8 +32,8 @@ OVER_CAP = "crossed budget"
 MASTER_KEY, SALT_KEY, DATABASE_URL = "LITELLM_MASTER_KEY", "LITELLM_SALT_KEY", "DATABASE_URL"
 STACK_KEY, BYPASS, CACHE_PASSWORD = "STACK_KEY", "STACK_BYPASS", "REDIS_PASSWORD"
 FALLBACK_KEY = "FALLBACK_KEY"
-ELSEWHERE = "@elsewhere"
-"""Behind the name of an own model: the same, of another stack or region. No served name has an @ in it."""
+GUARD = "guard"
+"""The module beside config.yaml that LiteLLM asks before each request (cloud-init/gateway)."""
 TAG = "cloud"
 """Of requests that go to the fallback at once."""
 
@@ -91,6 +92,11 @@ def as_text(document: Mapping[str, Any]) -> str:
     return json.dumps(document, indent=2) + "\n"
 
 
+def guard() -> str:
+    """The text of the module."""
+    return sources("gateway")[f"{GUARD}.py"]
+
+
 def _own(settings: Settings, prices: Mapping[str, TokenPrice]) -> Iterator[dict[str, Any]]:
     """By the direct way, with a key of the gateway's own."""
     fallback = settings.gateway and settings.gateway.fallback
@@ -100,8 +106,8 @@ def _own(settings: Settings, prices: Mapping[str, TokenPrice]) -> Iterator[dict[
             waits: dict[str, Any] = {"timeout": settings.timeouts.client_seconds}
             if fallback and own.inference.makes_tokens:
                 waits["stream_timeout"] = min(fallback.after_seconds, settings.timeouts.client_seconds)
-                if "tagged" in fallback.when:
-                    waits["tags"] = ["default"]
+            if settings.gateway and name in settings.gateway.models:
+                waits["order"] = 1
             yield _entry(
                 name,
                 f"stack/{model}/{name}",
@@ -112,14 +118,16 @@ def _own(settings: Settings, prices: Mapping[str, TokenPrice]) -> Iterator[dict[
                 api_key=_variable(STACK_KEY),
                 extra_headers={BYPASS_HEADER: _variable(BYPASS)},
                 **waits,
+                **_untagged(settings, name),
             )
 
 
 def _elsewhere(settings: Settings, gateway: GatewaySettings) -> Iterator[dict[str, Any]]:
+    """One of an own model's name is asked after that, for whoever may ask for this name."""
     for number, (name, one) in enumerate(gateway.models.items(), 1):
         own = _inference_of(settings, name)
         yield _entry(
-            f"{name}{ELSEWHERE}" if own else name,
+            name,
             f"elsewhere/{name}",
             MODES[own.task] if own else None,
             TokenPrice.of(one),
@@ -127,7 +135,16 @@ def _elsewhere(settings: Settings, gateway: GatewaySettings) -> Iterator[dict[st
             api_base=f"{one.url}/v1",
             api_key=_variable(_key_of(number)),
             timeout=settings.timeouts.client_seconds,
+            **({"order": 2} if own else {}),
+            **_untagged(settings, name),
         )
+
+
+def _untagged(settings: Settings, name: str) -> dict[str, list[str]]:
+    """Of what requests without a tag lead to, where one leads elsewhere."""
+    fallback = settings.gateway and settings.gateway.fallback
+    tagged = fallback and "tagged" in fallback.when and name in _generating(settings)
+    return {"tags": ["default"]} if tagged else {}
 
 
 def _cloud(settings: Settings, gateway: GatewaySettings) -> Iterator[dict[str, Any]]:
@@ -176,22 +193,19 @@ def _router(settings: Settings, gateway: GatewaySettings) -> dict[str, Any]:
 
 
 def _fallbacks(settings: Settings, gateway: GatewaySettings) -> list[dict[str, list[str]]]:
-    """First another region, then the cloud."""
-    found = []
-    cloud = gateway.fallback if gateway.fallback and "failing" in gateway.fallback.when else None
-    generating = _generating(settings)
-    for name in settings.names_served:
-        to = [f"{name}{ELSEWHERE}"] if name in gateway.models else []
-        to += [cloud.model] if cloud and name in generating else []
-        if to:
-            found.append({name: to})
-    return found
+    """After the same model in another region, which has the same name."""
+    fallback = gateway.fallback
+    if fallback is None or "failing" not in fallback.when:
+        return []
+    return [{name: [fallback.model]} for name in _generating(settings)]
 
 
 def _litellm(settings: Settings, gateway: GatewaySettings) -> dict[str, Any]:
     found: dict[str, Any] = {
         "request_timeout": settings.timeouts.client_seconds,
         "json_logs": True,
+        "callbacks": [f"{GUARD}.{GUARD}"],
+        "global_disable_no_log_param": True,  # with it a request is not counted either
         "turn_off_message_logging": not gateway.keep_prompts,
     }
     if gateway.has_cache:

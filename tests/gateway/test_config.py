@@ -90,10 +90,12 @@ def test_one_copy_has_no_cache_and_several_share_their_limits_by_it() -> None:
 
 def test_only_what_generates_falls_back_first_to_the_other_region() -> None:
     document = told(ALL)
-    assert document["router_settings"]["fallbacks"] == [
-        {"large": ["large@elsewhere", NOVA["model"]]},
-        {"sql": [NOVA["model"]]},
+    assert document["router_settings"]["fallbacks"] == [{"large": [NOVA["model"]]}, {"sql": [NOVA["model"]]}]
+    assert [(one["order"], one["api_base"]) for one in of(document, "large")[:2]] == [
+        (1, "https://api.example.com/v1"),
+        (2, "https://eu.example.com/v1"),
     ]
+    assert not any("order" in one for name in ("sql", "huge") for one in of(document, name))
     assert "Qwen/Qwen3-8B" in {one["model_name"] for one in document["model_list"]}
 
 
@@ -109,10 +111,9 @@ def test_one_cap_holds_all_that_goes_to_the_cloud() -> None:
 def test_tags_lead_to_the_cloud_only_where_the_settings_say_so() -> None:
     failing = told(ALL, fallback=NOVA)
     assert not any("tags" in one["litellm_params"] for one in failing["model_list"])
-    own, cloud = of(told(ALL), "large")
-    assert (own["tags"], cloud["tags"]) == (["default"], ["cloud"])
+    assert [one["tags"] for one in of(told(ALL), "large")] == [["default"], ["default"], ["cloud"]]
     tagged = told(ALL, fallback=NOVA | {"when": ["tagged"]})
-    assert tagged["router_settings"]["fallbacks"] == [{"large": ["large@elsewhere"]}]
+    assert not tagged["router_settings"]["fallbacks"]
     assert not of(tagged, NOVA["model"]), "by its own name nobody is to ask for it"
 
 
@@ -140,6 +141,13 @@ def test_another_provider_has_its_key_and_no_region() -> None:
     assert cloud["api_key"] == "os.environ/FALLBACK_KEY"
     assert cloud["api_base"] == "https://cloud.example.com"
     assert "aws_region_name" not in cloud
+
+
+def test_all_that_is_asked_is_counted() -> None:
+    """The guard refuses `no-log`; LiteLLM would not heed it either."""
+    litellm = told(BASE)["litellm_settings"]
+    assert litellm["callbacks"] == ["guard.guard"]
+    assert litellm["global_disable_no_log_param"] is True
 
 
 def test_its_environment_is_that_of_the_production_list() -> None:

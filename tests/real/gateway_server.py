@@ -316,6 +316,7 @@ def gateways(
     directory.mkdir(exist_ok=True)
     file = directory / "config.yaml"
     file.write_text(config)
+    file.with_name(f"{told.GUARD}.py").write_text(told.guard())
     copies = [Gateway(file, told_to(release, url, directory, variables), release) for _ in range(number)]
     try:
         with ThreadPoolExecutor() as pool:

@@ -6,9 +6,12 @@ import copy
 import json
 from typing import Any
 
+import pulumi
+import pulumi_random as random
 import pytest
 
 from infra.platforms.context import GATEWAY_CLIENT
+from tandem.gateway.config import guard
 from tests.gateway.test_config import ALL, BASE, NOVA, SECRET
 from tests.infra.declared import ACCOUNT, Declared, declared_by, secret
 
@@ -114,6 +117,29 @@ def test_migrations_end_before_a_copy_serves_and_one_worker_stops_by_sigterm() -
     assert "exec litellm" in command, "else the shell takes the signal"
     assert "--num_workers 1" in command
     assert json.loads(told["CONFIG"])["general_settings"]["trusted_proxy_ranges"] == ["10.20.0.0/17"]
+
+
+def test_litellm_asks_the_guard_which_lies_beside_its_configuration() -> None:
+    for one in beside(stack(BASE)).values():
+        told = {variable["name"]: variable["value"] for variable in one["environment"]}
+        assert told["GUARD"] == guard()
+        assert """printf %s "$GUARD" > /tmp/guard.py && exec litellm --config /tmp/config.yaml""" in one["command"][0]
+
+
+@pytest.mark.parametrize("ephemeral", [False, True])
+def test_the_salt_is_protected_where_the_database_is(monkeypatch: pytest.MonkeyPatch, ephemeral: bool) -> None:
+    """What the database has encrypted opens by no other."""
+    protected: dict[str, bool | None] = {}
+
+    class Password(random.RandomPassword):
+        def __init__(self, name: str, *args: Any, opts: pulumi.ResourceOptions, **more: Any) -> None:
+            protected[name.rpartition("-")[2]] = opts.protect
+            super().__init__(name, *args, opts=opts, **more)
+
+    monkeypatch.setattr(random, "RandomPassword", Password)
+    stack(BASE, ephemeral=ephemeral)
+    assert protected["salt"] is not ephemeral
+    assert not any(protects for name, protects in protected.items() if name != "salt")
 
 
 def test_nobody_needs_the_right_to_deregister_others_definitions() -> None:
