@@ -54,8 +54,12 @@ def test_the_documents_example_is_one(tmp_path: Path) -> None:
     assert set(made.teams["support"].keys) == {"desk"}
 
 
-def test_models_are_all_that_the_gateway_has() -> None:
-    assert gateway_models(SETTINGS) == (OWN, "far", "bedrock/amazon.nova-lite-v1:0")
+def test_models_are_all_that_the_gateway_has(tmp_path: Path) -> None:
+    """The fallback's, too, whose name has a colon: without it a team does not fall back."""
+    known = (OWN, "far", "bedrock/amazon.nova-lite-v1:0")
+    assert gateway_models(SETTINGS) == known
+    (tmp_path / "teams.yaml").write_text(f"teams: {{a: {{models: [{', '.join(known)}]}}}}", encoding="utf-8")
+    assert read(tmp_path / "teams.yaml", SETTINGS).teams["a"].models == known
 
 
 MANY = "{" + ", ".join(f"t{number}: {{}}" for number in range(1001)) + "}"

@@ -17,6 +17,7 @@ import pytest
 import yaml
 from gateway_parts import CLOUD, FALLBACK, Parts, counted, served, until
 from gateway_server import IN, MASTER, OUT, Gateway
+from provider import SAYS, USAGE
 from served import NAME
 from typer.testing import CliRunner
 
@@ -300,34 +301,56 @@ def test_who_cannot_be_asked_is_told_apart(operator: Operator) -> None:
 
 
 def test_spend_by_team_is_what_vllm_counted(operator: Operator) -> None:
+    """Beside it what the cloud answered, for a team whose models name it; keys of no team are in no line."""
+    web = {"keys": {"web": {}}}
     values = operator.applied(
-        amber={"budget": {"usd": 400, "per": "month"}, "keys": {"web": {}}}, jade={"keys": {"web": {}}}
+        amber={"budget": {"usd": 400, "per": "month"}, **web},
+        jade=web,
+        mist={"models": [NAME, CLOUD], **web},
+        fog={"models": [NAME], **web},
     )
+    first, second = copies(operator.parts)
+    cloud = by_team(operator)["fallbackUsd"]
     before = counted(operator.parts.vllm)
-    for copy in copies(operator.parts):
-        for number, value in enumerate(values.values(), 1):
+    for copy in (first, second):
+        for team, number in (("amber", 1), ("jade", 2)):
             for _ in range(number):
-                assert served(copy.chat(value, NAME, ignore_eos=True, max_tokens=40))
+                assert served(copy.chat(values[f"{team}/web"], NAME, ignore_eos=True, max_tokens=40))
     spent = counted(operator.parts.vllm) - before
-    found: dict[str, Any] = {}
+    assert served(first.chat(first.key(), NAME))
+    operator.parts.trouble.trouble.extend("503" for _ in range(9))
+    for _ in range(3):
+        assert SAYS.encode() in first.chat(values["mist/web"], NAME).body
+    assert first.chat(values["fog/web"], NAME).status == 503, "its prompts do not leave"
+    operator.parts.trouble.trouble.clear()
 
     def all_of_it() -> bool:
-        result = operator.run("cost", operator.stack, "--by", "team", "--json")
-        assert result.status == 0, result.text
-        found.update(json.loads(result.out))
-        return sum(row["usd"] for row in teams()) >= spent * 0.99
-
-    def teams() -> list[dict[str, Any]]:
-        return [row for row in found["teams"] if row["name"] in ("amber", "jade")]
+        found = by_team(operator)
+        told = {row["name"]: row for row in found["teams"]}
+        return (
+            sum(told[name]["usd"] for name in ("amber", "jade")) >= spent * 0.99
+            and found["fallbackUsd"] - cloud >= told["mist"]["usd"] * 0.99 > 0
+            and told["mist"]["requests"] == 3
+        )
 
     until(all_of_it, SECONDS, "spend is in the database")
-    assert sum(row["usd"] for row in teams()) == pytest.approx(spent, rel=0.01)
-    assert {row["name"]: row["requests"] for row in teams()} == {"amber": 2, "jade": 4}
-    amber = next(row for row in teams() if row["name"] == "amber")
+    found = by_team(operator)
+    told = {row["name"]: row for row in found["teams"]}
+    amber, jade, mist = (told[name] for name in ("amber", "jade", "mist"))
+    assert amber["usd"] + jade["usd"] == pytest.approx(spent, rel=0.01)
     assert amber["usd"] == pytest.approx(spent / 3, rel=0.05)
-    assert (amber["budgetUsd"], amber["per"]) == (400, "month")
-    assert amber["answerTokens"] == 80
+    assert (amber["requests"], jade["requests"]) == (2, 4)
+    assert (amber["answerTokens"], amber["budgetUsd"], amber["per"]) == (80, 400, "month")
+    assert mist["usd"] == pytest.approx(3 * USAGE["totalTokens"] * 1e-6)
+    assert found["fallbackUsd"] - cloud == pytest.approx(mist["usd"], rel=0.01)
     assert found["usd"] == pytest.approx(sum(row["usd"] for row in found["teams"]))
+    assert "no team" not in told
     text = operator.run("cost", operator.stack, "--by", "team").text
     assert "of $400.00 a month" in text
     print(text)
+
+
+def by_team(operator: Operator) -> dict[str, Any]:
+    said = operator.run("cost", operator.stack, "--by", "team", "--json")
+    assert said.status == 0, said.text
+    return json.loads(said.out)

@@ -15,7 +15,7 @@ from tandem.errors import Problem, UserError
 from tandem.settings import Settings, engine_yaml
 from tandem.settings.parsing import HIDDEN, describe, resolve
 from tandem.settings.section import Section
-from tandem.settings.types import Allowed, Instant, ServedName
+from tandem.settings.types import Allowed, Instant
 
 
 def _named(name: str) -> str:
@@ -31,6 +31,8 @@ Name = Annotated[
     AfterValidator(_named),
     Allowed(f"lower case a to z, digits and -, up to 40 characters; no - at an end, no {_KEYS} at the beginning"),
 ]
+Model = Annotated[str, Field(max_length=300), Allowed("the name of a model, as clients send it")]
+"""Held against those that the gateway has: a provider's have a colon, which no served name has."""
 EXAMPLE = "docs/gateway.md#teams-as-code has an example"
 
 
@@ -49,7 +51,7 @@ class LimitsSection(Section):
         requests_per_minute, tokens_per_minute: above these 429.
     """
 
-    models: tuple[ServedName, ...] | None = Field(default=None, min_length=1, max_length=100)
+    models: tuple[Model, ...] | None = Field(default=None, min_length=1, max_length=100)
     budget: BudgetSection | None = None
     requests_per_minute: int | None = Field(default=None, ge=1, le=1_000_000)
     tokens_per_minute: int | None = Field(default=None, ge=1, le=1_000_000_000)
