@@ -12,7 +12,7 @@ import sys
 
 from bench import refusals
 from bench.ways import KEY, ROUTER, TESTS, Figures, compare, table, ways
-from tandem.settings.schema import RoutingSettings
+from tandem.settings.inference import RoutingSettings
 
 sys.path[:0] = TESTS
 

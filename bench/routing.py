@@ -18,7 +18,7 @@ from pathlib import Path
 from bench.ways import ROUTER, TESTS, program, running
 from pulumi_rehearsal.servers import free_port
 from tandem.scripts import DIRECTORY
-from tandem.settings.schema import RoutingSettings
+from tandem.settings.inference import RoutingSettings
 
 sys.path[:0] = [*TESTS, str(DIRECTORY / "shared")]
 

@@ -30,7 +30,7 @@ from tandem.host.render import render_nginx
 from tandem.ops.commands.render import stack_config
 from tandem.ports import EDGE_AGENT_PORT, EDGE_METRICS_PORT
 from tandem.scripts import DIRECTORY, edge_script, shared
-from tandem.settings.schema import RoutingSettings
+from tandem.settings.inference import RoutingSettings
 
 sys.path.insert(0, str(DIRECTORY / "shared"))  # the agent's modules import one another by name
 TESTS = [str(Path(__file__).resolve().parents[1] / "tests" / part) for part in ("real", "host")]

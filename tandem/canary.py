@@ -17,8 +17,8 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from tandem.errors import Problem, UserError
 from tandem.files import PROJECT
+from tandem.settings.inference import InferenceSettings
 from tandem.settings.observing import CanarySettings
-from tandem.settings.schema import InferenceSettings
 from tandem.settings.section import Section
 
 SHIPPED = Path(__file__).with_name("canary.yaml")

@@ -17,7 +17,7 @@ from tandem.platforms import platform_of
 from tandem.rules.cluster import models, prefix_of
 from tandem.settings import Settings
 from tandem.settings.commands import removed, set_to
-from tandem.settings.schema import SpeculationSettings
+from tandem.settings.inference import SpeculationSettings
 from tandem.sizing.drafts import Drafted
 from tandem.sizing.gpus import batch_size, smallest_step
 from tandem.sizing.plan import Plan, plan

@@ -11,7 +11,7 @@ from tandem.ports import EDGE_AGENT_PORT, EDGE_METRICS_PORT, ROUTING_PORT, SERVI
 from tandem.scripts import shared
 from tandem.serving.engine import Timeouts
 from tandem.settings import Settings
-from tandem.settings.schema import InferenceSettings, RoutingSettings
+from tandem.settings.inference import InferenceSettings, RoutingSettings
 from tandem.tasks import READ_PATHS, answers
 from tandem.templates import filled_in
 

@@ -7,7 +7,7 @@ from tandem.catalog.measurements import MEASUREMENTS
 from tandem.catalog.models import MODELS
 from tandem.files import PROJECT
 from tandem.settings import Settings
-from tandem.settings.schema import InferenceSettings
+from tandem.settings.inference import InferenceSettings
 from tandem.sizing.choice import Candidate, candidate
 from tandem.sizing.config_file import load_shape
 from tandem.sizing.known import catalog_shape

@@ -14,8 +14,8 @@ from tandem import canary
 from tandem.errors import UserError
 from tandem.files import ROOT
 from tandem.scripts import shared
+from tandem.settings.inference import InferenceSettings
 from tandem.settings.observing import CanarySettings
-from tandem.settings.schema import InferenceSettings
 
 ECHO = {"name": "echo", "messages": [{"role": "user", "content": "Say blue."}], "expect": {"exact": "blue"}}
 SHIPPED = canary.read(canary.SHIPPED)

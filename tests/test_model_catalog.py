@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 
 from tandem.catalog.models import MODELS, unknown_model_problem
-from tandem.settings.schema import InferenceSettings
+from tandem.settings.inference import InferenceSettings
 from tandem.sizing.architectures import FAMILIES, known_to_vllm
 from tandem.sizing.known import catalog_shape
 from tandem.sizing.units import GIB

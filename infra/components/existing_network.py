@@ -10,7 +10,7 @@ import pulumi_aws as aws
 from pulumi_aws import ec2
 
 from tandem.errors import Problem, UserError
-from tandem.settings.schema import NetworkSettings
+from tandem.settings.network import NetworkSettings
 from tandem.tags import PROJECT, PROJECT_TAG, STACK_TAG
 
 from .stack_network import StackNetwork, TrafficArgs

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pulumi
 from pulumi_aws import route53
 
-from tandem.settings.schema import GlobalNameSettings
+from tandem.settings.network import GlobalNameSettings
 
 CHECK_INTERVAL_SECONDS = 30
 FAILURES_BEFORE_UNHEALTHY = 3

@@ -12,7 +12,7 @@ from pulumi_aws import autoscaling, ec2, iam
 
 from tandem.rollout import LAUNCH_HOOK, TERMINATE_HOOK, refresh_percentages
 from tandem.scaling import WARM_UP_SECONDS
-from tandem.settings.schema import CapacityBlockSettings, FleetSettings
+from tandem.settings.fleet import CapacityBlockSettings, FleetSettings
 from tandem.timing import HEARTBEAT_SECONDS
 
 from .. import policies

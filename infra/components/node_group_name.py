@@ -8,7 +8,7 @@ import pulumi
 import pulumi_random as random
 
 from tandem.settings.cluster import NodePoolSettings
-from tandem.settings.schema import FleetSettings
+from tandem.settings.fleet import FleetSettings
 
 from .fleet_name import ID_BYTES
 

@@ -11,7 +11,7 @@ from pulumi_aws import eks
 from tandem.kubernetes.names import GPU, GPU_NODE
 from tandem.pins import Chart
 from tandem.settings.cluster import NodePoolSettings
-from tandem.settings.schema import FleetSettings
+from tandem.settings.fleet import FleetSettings
 
 from ..kubernetes.node_disks import user_data, volumes
 from ..kubernetes.nodes import Nodes, node_objects

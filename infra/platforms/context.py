@@ -16,7 +16,7 @@ from tandem.observing.watched import Watched
 from tandem.observing.watched import watched as watched_of
 from tandem.pins import Pins
 from tandem.settings import Settings
-from tandem.settings.schema import ClientSettings
+from tandem.settings.edge import ClientSettings
 from tandem.settings.types import REQUEST_RATES, STREAMS
 from tandem.sizing.plan import Plan
 

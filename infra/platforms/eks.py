@@ -18,7 +18,7 @@ from tandem.serving import fleet
 from tandem.serving.engine import engine, timeouts
 from tandem.serving.vllm import SOCKETS_BETWEEN_NODES, requests_at_once, server_environment, vllm_arguments
 from tandem.settings.cluster import ScalingSettings
-from tandem.settings.schema import InferenceSettings
+from tandem.settings.inference import InferenceSettings
 from tandem.tags import MAIN_MODEL, batch_name
 
 from .. import policies

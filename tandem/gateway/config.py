@@ -14,7 +14,7 @@ from tandem.gateway.prices import TokenPrice
 from tandem.scripts import sources
 from tandem.settings import Settings
 from tandem.settings.gateway import GatewayFallbackSettings, GatewaySettings
-from tandem.settings.schema import InferenceSettings
+from tandem.settings.inference import InferenceSettings
 from tandem.tasks import Task
 
 PORT = 4000

@@ -18,7 +18,7 @@ from pydantic import PlainSerializer, ValidationError
 
 from tandem.errors import Problem, UserError
 from tandem.rules.clients import SECRET_BYTES
-from tandem.settings.schema import ClientSettings
+from tandem.settings.edge import ClientSettings
 from tandem.settings.section import Section
 from tandem.settings.types import NAMESPACE_NAME, OWN_CLIENTS, Instant, KeyDigest, RequestRate, Streams
 

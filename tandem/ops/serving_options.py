@@ -10,7 +10,7 @@ import typer
 from tandem.errors import Problem, UserError
 from tandem.http import Http
 from tandem.ops.sizing import find_shape
-from tandem.settings.schema import SpeculationSettings
+from tandem.settings.inference import SpeculationSettings
 from tandem.sizing.config_file import load_shape
 from tandem.sizing.drafts import Method, load_draft
 from tandem.sizing.reading import with_quantization

@@ -8,7 +8,8 @@ from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.errors import Problem
 from tandem.rules.cluster import models
 from tandem.settings.commands import set_to
-from tandem.settings.schema import InferenceSettings, Settings
+from tandem.settings.inference import InferenceSettings
+from tandem.settings.schema import Settings
 from tandem.sizing.gpus import smallest_step
 
 

@@ -9,7 +9,9 @@ from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.errors import Problem
 from tandem.settings.cluster import MONITORING, NodePoolSettings, ScalingSettings
 from tandem.settings.commands import removed, set_to
-from tandem.settings.schema import FleetSettings, InferenceSettings, Settings
+from tandem.settings.fleet import FleetSettings
+from tandem.settings.inference import InferenceSettings
+from tandem.settings.schema import Settings
 from tandem.settings.types import PRIVATE
 from tandem.tags import MAIN_MODEL
 from tandem.timing import DEREGISTRATION_SECONDS, MANAGED_DRAIN_SECONDS, MINUTE, STOP_MARGIN_SECONDS

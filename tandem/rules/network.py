@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from tandem.errors import Problem
 from tandem.settings.cluster import ClusterSettings
 from tandem.settings.commands import removed, set_to
-from tandem.settings.schema import NetworkSettings, Settings
+from tandem.settings.network import NetworkSettings
+from tandem.settings.schema import Settings
 
 PRIVATE, PUBLIC = "network.existing.privateSubnetIds", "network.existing.publicSubnetIds"
 

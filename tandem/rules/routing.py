@@ -8,7 +8,8 @@ from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.errors import Problem
 from tandem.rules.cluster import models
 from tandem.settings.commands import removed, set_to
-from tandem.settings.schema import InferenceSettings, RoutingSettings, Settings
+from tandem.settings.inference import InferenceSettings, RoutingSettings
+from tandem.settings.schema import Settings
 
 WITHOUT_CACHE = "--no-enable-prefix-caching"
 NO_SESSION = frozenset(

@@ -8,7 +8,8 @@ from tandem.catalog.models import MODELS
 from tandem.errors import Problem
 from tandem.rules.cluster import models
 from tandem.settings.commands import removed, set_to
-from tandem.settings.schema import InferenceSettings, Settings
+from tandem.settings.inference import InferenceSettings
+from tandem.settings.schema import Settings
 
 TAKEN_FOR = {
     "eagle-": "an EAGLE head",

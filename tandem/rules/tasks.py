@@ -8,8 +8,9 @@ from tandem.catalog.vllm_arguments import arguments
 from tandem.errors import Problem
 from tandem.rules.cluster import models
 from tandem.settings.commands import removed, set_to
+from tandem.settings.inference import InferenceSettings
 from tandem.settings.observing import ObjectiveSettings
-from tandem.settings.schema import InferenceSettings, Settings
+from tandem.settings.schema import Settings
 from tandem.tags import MAIN_MODEL
 from tandem.tasks import PATHS, PROBES, READ_PATHS, answers
 

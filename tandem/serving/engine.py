@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from tandem.catalog.instances import GPUS_PER_REPLICA
 from tandem.pins import Pins
-from tandem.settings.schema import InferenceSettings, Settings, SpeculationSettings
+from tandem.settings.inference import InferenceSettings, SpeculationSettings
+from tandem.settings.schema import Settings
 from tandem.sizing.plan import Plan
 from tandem.tasks import Task
 from tandem.timing import HEARTBEAT_SECONDS

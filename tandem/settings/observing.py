@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 
@@ -16,12 +16,14 @@ from tandem.settings.types import (
     HookUrl,
     LabelKey,
     LabelValue,
+    LogDestinationArn,
     MirrorUrl,
     ProjectPath,
     RemoteWriteUrl,
     SecretArn,
     ServedName,
     SuitePath,
+    TracesUrl,
     ports_of,
 )
 
@@ -158,3 +160,47 @@ class CanarySettings(Section):
         "calls.",
     )
     judge: JudgeSettings | None = Field(default=None, description="Unset: what a judge is asked for is left out.")
+
+
+LogRetentionDays = Literal[1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827]
+"""The periods that CloudWatch Logs knows, up to five years."""
+
+
+class LogSettings(Section):
+    """What is written down. Prompts, answers and keys never are."""
+
+    requests: bool = Field(
+        default=True,
+        description="vLLM notes each request by the id that the edge gave it, with its sampling parameters, which may "
+        "quote a client: stop words, the schema of an answer. About 1 KB a request: at 20 a second 51 GB and $26 a "
+        "month in CloudWatch Logs. false: the edge's line alone, a third of a KB.",
+    )
+    send_to: LogDestinationArn | None = Field(
+        default=None,
+        description="Where lines of servers and edges go, too, within minutes (docs/logs.md): a Kinesis or Firehose "
+        "stream or a Lambda function of the stack's account and region, or a destination of CloudWatch Logs in the "
+        "region, by which other accounts take them. CloudWatch keeps them as before. The role costs nothing, what the "
+        "other place takes is on its own bill.",
+    )
+
+
+class TracingSettings(Section):
+    """OpenTelemetry: when a request waited, read its prompt and made tokens. No prompt is in a trace."""
+
+    endpoint: TracesUrl | None = Field(
+        default=None,
+        description="Where vLLM sends its spans: a collector that speaks OTLP over HTTP. Opens its port to servers. "
+        "Unset: no traces, and no traceparent of a client reaches vLLM.",
+    )
+    sample_ratio: float = Field(
+        default=0.01,
+        ge=0.0001,
+        le=1,
+        description="Share of requests that are traced, in steps of 0.0001. The edge decides; a client names its trace "
+        "(traceparent), not whether there is one. Refused without an endpoint.",
+    )
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """TCP port of the endpoint; none without one."""
+        return ports_of(self.endpoint)

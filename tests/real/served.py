@@ -19,7 +19,7 @@ from tandem.scripts import DIRECTORY
 from tandem.serving.engine import Adapter
 from tandem.serving.vllm import HOSTS_HUB, JUDGE, admission_arguments, server_environment, vllm_arguments
 from tandem.settings import Settings
-from tandem.settings.schema import InferenceSettings
+from tandem.settings.inference import InferenceSettings
 from tandem.tasks import Task
 
 NAME = "tiny"

@@ -15,7 +15,7 @@ from vllm_cpu import Server, environment, model
 
 from tandem.scripts import shared
 from tandem.serving.engine import Beside
-from tandem.settings.schema import SpeculationSettings
+from tandem.settings.inference import SpeculationSettings
 
 pytestmark = pytest.mark.real
 

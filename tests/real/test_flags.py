@@ -27,7 +27,7 @@ from tandem.serving.vllm import (
     vllm_arguments,
 )
 from tandem.settings import Settings
-from tandem.settings.schema import InferenceSettings, SpeculationSettings
+from tandem.settings.inference import InferenceSettings, SpeculationSettings
 from tests.infra.kubernetes import samples
 from tests.settings.free_arguments import MEDIA_LIMITS, examples
 

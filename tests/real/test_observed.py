@@ -25,7 +25,7 @@ from edge import KEY, Nginx, nginx
 from served import NAME, completion, config, serving
 
 from tandem.observing.panels import panels
-from tandem.settings.schema import SpeculationSettings
+from tandem.settings.inference import SpeculationSettings
 from tests.observing.asked import ADDED, LABELS, MODEL, panel_queries, queries, rule_queries
 from tests.observing.contract import Exposed, broken, exposed
 from tests.observing.live import Live, prometheus

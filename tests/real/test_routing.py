@@ -23,7 +23,7 @@ from recording import Backend, post, recording
 from served import config, serving
 
 from pulumi_rehearsal.servers import free_port
-from tandem.settings.schema import RoutingSettings
+from tandem.settings.inference import RoutingSettings
 
 pytestmark = pytest.mark.real
 

@@ -24,7 +24,7 @@ from rehearsal.played_alarms import Figures, fires
 from tandem.alarms import alarms
 from tandem.objectives import Objectives
 from tandem.scripts import DIRECTORY
-from tandem.settings.schema import SpeculationSettings
+from tandem.settings.inference import SpeculationSettings
 from tandem.settings.types import BETWEEN_TOKENS, FIRST_TOKEN
 
 sys.path.insert(0, str(DIRECTORY / "shared"))

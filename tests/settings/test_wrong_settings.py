@@ -12,7 +12,7 @@ from tandem import rules
 from tandem.errors import UserError
 from tandem.loading import load
 from tandem.settings import Settings
-from tandem.settings.schema import OTHER_METHODS
+from tandem.settings.inference import OTHER_METHODS
 
 TOKEN = "hf_" + "x" * 30
 KEY = "cr-" + "0" * 17

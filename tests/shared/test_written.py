@@ -10,7 +10,7 @@ from hypothesis import given
 from infra.platforms import context
 from tandem.ops import keys
 from tandem.ops.keys import Client, Document, Key
-from tandem.settings.schema import ClientSettings
+from tandem.settings.edge import ClientSettings
 from tests.ops.test_keys import NOW, documents, law, working
 
 LIMITS = {"requestsPerSecond": 5, "streams": 4, "models": ["qwen"]}

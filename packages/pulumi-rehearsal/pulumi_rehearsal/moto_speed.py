@@ -8,6 +8,7 @@ Held by: nothing, no answer changes.
 
 from __future__ import annotations
 
+import gc
 from copy import copy
 from functools import cache
 from typing import Any
@@ -17,11 +18,16 @@ from moto.core.utils import method_names_from_class
 from moto.iam.models import AWSManagedPolicy, IAMBackend
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 
+GARBAGE = (100_000, 20, 20)
+"""gc.set_threshold: moto's modules stay, and Python's own 700, 10 and 10 look at them again and again."""
+
 
 def quicker() -> None:
     """Patches moto; once, before it serves."""
     _policies_of_aws()
     _dispatch()
+    gc.freeze()
+    gc.set_threshold(*GARBAGE)
 
 
 def _policies_of_aws() -> None:

@@ -41,8 +41,8 @@ from tandem.ops.smoke import Surprise, Target, send
 from tandem.ops.tasks import called, must_generate
 from tandem.scripts import shared
 from tandem.settings import Settings
+from tandem.settings.inference import InferenceSettings
 from tandem.settings.observing import CanarySettings, JudgeSettings
-from tandem.settings.schema import InferenceSettings
 
 OWN_CLIENT = "tandem-canary"
 """Whose name is in logs and metrics while it asks with a key of its own."""

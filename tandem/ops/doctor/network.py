@@ -16,7 +16,7 @@ from tandem.ops.doctor.network_acls import lets_through, of_subnet
 from tandem.rules.hosts import DOCKERS
 from tandem.settings import Settings
 from tandem.settings.commands import set_to
-from tandem.settings.schema import ExistingNetworkSettings
+from tandem.settings.network import ExistingNetworkSettings
 from tandem.tags import PROJECT, PROJECT_TAG, STACK_TAG
 
 ANYWHERE = "0.0.0.0/0"

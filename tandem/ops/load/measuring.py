@@ -16,7 +16,7 @@ from tandem.ops.load.traffic import Lengths, Model, Shape, requests
 from tandem.ops.smoke import Target
 from tandem.pins import Pins
 from tandem.settings import Settings
-from tandem.settings.schema import InferenceSettings
+from tandem.settings.inference import InferenceSettings
 from tandem.sizing.gpus import smallest_step
 from tandem.sizing.plan import Plan
 from tandem.sizing.throughput import Load

@@ -10,7 +10,7 @@ from pulumi.resource import DependencyResource
 from infra.components.global_name import GlobalName, GlobalNameArgs
 from tandem import rules
 from tandem.settings import Settings
-from tandem.settings.schema import GlobalNameSettings
+from tandem.settings.network import GlobalNameSettings
 from tests.infra.declared import Declared, declared, declared_by
 
 BEHIND: dict[str, Any] = {

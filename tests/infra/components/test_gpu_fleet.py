@@ -13,7 +13,7 @@ import pytest
 
 from infra.components.gpu_fleet import GpuFleet, GpuFleetArgs
 from tandem.rollout import refresh_percentages
-from tandem.settings.schema import FleetSettings
+from tandem.settings.fleet import FleetSettings
 from tests.infra.declared import ACCOUNT, Declared, declared
 
 ROOT = Path(__file__).parents[3]

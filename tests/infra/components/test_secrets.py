@@ -11,7 +11,7 @@ from infra.components.host_role import HostRole
 from infra.components.secrets import Secrets, SecretsArgs
 from infra.platforms import context
 from pulumi_rehearsal.policy_evaluator import ACCOUNT, Request, allowed
-from tandem.settings.schema import ClientSettings
+from tandem.settings.edge import ClientSettings
 from tests.infra.declared import Declared, declared, secret
 
 
