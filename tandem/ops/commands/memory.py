@@ -134,7 +134,11 @@ def _gpu(
             Problem(
                 key="--instance-type, or --gpu-mib and --compute-capability",
                 wrong="no GPU is named; one is described by its type, or by both others",
-                value=f"{instance_type}, {gpu_mib}, {compute_capability}",
+                value=f"--gpu-mib {gpu_mib}"
+                if gpu_mib
+                else f"--compute-capability {compute_capability}"
+                if compute_capability
+                else "none of them",
                 allowed="--instance-type g6.12xlarge, or --gpu-mib 22559 --compute-capability 8.9 for an L4",
                 fix="add what is missing; `tandem size` lists the instance types",
             )
