@@ -60,6 +60,7 @@ NODE_GROUP = "aws:eks/nodeGroup:NodeGroup"
 for what moto has not at all."""
 SCHEDULE = "aws:scheduler/schedule:Schedule"
 CHANGED_TO = "moto notes what was made with it, not what was changed to it"
+TASKS = "moto starts them after a moment"
 UNTOLD: Mapping[tuple[str, str], str] = {
     (SCHEDULE, "State"): "moto's UpdateSchedule drops it",
     (types.GROUP, "Instances"): "which zone each starts in is Auto Scaling's choice",
@@ -67,6 +68,14 @@ UNTOLD: Mapping[tuple[str, str], str] = {
     (types.CERTIFICATE, "Status"): "moto issues it after a minute",
     (types.CERTIFICATE, "InUseBy"): CHANGED_TO,
     (types.TARGET_GROUP, "LoadBalancerArns"): CHANGED_TO,
+    **{(types.SERVICES, f"{state}TasksCount"): TASKS for state in ("pending", "running")},
+    **{(types.SERVICE, f"{state}Count"): TASKS for state in ("pending", "running")},
+    (types.SERVICE, "deployments"): TASKS,
+    **{
+        (types.SERVICE, key): "moto's UpdateService keeps it, and its CreateService does not"
+        for key in ("deploymentConfiguration", "enableExecuteCommand", "healthCheckGracePeriodSeconds")
+    },
+    (types.CACHE, "NodeGroups"): "which zone its node is in is made up",
     (types.CLUSTER, "certificateAuthority"): "each control plane has its own",
     (types.CLUSTER, "endpoint"): "each control plane has its own",
     (types.CLUSTER, "identity"): "made up",
