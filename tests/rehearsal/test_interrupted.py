@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,7 +49,30 @@ class DeadlyProvider(AwsProvider):
     victim: subprocess.Popen[bytes] | None = None
     created = ""
 
+    def __init__(self, account: SimulatedAccount) -> None:
+        super().__init__(account)
+        self._idle, self._creating = threading.Condition(), 0
+
     def create(self, subject: Subject, inputs: Properties) -> tuple[str, Properties]:
+        with self._idle:
+            self._creating += 1
+        try:
+            return self._created(subject, inputs)
+        finally:
+            with self._idle:
+                self._creating -= 1
+                self._idle.notify_all()
+
+    def wait(self) -> None:
+        """Until nothing is being created.
+
+        Raises:
+            AssertionError: when that takes a minute.
+        """
+        with self._idle:
+            assert self._idle.wait_for(lambda: not self._creating, timeout=60)
+
+    def _created(self, subject: Subject, inputs: Properties) -> tuple[str, Properties]:
         id, state = super().create(subject, inputs)
         if subject.type == self.deadly and self.victim:
             self.created = id
@@ -88,6 +112,7 @@ def kill_up_at(workspace: Workspace, provider: DeadlyProvider, type: str) -> str
     )
     status = provider.victim.wait(timeout=300)
     provider.victim = None
+    provider.wait()  # what else was being created goes on for a moment after the engine's death
     assert provider.created, f"no {type} was created"
     assert status == -9
     return provider.created

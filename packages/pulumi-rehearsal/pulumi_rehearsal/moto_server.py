@@ -175,6 +175,33 @@ def zone_ids_that_begin_with_z() -> None:
     models.create_route53_zone_id = lambda **named: f"Z{made(**named)[1:]}"
 
 
+def records_that_are_there() -> None:
+    """Route 53 makes no second record of a name and type. moto makes one where its target differs, and refuses one that
+    was there before and is gone, where the zone has a later name.
+
+    Stands for: Route 53's ChangeResourceRecordSets
+    (https://docs.aws.amazon.com/Route53/latest/APIReference/API_ChangeResourceRecordSets.html).
+    Held by: tests/aws/test_moto_server.py::test_a_record_is_made_once_and_again_once_it_is_gone
+    """
+    from moto.route53.exceptions import ResourceRecordAlreadyExists
+    from moto.route53.models import Route53Backend
+
+    change = Route53Backend.change_resource_record_sets
+
+    def checked(self: Route53Backend, zoneid: str, change_list: list[dict[str, Any]]) -> None:
+        there = {(one.name.rstrip("."), one.type, one.set_identifier) for one in self.get_hosted_zone(zoneid).rrsets}
+        for one in change_list:
+            record = one["ResourceRecordSet"]
+            name = record["Name"].rstrip(".")
+            if one["Action"] == "CREATE":
+                if (name, record["Type"], record.get("SetIdentifier")) in there:
+                    raise ResourceRecordAlreadyExists(name=f"{name}.", _type=record["Type"])
+                one["Action"] = "UPSERT"
+        change(self, zoneid, change_list)
+
+    Route53Backend.change_resource_record_sets = checked
+
+
 def zones_in_order() -> None:
     """moto lists the zones of a name, and not those that follow it in Route 53's order, by labels from the last on.
 
@@ -374,6 +401,27 @@ def queues_that_keep_nobody_waiting() -> None:
     SQSBackend.receive_message = at_once
 
 
+def nat_gateways_that_let_go() -> None:
+    """A NAT gateway that is deleted frees its address for another one; moto keeps them together
+    (https://docs.aws.amazon.com/AWSEC2/latest/APIReference/API_DeleteNatGateway.html).
+
+    Stands for: EC2's DeleteNatGateway.
+    Held by: tests/aws/test_moto_server.py::test_a_nat_gateway_that_goes_leaves_its_address_to_another
+    """
+    from moto.ec2.models import EC2Backend
+
+    delete = EC2Backend.delete_nat_gateway
+
+    def freed(self: EC2Backend, nat_gateway_id: str) -> Any:
+        gateway = delete(self, nat_gateway_id)
+        for address in gateway.address_set:
+            if address.get("associationId"):
+                self.disassociate_address(association_id=address.pop("associationId"))
+        return gateway
+
+    EC2Backend.delete_nat_gateway = freed
+
+
 def spot_requests_that_end_with_their_instance() -> None:
     """A one-time request is closed when its instance is ended, and forgotten soon after; moto keeps it for ever, tags
     and all: https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/spot-request-status.html.
@@ -430,6 +478,8 @@ def mend() -> None:
     groups_with_their_warm_up()
     zone_ids_that_begin_with_z()
     zones_in_order()
+    nat_gateways_that_let_go()
+    records_that_are_there()
     firewalls_and_clusters_by_tags()
     networks_of_clusters()
     clusters_that_are_gone()

@@ -141,3 +141,42 @@ def test_a_group_of_cache_subnets_goes_once_no_cache_is_in_it(account: Simulated
     cache.delete_cache_subnet_group(CacheSubnetGroupName="counters")
     with pytest.raises(ClientError, match="CacheSubnetGroupNotFound"):
         cache.describe_cache_subnet_groups(CacheSubnetGroupName="counters")
+
+
+def test_a_record_is_made_once_and_again_once_it_is_gone(account: SimulatedAccount) -> None:
+    route53 = account.client("route53", REGION)
+    zone = route53.create_hosted_zone(Name="records.example.com", CallerReference="records")["HostedZone"]["Id"]
+
+    def change(action: str, name: str, value: str = "192.0.2.1") -> None:
+        record = {"Name": f"{name}.records.example.com", "Type": "A", "TTL": 60, "ResourceRecords": [{"Value": value}]}
+        changes: Any = {"Changes": [{"Action": action, "ResourceRecordSet": record}]}
+        route53.change_resource_record_sets(HostedZoneId=zone, ChangeBatch=changes)
+
+    change("CREATE", "api")
+    change("CREATE", "later")
+    for value in ("192.0.2.1", "192.0.2.2"):
+        with pytest.raises(ClientError, match="already exists"):
+            change("CREATE", "api", value)
+    change("DELETE", "api")
+    change("CREATE", "api")
+    found = route53.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
+    assert [one["Name"] for one in found if one["Type"] == "A"] == [
+        "api.records.example.com.",
+        "later.records.example.com.",
+    ]
+
+
+def test_a_nat_gateway_that_goes_leaves_its_address_to_another(account: SimulatedAccount) -> None:
+    ec2 = account.client("ec2", REGION)
+    vpc = ec2.create_vpc(CidrBlock="10.7.0.0/16")["Vpc"]["VpcId"]
+    subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.7.0.0/24")["Subnet"]["SubnetId"]
+    address = ec2.allocate_address(Domain="vpc")["AllocationId"]
+
+    def made() -> str:
+        return ec2.create_nat_gateway(SubnetId=subnet, AllocationId=address)["NatGateway"]["NatGatewayId"]
+
+    first = made()
+    with pytest.raises(ClientError, match="already associated"):
+        made()
+    ec2.delete_nat_gateway(NatGatewayId=first)
+    made()
