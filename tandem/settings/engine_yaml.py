@@ -10,6 +10,10 @@ import yaml
 _TEXT = re.compile(r"[-+]?[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?$")
 
 
+_MOST = 1_000_000
+"""Values that aliases may make of a document; each doubles what it names, and so a few lines any number."""
+
+
 class _Loader(yaml.SafeLoader):
     """The engine's reading, of YAML 1.2: 20:00 is text, where 1.1 has 1200, no key may be there twice, and nothing may
     hold itself."""
@@ -27,6 +31,12 @@ class _Loader(yaml.SafeLoader):
         self._unfinished.discard(event.anchor)
         return node
 
+    def get_single_node(self) -> yaml.Node | None:
+        node, sizes = super().get_single_node(), dict[int, int]()
+        if node and (size := _size(node, sizes)) > max(_MOST, len(sizes)):
+            raise yaml.YAMLError(f"its aliases make it {size:,} values, of {_MOST:,} at most")
+        return node
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
@@ -42,6 +52,14 @@ _Loader.yaml_implicit_resolvers = {
     first: [("tag:yaml.org,2002:str", _TEXT), *resolvers] if first in "+-0123456789" else resolvers
     for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
 }
+
+
+def _size(node: yaml.Node, known: dict[int, int]) -> int:
+    if id(node) not in known:
+        below = node.value if isinstance(node, yaml.CollectionNode) else ()
+        parts = (part for one in below for part in (one if isinstance(one, tuple) else (one,)))
+        known[id(node)] = 1 + sum(_size(part, known) for part in parts)
+    return known[id(node)]
 
 
 def parse(text: str) -> Any:

@@ -72,7 +72,7 @@ WRONG = {
     "a team twice": ("teams:\n  a: {}\n  a: {}", "a is there twice", "docs/gateway.md"),
     "a key twice": ("teams: {a: {keys: {k: {}, k: {}}}}", "k is there twice", "docs/gateway.md"),
     "teams as a list": ("teams: [a]", "teams: is not a valid value", "a mapping"),
-    "a team of nothing": ("teams: {a: }", "teams.a: is not a valid value", "a mapping with models, budget"),
+    "a team of nothing": ("teams: {a: }", "teams.a: is empty", "a mapping with models, budget"),
     "an unknown field": (
         "teams: {a: {budgets: {usd: 1}}}",
         "teams.a.budgets: there is no such",
@@ -96,6 +96,8 @@ WRONG = {
     "a name that ends a line": ('teams: {"a\\n": {}}', "is no name", "lower case a to z"),
     "a key's name with a slash": ("teams: {a: {keys: {x/y: {}}}}", "x/y: is no name", "lower case a to z"),
     "a number as a name": ("teams: {1: {}}", "is no name", "lower case"),
+    "a word of YAML as a name": ("teams: {no: {}}", "value:   False", "put it in quotes"),
+    "a key of nothing": ("teams: {a: {keys: {k: }}}", "teams.a.keys.k: is empty", "`{}` for a mapping"),
     "too many": (f"teams: {MANY}", "1001 of them", "up to 1000"),
 }
 
@@ -109,6 +111,25 @@ def test_what_is_wrong_is_said_with_the_value_and_what_is_allowed(case: str, tmp
     assert wrong in str(told.value)
     assert allowed in str(told.value)
     assert all(problem.allowed and problem.fix for problem in told.value.problems)
+
+
+@pytest.mark.parametrize(
+    "kind", ["[*{0}, *{0}, *{0}, *{0}, *{0}, *{0}, *{0}, *{0}]", "{{<<: [*{0}, *{0}, *{0}, *{0}]}}"]
+)
+def test_a_few_lines_do_not_become_millions(kind: str, tmp_path: Path) -> None:
+    """In which each names the one before several times."""
+    lines = ["x0: &x0 {a: 1}", *(f"x{n}: &x{n} {kind.format(f'x{n - 1}')}" for n in range(1, 13)), "teams: {a: *x12}"]
+    (tmp_path / "teams.yaml").write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(UserError, match="its aliases make it"):
+        read(tmp_path / "teams.yaml", SETTINGS)
+
+
+@pytest.mark.parametrize("value", ["b" * 100_000, f"[{'b, ' * 30_000}]"])
+def test_of_a_huge_value_the_beginning_is_shown(value: str, tmp_path: Path) -> None:
+    (tmp_path / "teams.yaml").write_text(f"teams: {{a: {{budget: {value}}}}}", encoding="utf-8")
+    with pytest.raises(UserError, match="characters") as told:
+        read(tmp_path / "teams.yaml", SETTINGS)
+    assert len(str(told.value)) < 1000
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:

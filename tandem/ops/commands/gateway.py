@@ -30,6 +30,8 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help="Teams of the
 
 NAMED = ("team_id", "team_alias")
 """Of what is made, said already."""
+FEW = 20
+"""Of what was made elsewhere, named for people."""
 SIGNS = {"create": "+", "change": "~", "remove": "-"}
 
 
@@ -88,7 +90,8 @@ def apply(
 
 def _print(console: Screen, found: Plan) -> None:
     if found.others:
-        console.print(f"made elsewhere, left alone: {', '.join(found.others)}")
+        more = f" and {len(found.others) - FEW} more, all with --json" if len(found.others) > FEW else ""
+        console.print(f"made elsewhere, left alone: {', '.join(found.others[:FEW])}{more}")
     for note in found.notes:
         console.print(f"note: {note}", style="yellow")
     for change in found.changes:

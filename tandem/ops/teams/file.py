@@ -33,6 +33,8 @@ Name = Annotated[
 ]
 Model = Annotated[str, Field(max_length=300), Allowed("the name of a model, as clients send it")]
 """Held against those that the gateway has: a provider's have a colon, which no served name has."""
+_SHOWN = 200
+"""Characters of a wrong value, which may be a whole file."""
 EXAMPLE = "docs/gateway.md#teams-as-code has an example"
 
 
@@ -125,6 +127,10 @@ def _problem(entry: Any) -> Problem:
         key, value = (HIDDEN if of_name else key), HIDDEN
     if entry["type"] == "too_long" and isinstance(value, dict):
         value = f"{len(value)} of them"
+    if len(text := value if isinstance(value, str) else repr(value)) > _SHOWN:
+        value = f"{text[:_SHOWN]}... ({len(text):,} characters)"
+    if value is None and entry["type"] != "missing":
+        return Problem(key=key, wrong="is empty", allowed=_allowed(field), fix="`{}` for a mapping, or take it out")
     if entry["type"] == "missing":
         return Problem(key=key, wrong="must be set", allowed=_allowed(field), fix=EXAMPLE)
     if entry["type"] == "extra_forbidden":
@@ -133,7 +139,8 @@ def _problem(entry: Any) -> Problem:
         fix = f"did you mean {nearest[0]}?" if nearest else "take it out; keys' values are never in the file"
         return Problem(key=key, wrong="there is no such field", value=value, allowed=", ".join(names), fix=fix)
     if of_name:
-        return Problem(key=key, wrong="is no name", value=value, allowed=describe(Name), fix="name it otherwise")
+        fix = "name it otherwise" if isinstance(value, str) else "put it in quotes, or name it otherwise"
+        return Problem(key=key, wrong="is no name", value=value, allowed=describe(Name), fix=fix)
     return Problem(key=key, wrong="is not a valid value", value=value, allowed=_allowed(field), fix="correct it")
 
 
