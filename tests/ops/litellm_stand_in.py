@@ -32,6 +32,7 @@ class LiteLLM:
     def __init__(self) -> None:
         self.teams: dict[str, dict[str, Any]] = {}
         self.keys: dict[str, dict[str, Any]] = {}
+        self.deleted: set[str] = set()
         self.asked: list[tuple[str, str]] = []
         self.busy: list[int] = []
         self.days: list[dict[str, Any]] = []
@@ -45,6 +46,8 @@ class LiteLLM:
         match path.strip("/").split("/"):
             case ["v2", "team", "list"]:
                 return 200, self._page("teams", self.teams.values(), int(query["page"]))
+            case ["key", "list"] if query.get("status") == "deleted":
+                return 200, {"keys": [], "total_count": int(query["key_hash"] in self.deleted)}
             case ["key", "list"]:
                 found = [row for row in self.keys.values() if row["team_id"] == query.get("team_id", row["team_id"])]
                 return 200, self._page("keys", found, int(query.get("page", 1)))
@@ -65,9 +68,11 @@ class LiteLLM:
             case ["key", "delete"]:
                 for token in body["keys"]:
                     assert self.keys.pop(token)["blocked"], "deleted before it was blocked"
+                    self.deleted.add(token)
             case ["team", "delete"]:
                 for team in body["team_ids"]:
                     del self.teams[team]
+                    self.deleted |= {token for token, row in self.keys.items() if row["team_id"] == team}
                     self.keys = {token: row for token, row in self.keys.items() if row["team_id"] != team}
             case _:
                 return 404, {"detail": "Not Found"}

@@ -3,6 +3,7 @@ resource and with their tags; and they have little that nothing calls."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -105,17 +106,26 @@ def test_a_keys_life_is_within_the_keykeepers_rights(aws_account: AccountGaps, m
 def test_teams_as_code_are_within_the_teamkeepers_rights(
     aws_account: AccountGaps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Made, listed, made again after a run that ended too early, and taken away."""
+    """Made, listed, made again after a run that ended too early or what was deleted by hand, and taken away."""
     project(tmp_path, monkeypatch)
     file = tmp_path / "teams.yaml"
     with recorded(monkeypatch) as calls, litellm() as (state, url):
         secret_of_gateway()
         before = len(calls)
-        for teams, statuses in (("{a: {keys: {k: {}}}}", [0] * 4 + [500]), ("{a: {keys: {k: {}}}}", []), ("{}", [])):
+
+        def apply(teams: str, busy: Sequence[int] = ()) -> None:
             file.write_text(f"teams: {teams}")
-            state.busy = [*statuses]
+            state.busy = [*busy]
             ended = CliRunner().invoke(app, ["gateway", "apply", "dev", str(file), "--yes", "--url", url])
-            assert isinstance(ended.exception, UserError) if statuses else ended.exit_code == 0
+            assert isinstance(ended.exception, UserError) if busy else ended.exit_code == 0
+
+        apply("{a: {keys: {k: {}}}}", [0] * 4 + [500])
+        apply("{a: {keys: {k: {}}}}")
+        state.answer("POST", "/team/delete", {}, {"team_ids": ["a"]})
+        name = "tandem-dev-team-keys/a/k"
+        aws_clients(REGION, None)("secretsmanager").delete_secret(SecretId=name, RecoveryWindowInDays=7)
+        apply("{a: {keys: {k: {}}}}")
+        apply("{}")
     assert refused(calls, policies(TEAMKEEPER, VIEWER), before) == []
     assert unread(calls[before:], policies(VIEWER)) == []
     assert unused(TEAMKEEPER, calls[before:]) == set()

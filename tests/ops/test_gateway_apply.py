@@ -170,6 +170,64 @@ def test_a_value_that_was_kept_before_its_key_was_made_is_used(desk: Desk) -> No
     assert [row["token"] for row in desk.litellm.keys.values()] == [hashlib.sha256(value.encode()).hexdigest()]
 
 
+def test_a_value_that_was_revoked_opens_nothing_again(desk: Desk) -> None:
+    """Somebody blocked and deleted a key that had leaked, and the next run of a pipeline has it in its file."""
+    desk.write(a={"keys": {"leaked": {}, "k": {}}}, b={"keys": {"k": {}}})
+    desk.apply("--yes")
+    before = desk.values()
+    token = hashlib.sha256(before["a/leaked"].encode()).hexdigest()
+    for path, body in (
+        ("/key/block", {"key": token}),
+        ("/key/delete", {"keys": [token]}),
+        ("/team/delete", {"team_ids": ["b"]}),
+    ):
+        desk.litellm.answer("POST", path, {}, body)
+    status, said, _ = desk.apply("--yes")
+    assert status == 0, said
+    assert "note: key a/leaked has a value: the same, or a new one if LiteLLM deleted that key" in said
+    after = desk.values()
+    assert {name for name, value in after.items() if value != before[name]} == {"a/leaked", "b/k"}
+    assert {row["key_alias"]: row["token"] for row in desk.litellm.keys.values()} == {
+        name: hashlib.sha256(value.encode()).hexdigest() for name, value in after.items()
+    }
+    assert desk.apply("--check")[0] == 0
+
+
+@pytest.mark.parametrize("way", ["stayed", "can be restored"])
+def test_values_of_a_life_before_are_used_and_become_this_ones(desk: Desk, way: str) -> None:
+    """A stack that was destroyed leaves them, and what reaps makes them go in a week: their names stay taken."""
+    former = "tandem-dev-team-keys/a/k"
+    tags = {"tandem:project": "tandem", "tandem:stack": "dev", "tandem:stack-id": "tandem-dev-former"}
+    desk.secrets.create_secret(
+        Name=former,
+        SecretString="sk-of-a-life-before",  # pragma: allowlist secret
+        Tags=[{"Key": key, "Value": value} for key, value in tags.items()],
+    )
+    if way == "can be restored":
+        desk.secrets.delete_secret(SecretId=former, RecoveryWindowInDays=7)
+    desk.write(a={"keys": {"k": {}}})
+    assert desk.apply("--yes")[0] == 0
+    assert desk.values() == {"a/k": "sk-of-a-life-before"}
+    tagged = {one["Key"]: one["Value"] for one in desk.secrets.describe_secret(SecretId=former)["Tags"]}
+    assert tagged["tandem:stack-id"] == "tandem-dev-one"
+    assert desk.apply("--check")[0] == 0
+
+
+def test_a_restored_database_finds_its_values(desk: Desk) -> None:
+    desk.write(a={"keys": {"k": {}}})
+    desk.apply("--yes")
+    tags = [{"Key": "tandem:stack-id", "Value": "tandem-dev-two"}]
+    desk.secrets.tag_resource(SecretId=GATEWAY, Tags=tags)
+    assert desk.apply("--check")[0] == 0
+
+
+def test_of_much_that_was_made_elsewhere_some_is_named(desk: Desk) -> None:
+    desk.litellm.teams |= {f"t{n:02}": {"team_id": f"t{n:02}", "metadata": {}} for n in range(30)}
+    desk.write()
+    assert "team t19 and 10 more, all with --json" in desk.apply()[1]
+    assert len(json.loads(desk.apply("--json")[2])["others"]) == 30
+
+
 def test_a_step_that_fails_says_what_is_done_and_what_is_not(desk: Desk) -> None:
     desk.write(a={}, b={})
     desk.litellm.busy = [0, 0, 0, 0, 500]  # a look, two listings, a team

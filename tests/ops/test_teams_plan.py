@@ -85,6 +85,12 @@ def test_a_key_whose_end_is_over_is_not_made() -> None:
     assert (steps(found), found.notes) == ([], ["key t/k is not made: it would have ended at 2026-11-30T00:00Z"])
 
 
+def test_an_end_that_is_over_is_not_told_again() -> None:
+    """Each time it would begin anew, a second long."""
+    over = key("t", "k", expires=(NOW + timedelta(seconds=1)).isoformat())
+    assert steps(compared(wanted(t={"keys": {"k": {"until": "2026-06-30T00:00:00Z"}}}), team("t"), over)) == []
+
+
 def test_what_others_made_is_listed_and_stays() -> None:
     """Of another stack's file, too, whose database was put here."""
     foreign = [
@@ -125,6 +131,13 @@ def test_a_new_budget_that_is_spent_already_is_said() -> None:
     found = compared(wanted(t={"budget": {"usd": 10, "per": "day"}}), spent)
     assert found.notes == ["team t has spent $12.50 of $10.00 already: refused until 2026-12-02T00:00Z"]
     assert compared(wanted(t={"budget": {"usd": 13, "per": "day"}}), spent).notes == []
+
+
+@pytest.mark.parametrize(("per", "until"), [("day", "for the rest of the day"), (None, "from now on")])
+def test_a_budget_of_another_period_does_not_last_as_long_as_the_former(per: str | None, until: str) -> None:
+    spent = team("t", spend=4.0, max_budget=5.0, budget_duration="7d", budget_reset_at="2026-12-07T00:00:00+00:00")
+    found = compared(wanted(t={"budget": {"usd": 3, "per": per}}), spent)
+    assert found.notes == [f"team t has spent $4.00 of $3.00 already: refused {until}"]
 
 
 def test_values_without_keys_go_and_keys_without_values_are_said() -> None:

@@ -232,6 +232,21 @@ def test_a_key_that_leaves_the_file_ends_on_both_copies_within_a_minute(operator
     assert operator.parts.first.admin("/v2/team/list?team_id=teal")["teams"] == []
 
 
+def test_a_key_that_was_revoked_by_hand_opens_nothing_again(operator: Operator) -> None:
+    """Blocked, then deleted, as docs/gateway.md says, while the file still has it."""
+    wanted = {"keys": {"leaked": {}, "stays": {}}}
+    before = operator.applied(rust=wanted)
+    first, token = operator.parts.first, operator.keys("rust")["rust/leaked"]["token"]
+    first.admin("/key/block", {"key": token})
+    first.admin("/key/delete", {"keys": [token]})
+    after = operator.applied(rust=wanted)
+    assert after["rust/stays"] == before["rust/stays"]
+    for copy in copies(operator.parts):
+        assert copy.chat(before["rust/leaked"], NAME).status == 401
+        assert served(copy.chat(after["rust/leaked"], NAME))
+    assert operator.apply("--check").status == 0
+
+
 def test_a_budget_that_is_changed_acts_on_both_copies(operator: Operator) -> None:
     (value,) = operator.applied(gold={"budget": {"usd": 0.01}, "keys": {"web": {}}}).values()
     first, second = copies(operator.parts)

@@ -127,9 +127,9 @@ ROWS = (
     _of_teams("MakeTeamKeys", "CreateSecret TagResource", _TEAM_KEYS, By.REQUEST, "a key's value, of a team alone"),
     _of_teams(
         "KeepTeamKeys",
-        "DeleteSecret GetSecretValue",
+        "DeleteSecret GetSecretValue PutSecretValue RestoreSecret",
         _TEAM_KEYS,
         By.TAG,
-        "a value that was written before a run ended is used by the next; it goes with its key",
+        "a value that was written before a run ended is used by the next, of a life before, too; a revoked one is not",
     ),
 )

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from tandem.errors import Problem, UserError
 from tandem.ops.aws import user_errors
 from tandem.ops.teams.file import Teams
-from tandem.ops.teams.key_values import KeyValues
+from tandem.ops.teams.key_values import KeyValues, digest
 from tandem.ops.teams.litellm import Admin
 from tandem.ops.teams.plan import Change, Plan, alias, body, is_ours, mark, plan
 
@@ -74,7 +74,9 @@ class Gateway:
 
     def _make_key(self, change: Change) -> None:
         name = alias(change.team, change.key)
-        value = self.values.value(name)
+        value, new = self.values.value(name)
+        if not new and self.admin.has_deleted(digest(value)):
+            value = self.values.renewed(name, value)
         fields = body(change.wanted, datetime.now(UTC))
         named = {"key": value, "key_alias": name, "metadata": mark(self.stack)}
         self.admin.post("/key/generate", {**fields, **named})

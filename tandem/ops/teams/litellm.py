@@ -99,6 +99,10 @@ class Admin:
         more = {"size": PAGE, "return_full_object": "true", "sort_by": "token", "sort_order": "asc", **of}
         return [row for page in self._pages("/key/list", **more) for row in page["keys"]]
 
+    def has_deleted(self, token: str) -> bool:
+        """Whether a key was there once, which LiteLLM keeps for good."""
+        return self.get("/key/list", status="deleted", key_hash=token, size=1)["total_count"] > 0
+
     def _pages(self, path: str, **query: Any) -> Iterator[dict[str, Any]]:
         number, last = 1, 1
         while number <= last:

@@ -47,7 +47,7 @@ def opened(clients: Clients, stack: str, url: str) -> Gateway:
     admin = Admin(where, stack, key)
     admin.open()
     tags = {name: value for name, value in secret.tags.items() if name.startswith("tandem:")}
-    return Gateway(admin, KeyValues(clients, stack, tags, secret.stack_id or None), stack)
+    return Gateway(admin, KeyValues(clients, stack, tags), stack)
 
 
 def _secret(clients: Clients, stack: str, stack_id: str | None) -> Found:

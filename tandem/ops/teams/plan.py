@@ -181,6 +181,9 @@ class _Comparison:
             fields = {**_fields(one), "expires": one.until, "team_id": team}
             over = one.until is not None and one.until <= self.now
             if row := self._keys.get(name):
+                has = _has(row, "expires")
+                if over and has and has <= self.now + SAME_MOMENT:
+                    fields["expires"] = has  # told again it would begin anew
                 yield from self._changed(Change(do="change", team=team, key=key, id=row["token"]), row, fields)
                 if name not in self.kept:
                     self._left.append(
@@ -189,6 +192,8 @@ class _Comparison:
             elif over:
                 self._notes.append(f"key {name} is not made: it would have ended at {_text(one.until)}")
             else:
+                if name in self.kept:
+                    self._notes.append(f"key {name} has a value: the same, or a new one if LiteLLM deleted that key")
                 yield Change(do="create", team=team, key=key, wanted=fields)
 
     def _changed(self, change: Change, row: Row, fields: Mapping[str, Any]) -> Iterator[Change]:
@@ -200,7 +205,13 @@ class _Comparison:
             self._notes.append(f"{what} is blocked, by hand, and stays so")
         budget, spent = fields["max_budget"], row.get("spend") or 0.0
         if budget is not None and spent >= budget and any(one.field == "max_budget" for one in differences):
-            until = f"until {_text(_moment(row['budget_reset_at']))}" if row.get("budget_reset_at") else "from now on"
+            until = "from now on"
+            if any(one.field == "budget_duration" for one in differences):
+                until = (
+                    f"for the rest of the {shown(fields['budget_duration'])}" if fields["budget_duration"] else until
+                )
+            elif row.get("budget_reset_at"):
+                until = f"until {_text(_moment(row['budget_reset_at']))}"
             self._notes.append(f"{what} has spent ${spent:,.2f} of ${budget:,.2f} already: refused {until}")
         if differences:
             yield Change(
