@@ -54,7 +54,7 @@ def parts(tmp_path_factory: pytest.TempPathFactory) -> Parts:
 @pytest.hookimpl(trylast=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """What files of a group share ends with them."""
-    if nextitem is None or not nextitem.path.name.startswith(SHARED.files):
+    if nextitem is None or nextitem.path.name not in SHARED.files:
         SHARED.end()
     if nextitem is None or group(nextitem.path.name) != group(item.path.name):
         LASTING.end()

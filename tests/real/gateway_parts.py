@@ -120,9 +120,9 @@ def embedding(directory: Path) -> Iterator[Nginx]:
 
 
 class Shared:
-    """The parts, which files of tests that begin alike ask for; they end with the last of these (conftest.py)."""
+    """The parts, which several files ask for; they end with the last of these (conftest.py)."""
 
-    files = "test_gateway"
+    files = ("test_gateway.py", "test_gateway_apply.py")
 
     def __init__(self) -> None:
         self._stack, self._parts = ExitStack(), None
