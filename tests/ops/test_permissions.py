@@ -101,7 +101,7 @@ NOT_PLAYED = {
     # a row calls it in a function of its own, or reads with it; the last, `tandem rollout --back`
     "autoscaling:CancelInstanceRefresh autoscaling:StartInstanceRefresh autoscaling:CompleteLifecycleAction "
     "route53:ChangeResourceRecordSets s3:DeleteObjectVersion s3:GetObject s3:GetObjectTagging s3:ListBucketVersions "
-    "s3:PutObject secretsmanager:GetSecretValue",
+    "s3:PutObject secretsmanager:GetSecretValue rds:RestoreDBInstanceFromDBSnapshot",
     # `tandem batch`
     "autoscaling:PutScheduledUpdateGroupAction",
     # the real provider's way of changing in place
