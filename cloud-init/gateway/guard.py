@@ -14,6 +14,9 @@ from urllib.parse import parse_qsl, urlsplit
 from fastapi import HTTPException  # pyright: ignore[reportMissingImports]
 from litellm.integrations.custom_logger import CustomLogger  # pyright: ignore[reportMissingImports]
 from litellm.litellm_core_utils import token_counter  # pyright: ignore[reportMissingImports]
+from litellm.proxy.common_utils.proxy_rate_limit_error import (  # pyright: ignore[reportMissingImports]
+    ProxyRateLimitError,
+)
 
 CONFIG = Path(__file__).with_name("config.yaml")
 UNASKED = "cloud/"
@@ -37,6 +40,11 @@ NOT_TAKEN = HOW_OFTEN | WHERE_TO | {"no-log"}
 def asked(config: dict[str, Any]) -> set[str]:
     """Names of models that clients may send."""
     return {one["model_name"] for one in config["model_list"] if not one["model_info"]["id"].startswith(UNASKED)}
+
+
+def unasked(config: dict[str, Any]) -> set[str]:
+    """Names that only fallbacks lead to."""
+    return {one["model_name"] for one in config["model_list"]} - asked(config)
 
 
 def named(value: Any) -> bool:
@@ -79,7 +87,8 @@ class Guard(CustomLogger):
 
     def __init__(self) -> None:
         super().__init__()
-        self._names = asked(json.loads(CONFIG.read_text(encoding="utf-8")))
+        config = json.loads(CONFIG.read_text(encoding="utf-8"))
+        self._names, self._unasked = asked(config), unasked(config)
 
     async def async_pre_call_hook(
         self,
@@ -90,6 +99,11 @@ class Guard(CustomLogger):
     ) -> dict[str, Any]:
         if wrong := refused(data, self._names):
             error = {"message": wrong, "type": "invalid_request_error", "param": None, "code": "400"}
+            if data.get("model") in self._unasked:
+                # So LiteLLM asks itself, too, for a key at its limit, and answers 429 when it hears this.
+                limit = ProxyRateLimitError(detail={"error": error})
+                limit.status_code = 400
+                raise limit
             raise HTTPException(status_code=400, detail={"error": error})
         return data
 

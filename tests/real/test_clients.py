@@ -178,7 +178,7 @@ def crowded(edge: Nginx) -> Iterator[threading.Event]:
             lines = [json.loads(line) for line in log.splitlines()]
             if any(line["status"] == 429 and line["path"] != "/v1/completions" for line in lines):
                 refused.set()
-            time.sleep(0.01)
+            time.sleep(0.002)
 
     thread = threading.Thread(target=crowd)
     thread.start()

@@ -228,6 +228,7 @@ def test_leaving_under_load_cuts_no_answer(
     monkeypatch.setattr(scripts.leave, "sh", sh)
     # Shorter than the answers, so that SIGTERM meets running ones and the drain has to hold.
     monkeypatch.setattr(scripts.leave, "PROPAGATION", 0.1)
+    monkeypatch.setattr(scripts.leave, "AT_LEAST", 0.3)
     monkeypatch.setitem(scripts.host.TIMEOUTS, "deregistration_delay", 0.3)
     clients = [threading.Thread(target=client) for _ in range(4)]
     for thread in clients:
