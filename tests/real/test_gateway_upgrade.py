@@ -93,10 +93,13 @@ class Parts:
         return float(self.cluster.sql(asked, name))
 
     def everything_is_booked(self) -> None:
-        """A copy that has left held the lock under which one of them writes, for a minute more."""
+        """No less than what was answered, and 1 % more at most: the former version books an answer that it fails to give.
+
+        A copy that has left held the lock under which one of them writes, for a minute more.
+        """
         with contextlib.suppress(AssertionError):
             until(lambda: self.booked() >= self.spent * 0.999, 3 * LEDGER_SECONDS, "spend is in the database")
-        assert self.booked() == pytest.approx(self.spent, rel=0.001)
+        assert self.spent * 0.999 <= self.booked() <= self.spent * 1.01
 
 
 @contextlib.contextmanager
