@@ -93,7 +93,7 @@ class Parts:
         return float(self.cluster.sql(asked, name))
 
     def everything_is_booked(self) -> None:
-        """No less than what was answered, and 1 % more at most: the former version books an answer that it fails to give.
+        """No less than what was answered, and 1 % more at most: of 506 requests one was booked beside that, once.
 
         A copy that has left held the lock under which one of them writes, for a minute more.
         """
