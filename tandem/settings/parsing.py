@@ -167,7 +167,7 @@ def _validate(values: dict[str, Any], secret_keys: Collection[str]) -> Settings:
     except ValidationError as error:
         hidden = {key.partition(":")[2] for key in secret_keys}
         found = [_problem(entry, hidden) for entry in error.errors(include_url=False)]
-        raise UserError(*_innermost(found)) from None
+        raise UserError(*innermost(found)) from None
 
 
 def _problem(entry: Any, hidden: Collection[str]) -> Problem:
@@ -220,7 +220,7 @@ def _instead(path: list[str], names: list[str], place: str) -> str:
     return f"`pulumi config rm {'--path ' * (len(path) > 1)}'{place}'`"
 
 
-def _innermost(found: list[Problem]) -> list[Problem]:
+def innermost(found: list[Problem]) -> list[Problem]:
     """Drops what only repeats that one of its entries is wrong."""
     keys = [problem.key for problem in found]
     return [problem for problem in found if not any(key.startswith(f"{problem.key}.") for key in keys)]

@@ -16,8 +16,9 @@ from rehearsal import placeholders
 from rehearsal.account import simulated_account
 from rehearsal.scene import open_workspace, pins_of
 from tandem import type_tokens as types
+from tests.rehearsal.deadly import DeadlyProvider
 from tests.rehearsal.test_gateway import EPHEMERAL, with_a_zone
-from tests.rehearsal.test_interrupted import REGION, STACK, DeadlyProvider, found, kill_up_at, recorded, recover
+from tests.rehearsal.test_interrupted import REGION, STACK, found, kill_up_at, recorded, recover
 from tests.rehearsal.watched import done
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from pulumi_rehearsal.aws.provider import AwsProvider
 from pulumi_rehearsal.engine import Engine
 from pulumi_rehearsal.moto import SimulatedAccount
-from pulumi_rehearsal.plugin import Subject, attach
+from pulumi_rehearsal.plugin import attach
 from pulumi_rehearsal.providers import random_provider, time_provider, tls_provider
-from pulumi_rehearsal.wire import Properties
 from pulumi_rehearsal.workspace import Workspace
 from rehearsal import placeholders
 from rehearsal.account import simulated_account
@@ -24,6 +21,7 @@ from rehearsal.scene import open_workspace, pins_of
 from tandem.ops import inventory
 from tandem.ops.kinds import KINDS, state_key
 from tandem.ops.kinds.kind import Clients
+from tests.rehearsal.deadly import DeadlyProvider
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
 
@@ -34,51 +32,6 @@ FILE_SYSTEM = "aws:efs/fileSystem:FileSystem"
 SUBNET = "aws:ec2/subnet:Subnet"
 LOAD_BALANCER = "aws:lb/loadBalancer:LoadBalancer"
 GROUP = "aws:autoscaling/group:Group"
-
-
-class DeadlyProvider(AwsProvider):
-    """Kills the engine when a resource of a type exists in the account, before the engine hears of it.
-
-    Attributes:
-        deadly: the type.
-        victim: the engine's process.
-        created: id of the resource that the engine never heard of.
-    """
-
-    deadly = ""
-    victim: subprocess.Popen[bytes] | None = None
-    created = ""
-
-    def __init__(self, account: SimulatedAccount) -> None:
-        super().__init__(account)
-        self._idle, self._creating = threading.Condition(), 0
-
-    def create(self, subject: Subject, inputs: Properties) -> tuple[str, Properties]:
-        with self._idle:
-            self._creating += 1
-        try:
-            return self._created(subject, inputs)
-        finally:
-            with self._idle:
-                self._creating -= 1
-                self._idle.notify_all()
-
-    def wait(self) -> None:
-        """Until nothing is being created.
-
-        Raises:
-            AssertionError: when that takes a minute.
-        """
-        with self._idle:
-            assert self._idle.wait_for(lambda: not self._creating, timeout=60)
-
-    def _created(self, subject: Subject, inputs: Properties) -> tuple[str, Properties]:
-        id, state = super().create(subject, inputs)
-        if subject.type == self.deadly and self.victim:
-            self.created = id
-            self.victim.kill()
-            self.victim.wait()
-        return id, state
 
 
 @pytest.fixture(scope="module")
@@ -105,17 +58,18 @@ def workspace(account: SimulatedAccount, provider: DeadlyProvider, pulumi_engine
 
 def kill_up_at(workspace: Workspace, provider: DeadlyProvider, type: str) -> str:
     """Runs `up` until a resource of the type is created; returns the id, which the state does not know."""
-    provider.deadly, provider.created = type, ""
+    provider.deadly, provider.struck = ("create", type), ""
     command = [workspace.command, "up", "--stack", STACK, "--yes", "--skip-preview", "--non-interactive"]
-    provider.victim = subprocess.Popen(
+    engine = subprocess.Popen(
         command, cwd=workspace.directory, env=dict(workspace.environment), stdout=subprocess.DEVNULL
     )
-    status = provider.victim.wait(timeout=300)
-    provider.victim = None
-    provider.wait()  # what else was being created goes on for a moment after the engine's death
-    assert provider.created, f"no {type} was created"
+    provider.kill = lambda: (engine.kill(), engine.wait())
+    status = engine.wait(timeout=300)
+    provider.kill = None
+    provider.settle()  # what else was being created goes on for a moment after the engine's death
+    assert provider.struck, f"no {type} was created"
     assert status == -9
-    return provider.created
+    return provider.struck
 
 
 def recover(workspace: Workspace) -> str:

@@ -6,21 +6,17 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from pulumi_rehearsal.aws.provider import AwsProvider
 from pulumi_rehearsal.engine import Engine
 from pulumi_rehearsal.moto import SimulatedAccount
-from pulumi_rehearsal.plugin import Subject, attach
+from pulumi_rehearsal.plugin import attach
 from pulumi_rehearsal.providers import random_provider, time_provider, tls_provider
-from pulumi_rehearsal.wire import Properties
 from pulumi_rehearsal.workspace import Workspace
 from rehearsal import placeholders
 from rehearsal.account import account_gaps, simulated_account
@@ -28,57 +24,9 @@ from rehearsal.scene import open_workspace, pins_of
 from tandem import type_tokens as types
 from tandem.ops import inventory
 from tandem.ops.kinds import KINDS, state_key
+from tests.rehearsal.deadly import DEADLINE_SECONDS, DeadlyProvider
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
-
-DEADLINE_SECONDS = 300
-
-
-class DeadlyProvider(AwsProvider):
-    """Kills once, when AWS has done something to a resource of a type and the engine has not heard of it.
-
-    Attributes:
-        deadly: what is done, and to which type.
-        kill: what then happens.
-    """
-
-    deadly: tuple[str, str] = ("", "")
-    kill: Callable[[], None] | None = None
-
-    def __init__(self, account: SimulatedAccount) -> None:
-        super().__init__(account)
-        self._under_way, self._ended = 0, threading.Condition()
-
-    def create(self, subject: Subject, inputs: Properties) -> tuple[str, Properties]:
-        with self._ended:
-            self._under_way += 1
-        try:
-            made = super().create(subject, inputs)
-            self._strike("create", subject)
-            return made
-        finally:
-            with self._ended:
-                self._under_way -= 1
-                self._ended.notify_all()
-
-    def settle(self) -> None:
-        """Waits until no call is under way: on this machine one takes longer than a command waits for it."""
-        with self._ended:
-            assert self._ended.wait_for(lambda: self._under_way == 0, DEADLINE_SECONDS)
-
-    def read(self, subject: Subject, id: str, inputs: Properties, state: Properties) -> Any:
-        found = super().read(subject, id, inputs, state)
-        self._strike("read", subject)
-        return found
-
-    def delete(self, subject: Subject, id: str, inputs: Properties, state: Properties) -> None:
-        super().delete(subject, id, inputs, state)
-        self._strike("delete", subject)
-
-    def _strike(self, done: str, subject: Subject) -> None:
-        if self.deadly == (done, subject.type) and self.kill:
-            kill, self.kill = self.kill, None
-            kill()
 
 
 class Workshop:

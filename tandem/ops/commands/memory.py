@@ -130,15 +130,13 @@ def _gpu(
         if serving.gpu_memory_utilization is None:
             serving = replace(serving, gpu_memory_utilization=DEFAULT_UTILIZATION)
     else:
+        both = {"--gpu-mib": gpu_mib, "--compute-capability": compute_capability}
+        given = ", ".join(f"{name} {one}" for name, one in both.items() if one is not None)
         raise UserError(
             Problem(
                 key="--instance-type, or --gpu-mib and --compute-capability",
                 wrong="no GPU is named; one is described by its type, or by both others",
-                value=f"--gpu-mib {gpu_mib}"
-                if gpu_mib
-                else f"--compute-capability {compute_capability}"
-                if compute_capability
-                else "none of them",
+                value=given or "none of them",
                 allowed="--instance-type g6.12xlarge, or --gpu-mib 22559 --compute-capability 8.9 for an L4",
                 fix="add what is missing; `tandem size` lists the instance types",
             )

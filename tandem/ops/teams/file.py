@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, Field, ValidationError
 
 from tandem.errors import Problem, UserError
 from tandem.settings import Settings, engine_yaml
-from tandem.settings.parsing import HIDDEN, describe, resolve
+from tandem.settings.parsing import HIDDEN, describe, innermost, resolve
 from tandem.settings.section import Section
 from tandem.settings.types import Allowed, Instant
 
@@ -96,7 +96,7 @@ def read(path: Path, settings: Settings) -> Teams:
     try:
         made = Teams.model_validate(document)
     except ValidationError as error:
-        raise UserError(*_innermost([_problem(entry) for entry in error.errors(include_url=False)])) from None
+        raise UserError(*innermost([_problem(entry) for entry in error.errors(include_url=False)])) from None
     if problems := [*_of_models(made, gateway_models(settings))]:
         raise UserError(*problems)
     return made
@@ -150,11 +150,6 @@ def _names(section: type[BaseModel]) -> list[str]:
 
 def _allowed(field: Any) -> str:
     return "a mapping" if field is None else describe(field.annotation, tuple(field.metadata))
-
-
-def _innermost(found: Sequence[Problem]) -> list[Problem]:
-    keys = [problem.key for problem in found]
-    return [problem for problem in found if not any(key.startswith(f"{problem.key}.") for key in keys)]
 
 
 def _of_models(made: Teams, known: Sequence[str]) -> Iterator[Problem]:

@@ -20,6 +20,7 @@ MANAGED_BY, STACK = "managed_by", "tandem_stack"
 """In LiteLLM's metadata of what was made here; nothing else is changed or removed."""
 PERIODS = {"day": "1d", "week": "7d", "month": "1mo"}
 """LiteLLM ends them at midnight UTC, Sunday's, and the month's last."""
+PERIOD_WORDS = {text: word for word, text in PERIODS.items()}
 SHOWN = {
     "models": "models",
     "max_budget": "budget.usd",
@@ -275,8 +276,7 @@ def shown(value: Any) -> str:
         return "none"
     if isinstance(value, datetime):
         return _text(value)
-    words = {text: word for word, text in PERIODS.items()}
-    return ", ".join(value) if isinstance(value, list) else words.get(value, str(value))
+    return ", ".join(value) if isinstance(value, list) else PERIOD_WORDS.get(value, str(value))
 
 
 def body(values: Mapping[str, Any], now: datetime) -> dict[str, Any]:

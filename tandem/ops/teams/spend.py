@@ -9,7 +9,7 @@ from datetime import date
 from typing import Any
 
 from tandem.ops.teams.litellm import Admin
-from tandem.ops.teams.plan import PERIODS
+from tandem.ops.teams.plan import PERIOD_WORDS
 
 ACTIVITY = "/team/daily/activity/aggregated"
 _NONE = "Unassigned"
@@ -95,7 +95,6 @@ def summed(
 
 
 def _spending(team: str, sums: Mapping[str, float], row: Mapping[str, Any] | None) -> Spending:
-    words = {text: word for word, text in PERIODS.items()}
     known = row or {}
     return Spending(
         name="no team" if team == _NONE else known.get("team_alias") or team,
@@ -105,5 +104,5 @@ def _spending(team: str, sums: Mapping[str, float], row: Mapping[str, Any] | Non
         usd=sums["spend"],
         period_usd=known.get("spend"),
         budget_usd=known.get("max_budget"),
-        per=words.get(duration := known.get("budget_duration") or "", duration),
+        per=PERIOD_WORDS.get(duration := known.get("budget_duration") or "", duration),
     )
