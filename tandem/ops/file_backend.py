@@ -56,10 +56,14 @@ def _is_orphaned(url: str, host: str, pid: str) -> bool:
 
 
 def _runs(pid: int) -> bool:
+    """A dead process keeps its number until its parent has asked for it, which a container's first may never do."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:  # somebody else's
         pass
-    return True
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] not in "ZX"
+    except OSError:  # no Linux
+        return True

@@ -54,7 +54,13 @@ BROKEN: dict[str, Case] = {
         "AWSPREVIOUS",
     ),
     "a declared document that is none": (holding(ALICE, MISTAKE), "clients", "error", NO_DOCUMENT, "AWSPREVIOUS"),
-    "a declared one that was never written": (holding(ALICE, None), "clients", "error", NO_DOCUMENT, "AWSPREVIOUS"),
+    "a declared one that was never written": (
+        holding(ALICE, None),
+        "clients",
+        "warning",
+        "the document of declared clients was never written",
+        "pulumi up",
+    ),
     "nobody": (holding(None), "clients", "warning", "nobody has a key that works", "tandem keys add dev NAME"),
     "keys that have ended": (
         holding({"clients": {"alice": {"keys": [{"sha256": A, "until": "2020-01-01T00:00:00Z"}]}}}),

@@ -555,10 +555,13 @@ def test_a_missing_pulumi_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
 class Holder:
     """A process that holds the lock of a stack, as a backend of files tells it."""
 
-    def __init__(self, directory: Path, ends: bool) -> None:
+    def __init__(self, directory: Path, state: str) -> None:
         self.process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-        if ends:
+        if state == "ended":
             self.end()
+        elif state == "zombie":
+            self.process.kill()
+            os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)
         self.lock = directory / "a lock.json"
         self.lock.touch()
 
@@ -572,19 +575,20 @@ class Holder:
 
 
 @pytest.mark.parametrize(
-    ("ends", "scheme", "host", "freed"),
+    ("state", "scheme", "host", "freed"),
     [
-        (True, "file", socket.gethostname(), True),
-        (False, "file", socket.gethostname(), False),
-        (True, "file", "another", False),
-        (True, "s3", socket.gethostname(), False),
+        ("ended", "file", socket.gethostname(), True),
+        ("zombie", "file", socket.gethostname(), True),
+        ("works", "file", socket.gethostname(), False),
+        ("ended", "file", "another", False),
+        ("ended", "s3", socket.gethostname(), False),
     ],
-    ids=["killed here", "still at work", "of another machine", "in a bucket"],
+    ids=["killed here", "killed, its parent does not ask", "still at work", "of another machine", "in a bucket"],
 )
 def test_a_lock_is_released_where_its_holder_is_gone_and_named_where_not(
-    stack: Path, ends: bool, scheme: str, host: str, freed: bool
+    stack: Path, state: str, scheme: str, host: str, freed: bool
 ) -> None:
-    holder = Holder(stack, ends)
+    holder = Holder(stack, state)
     said = holder.said(holder.lock.as_uri().replace("file", scheme, 1), host)
     locked = f"pathlib.Path({str(holder.lock)!r}).exists()"
     (stack / "pulumi").write_text(f"#!{sys.executable}\nimport pathlib, sys\nsys.exit({said!r} if {locked} else 0)\n")

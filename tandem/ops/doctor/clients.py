@@ -21,8 +21,18 @@ def documents_hold(examination: Examination) -> Iterator[Finding]:
     found: dict[str, Document] = {}
     for name in (ISSUED_KEYS, DECLARED_KEYS):
         for store in key_store.stores(examination.clients, examination.stack, life, name):
+            if (text := store.text()) is None:
+                if name == DECLARED_KEYS:
+                    yield Finding(
+                        severity="warning",
+                        what="the document of declared clients was never written: new servers do not start",
+                        value=store.name,
+                        needed="a value, which an `up` that was ended in the middle has not written",
+                        fix="`pulumi up` writes it",
+                    )
+                continue
             try:
-                found[name] = _document(store, needed=name == DECLARED_KEYS)
+                found[name] = _document(text, store.name)
             except UserError as error:
                 yield from_problem(error.problems[0])
                 return
@@ -48,19 +58,17 @@ def documents_hold(examination: Examination) -> Iterator[Finding]:
         )
 
 
-def _document(store: key_store.Store, *, needed: bool) -> Document:
+def _document(text: str, name: str) -> Document:
     """As servers read it, too, who refuse some that could be read.
 
     Raises:
         UserError: it is none.
     """
-    if (text := store.text()) is None and not needed:
-        return Document()
-    document = keys.parse(text or "", store.name)
+    document = keys.parse(text, name)
     try:
-        shared("clients").merged([json.loads(text or "")])
+        shared("clients").merged([json.loads(text)])
     except ValueError as error:
-        raise keys.no_document(store.name, str(error)) from None
+        raise keys.no_document(name, str(error)) from None
     return document
 
 
