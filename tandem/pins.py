@@ -60,7 +60,7 @@ MACHINE_IMAGE_KINDS: tuple[MachineImageKindName, ...] = ("ubuntu", "dlami")
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class _Pinned(_Table):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.catalog.measurements import MEASUREMENTS
-from tandem.catalog.models import MODELS
 from tandem.files import PROJECT
 from tandem.settings import Settings
-from tandem.settings.inference import InferenceSettings
 from tandem.sizing.choice import Candidate, candidate
 from tandem.sizing.config_file import load_shape
 from tandem.sizing.known import catalog_shape
@@ -17,15 +15,10 @@ from tandem.sizing.serving import Serving
 from tandem.sizing.throughput import Load
 
 
-def is_sized(inference: InferenceSettings) -> bool:
-    """Whether the model's shape is known here."""
-    return inference.model_config_file is not None or inference.model in MODELS
-
-
 def on_each_type(settings: Settings, load: Load) -> list[Candidate]:
     """The settings' main model, in the order of fleet.instanceTypes; none for a model that is not sized."""
     inference = settings.inference
-    if not is_sized(inference):
+    if not inference.is_sized:
         return []
     file = inference.model_config_file
     shape = load_shape(PROJECT / file) if file else catalog_shape(inference.model)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from xml.sax.saxutils import escape
+from html import escape
 
 _ROW, _LABEL, _BAR, _VALUE = 26, 250, 420, 110
 

@@ -6,7 +6,7 @@ A few rectangles and texts need none: matplotlib would be the largest dependency
 from __future__ import annotations
 
 from collections.abc import Sequence
-from xml.sax.saxutils import escape
+from html import escape
 
 from tandem.ops.plot import head
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from tandem import capacity
 from tandem.errors import Problem
-from tandem.pins import Pins
 from tandem.platforms.platform import Platform
 from tandem.timing import HEARTBEAT_SECONDS
+
+if TYPE_CHECKING:
+    from tandem.pins import Pins
 
 
 class Hosts(Platform):

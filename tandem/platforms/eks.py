@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 from tandem import capacity
 from tandem.catalog import prices
 from tandem.errors import Problem
-from tandem.pins import Pins
 from tandem.platforms.platform import CostItem, Platform
 from tandem.settings.schema import Settings
 from tandem.timing import NODE_HOOK
+
+if TYPE_CHECKING:
+    from tandem.pins import Pins
 
 
 def nodes(settings: Settings) -> Platform:

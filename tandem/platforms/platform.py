@@ -6,11 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from tandem.errors import Problem
-from tandem.pins import Pins
 from tandem.settings.schema import Settings
+
+if TYPE_CHECKING:
+    from tandem.pins import Pins
 
 
 @dataclass(frozen=True)

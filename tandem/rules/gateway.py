@@ -9,7 +9,6 @@ from tandem.errors import Problem
 from tandem.settings.commands import below, removed, set_to
 from tandem.settings.schema import Settings
 from tandem.settings.types import EVERYONE
-from tandem.speed import is_sized
 
 BEDROCK = "bedrock/"
 OWN_PROVIDER = "hosted_vllm"
@@ -36,7 +35,7 @@ def tokens_have_prices(settings: Settings) -> Iterator[Problem]:
     if settings.gateway is None:
         return
     for own in settings.each.values():
-        for name in own.inference.names if not is_sized(own.inference) else ():
+        for name in own.inference.names if not own.inference.is_sized else ():
             if name not in settings.gateway.prices:
                 key = below("gateway.prices", name)
                 yield Problem(

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from tandem.catalog.instances import GPUS_PER_REPLICA
+from tandem.catalog.models import MODELS
 from tandem.settings.section import Section
 from tandem.settings.types import (
     DomainName,
@@ -243,6 +244,11 @@ class InferenceSettings(Section):
     def makes_tokens(self) -> bool:
         """Whether its task is to generate."""
         return self.task == "generate"
+
+    @property
+    def is_sized(self) -> bool:
+        """Whether the model's shape is known here."""
+        return self.model_config_file is not None or self.model in MODELS
 
     @property
     def slots(self) -> int:

@@ -12,7 +12,9 @@ from pydantic.alias_generators import to_camel
 class Section(BaseModel):
     """Frozen, camelCase outside, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", alias_generator=to_camel, populate_by_name=True, defer_build=True
+    )
 
     @field_validator("*", mode="before")
     @classmethod
