@@ -11,7 +11,7 @@ import rehearsal as _its_cache  # noqa: F401 (the simulator builds once for all,
 
 OF_A_TERMINAL = ("COLUMNS", "LINES", "FORCE_COLOR", "NO_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
 """Variables by which rich and typer break lines and colour; a test that is about one sets it."""
-NEEDS_A_SERVER = {"moto_server", "moto", "account", "simulated"}
+NEEDS_A_SERVER = {"moto_server", "moto", "moto_url", "bucket", "account", "simulated"}
 NEEDS_A_CONTROL_PLANE = {"kubernetes"}
 WAITS_ON_THE_CLOCK = {"in_real_time", "vllm", "connection"}
 GARBAGE = (100_000, 20, 20)

@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -473,8 +474,9 @@ def load(path: Path | None = None) -> Pins:
         ) from None
 
 
+@lru_cache(maxsize=4)
 def parse(text: str, name: str = "images/pins.toml") -> Pins:
-    """Reads pins from TOML text; `name` is what messages call the file. Raises UserError as `load` does."""
+    """Reads pins from TOML text, once each; `name` is what messages call the file. Raises UserError as `load` does."""
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -25,7 +25,7 @@ AHEAD = timedelta(minutes=5)
 GROUP_TARGET = "arn:aws:scheduler:::aws-sdk:autoscaling:updateAutoScalingGroup"
 PUBLISH_TARGET = "arn:aws:scheduler:::aws-sdk:sns:publish"
 AGAIN = "rate(5 minutes)"
-RETRY = scheduler.ScheduleTargetRetryPolicyArgs(maximum_event_age_in_seconds=3600, maximum_retry_attempts=185)
+RETRY_SECONDS, RETRIES = 3600, 185
 """A call that fails is tried for an hour, when the next of its kind has come: later it may not be wanted any more."""
 ALERT_PERCENTAGES = ((80, "ACTUAL"), (100, "ACTUAL"), (100, "FORECASTED"))
 
@@ -265,7 +265,9 @@ class CostGuard(pulumi.ComponentResource):
                 arn=target_arn,
                 role_arn=self._role.arn,
                 input=pulumi.Output.json_dumps(target_input),
-                retry_policy=RETRY,
+                retry_policy=scheduler.ScheduleTargetRetryPolicyArgs(
+                    maximum_event_age_in_seconds=RETRY_SECONDS, maximum_retry_attempts=RETRIES
+                ),
             ),
             # One that stops a fleet is never aimed at another: it stays until that one is gone.
             opts=pulumi.ResourceOptions(

@@ -15,7 +15,6 @@ from tandem.settings import Settings
 
 IN_SERVICE = ("AWS/AutoScaling", "GroupInServiceInstances", "Minimum")
 REFUSED = ("AWS/ApplicationELB", "HTTPCode_ELB_503_Count", "Sum")
-Query = cloudwatch.MetricAlarmMetricQueryArgs
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,12 +138,12 @@ class LoadScaling(pulumi.ComponentResource):
             f"{self._name}-{label}", autoscaling_group_name=self._args.group_name, opts=self._child, **what
         )
 
-    def _own(self, figure: str, statistic: str, period: int) -> Query:
+    def _own(self, figure: str, statistic: str, period: int) -> cloudwatch.MetricAlarmMetricQueryArgs:
         """A figure that hosts report."""
         of = dimensions(self._args.stack, self._args.model)
         return _query(figure.lower(), NAMESPACE, figure, statistic, of, period)
 
-    def _in_service(self) -> Query:
+    def _in_service(self) -> cloudwatch.MetricAlarmMetricQueryArgs:
         return _query("on", *IN_SERVICE, {"AutoScalingGroupName": self._args.group_name}, scaling.SLOW_PERIOD_SECONDS)
 
     def _alarm(
@@ -153,7 +152,7 @@ class LoadScaling(pulumi.ComponentResource):
         says: str,
         policy: autoscaling.Policy,
         expression: str,
-        queries: Sequence[Query],
+        queries: Sequence[cloudwatch.MetricAlarmMetricQueryArgs],
         **when: Any,
     ) -> None:
         """Where nothing is reported nothing is done: no host goes because hosts are mute."""
@@ -161,15 +160,22 @@ class LoadScaling(pulumi.ComponentResource):
             f"{self._name}-{label}",
             alarm_description=says,
             treat_missing_data="notBreaching",
-            metric_queries=[Query(id="result", expression=expression, label=label, return_data=True), *queries],
+            metric_queries=[
+                cloudwatch.MetricAlarmMetricQueryArgs(
+                    id="result", expression=expression, label=label, return_data=True
+                ),
+                *queries,
+            ],
             alarm_actions=[policy.arn],
             opts=self._child,
             **when,
         )
 
 
-def _query(id: str, namespace: str, name: str, stat: str, of: Mapping[str, pulumi.Input[str]], period: int) -> Query:
+def _query(
+    id: str, namespace: str, name: str, stat: str, of: Mapping[str, pulumi.Input[str]], period: int
+) -> cloudwatch.MetricAlarmMetricQueryArgs:
     metric = cloudwatch.MetricAlarmMetricQueryMetricArgs(
         namespace=namespace, metric_name=name, period=period, stat=stat, dimensions=of
     )
-    return Query(id=id, metric=metric, return_data=False)
+    return cloudwatch.MetricAlarmMetricQueryArgs(id=id, metric=metric, return_data=False)

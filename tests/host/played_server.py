@@ -58,7 +58,7 @@ class PlayedServer:
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.port = self.server.server_port
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     def metrics(self) -> str:
         """A batch of 256 tokens a step, by the clock; being asked changes nothing."""

@@ -43,6 +43,12 @@ def test_a_stack_is_the_same_and_loads_a_fraction(stack: str) -> None:
     assert few[0] < whole[0] / 3
 
 
+def test_to_import_the_program_loads_no_service() -> None:
+    """A name of one at a module's top would bring it whole, before types are loaded one by one."""
+    loaded = "[name for name in sys.modules if name.startswith('pulumi_aws.') and name.count('.') > 1]"
+    assert run(f"import sys, infra.stack; print({loaded})") == "[]"
+
+
 def test_what_is_no_class_loads_all_as_ever() -> None:
     asked = "ec2.Vpc, ec2.SecurityGroupIngressArgs, ec2.VpcArgs, ec2.get_ami, ec2.Subnet, ec2.vpc.Vpc is ec2.Vpc"
     program = (
