@@ -59,9 +59,9 @@ lint: .venv
 types: # one thread, most of a minute on a busy core: the tests run beside it
 	$(RUN) basedpyright
 
-unit-tests: # one worker more than processors: some tests wait, and types need one thread for half of the time
+unit-tests: # without sweeps, which `make test` has; one worker more than processors: some tests wait, and types need one thread
 	$(RUN) pytest -n $$(($$(nproc) + 1)) --dist worksteal --ignore tests/real \
-		-m "not (account or clock or engine or kubernetes or long or real)"
+		-m "not (account or clock or engine or kubernetes or long or real or sweep)"
 
 mutate: .venv ## small faults in the code, and which no test sees: SAMPLE=40 more in each of MODULES="costs host" (hours for all)
 	$(UV) run --locked --group mutate python tools/mutate.py --sample $(SAMPLE) $(MODULES)

@@ -14,6 +14,8 @@ from infra.platforms.context import times
 from tandem.settings import Settings
 from tests.infra.declared import GROUPS, Declared, declared, declared_by
 
+pytestmark = pytest.mark.sweep
+
 CREATED = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 GUARD = {"expiresAfter": "4h", "maxUsd": 200, "businessHours": {}}
 HOSTS: dict[str, Any] = {"region": "us-east-1", "fleet": {"hosts": 1, "rollout": "terminateFirst"}}

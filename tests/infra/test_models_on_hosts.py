@@ -13,6 +13,8 @@ from tandem import costs, rules
 from tandem.settings import Settings
 from tests.infra.declared import Declared, declared_by
 
+pytestmark = pytest.mark.sweep
+
 FURTHER = {
     "embed": {
         "hostName": "embed.example.com",

@@ -14,6 +14,8 @@ from tandem.ops.removal import plan
 from tests.infra.declared import ORDER, declared_by, type_of
 from tests.infra.roles import HOSTS, MANAGED, PODS
 
+pytestmark = pytest.mark.sweep
+
 DOMAIN = {"domainName": "us.llm.example.com", "hostedZoneId": "Z0123456789ABC"}
 BUDGET = {"monthlyBudgetUsd": 100, "alertEmails": ["a@example.com"]}
 NAMED: dict[str, Any] = {

@@ -16,6 +16,8 @@ from tandem.tags import STACK_ID_TAG, stack_tags
 from tests.infra.declared import STACK_ID
 from tests.infra.roles import FILES, MADE, WORKSPACE, documents, policy_of, roles
 
+pytestmark = pytest.mark.sweep
+
 ALL = (*FILES, *MADE)
 HERE = {"aws:RequestedRegion": "us-east-1"}
 AWS_MANAGED = {name: found["Document"] for name, found in json.loads(aws_managed_policies_data).items()}

@@ -11,6 +11,8 @@ from tests.observing.asked import ADDED, EVERY, queries
 from tests.observing.contract import OWN, broken, exposed, grouped, selectors
 from tests.observing.growing import RECORDED
 
+pytestmark = pytest.mark.sweep
+
 FOUND = exposed(RECORDED)
 USED = sorted({selector for place, what in EVERY for selector in selectors(queries(place)[what])}, key=str)
 SERIES = sorted({selector.name for selector in USED} - OWN)

@@ -13,6 +13,8 @@ from tandem.ops.rights.right import BOUNDARY, DEPLOYER, TAGS, Scope
 from tests.infra.roles import FILES, MADE, roles
 from tests.infra.test_roles import AWS_MANAGED, OWN, asked
 
+pytestmark = pytest.mark.sweep
+
 HERE = "us-east-1"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/tandem-dev-host-0a1b2c3"
 OURS, THEIRS = (f"arn:aws:iam::{ACCOUNT}:policy/{name}" for name in ("tandem-boundary", "theirs"))

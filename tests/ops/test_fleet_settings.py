@@ -23,6 +23,8 @@ from tandem.sizing.reading import with_quantization
 from tandem.sizing.serving import Serving
 from tandem.sizing.throughput import Load
 
+pytestmark = pytest.mark.sweep
+
 FIRST_TOKENS, BETWEEN_TOKENS = (None, 0.1, 0.3, 2, 7, 90), (None, 0.03, 0.06, 0.15, 0.4, 2)
 REQUESTS, STEPS = (None, None, 1, 8, 31, 300, 2000, 4096), (None, None, 512, 3000, 131_072)
 

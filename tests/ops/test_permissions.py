@@ -17,6 +17,8 @@ from tandem.ops.rights.actions import action_of
 from tandem.settings import Settings
 from tests.infra.declared import declared_by
 
+pytestmark = pytest.mark.sweep
+
 EVERYTHING = {
     "region": "us-east-1",
     "clients": {"alice": {"sha256": ["0" * 64]}},

@@ -30,6 +30,8 @@ from tandem.ops.rights.right import (
 )
 from tandem.ops.rights.write import ROOT, policies, replaced
 
+pytestmark = pytest.mark.sweep
+
 HERE = "us-east-1"
 STACK = Scope(account=ACCOUNT, stacks=["dev"], zones=["Z0123456789ABC"], buckets=["weights"])
 FILLS = ("0123456789abcdef0", "0123456789abcdef0/0", "0123456789abcdef0/0/0", "0123456789abcdef0/0/0/0")

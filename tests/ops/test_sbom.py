@@ -20,6 +20,8 @@ from tandem.ops.cli import app
 from tandem.settings import Settings
 from tests.infra.declared import declared_by
 
+pytestmark = pytest.mark.sweep
+
 EKS = {
     "region": "us-east-1",
     "platform": "eks",

@@ -15,6 +15,8 @@ from tandem.settings import Settings
 from tests.rehearsal.declared_scaling import account_of, settings_of
 from tools import scaling_day
 
+pytestmark = pytest.mark.sweep
+
 ROOT = Path(__file__).parents[2]
 OUT = {
     "PolicyType": "StepScaling",

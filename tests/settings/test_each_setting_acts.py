@@ -15,6 +15,8 @@ from tandem.errors import Problem
 from tandem.settings import Settings
 from tests.infra.declared import declared_by
 
+pytestmark = pytest.mark.sweep
+
 ZONE = "Z0123456789ABC"
 ALICE = {"sha256": ["5" * 64]}
 SQL = {"model": "acme/sql", "rank": 16}

@@ -18,6 +18,8 @@ from tandem.sizing.reading import with_quantization
 from tandem.sizing.serving import Serving
 from tandem.sizing.throughput import Load
 
+pytestmark = pytest.mark.sweep
+
 Q8, Q32, Q32_8 = "Qwen/Qwen3-8B", "Qwen/Qwen3-32B", "Qwen/Qwen3-32B-FP8"
 L70, L8, A3B = "meta-llama/Llama-3.3-70B-Instruct", "meta-llama/Llama-3.1-8B-Instruct", "Qwen/Qwen3-30B-A3B"
 OSS20, OSS120, Q235 = "openai/gpt-oss-20b", "openai/gpt-oss-120b", "Qwen/Qwen3-235B-A22B-FP8"

@@ -9,7 +9,11 @@ import json
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from tests.infra.declared import Declared, declared_by
+
+pytestmark = pytest.mark.sweep
 
 STACK: dict[str, Any] = {"region": "us-east-1", "costGuard": {"alertEmails": ["a@example.com"]}}
 BATCH = {"batch": {"maxUsd": 20}}

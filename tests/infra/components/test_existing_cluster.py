@@ -18,6 +18,8 @@ from tandem.errors import UserError
 from tests.infra.declared import CLUSTER, CLUSTERS, NODE_GROUPS, OTHERS_CLUSTER, STACK_ID, Declared, declared_by
 from tests.infra.test_stack_eks import amazon, kubernetes
 
+pytestmark = pytest.mark.sweep
+
 VPC = OTHERS_CLUSTER["vpcConfig"]["vpcId"]
 SUBNETS = {"us-east-1a": f"subnet-{'2' * 17}", "us-east-1b": f"subnet-{'3' * 17}"}
 DRIVER = "arn:aws:iam::123456789012:role/driver"

@@ -10,6 +10,8 @@ import pytest
 from tandem.errors import UserError
 from tests.infra.declared import DHCP_OPTIONS, SECURITY_GROUPS, Declared, declared_by
 
+pytestmark = pytest.mark.sweep
+
 VPC = f"vpc-{'0' * 17}"
 PRIVATE, PUBLIC = (
     {f"us-east-1{zone}": f"subnet-{id * 17}" for zone, id in zip("ab", ids, strict=True)} for ids in ("12", "34")

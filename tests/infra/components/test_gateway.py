@@ -15,6 +15,8 @@ from tandem.gateway.config import guard
 from tests.gateway.test_config import ALL, BASE, NOVA, SECRET
 from tests.infra.declared import ACCOUNT, Declared, declared_by, secret
 
+pytestmark = pytest.mark.sweep
+
 PLATFORMS = ("ec2", "eks")
 OWN = {"alarms": {"enabled": True}, "costGuard": {"alertEmails": ["ops@example.com"]}}
 

@@ -13,6 +13,8 @@ from tandem.settings import Settings
 from tandem.settings.network import GlobalNameSettings
 from tests.infra.declared import Declared, declared, declared_by
 
+pytestmark = pytest.mark.sweep
+
 BEHIND: dict[str, Any] = {
     "region": "eu-west-1",
     "loadBalancer": {"domainName": "eu-west-1.llm.example.com", "hostedZoneId": "Z0123456789ABC"},

@@ -24,6 +24,8 @@ from tandem.ops.kinds.kind import Found
 from tandem.settings import Settings
 from tests.infra.kubernetes.samples import SAMPLES, manifests
 
+pytestmark = pytest.mark.sweep
+
 HOSTS = [IPv4Network("10.20.128.0/19"), IPv4Network("10.20.160.0/19")]
 NAMESPACES = {"inference": {"metadata": {"labels": {NAMESPACE_NAME: "inference"}}}}
 

@@ -18,6 +18,8 @@ from rehearsal.policy_calls import Call, as_asked
 from simulated.world import REGION, policy, trust
 from tests.infra.roles import roles
 
+pytestmark = pytest.mark.sweep
+
 CLUSTER = "tandem-prod"
 TEMPLATE, INSTANCE, THEIRS = "lt-0123456789abcdef0", "i-0123456789abcdef0", "i-0fedcba9876543210"
 OWN = {f"kubernetes.io/cluster/{CLUSTER}": "owned", "eks:eks-cluster-name": CLUSTER, "karpenter.sh/nodepool": "gpu"}
