@@ -211,7 +211,7 @@ def read_run(path: Path, key: str = "canary.run") -> dict[str, Any]:
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
         why = getattr(error, "strerror", None) or str(error)
     allowed = "what `tandem canary --record FILE` writes"
-    raise UserError(Problem(key=key, wrong=f"is no stored run: {why}", value=str(path), allowed=allowed))
+    raise UserError.of(key=key, wrong=f"is no stored run: {why}", value=str(path), allowed=allowed)
 
 
 def suite_of(settings: CanarySettings) -> Suite:
@@ -257,7 +257,7 @@ def document(settings: CanarySettings, inference: InferenceSettings) -> str:
     text = json.dumps(found, separators=(",", ":"))
     if len(text) > ROOM:
         wrong, value = "suite and stored run are too large for machines", f"{len(text):,} bytes"
-        raise UserError(Problem(key="canary", wrong=wrong, value=value, allowed=f"up to {ROOM:,} bytes"))
+        raise UserError.of(key="canary", wrong=wrong, value=value, allowed=f"up to {ROOM:,} bytes")
     return text
 
 

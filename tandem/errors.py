@@ -67,3 +67,8 @@ class UserError(Exception):
             raise ValueError("a UserError names at least one problem")
         super().__init__("\n".join(str(problem) for problem in merged(problems)))
         self.problems = problems
+
+    @classmethod
+    def of(cls, *, key: str, wrong: str, value: object = None, allowed: str = "", fix: str = "") -> UserError:
+        """One problem."""
+        return cls(Problem(key=key, wrong=wrong, value=value, allowed=allowed, fix=fix))

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 
 _BUSY = {429, 502, 503, 504}
 
@@ -49,27 +49,23 @@ class Http:
                     url, headers=dict(headers or {}), timeout=self.timeout_seconds, stream=not whole
                 )
             except requests.RequestException as error:
-                raise UserError(
-                    Problem(
-                        key=key,
-                        wrong=f"{_host(url)} cannot be reached ({_reason(error)})",
-                        value=url,
-                        allowed="a machine with a way out, directly or by HTTPS_PROXY",
-                        fix="run the same command again where the network allows it",
-                    )
+                raise UserError.of(
+                    key=key,
+                    wrong=f"{_host(url)} cannot be reached ({_reason(error)})",
+                    value=url,
+                    allowed="a machine with a way out, directly or by HTTPS_PROXY",
+                    fix="run the same command again where the network allows it",
                 ) from None
             if response.status_code not in _BUSY:
                 return response
             wait = _retry_after(response, pause)
             if time.monotonic() + wait > deadline:
-                raise UserError(
-                    Problem(
-                        key=key,
-                        wrong=f"{_host(url)} is busy or limits requests, and asks to wait {wait:g} s",
-                        value=f"HTTP {response.status_code}",
-                        allowed=f"an answer within {self.deadline_seconds:g} s",
-                        fix="wait, then run the same command again",
-                    )
+                raise UserError.of(
+                    key=key,
+                    wrong=f"{_host(url)} is busy or limits requests, and asks to wait {wait:g} s",
+                    value=f"HTTP {response.status_code}",
+                    allowed=f"an answer within {self.deadline_seconds:g} s",
+                    fix="wait, then run the same command again",
                 )
             self.sleep(wait)
             pause *= 2

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 import requests
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.http import Http
 
 REGISTRY_VARIABLE = "TANDEM_REGISTRY_URL"
@@ -16,7 +16,7 @@ REGISTRY_VARIABLE = "TANDEM_REGISTRY_URL"
 
 
 def refused(key: str, wrong: str, value: object, allowed: str, fix: str) -> UserError:
-    return UserError(Problem(key=key, wrong=wrong, value=value, allowed=allowed, fix=fix))
+    return UserError.of(key=key, wrong=wrong, value=value, allowed=allowed, fix=fix)
 
 
 def json_of(response: requests.Response, key: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import zopfli.gzip
 from tandem.alarms import dimensions
 from tandem.catalog.instances import InstanceType
 from tandem.edge import EDGE_COMMAND, render_edge
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.host.config import HostConfig, Pinned
 from tandem.ports import EDGE_AGENT_PORT, SERVER_PORT
 from tandem.scripts import DIRECTORY, sources, without_remarks
@@ -256,14 +256,12 @@ def _compressed(document: str) -> bytes:
     # The default of 15 rounds takes twice the time and saves two bytes.
     data = zopfli.gzip.compress(document.encode(), numiterations=5)
     if len(data) > EC2_LIMIT_BYTES:
-        raise UserError(
-            Problem(
-                key="user data",
-                wrong="is too large for EC2",
-                value=f"{len(data):,} bytes",
-                allowed=f"up to {EC2_LIMIT_BYTES:,} bytes of gzip",
-                fix="list fewer fleet.instanceTypes, or shorten cloud-init/",
-            )
+        raise UserError.of(
+            key="user data",
+            wrong="is too large for EC2",
+            value=f"{len(data):,} bytes",
+            allowed=f"up to {EC2_LIMIT_BYTES:,} bytes of gzip",
+            fix="list fewer fleet.instanceTypes, or shorten cloud-init/",
         )
     return data
 

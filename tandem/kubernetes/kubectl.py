@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.kubernetes.names import NAMESPACE
 
 KUBECTL_SECONDS = 60
@@ -32,7 +32,7 @@ class Kubectl:
         """
         if not shutil.which(self.command):
             fix = "https://kubernetes.io/docs/tasks/tools/"
-            raise UserError(Problem(key="kubectl", wrong="is not on PATH", allowed="`kubectl`", fix=fix))
+            raise UserError.of(key="kubectl", wrong="is not on PATH", allowed="`kubectl`", fix=fix)
         command = [self.command, "--kubeconfig", str(self.kubeconfig), "--namespace", NAMESPACE, *arguments]
         limit = f"--request-timeout={KUBECTL_SECONDS // 2}s"
         try:
@@ -60,4 +60,4 @@ class Kubectl:
 
 def _refused(said: str) -> UserError:
     fix = "a private API is reached from inside the VPC only; who may is in cluster.admins: docs/kubernetes.md"
-    return UserError(Problem(key="kubectl", wrong="the cluster does not do what it is asked", value=said, fix=fix))
+    return UserError.of(key="kubectl", wrong="the cluster does not do what it is asked", value=said, fix=fix)

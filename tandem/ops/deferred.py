@@ -12,7 +12,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 
 ONLY_IN_A_CLONE = ("pulumi_rehearsal", "rehearsal")
 """Packages beside tandem that its wheel leaves out."""
@@ -51,12 +51,10 @@ class Deferred(TyperCommand):
         except ModuleNotFoundError as error:
             if error.name not in ONLY_IN_A_CLONE:
                 raise
-            raise UserError(
-                Problem(
-                    key=f"tandem {self.name}",
-                    wrong=f"it needs the package {error.name}, which is not installed with tandem",
-                    fix="call it in a clone of the project: uv run tandem ...",
-                )
+            raise UserError.of(
+                key=f"tandem {self.name}",
+                wrong=f"it needs the package {error.name}, which is not installed with tandem",
+                fix="call it in a clone of the project: uv run tandem ...",
             ) from None
         if not isinstance(found, typer.Typer):
             alone = typer.Typer(add_completion=False)

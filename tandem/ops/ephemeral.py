@@ -12,7 +12,7 @@ from typing import Any
 
 from tandem import checks, costs, lifetime
 from tandem import type_tokens as types
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.ops import options, stackfile
 from tandem.ops.kinds import KINDS
 from tandem.ops.kinds.kind import Clients, Scope
@@ -48,14 +48,11 @@ def file(stack: str) -> Path:
     path = options.stack_file(stack)
     if not path.exists():
         known = [one for one in options.stack_names() if one.startswith(PREFIX)]
-        raise UserError(
-            Problem(
-                key=stack,
-                wrong="there is no file of this stack here",
-                allowed=", ".join(known) or "a stack made on this machine",
-                fix="`tandem ephemeral list`; what was made elsewhere is changed there, and removed with "
-                "`down --by-tags`",
-            )
+        raise UserError.of(
+            key=stack,
+            wrong="there is no file of this stack here",
+            allowed=", ".join(known) or "a stack made on this machine",
+            fix="`tandem ephemeral list`; what was made elsewhere is changed there, and removed with `down --by-tags`",
         )
     return path
 
@@ -117,16 +114,14 @@ def extended(path: Path, ttl: str | None, max_usd: float | None) -> Draft:
     if made.settings != before and life(made.settings) <= life(before):
         cap = lifetime.life_within_cap(made.settings)
         by_cap = cap is not None and cap == life(made.settings)
-        raise UserError(
-            Problem(
-                key="--max-usd" if by_cap else "--ttl",
-                wrong="the stack would not live longer" + (", since its cap ends it" if by_cap else ""),
-                value=made.settings.cost_guard.max_usd if by_cap else ttl,
-                allowed=f"more than what it has: {_hours(life(before))} from its first `up`",
-                fix=f"at ${costs.max_usd_per_hour(made.settings):.2f} an hour at most, each hour more needs so much cap"
-                if by_cap
-                else "give a longer --ttl, counted from the first `up`",
-            )
+        raise UserError.of(
+            key="--max-usd" if by_cap else "--ttl",
+            wrong="the stack would not live longer" + (", since its cap ends it" if by_cap else ""),
+            value=made.settings.cost_guard.max_usd if by_cap else ttl,
+            allowed=f"more than what it has: {_hours(life(before))} from its first `up`",
+            fix=f"at ${costs.max_usd_per_hour(made.settings):.2f} an hour at most, each hour more needs so much cap"
+            if by_cap
+            else "give a longer --ttl, counted from the first `up`",
         )
     return made
 
@@ -138,13 +133,11 @@ def _hours(span: timedelta) -> str:
 def refuse_others(name: str, ephemeral: bool) -> None:
     """Raises a UserError for a stack that is not ephemeral."""
     if not ephemeral:
-        raise UserError(
-            Problem(
-                key=name,
-                wrong="is not an ephemeral stack",
-                allowed="stacks with tandem:ephemeral true",
-                fix="use `pulumi up` and `pulumi destroy` for it; docs/runbook.md says how",
-            )
+        raise UserError.of(
+            key=name,
+            wrong="is not an ephemeral stack",
+            allowed="stacks with tandem:ephemeral true",
+            fix="use `pulumi up` and `pulumi destroy` for it; docs/runbook.md says how",
         )
 
 

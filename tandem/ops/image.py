@@ -17,7 +17,7 @@ from typing import Any
 
 import tomlkit
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.tags import PROJECT, PROJECT_TAG
 
 TAG = "tandem:baked"
@@ -69,13 +69,11 @@ def bake(ec2: Any, request: Bake, name: str, progress: Progress, poll: float = P
         _wait(lambda: _state(ec2, instance) == "stopped", BAKE_SECONDS, poll, f"instance {instance} to finish")
         said = _console(ec2, instance)
         if not said or said[-1] != BAKED:
-            raise UserError(
-                Problem(
-                    key="image bake",
-                    wrong=f"instance {instance} did not finish its stages",
-                    value="\n".join(said[-5:]) or "nothing on its console",
-                    fix="mend what the last line names, then bake again; the instance is gone",
-                )
+            raise UserError.of(
+                key="image bake",
+                wrong=f"instance {instance} did not finish its stages",
+                value="\n".join(said[-5:]) or "nothing on its console",
+                fix="mend what the last line names, then bake again; the instance is gone",
             )
         tags = [{"Key": key, "Value": value} for key, value in {**request.tags, TAG: "true", "Name": name}.items()]
         kinds = [{"ResourceType": kind, "Tags": tags} for kind in ("image", "snapshot")]
@@ -114,7 +112,7 @@ def _instance(ec2: Any, request: Bake, name: str) -> Iterator[str]:
 def _state(ec2: Any, instance: str) -> str:
     found = ec2.describe_instances(InstanceIds=[instance])["Reservations"][0]["Instances"][0]["State"]["Name"]
     if found in ("shutting-down", "terminated"):
-        raise UserError(Problem(key="image bake", wrong=f"instance {instance} was terminated", fix="bake again"))
+        raise UserError.of(key="image bake", wrong=f"instance {instance} was terminated", fix="bake again")
     return found
 
 
@@ -128,7 +126,7 @@ def _image_state(ec2: Any, image: str) -> str:
     found = ec2.describe_images(ImageIds=[image])["Images"][0]
     if found["State"] == "failed":
         reason = found.get("StateReason", {}).get("Message")
-        raise UserError(Problem(key="image bake", wrong="AWS could not make the image", value=reason, fix="bake again"))
+        raise UserError.of(key="image bake", wrong="AWS could not make the image", value=reason, fix="bake again")
     return found["State"]
 
 
@@ -136,9 +134,7 @@ def _wait(done: Callable[[], bool], seconds: float, poll: float, what: str) -> N
     deadline = time.monotonic() + seconds
     while not done():
         if time.monotonic() > deadline:
-            raise UserError(
-                Problem(key="image bake", wrong=f"waited {seconds:,.0f} s in vain for {what}", fix="bake again")
-            )
+            raise UserError.of(key="image bake", wrong=f"waited {seconds:,.0f} s in vain for {what}", fix="bake again")
         time.sleep(poll)
 
 

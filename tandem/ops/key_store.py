@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from tandem import type_tokens as types
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.ops import keys
 from tandem.ops.aws import AwsError, code_of, user_errors
 from tandem.ops.keys import Document, Key
@@ -81,13 +81,11 @@ class Store:
             if after == before or self._put(keys.fits(after, self.name), version):
                 return after
             self.sleep(random.uniform(0.1, 0.5) * 2 ** min(number, 3))  # noqa: S311  (writers apart, no secret)
-        raise UserError(
-            Problem(
-                key=self.name,
-                wrong=f"somebody else changed the keys at the same time, {TRIES} times",
-                allowed="one writer at a time",
-                fix="nothing was changed; run the same command again",
-            )
+        raise UserError.of(
+            key=self.name,
+            wrong=f"somebody else changed the keys at the same time, {TRIES} times",
+            allowed="one writer at a time",
+            fix="nothing was changed; run the same command again",
         )
 
     def _put(self, text: str, before: str | None) -> bool:
@@ -133,22 +131,18 @@ def find(clients: Clients, stack: str, stack_id: str | None = None) -> Store:
     if len(found) == 1:
         return found[0]
     if found:
-        raise UserError(
-            Problem(
-                key=stack,
-                wrong="two lives of this name are in the account, and no state here tells which is meant",
-                value=", ".join(one.name for one in found),
-                allowed="one, or the state of the one that is meant",
-                fix=f"run it where `pulumi stack select {stack}` works; `tandem audit {stack}` shows both",
-            )
-        )
-    raise UserError(
-        Problem(
+        raise UserError.of(
             key=stack,
-            wrong="the stack has no secret of issued keys in this account and region",
-            allowed="a stack that is up",
-            fix="`pulumi up`, or name another --region or --profile",
+            wrong="two lives of this name are in the account, and no state here tells which is meant",
+            value=", ".join(one.name for one in found),
+            allowed="one, or the state of the one that is meant",
+            fix=f"run it where `pulumi stack select {stack}` works; `tandem audit {stack}` shows both",
         )
+    raise UserError.of(
+        key=stack,
+        wrong="the stack has no secret of issued keys in this account and region",
+        allowed="a stack that is up",
+        fix="`pulumi up`, or name another --region or --profile",
     )
 
 

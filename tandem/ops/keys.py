@@ -16,7 +16,7 @@ from typing import Annotated
 
 from pydantic import PlainSerializer, ValidationError
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.rules.clients import SECRET_BYTES
 from tandem.settings.edge import ClientSettings
 from tandem.settings.section import Section
@@ -101,16 +101,14 @@ def parse(text: str, where: str) -> Document:
 
 def no_document(where: str, why: str) -> UserError:
     """That a secret's text is no document of clients, in words that show nothing of it."""
-    return UserError(
-        Problem(
-            key=where,
-            wrong=f"holds no document of clients{f' ({why})' if why else ''}; servers keep the last good one, and new "
-            "ones do not start",
-            value="not shown",
-            allowed='{"clients": {"NAME": {"keys": [{"sha256": "..."}]}}}, as `tandem keys` writes it',
-            fix=f"`aws secretsmanager get-secret-value --secret-id {where} --version-stage AWSPREVIOUS` shows the "
-            "text before; put it back with `aws secretsmanager put-secret-value`",
-        )
+    return UserError.of(
+        key=where,
+        wrong=f"holds no document of clients{f' ({why})' if why else ''}; servers keep the last good one, and new "
+        "ones do not start",
+        value="not shown",
+        allowed='{"clients": {"NAME": {"keys": [{"sha256": "..."}]}}}, as `tandem keys` writes it',
+        fix=f"`aws secretsmanager get-secret-value --secret-id {where} --version-stage AWSPREVIOUS` shows the "
+        "text before; put it back with `aws secretsmanager put-secret-value`",
     )
 
 
@@ -160,14 +158,12 @@ def digest(key: str) -> str:
         UserError: no header can carry it, or it can be guessed.
     """
     if not re.fullmatch(r"[!-~]{20,256}", key) or len(set(key)) < LEAST_DIFFERENT:
-        raise UserError(
-            Problem(
-                key="the key",
-                wrong="cannot be used",
-                value=f"{len(key)} characters, {len(set(key))} different",
-                allowed=f"20 to 256 printable ASCII characters without spaces, {LEAST_DIFFERENT} different ones",
-                fix="`openssl rand -base64 32` makes one; `tandem keys add` makes and stores one by itself",
-            )
+        raise UserError.of(
+            key="the key",
+            wrong="cannot be used",
+            value=f"{len(key)} characters, {len(set(key))} different",
+            allowed=f"20 to 256 printable ASCII characters without spaces, {LEAST_DIFFERENT} different ones",
+            fix="`openssl rand -base64 32` makes one; `tandem keys add` makes and stores one by itself",
         )
     return hashlib.sha256(key.encode()).hexdigest()
 
@@ -180,16 +176,14 @@ def add(document: Document, name: str, client: Client, now: datetime) -> Documen
     """
     if not re.fullmatch(NAMESPACE_NAME, name) or name.startswith(OWN_CLIENTS):
         allowed = f"lower case, digits and -, up to 63 characters; {OWN_CLIENTS}... are tandem's own"
-        raise UserError(Problem(key="NAME", wrong="is not a client's name", value=name, allowed=allowed))
+        raise UserError.of(key="NAME", wrong="is not a client's name", value=name, allowed=allowed)
     if (found := document.clients.get(name)) and found.working(now):
-        raise UserError(
-            Problem(
-                key=name,
-                wrong="there is a client of this name, and its key works",
-                value=shown(found.working(now)),
-                allowed="a name that no client has",
-                fix="`tandem keys rotate` gives it a new key, `tandem keys revoke` ends it",
-            )
+        raise UserError.of(
+            key=name,
+            wrong="there is a client of this name, and its key works",
+            value=shown(found.working(now)),
+            allowed="a name that no client has",
+            fix="`tandem keys rotate` gives it a new key, `tandem keys revoke` ends it",
         )
     return document.of(name, client)
 
@@ -214,7 +208,7 @@ def rotate(
     client = _client(document, name)
     if not (old := client.working(now)):
         fix = f"`tandem keys add` makes it anew; {shown(client.keys)} ended"
-        raise UserError(Problem(key=name, wrong="has no key that works", allowed="a client that has one", fix=fix))
+        raise UserError.of(key=name, wrong="has no key that works", allowed="a client that has one", fix=fix)
     ends = [key.until for key in old if key.until]
     until = until or (max(ends) if len(ends) == len(old) else None)
     over = _whole(now + overlap)
@@ -232,14 +226,12 @@ def revoke(document: Document, name: str, prefix: str | None = None) -> Document
     client = _client(document, name)
     gone = [key for key in client.keys if key.sha256.startswith((prefix or "").lower())]
     if prefix is not None and (not prefix or len(gone) != 1):
-        raise UserError(
-            Problem(
-                key="--key",
-                wrong=f"{len(gone) or 'no'} keys of {name} have a digest that begins so",
-                value=prefix[:SHOWN],  # it may be a key
-                allowed=shown(client.keys, digits=len(prefix) + SHOWN if gone else SHOWN),
-                fix="name as much of the digest as tells it from the others, or leave --key out to end all",
-            )
+        raise UserError.of(
+            key="--key",
+            wrong=f"{len(gone) or 'no'} keys of {name} have a digest that begins so",
+            value=prefix[:SHOWN],  # it may be a key
+            allowed=shown(client.keys, digits=len(prefix) + SHOWN if gone else SHOWN),
+            fix="name as much of the digest as tells it from the others, or leave --key out to end all",
         )
     left = tuple(key for key in client.keys if key not in gone)
     return document.of(name, client.model_copy(update={"keys": left}) if left else None)
@@ -272,14 +264,12 @@ def fits(document: Document, where: str) -> str:
         UserError: no secret holds it.
     """
     if (size := len(text := document.text())) > SECRET_BYTES:
-        raise UserError(
-            Problem(
-                key=where,
-                wrong="would hold more than a secret can",
-                value=f"{size} bytes, {len(document.clients)} clients",
-                allowed=f"{SECRET_BYTES} bytes, some 400 clients",
-                fix="`tandem keys revoke` those that are not used",
-            )
+        raise UserError.of(
+            key=where,
+            wrong="would hold more than a secret can",
+            value=f"{size} bytes, {len(document.clients)} clients",
+            allowed=f"{SECRET_BYTES} bytes, some 400 clients",
+            fix="`tandem keys revoke` those that are not used",
         )
     return text
 
@@ -296,11 +286,11 @@ def moment(text: str, now: datetime) -> datetime:
             raise ValueError("no time zone")
     except ValueError:
         allowed = "a span such as 30d, or a moment with its time zone such as 2027-01-31T00:00:00Z"
-        raise UserError(Problem(key="--until", wrong="is no moment", value=text, allowed=allowed)) from None
+        raise UserError.of(key="--until", wrong="is no moment", value=text, allowed=allowed) from None
     if found <= now:
         fix = "leave it out for a key without an end"
-        raise UserError(
-            Problem(key="--until", wrong="is in the past", value=text, allowed=f"after {now:%Y-%m-%dT%H:%MZ}", fix=fix)
+        raise UserError.of(
+            key="--until", wrong="is in the past", value=text, allowed=f"after {now:%Y-%m-%dT%H:%MZ}", fix=fix
         )
     return _whole(found.astimezone(UTC))
 
@@ -315,7 +305,7 @@ def span(text: str, option: str) -> timedelta:
     found = match and timedelta(**{{"m": "minutes", "h": "hours", "d": "days"}[match[2]]: int(match[1])})
     if found is None or found > LONGEST:
         allowed = f"minutes, hours or days such as 90m, 24h or 30d, up to {LONGEST.days}d"
-        raise UserError(Problem(key=option, wrong="is no span", value=text, allowed=allowed))
+        raise UserError.of(key=option, wrong="is no span", value=text, allowed=allowed)
     return found
 
 
@@ -326,27 +316,23 @@ def shown(keys: Iterable[Key], digits: int = SHOWN) -> str:
 
 def _client(document: Document, name: str) -> Client:
     if (found := document.clients.get(name)) is None:
-        raise UserError(
-            Problem(
-                key=name,
-                wrong="`tandem keys` has made no such client",
-                allowed=", ".join(sorted(document.clients)) or "there is none yet",
-                fix="`tandem keys list` shows all; one that the settings declare changes there (clients.NAME.sha256)",
-            )
+        raise UserError.of(
+            key=name,
+            wrong="`tandem keys` has made no such client",
+            allowed=", ".join(sorted(document.clients)) or "there is none yet",
+            fix="`tandem keys list` shows all; one that the settings declare changes there (clients.NAME.sha256)",
         )
     return found
 
 
 def _with(client: Client, keys: tuple[Key, ...], name: str) -> Client:
     if len(keys) > MOST_KEYS:
-        raise UserError(
-            Problem(
-                key=name,
-                wrong="has as many keys at once as servers take",
-                value=shown(keys[:-1]),
-                allowed=f"up to {MOST_KEYS} that have not ended",
-                fix="`tandem keys revoke --key PREFIX` one, or wait until one ends",
-            )
+        raise UserError.of(
+            key=name,
+            wrong="has as many keys at once as servers take",
+            value=shown(keys[:-1]),
+            allowed=f"up to {MOST_KEYS} that have not ended",
+            fix="`tandem keys revoke --key PREFIX` one, or wait until one ends",
         )
     return client.model_copy(update={"keys": keys})
 

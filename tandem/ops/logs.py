@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.ops.kinds.kind import Clients, Scope, listed
 
 EDGE = "client, path, status, seconds, first_byte, upstream, request_id"
@@ -79,9 +79,7 @@ TRAFFIC = (
 
 def _is(value: str, option: str, pattern: str, allowed: str) -> None:
     if not re.fullmatch(pattern, value):
-        raise UserError(
-            Problem(key=option, wrong="no line is found by that", value=value, allowed=allowed, fix="correct it")
-        )
+        raise UserError.of(key=option, wrong="no line is found by that", value=value, allowed=allowed, fix="correct it")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,14 +114,12 @@ def groups(clients: Clients, stack: str, life: str | None) -> list[str]:
     there = sorted(every(clients("logs"), Scope(clients, stack)), key=lambda item: item["made"] or 0)
     found = sorted(item["name"] for item in there[-GROUPS:])
     if not found:
-        raise UserError(
-            Problem(
-                key=stack,
-                wrong="the account has no log of this stack in this region",
-                value=prefix,
-                allowed="a stack that is up",
-                fix="`tandem status` shows what is there; another region takes --region",
-            )
+        raise UserError.of(
+            key=stack,
+            wrong="the account has no log of this stack in this region",
+            value=prefix,
+            allowed="a stack that is up",
+            fix="`tandem status` shows what is there; another region takes --region",
         )
     return found
 
@@ -163,4 +159,4 @@ def answer(
 
 def _unanswered(wrong: str, value: str) -> UserError:
     fix = "a shorter --since has less to read, and a longer --seconds more time"
-    return UserError(Problem(key="logs", wrong=wrong, value=value, fix=fix))
+    return UserError.of(key="logs", wrong=wrong, value=value, fix=fix)

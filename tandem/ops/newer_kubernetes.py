@@ -13,7 +13,7 @@ from pathlib import Path
 import tomlkit
 
 from tandem import pins as pin_file
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.http import Http
 from tandem.ops.aws import aws_clients, user_errors
 from tandem.ops.pin import Row, Selection, replace_file, run
@@ -44,14 +44,12 @@ def support_of(version: str, region: str) -> Support:
         found = client.describe_cluster_versions(clusterVersions=[version])["clusterVersions"]
     status = found[0].get("versionStatus", "") if found else "UNSUPPORTED"
     if status != "STANDARD_SUPPORT":
-        raise UserError(
-            Problem(
-                key=KEY,
-                wrong=f"EKS does not have Kubernetes {version} in standard support",
-                value=status,
-                allowed="a version of `aws eks describe-cluster-versions` with STANDARD_SUPPORT",
-                fix="wait until EKS has it",
-            )
+        raise UserError.of(
+            key=KEY,
+            wrong=f"EKS does not have Kubernetes {version} in standard support",
+            value=status,
+            allowed="a version of `aws eks describe-cluster-versions` with STANDARD_SUPPORT",
+            fix="wait until EKS has it",
         )
     return Support(version, found[0]["endOfStandardSupportDate"].date())
 
@@ -101,12 +99,10 @@ def _must_be_next(old: str, new: str) -> None:
     major, minor = (int(part) for part in old.split("."))
     if new == (following := f"{major}.{minor + 1}"):
         return
-    raise UserError(
-        Problem(
-            key=KEY,
-            wrong=f"EKS takes a cluster from {old} to the next minor version only, and never back",
-            value=new,
-            allowed=following,
-            fix=f"`tandem pin --kubernetes --to {following}`, then `pulumi up` of each stack, then the one after it",
-        )
+    raise UserError.of(
+        key=KEY,
+        wrong=f"EKS takes a cluster from {old} to the next minor version only, and never back",
+        value=new,
+        allowed=following,
+        fix=f"`tandem pin --kubernetes --to {following}`, then `pulumi up` of each stack, then the one after it",
     )

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from tandem.catalog import prices
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.files import HERE, PROJECT
 from tandem.loading import load_stack_file
 from tandem.ops.pulumi import Stack
@@ -27,7 +27,7 @@ def named(stack: str | None) -> str | None:
         UserError: it is empty, as from a shell variable that is not set.
     """
     if stack is not None and not stack.strip():
-        raise UserError(Problem(key="STACK", wrong="no stack has an empty name", value=stack, allowed="such as dev"))
+        raise UserError.of(key="STACK", wrong="no stack has an empty name", value=stack, allowed="such as dev")
     return stack
 
 
@@ -56,14 +56,12 @@ def known_region(region: str, key: str = "--region") -> str:
     if region in names:
         return region
     nearest = get_close_matches(region, names, n=1)
-    raise UserError(
-        Problem(
-            key=key,
-            wrong="AWS has no such region",
-            value=region,
-            allowed="a region's name, such as us-east-1; `aws account list-regions` names all",
-            fix=f"did you mean {nearest[0]}?" if nearest else "correct it",
-        )
+    raise UserError.of(
+        key=key,
+        wrong="AWS has no such region",
+        value=region,
+        allowed="a region's name, such as us-east-1; `aws account list-regions` names all",
+        fix=f"did you mean {nearest[0]}?" if nearest else "correct it",
     )
 
 
@@ -124,14 +122,12 @@ def engine(stack: str, profile: str | None) -> Stack:
     """
 
     if HERE is None:
-        raise UserError(
-            Problem(
-                key=stack,
-                wrong="a stack is changed in its project, and this directory is in none",
-                value=str(Path.cwd()),
-                allowed="a directory that holds tandem's Pulumi.yaml, or one below it",
-                fix="`cd` there, then the same command",
-            )
+        raise UserError.of(
+            key=stack,
+            wrong="a stack is changed in its project, and this directory is in none",
+            value=str(Path.cwd()),
+            allowed="a directory that holds tandem's Pulumi.yaml, or one below it",
+            fix="`cd` there, then the same command",
         )
     return Stack(stack, PROJECT, {"AWS_PROFILE": profile} if profile else {})
 
@@ -167,23 +163,19 @@ def regions_of(stack: str | None, regions: Sequence[str] | None) -> list[str]:
         return list(dict.fromkeys(regions))
     names = [stack] if stack else stack_names()
     if stack and not stack_file(stack).exists():
-        raise UserError(
-            Problem(
-                key="--region",
-                wrong=f"stack {stack} has no file that would name its region",
-                allowed="one or more --region",
-                fix="name each region that the stack may have been in",
-            )
+        raise UserError.of(
+            key="--region",
+            wrong=f"stack {stack} has no file that would name its region",
+            allowed="one or more --region",
+            fix="name each region that the stack may have been in",
         )
     if not names:
-        raise UserError(
-            Problem(
-                key="--region",
-                wrong="no region is named, and there is no stack file here that would",
-                value=str(PROJECT),
-                allowed="one or more --region",
-                fix="name each region to look in, or call it in the project's directory",
-            )
+        raise UserError.of(
+            key="--region",
+            wrong="no region is named, and there is no stack file here that would",
+            value=str(PROJECT),
+            allowed="one or more --region",
+            fix="name each region to look in, or call it in the project's directory",
         )
     return list(dict.fromkeys(load_stack_file(stack_file(name)).region for name in names))
 
@@ -208,14 +200,12 @@ def writing(path: Path, option: str, allowed: str = "a file in a directory that 
     try:
         yield
     except OSError as error:
-        raise UserError(
-            Problem(
-                key=option,
-                wrong=f"cannot be written ({error.strerror})",
-                value=str(path),
-                allowed=allowed,
-                fix="name another one",
-            )
+        raise UserError.of(
+            key=option,
+            wrong=f"cannot be written ({error.strerror})",
+            value=str(path),
+            allowed=allowed,
+            fix="name another one",
         ) from None
 
 

@@ -226,14 +226,12 @@ def _package(pin: Pin, pins: Pins, http: Http) -> Found:
         branch = str(pins.nvidia_driver.branch)
         versions = [version for version in versions if version.split(".")[0] == branch]
     if not versions:
-        raise UserError(
-            Problem(
-                key=pin.key,
-                wrong="the package index has no version of the pinned branch",
-                value=pins.nvidia_driver.branch,
-                allowed="a branch that NVIDIA still publishes",
-                fix="pin another nvidia_driver.branch",
-            )
+        raise UserError.of(
+            key=pin.key,
+            wrong="the package index has no version of the pinned branch",
+            value=pins.nvidia_driver.branch,
+            allowed="a branch that NVIDIA still publishes",
+            fix="pin another nvidia_driver.branch",
         )
     return Found(versions[0], package.index)
 

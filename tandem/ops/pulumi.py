@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.ops import file_backend
 
 Deployment = dict[str, Any]
@@ -199,4 +199,4 @@ _LOCKED = ("the stack is currently locked", "Another update is currently in prog
 
 
 def _failed(key: str, wrong: str, value: str | None, fix: str) -> UserError:
-    return UserError(Problem(key=key, wrong=wrong, value=value, fix=fix))
+    return UserError.of(key=key, wrong=wrong, value=value, fix=fix)

@@ -10,7 +10,7 @@ from typing import Any
 from tandem import checks
 from tandem.catalog.instances import INSTANCE_TYPES, InstanceType
 from tandem.catalog.prices import on_demand
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.ops import stackfile
 from tandem.ops.kinds.kind import Clients
 from tandem.ops.stackfile import Config, Draft
@@ -103,14 +103,12 @@ def free_range(prefix: int, taken: Iterable[IPv4Network]) -> IPv4Network:
     for candidate in PRIVATE.subnets(new_prefix=prefix):
         if not any(candidate.overlaps(other) for other in taken):
             return candidate
-    raise UserError(
-        Problem(
-            key="network.cidrBlock",
-            wrong=f"no /{prefix} of {PRIVATE} is left",
-            value=len(taken),
-            allowed="a range that overlaps no other stack's",
-            fix="give the source a smaller range",
-        )
+    raise UserError.of(
+        key="network.cidrBlock",
+        wrong=f"no /{prefix} of {PRIVATE} is left",
+        value=len(taken),
+        allowed="a range that overlaps no other stack's",
+        fix="give the source a smaller range",
     )
 
 
@@ -130,14 +128,12 @@ def _types(before: Settings, region: str, offered: Offered) -> tuple[list[str], 
         if found not in types:
             types.append(found)
     if not types:
-        raise UserError(
-            Problem(
-                key="fleet.instanceTypes",
-                wrong=f"{region} offers none of the types, and none that could take their place",
-                value=list(before.fleet.instance_types),
-                allowed="a region with GPUs of that size",
-                fix=f"`aws ec2 describe-instance-type-offerings --region {region}`, or another region",
-            )
+        raise UserError.of(
+            key="fleet.instanceTypes",
+            wrong=f"{region} offers none of the types, and none that could take their place",
+            value=list(before.fleet.instance_types),
+            allowed="a region with GPUs of that size",
+            fix=f"`aws ec2 describe-instance-type-offerings --region {region}`, or another region",
         )
     return types, told
 
@@ -166,14 +162,12 @@ def _zones(types: Sequence[str], wanted: int, region: str, offered: Offered) -> 
     every = sorted(set().union(*(offered[name] for name in types)))
     best = sorted(every, key=lambda zone: (-sum(zone in offered[name] for name in types), zone))[:wanted]
     if len(best) < 2:
-        raise UserError(
-            Problem(
-                key="network.zones",
-                wrong=f"only one zone of {region} offers the fleet's types, and the load balancer needs two",
-                value=best,
-                allowed="two zones; hosts may be in one of them only",
-                fix="write the stack file by hand: add another zone of the region to network.zones",
-            )
+        raise UserError.of(
+            key="network.zones",
+            wrong=f"only one zone of {region} offers the fleet's types, and the load balancer needs two",
+            value=best,
+            allowed="two zones; hosts may be in one of them only",
+            fix="write the stack file by hand: add another zone of the region to network.zones",
         )
     return sorted(best)
 
@@ -187,14 +181,12 @@ def _names(before: Settings, region: str, global_name: str | None, told: list[st
     if base is None:
         return {}
     if zone is None:
-        raise UserError(
-            Problem(
-                key="loadBalancer.hostedZoneId",
-                wrong="the new region's name and certificate need a Route 53 zone, and the source has none",
-                value=base,
-                allowed="a source with loadBalancer.hostedZoneId",
-                fix="set it in the source, or write the stack file by hand with a certificate of the region",
-            )
+        raise UserError.of(
+            key="loadBalancer.hostedZoneId",
+            wrong="the new region's name and certificate need a Route 53 zone, and the source has none",
+            value=base,
+            allowed="a source with loadBalancer.hostedZoneId",
+            fix="set it in the source, or write the stack file by hand with a certificate of the region",
         )
     own = f"{region}.{base}"
     told.append(f"its own name is {own}")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.http import Http
 from tandem.ops.sizing import find_shape
 from tandem.settings.inference import SpeculationSettings
@@ -57,13 +57,11 @@ def shape_of(command: str, model: str | None, config: Path | None, quantization:
         UserError: neither model nor config.json is named, or both are; or it cannot be read.
     """
     if (model is None) == (config is None):
-        raise UserError(
-            Problem(
-                key="MODEL",
-                wrong="name a model, or give a config.json with --config, and not both",
-                value=model,
-                fix=f"`tandem {command} Qwen/Qwen3-8B`, or `tandem {command} --config PATH`",
-            )
+        raise UserError.of(
+            key="MODEL",
+            wrong="name a model, or give a config.json with --config, and not both",
+            value=model,
+            fix=f"`tandem {command} Qwen/Qwen3-8B`, or `tandem {command} --config PATH`",
         )
     if config is not None:
         return with_quantization(load_shape(config), quantization), str(config)
@@ -78,13 +76,11 @@ def speculation(tokens: int, draft: Path | None, method: Method = "draft") -> Sp
         UserError: a draft model is named, and no number of tokens.
     """
     if draft is not None and not tokens:
-        raise UserError(
-            Problem(
-                key="--draft",
-                wrong="says which draft model, but not how many tokens it proposes",
-                value=str(draft),
-                fix="add --speculative-tokens, such as 3",
-            )
+        raise UserError.of(
+            key="--draft",
+            wrong="says which draft model, but not how many tokens it proposes",
+            value=str(draft),
+            fix="add --speculative-tokens, such as 3",
         )
     if not tokens:
         return None

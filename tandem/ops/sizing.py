@@ -101,14 +101,12 @@ def _from_hub(model: str, file: str, http: Http, largest: int = LARGEST_CONFIG) 
     if response.status_code != 200:
         return None, response.status_code
     if len(response.content) > largest:
-        raise UserError(
-            Problem(
-                key=model,
-                wrong=f"the hub's {file} of this model is too large to be one",
-                value=f"{len(response.content)} bytes",
-                allowed=f"up to {largest} bytes",
-                fix="check the name of the model",
-            )
+        raise UserError.of(
+            key=model,
+            wrong=f"the hub's {file} of this model is too large to be one",
+            value=f"{len(response.content)} bytes",
+            allowed=f"up to {largest} bytes",
+            fix="check the name of the model",
         )
     return parse_config(response.content, url), 200
 
@@ -157,14 +155,12 @@ def live_cache(url: str, http: Http) -> Live:
         blocks, size = _number(labels.get("num_gpu_blocks")), _number(labels.get("block_size"))
         tokens = blocks * size if blocks and size else None
     if tokens is None:
-        raise UserError(
-            Problem(
-                key="--check",
-                wrong="this server does not tell the size of its KV cache (no vllm:cache_config_info in its metrics)",
-                value=f"{address}: HTTP {response.status_code}",
-                allowed="the address of a vLLM server; the load balancer and the edge do not forward /metrics",
-                fix="ask the server itself, through a tunnel to the host: http://127.0.0.1:8000",
-            )
+        raise UserError.of(
+            key="--check",
+            wrong="this server does not tell the size of its KV cache (no vllm:cache_config_info in its metrics)",
+            value=f"{address}: HTTP {response.status_code}",
+            allowed="the address of a vLLM server; the load balancer and the edge do not forward /metrics",
+            fix="ask the server itself, through a tunnel to the host: http://127.0.0.1:8000",
         )
     return Live(int(tokens), _number(labels.get("gpu_memory_utilization")))
 
@@ -195,7 +191,7 @@ def measurements() -> tuple[Measurement, ...]:
         return (*MEASUREMENTS, *read(path))
     except ValueError as error:
         fix = "mend it, or remove it: `tandem load --measure` writes it anew"
-        raise UserError(Problem(key=str(path), wrong=str(error), fix=fix)) from None
+        raise UserError.of(key=str(path), wrong=str(error), fix=fix) from None
 
 
 # -- prices of a region ------------------------------------------------------------------------------------------------
@@ -209,14 +205,12 @@ def types_in(region: str) -> list[InstanceType]:
     """
     listed = ON_DEMAND.get(region)
     if not listed:
-        raise UserError(
-            Problem(
-                key="--region",
-                wrong="the prices of this region are not in tandem/catalog/prices.json",
-                value=region,
-                allowed=", ".join(ON_DEMAND),
-                fix=f"`tandem pin --prices --region {region}` asks AWS for them, and writes them there",
-            )
+        raise UserError.of(
+            key="--region",
+            wrong="the prices of this region are not in tandem/catalog/prices.json",
+            value=region,
+            allowed=", ".join(ON_DEMAND),
+            fix=f"`tandem pin --prices --region {region}` asks AWS for them, and writes them there",
         )
     return [
         replace(one, usd_per_hour=listed.usd[name])
@@ -241,24 +235,20 @@ def spot_prices(types: Iterable[InstanceType], given: Iterable[str], discount: f
     for text in given:
         name, usd = _spot_price(text)
         if prices.setdefault(name, usd) != usd:
-            raise UserError(
-                Problem(
-                    key="--spot-price",
-                    wrong=f"{name} has two prices",
-                    value=text,
-                    allowed="one of each type",
-                    fix="leave one out",
-                )
+            raise UserError.of(
+                key="--spot-price",
+                wrong=f"{name} has two prices",
+                value=text,
+                allowed="one of each type",
+                fix="leave one out",
             )
         if usd >= listed.get(name, math.inf):
-            raise UserError(
-                Problem(
-                    key="--spot-price",
-                    wrong=f"{name} costs no more than that on demand, and is not taken back",
-                    value=text,
-                    allowed=f"less than {listed[name]:.2f}",
-                    fix="leave it out",
-                )
+            raise UserError.of(
+                key="--spot-price",
+                wrong=f"{name} costs no more than that on demand, and is not taken back",
+                value=text,
+                allowed=f"less than {listed[name]:.2f}",
+                fix="leave it out",
             )
     return {**off, **prices}
 
@@ -268,14 +258,12 @@ def _spot_price(text: str) -> tuple[str, float]:
     if name not in INSTANCE_TYPES:
         raise UserError(unknown_type_problem("--spot-price", name))
     if not re.fullmatch(r"\d{1,4}(\.\d{1,6})?", usd) or not float(usd):
-        raise UserError(
-            Problem(
-                key="--spot-price",
-                wrong="is no price above 0",
-                value=text,
-                allowed="TYPE=USD, US dollars an hour",
-                fix=f"`aws ec2 describe-spot-price-history --instance-types {name}` tells it; {name}=1.23",
-            )
+        raise UserError.of(
+            key="--spot-price",
+            wrong="is no price above 0",
+            value=text,
+            allowed="TYPE=USD, US dollars an hour",
+            fix=f"`aws ec2 describe-spot-price-history --instance-types {name}` tells it; {name}=1.23",
         )
     return name, float(usd)
 
@@ -291,14 +279,12 @@ def seconds(text: str | None, key: str) -> float | None:
     found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)(ms|s|)", text.strip())
     if not found or not found[2] or not float(found[1]):
         bare = found is not None and not found[2] and float(found[1]) > 0
-        raise UserError(
-            Problem(
-                key=key,
-                wrong="is a time without a unit" if bare else "is no time above 0",
-                value=text,
-                allowed="a number of s or ms",
-                fix=f"{text.strip()}ms or {text.strip()}s" if bare else "such as 2s, 0.5s or 50ms",
-            )
+        raise UserError.of(
+            key=key,
+            wrong="is a time without a unit" if bare else "is no time above 0",
+            value=text,
+            allowed="a number of s or ms",
+            fix=f"{text.strip()}ms or {text.strip()}s" if bare else "such as 2s, 0.5s or 50ms",
         )
     return float(found[1]) / (1000 if found[2] == "ms" else 1)
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.loading import load, load_stack_file
 from tandem.settings import Settings, engine_yaml
 
@@ -160,12 +160,10 @@ def write(path: Path, text: str) -> None:
         draft_path.write_text(text, encoding="utf-8")
         draft_path.replace(path)
     except OSError as error:
-        raise UserError(
-            Problem(
-                key=path.name,
-                wrong=f"cannot be written ({error.strerror})",
-                value=str(path.parent),
-                allowed="a directory of yours",
-                fix="run this where the project may be changed",
-            )
+        raise UserError.of(
+            key=path.name,
+            wrong=f"cannot be written ({error.strerror})",
+            value=str(path.parent),
+            allowed="a directory of yours",
+            fix="run this where the project may be changed",
         ) from None

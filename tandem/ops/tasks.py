@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.rules.cluster import prefix_of
 from tandem.settings import Settings
 from tandem.tags import MAIN_MODEL
@@ -22,12 +22,10 @@ def must_generate(settings: Settings, name: str | None, command: str) -> None:
     model = called(settings, name)
     inference = settings.of(model).inference
     if not inference.makes_tokens:
-        raise UserError(
-            Problem(
-                key=f"{prefix_of(model)}inference.task",
-                wrong=f"makes no tokens, and {command} asks for some",
-                value=inference.task,
-                allowed="generate",
-                fix="`tandem smoke` asks such a model for what it makes",
-            )
+        raise UserError.of(
+            key=f"{prefix_of(model)}inference.task",
+            wrong=f"makes no tokens, and {command} asks for some",
+            value=inference.task,
+            allowed="generate",
+            fix="`tandem smoke` asks such a model for what it makes",
         )

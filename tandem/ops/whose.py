@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tandem import type_tokens as types
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.ops import options
 from tandem.ops.kinds.kind import Clients
 from tandem.ops.pulumi import Deployment, Stack
@@ -71,14 +71,12 @@ def refuse_elsewhere(deployment: Deployment, stack: str, clients: Clients) -> No
     here = clients("sts")
     account, region = here.get_caller_identity()["Account"], here.meta.region_name
     if places and not {(account, region), ("", region)} & places:
-        raise UserError(
-            Problem(
-                key=stack,
-                wrong="its state tells of another account or region than the one that was looked into",
-                value=f"{account} in {region}",
-                allowed=", ".join(sorted(f"{one or 'its account'} in {where}" for one, where in places)),
-                fix="credentials of that account, and --region or tandem:region of that region",
-            )
+        raise UserError.of(
+            key=stack,
+            wrong="its state tells of another account or region than the one that was looked into",
+            value=f"{account} in {region}",
+            allowed=", ".join(sorted(f"{one or 'its account'} in {where}" for one, where in places)),
+            fix="credentials of that account, and --region or tandem:region of that region",
         )
 
 

@@ -91,13 +91,11 @@ def parse_stack_file(path: Path) -> Settings:
         document = engine_yaml.parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         known = sorted(p.name for p in path.parent.glob("Pulumi.*.yaml"))
-        raise UserError(
-            Problem(
-                key=path.name,
-                wrong="there is no such stack file",
-                allowed=", ".join(known) or "Pulumi.STACK.yaml",
-                fix="name a stack that has a file, or make one with `pulumi stack init`",
-            )
+        raise UserError.of(
+            key=path.name,
+            wrong="there is no such stack file",
+            allowed=", ".join(known) or "Pulumi.STACK.yaml",
+            fix="name a stack that has a file, or make one with `pulumi stack init`",
         ) from None
     except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
         raise _no_stack_file(path, " ".join(str(error).split())) from None
@@ -113,13 +111,11 @@ def parse_stack_file(path: Path) -> Settings:
 
 
 def _no_stack_file(path: Path, why: str) -> UserError:
-    return UserError(
-        Problem(
-            key=path.name,
-            wrong=f"is not a stack file: {why}",
-            allowed="YAML with a `config:` mapping",
-            fix="correct it there; Pulumi.dev.yaml is an example",
-        )
+    return UserError.of(
+        key=path.name,
+        wrong=f"is not a stack file: {why}",
+        allowed="YAML with a `config:` mapping",
+        fix="correct it there; Pulumi.dev.yaml is an example",
     )
 
 

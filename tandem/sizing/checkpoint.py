@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.sizing.shapes import ModelShape
 from tandem.sizing.units import DTYPE_BYTES
 from tandem.sizing.weights import weight_bytes
@@ -164,13 +164,11 @@ def _parsed(text: bytes, name: str) -> Any:
 
 
 def _no_safetensors(name: str) -> UserError:
-    return UserError(
-        Problem(
-            key=name,
-            wrong="is no file of safetensors, nor an index of such files",
-            allowed="what the model's repository has under this name",
-            fix="download it again, or give config.json in a directory of its own: it is then sized by its shape",
-        )
+    return UserError.of(
+        key=name,
+        wrong="is no file of safetensors, nor an index of such files",
+        allowed="what the model's repository has under this name",
+        fix="download it again, or give config.json in a directory of its own: it is then sized by its shape",
     )
 
 

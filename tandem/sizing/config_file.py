@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.sizing.checkpoint import weighed
 from tandem.sizing.reading import read_shape
 from tandem.sizing.shapes import ModelShape
@@ -87,6 +87,6 @@ def _read(path: Path) -> bytes:
 
 
 def _problem(name: str, wrong: str, allowed: str) -> UserError:
-    return UserError(
-        Problem(key=name, wrong=wrong, allowed=allowed, fix="download it again from the model's repository on the hub")
+    return UserError.of(
+        key=name, wrong=wrong, allowed=allowed, fix="download it again from the model's repository on the hub"
     )

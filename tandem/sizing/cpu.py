@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.sizing.kv_cache import kv_layout
 from tandem.sizing.releases import PINNED
 from tandem.sizing.serving import Serving
@@ -45,14 +45,12 @@ def cpu_cache(shape: ModelShape, serving: Serving, space_gib: int) -> CpuCache:
     plain = all(isinstance(layer.mixer, Attention) and layer.mixer.window is None for layer in shape.distinct)
     layout = kv_layout(shape, serving, PINNED, block_tokens=CPU_BLOCK_TOKENS) if plain else None
     if layout is None:
-        raise UserError(
-            Problem(
-                key="--cpu-kvcache-space",
-                wrong="blocks of a CPU server are known for plain attention only",
-                value=shape.architecture,
-                allowed="a model whose layers all look back over the whole context",
-                fix="size it for a GPU, with --gpu-mib or --instance-type",
-            )
+        raise UserError.of(
+            key="--cpu-kvcache-space",
+            wrong="blocks of a CPU server are known for plain attention only",
+            value=shape.architecture,
+            allowed="a model whose layers all look back over the whole context",
+            fix="size it for a GPU, with --gpu-mib or --instance-type",
         )
     length = serving.max_model_len or shape.max_positions
     memory = space_gib * GIB

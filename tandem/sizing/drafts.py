@@ -93,14 +93,12 @@ def load_draft(method: Method, path: Path) -> Draft:
         return Draft(method=method, shape=read_shape(config))
     name = _head_class(method, config)
     if name not in HEADS[method]:
-        raise UserError(
-            Problem(
-                key="config.json: architectures",
-                wrong=f"is no {method} head whose layers are described here, so it is not sized",
-                value=name,
-                allowed=", ".join(HEADS[method]),
-                fix="leave its config.json out, or choose another head",
-            )
+        raise UserError.of(
+            key="config.json: architectures",
+            wrong=f"is no {method} head whose layers are described here, so it is not sized",
+            value=name,
+            allowed=", ".join(HEADS[method]),
+            fix="leave its config.json out, or choose another head",
         )
     layers = read_shape({**config, "architectures": ["LlamaForCausalLM"]})
     fields, own = Fields(config), method == "eagle3"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 
 _COMPARE = "compare with the config.json in the model's repository; a download may have broken off"
 
@@ -29,7 +29,7 @@ class Fields:
 
     def problem(self, key: str, wrong: str, value: object = None, allowed: str = "") -> UserError:
         """The error for this field."""
-        return UserError(Problem(key=f"{self.place}: {key}", wrong=wrong, value=value, allowed=allowed, fix=_COMPARE))
+        return UserError.of(key=f"{self.place}: {key}", wrong=wrong, value=value, allowed=allowed, fix=_COMPARE)
 
     def has(self, key: str) -> bool:
         """The field is there and not null."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from fnmatch import translate
 from functools import cached_property
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.sizing.units import divide_up
 
 ONLINE_METHODS = ("fp8",)
@@ -174,14 +174,12 @@ def _pattern(name: str) -> re.Pattern[str]:
     try:
         return re.compile(name[3:])
     except (re.error, RecursionError, OverflowError) as error:
-        raise UserError(
-            Problem(
-                key="config.json: quantization_config",
-                wrong=f"names modules by what is no regular expression ({error})",
-                value=name[:80],
-                allowed="re: and a pattern of Python, such as re:.*lm_head",
-                fix="compare with the config.json that the model's repository holds",
-            )
+        raise UserError.of(
+            key="config.json: quantization_config",
+            wrong=f"names modules by what is no regular expression ({error})",
+            value=name[:80],
+            allowed="re: and a pattern of Python, such as re:.*lm_head",
+            fix="compare with the config.json that the model's repository holds",
         ) from None
 
 
@@ -219,13 +217,11 @@ def read_quantization(config: Mapping[str, object]) -> Quantization:
     quantization = reader(config)
     quantization.compiled()
     if not quantization.rules:
-        raise UserError(
-            Problem(
-                key="config.json: quantization_config",
-                wrong="names no module that is quantized in a way that is known",
-                allowed=", ".join(_ALGORITHMS),
-                fix="compare with the config.json that the model's repository holds",
-            )
+        raise UserError.of(
+            key="config.json: quantization_config",
+            wrong="names no module that is quantized in a way that is known",
+            allowed=", ".join(_ALGORITHMS),
+            fix="compare with the config.json that the model's repository holds",
         )
     return quantization
 
@@ -236,14 +232,12 @@ def _method(config: Mapping[str, object]) -> str:
         return "modelopt"
     names = {name: checkpoint for checkpoint, readers in READERS_OF.items() for name in readers}
     if not isinstance(method, str) or method not in names:
-        raise UserError(
-            Problem(
-                key="config.json: quantization_config.quant_method",
-                wrong="there is no rule for the size of weights that are quantized this way",
-                value=method,
-                allowed=", ".join(sorted(names)),
-                fix="size the model that it was quantized from, or choose a checkpoint in one of these formats",
-            )
+        raise UserError.of(
+            key="config.json: quantization_config.quant_method",
+            wrong="there is no rule for the size of weights that are quantized this way",
+            value=method,
+            allowed=", ".join(sorted(names)),
+            fix="size the model that it was quantized from, or choose a checkpoint in one of these formats",
         )
     return names[method]
 
@@ -251,14 +245,12 @@ def _method(config: Mapping[str, object]) -> str:
 def _number(config: Mapping[str, object], key: str, allowed: Sequence[int], default: int) -> int:
     value = config.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int) or value not in allowed:
-        raise UserError(
-            Problem(
-                key=f"config.json: quantization_config.{key}",
-                wrong="is not a value that the format has",
-                value=value,
-                allowed=", ".join(map(str, allowed)),
-                fix="compare with the config.json that the model's repository holds",
-            )
+        raise UserError.of(
+            key=f"config.json: quantization_config.{key}",
+            wrong="is not a value that the format has",
+            value=value,
+            allowed=", ".join(map(str, allowed)),
+            fix="compare with the config.json that the model's repository holds",
         )
     return value
 
@@ -277,14 +269,12 @@ def _block(config: Mapping[str, object], key: str) -> tuple[int, int] | None:
             and 0 < inputs <= LARGEST_BLOCK
         ):
             return outputs, inputs
-    raise UserError(
-        Problem(
-            key=f"config.json: quantization_config.{key}",
-            wrong="must be two positive numbers, outputs and inputs of one block",
-            value=block,
-            allowed="such as [128, 128]",
-            fix="compare with the config.json that the model's repository holds",
-        )
+    raise UserError.of(
+        key=f"config.json: quantization_config.{key}",
+        wrong="must be two positive numbers, outputs and inputs of one block",
+        value=block,
+        allowed="such as [128, 128]",
+        fix="compare with the config.json that the model's repository holds",
     )
 
 
@@ -321,14 +311,12 @@ def _read_mxfp4(config: Mapping[str, object]) -> Quantization:
 def _read_groups(config: Mapping[str, object]) -> Quantization:
     groups = config.get("config_groups")
     if not isinstance(groups, Mapping) or not groups:
-        raise UserError(
-            Problem(
-                key="config.json: quantization_config.config_groups",
-                wrong="must name at least one group of matrices",
-                value=groups,
-                allowed='{"group_0": {"targets": [...], "weights": {"num_bits": ...}}}',
-                fix="compare with the config.json that the model's repository holds",
-            )
+        raise UserError.of(
+            key="config.json: quantization_config.config_groups",
+            wrong="must name at least one group of matrices",
+            value=groups,
+            allowed='{"group_0": {"targets": [...], "weights": {"num_bits": ...}}}',
+            fix="compare with the config.json that the model's repository holds",
         )
     rules = tuple(_read_group(group) for group in groups.values() if isinstance(group, Mapping))
     scheme = config.get("kv_cache_scheme")
@@ -380,14 +368,12 @@ def _read_modelopt(config: Mapping[str, object]) -> Quantization:
     elif isinstance(algorithm, str) and algorithm in _ALGORITHMS:
         rules = ((("Linear",), _ALGORITHMS[algorithm]),)
     else:
-        raise UserError(
-            Problem(
-                key="config.json: quantization_config.quant_algo",
-                wrong="there is no rule for the size of weights that are quantized this way",
-                value=algorithm,
-                allowed=", ".join([*_ALGORITHMS, "MIXED_PRECISION"]),
-                fix="size the model that it was quantized from, or choose a checkpoint in one of these formats",
-            )
+        raise UserError.of(
+            key="config.json: quantization_config.quant_algo",
+            wrong="there is no rule for the size of weights that are quantized this way",
+            value=algorithm,
+            allowed=", ".join([*_ALGORITHMS, "MIXED_PRECISION"]),
+            fix="size the model that it was quantized from, or choose a checkpoint in one of these formats",
         )
     kv_cache = inner.get("kv_cache_scheme") or inner.get("kv_cache_quant_algo")
     is_fp8 = kv_cache == "FP8" or (isinstance(kv_cache, Mapping) and kv_cache.get("num_bits") == 8)

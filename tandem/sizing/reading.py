@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.sizing.architectures import Family, family_of
 from tandem.sizing.fields import LARGEST, Fields
 from tandem.sizing.mixers import mixers
@@ -30,14 +30,12 @@ def read_shape(config: object) -> ModelShape:
             know the architecture, or when this package has no rule for its layout.
     """
     if not isinstance(config, Mapping):
-        raise UserError(
-            Problem(
-                key="config.json",
-                wrong="is not a JSON object",
-                value=type(config).__name__,
-                allowed="the config.json of a model in Hugging Face format",
-                fix="download it again from the model's repository on the hub",
-            )
+        raise UserError.of(
+            key="config.json",
+            wrong="is not a JSON object",
+            value=type(config).__name__,
+            allowed="the config.json of a model in Hugging Face format",
+            fix="download it again from the model's repository on the hub",
         )
     _refuse_others(config)
     outer = Fields(config)
@@ -85,14 +83,12 @@ _OTHERS = {
 def _refuse_others(config: Mapping[str, object]) -> None:
     known = [said for field, said in _OTHERS.items() if field in config]
     if known and not {"architectures", "model_type", "hidden_size", "text_config"} & set(config):
-        raise UserError(
-            Problem(
-                key="config.json",
-                wrong=known[0],
-                value=", ".join(list(config)[:4]),
-                allowed="the model's config.json, which names its architectures",
-                fix="give the config.json beside it; `tandem size ORGANISATION/MODEL` fetches it from the hub",
-            )
+        raise UserError.of(
+            key="config.json",
+            wrong=known[0],
+            value=", ".join(list(config)[:4]),
+            allowed="the model's config.json, which names its architectures",
+            fix="give the config.json beside it; `tandem size ORGANISATION/MODEL` fetches it from the hub",
         )
 
 
@@ -150,14 +146,12 @@ def with_quantization(shape: ModelShape, flag: str | None) -> ModelShape:
     else:
         accepted = ONLINE_METHODS
         wrong = "the checkpoint is not quantized, and this is no method that vLLM applies while it loads"
-    raise UserError(
-        Problem(
-            key="--quantization",
-            wrong=wrong,
-            value=flag,
-            allowed=f"{' or '.join(accepted)}, or leave it out",
-            fix="leave it out, or choose a checkpoint that is quantized this way",
-        )
+    raise UserError.of(
+        key="--quantization",
+        wrong=wrong,
+        value=flag,
+        allowed=f"{' or '.join(accepted)}, or leave it out",
+        fix="leave it out, or choose a checkpoint that is quantized this way",
     )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.sizing.shapes import ModelShape
 
 _NEW_RUNNER_EXPERTS = ("DeepseekV2ForCausalLM", "Qwen2MoeForCausalLM", "GraniteMoeForCausalLM")
@@ -79,13 +79,11 @@ def release_of(version: str) -> Release:
         UserError: for a version whose accounting is not known.
     """
     if version not in RELEASES:
-        raise UserError(
-            Problem(
-                key="vLLM version",
-                wrong="how this release counts memory is not known",
-                value=version,
-                allowed=", ".join(RELEASES),
-                fix=f"use {PINNED.version}, which is what the images pin",
-            )
+        raise UserError.of(
+            key="vLLM version",
+            wrong="how this release counts memory is not known",
+            value=version,
+            allowed=", ".join(RELEASES),
+            fix=f"use {PINNED.version}, which is what the images pin",
         )
     return RELEASES[version]

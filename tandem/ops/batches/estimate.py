@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from tandem import costs
 from tandem.catalog.instances import INSTANCE_TYPES
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.ops.batches.requests import Requests
 from tandem.settings import Settings
 from tandem.sizing.gpus import gpu_of
@@ -75,15 +75,13 @@ def refuse_too_little(plan: Plan) -> None:
     needs = max(2 * START, plan.takes or START)
     if plan.lasts < needs:
         wrong = "does not last for what the batch takes" if needs > 2 * START else "does not last for a machine's start"
-        raise UserError(
-            Problem(
-                key="--max-usd",
-                wrong=wrong,
-                value=f"{plan.max_usd:.2f} USD, {shown(plan.lasts)} of {plan.hosts} machines at "
-                f"{plan.usd_per_hour:.2f} USD an hour on demand",
-                allowed=f"from {plan.usd_per_hour * needs.total_seconds() / 3600:.2f} USD, {shown(needs)}",
-                fix="raise batch.maxUsd or --max-usd, lower batch.maxHosts, or send fewer requests",
-            )
+        raise UserError.of(
+            key="--max-usd",
+            wrong=wrong,
+            value=f"{plan.max_usd:.2f} USD, {shown(plan.lasts)} of {plan.hosts} machines at "
+            f"{plan.usd_per_hour:.2f} USD an hour on demand",
+            allowed=f"from {plan.usd_per_hour * needs.total_seconds() / 3600:.2f} USD, {shown(needs)}",
+            fix="raise batch.maxUsd or --max-usd, lower batch.maxHosts, or send fewer requests",
         )
 
 

@@ -58,13 +58,11 @@ def read(source: str, clients: Clients) -> str:
         return Path(source).read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else str(error)
-        raise UserError(
-            Problem(
-                key=source,
-                wrong=f"cannot be read ({why})",
-                allowed="a file of requests in UTF-8, one a line (docs/batch.md), or s3://BUCKET/KEY",
-                fix="name another one",
-            )
+        raise UserError.of(
+            key=source,
+            wrong=f"cannot be read ({why})",
+            allowed="a file of requests in UTF-8, one a line (docs/batch.md), or s3://BUCKET/KEY",
+            fix="name another one",
         ) from None
 
 

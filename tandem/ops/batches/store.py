@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from tandem import type_tokens as types
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.ops.aws import AwsError, code_of
 from tandem.ops.batches.estimate import Plan
 from tandem.ops.batches.machines import MACHINES, Call, Machines
@@ -229,13 +229,11 @@ class Store:
             UserError: a batch is running: machines work at one at a time.
         """
         if current and current.state == "running":
-            raise UserError(
-                Problem(
-                    key=current.id,
-                    wrong="is running, and a stack's machines work at one batch at a time",
-                    value=f"{current.answered:,} of {current.requests:,} requests answered",
-                    fix="wait for its end, or `tandem batch cancel` it: `tandem batch resume` goes on from there",
-                )
+            raise UserError.of(
+                key=current.id,
+                wrong="is running, and a stack's machines work at one batch at a time",
+                value=f"{current.answered:,} of {current.requests:,} requests answered",
+                fix="wait for its end, or `tandem batch cancel` it: `tandem batch resume` goes on from there",
             )
 
     def _state(self, id: str, asked: Mapping[str, Any], done: Collection[datetime]) -> tuple[State, datetime | None]:
@@ -332,12 +330,10 @@ def find(clients: Clients, stack: str, stack_id: str | None, now: datetime, sett
     buckets = [one.id for one in ours(clients, stack, types.BUCKET, stack_id) if is_for_batches(one)]
     machines = MACHINES[settings.platform](clients, stack, stack_id, settings)
     if not buckets or machines is None:
-        raise UserError(
-            Problem(
-                key=stack,
-                wrong="the stack has no bucket and no machines for batches in this account and region",
-                allowed="a stack that is up with `batch` in its settings",
-                fix="set batch.maxUsd, then `pulumi up`; or name another --region or --profile",
-            )
+        raise UserError.of(
+            key=stack,
+            wrong="the stack has no bucket and no machines for batches in this account and region",
+            allowed="a stack that is up with `batch` in its settings",
+            fix="set batch.maxUsd, then `pulumi up`; or name another --region or --profile",
         )
     return Store(clients, buckets[0], machines, now)

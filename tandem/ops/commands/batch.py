@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.ops.aws import aws_clients, user_errors
 from tandem.ops.batches import requests, store
 from tandem.ops.batches.estimate import Plan, planned, refuse_too_little, shown, work_of
@@ -251,13 +251,11 @@ def _settings(stack: str, region: str | None) -> Settings:
     """
     settings = stack_settings(stack, region)
     if settings.batch is None:
-        raise UserError(
-            Problem(
-                key="batch",
-                wrong="the stack has no machines for batches",
-                allowed="`batch` with maxUsd",
-                fix=f"{set_to('batch.maxUsd', 20)}, then `pulumi up`: a bucket, and nothing that runs",
-            )
+        raise UserError.of(
+            key="batch",
+            wrong="the stack has no machines for batches",
+            allowed="`batch` with maxUsd",
+            fix=f"{set_to('batch.maxUsd', 20)}, then `pulumi up`: a bucket, and nothing that runs",
         )
     return settings
 
@@ -265,14 +263,12 @@ def _settings(stack: str, region: str | None) -> Settings:
 def _most(settings: Settings, max_usd: float | None) -> float:
     assert settings.batch
     if max_usd is not None and max_usd > settings.batch.max_usd:
-        raise UserError(
-            Problem(
-                key="--max-usd",
-                wrong="is more than the stack's settings let a batch cost",
-                value=max_usd,
-                allowed=f"up to {settings.batch.max_usd:g} USD (batch.maxUsd)",
-                fix=set_to("batch.maxUsd", max_usd),
-            )
+        raise UserError.of(
+            key="--max-usd",
+            wrong="is more than the stack's settings let a batch cost",
+            value=max_usd,
+            allowed=f"up to {settings.batch.max_usd:g} USD (batch.maxUsd)",
+            fix=set_to("batch.maxUsd", max_usd),
         )
     return max_usd or settings.batch.max_usd
 
@@ -284,13 +280,11 @@ def _store(stack: str, settings: Settings, profile: str | None) -> Store:
 def _batch(found: Store, id: str | None, stack: str) -> Batch:
     batch = found.find(id) if id else found.current()[0]
     if batch is None:
-        raise UserError(
-            Problem(
-                key=id or stack,
-                wrong="there is no such batch" if id else "there is no batch yet",
-                allowed="one of the last 30 days",
-                fix=f"`tandem batch list {stack}` names them",
-            )
+        raise UserError.of(
+            key=id or stack,
+            wrong="there is no such batch" if id else "there is no batch yet",
+            allowed="one of the last 30 days",
+            fix=f"`tandem batch list {stack}` names them",
         )
     return batch
 

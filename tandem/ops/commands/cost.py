@@ -132,32 +132,28 @@ def cost(
 
 def _refuse(compare: Path | None, fail_above_change: float | None, *, purchases: bool, actual: bool) -> None:
     if compare is None and fail_above_change is not None:
-        raise UserError(
-            Problem(
-                key="--fail-above-change",
-                wrong="there is nothing to compare with",
-                value=fail_above_change,
-                allowed="together with --compare FILE",
-                fix="`git show main:Pulumi.prod.yaml > before.yaml`, then `tandem cost before.yaml --compare FILE`",
-            )
+        raise UserError.of(
+            key="--fail-above-change",
+            wrong="there is nothing to compare with",
+            value=fail_above_change,
+            allowed="together with --compare FILE",
+            fix="`git show main:Pulumi.prod.yaml > before.yaml`, then `tandem cost before.yaml --compare FILE`",
         )
     if compare is not None and (purchases or actual):
-        raise UserError(
-            Problem(
-                key="--compare",
-                wrong="says the difference of two stack files, and nothing of bills and purchases",
-                allowed="without --actual and --purchases",
-            )
+        raise UserError.of(
+            key="--compare",
+            wrong="says the difference of two stack files, and nothing of bills and purchases",
+            allowed="without --actual and --purchases",
         )
 
 
 def _refuse_beside(by: By | None, days: int | None, others: dict[str, object]) -> None:
     """What says nothing together."""
     if by is None and days is not None:
-        raise UserError(Problem(key="--days", wrong="are those of --by team", allowed="together with --by team"))
+        raise UserError.of(key="--days", wrong="are those of --by team", allowed="together with --by team")
     for name, given in others.items():
         if by and given:
-            raise UserError(Problem(key=name, wrong="says nothing of teams", allowed="without --by"))
+            raise UserError.of(key=name, wrong="says nothing of teams", allowed="without --by")
 
 
 def _one(

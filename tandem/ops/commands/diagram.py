@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.ops import diagram as pictures
 from tandem.ops import options
 from tandem.ops.options import DEFAULT_STACK, AsJson, StackName, print_json, write_file
@@ -32,12 +32,10 @@ def diagram(
     """
     resources = Stack(stack, options.PROJECT).export()["deployment"].get("resources") or ()
     if not any("$" in one["urn"] for one in resources):
-        raise UserError(
-            Problem(
-                key=stack,
-                wrong="Pulumi's state has no resources of this stack, so there is nothing to draw",
-                fix=f"`pulumi up --stack {stack}`, or `tandem rehearse --shell {stack}` and `pulumi up` in it",
-            )
+        raise UserError.of(
+            key=stack,
+            wrong="Pulumi's state has no resources of this stack, so there is nothing to draw",
+            fix=f"`pulumi up --stack {stack}`, or `tandem rehearse --shell {stack}` and `pulumi up` in it",
         )
     if as_json:
         made, needs = pictures.boxes(pictures.of_state(resources))

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from tandem import costs, lifetime
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.loading import load_stack_file
 from tandem.ops import ephemeral, options, stackfile
 from tandem.ops.aws import aws_clients, user_errors
@@ -97,7 +97,7 @@ def extend(
     """
     screen, engine, path = Screen(stderr=True), options.engine(name, profile), ephemeral.file(name)
     if ttl is None and max_usd is None:
-        raise UserError(Problem(key="extend", wrong="says neither how long nor how much", allowed="--ttl, --max-usd"))
+        raise UserError.of(key="extend", wrong="says neither how long nor how much", allowed="--ttl, --max-usd")
     clients = aws_clients(load_stack_file(path).region, profile)  # before the file says what `up` could not do
     made = ephemeral.extended(path, ttl, max_usd)
     with continued(screen, f"tandem ephemeral extend {name} with the same options"):

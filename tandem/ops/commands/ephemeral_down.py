@@ -83,7 +83,7 @@ def _own_id(name: str, deployment: Deployment | None) -> str:
     if own.from_before:
         wrong = "its state is from before stacks had an id, so nothing in the account can be told to be its own"
         fix = f"`pulumi up --stack {name}` gives it one; or `pulumi destroy --stack {name}`"
-        raise UserError(Problem(key=name, wrong=wrong, fix=fix))
+        raise UserError.of(key=name, wrong=wrong, fix=fix)
     return own.id
 
 
@@ -113,14 +113,14 @@ def _of_life(name: str, stack_id: str | None, resources: Sequence[Found]) -> lis
     ids = sorted({one.stack_id for one in resources if one.stack_id})
     if stack_id is None and len(ids) > 1:
         wrong, fix = "two lives of this name are in the account", "name the one to remove: --by-tags --stack-id ID"
-        raise UserError(Problem(key=name, wrong=wrong, value=", ".join(ids), fix=fix))
+        raise UserError.of(key=name, wrong=wrong, value=", ".join(ids), fix=fix)
     if stack_id == "" and ids:
         wrong = "no state here tells of the life that the account has under this name"
         fix = (
             f"`pulumi login` to where its state is; if that is lost, `tandem ephemeral down {name} --by-tags`; if that "
             f"life is somebody else's, `pulumi stack rm {name}` forgets the empty state here"
         )
-        raise UserError(Problem(key=name, wrong=wrong, value=", ".join(ids), fix=fix))
+        raise UserError.of(key=name, wrong=wrong, value=", ".join(ids), fix=fix)
     whose = next(iter(ids), "") if stack_id is None else stack_id
     against = [
         Problem(

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.ops.aws import aws_clients
 from tandem.ops.options import (
     GATEWAY_URL,
@@ -66,7 +66,7 @@ def apply(
     `tandem gateway apply prod teams.yaml --check --json`.
     """
     if yes and check:
-        raise UserError(Problem(key="--check", wrong="changes nothing, and --yes does", allowed="one of the two"))
+        raise UserError.of(key="--check", wrong="changes nothing, and --yes does", allowed="one of the two")
     settings = stack_settings(stack, region)
     console = Screen(stderr=as_json)
     refuse_without(stack, settings)

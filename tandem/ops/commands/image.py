@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from tandem import pins
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.host.render import render_bake_user_data
 from tandem.ops import image as images
 from tandem.ops.aws import aws_clients, user_errors
@@ -51,13 +51,11 @@ def bake(
     settings = stack_settings(stack, region)
     chosen = instance_type or settings.fleet.instance_types[0]
     if chosen not in settings.fleet.instance_types:
-        raise UserError(
-            Problem(
-                key="--instance-type",
-                wrong="is not one that this stack's hosts are written for",
-                value=chosen,
-                allowed=", ".join(settings.fleet.instance_types),
-            )
+        raise UserError.of(
+            key="--instance-type",
+            wrong="is not one that this stack's hosts are written for",
+            value=chosen,
+            allowed=", ".join(settings.fleet.instance_types),
         )
     known = pins.load()
     now = datetime.now(UTC)

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.ops import key_store, keys
 from tandem.ops.aws import aws_clients
 from tandem.ops.key_store import Store
@@ -242,14 +242,12 @@ def _short(digests: Iterable[str]) -> list[str]:
 
 def _refuse_unserved(model: str, settings: Settings) -> None:
     if model not in settings.names_served:
-        raise UserError(
-            Problem(
-                key="--model",
-                wrong="is not served by this stack",
-                value=model,
-                allowed=", ".join(settings.names_served),
-                fix="the name that clients send as `model`",
-            )
+        raise UserError.of(
+            key="--model",
+            wrong="is not served by this stack",
+            value=model,
+            allowed=", ".join(settings.names_served),
+            fix="the name that clients send as `model`",
         )
 
 

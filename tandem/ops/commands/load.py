@@ -14,7 +14,7 @@ import typer
 
 from tandem import loads
 from tandem.catalog.measurements import Measurement, added
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.ops import options
 from tandem.ops.commands.loaded import (
     ApiUrl,
@@ -161,7 +161,7 @@ def _measure(
     """
     if about.server is None or not about.measured.servers:
         wrong, fix = "what serves is not known: several cards, or a URL", "measure a stack whose types have one card"
-        raise UserError(Problem(key="--measure", wrong=wrong, value=about.name, fix=fix))
+        raise UserError.of(key="--measure", wrong=wrong, value=about.name, fix=fix)
     most = minutes(about, len(AT_ONCE) * (seconds + generator.STARTS_SECONDS))
     agree(screen, f"{about.name}: {len(AT_ONCE)} loads of {model.name}, {most}", about, yes)
     rows: list[Measurement] = []
@@ -254,4 +254,4 @@ def _add(file: Path, text: Callable[[Path], str]) -> None:
         write_file(file, text(file), "--into")
     except (OSError, ValueError) as error:
         fix = "name another directory"
-        raise UserError(Problem(key="--into", wrong=str(error), value=str(file), fix=fix)) from None
+        raise UserError.of(key="--into", wrong=str(error), value=str(file), fix=fix) from None

@@ -15,7 +15,7 @@ import typer
 
 from tandem import checks, costs, pins
 from tandem.catalog.instances import INSTANCE_TYPES
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.objectives import Objectives, objectives
 from tandem.ops import figures, options
 from tandem.ops.aws import aws_clients, user_errors
@@ -197,6 +197,6 @@ def agree(screen: Screen, takes: str, about: Stack, yes: bool) -> None:
         return
     if not sys.stdin.isatty():
         fix = "the same command with --yes"
-        raise UserError(Problem(key="--yes", wrong="nobody is there who could say yes to that", fix=fix))
+        raise UserError.of(key="--yes", wrong="nobody is there who could say yes to that", fix=fix)
     if not typer.confirm("Begin?", err=True):
         raise typer.Exit(2)

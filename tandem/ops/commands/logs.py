@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.ops import logs as questions
 from tandem.ops.aws import aws_clients, user_errors
 from tandem.ops.logs import Question, Row, answer, groups, of_client, of_request
@@ -26,14 +26,12 @@ def _query(asked: dict[str, str | None]) -> str:
     """
     given = [query for query in asked.values() if query]
     if len(given) != 1:
-        raise UserError(
-            Problem(
-                key="logs",
-                wrong="there is no question" if not given else "these are several questions",
-                value=", ".join(option for option, query in asked.items() if query) or None,
-                allowed=f"one of {', '.join(asked)}",
-                fix="`tandem logs STACK --errors`, for one",
-            )
+        raise UserError.of(
+            key="logs",
+            wrong="there is no question" if not given else "these are several questions",
+            value=", ".join(option for option, query in asked.items() if query) or None,
+            allowed=f"one of {', '.join(asked)}",
+            fix="`tandem logs STACK --errors`, for one",
         )
     return given[0]
 
@@ -76,7 +74,7 @@ def logs(
         }
     )
     if not math.isfinite(hours + seconds):
-        raise UserError(Problem(key="--since", wrong="is no time", value=f"{hours:g}", allowed="hours, such as 24"))
+        raise UserError.of(key="--since", wrong="is no time", value=f"{hours:g}", allowed="hours, such as 24")
     settings = stack_settings(stack, region)
     clients = aws_clients(settings.region, profile)
     end = int(time.time())

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from tandem.catalog.instances import INSTANCE_TYPES, unknown_type_problem
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.http import Http
 from tandem.ops import serving_options as options
 from tandem.ops.options import AsJson, print_json
@@ -132,13 +132,11 @@ def _gpu(
     else:
         both = {"--gpu-mib": gpu_mib, "--compute-capability": compute_capability}
         given = ", ".join(f"{name} {one}" for name, one in both.items() if one is not None)
-        raise UserError(
-            Problem(
-                key="--instance-type, or --gpu-mib and --compute-capability",
-                wrong="no GPU is named; one is described by its type, or by both others",
-                value=given or "none of them",
-                allowed="--instance-type g6.12xlarge, or --gpu-mib 22559 --compute-capability 8.9 for an L4",
-                fix="add what is missing; `tandem size` lists the instance types",
-            )
+        raise UserError.of(
+            key="--instance-type, or --gpu-mib and --compute-capability",
+            wrong="no GPU is named; one is described by its type, or by both others",
+            value=given or "none of them",
+            allowed="--instance-type g6.12xlarge, or --gpu-mib 22559 --compute-capability 8.9 for an L4",
+            fix="add what is missing; `tandem size` lists the instance types",
         )
     return size_model(shape, serving, gpu, release_of(version) if version else PINNED)

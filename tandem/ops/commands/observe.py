@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.observing.grafana import board
 from tandem.observing.rules import rules_file
 from tandem.observing.watched import Watched
@@ -39,36 +39,30 @@ def _models(stack: str, settings: Settings, select: str | None) -> list[Watched]
     models = figures.models(settings, name)
     if select is None:
         if settings.platform == "ec2" and not settings.metrics.written:
-            raise UserError(
-                Problem(
-                    key="--select",
-                    wrong="no Prometheus reaches this stack's hosts by itself, so whoever asks them must say how their "
-                    "series are known; their figures and alarms are in CloudWatch",
-                    value=settings.platform,
-                    allowed='matchers of PromQL, such as job="vllm"; or metrics.managedPrometheus, remoteWrite',
-                    fix=f"`tandem observe {stack} --select 'job=\"vllm\"'`",
-                )
+            raise UserError.of(
+                key="--select",
+                wrong="no Prometheus reaches this stack's hosts by itself, so whoever asks them must say how their "
+                "series are known; their figures and alarms are in CloudWatch",
+                value=settings.platform,
+                allowed='matchers of PromQL, such as job="vllm"; or metrics.managedPrometheus, remoteWrite',
+                fix=f"`tandem observe {stack} --select 'job=\"vllm\"'`",
             )
         return models
     if not MATCHERS.fullmatch(select):
-        raise UserError(
-            Problem(
-                key="--select",
-                wrong="these are no label matchers",
-                value=select,
-                allowed='such as namespace="llm",job="vllm-{model}"; {model} becomes the name of each model',
-                fix="correct it; in a shell it stands in single quotes",
-            )
+        raise UserError.of(
+            key="--select",
+            wrong="these are no label matchers",
+            value=select,
+            allowed='such as namespace="llm",job="vllm-{model}"; {model} becomes the name of each model',
+            fix="correct it; in a shell it stands in single quotes",
         )
     if len(models) > 1 and "{model}" not in select:
-        raise UserError(
-            Problem(
-                key="--select",
-                wrong=f"the stack has {len(models)} models, and by these labels each would be taken for all",
-                value=select,
-                allowed='such as job="vllm-{model}"; {model} becomes the name of each model',
-                fix="name a label that tells them apart",
-            )
+        raise UserError.of(
+            key="--select",
+            wrong=f"the stack has {len(models)} models, and by these labels each would be taken for all",
+            value=select,
+            allowed='such as job="vllm-{model}"; {model} becomes the name of each model',
+            fix="name a label that tells them apart",
         )
     return [replace(model, labels=select.replace("{model}", model.name)) for model in models]
 
@@ -98,14 +92,12 @@ def observe(
     """
     found = documents(_models(stack, stack_settings(stack), select))
     if document not in (None, *found):
-        raise UserError(
-            Problem(
-                key="document",
-                wrong="there is no such document",
-                value=document,
-                allowed=", ".join(found),
-                fix=f"`tandem observe {stack}` lists them",
-            )
+        raise UserError.of(
+            key="document",
+            wrong="there is no such document",
+            value=document,
+            allowed=", ".join(found),
+            fix=f"`tandem observe {stack}` lists them",
         )
     if output:
         with writing(output, "--output", "a directory"):

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from tandem import pins
 from tandem.catalog import prices as catalog
-from tandem.errors import Problem, UserError, merged
+from tandem.errors import UserError, merged
 from tandem.http import Http
 from tandem.ops import newer_kubernetes, price_list
 from tandem.ops.aws import aws_clients, user_errors
@@ -99,14 +99,12 @@ def pin(
 
 def _newer_kubernetes(version: str, *, alone: bool, as_json: bool) -> None:
     if not alone:
-        raise UserError(
-            Problem(
-                key="--to",
-                wrong="moves all pins of platform eks, and writes them",
-                value=version,
-                allowed="with --kubernetes, without --check and --offline",
-                fix=f"`tandem pin --kubernetes --to {version}`",
-            )
+        raise UserError.of(
+            key="--to",
+            wrong="moves all pins of platform eks, and writes them",
+            value=version,
+            allowed="with --kubernetes, without --check and --offline",
+            fix=f"`tandem pin --kubernetes --to {version}`",
         )
     path, today = pins.pins_path(), datetime.now(UTC).date()
     with Screen(stderr=True).status(f"looking up Kubernetes {version}") as status:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from tandem import pins
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.ops import options
 from tandem.ops.aws import aws_clients
 from tandem.ops.options import DEFAULT_STACK, AsJson, ProfileName, RegionName, StackName, print_json, stack_settings
@@ -26,7 +26,7 @@ _COLOURS = {"met": "green", "accepted": "yellow", "not known": "cyan", "not met"
 def _lines(names: list[str] | None) -> list[str]:
     """Raises UserError for what is no line."""
     if wrong := [name for name in names or () if name not in LINES]:
-        raise UserError(Problem(key="--accept", wrong="is no line", value=wrong[0], allowed=", ".join(LINES)))
+        raise UserError.of(key="--accept", wrong="is no line", value=wrong[0], allowed=", ".join(LINES))
     return names or []
 
 
@@ -68,9 +68,7 @@ def _visit(stack: str, region: str | None, profile: str | None, prometheus: str)
     status = look(clients, stack, settings, now, probe=False, own=mine)
     if isinstance(status.servers, Absent):
         wrong, allowed = f"there is nothing to measure: {status.servers.why}", "a stack that is up"
-        raise UserError(
-            Problem(key=stack, wrong=wrong, allowed=allowed, fix="`tandem doctor` looks before `pulumi up`")
-        )
+        raise UserError.of(key=stack, wrong=wrong, allowed=allowed, fix="`tandem doctor` looks before `pulumi up`")
     return Visit(
         stack=stack,
         settings=settings,

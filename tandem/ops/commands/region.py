@@ -13,7 +13,7 @@ import typer
 
 from tandem import costs, pins
 from tandem.catalog.prices import source
-from tandem.errors import Problem, UserError, merged
+from tandem.errors import UserError, merged
 from tandem.loading import load_stack_file
 from tandem.ops import leaving, options, others_objects, stackfile
 from tandem.ops.aws import aws_clients, user_errors
@@ -320,25 +320,21 @@ def _behind(stack: str, settings: Settings, profile: str | None) -> list[str]:
 
 
 def _last(stack: str, name: str) -> UserError:
-    return UserError(
-        Problem(
-            key=stack,
-            wrong=f"no other region serves behind {name}: its clients would find nobody",
-            allowed=f"another stack with globalName.domainName: {name} that serves, as `tandem region list` shows it",
-            fix="`tandem region add` one first, or say --last",
-        )
+    return UserError.of(
+        key=stack,
+        wrong=f"no other region serves behind {name}: its clients would find nobody",
+        allowed=f"another stack with globalName.domainName: {name} that serves, as `tandem region list` shows it",
+        fix="`tandem region add` one first, or say --last",
     )
 
 
 def _remove(console: Screen, clients: Clients, engine: Stack, wait: int) -> None:
     if not engine.exists():
-        raise UserError(
-            Problem(
-                key=engine.name,
-                wrong="Pulumi's backend does not know this stack",
-                allowed="a stack that was brought up with this backend",
-                fix="`pulumi login` to the right backend; `tandem audit` shows what is in the account",
-            )
+        raise UserError.of(
+            key=engine.name,
+            wrong="Pulumi's backend does not know this stack",
+            allowed="a stack that was brought up with this backend",
+            fix="`pulumi login` to the right backend; `tandem audit` shows what is in the account",
         )
     with continued(console, "the same command."):
         resume(clients, engine, console.print)

@@ -19,7 +19,7 @@ from rehearsal.run import rehearse_all
 from rehearsal.scene import PROJECT, on_kubernetes
 from rehearsal.screen import Interrupted, screen, status_line
 from rehearsal.shell import open_shell
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.ops.options import AsJson, print_json
 
 DEFAULT_STACKS = ("dev", "prod-ec2")
@@ -31,8 +31,8 @@ def _said_as_ours() -> Iterator[None]:
     try:
         yield
     except SetupError as error:
-        raise UserError(
-            Problem(key=error.key, wrong=error.wrong, value=error.value, allowed=error.allowed, fix=error.fix)
+        raise UserError.of(
+            key=error.key, wrong=error.wrong, value=error.value, allowed=error.allowed, fix=error.fix
         ) from None
 
 

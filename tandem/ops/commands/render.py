@@ -11,7 +11,7 @@ import typer
 
 from tandem import pins
 from tandem.checks import size
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.files import PROJECT
 from tandem.host.config import HostConfig
 from tandem.host.from_settings import HostResources, host_config
@@ -44,18 +44,16 @@ def stack_config(stack: str, project: Path = PROJECT, model: str = MAIN_MODEL) -
     """
     settings = load_stack_file(project / f"Pulumi.{stack}.yaml")
     if settings.platform != "ec2":
-        raise UserError(
-            Problem(
-                key="tandem:platform",
-                wrong="this stack has no hosts of its own to render, but pods on nodes of EKS's making",
-                value=settings.platform,
-                allowed="ec2",
-                fix="`pulumi preview --diff` shows the manifests, and docs/kubernetes.md what they are",
-            )
+        raise UserError.of(
+            key="tandem:platform",
+            wrong="this stack has no hosts of its own to render, but pods on nodes of EKS's making",
+            value=settings.platform,
+            allowed="ec2",
+            fix="`pulumi preview --diff` shows the manifests, and docs/kubernetes.md what they are",
         )
     if model not in settings.each:
         wrong, allowed = "the stack has no such model", ", ".join(settings.each)
-        raise UserError(Problem(key="--model", wrong=wrong, value=model, allowed=allowed))
+        raise UserError.of(key="--model", wrong=wrong, value=model, allowed=allowed)
     own = settings.of(model)
     return host_config(
         own,
@@ -120,14 +118,12 @@ def render(
         content = rendered[document]
         sys.stdout.buffer.write(content if isinstance(content, bytes) else content.encode())
     else:
-        raise UserError(
-            Problem(
-                key="document",
-                wrong="there is no such document",
-                value=document,
-                allowed=", ".join(path for path in rendered if not path.startswith("host/")) + ", host/...",
-                fix=f"`tandem render {stack}` lists them",
-            )
+        raise UserError.of(
+            key="document",
+            wrong="there is no such document",
+            value=document,
+            allowed=", ".join(path for path in rendered if not path.startswith("host/")) + ", host/...",
+            fix=f"`tandem render {stack}` lists them",
         )
 
 

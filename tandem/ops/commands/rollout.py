@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.ops import options
 from tandem.ops.aws import aws_clients, user_errors
 from tandem.ops.commands.smoke import of_stack, show
@@ -68,7 +68,7 @@ def rollout(
     `tandem rollout prod --back --yes`, `tandem rollout prod --cancel --yes`.
     """
     if sum((back or to is not None, cancel, check)) > 1:
-        raise UserError(Problem(key="--back, --to, --cancel, --check", wrong="exclude each other", allowed="one"))
+        raise UserError.of(key="--back, --to, --cancel, --check", wrong="exclude each other", allowed="one")
     console, settings = Screen(stderr=as_json), stack_settings(stack, region)
     changes = back or to is not None or cancel
     seconds, well = 60 * wait_minutes if wait else 0, True
@@ -98,7 +98,7 @@ def _platform(stack: str, settings: Settings, profile: str | None, up: ExitStack
     if changes and not (mine and mine.id):
         wrong, allowed = "no state here tells that this stack is its own", "the state that `pulumi up` wrote"
         fix = f"`pulumi login` to where that state is; `pulumi stack --stack {stack}` shows whether it is there"
-        raise UserError(Problem(key=stack, wrong=wrong, allowed=allowed, fix=fix))
+        raise UserError.of(key=stack, wrong=wrong, allowed=allowed, fix=fix)
     life = mine.life if mine else None
     platforms: dict[str, Callable[[], Platform]] = {
         "ec2": lambda: HostGroup(clients, stack, life, settings),
@@ -117,14 +117,14 @@ def _meant(found: Sequence[Rollout], model: str | None) -> Sequence[Rollout]:
     named = [one for one in found if not model or one.model == model]
     meant = [one for one in named if one.state != "done"] or (named if len(named) == 1 else [])
     if not meant:
-        raise UserError(Problem(key="--model", wrong="does not say whose version is meant", value=model, allowed=names))
+        raise UserError.of(key="--model", wrong="does not say whose version is meant", value=model, allowed=names)
     return meant
 
 
 def _before(one: Rollout) -> str:
     if one.before is None:
         wrong, fix = f"there is no version before {one.wanted.name}", "put the old pin back, and `pulumi up`"
-        raise UserError(Problem(key=one.name, wrong=wrong, allowed="--to, with another one that is there", fix=fix))
+        raise UserError.of(key=one.name, wrong=wrong, allowed="--to, with another one that is there", fix=fix)
     return one.before
 
 

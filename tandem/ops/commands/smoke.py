@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.ops import endpoint, key_store
 from tandem.ops.aws import aws_clients, user_errors
 from tandem.ops.endpoint import KEY_VARIABLE
@@ -104,17 +104,15 @@ def given(url: str, key: str, ca: Path | None, timeout: float) -> Target:
         UserError: it is none, or there is no key.
     """
     if not url.startswith(("http://", "https://")):
-        raise UserError(
-            Problem(key="--url", wrong="is not a URL", value=url, allowed="https://HOST, with :PORT where it needs one")
+        raise UserError.of(
+            key="--url", wrong="is not a URL", value=url, allowed="https://HOST, with :PORT where it needs one"
         )
     if not key:
-        raise UserError(
-            Problem(
-                key="--api-key-file",
-                wrong="there is no API key",
-                allowed=f"a file with the key, or the variable {KEY_VARIABLE}",
-                fix=f"`export {KEY_VARIABLE}=$(tandem keys add STACK NAME)` makes one",
-            )
+        raise UserError.of(
+            key="--api-key-file",
+            wrong="there is no API key",
+            allowed=f"a file with the key, or the variable {KEY_VARIABLE}",
+            fix=f"`export {KEY_VARIABLE}=$(tandem keys add STACK NAME)` makes one",
         )
     return Target(url.rstrip("/"), key, _read(ca, "--ca") if ca else None, timeout)
 
@@ -146,13 +144,11 @@ def of_stack(
         found = endpoint.find(clients, stack, settings.load_balancer.domain_name, life)
         servers = endpoint.servers(clients, stack, life)
         if found is None:
-            raise UserError(
-                Problem(
-                    key=stack,
-                    wrong=f"the stack has no load balancer in {settings.region}",
-                    allowed="a stack that is up, or --url",
-                    fix="`pulumi up`, or name another --region or --profile",
-                )
+            raise UserError.of(
+                key=stack,
+                wrong=f"the stack has no load balancer in {settings.region}",
+                allowed="a stack that is up, or --url",
+                fix="`pulumi up`, or name another --region or --profile",
             )
     trusted = _read(ca, "--ca") if ca else found.ca_pem
     with nullcontext(key) if key else key_store.lent(key_store.find(clients, stack, life), client, lasting) as one:
@@ -175,14 +171,14 @@ def listed(target: Target, name: str | None) -> dict[str, Any]:
     except (Surprise, KeyError, TypeError) as error:
         raise no_answer(target, error) from None
     if found is None:
-        raise UserError(Problem(key="--model", wrong="the API has no such model", value=name, allowed=allowed))
+        raise UserError.of(key="--model", wrong="the API has no such model", value=name, allowed=allowed)
     return found
 
 
 def no_answer(target: Target, error: Exception) -> UserError:
     """An API that answers otherwise than an API does."""
     fix = "`tandem smoke` says what is wrong with it"
-    return UserError(Problem(key=target.url, wrong="does not answer", value=str(error), fix=fix))
+    return UserError.of(key=target.url, wrong="does not answer", value=str(error), fix=fix)
 
 
 def wait_until_known(
@@ -210,8 +206,8 @@ def _read(path: Path, option: str) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not text"
-        raise UserError(
-            Problem(key=option, wrong=f"cannot be read ({reason})", value=str(path), allowed="a readable text file")
+        raise UserError.of(
+            key=option, wrong=f"cannot be read ({reason})", value=str(path), allowed="a readable text file"
         ) from None
 
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from tandem import loads
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.ops import figures, options
 from tandem.ops.aws import aws_clients, user_errors
 from tandem.ops.commands.loaded import (
@@ -139,7 +139,7 @@ def _page(url: str) -> str:
     if url.startswith(("http://", "https://")):
         return url
     allowed = "http://HOST:PORT/metrics, also through `kubectl port-forward`, or a Prometheus' /federate?match[]=..."
-    raise UserError(Problem(key="--metrics", wrong="is not a URL", value=url, allowed=allowed))
+    raise UserError.of(key="--metrics", wrong="is not a URL", value=url, allowed=allowed)
 
 
 def _follow(
@@ -191,7 +191,7 @@ def _any_answer(found: Sequence[Window]) -> None:
     """Raises UserError: nothing was answered at first, and hours more of that tell nothing."""
     if len(found) == 1 and sum(found[0].step.failed.values()) == found[0].step.requests:
         fix = "`tandem smoke` says what is wrong with it"
-        raise UserError(Problem(key="--peak", wrong="nothing was answered", value=str(found[0].step.failed), fix=fix))
+        raise UserError.of(key="--peak", wrong="nothing was answered", value=str(found[0].step.failed), fix=fix)
 
 
 def _told(

@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from tandem.alarms import FULL_PERCENT, QUEUED_SECONDS, STALLED_SECONDS
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.ops import figures, options
 from tandem.ops.aws import AwsError, aws_clients, problem_of
 from tandem.ops.figures import ModelFigures
@@ -58,13 +58,11 @@ def top(
     """
     settings = stack_settings(stack, region)
     if not settings.metrics.cloudwatch:
-        raise UserError(
-            Problem(
-                key="metrics.cloudwatch",
-                wrong="machines of this stack tell CloudWatch nothing, from which this is read",
-                value=False,
-                fix="ask the Prometheus that scrapes them, or set it to true and bring the stack up",
-            )
+        raise UserError.of(
+            key="metrics.cloudwatch",
+            wrong="machines of this stack tell CloudWatch nothing, from which this is read",
+            value=False,
+            fix="ask the Prometheus that scrapes them, or set it to true and bring the stack up",
         )
     clients, mine, screen = aws_clients(settings.region, profile), own(Stack(stack, options.PROJECT)), Screen()
 

@@ -33,8 +33,8 @@ def by_team(
     today = datetime.now(UTC).date()
     since = today - timedelta(days=days - 1) if days else today.replace(day=1)
     if actual and days:
-        raise UserError(
-            Problem(key="--days", wrong="are not the bill's, which begins with the month", allowed="without --actual")
+        raise UserError.of(
+            key="--days", wrong="are not the bill's, which begins with the month", allowed="without --actual"
         )
     admin = opened(aws_clients(settings.region, profile), stack, url).admin
     found = report(admin, since, today, provider_of_fallback(settings))

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.ops.endpoint import KEY_VARIABLE
 from tandem.ops.load.sweep import Request
 from tandem.ops.smoke import Target
@@ -90,14 +90,12 @@ def _install(home: Path) -> list[list[str]]:
 def _run(command: Sequence[str]) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise UserError(
-            Problem(
-                key="aiperf",
-                wrong=f"`{' '.join(command[:3])} …` failed",
-                value=done.stderr.strip()[-500:],
-                allowed="Python 3.11 to 3.13 with uv, or with venv and pip, and a way to a package index",
-                fix="mend what it says, or run the same command where packages can be installed",
-            )
+        raise UserError.of(
+            key="aiperf",
+            wrong=f"`{' '.join(command[:3])} …` failed",
+            value=done.stderr.strip()[-500:],
+            allowed="Python 3.11 to 3.13 with uv, or with venv and pip, and a way to a package index",
+            fix="mend what it says, or run the same command where packages can be installed",
         )
 
 
@@ -271,12 +269,10 @@ def _failure(head: Mapping[str, Any], error: Mapping[str, Any] | None, counted: 
 
 
 def _measured_nothing(log: str) -> UserError:
-    return UserError(
-        Problem(
-            key="aiperf",
-            wrong="measured nothing",
-            value=log.strip()[-800:],
-            allowed="an API that answers, and Python 3.11 to 3.13",
-            fix="`tandem smoke` says whether the API is well",
-        )
+    return UserError.of(
+        key="aiperf",
+        wrong="measured nothing",
+        value=log.strip()[-800:],
+        allowed="an API that answers, and Python 3.11 to 3.13",
+        fix="`tandem smoke` says whether the API is well",
     )

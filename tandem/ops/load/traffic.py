@@ -11,7 +11,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 
 _COMMON = """
 the of and to in is that for it as with on be at by this have from or one had not but what all were when we there
@@ -127,7 +127,7 @@ def from_file(path: Path) -> list[dict[str, Any]]:
 
 def _no_requests(path: Path, value: str) -> UserError:
     allowed = 'one JSON object a line with "messages", as a client sends it to /v1/chat/completions'
-    return UserError(Problem(key=str(path), wrong="holds no requests", value=value, allowed=allowed, fix="correct it"))
+    return UserError.of(key=str(path), wrong="holds no requests", value=value, allowed=allowed, fix="correct it")
 
 
 def repeated(bodies: Sequence[Mapping[str, Any]], model: Model, count: int, first: int) -> list[dict[str, Any]]:

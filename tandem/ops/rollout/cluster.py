@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.kubernetes.history import templates
 from tandem.kubernetes.kubeconfig import kubeconfig
 from tandem.kubernetes.kubectl import Kubectl
@@ -43,7 +43,7 @@ class Deployments:
             known = revisions(self.kubectl, rollout.name)
         if version not in known:
             wrong, allowed = f"{rollout.name} has no such revision", ", ".join(known)
-            raise UserError(Problem(key="--to", wrong=wrong, value=version, allowed=allowed))
+            raise UserError.of(key="--to", wrong=wrong, value=version, allowed=allowed)
         return known[version]
 
     def take(self, rollout: Rollout, version: str) -> None:
@@ -85,7 +85,7 @@ def _deployment(rollout: Rollout) -> str:
     """
     if rollout.unit == PIPELINES:
         wrong, fix = "pipelines cannot be paused", "`--back`, or put the old pin back and `pulumi up`"
-        raise UserError(Problem(key=rollout.name, wrong=wrong, allowed="with pipelineParallelSize 1", fix=fix))
+        raise UserError.of(key=rollout.name, wrong=wrong, allowed="with pipelineParallelSize 1", fix=fix)
     return f"deployment/{rollout.name}"
 
 
@@ -104,7 +104,7 @@ def kubectl(clients: Clients, stack: str, stack_id: str | None, region: str, up:
     cluster = cluster_of(clients, stack, stack_id)
     if cluster is None:
         wrong, allowed = "the stack has no EKS cluster in this account and region", "a stack that is up"
-        raise UserError(Problem(key=stack, wrong=wrong, allowed=allowed, fix="`pulumi up`, or another --region"))
+        raise UserError.of(key=stack, wrong=wrong, allowed=allowed, fix="`pulumi up`, or another --region")
     return kubectl_of(cluster.facts, region, up)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.ops.kinds import hosts_groups
 from tandem.ops.kinds.kind import Clients, Found
 from tandem.ops.status.group import template_of, versions_run
@@ -79,7 +79,7 @@ class HostGroup:
         while (refresh := self._refresh(rollout.name)) and refresh["Status"] in ACTIVE:
             if time.monotonic() > deadline:
                 wrong, fix = "its instance refresh is not cancelled yet", "wait a minute, and run the command again"
-                raise UserError(Problem(key=rollout.name, wrong=wrong, value=refresh["Status"], fix=fix))
+                raise UserError.of(key=rollout.name, wrong=wrong, value=refresh["Status"], fix=fix)
             if refresh["Status"] != "Cancelling":
                 # Otherwise it waits for hosts on their way, and a bad one takes an hour to give up.
                 self._api.cancel_instance_refresh(
@@ -92,7 +92,7 @@ class HostGroup:
         known = [str(one["VersionNumber"]) for one in self._versions(group)]
         if version not in known:
             wrong, allowed = f"the launch template of {rollout.name} has no such version", ", ".join(known)
-            raise UserError(Problem(key="--to", wrong=wrong, value=version, allowed=allowed))
+            raise UserError.of(key="--to", wrong=wrong, value=version, allowed=allowed)
         return versions_run(self.clients, _template_id(group), [version])[version]
 
     def take(self, rollout: Rollout, version: str) -> None:
@@ -136,7 +136,7 @@ class HostGroup:
             return found
         wrong, allowed = "the stack has no Auto Scaling group in this account and region", "a stack that is up"
         fix = "`pulumi up`, or name another --region or --profile"
-        raise UserError(Problem(key=self.stack, wrong=wrong, allowed=allowed, fix=fix))
+        raise UserError.of(key=self.stack, wrong=wrong, allowed=allowed, fix=fix)
 
     def _refresh(self, name: str) -> Mapping[str, Any] | None:
         """The latest one."""

@@ -116,7 +116,7 @@ def _line(error: Exception) -> str:
 
 def _no_file(path: Path, wrong: str) -> UserError:
     allowed = "YAML with a `teams:` mapping; `teams: {}` for none"
-    return UserError(Problem(key=path.name, wrong=wrong, allowed=allowed, fix=EXAMPLE))
+    return UserError.of(key=path.name, wrong=wrong, allowed=allowed, fix=EXAMPLE)
 
 
 def _problem(entry: Any) -> Problem:

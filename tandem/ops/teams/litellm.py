@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.gateway.config import READY_PATH
 from tandem.ops.options import GATEWAY_URL
 from tandem.settings.parsing import HIDDEN
@@ -33,14 +33,12 @@ def checked(url: str) -> str:
     parts = urlsplit(url)
     plain = parts.scheme == "http" and parts.hostname in LOOPBACK
     if not parts.hostname or not (plain or parts.scheme == "https") or parts.path.strip("/") or parts.query:
-        raise UserError(
-            Problem(
-                key="--url",
-                wrong="is no place that the master key may be sent to",
-                value=url,
-                allowed=f"https://HOST, or http:// on this machine, such as {GATEWAY_URL}; without a path",
-                fix="leave it out, with the tunnel of `gatewayAdminCommand` open",
-            )
+        raise UserError.of(
+            key="--url",
+            wrong="is no place that the master key may be sent to",
+            value=url,
+            allowed=f"https://HOST, or http:// on this machine, such as {GATEWAY_URL}; without a path",
+            fix="leave it out, with the tunnel of `gatewayAdminCommand` open",
         )
     return url.rstrip("/")
 
@@ -162,14 +160,12 @@ class Admin:
 
     def _refused(self, wrong: str, value: str, fix: str = "") -> UserError:
         allowed = f"the admin interface of the gateway of {self.stack}"
-        return UserError(
-            Problem(
-                key=self.url,
-                wrong=wrong,
-                value=value,
-                allowed=allowed,
-                fix=fix or "see docs/gateway.md, then run it again",
-            )
+        return UserError.of(
+            key=self.url,
+            wrong=wrong,
+            value=value,
+            allowed=allowed,
+            fix=fix or "see docs/gateway.md, then run it again",
         )
 
 

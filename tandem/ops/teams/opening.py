@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from tandem import type_tokens as types
-from tandem.errors import Problem, UserError
+from tandem.errors import UserError
 from tandem.gateway.config import MASTER_KEY
 from tandem.ops.aws import user_errors
 from tandem.ops.key_store import Store, is_called
@@ -24,13 +24,11 @@ OF_GATEWAY = "gateway"
 def refuse_without(stack: str, settings: Settings) -> None:
     """Raises UserError: the settings have no gateway."""
     if settings.gateway is None:
-        raise UserError(
-            Problem(
-                key=stack,
-                wrong="its settings have no gateway for teams",
-                allowed="a stack with tandem:gateway",
-                fix="see docs/gateway.md",
-            )
+        raise UserError.of(
+            key=stack,
+            wrong="its settings have no gateway for teams",
+            allowed="a stack with tandem:gateway",
+            fix="see docs/gateway.md",
         )
 
 
@@ -54,16 +52,14 @@ def _secret(clients: Clients, stack: str, stack_id: str | None) -> Found:
     found = [one for one in ours(clients, stack, types.SECRET, stack_id) if is_called(one.name, OF_GATEWAY)]
     if len(found) == 1:
         return found[0]
-    raise UserError(
-        Problem(
-            key=stack,
-            wrong="two lives of this name have a gateway, and no state here tells which is meant"
-            if found
-            else "it has no secret of a gateway in this account and region",
-            value=", ".join(one.name for one in found) or None,
-            allowed="a stack that is up, with tandem:gateway",
-            fix=f"`tandem audit {stack}` shows what is there; or another --region or --profile",
-        )
+    raise UserError.of(
+        key=stack,
+        wrong="two lives of this name have a gateway, and no state here tells which is meant"
+        if found
+        else "it has no secret of a gateway in this account and region",
+        value=", ".join(one.name for one in found) or None,
+        allowed="a stack that is up, with tandem:gateway",
+        fix=f"`tandem audit {stack}` shows what is there; or another --region or --profile",
     )
 
 
@@ -72,8 +68,6 @@ def _master_key(store: Store) -> str:
         return json.loads(store.text() or "")[MASTER_KEY]
     except (ValueError, LookupError, TypeError):
         wrong = f"holds no {MASTER_KEY}"
-        raise UserError(
-            Problem(
-                key=store.name, wrong=wrong, value="not shown", allowed="what `pulumi up` writes", fix="`pulumi up`"
-            )
+        raise UserError.of(
+            key=store.name, wrong=wrong, value="not shown", allowed="what `pulumi up` writes", fix="`pulumi up`"
         ) from None
