@@ -9,7 +9,7 @@ from dataclasses import replace
 from tandem import rules
 from tandem.canary import document
 from tandem.catalog.instances import INSTANCE_TYPES
-from tandem.errors import Problem, UserError
+from tandem.errors import Problem, UserError, coded
 from tandem.files import PROJECT
 from tandem.objectives import impossible
 from tandem.pins import Pins
@@ -30,20 +30,28 @@ PINS_NAMED = 5
 
 def problems(settings: Settings, pins: Pins, stack: str, sized: Plan) -> list[Problem]:
     """All that stops this stack, besides what the settings alone already told."""
-    found = [*_stack_name(stack), *_model_names(settings, stack), *pins.driver_problems(), *sized.problems]
-    found += impossible(settings.objectives, sized.fastest_token_seconds, "objectives")
+    found = [
+        *coded("stack_name_fits", _stack_name(stack)),
+        *coded("model_names_fit", _model_names(settings, stack)),
+        *coded("driver_runs_the_image", pins.driver_problems()),
+        *coded("model_fits", sized.problems),
+        *coded("objectives_are_possible", impossible(settings.objectives, sized.fastest_token_seconds, "objectives")),
+    ]
     for name, further in _further(settings).items():
         at, promised = f"models.{name}", settings.models[name].objectives
-        found += [replace(problem, key=f"{at}.{problem.key}") for problem in further.problems]
-        found += impossible(promised, further.fastest_token_seconds, f"{at}.objectives")
-    found += _canaries(settings)
-    found += _guesses_beside_adapters(settings, sized)
-    found += _code_of_models(settings, pins)
-    found += _beside_without_pins(settings, pins)
+        of_model = (replace(problem, key=f"{at}.{problem.key}") for problem in further.problems)
+        possible = impossible(promised, further.fastest_token_seconds, f"{at}.objectives")
+        found += [*coded("model_fits", of_model), *coded("objectives_are_possible", possible)]
+    found += [
+        *coded("canary_can_be_asked", _canaries(settings)),
+        *coded("guesses_fit_beside_adapters", _guesses_beside_adapters(settings, sized)),
+        *coded("code_of_models_is_pinned", _code_of_models(settings, pins)),
+        *coded("what_lies_beside_is_pinned", _beside_without_pins(settings, pins)),
+    ]
     if "karpenter" in platform_of(settings).charts:
-        found += pins.chart_problems()
+        found += coded("chart_and_definitions_agree", pins.chart_problems())
     if settings.require_pins:
-        found += missing_pins(settings, pins)
+        found += coded("versions_are_pinned", missing_pins(settings, pins))
     return found
 
 

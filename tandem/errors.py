@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 
@@ -16,6 +17,7 @@ class Problem:
         value: what was found; never a secret's value.
         allowed: what would be right, with units.
         fix: the next thing to do, a command where there is one.
+        code: the rule that it breaks, for programs, to which prose is no interface; empty where no rule has it.
     """
 
     key: str
@@ -23,6 +25,12 @@ class Problem:
     value: object = None
     allowed: str = ""
     fix: str = ""
+    code: str = ""
+
+    @property
+    def command(self) -> str:
+        """The first of `fix`, to be pasted or run; empty where it names none."""
+        return command_in(self.fix)
 
     def __str__(self) -> str:
         lines = [f"{self.key}: {self.wrong}"]
@@ -33,6 +41,17 @@ class Problem:
         if self.fix:
             lines.append(f"  fix:     {self.fix}")
         return "\n".join(lines)
+
+
+def command_in(fix: str) -> str:
+    """The first command that a remedy names; empty where it names none."""
+    found = re.search(r"`([^`]+)`", fix)
+    return found[1] if found else ""
+
+
+def coded(code: str, problems: Iterable[Problem]) -> Iterator[Problem]:
+    """Problems of one rule, with its name."""
+    return (replace(problem, code=code) for problem in problems)
 
 
 _FEW = 3

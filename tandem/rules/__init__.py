@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
-from tandem.errors import Problem
+from tandem.errors import Problem, coded
 from tandem.rules import (
     adapters,
     arguments,
@@ -125,10 +125,14 @@ WARNINGS_ON: Mapping[str, Callable[[Settings], Iterator[str]]] = {
 
 
 def problems(settings: Settings) -> list[Problem]:
-    """All that does not hold, in the order of RULES, then group by group; what several groups say alike once."""
-    found = [problem for rule in RULES for problem in rule(settings)]
+    """All that does not hold, in the order of RULES, then group by group; what several groups say alike once.
+
+    A problem's code is the name of its rule.
+    """
+    found = [problem for rule in RULES for problem in coded(rule.__name__, rule(settings))]
     for name, group in settings.groups.items():
-        of_group = (problem for rule in (*OF_GROUPS, *ON[settings.platform]) for problem in rule(group))
+        rules = (*OF_GROUPS, *ON[settings.platform])
+        of_group = (problem for rule in rules for problem in coded(rule.__name__, rule(group)))
         found += [problem for one in of_group if (problem := _as_of(settings, name, one)) not in found]
     return found
 

@@ -136,6 +136,7 @@ def _plain_text_secret(key: str) -> Problem:
     return Problem(
         key=key,
         wrong="is in plain text in the stack file",
+        code="secret_in_plain_text",
         value=HIDDEN,
         allowed="an encrypted value",
         fix=f"`pulumi config set --secret {NAMESPACE}:{key}`, then give it a new value where it came from",
@@ -154,6 +155,7 @@ def _decode(key: str, text: Any, *, hidden: bool) -> tuple[Any, Problem | None]:
             value=HIDDEN if hidden else text,
             allowed="a mapping",
             fix=f"set one key of it: `pulumi config set --path '{NAMESPACE}:{key}.NAME' VALUE`",
+            code="no_group",
         )
 
 
@@ -167,6 +169,7 @@ def _validate(values: dict[str, Any], secret_keys: Collection[str]) -> Settings:
 
 
 def _problem(entry: Any, hidden: Collection[str]) -> Problem:
+    """With the code that pydantic has for it."""
     location = [str(part) for part in entry["loc"] if part != "[key]"]
     path, parents, field = resolve(location)
     key = ".".join(path)
@@ -178,17 +181,19 @@ def _problem(entry: Any, hidden: Collection[str]) -> Problem:
     place = _property_path(path, field)
     setting = f"`pulumi config set {'--type string ' * (entry['type'] == 'string_type')}--path '{place}' VALUE`"
     if entry["type"] == "missing":
-        return Problem(key=key, wrong="must be set", allowed=_allowed(field), fix=setting)
+        return Problem(key=key, wrong="must be set", allowed=_allowed(field), fix=setting, code="missing")
     if entry["type"] == "extra_forbidden":
         names = [known.alias or name for name, known in parents.model_fields.items()]
         known_now = "; a key that stood in a file or a log is no secret any more: end it where it was made" * is_key
         fix = (FORMER.get(key) or _instead(path, names, place)) + known_now
-        return Problem(key=key, wrong="there is no such setting", value=value, allowed=", ".join(names), fix=fix)
+        allowed, code = ", ".join(names), entry["type"]
+        return Problem(key=key, wrong="there is no such setting", value=value, allowed=allowed, fix=fix, code=code)
     if entry["loc"][-1] == "[key]":
         setting = f"`pulumi config rm --path '{place}'`, and another name"
     if path[0] in SECRET_KEYS:
         setting = setting.replace("config set", "config set --secret")
-    return Problem(key=key, wrong=_wrong(field, value), value=value, allowed=_allowed(field), fix=setting)
+    wrong, allowed = _wrong(field, value), _allowed(field)
+    return Problem(key=key, wrong=wrong, value=value, allowed=allowed, fix=setting, code=entry["type"])
 
 
 def _wrong(field: FieldInfo | None, value: object) -> str:

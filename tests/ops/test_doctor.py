@@ -1061,6 +1061,14 @@ def test_the_command_prints_json(account: Account) -> None:
     ]
 
 
+def test_a_program_knows_a_broken_rule_by_its_name_and_finds_the_command(account: Account) -> None:
+    said = json.loads(CliRunner().invoke(app, ["doctor", "dev", "--json"]).stdout)["findings"]
+    assert ("versions_are_pinned", "tandem pin --image") in [(one["code"], one["command"]) for one in said]
+    driver_too_old(account)
+    found = run_check("settings", account.examination())
+    assert [finding.code for finding in found if finding.severity == "error"] == ["driver_runs_the_image"]
+
+
 def test_the_command_names_an_unknown_stack(account: Account) -> None:
     result = CliRunner().invoke(app, ["doctor", "nosuch"])
     assert result.exit_code == 2

@@ -1559,6 +1559,7 @@ def test_a_wrong_setting_is_named_with_its_remedy(wrong: Wrong) -> None:
     assert problem.value in (wrong.value, str(wrong.value))
     assert wrong.allowed in problem.allowed
     assert wrong.fix in problem.fix
+    assert problem.code
 
 
 def test_there_are_sixty_or_more() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
-from tandem.errors import Problem
+from tandem.errors import Problem, command_in
 
 Severity = Literal["ok", "unknown", "warning", "error"]
 """ok: as it should be. unknown: could not be looked at. warning: `up` works and something later does not, or costs
@@ -21,6 +21,7 @@ class Finding:
 
     Attributes:
         check: the check that found it.
+        code: the rule that is broken, where there is one: what programs may tell findings by, beside the check.
         what: one sentence without a full stop.
         value: what is there; never a secret's value.
         needed: what would be right, with units.
@@ -33,13 +34,15 @@ class Finding:
     needed: str = ""
     fix: str = ""
     check: str = ""
+    code: str = ""
 
     def of(self, check: str) -> Finding:
         """The same, found by a check."""
         return replace(self, check=check)
 
     def as_json(self) -> dict[str, str]:
-        return asdict(self)
+        """All of it, and the first command of the remedy by itself."""
+        return asdict(self) | {"command": command_in(self.fix)}
 
 
 def from_problem(problem: Problem, severity: Severity = "error") -> Finding:
@@ -51,6 +54,7 @@ def from_problem(problem: Problem, severity: Severity = "error") -> Finding:
         value=value,
         needed=problem.allowed,
         fix=problem.fix,
+        code=problem.code,
     )
 
 

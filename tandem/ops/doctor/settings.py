@@ -31,13 +31,13 @@ def versions_are_pinned(examination: Examination) -> Iterator[Finding]:
         return  # then an empty pin stops `preview`, and settings_hold has said so
     missing = checks.missing_pins(settings, pins)
     for problem in missing:
-        command = problem.fix.split("`")[1] if "`" in problem.fix else problem.fix
         yield Finding(
             severity="warning",
             what=f"{problem.key} is not pinned, so hosts take the newest of the day",
             value="empty",
             needed=problem.allowed,
-            fix=f"`{command}`",
+            fix=f"`{problem.command}`",
+            code=versions_are_pinned.__name__,
         )
     if not missing:
         yield Finding(severity="ok", what="all versions are pinned", value=pins.vllm.reference)
