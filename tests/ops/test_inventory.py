@@ -50,6 +50,19 @@ def test_all_of_a_stack_is_found_and_nothing_else(crowded: tuple[Clients, Builde
     assert [resource.key for resource in found.resources if not resource.name] == [], "people read names"
 
 
+def test_all_is_found_without_the_tagging_api_which_learns_late(crowded: tuple[Clients, Builder, Builder]) -> None:
+    """Of each type that may be asked for exactly: what was made a second ago would stay, and cost, unseen."""
+    clients, dev, _prod = crowded
+
+    def knows_nothing_yet(service: str, _operation: str) -> None:
+        if service == "resourcegroupstaggingapi":
+            raise ClientError({"Error": {"Code": "Late", "Message": ""}}, "get_resources")  # pyright: ignore[reportArgumentType]
+
+    found = find(watched(clients, knows_nothing_yet), "dev", exact=KINDS)
+    assert [problem.key for problem in found.unreadable] == ["tag:GetResources"]
+    assert sorted(resource.key for resource in found.resources) == sorted(dev.made)
+
+
 def test_without_a_stack_all_of_the_project_is_found(crowded: tuple[Clients, Builder, Builder]) -> None:
     clients, dev, prod = crowded
     found = find(clients, None).resources

@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from pulumi_rehearsal.moto import ACCOUNT_ID
 from tandem import type_tokens as types
-from tandem.ops.kinds import KINDS, serving
+from tandem.ops.kinds import KINDS, cluster_of, serving
 from tandem.ops.kinds.kind import Clients, Item, Scope
 from tests.ops.account import Builder
 
@@ -71,6 +71,18 @@ def test_zones_are_listed_from_a_name_on(clients: Clients) -> None:
 
     assert names("example.com") == ["example.com.", "a.example.com.", "ns.example.com.", "example.net."]
     assert names("b.example.com") == ["ns.example.com.", "example.net."]
+
+
+def test_pods_in_somebody_elses_cluster_are_found_by_the_stacks_nodes(clients: Clients) -> None:
+    eks, role = clients("eks"), f"arn:aws:iam::{ACCOUNT_ID}:role/cluster"
+    eks.create_cluster(name="theirs", roleArn=role, resourcesVpcConfig={"subnetIds": []}, tags={"team": "platform"})
+    assert cluster_of(clients, "dev") is None
+    eks.create_nodegroup(clusterName="theirs", nodegroupName="ours", nodeRole=role, subnets=[], tags=TAGS)
+    found = cluster_of(clients, "dev")
+    assert found is not None
+    assert (found.type, found.id, found.name) == (types.CLUSTER, "theirs", "theirs")
+    assert (found.arn, found.tags) == (found.facts["arn"], {"team": "platform"})
+    assert found.facts["status"] == "ACTIVE"
 
 
 ZONES = ("com", "example.com", "x.example.com", "y.x.example.com", "example-2.com", "ample.com", "example.net")

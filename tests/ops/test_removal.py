@@ -6,11 +6,13 @@ import itertools
 import threading
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
+from botocore.parsers import ResponseParserError
 
 from pulumi_rehearsal.moto import SimulatedAccount
 from tandem import type_tokens as types
@@ -165,6 +167,42 @@ def test_what_is_still_busy_at_the_deadline_is_left_with_the_reason(clients: Cli
         ((types.VPC, dev.vpc), "DependencyViolation")
     ]
     assert remove_all(clients, stack) == []
+
+
+def test_what_was_accepted_and_stays_is_said_to_be_going(
+    clients: Clients, stack: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dev = Builder(clients, stack, f"tandem-{stack}")
+    dev.network()
+    monkeypatch.setitem(KINDS, types.VPC, replace(KINDS[types.VPC], delete=lambda *_: None))
+    left = remove_all(clients, stack, deadline_seconds=0)
+    assert [(item.resource.id, item.reason) for item in left] == [(dev.vpc, "still being removed at the deadline")]
+
+
+@pytest.mark.parametrize(
+    ("code", "status", "message", "busy"),
+    [
+        ("InternalError", 500, "", True),
+        ("InternalError", 503, "", True),
+        ("InvalidParameter", 499, "", False),
+        ("InvalidGroup.InUse", 400, "", True),
+        ("ThrottledException", 400, "", True),
+        ("RequestLimitExceeded", 400, "", True),
+        ("TooManyRequestsException", 400, "", True),
+        ("ValidationError", 400, "Certificate is in Use", True),
+        ("AccessDenied", 403, "", False),
+    ],
+)
+def test_what_aws_may_answer_otherwise_in_a_moment_is_tried_again(
+    code: str, status: int, message: str, busy: bool
+) -> None:
+    response = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    assert removal.is_busy(ClientError(response, "Operation")) is busy  # pyright: ignore[reportArgumentType]
+
+
+def test_an_answer_that_cannot_be_read_is_asked_for_again() -> None:
+    """A proxy's page, say, in place of AWS's answer."""
+    assert removal.is_busy(ResponseParserError("no XML"))
 
 
 def test_a_refusal_is_not_repeated_and_what_depends_on_it_is_not_waited_for(clients: Clients, stack: str) -> None:
