@@ -55,8 +55,14 @@ class Group:
 
 PLUGIN = """
 import sys, functools
+from mutmut.configuration import config
 from mutmut.state import state
-HITS, HERE = set(), [None]
+HITS, IMPORTED, HERE = set(), set(), [None]
+def pytest_collection_modifyitems(items):
+    # mutmut names them in any order: as the group does, and each file's together, which share what they make.
+    named = config().pytest_add_cli_args_test_selection
+    items.sort(key=lambda item: ([not item.nodeid.startswith(one) for one in named], item.location[:2]))
+    IMPORTED.update(state()._stats)
 def pytest_runtest_setup(item):
     # What a test of a file keeps for the others is theirs, too, and ends with the file.
     if HERE[0] != item.path:
@@ -66,13 +72,15 @@ def pytest_runtest_setup(item):
                 if isinstance(kept, functools._lru_cache_wrapper):
                     kept.cache_clear()
     HERE[0] = item.path
-    state()._stats |= HITS
+    state()._stats |= HITS | IMPORTED
 import pytest
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_teardown(item):
     HITS.update(state()._stats)
 """
-"""Tests keep what they made for others of their file: all of them see the functions that made it."""
+"""Tests keep what they made for others of their file: all of them see the functions that made it. What is called while
+modules are imported is seen by all tests, and each mutant imports anew what is the project's, not these."""
+PRELOADED = ("boto3", "hypothesis", "pulumi", "pulumi_aws", "pulumi_kubernetes", "pydantic")
 
 STACKS = ("tests/infra/test_needs.py", "tests/infra/test_guard_order.py", "tests/infra/test_stack.py")
 HOST = (
@@ -191,6 +199,7 @@ def copy(name: str) -> Path:
             if not (link := directory / "cloud-init/host").is_symlink():
                 link.symlink_to("../src")
     (work / "kept_by_tests.py").write_text(PLUGIN, encoding="utf-8")
+    (work / "preloaded.txt").write_text("\n".join(PRELOADED), encoding="utf-8")
     (work / "setup.cfg").write_text(settings(name, work), encoding="utf-8")
     return work
 
@@ -215,6 +224,9 @@ def settings(name: str, work: Path) -> str:
         ],
         "do_not_mutate_patterns": [PROSE],
         "process_isolation": "forkserver",  # what pulumi's mocks start is not there after a fork
+        "forkserver_warmup": "import",
+        "preload_modules_file": "preloaded.txt",
+        "timeout_constant": "3",
         "use_git_change_detection": "false",
     }
     one_line = {key: found if isinstance(found, str) else "\n    ".join(["", *found]) for key, found in values.items()}
