@@ -11,7 +11,7 @@ from botocore.exceptions import ClientError
 
 from pulumi_rehearsal.moto import ACCOUNT_ID
 from tandem import type_tokens as types
-from tandem.ops.kinds import KINDS, cluster_of, serving
+from tandem.ops.kinds import KINDS, cluster_of, gateway_targets, hosts_groups, servers_targets, serving
 from tandem.ops.kinds.kind import Clients, Item, Scope
 from tests.ops.account import Builder
 
@@ -71,6 +71,53 @@ def test_zones_are_listed_from_a_name_on(clients: Clients) -> None:
 
     assert names("example.com") == ["example.com.", "a.example.com.", "ns.example.com.", "example.net."]
     assert names("b.example.com") == ["ns.example.com.", "example.net."]
+
+
+def listing(monkeypatch: pytest.MonkeyPatch, type_: str, **tags_by_name: dict[str, str]) -> Clients:
+    """The stack has these of one type, in this order; names are said with _ for -."""
+    items = [{"Name": name.replace("_", "-"), "own": tags} for name, tags in tags_by_name.items()]
+    row = replace(
+        KINDS[type_], listing=lambda *_: items, id="Name", name="Name", tags=lambda _, item: TAGS | item["own"]
+    )
+    monkeypatch.setitem(KINDS, type_, row)
+    return lambda _service: CLIENT
+
+
+def test_the_groups_that_serve_are_known_by_their_model_the_main_ones_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rollout goes through them in this order; that of `tandem batch` serves nobody."""
+    clients = listing(
+        monkeypatch,
+        types.GROUP,
+        tandem_dev_z={"tandem:model": "z", "tandem:stack-id": "one"},
+        tandem_dev_batch_1={"tandem:model": "batch"},
+        tandem_dev_hosts={},
+        tandem_dev_a={"tandem:model": "a", "tandem:stack-id": "other"},
+    )
+    assert list(hosts_groups(clients, "dev")) == ["main", "a", "z"]
+    assert [one.name for one in hosts_groups(clients, "dev", "one").values()] == ["tandem-dev-hosts", "tandem-dev-z"]
+
+
+def test_servers_and_copies_of_the_gateway_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = {"servers": {}, "copies": {"tandem:gateway": "true"}, "others": {"tandem:stack-id": "other"}}
+    clients = listing(monkeypatch, types.TARGET_GROUP, **told)
+    assert [one.name for one in servers_targets(clients, "dev")] == ["servers", "others"]
+    assert [one.name for one in servers_targets(clients, "dev", "one")] == ["servers"]
+    assert [one.name for one in gateway_targets(clients, "dev", "one")] == ["copies"]
+
+
+def test_of_an_account_with_many_load_balancers_400_are_listed_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The most that AWS gives; unasked it gives fewer, and each further call waits for the one before."""
+    asked: list[dict[str, Any]] = []
+
+    def paginate(**call: Any) -> list[dict[str, Any]]:
+        asked.append(call)
+        return [{"LoadBalancers": [{"VpcId": "vpc-ours"}, {"VpcId": "vpc-theirs"}]}]
+
+    monkeypatch.setattr(serving, "networks", lambda *_: {"vpc-ours": {}})
+    elb = SimpleNamespace(can_paginate=lambda _: True, get_paginator=lambda _: SimpleNamespace(paginate=paginate))
+    row = serving._in_our_networks("describe_load_balancers", "LoadBalancers")
+    assert [*row(elb, Scope(lambda _service: CLIENT, "dev"))] == [{"VpcId": "vpc-ours"}]
+    assert asked == [{"PaginationConfig": {"PageSize": 400}}]
 
 
 def test_pods_in_somebody_elses_cluster_are_found_by_the_stacks_nodes(clients: Clients) -> None:
