@@ -329,6 +329,19 @@ def test_the_s3_tier_only_pulls_the_image(host: SimpleNamespace) -> None:
     assert host.commands[-1] == (*host.weights.DOCKER, "pull", "-q", host.weights.ENGINE["image"])
 
 
+def test_an_image_that_is_there_is_not_pulled_again(host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a baked machine image, say: a start would wait for 12 GB, and for a registry that limits."""
+    asked = ("docker", "image", "inspect", "-f", "{{.Id}}", host.weights.ENGINE["image"])
+
+    def sh(*command: str, **_: object) -> str:
+        host.commands.append(command)
+        return "sha256:1\n" if command == asked else ""
+
+    monkeypatch.setattr(host.weights, "sh", sh)
+    assert host.weights.pull() == "image there"
+    assert host.commands == [asked]
+
+
 def test_a_registry_that_limits_gets_a_login_whose_password_no_list_of_processes_shows(
     host: SimpleNamespace, monkeypatch: pytest.MonkeyPatch
 ) -> None:
