@@ -261,6 +261,17 @@ def test_deletion_protection_is_lifted_for_an_ephemeral_stack_alone(
     assert protection == ["false" if lifted else "true"]
 
 
+def test_what_holds_the_name_goes_last_and_is_reported_as_the_rest_is(clients: Clients, stack: str) -> None:
+    dev = Builder(clients, stack, f"tandem-{stack}", ephemeral=True)
+    dev.parameter()
+    dev.network()
+    told: list[str] = []
+    resources = find(clients, stack).resources
+    assert remove_stack(clients, resources, sleep=at_once, report=lambda one, _: told.append(one.type)) == []
+    assert told[-1] == types.PARAMETER
+    assert len(told) == len(resources)
+
+
 def test_a_secret_can_be_restored_for_a_week(clients: Clients, stack: str) -> None:
     arn = clients("secretsmanager").create_secret(
         Name=f"keys-{stack}", SecretString='{"a": 1}', Tags=Builder(clients, stack, "x").tags
