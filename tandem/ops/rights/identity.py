@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tandem.ops.rights.right import BOUNDED, DEPLOYER, REAPER, By, Right
+from tandem.ops.rights.right import BOUNDED, FIRST, REMOVERS, by_name, by_request, by_tag
 
 ROLES, PROFILES = "role/tandem-{stack}-*", "instance-profile/tandem-{stack}-*"
 ATTACHED = ("AmazonEC2ContainerRegistryPullOnly", "AmazonEKSWorkerNodePolicy", "AmazonEKS_CNI_Policy")
@@ -14,102 +14,65 @@ LINKED = (
 )
 
 ROWS = (
-    Right(
-        sid="MakeRoles",
-        service="iam",
-        actions="CreateRole",
-        on=ROLES,
-        by=By.REQUEST,
+    by_request(
+        "MakeRoles",
+        "iam: CreateRole",
+        ROLES,
+        "each carries tandem's tags from the start, a name of tandem's, and the boundary",
         when=BOUNDED,
-        why="each carries tandem's tags from the start, a name of tandem's, and the boundary",
     ),
-    Right(
-        sid="TagRoles",
-        service="iam",
-        actions="TagRole",
-        on=ROLES,
-        by=By.REQUEST,
-        why="tags are given with the call that creates; the names are tandem's",
-    ),
-    Right(
-        sid="EmpowerRoles",
-        service="iam",
-        actions="PutRolePermissionsBoundary PutRolePolicy",
-        on=ROLES,
-        by=By.TAG,
+    by_request("TagRoles", "iam: TagRole", ROLES, "tags are given with the call that creates; the names are tandem's"),
+    by_tag(
+        "EmpowerRoles",
+        "iam: PutRolePermissionsBoundary PutRolePolicy",
+        ROLES,
+        "what hosts, pods and schedules may do, which is never more than the boundary",
         when=BOUNDED,
-        why="what hosts, pods and schedules may do, which is never more than the boundary",
     ),
-    Right(
-        sid="ChangeRoles",
-        service="iam",
-        actions="TagRole UntagRole UpdateAssumeRolePolicy UpdateRole UpdateRoleDescription",
-        on=ROLES,
-        by=By.TAG,
-        why="who may have them, and what they are called",
+    by_tag(
+        "ChangeRoles",
+        "iam: TagRole UntagRole UpdateAssumeRolePolicy UpdateRole UpdateRoleDescription",
+        ROLES,
+        "who may have them, and what they are called",
     ),
-    Right(
-        sid="AttachAwssPolicies",
-        service="iam",
-        actions="AttachRolePolicy",
-        on=ROLES,
-        by=By.TAG,
+    by_tag(
+        "AttachAwssPolicies",
+        "iam: AttachRolePolicy",
+        ROLES,
+        "these three and no other, to roles with the boundary",
         platform="eks",
         when={**BOUNDED, "ArnEquals": {"iam:PolicyARN": [f"arn:aws:iam::aws:policy/{name}" for name in ATTACHED]}},
-        why="these three and no other, to roles with the boundary",
     ),
-    Right(
-        sid="RemoveRoles",
-        service="iam",
-        actions="DeleteRole DeleteRolePolicy DetachRolePolicy",
-        on=ROLES,
-        by=By.TAG,
-        why="with what they may do",
-        who=(DEPLOYER, REAPER),
+    by_tag(
+        "RemoveRoles", "iam: DeleteRole DeleteRolePolicy DetachRolePolicy", ROLES, "with what they may do", who=REMOVERS
     ),
-    Right(
-        sid="GiveRoles",
-        service="iam",
-        actions="PassRole",
-        on=ROLES,
-        by=By.NAME,
+    by_name(
+        "GiveRoles",
+        "iam: PassRole",
+        ROLES,
+        "to the services that a stack uses; IAM does not look at tags here",
         when={"StringEquals": {"iam:PassedToService": [f"{name}.amazonaws.com" for name in SERVICES]}},
-        why="to the services that a stack uses; IAM does not look at tags here",
     ),
-    Right(
-        sid="MakeProfiles",
-        service="iam",
-        actions="CreateInstanceProfile TagInstanceProfile",
-        on=PROFILES,
-        by=By.REQUEST,
+    by_request("MakeProfiles", "iam: CreateInstanceProfile TagInstanceProfile", PROFILES, FIRST, platform="ec2"),
+    by_tag(
+        "ChangeProfiles",
+        "iam: AddRoleToInstanceProfile TagInstanceProfile UntagInstanceProfile",
+        PROFILES,
+        "the hosts' role",
         platform="ec2",
-        why="each carries tandem's tags from the start, and a name of tandem's",
     ),
-    Right(
-        sid="ChangeProfiles",
-        service="iam",
-        actions="AddRoleToInstanceProfile TagInstanceProfile UntagInstanceProfile",
-        on=PROFILES,
-        by=By.TAG,
-        platform="ec2",
-        why="the hosts' role",
+    by_tag(
+        "RemoveProfiles",
+        "iam: DeleteInstanceProfile RemoveRoleFromInstanceProfile",
+        PROFILES,
+        "the hosts' role, and those that Karpenter left",
+        who=REMOVERS,
     ),
-    Right(
-        sid="RemoveProfiles",
-        service="iam",
-        actions="DeleteInstanceProfile RemoveRoleFromInstanceProfile",
-        on=PROFILES,
-        by=By.TAG,
-        why="the hosts' role, and those that Karpenter left",
-        who=(DEPLOYER, REAPER),
-    ),
-    Right(
-        sid="LetAwsServicesWork",
-        service="iam",
-        actions="CreateServiceLinkedRole",
-        on="role/aws-service-role/*",
-        by=By.NAME,
+    by_name(
+        "LetAwsServicesWork",
+        "iam: CreateServiceLinkedRole",
+        "role/aws-service-role/*",
+        "once for each account; AWS wrote what they may do",
         when={"StringEquals": {"iam:AWSServiceName": [f"{name}.amazonaws.com" for name in LINKED]}},
-        why="once for each account; AWS wrote what they may do",
     ),
 )

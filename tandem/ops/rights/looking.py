@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tandem.ops.rights.right import VIEWER, By, Right
+from tandem.ops.rights.right import VIEWER, Right, alike, by_nothing, by_tag
 from tandem.tags import DECLARED_KEYS, ISSUED_KEYS
 
 _METADATA = "metadata, no contents; these actions know no resources, or list them"
@@ -10,18 +10,10 @@ _METADATA = "metadata, no contents; these actions know no resources, or list the
 
 def _look(service: str, actions: str, why: str = _METADATA, on: str = "*") -> Right:
     words = "".join(part.capitalize() for part in service.split("-"))
-    return Right(
-        sid=f"Look{words}" if on == "*" else f"Read{words}",
-        service=service,
-        actions=actions,
-        on=on,
-        by=By.NOTHING,
-        why=why,
-        who=(VIEWER,),
-    )
+    return by_nothing(f"{'Look' if on == '*' else 'Read'}{words}", f"{service}: {actions}", on, why)
 
 
-ROWS = (
+ROWS = alike(
     _look("ec2", "Describe* GetSpotPlacementScores"),
     _look("autoscaling", "Describe*"),
     _look("elasticloadbalancing", "Describe*"),
@@ -44,14 +36,11 @@ ROWS = (
         "settings and tags of buckets and the names in them, never an object",
     ),
     _look("secretsmanager", "DescribeSecret GetResourcePolicy ListSecrets", "names and tags, never a value"),
-    Right(
-        sid="ReadClients",
-        service="secretsmanager",
-        actions="GetSecretValue",
-        on=f"secret:tandem-{{stack}}-{ISSUED_KEYS}-* secret:tandem-{{stack}}-{DECLARED_KEYS}-*",
-        by=By.TAG,
-        why="names of clients and digests of their keys, from which no key can be had",
-        who=(VIEWER,),
+    by_tag(
+        "ReadClients",
+        "secretsmanager: GetSecretValue",
+        f"secret:tandem-{{stack}}-{ISSUED_KEYS}-* secret:tandem-{{stack}}-{DECLARED_KEYS}-*",
+        "names of clients and digests of their keys, from which no key can be had",
     ),
     _look(
         "logs",
@@ -89,4 +78,5 @@ ROWS = (
         "AWS's own parameters, which name machine images, and those that hold stacks' names",
         "parameter/aws/service/* parameter/tandem parameter/tandem/*",
     ),
+    who=(VIEWER,),
 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tandem.ops.rights.right import DEPLOYER, REAPER, By, Right
+from tandem.ops.rights.right import REMOVERS, by_nothing, by_request, by_tag
 
 _MADE = (
     "AllocateAddress CreateFlowLogs CreateInternetGateway CreateLaunchTemplate CreateNatGateway CreateRouteTable "
@@ -18,136 +18,98 @@ THROUGH_A_SERVICE = {"Bool": {"aws:ViaAWSService": "true"}}
 """Only when an AWS service does it for a call that was allowed."""
 
 ROWS = (
-    Right(
-        sid="MakeVpcs",
-        service="ec2",
-        actions="CreateVpc",
-        on="vpc/*",
-        by=By.REQUEST,
-        why="each carries tandem's tags from the start",
-    ),
-    Right(
-        sid="MakeNetwork",
-        service="ec2",
-        actions="AllocateAddress CreateInternetGateway CreateLaunchTemplate CreateRouteTable CreateSecurityGroup "
+    by_request("MakeVpcs", "ec2: CreateVpc", "vpc/*", "each carries tandem's tags from the start"),
+    by_request(
+        "MakeNetwork",
+        "ec2: AllocateAddress CreateInternetGateway CreateLaunchTemplate CreateRouteTable CreateSecurityGroup "
         "CreateSubnet",
-        on="elastic-ip/* internet-gateway/* launch-template/* route-table/* security-group/* subnet/*",
-        by=By.REQUEST,
-        why="each carries tandem's tags from the start",
+        "elastic-ip/* internet-gateway/* launch-template/* route-table/* security-group/* subnet/*",
+        "each carries tandem's tags from the start",
     ),
-    Right(
-        sid="MakeWaysOut",
-        service="ec2",
-        actions="CreateFlowLogs CreateNatGateway CreateVpcEndpoint AuthorizeSecurityGroupEgress "
+    by_request(
+        "MakeWaysOut",
+        "ec2: CreateFlowLogs CreateNatGateway CreateVpcEndpoint AuthorizeSecurityGroupEgress "
         "AuthorizeSecurityGroupIngress",
-        on="natgateway/* security-group-rule/* vpc-endpoint/* vpc-flow-log/*",
-        by=By.REQUEST,
-        why="each carries tandem's tags from the start",
+        "natgateway/* security-group-rule/* vpc-endpoint/* vpc-flow-log/*",
+        "each carries tandem's tags from the start",
     ),
-    Right(
-        sid="MakeInOwnNetwork",
-        service="ec2",
-        actions="CreateFlowLogs CreateNatGateway CreateRouteTable CreateSubnet CreateVpcEndpoint",
-        on="elastic-ip/* natgateway/* route-table/* security-group/* subnet/* vpc/*",
-        by=By.TAG,
-        why="what is made is made in a network of tandem's",
+    by_tag(
+        "MakeInOwnNetwork",
+        "ec2: CreateFlowLogs CreateNatGateway CreateRouteTable CreateSubnet CreateVpcEndpoint",
+        "elastic-ip/* natgateway/* route-table/* security-group/* subnet/* vpc/*",
+        "what is made is made in a network of tandem's",
     ),
-    Right(
-        sid="MakeGroupsAnywhere",
-        service="ec2",
-        actions="CreateSecurityGroup",
-        on="vpc/*",
-        by=By.NOTHING,
-        why="`network.existing` is a VPC of others, without tandem's tags; the group carries them from the start",
+    by_nothing(
+        "MakeGroupsAnywhere",
+        "ec2: CreateSecurityGroup",
+        "vpc/*",
+        "`network.existing` is a VPC of others, without tandem's tags; the group carries them from the start",
     ),
-    Right(
-        sid="ChangeNetwork",
-        service="ec2",
-        actions="AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress "
+    by_tag(
+        "ChangeNetwork",
+        "ec2: AssociateRouteTable AttachInternetGateway AuthorizeSecurityGroupEgress AuthorizeSecurityGroupIngress "
         "CreateLaunchTemplateVersion CreateRoute DeleteTags ModifyLaunchTemplate ModifySubnetAttribute "
         "ModifySecurityGroupRules ModifyVpcAttribute ModifyVpcEndpoint ReplaceRoute ReplaceRouteTableAssociation",
-        on=f"{_KINDS} {_RULES}",
-        by=By.TAG,
-        why="routes, rules and attributes of one's own",
+        f"{_KINDS} {_RULES}",
+        "routes, rules and attributes of one's own",
     ),
-    Right(
-        sid="RemoveNetwork",
-        service="ec2",
-        actions="DeleteFlowLogs DeleteInternetGateway DeleteLaunchTemplate DeleteNatGateway DeleteRoute "
+    by_tag(
+        "RemoveNetwork",
+        "ec2: DeleteFlowLogs DeleteInternetGateway DeleteLaunchTemplate DeleteNatGateway DeleteRoute "
         "DeleteRouteTable DeleteSecurityGroup DeleteSubnet DeleteVpc DeleteVpcEndpoints DetachInternetGateway "
         "DisassociateRouteTable ReleaseAddress RevokeSecurityGroupEgress RevokeSecurityGroupIngress",
-        on=_KINDS,
-        by=By.TAG,
-        why="what AWS or an earlier run has removed already is no error",
-        who=(DEPLOYER, REAPER),
+        _KINDS,
+        "what AWS or an earlier run has removed already is no error",
+        who=REMOVERS,
     ),
-    Right(
-        sid="RemoveServicesInterfaces",
-        service="ec2",
-        actions="DeleteNetworkInterface",
-        on="network-interface/*",
-        by=By.NOTHING,
+    by_nothing(
+        "RemoveServicesInterfaces",
+        "ec2: DeleteNetworkInterface",
+        "network-interface/*",
+        "EFS removes a mount target's interface, which it made without tags, with the caller's rights; only so",
         when=THROUGH_A_SERVICE,
-        why="EFS removes a mount target's interface, which it made without tags, with the caller's rights; only so",
-        who=(DEPLOYER, REAPER),
+        who=REMOVERS,
     ),
-    Right(
-        sid="RemovePodsInterfaces",
-        service="ec2",
-        actions="DeleteNetworkInterface",
-        on="network-interface/*",
-        by=By.NOTHING,
+    by_nothing(
+        "RemovePodsInterfaces",
+        "ec2: DeleteNetworkInterface",
+        "network-interface/*",
+        "the cluster's network plugin makes a pod's interface without tandem's tags, and leaves it when its node "
+        "ends first; one that is attached cannot be deleted",
         when={"Null": {"aws:ResourceTag/node.k8s.amazonaws.com/instance_id": "false"}},
         platform="eks",
-        why="the cluster's network plugin makes a pod's interface without tandem's tags, and leaves it when its node "
-        "ends first; one that is attached cannot be deleted",
-        who=(DEPLOYER, REAPER),
+        who=REMOVERS,
     ),
-    Right(
-        sid="RemoveClustersGroups",
-        service="ec2",
-        actions="DeleteSecurityGroup",
-        on="security-group/*",
-        by=By.NOTHING,
+    by_nothing(
+        "RemoveClustersGroups",
+        "ec2: DeleteSecurityGroup",
+        "security-group/*",
+        "EKS makes a cluster's own group, with its name as the tag, and leaves it when an interface still has it",
         when={"StringLike": {"aws:ResourceTag/aws:eks:cluster-name": "tandem-*"}},
         platform="eks",
-        why="EKS makes a cluster's own group, with its name as the tag, and leaves it when an interface still has it",
-        who=(DEPLOYER, REAPER),
+        who=REMOVERS,
     ),
-    Right(
-        sid="MakeServicesInterfaces",
-        service="ec2",
-        actions="CreateNetworkInterface",
-        on="network-interface/* security-group/* subnet/*",
-        by=By.NOTHING,
+    by_nothing(
+        "MakeServicesInterfaces",
+        "ec2: CreateNetworkInterface",
+        "network-interface/* security-group/* subnet/*",
+        "EFS makes a mount target's interface, without tags, with the caller's rights; only so",
         when=THROUGH_A_SERVICE,
-        why="EFS makes a mount target's interface, without tags, with the caller's rights; only so",
     ),
-    Right(
-        sid="TagWithCreation",
-        service="ec2",
-        actions="CreateTags",
-        on=f"{_KINDS} {_RULES} instance/* network-interface/* volume/*",
-        by=By.REQUEST,
+    by_request(
+        "TagWithCreation",
+        "ec2: CreateTags",
+        f"{_KINDS} {_RULES} instance/* network-interface/* volume/*",
+        "tags are given with the call that creates",
         when={"StringEquals": {"ec2:CreateAction": _MADE.split()}},
-        why="tags are given with the call that creates",
     ),
-    Right(
-        sid="TagOwn",
-        service="ec2",
-        actions="CreateTags",
-        on=f"{_KINDS} {_RULES}",
-        by=By.TAG,
-        why="later changes of tags",
-    ),
-    Right(
-        sid="TagDefaultGroup",
-        service="ec2",
-        actions="CreateTags",
-        on="security-group/*",
-        by=By.REQUEST,
-        when={"Null": {"aws:ResourceTag/Name": "true"}},
-        why="a VPC's default group is born without tags, and is tagged before its rules are taken away; any group "
+    by_tag("TagOwn", "ec2: CreateTags", f"{_KINDS} {_RULES}", "later changes of tags"),
+    by_request(
+        "TagDefaultGroup",
+        "ec2: CreateTags",
+        "security-group/*",
+        "a VPC's default group is born without tags, and is tagged before its rules are taken away; any group "
         "without a Name can be claimed so",
+        when={"Null": {"aws:ResourceTag/Name": "true"}},
     ),
 )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import partial
 from typing import Any
 
 from tandem.tags import EPHEMERAL_TAG, PROJECT, PROJECT_TAG, STACK_TAG
@@ -15,6 +16,9 @@ DEPLOYER, REAPER, VIEWER = "deployer", "reaper", "viewer"
 BAKER, KEYKEEPER, TEAMKEEPER, BOUNDARY = "baker", "keykeeper", "teamkeeper", "boundary"
 """Who makes machine images; who gives clients keys and takes them away; who does so for teams of the gateway; and no
 one, but the most that roles of stacks can do, which the deployer must give them."""
+
+REMOVERS = (DEPLOYER, REAPER)
+"""Who may remove what a stack has."""
 
 ROLES = (DEPLOYER, REAPER, VIEWER, BAKER, KEYKEEPER, TEAMKEEPER, BOUNDARY)
 
@@ -41,29 +45,27 @@ class By(Enum):
     NOTHING = "nothing"
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Right:
     """Actions that belong together.
 
     Attributes:
+        by: what binds it.
         sid: names the row, and the statement in a policy.
-        service: IAM's name of it.
-        actions: names, with a space between them.
+        asks: IAM's name of a service and of actions, as `service: Action Action`.
         on: what ARNs end with, with a space between them; `*` for actions that know no resources. `{stack}` stands for
             the stack's name, `{zone}` for a hosted zone's id, `{bucket}` for a bucket's name.
-        of: service in the ARNs, where it is another's resource.
-        by: what binds it.
         why: what it is for; for what nothing binds, why nothing can.
         who: roles that have it.
         platform: that needs it; empty for both.
+        of: service in the ARNs, where it is another's resource.
         when: further conditions, operator to key to value; `{account}` stands for the account's id.
     """
 
-    sid: str
-    service: str
-    actions: str
-    on: str
     by: By
+    sid: str
+    asks: str
+    on: str
     why: str
     who: Sequence[str] = (DEPLOYER,)
     platform: str = ""
@@ -71,9 +73,30 @@ class Right:
     when: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
+    def service(self) -> str:
+        return self.asks.partition(": ")[0]
+
+    @property
+    def actions(self) -> list[str]:
+        return self.asks.partition(": ")[2].split()
+
+    @property
     def names(self) -> list[str]:
         """`service:Action`."""
-        return [f"{self.service}:{action}" for action in self.actions.split()]
+        return [f"{self.service}:{action}" for action in self.actions]
+
+
+by_tag, by_request = partial(Right, By.TAG), partial(Right, By.REQUEST)
+by_name, by_nothing = partial(Right, By.NAME), partial(Right, By.NOTHING)
+"""A row by what binds it: its name, what it asks for, on what, why."""
+
+FIRST = "each carries tandem's tags from the start, and a name of tandem's"
+"""Why the tags that a request gives bind it."""
+
+
+def alike(*rows: Right, **same: Any) -> tuple[Right, ...]:
+    """The rows, all with the same role or platform."""
+    return tuple(replace(row, **same) for row in rows)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tandem.ops.rights.right import DEPLOYER, KEYKEEPER, REAPER, By, Right
+from tandem.ops.rights.right import FIRST, KEYKEEPER, REMOVERS, By, Right, by_name, by_request, by_tag
 from tandem.tags import ISSUED_KEYS
 
 _BUCKETS = "{stack}-access-logs-* tandem-{stack}-batch-* tandem-{stack}-host-scripts-*"
@@ -11,124 +11,87 @@ _NAMED = "tandem-{stack}-*"
 
 
 ROWS = (
-    Right(
-        sid="MakeFileSystems",
-        service="elasticfilesystem",
-        actions="CreateFileSystem",
-        on="*",
-        by=By.REQUEST,
-        why="the file system does not exist yet",
-    ),
-    Right(
-        sid="TagFileSystemsWithCreation",
-        service="elasticfilesystem",
-        actions="TagResource",
-        on="access-point/* file-system/*",
-        by=By.REQUEST,
+    by_request("MakeFileSystems", "elasticfilesystem: CreateFileSystem", "*", "the file system does not exist yet"),
+    by_request(
+        "TagFileSystemsWithCreation",
+        "elasticfilesystem: TagResource",
+        "access-point/* file-system/*",
+        "tags are given with the call that creates",
         when={"StringEquals": {"elasticfilesystem:CreateAction": ["CreateAccessPoint", "CreateFileSystem"]}},
-        why="tags are given with the call that creates",
     ),
-    Right(
-        sid="ChangeFileSystems",
-        service="elasticfilesystem",
-        actions="CreateAccessPoint CreateMountTarget DeleteFileSystemPolicy ModifyMountTargetSecurityGroups "
+    by_tag(
+        "ChangeFileSystems",
+        "elasticfilesystem: CreateAccessPoint CreateMountTarget DeleteFileSystemPolicy ModifyMountTargetSecurityGroups "
         "PutFileSystemPolicy PutLifecycleConfiguration TagResource UntagResource UpdateFileSystem",
-        on="access-point/* file-system/*",
-        by=By.TAG,
-        why="mount targets, policy and throughput of one's own",
+        "access-point/* file-system/*",
+        "mount targets, policy and throughput of one's own",
     ),
-    Right(
-        sid="RemoveFileSystems",
-        service="elasticfilesystem",
-        actions="DeleteAccessPoint DeleteFileSystem DeleteMountTarget",
-        on="access-point/* file-system/*",
-        by=By.TAG,
-        why="a stack that is not ephemeral keeps its cache in any case",
-        who=(DEPLOYER, REAPER),
+    by_tag(
+        "RemoveFileSystems",
+        "elasticfilesystem: DeleteAccessPoint DeleteFileSystem DeleteMountTarget",
+        "access-point/* file-system/*",
+        "a stack that is not ephemeral keeps its cache in any case",
+        who=REMOVERS,
     ),
-    Right(
-        sid="MakeBuckets",
-        service="s3",
-        actions="CreateBucket",
-        on=_BUCKETS,
-        by=By.REQUEST,
-        why="each carries tandem's tags from the start, and a name that tandem gives",
+    by_request(
+        "MakeBuckets",
+        "s3: CreateBucket",
+        _BUCKETS,
+        "each carries tandem's tags from the start, and a name that tandem gives",
     ),
-    Right(
-        sid="ChangeBuckets",
-        service="s3",
-        actions="DeleteBucketPolicy PutBucketAbac PutBucketPolicy PutBucketPublicAccessBlock PutBucketTagging "
+    by_name(
+        "ChangeBuckets",
+        "s3: DeleteBucketPolicy PutBucketAbac PutBucketPolicy PutBucketPublicAccessBlock PutBucketTagging "
         "PutEncryptionConfiguration PutLifecycleConfiguration TagResource UntagResource",
-        on=_BUCKETS,
-        by=By.NAME,
-        why="tags count on a bucket only after PutBucketAbac, so names bind what comes before it",
+        _BUCKETS,
+        "tags count on a bucket only after PutBucketAbac, so names bind what comes before it",
+    ),
+    by_name(
+        "PutScripts",
+        "s3: GetObject GetObjectTagging PutObject PutObjectTagging",
+        "tandem-{stack}-host-scripts-*/*",
+        "what hosts run, and what the provider compares at each refresh",
+    ),
+    by_name(
+        "WorkWithBatches",
+        "s3: DeleteObject GetObject PutObject",
+        "tandem-{stack}-batch-*/*",
+        "`tandem batch`: requests in, answers out, and the mark that one is cancelled, which is removed to go on",
+    ),
+    by_tag(
+        "RemoveBuckets",
+        "s3: DeleteBucket ListBucketVersions",
+        _ALL_BUCKETS,
+        "tags count: each bucket of tandem's has PutBucketAbac, and on others this allows nothing",
+        who=REMOVERS,
     ),
     Right(
-        sid="PutScripts",
-        service="s3",
-        actions="GetObject GetObjectTagging PutObject PutObjectTagging",
-        on="tandem-{stack}-host-scripts-*/*",
-        by=By.NAME,
-        why="what hosts run, and what the provider compares at each refresh",
+        By.BUCKET_TAG,
+        "EmptyBuckets",
+        "s3: DeleteObject DeleteObjectVersion",
+        " ".join(f"{bucket}/*" for bucket in _ALL_BUCKETS.split()),
+        "the same; a bucket goes when it is empty",
+        who=REMOVERS,
     ),
-    Right(
-        sid="WorkWithBatches",
-        service="s3",
-        actions="DeleteObject GetObject PutObject",
-        on="tandem-{stack}-batch-*/*",
-        by=By.NAME,
-        why="`tandem batch`: requests in, answers out, and the mark that one is cancelled, which is removed to go on",
+    by_request("MakeSecrets", "secretsmanager: CreateSecret TagResource", f"secret:{_NAMED}", FIRST),
+    by_tag(
+        "ChangeSecrets",
+        "secretsmanager: GetSecretValue PutSecretValue TagResource UntagResource UpdateSecret UpdateSecretVersionStage",
+        f"secret:{_NAMED}",
+        "who deploys wrote them, and compares them at each refresh",
     ),
-    Right(
-        sid="RemoveBuckets",
-        service="s3",
-        actions="DeleteBucket ListBucketVersions",
-        on=_ALL_BUCKETS,
-        by=By.TAG,
-        why="tags count: each bucket of tandem's has PutBucketAbac, and on others this allows nothing",
-        who=(DEPLOYER, REAPER),
-    ),
-    Right(
-        sid="EmptyBuckets",
-        service="s3",
-        actions="DeleteObject DeleteObjectVersion",
-        on=" ".join(f"{bucket}/*" for bucket in _ALL_BUCKETS.split()),
-        by=By.BUCKET_TAG,
-        why="the same; a bucket goes when it is empty",
-        who=(DEPLOYER, REAPER),
-    ),
-    Right(
-        sid="MakeSecrets",
-        service="secretsmanager",
-        actions="CreateSecret TagResource",
-        on=f"secret:{_NAMED}",
-        by=By.REQUEST,
-        why="each carries tandem's tags from the start, and a name of tandem's",
-    ),
-    Right(
-        sid="ChangeSecrets",
-        service="secretsmanager",
-        actions="GetSecretValue PutSecretValue TagResource UntagResource UpdateSecret UpdateSecretVersionStage",
-        on=f"secret:{_NAMED}",
-        by=By.TAG,
-        why="who deploys wrote them, and compares them at each refresh",
-    ),
-    Right(
-        sid="WriteClients",
-        service="secretsmanager",
-        actions="PutSecretValue UpdateSecretVersionStage",
-        on=f"secret:tandem-{{stack}}-{ISSUED_KEYS}-*",
-        by=By.TAG,
-        why="`tandem keys` writes digests, in the place of the version that it read",
+    by_tag(
+        "WriteClients",
+        "secretsmanager: PutSecretValue UpdateSecretVersionStage",
+        f"secret:tandem-{{stack}}-{ISSUED_KEYS}-*",
+        "`tandem keys` writes digests, in the place of the version that it read",
         who=(KEYKEEPER,),
     ),
-    Right(
-        sid="RemoveSecrets",
-        service="secretsmanager",
-        actions="DeleteSecret",
-        on=f"secret:{_NAMED}",
-        by=By.TAG,
-        why="a deleted secret can be restored for a week",
-        who=(DEPLOYER, REAPER),
+    by_tag(
+        "RemoveSecrets",
+        "secretsmanager: DeleteSecret",
+        f"secret:{_NAMED}",
+        "a deleted secret can be restored for a week",
+        who=REMOVERS,
     ),
 )

@@ -30,7 +30,7 @@ def _table(subject: str, rows: tuple[Right, ...]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|"
     for row in rows:
         when = "".join(f"; {key}" for keys in row.when.values() for key in keys)
-        actions, on = (" ".join(f"`{part}`" for part in text.split()) for text in (row.actions, row.on))
+        actions, on = (" ".join(f"`{part}`" for part in parts) for parts in (row.actions, row.on.split()))
         cells = (row.sid, ", ".join(row.who), f"{row.service}: {actions}", on, f"{row.by.value}{when}", row.why)
         yield f"| {' | '.join(cells)} |"
     yield ""
