@@ -8,7 +8,7 @@ from typing import Any
 from tandem.errors import UserError
 from tandem.ops import lookups
 from tandem.ops.doctor.examination import Examination
-from tandem.ops.doctor.finding import Finding
+from tandem.ops.doctor.finding import Finding, error, warning
 from tandem.rules.cluster import models
 from tandem.settings.commands import place, set_to
 from tandem.sizing.adapters import RANKS, reserved_rank
@@ -46,9 +46,8 @@ def _rank(model: str, config: Mapping[str, Any], told: int, key: str) -> Iterato
     ranks = [config.get("r"), *(pattern.values() if isinstance(pattern, dict) else ())]
     largest = max((rank for rank in ranks if isinstance(rank, int)), default=0)
     if not 1 <= largest <= RANKS[-1]:
-        yield Finding(
-            severity="error",
-            what=f"{model}: its adapter_config.json has no rank that vLLM takes",
+        yield error(
+            f"{model}: its adapter_config.json has no rank that vLLM takes",
             value=str(config.get("r")),
             needed=f"r from 1 to {RANKS[-1]}",
             fix="serve another adapter",
@@ -66,18 +65,16 @@ def _rank(model: str, config: Mapping[str, Any], told: int, key: str) -> Iterato
 
 def _made_otherwise(model: str, config: Mapping[str, Any], base: str) -> Iterator[Finding]:
     for field in (field for field in NOT_SERVED if config.get(field)):
-        yield Finding(
-            severity="error",
-            what=f"{model}: vLLM does not load an adapter with {NOT_SERVED[field]}",
+        yield error(
+            f"{model}: vLLM does not load an adapter with {NOT_SERVED[field]}",
             value=f"{field}: {config[field]}",
             needed="a plain LoRA adapter",
             fix="merge it into a checkpoint, and serve that as a model",
         )
     named = config.get("base_model_name_or_path")
     if isinstance(named, str) and named.rstrip("/").rpartition("/")[2].lower() != base.rpartition("/")[2].lower():
-        yield Finding(
-            severity="warning",
-            what=f"{model}: it was made for another model, by its adapter_config.json",
+        yield warning(
+            f"{model}: it was made for another model, by its adapter_config.json",
             value=named,
             needed=base,
             fix="compare the two: a copy of the model under another name is fine, another model's layers are not",

@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError
 from tandem.errors import UserError
 from tandem.ops.aws import code_of, is_gone
 from tandem.ops.doctor.examination import Examination
-from tandem.ops.doctor.finding import Finding
+from tandem.ops.doctor.finding import Finding, error, ok, unknown, warning
 from tandem.rules.names import further_hosts
 from tandem.settings.schema import Settings
 
@@ -29,13 +29,12 @@ def name_has_an_owner(examination: Examination) -> Iterator[Finding]:
     """A name at all, and one that this stack's settings can prove."""
     balancer = examination.settings.load_balancer
     if balancer.domain_name:
-        yield Finding(severity="ok", what="the API has a name", value=balancer.domain_name)
+        yield ok("the API has a name", value=balancer.domain_name)
     elif examination.settings.ephemeral:
-        yield Finding(severity="ok", what="a test stack: the load balancer's own name, a self-signed certificate")
+        yield ok("a test stack: the load balancer's own name, a self-signed certificate")
     else:
-        yield Finding(
-            severity="warning",
-            what="clients must trust a self-signed certificate of the load balancer's own name",
+        yield warning(
+            "clients must trust a self-signed certificate of the load balancer's own name",
             value="no loadBalancer.domainName",
             needed="a domain, for anything but a test",
             fix="`pulumi config set --path tandem:loadBalancer.domainName NAME` and loadBalancer.hostedZoneId "
@@ -70,9 +69,8 @@ def _names(settings: Settings) -> list[str]:
 
 
 def _zone_finding(what: str, value: str, needed: str) -> Finding:
-    return Finding(
-        severity="error",
-        what=what,
+    return error(
+        what,
         value=value,
         needed=needed,
         fix="`aws route53 list-hosted-zones`, then `pulumi config set --path tandem:loadBalancer.hostedZoneId ID`",
@@ -84,24 +82,22 @@ def _delegation(examination: Examination, zone: str, ours: list[str]) -> Finding
     expected = sorted(server.rstrip(".").lower() for server in ours)
     try:
         found = name_servers(examination, zone)
-    except UserError as error:
-        problem = error.problems[0]
-        return Finding(
-            severity="unknown",
-            what=f"{zone}: {problem.wrong}",
+    except UserError as refused:
+        problem = refused.problems[0]
+        return unknown(
+            f"{zone}: {problem.wrong}",
             value=str(problem.value),
             needed="an answer of the public DNS",
             fix=f"`dig NS {zone}` elsewhere must name {', '.join(expected)}; or set {DNS_VARIABLE}",
         )
     if not set(found) & set(expected):
-        return Finding(
-            severity="error",
-            what=f"{zone} is not delegated to the hosted zone, so its certificate is never issued",
+        return error(
+            f"{zone} is not delegated to the hosted zone, so its certificate is never issued",
             value=", ".join(found) or "no name servers",
             needed=", ".join(expected),
             fix=f"set these name servers where {zone} is registered (an NS record in the zone above it)",
         )
-    return Finding(severity="ok", what=f"{zone} is delegated to the hosted zone", value=", ".join(found))
+    return ok(f"{zone} is delegated to the hosted zone", value=", ".join(found))
 
 
 def name_servers(examination: Examination, zone: str) -> list[str]:
@@ -125,12 +121,11 @@ def certificate_is_valid(examination: Examination) -> Iterator[Finding]:
         return
     try:
         found = examination.clients("acm").describe_certificate(CertificateArn=balancer.certificate_arn)["Certificate"]
-    except ClientError as error:
-        if not is_gone(error) and code_of(error) != "ValidationException":
+    except ClientError as refused:
+        if not is_gone(refused) and code_of(refused) != "ValidationException":
             raise
-        yield Finding(
-            severity="error",
-            what="there is no such certificate in this account and region",
+        yield error(
+            "there is no such certificate in this account and region",
             value=balancer.certificate_arn,
             needed=f"a certificate in {examination.region}",
             fix=f"`aws acm list-certificates --region {examination.region}`, then `pulumi config set --path "
@@ -140,7 +135,7 @@ def certificate_is_valid(examination: Examination) -> Iterator[Finding]:
     wrong = list(certificate_problems(examination, found))
     yield from wrong
     if not wrong:
-        yield Finding(severity="ok", what="the certificate is valid", value=found["DomainName"])
+        yield ok("the certificate is valid", value=found["DomainName"])
 
 
 def certificate_problems(examination: Examination, found: dict[str, Any]) -> Iterator[Finding]:
@@ -148,9 +143,8 @@ def certificate_problems(examination: Examination, found: dict[str, Any]) -> Ite
     region, arn = examination.region, found["CertificateArn"]
     names = [found["DomainName"], *found.get("SubjectAlternativeNames", ())]
     if found["Status"] != "ISSUED":
-        yield Finding(
-            severity="error",
-            what="the certificate is not issued, and a load balancer refuses it",
+        yield error(
+            "the certificate is not issued, and a load balancer refuses it",
             value=found["Status"],
             needed="ISSUED",
             fix=f"`aws acm describe-certificate --region {region} --certificate-arn {arn}` shows the DNS record that "
@@ -159,9 +153,8 @@ def certificate_problems(examination: Examination, found: dict[str, Any]) -> Ite
     needed = _names(examination.settings)
     if outside := [domain for domain in needed if not any(covers(name, domain) for name in names)]:
         others = f" --subject-alternative-names {' '.join(needed[1:])}" if needed[1:] else ""
-        yield Finding(
-            severity="error",
-            what=f"the certificate is not for {', '.join(outside)}",
+        yield error(
+            f"the certificate is not for {', '.join(outside)}",
             value=", ".join(dict.fromkeys(names)),
             needed=", ".join(needed),
             fix=f"`aws acm request-certificate --region {region} --domain-name {needed[0]}{others} "

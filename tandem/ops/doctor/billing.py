@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from tandem.costs import uses_spot
 from tandem.ops.aws import AwsError, is_gone
 from tandem.ops.doctor.examination import Examination
-from tandem.ops.doctor.finding import Finding
+from tandem.ops.doctor.finding import Finding, ok, warning
 from tandem.platforms import platform_of
 from tandem.tags import ACTIVATE_TAG, STACK_TAG
 
@@ -20,13 +20,12 @@ def tag_is_activated(examination: Examination) -> Iterator[Finding]:
     answer = examination.home("ce").list_cost_allocation_tags(TagKeys=[STACK_TAG])["CostAllocationTags"]
     status = answer[0]["Status"] if answer else "not known yet: it appears within a day of the first resource with it"
     if status == "Active":
-        yield Finding(severity="ok", what=f"{STACK_TAG} is a cost allocation tag", value=status)
+        yield ok(f"{STACK_TAG} is a cost allocation tag", value=status)
         return
     budget = examination.settings.cost_guard.monthly_budget_usd
     blind = f"; the budget of ${budget:,.2f} sees nothing and never alerts" if budget else ""
-    yield Finding(
-        severity="warning",
-        what=f"the tag {STACK_TAG} is not activated as a cost allocation tag{blind}",
+    yield warning(
+        f"the tag {STACK_TAG} is not activated as a cost allocation tag{blind}",
         value=status,
         needed="Active, in the payer account of the organization",
         fix=ACTIVATE_TAG,
@@ -40,8 +39,8 @@ def spot_role_is_there(examination: Examination) -> Iterator[Finding]:
         return
     try:
         role = examination.home("iam").get_role(RoleName=SPOT_ROLE)["Role"]
-    except AwsError as error:
-        if not is_gone(error):
+    except AwsError as refused:
+        if not is_gone(refused):
             raise
         # Where no role of the stack may: Karpenter takes nodes on demand, and a managed group takes none.
         yield Finding(
@@ -52,4 +51,4 @@ def spot_role_is_there(examination: Examination) -> Iterator[Finding]:
             fix=f"`aws iam create-service-linked-role --aws-service-name {SPOT_SERVICE}`",
         )
         return
-    yield Finding(severity="ok", what="the role for spot instances is there", value=role["Arn"])
+    yield ok("the role for spot instances is there", value=role["Arn"])

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.ops.doctor.examination import Examination
-from tandem.ops.doctor.finding import Finding
+from tandem.ops.doctor.finding import Finding, error, ok
 from tandem.settings import Settings
 
 
@@ -17,15 +17,14 @@ def zones_exist(examination: Examination) -> Iterator[Finding]:
     settings = examination.settings
     missing = [zone for zone in settings.zones if zone not in usable]
     if missing:
-        yield Finding(
-            severity="error",
-            what=f"the account has no zone {', '.join(missing)}",
+        yield error(
+            f"the account has no zone {', '.join(missing)}",
             value=", ".join(settings.zones),
             needed=f"two to four of {', '.join(usable)}",
             fix=set_zones(settings, usable[:2]),
         )
     else:
-        yield Finding(severity="ok", what="the zones exist", value=", ".join(settings.zones))
+        yield ok("the zones exist", value=", ".join(settings.zones))
 
 
 def types_are_offered(examination: Examination) -> Iterator[Finding]:
@@ -56,7 +55,7 @@ def types_are_offered(examination: Examination) -> Iterator[Finding]:
                 fix=set_zones(settings, everywhere[: max(2, len(settings.zones))]),
             )
         elif here:
-            yield Finding(severity="ok", what=f"{zone} offers {', '.join(here)}")
+            yield ok(f"{zone} offers {', '.join(here)}")
 
 
 def _only_zone(examination: Examination, zone: str) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from tandem.errors import UserError
 from tandem.ops import key_store, keys
 from tandem.ops.doctor.examination import Examination
-from tandem.ops.doctor.finding import Finding, from_problem
+from tandem.ops.doctor.finding import Finding, from_problem, ok, warning
 from tandem.ops.keys import Document
 from tandem.scripts import shared
 from tandem.settings.types import OWN_CLIENTS
@@ -23,9 +23,8 @@ def documents_hold(examination: Examination) -> Iterator[Finding]:
         for store in key_store.stores(examination.clients, examination.stack, life, name):
             if (text := store.text()) is None:
                 if name == DECLARED_KEYS:
-                    yield Finding(
-                        severity="warning",
-                        what="the document of declared clients was never written: new servers do not start",
+                    yield warning(
+                        "the document of declared clients was never written: new servers do not start",
                         value=store.name,
                         needed="a value, which an `up` that was ended in the middle has not written",
                         fix="`pulumi up` writes it",
@@ -33,11 +32,11 @@ def documents_hold(examination: Examination) -> Iterator[Finding]:
                 continue
             try:
                 found[name] = _document(text, store.name)
-            except UserError as error:
-                yield from_problem(error.problems[0])
+            except UserError as refused:
+                yield from_problem(refused.problems[0])
                 return
     if not found:
-        yield Finding(severity="ok", what="clients", value="none before the first `pulumi up`")
+        yield ok("clients", value="none before the first `pulumi up`")
         return
     yield from _as_declared(examination, found.get(DECLARED_KEYS, Document()))
     names = {
@@ -47,11 +46,10 @@ def documents_hold(examination: Examination) -> Iterator[Finding]:
         if client.working(examination.now) and not name.startswith(OWN_CLIENTS)
     }
     if names:
-        yield Finding(severity="ok", what="clients", value=", ".join(sorted(names)))
+        yield ok("clients", value=", ".join(sorted(names)))
     else:
-        yield Finding(
-            severity="warning",
-            what="nobody has a key that works: each request gets 401",
+        yield warning(
+            "nobody has a key that works: each request gets 401",
             value="no client",
             needed="a client, issued or declared",
             fix=f"`tandem keys add {examination.stack} NAME`, or tandem:clients.NAME.sha256 in the stack's file",
@@ -82,9 +80,8 @@ def _as_declared(examination: Examination, there: Document) -> Iterator[Finding]
         ("servers let in keys that the settings do not declare", known.items() - wanted.items()),
     ):
         if lacks:
-            yield Finding(
-                severity="warning",
-                what=what,
+            yield warning(
+                what,
                 value=", ".join(sorted(f"{name} ({digest[: keys.SHOWN]})" for digest, name in lacks)),
                 needed="the same keys in the settings and in the stack's secret of declared clients",
                 fix="`pulumi up` writes the settings'; where that changes nothing, somebody else has changed the "

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from tandem.catalog.cluster_zones import NO_CLUSTERS
 from tandem.ops.doctor.capacity import set_zones
 from tandem.ops.doctor.examination import Examination
-from tandem.ops.doctor.finding import Finding
+from tandem.ops.doctor.finding import Finding, error, ok, warning
 
 SOON_DAYS = 60
 
@@ -26,11 +26,10 @@ def commands_are_there(_examination: Examination) -> Iterator[Finding]:
     """A kubeconfig holds a command, no credential."""
     for command, (purpose, source) in COMMANDS.items():
         if path := shutil.which(command):
-            yield Finding(severity="ok", what=f"with `{command}` {purpose}", value=path)
+            yield ok(f"with `{command}` {purpose}", value=path)
         else:
-            yield Finding(
-                severity="error",
-                what=f"there is no `{command}`, with which {purpose}",
+            yield error(
+                f"there is no `{command}`, with which {purpose}",
                 value="not on PATH",
                 needed=f"`{command}`",
                 fix=source,
@@ -47,9 +46,8 @@ def zones_take_clusters(examination: Examination) -> Iterator[Finding]:
     wrong = [zone for zone in settings.zones if zone in refused]
     if wrong:
         others = sorted({zone["ZoneName"] for zone in found if zone["State"] == "available"} - {*refused})
-        yield Finding(
-            severity="error",
-            what="EKS makes no control plane in this zone: `up` would end with UnsupportedAvailabilityZoneException",
+        yield error(
+            "EKS makes no control plane in this zone: `up` would end with UnsupportedAvailabilityZoneException",
             value=", ".join(f"{zone}, which is {refused[zone]} in this account" for zone in wrong),
             needed=f"two to four of {', '.join(others)}",
             fix=set_zones(
@@ -57,7 +55,7 @@ def zones_take_clusters(examination: Examination) -> Iterator[Finding]:
             ),
         )
     else:
-        yield Finding(severity="ok", what="EKS takes the zones", value=", ".join(settings.zones))
+        yield ok("EKS takes the zones", value=", ".join(settings.zones))
 
 
 def kubernetes_is_supported(examination: Examination) -> Iterator[Finding]:
@@ -69,9 +67,8 @@ def kubernetes_is_supported(examination: Examination) -> Iterator[Finding]:
     status = found[0]["versionStatus"] if found else "UNSUPPORTED"
     newer = "`tandem pin --kubernetes --to VERSION`, the next one; docs/kubernetes.md"
     if status == "UNSUPPORTED":
-        yield Finding(
-            severity="error",
-            what=f"EKS has no Kubernetes {version} in {examination.region}",
+        yield error(
+            f"EKS has no Kubernetes {version} in {examination.region}",
             value=version,
             needed="a version in standard support: `aws eks describe-cluster-versions`",
             fix=newer,
@@ -79,26 +76,23 @@ def kubernetes_is_supported(examination: Examination) -> Iterator[Finding]:
         return
     ends = found[0]["endOfStandardSupportDate"].date()
     if status == "EXTENDED_SUPPORT":
-        yield Finding(
-            severity="error",
-            what=f"standard support of Kubernetes {version} has ended: AWS upgrades a cluster by itself, since it asks "
+        yield error(
+            f"standard support of Kubernetes {version} has ended: AWS upgrades a cluster by itself, since it asks "
             "for no extended support, and makes none with this version",
             value=f"ended on {ends}",
             needed="a version in standard support",
             fix=newer,
         )
     elif (left := (ends - examination.now.date()).days) < SOON_DAYS:
-        yield Finding(
-            severity="warning",
-            what=f"standard support of Kubernetes {version} ends in {left} days; AWS then upgrades the control plane "
+        yield warning(
+            f"standard support of Kubernetes {version} ends in {left} days; AWS then upgrades the control plane "
             "by itself, and leaves nodes and add-ons behind",
             value=f"until {ends}",
             needed=f"a newer version, {SOON_DAYS} days before",
             fix=newer,
         )
     else:
-        yield Finding(
-            severity="ok",
-            what=f"Kubernetes {version} is in standard support; AWS then upgrades the control plane by itself",
+        yield ok(
+            f"Kubernetes {version} is in standard support; AWS then upgrades the control plane by itself",
             value=f"until {ends}",
         )

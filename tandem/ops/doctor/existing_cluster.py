@@ -14,7 +14,7 @@ from tandem.kubernetes.kubectl import Kubectl
 from tandem.kubernetes.names import GPU
 from tandem.ops.aws import is_gone
 from tandem.ops.doctor.examination import Examination
-from tandem.ops.doctor.finding import Finding, error, from_problem, or_fine
+from tandem.ops.doctor.finding import Finding, error, from_problem, or_fine, warning
 from tandem.ops.kinds.kubernetes import cluster_named
 from tandem.ops.rollout.cluster import kubectl_of
 from tandem.ports import SERVING_PORT
@@ -127,7 +127,7 @@ def _by_eks(examination: Examination, facts: Mapping[str, Any]) -> Iterator[Find
             f"the owner of the cluster {name} has upgraded it: nodes stay as they are, and EKS makes no further group"
         )
         fix = f"`tandem pin --kubernetes --to {seen.version}`, then `pulumi up`"
-        yield Finding(severity="warning", what=what, value=seen.version, needed=pinned, fix=fix)
+        yield warning(what, value=seen.version, needed=pinned, fix=fix)
 
 
 def _missing(found: Sequence[Mapping[str, Any]], settings: Settings, cluster: str) -> Iterator[Finding]:
@@ -169,9 +169,8 @@ def _network_plugin(daemons: Sequence[Mapping[str, Any]], cluster: str) -> Itera
     containers = [one for daemon in daemons for one in daemon["spec"]["template"]["spec"]["containers"]]
     by_amazons = any(ENFORCES in one.get("args", []) for one in containers)
     if not by_amazons and not any(plugin in _name(one) for one in daemons for plugin in ENFORCERS):
-        yield Finding(
-            severity="warning",
-            what=f"nothing in the cluster {cluster} seems to enforce network policies: pods of others reach metrics "
+        yield warning(
+            f"nothing in the cluster {cluster} seems to enforce network policies: pods of others reach metrics "
             "without a key, and edges by the way between them, past the limits of their clients",
             value=f"no {ENFORCES}, {', '.join(ENFORCERS)}",
             needed="a network plugin that does",
@@ -179,9 +178,8 @@ def _network_plugin(daemons: Sequence[Mapping[str, Any]], cluster: str) -> Itera
             """--configuration-values '{"enableNetworkPolicy": "true"}'`""",
         )
     if any(one in container.get("env", []) for container in containers for one in ELSEWHERE):
-        yield Finding(
-            severity="warning",
-            what=f"pods of the cluster {cluster} have the security groups of its ENIConfigs, and not those of their "
+        yield warning(
+            f"pods of the cluster {cluster} have the security groups of its ENIConfigs, and not those of their "
             "nodes, which let the load balancer in",
             value=f"{ELSEWHERE[0]['name']} on",
             needed=f"TCP {SERVING_PORT} from the load balancer's security group, once it is there",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Literal
 
 from tandem.errors import Problem, command_in
@@ -15,7 +16,7 @@ more than expected. error: `up` fails, or no host ever serves."""
 SEVERITIES: tuple[Severity, ...] = ("ok", "unknown", "warning", "error")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Finding:
     """What was seen, and what to do about it.
 
@@ -58,9 +59,9 @@ def from_problem(problem: Problem, severity: Severity = "error") -> Finding:
     )
 
 
-def error(what: str, value: str, needed: str, fix: str) -> Finding:
-    """What makes `up` fail, or leaves no host that ever serves."""
-    return Finding(severity="error", what=what, value=value, needed=needed, fix=fix)
+ok, unknown = partial(Finding, "ok"), partial(Finding, "unknown")
+warning, error = partial(Finding, "warning"), partial(Finding, "error")
+"""A finding of each severity."""
 
 
 def or_fine(complaints: Iterable[Finding], what: str, value: str) -> Iterator[Finding]:
@@ -70,7 +71,7 @@ def or_fine(complaints: Iterable[Finding], what: str, value: str) -> Iterator[Fi
         fine = False
         yield complaint
     if fine:
-        yield Finding(severity="ok", what=what, value=value)
+        yield ok(what, value)
 
 
 def worst(findings: Iterable[Finding]) -> Severity:

@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from tandem.claim import against_claim, against_hold
 from tandem.ops.aws import NOT_ACCEPTED, AwsError, code_of, is_gone, problem_of
 from tandem.ops.doctor.examination import Examination
-from tandem.ops.doctor.finding import Finding, from_problem
+from tandem.ops.doctor.finding import Finding, error, from_problem, ok, unknown, warning
 from tandem.ops.doctor.permissions import actions, request_context, resources
 from tandem.ops.lives import lives
 
@@ -21,29 +21,27 @@ def credentials_work(examination: Examination) -> Iterator[Finding]:
     """Somebody, and not the root user. AWS never denies this question."""
     try:
         identity = examination.home("sts").get_caller_identity()
-    except AwsError as error:
-        if code_of(error) in NOT_ACCEPTED:
-            yield Finding(
-                severity="error",
-                what="AWS does not know these credentials",
-                value=code_of(error),
+    except AwsError as refused:
+        if code_of(refused) in NOT_ACCEPTED:
+            yield error(
+                "AWS does not know these credentials",
+                value=code_of(refused),
                 needed="credentials of an account that exists",
                 fix="`aws configure list` shows where they come from; `aws sso login`, or set AWS_PROFILE",
             )
         else:
-            yield from_problem(problem_of(error, "credentials"))
+            yield from_problem(problem_of(refused, "credentials"))
         return
     arn = identity["Arn"]
     if arn.endswith(":root"):
-        yield Finding(
-            severity="warning",
-            what="these are the root user's credentials, which nothing can limit",
+        yield warning(
+            "these are the root user's credentials, which nothing can limit",
             value=arn,
             needed="a role or a user of its own",
             fix="https://docs.aws.amazon.com/singlesignon/latest/userguide/getting-started.html",
         )
     else:
-        yield Finding(severity="ok", what="credentials work", value=arn)
+        yield ok("credentials work", value=arn)
 
 
 def region_is_enabled(examination: Examination) -> Iterator[Finding]:
@@ -51,16 +49,16 @@ def region_is_enabled(examination: Examination) -> Iterator[Finding]:
     region = examination.region
     try:
         (found,) = examination.clients("ec2").describe_regions(RegionNames=[region], AllRegions=True)["Regions"]
-    except ClientError as error:
-        if code_of(error) in NOT_ACCEPTED or code_of(error) == "InvalidParameterValue":
-            yield _region_is_off(region, code_of(error))
+    except ClientError as refused:
+        if code_of(refused) in NOT_ACCEPTED or code_of(refused) == "InvalidParameterValue":
+            yield _region_is_off(region, code_of(refused))
         else:
-            yield from_problem(problem_of(error, region), "unknown")
+            yield from_problem(problem_of(refused, region), "unknown")
         return
     if found["OptInStatus"] == "not-opted-in":
         yield _region_is_off(region, found["OptInStatus"])
     else:
-        yield Finding(severity="ok", what="the region is enabled", value=region)
+        yield ok("the region is enabled", value=region)
 
 
 def name_is_free_or_own(examination: Examination) -> Iterator[Finding]:
@@ -68,9 +66,8 @@ def name_is_free_or_own(examination: Examination) -> Iterator[Finding]:
     stack, own = examination.stack, examination.own
     holders = [life.id for life in lives(examination.clients, stack)]
     if own is None and holders:
-        yield Finding(
-            severity="unknown",
-            what=f"a life of {stack} holds the name, and no state here tells whether it is this one",
+        yield unknown(
+            f"a life of {stack} holds the name, and no state here tells whether it is this one",
             value=", ".join(holders),
             needed="the state of that life",
             fix="`pulumi login` to where the state is",
@@ -80,13 +77,12 @@ def name_is_free_or_own(examination: Examination) -> Iterator[Finding]:
     if problem := rule(stack, own.id if own else "", holders):
         yield from_problem(problem)
     else:
-        yield Finding(severity="ok", what="the name is this stack's" if holders else "the name is free", value=stack)
+        yield ok("the name is this stack's" if holders else "the name is free", value=stack)
 
 
 def _region_is_off(region: str, value: str) -> Finding:
-    return Finding(
-        severity="error",
-        what=f"the account has not enabled {region}",
+    return error(
+        f"the account has not enabled {region}",
         value=value,
         needed="an enabled region",
         fix=f"`aws account enable-region --region-name {region}` (takes minutes to hours), or another tandem:region",
@@ -100,7 +96,7 @@ def may_do_what_up_does(examination: Examination) -> Iterator[Finding]:
     """
     arn = _principal(examination)
     if arn is None:
-        yield Finding(severity="ok", what="the root user may do everything")
+        yield ok("the root user may do everything")
         return
     needed = actions(examination.settings.platform)
     denied: dict[str, str] = {}
@@ -113,9 +109,8 @@ def may_do_what_up_does(examination: Examination) -> Iterator[Finding]:
         denied = {action: decision for action, decision in denied.items() if decision}
     if denied:
         explicit = [name for name, decision in denied.items() if decision == "explicitDeny"]
-        yield Finding(
-            severity="error",
-            what=f"{arn} may not do all that `pulumi up` does"
+        yield error(
+            f"{arn} may not do all that `pulumi up` does"
             + (f"; explicitly denied: {', '.join(explicit)}" if explicit else ""),
             value=", ".join(sorted(denied)),
             needed=f"these actions, on any resource or on those of tandem-{examination.stack} (both were simulated)",
@@ -123,7 +118,7 @@ def may_do_what_up_does(examination: Examination) -> Iterator[Finding]:
             "https://console.aws.amazon.com/iam/home#/" + ("roles" if ":role/" in arn else "users"),
         )
     else:
-        yield Finding(severity="ok", what=f"IAM allows the {len(needed)} actions of `up` and `destroy`", value=arn)
+        yield ok(f"IAM allows the {len(needed)} actions of `up` and `destroy`", value=arn)
 
 
 def _denied(

@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from tandem.ops.aws import code_of
 from tandem.ops.doctor.examination import Examination
-from tandem.ops.doctor.finding import Finding
+from tandem.ops.doctor.finding import Finding, error, ok
 from tandem.settings.commands import removed, set_to
 
 TAKES = ("ACTIVE", "UPDATING", "INACTIVE")
@@ -25,16 +25,15 @@ def place_of_lines_is_there(examination: Examination) -> Iterator[Finding]:
         return
     try:
         state = LOOKS[service](examination.clients(service), arn)
-    except ClientError as error:
-        if code_of(error) != "ResourceNotFoundException":
+    except ClientError as refused:
+        if code_of(refused) != "ResourceNotFoundException":
             raise
         state = ""
     if state.upper() in TAKES:
-        yield Finding(severity="ok", what="lines of servers and edges have a place to go to", value=arn)
+        yield ok("lines of servers and edges have a place to go to", value=arn)
         return
-    yield Finding(
-        severity="error",
-        what=f"logs.sendTo takes no lines: it is {state.lower()}" if state else "logs.sendTo is not there",
+    yield error(
+        f"logs.sendTo takes no lines: it is {state.lower()}" if state else "logs.sendTo is not there",
         value=arn,
         needed="a stream or a function of this account and region that is active",
         fix=f"make it, or {set_to('logs.sendTo', arn.rpartition(':')[0] + ':...')}, or {removed('logs.sendTo')}",

@@ -15,7 +15,7 @@ from tandem.ops import lookups
 from tandem.ops.aws import code_of
 from tandem.ops.doctor.adapters import adapters_fit
 from tandem.ops.doctor.examination import Examination
-from tandem.ops.doctor.finding import Finding
+from tandem.ops.doctor.finding import Finding, error, ok, unknown, warning
 from tandem.ops.kinds import ours
 from tandem.ops.kinds.storage import OUR_SECRETS
 from tandem.platforms import platform_of
@@ -32,17 +32,16 @@ def machine_image_is_there(examination: Examination) -> Iterator[Finding]:
     platform = platform_of(settings)
     image_id = platform.machine_image(examination.pins)
     if image_id is None:
-        yield Finding(severity="ok", what="nodes start from EKS's newest image of the day, which nothing pins")
+        yield ok("nodes start from EKS's newest image of the day, which nothing pins")
         return
     if image_id.startswith(RESOLVE):
         try:
             image_id = _newest(examination, image_id.removeprefix(RESOLVE))
-        except ClientError as error:
-            if code_of(error) != "ParameterNotFound":
+        except ClientError as refused:
+            if code_of(refused) != "ParameterNotFound":
                 raise
-            yield Finding(
-                severity="error",
-                what=f"{settings.region} has no public parameter for the machine image",
+            yield error(
+                f"{settings.region} has no public parameter for the machine image",
                 value=image_id,
                 needed="an image of this region",
                 fix="`pulumi config set --path tandem:fleet.machineImageId ami-...`",
@@ -50,9 +49,8 @@ def machine_image_is_there(examination: Examination) -> Iterator[Finding]:
             return
     image = _describe(examination, image_id)
     if image is None or image["State"] != "available":
-        yield Finding(
-            severity="error",
-            what=f"the machine image is not available in {settings.region}",
+        yield error(
+            f"the machine image is not available in {settings.region}",
             value=f"{image_id}: {image['State'] if image else 'not there, or not shared with this account'}",
             needed="an available image; ids differ between regions",
             fix=f"`{platform.pin_command} --update`, or `pulumi config rm --path tandem:fleet.machineImageId`",
@@ -61,7 +59,7 @@ def machine_image_is_there(examination: Examination) -> Iterator[Finding]:
     wrong = list(_misfits(examination, image))
     yield from wrong
     if not wrong:
-        yield Finding(severity="ok", what=f"the machine image is there: {image['Name']}", value=image_id)
+        yield ok(f"the machine image is there: {image['Name']}", value=image_id)
     yield DRIVER_ON[settings.platform](examination, image)
 
 
@@ -83,9 +81,8 @@ def _misfits(examination: Examination, image: dict[str, Any]) -> Iterator[Findin
     fleet = examination.settings.fleet
     mend = _pinned_anew(examination)
     if image["Architecture"] != "x86_64" or image.get("Platform") == "windows":
-        yield Finding(
-            severity="error",
-            what="the machine image does not run on these hosts",
+        yield error(
+            "the machine image does not run on these hosts",
             value=f"{image['Architecture']} {image.get('Platform', '')}".strip(),
             needed="Linux on x86_64",
             fix=mend,
@@ -96,18 +93,16 @@ def _misfits(examination: Examination, image: dict[str, Any]) -> Iterator[Findin
         if "Ebs" in mapping and mapping["DeviceName"] == image.get("RootDeviceName")
     ]
     if sizes and sizes[0] > fleet.root_volume_gib:
-        yield Finding(
-            severity="error",
-            what="the machine image is larger than the hosts' root volume",
+        yield error(
+            "the machine image is larger than the hosts' root volume",
             value=f"{sizes[0]} GiB",
             needed=f"fleet.rootVolumeGib of {sizes[0]} GiB or more; it is {fleet.root_volume_gib}",
             fix=f"`pulumi config set --path tandem:fleet.rootVolumeGib {sizes[0]}`",
         )
     deprecated = image.get("DeprecationTime")
     if deprecated and datetime.fromisoformat(deprecated) <= examination.now:
-        yield Finding(
-            severity="warning",
-            what="the machine image is deprecated; its owner may withdraw it at any time",
+        yield warning(
+            "the machine image is deprecated; its owner may withdraw it at any time",
             value=deprecated,
             needed="a current image",
             fix=mend,
@@ -117,9 +112,8 @@ def _misfits(examination: Examination, image: dict[str, Any]) -> Iterator[Findin
 
 def _host_misfits(examination: Examination, image: dict[str, Any]) -> Iterator[Finding]:
     if image["OwnerId"] == CANONICAL and "24.04" not in image["Name"]:
-        yield Finding(
-            severity="error",
-            what="the machine image is another release of Ubuntu than the pinned driver packages are for",
+        yield error(
+            "the machine image is another release of Ubuntu than the pinned driver packages are for",
             value=image["Name"],
             needed="Ubuntu 24.04",
             fix=_pinned_anew(examination),
@@ -130,9 +124,8 @@ def _node_misfits(examination: Examination, image: dict[str, Any]) -> Iterator[F
     version = examination.pins.kubernetes.version
     kubernetes = re.search(r"-(1\.\d\d)-", image["Name"])
     if kubernetes and kubernetes[1] != version:
-        yield Finding(
-            severity="error",
-            what="the node image is made for another version of Kubernetes than the cluster has",
+        yield error(
+            "the node image is made for another version of Kubernetes than the cluster has",
             value=image["Name"],
             needed=f"an image for {version}",
             fix=_pinned_anew(examination),
@@ -149,7 +142,7 @@ def _pinned_anew(examination: Examination) -> str:
 def _node_driver(examination: Examination, _image: dict[str, Any]) -> Finding:
     """AWS's choice."""
     least = examination.pins.vllm.minimum_driver_branch
-    return Finding(severity="ok", what=f"pods refuse a node whose NVIDIA driver is older than branch {least}")
+    return ok(f"pods refuse a node whose NVIDIA driver is older than branch {least}")
 
 
 def _host_driver(examination: Examination, image: dict[str, Any]) -> Finding:
@@ -158,21 +151,19 @@ def _host_driver(examination: Examination, image: dict[str, Any]) -> Finding:
     least = pins.vllm.minimum_driver_branch
     if image["OwnerId"] == CANONICAL:
         version = pins.nvidia_driver.version or f"newest of {pins.nvidia_driver.branch}"
-        return Finding(severity="ok", what="hosts install the pinned NVIDIA driver", value=version)
+        return ok("hosts install the pinned NVIDIA driver", value=version)
     told = re.search(r"driver\D{0,20}(\d{3})\.\d+", f"{image['Name']} {image.get('Description', '')}", re.IGNORECASE)
     if told and int(told[1]) < least:
-        return Finding(
-            severity="error",
-            what="the machine image carries an NVIDIA driver that is too old for the vLLM image",
+        return error(
+            "the machine image carries an NVIDIA driver that is too old for the vLLM image",
             value=told[0],
             needed=f"branch {least} or later (CUDA {pins.vllm.cuda})",
             fix="set machine_image.default to ubuntu in images/pins.toml, or use a later image",
         )
     if told:
-        return Finding(severity="ok", what="the machine image carries a driver that fits", value=told[0])
-    return Finding(
-        severity="unknown",
-        what="the image does not say which NVIDIA driver it carries; a host checks it when it boots",
+        return ok("the machine image carries a driver that fits", value=told[0])
+    return unknown(
+        "the image does not say which NVIDIA driver it carries; a host checks it when it boots",
         value=image["Name"],
         needed=f"branch {least} or later (CUDA {pins.vllm.cuda})",
         fix="its release notes, or machine_image.default = ubuntu in images/pins.toml",
@@ -196,30 +187,28 @@ def _can_be_read(examination: Examination, model: str) -> Iterator[Finding]:
     settings = examination.settings
     try:
         lookups.model_revision(model, examination.http)
-    except UserError as error:
-        problem = error.problems[0]
+    except UserError as refused:
+        problem = refused.problems[0]
         gated = "gated" in problem.wrong
         if gated and settings.hugging_face_token is not None:
-            yield Finding(severity="ok", what=f"{model} is gated, and a token is set")
+            yield ok(f"{model} is gated, and a token is set")
         elif gated or problem.value == "HTTP 404" or problem.value == "HTTP 401":
-            yield Finding(
-                severity="error",
-                what=f"{model}: {problem.wrong}",
+            yield error(
+                f"{model}: {problem.wrong}",
                 value="no tandem:huggingFaceToken" if gated else str(problem.value),
                 needed="a model that the hosts may read",
                 fix=f"accept the terms at https://huggingface.co/{model}, then `pulumi config set --secret "
                 "tandem:huggingFaceToken`",
             )
         else:
-            yield Finding(
-                severity="unknown",
-                what=f"{model}: {problem.wrong}",
+            yield unknown(
+                f"{model}: {problem.wrong}",
                 value=str(problem.value),
                 needed="an answer of the model hub, whether the model is gated",
                 fix="run this where the hub can be reached: HTTPS_PROXY, or HF_ENDPOINT for a mirror",
             )
     else:
-        yield Finding(severity="ok", what=f"{model} can be read")
+        yield ok(f"{model} can be read")
 
 
 def secrets_are_there(examination: Examination) -> Iterator[Finding]:
@@ -234,9 +223,8 @@ def secrets_are_there(examination: Examination) -> Iterator[Finding]:
     live = [secret for secret in ours if not secret.get("DeletedDate")]
     hosts = _is_up(examination)
     if hosts and not live:
-        yield Finding(
-            severity="error",
-            what="the stack is up and its secrets are gone; a new host gets no API keys",
+        yield error(
+            "the stack is up and its secrets are gone; a new host gets no API keys",
             value=", ".join(secret["Name"] for secret in leaving) or "no secret with the stack's tags",
             needed="the secret that the hosts read",
             fix=f"`aws secretsmanager restore-secret --region {examination.region} --secret-id {leaving[0]['Name']}`"
@@ -245,7 +233,7 @@ def secrets_are_there(examination: Examination) -> Iterator[Finding]:
         )
     else:
         value = ", ".join(secret["Name"] for secret in live) or "made by the first `pulumi up`"
-        yield Finding(severity="ok", what="secrets", value=value)
+        yield ok("secrets", value=value)
 
 
 def _is_up(examination: Examination) -> bool:

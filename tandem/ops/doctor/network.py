@@ -11,7 +11,7 @@ from typing import Any
 
 from tandem import costs
 from tandem.ops.doctor.examination import Examination
-from tandem.ops.doctor.finding import Finding, error, or_fine
+from tandem.ops.doctor.finding import Finding, error, or_fine, warning
 from tandem.ops.doctor.network_acls import lets_through, of_subnet
 from tandem.rules.hosts import DOCKERS
 from tandem.settings import Settings
@@ -139,9 +139,8 @@ def _let_through(settings: Settings, place: _Place, acls: list[dict[str, Any]]) 
 def _addresses(settings: Settings, place: _Place, free: int) -> Iterator[Finding]:
     need = BALANCERS_ADDRESSES if place.public else _needed(settings)
     if free < need:
-        yield Finding(
-            severity="warning",
-            what=f"{place.id} has too few free addresses for the stack at its largest",
+        yield warning(
+            f"{place.id} has too few free addresses for the stack at its largest",
             value=f"{free}",
             needed=f"{need}",
             fix=f"name a larger subnet in network.existing.{place.key}.{place.zone}, or lower fleet.maxHosts",

@@ -8,7 +8,7 @@ from typing import Any
 
 from tandem.catalog import prices
 from tandem.ops.doctor.examination import Examination
-from tandem.ops.doctor.finding import Finding, Severity
+from tandem.ops.doctor.finding import Finding, Severity, error, ok, warning
 from tandem.ops.doctor.reservation import found_reservation, no_such_reservation
 from tandem.platforms import platform_of
 from tandem.tags import PROJECT, PROJECT_TAG, STACK_TAG
@@ -70,9 +70,8 @@ def _is_of_another_kind(examination: Examination, zone: str, found: Mapping[str,
     }
     for name, (needed, wrong, fix) in wanted.items():
         if (value := found.get(name, needed)) != needed:
-            yield Finding(
-                severity="error",
-                what=f"the reservation {wrong}",
+            yield error(
+                f"the reservation {wrong}",
                 value=f"{found['CapacityReservationId']}: {value}",
                 needed=str(needed) or "none",
                 fix=fix
@@ -85,18 +84,15 @@ def _may_surprise(examination: Examination, found: Mapping[str, Any]) -> Iterato
     """Whoever may take its room, and when it ends by itself."""
     change = f"aws ec2 modify-capacity-reservation --capacity-reservation-id {found['CapacityReservationId']}"
     if found.get("InstanceMatchCriteria") == "open":
-        yield Finding(
-            severity="warning",
-            what="the reservation is open: any instance of its type in the account takes its room, machines of "
-            "batches too",
+        yield warning(
+            "the reservation is open: any instance of its type in the account takes its room, machines of batches too",
             value=found["CapacityReservationId"],
             needed="targeted",
             fix=f"`{change} --instance-match-criteria targeted`",
         )
     if (ends := found.get("EndDate")) and ends - examination.now < SOON:
-        yield Finding(
-            severity="warning",
-            what="the reservation ends soon; hosts in it then run on, on demand",
+        yield warning(
+            "the reservation ends soon; hosts in it then run on, on demand",
             value=f"{ends:%Y-%m-%dT%H:%MZ}",
             needed="an end that is further off, or none",
             fix=f"`{change} --end-date-type unlimited`",
@@ -134,7 +130,7 @@ def _have_room(examination: Examination, active: Mapping[str, Mapping[str, Any]]
     unused = sum(found["AvailableInstanceCount"] for found in active.values())
     usd = unused * prices.on_demand(settings.fleet.instance_types[0], settings.region)
     idle = f"; {unused} used by nobody, for ${usd:,.2f} an hour" if unused else ""
-    yield Finding(severity="ok", what="the reservations hold the hosts", value=value + idle)
+    yield ok("the reservations hold the hosts", value=value + idle)
 
 
 def _own_hosts(examination: Examination) -> dict[str, int]:

@@ -13,7 +13,7 @@ from tandem.catalog import prices as catalog
 from tandem.costs import hosts_by_purchase, uses_spot
 from tandem.ops import price_list
 from tandem.ops.doctor.examination import Examination
-from tandem.ops.doctor.finding import Finding
+from tandem.ops.doctor.finding import Finding, ok, unknown, warning
 
 TOLERANCE = 0.02
 LOW_SCORE = 4
@@ -32,24 +32,21 @@ def price_is_known(examination: Examination) -> Iterator[Finding]:
     for name, price in listed.items():
         known = catalog.on_demand(name, settings.region)
         if price is None:
-            yield Finding(
-                severity="unknown",
-                what=f"AWS lists no on-demand price for {name} in {settings.region}",
+            yield unknown(
+                f"AWS lists no on-demand price for {name} in {settings.region}",
                 value=f"counted at ${known:.3f} an hour: {catalog.source(settings.region, [name])}",
                 needed="a price",
                 fix=f"https://aws.amazon.com/ec2/pricing/on-demand/ for {settings.region}",
             )
         elif price > known * (1 + TOLERANCE):
-            yield Finding(
-                severity="warning",
-                what=f"{name} costs more than the catalog says; a spend cap would be passed by {price / known - 1:.0%}",
+            yield warning(
+                f"{name} costs more than the catalog says; a spend cap would be passed by {price / known - 1:.0%}",
                 value=f"${price:.3f} an hour in {settings.region}",
                 needed=f"${known:.3f}, with which spend cap and expiry are counted",
                 fix=f"`tandem pin --prices --region {settings.region}`, then `pulumi up`",
             )
-    yield Finding(
-        severity="ok",
-        what="price at list prices",
+    yield ok(
+        "price at list prices",
         value=f"${costs.usd_per_hour(settings):.2f} an hour as it comes up, "
         f"${costs.max_usd_per_hour(settings):.2f} at its maximum",
     )
@@ -65,26 +62,23 @@ def spot_is_to_be_had(examination: Examination) -> Iterator[Finding]:
         prices = {zone: price for zone, price in latest[name].items() if zone in settings.zones}
         on_demand = catalog.on_demand(name, settings.region)
         if not prices:
-            yield Finding(
-                severity="warning",
-                what=f"{name} has no spot price in the stack's zones; it is not sold as spot there",
+            yield warning(
+                f"{name} has no spot price in the stack's zones; it is not sold as spot there",
                 value=", ".join(sorted(latest[name])) or "no zone of the region",
                 needed=f"a zone of {', '.join(settings.zones)}",
                 fix="another type or zone, or `pulumi config set --path tandem:fleet.onDemandPercentage 100`",
             )
         elif min(prices.values()) >= on_demand:
-            yield Finding(
-                severity="warning",
-                what=f"spot costs no less than on demand for {name}",
+            yield warning(
+                f"spot costs no less than on demand for {name}",
                 value=", ".join(f"{zone} ${price:.3f}" for zone, price in sorted(prices.items())),
                 needed=f"less than ${on_demand:.3f} an hour",
                 fix="`pulumi config set --path tandem:fleet.onDemandPercentage 100`",
             )
         else:
             saved = 1 - min(prices.values()) / on_demand
-            yield Finding(
-                severity="ok",
-                what=f"spot price of {name}: up to {saved:.0%} below on demand",
+            yield ok(
+                f"spot price of {name}: up to {saved:.0%} below on demand",
                 value=", ".join(f"{zone} ${price:.3f}" for zone, price in sorted(prices.items())),
             )
 
@@ -119,13 +113,12 @@ def spot_score_is_fair(examination: Examination) -> Iterator[Finding]:
     )["SpotPlacementScores"]
     best = max((score["Score"] for score in scores), default=0)
     if best < LOW_SCORE:
-        yield Finding(
-            severity="warning",
-            what="AWS sees little chance for these spot hosts",
+        yield warning(
+            "AWS sees little chance for these spot hosts",
             value=f"placement score {best} of 10",
             needed=f"{LOW_SCORE} or more",
             fix="add types to fleet.instanceTypes (the score rises from three on), another region, or "
             "`pulumi config set --path tandem:fleet.onDemandBase 1`",
         )
     else:
-        yield Finding(severity="ok", what="spot placement", value=f"score {best} of 10")
+        yield ok("spot placement", value=f"score {best} of 10")

@@ -13,7 +13,7 @@ from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.catalog.quotas import Purchase, Quota, vcpu_quota
 from tandem.costs import hosts_by_purchase, hosts_while_replaced
 from tandem.ops.doctor.examination import Examination
-from tandem.ops.doctor.finding import Finding, Severity
+from tandem.ops.doctor.finding import Finding, Severity, error, ok
 from tandem.ops.kinds.kind import tag_map
 from tandem.platforms import platform_of
 from tandem.settings import Settings
@@ -105,7 +105,7 @@ def _vcpus_are_enough(examination: Examination, quota: Quota, needs: list[Need],
                 needed=f"{used + need} vCPUs",
                 fix=_raise_quota(examination, quota, used + most),
             )
-    return Finding(severity="ok", what=f"{what} is enough", value=there)
+    return ok(f"{what} is enough", value=there)
 
 
 def network_quotas_are_enough(examination: Examination) -> Iterator[Finding]:
@@ -126,15 +126,14 @@ def network_quotas_are_enough(examination: Examination) -> Iterator[Finding]:
             continue
         value = _quota_value(examination, quota)
         if used + need > value:
-            yield Finding(
-                severity="error",
-                what=f"{quota.name} ({quota.code}) is too small",
+            yield error(
+                f"{quota.name} ({quota.code}) is too small",
                 value=f"{value:g}, {used} in use by others",
                 needed=f"{used + need}",
                 fix=_raise_quota(examination, quota, used + need),
             )
         else:
-            yield Finding(severity="ok", what=f"{quota.name} is enough", value=f"{value:g}, {used} in use by others")
+            yield ok(f"{quota.name} is enough", value=f"{value:g}, {used} in use by others")
 
 
 def _is_ours(examination: Examination, item: dict[str, Any]) -> bool:

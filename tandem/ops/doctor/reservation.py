@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 
 from tandem.ops.aws import code_of
 from tandem.ops.doctor.examination import Examination
-from tandem.ops.doctor.finding import Finding
+from tandem.ops.doctor.finding import Finding, error, ok, warning
 
 
 def capacity_block_is_ours(examination: Examination) -> Iterator[Finding]:
@@ -23,9 +23,8 @@ def capacity_block_is_ours(examination: Examination) -> Iterator[Finding]:
         yield no_such_reservation(examination, "Capacity Block", block.reservation_id, key)
         return
     if "EndDate" not in found:
-        yield Finding(
-            severity="error",
-            what="the reservation is no Capacity Block: nothing ends it",
+        yield error(
+            "the reservation is no Capacity Block: nothing ends it",
             value=block.reservation_id,
             needed="a Capacity Block",
             fix="`pulumi config rm --path tandem:fleet.capacityBlock`, and its id in fleet.capacityReservations",
@@ -34,7 +33,7 @@ def capacity_block_is_ours(examination: Examination) -> Iterator[Finding]:
     wrong = list(_block_differs(examination, found))
     yield from wrong
     if not wrong:
-        yield Finding(severity="ok", what="the Capacity Block fits", value=f"until {found['EndDate']:%Y-%m-%dT%H:%MZ}")
+        yield ok("the Capacity Block fits", value=f"until {found['EndDate']:%Y-%m-%dT%H:%MZ}")
 
 
 def found_reservation(examination: Examination, reservation_id: str) -> dict[str, Any] | None:
@@ -52,9 +51,8 @@ def found_reservation(examination: Examination, reservation_id: str) -> dict[str
 
 def no_such_reservation(examination: Examination, what: str, reservation_id: str, key: str) -> Finding:
     """Neither this account's nor shared with it."""
-    return Finding(
-        severity="error",
-        what=f"there is no such {what} in this region",
+    return error(
+        f"there is no such {what} in this region",
         value=reservation_id,
         needed=f"a reservation of this account in {examination.region}",
         fix=f"`aws ec2 describe-capacity-reservations --region {examination.region}`, then "
@@ -68,34 +66,30 @@ def _block_differs(examination: Examination, found: dict[str, Any]) -> Iterator[
     assert block is not None
     prefix = "pulumi config set --path tandem:fleet"
     if found["EndDate"] <= now or found["State"] in ("expired", "cancelled"):
-        yield Finding(
-            severity="error",
-            what="the Capacity Block has ended",
+        yield error(
+            "the Capacity Block has ended",
             value=f"{found['EndDate']:%Y-%m-%dT%H:%MZ}",
             needed="one that runs",
             fix="buy one: `aws ec2 describe-capacity-block-offerings`, then `aws ec2 purchase-capacity-block`",
         )
         return
     if found["StartDate"] > now:
-        yield Finding(
-            severity="warning",
-            what="the Capacity Block has not begun; until then no host starts",
+        yield warning(
+            "the Capacity Block has not begun; until then no host starts",
             value=f"{found['StartDate']:%Y-%m-%dT%H:%MZ}",
             needed="a block that runs",
             fix="run `pulumi up` after it begins, or begin with `pulumi config set --path tandem:fleet.hosts 0`",
         )
     if found["InstanceType"] not in settings.fleet.instance_types:
-        yield Finding(
-            severity="error",
-            what="the Capacity Block holds another instance type",
+        yield error(
+            "the Capacity Block holds another instance type",
             value=found["InstanceType"],
             needed=settings.fleet.instance_types[0],
             fix=f"`{prefix}.instanceTypes[0] {found['InstanceType']}`",
         )
     if found["AvailabilityZone"] != block.zone:
-        yield Finding(
-            severity="error",
-            what="the Capacity Block is in another zone",
+        yield error(
+            "the Capacity Block is in another zone",
             value=found["AvailabilityZone"],
             needed=block.zone,
             fix=f"`{prefix}.capacityBlock.zone {found['AvailabilityZone']}`",

@@ -27,7 +27,7 @@ from tandem.ops.doctor import (
     settings,
 )
 from tandem.ops.doctor.examination import Check, Examination
-from tandem.ops.doctor.finding import Finding, from_problem, worst
+from tandem.ops.doctor.finding import Finding, from_problem, unknown, worst
 from tandem.rules import in_words_of
 from tandem.tags import MAIN_MODEL
 
@@ -129,9 +129,8 @@ def _side_by_side(names: list[str], examination: Examination, deadline_seconds: 
 
 
 def _too_late(deadline_seconds: float) -> Finding:
-    return Finding(
-        severity="unknown",
-        what=f"no answer within {deadline_seconds:.0f} s",
+    return unknown(
+        f"no answer within {deadline_seconds:.0f} s",
         needed="an answer of AWS",
         fix="check the network and HTTPS_PROXY, then run the doctor again",
     )

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from tandem import checks, lifetime, rules
 from tandem.ops.doctor.examination import Examination
-from tandem.ops.doctor.finding import Finding, from_problem
+from tandem.ops.doctor.finding import Finding, from_problem, ok, warning
 
 
 def settings_hold(examination: Examination) -> Iterator[Finding]:
@@ -16,12 +16,12 @@ def settings_hold(examination: Examination) -> Iterator[Finding]:
     sized = checks.size(settings)
     found = checks.problems(settings, pins, examination.stack, sized)
     yield from (from_problem(problem) for problem in found)
-    for warning in (*rules.warnings(settings), *sized.warnings):
-        yield Finding(severity="warning", what=warning, fix="see docs/settings.md")
+    for text in (*rules.warnings(settings), *sized.warnings):
+        yield warning(text, fix="see docs/settings.md")
     if not found:
         tokens = f"{sized.kv_cache_tokens} KV-cache tokens a replica" if sized.kv_cache_tokens else "not sized"
         model = settings.inference.model
-        yield Finding(severity="ok", what=f"`pulumi preview` accepts the settings; {model}: {tokens}")
+        yield ok(f"`pulumi preview` accepts the settings; {model}: {tokens}")
 
 
 def versions_are_pinned(examination: Examination) -> Iterator[Finding]:
@@ -31,16 +31,15 @@ def versions_are_pinned(examination: Examination) -> Iterator[Finding]:
         return  # then an empty pin stops `preview`, and settings_hold has said so
     missing = checks.missing_pins(settings, pins)
     for problem in missing:
-        yield Finding(
-            severity="warning",
-            what=f"{problem.key} is not pinned, so hosts take the newest of the day",
+        yield warning(
+            f"{problem.key} is not pinned, so hosts take the newest of the day",
             value="empty",
             needed=problem.allowed,
             fix=f"`{problem.command}`",
             code=versions_are_pinned.__name__,
         )
     if not missing:
-        yield Finding(severity="ok", what="all versions are pinned", value=pins.vllm.reference)
+        yield ok("all versions are pinned", value=pins.vllm.reference)
 
 
 def has_time_left(examination: Examination) -> Iterator[Finding]:
@@ -48,7 +47,7 @@ def has_time_left(examination: Examination) -> Iterator[Finding]:
     guard, now = examination.settings.cost_guard, examination.now
     ends = lifetime.expires_at(examination.settings, now)
     if ends is None:
-        yield Finding(severity="ok", what="nothing stops this stack by itself, as its settings say")
+        yield ok("nothing stops this stack by itself, as its settings say")
         return
     left = ends - now
     moment = f"{ends:%Y-%m-%dT%H:%MZ}"
@@ -64,4 +63,4 @@ def has_time_left(examination: Examination) -> Iterator[Finding]:
             fix="`pulumi config set --path tandem:costGuard.expiresAt MOMENT`, or a new Capacity Block",
         )
     else:
-        yield Finding(severity="ok", what="the fleet is set to 0 at", value=moment)
+        yield ok("the fleet is set to 0 at", value=moment)
