@@ -117,6 +117,18 @@ def _canaries(settings: Settings) -> Iterator[Problem]:
 
 def warnings(settings: Settings, pins: Pins, sized: Plan) -> list[str]:
     """What works and may surprise."""
+    empty = [] if settings.require_pins else missing_pins(settings, pins)
+    names = [problem.key.removeprefix("images/pins.toml: ") for problem in empty]
+    more = f" and {len(names) - PINS_NAMED} more" if len(names) > PINS_NAMED else ""
+    unpinned = (
+        f"not pinned, so the newest of the day is taken: {', '.join(names[:PINS_NAMED])}{more}; "
+        f"`{platform_of(settings).pin_command}` looks them up"
+    )
+    return [*surprises(settings, sized), *([unpinned] if empty else [])]
+
+
+def surprises(settings: Settings, sized: Plan) -> list[str]:
+    """What works and may surprise of the settings, and of how each model was sized."""
     plans = _further(settings)
     further = [f"models.{name}: {warning}" for name, plan in plans.items() for warning in plan.warnings]
     found = [*rules.warnings(settings), *sized.warnings, *further]
@@ -124,14 +136,6 @@ def warnings(settings: Settings, pins: Pins, sized: Plan) -> list[str]:
         inference, _ = settings.scaled[name]
         if inference.media_domains and one.reads_text_alone:
             found.append(f"{prefix_of(name)}inference.mediaDomains has no effect: {inference.model} reads text alone")
-    empty = missing_pins(settings, pins)
-    if empty and not settings.require_pins:
-        names = [problem.key.removeprefix("images/pins.toml: ") for problem in empty]
-        more = f" and {len(names) - PINS_NAMED} more" if len(names) > PINS_NAMED else ""
-        found.append(
-            f"not pinned, so the newest of the day is taken: {', '.join(names[:PINS_NAMED])}{more}; "
-            f"`{platform_of(settings).pin_command}` looks them up"
-        )
     return found
 
 

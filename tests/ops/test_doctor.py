@@ -1069,6 +1069,17 @@ def test_a_program_knows_a_broken_rule_by_its_name_and_finds_the_command(account
     assert [finding.code for finding in found if finding.severity == "error"] == ["driver_runs_the_image"]
 
 
+def test_what_may_surprise_of_further_models_is_said(account: Account) -> None:
+    account.sections |= {
+        "platform": "eks",
+        "fleet": {"maxHosts": 4},
+        "loadBalancer": {"domainName": "llm.example.com", "hostedZoneId": "Z0123456789ABC"},
+        "models": {"small": {"hostName": "small.example.com", "inference": {"model": "acme/small"}}},
+    }
+    said = [finding.what for finding in run_check("settings", account.examination())]
+    assert [what.partition(" ")[0] for what in said if "was not sized" in what] == ["models.small:"]
+
+
 def test_the_command_names_an_unknown_stack(account: Account) -> None:
     result = CliRunner().invoke(app, ["doctor", "nosuch"])
     assert result.exit_code == 2

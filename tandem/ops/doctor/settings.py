@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
-from tandem import checks, lifetime, rules
+from tandem import checks, lifetime
 from tandem.ops.doctor.examination import Examination
 from tandem.ops.doctor.finding import Finding, from_problem, ok, warning
 
@@ -16,7 +16,7 @@ def settings_hold(examination: Examination) -> Iterator[Finding]:
     sized = checks.size(settings)
     found = checks.problems(settings, pins, examination.stack, sized)
     yield from (from_problem(problem) for problem in found)
-    for text in (*rules.warnings(settings), *sized.warnings):
+    for text in checks.surprises(settings, sized):
         yield warning(text, fix="see docs/settings.md")
     if not found:
         tokens = f"{sized.kv_cache_tokens} KV-cache tokens a replica" if sized.kv_cache_tokens else "not sized"
