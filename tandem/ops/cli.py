@@ -8,108 +8,43 @@ import sys
 import typer
 
 from tandem.errors import UserError
-from tandem.ops.deferred import Place, group_of
+from tandem.ops.deferred import group_of
 from tandem.ops.screen import visible
 
 COMMANDS = {
-    "audit": Place(
-        "tandem.ops.commands.audit:audit", "List what is left of stacks in the account and what it costs a month."
-    ),
-    "batch": Place(
-        "tandem.ops.commands.batch:app", "A file of requests, answered by machines that come for it and go."
-    ),
-    "canary": Place(
-        "tandem.ops.commands.canary:canary",
-        "Ask a model what a suite asks, and say which answers are not what they should be, or not what they were.",
-    ),
-    "cost": Place(
-        "tandem.ops.commands.cost:cost",
-        "Say what a stack costs by hour and month, part by part, and which change would save most.",
-    ),
-    "diagram": Place(
-        "tandem.ops.commands.diagram:diagram",
-        "Draw the components of a stack, what is in each and which needs which, as SVG, from the engine's own graph.",
-    ),
-    "doctor": Place(
-        "tandem.ops.commands.doctor:doctor",
-        "Check account, region and settings before `pulumi up`, and say what mends each thing.",
-    ),
-    "ephemeral": Place(
-        "tandem.ops.commands.ephemeral:app", "Stacks for an hour or an afternoon, which end by themselves."
-    ),
-    "gateway": Place("tandem.ops.commands.gateway:app", "Teams of the gateway, and what they may do."),
-    "image": Place("tandem.ops.commands.image:image", "Machine images of one's own: bake, list, clean."),
-    "keys": Place("tandem.ops.commands.keys:app", "Who may use a stack: keys that work, and end, within a minute."),
-    "load": Place(
-        "tandem.ops.commands.load:load",
-        "Find the highest rate of requests at which a stack keeps what is promised, and say what follows from it.",
-    ),
-    "logs": Place(
-        "tandem.ops.commands.logs:logs",
-        "Ask the logs of edge and servers what became of a request, what was slow, failed or refused, and by whom.",
-    ),
-    "memory": Place(
-        "tandem.ops.commands.memory:memory",
-        "Show where the memory of one GPU goes, part by part, or whether a running server agrees.",
-    ),
-    "observe": Place(
-        "tandem.ops.commands.observe:observe",
-        "Print what a Prometheus and a Grafana of one's own need to watch a stack: alert rules and a dashboard.",
-    ),
-    "pin": Place(
-        "tandem.ops.commands.pin:pin",
-        "Look up the pins that images/pins.toml still lacks, and write them with day and source.",
-    ),
-    "ready": Place(
-        "tandem.ops.commands.ready:ready",
-        "Hold a stack that is up against the checklist for production, and say what mends each line.",
-    ),
-    "reap": Place(
-        "tandem.ops.commands.reap:reap",
-        "Remove every ephemeral stack that has expired, with all it has, found by tags alone.",
-    ),
-    "recover": Place(
-        "tandem.ops.commands.recover:recover",
-        "Remove or adopt what a killed `pulumi up` created and did not record, and release its lock.",
-    ),
-    "region": Place("tandem.ops.commands.region:app", "The same stack in several regions, behind one name."),
-    "rehearse": Place(
-        "tandem.ops.commands.rehearse:rehearse",
-        "Brings stacks up, changes them and takes them down, on the real Pulumi engine and a simulated AWS account.",
-    ),
-    "render": Place(
-        "tandem.ops.commands.render:render",
-        "Render user data, systemd units, nginx.conf, and a compose project for a plain GPU box.",
-    ),
-    "rollout": Place(
-        "tandem.ops.commands.rollout:rollout",
-        "Show which versions run where, and follow a rollout, which `pulumi up` starts, to its end.",
-    ),
-    "sbom": Place(
-        "tandem.ops.commands.sbom:sbom",
-        "List what a stack runs, with versions, digests and licences; with --json as a CycloneDX 1.6 document.",
-    ),
-    "size": Place(
-        "tandem.ops.commands.size:size",
-        "Say on which instance types a model fits, or which fleets carry a load and keep an objective.",
-    ),
-    "smoke": Place(
-        "tandem.ops.commands.smoke:smoke",
-        "Ask an API for what clients want and for what nobody should get, and exit 1 on any surprise.",
-    ),
-    "soak": Place(
-        "tandem.ops.commands.soak:soak",
-        "Load a stack for hours at twice its expected peak, and say what leaks, gets slower, restarts or fails.",
-    ),
-    "status": Place(
-        "tandem.ops.commands.status:status",
-        "Show replicas, hosts or nodes, gateway, versions, last token, load, expiry and cost so far of a stack.",
-    ),
-    "top": Place(
-        "tandem.ops.commands.top:top",
-        "Show servers, load, latencies, tokens, KV cache, GPUs and cost of a stack, live, beside what is promised.",
-    ),
+    "audit": "List what is left of stacks in the account and what it costs a month.",
+    "batch": "A file of requests, answered by machines that come for it and go.",
+    "canary": "Ask a model what a suite asks, and say which answers are not what they should be, or not what they "
+    "were.",
+    "cost": "Say what a stack costs by hour and month, part by part, and which change would save most.",
+    "diagram": "Draw the components of a stack, what is in each and which needs which, as SVG, from the engine's own "
+    "graph.",
+    "doctor": "Check account, region and settings before `pulumi up`, and say what mends each thing.",
+    "ephemeral": "Stacks for an hour or an afternoon, which end by themselves.",
+    "gateway": "Teams of the gateway, and what they may do.",
+    "image": "Machine images of one's own: bake, list, clean.",
+    "keys": "Who may use a stack: keys that work, and end, within a minute.",
+    "load": "Find the highest rate of requests at which a stack keeps what is promised, and say what follows from it.",
+    "logs": "Ask the logs of edge and servers what became of a request, what was slow, failed or refused, and by whom.",
+    "memory": "Show where the memory of one GPU goes, part by part, or whether a running server agrees.",
+    "observe": "Print what a Prometheus and a Grafana of one's own need to watch a stack: alert rules and a dashboard.",
+    "pin": "Look up the pins that images/pins.toml still lacks, and write them with day and source.",
+    "ready": "Hold a stack that is up against the checklist for production, and say what mends each line.",
+    "reap": "Remove every ephemeral stack that has expired, with all it has, found by tags alone.",
+    "recover": "Remove or adopt what a killed `pulumi up` created and did not record, and release its lock.",
+    "region": "The same stack in several regions, behind one name.",
+    "rehearse": "Brings stacks up, changes them and takes them down, on the real Pulumi engine and a simulated AWS "
+    "account.",
+    "render": "Render user data, systemd units, nginx.conf, and a compose project for a plain GPU box.",
+    "rollout": "Show which versions run where, and follow a rollout, which `pulumi up` starts, to its end.",
+    "sbom": "List what a stack runs, with versions, digests and licences; with --json as a CycloneDX 1.6 document.",
+    "size": "Say on which instance types a model fits, or which fleets carry a load and keep an objective.",
+    "smoke": "Ask an API for what clients want and for what nobody should get, and exit 1 on any surprise.",
+    "soak": "Load a stack for hours at twice its expected peak, and say what leaks, gets slower, restarts or fails.",
+    "status": "Show replicas, hosts or nodes, gateway, versions, last token, load, expiry and cost so far of a stack.",
+    "top": "Show servers, load, latencies, tokens, KV cache, GPUs and cost of a stack, live, beside what is promised.",
 }
+"""Each with the first sentence of its help, which a test holds to it."""
 
 app = typer.Typer(
     name="tandem",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from typing import Any
@@ -18,25 +17,17 @@ ONLY_IN_A_CLONE = ("pulumi_rehearsal", "rehearsal")
 """Packages beside tandem that its wheel leaves out."""
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where a command is, and what a list of commands says of it.
+class Deferred(TyperCommand):
+    """Stands for a command in its group's list, and becomes it once it is called: what the module of its name has as
+    `app`, a Typer with commands below this one, or else the function of its name.
 
-    Attributes:
-        name: `module:name` of a function, or of a Typer with commands below this one.
-        summary: the first sentence of its help, which a test holds to it.
+    Args:
+        summary: what the list says of it.
     """
 
-    name: str
-    summary: str
-
-
-class Deferred(TyperCommand):
-    """Stands for a command in its group's list, and becomes it once it is called."""
-
-    def __init__(self, name: str, place: Place) -> None:
-        super().__init__(name, help=place.summary)
-        self._place = place
+    def __init__(self, name: str, summary: str) -> None:
+        super().__init__(name, help=summary)
+        self._name = name
 
     @cached_property
     def command(self) -> Any:
@@ -45,9 +36,8 @@ class Deferred(TyperCommand):
         Raises:
             UserError: it needs what only a clone of the project has.
         """
-        module, _, name = self._place.name.partition(":")
         try:
-            found = getattr(import_module(module), name)
+            module = import_module(f"tandem.ops.commands.{self._name}")
         except ModuleNotFoundError as error:
             if error.name not in ONLY_IN_A_CLONE:
                 raise
@@ -56,10 +46,9 @@ class Deferred(TyperCommand):
                 wrong=f"it needs the package {error.name}, which is not installed with tandem",
                 fix="call it in a clone of the project: uv run tandem ...",
             ) from None
-        if not isinstance(found, typer.Typer):
-            alone = typer.Typer(add_completion=False)
-            alone.command()(found)
-            found = alone
+        if (found := getattr(module, "app", None)) is None:
+            found = typer.Typer(add_completion=False)
+            found.command()(getattr(module, self._name))
         made = get_command(found)
         made.name = self.name
         return made
@@ -69,12 +58,12 @@ class Deferred(TyperCommand):
         return self.command.make_context(info_name, args, parent=parent, **extra)
 
 
-def group_of(places: Mapping[str, Place]) -> type[TyperGroup]:
+def group_of(summaries: Mapping[str, str]) -> type[TyperGroup]:
     """A group, as `typer.Typer(cls=...)` takes it, whose commands are these."""
 
     class Group(TyperGroup):
         def __init__(self, **attributes: Any) -> None:
-            commands = {name: Deferred(name, place) for name, place in places.items()}
+            commands = {name: Deferred(name, summary) for name, summary in summaries.items()}
             super().__init__(**{**attributes, "commands": commands})
 
     return Group

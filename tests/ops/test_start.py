@@ -47,7 +47,7 @@ def test_a_command_is_there_once_it_is_called() -> None:
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_list_says_of_a_command_what_its_help_says_first(name: str) -> None:
     command = Deferred(name, COMMANDS[name]).command
-    assert COMMANDS[name].summary == command_table.first_sentence(command.help)
+    assert COMMANDS[name] == command_table.first_sentence(command.help)
 
 
 @pytest.mark.clock

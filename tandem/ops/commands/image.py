@@ -19,10 +19,10 @@ from tandem.ops.pin import replace_file
 from tandem.ops.screen import Screen
 from tandem.tags import MODEL_TAG, PROJECT, PROJECT_TAG
 
-image = typer.Typer(no_args_is_help=True, add_completion=False, help="Machine images of one's own: bake, list, clean.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Machine images of one's own: bake, list, clean.")
 
 
-@image.command()
+@app.command()
 def bake(
     stack: StackName = DEFAULT_STACK,
     region: RegionName = None,
@@ -85,7 +85,7 @@ def bake(
         Screen().print(f"{made} is pinned in {path}; `pulumi up --stack {stack}` starts hosts from it")
 
 
-@image.command(name="list")
+@app.command(name="list")
 def show(
     stack: StackName = DEFAULT_STACK, region: RegionName = None, profile: ProfileName = None, as_json: AsJson = False
 ) -> None:
@@ -105,7 +105,7 @@ def show(
         Screen().print(f"No image of one's own in {settings.region}.")
 
 
-@image.command()
+@app.command()
 def clean(
     stack: StackName = DEFAULT_STACK,
     region: RegionName = None,
