@@ -205,7 +205,9 @@ def _prices(settings: Settings, stack: str, profile: str | None, *, live: bool) 
     """The catalog's prices, or those of the moment and the account that was asked for them."""
     if not live:
         return catalog(settings), None
-    asked = _asking().examination(settings, stack, profile)
+    from tandem.ops.doctor.examination import examination
+
+    asked = examination(stack, settings, profile)
     return _asking().prices(asked), asked
 
 

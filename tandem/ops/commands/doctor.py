@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import UTC, datetime
 
 import typer
 
-from tandem import pins
 from tandem.errors import UserError
 from tandem.ops import options
-from tandem.ops.aws import aws_clients
 from tandem.ops.doctor import Finding, examine, exit_status
-from tandem.ops.doctor.examination import Examination
+from tandem.ops.doctor.examination import examination
 from tandem.ops.doctor.finding import from_problem
 from tandem.ops.options import DEFAULT_STACK, AsJson, ProfileName, RegionName, StackName, print_json, stack_settings
 from tandem.ops.pulumi import Stack
@@ -53,17 +50,7 @@ def _examine(stack: str, region: str | None, profile: str | None) -> list[Findin
         settings = stack_settings(stack, region)
     except UserError as error:
         return [from_problem(problem).of("settings") for problem in error.problems]
-    return examine(
-        Examination(
-            stack=stack,
-            settings=settings,
-            pins=pins.load(),
-            clients=aws_clients(settings.region, profile, ask=False),
-            home=aws_clients("us-east-1", profile, ask=False),
-            now=datetime.now(UTC),
-            own=own(Stack(stack, options.PROJECT)),
-        )
-    )
+    return examine(examination(stack, settings, profile, own(Stack(stack, options.PROJECT)), ask=False))
 
 
 def _print(findings: list[Finding]) -> None:

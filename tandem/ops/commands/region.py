@@ -6,19 +6,18 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
 
-from tandem import costs, pins
+from tandem import costs
 from tandem.catalog.prices import source
 from tandem.errors import UserError, merged
 from tandem.loading import load_stack_file
 from tandem.ops import leaving, options, others_objects, stackfile
 from tandem.ops.aws import aws_clients, user_errors
 from tandem.ops.doctor import Finding, examine, exit_status
-from tandem.ops.doctor.examination import Examination
+from tandem.ops.doctor.examination import examination
 from tandem.ops.kinds.kind import Clients
 from tandem.ops.leaving import Removal
 from tandem.ops.options import AsJson, ProfileName, Yes, named, print_json, stack_file
@@ -182,17 +181,8 @@ def _planned(source: str, regions: Sequence[str], global_name: str | None, profi
 
 
 def _examine(one: NewRegion, profile: str | None) -> list[Finding]:
-    return examine(
-        Examination(
-            stack=one.stack,
-            settings=one.settings,
-            pins=pins.load(),
-            clients=aws_clients(one.settings.region, profile, ask=False),
-            home=aws_clients("us-east-1", profile, ask=False),
-            now=datetime.now(UTC),
-            own=own(options.engine(one.stack, profile)),
-        )
-    )
+    mine = own(options.engine(one.stack, profile))
+    return examine(examination(one.stack, one.settings, profile, mine, ask=False))
 
 
 def _write(one: NewRegion, source: str) -> None:

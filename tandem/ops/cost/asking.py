@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from tandem import pins
+from tandem.catalog.prices import HOME
 from tandem.errors import Problem
 from tandem.ops.aws import AwsError, aws_clients, problem_of, user_errors
 from tandem.ops.cost.bill import Spent, spent
@@ -13,25 +13,6 @@ from tandem.ops.cost.parts import Prices
 from tandem.ops.cost.purchases import Way, ways
 from tandem.ops.doctor.examination import Examination
 from tandem.settings import Settings
-
-HOME = "us-east-1"
-"""Where Cost Explorer and the price list are."""
-
-
-def examination(settings: Settings, stack: str, profile: str | None) -> Examination:
-    """The account, to be asked.
-
-    Raises:
-        UserError: it cannot be.
-    """
-    return Examination(
-        stack=stack,
-        settings=settings,
-        pins=pins.load(),
-        clients=aws_clients(settings.region, profile),
-        home=aws_clients(HOME, profile),
-        now=datetime.now(UTC),
-    )
 
 
 def prices(asked: Examination) -> Prices:

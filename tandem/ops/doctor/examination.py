@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 
+from tandem import pins
+from tandem.catalog.prices import HOME
 from tandem.http import Http
+from tandem.ops.aws import aws_clients
 from tandem.ops.doctor.finding import Finding
 from tandem.ops.kinds.kind import Clients
 from tandem.ops.whose import Own
@@ -38,6 +41,28 @@ class Examination:
     @property
     def region(self) -> str:
         return self.settings.region
+
+
+def examination(
+    stack: str, settings: Settings, profile: str | None, own: Own | None = None, *, ask: bool = True
+) -> Examination:
+    """Of the account, now.
+
+    Args:
+        ask: False where a check says what is wrong with the credentials.
+
+    Raises:
+        UserError: the account cannot be asked.
+    """
+    return Examination(
+        stack=stack,
+        settings=settings,
+        pins=pins.load(),
+        clients=aws_clients(settings.region, profile, ask=ask),
+        home=aws_clients(HOME, profile, ask=ask),
+        now=datetime.now(UTC),
+        own=own,
+    )
 
 
 Check = Callable[[Examination], Iterator[Finding]]
