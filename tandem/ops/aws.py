@@ -107,6 +107,16 @@ def is_gone(error: Exception) -> bool:
     )
 
 
+@contextmanager
+def unless_gone() -> Iterator[None]:
+    """That something is gone ends the block, and is no error."""
+    try:
+        yield
+    except AwsError as error:
+        if not is_gone(error):
+            raise
+
+
 def denied_action(error: Exception) -> str:
     """The IAM action that AWS names in a refusal (`ec2:DescribeVpcs`), else the operation's name."""
     named = re.search(r"perform:? ([\w-]+:\w+)", str(error))

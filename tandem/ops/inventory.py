@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from tandem.errors import Problem
-from tandem.ops.aws import AwsError, is_gone, problem_of
+from tandem.ops.aws import AwsError, problem_of, unless_gone
 from tandem.ops.kinds import KINDS, STAYING
 from tandem.ops.kinds.kind import Clients, Found, ResourceType, Scope, tag_map
 
@@ -77,11 +77,8 @@ def find_kind(
         return kind.find(Scope(clients, stack, known=known, exact=exact))
     found: list[Found] = []
     for parent in parents:
-        try:
+        with unless_gone():  # the parent went meanwhile
             found += kind.find(Scope(clients, stack, parent, known=known))
-        except AwsError as error:
-            if not is_gone(error):  # the parent went meanwhile
-                raise
     return found
 
 

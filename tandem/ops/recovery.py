@@ -16,7 +16,7 @@ from typing import Any
 from tandem import type_tokens as types
 from tandem.errors import Problem, UserError
 from tandem.kubernetes.names import OF_STACK
-from tandem.ops.aws import AwsError, is_gone
+from tandem.ops.aws import unless_gone
 from tandem.ops.helm_releases import Releases
 from tandem.ops.inventory import Inventory
 from tandem.ops.kinds import KINDS, state_key
@@ -115,14 +115,11 @@ def pod_identities(deployment: Deployment, clients: Clients) -> dict[str, str]:
             continue
         inputs, eks = resource["inputs"], clients("eks")
         names = {key: inputs[key] for key in ("clusterName", "namespace", "serviceAccount")}
-        try:
+        with unless_gone():  # the cluster, and all of them with it
             for one in eks.list_pod_identity_associations(**names)["associations"]:
                 told = {"clusterName": inputs["clusterName"], "associationId": one["associationId"]}
                 if eks.describe_pod_identity_association(**told)["association"]["roleArn"] == inputs["roleArn"]:
                     found[resource["urn"]] = one["associationId"]
-        except AwsError as error:
-            if not is_gone(error):  # the cluster, and all of them with it
-                raise
     return found
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import jmespath
 
-from tandem.ops.aws import AwsError, is_gone
+from tandem.ops.aws import AwsError, is_gone, unless_gone
 from tandem.tags import EPHEMERAL_TAG, PROJECT, PROJECT_TAG, REGION_TAG, STACK_ID_TAG, STACK_TAG
 
 Clients = Callable[[str], Any]
@@ -181,12 +181,9 @@ def named(tagging_type: str, describe: Callable[[Any, str], Item | None], every:
             return
         names = [item["ResourceARN"] for item in scope.tagged(tagging_type)]
         for arn in dict.fromkeys([*names, *(found.arn for found in scope.known)]):
-            try:
+            with unless_gone():  # the tagging API's memory
                 if item := describe(client, arn):
                     yield item
-            except AwsError as error:
-                if not is_gone(error):  # the tagging API's memory
-                    raise
 
     return listing
 

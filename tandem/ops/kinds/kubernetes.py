@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tandem import type_tokens as types
-from tandem.ops.aws import AwsError, is_gone
+from tandem.ops.aws import unless_gone
 from tandem.ops.kinds.kind import Found, Item, ResourceType, Scope, listed, named, tag_map
 
 KEY_RECOVERY_DAYS = 7
@@ -23,12 +23,9 @@ def _clusters(eks: Any, scope: Scope) -> Iterator[Item]:
     for cluster in named("eks:cluster", _cluster, _every_cluster)(eks, scope):
         yield cluster
         own = "" if cluster["name"] == own else own
-    try:
+    with unless_gone():
         if scope.stack and own:
             yield _cluster(eks, f"cluster/{own}")
-    except AwsError as error:
-        if not is_gone(error):
-            raise
 
 
 def _every_cluster(eks: Any, _scope: Scope) -> Iterator[Item]:
@@ -54,12 +51,9 @@ def _node_groups(eks: Any, scope: Scope) -> Iterator[Item]:
     elif scope.stack:
         clusters.append(f"tandem-{scope.stack}")
     for cluster in dict.fromkeys(clusters):
-        try:
+        with unless_gone():
             for name in eks.get_paginator("list_nodegroups").paginate(clusterName=cluster).search("nodegroups"):
                 yield eks.describe_nodegroup(clusterName=cluster, nodegroupName=name)["nodegroup"]
-        except AwsError as error:
-            if not is_gone(error):
-                raise
 
 
 def _queues(sqs: Any, _scope: Scope) -> Iterator[Item]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from tandem import type_tokens as types
-from tandem.ops.aws import AwsError, is_gone
+from tandem.ops.aws import unless_gone
 from tandem.ops.kinds.kind import Found, Item, Listing, ResourceType, Scope, listed, named, tag_map
 from tandem.ops.kinds.left_behind import networks
 from tandem.ops.kinds.network import ours
@@ -46,12 +46,8 @@ def _host_names(scope: Scope) -> set[str]:
     acm, names = scope.clients("acm"), set()
     listeners = listed("describe_listeners", "Listeners[].Certificates[]", _of_balancer)(scope.clients("elbv2"), scope)
     for arn in {certificate["CertificateArn"] for certificate in listeners}:
-        try:
+        with unless_gone():
             found = acm.describe_certificate(CertificateArn=arn)["Certificate"]
-        except AwsError as error:
-            if not is_gone(error):
-                raise
-        else:
             names |= {found["DomainName"], *found.get("SubjectAlternativeNames", ())}
     return names
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tandem import type_tokens as types
-from tandem.ops.aws import AwsError, code_of, is_gone
+from tandem.ops.aws import AwsError, code_of, unless_gone
 from tandem.ops.kinds import ours
 from tandem.ops.kinds.kind import Clients
 from tandem.tags import TEAM_KEYS
@@ -88,11 +88,8 @@ class KeyValues:
 
     def remove(self, name: str) -> None:
         """At once: what opens nothing any more need not be restored, and its name is free. Raises botocore's errors."""
-        try:
+        with unless_gone():
             self.clients("secretsmanager").delete_secret(SecretId=self.prefix + name, ForceDeleteWithoutRecovery=True)
-        except AwsError as error:
-            if not is_gone(error):
-                raise
 
 
 def digest(value: str) -> str:
