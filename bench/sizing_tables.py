@@ -118,7 +118,7 @@ def _as_today(row: Measurement) -> tuple[bool, bool]:
 
 
 def flags() -> Iterator[list[str]]:
-    """tandem's flags beside vLLM's defaults, under each load that both had by one client."""
+    """tandem's flags beside vLLM's defaults, under each load that both had by one client, in runs that had both."""
     yield [
         "model",
         "TP",
@@ -129,7 +129,9 @@ def flags() -> Iterator[list[str]]:
         *(f"{one}{of}" for one in LATENCIES for of in ("", ", defaults")),
     ]
     plain = {_load(row): row for row in MEASUREMENTS if row.flags == "defaults"}
+    both = {row.run for row in plain.values()}
     ours = [row for row in MEASUREMENTS if row.flags == "tandem" and _load(row) in plain and _usual(row)]
+    ours = [row for row in ours if row.run in both]
     for row in sorted(ours, key=lambda row: (row.model, row.tp, row.run, -row.max_num_batched_tokens)):
         other = plain[_load(row)]
         tokens = [f"{one.tokens_per_second_each:,.0f}" for one in (row, other)]
@@ -147,9 +149,9 @@ def _load(row: Measurement) -> tuple[object, ...]:
 def others() -> Iterator[list[str]]:
     """Servers that guess tokens or have adapters, beside the same without."""
     yield ["server", "at once", "guesses right", "tokens/s", "without", "", "between, 50 %", "without"]
-    plain = {row.at_once: row for row in MEASUREMENTS if (row.run, row.model, row.max_num_batched_tokens) == BESIDE}
+    plain = {(row.run, row.at_once): row for row in MEASUREMENTS if (row.model, row.max_num_batched_tokens) == BESIDE}
     for one in OTHERS:
-        beside, right = plain[one["at_once"]], one["right"]
+        beside, right = plain[one["run"], one["at_once"]], one["right"]
         gain = one["tokens_per_second"] / (beside.tokens_per_second or 1) - 1
         asked = {"adapters": ", asked", "base": ", the model asked", None: ""}[one["asked"]]
         yield [
@@ -164,13 +166,17 @@ def others() -> Iterator[list[str]]:
 
 
 def vectors() -> Iterator[list[str]]:
-    """A server that embeds."""
-    yield ["tokens a text", "texts a request", "requests at once", "texts/s", "tokens/s", "seconds"]
+    """Servers that embed or score."""
+    yield [
+        *("model", "answer", "tokens a text", "texts a request", "requests at once"),
+        *("texts/s", "tokens/s", "seconds"),
+    ]
     for one in json.loads(FILE.read_text())["vectors"]:
         texts = one["texts_per_second"]
         tokens = f"{texts * one['prompt_tokens']:,.0f}"
         counts = (str(one[name]) for name in ("prompt_tokens", "texts", "at_once"))
-        yield [*counts, f"{texts:,.0f}", tokens, f"{one['seconds_mean']:.3f}"]
+        name = one["model"].partition("/")[2]
+        yield [name, one["answer"], *counts, f"{texts:,.0f}", tokens, f"{one['seconds_mean']:.3f}"]
 
 
 def starts() -> Iterator[list[str]]:
@@ -208,7 +214,7 @@ def _flags(row: Measurement) -> str:
     return ", ".join(filter(None, parts))
 
 
-BESIDE = ("2026-12-01", "Qwen/Qwen3-8B", 2048)
+BESIDE = ("Qwen/Qwen3-8B", 2048)
 VLLMS_STEP = 8192
 """Tokens, on H200."""
 TABLES: dict[str, Callable[[], Iterator[list[str]]]] = {

@@ -45,7 +45,7 @@ def test_servers_with_more_than_the_flags_are_no_rows_of_sizing() -> None:
         test_a_row_is_of_what_the_catalogs_know(Measurement(**known))
         assert (row["right"] is None) or 0 <= row["right"] <= 1
     assert {row.flags for row in MEASUREMENTS} <= {"defaults", "tandem", "tandem, queue 256"}
-    assert all(one["run"] in SAID["runs"] for one in (*SAID["vectors"], *SAID["starts"]))
+    assert all(one["run"] in SAID["runs"] for one in (*SAID["vectors"], *SAID["starts"], *SAID["encoders"]))
 
 
 def test_a_file_that_is_none_is_said(tmp_path: Path) -> None:

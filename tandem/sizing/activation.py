@@ -51,8 +51,9 @@ def activation(shape: ModelShape, serving: Serving, gpu: Gpu, release: Release, 
     stages = [
         kept + flush + _forward(shape, serving, gpu, batch, stream),
         kept + _latent_context(shape, serving, batch, stream),
-        kept + stream + _sampler(shape, serving, gpu, release, batch),
     ]
+    if shape.makes_tokens:
+        stages.append(kept + stream + _sampler(shape, serving, gpu, release, batch))
     if not serving.enforce_eager:
         stages.append(_compilation(shape, serving, gpu, release, stream))
     return Activation(peak=max(stages), kept=kept)

@@ -15,7 +15,7 @@ from tandem.sizing.overhead import context, driver_in_budget, graphs_in_budget, 
 from tandem.sizing.releases import PINNED, Release
 from tandem.sizing.serving import Gpu, Serving, batch_limits
 from tandem.sizing.shapes import ModelShape
-from tandem.sizing.units import GIB, MIB
+from tandem.sizing.units import GIB, MIB, divide_up
 from tandem.sizing.weights import HOPPER, padded_vocabulary, weight_bytes
 
 RESERVE = 256 * MIB
@@ -168,16 +168,17 @@ def _parts(shape: ModelShape, serving: Serving, gpu: Gpu, release: Release, batc
     profiled = activation(shape, serving, gpu, release, batch)
     buffers = runner_buffers(shape, release, batch)
     rows = serving.speculation.rows(batch.requests) if serving.speculation else batch.requests
-    full_logits = min(rows, batch.tokens) * padded_vocabulary(shape.vocabulary) * 4
+    full_logits = shape.makes_tokens * min(rows, batch.tokens) * padded_vocabulary(shape.vocabulary) * 4
     slots = serving.adapter_slots
     return Parts(
         budget=0,
         weights=weights,
         adapters=adapter_bytes(shape, slots, serving.adapter_rank, tp, stages, stage),
         activation=profiled.peak + states,
-        # One each for batches with and without adapters (`cudagraph_specialize_lora`).
-        graphs=graphs_in_budget(shape, serving, gpu, release, batch) * (2 if slots else 1),
-        buffers=buffers + _unfilled_segments(shape) + _looked_up(serving, batch) if release.counts_everything else 0,
+        graphs=graphs_in_budget(shape, serving, gpu, release, batch),
+        buffers=buffers + _unfilled_segments(shape) + _guessing(shape, serving, batch)
+        if release.counts_everything
+        else 0,
         driver=driver_in_budget(shape, serving, release),
         context=context(shape, serving, release),
         outside=outside_budget(shape, serving, gpu, release, batch),
@@ -185,10 +186,13 @@ def _parts(shape: ModelShape, serving: Serving, gpu: Gpu, release: Release, batc
     )
 
 
-def _looked_up(serving: Serving, batch: Batch) -> int:
-    """The numbers of all requests' tokens, in which n-grams are looked up on the GPU (`RequestState.all_token_ids`)."""
-    by_ngram = serving.speculation and serving.speculation.draft is None
-    return batch.requests * batch.length * 4 if by_ngram else 0
+def _guessing(shape: ModelShape, serving: Serving, batch: Batch) -> int:
+    """A mask of the words that a schema allows for each guess (`StructuredOutputsWorker`), and the numbers of all
+    requests' tokens, in which n-grams are looked up on the GPU (`RequestState.all_token_ids`)."""
+    if (guesses := serving.speculation) is None:
+        return 0
+    masks = batch.requests * guesses.tokens * divide_up(shape.vocabulary, 32) * 4
+    return masks + (batch.requests * batch.length * 4 if guesses.draft is None else 0)
 
 
 def _unfilled_segments(shape: ModelShape) -> int:

@@ -14,6 +14,7 @@ from tandem.sizing.memory import Sizing, size
 from tandem.sizing.reading import read_shape, with_quantization
 from tandem.sizing.releases import release_of
 from tandem.sizing.serving import Gpu, Serving, Speculation
+from tandem.sizing.task import pooled
 
 HERE = Path(__file__).parent
 MEASURED = json.loads((HERE / "measured.json").read_text())
@@ -23,6 +24,7 @@ H200 = Gpu(mib=MEASURED["gpu_mib"], compute_capability=MEASURED["compute_capabil
 
 OTHERS: list[dict[str, Any]] = json.loads(FILE.read_text())["others"]
 STARTS: list[dict[str, Any]] = json.loads(FILE.read_text())["starts"]
+ENCODERS: list[dict[str, Any]] = json.loads(FILE.read_text())["encoders"]
 P5EN = INSTANCE_TYPES["p5en.48xlarge"]
 
 HANDED_OUT = ("A1b", "A2", "B1", "C1", "C2", "C6", "C8", "C12")
@@ -51,4 +53,5 @@ def started(row: dict[str, Any]) -> Sizing:
     if guesses := told.pop("guesses", None):
         told["speculation"] = Speculation(tokens=guesses, up_to_requests=32)
     shape = read_shape(config) if config else with_quantization(catalog_shape(row["model"]), row["quantization"])
+    shape = pooled(shape) if row.get("task") == "embed" else shape
     return size(shape, Serving(**{"tensor_parallel_size": 1, "gpu_memory_utilization": None, **told}), gpu_of(P5EN)[0])

@@ -152,13 +152,15 @@ def test_fp8_cache_doubles_the_tokens() -> None:
 
 
 def test_guesses_take_their_share_of_the_card() -> None:
-    """A number for each token of each longest request; and logits, where they are more than the batch's own."""
+    """A number for each token of each longest request, a bit for each word of each guess; and
+    logits, where they are more than the batch's own."""
     plain = planned(max_num_seqs=256)
     few = planned(max_num_seqs=256, speculation=Speculation(tokens=4, up_to_requests=32))
     assert few.gpu_memory_utilization == plain.gpu_memory_utilization
     cached = 36 * 8 * 128 * 2 * 2 // 2
     lost = (plain.kv_cache_tokens or 0) - (few.kv_cache_tokens or 0)
-    assert lost == pytest.approx(256 * 40960 * 4 / cached, abs=32)
+    masks = 256 * 4 * 151936 / 8
+    assert lost == pytest.approx((256 * 40960 * 4 + masks) / cached, abs=32)
     many = planned(max_num_seqs=256, speculation=Speculation(tokens=4))
     assert plain.guesses_pay_from == 0 < few.guesses_pay_from < many.guesses_pay_from < 0.5
     assert many.gpu_memory_utilization < few.gpu_memory_utilization
