@@ -13,28 +13,26 @@ from tandem.ops.screen import visible
 
 COMMANDS = {
     "audit": "List what is left of stacks in the account and what it costs a month.",
-    "batch": "A file of requests, answered by machines that come for it and go.",
-    "canary": "Ask a model what a suite asks, and say which answers are not what they should be, or not what they "
-    "were.",
+    "batch": "A file of requests, answered by machines that start for it and stop after it.",
+    "canary": "Ask a model the questions of a suite, and say which answers are wrong, or differ from an earlier run.",
     "cost": "Say what a stack costs by hour and month, part by part, and which change would save most.",
     "diagram": "Draw the components of a stack, what is in each and which needs which, as SVG, from the engine's own "
     "graph.",
-    "doctor": "Check account, region and settings before `pulumi up`, and say what mends each thing.",
+    "doctor": "Check account, region and settings before `pulumi up`, and say how to fix each problem.",
     "ephemeral": "Stacks for an hour or an afternoon, which end by themselves.",
     "gateway": "Teams of the gateway, and what they may do.",
-    "image": "Machine images of one's own: bake, list, clean.",
-    "keys": "Who may use a stack: keys that work, and end, within a minute.",
-    "load": "Find the highest rate of requests at which a stack keeps what is promised, and say what follows from it.",
+    "image": "Machine images of your own: bake, list, clean.",
+    "keys": "Who may use a stack: keys that start and stop working within a minute.",
+    "load": "Find the highest rate of requests at which a stack keeps its objectives, and say what follows from it.",
     "logs": "Ask the logs of edge and servers what became of a request, what was slow, failed or refused, and by whom.",
     "memory": "Show where the memory of one GPU goes, part by part, or whether a running server agrees.",
-    "observe": "Print what a Prometheus and a Grafana of one's own need to watch a stack: alert rules and a dashboard.",
+    "observe": "Print what your own Prometheus and Grafana need to watch a stack: alert rules and a dashboard.",
     "pin": "Look up the pins that images/pins.toml still lacks, and write them with day and source.",
-    "ready": "Hold a stack that is up against the checklist for production, and say what mends each line.",
+    "ready": "Hold a stack that is up against the checklist for production, and say how to meet each line.",
     "reap": "Remove every ephemeral stack that has expired, with all it has, found by tags alone.",
     "recover": "Remove or adopt what a killed `pulumi up` created and did not record, and release its lock.",
     "region": "The same stack in several regions, behind one name.",
-    "rehearse": "Brings stacks up, changes them and takes them down, on the real Pulumi engine and a simulated AWS "
-    "account.",
+    "rehearse": "Bring stacks up, change them and take them down, on the real Pulumi engine and a simulated AWS account.",
     "render": "Render user data, systemd units, nginx.conf, and a compose project for a plain GPU box.",
     "rollout": "Show which versions run where, and follow a rollout, which `pulumi up` starts, to its end.",
     "sbom": "List what a stack runs, with versions, digests and licences; with --json as a CycloneDX 1.6 document.",
@@ -42,7 +40,7 @@ COMMANDS = {
     "smoke": "Ask an API for what clients want and for what nobody should get, and exit 1 on any surprise.",
     "soak": "Load a stack for hours at twice its expected peak, and say what leaks, gets slower, restarts or fails.",
     "status": "Show replicas, hosts or nodes, gateway, versions, last token, load, expiry and cost so far of a stack.",
-    "top": "Show servers, load, latencies, tokens, KV cache, GPUs and cost of a stack, live, beside what is promised.",
+    "top": "Show servers, load, latencies, tokens, KV cache, GPUs and cost of a stack, live, beside its objectives.",
 }
 """Each with the first sentence of its help, which a test holds to it."""
 

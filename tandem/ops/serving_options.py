@@ -45,9 +45,9 @@ EnforceEager = Annotated[bool, _option("No compilation, no CUDA graphs.", "--enf
 PrefixCaching = Annotated[bool, _option("Costs memory in hybrid models only.", "--prefix-caching/--no-prefix-caching")]
 SpeculativeTokens = Annotated[int, _option("Proposed by a draft in a step.", "--speculative-tokens", min=0, max=64)]
 Draft = Annotated[Path | None, _option("config.json of a draft or head; n-gram without.", "--draft", metavar="PATH")]
-DraftMethod = Annotated[Method, _option("What it is of: a draft model, or a head.", "--draft-method")]
+DraftMethod = Annotated[Method, _option("Its kind: a draft model, or a head.", "--draft-method")]
 MaxLoras = Annotated[int, _option("LoRA adapters in a batch.", "--max-loras", min=0, max=1024)]
-MaxLoraRank = Annotated[int, _option("The largest rank of theirs.", "--max-lora-rank", min=1, max=512)]
+MaxLoraRank = Annotated[int, _option("The largest rank among them.", "--max-lora-rank", min=1, max=512)]
 
 
 def shape_of(command: str, model: str | None, config: Path | None, quantization: str | None) -> tuple[ModelShape, str]:

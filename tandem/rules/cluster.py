@@ -85,7 +85,7 @@ def only_on_hosts(settings: Settings) -> Iterator[Problem]:
         yield Problem(
             key="metrics.managedPrometheus",
             wrong="nothing would write there on platform eks: Amazon's collector comes from addresses of the subnets, "
-            "and to pods' metrics their network policy lets namespaces of the cluster alone",
+            "and the pods' network policy lets only namespaces of the cluster read their metrics",
             value=True,
             allowed="on platform ec2",
             fix=f"{removed('metrics.managedPrometheus')}; a Prometheus in the cluster writes on from there "
@@ -94,7 +94,7 @@ def only_on_hosts(settings: Settings) -> Iterator[Problem]:
     if settings.metrics.managed_grafana:
         yield Problem(
             key="metrics.managedGrafana",
-            wrong="asks the workspace of metrics.managedPrometheus, which platform eks has not",
+            wrong="asks the workspace of metrics.managedPrometheus, which platform eks does not have",
             value=True,
             allowed="on platform ec2",
             fix=f"{removed('metrics.managedGrafana')}; `tandem observe` prints the dashboard for any Grafana",

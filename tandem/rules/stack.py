@@ -220,7 +220,7 @@ def a_kept_cache_is_as_it_was(settings: Settings) -> Iterator[Problem]:
             key = f"modelCache.{type(cache).model_fields[name].alias}"
             yield Problem(
                 key=key,
-                wrong="is of a file system that the stack makes, and modelCache.fileSystemId names one that is there",
+                wrong="applies to a file system that the stack makes; modelCache.fileSystemId names an existing one",
                 value=getattr(cache, name),
                 allowed="unset with modelCache.fileSystemId, whose own throughput and classes stay",
                 fix=removed(key),

@@ -69,7 +69,7 @@ class ReplacementWindowSettings(Section):
     """When Karpenter may replace nodes that work; what is broken or reclaimed is replaced at any time."""
 
     start: TimeOfDay = Field(default="02:00", description="From then on, in UTC: Karpenter knows no other clock.")
-    hours: int = Field(default=4, ge=1, le=23, description="For so long, each day; what has begun goes on.")
+    hours: int = Field(default=4, ge=1, le=23, description="Length of the window, each day; what has begun goes on.")
 
     @property
     def minutes_and_hours(self) -> tuple[int, int]:
@@ -114,10 +114,10 @@ class ScalingSettings(Section):
         default=300,
         ge=30,
         le=3600,
-        description="The load must have been lower so long before a replica goes; on ec2 a host, by whole minutes.",
+        description="How long the load must have been lower before a replica goes; on ec2 a host, by whole minutes.",
     )
     fallback_replicas: int | None = Field(
-        default=None, ge=1, le=400, description="At least so many while no metrics can be read. Unset: minReplicas."
+        default=None, ge=1, le=400, description="At least this many while no metrics can be read. Unset: minReplicas."
     )
     min_available: int | None = Field(
         default=None, ge=1, le=400, description="Replicas that drains leave alone. Unset: drains take one at a time."

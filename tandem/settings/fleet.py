@@ -64,7 +64,7 @@ class FleetSettings(Section):
         "hosts + spareHosts; where it was true, from the next `pulumi up --refresh` on.",
     )
     on_demand_base: int = Field(
-        default=0, ge=0, le=100, description="The first so many hosts are on demand, whatever the percentage says."
+        default=0, ge=0, le=100, description="This many hosts, the first, are on demand, whatever the percentage says."
     )
     on_demand_percentage: int = Field(
         default=100,
@@ -88,8 +88,8 @@ class FleetSettings(Section):
     )
     hold_after_first_host: Duration | None = Field(
         default=None,
-        description="A rollout waits so long, up to 2d, once its first new host serves (ec2, two hosts or more): time "
-        "for `tandem rollout --check`, which goes on at once or goes back. Unset: it does not wait.",
+        description="A rollout waits this long, up to 2d, once its first new host serves (ec2, two hosts or more): "
+        "time for `tandem rollout --check`, which goes on at once or goes back. Unset: it does not wait.",
     )
     launch_timeout_seconds: int = Field(
         default=3600,
@@ -114,7 +114,9 @@ class FleetSettings(Section):
         description="A secret whose text is JSON with `username` and `password`: hosts log in to the image's registry "
         "with it before they pull. Unset: anonymously.",
     )
-    log_retention_days: LogRetentionDays = Field(default=30, description="Keeps the logs of servers and edges so long.")
+    log_retention_days: LogRetentionDays = Field(
+        default=30, description="How long the logs of servers and edges are kept."
+    )
 
     @property
     def reservation_ids(self) -> tuple[str, ...]:

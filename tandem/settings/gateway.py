@@ -106,7 +106,7 @@ class GatewaySettings(Section):
     )
     keep_prompts: bool = Field(default=False, description="Writes prompts and answers into the database, too.")
     spend_log_days: int = Field(
-        default=30, ge=1, le=400, description="Keeps a line a request, about 1 KB, so long; sums by team stay."
+        default=30, ge=1, le=400, description="How long it keeps a line a request, about 1 KB; sums by team stay."
     )
     database_class: DatabaseClass = Field(
         default="db.t4g.small",
@@ -125,7 +125,7 @@ class GatewaySettings(Section):
         "zone stops the gateway until the database is back: new keys get 503; the direct way goes on.",
     )
     database_backup_days: int = Field(
-        default=7, ge=1, le=35, description="It can be set back to any moment of so many days."
+        default=7, ge=1, le=35, description="It can be restored to any moment of the last days, this many."
     )
     restore: GatewayRestoreSettings | None = Field(
         default=None, description="Keys, teams and spend of a gateway that is gone. Unset: an empty database."

@@ -94,7 +94,7 @@ class RoutingSettings(Section):
         default=32,
         ge=1,
         le=256,
-        description="A server is preferred for its cache until it has so many requests. On hosts the next one then "
+        description="A server is preferred for its cache until it has this many requests. On hosts the next one then "
         "takes what is beyond, and once all have as many, the least busy one; on pods the one that the load balancer "
         "chose. Fewer keep load even, more keep caches warm.",
     )

@@ -127,7 +127,7 @@ class LoadBalancerSettings(Section):
         default=100, ge=10, le=1_000_000, description="Above this a client address gets 429 from the firewall (WAF)."
     )
     access_log_retention_days: int | None = Field(
-        default=90, ge=1, le=3650, description="Keeps the load balancer's access logs in S3 so long; null for none."
+        default=90, ge=1, le=3650, description="How long the load balancer's access logs stay in S3; null for none."
     )
     deletion_protection: bool = Field(
         default=False, description="Refuses to delete the load balancer until this is turned off again."

@@ -63,7 +63,7 @@ class ModelCacheSettings(Section):
     )
     infrequent_access_after_days: Literal[1, 7, 14, 30, 60, 90, 180, 270, 365] | None = Field(
         default=30,
-        description="Moves files unread for so long to the cheaper class ($0.016 instead of $0.30 a GB and month).",
+        description="Moves files unread for this long to the cheaper class ($0.016 instead of $0.30 a GB and month).",
     )
     file_system_id: FileSystemId | None = Field(
         default=None,
@@ -79,19 +79,22 @@ class TimeoutSettings(Section):
         default=300, ge=10, le=3600, description="What clients are told to wait for the next byte."
     )
     load_balancer_idle_seconds: int = Field(
-        default=310, ge=1, le=4000, description="The load balancer drops a connection that is silent for so long."
+        default=310, ge=1, le=4000, description="The load balancer drops a connection that is silent for this long."
     )
     edge_keepalive_seconds: int = Field(
-        default=320, ge=1, le=4200, description="nginx keeps idle connections from the load balancer open so long."
+        default=320, ge=1, le=4200, description="How long nginx keeps idle connections from the load balancer open."
     )
     server_keepalive_seconds: int = Field(
-        default=330, ge=1, le=4400, description="vLLM keeps idle connections from nginx open so long; its own is 5 s."
+        default=330,
+        ge=1,
+        le=4400,
+        description="How long vLLM keeps idle connections from nginx open; its own default is 5 s.",
     )
     longest_generation_seconds: int = Field(
-        default=300, ge=10, le=3600, description="The longest answer; a server that stops waits so long for it."
+        default=300, ge=10, le=3600, description="The longest answer; a server that stops waits this long for it."
     )
     deregistration_delay_seconds: int = Field(
-        default=300, ge=0, le=3600, description="The load balancer lets running requests end for so long."
+        default=300, ge=0, le=3600, description="How long the load balancer lets running requests finish."
     )
     termination_grace_seconds: int = Field(
         default=420, ge=30, le=7200, description="All a leaving host gets, before it is gone. Spot gives only 120 s."
@@ -131,7 +134,7 @@ class CostGuardSettings(Section):
     expires_at: Instant | None = Field(default=None, description="The same as a moment.")
     idle_after: Duration | None = Field(
         default=None,
-        description="Hosts go to 0 after so long without a request, counted from when a host is in service (ec2); by "
+        description="Hosts go to 0 after this long without a request, counted from when a host is in service (ec2); by "
         "the minute to 1d, by the hour to 7d. `pulumi up --refresh` brings them back. The alarm costs $0.30 a month.",
     )
     max_usd: float | None = Field(

@@ -34,7 +34,7 @@ from tandem.settings.commands import set_to
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
-    help="A file of requests, answered by machines that come for it and go.",
+    help="A file of requests, answered by machines that start for it and stop after it.",
 )
 job = shared("job", "batch")
 

@@ -78,7 +78,7 @@ def canary(
         Path | None, typer.Option(metavar="FILE", help="A stored run to compare with; else the settings'.")
     ] = None,
     record: Annotated[Path | None, typer.Option(metavar="FILE", help="Store this run, if it passes.")] = None,
-    times: Annotated[int, typer.Option(min=1, max=1000, help="Ask so often; all must pass.")] = 1,
+    times: Annotated[int, typer.Option(min=1, max=1000, help="Ask this many times; all must pass.")] = 1,
     model: ModelName = None,
     api_key_file: KeyFile = None,
     ca: Authority = None,
@@ -86,7 +86,7 @@ def canary(
     profile: ProfileName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a model what a suite asks, and say which answers are not what they should be, or not what they were.
+    """Ask a model the questions of a suite, and say which answers are wrong, or differ from an earlier run.
 
     The suite has texts, JSON of a schema, tool calls, a long context, and greedy tokens that are compared with a stored
     run. Servers of a stack with `canary` in its settings ask themselves the same. What fails is asked twice. --record

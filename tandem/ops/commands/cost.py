@@ -67,7 +67,7 @@ def cost(
         By | None,
         typer.Option("--by", help="Say what teams of the gateway have spent instead, of this month or --days."),
     ] = None,
-    days: Annotated[int | None, typer.Option(min=1, max=400, help="With --by: so many days up to now, in UTC.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=400, help="With --by: the last N days, in UTC.")] = None,
     url: GatewayUrl = GATEWAY_URL,
     purchases: Annotated[
         bool, typer.Option("--purchases", help="Compare ways to pay for the hosts: spot, reserved, Savings Plans.")
@@ -76,7 +76,7 @@ def cost(
         float | None, _amount("Exit 1 when a month costs more; of FILE with --compare.", metavar="USD")
     ] = None,
     fail_above_change: Annotated[
-        float | None, _amount("With --compare: exit 1 when a month costs so much more.", metavar="PERCENT")
+        float | None, _amount("With --compare: exit 1 when a month costs more by this.", metavar="PERCENT")
     ] = None,
     plot: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Draw the parts of a month as SVG.")] = None,
     stored_gb: Annotated[float, _amount("Assumed: weights and caches in the model cache.")] = 100,

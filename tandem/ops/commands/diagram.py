@@ -23,7 +23,7 @@ def diagram(
 ) -> None:
     """Draw the components of a stack, what is in each and which needs which, as SVG, from the engine's own graph.
 
-    Of a stack that is up, from Pulumi's state. Types and numbers are shown, and no input, so that it can go anywhere.
+    Of a stack that is up, from Pulumi's state. It shows types and numbers and no inputs, so that it can be shared.
     As JSON: each component with its resources by type, and what it needs.
 
     Exit status: 0, or 2 for a mistake or where nothing is up.

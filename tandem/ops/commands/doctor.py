@@ -25,7 +25,7 @@ def doctor(
     profile: ProfileName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check account, region and settings before `pulumi up`, and say what mends each thing.
+    """Check account, region and settings before `pulumi up`, and say how to fix each problem.
 
     Looks only: credentials and permissions, who holds the stack's name, region and zones, instance types, quotas with
     what is in use, machine image and driver, model, secrets, domain name and certificate, what is reserved, price and

@@ -51,7 +51,7 @@ def apply(
     profile: ProfileName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make teams, keys, budgets and limits of a stack's LiteLLM what a file says.
+    """Set teams, keys, budgets and limits of a stack's LiteLLM to what a file says.
 
     Shows what differs; with --yes it is done: first what leaves the file ends, keys blocked before they are deleted,
     then teams, then keys. A new key's value is a secret of AWS Secrets Manager, tandem-STACK-team-keys/TEAM/KEY, and is

@@ -19,7 +19,7 @@ from tandem.ops.pin import replace_file
 from tandem.ops.screen import Screen
 from tandem.tags import MODEL_TAG, PROJECT, PROJECT_TAG
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Machine images of one's own: bake, list, clean.")
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Machine images of your own: bake, list, clean.")
 
 
 @app.command()
@@ -102,7 +102,7 @@ def show(
     for row in found:
         Screen().print(f"{row.id}  {row.name}  {row.created}  {' '.join(row.snapshots)}")
     if not found:
-        Screen().print(f"No image of one's own in {settings.region}.")
+        Screen().print(f"No image of your own in {settings.region}.")
 
 
 @app.command()
@@ -110,7 +110,7 @@ def clean(
     stack: StackName = DEFAULT_STACK,
     region: RegionName = None,
     profile: ProfileName = None,
-    keep: Annotated[int, typer.Option(min=0, help="So many of the newest stay.")] = 2,
+    keep: Annotated[int, typer.Option(min=0, help="How many of the newest stay.")] = 2,
     yes: Annotated[bool, typer.Option("--yes", help="Do it; without this they are only listed.")] = False,
     as_json: AsJson = False,
 ) -> None:

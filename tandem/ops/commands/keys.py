@@ -22,7 +22,9 @@ from tandem.settings import Settings
 from tandem.settings.types import REQUEST_RATES, STREAMS
 
 app = typer.Typer(
-    no_args_is_help=True, add_completion=False, help="Who may use a stack: keys that work, and end, within a minute."
+    no_args_is_help=True,
+    add_completion=False,
+    help="Who may use a stack: keys that start and stop working within a minute.",
 )
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Of the client, as logs and metrics show it.")]
@@ -62,7 +64,7 @@ def add(
         list[str] | None, typer.Option("--model", help="It may ask for this model only; repeatable. Every model else.")
     ] = None,
     until: Annotated[
-        str | None, typer.Option(metavar="30d", help="The key ends by itself, after so long or at a moment.")
+        str | None, typer.Option(metavar="30d", help="When the key expires: after a time, or at a moment.")
     ] = None,
     region: RegionName = None,
     profile: ProfileName = None,
@@ -97,7 +99,7 @@ def rotate(
     stack: StackName,
     name: Name,
     overlap: Annotated[
-        str, typer.Option(metavar="24h", help="The keys before it go on working for so long; 0m ends them at once.")
+        str, typer.Option(metavar="24h", help="How long the old keys keep working; 0m ends them at once.")
     ] = "24h",
     until: Annotated[
         str | None, typer.Option(metavar="30d", help="The new key's end; where all old ones had one, the last of them.")
@@ -126,7 +128,8 @@ def revoke(
     stack: StackName,
     name: Name,
     key: Annotated[
-        str | None, typer.Option(metavar="DIGEST", help="Only the key whose digest begins so, as `list` shows it.")
+        str | None,
+        typer.Option(metavar="DIGEST", help="Only the key whose digest begins like this, as `list` shows it."),
     ] = None,
     region: RegionName = None,
     profile: ProfileName = None,
@@ -168,7 +171,7 @@ def revoke(
 
 @app.command("list")
 def list_(stack: StackName, region: RegionName = None, profile: ProfileName = None, as_json: AsJson = False) -> None:
-    """Show a stack's clients, those that it declares, too: when their keys were made and end, and their limits.
+    """Show a stack's clients, also those in its settings: when their keys were made and expire, and their limits.
 
     A key is shown by the first eight digits of its SHA-256, which is all that is known of it.
 

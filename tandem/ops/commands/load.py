@@ -78,11 +78,11 @@ def load(
     shape: ShapeName = "chat",
     file: RequestsFile = None,
     rate: Annotated[
-        float | None, typer.Option(min=0.01, help="Requests a second that are wanted; the exit status tells of them.")
+        float | None, typer.Option(min=0.01, help="Requests a second to carry; the exit status says whether it does.")
     ] = None,
     steps: Annotated[int, typer.Option(min=1, max=20, help="Rates to try at most; 1 tries --rate alone.")] = 7,
     seconds: Annotated[int, typer.Option(min=5, max=3600, help="Of each rate.")] = 60,
-    peak: Annotated[float | None, typer.Option(min=0.01, help="Say how many servers so many requests/s take.")] = None,
+    peak: Annotated[float | None, typer.Option(min=0.01, help="Say how many servers this rate takes.")] = None,
     model: ModelName = None,
     first_token: Annotated[float | None, typer.Option(help="Promised seconds instead of the stack's.")] = None,
     between_tokens: Annotated[float | None, typer.Option(help="Likewise.")] = None,
@@ -98,7 +98,7 @@ def load(
     profile: ProfileName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Find the highest rate of requests at which a stack keeps what is promised, and say what follows from it.
+    """Find the highest rate of requests at which a stack keeps its objectives, and say what follows from it.
 
     aiperf sends streamed requests at random moments: the rate doubles until first tokens, further ones or failures are
     worse than `objectives`, then steps lie in between. It says first what it takes at most and who else is served, and

@@ -45,9 +45,11 @@ def logs(
     refused: Annotated[bool, typer.Option("--refused", help="Who was refused how often: 401, 404, 413, 429.")] = False,
     by_client: Annotated[bool, typer.Option("--clients", help="Requests, refused, failed, seconds by client.")] = False,
     traffic: Annotated[bool, typer.Option("--traffic", help="Answers and their time, by five minutes.")] = False,
-    hours: Annotated[float, typer.Option("--since", metavar="HOURS", min=0.01, max=8760, help="Look so far back.")] = 1,
-    rows: Annotated[int, typer.Option("--rows", min=1, max=10_000, help="Print so many at most.")] = 50,
-    seconds: Annotated[float, typer.Option("--seconds", min=1, max=900, help="Wait so long for the answer.")] = 60,
+    hours: Annotated[
+        float, typer.Option("--since", metavar="HOURS", min=0.01, max=8760, help="How far back to look.")
+    ] = 1,
+    rows: Annotated[int, typer.Option("--rows", min=1, max=10_000, help="Print this many rows at most.")] = 50,
+    seconds: Annotated[float, typer.Option("--seconds", min=1, max=900, help="How long to wait for the answer.")] = 60,
     region: RegionName = None,
     profile: ProfileName = None,
     as_json: AsJson = False,

@@ -45,7 +45,7 @@ def memory(
     vllm_version: Annotated[
         str | None,
         typer.Option(
-            help="Whose way of counting: 0.32.0, which is pinned and the default, or 0.25.1.",
+            help="Count as this release does: 0.32.0, pinned and the default, or 0.25.1.",
             metavar="VERSION",
         ),
     ] = None,

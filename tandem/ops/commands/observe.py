@@ -79,7 +79,7 @@ def observe(
     output: Annotated[Path | None, typer.Option(help="Write all documents into this directory.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Print what a Prometheus and a Grafana of one's own need to watch a stack: alert rules and a dashboard.
+    """Print what your own Prometheus and Grafana need to watch a stack: alert rules and a dashboard.
 
     From the stack's file alone. Without a document or --output it lists what there is. They are those that
     metrics.operatorLabels puts into the cluster; elsewhere Prometheus takes the rules under `rule_files`, and Grafana

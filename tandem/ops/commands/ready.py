@@ -43,7 +43,7 @@ def ready(
     profile: ProfileName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Hold a stack that is up against the checklist for production, and say what mends each line.
+    """Hold a stack that is up against the checklist for production, and say how to meet each line.
 
     Measured in the account, not read from the settings, wherever it can be. What could not be measured is not known,
     which is not met. Looks only; figures of a week cost $0.0001 a model at CloudWatch.

@@ -39,7 +39,7 @@ app = typer.Typer(
 @app.command()
 def add(
     regions: Annotated[list[str], typer.Argument(metavar="REGION...", help="Where the stack is to stand, too.")],
-    source: Annotated[str, typer.Option("--from", metavar="STACK", help="Whose settings are taken.")] = "prod",
+    source: Annotated[str, typer.Option("--from", metavar="STACK", help="The stack whose settings it takes.")] = "prod",
     global_name: Annotated[
         str | None, typer.Option(help="One name for all regions; the source's globalName by default.")
     ] = None,
@@ -52,8 +52,8 @@ def add(
     """Make and bring up a stack's copy in each region: prod in eu-west-1 becomes prod-eu-west-1.
 
     Works out what must differ (VPC range, zones, types that the region lacks, names) and shows it, then runs the
-    doctor for the region. With --yes it writes the stack files, and runs `pulumi up` for so many at a time. A region
-    whose file is there already is continued as that file says. Run it again after an interruption.
+    doctor for the region. With --yes it writes the stack files, and runs `pulumi up`, for --at-a-time regions at once.
+    A region whose file exists already is continued as that file says. Run it again after an interruption.
 
     Exit status: 0 all are up (or the plan is sound), 1 some are not, 2 the doctor found what would fail.
 
@@ -119,7 +119,7 @@ def list_(
 def remove(
     stack: Annotated[str, typer.Argument(metavar="STACK", help="Such as prod-eu-west-1.", callback=named)],
     drain_seconds: Annotated[
-        int | None, typer.Option(min=0, help="Wait so long after the name has been left; TTL and longest answer.")
+        int | None, typer.Option(min=0, help="Wait after its name is gone; by default TTL and longest answer.")
     ] = None,
     last: Annotated[
         bool, typer.Option("--last", help="Also when no other region serves behind the name: clients find nobody then.")

@@ -44,7 +44,7 @@ def rehearse(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Brings stacks up, changes them and takes them down, on the real Pulumi engine and a simulated AWS account.
+    """Bring stacks up, change them and take them down, on the real Pulumi engine and a simulated AWS account.
 
     Needs neither an account nor a GPU. Exit status 1 when anything is not as expected.
     """

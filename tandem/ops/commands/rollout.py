@@ -49,7 +49,7 @@ def rollout(
     ] = None,
     yes: Yes = False,
     wait: Annotated[bool, typer.Option(help="Follow what is under way to its end.")] = True,
-    wait_minutes: Annotated[float, typer.Option(min=1, help="Give up following after so long.")] = 180,
+    wait_minutes: Annotated[float, typer.Option(min=1, help="Minutes to follow at most.")] = 180,
     region: RegionName = None,
     profile: ProfileName = None,
     as_json: AsJson = False,

@@ -24,7 +24,7 @@ def sbom(
     """List what a stack runs, with versions, digests and licences; with --json as a CycloneDX 1.6 document.
 
     Images, models, packages of hosts, and on platform eks add-ons, charts and node images; from the stack's file and
-    images/pins.toml, so that it is what an `up` brings. What is inside an image, its own document tells.
+    images/pins.toml, so that it is what an `up` brings. What is inside an image is in the SBOM of that image.
 
     Exit status: 0, with --strict 1 where a part is not pinned, 2 for a mistake.
 

@@ -63,18 +63,22 @@ def size(
     ] = None,
     itl: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="99 of 100 tokens come so soon after another.", rich_help_panel=_LOAD),
+        typer.Option(metavar="TIME", help="99 of 100 tokens come within this of the last one.", rich_help_panel=_LOAD),
     ] = None,
     spot_price: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="TYPE=USD", help="An hour of it as spot: it is then counted so, too.", rich_help_panel=_LOAD
+            metavar="TYPE=USD", help="Spot price of an hour; counts the type as spot, too.", rich_help_panel=_LOAD
         ),
     ] = None,
     spot_discount: Annotated[
         float | None,
         typer.Option(
-            min=0, max=99, metavar="PERCENT", help="Of spot, where no --spot-price is given.", rich_help_panel=_LOAD
+            min=0,
+            max=99,
+            metavar="PERCENT",
+            help="Percent off for spot, where no --spot-price is given.",
+            rich_help_panel=_LOAD,
         ),
     ] = None,
     region: RegionName = None,

@@ -30,7 +30,8 @@ def status(
     Read from the account by tags and from the API, and not from a cluster, whose own API may be private. Pulumi's state
     tells the id only; what has the stack's name and another id is named as another life's. What cannot be known from
     here is `unknown`, with the reason. With a key in TANDEM_API_KEY a token is asked for; without one, servers count as
-    their own probes see them, which ask for tokens, and the edge must refuse who has no key. Of keys names are shown.
+    their own probes see them, which ask for tokens, and the edge must refuse a request without a key.
+    Keys are shown by name.
 
     Exit status: 0 as much serves as should, a gateway too, and the API makes tokens, 1 otherwise or when that is
     unknown.

@@ -47,7 +47,7 @@ def top(
     profile: ProfileName = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show servers, load, latencies, tokens, KV cache, GPUs and cost of a stack, live, beside what is promised.
+    """Show servers, load, latencies, tokens, KV cache, GPUs and cost of a stack, live, beside its objectives.
 
     From what machines tell CloudWatch each minute: latencies and shares of the last five minutes, the rest of the last
     one. What is worse than its objective is red. A look costs $0.0002 a model at CloudWatch. Ctrl-C ends it.
