@@ -32,7 +32,8 @@ COMMANDS = {
     "reap": "Remove every ephemeral stack that has expired, with all it has, found by tags alone.",
     "recover": "Remove or adopt what a killed `pulumi up` created and did not record, and release its lock.",
     "region": "The same stack in several regions, behind one name.",
-    "rehearse": "Bring stacks up, change them and take them down, on the real Pulumi engine and a simulated AWS account.",
+    "rehearse": "Bring stacks up, change them and take them down, on the real Pulumi engine and a simulated AWS "
+    "account.",
     "render": "Render user data, systemd units, nginx.conf, and a compose project for a plain GPU box.",
     "rollout": "Show which versions run where, and follow a rollout, which `pulumi up` starts, to its end.",
     "sbom": "List what a stack runs, with versions, digests and licences; with --json as a CycloneDX 1.6 document.",
