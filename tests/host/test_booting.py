@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import time
@@ -29,10 +30,16 @@ def stages(found: Host, tmp_path: Path, text: str, seconds: float) -> None:
     found.scripts.host.TIMEOUTS.update(launch=seconds, heartbeat=0.6)
 
 
-def test_an_edge_serves_its_model_and_its_adapters(load: Load) -> None:
-    scripts = load(engine={**load().config["engine"], "adapters": [{"name": "sql"}]})
+def test_an_edge_serves_its_model_and_its_adapters_to_whom_the_stacks_secrets_name(load: Load) -> None:
+    scripts = load(engine={**load().config["engine"], "adapters": [{"name": "sql"}]}, keys_arns=["arn:one", "arn:two"])
     scripts.host.write(scripts.edge_keys.OWN, "k" * 43)
-    assert scripts.edge_keys.edge().models == [scripts.config["probe"]["body"]["model"], "sql"]
+    edge = scripts.edge_keys.edge()
+    assert edge.models == [scripts.config["probe"]["body"]["model"], "sql"]
+    assert edge.arns == ["arn:one", "arn:two"]
+    assert (edge.keys, edge.kept) == (scripts.host.RUN / "keys", scripts.host.STATE / "clients.json")
+    (key,) = edge.own["clients"]["tandem-probe"]["keys"]
+    assert key == {"sha256": hashlib.sha256(b"k" * 43).hexdigest()}
+    assert edge.say is scripts.host.say
 
 
 def test_a_read_that_blocks_for_ever_ends_neither_deadline_nor_host(in_real_time: Host, tmp_path: Path) -> None:
@@ -228,6 +235,7 @@ def test_the_agent_tries_each_replica_and_tells(tried: Host, monkeypatch: pytest
     scripts.trying.start()
     assert list(made[0].servers) == ["vllm-0", "vllm-1"]
     assert made[0].proven == scripts.host.STATE / "canary"
+    assert made[0].say is scripts.host.say, "what fails is read on the console"
     scripts.host.write(scripts.trying.TOLD, "[]")
     assert scripts.edge_keys.figures() == {"CanaryFailed": 0}
     told = scripts.edge_keys.text()
