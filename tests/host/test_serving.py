@@ -70,6 +70,13 @@ def test_one_fast_pair_does_not_leave_a_slow_one(load: Load) -> None:
     assert serve.groups(4, 2, speed) == [(0, 1), (2, 3)]
 
 
+def test_a_matrix_in_colours_says_the_same(load: Load) -> None:
+    """nvidia-smi underlines the head of it; of rows it is as likely."""
+    serve = load().serve
+    coloured = "\n".join(f"\x1b[1m{line}\x1b[0m" for line in PCIE.splitlines())
+    assert serve.topology(coloured) == serve.topology(PCIE)
+
+
 @pytest.fixture
 def command(load: Load) -> list[str]:
     return load().serve.command(1, [1, 3], 8002)
@@ -77,6 +84,7 @@ def command(load: Load) -> list[str]:
 
 def test_a_replica_gets_its_two_gpus_and_no_key(command: list[str]) -> None:
     text = " ".join(command)
+    assert text.startswith("docker run --rm --init --name vllm-1 --network host "), "what ended is in no restart's way"
     assert "--device=nvidia.com/gpu=1 --device=nvidia.com/gpu=3" in text
     assert "--tensor-parallel-size 2" in text
     assert "--user 2000:0" in text
