@@ -11,6 +11,7 @@ import pytest
 from tandem import checks, pins
 from tandem.catalog.instances import INSTANCE_TYPES
 from tandem.errors import UserError
+from tandem.files import PROJECT
 from tandem.ops.serving_options import speculation
 from tandem.ops.sizing import reasons
 from tandem.settings import Settings
@@ -65,6 +66,80 @@ def test_guesses_of_a_full_batch_fit_into_a_step_beside_adapters() -> None:
         assert [one.value for one in said] == found
     alone = settings("g6.12xlarge", speculation={"tokens": 64})
     assert checks.problems(alone, pins.load(), "dev", checks.size(alone)) == []
+
+
+CANARY = {"canary": {"suite": "canary/missing.yaml"}}
+TUNED = {"tuned": {"model": "someone/adapter", "rank": 16}}
+SLOW = {"objectives": {"betweenTokensSeconds": 0.01}}
+LONG = {"inference": {"model": "Qwen/Qwen3-8B", "maxModelLen": 100_000}}
+
+
+@pytest.mark.parametrize(
+    ("stack", "values", "expected"),
+    [
+        ("Dev", {}, {"stack_name_fits": {"stack"}}),
+        (
+            "dev",
+            {"models": {"dev": {"hostName": "s.example.com", "inference": {"model": "Qwen/Qwen3-8B"}}}},
+            {"model_names_fit": {"models.dev"}},
+        ),
+        ("dev", LONG, {"model_fits": {"inference.maxModelLen"}}),
+        ("dev", SLOW, {"objectives_are_possible": {"objectives.betweenTokensSeconds"}}),
+        ("dev", CANARY, {"canary_can_be_asked": {"canary.suite"}}),
+        (
+            "dev",
+            {"models": {"small": {"hostName": "s.example.com", **LONG, **SLOW, **CANARY}}},
+            {
+                "model_fits": {"models.small.inference.maxModelLen"},
+                "objectives_are_possible": {"models.small.objectives.betweenTokensSeconds"},
+                "canary_can_be_asked": {"models.small.canary.suite"},
+            },
+        ),
+        (
+            "dev",
+            {"inference": {"adapters": TUNED, "speculation": {"tokens": 8}}},
+            {
+                "guesses_fit_beside_adapters": {"inference.speculation.tokens"},
+                "what_lies_beside_is_pinned": {"inference.adapters.tuned.model"},
+            },
+        ),
+        (
+            "dev",
+            {"inference": {"model": "someone/something", "trustRemoteCode": True}},
+            {"code_of_models_is_pinned": {"inference.trustRemoteCode"}},
+        ),
+    ],
+)
+def test_each_problem_has_its_rules_name_and_the_settings_key(
+    stack: str, values: dict[str, Any], expected: dict[str, set[str]]
+) -> None:
+    """By the name a pipeline tells one from another; under the key a person finds the line to change."""
+    base = {"region": "us-east-1", "fleet": {"instanceTypes": ["g6.12xlarge"], "maxHosts": 4}}
+    found = Settings.model_validate(base | values)
+    said = checks.problems(found, pins.load(), stack, checks.size(found))
+    assert {code: {one.key for one in said if one.code == code} for code in {one.code for one in said}} == expected
+
+
+def test_what_pins_break_has_its_rules_name() -> None:
+    text, crd = (
+        (PROJECT / "images/pins.toml").read_text(),
+        'karpenter-crd = { repository = "oci://public.ecr.aws/karpenter"',
+    )
+    broken = text.replace("branch = 580 ", "branch = 570 ").replace(f'{crd}, version = ""', f'{crd}, version = "1.9.0"')
+    found = Settings.model_validate({"region": "us-east-1", "platform": "eks", "requirePins": True})
+    said = checks.problems(found, pins.parse(broken), "dev", checks.size(found))
+    assert {one.code for one in said} == {
+        "driver_runs_the_image",
+        "chart_and_definitions_agree",
+        "versions_are_pinned",
+    }
+
+
+@pytest.mark.parametrize("platform", ["ec2", "eks"])
+def test_a_type_that_nobody_listed_is_not_sized_and_no_error(platform: str) -> None:
+    """AWS has new ones each quarter."""
+    values = {"region": "us-east-1", "platform": platform, "fleet": {"instanceTypes": ["p9.48xlarge"], "maxHosts": 4}}
+    assert checks.size(Settings.model_validate(values)).sized is False
 
 
 def test_every_problem_is_said_at_once() -> None:

@@ -141,6 +141,16 @@ def test_public_hosts_pay_for_addresses_and_not_for_nat() -> None:
     assert "host addresses" in names
 
 
+def test_a_gateways_copies_on_public_networks_pay_for_an_address_each() -> None:
+    """$0.005 an hour: https://aws.amazon.com/vpc/pricing/."""
+    balancer = {"domainName": "api.example.com", "hostedZoneId": "Z0123456789ABC"}
+    gateway = {"hostName": "teams.example.com", "replicas": 3}
+    for egress, expected in (("publicHosts", (3, 0.015)), ("natPerZone", (0, 0))):
+        found = costs.gateway_costs(stack(network={"egress": egress}, loadBalancer=balancer, gateway=gateway))
+        (item,) = (one for one in found if one.name == "gateway's addresses")
+        assert (item.count, round(item.usd_per_hour, 4)) == expected
+
+
 def test_the_most_a_stack_costs_is_its_dearest_type_at_full_size() -> None:
     fleet = {"instanceTypes": ["g6.12xlarge", "p5.48xlarge", "g5.12xlarge"], "hosts": 1, "maxHosts": 3}
     settings = stack(fleet=fleet | {"rollout": "terminateFirst"})
