@@ -10,7 +10,7 @@ import pytest
 
 from tandem import checks, pins
 from tandem.catalog.instances import INSTANCE_TYPES
-from tandem.errors import UserError
+from tandem.errors import Problem, UserError
 from tandem.files import PROJECT
 from tandem.ops.serving_options import speculation
 from tandem.ops.sizing import reasons
@@ -287,6 +287,17 @@ def test_an_empty_pin_is_of_the_stacks_region_and_a_command_looks_it_up(platform
     named = [problem.key.removeprefix("images/pins.toml: ") for problem in checks.missing_pins(stack, pins.load())]
     command = {"ec2": "tandem pin --region eu-west-1", "eks": "tandem pin --kubernetes"}[platform]
     assert f": {', '.join(named[:5])} and {len(named) - 5} more; `{command}` looks them up" in warning
+
+
+@pytest.mark.parametrize(("count", "said"), [(5, "p3, p4; `"), (6, "p3, p4 and 1 more; `")])
+def test_five_empty_pins_are_named_and_the_others_counted(
+    count: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty = [Problem(key=f"images/pins.toml: p{number}", wrong="is empty", value="") for number in range(count)]
+    monkeypatch.setattr(checks, "missing_pins", lambda *_: empty)
+    stack = settings("g6.12xlarge")
+    (warning,) = (one for one in checks.warnings(stack, pins.load(), checks.size(stack)) if "not pinned" in one)
+    assert said in warning
 
 
 def test_hosts_of_media_for_a_model_that_reads_text_are_warned_of() -> None:
