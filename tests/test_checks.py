@@ -135,6 +135,25 @@ def test_what_pins_break_has_its_rules_name() -> None:
     }
 
 
+def test_pods_of_mixed_nodes_are_sized_with_the_batch_that_all_of_them_are_told() -> None:
+    """Unless told, vLLM takes 256 requests at once on A100 and 1024 on H100; pods are told the one, each host takes its
+    own."""
+    tokens = {}
+    for platform in ("ec2", "eks"):
+        fleet = {"instanceTypes": ["p4de.24xlarge", "p5.48xlarge"], "maxHosts": 4}
+        values = {"region": "us-east-1", "platform": platform, "fleet": fleet}
+        tokens[platform] = checks.size(Settings.model_validate(values)).kv_cache_tokens
+    assert tokens == {"ec2": 962624, "eks": 974800}
+
+
+def test_a_draft_is_held_against_the_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(checks, "PROJECT", tmp_path)
+    (tmp_path / "draft.json").write_text(json.dumps(llama(vocab_size=32000, max_position_embeddings=40960)))
+    draft = {"method": "draft", "model": "acme/draft", "modelConfigFile": "draft.json", "tokens": 3}
+    (problem,) = checks.size(settings("g6.12xlarge", model="Qwen/Qwen3-8B", speculation=draft)).problems
+    assert (problem.key, problem.value, problem.allowed) == ("inference.speculation.model", 32000, "151936")
+
+
 @pytest.mark.parametrize("platform", ["ec2", "eks"])
 def test_a_type_that_nobody_listed_is_not_sized_and_no_error(platform: str) -> None:
     """AWS has new ones each quarter."""
