@@ -8,7 +8,7 @@ import pytest
 
 from rehearsal.metric_math import value
 from rehearsal.played_scaling import _adjustment
-from tandem.scaling import FAST_PERIOD_SECONDS, LEAVING_PERCENT, ROOM, WARM_UP_SECONDS
+from tandem.scaling import FAST_PERIOD_SECONDS, LEAVING_PERCENT, ROOM, WAKE_WARM_UP_SECONDS, WARM_UP_SECONDS
 from tests.infra.declared import Declared, declared_by
 
 FLEET = {"instanceTypes": ["g6e.12xlarge", "g6e.48xlarge"], "hosts": 2, "spareHosts": 1, "maxHosts": 6}
@@ -127,7 +127,16 @@ def test_a_fleet_that_an_idle_stop_ends_comes_back_as_it_was() -> None:
     guard = {"idleAfter": "2h", "expiresAfter": "8h"}
     found = stack(costGuard=guard)
     wake = found.of("autoscaling/policy:Policy")["tandem-dev-wake"]
-    assert wake["stepAdjustments"] == [{"scalingAdjustment": 3, "metricIntervalLowerBound": "0"}]
+    assert {
+        key: wake[key] for key in ("policyType", "adjustmentType", "estimatedInstanceWarmup", "stepAdjustments")
+    } == {
+        "policyType": "StepScaling",  # AWS takes steps and a warm-up with no other
+        "adjustmentType": "ChangeInCapacity",
+        "estimatedInstanceWarmup": WAKE_WARM_UP_SECONDS,
+        "stepAdjustments": [{"scalingAdjustment": 3, "metricIntervalLowerBound": "0"}],
+    }
+    out = found.of("autoscaling/policy:Policy")["tandem-dev-out"]
+    assert (out["policyType"], out["adjustmentType"]) == ("StepScaling", "PercentChangeInCapacity")
     assert "IF(on < 4, 1, " in found.of("metricAlarm:MetricAlarm")["tandem-dev-in"]["metricQueries"][0]["expression"]
     assert found.of("metricAlarm:MetricAlarm")["tandem-dev-idle"]["evaluationPeriods"] == 120
 
