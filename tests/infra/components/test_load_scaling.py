@@ -39,6 +39,8 @@ def test_two_policies_each_with_its_alarm() -> None:
     for name, alarm in found.of("metricAlarm:MetricAlarm").items():
         assert alarm["alarmActions"] == [f"arn:aws:mock:us-east-1:123456789012:Policy/{name}"]
         assert alarm["treatMissingData"] == "notBreaching"
+        ids = [query["id"] for query in alarm["metricQueries"]]
+        assert [one for one in ids if not one[0].islower()] == [], "CloudWatch refuses them"
 
 
 def test_out_looks_every_ten_seconds_at_what_hosts_tell_as_often() -> None:
