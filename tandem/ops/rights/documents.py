@@ -21,14 +21,13 @@ ROLE_POLICIES = 10
 Policy = dict[str, Any]
 
 
-def documents(role: str, scope: Scope | None = None, platform: str = "") -> dict[str, Policy]:
+def documents(role: str, scope: Scope | None = None) -> dict[str, Policy]:
     """The policies of a role, by the name that each should have.
 
     Args:
         scope: to what they are narrowed; None for all of the account. A boundary is narrowed to stacks and buckets.
-        platform: of the stacks; empty for both.
     """
-    rows = [row for row in RIGHTS if role in row.who and platform in ("", row.platform or platform)]
+    rows = [row for row in RIGHTS if role in row.who]
     scope = scope or Scope()
     if role == BOUNDARY:  # is one policy, in the account of the roles that have it
         scope = replace(scope, account="", regions=())
