@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from tandem import canary as suites
+from tandem.ops import options
 from tandem.ops.aws import aws_clients, user_errors
 from tandem.ops.commands.smoke import (
     TIMEOUT_SECONDS,
@@ -25,16 +26,6 @@ from tandem.ops.commands.smoke import (
     listed,
     no_answer,
     of_stack,
-)
-from tandem.ops.options import (
-    DEFAULT_STACK,
-    AsJson,
-    ProfileName,
-    RegionName,
-    StackName,
-    print_json,
-    stack_settings,
-    write_file,
 )
 from tandem.ops.screen import Screen
 from tandem.ops.smoke import Surprise, Target, send
@@ -69,7 +60,7 @@ class Asked:
 
 
 def canary(
-    stack: StackName = DEFAULT_STACK,
+    stack: options.StackName = options.DEFAULT_STACK,
     url: Annotated[str | None, typer.Option(metavar="URL", help="Ask this API instead of the stack's.")] = None,
     suite: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Of questions, YAML or JSONL; else the settings', or ours.")
@@ -82,9 +73,9 @@ def canary(
     model: ModelName = None,
     api_key_file: KeyFile = None,
     ca: Authority = None,
-    region: RegionName = None,
-    profile: ProfileName = None,
-    as_json: AsJson = False,
+    region: options.RegionName = None,
+    profile: options.ProfileName = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Ask a model the questions of a suite, and say which answers are wrong, or differ from an earlier run.
 
@@ -99,7 +90,7 @@ def canary(
     http://localhost:8000 --api-key-file key.txt --suite canary/suite.yaml --against canary/run.json --json`.
     """
     key, screen = key_of_caller(api_key_file), Screen(stderr=as_json)
-    settings = None if url else stack_settings(stack, region)
+    settings = None if url else options.stack_settings(stack, region)
     if url:
         way = nullcontext(given(url, key, ca, TIMEOUT_SECONDS))
     else:
@@ -111,11 +102,11 @@ def canary(
         runs = [_run(screen, target, asked, number, times) for number in range(1, times + 1)]
     failed = sorted({one.case for run in runs for one in run if one.outcome == "failed"})
     if record and not failed:
-        write_file(record, _record(asked, runs[-1]), "--record")
+        options.write_file(record, _record(asked, runs[-1]), "--record")
         screen.print(f"stored in {record}: compare with `--against`, or `canary.run` of the settings")
     if as_json:
         found = [[{"case": one.case, "outcome": one.outcome, "detail": one.detail} for one in run] for run in runs]
-        print_json({"model": asked.model, "failed": failed, "leftOut": list(asked.out), "runs": found})
+        options.print_json({"model": asked.model, "failed": failed, "leftOut": list(asked.out), "runs": found})
     raise typer.Exit(1 if failed else 0)
 
 

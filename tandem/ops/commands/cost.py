@@ -14,6 +14,7 @@ import typer
 from rich.table import Table
 
 from tandem.errors import Problem, UserError
+from tandem.ops import options
 from tandem.ops.cost.bill import Spent
 from tandem.ops.cost.comparison import compare as changes_of
 from tandem.ops.cost.comparison import comparison, too_much
@@ -21,18 +22,6 @@ from tandem.ops.cost.parts import Prices, Use, catalog
 from tandem.ops.cost.plan import Plan
 from tandem.ops.cost.plan import plan as plan_of
 from tandem.ops.cost.purchases import Way, ways
-from tandem.ops.options import (
-    DEFAULT_STACK,
-    GATEWAY_URL,
-    AsJson,
-    GatewayUrl,
-    ProfileName,
-    RegionName,
-    StackName,
-    print_json,
-    stack_settings,
-    write_file,
-)
 from tandem.ops.plot import bars
 from tandem.ops.screen import Screen, columns
 from tandem.settings import Settings
@@ -54,7 +43,7 @@ def _amount(help: str, **more: str) -> Any:
 
 
 def cost(
-    stack: StackName = DEFAULT_STACK,
+    stack: options.StackName = options.DEFAULT_STACK,
     compare: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="Print the difference to this stack file's settings, as Markdown."),
@@ -68,7 +57,7 @@ def cost(
         typer.Option("--by", help="Say what teams of the gateway have spent instead, of this month or --days."),
     ] = None,
     days: Annotated[int | None, typer.Option(min=1, max=400, help="With --by: the last N days, in UTC.")] = None,
-    url: GatewayUrl = GATEWAY_URL,
+    url: options.GatewayUrl = options.GATEWAY_URL,
     purchases: Annotated[
         bool, typer.Option("--purchases", help="Compare ways to pay for the hosts: spot, reserved, Savings Plans.")
     ] = False,
@@ -83,9 +72,9 @@ def cost(
     starts: Annotated[float, _amount("Assumed: cold starts of hosts a month.")] = 30,
     internet_gb: Annotated[float, _amount("Assumed: traffic through NAT gateways a month.")] = 100,
     logs_gb: Annotated[float, _amount("Assumed: logs a month.")] = 20,
-    region: RegionName = None,
-    profile: ProfileName = None,
-    as_json: AsJson = False,
+    region: options.RegionName = None,
+    profile: options.ProfileName = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Say what a stack costs by hour and month, part by part, and which change would save most.
 
@@ -109,12 +98,12 @@ def cost(
         _by_team()(stack, region, profile, url, days, actual=actual, as_json=as_json)
         return
     use = Use(stored_gb=stored_gb, starts=starts, internet_gb=internet_gb, logs_gb=logs_gb)
-    settings = stack_settings(stack, region)
+    settings = options.stack_settings(stack, region)
     known, asked = _prices(settings, stack, profile, live=live)
     plan = plan_of(settings, known, use)
     passed: list[str]
     if compare:
-        after = stack_settings(str(compare), region)
+        after = options.stack_settings(str(compare), region)
         other = plan_of(after, _prices(after, stack, profile, live=live)[0], use)
         _compare((stack, compare.name), plan, other, as_json)
         passed = too_much(plan, other, fail_above, fail_above_change)
@@ -167,11 +156,11 @@ def _one(
 ) -> None:
     if plot:
         title = f"{stack}: ${plan.usd_per_month:,.2f} a month"
-        write_file(plot, bars(title, [(part.name, part.usd_per_month) for part in plan.parts]), "--plot")
+        options.write_file(plot, bars(title, [(part.name, part.usd_per_month) for part in plan.parts]), "--plot")
     if as_json:
         report = _as_json(plan) | ({"actual": _bill_json(bill)} if bill else {})
         report |= {"mostPerBatch": settings.batch.max_usd} if settings.batch else {}
-        print_json(report | ({"purchases": [asdict(way) for way in ways]} if ways else {}))
+        options.print_json(report | ({"purchases": [asdict(way) for way in ways]} if ways else {}))
         return
     _print(stack, settings, plan, bill)
     if ways:
@@ -182,7 +171,7 @@ def _one(
 def _compare(names: tuple[str, str], before: Plan, after: Plan, as_json: bool) -> None:
     if as_json:
         changes = [{**asdict(change), "difference": change.difference} for change in changes_of(before, after)]
-        print_json({"before": _as_json(before), "after": _as_json(after), "changes": changes})
+        options.print_json({"before": _as_json(before), "after": _as_json(after), "changes": changes})
     else:
         typer.echo(comparison(names, before, after), nl=False)
 

@@ -9,18 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from tandem.errors import UserError
+from tandem.ops import options
 from tandem.ops.aws import aws_clients
-from tandem.ops.options import (
-    GATEWAY_URL,
-    AsJson,
-    GatewayUrl,
-    ProfileName,
-    RegionName,
-    StackName,
-    Yes,
-    print_json,
-    stack_settings,
-)
 from tandem.ops.screen import Screen, continued
 from tandem.ops.teams import file
 from tandem.ops.teams.opening import opened, refuse_without
@@ -42,14 +32,14 @@ def _root() -> None:
 
 @app.command()
 def apply(
-    stack: StackName,
+    stack: options.StackName,
     path: Annotated[Path, typer.Argument(metavar="FILE", help="YAML with teams, as docs/gateway.md has it.")],
-    yes: Yes = False,
+    yes: options.Yes = False,
     check: Annotated[bool, typer.Option("--check", help="Change nothing; exit 1 where LiteLLM differs.")] = False,
-    url: GatewayUrl = GATEWAY_URL,
-    region: RegionName = None,
-    profile: ProfileName = None,
-    as_json: AsJson = False,
+    url: options.GatewayUrl = options.GATEWAY_URL,
+    region: options.RegionName = None,
+    profile: options.ProfileName = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Set teams, keys, budgets and limits of a stack's LiteLLM to what a file says.
 
@@ -67,7 +57,7 @@ def apply(
     """
     if yes and check:
         raise UserError.of(key="--check", wrong="changes nothing, and --yes does", allowed="one of the two")
-    settings = stack_settings(stack, region)
+    settings = options.stack_settings(stack, region)
     console = Screen(stderr=as_json)
     refuse_without(stack, settings)
     wanted = file.read(path, settings)
@@ -83,7 +73,7 @@ def apply(
     for one in left:
         console.print(f"left: {one}", style="yellow")
     if as_json:
-        print_json(_as_json(found, left) | {"applied": yes})
+        options.print_json(_as_json(found, left) | {"applied": yes})
     differs = bool(left) if yes else check and bool(found.changes or left)
     raise typer.Exit(1 if differs else 0)
 

@@ -37,16 +37,6 @@ from tandem.ops.load.measuring import AT_ONCE
 from tandem.ops.load.results import proposals, usd_per_million_tokens
 from tandem.ops.load.sweep import Step, best, most_requests, next_rate, step
 from tandem.ops.load.traffic import Model, Traffic, from_file
-from tandem.ops.options import (
-    DEFAULT_STACK,
-    AsJson,
-    ProfileName,
-    RegionName,
-    StackName,
-    print_json,
-    stack_settings,
-    write_file,
-)
 from tandem.ops.screen import Screen
 from tandem.ops.smoke import Target
 from tandem.ops.tasks import called
@@ -73,7 +63,7 @@ class Wanted:
 
 
 def load(
-    stack: StackName = DEFAULT_STACK,
+    stack: options.StackName = options.DEFAULT_STACK,
     url: ApiUrl = None,
     shape: ShapeName = "chat",
     file: RequestsFile = None,
@@ -94,9 +84,9 @@ def load(
         typer.Option("--measure", help="Keep 1 to 256 requests running in each server instead, for `tandem size`."),
     ] = False,
     yes: Begin = False,
-    region: RegionName = None,
-    profile: ProfileName = None,
-    as_json: AsJson = False,
+    region: options.RegionName = None,
+    profile: options.ProfileName = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Find the highest rate of requests at which a stack keeps its objectives, and say what follows from it.
 
@@ -118,7 +108,7 @@ def load(
     if url:
         about, way = of_url(url, key, ca, said)
     else:
-        settings = stack_settings(stack, region)
+        settings = options.stack_settings(stack, region)
         about, lasting = look(stack, settings, profile, model, said), timedelta(minutes=15, seconds=wanted.longest)
         way = of_stack(
             stack, settings.of(called(settings, model)), profile, key=key, ca=ca, client=OWN_CLIENT, lasting=lasting
@@ -138,7 +128,7 @@ def load(
     _write(into or options.PROJECT / loads.DIRECTORY, about, document, found)
     screen.print(document["line"])
     if as_json:
-        print_json(document)
+        options.print_json(document)
     raise typer.Exit(130 if not whole else 0 if kept else 1)
 
 
@@ -177,7 +167,7 @@ def _measure(
                 )
     _add((into or options.PROJECT / loads.DIRECTORY) / loads.MEASUREMENTS, lambda file: added(file, rows))
     if as_json:
-        print_json({"measurements": [asdict(row) for row in rows]})
+        options.print_json({"measurements": [asdict(row) for row in rows]})
     raise typer.Exit(0 if len(rows) == len(AT_ONCE) else 1)
 
 
@@ -240,7 +230,7 @@ def _write(directory: Path, about: Stack, document: Mapping[str, Any], found: Se
     file = directory / f"{about.name}.json"
     _add(file, lambda path: loads.added(path, options.camel(document)))
     page = report.page(f"Load of {about.name}", document["line"], report.by_rate(found), about.promised, document)
-    write_file(file.with_suffix(".html"), page, "--into")
+    options.write_file(file.with_suffix(".html"), page, "--into")
 
 
 def _add(file: Path, text: Callable[[Path], str]) -> None:
@@ -251,7 +241,7 @@ def _add(file: Path, text: Callable[[Path], str]) -> None:
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_file(file, text(file), "--into")
+        options.write_file(file, text(file), "--into")
     except (OSError, ValueError) as error:
         fix = "name another directory"
         raise UserError.of(key="--into", wrong=str(error), value=str(file), fix=fix) from None

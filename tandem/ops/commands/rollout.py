@@ -14,16 +14,6 @@ from tandem.errors import UserError
 from tandem.ops import options
 from tandem.ops.aws import aws_clients, user_errors
 from tandem.ops.commands.smoke import of_stack, show
-from tandem.ops.options import (
-    DEFAULT_STACK,
-    AsJson,
-    ProfileName,
-    RegionName,
-    StackName,
-    Yes,
-    print_json,
-    stack_settings,
-)
 from tandem.ops.pulumi import Stack
 from tandem.ops.rollout import Gate, Platform, Rollout, cluster, follow
 from tandem.ops.rollout.group import HostGroup
@@ -36,7 +26,7 @@ _COLOURS = {"failing": "red", "stopped": "yellow"}
 
 
 def rollout(
-    stack: StackName = DEFAULT_STACK,
+    stack: options.StackName = options.DEFAULT_STACK,
     back: Annotated[bool, typer.Option("--back", help="Go back to the version before.")] = False,
     to: Annotated[str | None, typer.Option("--to", metavar="VERSION", help="Go to this version instead.")] = None,
     cancel: Annotated[bool, typer.Option("--cancel", help="Stop replacing; what runs stays as it is.")] = False,
@@ -47,12 +37,12 @@ def rollout(
     model: Annotated[
         str | None, typer.Option(help="Change this model's only; those that are not done by default.")
     ] = None,
-    yes: Yes = False,
+    yes: options.Yes = False,
     wait: Annotated[bool, typer.Option(help="Follow what is under way to its end.")] = True,
     wait_minutes: Annotated[float, typer.Option(min=1, help="Minutes to follow at most.")] = 180,
-    region: RegionName = None,
-    profile: ProfileName = None,
-    as_json: AsJson = False,
+    region: options.RegionName = None,
+    profile: options.ProfileName = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Show which versions run where, and follow a rollout, which `pulumi up` starts, to its end.
 
@@ -69,7 +59,7 @@ def rollout(
     """
     if sum((back or to is not None, cancel, check)) > 1:
         raise UserError.of(key="--back, --to, --cancel, --check", wrong="exclude each other", allowed="one")
-    console, settings = Screen(stderr=as_json), stack_settings(stack, region)
+    console, settings = Screen(stderr=as_json), options.stack_settings(stack, region)
     changes = back or to is not None or cancel
     seconds, well = 60 * wait_minutes if wait else 0, True
     with user_errors(stack), ExitStack() as up:
@@ -85,7 +75,7 @@ def rollout(
             )
         found = _follow(console, stack, platform, seconds)
     if as_json:
-        print_json({"stack": stack, "rollouts": [one.as_json() for one in found]})
+        options.print_json({"stack": stack, "rollouts": [one.as_json() for one in found]})
     shown_only = changes and not yes
     raise typer.Exit(0 if shown_only or (well and all(one.state == "done" for one in found)) else 1)
 

@@ -48,16 +48,6 @@ from tandem.ops.load.soak import (
 )
 from tandem.ops.load.traffic import Model, Traffic, from_file
 from tandem.ops.load.trends import Points, trend
-from tandem.ops.options import (
-    DEFAULT_STACK,
-    AsJson,
-    ProfileName,
-    RegionName,
-    StackName,
-    print_json,
-    stack_settings,
-    write_file,
-)
 from tandem.ops.screen import Screen
 from tandem.ops.smoke import Target
 from tandem.ops.tasks import called
@@ -73,7 +63,7 @@ def soak(
     peak: Annotated[
         float, typer.Option(min=0.01, help="Requests a second that are expected at most; twice as many come.")
     ],
-    stack: StackName = DEFAULT_STACK,
+    stack: options.StackName = options.DEFAULT_STACK,
     url: ApiUrl = None,
     hours: Annotated[float, typer.Option(min=0.5, max=168, help="How long; what leaks slowly takes many.")] = 12,
     metrics: Annotated[
@@ -87,9 +77,9 @@ def soak(
     ca: Authority = None,
     into: Into = None,
     yes: Begin = False,
-    region: RegionName = None,
-    profile: ProfileName = None,
-    as_json: AsJson = False,
+    region: options.RegionName = None,
+    profile: options.ProfileName = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Load a stack for hours at twice its expected peak, and say what leaks, gets slower, restarts or fails.
 
@@ -108,7 +98,7 @@ def soak(
     rate, seconds = TIMES * peak, stretch(hours)
     most, requests = hours * 3600 + longest(seconds), math.ceil(rate * (hours * 3600 + seconds))
     key, screen = key_of_caller(api_key_file), Screen(stderr=as_json)
-    settings = None if url else stack_settings(stack, region)
+    settings = None if url else options.stack_settings(stack, region)
     if settings is None:
         about, way = of_url(url or "", key, ca, {})
     else:
@@ -130,7 +120,7 @@ def soak(
         screen.print(f"{one['kind']}: {one['said']}")
     screen.print(document["line"])
     if as_json:
-        print_json(document)
+        options.print_json(document)
     raise typer.Exit(130 if not whole else 0 if document["kept"] else 1)
 
 
@@ -263,7 +253,7 @@ def _write(directory: Path, about: Stack, document: Mapping[str, Any], found: Se
     file = directory / f"{about.name}.soak.json"
     with options.writing(file, "--into", "a directory"):
         directory.mkdir(parents=True, exist_ok=True)
-    write_file(file, json.dumps(options.camel(document), indent=1) + "\n", "--into")
+    options.write_file(file, json.dumps(options.camel(document), indent=1) + "\n", "--into")
     rows = [(f"{60 * one.hours:.0f}", one.step) for one in found]
     page = report.page(f"Soak of {about.name}", document["line"], rows, about.promised, document, "minutes")
-    write_file(file.with_suffix(".html"), page, "--into")
+    options.write_file(file.with_suffix(".html"), page, "--into")
