@@ -6,6 +6,7 @@ It needs nothing but the standard library there, and is read there as it is writ
 from __future__ import annotations
 
 import ast
+import bz2
 import hashlib
 import importlib.util
 import io
@@ -15,8 +16,6 @@ import tokenize
 from collections.abc import Mapping
 from functools import cache
 from types import ModuleType
-
-import zopfli.gzip
 
 from tandem.files import ROOT
 
@@ -44,7 +43,7 @@ def shared(name: str, room: str = "shared") -> ModuleType:
 
 
 def archive(files: Mapping[str, str]) -> bytes:
-    """A tar.gz of these texts by name: the same bytes on each machine, whose zlib may differ."""
+    """A tar.bz2 of these texts by name: the same bytes on each machine, of which some have another zlib."""
     tar = io.BytesIO()
     with tarfile.open(fileobj=tar, mode="w", format=tarfile.USTAR_FORMAT) as out:
         for name, text in sorted(files.items()):
@@ -52,8 +51,7 @@ def archive(files: Mapping[str, str]) -> bytes:
             entry = tarfile.TarInfo(name)
             entry.size = len(data)
             out.addfile(entry, io.BytesIO(data))
-    # Its search for blocks takes a preview half a second, and saves less than one byte in a hundred.
-    return zopfli.gzip.compress(tar.getvalue(), numiterations=1, blocksplitting=False)
+    return bz2.compress(tar.getvalue())
 
 
 @cache
@@ -72,7 +70,7 @@ def host_archive(nginx: str, canary: str = "") -> tuple[str, bytes]:
     """
     own = {"nginx.conf": nginx, **({"canary.json": canary} if canary else {})}
     data = archive({**sources("host", "shared", "batch"), "edge.js": edge_script(), **own})
-    return f"{hashlib.sha256(data).hexdigest()}.tar.gz", data
+    return f"{hashlib.sha256(data).hexdigest()}.tar.bz2", data
 
 
 @cache

@@ -16,7 +16,7 @@ from host import CONFIG, ROOT, GiveUp, attempt, deadline, say, wait
 
 SECONDS = 300  # within the launch hook's heartbeat timeout: nobody asks for more time yet
 URL = CONFIG["scripts_url"]
-ARCHIVE = ROOT / "opt/tandem/scripts.tar.gz"
+ARCHIVE = ROOT / "opt/tandem/scripts.tar.bz2"
 NAME = URL.rpartition("/")[2].partition(".")[0]
 
 

@@ -55,7 +55,7 @@ class HostScripts(pulumi.ComponentResource):
             bucket=self._bucket.id,
             key=key,
             content_base64=base64.b64encode(content).decode(),
-            content_type="application/gzip",
+            content_type="application/x-bzip2",
             # An object takes ten tags; those of the settings are the bucket's.
             override_provider={"default_tags": {"tags": {}}},
             opts=pulumi.ResourceOptions(parent=self, retain_on_delete=True),

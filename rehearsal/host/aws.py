@@ -52,7 +52,7 @@ class Aws(Handler):
             refused = ("SlowDown", "Please reduce your request rate.")
         data = self.cloud.objects.get(f"{bucket}/{key}")
         if data and not refused:
-            return self.answer(200, data, "application/gzip")
+            return self.answer(200, data, "application/x-bzip2")
         code, message = refused or ("AccessDenied", "Access Denied")
         status, headers, content = call.answer(Refused(code, message))
         return self.answer(STATUSES.get(code, status), content, headers["Content-Type"])

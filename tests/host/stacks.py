@@ -28,7 +28,7 @@ RESOURCES = HostResources(
         f"arn:aws:secretsmanager:us-east-1:000000000000:secret:tandem-{name}-keys-000000"
         for name in ("issued", "declared")
     ],
-    scripts_url=f"https://tandem-golden-host-scripts-0000000.s3.us-east-1.amazonaws.com/{'0' * 64}.tar.gz",
+    scripts_url=f"https://tandem-golden-host-scripts-0000000.s3.us-east-1.amazonaws.com/{'0' * 64}.tar.bz2",
     hugging_face_token_secret_arn=None,
     efs_file_system_id="fs-00000000000000000",
     efs_access_point_id="fsap-00000000000000000",

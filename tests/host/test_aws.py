@@ -137,8 +137,8 @@ def test_the_signature_is_the_one_that_botocore_makes(signed: tuple[SimpleNamesp
 
 def test_an_object_is_asked_for_as_s3_wants_it_signed(signed: tuple[SimpleNamespace, str], tmp_path: Path) -> None:
     scripts, url = signed
-    scripts.aws.download(f"{url}bucket/{'0' * 64}.tar.gz", tmp_path / "to/object")
-    assert_signed(S3SigV4Auth(Credentials(KEY, SECRET, TOKEN), "s3", "us-east-1"), f"{url}bucket/{'0' * 64}.tar.gz")
+    scripts.aws.download(f"{url}bucket/{'0' * 64}.tar.bz2", tmp_path / "to/object")
+    assert_signed(S3SigV4Auth(Credentials(KEY, SECRET, TOKEN), "s3", "us-east-1"), f"{url}bucket/{'0' * 64}.tar.bz2")
     assert (tmp_path / "to/object").read_bytes() == Recorder.OBJECT
 
 

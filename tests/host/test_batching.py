@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
-import gzip
 import importlib
 import json
 import sys
@@ -49,7 +49,7 @@ def test_user_data_starts_no_server() -> None:
 
 
 def test_what_it_runs_is_in_the_archive_of_all_hosts() -> None:
-    names = gzip.decompress(host_archive("")[1]).decode(errors="replace")
+    names = bz2.decompress(host_archive("")[1]).decode(errors="replace")
     for name in (*MODULES, "runner"):
         assert f"{name}.py" in names
 

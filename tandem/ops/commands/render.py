@@ -29,7 +29,7 @@ PLACEHOLDERS = HostResources(
         f"arn:aws:secretsmanager:REGION:{'0' * 12}:secret:KNOWN-AFTER-UP-{name}-000000"
         for name in (ISSUED_KEYS, DECLARED_KEYS)
     ],
-    scripts_url=f"https://tandem-KNOWN-AFTER-UP-host-scripts-0000000.s3.REGION.amazonaws.com/{'0' * 64}.tar.gz",
+    scripts_url=f"https://tandem-KNOWN-AFTER-UP-host-scripts-0000000.s3.REGION.amazonaws.com/{'0' * 64}.tar.bz2",
     hugging_face_token_secret_arn=None,
     efs_file_system_id=f"fs-{'0' * 17}",
     efs_access_point_id=f"fsap-{'0' * 17}",

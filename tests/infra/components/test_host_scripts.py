@@ -36,7 +36,7 @@ def test_child_types_exactly() -> None:
 def test_the_object_is_named_by_its_hash() -> None:
     found = scripts().one("BucketObjectv2")
     content = base64.b64decode(found["contentBase64"])
-    assert found["key"] == f"{hashlib.sha256(content).hexdigest()}.tar.gz"
+    assert found["key"] == f"{hashlib.sha256(content).hexdigest()}.tar.bz2"
     assert content == host_archive(NGINX)[1]
 
 

@@ -91,7 +91,7 @@ def test_s3_answers_as_motos_does(client: Any, cloud: Cloud) -> None:
     with mock_aws():
         moto = boto3.client("s3", region_name="us-east-1", aws_access_key_id="x", aws_secret_access_key="y")
         moto.create_bucket(Bucket="bucket")
-        moto.put_object(Bucket="bucket", Key="there", Body=b"content", ContentType="application/gzip")
+        moto.put_object(Bucket="bucket", Key="there", Body=b"content", ContentType="application/x-bzip2")
         real = [answer(moto, "there"), answer(moto, "absent")]
     assert answer(client("s3"), "there") == real[0]
     cloud.refused["GetObject"] = ("NoSuchKey", real[1]["Error"]["Message"])
