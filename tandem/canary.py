@@ -186,7 +186,7 @@ def read(path: Path, key: str = "canary.suite") -> Suite:
     try:
         text = path.read_text(encoding="utf-8")
         lines = [json.loads(line) for line in text.splitlines() if line.strip()] if path.suffix == ".jsonl" else []
-        return Suite.model_validate({"cases": lines} if lines else yaml.safe_load(text))
+        return Suite.model_validate({"cases": lines} if lines else yaml.load(text, yaml.CSafeLoader))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"])
