@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-
-import yaml
 
 from pulumi_rehearsal import engine
 from pulumi_rehearsal.engine import Engine
@@ -21,7 +20,7 @@ from pulumi_rehearsal.kubernetes.nodes import add_nodes
 from pulumi_rehearsal.life import Life, live
 from pulumi_rehearsal.moto import simulated_account
 from pulumi_rehearsal.stage import Stage, stage
-from pulumi_rehearsal.workspace import stack_file
+from pulumi_rehearsal.workspace import mapping_in, project_file, stack_file
 
 NODES = "m7i.xlarge"
 """Type of the nodes of a bare cluster, one in each of two zones: large enough for any small program."""
@@ -60,7 +59,7 @@ def open_stage(
 
 def region_of(stack: str, project: Path) -> str:
     """The region that the stack file sets for the provider of AWS."""
-    config = (yaml.safe_load(stack_file(project, stack).read_text(encoding="utf-8")) or {}).get("config") or {}
+    config = mapping_in(stack_file(project, stack)).get("config") or {}
     if not (region := config.get("aws:region")):
         raise SetupError(
             key=f"Pulumi.{stack}.yaml: aws:region",
@@ -73,10 +72,7 @@ def region_of(stack: str, project: Path) -> str:
 
 def ignored(project: Path) -> Iterator[str]:
     """What Pulumi.yaml says of the program's environment, and this does not do: the program runs in this one."""
-    try:
-        runtime = yaml.safe_load((project / "Pulumi.yaml").read_text(encoding="utf-8"))["runtime"]
-    except (OSError, yaml.YAMLError, KeyError, TypeError):
-        return  # the engine says it better
+    runtime = project_file(project).get("runtime")
     options = (runtime.get("options") or {}) if isinstance(runtime, dict) else {}
     for name in ("virtualenv", "toolchain"):
         if name in options:
@@ -94,17 +90,22 @@ def lines(life: Life) -> Iterator[str]:
         if one.recorded_inputs:
             yield f"{one.type}: only recorded of it: {', '.join(one.recorded_inputs)}"
     yield from (f"chart {name}: only recorded, {why}" for name, why in life.recorded_charts.items())
+    yield from (f"{type}: {count} kept on purpose after destroy" for type, count in sorted(life.kept.items()))
     yield from (f"NOT as it should be: {problem}" for problem in life.problems)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point. Exit status 1 when something is not as it should be, 2 when nothing could be started."""
+    """Entry point. Exit status 1 when something is not as it should be, 2 when nothing could be started.
+
+    Ctrl-C and SIGTERM, with which pipelines cancel, leave no process and no file behind.
+    """
     parser = argparse.ArgumentParser(prog="pulumi-rehearsal", description=__doc__)
     parser.add_argument("stack", help="of which there is a file Pulumi.STACK.yaml")
     parser.add_argument("--region", help="of the account's clients; the stack's aws:region by default")
     parser.add_argument("--project", type=Path, default=Path(), help="directory of Pulumi.yaml; this one by default")
     parser.add_argument("--kubernetes", action="store_true", help="start a bare cluster, to which KUBECONFIG leads")
     given = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
     try:
         for line in ignored(given.project):
             print(f"pulumi-rehearsal: {line}", file=sys.stderr)
@@ -118,6 +119,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SetupError as error:
         print(f"pulumi-rehearsal: {error}", file=sys.stderr)
         return CANNOT_START
+    except KeyboardInterrupt:
+        print("pulumi-rehearsal: interrupted; the account and all that was in it are gone", file=sys.stderr)
+        return 128 + signal.SIGINT
     print(*lines(life), sep="\n")
     return WRONG if life.problems else 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -19,12 +20,14 @@ class Life:
         operations: of the engine, in order; the last one is the first that failed.
         resources: as they were after the first `up`, by type.
         recorded_charts: Helm charts that are only recorded, each with the reason.
+        kept: what `destroy` left on purpose (`retain_on_delete`), by type.
         problems: what was not as it should be, in words; none where all went well.
     """
 
     operations: list[Operation] = field(default_factory=list)
     resources: list[ResourceCount] = field(default_factory=list)
     recorded_charts: Mapping[str, str] = field(default_factory=dict)
+    kept: Counter[str] = field(default_factory=Counter)
     problems: list[str] = field(default_factory=list)
 
 
@@ -41,9 +44,12 @@ def live(stage: Stage, on_step: OnStep = ignore) -> Life:
         f"a second up: {step.operation} {step.type} {step.name} ({', '.join(step.changed)})"
         for step in again.changing()
     ]
-    if _succeeds(life, workspace.destroy(on_step)):
-        left = [count for count in stage.resources() if count.simulated or count.recorded]
-        life.problems += [f"destroy leaves {one.simulated + one.recorded} of {one.type}" for one in left]
+    destroy = workspace.destroy(on_step)
+    if _succeeds(life, destroy):
+        retained = Counter(step.type for step in destroy.steps if step.retained)
+        left = Counter({one.type: one.simulated + one.recorded for one in stage.resources()})
+        life.kept = left & retained
+        life.problems += [f"destroy leaves {count} of {type}" for type, count in (left - retained).items()]
     return life
 
 

@@ -173,15 +173,49 @@ def stack_file(project: Path, stack: str) -> Path:
             wrong="there is no such stack file",
             value=stack,
             allowed=", ".join(known),
-            fix=f"name one of these, or write {path.name}",
+            fix=f"name one of these, or write {path.name}" if known else f"write {path.name}, or give --project",
         )
     return path
+
+
+def project_file(project: Path) -> dict[str, Any]:
+    """What Pulumi.yaml says.
+
+    Raises:
+        SetupError: there is none, or it cannot be read.
+    """
+    path = project / "Pulumi.yaml"
+    if not path.is_file():
+        raise SetupError(
+            key=path.name,
+            wrong="there is no such file",
+            value=str(project.absolute()),
+            allowed="the directory of a Pulumi project",
+            fix="go to that directory, or give it with --project",
+        )
+    return mapping_in(path)
+
+
+def mapping_in(path: Path) -> dict[str, Any]:
+    """What a file of the project says; nothing, where it is empty.
+
+    Raises:
+        SetupError: it is no mapping in YAML.
+    """
+    try:
+        found = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        why = " ".join(str(error).split())
+        raise SetupError(key=path.name, wrong=f"is not YAML: {why}", allowed="keys and values", fix="mend it") from None
+    if not isinstance(found or {}, dict):
+        raise SetupError(key=path.name, wrong="is no mapping", value=found, allowed="keys and values", fix="mend it")
+    return found or {}
 
 
 def _copy_project(project: Path, directory: Path, stack: str) -> None:
     """Copies what the engine writes to, and links the program: the project's directory, where `main` names none."""
     shutil.copy(stack_file(project, stack), directory)
-    described = yaml.safe_load((project / "Pulumi.yaml").read_text())
+    described = project_file(project)
     program = described.setdefault("main", PROGRAM)
     (directory / "Pulumi.yaml").write_text(yaml.safe_dump(described))
     (directory / program).symlink_to((project if program == PROGRAM else project / program).absolute())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pulumi_rehearsal.command import ignored, region_of
+from pulumi_rehearsal.command import CANNOT_START, ignored, main, region_of
 from pulumi_rehearsal.errors import SetupError
 
 
@@ -17,7 +17,6 @@ from pulumi_rehearsal.errors import SetupError
         ("runtime: {name: python, options: {virtualenv: venv}}", ["virtualenv: venv"]),
         ("runtime: {name: python, options: {toolchain: uv}}", ["toolchain: uv"]),
         ("nothing: here", []),
-        (": no YAML", []),
     ],
 )
 def test_an_environment_that_is_not_entered_is_told(tmp_path: Path, runtime: str, told: list[str]) -> None:
@@ -29,4 +28,33 @@ def test_an_environment_that_is_not_entered_is_told(tmp_path: Path, runtime: str
 def test_without_a_region_both_ways_to_give_one_are_told(tmp_path: Path) -> None:
     (tmp_path / "Pulumi.dev.yaml").write_text("config: {}\n")
     with pytest.raises(SetupError, match="--region"):
+        region_of("dev", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("described", "words"),
+    [
+        (None, ("Pulumi.yaml: there is no such file", "--project")),
+        ("name: [shop\n", ("Pulumi.yaml: is not YAML", "line 2")),
+        ("shop\n", ("Pulumi.yaml: is no mapping", "'shop'")),
+    ],
+)
+def test_a_project_that_cannot_be_read_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], described: str | None, words: tuple[str, ...]
+) -> None:
+    if described:
+        (tmp_path / "Pulumi.yaml").write_text(described)
+    assert main(["dev", "--project", str(tmp_path)]) == CANNOT_START
+    said = capsys.readouterr().err
+    assert all(word in said for word in words)
+
+
+def test_a_stack_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    (tmp_path / "Pulumi.dev.yaml").write_text("config:\n  aws:region: [eu\n")
+    with pytest.raises(SetupError, match=r"Pulumi\.dev\.yaml: is not YAML"):
+        region_of("dev", tmp_path)
+
+
+def test_without_any_stack_file_none_is_offered(tmp_path: Path) -> None:
+    with pytest.raises(SetupError, match=r"fix: +write Pulumi\.dev\.yaml"):
         region_of("dev", tmp_path)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,36 @@ def test_what_aws_would_refuse_fails_in_its_words(project: Path) -> None:
     status, said = rehearse(project, Path(sys.executable).parent)
     assert status == 1
     assert "InvalidSubnet.Range: The CIDR '10.1.1.0/24' is invalid." in said
+
+
+@pytest.mark.engine
+@pytest.mark.parametrize("ends", [signal.SIGINT, signal.SIGTERM])
+def test_who_ends_it_leaves_nothing(project: Path, tmp_path: Path, ends: signal.Signals) -> None:
+    (project / "__main__.py").write_text('import pathlib, time; pathlib.Path("runs").touch(); time.sleep(60)')
+    (temporary := tmp_path / "temporary").mkdir()
+    variables = {**os.environ, cache.VARIABLE: str(cache.cache_directory()), "TMPDIR": str(temporary)}
+    command = [sys.executable, "-m", "pulumi_rehearsal.command", "dev"]
+    # a group of its own: what a terminal's Ctrl-C reaches
+    with subprocess.Popen(
+        command, cwd=project, env=variables, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as running:
+        deadline = time.monotonic() + 30
+        while not (project / "runs").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        os.killpg(running.pid, ends)
+        _, said = running.communicate(timeout=30)
+    assert running.returncode == 128 + ends
+    assert "Traceback" not in said
+    assert list(temporary.iterdir()) == []
+
+
+@pytest.mark.engine
+def test_what_is_kept_on_purpose_is_no_fault(project: Path) -> None:
+    kept = BLOCKS["__main__.py"].replace("force_destroy=True", "opts=pulumi.ResourceOptions(retain_on_delete=True)")
+    (project / "__main__.py").write_text(kept)
+    status, said = rehearse(project, Path(sys.executable).parent)
+    assert (status, said.splitlines()[-1]) == (0, "aws:s3/bucket:Bucket: 1 kept on purpose after destroy")
 
 
 @pytest.mark.engine
