@@ -371,6 +371,21 @@ def buckets_born_with_tags() -> None:
     S3Response._bucket_response_put = tagged
 
 
+def buckets_born_closed() -> None:
+    """A bucket is born with all public access blocked; moto's is open
+    (https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html)."""
+    from moto.s3.models import FakeBucket, PublicAccessBlock
+
+    born = FakeBucket.__init__
+
+    def closed(self: FakeBucket, *args: Any, **named: Any) -> None:
+        born(self, *args, **named)
+        block = PublicAccessBlock("true", "true", "true", "true")
+        self.public_access_block = block  # pyright: ignore[reportAttributeAccessIssue] (it is a plain model to moto)
+
+    FakeBucket.__init__ = closed
+
+
 def queues_that_keep_nobody_waiting() -> None:
     """A long poll waits within moto, and here everybody else would wait with it, for the requests of all follow one
     another: it is answered at once, a second later where there is nothing
@@ -492,6 +507,7 @@ def mend() -> None:
     budgets_with_tags()
     requests_over_tls()
     buckets_born_with_tags()
+    buckets_born_closed()
 
 
 if __name__ == "__main__":

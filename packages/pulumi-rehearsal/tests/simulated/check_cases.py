@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
+from pulumi_rehearsal.plugin import ProviderError
 from simulated import world as w
 from simulated.world import SAMPLES, Made, World, user_data
 
@@ -215,6 +218,37 @@ def nodes_in_public(**subnet: Any) -> Act:
         inner.made[w.SUBNET] = inner.create(w.SUBNET, SAMPLES[w.SUBNET](inner) | subnet)
         inner.get(w.ASSOCIATION)
         inner.get(w.NODE_GROUP)
+
+    return act
+
+
+def bucket_policy(**statement: Any) -> Act:
+    """Puts a policy with one statement on a bucket of its own; `{}` in a resource is the bucket's ARN."""
+
+    def act(world: World) -> None:
+        bucket = make(w.BUCKET)(world)
+        resource = statement.get("Resource", "{}/*").replace("{}", bucket["arn"])
+        whole = {"Effect": "Deny", "Principal": "*", "Action": "s3:PutObject", **statement, "Resource": resource}
+        document = json.dumps({"Version": "2012-10-17", "Statement": {k: v for k, v in whole.items() if v}})
+        world.create(w.BUCKET_POLICY, {"bucket": bucket.id, "policy": document}, fresh())
+
+    return act
+
+
+def trusting(**statement: Any) -> Act:
+    whole = {"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole", **statement}
+    document = {"Version": "2012-10-17", "Statement": [{k: v for k, v in whole.items() if v}]}
+    return make(w.ROLE, assumeRolePolicy=json.dumps(document))
+
+
+def each(*acts: tuple[Act, str]) -> Act:
+    """Does them all: each is refused in its words, and what the last one raises is raised."""
+
+    def act(world: World) -> None:
+        for one, words in acts[:-1]:
+            with pytest.raises(ProviderError, match=words):
+                one(world)
+        acts[-1][0](world)
 
     return act
 
@@ -427,6 +461,34 @@ CASES = (
         check(w.SECRET, recoveryWindowInDays=6),
         ("expected recovery_window_in_days to be in the range (7 - 30), got 6",),
         check(w.SECRET, recoveryWindowInDays=0),
+    ),
+    Case(
+        "queue",
+        check(w.QUEUE, visibilityTimeoutSeconds=43_201, delaySeconds=901, messageRetentionSeconds=59),
+        (
+            "expected visibility_timeout_seconds to be in the range (0 - 43200), got 43201",
+            "expected delay_seconds to be in the range (0 - 900), got 901",
+            "expected message_retention_seconds to be in the range (60 - 1209600), got 59",
+        ),
+        check(w.QUEUE, visibilityTimeoutSeconds=43_200, delaySeconds=900, messageRetentionSeconds=60),
+    ),
+    Case(
+        "security group name",
+        check(w.GROUP, name="sg-web"),
+        ('name: invalid value for name (cannot begin with sg-): "sg-web"',),
+        check(w.GROUP, name="web-sg"),
+    ),
+    Case(
+        "security group description",
+        make(w.GROUP, description="café"),
+        ("EC2: CreateSecurityGroup", "InvalidParameterValue: Value (café)", "beyond ASCII are not supported."),
+        make(w.GROUP, description="cafe"),
+    ),
+    Case(
+        "ports",
+        make(w.GROUP, egress=[{"protocol": "tcp", "fromPort": 1, "toPort": 65_536, "cidrBlocks": ["10.0.0.0/8"]}]),
+        ("AuthorizeSecurityGroupEgress", "InvalidParameterValue: TCP/UDP port (65536) out of range"),
+        make(w.GROUP, egress=[{"protocol": "tcp", "fromPort": 1, "toPort": 65_535, "cidrBlocks": ["10.0.0.0/8"]}]),
     ),
     Case(
         "log retention",
@@ -985,8 +1047,33 @@ CASES = (
         make(w.BUCKET, bucket="two.dots.here"),
     ),
     Case(
+        "bucket policy",
+        each(
+            (bucket_policy(Principal=None), "MalformedPolicy: Missing required field Principal"),
+            (bucket_policy(Action="sqs:SendMessage"), "MalformedPolicy: Policy has invalid action"),
+            (bucket_policy(Resource="*"), "MalformedPolicy: Policy has invalid resource"),
+            (bucket_policy(Resource="{}-other/*"), ""),
+        ),
+        ("S3: PutBucketPolicy", "MalformedPolicy: Policy has invalid resource"),
+        bucket_policy(Resource="{}"),
+    ),
+    Case(
+        "trust policy",
+        each(
+            (make(w.ROLE, assumeRolePolicy="{not json"), "MalformedPolicyDocument: This policy contains invalid Json"),
+            (trusting(Action=None), "MalformedPolicyDocument: Missing required field Action"),
+            (trusting(Action="s3:GetObject"), "AssumeRole policy may only specify STS AssumeRole actions"),
+            (trusting(Resource="*"), ""),
+        ),
+        ("IAM: CreateRole", "MalformedPolicyDocument: Has prohibited field Resource"),
+        trusting(Action=["sts:AssumeRole", "sts:TagSession"]),
+    ),
+    Case(
         "public policy",
-        open_to("*"),
+        each(
+            (bucket_policy(Effect="Allow"), "AccessDenied: User"),  # a bucket is born closed
+            (open_to("*"), ""),
+        ),
         ("S3: PutBucketPolicy", "AccessDenied: User", "prevented by the BlockPublicPolicy setting"),
         open_to({"AWS": "arn:aws:iam::123456789012:root"}),
     ),

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pulumi_rehearsal.aws.account import AwsError
 from pulumi_rehearsal.aws.checks import (
     clusters,
+    documents,
     duplicates,
     in_use,
     kept,
@@ -41,6 +42,7 @@ CHECKS: tuple[Check, ...] = (
     *ways_out.CHECKS,
     *clusters.CHECKS,
     *words.CHECKS,
+    *documents.CHECKS,
     *duplicates.CHECKS,
     *in_use.CHECKS,
     *kept.CHECKS,

@@ -24,6 +24,7 @@ _REFERENCES = {
     "s3": "AmazonS3/latest/API",
     "scheduler": "scheduler/latest/APIReference",
     "secrets": "secretsmanager/latest/apireference",
+    "sqs": "AWSSimpleQueueService/latest/APIReference",
     "ssm": "systems-manager/latest/APIReference",
     "waf": "waf/latest/APIReference",
 }

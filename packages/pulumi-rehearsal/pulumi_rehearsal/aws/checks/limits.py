@@ -23,6 +23,7 @@ IAM_QUOTAS = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quo
 LOG_RETENTION_DAYS = (
     *(0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653),
 )
+LAST_PORT = 65_535
 RATE_WINDOWS_SECONDS = (60, 120, 300, 600)
 
 Find = Callable[[Resource], Iterator[Refusal]]
@@ -33,6 +34,7 @@ _HOOK = "aws:autoscaling/lifecycleHook:LifecycleHook"
 _LOAD_BALANCER = "aws:lb/loadBalancer:LoadBalancer"
 _TARGET_GROUP = "aws:lb/targetGroup:TargetGroup"
 _RULE = "aws:lb/listenerRule:ListenerRule"
+_SECURITY_GROUP = "aws:ec2/securityGroup:SecurityGroup"
 _WEB_ACL = "aws:wafv2/webAcl:WebAcl"
 _INVALID = "InvalidParameterException"
 
@@ -78,6 +80,50 @@ def _in_range(path: str, low: int, high: int, also: tuple[int, ...] = (), code: 
                 yield Refusal(message, code=code, property=where, operation=operation)
 
     return find
+
+
+_QUEUE_RANGES = {
+    "delaySeconds": (0, 900),
+    "kmsDataKeyReusePeriodSeconds": (60, 86_400),
+    "maxMessageSize": (1024, 1_048_576),
+    "messageRetentionSeconds": (60, 1_209_600),
+    "receiveWaitTimeSeconds": (0, 20),
+    "visibilityTimeoutSeconds": (0, 43_200),
+}
+
+
+def _queue(queue: Resource) -> Iterator[Refusal]:
+    for path, (low, high) in _QUEUE_RANGES.items():
+        yield from _in_range(path, low, high)(queue)
+
+
+def _group_name(group: Resource) -> Iterator[Refusal]:
+    for _, name in at_path(group.inputs, "name"):
+        if name.startswith("sg-"):
+            yield Refusal(f'invalid value for name (cannot begin with sg-): "{name}"', property="name")
+
+
+def _group_description(group: Resource) -> Iterator[Refusal]:
+    for _, text in at_path(group.inputs, "description"):
+        if not text.isascii():
+            yield Refusal(
+                f"Value ({text}) for parameter GroupDescription is invalid. Character sets beyond ASCII are not "
+                "supported.",
+                "InvalidParameterValue",
+            )
+
+
+def _ports(group: Resource) -> Iterator[Refusal]:
+    for rules in ("ingress[]", "egress[]"):
+        for path in (f"{rules}.fromPort", f"{rules}.toPort"):
+            for _, port in at_path(group.inputs, path):
+                if int(port) > LAST_PORT:
+                    way = "Ingress" if rules == "ingress[]" else "Egress"
+                    yield Refusal(
+                        f"TCP/UDP port ({int(port)}) out of range",
+                        "InvalidParameterValue",
+                        operation=f"EC2: AuthorizeSecurityGroup{way}",
+                    )
 
 
 def _one_of(path: str, allowed: tuple[int, ...]) -> Find:
@@ -249,6 +295,36 @@ CHECKS = (
         "A deleted secret can be restored for 7 to 30 days, or not at all.",
         api("secrets", "DeleteSecret"),
         _in_range("recoveryWindowInDays", 7, 30, also=(0,)),
+    ),
+    _check(
+        "queue",
+        "aws:sqs/queue:Queue",
+        "Each time and size of a queue has its range.",
+        api("sqs", "SetQueueAttributes"),
+        _queue,
+    ),
+    _check(
+        "security group name",
+        _SECURITY_GROUP,
+        "The name of a security group does not begin with sg-.",
+        api("ec2", "CreateSecurityGroup"),
+        _group_name,
+    ),
+    _check(
+        "security group description",
+        _SECURITY_GROUP,
+        "A security group is described in ASCII.",
+        api("ec2", "CreateSecurityGroup"),
+        _group_description,
+        at="apply",
+    ),
+    _check(
+        "ports",
+        _SECURITY_GROUP,
+        "The last port is 65535.",
+        "https://github.com/boto/boto3/issues/336",
+        _ports,
+        at="apply",
     ),
     _check(
         "log retention",

@@ -1,12 +1,10 @@
-"""Names, tags, policies and values that a service does not take."""
+"""Names, tags and values that a service does not take."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 
-from pulumi_rehearsal.aws.account import AwsError
 from pulumi_rehearsal.aws.checks.base import Check, Refusal, api
 from pulumi_rehearsal.aws.lifecycle import Resource
 
@@ -48,28 +46,6 @@ def _parameter_size(parameter: Resource) -> Iterator[Refusal]:
 def _bucket_name(bucket: Resource) -> Iterator[Refusal]:
     if not re.fullmatch(r"(?!xn--|.*\.\.)[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", bucket.inputs["bucket"]):
         yield Refusal("The specified bucket is not valid.", "InvalidBucketName")
-
-
-def _public_policy(policy: Resource) -> Iterator[Refusal]:
-    bucket = policy.inputs["bucket"]
-    statements = json.loads(policy.inputs["policy"])["Statement"]
-    public = any(one["Effect"] == "Allow" and one["Principal"] in ("*", {"AWS": "*"}) for one in statements)
-    if public and _blocks_public_policies(policy, bucket):
-        yield Refusal(
-            f'User is not authorized to perform: s3:PutBucketPolicy on resource: "arn:aws:s3:::{bucket}" because '
-            "public policies are prevented by the BlockPublicPolicy setting in S3 Block Public Access.",
-            "AccessDenied",
-        )
-
-
-def _blocks_public_policies(policy: Resource, bucket: str) -> bool:
-    try:
-        found = policy.region.call("s3", "get_public_access_block", Bucket=bucket)
-    except AwsError as error:
-        if error.not_found:
-            return False
-        raise
-    return found["PublicAccessBlockConfiguration"]["BlockPublicPolicy"]
 
 
 def _log_destination(logging: Resource) -> Iterator[Refusal]:
@@ -164,14 +140,6 @@ CHECKS = (
         "https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html",
         "apply",
         _bucket_name,
-    ),
-    Check(
-        "public policy",
-        ("aws:s3/bucketPolicy:BucketPolicy",),
-        "A bucket that blocks public policies takes none.",
-        "https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-control-block-public-access.html",
-        "apply",
-        _public_policy,
     ),
     Check(
         "firewall's log",
