@@ -8,7 +8,10 @@ import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from difflib import get_close_matches
 from pathlib import Path
+
+from boto3.session import Session
 
 from pulumi_rehearsal import engine
 from pulumi_rehearsal.engine import Engine
@@ -40,9 +43,9 @@ def open_stage(
             its own does not have.
 
     Raises:
-        SetupError: there is no such stack file, or there is no region.
+        SetupError: there is no such stack file, or there is no region, or AWS has none of that name.
     """
-    region = region or region_of(stack, project)
+    region = known(region or region_of(stack, project))
     with ExitStack() as up:
         account = up.enter_context(simulated_account())
         if not kubernetes:
@@ -66,6 +69,22 @@ def region_of(stack: str, project: Path) -> str:
             wrong="is not set",
             allowed="the name of an AWS region",
             fix=f"pulumi config set --stack {stack} aws:region us-east-1; or --region, for own providers",
+        )
+    return region
+
+
+def known(region: str) -> str:
+    """The region, which AWS must have: the provider refuses others before it does anything."""
+    session = Session()
+    every = [one for part in session.get_available_partitions() for one in session.get_available_regions("ec2", part)]
+    if region not in every:
+        like = get_close_matches(region, every) or ["us-east-1"]
+        raise SetupError(
+            key="aws:region",
+            wrong="AWS has no such region",
+            value=region,
+            allowed=f"one of {len(every)} regions, such as {', '.join(like)}",
+            fix="mend it in the stack file, or in --region",
         )
     return region
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pulumi_rehearsal.command import CANNOT_START, ignored, main, region_of
+from pulumi_rehearsal.command import CANNOT_START, ignored, known, main, region_of
 from pulumi_rehearsal.errors import SetupError
 
 
@@ -58,3 +58,9 @@ def test_a_stack_file_that_cannot_be_read_is_told(tmp_path: Path) -> None:
 def test_without_any_stack_file_none_is_offered(tmp_path: Path) -> None:
     with pytest.raises(SetupError, match=r"fix: +write Pulumi\.dev\.yaml"):
         region_of("dev", tmp_path)
+
+
+def test_a_region_that_aws_does_not_have_is_told_with_those_like_it() -> None:
+    with pytest.raises(SetupError, match=r"'eu-west-11'\n  allowed: .*eu-west-1"):
+        known("eu-west-11")
+    assert known("cn-north-1") == "cn-north-1"

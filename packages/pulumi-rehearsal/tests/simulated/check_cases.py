@@ -253,6 +253,14 @@ def each(*acts: tuple[Act, str]) -> Act:
     return act
 
 
+def received(count: int) -> Act:
+    def act(world: World) -> None:
+        policy = {"deadLetterTargetArn": world.get(w.QUEUE)["arn"], "maxReceiveCount": count}
+        make(w.QUEUE, redrivePolicy=json.dumps(policy))(world)
+
+    return act
+
+
 def open_to(principal: Any) -> Act:
     def act(world: World) -> None:
         inner = World(world.provider)
@@ -471,6 +479,15 @@ CASES = (
             "expected message_retention_seconds to be in the range (60 - 1209600), got 59",
         ),
         check(w.QUEUE, visibilityTimeoutSeconds=43_200, delaySeconds=900, messageRetentionSeconds=60),
+    ),
+    Case(
+        "receives before the dead-letter queue",
+        received(1001),
+        (
+            "SQS: CreateQueue",
+            "Invalid value for maxReceiveCount: 1001, valid values are from 1 to 1000 both",
+        ),
+        received(1000),
     ),
     Case(
         "security group name",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Callable, Iterator
 
@@ -23,6 +24,7 @@ IAM_QUOTAS = "https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_iam-quo
 LOG_RETENTION_DAYS = (
     *(0, 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653),
 )
+MOST_RECEIVED = 1000
 LAST_PORT = 65_535
 RATE_WINDOWS_SECONDS = (60, 120, 300, 600)
 
@@ -95,6 +97,17 @@ _QUEUE_RANGES = {
 def _queue(queue: Resource) -> Iterator[Refusal]:
     for path, (low, high) in _QUEUE_RANGES.items():
         yield from _in_range(path, low, high)(queue)
+
+
+def _received(queue: Resource) -> Iterator[Refusal]:
+    for _, text in at_path(queue.inputs, "redrivePolicy"):
+        count = json.loads(text).get("maxReceiveCount")
+        if count is not None and not 1 <= int(count) <= MOST_RECEIVED:
+            yield Refusal(
+                f"Value {text} for parameter RedrivePolicy is invalid. Reason: Invalid value for maxReceiveCount: "
+                f"{count}, valid values are from 1 to {MOST_RECEIVED} both inclusive.",
+                "InvalidParameterValue",
+            )
 
 
 def _group_name(group: Resource) -> Iterator[Refusal]:
@@ -302,6 +315,14 @@ CHECKS = (
         "Each time and size of a queue has its range.",
         api("sqs", "SetQueueAttributes"),
         _queue,
+    ),
+    _check(
+        "receives before the dead-letter queue",
+        "aws:sqs/queue:Queue",
+        "A message is received 1 to 1,000 times before it goes to the dead-letter queue.",
+        "https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html",
+        _received,
+        at="apply",
     ),
     _check(
         "security group name",
