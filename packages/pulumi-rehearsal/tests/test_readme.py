@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -73,9 +74,14 @@ def test_who_ends_it_leaves_nothing(project: Path, tmp_path: Path, ends: signal.
     (temporary := tmp_path / "temporary").mkdir()
     variables = {**os.environ, cache.VARIABLE: str(cache.cache_directory()), "TMPDIR": str(temporary)}
     command = [sys.executable, "-m", "pulumi_rehearsal.command", "dev"]
-    # a group of its own: what a terminal's Ctrl-C reaches
     with subprocess.Popen(
-        command, cwd=project, env=variables, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=project,
+        env=variables,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # a group of its own: what a terminal's Ctrl-C reaches
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # tests in the background ignore it
     ) as running:
         deadline = time.monotonic() + 30
         while not (project / "runs").exists():
