@@ -22,7 +22,7 @@ from rehearsal.scene import set_the_scene
 
 STACK = "prod-ec2"
 ROUNDS = 5
-RATIO_BAR = 1.5
+RATIO_BAR = 1.35
 USER_DATA_BAR_BYTES = 15_360
 
 TRIVIAL_PROGRAM = """\
