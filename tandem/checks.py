@@ -117,14 +117,15 @@ def _canaries(settings: Settings) -> Iterator[Problem]:
 
 def warnings(settings: Settings, pins: Pins, sized: Plan) -> list[str]:
     """What works and may surprise."""
-    empty = [] if settings.require_pins else missing_pins(settings, pins)
-    names = [problem.key.removeprefix("images/pins.toml: ") for problem in empty]
-    more = f" and {len(names) - PINS_NAMED} more" if len(names) > PINS_NAMED else ""
-    unpinned = (
-        f"not pinned, so the newest of the day is taken: {', '.join(names[:PINS_NAMED])}{more}; "
-        f"`{platform_of(settings).pin_command}` looks them up"
-    )
-    return [*surprises(settings, sized), *([unpinned] if empty else [])]
+    found = surprises(settings, sized)
+    if not settings.require_pins and (empty := missing_pins(settings, pins)):
+        names = [problem.key.removeprefix("images/pins.toml: ") for problem in empty]
+        more = f" and {len(names) - PINS_NAMED} more" if len(names) > PINS_NAMED else ""
+        found.append(
+            f"not pinned, so the newest of the day is taken: {', '.join(names[:PINS_NAMED])}{more}; "
+            f"`{platform_of(settings).pin_command}` looks them up"
+        )
+    return found
 
 
 def surprises(settings: Settings, sized: Plan) -> list[str]:
